@@ -1,0 +1,53 @@
+# Every target sets up what it needs: a virtual environment in .venv, from hash-locked requirements.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.toml | cksum | cut -d' ' -f1)
+RUN := $(VENV)/.ready-run-$(call STAMP,run)
+DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
+
+.PHONY: demo up test check bench lock clean help
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 10
+
+demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--json for a machine)
+	@$(BIN)/moneyback demo $(ARGS)
+
+up: $(RUN)  ## every part, kept running, with the addresses of its pages
+	@$(BIN)/moneyback up $(ARGS)
+
+test: $(DEV)  ## the tests, against servers they start themselves (ARGS goes to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)  ## what must hold of the code without running it: style, types, import directions
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(RUN)  ## refunds a second, CPU and latency of this machine (ARGS="-n 20000 --json")
+	@$(BIN)/moneyback bench $(ARGS)
+
+lock: $(DEV)  ## write requirements/*.txt anew
+	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
+
+clean:  ## remove the virtual environment and what the demo kept
+	@if [ -x $(BIN)/moneyback ]; then $(BIN)/moneyback demo --clean; fi
+	@rm -rf $(VENV)
+
+$(VENV)/bin/uv: requirements/bootstrap.txt
+	@echo "Setting up $(VENV) with $(PYTHON)" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Moneyback needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/bootstrap.txt
+	@touch $@
+
+$(RUN): $(VENV)/bin/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/run.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(VENV)/bin/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,59 @@
+"""Where the parts are and how long they may take. Every setting is an environment variable with the prefix MONEYBACK_."""
+
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Timers(BaseSettings):
+    """How long a step may take, in seconds. Each outlasts the one before it, so that no two workers hold one case."""
+
+    model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
+
+    http_seconds: float = Field(30, gt=0, description="the longest call to a provider, connecting included")
+    soft_seconds: float = Field(60, gt=0, description="a task is asked to stop")
+    hard_seconds: float = Field(80, gt=0, description="a task is ended")
+    lease_seconds: float = Field(90, gt=0, description="a case is held by the worker that claimed it, on the database's clock")
+    lane_seconds: float = Field(120, gt=0, description="the sweep sends a case again that nobody moved for this long")
+    sweep_seconds: float = Field(10, gt=0, description="the pause between two sweeps")
+    confirm_seconds: float = Field(14 * 86_400, gt=0, description="a Start refund link stays good for this long")
+
+    @model_validator(mode="after")
+    def _each_outlasts_the_last(self) -> Self:
+        order = (self.http_seconds, self.soft_seconds, self.hard_seconds, self.lease_seconds)
+        if sorted(set(order)) != list(order):
+            raise ValueError(
+                "MONEYBACK_HTTP_SECONDS < SOFT_SECONDS < HARD_SECONDS < LEASE_SECONDS must hold, "
+                f"but they are {order}: a worker would still be paying when its lease is over.",
+            )
+        return self
+
+
+class Settings(BaseSettings):
+    """One process's wiring, read once from the environment (secrets also from files named by *_FILE)."""
+
+    model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
+
+    database_url: SecretStr = Field(description="postgresql://… as the role that may not change history")
+    database_owner_url: SecretStr | None = Field(None, description="the role that owns the tables; migrate uses it")
+    broker_url: SecretStr = Field(description="redis://…, redis+socket://…, amqp://…: any transport of kombu")
+    public_url: str = Field("http://127.0.0.1:8000", description="what the links in letters start with")
+    secret_key: SecretStr = Field(min_length=32, description="signs the links in letters; changing it ends all links")
+    sandbox_url: str | None = Field(None, description="the sandbox provider, for trying things out")
+    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; letters leave here")
+    outbox_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
+    inbox_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
+    mailbox_page: bool = Field(False, description="show sent letters at /mailbox: for the demo, never in public")
+    mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="the sender of letters")
+    calls_side_by_side: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")
+    batch: int = Field(100, ge=1, le=100, description="cases in one message at the most")
+    timers: Timers = Field(default_factory=Timers)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

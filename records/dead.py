@@ -1,0 +1,46 @@
+"""Messages that nobody could read: kept for a person, put back on their queue when told so."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from records.work import Work
+
+_KEEP = "insert into dead (queue, body, why) values (:queue, :body, :why)"
+_LIST = "select id, queue, body, why, at, redriven_at from dead where :all or redriven_at is null order by id limit 500"
+_REDRIVE = """
+update dead set redriven_at = now() where id = any(:ids) and redriven_at is null
+returning id, queue, body, why, at, redriven_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMessage:
+    """A message as it came, and why nobody could read it."""
+
+    id: int
+    queue: str
+    body: bytes
+    why: str
+    at: datetime
+    redriven_at: datetime | None
+
+
+class Dead:
+    """The dead table."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def keep(self, queue: str, body: bytes, why: str) -> None:
+        """Keeps a message, byte for byte."""
+        self._work.run(_KEEP, queue=queue, body=body, why=why)
+
+    def all(self, *, redriven: bool = False) -> list[DeadMessage]:
+        """The messages kept, the oldest first; with ``redriven`` also those that were put back."""
+        return [DeadMessage(*row) for row in self._work.run(_LIST, all=redriven)]
+
+    def redrive(self, ids: list[int]) -> list[DeadMessage]:
+        """Marks these as put back and returns them; publish them before the commit."""
+        return [DeadMessage(*row) for row in self._work.run(_REDRIVE, ids=ids)]

@@ -1,0 +1,162 @@
+"""The history of cases: append-only, hash-chained; each row and the state it leads to are one statement."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from domain.aftermath import AFTERMATH, Patience, lanes_of
+from domain.cases import Step
+from domain.messages import Cases as CasesMessage
+
+if TYPE_CHECKING:
+    from records.work import Work
+
+_RECORD = """
+with step as (
+  select * from unnest(
+    cast(:ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:heres as text[]), cast(:events as text[]),
+    cast(:theres as text[]), cast(:actors as text[]), cast(:whys as text[]), cast(:evidences as text[]),
+    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:purchases as uuid[]), cast(:sellers as text[])
+  ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, purchase, seller)
+), moved as (
+  update cases c
+     set state = s.there, seq = s.seq, head = s.hash,
+         next_action_at = :now + make_interval(secs => s.due),
+         lease_until = case when s.there = 'refunding' then c.lease_until else 'epoch' end,
+         purchase = coalesce(s.purchase, c.purchase), seller = coalesce(s.seller, c.seller)
+    from step s
+   where c.id = s.id and c.fence = s.fence and c.seq = s.seq - 1 and c.state = s.here
+  returning c.id
+)
+insert into transitions (case_id, seq, at, here, event, there, actor, why, evidence, hash)
+select id, seq, :now, here, event, there, actor, why, evidence::jsonb, hash from step join moved using (id)
+returning case_id
+"""
+"""Moves each case that still is where its worker left it, and writes that move down. The others are left out."""
+
+_OF = """
+select seq, at, here, event, there, actor, why, evidence, hash from transitions where case_id = :case order by seq
+"""
+
+_ALL = """
+select c.id, c.state, c.seq as last_seq, c.head, t.seq, t.at, t.here, t.event, t.there, t.actor, t.why, t.evidence, t.hash
+  from cases c left join transitions t on t.case_id = c.id
+ order by c.id, t.seq
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a case's history, as it stands."""
+
+    seq: int
+    at: datetime
+    here: str
+    event: str
+    there: str
+    actor: str
+    why: str
+    evidence: dict[str, object]
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A case's row and its whole history, to be held against each other."""
+
+    id: UUID
+    state: str
+    last_seq: int
+    head: bytes
+    rows: tuple[Row, ...]
+
+
+class History:
+    """Steps in, rows out."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def record(self, steps: Sequence[Step]) -> set[UUID]:
+        """Records these steps and what each state reached sets going: messages, letters, tasks for people.
+
+        Returns the cases that moved. One that somebody else moved or took over meanwhile is not among them, and
+        nothing was written for it. A case may appear once in a call.
+        """
+        if not steps:
+            return set()
+        now = self._work.now
+        moved = self._work.run(
+            _RECORD,
+            now=now,
+            ids=[step.case.id for step in steps],
+            fences=[step.case.fence for step in steps],
+            seqs=[step.seq for step in steps],
+            heres=[step.case.state for step in steps],
+            events=[step.event for step in steps],
+            theres=[step.there for step in steps],
+            actors=[step.actor for step in steps],
+            whys=[step.why for step in steps],
+            evidences=[json.dumps(step.evidence) for step in steps],
+            hashes=[step.digest(now) for step in steps],
+            dues=[self._due_in(step) for step in steps],
+            purchases=[step.purchase for step in steps],
+            sellers=[step.seller for step in steps],
+        )
+        done = {row.case_id for row in moved}
+        self._set_going([step for step in steps if step.case.id in done])
+        return done
+
+    def of(self, case: UUID) -> list[Row]:
+        """The history of one case, oldest first."""
+        return [Row(*row) for row in self._work.run(_OF, case=case)]
+
+    def everything(self) -> Iterator[Story]:
+        """Every case with its history, in bounded memory."""
+        rows = self._work.stream(_ALL)
+        story: list[Row] = []
+        last = None
+        for row in rows:
+            if last is not None and row.id != last.id:
+                yield Story(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
+                story = []
+            last = row
+            if row.seq is not None:
+                story.append(Row(*row[4:]))
+        if last is not None:
+            yield Story(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
+
+    def _due_in(self, step: Step) -> float | None:
+        if step.due_in is not None:
+            return step.due_in
+        patience = AFTERMATH[step.there].patience
+        return None if patience is None else seconds_of(patience, self._work)
+
+    def _set_going(self, steps: Iterable[Step]) -> None:
+        lanes: list[tuple[type[CasesMessage], UUID]] = []
+        letters: list[tuple[UUID, str]] = []
+        tasks: list[tuple[UUID, UUID, int, str]] = []
+        for step in steps:
+            after = AFTERMATH[step.there]
+            if after.task:
+                tasks.append((uuid4(), step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
+            if after.letter:
+                letters.append((step.case.id, after.letter))
+            lanes += [(lane, step.case.id) for lane in lanes_of(after) if not (step.handed_on and lane is after.lane)]
+        self._work.tasks.open(tasks)
+        self._work.letters.due(letters)
+        self._work.outbox.put(lanes)
+
+
+def seconds_of(patience: Patience, work: "Work") -> float:
+    """How long this patience is, by the settings in force."""
+    timers = work.timers
+    return {
+        Patience.LANE: timers.lane_seconds,
+        Patience.LEASE: timers.lease_seconds,
+        Patience.POLL: timers.settle_seconds,
+        Patience.CONFIRM: timers.confirm_seconds,
+    }[patience]

@@ -1,0 +1,143 @@
+"""Requests coming in: the case, its first row of history and its message, in one commit."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.cases import GENESIS, link
+from domain.messages import RefundRequested
+from domain.purchases import email_key, reference_key
+from domain.requests import Channel, RefundRequest
+from domain.states import BEGIN, State
+
+if TYPE_CHECKING:
+    from records.work import Work
+
+_EVENT, _THERE = BEGIN
+_LANE = RefundRequested.queue
+
+_INSERT = """
+with fresh as (
+  insert into cases (id, seller, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
+                     reference_key, reason, wish, comment, locale, trusted, bulk, received_at, state, seq, head,
+                     next_action_at)
+  select id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, wish, comment,
+         locale, trusted, bulk, :now, :there, 1, hash, :now + make_interval(secs => :lane)
+    from unnest(cast(:ids as uuid[]), cast(:sellers as text[]), cast(:channels as text[]), cast(:sources as text[]),
+                cast(:keys as text[]), cast(:digests as bytea[]), cast(:emails as text[]), cast(:email_keys as text[]),
+                cast(:references as text[]), cast(:reference_keys as text[]), cast(:reasons as text[]),
+                cast(:wishes as text[]), cast(:comments as text[]), cast(:locales as text[]), cast(:trusteds as bool[]),
+                cast(:bulks as bool[]), cast(:hashes as bytea[]))
+      as i(id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, wish, comment,
+           locale, trusted, bulk, hash)
+  on conflict (intake_source, intake_key) do nothing
+  returning id, channel, head, bulk, seller
+), told as (
+  insert into transitions (case_id, seq, at, here, event, there, actor, why, evidence, hash)
+  select id, 1, :now, '', :event, :there, channel, '', '{}', head from fresh
+), sent as (
+  insert into outbox (lane, bulk, seller, case_id)
+  select :lane_name, bulk, coalesce(seller, ''), id from fresh
+)
+select id from fresh
+"""
+
+_EARLIER = """
+select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
+  from cases c join unnest(cast(:sources as text[]), cast(:keys as text[])) as i(source, key)
+    on c.intake_source = i.source and c.intake_key = i.key
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A request at the door. ``source`` and ``key`` name it: the same pair again is the same request."""
+
+    id: UUID
+    request: RefundRequest
+    channel: Channel
+    source: str
+    key: str
+    seller: str | None = None
+    trusted: bool = False
+    bulk: bool = False
+
+    @property
+    def digest(self) -> bytes:
+        """What tells a repeated request from another one with the same key."""
+        return hashlib.sha256(f"{self.seller}\n{self.request.model_dump_json()}".encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The case of an arrival: a new one, or the one of the same request before."""
+
+    id: UUID
+    state: State
+    fresh: bool
+    same: bool
+    """Whether the earlier request said the same."""
+
+
+class Intake:
+    """Arrivals in, cases out."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Makes a case of each arrival, in their order; an arrival known by its source and key gets the case it has."""
+        now = self._work.now
+        requests = [arrival.request for arrival in arrivals]
+        fresh = self._work.run(
+            _INSERT,
+            now=now,
+            event=_EVENT,
+            there=_THERE,
+            lane=self._work.timers.lane_seconds,
+            lane_name=_LANE,
+            ids=[arrival.id for arrival in arrivals],
+            sellers=[arrival.seller for arrival in arrivals],
+            channels=[arrival.channel for arrival in arrivals],
+            sources=[arrival.source for arrival in arrivals],
+            keys=[arrival.key for arrival in arrivals],
+            digests=[arrival.digest for arrival in arrivals],
+            emails=[request.email for request in requests],
+            email_keys=[email_key(request.email) for request in requests],
+            references=[request.reference for request in requests],
+            reference_keys=[reference_key(request.reference) for request in requests],
+            reasons=[request.reason for request in requests],
+            wishes=[request.wish for request in requests],
+            comments=[request.comment for request in requests],
+            locales=[request.locale for request in requests],
+            trusteds=[arrival.trusted for arrival in arrivals],
+            bulks=[arrival.bulk for arrival in arrivals],
+            hashes=[
+                link(GENESIS, arrival.id, 1, now, "", _EVENT, _THERE, arrival.channel, "", {}) for arrival in arrivals
+            ],
+        )
+        new = {row.id for row in fresh}
+        if new:
+            self._work.outbox.wake()
+        earlier = {} if len(new) == len(arrivals) else self._earlier(arrivals)
+        return [
+            Accepted(arrival.id, State.RECEIVED, fresh=True, same=True)
+            if arrival.id in new
+            else earlier[arrival.source, arrival.key, arrival.digest]
+            for arrival in arrivals
+        ]
+
+    def _earlier(self, arrivals: Sequence[Arrival]) -> dict[tuple[str, str, bytes], Accepted]:
+        digests: dict[tuple[str, str], list[bytes]] = {}
+        for arrival in arrivals:
+            digests.setdefault((arrival.source, arrival.key), []).append(arrival.digest)
+        rows = self._work.run(_EARLIER, sources=[source for source, _ in digests], keys=[key for _, key in digests])
+        return {
+            (row.intake_source, row.intake_key, digest): Accepted(
+                row.id, State(row.state), fresh=False, same=digest == row.intake_digest
+            )
+            for row in rows
+            for digest in digests[row.intake_source, row.intake_key]
+        }

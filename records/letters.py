@@ -1,0 +1,75 @@
+"""Letters that are due, and those that were sent: at most one a case and stage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.aftermath import Stage
+
+if TYPE_CHECKING:
+    from records.work import Work
+
+_DUE = """
+insert into letters (case_id, stage)
+select * from unnest(cast(:cases as uuid[]), cast(:stages as text[])) on conflict do nothing
+"""
+
+_CLAIM = """
+update letters l set claimed_until = now() + make_interval(secs => :seconds)
+ where (l.case_id, l.stage) in (
+   select case_id, stage from letters
+    where case_id = any(:cases) and sent_at is null and claimed_until <= now() for update skip locked)
+returning l.case_id, l.stage
+"""
+
+_SENT = """
+update letters l set sent_at = now()
+  from unnest(cast(:cases as uuid[]), cast(:stages as text[])) as i(case_id, stage)
+ where l.case_id = i.case_id and l.stage = i.stage
+"""
+
+_OVERDUE = """
+select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from letters l join cases c on c.id = l.case_id
+ where l.sent_at is null and l.claimed_until <= now() and l.created_at < now() - make_interval(secs => :seconds)
+ limit :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """One letter to write."""
+
+    case: UUID
+    stage: Stage
+
+
+class Letters:
+    """The letters table. What a letter says is made when it is sent: no link of one is kept here."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def due(self, letters: Sequence[tuple[UUID, str]]) -> None:
+        """Notes that these letters are to be sent; one that was due before stays one letter."""
+        if letters:
+            self._work.run(_DUE, cases=[case for case, _ in letters], stages=[stage for _, stage in letters])
+
+    def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[Due]:
+        """Takes the unsent letters of these cases: nobody else sends them for so long."""
+        rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
+        return [Due(row.case_id, Stage(row.stage)) for row in rows]
+
+    def sent(self, letters: Sequence[Due]) -> None:
+        """These letters are out."""
+        if letters:
+            cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
+            self._work.run(_SENT, cases=cases, stages=stages)
+
+    def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
+        """Cases with a letter that nobody sent for so long: (bulk, seller, case)."""
+        return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
+
+    def count_sent(self) -> int:
+        """How many letters went out."""
+        return int(self._work.run("select count(*) from letters where sent_at is not null").scalar_one())

@@ -1,0 +1,13 @@
+"""Alembic's way in; `moneyback migrate` hands it an open connection."""
+
+from alembic import context
+
+from records.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,66 @@
+"""Purchases as the sellers told us."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.purchases import Dispute, Purchase, email_key, reference_key
+
+if TYPE_CHECKING:
+    from records.work import Work
+
+_NAMES = (
+    "id seller reference email product amount currency refunded method provider charge instrument purchased_at "
+    "charged_at renewal consumer dispute"
+).split()
+
+PURCHASE_COLUMNS = ", ".join(f"p.{name}" for name in _NAMES)
+"""The columns that purchase_of() reads, in its order."""
+
+_PUT = f"""
+insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
+select * from unnest(
+  cast(:id as uuid[]), cast(:seller as text[]), cast(:reference as text[]), cast(:email as text[]),
+  cast(:product as text[]), cast(:amount as bigint[]), cast(:currency as text[]), cast(:refunded as bigint[]),
+  cast(:method as text[]), cast(:provider as text[]), cast(:charge as text[]), cast(:instrument as text[]),
+  cast(:purchased_at as timestamptz[]), cast(:charged_at as timestamptz[]), cast(:renewal as bool[]),
+  cast(:consumer as bool[]), cast(:dispute as text[]), cast(:reference_key as text[]), cast(:email_key as text[]))
+on conflict (seller, reference_key) do update set
+  reference = excluded.reference, email = excluded.email, email_key = excluded.email_key, product = excluded.product,
+  amount = excluded.amount, currency = excluded.currency, refunded = greatest(p.refunded, excluded.refunded),
+  method = excluded.method, provider = excluded.provider, charge = excluded.charge, instrument = excluded.instrument,
+  purchased_at = excluded.purchased_at, charged_at = excluded.charged_at, renewal = excluded.renewal,
+  consumer = excluded.consumer, dispute = excluded.dispute
+returning (xmax = 0) as fresh
+"""
+"""Remembers purchases, or what became of them. What was refunded never shrinks: a seller's file may be older than we are."""
+
+
+def purchase_of(values: Sequence[Any]) -> Purchase:
+    """The purchase in a row's PURCHASE_COLUMNS."""
+    named = dict(zip(_NAMES, values, strict=True))
+    named["dispute"] = Dispute(named["dispute"])
+    return Purchase(**named)
+
+
+class Purchases:
+    """The purchases table."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def put(self, purchases: Sequence[Purchase]) -> int:
+        """Remembers these purchases, by seller and reference, and returns how many were new.
+
+        Of two with the same seller and reference in one call, the later one counts.
+        """
+        last = {(purchase.seller, reference_key(purchase.reference)): purchase for purchase in purchases}
+        columns: dict[str, list[Any]] = {name: [getattr(p, name) for p in last.values()] for name in _NAMES}
+        columns["reference_key"] = [key for _, key in last]
+        columns["email_key"] = [email_key(purchase.email) for purchase in last.values()]
+        return sum(row.fresh for row in self._work.run(_PUT, **columns))
+
+    def one(self, purchase: UUID) -> Purchase | None:
+        """This purchase."""
+        row = self._work.run(f"select {PURCHASE_COLUMNS} from purchases p where id = :id", id=purchase).one_or_none()
+        return None if row is None else purchase_of(row)

@@ -1,0 +1,40 @@
+"""The migrations: bringing a database to this version, and telling whether it is there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_ONE_AT_A_TIME = 0x6D6F6E6579  # "money": two migrators wait for each other
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate(engine: Engine) -> str:
+    """Brings the database to the newest version, in one transaction, and returns that version's name."""
+    with engine.begin() as connection:
+        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ONE_AT_A_TIME})
+        command.upgrade(_config(connection), "head")
+    return newest()
+
+
+def newest() -> str:
+    """The version this code was written for."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head, "there is always a first migration"
+    return head
+
+
+def present(engine: Engine) -> str | None:
+    """The version the database is at; None where no migration ran."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,167 @@
+"""Sellers, their policies version by version, and the keys of their forms."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from domain.money import Money
+from domain.policies import Category, Policy, Seller, SerialLimit
+
+if TYPE_CHECKING:
+    from records.work import Work
+
+_zone = cache(ZoneInfo)
+
+_PUT = """
+insert into sellers values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency,
+                            :serial_count, :serial_days)
+on conflict (id) do update set
+  name = excluded.name, time_zone = excluded.time_zone, support_email = excluded.support_email,
+  self_service = excluded.self_service, ceiling_minor = excluded.ceiling_minor,
+  ceiling_currency = excluded.ceiling_currency, serial_count = excluded.serial_count, serial_days = excluded.serial_days
+"""
+
+_NEW_VERSION = """
+insert into policies
+select :seller, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()), :category, :days, :methods,
+       :excepted_products, :renewals_excepted
+  from policies where seller = :seller
+returning version, in_force_from, category, days, methods, excepted_products, renewals_excepted
+"""
+"""Adds a version; none is ever edited. Two at once: the second fails on the primary key and may be tried again."""
+
+_POLICIES = """
+select version, in_force_from, category, days, methods, excepted_products, renewals_excepted
+  from policies where seller = :seller order by version
+"""
+
+_KEY = "select seller, trusted from api_keys where hash = :hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose form this is; a trusted one has its customers signed in, so they need not confirm by mail."""
+
+    seller: str
+    trusted: bool
+
+
+def seller_of(values: Sequence[Any]) -> Seller:
+    """The seller in a row of its nine columns."""
+    id_, name, zone, support_email, self_service, minor, currency, count, days = values
+    return Seller(
+        id=id_,
+        name=name,
+        time_zone=_zone(zone),
+        support_email=support_email,
+        self_service=self_service,
+        ceiling=None if minor is None else Money(minor, currency),
+        serial_limit=None if count is None else SerialLimit(count=count, within=timedelta(days=days)),
+    )
+
+
+def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
+    """The policy in a row of version, in_force_from, category, …; None where a join found none."""
+    version, in_force_from, category, days, methods, products, renewals = values
+    if version is None:
+        return None
+    return Policy(
+        seller=seller,
+        version=version,
+        in_force_from=in_force_from,
+        category=Category(category),
+        days=days,
+        methods=frozenset(methods),
+        excepted_products=frozenset(products),
+        renewals_excepted=renewals,
+    )
+
+
+class Sellers:
+    """The tables of sellers, policies and keys."""
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+
+    def put(self, seller: Seller) -> None:
+        """Remembers a seller, or what it has switched on."""
+        limit = seller.serial_limit
+        self._work.run(
+            _PUT,
+            id=seller.id,
+            name=seller.name,
+            time_zone=seller.time_zone.key,
+            support_email=seller.support_email,
+            self_service=seller.self_service,
+            ceiling_minor=seller.ceiling.minor if seller.ceiling else None,
+            ceiling_currency=seller.ceiling.currency if seller.ceiling else None,
+            serial_count=limit.count if limit else None,
+            serial_days=limit.within.days if limit else None,
+        )
+
+    def all(self) -> list[Seller]:
+        """Every seller, by id."""
+        return [seller_of(row) for row in self._work.run("select * from sellers order by id")]
+
+    def one(self, seller: str) -> Seller | None:
+        """This seller."""
+        row = self._work.run("select * from sellers where id = :id", id=seller).one_or_none()
+        return None if row is None else seller_of(row)
+
+    def policies(self, seller: str) -> list[Policy]:
+        """Every version of a seller's policy, the first one first."""
+        found = (policy_of(seller, row) for row in self._work.run(_POLICIES, seller=seller))
+        return [policy for policy in found if policy]
+
+    def new_policy(
+        self,
+        seller: str,
+        category: Category,
+        *,
+        days: int | None = None,
+        in_force_from: datetime | None = None,
+        methods: Sequence[str] = (),
+        excepted_products: Sequence[str] = (),
+        renewals_excepted: bool = False,
+    ) -> Policy:
+        """Adds a version, in force from this instant on, or from now."""
+        row = self._work.run(
+            _NEW_VERSION,
+            seller=seller,
+            in_force_from=in_force_from,
+            category=category,
+            days=days,
+            methods=list(methods),
+            excepted_products=list(excepted_products),
+            renewals_excepted=renewals_excepted,
+        ).one()
+        policy = policy_of(seller, row)
+        assert policy, "a new version has a number"
+        return policy
+
+    def new_key(self, seller: str, *, trusted: bool = False) -> str:
+        """A key for a seller's form. It is shown this once; only its hash is kept."""
+        key = f"mb_{secrets.token_urlsafe(32)}"
+        self._work.run(
+            "insert into api_keys (id, seller, hash, trusted) values (:id, :seller, :hash, :trusted)",
+            id=uuid4(),
+            seller=seller,
+            hash=_hash(key),
+            trusted=trusted,
+        )
+        return key
+
+    def caller(self, key: str) -> Caller | None:
+        """Whose key this is."""
+        row = self._work.run(_KEY, hash=_hash(key)).one_or_none()
+        return None if row is None else Caller(row.seller, row.trusted)
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()  # 256 random bits need no salt and no slow hash

@@ -1,0 +1,117 @@
+"""The unit of work: one transaction is one breath. State, history and what follows from it, or none of it.
+
+No call to a provider, a mail server or the broker is made inside one: decide, leave, call, come back and record.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from config.settings import Settings, Timers
+from records.cases import Cases
+from records.dead import Dead
+from records.history import History
+from records.intake import Intake
+from records.letters import Letters
+from records.operations import Operations
+from records.outbox import Outbox
+from records.purchases import Purchases
+from records.sellers import Sellers
+from records.tasks import SupportTasks
+
+DatabaseDownError = (OperationalError, InterfaceError)
+"""What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
+
+Rows = CursorResult[*tuple[Any, ...]]
+"""What a statement answered."""
+
+_SESSION = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+
+
+def connect(url: str, *, pool: int = 4) -> Engine:
+    """A pool of connections. Nothing is dialled before the first use, so a process starts without its database."""
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=pool,
+        max_overflow=pool,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "options": _SESSION, "application_name": "moneyback"},
+    )
+
+
+class Work:
+    """One open transaction, and what can be asked of it."""
+
+    def __init__(self, connection: Connection, timers: Timers) -> None:
+        self.connection = connection
+        self.timers = timers
+        self.cases = Cases(self)
+        self.dead = Dead(self)
+        self.history = History(self)
+        self.intake = Intake(self)
+        self.letters = Letters(self)
+        self.operations = Operations(self)
+        self.outbox = Outbox(self)
+        self.purchases = Purchases(self)
+        self.sellers = Sellers(self)
+        self.tasks = SupportTasks(self)
+
+    def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
+        """Runs one named statement with its values bound."""
+        return self.connection.execute(text(statement), values)
+
+    def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
+        """The rows of one statement, a thousand at a time in memory."""
+        return self.connection.execution_options(yield_per=1_000).execute(text(statement), values)
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's clock at the start of this transaction: the only clock that leases and history know."""
+        at = self.run("select now()").scalar_one()
+        assert isinstance(at, datetime)
+        return at
+
+
+class Records:
+    """The door to what is remembered: ``with records.work() as work: …`` commits at its end, or not at all."""
+
+    def __init__(self, engine: Engine, timers: Timers) -> None:
+        self.engine = engine
+        self.timers = timers
+
+    @classmethod
+    def of(cls, settings: Settings, *, pool: int = 4) -> "Records":
+        """The records these settings name."""
+        return cls(connect(settings.database_url.get_secret_value(), pool=pool), settings.timers)
+
+    @contextmanager
+    def work(self) -> Iterator[Work]:
+        """One transaction."""
+        with self.engine.begin() as connection:
+            yield Work(connection, self.timers)
+
+    def notifications(self, channel: str, seconds: float) -> Iterator[bool]:
+        """Yields whenever the channel was notified (True) or this long passed without it (False), until closed.
+
+        Notifications that arrived together are one. A lost connection is raised: the caller decides when to come back.
+        """
+        connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            connection.execute(text(f'listen "{channel}"'))
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            while True:
+                woken = any(True for _ in raw.notifies(timeout=seconds, stop_after=1))
+                for _ in raw.notifies(timeout=0):
+                    pass
+                yield woken
+        finally:
+            connection.invalidate()  # it still listens: not one for the pool
+            connection.close()

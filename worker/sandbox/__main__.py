@@ -1,0 +1,31 @@
+"""``python -m worker.sandbox FOLDER``: the sandbox alone, its times set by hand. It prints its address first."""
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from worker.sandbox.behaviours import Times
+from worker.sandbox.server import serve
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m worker.sandbox", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the journal is kept")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--unix", type=Path, help="listen on this socket, and on no port")
+    for time in fields(Times):
+        parser.add_argument(f"--{time.name}", type=float, default=time.default, metavar="SECONDS")
+    chosen = vars(parser.parse_args())
+    times = Times(**{time.name: chosen.pop(time.name) for time in fields(Times)})
+    serve(**chosen, times=times, announce=_say)
+
+
+def _say(address: str) -> None:
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that was not carried out: the HTTP status, the provider's word for it, and a sentence."""
+
+    status: int
+    code: str
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, dict[str, str]]:
+        return {"error": {"code": self.code, "message": self.message, **self.details}}
+
+    def about(self, refund_id: str) -> "Refused":
+        """The same refusal, naming the refund that is in the way."""
+        return replace(self, details={"refund": refund_id})
+
+
+DECLINED = Refused(400, "refund_declined", "The customer's bank declined this refund.")
+DISPUTED = Refused(400, "charge_disputed", "The customer disputes this charge with the bank; it cannot be refunded.")
+CLOSED = Refused(400, "refund_window_closed", "This charge is too old to be refunded.")
+ALREADY_REFUNDED = Refused(400, "charge_already_refunded", "This charge was refunded before, under another key.")
+KEY_REUSED = Refused(409, "idempotency_key_reuse", "This key belongs to another refund; a new refund needs a new key.")
+BUSY = Refused(429, "rate_limited", "Too many calls; nothing was carried out.", ((b"retry-after", b"1"),))
+BROKEN = Refused(500, "internal_error", "Something went wrong here; the refund may or may not have been carried out.")
+JOURNAL_FULL = Refused(503, "journal_unwritable", "The journal cannot be written; nothing was carried out.")
+TIMED_OUT = Refused(504, "timed_out", "The answer took too long; the refund may or may not have been carried out.")
+
+KEY_MISSING = Refused(400, "idempotency_key_missing", "The header Idempotency-Key is missing or unusable.")
+NOT_JSON = Refused(400, "not_json", "The body is not JSON.")
+WRONG_ORDER = Refused(
+    400,
+    "wrong_order",
+    'The body must be {"charge": text, "amount": a positive whole number of minor units, "currency": like "EUR"}.',
+)
+WRONG_PAGE = Refused(400, "wrong_page", "The limit is a number from 1 to 1000; starting_after is a refund's id.")
+NOT_FOUND = Refused(404, "not_found", "There is nothing here.")
+WRONG_METHOD = Refused(405, "wrong_method", "This path does not know this method.")
+TOO_LARGE = Refused(413, "too_large", "The body is larger than 64 KB.")

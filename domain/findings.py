@@ -108,6 +108,11 @@ class Code(StrEnum):
         "The payment provider declined the refund.",
         "The payment could not be returned the way it was made.",
     )
+    PROVIDER_NOT_CONNECTED = (
+        "provider_not_connected",
+        "The payment was made through a provider that is not connected here.",
+        "The payment cannot be returned automatically.",
+    )
     PAYMENT_CLAIMED = (
         "payment_claimed",
         "Another case already claims this payment: refunding it here as well could pay twice.",

@@ -48,7 +48,7 @@ class Money:
         if exponent is None:
             raise UnknownMoneyError(f"{currency!r} is not a currency of ISO 4217.")
         whole, _, decimals = text.strip().removeprefix("-").partition(".")
-        if not (whole + decimals).isdecimal() or not whole or len(decimals) > exponent:
+        if not (whole + decimals).isdecimal() or not text.isascii() or not whole or len(decimals) > exponent:
             raise UnknownMoneyError(f"{text!r} is not an amount of {currency}, which has {exponent} decimals.")
         minor = int(whole + decimals.ljust(exponent, "0"))
         return cls(-minor if text.strip().startswith("-") else minor, currency)

@@ -66,6 +66,18 @@ class Capabilities:
     """How long after the charge a payment method can be refunded; a method that is not named has no limit we know."""
 
 
+_WINDOWS: dict[tuple[str | None, str], timedelta] = {
+    (None, "paypal"): timedelta(days=180),  # PayPal: "Issue a refund", 180 days
+    ("stripe", "amazon_pay"): timedelta(days=90),  # Stripe: "Amazon Pay payments", refunds
+}
+
+
+def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
+    """How long after the charge this route refunds this method: what the adapter knows, else what we know of the method."""
+    known = capabilities.windows.get(method) if capabilities else None
+    return known or _WINDOWS.get((provider, method)) or _WINDOWS.get((None, method))
+
+
 class PaymentProvider(Protocol):
     """One provider. Expected trouble is a value; an exception is a bug. Calls are made from several threads at once."""
 

@@ -25,7 +25,7 @@ with step as (
   update cases c
      set state = s.there, seq = s.seq, head = s.hash,
          next_action_at = :now + make_interval(secs => s.due),
-         lease_until = case when s.there = 'refunding' then c.lease_until else 'epoch' end,
+         lease_until = 'epoch',
          purchase = coalesce(s.purchase, c.purchase), seller = coalesce(s.seller, c.seller)
     from step s
    where c.id = s.id and c.fence = s.fence and c.seq = s.seq - 1 and c.state = s.here

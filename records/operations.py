@@ -38,7 +38,15 @@ select case_id, provider, charge, amount, currency, key, first_sent_at, sends, a
   from operations where case_id = any(:cases)
 """
 
-_STAMP = "update operations set last_sent_at = now(), sends = sends + 1 where case_id = any(:cases)"
+_STAMP = """
+update operations o set last_sent_at = now(), sends = sends + 1
+  from unnest(cast(:cases as uuid[]), cast(:fences as int[])) as i(id, fence) join cases c on c.id = i.id
+ where o.case_id = i.id and c.fence = i.fence
+returning o.case_id
+"""
+"""Stamps only what its worker still holds: one that was overtaken may not send."""
+
+_ASKED = "update operations set asks = asks + 1 where case_id = any(:cases)"
 
 _ANSWERED = """
 with answer as (
@@ -123,10 +131,15 @@ class Operations:
             for row in self._work.run(_OF, cases=[case.id for case in cases])
         }
 
-    def stamp(self, operations: Sequence[Operation]) -> None:
-        """Notes, before it happens, that these are sent once more under their keys."""
-        if operations:
-            self._work.run(_STAMP, cases=[operation.case for operation in operations])
+    def stamp(self, cases: Sequence[Case]) -> set[UUID]:
+        """Notes, before it happens, that these are sent once more under their keys; returns those that may be."""
+        ids, fences = [case.id for case in cases], [case.fence for case in cases]
+        return {row.case_id for row in self._work.run(_STAMP, cases=ids, fences=fences)} if cases else set()
+
+    def asked(self, cases: Sequence[UUID]) -> None:
+        """The provider was asked about these and had nothing new to say."""
+        if cases:
+            self._work.run(_ASKED, cases=list(cases))
 
     def answered(self, answers: Sequence[tuple[UUID, str, str | None, str | None]]) -> None:
         """Writes answers down: (case, status, the provider's refund, the provider's code)."""

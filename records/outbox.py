@@ -21,7 +21,8 @@ select i.lane, c.bulk, coalesce(c.seller, ''), c.id
 
 _TAKE = """
 with recursive seller as (
-  (select seller, 1 as n from outbox where lane = :lane and bulk = :bulk and seller > :after order by seller limit 1)
+  (select seller, 1 as n from outbox where lane = :lane and bulk = :bulk
+      and (cast(:after as text) is null or seller > :after) order by seller limit 1)
   union all
   select (select o.seller from outbox o where o.lane = :lane and o.bulk = :bulk and o.seller > s.seller
            order by o.seller limit 1), s.n + 1
@@ -85,8 +86,11 @@ class Outbox:
         """Wakes the relay when this transaction commits."""
         self._work.run(f"notify {CHANNEL}")
 
-    def take(self, lane: str, *, room: int, after: str, bulk: bool) -> list[tuple[UUID, str]]:
-        """Takes at most ``room`` cases of a lane, round robin over the sellers behind ``after``; gone at the commit."""
+    def take(self, lane: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
+        """Takes at most ``room`` cases of a lane, round robin over the sellers behind ``after`` (None: from the first).
+
+        They are gone from the outbox at the commit.
+        """
         rows = self._work.run(_TAKE, lane=lane, room=room, after=after, bulk=bulk)
         return [(row.case_id, row.seller) for row in rows]
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -25,7 +26,7 @@ from records.purchases import Purchases
 from records.sellers import Sellers
 from records.tasks import SupportTasks
 
-DatabaseDownError = (OperationalError, InterfaceError)
+DatabaseDownError = (OperationalError, InterfaceError, psycopg.OperationalError)
 """What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
 
 Rows = CursorResult[*tuple[Any, ...]]

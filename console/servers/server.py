@@ -80,9 +80,9 @@ class Server(ABC):
         self.home.create()
         self.end_leftovers()
         self._before()
-        with unbroken():
-            self._child = self._launch(self._command())
         try:
+            with unbroken():
+                self._child = self._launch(self._command())
             self._wait(self._answers)
             self._after()
         except BaseException:

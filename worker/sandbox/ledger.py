@@ -67,8 +67,7 @@ class Ledger:
             "stumbled": self._stumbled,
         }
         self._journal = Journal(folder / "journal.jsonl")
-        for record in self._journal:
-            self._enter_old(record)
+        self._rebuild()
 
     def carry_out(self, order: Order) -> Carried | Refused:
         """A known key comes first: it is answered as it was, whatever its charge would do today."""
@@ -151,11 +150,16 @@ class Ledger:
         self._journal.append(record)
         self._enter_record(record)
 
-    def _enter_old(self, record: Record) -> None:
+    def _rebuild(self) -> None:
         try:
-            self._enter_record(record)
-        except (KeyError, TypeError, AttributeError):
-            raise JournalDamagedError(f"The journal holds a record that no sandbox wrote: {record!r}.") from None
+            for record in self._journal:
+                self._enter_record(record)
+        except (KeyError, TypeError) as error:
+            self.close()
+            raise JournalDamagedError(f"The journal holds a record that no sandbox wrote: {error!r}.") from None
+        except JournalDamagedError:
+            self.close()
+            raise
 
     def _enter_record(self, record: Record) -> None:
         """The only way into the index, for a new record as for one read at the start."""

@@ -16,6 +16,7 @@ from worker.sandbox.refusals import (
     BROKEN,
     JOURNAL_FULL,
     NOT_FOUND,
+    NOT_JSON,
     TIMED_OUT,
     TOO_LARGE,
     WRONG_METHOD,
@@ -174,6 +175,8 @@ async def _body(receive: Receive) -> bytes | Refused:
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return NOT_JSON  # half a body may look like a whole one, but it is not what the client wanted to say
         body += cast("bytes", message.get("body", b""))
         if len(body) > LARGEST:
             return TOO_LARGE

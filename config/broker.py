@@ -1,0 +1,75 @@
+"""The broker: its queues, how it is dialled, and what becomes of bytes that are no message."""
+
+import base64
+import json
+import uuid
+from typing import Any
+
+from kombu import Connection, Exchange, Queue
+from kombu.transport import redis as redis_transport
+
+from config.settings import Settings
+from domain.messages import LANES, ContactSupport, IncomingRequest
+
+DIRECT = Exchange("", type="direct")
+"""The default exchange: a named one forgets its bindings when the broker loses its memory, and then drops silently."""
+
+QUEUES = {name: Queue(name, DIRECT, routing_key=name) for name in (*LANES, ContactSupport.queue, IncomingRequest.queue)}
+
+TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,  # longer than any task may run: a running one is not delivered again
+    "unacked_restore_interval": 10,
+    "socket_timeout": 5,  # without these a half-open connection leaves a worker alive, silent and deaf
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+    "retry_on_timeout": False,
+}
+
+
+def connect(settings: Settings) -> Connection:
+    """A connection to the broker, dialled at its first use; one that cannot be had fails within seconds."""
+    return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=5)
+
+
+def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whatever a stranger put on a queue
+    """What lies on a queue, as kombu's envelope; bytes that are none become the body of one.
+
+    kombu's Redis transport reads its envelope outside of every handler: bytes that are no JSON end the worker that
+    pops them, and the message with it. In an envelope they reach the consumer, which keeps them for a person.
+    """
+    try:
+        found = _loads(raw, **options)
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("properties"), dict) and "body" in found:
+        return found
+    if isinstance(found, list):
+        return found  # an entry of `unacked`, which kombu wrote itself
+    body = raw.encode() if isinstance(raw, str) else raw
+    return {
+        "body": base64.b64encode(body).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {},
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid.uuid4()),
+            "delivery_info": {"exchange": "", "routing_key": ""},
+            "delivery_mode": 2,
+            "priority": 0,
+        },
+    }
+
+
+_transport: Any = redis_transport  # its stubs do not know what it imports
+_loads = _transport.loads
+_transport.loads = _envelope
+
+
+def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
+    """A message's body, byte for byte as far as the transport kept it."""
+    body = message.body
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else json.dumps(body, default=str).encode()

@@ -1,0 +1,5 @@
+"""`python -m console` is `moneyback`."""
+
+from console.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""The `moneyback` command: one verb a part, and the verbs people use to look and to set things up."""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from console.commands import benchmark, cases, demo, doctor, parts, policy, purchases, sellers, up
+from console.home import HomeError
+from console.servers import BoxError
+from console.wiring import NotWiredError
+from domain.errors import MoneybackError
+from records import DatabaseDownError
+
+app = typer.Typer(
+    name="moneyback",
+    help="Gives a customer's money back, once, and says why. Start with `moneyback demo`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+demo.add_to(app)
+up.add_to(app)
+parts.add_to(app)
+doctor.add_to(app)
+benchmark.add_to(app)
+app.add_typer(cases.app, name="cases")
+app.add_typer(policy.app, name="policy")
+app.add_typer(purchases.app, name="purchases")
+app.add_typer(sellers.app, name="sellers")
+
+
+def main() -> None:
+    """Runs one verb. What a person can mend is a sentence and exit code 2; what was found wrong is exit code 1."""
+    try:
+        app()
+    except (MoneybackError, BoxError, HomeError, NotWiredError) as error:
+        _tell(str(error))
+    except ValidationError as error:
+        _tell("; ".join(f"MONEYBACK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+    except DatabaseDownError as error:
+        _tell(f"The database does not answer: {str(error.__cause__ or error).splitlines()[0]}")
+
+
+def _tell(sentence: str) -> None:
+    Console(stderr=True).print(f"[red]{sentence}[/red]", highlight=False, soft_wrap=True)
+    sys.exit(2)

@@ -1,0 +1,73 @@
+"""The doctor and the auditor: is everything there, and is everything as it must be?"""
+
+import typer
+
+from config.broker import QUEUES, connect
+from config.settings import Settings
+from console.shown import Json, as_json, out, table
+from console.wiring import wired
+from records import DatabaseDownError, Records, schema
+from records.audit import audit as audit_books
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    app.command()(doctor)
+    app.command()(audit)
+
+
+def doctor(*, json: Json = False) -> None:
+    """Looks whether every part is there and well, and says what to do where one is not."""
+    settings = wired()
+    findings = [*_database(settings), *_broker(settings)]
+    well = all(fine for _, fine, _ in findings)
+    if json:
+        as_json({"well": well, "findings": [{"part": part, "well": fine, "says": says} for part, fine, says in findings]})
+    else:
+        table("Doctor", ("part", "", "says"), [(part, "well" if fine else "ILL", says) for part, fine, says in findings])
+    raise typer.Exit(0 if well else 1)
+
+
+def audit(*, json: Json = False) -> None:
+    """Replays every history and holds the books against the states. Finds a row that was changed or removed."""
+    with Records.of(wired()).work() as work:
+        audited = audit_books(work)
+    if json:
+        faults = [{"case": str(fault.case), "says": fault.sentence} for fault in audited.faults]
+        as_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
+    else:
+        for fault in audited.faults:
+            out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
+        verdict = f"{len(audited.faults)} faults." if audited.faults else "Every history replays to its state; the books balance."
+        out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
+    raise typer.Exit(1 if audited.faults else 0)
+
+
+def _database(settings: Settings) -> list[tuple[str, bool, str]]:
+    records = Records.of(settings)
+    try:
+        present, newest = schema.present(records.engine), schema.newest()
+        if present != newest:
+            return [("database", False, f"It is at version {present}, this program at {newest}. Run `moneyback migrate`.")]
+        with records.work() as work:
+            waiting, dead, overdue = work.outbox.waiting(), len(work.dead.all()), len(work.cases.overdue(1_000))
+    except DatabaseDownError as error:
+        return [("database", False, f"It does not answer: {str(error.__cause__ or error).splitlines()[0]}")]
+    oldest = max(age for _, age in waiting.values())
+    patient = oldest < settings.timers.lane_seconds
+    return [
+        ("database", True, f"It is at version {present}."),
+        ("relay", patient, f"{sum(n for n, _ in waiting.values())} messages wait, the oldest for {oldest:.0f} s."
+         + ("" if patient else " Is `moneyback relay` running?")),
+        ("sweep", overdue == 0, f"{overdue} cases are overdue." + (" Is `moneyback relay` running?" if overdue else "")),
+        ("dead", dead == 0, f"{dead} messages could not be read." + (" See `moneyback cases dead`." if dead else "")),
+    ]  # fmt: skip
+
+
+def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
+    try:
+        with connect(settings) as connection, connection.channel() as channel:
+            depths = {name: queue(channel).queue_declare().message_count for name, queue in QUEUES.items()}
+    except OSError as error:
+        return [("broker", False, f"It does not answer: {error}")]
+    return [("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]

@@ -1,0 +1,135 @@
+"""One verb a process: what `up` runs side by side, and what a cluster runs one a container."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config import log
+from console.wiring import wired
+from domain.messages import LANES
+
+Host = Annotated[str, typer.Option(help="The address to bind to.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    for verb in (web, desk, mail, feed, worker, relay, beat, flower, sandbox, migrate):
+        app.command()(verb)
+
+
+def web(host: Host = "127.0.0.1", port: int = 8000) -> None:
+    """The help centre, the refund form and the API."""
+    from producers.web.app import serve
+
+    log.set_up()
+    serve(host, port, wired())
+
+
+def desk(host: Host = "127.0.0.1", port: int = 8001) -> None:
+    """What waits for a person, with every reason."""
+    from producers.desk.app import serve
+
+    log.set_up()
+    serve(host, port, wired())
+
+
+def mail() -> None:
+    """Reads requests from the maildir in MONEYBACK_INBOX_DIR."""
+    from producers.mail.mailbox import serve
+
+    log.set_up()
+    serve(wired(), _until_stopped())
+
+
+def feed() -> None:
+    """Reads requests of upstream forms from the queue `refund.requests`."""
+    from producers.feed import serve
+
+    log.set_up()
+    serve(wired(), _until_stopped())
+
+
+def worker(
+    concurrency: Annotated[int, typer.Option("--concurrency", "-c", help="Processes that run tasks.")] = 2,
+    lanes: Annotated[str, typer.Option(help="The queues to work on, with commas between.")] = ",".join(LANES),
+    name: Annotated[str, typer.Option(help="This worker's name in Flower.")] = "worker@%h",
+) -> None:
+    """Judges, pays, settles, writes letters and hands cases to people."""
+    wired()
+    _celery("worker", "-c", str(concurrency), "-Q", lanes, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle")
+
+
+def relay() -> None:
+    """Publishes what is due, and sends again what nobody moved."""
+    from config.broker import connect
+    from records import Records
+
+    log.set_up()
+    settings = wired()
+    from worker.app import app
+    from worker.relay import Relay
+
+    stop = _until_stopped()
+    with connect(settings) as connection:
+        Relay(settings, Records.of(settings), app, connection).run(stop)
+
+
+def beat(schedule: Annotated[Path, typer.Option(help="Where beat keeps its times.")] = Path("celerybeat-schedule")) -> None:
+    """Ticks: sends the tasks that come round."""
+    wired()
+    _celery("beat", "-s", str(schedule))
+
+
+def flower(
+    host: Host = "127.0.0.1",
+    port: int = 5555,
+    login: Annotated[str | None, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", help="user:password; without one it does not start.")] = None,
+) -> None:
+    """Flower: the workers and their tasks, in the browser."""
+    if not login or ":" not in login:
+        raise typer.BadParameter("Flower shows and steers workers: give it a login, as user:password.", param_hint="--login")
+    wired()
+    os.environ["FLOWER_BASIC_AUTH"] = login  # not on the command line, where every user of the machine reads it
+    _celery("flower", f"--address={host}", f"--port={port}")
+
+
+def sandbox(
+    folder: Annotated[Path, typer.Option(help="Where the sandbox remembers what it paid.")] = Path("sandbox"),
+    host: Host = "127.0.0.1",
+    port: int = 8003,
+    latency: Annotated[float, typer.Option(help="Seconds every answer takes.")] = 0.0,
+) -> None:
+    """A payment provider to try things out with: it pays, delays, declines and hangs by the charge id's prefix."""
+    from worker.sandbox.behaviours import Times
+    from worker.sandbox.server import serve
+
+    folder.mkdir(parents=True, exist_ok=True)
+    serve(folder, host=host, port=port, times=Times(latency=latency))
+
+
+def migrate() -> None:
+    """Brings the database to this version."""
+    from records import schema
+    from records.work import connect
+
+    settings = wired()
+    owner = settings.database_owner_url or settings.database_url
+    typer.echo(f"The database is at version {schema.migrate(connect(owner.get_secret_value()))}.")
+
+
+def _celery(*arguments: str) -> None:
+    """Becomes a process of Celery's: signals and exit codes are its own."""
+    argv = [sys.executable, "-m", "celery", "-A", "worker.app", "--quiet", *arguments]
+    os.execv(sys.executable, argv)  # noqa: S606  # no shell: the arguments are ours
+
+
+def _until_stopped() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

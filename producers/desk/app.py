@@ -1,0 +1,54 @@
+"""The desk, for the people of support: what waits for a decision, and why. It only reads, and listens on loopback only."""
+
+from pathlib import Path
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import Response
+
+from config.settings import Settings
+from config.settings import settings as from_environment
+from producers.web import words
+from producers.web.app import equip, run
+from producers.web.pages import SEEN
+from producers.web.paper import Paper
+from producers.web.problems import HANDLERS, Kind, ProblemError
+from producers.web.state import ThePaper, TheRecords
+
+HOST = "127.0.0.1"  # nobody signs in here, so nobody from elsewhere may come
+
+desk = APIRouter(include_in_schema=False)
+
+
+@desk.api_route("/", methods=SEEN)
+def waiting(paper: ThePaper, records: TheRecords) -> Response:
+    """The tasks that wait for a person, the oldest first."""
+    with records.work() as work:
+        tasks = work.tasks.waiting()
+    return paper.page("waiting.html", tasks=tasks, sentence=words.sentence_for_support)
+
+
+@desk.api_route("/cases/{case}", methods=SEEN)
+def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
+    """One case with its whole history."""
+    with records.work() as work:
+        view = work.cases.view(case)
+        history = work.history.of(case)
+    if view is None:
+        raise ProblemError(Kind.NOT_FOUND, "There is no such case.")
+    return paper.page(
+        "case.html", view=view, amount=words.amount_of(view), history=history, sentence=words.sentence_for_support
+    )
+
+
+def app(settings: Settings | None = None) -> FastAPI:
+    """The application these settings describe, or those of the environment."""
+    web = FastAPI(title="Moneyback desk", openapi_url=None, exception_handlers=dict(HANDLERS))
+    equip(web, settings or from_environment(), Paper(Path(__file__).with_name("templates")))
+    web.include_router(desk)
+    return web
+
+
+def serve(port: int, settings: Settings | None = None) -> None:
+    """Serves until told to stop."""
+    run(app(settings), HOST, port)

@@ -1,0 +1,87 @@
+"""The feed: refund requests that upstream forms publish on ``refund.requests``, as CloudEvents in JSON."""
+
+import json
+import threading
+from typing import Any
+
+import structlog
+from kombu import Connection, Consumer, Message
+from kombu.mixins import ConsumerMixin
+
+from config.broker import QUEUES, connect, raw_body
+from config.settings import Settings
+from domain.errors import RefusedError, UnreadableError
+from domain.messages import IncomingRequest
+from domain.requests import Channel
+from producers.intake import accept_one, arrival
+from records import DatabaseDownError, Records
+
+log = structlog.get_logger()
+
+
+class Feed(ConsumerMixin):
+    """Takes one message at a time; each is acknowledged after its commit, so that none is lost or counted twice."""
+
+    def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
+        self.connection = connection
+        self._records = records
+        self._stop = stop
+
+    def on_iteration(self) -> None:
+        """Stops between two messages."""
+        self.should_stop = self._stop.is_set()
+
+    def get_consumers(self, consumer: Any, channel: Any) -> list[Consumer]:  # noqa: ANN401, ARG002  # kombu's signature
+        queues = [QUEUES[IncomingRequest.queue]]
+        return [consumer(queues, on_message=self.on_message, accept=["json"], prefetch_count=100)]
+
+    def on_message(self, message: Message) -> None:
+        """Accepts one request. What nobody can read is kept in ``dead``; a database that is away leaves it unacknowledged."""
+        body = raw_body(message)
+        try:
+            take(self._records, body)
+        except DatabaseDownError:
+            log.warning("database_away", queue=IncomingRequest.queue)
+            self._stop.wait(1)
+            message.requeue()
+            return
+        message.ack()
+
+
+def take(records: Records, body: bytes) -> None:
+    """Accepts the request in these bytes, or keeps them for a person."""
+    try:
+        incoming = read(body)
+        seller = incoming.data.seller
+        with records.work() as work:
+            if seller is not None and work.sellers.one(seller) is None:
+                raise UnreadableError(f"There is no seller {seller!r} here.")
+        accept_one(
+            records,
+            arrival(
+                incoming.data.request,
+                Channel.QUEUE,
+                source=f"queue:{incoming.source}",
+                key=incoming.id,
+                seller=seller,
+            ),
+        )
+    except RefusedError as error:
+        with records.work() as work:
+            work.dead.keep(IncomingRequest.queue, body, str(error))
+        log.warning("message_unreadable", queue=IncomingRequest.queue, why=str(error))
+
+
+def read(body: bytes) -> IncomingRequest:
+    """The request in these bytes, or an UnreadableError that says what is wrong with them."""
+    try:
+        payload = json.loads(body)
+    except ValueError as error:
+        raise UnreadableError(f"This is no JSON: {error}.") from None
+    return IncomingRequest.read(payload)
+
+
+def serve(settings: Settings, stop: threading.Event) -> None:
+    """Reads the queue until told to stop."""
+    with connect(settings) as connection:
+        Feed(connection, Records.of(settings), stop).run()

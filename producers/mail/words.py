@@ -1,0 +1,219 @@
+"""A mail's words: decoded whatever they claim to be, and what was written now told from what was only quoted."""
+
+import re
+from collections.abc import Iterator
+from email.message import Message
+from html.parser import HTMLParser
+from typing import NamedTuple, TypeAlias
+
+MOST = 100_000  # characters of a text that are looked at; a request has a few hundred
+DEEPEST = 12  # parts within parts; mail programs nest four
+
+Part: TypeAlias = "Message[str, str]"
+
+
+class Words(NamedTuple):
+    """One text of a mail."""
+
+    new: str
+    quoted: str
+
+
+class Texts(NamedTuple):
+    """The texts of a mail: what it says plainly, what it says in HTML, and the mails it carries."""
+
+    plain: str
+    html: str
+    carried: str
+
+    @property
+    def versions(self) -> list[Words]:
+        """The plain text and the HTML one, each with what was written told from what was quoted."""
+        told = [split(text) for text in (self.plain, self.html) if text.strip()]
+        return [Words(words.new, f"{words.quoted}\n{self.carried}") for words in told or [Words("", "")]]
+
+
+def texts(message: Part) -> Texts:
+    """Every text of a mail that is no attachment."""
+    found: dict[str, list[str]] = {"plain": [], "html": [], "carried": []}
+    for kind, text in _walk(message, 0):
+        found[kind].append(text)
+    return Texts(*("\n".join(found[kind])[:MOST] for kind in Texts._fields))
+
+
+def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
+    if depth > DEEPEST:
+        return
+    kind, inside = part.get_content_type(), part.get_payload()
+    if kind == "message/rfc822" and isinstance(inside, list):
+        for mail in inside:
+            carried = texts(mail) if isinstance(mail, Message) else Texts("", "", "")
+            yield "carried", f"{_raw(mail, 'subject')}\n{carried.plain or carried.html}\n{carried.carried}"
+    elif isinstance(inside, list):
+        for child in inside:
+            if isinstance(child, Message):
+                yield from _walk(child, depth + 1)
+    elif _is_attachment(part):
+        return
+    elif kind == "text/html":
+        yield "html", text_of_html(_decoded(part)[:MOST])
+    elif kind.startswith(("text/plain", "multipart/")):  # a multipart without parts is what a cut mail looks like
+        yield "plain", _decoded(part)
+
+
+def _is_attachment(part: Part) -> bool:
+    raw = _raw(part, "content-disposition").strip().casefold()
+    return raw.startswith("attachment") or "filename" in raw
+
+
+def _raw(part: object, name: str) -> str:
+    """A header as it came: parsing it is what breaks."""
+    items = part.raw_items() if isinstance(part, Message) else ()
+    return next((str(value) for key, value in items if key.casefold() == name), "")
+
+
+def header(message: Part, name: str) -> str:
+    """A header as it came, in one line; empty without one."""
+    return " ".join(_raw(message, name).split())
+
+
+def _decoded(part: Part) -> str:
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        return ""
+    try:
+        claimed = str(part.get_content_charset() or "utf-8")
+    except Exception:  # noqa: BLE001 - a charset can be written in more wrong ways than the library knows
+        claimed = "utf-8"
+    for charset in (_MEANT.get(claimed, claimed), "utf-8", "cp1252"):
+        try:
+            return content.decode(charset).replace("\r\n", "\n").replace("\r", "\n")
+        except (LookupError, ValueError):
+            continue
+    return content.decode("latin-1")
+
+
+_MEANT = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}  # as browsers do
+
+
+class _Html(HTMLParser):
+    """The text of HTML: a line for each block, ``>`` before what is quoted."""
+
+    UNSEEN = frozenset({"script", "style", "head", "title", "template"})
+    INLINE = frozenset("a abbr b bdi bdo cite code em font i img kbd mark q s small span strong sub sup u wbr".split())
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.lines: list[str] = []
+        self._line: list[str] = []
+        self._quoted = self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the library's
+        self._gap(tag)
+        self._quoted += tag == "blockquote"
+        self._unseen += tag in self.UNSEEN
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the library's
+        self._gap(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._gap(tag)
+        if tag == "blockquote":
+            self._quoted = max(0, self._quoted - 1)
+        if tag in self.UNSEEN or tag == "html":
+            self._unseen = max(0, self._unseen - 1)
+        if tag == "body":
+            self._unseen = 0
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self._line.append(data)
+
+    def _gap(self, tag: str) -> None:
+        if tag == "body":
+            self._unseen = 0  # a head that nobody closed
+        if tag in {"td", "th"}:
+            self._line.append(" ")
+        elif tag not in self.INLINE:
+            self.end_line()
+
+    def end_line(self) -> None:
+        self.lines.append(("> " if self._quoted else "") + " ".join("".join(self._line).split()))
+        self._line.clear()
+
+
+def text_of_html(html: str) -> str:
+    """What a person sees of this HTML, without its looks."""
+    parser = _Html()
+    parser.feed(html)
+    parser.close()
+    parser.end_line()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parser.lines)).strip("\n")
+
+
+_WROTE = re.compile(
+    r"\s*(?:On|Am|Le|El|Il|Op|Em|Em|W dniu|Den|Dne)\b[^\n]{0,400}"
+    r"\b(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał\w*|skrev|napsal\w*)\b[^\n]{0,200}:\s*",
+)
+_WROTE_LINES = 3  # mail programs break the line that says who wrote what
+
+_BELOW = re.compile(
+    r"\s*[-_*=]{2,}\s*(?:original message|original-nachricht|ursprüngliche nachricht|forwarded message|"
+    r"weitergeleitete nachricht|message d['’]origine|message transféré|message original|mensaje original|"
+    r"mensaje reenviado|messaggio originale|messaggio inoltrato|oorspronkelijk bericht|doorgestuurd bericht)\b.*|"
+    r"\s*(?:begin forwarded message|anfang der weitergeleiteten (?:nachricht|e-mail)|"
+    r"début du message (?:transféré|réexpédié))\s*:.*",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\s*\**(?:From|Von|De|Da|Van)\s*:\**\s*\S.*")
+_SENT = re.compile(
+    r"\s*\**(?:Sent|Date|Gesendet|Datum|Envoyé|Enviado|Inviato|Verzonden|Subject|Betreff|Objet|To|An|À)\s*:.*"
+)
+_SIGNATURE = re.compile(r"-- ?")
+
+
+def split(text: str) -> Words:
+    """What was written now, and what was quoted or forwarded. The signature is neither."""
+    lines = text.split("\n")
+    new: list[str] = []
+    quoted: list[str] = []
+    at = 0
+    while at < len(lines):
+        wrote = _attribution(lines, at)
+        if wrote and not any(line.lstrip().startswith(">") for line in lines[at + wrote :]):
+            quoted += lines[at:]  # quoted without marks: all that follows is
+            break
+        if wrote:
+            at += wrote
+            continue
+        if _is_below(lines, at):
+            quoted += lines[at:]
+            break
+        (quoted if lines[at].lstrip().startswith(">") else new).append(lines[at])
+        at += 1
+    return Words(_joined(_unsigned(new)), _joined(line.lstrip("> ") for line in quoted))
+
+
+def _attribution(lines: list[str], at: int) -> int:
+    """How many lines say "On Monday Ada wrote:" here."""
+    if not lines[at].strip():
+        return 0
+    return next(
+        (count for count in range(1, _WROTE_LINES + 1) if _WROTE.fullmatch(" ".join(lines[at : at + count]))),
+        0,
+    )
+
+
+def _is_below(lines: list[str], at: int) -> bool:
+    """Whether everything from here on is another mail."""
+    if _BELOW.fullmatch(lines[at]):
+        return True
+    return bool(_FROM.fullmatch(lines[at])) and any(_SENT.fullmatch(line) for line in lines[at + 1 : at + 4])
+
+
+def _unsigned(lines: list[str]) -> list[str]:
+    return next((lines[:at] for at, line in enumerate(lines) if at and _SIGNATURE.fullmatch(line)), lines)
+
+
+def _joined(lines: "Iterator[str] | list[str]") -> str:
+    return "\n".join(line.rstrip() for line in lines).strip("\n")

@@ -1,0 +1,87 @@
+"""The web: help centre, refund form, case pages, the sellers' API, and what operators ask."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import uvicorn
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from config.links import Links
+from config.settings import Settings
+from config.settings import settings as from_environment
+from producers.web import guard
+from producers.web.api import api
+from producers.web.casepages import casepages
+from producers.web.health import health
+from producers.web.mailbox import letters
+from producers.web.pages import pages
+from producers.web.paper import HERE, Paper
+from producers.web.problems import HANDLERS
+from producers.web.reference import openapi_of, reference
+from records import Records, schema
+
+POOL = 10  # connections; as many again when it is busy (records.work)
+
+_DESCRIPTION = (
+    "Sellers tell us of purchases, ask for refunds and see where they stand. "
+    "Every error is an RFC 9457 problem document with a sentence that says what to change."
+)
+
+
+def app(settings: Settings | None = None) -> FastAPI:
+    """The application these settings describe, or those of the environment."""
+    settings = settings or from_environment()
+    web = FastAPI(
+        title="Moneyback",
+        version="1",
+        summary="Gives a customer's money back, once, and says why.",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        exception_handlers=dict(HANDLERS),
+        lifespan=_lifespan,
+    )
+    equip(web, settings, Paper())
+    web.state.links = Links.of(settings)
+    web.state.schema = schema.newest()
+    web.__dict__["openapi"] = partial(openapi_of, web)  # FastAPI's own way to change the document
+    for router in (pages, casepages, api, health, reference):
+        web.include_router(router)
+    if settings.mailbox_page and settings.outbox_dir:
+        web.include_router(letters)
+    return web
+
+
+def equip(web: FastAPI, settings: Settings, paper: Paper) -> None:
+    """What every application of ours holds and stands behind: the desk as well."""
+    web.state.settings = settings
+    web.state.records = Records.of(settings, pool=POOL)
+    web.state.paper = paper
+    web.mount("/static", StaticFiles(directory=HERE / "static"))
+    web.add_middleware(guard.BodyLimit)
+    web.add_middleware(guard.Apology)
+    web.add_middleware(guard.SafeHeaders, https=settings.public_url.startswith("https://"))
+
+
+@asynccontextmanager
+async def _lifespan(web: FastAPI) -> AsyncIterator[None]:
+    # As many requests at once as connections: the others wait in line, and do not fail for want of one.
+    current_default_thread_limiter().total_tokens = 2 * POOL
+    yield
+    web.state.records.engine.dispose()
+
+
+def serve(host: str, port: int, settings: Settings | None = None) -> None:
+    """Serves until told to stop. No access log: whoever reads a status link in a log can follow it."""
+    run(app(settings), host, port)
+
+
+def run(web: FastAPI, host: str, port: int) -> None:
+    """Serves this application; the process has its logging already."""
+    uvicorn.run(
+        web, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
+    )

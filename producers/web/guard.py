@@ -1,0 +1,101 @@
+"""What stands in front of every page: headers, a limit for bodies, and an answer when our own code fails."""
+
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from producers.web.problems import Kind, answer
+
+LARGEST_BODY: Final = 64 * 1024  # a comment of 4,000 characters, percent-encoded three times over
+
+HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",  # a page about a case is for nobody's cache; those that are for all say so themselves
+}
+
+_log = structlog.get_logger()
+
+
+class SafeHeaders:
+    """Every answer carries HEADERS; one that set a header of its own keeps it."""
+
+    def __init__(self, app: ASGIApp, *, https: bool) -> None:
+        self.app = app
+        self._headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if https else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI says."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class Apology:
+    """A mistake of ours is logged and answered with a sentence; nothing of it is told."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI says."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        try:
+            await self.app(scope, receive, watched)
+        except Exception:
+            _log.exception("web_failed", method=scope["method"])  # no path: it may hold a customer's link
+            if started:
+                raise  # half an answer is out: the connection has to break
+            await answer(Request(scope), Kind.BROKEN)(scope, receive, send)
+
+
+class BodyLimit:
+    """A body over the limit is refused: by its stated length unread, else at the first byte too many."""
+
+    def __init__(self, app: ASGIApp, *, largest: int = LARGEST_BODY) -> None:
+        self.app = app
+        self._largest = largest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI says."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        stated = Headers(scope=scope).get("content-length", "0")
+        if not stated.isdecimal() or int(stated[:20]) > self._largest:
+            # the rest of the body is not worth reading: the connection ends with this answer
+            refusal = answer(Request(scope), Kind.TOO_LARGE, headers={"connection": "close"})
+            return await refusal(scope, receive, send)
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._largest:
+                raise HTTPException(Kind.TOO_LARGE.status, headers={"connection": "close"})
+            return message
+
+        await self.app(scope, counted, send)

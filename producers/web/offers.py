@@ -1,0 +1,85 @@
+"""A purchase as a seller tells us of it."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import uuid4
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+
+from domain.purchases import Dispute, Purchase, reference_key
+from domain.requests import Email, Line
+
+_MOST = 2**63 - 1  # what a column of PostgreSQL holds
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
+
+
+def _as_text(value: object) -> object:
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value):
+        raise ValueError("This must be an instant as text, such as 2026-04-17T14:05:00+02:00.")  # noqa: TRY004  # pydantic's way
+    return value
+
+
+def _in_our_days(at: datetime) -> datetime:
+    if not _EARLIEST <= at < _LATEST:
+        raise ValueError("This instant is before 1970 or after 2999.")
+    return at
+
+
+def _counts(reference: str) -> str:
+    if not reference_key(reference):
+        raise ValueError("A reference needs at least one letter or digit.")
+    return reference
+
+
+reference_that_counts = AfterValidator(_counts)  # “–” and “…” would be one purchase: dashes and dots are not compared
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_days)]
+Minor = Annotated[int, Field(strict=True, ge=-_MOST, le=_MOST)]
+Word = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Text = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+
+
+class PurchaseIn(BaseModel):
+    """One charge of one customer. A renewal is a purchase of its own, with its own charge and reference."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "ada@example.com",
+                    "product": "Difference Engine Pro",
+                    "amount": 4900,
+                    "currency": "EUR",
+                    "method": "credit_card",
+                    "provider": "stripe",
+                    "charge": "ch_3PqL",
+                    "purchased_at": "2026-04-17T14:05:00+02:00",
+                }
+            ]
+        },
+    )
+
+    email: Email = Field(description="the address the customer bought with")
+    product: Text
+    amount: Minor | None = Field(description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
+    currency: Annotated[Line, StringConstraints(min_length=1, max_length=10)] | None = Field(description="ISO 4217")
+    method: Word = Field(description="credit_card, paypal, …; one we do not know goes to people")
+    provider: Word = Field(description="the payment provider that holds the charge")
+    charge: Text = Field(description="the charge's id at the provider")
+    instrument: Text | None = Field(None, description="the provider's fingerprint of the card or account")
+    purchased_at: Instant
+    charged_at: Instant | None = Field(None, description="when it was charged, if not at the purchase")
+    renewal: StrictBool = False
+    consumer: StrictBool = Field(True, description="false for a business")
+    refunded: Annotated[int, Field(strict=True, ge=0, le=_MOST)] = Field(0, description="what went back, in minor units")
+    dispute: Dispute = Dispute.NONE
+
+    def of(self, seller: str, reference: str) -> Purchase:
+        """This purchase as it is remembered."""
+        values = self.model_dump(exclude={"charged_at"})
+        return Purchase(
+            id=uuid4(), seller=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
+        )

@@ -1,0 +1,237 @@
+"""What goes wrong at the web's door, in sentences: RFC 9457 documents for programs, a plain page for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from domain.errors import KeyReusedError
+from producers.web.paper import paper_of
+from records import DatabaseDownError
+
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20  # enough to mend a form; a body full of nonsense gets no answer larger than itself
+_LONGEST_NAME = 100
+_TRY_AGAIN = "5"  # seconds; a database that restarts is back by then
+
+
+class Kind(StrEnum):
+    """The kinds of problem. Each has its status, its title and, where nothing better is known, its sentence."""
+
+    status: int
+    title: str
+    sentence: str
+
+    def __new__(cls, value: str, status: int, title: str, sentence: str) -> "Kind":
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.status, kind.title, kind.sentence = status, title, sentence
+        return kind
+
+    UNREADABLE = "unreadable", 400, "This cannot be read", "The body is not JSON in UTF-8."
+    KEY_MISSING = (
+        "key_missing",
+        401,
+        "A seller's key is needed",
+        "Send a seller's key as “Authorization: Bearer mb_…”. There was none, or it is not one of ours.",
+    )
+    NOT_FOUND = "not_found", 404, "There is nothing here", "This address is not one of ours, or was not copied whole."
+    WRONG_METHOD = "wrong_method", 405, "This cannot be done here", "This address does not take this method."
+    NOT_POSSIBLE = "not_possible", 409, "This is not possible any more", "The request has moved on."
+    KEY_REUSED = "key_reused", 409, "This idempotency key was used before", str(KeyReusedError())
+    TOO_LATE = "too_late", 410, "This link is too old", "Please send the form again: the new link will work."
+    TOO_LARGE = "too_large", 413, "This is too large", "A request may be 64 KB at the most. Nothing was read or kept."
+    INVALID = "invalid", 422, "Something here is not right", "Nothing was accepted. Each error says what to change."
+    BROKEN = "broken", 500, "Something went wrong on our side", "This is our mistake; it was noted. Please try again later."
+    DOWN = (
+        "down",
+        503,
+        "We cannot take this right now",
+        "Nothing was accepted. Please try again in a minute: sending the same again is safe.",
+    )
+    NOT_READY = "not_ready", 503, "Not ready", "The database is not at the version that this program was written for."
+
+
+class Wrong(BaseModel):
+    """One thing to change: where it stands, and what is wrong with it."""
+
+    detail: str = Field(description="what is wrong, as a sentence")
+    pointer: str | None = Field(None, description="a JSON pointer into the body", examples=["#/email"])
+    parameter: str | None = Field(None, description="the header or the part of the address")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="which kind of problem; the address explains it", examples=["/docs#invalid"])
+    title: str
+    status: int
+    detail: str = Field(description="what happened, as a sentence")
+    errors: list[Wrong] | None = Field(None, description="what to change, one by one")
+
+
+class ProblemError(Exception):
+    """A problem to answer with; its sentence is the kind's own if none is given."""
+
+    def __init__(self, kind: Kind, sentence: str | None = None) -> None:
+        super().__init__(sentence or kind.sentence)
+        self.kind = kind
+
+
+def answer(
+    request: Request,
+    kind: Kind,
+    sentence: str | None = None,
+    *,
+    errors: Sequence[Wrong] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The problem as whoever asked can read it."""
+    if not for_a_program(request):
+        return paper_of(request).page(
+            "problem.html",
+            status=kind.status,
+            headers=headers,
+            title=kind.title,
+            sentence=sentence or (_FOR_PEOPLE.get(kind) or kind.sentence),
+        )
+    problem = Problem(
+        type=f"/docs#{kind}",
+        title=kind.title,
+        status=kind.status,
+        detail=sentence or kind.sentence,
+        errors=list(errors) or None,
+    )
+    # ASCII only: what strangers send may hold half a surrogate pair, which UTF-8 cannot carry
+    return _AsciiJSON(
+        problem.model_dump(exclude_none=True), kind.status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def for_a_program(request: Request) -> bool:
+    """Whether a program asked, by the address."""
+    path = request.url.path
+    return path.startswith("/v1/") or path in {"/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"}
+
+
+def wrongs_of(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[Wrong]:
+    """What pydantic found, as sentences."""
+    return [
+        Wrong(detail=sentence_of(error), **_place(tuple(error["loc"]))) for error in list(errors)[:MOST_ERRORS]
+    ]
+
+
+def sentence_of(error: ErrorDetails | Mapping[str, Any]) -> str:
+    """One error of pydantic's as a sentence for the one who can mend it."""
+    sentence = _SENTENCES.get(error["type"])
+    if sentence is None:
+        return f"{str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
+    return sentence.format_map(error.get("ctx") or {})
+
+
+_FOR_PEOPLE = {
+    Kind.TOO_LARGE: "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
+    Kind.DOWN: "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
+    Kind.UNREADABLE: "We could not read this form. Please open it again and send it once more.",
+}
+
+_SENTENCES = {
+    "missing": "This is missing.",
+    "extra_forbidden": "This field is not known here. Please leave it out.",
+    "string_type": "This must be text.",
+    "string_too_short": "This must not be empty.",
+    "string_too_long": "This is too long: {max_length} characters at the most.",
+    "string_pattern_mismatch": "This is not written as it must be: {pattern}",
+    "string_unicode": "This text holds characters that are none.",
+    "enum": "This must be one of {expected}.",
+    "int_type": "This must be a whole number.",
+    "int_from_float": "This must be a whole number.",
+    "int_parsing": "This must be a whole number.",
+    "greater_than_equal": "This must be {ge} or more.",
+    "less_than_equal": "This must be {le} or less.",
+    "bool_type": "This must be true or false.",
+    "bool_parsing": "This must be true or false.",
+    "uuid_parsing": "This is not an id of ours.",
+    "model_attributes_type": "The body must be one JSON object, sent as application/json.",
+    "model_type": "The body must be one JSON object, sent as application/json.",
+    "dict_type": "The body must be one JSON object, sent as application/json.",
+    "json_invalid": "The body is not JSON: {error}.",
+    "timezone_aware": "This instant must say its offset from UTC, such as 2026-04-17T14:05:00+02:00.",
+}
+
+
+class _AsciiJSON(JSONResponse):
+    def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature of Starlette's
+        return json.dumps(content).encode("ascii")
+
+
+def _place(loc: tuple[int | str, ...]) -> dict[str, str]:
+    where, *rest = loc or ("body",)
+    if where != "body":
+        return {"parameter": str(rest[-1] if rest else where)[:_LONGEST_NAME]}
+    parts = (str(part)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for part in rest)
+    return {"pointer": "#" + "".join(f"/{part}" for part in parts)}
+
+
+# The handlers, one for each way in which trouble comes up.
+
+
+def on_problem(request: Request, error: Exception) -> Response:
+    """A problem raised on purpose."""
+    assert isinstance(error, ProblemError)
+    headers = {"www-authenticate": "Bearer"} if error.kind is Kind.KEY_MISSING else None
+    return answer(request, error.kind, str(error), headers=headers)
+
+
+def on_key_reused(request: Request, _: Exception) -> Response:
+    """One key, two requests."""
+    return answer(request, Kind.KEY_REUSED)
+
+
+def on_database_down(request: Request, _: Exception) -> Response:
+    """Nothing was accepted; the database's own words stay here."""
+    return answer(request, Kind.DOWN, headers={"retry-after": _TRY_AGAIN})
+
+
+def on_invalid(request: Request, error: Exception) -> Response:
+    """A body, a header or an address that is not as the schema says."""
+    assert isinstance(error, RequestValidationError | ValidationError)
+    found = list(error.errors())
+    if any(e["type"] == "json_invalid" for e in found):
+        return answer(request, Kind.UNREADABLE, sentence_of({**found[0], "ctx": {"error": _json_error(found[0])}}))
+    if all(e["type"] == "uuid_parsing" and e["loc"][0] == "path" for e in found):
+        return answer(request, Kind.NOT_FOUND, "There is no such request.")
+    return answer(request, Kind.INVALID, errors=wrongs_of(found))
+
+
+def on_http(request: Request, error: Exception) -> Response:
+    """What Starlette refuses by itself: no such address, no such method, a body that is none."""
+    assert isinstance(error, HTTPException)
+    return answer(request, _BY_STATUS.get(error.status_code, Kind.BROKEN), headers=error.headers)
+
+
+_BY_STATUS = {
+    400: Kind.UNREADABLE, 401: Kind.KEY_MISSING, 404: Kind.NOT_FOUND, 405: Kind.WRONG_METHOD, 413: Kind.TOO_LARGE,
+}  # fmt: skip
+
+
+def _json_error(error: Mapping[str, Any]) -> str:
+    where = error["loc"][-1]
+    return f"{str((error.get('ctx') or {}).get('error', '')).rstrip('.')}, at character {where}"
+
+
+HANDLERS = {
+    ProblemError: on_problem,
+    KeyReusedError: on_key_reused,
+    RequestValidationError: on_invalid,
+    HTTPException: on_http,
+    **dict.fromkeys(DatabaseDownError, on_database_down),
+}
+"""Which answer each kind of trouble gets."""

@@ -1,0 +1,39 @@
+"""What the application holds for every request, as FastAPI hands it to endpoints."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from config.links import Links
+from config.settings import Settings
+from producers.web.paper import Paper, paper_of
+from records import Records
+
+
+async def _records(connection: HTTPConnection) -> Records:
+    records = connection.app.state.records
+    assert isinstance(records, Records)
+    return records
+
+
+async def _links(connection: HTTPConnection) -> Links:
+    links = connection.app.state.links
+    assert isinstance(links, Links)
+    return links
+
+
+async def _settings(connection: HTTPConnection) -> Settings:
+    settings = connection.app.state.settings
+    assert isinstance(settings, Settings)
+    return settings
+
+
+async def _paper(connection: HTTPConnection) -> Paper:
+    return paper_of(connection)
+
+
+TheRecords = Annotated[Records, Depends(_records)]
+TheLinks = Annotated[Links, Depends(_links)]
+TheSettings = Annotated[Settings, Depends(_settings)]
+ThePaper = Annotated[Paper, Depends(_paper)]

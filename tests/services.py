@@ -1,0 +1,125 @@
+"""The real parts that tests run against: started here, on sockets of our own, and stopped here. Nothing else is touched."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from config.settings import Settings
+from console.home import Home
+from console.servers import Servers
+from records import schema
+from records.work import connect
+
+TEMPLATE = "moneyback_template"
+Fact = TypeVar("Fact")
+
+
+def eventually(fact: Callable[[], Fact], *, seconds: float = 30) -> Fact:
+    """What `fact` returns once it is true; a fact that does not come true in time fails the test."""
+    deadline = time.monotonic() + seconds
+    while not (found := fact()):
+        assert time.monotonic() < deadline, f"This did not come true within {seconds:g} s: {fact}"
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def running_servers() -> Iterator[Servers]:
+    """PostgreSQL and Valkey in a throwaway home with a short path, with a migrated database to clone."""
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o711)  # as root the servers are another user, who must pass through
+        home = Home(Path(folder) / "t")
+        with home.lock(), Servers(home) as servers:
+            _keep(servers, f'create database "{TEMPLATE}" owner moneyback_owner')
+            engine = connect(of_database(servers.postgres.owner_url, TEMPLATE))
+            schema.migrate(engine)
+            engine.dispose()
+            yield servers
+        home.clean()
+
+
+@contextmanager
+def fresh_database(servers: Servers) -> Iterator[str]:
+    """A database of this test alone, cloned from the template in milliseconds; its name."""
+    name = f"t_{uuid4().hex[:12]}"
+    _keep(servers, f'create database "{name}" template "{TEMPLATE}" owner moneyback_owner')
+    yield name
+    _keep(servers, f'drop database "{name}" with (force)')
+
+
+def of_database(url: str, name: str) -> str:
+    """This URL, of another database of the same server."""
+    parts = urlsplit(url)
+    return parts._replace(path=f"/{name}").geturl()
+
+
+def tampering(servers: Servers, database: str, statement: str) -> None:
+    """What somebody with the keys to the server could do: past every role and trigger."""
+    url = of_database(servers.postgres.superuser_url, database)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(sql.SQL(statement))  # type: ignore[arg-type]  # a test's own words
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """These settings as a child process reads them."""
+    env = {
+        "MONEYBACK_DATABASE_URL": settings.database_url.get_secret_value(),
+        "MONEYBACK_BROKER_URL": settings.broker_url.get_secret_value(),
+        "MONEYBACK_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "MONEYBACK_PUBLIC_URL": settings.public_url,
+        "MONEYBACK_SANDBOX_URL": settings.sandbox_url or "",
+        "MONEYBACK_OUTBOX_DIR": str(settings.outbox_dir),
+        "MONEYBACK_INBOX_DIR": str(settings.inbox_dir),
+        "MONEYBACK_BATCH": str(settings.batch),
+    }
+    return env | {f"MONEYBACK_{name.upper()}": str(value) for name, value in settings.timers.model_dump().items()}
+
+
+class Child:
+    """One process of the product, with its log."""
+
+    def __init__(self, name: str, env: Mapping[str, str], *verb: str, log: Path) -> None:
+        self.name = name
+        self.log = log / f"{name}.log"
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "console", *verb],
+                env={**os.environ, **env},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """Ends it and its children as a power cut would."""
+        os.killpg(self.process.pid, 9)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Asks it to stop, and ends it if it does not."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def _keep(servers: Servers, statement: str) -> None:
+    with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[arg-type]  # a test's own words

@@ -1,0 +1,64 @@
+"""The table of states."""
+
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from domain.aftermath import AFTERMATH
+from domain.errors import OutOfStepError
+from domain.states import BEGIN, ENDED, LIVE, MOVES, MOVING, WAITING_FOR_A_PERSON, Event, State, move
+
+
+def test_every_state_can_be_reached_from_received() -> None:
+    reached, todo = set(), deque([BEGIN[1]])
+    while todo:
+        here = todo.popleft()
+        reached.add(here)
+        todo.extend(there for (start, _), there in MOVES.items() if start is here and there not in reached)
+    assert reached == set(State)
+
+
+def test_every_event_is_used() -> None:
+    assert {event for _, event in MOVES} | {BEGIN[0]} == set(Event)
+
+
+def test_every_state_is_moved_on_by_us_by_a_person_or_by_nobody() -> None:
+    assert MOVING | WAITING_FOR_A_PERSON | ENDED == set(State)
+    assert not MOVING & WAITING_FOR_A_PERSON
+    assert not (MOVING | WAITING_FOR_A_PERSON) & ENDED
+
+
+def test_the_end_is_the_end_but_for_a_refund_that_fails_late() -> None:
+    assert {key for key in MOVES if key[0] in ENDED} == {(State.REFUNDED, Event.PROVIDER_FAILED_LATE)}
+
+
+def test_money_leaves_only_from_approved() -> None:
+    assert {here for (here, _), there in MOVES.items() if there is State.REFUNDING and here is not there} == {State.APPROVED}
+
+
+def test_nothing_leads_back_before_the_payment_but_a_person() -> None:
+    paying = {State.REFUNDING, State.REFUND_PENDING, State.REFUNDED}
+    assert not [key for key, there in MOVES.items() if key[0] in paying and there not in paying | {State.WITH_SUPPORT}]
+
+
+def test_every_state_that_must_move_has_somebody_to_send_it_again() -> None:
+    assert set(AFTERMATH) == set(State)
+    for state in MOVING:
+        assert AFTERMATH[state].patience
+        assert AFTERMATH[state].resend
+
+
+def test_a_refunded_purchase_stays_held() -> None:
+    assert State.REFUNDED in LIVE
+    assert State.RECEIVED not in LIVE
+
+
+@given(here=some.sampled_from(State), event=some.sampled_from(Event))
+def test_what_the_table_does_not_have_cannot_happen(here: State, event: Event) -> None:
+    if (here, event) in MOVES:
+        assert move(here, event) is MOVES[here, event]
+    else:
+        with pytest.raises(OutOfStepError, match=f"{here} cannot take the event {event}"):
+            move(here, event)

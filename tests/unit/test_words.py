@@ -1,0 +1,46 @@
+"""What customers write for a reference and an address, and how it is compared."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from domain.purchases import email_key, reference_key
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["MB-2026-0417", "mb 2026 0417", "#MB.2026.0417", "ＭＢ－２０２６－０４１７", "MB–2026—0417", "M\u200bB\u20602026\ufeff0417", " MB\u00a02026‐0417\n"],
+)  # fmt: skip
+def test_the_same_reference_however_it_is_written(written: str) -> None:
+    assert reference_key(written) == "mb20260417"
+
+
+@pytest.mark.parametrize("other", ["MB-2026-417", "МB-2026-0417", "MB-2026-0418", "MB_2026_0417", "MB/2026/0417"])
+def test_another_reference_is_another(other: str) -> None:
+    """Leading zeros count, Cyrillic letters are not Latin ones, and no other sign is dropped."""
+    assert reference_key(other) != reference_key("MB-2026-0417")
+
+
+@pytest.mark.parametrize("written", ["ada@example.com", " ADA@Example.COM\u2003", "Ada@EXAMPLE.com"])
+def test_the_same_address_however_it_is_written(written: str) -> None:
+    assert email_key(written) == "ada@example.com"
+
+
+def test_a_domain_is_compared_by_idna() -> None:
+    assert email_key("ada@bücher.example") == email_key("ADA@xn--bcher-kva.example")
+
+
+def test_full_case_folding_of_the_local_part() -> None:
+    assert email_key("STRASSE@example.com") == email_key("straße@example.com")
+    assert email_key("ı@example.com") != email_key("i@example.com")
+
+
+@pytest.mark.parametrize("other", ["ada+shop@example.com", "a.da@example.com", "аda@example.com"])
+def test_neither_tags_nor_dots_nor_look_alikes_are_the_same_person(other: str) -> None:
+    assert email_key(other) != email_key("ada@example.com")
+
+
+@given(some.text(max_size=60))
+def test_any_text_has_a_key_and_the_key_is_its_own(text: str) -> None:
+    assert reference_key(reference_key(text)) == reference_key(text)
+    assert email_key(email_key(text)) == email_key(text)

@@ -1,0 +1,24 @@
+"""The Celery application: `celery -A worker.app …`, which `moneyback worker` and `moneyback flower` run."""
+
+from typing import Any
+
+from celery import Celery, signals
+
+from config import log
+from config.settings import settings
+from worker import tools
+from worker.options import options
+
+app = Celery("moneyback", include=["worker.tasks"])
+app.config_from_object(options(settings()))
+
+
+@signals.setup_logging.connect
+def _logging(**_: Any) -> None:  # noqa: ANN401  # a signal brings whatever it brings
+    log.set_up()
+
+
+@signals.worker_process_init.connect
+def _fresh(**_: Any) -> None:  # noqa: ANN401  # as above
+    """A forked process dials its own connections: two on one socket would read each other's answers."""
+    tools.tools.cache_clear()

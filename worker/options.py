@@ -1,0 +1,49 @@
+"""Every option of Celery that is not its default, and why. The tests in tests/integration/test_worker.py hold them to it.
+
+Celery 5.7.0 with early acknowledgement. With late acknowledgement its worker ends itself when the broker goes away
+under a running task (its consumer closes the dead connection and kombu then restores onto it). Late acknowledgement
+would buy us nothing: a message has no authority here, and the sweep sends again what nobody moved.
+"""
+
+from typing import Any
+
+from config.broker import QUEUES, TRANSPORT_OPTIONS
+from config.settings import Settings
+from domain.messages import LANES
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration for these settings."""
+    timers = settings.timers
+    return {
+        "broker_url": settings.broker_url.get_secret_value(),
+        "broker_transport_options": TRANSPORT_OPTIONS,
+        "broker_connection_retry_on_startup": True,  # a worker may start before its broker
+        "broker_connection_max_retries": None,  # and outlast it, however long it is away
+        "task_queues": [QUEUES[name] for name in LANES],
+        "task_default_queue": next(iter(LANES)),
+        "task_default_exchange": "",
+        "task_create_missing_queues": False,  # a mistyped queue is an error, not a place where messages wait for ever
+        "task_routes": {name: {"queue": name} for name in LANES},  # a task is named after its queue
+        "task_serializer": "json",
+        "accept_content": ["json"],  # never pickle: whoever can write to the broker could run code
+        "task_ignore_result": True,  # the row in the database is the result
+        "task_acks_late": False,
+        "task_reject_on_worker_lost": False,  # True runs a message that ends its worker again at once, for ever
+        "task_soft_time_limit": timers.soft_seconds,
+        "task_time_limit": timers.hard_seconds,  # shorter than the lease: who is late is gone before another begins
+        "task_publish_retry": False,  # the relay tries again itself, with the row still in the outbox
+        "task_send_sent_event": True,  # Flower shows what was sent; a message carries many cases, so it costs little
+        "worker_send_task_events": True,
+        "worker_prefetch_multiplier": 1,  # a reserved message waits behind a slow one; the next worker could have it
+        "worker_cancel_long_running_tasks_on_connection_loss": False,  # a payment under way is finished and recorded
+        "worker_enable_remote_control": True,  # Flower asks workers how they are; the broker is ours alone
+        "worker_consumer": "worker.consumer:Consumer",
+        "worker_hijack_root_logger": False,
+        "worker_soft_shutdown_timeout": 35.0,  # longer than the slowest call to a provider
+        "worker_max_memory_per_child": 300_000,  # KiB
+        "beat_schedule": {
+            "sweep": {"task": "sweep", "schedule": timers.sweep_seconds, "options": {"queue": "letters"}}
+        },
+        "timezone": "UTC",
+    }

@@ -1,0 +1,103 @@
+"""The relay: from the outbox to the broker, many cases a message, every seller in turn."""
+
+import threading
+import time
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError as BrokerDownError
+
+from config.broker import QUEUES
+from config.settings import Settings
+from domain.messages import LANES, Cases
+from records import DatabaseDownError, Records
+from records.outbox import CHANNEL, Outbox
+from worker.sweep import Sweep
+
+log = structlog.get_logger()
+
+WINDOW = (
+    20  # messages of one lane in the broker at the most: 2,000 cases, a second's work; the rest waits where it is safe
+)
+IDLE = 1.0  # seconds without a notification after which the outbox is looked at all the same
+
+
+class Moved(NamedTuple):
+    """What one round published."""
+
+    messages: int
+    cases: int
+
+
+class Relay:
+    """Publishes what is due. Two may run: a row is taken by one of them."""
+
+    def __init__(self, settings: Settings, records: Records, app: Celery, connection: Any) -> None:  # noqa: ANN401  # kombu's, whose stubs lag
+        self._records = records
+        self._app = app
+        self._connection = connection
+        self._batch = settings.batch
+        self._pause = settings.timers.sweep_seconds
+        self._sweep = Sweep(records)
+        self._after: dict[tuple[str, bool], str | None] = {}
+
+    def run_once(self) -> Moved:
+        """Publishes what is due and has room in the broker. What could not be published stays in the outbox."""
+        with self._connection.channel() as channel:
+            producer = self._app.amqp.Producer(channel)
+            rounds = [self._fill(message, producer) for message in LANES.values()]
+        return Moved(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
+
+    def run(self, stop: threading.Event) -> None:
+        """Publishes whenever something is committed, and sweeps now and then, until told to stop."""
+        swept_at = 0.0
+        while not stop.is_set():
+            try:
+                for _ in self._records.notifications(CHANNEL, IDLE):
+                    if stop.is_set():
+                        return
+                    if time.monotonic() - swept_at >= self._pause:
+                        swept_at = time.monotonic()
+                        self._sweep.run_once()
+                    self.run_once()
+            except DatabaseDownError as error:
+                log.warning("database_away", error=type(error).__name__)
+                stop.wait(IDLE)
+            except (BrokerDownError, *self._connection.recoverable_connection_errors) as error:
+                log.warning("broker_away", error=type(error).__name__)
+                self._connection.collapse()
+                stop.wait(IDLE)
+
+    def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
+        lane = message.queue
+        queue: Any = QUEUES[lane](producer.channel)
+        room = WINDOW - queue.queue_declare().message_count
+        messages = cases = 0
+        while messages < room:
+            with self._records.work() as work:
+                ids = self._take(work.outbox, lane)
+                if ids:
+                    payload = message(case_ids=tuple(ids)).model_dump(mode="json")
+                    self._app.send_task(lane, [payload], queue=lane, producer=producer, argsrepr=f"{len(ids)} cases")
+            if not ids:
+                break
+            messages, cases = messages + 1, cases + len(ids)
+        return Moved(messages, cases)
+
+    def _take(self, outbox: Outbox, lane: str) -> list[UUID]:
+        """Interactive cases before bulk ones, round robin over the sellers of each."""
+        ids: list[UUID] = []
+        for bulk in (False, True):
+            while len(ids) < self._batch:
+                room = self._batch - len(ids)
+                after = self._after.get((lane, bulk))
+                rows = outbox.take(lane, room=room, after=after, bulk=bulk)
+                sellers = {seller for _, seller in rows}
+                more_sellers = len(sellers) == room
+                self._after[lane, bulk] = max(sellers) if more_sellers else None
+                ids += [case for case, _ in rows]
+                if after is None and not more_sellers:
+                    break
+        return list(dict.fromkeys(ids))  # a case due twice is due once

@@ -1,0 +1,41 @@
+"""Contact support: tasks for people, as CloudEvents on the queue that helpdesks read."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from config.broker import DIRECT, connect
+from domain.messages import ContactSupport, ContactSupportData, SupportReason
+from records.tasks import SupportTask
+from worker.tools import Tools
+
+
+def publish(tools: Tools, ids: Sequence[UUID]) -> None:
+    """Publishes the tasks of these cases that are not on the queue yet.
+
+    A worker that dies between the broker's yes and the commit leaves a task that is published once more, under the
+    same event id: consumers know a repeat by it.
+    """
+    with tools.records.work() as work:
+        tasks = work.tasks.claim(ids, seconds=tools.settings.timers.lease_seconds)
+    if not tasks:
+        return
+    with connect(tools.settings) as connection:
+        producer = connection.Producer(exchange=DIRECT, routing_key=ContactSupport.queue, serializer="json")
+        for task in tasks:
+            event = contact_support(task)
+            producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
+    with tools.records.work() as work:
+        work.tasks.published(tasks)
+
+
+def contact_support(task: SupportTask) -> ContactSupport:
+    """A task as helpdesks get it: the case and every reason, and nothing about the person."""
+    return ContactSupport(
+        id=task.id,
+        time=task.created_at,
+        data=ContactSupportData(
+            case_id=task.case,
+            seller=task.seller,
+            reasons=tuple(SupportReason(code=r["code"], sentence=r["sentence"]) for r in task.reasons),
+        ),
+    )

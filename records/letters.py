@@ -70,6 +70,10 @@ class Letters:
         """Cases with a letter that nobody sent for so long: (bulk, seller, case)."""
         return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
+    def unsent(self) -> int:
+        """How many letters are still to be sent."""
+        return int(self._work.run("select count(*) from letters where sent_at is null").scalar_one())
+
     def count_sent(self) -> int:
         """How many letters went out."""
         return int(self._work.run("select count(*) from letters where sent_at is not null").scalar_one())

@@ -80,6 +80,10 @@ class SupportTasks:
         """The tasks that wait for a person, the oldest first."""
         return [SupportTask(*row) for row in self._work.run(_OPEN_ONES, limit=limit)]
 
+    def unpublished(self) -> int:
+        """How many tasks are still to be published."""
+        return int(self._work.run("select count(*) from support_tasks where published_at is null").scalar_one())
+
     def count(self) -> int:
         """How many tasks were published."""
         return int(self._work.run("select count(*) from support_tasks where published_at is not null").scalar_one())

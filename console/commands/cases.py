@@ -76,7 +76,9 @@ def export(state: Annotated[str | None, typer.Option(help="Only cases in this st
 
 
 @app.command()
-def dead(*, all_: Annotated[bool, typer.Option("--all", help="Also those put back.")] = False, json: Json = False) -> None:
+def dead(
+    *, all_: Annotated[bool, typer.Option("--all", help="Also those put back.")] = False, json: Json = False
+) -> None:
     """Messages that nobody could read, as they came."""
     with Records.of(wired()).work() as work:
         messages = work.dead.all(redriven=all_)
@@ -84,7 +86,13 @@ def dead(*, all_: Annotated[bool, typer.Option("--all", help="Also those put bac
         as_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
         return
     rows = [
-        (message.id, message.queue, f"{message.at:%Y-%m-%d %H:%M}", message.why, message.body[:120].decode(errors="replace"))
+        (
+            message.id,
+            message.queue,
+            f"{message.at:%Y-%m-%d %H:%M}",
+            message.why,
+            message.body[:120].decode(errors="replace"),
+        )
         for message in messages
     ]
     table(f"{len(rows)} messages", ("id", "queue", "since (UTC)", "why", "what came"), rows)

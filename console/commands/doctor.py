@@ -22,9 +22,13 @@ def doctor(*, json: Json = False) -> None:
     findings = [*_database(settings), *_broker(settings)]
     well = all(fine for _, fine, _ in findings)
     if json:
-        as_json({"well": well, "findings": [{"part": part, "well": fine, "says": says} for part, fine, says in findings]})
+        as_json(
+            {"well": well, "findings": [{"part": part, "well": fine, "says": says} for part, fine, says in findings]}
+        )
     else:
-        table("Doctor", ("part", "", "says"), [(part, "well" if fine else "ILL", says) for part, fine, says in findings])
+        table(
+            "Doctor", ("part", "", "says"), [(part, "well" if fine else "ILL", says) for part, fine, says in findings]
+        )
     raise typer.Exit(0 if well else 1)
 
 
@@ -38,7 +42,11 @@ def audit(*, json: Json = False) -> None:
     else:
         for fault in audited.faults:
             out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
-        verdict = f"{len(audited.faults)} faults." if audited.faults else "Every history replays to its state; the books balance."
+        verdict = (
+            f"{len(audited.faults)} faults."
+            if audited.faults
+            else "Every history replays to its state; the books balance."
+        )
         out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
     raise typer.Exit(1 if audited.faults else 0)
 
@@ -48,7 +56,9 @@ def _database(settings: Settings) -> list[tuple[str, bool, str]]:
     try:
         present, newest = schema.present(records.engine), schema.newest()
         if present != newest:
-            return [("database", False, f"It is at version {present}, this program at {newest}. Run `moneyback migrate`.")]
+            return [
+                ("database", False, f"It is at version {present}, this program at {newest}. Run `moneyback migrate`.")
+            ]
         with records.work() as work:
             waiting, dead, overdue = work.outbox.waiting(), len(work.dead.all()), len(work.cases.overdue(1_000))
     except DatabaseDownError as error:

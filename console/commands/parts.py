@@ -61,7 +61,9 @@ def worker(
 ) -> None:
     """Judges, pays, settles, writes letters and hands cases to people."""
     wired()
-    _celery("worker", "-c", str(concurrency), "-Q", lanes, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle")
+    _celery(
+        "worker", "-c", str(concurrency), "-Q", lanes, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
+    )
 
 
 def relay() -> None:
@@ -79,7 +81,9 @@ def relay() -> None:
         Relay(settings, Records.of(settings), app, connection).run(stop)
 
 
-def beat(schedule: Annotated[Path, typer.Option(help="Where beat keeps its times.")] = Path("celerybeat-schedule")) -> None:
+def beat(
+    schedule: Annotated[Path, typer.Option(help="Where beat keeps its times.")] = Path("celerybeat-schedule"),
+) -> None:
     """Ticks: sends the tasks that come round."""
     wired()
     _celery("beat", "-s", str(schedule))
@@ -88,11 +92,15 @@ def beat(schedule: Annotated[Path, typer.Option(help="Where beat keeps its times
 def flower(
     host: Host = "127.0.0.1",
     port: int = 5555,
-    login: Annotated[str | None, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", help="user:password; without one it does not start.")] = None,
+    login: Annotated[
+        str | None, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", help="user:password; without one it does not start.")
+    ] = None,
 ) -> None:
     """Flower: the workers and their tasks, in the browser."""
     if not login or ":" not in login:
-        raise typer.BadParameter("Flower shows and steers workers: give it a login, as user:password.", param_hint="--login")
+        raise typer.BadParameter(
+            "Flower shows and steers workers: give it a login, as user:password.", param_hint="--login"
+        )
     wired()
     os.environ["FLOWER_BASIC_AUTH"] = login  # not on the command line, where every user of the machine reads it
     _celery("flower", f"--address={host}", f"--port={port}")

@@ -22,7 +22,12 @@ def show(seller: str, *, json: Json = False) -> None:
         if work.sellers.one(seller) is None:
             raise typer.BadParameter(f"There is no seller {seller!r}. `moneyback sellers list` names them.")
     if json:
-        as_json([asdict(p) | {"methods": sorted(p.methods), "excepted_products": sorted(p.excepted_products)} for p in policies])
+        as_json(
+            [
+                asdict(p) | {"methods": sorted(p.methods), "excepted_products": sorted(p.excepted_products)}
+                for p in policies
+            ]
+        )
         return
     rows = [
         (
@@ -41,7 +46,9 @@ def set_(
     category: Category,
     days: Annotated[int | None, typer.Option(help="How many days, for within_days.")] = None,
     since: Annotated[datetime | None, typer.Option("--from", help="In force from (UTC); now, if not given.")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="A payment method to refund as well; may be repeated.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="A payment method to refund as well; may be repeated.")
+    ] = None,
     except_product: Annotated[list[str] | None, typer.Option(help="A product to except; may be repeated.")] = None,
     *,
     except_renewals: Annotated[bool, typer.Option(help="Except renewals.")] = False,
@@ -63,4 +70,6 @@ def set_(
             excepted_products=except_product or (),
             renewals_excepted=except_renewals,
         )
-    typer.echo(f"Version {policy.version} of {seller}'s policy is in force from {policy.in_force_from:%Y-%m-%d %H:%M} UTC.")
+    typer.echo(
+        f"Version {policy.version} of {seller}'s policy is in force from {policy.in_force_from:%Y-%m-%d %H:%M} UTC."
+    )

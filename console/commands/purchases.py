@@ -21,7 +21,9 @@ def _group() -> None:
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="JSON Lines, or CSV (.csv).")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="JSON Lines, or CSV (.csv).")
+    ],
     *,
     json: Json = False,
 ) -> None:
@@ -32,5 +34,7 @@ def import_(
     else:
         if imported.bad:
             table("Left out", ("line", "why"), [(bad.line, bad.why) for bad in imported.bad])
-        typer.echo(f"{imported.new} new purchases, {imported.known} known ones brought up to date, {len(imported.bad)} left out.")
+        typer.echo(
+            f"{imported.new} new purchases, {imported.known} known ones brought up to date, {len(imported.bad)} left out."
+        )
     raise typer.Exit(1 if imported.bad else 0)

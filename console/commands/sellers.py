@@ -34,7 +34,9 @@ def add(
     support_email: str,
     time_zone: Annotated[str, typer.Option(help="Whose calendar days count, like Europe/Berlin.")] = "UTC",
     ceiling: Annotated[str | None, typer.Option(help="The largest automatic refund, like 200.00-EUR.")] = None,
-    serial_limit: Annotated[str | None, typer.Option(help="At most so many automatic refunds in so many days, like 3/90.")] = None,
+    serial_limit: Annotated[
+        str | None, typer.Option(help="At most so many automatic refunds in so many days, like 3/90.")
+    ] = None,
     *,
     self_service: Annotated[bool, typer.Option(help="Whether customers may help themselves.")] = True,
 ) -> None:

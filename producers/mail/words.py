@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 from email.message import Message
-from html.parser import HTMLParser
 from typing import NamedTuple, TypeAlias
+
+from producers.mail.html import text_of_html
 
 MOST = 100_000  # characters of a text that are looked at; a request has a few hundred
 DEEPEST = 12  # parts within parts; mail programs nest four
@@ -94,61 +95,6 @@ def _decoded(part: Part) -> str:
 
 
 _MEANT = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}  # as browsers do
-
-
-class _Html(HTMLParser):
-    """The text of HTML: a line for each block, ``>`` before what is quoted."""
-
-    UNSEEN = frozenset({"script", "style", "head", "title", "template"})
-    INLINE = frozenset("a abbr b bdi bdo cite code em font i img kbd mark q s small span strong sub sup u wbr".split())
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.lines: list[str] = []
-        self._line: list[str] = []
-        self._quoted = self._unseen = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the library's
-        self._gap(tag)
-        self._quoted += tag == "blockquote"
-        self._unseen += tag in self.UNSEEN
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - the library's
-        self._gap(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._gap(tag)
-        if tag == "blockquote":
-            self._quoted = max(0, self._quoted - 1)
-        if tag in self.UNSEEN or tag == "html":
-            self._unseen = max(0, self._unseen - 1)
-        if tag == "body":
-            self._unseen = 0
-
-    def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self._line.append(data)
-
-    def _gap(self, tag: str) -> None:
-        if tag == "body":
-            self._unseen = 0  # a head that nobody closed
-        if tag in {"td", "th"}:
-            self._line.append(" ")
-        elif tag not in self.INLINE:
-            self.end_line()
-
-    def end_line(self) -> None:
-        self.lines.append(("> " if self._quoted else "") + " ".join("".join(self._line).split()))
-        self._line.clear()
-
-
-def text_of_html(html: str) -> str:
-    """What a person sees of this HTML, without its looks."""
-    parser = _Html()
-    parser.feed(html)
-    parser.close()
-    parser.end_line()
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(parser.lines)).strip("\n")
 
 
 _WROTE = re.compile(

@@ -98,6 +98,7 @@ class PurchaseOut(BaseModel):
     "/refund-requests",
     status_code=status.HTTP_202_ACCEPTED,
     summary="Ask for a refund",
+    response_description="The request was accepted.",
     responses=problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.KEY_REUSED, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),
 )
 def ask(
@@ -118,6 +119,7 @@ def ask(
 @api.get(
     "/refund-requests/{id}",
     summary="See where a request stands",
+    response_description="Where it stands.",
     responses=problems(Kind.KEY_MISSING, Kind.NOT_FOUND, Kind.DOWN),
 )
 def show(
@@ -146,6 +148,7 @@ def show(
 @api.put(
     "/purchases/{reference:path}",
     summary="Tell us of a purchase, or of what became of it",
+    response_description="It was known before.",
     responses={
         status.HTTP_201_CREATED: {"model": PurchaseOut, "description": "It was not known before."},
         **problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),

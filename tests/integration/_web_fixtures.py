@@ -1,19 +1,27 @@
 """What the web's tests start from: a migrated database of its own, a cast, and cases in every state."""
 
 import hashlib
+import mailbox
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import create_engine, make_url, text
-from starlette.testclient import TestClient
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from config.links import Links, Purpose
 from config.settings import Settings
@@ -21,48 +29,87 @@ from domain.cases import Evidence
 from domain.findings import Code
 from domain.policies import Category, Seller
 from domain.purchases import Dispute, Method, Purchase
+from domain.reasons import Reason
 from domain.requests import Channel, RefundRequest
 from domain.states import BEGIN, MOVES, Event, State
 from producers import intake
 from producers.web.app import app
 from records import Records, schema
 
-SECRET = "a secret for tests, long enough to sign"
 _numbers = count(1)
 
 
-@contextmanager
-def a_database() -> Iterator[str]:
-    """The address of a fresh, migrated database. MONEYBACK_TEST_SERVER names a server and one who may make databases."""
+@pytest.fixture(scope="session")
+def template() -> Iterator[tuple[Engine, str]]:
+    """A migrated database to clone. MONEYBACK_TEST_SERVER names a server and somebody who may make databases."""
     server = os.environ.get("MONEYBACK_TEST_SERVER")
     assert server, "Set MONEYBACK_TEST_SERVER to postgresql://postgres@/postgres?host=<folder of the server's socket>."
-    url = make_url(server).set(drivername="postgresql+psycopg")
+    admin = create_engine(
+        make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
     name = f"web_{uuid4().hex[:12]}"
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"create database {name} owner moneyback_owner"))
-    owner = create_engine(url.set(database=name, username="moneyback_owner"))
+    owner = create_engine(admin.url.set(database=name, username="moneyback_owner"), poolclass=NullPool)
     schema.migrate(owner)
-    owner.dispose()
-    try:
-        theirs = url.set(drivername="postgresql", database=name, username="moneyback")
-        yield theirs.render_as_string(hide_password=False)
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(f"drop database {name} with (force)"))
-        admin.dispose()
+    yield admin, name
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
 
 
-def settings_for(database: str, **changes: Any) -> Settings:
-    return Settings(
-        **{
-            "database_url": database,
-            "broker_url": "redis://nobody.invalid",
-            "secret_key": SECRET,
-            "public_url": "http://testserver",
-        }
-        | changes,
+@pytest.fixture
+def settings(template: tuple[Engine, str], tmp_path: Path) -> Iterator[Settings]:
+    """Settings that name a fresh database."""
+    admin, original = template
+    name = f"web_{uuid4().hex[:12]}"
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name} template {original} owner moneyback_owner"))
+    url = admin.url.set(drivername="postgresql", database=name, username="moneyback")
+    yield Settings(
+        database_url=SecretStr(url.render_as_string(hide_password=False)),
+        broker_url=SecretStr("redis://nobody.invalid"),
+        secret_key=SecretStr("a secret for tests, long enough to sign"),
+        public_url="http://testserver",
+        outbox_dir=tmp_path / "outbox",
     )
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture
+def records(settings: Settings) -> Iterator[Records]:
+    """Records on a fresh database."""
+    records = Records.of(settings)
+    yield records
+    records.engine.dispose()
+
+
+@contextmanager
+def served(application: FastAPI) -> Iterator[httpx.Client]:
+    """The application behind a real server on a free port, as a browser or a seller's program meets it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(application, log_config=None, server_header=False, lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def world(settings: Settings, records: Records) -> Iterator["World"]:
+    """Two sellers with their keys, and the web."""
+    with records.work() as work:
+        for id_ in ("analytical", "babbage"):
+            work.sellers.put(a_seller(id_))
+            work.sellers.new_policy(id_, Category.NO_RESTRICTIONS, in_force_from=datetime(2020, 1, 1, tzinfo=UTC))
+        keys = [work.sellers.new_key(id_) for id_ in ("analytical", "babbage")]
+    with served(app(settings)) as web:
+        yield World(settings, records, web, *keys)
 
 
 @dataclass
@@ -71,9 +118,9 @@ class World:
 
     settings: Settings
     records: Records
-    web: TestClient
-    key: str = ""
-    other_key: str = ""
+    web: httpx.Client
+    key: str
+    other_key: str
 
     @property
     def links(self) -> Links:
@@ -158,7 +205,7 @@ def a_case(
 ) -> UUID:
     """A case that went the shortest way to this state."""
     bought = purchase or a_purchase()
-    request = RefundRequest(email=bought.email, reference=bought.reference, reason="unwanted_renewal")
+    request = RefundRequest(email=bought.email, reference=bought.reference, reason=Reason.UNWANTED_RENEWAL)
     case = intake.accept_one(records, intake.arrival(request, Channel.WEB)).id
     with records.work() as work:
         work.purchases.put([bought])
@@ -178,27 +225,8 @@ def a_case(
     return case
 
 
-@contextmanager
-def a_world(database: str, **changes: Any) -> Iterator[World]:
-    settings = settings_for(database, **changes)
-    records = Records.of(settings)
-    world = World(settings, records, TestClient(app(settings), follow_redirects=False))
-    with records.work() as work:
-        for id_ in ("analytical", "babbage"):
-            work.sellers.put(a_seller(id_))
-            if not work.sellers.policies(id_):
-                work.sellers.new_policy(id_, Category.NO_RESTRICTIONS, in_force_from=datetime(2020, 1, 1, tzinfo=UTC))
-        world.key, world.other_key = work.sellers.new_key("analytical"), work.sellers.new_key("babbage")
-    with world.web:
-        yield world
-    records.engine.dispose()
-
-
 def a_letter(folder: Path, subject: str, body: str) -> None:
     """A letter in the outbox, as the carrier leaves it there."""
-    import mailbox  # noqa: PLC0415
-    from email.message import EmailMessage  # noqa: PLC0415
-
     message = EmailMessage()
     message["Subject"], message["To"], message["From"] = subject, "ada@example.com", "refunds@moneyback.example"
     message.set_content(body)

@@ -1,0 +1,1 @@
+"""The demo: believable people, three sellers, every way in, and the real parts."""

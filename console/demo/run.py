@@ -1,0 +1,165 @@
+"""One run of the demo: the parts start, the people ask and answer, and everything comes to rest."""
+
+import json
+import mailbox
+import os
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from config.broker import QUEUES, connect
+from config.settings import Settings, settings
+from console.demo.people import People
+from console.demo.scene import SELLERS, Role, cast, furnish
+from console.processes import Processes
+from console.servers import BoxError
+from console.stack import Stack
+from domain.messages import ContactSupport
+from domain.states import MOVING, State
+from records import Records, schema
+from records.audit import Audited, audit
+from records.cases import View
+from records.work import connect as dial
+
+PARTS = ("sandbox", "relay", "worker", "web", "mail", "feed")
+TIMERS = {
+    "MONEYBACK_HTTP_SECONDS": "2",  # a provider that hangs is given up on while one watches
+    "MONEYBACK_SOFT_SECONDS": "6",
+    "MONEYBACK_HARD_SECONDS": "8",
+    "MONEYBACK_LEASE_SECONDS": "10",
+    "MONEYBACK_LANE_SECONDS": "10",
+    "MONEYBACK_SETTLE_SECONDS": "1",
+    "MONEYBACK_SWEEP_SECONDS": "0.5",
+}
+PATIENCE = 50.0  # seconds until the demo says that something does not come to rest
+GLANCE = 0.2
+
+_LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the run."""
+
+    views: list[View]
+    refunds: int
+    duplicates: int
+    support_tasks: int
+    letters: int
+    audited: Audited
+    seconds: float
+
+    @property
+    def well(self) -> bool:
+        """Nothing paid twice, nothing lost, one task for each case with support."""
+        with_support = sum(view.state is State.WITH_SUPPORT for view in self.views)
+        return not (self.duplicates or self.audited.faults or self.support_tasks != with_support)
+
+
+def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:
+    """Runs the scene. `tell` hears what is going on, and how far it is, from 0 to 1."""
+    began = time.monotonic()
+    os.environ.update(stack.env)
+    ours = settings()
+    tell("Preparing the database", 0.05)
+    schema.migrate(dial(stack.servers.postgres.owner_url))
+    records = Records.of(ours)
+    roles = list(cast(datetime.now(UTC)))
+    with records.work() as work:
+        furnish(work, roles, datetime.now(UTC))
+        keys = {seller.id: work.sellers.new_key(seller.id, trusted=seller.id == "paperboat") for seller in SELLERS}
+    with Processes(stack.home) as processes:
+        tell("Starting the parts", 0.1)
+        parts = {name: stack.part(name) for name in PARTS}
+        for part in parts.values():
+            processes.start(part)
+        processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))
+        _play(People(ours, keys), roles, records, ours, tell)
+        with urllib.request.urlopen(f"{stack.sandbox_url}/v1/summary") as answer:
+            summary = json.load(answer)
+        outcome = _outcome(records, ours, summary, began)
+    tell("Done", 1.0)
+    records.engine.dispose()
+    return outcome
+
+
+def _play(
+    people: People, roles: list[Role], records: Records, ours: Settings, tell: Callable[[str, float], None]
+) -> None:
+    for number, role in enumerate(roles):
+        tell(f"{role.purchase.email} asks by {role.asks.channel}", 0.2 + 0.3 * number / len(roles))
+        people.ask(role)
+    answering = {role.purchase.email: role for role in roles if role.asks.says != "nothing"}
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        for email, link in _start_refund_letters(ours).items():
+            if role := answering.pop(email, None):
+                tell(f"{email} says {role.asks.says}", 0.6)
+                people.answer(role, link)
+        with records.work() as work:
+            views = work.cases.search(limit=1_000)
+            owed = work.letters.unsent() + work.tasks.unpublished()
+        resting = [
+            view
+            for view in views
+            if view.state not in MOVING | {State.REFUND_PENDING} and not _will_answer(view, answering)
+        ]
+        tell(f"{len(resting)} of {len(roles)} cases have come to rest", 0.6 + 0.35 * len(resting) / len(roles))
+        if len(resting) == len(roles) and not owed:
+            return
+        if time.monotonic() > deadline:
+            late = (
+                ", ".join(f"{view.reference} ({view.state})" for view in views if view not in resting)
+                or f"{owed} letters or tasks"
+            )
+            raise BoxError(
+                f"Not everything came to rest within {PATIENCE:.0f} s: {late}. {len(views)} of {len(roles)} requests came in."
+            )
+        time.sleep(GLANCE)
+
+
+def _will_answer(view: View, answering: dict[str, Role]) -> bool:
+    return view.state is State.AWAITING_CONFIRMATION and view.email in answering
+
+
+def _start_refund_letters(ours: Settings) -> dict[str, str]:
+    """The link in each Start refund letter, by whom it was sent to."""
+    links = {}
+    for letter in mailbox.Maildir(str(ours.outbox_dir)):
+        body = next(part for part in letter.walk() if part.get_content_type() == "text/plain")
+        text = body.get_payload(decode=True)
+        found = _LINK.search(text.decode()) if isinstance(text, bytes) else None
+        if found:
+            links[str(letter["To"]).strip("<>").rpartition("<")[2]] = found.group()
+    return links
+
+
+def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: float) -> Outcome:
+    with records.work() as work:
+        views = sorted(work.cases.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
+        letters = work.letters.count_sent()
+        audited = audit(work)
+    return Outcome(
+        views=views,
+        refunds=summary["refunds"],
+        duplicates=summary["duplicates"],
+        support_tasks=_tasks_on_the_queue(ours),
+        letters=letters,
+        audited=audited,
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def _tasks_on_the_queue(ours: Settings) -> int:
+    """Reads `support.contact` as a helpdesk would; a task that is there twice counts twice."""
+    count = 0
+    with connect(ours) as connection:
+        channel = connection.channel()
+        queue = QUEUES[ContactSupport.queue](channel)
+        while message := queue.get(no_ack=True):
+            ContactSupport.read(message.payload)
+            count += 1
+    return count

@@ -1,0 +1,152 @@
+"""Who bought what from whom, and what they ask for. One line a request; what becomes of it is for Moneyback to say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from domain.money import Money
+from domain.policies import Category, Seller
+from domain.purchases import Dispute, Purchase
+from domain.reasons import Reason
+from domain.requests import Channel
+from records import Work
+
+SELLERS = (
+    Seller(
+        id="aurora",
+        name="Aurora Software",
+        time_zone=ZoneInfo("Europe/Berlin"),
+        support_email="help@aurora.example",
+        ceiling=Money(50_000, "EUR"),
+    ),
+    Seller(
+        id="paperboat",
+        name="Paperboat Books",
+        time_zone=ZoneInfo("America/New_York"),
+        support_email="care@paperboat.example",
+    ),
+    Seller(
+        id="kumo",
+        name="Kumo Cloud",
+        time_zone=ZoneInfo("Asia/Tokyo"),
+        support_email="support@kumo.example",
+    ),
+)
+POLICIES = {
+    "aurora": (Category.WITHIN_DAYS, 30),
+    "paperboat": (Category.NO_RESTRICTIONS, None),
+    "kumo": (Category.APPROVAL_REQUIRED, None),
+}
+
+
+class Bought(NamedTuple):
+    """A purchase in a line: `days` ago, and how its charge behaves at the sandbox."""
+
+    seller: str
+    who: str
+    product: str
+    amount: int
+    currency: str
+    days: float
+    charge: str = "ok"
+    method: str = "credit_card"
+    dispute: Dispute = Dispute.NONE
+    refunded: int = 0
+
+
+class Asks(NamedTuple):
+    """A request in a line. `says` is what the customer does with the Start refund letter."""
+
+    channel: Channel
+    bought: Bought
+    reason: Reason
+    says: str = "yes"
+    wrong_reference: bool = False
+
+
+WEB, API, EMAIL, QUEUE = Channel.WEB, Channel.API, Channel.EMAIL, Channel.QUEUE
+R = Reason
+
+# fmt: off
+REQUESTS = (
+    Asks(WEB,   Bought("aurora", "ada.lovelace", "Aurora Photo 4", 4900, "EUR", 3), R.DISSATISFIED),
+    Asks(WEB,   Bought("aurora", "grace.hopper", "Aurora Photo 4", 4900, "EUR", 29), R.TECHNICAL_ISSUE),
+    Asks(WEB,   Bought("aurora", "alan.turing", "Aurora Video", 9900, "EUR", 45), R.DISSATISFIED),
+    Asks(WEB,   Bought("aurora", "edsger.dijkstra", "Aurora Suite", 14900, "EUR", 2, "ok", "wire_transfer"), R.WRONG_PRODUCT),
+    Asks(WEB,   Bought("aurora", "barbara.liskov", "Aurora Studio", 129_900, "EUR", 5), R.WRONG_PRODUCT),
+    Asks(WEB,   Bought("aurora", "donald.knuth", "Aurora Photo 4", 4900, "EUR", 1, "slow", "paypal"), R.DUPLICATE_ORDER),
+    Asks(WEB,   Bought("aurora", "ken.thompson", "Aurora Photo 4", 4900, "EUR", 4), R.OTHER, "nothing"),
+    Asks(WEB,   Bought("aurora", "margaret.hamilton", "Aurora Video", 9900, "EUR", 6), R.DISSATISFIED, "no"),
+    Asks(WEB,   Bought("aurora", "tim.bernerslee", "Aurora Video", 9900, "EUR", 7), R.TECHNICAL_ISSUE, "yes", wrong_reference=True),
+    Asks(API,   Bought("paperboat", "jane.austen", "Persuasion, e-book", 899, "USD", 400), R.WRONG_PRODUCT),
+    Asks(API,   Bought("paperboat", "mary.shelley", "Frankenstein, e-book", 799, "USD", 20, "hang"), R.TECHNICAL_ISSUE),
+    Asks(API,   Bought("paperboat", "bram.stoker", "Dracula, audiobook", 1499, "USD", 12, "fail500"), R.DISSATISFIED),
+    Asks(API,   Bought("paperboat", "emily.dickinson", "Poems, e-book", 599, "USD", 2, "busy"), R.DUPLICATE_ORDER),
+    Asks(API,   Bought("paperboat", "herman.melville", "Moby-Dick, audiobook", 1999, "USD", 9, "declined"), R.DISSATISFIED),
+    Asks(API,   Bought("paperboat", "mark.twain", "Roughing It, e-book", 699, "USD", 8, "disputed"), R.OTHER),
+    Asks(API,   Bought("paperboat", "louisa.alcott", "Little Women, e-book", 799, "USD", 3, "pending", "direct_debit"), R.NOT_DELIVERED),
+    Asks(API,   Bought("paperboat", "walt.whitman", "Leaves of Grass", 999, "USD", 30, "ok", "apple_pay", Dispute.OPEN), R.OTHER),
+    Asks(API,   Bought("paperboat", "edgar.poe", "Tales, audiobook", 1299, "USD", 15, "lost500", "amazon_pay"), R.POOR_SUPPORT),
+    Asks(API,   Bought("kumo", "murasaki.shikibu", "Kumo Team, monthly", 2400, "JPY", 10), R.UNWANTED_RENEWAL),
+    Asks(EMAIL, Bought("aurora", "niklaus.wirth", "Aurora Photo 4", 4900, "EUR", 10), R.TECHNICAL_ISSUE),
+    Asks(EMAIL, Bought("aurora", "john.backus", "Aurora Suite", 14900, "EUR", 3, "ok", "alipay"), R.WRONG_PRODUCT),
+    Asks(EMAIL, Bought("aurora", "dennis.ritchie", "Aurora Photo 4", 4900, "EUR", 61), R.DISSATISFIED),
+    Asks(EMAIL, Bought("paperboat", "charlotte.bronte", "Jane Eyre, e-book", 899, "USD", 5), R.DUPLICATE_ORDER),
+    Asks(EMAIL, Bought("paperboat", "oscar.wilde", "Salomé, e-book", 499, "USD", 2, refunded=499), R.NOT_DELIVERED),
+    Asks(EMAIL, Bought("kumo", "sei.shonagon", "Kumo Solo, yearly", 9800, "JPY", 4), R.UNWANTED_RENEWAL),
+    Asks(QUEUE, Bought("kumo", "matsuo.basho", "Kumo Solo, monthly", 980, "JPY", 1), R.UNWANTED_RENEWAL),
+    Asks(QUEUE, Bought("aurora", "leslie.lamport", "Aurora Video", 9900, "EUR", 8), R.POOR_SUPPORT),
+    Asks(QUEUE, Bought("paperboat", "henry.james", "The Ambassadors", 899, "USD", 14, "pendingfail"), R.DISSATISFIED),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One request of the scene, with the purchase it is about."""
+
+    asks: Asks
+    purchase: Purchase
+
+    @property
+    def reference(self) -> str:
+        """What the customer writes for a reference."""
+        return f"{self.purchase.reference}9" if self.asks.wrong_reference else self.purchase.reference
+
+
+def cast(now: datetime) -> Iterator[Role]:
+    """Everybody in the scene, with what they bought, counted back from now."""
+    for number, asks in enumerate(REQUESTS, start=1):
+        bought = asks.bought
+        at = now - timedelta(days=bought.days)
+        yield Role(
+            asks,
+            Purchase(
+                id=uuid4(),
+                seller=bought.seller,
+                reference=f"MB-{now:%Y}-{4000 + 37 * number}",
+                email=f"{bought.who}@example.com",
+                product=bought.product,
+                amount=bought.amount,
+                currency=bought.currency,
+                refunded=bought.refunded,
+                method=bought.method,
+                provider="sandbox",
+                charge=f"{bought.charge}_{uuid4().hex[:16]}",
+                purchased_at=at,
+                charged_at=at,
+                dispute=bought.dispute,
+            ),
+        )
+
+
+def furnish(work: Work, roles: list[Role], now: datetime) -> None:
+    """Sets the sellers up, with their policies, and remembers what they sold."""
+    for seller in SELLERS:
+        work.sellers.put(seller)
+        category, days = POLICIES[seller.id]
+        work.sellers.new_policy(seller.id, category, days=days, in_force_from=now - timedelta(days=1_000))
+    work.purchases.put([role.purchase for role in roles])

@@ -32,6 +32,12 @@ def connect(settings: Settings) -> Connection:
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=5)
 
 
+def depth(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel, whose stubs lag
+    """How many messages wait in a queue."""
+    bound: Any = QUEUES[queue](channel)
+    return int(bound.queue_declare().message_count)
+
+
 def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whatever a stranger put on a queue
     """What lies on a queue, as kombu's envelope; bytes that are none become the body of one.
 

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from console.commands import cases, demo, doctor, parts, policy, purchases, sellers, up
-from console.home import HomeError
 from console.servers import BoxError
 from console.wiring import NotWiredError
 from domain.errors import MoneybackError
@@ -35,7 +34,7 @@ def main() -> None:
     """Runs one verb. What a person can mend is a sentence and exit code 2; what was found wrong is exit code 1."""
     try:
         app()
-    except (MoneybackError, BoxError, HomeError, NotWiredError) as error:
+    except (MoneybackError, BoxError, NotWiredError) as error:
         _tell(str(error))
     except ValidationError as error:
         _tell("; ".join(f"MONEYBACK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))

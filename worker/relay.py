@@ -9,7 +9,7 @@ import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerDownError
 
-from config.broker import QUEUES
+from config.broker import depth
 from config.settings import Settings
 from domain.messages import LANES, Cases
 from records import DatabaseDownError, Records
@@ -72,8 +72,7 @@ class Relay:
 
     def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
         lane = message.queue
-        queue: Any = QUEUES[lane](producer.channel)
-        room = WINDOW - queue.queue_declare().message_count
+        room = WINDOW - depth(producer.channel, lane)
         messages = cases = 0
         while messages < room:
             with self._records.work() as work:

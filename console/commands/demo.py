@@ -6,12 +6,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from console.demo.run import TIMERS, Outcome, run
 from console.home import Home
 from console.processes import stop_on_signals
 from console.servers import Servers
 from console.shown import Json, as_json, out, table
 from console.stack import Stack
 from console.wiring import UP
+from records.cases import View
 
 DEMO = "demo"
 
@@ -33,8 +35,6 @@ def demo(
         for name in (DEMO, UP):
             Home.here(name).clean()
         return
-    from console.demo.run import TIMERS, run
-
     home = Home.here(DEMO)
     with stop_on_signals(), _progress(json) as progress:
         home.clean()  # every run begins with an empty house
@@ -59,7 +59,7 @@ def _progress(quiet: bool) -> Progress:
     )
 
 
-def _print_json(outcome: "Outcome") -> None:
+def _print_json(outcome: Outcome) -> None:
     as_json(
         {
             "cases": [
@@ -81,14 +81,14 @@ def _print_json(outcome: "Outcome") -> None:
     )
 
 
-def _print(outcome: "Outcome") -> None:
+def _print(outcome: Outcome) -> None:
     rows = [
         (
             view.reference,
             view.channel,
             view.seller or "–",
             view.state,
-            " ".join(r["sentence"] for r in view.reasons) or WHY.get(view.state, ""),
+            _why(view),
         )
         for view in outcome.views
     ]
@@ -105,6 +105,10 @@ def _print(outcome: "Outcome") -> None:
     for fault in outcome.audited.faults:
         out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
     out.print("See it live with `make up`; remove what was kept with `moneyback demo --clean`.", highlight=False)
+
+
+def _why(view: View) -> str:
+    return " ".join(reason["sentence"] for reason in view.reasons) or WHY.get(view.state, "")
 
 
 WHY = {

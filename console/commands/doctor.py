@@ -2,7 +2,7 @@
 
 import typer
 
-from config.broker import QUEUES, connect
+from config.broker import QUEUES, connect, depth
 from config.settings import Settings
 from console.shown import Json, as_json, out, table
 from console.wiring import wired
@@ -77,7 +77,7 @@ def _database(settings: Settings) -> list[tuple[str, bool, str]]:
 def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
     try:
         with connect(settings) as connection, connection.channel() as channel:
-            depths = {name: queue(channel).queue_declare().message_count for name, queue in QUEUES.items()}
+            depths = {name: depth(channel, name) for name in QUEUES}
     except OSError as error:
         return [("broker", False, f"It does not answer: {error}")]
     return [("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]

@@ -92,12 +92,10 @@ def beat(
 def flower(
     host: Host = "127.0.0.1",
     port: int = 5555,
-    login: Annotated[
-        str | None, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", help="user:password; without one it does not start.")
-    ] = None,
+    login: Annotated[str, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", help="user:password.")] = "",
 ) -> None:
     """Flower: the workers and their tasks, in the browser."""
-    if not login or ":" not in login:
+    if ":" not in login:
         raise typer.BadParameter(
             "Flower shows and steers workers: give it a login, as user:password.", param_hint="--login"
         )

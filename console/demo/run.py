@@ -18,7 +18,7 @@ from console.processes import Processes
 from console.servers import BoxError
 from console.stack import Stack
 from domain.messages import ContactSupport
-from domain.states import MOVING, State
+from domain.states import ENDED, WAITING_FOR_A_PERSON, State
 from records import Records, schema
 from records.audit import Audited, audit
 from records.cases import View
@@ -36,6 +36,8 @@ TIMERS = {
 }
 PATIENCE = 50.0  # seconds until the demo says that something does not come to rest
 GLANCE = 0.2
+
+AT_REST = ENDED | WAITING_FOR_A_PERSON
 
 _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 
@@ -96,27 +98,22 @@ def _play(
     deadline = time.monotonic() + PATIENCE
     while True:
         for email, link in _start_refund_letters(ours).items():
-            if role := answering.pop(email, None):
+            if email in answering:
+                role = answering.pop(email)
                 tell(f"{email} says {role.asks.says}", 0.6)
                 people.answer(role, link)
         with records.work() as work:
             views = work.cases.search(limit=1_000)
             owed = work.letters.unsent() + work.tasks.unpublished()
-        resting = [
-            view
-            for view in views
-            if view.state not in MOVING | {State.REFUND_PENDING} and not _will_answer(view, answering)
-        ]
+        resting = [view for view in views if view.state in AT_REST and not _will_answer(view, answering)]
         tell(f"{len(resting)} of {len(roles)} cases have come to rest", 0.6 + 0.35 * len(resting) / len(roles))
         if len(resting) == len(roles) and not owed:
             return
         if time.monotonic() > deadline:
-            late = (
-                ", ".join(f"{view.reference} ({view.state})" for view in views if view not in resting)
-                or f"{owed} letters or tasks"
-            )
+            late = [f"{view.reference} ({view.state})" for view in views if view not in resting]
             raise BoxError(
-                f"Not everything came to rest within {PATIENCE:.0f} s: {late}. {len(views)} of {len(roles)} requests came in."
+                f"Not everything came to rest within {PATIENCE:.0f} s. Still moving: {', '.join(late) or 'nothing'}; "
+                f"{owed} letters or tasks are unsent; {len(views)} of {len(roles)} requests came in."
             )
         time.sleep(GLANCE)
 

@@ -71,6 +71,7 @@ WEB, API, EMAIL, QUEUE = Channel.WEB, Channel.API, Channel.EMAIL, Channel.QUEUE
 R = Reason
 
 # fmt: off
+# ruff: noqa: E501  # one line a request
 REQUESTS = (
     Asks(WEB,   Bought("aurora", "ada.lovelace", "Aurora Photo 4", 4900, "EUR", 3), R.DISSATISFIED),
     Asks(WEB,   Bought("aurora", "grace.hopper", "Aurora Photo 4", 4900, "EUR", 29), R.TECHNICAL_ISSUE),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.headerregistry import AddressHeader
-from email.policy import default
+from email.policy import EmailPolicy
 from enum import StrEnum
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +21,20 @@ from producers.mail.words import Part, Words, header, texts
 LARGEST = 1_000_000  # bytes; a request is words, and what is larger carries attachments that nobody here reads
 LONGEST_COMMENT = 4_000  # characters, as in the form
 LONGEST_KEY = 250  # characters of a Message-ID that is kept as it is
+
+
+LONGEST_HEADER = 2_000  # characters; the library takes a minute over a long one, and only References is ever that long
+
+
+class _ShortHeaders(EmailPolicy):
+    """What the library reads of a mail, with its headers cut."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:LONGEST_HEADER]
+
+
+_POLICY = _ShortHeaders()
 
 
 class Kind(StrEnum):
@@ -73,7 +87,7 @@ def read(raw: bytes, *, own: Collection[str] = ()) -> Mail | NotARequest:
     if len(raw) > LARGEST:
         return NotARequest(Kind.TOO_BIG)
     try:
-        return _read(message_from_bytes(raw, policy=default), raw, frozenset(map(email_key, own)))
+        return _read(message_from_bytes(raw, policy=_POLICY), raw, frozenset(map(email_key, own)))
     except Exception:  # noqa: BLE001 - strangers write these bytes, and the standard library raises whatever it likes
         return NotARequest(Kind.UNREADABLE)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from worker.letters.write import write
 
 from records.letters import Due
+from worker.letters.write import write
 from worker.tools import Tools
 
 log = structlog.get_logger()

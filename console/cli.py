@@ -6,7 +6,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from console.commands import cases, demo, doctor, parts, policy, purchases, sellers, up
+from console.commands import benchmark, cases, demo, doctor, parts, policy, purchases, sellers, up
 from console.servers import BoxError
 from console.wiring import NotWiredError
 from domain.errors import MoneybackError
@@ -24,6 +24,7 @@ demo.add_to(app)
 up.add_to(app)
 parts.add_to(app)
 doctor.add_to(app)
+benchmark.add_to(app)
 app.add_typer(cases.app, name="cases")
 app.add_typer(policy.app, name="policy")
 app.add_typer(purchases.app, name="purchases")

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -49,12 +49,19 @@ class Step:
     seller: str | None = None
     due_in: float | None = None
     """Seconds until somebody must have moved the case on; None takes what the state reached asks for."""
+    lease: float | None = None
+    """Seconds for which whoever records this step holds the case; everybody before is fenced out."""
     handed_on: bool = False
     """The caller goes straight on with the case: no message is needed, the sweep covers it."""
 
     @property
     def seq(self) -> int:
         return self.case.seq + 1
+
+    def case_after(self, at: datetime) -> Case:
+        """The case as it stands once this step was recorded at this instant."""
+        fence = self.case.fence + (self.lease is not None)
+        return replace(self.case, state=self.there, seq=self.seq, head=self.digest(at), fence=fence)
 
     def digest(self, at: datetime) -> bytes:
         """This row's link of the hash chain."""

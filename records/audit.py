@@ -80,9 +80,7 @@ def faults(story: Story) -> Iterator[str]:
             return
         if row.here != state or not _possible(row.here, row.event, row.there):
             yield f"cannot have gone from {row.here or 'nothing'} to {row.there} by {row.event} in row {number}."
-        head = link(
-            head, story.id, row.seq, row.at, row.here, row.event, row.there, row.actor, row.why, row.evidence
-        )
+        head = link(head, story.id, row.seq, row.at, row.here, row.event, row.there, row.actor, row.why, row.evidence)
         if head != row.hash:
             yield f"has a row {number} in its history that was changed after it was written."
             return

@@ -12,9 +12,10 @@ from domain.cases import Case
 from domain.policies import Policy
 from domain.purchases import Purchase
 from domain.requests import Asked, Channel, Wish
-from domain.states import LIVE, State
+from domain.states import State
 from records.purchases import PURCHASE_COLUMNS, purchase_of
 from records.sellers import policy_of, seller_of
+from records.tables import LIVE_STATES
 
 if TYPE_CHECKING:
     from domain.policies import Seller
@@ -62,10 +63,10 @@ select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id
 """
 """The purchases these cases hold, locked."""
 
-_FACTS = """
+_FACTS = f"""
 select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.excepted_products, y.renewals_excepted,
-       (select c.id from cases c where c.purchase = p.id and c.state = any(:live) limit 1) as live_case,
-       case when s.serial_count is null then '{}' else array(
+       (select c.id from cases c where c.purchase = p.id and c.state in ({LIVE_STATES}) limit 1) as live_case,
+       case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
            from cases c join purchases q on q.id = c.purchase join operations o on o.case_id = c.id
           where q.seller = p.seller and (q.email_key = p.email_key or q.instrument = p.instrument)
@@ -99,6 +100,13 @@ _SEARCH = f"""
 _ONE = f"{_SEEN} where c.id = :id"
 
 _COUNTS = "select state, count(*) as cases from cases group by state"
+
+_LATENCIES = """
+select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
+  from cases c join operations o on o.case_id = c.id
+ where c.state = 'refunded' order by c.received_at desc limit :limit
+"""
+"""How long the newest refunded cases took from acceptance to the record of the payment."""
 
 _OVERDUE = """
 select c.id, c.state, c.channel, c.bulk, coalesce(c.seller, '') as seller from cases c
@@ -186,8 +194,7 @@ class Cases:
     def facts(self, purchases: Sequence[Purchase]) -> dict[UUID, Facts]:
         """What a decision about each of these purchases needs, by the purchase's id. Lock the purchases first."""
         known = {purchase.id: purchase for purchase in purchases}
-        live = [str(state) for state in LIVE]
-        rows = self._work.run(_FACTS, purchases=list(known), live=live)
+        rows = self._work.run(_FACTS, purchases=list(known))
         return {
             row[0]: Facts(
                 purchase=known[row[0]],
@@ -211,6 +218,10 @@ class Cases:
     def counts(self) -> dict[str, int]:
         """How many cases stand in each state."""
         return {row.state: row.cases for row in self._work.run(_COUNTS)}
+
+    def latencies(self, limit: int) -> list[float]:
+        """Milliseconds from acceptance to payment of the newest refunded cases."""
+        return [float(row.ms) for row in self._work.run(_LATENCIES, limit=limit)]
 
     def overdue(self, limit: int) -> list[Any]:
         """Cases whose patience ran out (``id``, ``state``, ``bulk``, ``seller``), locked."""

@@ -19,13 +19,14 @@ with step as (
   select * from unnest(
     cast(:ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:heres as text[]), cast(:events as text[]),
     cast(:theres as text[]), cast(:actors as text[]), cast(:whys as text[]), cast(:evidences as text[]),
-    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:purchases as uuid[]), cast(:sellers as text[])
-  ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, purchase, seller)
+    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:leases as float8[]), cast(:purchases as uuid[]), cast(:sellers as text[])
+  ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, lease, purchase, seller)
 ), moved as (
   update cases c
      set state = s.there, seq = s.seq, head = s.hash,
          next_action_at = :now + make_interval(secs => s.due),
-         lease_until = 'epoch',
+         lease_until = coalesce(:now + make_interval(secs => s.lease), 'epoch'),
+         fence = c.fence + case when s.lease is null then 0 else 1 end,
          purchase = coalesce(s.purchase, c.purchase), seller = coalesce(s.seller, c.seller)
     from step s
    where c.id = s.id and c.fence = s.fence and c.seq = s.seq - 1 and c.state = s.here
@@ -103,6 +104,7 @@ class History:
             evidences=[json.dumps(step.evidence) for step in steps],
             hashes=[step.digest(now) for step in steps],
             dues=[self._due_in(step) for step in steps],
+            leases=[step.lease for step in steps],
             purchases=[step.purchase for step in steps],
             sellers=[step.seller for step in steps],
         )

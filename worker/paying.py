@@ -1,6 +1,7 @@
 """Paying: intent, call, record. The intent is committed before the call, and no transaction is open during it."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
@@ -76,12 +77,16 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
     work.operations.prepare([operations[case] for case in held])
     for case in cases:
         if case.id in held:
-            steps.append(case.after(Event.PREPARED, actor="worker", evidence=_intent(operations[case.id])))
+            intent = case.after(Event.PREPARED, actor="worker", evidence=_intent(operations[case.id]))
+            steps.append(replace(intent, lease=tools.settings.timers.lease_seconds))
         elif case.id in operations:
             steps.append(_not_any_more(case, because(Code.PAYMENT_CLAIMED, operations[case.id].charge)))
-    work.history.record(steps)
-    leased = work.cases.lease(list(held), here=[State.REFUNDING], seconds=tools.settings.timers.lease_seconds)
-    return [Call(case, operations[case.id]) for case in leased]
+    moved = work.history.record(steps)
+    return [
+        Call(step.case_after(work.now), operations[step.case.id])
+        for step in steps
+        if step.event is Event.PREPARED and step.case.id in moved
+    ]
 
 
 def refund(tools: Tools, operation: Operation) -> Answer:
@@ -107,13 +112,10 @@ def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> 
     steps = [step_of(call.case, answer, tools) for call, answer in answers]
     moved = work.history.record(steps)
     work.operations.answered([_told(call, answer) for call, answer in answers if call.case.id in moved])
-    for call, answer in answers:
-        log.info(
-            "case_moved" if call.case.id in moved else "case_was_taken_over",
-            case_id=str(call.case.id),
-            here=call.case.state,
-            answer=type(answer).__name__,
-        )
+    log.info("cases_moved", **Counter(step.event.value for step in steps if step.case.id in moved))
+    for step in steps:
+        if step.case.id not in moved:
+            log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)
 
 
 def step_of(case: Case, answer: Answer, tools: Tools) -> Step:

@@ -6,6 +6,7 @@ import os
 import re
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,9 +57,14 @@ class Outcome:
 
     @property
     def well(self) -> bool:
-        """Nothing paid twice, nothing lost, one task for each case with support."""
-        with_support = sum(view.state is State.WITH_SUPPORT for view in self.views)
-        return not (self.duplicates or self.audited.faults or self.support_tasks != with_support)
+        """Nothing paid twice, nothing lost: one refund at the provider for each refunded case, one task for each with support."""
+        count = Counter(view.state for view in self.views)
+        return (
+            not self.duplicates
+            and not self.audited.faults
+            and self.refunds == count[State.REFUNDED]
+            and self.support_tasks == count[State.WITH_SUPPORT]
+        )
 
 
 def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:

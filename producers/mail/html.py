@@ -47,7 +47,8 @@ def _pieces(page: str) -> Iterator[tuple[str, str]]:
             return
         named = _NAME.match(page, start + 1)
         if named is None and not page.startswith(("<!", "<?", "</"), start):
-            tag, at = "", start + 1  # a < that is no tag, as in "1 < 2"
+            yield "", "<"  # no tag, as in "1 < 2"
+            tag, at = "", start + 1
             continue
         tag = ("/" if page.startswith("</", start) else "") + named[1].lower() if named else ""
         at = page.index(">", end) + 1

@@ -46,7 +46,8 @@ class Inbox:
     def __init__(self, folder: Path, own: Collection[str] = ()) -> None:
         self.folder = folder
         self._own = own
-        self._box = Maildir(folder, create=True)
+        for part in ("cur", "new", "tmp"):  # the library makes them only where it also makes the folder
+            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stuck: set[str] = set()
 
     def run_once(self, records: Records) -> Read:
@@ -99,7 +100,7 @@ class Inbox:
 
     def _move(self, name: str, flags: str) -> None:
         """Out of new/. A crash before this finds the mail again, and its Message-ID the case."""
-        target = self.folder / "cur" / f"{name.partition(self._box.colon)[0]}{self._box.colon}2,{flags}"
+        target = self.folder / "cur" / f"{name.partition(Maildir.colon)[0]}{Maildir.colon}2,{flags}"
         try:
             (self.folder / "new" / name).rename(target)
         except FileNotFoundError:

@@ -19,6 +19,7 @@ from producers.mail.wording import reason_of, wish_of
 from producers.mail.words import Part, Words, header, texts
 
 LARGEST = 1_000_000  # bytes; a request is words, and what is larger carries attachments that nobody here reads
+MOST_PARTS, MOST_LEVELS = 500, 40  # lines and words that may begin a part; the library takes long over thousands
 LONGEST_COMMENT = 4_000  # characters, as in the form
 LONGEST_KEY = 250  # characters of a Message-ID that is kept as it is
 
@@ -26,15 +27,23 @@ LONGEST_KEY = 250  # characters of a Message-ID that is kept as it is
 LONGEST_HEADER = 2_000  # characters; the library takes a minute over a long one, and only References is ever that long
 
 
-class _ShortHeaders(EmailPolicy):
-    """What the library reads of a mail, with its headers cut."""
+class _Headers(EmailPolicy):
+    """Headers as mail has them: endless, and in bytes that are no ASCII (RFC 6532 allows UTF-8)."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
-        return name, value[:LONGEST_HEADER]
+        value = value[:LONGEST_HEADER]
+        return name, value if value.isascii() else _told(value.encode("ascii", "surrogateescape"))
 
 
-_POLICY = _ShortHeaders()
+def _told(header: bytes) -> str:
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
+_POLICY = _Headers()
 
 
 class Kind(StrEnum):
@@ -86,6 +95,8 @@ def read(raw: bytes, *, own: Collection[str] = ()) -> Mail | NotARequest:
     """The request in this mail. ``own`` are our addresses: what comes from them would go round in circles."""
     if len(raw) > LARGEST:
         return NotARequest(Kind.TOO_BIG)
+    if raw.count(b"\n--") > MOST_PARTS or raw.lower().count(b"boundary") > MOST_LEVELS:
+        return NotARequest(Kind.UNREADABLE)
     try:
         return _read(message_from_bytes(raw, policy=_POLICY), raw, frozenset(map(email_key, own)))
     except Exception:  # noqa: BLE001 - strangers write these bytes, and the standard library raises whatever it likes

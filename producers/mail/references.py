@@ -70,7 +70,7 @@ NOT_REFERENCES = tuple(
         r"[^\s<>@]{1,64}@[^\s<>@]{1,255}",  # addresses
         r"\b\d{4}-\d\d?-\d\d?\b|\b\d\d?[-./]\d\d?[-./]\d{2,4}\b",  # dates
         r"\b(?:tel|telefon|phone|fax|mobil[e]?|handy|cell|téléphone|whatsapp)\b[^\n\d+]{0,20}[+\d][\d \t()/.-]{4,30}",
-        r"\+\d[\d ()/.-]{6,20}",  # telephone numbers
+        r"\+\d[\d ()/.-]{6,20}|\b0\d{2,5}[ /]\d[\d -]{4,12}",  # telephone numbers
         r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){3,7}(?:[ ]?[A-Z0-9]{1,3})?\b",  # IBAN
         r"\b(?:VAT|USt|HRB|tax|TVA|SIRET|BIC|PLZ|zip)\b[^\n\d]{0,20}[\w-]{4,20}",
         (

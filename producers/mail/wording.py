@@ -24,7 +24,7 @@ REASONS = (
     (
         Reason.NOT_DELIVERED,
         _any(
-            r"\b(?:never|not|n't|nothing)\b[^.!?\n]{0,30}\b(?:arriv|deliver|receiv|got\b|came)",
+            r"(?:\b(?:never|not|nothing)|n't)\b[^.!?\n]{0,30}\b(?:arriv|deliver|receiv|got\b|came)",
             r"\bstill waiting for (?:my|the|a)\b[^.!?\n]{0,20}\b(?:key|licen|download|delivery|order|product|parcel)",
             r"\b(?:nicht|nie|nichts|kein\w*)\b[^.!?\n]{0,40}\b(?:angekommen|erhalten|geliefert|bekommen|zugestellt)",
             r"\b(?:jamais|pas|rien)\b[^.!?\n]{0,20}\b(?:reçu|livré|arrivé)",
@@ -34,11 +34,12 @@ REASONS = (
         Reason.POOR_SUPPORT,
         _any(
             r"\b(?:support|help ?desk|customer service|hotline)\b[^.!?\n]{0,60}"
-            r"\b(?:poor|bad|terrible|awful|useless|rude|slow|unhelpful|no(?:t|body| one)?|never|n't|ignor\w+)\b",
+            r"(?:\b(?:poor|bad|terrible|awful|useless|rude|slow|unhelpful|no(?:t|body| one)?|never|ignor\w+)|n't)\b",
             r"\b(?:poor|bad|terrible|awful|useless|rude|slow|unhelpful|disappoint\w+)\b[^.!?\n]{0,20}\b(?:support|service)\b",
             r"\b(?:support|kundendienst|kundenservice|hotline)\b[^.!?\n]{0,60}"
             r"\b(?:schlecht\w*|unfreundlich|katastroph\w*|nie|nicht|kein\w*|niemand|unbrauchbar)\b",
-            r"\b(?:schlecht\w*|unfreundlich\w*|unzufrieden mit dem|katastroph\w*)\b[^.!?\n]{0,20}\b(?:support|kundendienst|service)",
+            r"\b(?:schlecht\w*|unfreundlich\w*|unzufrieden mit dem|katastroph\w*)\b[^.!?\n]{0,20}"
+            r"\b(?:support|kundendienst|service)",
         ),
     ),
     (
@@ -64,7 +65,7 @@ REASONS = (
     (
         Reason.TECHNICAL_ISSUE,
         _any(
-            r"\b(?:not|n't|never|cannot|can ?not|unable to|fails? to|refuses to)\b[^.!?\n]{0,25}"
+            r"(?:\b(?:not|never|cannot|can ?not|unable to|fails? to|refuses to)|n't)\b[^.!?\n]{0,25}"
             r"\b(?:work|install|start|run|open|launch|activat|load|download)",
             r"\b(?:crash|freez|bug|broken|error|defect|incompatible|not compatible|blue ?screen|fails?\b)\w*",
             r"\b(?:funktioniert|startet|läuft|geht|installier\w+|öffnet|lädt)\b[^.!?\n]{0,30}\b(?:nicht|nie)\b",
@@ -76,7 +77,7 @@ REASONS = (
     (
         Reason.DISSATISFIED,
         _any(
-            r"\b(?:not|n't|un|dis)[ -]?(?:\w+ )?(?:satisf|happy|pleased|like|what i expected|useful|meet)",
+            r"(?:\b(?:not|un|dis)|n't)[ -]?(?:\w+ )?(?:satisf|happy|pleased|like|what i expected|useful|meet)",
             r"\bdis(?:satisf|appoint)\w*|\bunhappy\b|\buseless\b|\bhate\b|\bbelow my expectations\b|\bpoor quality\b",
             r"\bunzufrieden\b|\benttäusch\w*|\b(?:nicht|kein\w*)\b[^.!?\n]{0,25}\b(?:zufrieden|gefällt|gefallen|erwartet|überzeug\w*)",
             r"\bgefällt mir\b[^.!?\n]{0,10}\bnicht\b|\bentspricht nicht\b|\bpas satisfait|\bdéçu\w*|\binsatisfech|\bdeluso",
@@ -109,9 +110,13 @@ WISHES = (
 
 def reason_of(*texts: str) -> Reason:
     """Why the money is wanted back, by the first of these texts that says so."""
-    return next((reason for text in texts for reason, words in REASONS if words.search(text)), Reason.OTHER)
+    return next((reason for text in texts for reason, words in REASONS if words.search(_plain(text))), Reason.OTHER)
 
 
 def wish_of(*texts: str) -> Wish:
     """How much of it is wanted back."""
-    return next((wish for text in texts for wish, words in WISHES if words.search(text)), Wish.FULL)
+    return next((wish for text in texts for wish, words in WISHES if words.search(_plain(text))), Wish.FULL)
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u2019", "'")

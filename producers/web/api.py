@@ -122,9 +122,7 @@ def ask(
     response_description="Where it stands.",
     responses=problems(Kind.KEY_MISSING, Kind.NOT_FOUND, Kind.DOWN),
 )
-def show(
-    caller: TheCaller, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks
-) -> CaseOut:
+def show(caller: TheCaller, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks) -> CaseOut:
     """Shows one of the seller's own cases."""
     with records.work() as work:
         view = work.cases.view(case)

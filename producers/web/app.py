@@ -58,6 +58,7 @@ def app(settings: Settings | None = None) -> FastAPI:
 
 def equip(web: FastAPI, settings: Settings, paper: Paper) -> None:
     """What every application of ours holds and stands behind: the desk as well."""
+    web.router.redirect_slashes = False  # one address a thing
     web.state.settings = settings
     web.state.records = Records.of(settings, pool=POOL)
     web.state.paper = paper

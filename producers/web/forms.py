@@ -86,13 +86,15 @@ def read(values: Mapping[str, str]) -> Sent | Filled:
     if not (nonce.isascii() and nonce.isprintable() and len(nonce) in _NONCE_LENGTHS):
         nonce = secrets.token_urlsafe(24)
     asked = {name: value for name, value in values.items() if name != _NONCE}
+    found: dict[str, str] = {}
     blank = {name: sentence for name, sentence in _WHEN_EMPTY.items() if not asked.get(name, "").strip()}
     try:
         request = RefundRequest.model_validate(asked)
     except ValidationError as error:
         found = {str(e["loc"][0]): _for_people(str(e["loc"][0]), sentence_of(e), e["type"]) for e in error.errors()}
     else:
-        return Sent(request, _key(nonce, request))
+        if not blank:
+            return Sent(request, _key(nonce, request))
     errors = {name: sentence for name, sentence in {**found, **blank}.items() if name in FIELDS}
     unknown = sorted(found.keys() - set(FIELDS))
     trouble = f"The form came with a field that it does not have: {unknown[0][:100]}." if unknown else None

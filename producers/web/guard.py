@@ -62,7 +62,8 @@ class Apology:
             await send(message)
 
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         try:
             await self.app(scope, receive, watched)
         except Exception:
@@ -82,12 +83,14 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI says."""
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         stated = Headers(scope=scope).get("content-length", "0")
         if not stated.isdecimal() or int(stated[:20]) > self._largest:
             # the rest of the body is not worth reading: the connection ends with this answer
             refusal = answer(Request(scope), Kind.TOO_LARGE, headers={"connection": "close"})
-            return await refusal(scope, receive, send)
+            await refusal(scope, receive, send)
+            return
         seen = 0
 
         async def counted() -> Message:

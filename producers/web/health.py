@@ -81,4 +81,3 @@ def metrics(records: TheRecords) -> Response:
     registry = CollectorRegistry()
     registry.register(_Meters(records))
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
-

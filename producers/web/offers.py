@@ -5,10 +5,19 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+)
 
 from domain.purchases import Dispute, Purchase, reference_key
-from domain.requests import Email, Line
+from domain.requests import Email
 
 _MOST = 2**63 - 1  # what a column of PostgreSQL holds
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
@@ -16,7 +25,7 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzin
 
 def _as_text(value: object) -> object:
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value):
-        raise ValueError("This must be an instant as text, such as 2026-04-17T14:05:00+02:00.")  # noqa: TRY004  # pydantic's way
+        raise ValueError("This must be an instant as text, such as 2026-04-17T14:05:00+02:00.")
     return value
 
 
@@ -32,12 +41,19 @@ def _counts(reference: str) -> str:
     return reference
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("This text holds line breaks or control characters. Please send it as one plain line.")
+    return text
+
+
 reference_that_counts = AfterValidator(_counts)  # “–” and “…” would be one purchase: dashes and dots are not compared
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_days)]
 Minor = Annotated[int, Field(strict=True, ge=-_MOST, le=_MOST)]
-Word = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Text = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_one_line)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_one_line)]
+Currency = Annotated[str, StringConstraints(min_length=1, max_length=10), AfterValidator(_one_line)]
 
 
 class PurchaseIn(BaseModel):
@@ -65,7 +81,7 @@ class PurchaseIn(BaseModel):
     email: Email = Field(description="the address the customer bought with")
     product: Text
     amount: Minor | None = Field(description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
-    currency: Annotated[Line, StringConstraints(min_length=1, max_length=10)] | None = Field(description="ISO 4217")
+    currency: Currency | None = Field(description="ISO 4217")
     method: Word = Field(description="credit_card, paypal, …; one we do not know goes to people")
     provider: Word = Field(description="the payment provider that holds the charge")
     charge: Text = Field(description="the charge's id at the provider")
@@ -74,7 +90,9 @@ class PurchaseIn(BaseModel):
     charged_at: Instant | None = Field(None, description="when it was charged, if not at the purchase")
     renewal: StrictBool = False
     consumer: StrictBool = Field(True, description="false for a business")
-    refunded: Annotated[int, Field(strict=True, ge=0, le=_MOST)] = Field(0, description="what went back, in minor units")
+    refunded: Annotated[int, Field(strict=True, ge=0, le=_MOST)] = Field(
+        0, description="what went back, in minor units"
+    )
     dispute: Dispute = Dispute.NONE
 
     def of(self, seller: str, reference: str) -> Purchase:

@@ -49,7 +49,12 @@ class Kind(StrEnum):
     TOO_LATE = "too_late", 410, "This link is too old", "Please send the form again: the new link will work."
     TOO_LARGE = "too_large", 413, "This is too large", "A request may be 64 KB at the most. Nothing was read or kept."
     INVALID = "invalid", 422, "Something here is not right", "Nothing was accepted. Each error says what to change."
-    BROKEN = "broken", 500, "Something went wrong on our side", "This is our mistake; it was noted. Please try again later."
+    BROKEN = (
+        "broken",
+        500,
+        "Something went wrong on our side",
+        "This is our mistake; it was noted. Please try again later.",
+    )
     DOWN = (
         "down",
         503,
@@ -123,9 +128,7 @@ def for_a_program(request: Request) -> bool:
 
 def wrongs_of(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[Wrong]:
     """What pydantic found, as sentences."""
-    return [
-        Wrong(detail=sentence_of(error), **_place(tuple(error["loc"]))) for error in list(errors)[:MOST_ERRORS]
-    ]
+    return [Wrong(detail=sentence_of(error), **_place(tuple(error["loc"]))) for error in list(errors)[:MOST_ERRORS]]
 
 
 def sentence_of(error: ErrorDetails | Mapping[str, Any]) -> str:
@@ -148,6 +151,8 @@ _SENTENCES = {
     "string_type": "This must be text.",
     "string_too_short": "This must not be empty.",
     "string_too_long": "This is too long: {max_length} characters at the most.",
+    "too_short": "This must not be empty.",
+    "too_long": "This is too long: {max_length} characters at the most.",
     "string_pattern_mismatch": "This is not written as it must be: {pattern}",
     "string_unicode": "This text holds characters that are none.",
     "enum": "This must be one of {expected}.",

@@ -157,9 +157,7 @@ class Happening:
 
 def timeline(history: Sequence[Row]) -> list[Happening]:
     """What happened, oldest first; a step that came several times in a row is told once."""
-    told = (
-        row for n, row in enumerate(history) if n == 0 or row.event != history[n - 1].event
-    )
+    told = (row for n, row in enumerate(history) if n == 0 or row.event != history[n - 1].event)
     return [Happening(row.at, STEPS[Event(row.event)]) for row in told]
 
 

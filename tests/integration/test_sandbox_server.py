@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,14 +18,13 @@ from hypothesis import strategies as st
 
 from domain.money import Money
 from domain.providers import Declined, Paid, Unknown
-from tests.contract.test_sandbox import FIVE_EUROS, HURRY, PATIENCE, SandboxProcess, eventually, sandbox_in
-from worker.sandbox import journal
+from tests.contract.test_sandbox import ENOUGH, FIVE_EUROS, PATIENCE, SandboxProcess, eventually, sandbox_in
+from worker.providers.sandbox import Sandbox
 from worker.sandbox.behaviours import BEHAVIOURS, Times
 from worker.sandbox.journal import JournalDamagedError, JournalInUseError
 from worker.sandbox.ledger import Carried, Ledger
 from worker.sandbox.orders import Order
 from worker.sandbox.refusals import Refused
-from worker.sandbox.server import serve
 
 JOURNAL = "journal.jsonl"
 
@@ -208,19 +208,13 @@ def test_a_request_that_breaks_off_pays_nothing(process: SandboxProcess) -> None
 
 def test_the_sandbox_listens_on_a_socket_file_too(tmp_path: Path) -> None:
     door = tmp_path / "s"
-    door.write_bytes(b"")  # as a sandbox that was killed leaves it
-    heard: list[str] = []
-
-    def stop(address: str) -> None:
-        heard.append(address)
-        signal.raise_signal(signal.SIGTERM)
-
-    ended = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
-        serve(tmp_path, unix=door, announce=stop)
-    finally:
-        signal.signal(signal.SIGTERM, ended)
-    assert heard == [f"unix://{door}"]
+    door.touch()  # as a sandbox that was killed leaves it
+    with sandbox_in(tmp_path, unix=door) as process, socket.socket(socket.AF_UNIX) as client:
+        assert process.url == f"unix://{door}"
+        client.settimeout(PATIENCE)
+        client.connect(str(door))
+        client.sendall(b"GET /v1/summary HTTP/1.1\r\nHost: sandbox\r\n\r\n")
+        assert client.recv(1024).startswith(b"HTTP/1.1 200")
 
 
 # Killed
@@ -234,9 +228,10 @@ def test_a_kill_after_the_first_call_is_no_second_first_call(tmp_path: Path, kin
     """Each trick is played once: what was paid stays paid, what was refused counts as a call."""
     then = {"busy": [429, 200], "declined": [400]}.get(kind, [200])
     with sandbox_in(tmp_path) as process:
-        answer = process.adapter(HURRY if kind == "hang" else PATIENCE).refund(f"{kind}_1", FIVE_EUROS, key="1")
+        answer = process.adapter(ENOUGH if kind == "hang" else PATIENCE).refund(f"{kind}_1", FIVE_EUROS, key="1")
         assert isinstance(answer, Unknown) == (FIRST_CALLS[kind] not in (200, 400))
         before = process.summary()
+        assert before["calls"] == 1
         process.end()
         process.start()
         assert process.summary() == before
@@ -248,8 +243,7 @@ def test_a_kill_in_full_flight_forgets_nothing_that_was_answered(tmp_path: Path)
     answered: dict[str, Paid] = {}
     enough = Event()
 
-    def pay_until_it_dies(thread: int) -> None:
-        adapter = process.adapter()
+    def pay_until_it_dies(adapter: Sandbox, thread: int) -> None:
         for number in range(100_000):
             key = f"{thread}-{number}"
             answer = adapter.refund(f"ok_{key}", Money(number + 1, "JPY"), key=key)
@@ -261,7 +255,7 @@ def test_a_kill_in_full_flight_forgets_nothing_that_was_answered(tmp_path: Path)
 
     with sandbox_in(tmp_path) as process:
         with ThreadPoolExecutor(8) as threads:
-            running = [threads.submit(pay_until_it_dies, thread) for thread in range(8)]
+            running = [threads.submit(pay_until_it_dies, process.adapter(), thread) for thread in range(8)]
             assert enough.wait(PATIENCE)
             process.end()
             for each in running:
@@ -338,7 +332,7 @@ def test_a_full_disk_refuses_and_leaves_no_half_line(
     with closing(a_ledger(tmp_path)) as ledger:
         ledger.carry_out(an_order("ok_1", "1"))
         with monkeypatch.context() as full:
-            full.setattr(journal.os, "write", short)
+            full.setattr("worker.sandbox.journal.os.write", short)
             with pytest.raises(OSError, match="could not be written"):
                 ledger.carry_out(an_order("ok_2", "2"))
         assert ledger.summary()["refunds"] == 1
@@ -378,10 +372,11 @@ def test_duplicates_are_counted_from_the_books(tmp_path: Path) -> None:
     ],
 )
 def test_a_status_turns_at_its_time(tmp_path: Path, kind: str, first: str, later: str) -> None:
-    now = 1000.0
-    with closing(a_ledger(tmp_path, lambda: now)) as ledger:
+    moments = [1000.0]
+    with closing(a_ledger(tmp_path, lambda: moments[-1])) as ledger:
         ledger.carry_out(an_order(f"{kind}_1"))
-        for now, status in [(1002.9, first), (1003.0, later), (9999.0, later)]:
+        for moment, status in [(1002.9, first), (1003.0, later), (9999.0, later)]:
+            moments.append(moment)
             (found,) = ledger.find(key="key-1", charge=None)
             assert found["status"] == status
             assert ledger.summary()["failed"] == (status == "failed")

@@ -33,7 +33,9 @@ def a_scope(path: str, *headers: tuple[bytes, bytes]) -> Scope:
 def errors_of(body: object) -> list[dict[str, str | None]]:
     with pytest.raises(ValidationError) as caught:
         RefundRequest.model_validate(body)
-    return [wrong.model_dump() for wrong in wrongs_of(caught.value.errors())]
+    return [
+        wrong.model_dump() for wrong in wrongs_of([{**e, "loc": ("body", *e["loc"])} for e in caught.value.errors()])
+    ]
 
 
 def test_a_program_gets_a_problem_document_and_a_person_a_page() -> None:
@@ -67,7 +69,7 @@ def test_a_body_full_of_nonsense_gets_a_short_answer() -> None:
 
 
 def test_half_a_surrogate_pair_can_be_told() -> None:
-    errors = [wrong for wrong in wrongs_of([{"type": "extra_forbidden", "loc": ("body", "\ud800"), "msg": ""}])]
+    errors = wrongs_of([{"type": "extra_forbidden", "loc": ("body", "\ud800"), "msg": ""}])
     body = answer(Request(a_scope("/v1/x")), Kind.INVALID, errors=errors).body
     assert b"\\ud800" in bytes(body)
 
@@ -113,7 +115,7 @@ def test_a_body_larger_than_it_said_is_refused_while_it_comes() -> None:
         taken += 1
         return {"type": "http.request", "body": b"x" * 10_000, "more_body": True}
 
-    async def reader(scope: Scope, receive: Receive, send: Send) -> None:
+    async def reader(_: Scope, receive: Receive, __: Send) -> None:
         while True:
             await receive()
 
@@ -143,7 +145,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read_at_all() -> None:
 def test_a_mistake_of_ours_is_answered_without_a_word_of_it() -> None:
     sent: list[Message] = []
 
-    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    async def broken(_: Scope, __: Receive, ___: Send) -> None:
         raise RuntimeError("password=hunter2")
 
     async def keep(message: Message) -> None:

@@ -56,7 +56,8 @@ class MaildirPost:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._box = Maildir(folder, create=True)
+        for part in ("cur", "new", "tmp"):  # the library makes them only where it also makes the folder
+            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def deliver(self, letter: EmailMessage) -> None:
         """Written aside, then put in place whole: a reader never sees half a letter, nor does a crash leave one."""
@@ -79,7 +80,7 @@ class MaildirPost:
 
     def _place(self, name: str) -> Path:
         """Where this letter is, or is to be: one that somebody has read stays read."""
-        read = next((self._folder / "cur").glob(f"{escape(name)}{self._box.colon}*"), None)
+        read = next((self._folder / "cur").glob(f"{escape(name)}{Maildir.colon}*"), None)
         return read or self._folder / "new" / name
 
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from typing import NamedTuple
 from urllib.parse import urljoin
@@ -76,7 +75,7 @@ def _envelope(stage: Stage, view: View, sender: str) -> EmailMessage:
     if not to:
         raise UnreadableError(f"The letter {stage} goes to the purchase's own address, and this case has no purchase.")
     ours = _sender(sender)
-    letter = EmailMessage(policy=SMTP)
+    letter = EmailMessage()
     letter["From"] = ours
     letter["To"] = _address(to)
     letter["Date"] = format_datetime(datetime.now(UTC))
@@ -138,7 +137,7 @@ def _address(text: str) -> Address:
         host = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
         if user.isascii():
             return Address(addr_spec=f"{user}@{host}")
-        if not at or not text.strip().isprintable() or set(user) & set(' "(),:;<>@[\\]'):
+        if not at or not host or not text.strip().isprintable() or set(user) & set(' "(),:;<>@[\\]'):
             raise UnreadableError("This is not an e-mail address that a letter can go to.")
         return Address(username=user, domain=host)
     except (MessageError, ValueError, IndexError):  # the library's parser has no one way to say no
@@ -146,7 +145,7 @@ def _address(text: str) -> Address:
 
 
 def _sender(text: str) -> Address:
-    probe = EmailMessage(policy=SMTP)
+    probe = EmailMessage()
     try:
         probe["From"] = text
         addresses: tuple[Address, ...] = probe["From"].addresses

@@ -7,8 +7,17 @@ from config.settings import Settings, settings
 from domain.providers import PaymentProvider
 from worker.providers.sandbox import Sandbox
 
+
+def _sandbox(settings: Settings) -> PaymentProvider:
+    return Sandbox(
+        settings.sandbox_url,
+        http_seconds=settings.timers.http_seconds,
+        calls_side_by_side=settings.calls_side_by_side,
+    )
+
+
 PROVIDERS: dict[str, Callable[[Settings], PaymentProvider]] = {
-    "sandbox": Sandbox.of,
+    "sandbox": _sandbox,
 }
 
 

@@ -9,12 +9,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from urllib.parse import urlencode, urlsplit
 
-from urllib3 import HTTPConnectionPool, Retry, Timeout
+from urllib3 import HTTPConnectionPool, Retry, Timeout, exceptions
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as TooLateError
 
-from config.settings import Settings
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Absent, Answer, Capabilities, Declined, Paid, Pending, Refusal, Unknown
 
@@ -42,9 +39,6 @@ _ONCE = Retry(total=False)  # whether to call again is for the caller to say
 class SandboxUrlError(ValueError):
     """The sandbox provider is asked for, but MONEYBACK_SANDBOX_URL does not say where it is, like http://host:port."""
 
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
-
 
 class Sandbox:
     """Our side of the sandbox provider. Threads share it; a call has one deadline, connecting and reading included."""
@@ -54,14 +48,9 @@ class Sandbox:
     def __init__(self, url: str | None, *, http_seconds: float, calls_side_by_side: int) -> None:
         place = urlsplit(url or "")
         if place.scheme != "http" or not place.hostname:
-            raise SandboxUrlError
+            raise SandboxUrlError(SandboxUrlError.__doc__)
         self._seconds = http_seconds
         self._pool = _Pool(place.hostname, place.port, maxsize=calls_side_by_side)
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Sandbox":
-        seconds, side_by_side = settings.timers.http_seconds, settings.calls_side_by_side
-        return cls(settings.sandbox_url, http_seconds=seconds, calls_side_by_side=side_by_side)
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         body = json.dumps({"charge": charge, "amount": amount.minor, "currency": amount.currency}).encode()
@@ -117,9 +106,11 @@ class Sandbox:
                 decode_content=False,
             ) as response:  # an answer that is not read to its end takes its connection with it
                 return _read_reply(response.status, response.read(LARGEST + 1))
-        except (TooLateError, TimeoutError):
+        except exceptions.NewConnectionError:  # which urllib3 counts among the timeouts
+            return Unknown("The sandbox cannot be reached.")
+        except (exceptions.TimeoutError, TimeoutError):
             return Unknown(f"The sandbox did not answer within {self._seconds:g} seconds.")
-        except (HTTPError, OSError) as error:
+        except (exceptions.HTTPError, OSError) as error:
             return Unknown(f"The connection to the sandbox failed: {type(error).__name__}.")
 
 

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Starts the broker. The password comes from the environment and goes into a file in memory, as its hash: no command
+# line, no environment of a child and no image has it.
+set -eu
+umask 077
+here=$(dirname "$0")
+users=${RUN_DIR:-/run/valkey}/users.acl
+if [ -z "${BROKER_PASSWORD:-}" ]; then
+  echo "The broker needs BROKER_PASSWORD." >&2
+  exit 2
+fi
+hash=$(printf %s "$BROKER_PASSWORD" | sha256sum | cut -d' ' -f1)
+sed "s/@PASSWORD@/#$hash/" "$here/users.acl" >"$users"
+unset BROKER_PASSWORD hash
+exec valkey-server "$here/valkey.conf" --aclfile "$users" "$@"

@@ -1,0 +1,420 @@
+"""The sellers' API, and what operators ask, over HTTP on a real database."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import create_engine, make_url, text
+
+from config.settings import Settings
+from domain.findings import Code
+from domain.purchases import Dispute
+from domain.states import State
+from producers.web.app import app
+from producers.web.guard import HEADERS
+from producers.web.problems import Kind
+from records import schema
+from tests.cast import a_recent_purchase
+from tests.integration import _web_fixtures
+from tests.integration._web_fixtures import World, a_case, served
+
+world = _web_fixtures.world
+
+ASK = "/v1/refund-requests"
+ASKED: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "unwanted_renewal"}
+BOUGHT: dict[str, Any] = {
+    "email": "ada@example.com",
+    "product": "Aurora Photo 4",
+    "amount": 4900,
+    "currency": "EUR",
+    "method": "credit_card",
+    "provider": "stripe",
+    "charge": "ch_1",
+    "purchased_at": "2026-04-17T14:05:00+02:00",
+}
+
+
+@pytest.fixture
+def away(settings: Settings) -> Iterator[httpx.Client]:
+    """The web while its database is away."""
+    dead = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
+    with served(app(settings.model_copy(update={"database_url": dead}))) as web:
+        yield web
+
+
+def problem(answer: httpx.Response, kind: Kind) -> dict[str, Any]:
+    """The problem document of an answer, which is of this kind and whole."""
+    assert answer.status_code == kind.status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    document: dict[str, Any] = answer.json()
+    assert document["type"] == f"/docs#{kind}"
+    assert document["status"] == kind.status
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+# Asking
+
+
+def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(world: World) -> None:
+    answer = world.web.post(ASK, json=ASKED, headers=world.bearer())
+    assert answer.status_code == 202
+    receipt = answer.json()
+    assert receipt.keys() == {"id", "state", "status_url"}
+    assert receipt["state"] == "received"
+    page = world.web.get(receipt["status_url"].removeprefix("http://testserver"))
+    assert receipt["id"] in page.text
+
+
+def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(world: World) -> None:
+    bought = a_recent_purchase()
+    with world.records.work() as work:
+        work.purchases.put([bought])
+    known, unknown = (
+        world.web.post(ASK, json=ASKED | {"email": email, "reference": bought.reference}, headers=world.bearer())
+        for email in (bought.email, "eve@example.com")
+    )
+    assert known.status_code == unknown.status_code
+    assert known.json().keys() == unknown.json().keys()
+    assert known.json()["state"] == unknown.json()["state"]
+
+
+@pytest.mark.parametrize(
+    "header", [{}, {"authorization": "Bearer mb_wrong"}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"}]
+)
+def test_without_a_sellers_key_nothing_is_accepted_or_shown(world: World, header: dict[str, str]) -> None:
+    for answer in (
+        world.web.post(ASK, json=ASKED, headers=header),
+        world.web.get(f"{ASK}/{uuid4()}", headers=header),
+        world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
+    ):
+        assert "Send a seller's key" in problem(answer, Kind.KEY_MISSING)["detail"]
+        assert answer.headers["www-authenticate"] == "Bearer"
+    assert world.rows() == 0
+
+
+def test_a_retry_with_its_key_gets_the_same_answer_and_makes_no_second_case(world: World) -> None:
+    headers = world.bearer(**{"idempotency-key": "order 4711"})
+    first, again = (world.web.post(ASK, json=ASKED, headers=headers) for _ in range(2))
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert world.rows() == 1
+
+
+def test_the_same_request_sent_twenty_times_at_once_is_one_case(world: World) -> None:
+    headers = world.bearer(**{"idempotency-key": "order-4711"})
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: world.web.post(ASK, json=ASKED, headers=headers), range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert world.rows() == 1
+
+
+def test_a_key_that_named_another_request_is_refused(world: World) -> None:
+    headers = world.bearer(**{"idempotency-key": "order-4711"})
+    world.web.post(ASK, json=ASKED, headers=headers)
+    answer = world.web.post(ASK, json=ASKED | {"reference": "MB-2"}, headers=headers)
+    assert "Use a new key" in problem(answer, Kind.KEY_REUSED)["detail"]
+    assert world.rows() == 1
+
+
+def test_the_keys_of_two_sellers_never_meet(world: World) -> None:
+    ids = {
+        world.web.post(
+            ASK, json=ASKED, headers={"authorization": f"Bearer {key}", "idempotency-key": "order-4711"}
+        ).json()["id"]
+        for key in (world.key, world.other_key)
+    }
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "caf\xe9", "a\tb"])
+def test_an_idempotency_key_that_is_none_is_refused(world: World, key: str) -> None:
+    answer = world.web.post(ASK, json=ASKED, headers=world.bearer() | {b"idempotency-key": key.encode("latin-1")})  # type: ignore[operator]
+    errors = problem(answer, Kind.INVALID)["errors"]
+    assert errors[0]["parameter"] == "Idempotency-Key"
+    assert world.rows() == 0
+
+
+BAD_BODIES = [
+    (b"{", 400, None, "The body is not JSON"),
+    (b"", 422, "#", "This is missing."),
+    (b"\xff\xfe", 400, None, "The body is not JSON"),
+    (b"[" * 20_000, 400, None, ""),
+    (b"null", 422, "#", ""),
+    (b"[]", 422, "#", "one JSON object"),
+    (b'"text"', 422, "#", "one JSON object"),
+    ({}, 422, "#/email", "This is missing."),
+    (ASKED | {"amount": 1}, 422, "#/amount", "This field is not known here."),
+    (ASKED | {"email": 1}, 422, "#/email", "This must be text."),
+    (ASKED | {"email": ["ada@example.com"]}, 422, "#/email", "This must be text."),
+    (ASKED | {"email": None}, 422, "#/email", "This must be text."),
+    (ASKED | {"reference": 4711}, 422, "#/reference", "This must be text."),
+    (ASKED | {"reference": True}, 422, "#/reference", "This must be text."),
+    (ASKED | {"reference": "x" * 101}, 422, "#/reference", "This is too long: 100 characters at the most."),
+    (ASKED | {"reference": ""}, 422, "#/reference", "This must not be empty."),
+    (ASKED | {"reference": "MB\x001"}, 422, "#/reference", "control characters"),
+    (ASKED | {"reference": "MB\n1"}, 422, "#/reference", "line breaks"),
+    (ASKED | {"reference": "\ud800"}, 422, "#/reference", ""),
+    (ASKED | {"reason": "boredom"}, 422, "#/reason", "This must be one of 'unwanted_renewal'"),
+    (ASKED | {"reason": 1}, 422, "#/reason", "This must be one of"),
+    (ASKED | {"wish": "double"}, 422, "#/wish", "This must be one of 'full', 'partial' or 'vat'."),
+    (ASKED | {"email": "ada"}, 422, "#/email", "This is not an e-mail address"),
+    (ASKED | {"email": "ada@example.com\nBcc: eve@example.com"}, 422, "#/email", "line breaks"),
+    (ASKED | {"email": "ada@" + "x" * 400 + ".com"}, 422, "#/email", "This is too long"),
+    (ASKED | {"comment": "\x00"}, 422, "#/comment", "control characters"),
+    (ASKED | {"comment": "x" * 4_001}, 422, "#/comment", "This is too long: 4000 characters at the most."),
+    (ASKED | {"locale": "'; drop table cases"}, 422, "#/locale", "This is not written as it must be"),
+    (ASKED | {"\ud800": 1}, 422, "#/\ud800", "This field is not known here."),
+    (ASKED | {"seller": "babbage"}, 422, "#/seller", "This field is not known here."),
+    (ASKED | {"trusted": True}, 422, "#/trusted", "This field is not known here."),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "pointer", "sentence"), BAD_BODIES)
+def test_a_body_that_is_not_right_is_refused_with_a_sentence_and_nothing_is_kept(
+    world: World, body: bytes | dict[str, Any], status: int, pointer: str | None, sentence: str
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = world.web.post(ASK, content=content, headers=world.bearer(**{"content-type": "application/json"}))
+    document = problem(answer, Kind.UNREADABLE if status == 400 else Kind.INVALID)
+    if pointer is None:
+        assert sentence in document["detail"]
+    else:
+        assert [sentence in error["detail"] for error in document["errors"] if error["pointer"] == pointer] == [True]
+    assert world.rows() == 0
+
+
+def test_a_body_that_does_not_say_it_is_json_is_refused(world: World) -> None:
+    for headers in (world.bearer(), world.bearer(**{"content-type": "text/plain"})):
+        answer = world.web.post(ASK, content=json.dumps(ASKED), headers=headers)
+        assert "application/json" in problem(answer, Kind.INVALID)["errors"][0]["detail"]
+    assert world.rows() == 0
+
+
+def test_ten_megabytes_are_refused_whether_they_say_so_or_not(world: World) -> None:
+    big = json.dumps(ASKED | {"comment": "x" * 10_000_000}).encode()
+    headers = world.bearer(**{"content-type": "application/json"})
+    problem(world.web.post(ASK, content=big, headers=headers), Kind.TOO_LARGE)
+    pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
+    problem(world.web.post(ASK, content=pieces, headers=headers), Kind.TOO_LARGE)
+    assert world.rows() == 0
+    assert world.web.post(ASK, json=ASKED, headers=headers).status_code == 202
+
+
+def test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked(away: httpx.Client) -> None:
+    headers = {"authorization": "Bearer mb_anything"}
+    for answer in (
+        away.post(ASK, json=ASKED, headers=headers),
+        away.get(f"{ASK}/{uuid4()}", headers=headers),
+        away.put("/v1/purchases/MB-1", json=BOUGHT, headers=headers),
+        away.get("/readyz"),
+        away.get("/metrics"),
+    ):
+        assert "Nothing was accepted" in problem(answer, Kind.DOWN)["detail"]
+        assert answer.headers["retry-after"] == "5"
+        for secret in ("127.0.0.1", "hunter2", "psycopg", "connection"):
+            assert secret not in answer.text
+    assert away.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/v1/refund-requests/", "/openapi.json/x"])
+def test_an_address_that_is_none_gets_a_problem_or_a_page(world: World, path: str) -> None:
+    answer = world.web.get(path)
+    assert answer.status_code == 404
+    assert ("problem+json" in answer.headers["content-type"]) == path.startswith("/v1")
+
+
+def test_a_method_that_an_address_does_not_take_is_a_problem(world: World) -> None:
+    answer = world.web.delete(ASK)
+    problem(answer, Kind.WRONG_METHOD)
+    assert answer.headers["allow"] == "POST"
+
+
+# Looking
+
+
+def test_a_seller_sees_state_reasons_and_history_of_a_case(world: World) -> None:
+    bought = a_recent_purchase()
+    case = a_case(world.records, State.WITH_SUPPORT, purchase=bought)
+    shown = world.web.get(f"{ASK}/{case}", headers=world.bearer()).json()
+    assert shown["state"] == "with_support"
+    assert (shown["reference"], shown["channel"]) == (bought.reference, "web")
+    assert shown["reasons"] == [
+        {"code": code.value, "sentence": code.support} for code in (Code.OUTSIDE_WINDOW, Code.SERIAL_REFUNDS)
+    ]
+    assert [(step["seq"], step["from"], step["event"], step["to"]) for step in shown["history"]] == [
+        (1, "", "accepted", "received"),
+        (2, "received", "found_not_eligible", "with_support"),
+    ]
+    assert shown["history"][0].keys() == {"seq", "at", "from", "event", "to", "actor", "why"}
+    assert datetime.fromisoformat(shown["history"][0]["at"]).tzinfo is not None
+
+
+def test_a_seller_does_not_see_the_cases_of_another(world: World) -> None:
+    mine = a_case(world.records, State.WITH_SUPPORT)
+    nobodys = a_case(world.records, State.RECEIVED)
+    other = {"authorization": f"Bearer {world.other_key}"}
+    answers = [
+        world.web.get(f"{ASK}/{mine}", headers=other),
+        world.web.get(f"{ASK}/{nobodys}", headers=other),
+        world.web.get(f"{ASK}/{nobodys}", headers=world.bearer()),
+        world.web.get(f"{ASK}/{uuid4()}", headers=other),
+        world.web.get(f"{ASK}/not-an-id", headers=other),
+    ]
+    assert [problem(answer, Kind.NOT_FOUND)["detail"] for answer in answers] == ["There is no such request."] * 5
+
+
+# Purchases
+
+
+def remembered(world: World, reference: str) -> Any:
+    with world.records.work() as work:
+        return work.run("select * from purchases where reference = :reference", reference=reference).one()
+
+
+def test_a_purchase_is_created_once_and_updated_after_that(world: World) -> None:
+    first = world.web.put("/v1/purchases/MB-2026-9", json=BOUGHT, headers=world.bearer())
+    again = world.web.put("/v1/purchases/MB-2026-9", json=BOUGHT | {"refunded": 100}, headers=world.bearer())
+    assert (first.status_code, first.json()) == (201, {"reference": "MB-2026-9", "created": True})
+    assert (again.status_code, again.json()) == (200, {"reference": "MB-2026-9", "created": False})
+    row = remembered(world, "MB-2026-9")
+    assert (row.seller, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
+    assert row.purchased_at == row.charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)
+
+
+def test_a_purchase_is_the_sellers_whose_key_it_is(world: World) -> None:
+    other = {"authorization": f"Bearer {world.other_key}"}
+    assert world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=world.bearer()).status_code == 201
+    assert world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=other).status_code == 201
+
+
+def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(world: World) -> None:
+    answer = world.web.put("/v1/purchases/2026%2F04%2F17", json=BOUGHT | {"method": "shells"}, headers=world.bearer())
+    assert answer.json()["reference"] == "2026/04/17"
+    assert remembered(world, "2026/04/17").method == "shells"
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "sentence"),
+    [
+        ({"amount": 49.0}, "#/amount", "This must be a whole number."),
+        ({"amount": "4900"}, "#/amount", "This must be a whole number."),
+        ({"amount": True}, "#/amount", "This must be a whole number."),
+        ({"amount": 2**63}, "#/amount", "or less"),
+        ({"refunded": -1}, "#/refunded", "This must be 0 or more."),
+        ({"purchased_at": "2026-04-17T14:05:00"}, "#/purchased_at", "offset from UTC"),
+        ({"purchased_at": 1776427500}, "#/purchased_at", "an instant as text"),
+        ({"purchased_at": "1776427500"}, "#/purchased_at", "an instant as text"),
+        ({"purchased_at": "0001-01-01T00:00:00+14:00"}, "#/purchased_at", "before 1970"),
+        ({"purchased_at": "9999-12-31T23:59:59-12:00"}, "#/purchased_at", "after 2999"),
+        ({"charged_at": "yesterday"}, "#/charged_at", "an instant as text"),
+        ({"renewal": "yes"}, "#/renewal", "true or false"),
+        ({"dispute": "perhaps"}, "#/dispute", "This must be one of"),
+        ({"product": "\x00"}, "#/product", "control characters"),
+        ({"charge": ""}, "#/charge", "This must not be empty."),
+        ({"currency": "E\x00R"}, "#/currency", "control characters"),
+        ({"email": "ada"}, "#/email", "This is not an e-mail address"),
+        ({"seller": "babbage"}, "#/seller", "This field is not known here."),
+    ],
+)
+def test_a_purchase_that_is_not_right_is_refused_with_a_sentence(
+    world: World, changes: dict[str, Any], pointer: str, sentence: str
+) -> None:
+    answer = world.web.put("/v1/purchases/MB-1", json=BOUGHT | changes, headers=world.bearer())
+    errors = problem(answer, Kind.INVALID)["errors"]
+    assert [sentence in error["detail"] for error in errors if error["pointer"] == pointer] == [True], errors
+
+
+@pytest.mark.parametrize("reference", ["%00", "a%1bb", "---", "x" * 101, "%20"])
+def test_a_purchase_needs_a_reference_that_can_be_found_again(world: World, reference: str) -> None:
+    answer = world.web.put(f"/v1/purchases/{reference}", json=BOUGHT, headers=world.bearer())
+    assert problem(answer, Kind.INVALID)["errors"][0]["parameter"] == "reference"
+
+
+# Operation
+
+
+def test_a_process_with_its_database_is_alive_and_ready(world: World) -> None:
+    assert world.web.get("/healthz").json() == {"status": "alive"}
+    assert world.web.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_database_at_another_version_is_not_ready(world: World) -> None:
+    assert world.settings.database_owner_url
+    owner = create_engine(
+        make_url(world.settings.database_owner_url.get_secret_value()).set(drivername="postgresql+psycopg")
+    )
+    with owner.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '0001'"))
+    owner.dispose()
+    detail = problem(world.web.get("/readyz"), Kind.NOT_READY)["detail"]
+    assert detail == f"The database is at version 0001, this program needs {schema.newest()}. Run: moneyback migrate"
+
+
+def test_the_numbers_are_those_of_the_database(world: World) -> None:
+    for state in (State.WITH_SUPPORT, State.WITH_SUPPORT, State.REFUNDED):
+        a_case(world.records, state)
+    numbers = world.web.get("/metrics").text
+    for line in (
+        'moneyback_cases{state="with_support"} 2.0',
+        'moneyback_cases{state="refunded"} 1.0',
+        'moneyback_cases{state="received"} 0.0',
+        'moneyback_outbox_waiting{lane="refund.evaluate"} 3.0',
+        'moneyback_outbox_waiting{lane="refund.settle"} 0.0',
+        "moneyback_letters_sent_total 0.0",
+        "moneyback_tasks_waiting 2.0",
+    ):
+        assert line in numbers.splitlines()
+    assert 'moneyback_outbox_oldest_seconds{lane="letters"}' in numbers
+
+
+def test_the_documentation_names_every_operation_and_every_problem(world: World) -> None:
+    page = world.web.get("/docs").text
+    document = world.web.get("/openapi.json").json()
+    for path in document["paths"]:
+        assert path in page
+    for schema_name in document["components"]["schemas"]:
+        assert f'id="{schema_name}"' in page
+    for kind in Kind:
+        assert f'id="{kind}"' in page
+    assert "&#34;reference&#34;: &#34;MB-2026-0417&#34;" in page
+    assert "HTTPValidationError" not in json.dumps(document)
+    assert set(document["paths"]) == {
+        "/v1/refund-requests", "/v1/refund-requests/{id}", "/v1/purchases/{reference}", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip
+
+
+def test_every_reference_in_the_document_can_be_followed(world: World) -> None:
+    document = world.web.get("/openapi.json").json()
+
+    def references(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                yield part["$ref"]
+            for value in part.values():
+                yield from references(value)
+        elif isinstance(part, list):
+            for value in part:
+                yield from references(value)
+
+    for reference in references(document):
+        assert reference.rpartition("/")[2] in document["components"]["schemas"]
+
+
+def test_the_examples_of_the_documentation_work(world: World) -> None:
+    schemas = world.web.get("/openapi.json").json()["components"]["schemas"]
+    example = schemas["PurchaseIn"]["examples"][0]
+    assert world.web.put("/v1/purchases/MB-1", json=example, headers=world.bearer()).status_code == 201
+    fields = schemas["RefundRequest"]["properties"]
+    asked = {name: fields[name]["examples"][0] for name in ("email", "reference")} | {"reason": "other"}
+    receipt = world.web.post(ASK, json=asked, headers=world.bearer()).json()
+    assert UUID(receipt["id"])

@@ -1,0 +1,73 @@
+"""The desk, over HTTP on a real database."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from config.settings import Settings
+from domain.findings import Code
+from domain.states import State
+from producers.desk.app import HOST, app
+from producers.web.guard import HEADERS
+from records import Records
+from tests.cast import a_recent_purchase, settle_in
+from tests.integration._web_fixtures import a_case, served
+
+
+@pytest.fixture
+def desk(settings: Settings, records: Records) -> Iterator[httpx.Client]:
+    """The desk of a seller's support."""
+    settle_in(records)
+    with served(app(settings)) as desk:
+        yield desk
+
+
+def test_an_empty_desk_says_so(desk: httpx.Client) -> None:
+    assert "Nothing waits for a decision." in desk.get("/").text
+
+
+def test_the_desk_lists_what_waits_with_every_reason(desk: httpx.Client, records: Records) -> None:
+    waiting = a_case(records, State.WITH_SUPPORT)
+    decided = a_case(records, State.DECLINED)
+    page = desk.get("/").text
+    assert f'href="/cases/{waiting}"' in page
+    assert str(decided) not in page
+    assert "aurora" in page
+    assert " UTC</time>" in page
+    for code in (Code.OUTSIDE_WINDOW, Code.SERIAL_REFUNDS):
+        assert code.support in page
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_case_is_shown_with_its_whole_history(desk: httpx.Client, records: Records, state: State) -> None:
+    bought = a_recent_purchase(product="<i>Aurora</i>")
+    case = a_case(records, state, purchase=bought)
+    page = desk.get(f"/cases/{case}").text
+    assert "<i>Aurora" not in page
+    assert bought.email in page
+    with records.work() as work:
+        history = work.history.of(case)
+    for row in history:
+        assert f'<td class="code">{row.event}</td>' in page
+    assert page.count("<tr>") == len(history) + 1
+
+
+@pytest.mark.parametrize("path", ["/cases/nothing", f"/cases/{uuid4()}", "/refund", "/docs", "/openapi.json", "/v1"])
+def test_what_is_not_there_is_not_found(desk: httpx.Client, path: str) -> None:
+    assert desk.get(path).status_code == 404
+
+
+def test_the_desk_only_reads_and_stays_at_home(desk: httpx.Client, records: Records) -> None:
+    case = a_case(records, State.WITH_SUPPORT)
+    for method in ("POST", "PUT", "DELETE"):
+        assert desk.request(method, f"/cases/{case}").status_code == 405
+    assert HOST == "127.0.0.1"
+    assert "<form" not in desk.get(f"/cases/{case}").text
+
+
+def test_the_desk_carries_the_safe_headers(desk: httpx.Client) -> None:
+    for path in ("/", "/nothing"):
+        for name, value in HEADERS.items():
+            assert desk.get(path).headers[name] == value

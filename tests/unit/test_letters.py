@@ -1,0 +1,324 @@
+"""Every letter says what it may, to the one address it may be said to, and nothing a stranger put in."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from mailbox import Maildir
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from pydantic import SecretStr
+
+from config.links import Links, Purpose
+from config.settings import Settings
+from domain.aftermath import AFTERMATH, Stage
+from domain.errors import MoneybackError, NotPossibleError, UnreadableError
+from domain.findings import Code
+from domain.requests import Channel
+from domain.states import State
+from records.cases import View
+from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
+from worker.letters.copy import LETTERS, SOME_REASON
+from worker.letters.post import as_bytes, file_name
+from worker.letters.write import one_line
+
+LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
+SENDER = "Moneyback <refunds@moneyback.example>"
+CASE = UUID("00000000-0000-4000-8000-000000000417")
+STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter}
+WITH_PURCHASE = sorted(set(Stage) - {Stage.NOT_FOUND})
+
+
+def a_view(stage: Stage, **changes: Any) -> View:
+    """Ada's case, where it stands when this letter is due; whoever asked used another address."""
+    values: dict[str, Any] = {
+        "id": CASE,
+        "state": STATES[stage],
+        "channel": Channel.EMAIL,
+        "reference": "<b>typed by whoever asked</b>",
+        "seller": "aurora",
+        "reason": "dissatisfied",
+        "locale": "en",
+        "email": "asked@example.net",
+        "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),
+        "purchase": UUID(int=1),
+        "seller_name": "Aurora Software",
+        "support_email": "help@aurora.example",
+        "product": "Aurora Photo 4",
+        "amount": 4900,
+        "currency": "EUR",
+        "purchase_email": "ada@example.com",
+        "purchase_reference": "MB-2026-0417",
+        "reasons": [],
+    }
+    if stage is Stage.NOT_FOUND:
+        values |= dict.fromkeys(
+            ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
+        ) | {"purchase_reference": None}
+    return View(**values | changes)
+
+
+def bodies(letter: EmailMessage) -> tuple[str, str]:
+    """The letter's text and HTML, as they arrive."""
+    arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
+    parts = list(arrived.iter_parts())
+    assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
+    text, html = (part.get_content() for part in parts)
+    assert isinstance(text, str)
+    assert isinstance(html, str)
+    return text, html
+
+
+def a_letter(stage: Stage, **changes: Any) -> EmailMessage:
+    return write(stage, a_view(stage, **changes), LINKS, SENDER)
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_every_letter_says_its_heading_in_text_and_html(stage: Stage) -> None:
+    text, html = bodies(a_letter(stage))
+    assert text.startswith(LETTERS[stage].heading)
+    assert f">{LETTERS[stage].heading}</h1>" in html
+    assert "{" not in text + html.split("<body", 1)[1]
+
+
+@pytest.mark.parametrize("stage", WITH_PURCHASE)
+def test_letters_about_a_purchase_go_to_its_own_address_only(stage: Stage) -> None:
+    letter = a_letter(stage)
+    assert letter["To"] == "ada@example.com"
+    assert letter["Cc"] is None
+    assert letter["Bcc"] is None
+    assert "asked@example.net" not in letter.as_string()
+    assert "MB-2026-0417" in letter["Subject"]
+
+
+def test_where_no_purchase_was_found_the_answer_goes_to_who_asked_and_quotes_nothing() -> None:
+    letter = a_letter(Stage.NOT_FOUND)
+    text, html = bodies(letter)
+    assert letter["To"] == "asked@example.net"
+    assert "typed by whoever asked" not in text + html + letter["Subject"]
+    assert "https://refunds.example/help/refund" in text
+    assert 'href="https://refunds.example/help/refund"' in html
+
+
+@pytest.mark.parametrize("stage", WITH_PURCHASE)
+def test_without_a_purchase_there_is_no_address_to_write_to(stage: Stage) -> None:
+    with pytest.raises(UnreadableError):
+        a_letter(stage, purchase_email=None)
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_every_letter_says_that_a_machine_sent_it(stage: Stage) -> None:
+    letter = a_letter(stage)
+    assert letter["Auto-Submitted"] == "auto-replied"
+    assert letter["X-Auto-Response-Suppress"] == "All"
+    assert letter["In-Reply-To"] is None
+    assert letter["From"] == SENDER
+    assert letter["Date"].datetime.tzinfo is not None
+
+
+def test_the_same_letter_has_the_same_message_id() -> None:
+    first, again, other = a_letter(Stage.REFUNDED), a_letter(Stage.REFUNDED), a_letter(Stage.WITH_SUPPORT)
+    assert first["Message-ID"] == again["Message-ID"] == f"<{CASE}.refunded@moneyback.example>"
+    assert other["Message-ID"] != first["Message-ID"]
+
+
+def test_start_refund_has_the_link_that_confirms_and_says_what_it_means() -> None:
+    text, html = bodies(a_letter(Stage.START_REFUND))
+    for link in (LINKS.to(Purpose.CONFIRM, CASE), LINKS.to(Purpose.STATUS, CASE)):
+        assert link in text
+        assert f'href="{link}"' in html
+    for fact in ("49.00 EUR", "Aurora Photo 4", "MB-2026-0417", "Aurora Software", "cannot be undone", "ends"):
+        assert fact in text
+        assert fact in html
+
+
+@pytest.mark.parametrize("stage", sorted(set(Stage) - {Stage.START_REFUND}))
+def test_no_other_letter_can_confirm(stage: Stage) -> None:
+    assert "/confirm/" not in "".join(bodies(a_letter(stage)))
+
+
+def test_an_accepted_refund_is_not_called_paid() -> None:
+    text, _ = bodies(a_letter(Stage.ACCEPTED))
+    assert "has not paid it yet" in text
+    assert "sent" not in a_letter(Stage.ACCEPTED)["Subject"]
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_letter_is_written_only_while_it_is_true(stage: Stage) -> None:
+    for state in State:
+        if state is STATES[stage]:
+            assert timely(stage, state)
+            continue
+        assert not timely(stage, state)
+        with pytest.raises(NotPossibleError):
+            a_letter(stage, state=state)
+
+
+def test_the_customer_reads_the_reasons_that_are_theirs_to_know() -> None:
+    reasons = [
+        {"rule": "within_window", "code": "outside_window", "detail": "internal"},
+        {"rule": "not_serial", "code": "serial_refunds", "detail": "internal"},
+        {"rule": "policy_allows", "code": "no_policy", "detail": ""},
+        {"rule": "self_service_on", "code": "self_service_off", "detail": ""},
+        {"rule": "of_tomorrow", "code": "unheard_of", "detail": "internal"},
+    ]
+    text, html = bodies(a_letter(Stage.WITH_SUPPORT, reasons=reasons))
+    assert text.count(Code.OUTSIDE_WINDOW.customer or "") == 1
+    assert text.count(Code.NO_POLICY.customer or "") == 1
+    assert html.count("<li>") == 2
+    assert "internal" not in text + html
+    assert Code.SERIAL_REFUNDS.support not in text
+    assert str(CASE) in text
+    assert "help@aurora.example" in text
+
+
+@pytest.mark.parametrize("reasons", [[], [{"code": "serial_refunds"}], [{"rule": "x"}], [{"code": "unheard_of"}]])
+def test_a_reason_that_is_not_for_the_customer_is_some_reason(reasons: list[dict[str, str]]) -> None:
+    assert f"- {SOME_REASON}\n" in bodies(a_letter(Stage.WITH_SUPPORT, reasons=reasons))[0]
+
+
+@pytest.mark.parametrize("changes", [{"amount": None}, {"currency": None}, {"currency": "XXX"}])
+def test_an_unknown_amount_is_not_guessed(changes: dict[str, Any]) -> None:
+    text, _ = bodies(a_letter(Stage.ACCEPTED, **changes))
+    assert "your refund of the full amount" in text
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_case_about_which_little_is_known_gets_a_whole_letter(stage: Stage) -> None:
+    little = {"seller_name": None, "support_email": None, "product": None, "amount": None, "purchase_reference": None}
+    text, html = bodies(a_letter(stage, **little))
+    assert "None" not in text + html
+
+
+@pytest.mark.parametrize("stage", WITH_PURCHASE)
+def test_no_name_becomes_html(stage: Stage) -> None:
+    evil = "<script>alert('1')</script>{case}{{ 7*7 }}\"&"
+    words = {"product": evil, "purchase_reference": evil, "seller_name": evil, "support_email": evil}
+    text, html = bodies(a_letter(stage, **words))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert evil in text
+
+
+@given(some.text(max_size=300))
+def test_no_name_becomes_a_header(words: str) -> None:
+    letter = a_letter(Stage.REFUNDED, product=words, purchase_reference=f"{words}\r\nBcc: all@example.com")
+    arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
+    assert set(arrived.keys()) == {
+        "From", "To", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "Subject", "MIME-Version",
+        "Content-Type",
+    }  # fmt: skip
+    assert arrived["To"] == "ada@example.com"
+
+
+@given(some.text(max_size=300))
+def test_one_line_is_one_line(words: str) -> None:
+    assert one_line(words).isprintable()
+    assert len(one_line(words)) <= 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", " ", "ada", "@", "ada@", "@example.com", "a@b.example\nBcc: c@d.example", "a@b.example, c@d.example", "a b@c.example",
+     "ü@b.example\r\nBcc: c@d.example", "ü,c@d.example", "ü@", "<ada@example.com>"],
+)  # fmt: skip
+def test_what_is_no_address_gets_no_letter(address: str) -> None:
+    with pytest.raises(UnreadableError):
+        a_letter(Stage.REFUNDED, purchase_email=address)
+
+
+@given(some.text(max_size=40))
+def test_any_address_gets_one_letter_or_none(address: str) -> None:
+    try:
+        letter = a_letter(Stage.REFUNDED, purchase_email=address)
+    except UnreadableError:
+        return
+    assert len(message_from_bytes(as_bytes(letter), policy=policy.default)["To"].addresses) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        (" Ada@Example.com ", "Ada@Example.com"),
+        ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+        ("adä@bücher.example", "adä@xn--bcher-kva.example"),
+        ('"ada l"@example.com', '"ada l"@example.com'),
+    ],
+)
+def test_unusual_addresses_arrive(written: str, sent: str) -> None:
+    raw = as_bytes(a_letter(Stage.REFUNDED, purchase_email=written))
+    assert f"To: {sent}\n".encode() in raw
+
+
+@pytest.mark.parametrize("sender", ["", "nobody", "a@b.example, c@d.example", "a@b.example\nBcc: c@d.example"])
+def test_a_sender_that_is_none_is_told_to_the_operator(sender: str) -> None:
+    with pytest.raises(UnreadableError, match="MONEYBACK_MAIL_FROM"):
+        write(Stage.REFUNDED, a_view(Stage.REFUNDED), LINKS, sender)
+
+
+def test_a_letter_delivered_twice_is_one_file(tmp_path: Path) -> None:
+    post = MaildirPost(tmp_path / "outbox")
+    assert post.repeatable
+    for stage in (Stage.START_REFUND, Stage.START_REFUND, Stage.REFUNDED):
+        post.deliver(a_letter(stage))
+    letters = list(Maildir(tmp_path / "outbox"))
+    assert sorted(letter["Message-ID"].partition(".")[2] for letter in letters) == [
+        "refunded@moneyback.example>",
+        "start_refund@moneyback.example>",
+    ]
+    assert not list((tmp_path / "outbox" / "tmp").iterdir())
+
+
+def test_a_letter_that_was_read_is_replaced_where_it_is(tmp_path: Path) -> None:
+    post = MaildirPost(tmp_path)
+    post.deliver(a_letter(Stage.REFUNDED))
+    (new,) = (tmp_path / "new").iterdir()
+    new.rename(tmp_path / "cur" / f"{new.name}:2,S")
+    post.deliver(a_letter(Stage.REFUNDED))
+    assert not list((tmp_path / "new").iterdir())
+    assert len(list((tmp_path / "cur").iterdir())) == 1
+
+
+def test_a_letter_that_cannot_be_kept_was_not_sent(tmp_path: Path) -> None:
+    post = MaildirPost(tmp_path)
+    (tmp_path / "tmp").rmdir()
+    with pytest.raises(NotSentError):
+        post.deliver(a_letter(Stage.REFUNDED))
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_file_name_is_one_of_a_maildir() -> None:
+    names = [
+        file_name(name) for name in ("<a/../b@c>", "<a:2,S@c>", "<.hidden@c>", "<a@c>", "<" + "a" * 300 + "@c>", "<>")
+    ]
+    assert len(set(names)) == len(names)
+    assert all(name.replace("@", "").replace(".", "").isalnum() and len(name) <= 200 for name in names)
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(
+        database_url=SecretStr("postgresql://nowhere"),
+        broker_url=SecretStr("memory://"),
+        secret_key=SecretStr("only for tests, and long enough to sign with"),
+        **values,
+    )
+
+
+def test_smtp_comes_before_a_folder(tmp_path: Path) -> None:
+    assert isinstance(post_of(settings(smtp_url="smtp://mail.example", outbox_dir=tmp_path)), SmtpPost)
+    assert isinstance(post_of(settings(outbox_dir=tmp_path)), MaildirPost)
+
+
+def test_no_way_out_is_said_in_a_sentence() -> None:
+    with pytest.raises(MoneybackError, match="MONEYBACK_SMTP_URL"):
+        post_of(settings())
+
+
+@pytest.mark.parametrize("url", ["", "http://mail.example", "smtp://", "smtp://mail.example:port", "mail.example:25"])
+def test_a_wrong_smtp_url_is_said_in_a_sentence(url: str) -> None:
+    with pytest.raises(MoneybackError, match="MONEYBACK_SMTP_URL"):
+        SmtpPost(url)

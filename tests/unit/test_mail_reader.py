@@ -1,0 +1,227 @@
+"""Every mail in tests/mails says in its own header X-Expected what is to be read out of it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as some
+
+from domain.reasons import Reason
+from domain.requests import Wish
+from producers.mail.html import text_of_html
+from producers.mail.reader import LARGEST, Kind, Mail, NotARequest, read
+from producers.mail.references import find
+from producers.mail.wording import REASONS, reason_of, wish_of
+from producers.mail.words import split
+
+MAILS = sorted((Path(__file__).parent.parent / "mails").glob("*.eml"))
+OURS = ["refunds@moneyback.example"]
+SMALL = b"From: Ada <ada@example.com>\nSubject: Refund\nMessage-ID: <1@example.com>\n%s\n%s"
+
+
+def accepted(raw: bytes) -> Mail:
+    mail = read(raw, own=OURS)
+    assert isinstance(mail, Mail), mail
+    return mail
+
+
+@pytest.mark.parametrize("path", MAILS, ids=lambda path: path.stem)
+def test_a_mail_is_read_as_it_says(path: Path) -> None:
+    raw = path.read_bytes()
+    found = read(raw, own=OURS)
+    expected = next(line for line in raw.splitlines() if line.startswith(b"X-Expected: ")).decode()[12:]
+    if "=" not in expected:
+        assert found == NotARequest(Kind(expected))
+        return
+    assert isinstance(found, Mail), found
+    fields = {"wish": "full", "locale": "en"} | dict(part.split("=", 1) for part in expected.split("; "))
+    assert {name: getattr(found.request, name) for name in fields} == fields
+
+
+def test_there_are_mails_to_read() -> None:
+    assert len(MAILS) >= 40
+
+
+@given(some.binary(max_size=2_000))
+@example(b"")
+@example(b"From: \xff@\xff\n\n")
+@example(b"From: a@b.example\nContent-Type: text/plain; charset=\x00\n\nMB-2026-0417")
+@example(b"From: a@b.example\nContent-Type: multipart/mixed; boundary=\n\nMB-2026-0417")
+def test_any_bytes_give_an_answer(raw: bytes) -> None:
+    assert isinstance(read(raw), Mail | NotARequest)
+
+
+_LINES = some.sampled_from(
+    [
+        b"From: Ada <ada@example.com>",
+        b"From: =?utf-8?b?////?= <@>",
+        b"Subject: =?utf-7?q?+AGE-?= MB-2026-0417",
+        b"Message-ID: <\xe9@x>",
+        b"Content-Type: multipart/mixed; boundary=x",
+        b"Content-Type: message/rfc822",
+        b"Content-Type: text/html; charset=idna",
+        b"Content-Type: text/plain; charset*0*=undefined",
+        b"Content-Transfer-Encoding: base64",
+        b"Content-Transfer-Encoding: x-uuencode",
+        b"Content-Disposition: inline; filename*=utf-8''%ff",
+        b"--x",
+        b"--x--",
+        b"",
+        b"On Monday Ada wrote:",
+        b"> Reference: MB-2026-0417",
+        b"<blockquote><!-- <p>order MB-2026-0418",
+        b"begin 644 x",
+        b"\x00\xff=ZZ=3D",
+    ]
+)
+
+
+@given(some.lists(_LINES | some.binary(max_size=20), max_size=25))
+def test_any_lines_of_a_mail_give_an_answer(lines: list[bytes]) -> None:
+    assert isinstance(read(b"\n".join(lines)), Mail | NotARequest)
+
+
+@given(some.text(max_size=500))
+def test_any_words_of_a_customer_reach_the_case(words: str) -> None:
+    """Whatever stands around it, a labelled reference is found, and the comment is one that a case can hold."""
+    text = f"Reference number: MB-2026-0417\n\n{words}".encode("utf-8", "surrogatepass")
+    mail = read(SMALL % (b"Content-Type: text/plain; charset=utf-8\n", text))
+    assert isinstance(mail, Mail) or mail.kind is Kind.SEVERAL_REFERENCES
+    if isinstance(mail, Mail):
+        assert len(mail.request.comment) <= 4_000
+
+
+def test_a_huge_mail_is_refused() -> None:
+    assert read(SMALL % (b"", b"MB-2026-0417 " + b"x" * LARGEST)) == NotARequest(Kind.TOO_BIG)
+
+
+@pytest.mark.parametrize("part", [b"--x\n\n", b"--x\nContent-Type: multipart/mixed; boundary=x\n\n"])
+def test_a_mail_of_a_thousand_parts_is_refused_before_it_is_taken_apart(part: bytes) -> None:
+    assert read(SMALL % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)) == NotARequest(Kind.UNREADABLE)
+
+
+@pytest.mark.parametrize("name", [b"From", b"Subject", b"Content-Type"])
+def test_an_endless_header_is_cut(name: bytes) -> None:
+    assert isinstance(read(name + b": " + b'=?utf-8?q?"a?= ' * 30_000 + b"\n\nx"), NotARequest)
+
+
+def test_a_long_comment_is_cut_to_what_the_form_allows() -> None:
+    assert len(accepted(SMALL % (b"", b"MB-2026-0417 " + b"please " * 2_000)).request.comment) <= 4_000
+
+
+def test_the_message_id_names_the_request() -> None:
+    assert accepted(SMALL % (b"", b"MB-2026-0417")).message_id == "<1@example.com>"
+
+
+@pytest.mark.parametrize("name", [b"", b"<>", b"\xe9\xff@x", b"<" + b"x" * 300 + b"@x>"])
+def test_a_mail_without_a_usable_message_id_is_named_by_its_bytes(name: bytes) -> None:
+    one, other = (
+        (SMALL % (b"", text)).replace(b"<1@example.com>", name) for text in (b"MB-2026-0417", b"MB-2026-0417 please")
+    )
+    assert accepted(one).message_id.startswith("sha256:")
+    assert accepted(one).message_id == accepted(one).message_id != accepted(other).message_id
+
+
+def test_what_was_quoted_is_not_part_of_the_comment() -> None:
+    comment = accepted((MAILS[0].parent / "reply_top_posted.eml").read_bytes()).request.comment
+    assert comment == "Hi, I am not satisfied and want a refund. Order MB-2026-0417"
+
+
+def test_why_a_mail_is_refused_is_a_sentence() -> None:
+    assert all(NotARequest(kind).why.endswith(".") for kind in Kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("Referenznummer lautet MB-2026-0417.", "MB-2026-0417"),
+        ("référence : MB-2026-0417", "MB-2026-0417"),
+        ("N° de commande: 4711-22", "4711-22"),
+        ("cleverbridge reference number 12345678", "12345678"),
+        ("Ref. no.: 55 12", None),
+        ("my order (MB-2026-0417)", "MB-2026-0417"),
+        ("[#MB-2026-0417]", "MB-2026-0417"),
+        ("order MB-2026-0417,please", "MB-2026-0417"),
+        ("Auftrags-Nr. = A12", "A12"),
+        ("invoice number 2026/000123", "2026/000123"),
+        ("I ordered 2 licences, 14-day trial, COVID-19, Windows-11, A4-2", None),
+        ("call +49 171 55544332 or 0171/55544332", None),
+        ("on 2026-06-15 at 10:30 for 1.299,00 EUR", None),
+        ("ticket #12345678", None),
+        ("error code 0x80070643", None),
+        ("write to ada-123456@example.com", None),
+        ("card 4111 1111 1111 1111 or 5500005555555559", None),
+        ("the order of 2026-06-15", None),
+        ("order number: 2026-06-15", None),
+    ],
+)
+def test_what_looks_like_a_reference(text: str, reference: str | None) -> None:
+    assert find(text) == ([reference] if reference else [])
+
+
+def test_a_plural_names_each() -> None:
+    assert find("Order numbers: MB-2026-0417, MB-2026-0418 and MB-2026-0419") == [
+        "MB-2026-0417",
+        "MB-2026-0418",
+        "MB-2026-0419",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("I was charged twice for this.", Reason.DUPLICATE_ORDER),
+        ("Ich habe versehentlich doppelt bestellt.", Reason.DUPLICATE_ORDER),
+        ("The key never arrived.", Reason.NOT_DELIVERED),
+        ("Ich habe keine E-Mail mit dem Schlüssel erhalten.", Reason.NOT_DELIVERED),
+        ("Your helpdesk did not answer.", Reason.POOR_SUPPORT),
+        ("Der Kundendienst ist eine Katastrophe, sehr schlecht.", Reason.POOR_SUPPORT),
+        ("I cancelled last year and was charged again.", Reason.UNWANTED_RENEWAL),
+        ("Die automatische Verlängerung wollte ich nicht.", Reason.UNWANTED_RENEWAL),
+        ("I bought the wrong version.", Reason.WRONG_PRODUCT),
+        ("Leider falsch bestellt.", Reason.WRONG_PRODUCT),
+        ("It won’t install on my Mac.", Reason.TECHNICAL_ISSUE),
+        ("I don't like it.", Reason.DISSATISFIED),
+        ("Das Programm startet nicht.", Reason.TECHNICAL_ISSUE),
+        ("It is not what I expected.", Reason.DISSATISFIED),
+        ("Ich bin enttäuscht.", Reason.DISSATISFIED),
+        ("My cat walked over the keyboard.", Reason.OTHER),
+        ("", Reason.OTHER),
+    ],
+)
+def test_the_reason_in_a_customers_words(words: str, reason: Reason) -> None:
+    assert reason_of(words) is reason
+
+
+def test_every_reason_has_words() -> None:
+    assert {reason for reason, _ in REASONS} == set(Reason) - {Reason.OTHER}
+
+
+def test_a_price_with_tax_is_no_wish_for_the_tax() -> None:
+    assert wish_of("I paid 49.00 EUR including VAT and want it back.") is Wish.FULL
+
+
+def test_the_body_says_more_than_the_subject() -> None:
+    assert reason_of("It does not start.", "Re: Your renewal") is Reason.TECHNICAL_ISSUE
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p>1 < 2</p>",
+        "<p>1 &lt; 2</p>",
+        "<!-- <p>no</p> --><p>1 &#60; 2",
+        "<style>p{}</style><div>1 &lt; 2</div><script>if (a<b) x('</p>')</script>",
+    ],
+)
+def test_html_is_read_as_people_see_it(page: str) -> None:
+    assert text_of_html(page) == "1 < 2"
+
+
+def test_what_html_quotes_is_quoted() -> None:
+    assert split(text_of_html("<p>New</p><blockquote><p>Old</p></blockquote><p>Newer</p>")).quoted == "Old"
+
+
+@given(some.text(alphabet="<>!-/abscriptyle&#; \n'\"=", max_size=300))
+def test_any_html_has_a_text(page: str) -> None:
+    assert isinstance(text_of_html(page), str)

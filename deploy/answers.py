@@ -1,4 +1,5 @@
-"""Does this page answer with 200? `python -IS answers.py URL`: 0 yes, 1 no. The image has no curl, and needs none."""
+#!/usr/bin/env -S python -IS
+"""Does this page answer with 200? `answers.py URL`: 0 yes, 1 no. The image has no curl, and needs none."""
 
 import http.client
 import sys
@@ -7,22 +8,19 @@ from urllib.parse import urlsplit
 SECONDS = 4.0  # shorter than the patience of the health check
 
 
-def main(url: str) -> int:
-    """Says in one line what is wrong; `docker inspect` shows it."""
+def wrong(url: str) -> str:
+    """What is wrong, for `docker inspect` to show; nothing where all is well."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
     try:
         connection.request("GET", parts.path or "/")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        print(f"{url} does not answer: {error}")
-        return 1
+        return f"{url} does not answer: {error}"
     finally:
         connection.close()
-    if status != http.client.OK:
-        print(f"{url} answers {status}.")
-    return int(status != http.client.OK)
+    return "" if status == http.client.OK else f"{url} answers {status}."
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(wrong(sys.argv[1]) or 0)

@@ -1,9 +1,11 @@
-"""Does process 1 live, and is a connection open to each of these ports? `python -IS holds.py [PORT ...]`: 0 yes, 1 no.
+#!/usr/bin/env -S python -IS
+"""Does process 1 live, and is a connection open to each of these ports? `holds.py [PORT ...]`: 0 yes, 1 no.
 
 It asks the kernel and nobody else, so it costs some milliseconds and disturbs no one.
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ESTABLISHED = "01"  # as /proc/net/tcp writes it
@@ -31,15 +33,12 @@ def connected(proc: Path) -> set[int]:
     return ports
 
 
-def main(arguments: list[str], proc: Path = Path("/proc")) -> int:
-    """Says in one line what is wrong; `docker inspect` shows it."""
-    missing = sorted({int(port) for port in arguments} - connected(proc))
-    if not lives(proc):
-        print("Process 1 does not run.")
-    for port in missing:
-        print(f"There is no connection to port {port}.")
-    return int(bool(missing) or not lives(proc))
+def wrong(ports: Iterable[int], proc: Path = Path("/proc")) -> str:
+    """What is wrong, for `docker inspect` to show; nothing where all is well."""
+    faults = [] if lives(proc) else ["Process 1 does not run."]
+    faults += [f"There is no connection to port {port}." for port in sorted(set(ports) - connected(proc))]
+    return "\n".join(faults)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(wrong(map(int, sys.argv[1:])) or 0)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,13 +10,25 @@ from pathlib import Path
 from typing import IO, Annotated
 from uuid import uuid4
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from domain.purchases import Dispute, Purchase
 from domain.requests import Email, Line, Reference
 from records import Records
 
 Word = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+def _minor_units(value: object) -> int:
+    """A whole number, or its digits in a CSV cell; 49.00 is euros, not cents, and must not be taken for 49 of them."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    raise ValueError("Write a whole number of minor units: 1999 for 19.99 EUR, 500 for 500 JPY.")
+
+
+MinorUnits = Annotated[int, BeforeValidator(_minor_units), Field(ge=-(2**63), lt=2**63)]
 
 BATCH = 1_000  # purchases in one commit
 
@@ -27,7 +40,9 @@ class PurchaseIn(BaseModel):
 
     email: Email = Field(description="the customer's address", examples=["ada@example.com"])
     product: Word = Field(description="what was bought", examples=["Aurora Photo 4"])
-    amount: int | None = Field(None, description="what was paid, in minor units: 1999 for 19.99 EUR", examples=[1999])
+    amount: MinorUnits | None = Field(
+        None, description="what was paid, in minor units: 1999 for 19.99 EUR", examples=[1999]
+    )
     currency: Word | None = Field(None, description="ISO 4217", examples=["EUR"])
     method: Word = Field(description="how it was paid", examples=["credit_card"])
     provider: Word = Field(description="the payment provider that charged it", examples=["sandbox"])
@@ -37,7 +52,7 @@ class PurchaseIn(BaseModel):
     charged_at: AwareDatetime | None = Field(None, description="when it was charged, if not when it was bought")
     renewal: bool = Field(default=False, description="whether this charge renews a subscription")
     consumer: bool = Field(default=True, description="whether the customer is a consumer")
-    refunded: Annotated[int, Field(ge=0)] = Field(0, description="what was refunded before, in minor units")
+    refunded: Annotated[MinorUnits, Field(ge=0)] = Field(0, description="what was refunded before, in minor units")
     dispute: Dispute = Field(Dispute.NONE, description="where a dispute about the payment stands")
 
     def purchase(self, seller: str, reference: str) -> Purchase:
@@ -129,6 +144,6 @@ def _csv(file: IO[str]) -> Iterator[tuple[int, object]]:
     reader = csv.DictReader(file, restkey="too many cells")
     try:
         for values in reader:
-            yield reader.line_num, {name: value for name, value in values.items() if value not in {"", None}}
+            yield reader.line_num, {name: value for name, value in values.items() if value not in ("", None)}
     except csv.Error as error:
         yield reader.line_num, f"From this line on the file is no CSV: {error}."

@@ -97,7 +97,7 @@ _SEARCH = f"""
  order by c.received_at desc, c.id limit :limit
 """
 
-_ONE = f"{_SEEN} where c.id = :id"
+_THESE = f"{_SEEN} where c.id = any(:ids)"
 
 _COUNTS = "select state, count(*) as cases from cases group by state"
 
@@ -208,8 +208,11 @@ class Cases:
 
     def view(self, case: UUID) -> View | None:
         """One case as people look at it."""
-        row = self._work.run(_ONE, id=case).one_or_none()
-        return None if row is None else _view(row)
+        return self.views([case]).get(case)
+
+    def views(self, cases: Sequence[UUID]) -> dict[UUID, View]:
+        """These cases as people look at them."""
+        return {row.id: _view(row) for row in self._work.run(_THESE, ids=list(cases))} if cases else {}
 
     def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[View]:
         """The newest cases first."""

@@ -29,6 +29,12 @@ update letters l set sent_at = now()
  where l.case_id = i.case_id and l.stage = i.stage
 """
 
+_GIVE_BACK = """
+update letters l set claimed_until = now() + make_interval(secs => :seconds)
+  from unnest(cast(:cases as uuid[]), cast(:stages as text[])) as i(case_id, stage)
+ where l.case_id = i.case_id and l.stage = i.stage and l.sent_at is null
+"""
+
 _OVERDUE = """
 select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from letters l join cases c on c.id = l.case_id
  where l.sent_at is null and l.claimed_until <= now() and l.created_at < now() - make_interval(secs => :seconds)
@@ -65,6 +71,12 @@ class Letters:
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
             self._work.run(_SENT, cases=cases, stages=stages)
+
+    def give_back(self, letters: Sequence[Due], *, seconds: float) -> None:
+        """These letters certainly did not leave: they may be sent in so many seconds."""
+        if letters:
+            cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
+            self._work.run(_GIVE_BACK, cases=cases, stages=stages, seconds=seconds)
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
         """Cases with a letter that nobody sent for so long: (bulk, seller, case)."""

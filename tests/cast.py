@@ -91,7 +91,9 @@ def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = No
     return arrival(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
 
 
-def settle_in(records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None) -> None:
+def settle_in(
+    records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None
+) -> None:
     """Makes these known: a seller, its policy, what it sold."""
     seller, policy = seller or a_seller(), policy or a_policy()
     with records.work() as work:

@@ -1,6 +1,7 @@
 """Fixtures: the violence and the machinery live here, so that the tests stay plain."""
 
-import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from config.settings import Settings, Timers
 from console.servers import Servers
 from records import Records
 from records.work import connect
-from tests.services import Child, environment, eventually, fresh_database, of_database, running_servers
+from tests.services import Child, environment, fresh_database, of_database, running_servers
 
 QUICK = Timers(
     http_seconds=1,
@@ -84,26 +85,18 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
         child.stop()
 
 
-@pytest.fixture
-def sandbox_port() -> int:
-    """A port nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture(scope="session")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The sandbox provider as a process, for the whole run: every test has charges of its own."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    command = [sys.executable, "-m", "worker.sandbox", str(folder), "--turn", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.terminate()
 
 
 @pytest.fixture
-def sandbox(start: Callable[..., Child], settings: Settings, sandbox_port: int, tmp_path: Path) -> Settings:
-    """The sandbox provider as a process, and the settings that name it."""
-    start("sandbox", "sandbox", "--port", str(sandbox_port), "--folder", str(tmp_path / "sandbox"))
-    eventually(lambda: _listens(sandbox_port))
-    return settings.model_copy(update={"sandbox_url": f"http://127.0.0.1:{sandbox_port}"})
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.2).close()
-    except OSError:
-        return False
-    return True
+def sandbox(settings: Settings, sandbox_url: str) -> Settings:
+    """The settings, with the sandbox provider connected."""
+    return settings.model_copy(update={"sandbox_url": sandbox_url})

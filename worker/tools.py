@@ -1,6 +1,6 @@
 """What the tasks of one process work with: made at the first use, after the fork."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +11,7 @@ from config.settings import Settings, settings
 from domain.providers import PaymentProvider
 from records import Records
 from worker.letters.post import Post, post_of
-from worker.providers import UnknownProviderError, provider
+from worker.providers import connected
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -29,14 +29,12 @@ class Tools:
     records: Records
     links: Links
     post: Post
+    providers: Mapping[str, PaymentProvider]
     hands: ThreadPoolExecutor
 
     def provider(self, name: str) -> PaymentProvider | None:
         """The adapter of this name; None where none is connected."""
-        try:
-            return provider(name)
-        except UnknownProviderError:
-            return None
+        return self.providers.get(name)
 
     def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
         """Makes these calls side by side, bounded, and yields their answers in waves as they come."""
@@ -47,14 +45,19 @@ class Tools:
             yield [(under_way.pop(future), future.result()) for future in done]
 
 
-@cache
-def tools() -> Tools:
-    """The tools of this process."""
-    ours = settings()
+def tools_of(ours: Settings) -> Tools:
+    """Tools for these settings."""
     return Tools(
         settings=ours,
         records=Records.of(ours),
         links=Links.of(ours),
         post=post_of(ours),
+        providers=connected(ours),
         hands=ThreadPoolExecutor(ours.calls_side_by_side, thread_name_prefix="call"),
     )
+
+
+@cache
+def tools() -> Tools:
+    """The tools of this process."""
+    return tools_of(settings())

@@ -147,7 +147,7 @@ def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: f
         audited = audit(work)
     return Outcome(
         views=views,
-        refunds=summary["refunds"],
+        refunds=summary["refunds"] - summary["failed"],  # what came back was not paid
         duplicates=summary["duplicates"],
         support_tasks=_tasks_on_the_queue(ours),
         letters=letters,

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from config.settings import Settings
 from config.settings import settings as from_environment
 from producers.web import words
-from producers.web.app import equip, run
+from producers.web.app import equip, lifespan, run
 from producers.web.pages import SEEN
 from producers.web.paper import Paper
-from producers.web.problems import HANDLERS, Kind, ProblemError
+from producers.web.problems import Kind, ProblemError
 from producers.web.state import ThePaper, TheRecords
 
 HOST = "127.0.0.1"  # nobody signs in here, so nobody from elsewhere may come
@@ -43,7 +43,7 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
 
 def app(settings: Settings | None = None) -> FastAPI:
     """The application these settings describe, or those of the environment."""
-    web = FastAPI(title="Moneyback desk", openapi_url=None, exception_handlers=dict(HANDLERS))
+    web = FastAPI(title="Moneyback desk", openapi_url=None, lifespan=lifespan)
     equip(web, settings or from_environment(), Paper(Path(__file__).with_name("templates")))
     web.include_router(desk)
     return web

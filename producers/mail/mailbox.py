@@ -9,8 +9,11 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from email.utils import parseaddr
+from errno import EINVAL
 from mailbox import Maildir
 from pathlib import Path
+from stat import S_ISREG
+from time import monotonic
 
 import structlog
 
@@ -23,6 +26,7 @@ from records import DatabaseDownError, Records
 from records.intake import Accepted, Arrival
 
 MOST = 100  # mails of one batch: a commit costs about as much as a mail
+STUCK = 600.0  # seconds until a mail that stood in the way is tried again: time to mend a disk or migrate a database
 PAUSE = 2.0  # seconds between two looks at an empty folder, and before a database that was away is asked again
 
 log = structlog.get_logger(__name__)
@@ -48,7 +52,7 @@ class Inbox:
         self._own = own
         for part in ("cur", "new", "tmp"):  # the library makes them only where it also makes the folder
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._stuck: set[str] = set()
+        self._stuck: dict[str, float] = {}
 
     def run_once(self, records: Records) -> Read:
         """Reads up to a hundred new mails. While the database is down it raises, and every mail stays where it is."""
@@ -58,13 +62,15 @@ class Inbox:
         accepted = refused = repeated = 0
         for name, found in letters.items():
             outcome = outcomes.get(name)
-            if isinstance(outcome, Accepted) and outcome.same:
+            if isinstance(outcome, Exception):
+                self._leave(name, outcome)
+            elif outcome and outcome.same:
                 accepted, repeated = accepted + outcome.fresh, repeated + (not outcome.fresh)
                 self._move(name, "S")
-                continue
-            refused += 1
-            log.warning("mail_refused", kind=_why_not(found, outcome))
-            self._move(name, "FS")
+            else:
+                refused += 1
+                log.warning("mail_refused", kind=found.kind if isinstance(found, NotARequest) else Kind.KEY_REUSED)
+                self._move(name, "FS")
         if accepted or repeated:
             log.info("mails_accepted", accepted=accepted, repeated=repeated)
         return Read(accepted, refused, repeated)
@@ -83,17 +89,22 @@ class Inbox:
 
     def _names(self) -> list[str]:
         """The oldest new mails; a maildir's names begin with their time."""
+        now = monotonic()
+        self._stuck = {name: until for name, until in self._stuck.items() if until > now}
         names = (path.name for path in (self.folder / "new").iterdir())
         return sorted(name for name in names if not name.startswith(".") and name not in self._stuck)[:MOST]
 
     def _read(self, name: str) -> Mail | NotARequest | None:
         """What this mail says; None where another reader was faster, or where nobody can open it."""
+        path = self.folder / "new" / name
         try:
-            with (self.folder / "new" / name).open("rb") as file:
+            if not S_ISREG(path.lstat().st_mode):
+                raise OSError(EINVAL, "not a file")  # noqa: TRY301 - a folder, a link or a pipe, which would be waited for
+            with path.open("rb") as file:
                 raw = file.read(LARGEST + 1)
         except FileNotFoundError:
             return None
-        except OSError as error:  # a folder, or somebody else's file: the other mails go on
+        except OSError as error:  # or somebody else's file: the other mails go on
             self._leave(name, error)
             return None
         return read(raw, own=self._own)
@@ -108,19 +119,17 @@ class Inbox:
         except OSError as error:
             self._leave(name, error)
 
-    def _leave(self, name: str, error: OSError) -> None:
-        """Stays in new/, and is not looked at again by this process: it would stand in the way of the others."""
-        self._stuck.add(name)
-        log.error("mail_stuck", error=type(error).__name__, errno=error.errno)
+    def _leave(self, name: str, error: Exception) -> None:
+        """Stays in new/ and is not looked at for a while: it would stand in the way of the others."""
+        self._stuck[name] = monotonic() + STUCK
+        log.error("mail_stuck", error=type(error).__name__, errno=getattr(error, "errno", None))
 
 
-def _accept(records: Records, mails: Sequence[Mail]) -> list[Accepted | None]:
+def _accept(records: Records, mails: Sequence[Mail]) -> Sequence[Accepted | Exception]:
     """All in one commit; where that fails, each in its own, so that one poisonous mail spoils nothing but itself."""
-    if not mails:
-        return []
     arrivals = [_arrival(mail) for mail in mails]
     try:
-        return list(intake.accept(records, arrivals))
+        return intake.accept(records, arrivals) if arrivals else []
     except DatabaseDownError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a stranger's words make a database say
@@ -128,25 +137,18 @@ def _accept(records: Records, mails: Sequence[Mail]) -> list[Accepted | None]:
         return [_accept_alone(records, arrival) for arrival in arrivals]
 
 
-def _accept_alone(records: Records, arrival: Arrival) -> Accepted | None:
+def _accept_alone(records: Records, arrival: Arrival) -> Accepted | Exception:
     try:
         return intake.accept(records, [arrival])[0]
     except DatabaseDownError:
         raise
-    except Exception as error:  # noqa: BLE001 - as above; this one is for a person
-        log.warning("request_refused", error=type(error).__name__)
-        return None
+    except Exception as error:  # noqa: BLE001 - as above. It may be the mail's fault or ours: it stays where it is
+        return error
 
 
 def _arrival(mail: Mail) -> Arrival:
     """Anybody can write any sender into a mail: never trusted."""
     return intake.arrival(mail.request, Channel.EMAIL, key=mail.message_id, trusted=False)
-
-
-def _why_not(found: Mail | NotARequest, outcome: Accepted | None) -> Kind:
-    if isinstance(found, NotARequest):
-        return found.kind
-    return Kind.UNREADABLE if outcome is None else Kind.KEY_REUSED
 
 
 def serve(settings: Settings, stop: threading.Event | None = None) -> None:

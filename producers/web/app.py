@@ -42,8 +42,7 @@ def app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
-        exception_handlers=dict(HANDLERS),
-        lifespan=_lifespan,
+        lifespan=lifespan,
     )
     equip(web, settings, Paper())
     web.state.links = Links.of(settings)
@@ -62,6 +61,8 @@ def equip(web: FastAPI, settings: Settings, paper: Paper) -> None:
     web.state.settings = settings
     web.state.records = Records.of(settings, pool=POOL)
     web.state.paper = paper
+    for trouble, handler in HANDLERS.items():
+        web.add_exception_handler(trouble, handler)
     web.mount("/static", StaticFiles(directory=HERE / "static"))
     web.add_middleware(guard.BodyLimit)
     web.add_middleware(guard.Apology)
@@ -69,7 +70,8 @@ def equip(web: FastAPI, settings: Settings, paper: Paper) -> None:
 
 
 @asynccontextmanager
-async def _lifespan(web: FastAPI) -> AsyncIterator[None]:
+async def lifespan(web: FastAPI) -> AsyncIterator[None]:
+    """What every application of ours needs around its life."""
     # As many requests at once as connections: the others wait in line, and do not fail for want of one.
     current_default_thread_limiter().total_tokens = 2 * POOL
     yield

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import IO, Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -67,15 +66,14 @@ def _letters(folder: Path | None) -> list[Letter]:
     found = []
     for name in box.keys():  # noqa: SIM118  # a mailbox iterates over its messages
         try:
-            with box.get_file(name) as file:
-                found.append(_letter(name, file, box[name].get_date()))
+            found.append(_letter(name, box.get_bytes(name), box[name].get_date()))
         except (KeyError, FileNotFoundError):  # moved from new to cur meanwhile
             continue
     return sorted(found, key=lambda letter: (letter.at, letter.name), reverse=True)
 
 
-def _letter(name: str, file: IO[Any], at: float) -> Letter:
-    message = email.message_from_binary_file(file, EmailMessage, policy=default)
+def _letter(name: str, letter: bytes, at: float) -> Letter:
+    message = email.message_from_bytes(letter, EmailMessage, policy=default)
     body = message.get_body(("plain",))
     return Letter(
         name=name,

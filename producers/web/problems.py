@@ -1,7 +1,7 @@
 """What goes wrong at the web's door, in sentences: RFC 9457 documents for programs, a plain page for people."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -23,16 +23,16 @@ _TRY_AGAIN = "5"  # seconds; a database that restarts is back by then
 
 
 class Kind(StrEnum):
-    """The kinds of problem. Each has its status, its title and, where nothing better is known, its sentence."""
+    """The kinds of problem. Each has its status, its heading and, where nothing better is known, its sentence."""
 
     status: int
-    title: str
+    heading: str
     sentence: str
 
-    def __new__(cls, value: str, status: int, title: str, sentence: str) -> "Kind":
+    def __new__(cls, value: str, status: int, heading: str, sentence: str) -> "Kind":
         kind = str.__new__(cls, value)
         kind._value_ = value
-        kind.status, kind.title, kind.sentence = status, title, sentence
+        kind.status, kind.heading, kind.sentence = status, heading, sentence
         return kind
 
     UNREADABLE = "unreadable", 400, "This cannot be read", "The body is not JSON in UTF-8."
@@ -104,12 +104,12 @@ def answer(
             "problem.html",
             status=kind.status,
             headers=headers,
-            title=kind.title,
+            title=kind.heading,
             sentence=sentence or (_FOR_PEOPLE.get(kind) or kind.sentence),
         )
     problem = Problem(
         type=f"/docs#{kind}",
-        title=kind.title,
+        title=kind.heading,
         status=kind.status,
         detail=sentence or kind.sentence,
         errors=list(errors) or None,
@@ -232,7 +232,7 @@ def _json_error(error: Mapping[str, Any]) -> str:
     return f"{str((error.get('ctx') or {}).get('error', '')).rstrip('.')}, at character {where}"
 
 
-HANDLERS = {
+HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     ProblemError: on_problem,
     KeyReusedError: on_key_reused,
     RequestValidationError: on_invalid,

@@ -25,7 +25,7 @@ def problems(*kinds: Kind) -> dict[int | str, Json]:
     content = {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model="Problem")}}}
     return {
         kind.status: {
-            "description": " / ".join(k.title for k in kinds if k.status == kind.status),
+            "description": " / ".join(k.heading for k in kinds if k.status == kind.status),
             "content": content,
         }
         for kind in kinds

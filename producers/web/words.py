@@ -124,26 +124,19 @@ MOVES_BY_ITSELF = MOVING | {State.REFUND_PENDING}
 """States whose page is worth looking at again in a moment."""
 
 _OWN_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
+_CODES = {code.value: code for code in Code}  # one of a later version is not among them
 _NOT_FOR_CUSTOMERS = "The purchase needs a check that only a person can make."
-
-
-def known(code: str) -> Code | None:
-    """The code, if this version knows it."""
-    try:
-        return Code(code)
-    except ValueError:
-        return None
 
 
 def sentence_for_support(reason: Mapping[str, str]) -> str:
     """A stored reason as support reads it."""
-    code = known(reason["code"])
+    code = _CODES.get(reason["code"])
     return reason.get("sentence") or (code.support if code else reason["code"])
 
 
 def sentences_for_customer(reasons: Iterable[Mapping[str, str]]) -> list[str]:
     """Stored reasons as the customer may know them, each once."""
-    codes = (known(reason["code"]) for reason in reasons)
+    codes = (_CODES.get(reason["code"]) for reason in reasons)
     return list(dict.fromkeys((code.customer if code else None) or _NOT_FOR_CUSTOMERS for code in codes))
 
 

@@ -132,7 +132,13 @@ def test_another_method_is_refunded_only_if_the_policy_names_it(method: str) -> 
         (NEW_YORK, "2026-06-15T23:00:00+00:00", "2026-06-16T03:59:00+00:00", 0, True),  # one day there, two in UTC
         (BERLIN, "2026-03-28T12:00:00+01:00", "2026-03-30T23:00:00+02:00", 2, True),  # across the clock change
         (BERLIN, "2024-02-28T12:00:00+01:00", "2024-03-01T12:00:00+01:00", 1, False),  # a leap day is a day
-        (APIA, "2011-12-29T12:00:00-10:00", "2011-12-31T12:00:00+14:00", 1, False),  # a date that was skipped is one, too
+        (
+            APIA,
+            "2011-12-29T12:00:00-10:00",
+            "2011-12-31T12:00:00+14:00",
+            1,
+            False,
+        ),  # a date that was skipped is one, too
     ],
 )
 def test_within_window(zone: ZoneInfo, bought: str, requested: str, days: int, kept: bool) -> None:

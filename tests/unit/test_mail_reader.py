@@ -31,7 +31,8 @@ def test_a_mail_is_read_as_it_says(path: Path) -> None:
     found = read(raw, own=OURS)
     expected = next(line for line in raw.splitlines() if line.startswith(b"X-Expected: ")).decode()[12:]
     if "=" not in expected:
-        assert found == NotARequest(Kind(expected))
+        assert isinstance(found, NotARequest), found
+        assert found.kind == expected
         return
     assert isinstance(found, Mail), found
     fields = {"wish": "full", "locale": "en"} | dict(part.split("=", 1) for part in expected.split("; "))

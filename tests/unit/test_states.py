@@ -25,7 +25,7 @@ def test_every_event_is_used() -> None:
 
 
 def test_every_state_is_moved_on_by_us_by_a_person_or_by_nobody() -> None:
-    assert MOVING | WAITING_FOR_A_PERSON | ENDED == set(State)
+    assert set(State) == MOVING | WAITING_FOR_A_PERSON | ENDED
     assert not MOVING & WAITING_FOR_A_PERSON
     assert not (MOVING | WAITING_FOR_A_PERSON) & ENDED
 
@@ -35,7 +35,9 @@ def test_the_end_is_the_end_but_for_a_refund_that_fails_late() -> None:
 
 
 def test_money_leaves_only_from_approved() -> None:
-    assert {here for (here, _), there in MOVES.items() if there is State.REFUNDING and here is not there} == {State.APPROVED}
+    assert {here for (here, _), there in MOVES.items() if there is State.REFUNDING and here is not there} == {
+        State.APPROVED
+    }
 
 
 def test_nothing_leads_back_before_the_payment_but_a_person() -> None:

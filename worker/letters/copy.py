@@ -47,8 +47,8 @@ LETTERS: Mapping[Stage, Copy] = {
         after=(
             "You get back {amount}, the way you paid.",
             (
-                "With the refund your right to use {product} ends: its licence keys and downloads stop working, and a "
-                "subscription that belongs to it ends and is not renewed."
+                "With the refund your right to use {product} ends, and with it the licence keys, downloads and "
+                "subscriptions that belong to it."
             ),
             "A refund that was started cannot be undone.",
             "If you did not ask for a refund, you need not do anything: no money moves and your purchase stays as it is.",
@@ -79,7 +79,7 @@ LETTERS: Mapping[Stage, Copy] = {
                 "Until you see it on your statement, your bank or payment service needs some time: with cards usually "
                 "5 to 10 business days."
             ),
-            "As announced, your right to use {product} has ended.",
+            "With the refund your right to use {product} has ended.",
         ),
         link=("See the details of your refund", Target.STATUS),
         after=("Not there after 10 business days? {support}",),
@@ -91,8 +91,8 @@ LETTERS: Mapping[Stage, Copy] = {
         before=("Your refund request for {product} ({reference}) could not be completed automatically:",),
         reasons=True,
         after=(
-            "Our support team has everything it needs and will write to you. You need not send the request again.",
-            "Your case number is {case}. {support}",
+            "Our support team has your request and will write to you. You need not send it again.",
+            "Your case number is {case}. Questions? {support}",
         ),
         link=("See how your request is getting on", Target.STATUS),
         true_in=frozenset({State.WITH_SUPPORT}),
@@ -122,7 +122,7 @@ LETTERS: Mapping[Stage, Copy] = {
                 "refund, please use the link in it. A purchase is refunded once, however often it is asked for."
             ),
         ),
-        after=("Your case number is {case}. {support}",),
+        after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.DUPLICATE}),
     ),
 }

@@ -5,8 +5,11 @@ from uuid import UUID
 
 import structlog
 
+from domain.errors import MoneybackError
+from records.cases import View
 from records.letters import Due
-from worker.letters.write import write
+from worker.letters.post import NotSentError
+from worker.letters.write import timely, write
 from worker.tools import Tools
 
 log = structlog.get_logger()
@@ -18,21 +21,31 @@ def send(tools: Tools, ids: Sequence[UUID]) -> None:
     """Sends the letters of these cases that are due.
 
     The claim is committed before the letter leaves. Where the post cannot tell a repeat from a second letter the claim
-    is for good: a letter that may have left is not sent twice; the status page says the same.
+    is for good, unless the letter certainly did not leave: one that may have left is not sent twice, and the status
+    page says the same.
     """
-    lease = tools.settings.timers.lease_seconds if tools.post.repeatable else FOR_GOOD
+    lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
-        due = work.letters.claim(ids, seconds=lease)
-        views = {letter.case: work.cases.view(letter.case) for letter in due}
-    sent: list[Due] = []
+        due = work.letters.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)
+        views = work.cases.views([letter.case for letter in due])
+    done: list[Due] = []
+    not_left: list[Due] = []
     for letter in due:
-        view = views[letter.case]
-        assert view, "a letter has a case"
         try:
-            tools.post.deliver(write(letter.stage, view, tools.links, tools.settings.mail_from))
-        except OSError as error:  # smtplib's errors are OSErrors, too
-            log.warning("letter_not_sent", case_id=str(letter.case), stage=letter.stage, error=type(error).__name__)
+            _send(tools, letter, views[letter.case])
+        except NotSentError as error:
+            log.warning("letter_not_sent", case_id=str(letter.case), stage=letter.stage, why=str(error))
+            not_left.append(letter)
+        except MoneybackError as error:  # nobody knows whether it left, or nobody can take it: not to be repeated
+            log.warning("letter_for_a_person", case_id=str(letter.case), stage=letter.stage, why=str(error))
         else:
-            sent.append(letter)
+            done.append(letter)
     with tools.records.work() as work:
-        work.letters.sent(sent)
+        work.letters.sent(done)
+        work.letters.give_back(not_left, seconds=lease)
+
+
+def _send(tools: Tools, letter: Due, view: View) -> None:
+    """A letter that was overtaken has nothing to say any more: it counts as sent."""
+    if timely(letter.stage, view.state):
+        tools.post.deliver(write(letter.stage, view, tools.links, tools.settings.mail_from))

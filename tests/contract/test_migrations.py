@@ -1,0 +1,26 @@
+"""The migrations make exactly the tables that the code speaks of."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from config.settings import Settings
+from console.servers import Servers
+from records import schema
+from records.tables import metadata
+from records.work import connect
+
+
+def test_migrations_are_the_tables(settings: Settings) -> None:
+    assert settings.database_owner_url
+    engine = connect(settings.database_owner_url.get_secret_value())
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing(settings: Settings, servers: Servers) -> None:
+    assert settings.database_owner_url
+    engine = connect(settings.database_owner_url.get_secret_value())
+    assert schema.present(engine) == schema.newest() == schema.migrate(engine)
+    engine.dispose()

@@ -1,0 +1,82 @@
+"""The wheel, built as a release builds it: everything that runs is in it, and nothing else."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from configparser import ConfigParser
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Every file of the wheel, by its name."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert built.returncode == 0, built.stderr
+    (file,) = folder.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def tracked(*folders: str) -> set[str]:
+    """What git tracks, or would after `git add`, in these folders; a file that was removed is not there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *folders]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    return {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+
+
+def info(wheel: dict[str, bytes], name: str) -> bytes:
+    return wheel[f"{PROJECT['project']['name']}-{PROJECT['project']['version']}.dist-info/{name}"]
+
+
+def test_the_wheel_has_every_file_of_the_six_packages_and_no_other(wheel: dict[str, bytes]) -> None:
+    inside = {name for name in wheel if ".dist-info/" not in name}
+    assert inside == tracked(*PACKAGES)
+
+
+def test_the_wheel_has_what_is_not_python_too(wheel: dict[str, bytes]) -> None:
+    others = {Path(name).suffix for name in wheel if not name.endswith(".py") and ".dist-info/" not in name}
+    assert {".css", ".html", ".j2", ".mako", ".sql", ".svg", ".typed"} <= others
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_says_that_it_is_typed(wheel: dict[str, bytes], package: str) -> None:
+    assert f"{package}/__init__.py" in wheel
+    assert f"{package}/py.typed" in wheel
+
+
+def test_there_are_no_tests_in_the_wheel(wheel: dict[str, bytes]) -> None:
+    assert not [name for name in wheel if re.search(r"(^|/)(tests?|conftest)(/|\.py$|_)", name)]
+
+
+def test_the_wheel_carries_its_license(wheel: dict[str, bytes]) -> None:
+    assert info(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    assert message_from_bytes(info(wheel, "METADATA"))["License-Expression"] == "MIT"
+
+
+def test_the_wheel_brings_the_command(wheel: dict[str, bytes]) -> None:
+    entries = ConfigParser()
+    entries.read_string(info(wheel, "entry_points.txt").decode())
+    assert dict(entries["console_scripts"]) == {"moneyback": "console.cli:main"}
+
+
+def test_the_wheel_asks_for_what_the_project_asks_for(wheel: dict[str, bytes]) -> None:
+    asked = message_from_bytes(info(wheel, "METADATA")).get_all("Requires-Dist", [])
+    assert len(asked) == len(PROJECT["project"]["dependencies"])
+    assert f"celery[redis]=={_pinned('celery')}" in asked
+
+
+def _pinned(name: str) -> str:
+    (version,) = re.findall(rf"^{name}==(\S+)", (ROOT / "requirements" / "run.txt").read_text(), re.MULTILINE)
+    assert isinstance(version, str)
+    return version

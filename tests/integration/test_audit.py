@@ -1,0 +1,78 @@
+"""The audit: it says that all is well only when it is."""
+
+from uuid import UUID
+
+import pytest
+
+from console.servers import Servers
+from domain.states import Event, State
+from producers.intake import accept
+from records import Records
+from records.audit import Audited, audit
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.services import tampering
+
+
+@pytest.fixture
+def cases(records: Records) -> list[UUID]:
+    """Three cases with support, two rows of history each."""
+    bought = [a_recent_purchase() for _ in range(3)]
+    settle_in(records, *bought)
+    found = ids(accept(records, [an_arrival(one) for one in bought]))
+    with records.work() as work:
+        work.history.record(
+            [
+                case.after(
+                    Event.FOUND_NOT_ELIGIBLE, actor="rules", evidence={"reasons": [{"code": "x", "sentence": "X."}]}
+                )
+                for case in work.cases.lock(found, here=State.RECEIVED)
+            ],
+        )
+    return found
+
+
+def audited(records: Records) -> Audited:
+    with records.work() as work:
+        return audit(work)
+
+
+def test_untouched_books_are_well(records: Records, cases: list[UUID]) -> None:
+    found = audited(records)
+    assert (found.cases, found.rows, found.faults) == (3, 6, [])
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        (
+            "update transitions set why = 'because' where seq = 2 and case_id = '{}'",
+            "row 2 in its history that was changed",
+        ),
+        (
+            "update transitions set at = at + interval '1 us' where seq = 1 and case_id = '{}'",
+            "row 1 in its history that was",
+        ),
+        (
+            "update transitions set evidence = '{{}}' where seq = 2 and case_id = '{}'",
+            "row 2 in its history that was changed",
+        ),
+        (
+            "update transitions set there = 'refunded' where seq = 2 and case_id = '{}'",
+            "cannot have gone from received",
+        ),
+        ("delete from transitions where seq = 1 and case_id = '{}'", "has no row 1"),
+        ("delete from transitions where seq = 2 and case_id = '{}'", "its history ends in received at row 1"),
+        ("delete from transitions where case_id = '{}'", "its history ends in nothing at row 0"),
+        ("update cases set state = 'refunded' where id = '{}'", "is refunded, but no operation"),
+        ("update cases set head = '\\x00' where id = '{}'", "is with_support at row 2, but"),
+        ("delete from support_tasks where case_id = '{}'", "0 tasks for a person"),
+        ("update support_tasks set reasons = '[]' where case_id = '{}'", "without a reason"),
+    ],
+)
+def test_a_touched_row_is_found(
+    records: Records, cases: list[UUID], servers: Servers, database: str, statement: str, sentence: str
+) -> None:
+    tampering(servers, database, statement.format(cases[1]))
+    faults = audited(records).faults
+    assert {fault.case for fault in faults} == {cases[1]}
+    assert any(sentence in fault.sentence for fault in faults), faults

@@ -1,0 +1,384 @@
+"""Paying, with the real database and the sandbox provider over real HTTP: once, in full, or to a person."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from config.settings import Settings
+from domain.money import Money
+from domain.policies import SerialLimit
+from domain.providers import Absent, Answer, Capabilities, Paid, Unknown
+from domain.purchases import Purchase
+from domain.states import State
+from producers.intake import accept, accept_one, confirm
+from records import Records
+from records.cases import View
+from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
+from tests.services import eventually
+from worker.judging import judge
+from worker.paying import pay, prepare
+from worker.settling import settle
+from worker.tools import Tools, tools_of
+
+
+@pytest.fixture
+def tools(sandbox: Settings) -> Iterator[Tools]:
+    tools = tools_of(sandbox)
+    yield tools
+    tools.hands.shutdown()
+    tools.records.engine.dispose()
+
+
+def evaluate(tools: Tools, *purchases: Purchase, trusted: bool = True, **changes: Any) -> list[UUID]:
+    """These customers ask; their cases are judged."""
+    found = ids(accept(tools.records, [an_arrival(one, trusted=trusted, **changes) for one in purchases]))
+    with tools.records.work() as work:
+        judge(work, tools, found)
+    return found
+
+
+def view(records: Records, case: UUID) -> View:
+    with records.work() as work:
+        found = work.cases.view(case)
+    assert found
+    return found
+
+
+def states(tools: Tools, cases: list[UUID]) -> list[str]:
+    return [view(tools.records, case).state for case in cases]
+
+
+def codes(tools: Tools, case: UUID) -> list[str]:
+    return [reason["code"] for reason in view(tools.records, case).reasons]
+
+
+def at_the_provider(tools: Tools, purchase: Purchase) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{tools.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]
+        return found
+
+
+def charged(behaviour: str, **changes: Any) -> Purchase:
+    bought = a_recent_purchase(**changes)
+    return a_recent_purchase(**changes, charge=bought.charge.replace("ok_", f"{behaviour}_"))
+
+
+def let_go(records: Records) -> None:
+    """As if every lease were over and every pause had passed."""
+    with records.work() as work:
+        work.run("update cases set lease_until = 'epoch', next_action_at = now() where next_action_at is not null")
+
+
+def settled(tools: Tools, case: UUID) -> State:
+    """Settles until the case leaves the states that the provider must end."""
+
+    def once() -> State | None:
+        let_go(tools.records)
+        settle(tools, [case])
+        state = view(tools.records, case).state
+        return None if state in {State.REFUNDING, State.REFUND_PENDING} else state
+
+    return eventually(once)
+
+
+def test_an_eligible_request_is_refunded_once_in_full(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    pay(tools, [case])
+    assert states(tools, [case]) == ["refunded"]
+    (refund,) = at_the_provider(tools, bought)
+    assert (refund["amount"], refund["currency"]) == (bought.amount, bought.currency)
+    with tools.records.work() as work:
+        kept = work.purchases.one(bought.id)
+    assert kept
+    assert kept.refunded == bought.amount
+
+
+def test_a_message_delivered_ten_times_pays_once(tools: Tools) -> None:
+    bought = [a_recent_purchase() for _ in range(5)]
+    settle_in(tools.records, *bought)
+    cases = evaluate(tools, *bought)
+    with ThreadPoolExecutor(10) as workers:
+        list(workers.map(lambda _: pay(tools, cases), range(10)))
+    assert states(tools, cases) == ["refunded"] * 5
+    assert [len(at_the_provider(tools, one)) for one in bought] == [1] * 5
+
+
+def test_two_requests_for_one_purchase_are_one_case_and_one_that_joins_it(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    cases = ids(accept(tools.records, [an_arrival(bought), an_arrival(bought)]))
+    with tools.records.work() as work:
+        judge(work, tools, cases)
+    assert sorted(states(tools, cases)) == ["approved", "duplicate"]
+    (third,) = evaluate(tools, bought)
+    assert states(tools, [third]) == ["duplicate"]
+
+
+def test_a_purchase_requested_by_many_at_once_is_judged_by_one_worker_at_a_time(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    with ThreadPoolExecutor(8) as people:
+        found = [case for cases in people.map(lambda _: evaluate(tools, bought), range(24)) for case in cases]
+        list(people.map(lambda case: pay(tools, [case]), found))
+    assert sorted(states(tools, found)) == ["duplicate"] * 23 + ["refunded"]
+    assert len(at_the_provider(tools, bought)) == 1
+
+
+def test_a_customer_confirms_before_anything_is_paid(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought, trusted=False)
+    assert states(tools, [case]) == ["awaiting_confirmation"]
+    pay(tools, [case])
+    assert at_the_provider(tools, bought) == []
+    assert confirm(tools.records, case) is State.APPROVED
+    assert confirm(tools.records, case) is State.APPROVED
+    pay(tools, [case])
+    assert confirm(tools.records, case) is State.REFUNDED
+    assert len(at_the_provider(tools, bought)) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "reasons"),
+    [
+        ("declined", "with_support", ["provider_declined"]),
+        ("disputed", "with_support", ["dispute_open"]),
+        ("closed", "with_support", ["provider_declined"]),
+        ("pending", "refund_pending", []),
+        ("hang", "refunding", []),
+        ("fail500", "refunding", []),
+        ("lost500", "refunding", []),
+        ("busy", "refunding", []),
+    ],
+)
+def test_what_the_provider_says_is_what_is_recorded(tools: Tools, behaviour: str, state: str, reasons: list[str]) -> None:
+    """A timeout, a 500 and a 429 are unknown, never a failure."""
+    bought = charged(behaviour)
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    pay(tools, [case])
+    assert states(tools, [case]) == [state]
+    assert codes(tools, case) == reasons
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state"),
+    [
+        ("hang", State.REFUNDED),
+        ("fail500", State.REFUNDED),
+        ("lost500", State.REFUNDED),
+        ("busy", State.REFUNDED),
+        ("pending", State.REFUNDED),
+        ("pendingfail", State.WITH_SUPPORT),
+    ],
+)
+def test_what_was_unknown_is_found_out_and_paid_once(tools: Tools, behaviour: str, state: State) -> None:
+    bought = charged(behaviour)
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    pay(tools, [case])
+    assert settled(tools, case) is state
+    assert len(at_the_provider(tools, bought)) == 1
+
+
+def test_one_slow_call_does_not_hold_up_the_record_of_the_others(tools: Tools) -> None:
+    hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
+    settle_in(tools.records, hanging, *quick)
+    cases = evaluate(tools, hanging, *quick)
+    with ThreadPoolExecutor(1) as worker:
+        paying = worker.submit(pay, tools, cases)
+        eventually(lambda: states(tools, cases[1:]) == ["refunded"] * 2)
+        assert not paying.done()
+
+
+def test_a_worker_that_dies_after_the_intent_is_followed_by_one_that_looks_first(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    with tools.records.work() as work:
+        (call,) = prepare(work, tools, [case])
+    settle(tools, [case])
+    assert at_the_provider(tools, bought) == []  # the dead worker's lease still holds
+    assert settled(tools, case) is State.REFUNDED
+    (refund,) = at_the_provider(tools, bought)
+    assert refund["key"] == call.operation.key
+
+
+def test_a_worker_that_wakes_up_too_late_changes_nothing(tools: Tools) -> None:
+    """It was stopped in mid call, another settled the case: its record is void, and its key pays nobody twice."""
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    with tools.records.work() as work:
+        (late,) = prepare(work, tools, [case])
+    assert settled(tools, case) is State.REFUNDED
+    adapter = tools.providers["sandbox"]
+    answer = adapter.refund(late.operation.charge, late.operation.amount, key=late.operation.key)
+    from worker.paying import record
+
+    with tools.records.work() as work:
+        before = len(work.history.of(case))
+        record(work, tools, [(late, answer)])
+        assert len(work.history.of(case)) == before
+    assert len(at_the_provider(tools, bought)) == 1
+
+
+def test_a_refund_made_elsewhere_is_for_a_person(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    assert bought.amount
+    assert bought.currency
+    tools.providers["sandbox"].refund(bought.charge, Money(bought.amount, bought.currency), key="somebody else's")
+    (case,) = evaluate(tools, bought)
+    pay(tools, [case])
+    assert settled(tools, case) is State.WITH_SUPPORT
+    assert codes(tools, case) == ["refunded_elsewhere"]
+    assert len(at_the_provider(tools, bought)) == 1
+
+
+def test_what_changed_since_it_was_judged_is_seen_before_paying(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    with tools.records.work() as work:
+        work.run("update purchases set dispute = 'open', refunded = 5")
+    pay(tools, [case])
+    assert (states(tools, [case]), codes(tools, case)) == (["with_support"], ["already_refunded", "dispute_open"])
+    assert at_the_provider(tools, bought) == []
+
+
+def test_two_purchases_of_one_payment_are_not_both_paid(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    twin = a_recent_purchase(charge=bought.charge)
+    settle_in(tools.records, bought, twin)
+    cases = evaluate(tools, bought, twin)
+    pay(tools, cases)
+    assert sorted(states(tools, cases)) == ["refunded", "with_support"]
+    assert len(at_the_provider(tools, bought)) == 1
+
+
+def test_a_payment_of_a_provider_that_is_not_connected_is_for_a_person(tools: Tools) -> None:
+    bought = a_recent_purchase(provider="stripe")
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    pay(tools, [case])
+    assert codes(tools, case) == ["provider_not_connected"]
+
+
+def test_the_refund_after_the_last_one_allowed_is_for_a_person(tools: Tools) -> None:
+    mine = [a_recent_purchase(email="ada@example.com") for _ in range(3)]
+    seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
+    settle_in(tools.records, *mine, seller=seller)
+    outcomes = []
+    for bought in mine:
+        (case,) = evaluate(tools, bought)
+        pay(tools, [case])
+        outcomes += states(tools, [case])
+    assert outcomes == ["refunded", "refunded", "with_support"]
+
+
+class Broken:
+    """An adapter with a bug."""
+
+    capabilities = Capabilities(keys_live=timedelta(hours=24))
+
+    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+        raise RuntimeError(f"{charge} {amount} {key}")
+
+    def look_up(self, charge: str, *, key: str) -> Answer | Absent:
+        return Paid(f"found {charge} {key}", Money(1, "EUR"))
+
+
+class Mute(Broken):
+    """A provider that never says anything again."""
+
+    def look_up(self, charge: str, *, key: str) -> Answer | Absent:
+        return Unknown(f"{charge} {key}")
+
+
+class Forgetful(Broken):
+    """A provider that knows of nothing, and counts how often it is asked to pay."""
+
+    calls = 0
+
+    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+        type(self).calls += 1
+        return Unknown(f"{charge} {amount} {key}")
+
+    def look_up(self, charge: str, *, key: str) -> Answer | Absent:  # noqa: ARG002
+        return Absent()
+
+
+@pytest.fixture
+def with_adapter(settings: Settings) -> Iterator[Callable[[Any], Tools]]:
+    made: list[Tools] = []
+
+    def with_(adapter: Any) -> Tools:
+        from dataclasses import replace
+
+        made.append(replace(tools_of(settings), providers={"sandbox": adapter}))
+        return made[-1]
+
+    yield with_
+    for tools in made:
+        tools.hands.shutdown()
+        tools.records.engine.dispose()
+
+
+def refunding(tools: Tools) -> UUID:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought)
+    pay(tools, [case])
+    return case
+
+
+def test_an_adapter_that_breaks_leaves_the_outcome_unknown(with_adapter: Callable[[Any], Tools]) -> None:
+    tools = with_adapter(Broken())
+    assert states(tools, [refunding(tools)]) == ["refunding"]
+
+
+def test_a_provider_that_stays_silent_ends_with_a_person_as_money_in_unknown_state(
+    with_adapter: Callable[[Any], Tools],
+) -> None:
+    tools = with_adapter(Mute())
+    case = refunding(tools)
+    let_go(tools.records)
+    settle(tools, [case])
+    assert states(tools, [case]) == ["refunding"]
+    with tools.records.work() as work:
+        work.run("update operations set first_sent_at = first_sent_at - interval '49 hours'")
+    assert settled(tools, case) is State.WITH_SUPPORT
+    assert codes(tools, case) == ["outcome_unknown"]
+
+
+def test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key(
+    with_adapter: Callable[[Any], Tools],
+) -> None:
+    tools = with_adapter(Forgetful())
+    case = refunding(tools)
+    let_go(tools.records)
+    settle(tools, [case])
+    assert Forgetful.calls == 2
+    with tools.records.work() as work:
+        work.run("update operations set first_sent_at = first_sent_at - interval '20 hours'")
+    let_go(tools.records)
+    settle(tools, [case])
+    assert Forgetful.calls == 2
+    assert states(tools, [case]) == ["refunding"]
+
+
+def test_a_case_is_accepted_at_the_clock_of_the_database(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    before = datetime.now(UTC)
+    case = accept_one(tools.records, an_arrival(bought)).id
+    assert abs(view(tools.records, case).received_at - before) < timedelta(seconds=30)

@@ -1,0 +1,135 @@
+"""The relay: what is due leaves in full messages, in turn, and only as fast as the broker's window allows."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from config.broker import QUEUES, connect, depth
+from config.settings import Settings
+from domain.messages import RefundRequested
+from records import Records
+from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from worker.options import options
+from worker.relay import WINDOW, Moved, Relay
+
+LANE = RefundRequested.queue
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[Connection]:
+    with connect(settings) as connection:
+        yield connection
+
+
+@pytest.fixture
+def relay(settings: Settings, records: Records, connection: Connection) -> Relay:
+    app = Celery("test", set_as_current=False)
+    app.config_from_object(options(settings))
+    return Relay(settings, records, app, connection)
+
+
+def due(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
+    bought = [a_recent_purchase(seller=seller) for _ in range(number)]
+    settle_in(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller=seller))
+    with records.work() as work:
+        return [one.id for one in work.intake.accept([replace(an_arrival(one), bulk=bulk) for one in bought])]
+
+
+def received(connection: Connection) -> list[list[UUID]]:
+    queue = QUEUES[LANE](connection.channel())
+    messages = []
+    while message := queue.get(no_ack=True):
+        (payload,), _, _ = message.payload
+        messages.append(list(RefundRequested.read(payload).case_ids))
+    return messages
+
+
+def test_a_single_case_leaves_alone_at_once(records: Records, relay: Relay, connection: Connection) -> None:
+    (case,) = due(records, 1)
+    assert relay.run_once() == Moved(messages=1, cases=1)
+    assert received(connection) == [[case]]
+    assert relay.run_once() == Moved(messages=0, cases=0)
+
+
+def test_what_waits_leaves_together_a_hundred_at_a_time(records: Records, relay: Relay, connection: Connection) -> None:
+    cases = due(records, 250)
+    assert relay.run_once() == Moved(messages=3, cases=250)
+    messages = received(connection)
+    assert [len(message) for message in messages] == [100, 100, 50]
+    assert {case for message in messages for case in message} == set(cases)
+
+
+def test_the_window_is_never_overfilled(records: Records, relay: Relay, connection: Connection) -> None:
+    due(records, (WINDOW + 5) * 100)
+    assert relay.run_once().messages == WINDOW
+    assert relay.run_once().messages == 0
+    assert depth(connection.channel(), LANE) == WINDOW
+    received(connection)
+    assert relay.run_once().messages == 5
+
+
+def test_one_sellers_recall_does_not_delay_anothers_single_request(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
+    due(records, 1_000, "recalling")
+    (single,) = due(records, 1, "quiet")
+    relay.run_once()
+    assert single in received(connection)[0]
+
+
+def test_sellers_take_turns(records: Records, relay: Relay, connection: Connection) -> None:
+    owners = {case: name for name in ("a", "b", "c") for case in due(records, 200, name)}
+    relay.run_once()
+    first = Counter(owners[case] for case in received(connection)[0])
+    assert set(first) == {"a", "b", "c"}
+    assert max(first.values()) - min(first.values()) <= 1
+
+
+def test_more_sellers_than_fit_into_a_message_are_all_served(
+    records: Records, relay: Relay, connection: Connection
+) -> None:
+    cases = {case for number in range(130) for case in due(records, 2, f"s{number:03}")}
+    relay.run_once()
+    messages = received(connection)
+    assert {case for message in messages for case in message} == cases
+    assert len(messages) == 3
+
+
+def test_interactive_requests_leave_before_a_bulk(records: Records, relay: Relay, connection: Connection) -> None:
+    bulk = due(records, 150, "recalling", bulk=True)
+    (single,) = due(records, 1, "recalling")
+    relay.run_once()
+    messages = received(connection)
+    assert single in messages[0]
+    assert {case for message in messages for case in message} == {single, *bulk}
+
+
+def test_what_the_broker_does_not_take_stays_in_the_outbox(
+    settings: Settings, records: Records, connection: Connection
+) -> None:
+    cases = due(records, 3)
+    nobody = settings.model_copy(update={"broker_url": type(settings.broker_url)("redis://127.0.0.1:1/0")})
+    app = Celery("away", set_as_current=False)
+    app.config_from_object(options(nobody))
+    with pytest.raises(Exception, match="127.0.0.1:1"), connect(nobody) as away:
+        Relay(nobody, records, app, away).run_once()
+    back = Celery("back", set_as_current=False)
+    back.config_from_object(options(settings))
+    assert Relay(settings, records, back, connection).run_once().cases == 3
+    assert sorted(received(connection)[0]) == sorted(cases)
+
+
+def test_two_relays_share_the_work(settings: Settings, records: Records, relay: Relay, connection: Connection) -> None:
+    cases = due(records, 120)
+    with records.work() as work:
+        held = [case for case, _ in work.outbox.take(LANE, room=20, after=None, bulk=False)]
+        moved = relay.run_once().cases
+    moved += relay.run_once().cases
+    left = {case for message in received(connection) for case in message}
+    assert moved == 100
+    assert left == set(cases) - set(held)

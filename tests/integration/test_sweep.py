@@ -1,0 +1,117 @@
+"""The sweep: no state without an owner."""
+
+from datetime import UTC, datetime, timedelta
+
+from domain.messages import LettersDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.states import Event, State
+from producers.intake import accept
+from records import Records
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from worker.sweep import Sweep, Swept
+
+NOTHING = Swept(resent=0, expired=0, letters=0, tasks=0)
+
+
+def empty_outbox(records: Records) -> None:
+    """As if every message had been published, and lost."""
+    with records.work() as work:
+        work.run("delete from outbox")
+
+
+def pass_by(records: Records, **time: float) -> None:
+    """Lets time pass for every case, letter and task."""
+    with records.work() as work:
+        past = {"ago": timedelta(**time)}
+        work.run("update cases set next_action_at = next_action_at - :ago, lease_until = lease_until - :ago", **past)
+        work.run("update letters set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past)
+        work.run(
+            "update support_tasks set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past
+        )
+
+
+def waiting(records: Records) -> dict[str, int]:
+    with records.work() as work:
+        return {lane: number for lane, (number, _) in work.outbox.waiting().items() if number}
+
+
+def move(records: Records, number: int, *events: Event) -> None:
+    """Cases that came as far as these events."""
+    bought = [a_recent_purchase() for _ in range(number)]
+    settle_in(records, *bought)
+    found = ids(accept(records, [an_arrival(one) for one in bought]))
+    here = State.RECEIVED
+    for event in events:
+        with records.work() as work:
+            cases = work.cases.lock(found, here=here)
+            steps = [
+                case.after(event, actor="test", evidence={"reasons": [{"code": "x", "sentence": "X."}]})
+                for case in cases
+            ]
+            work.history.record(steps)
+            here = steps[0].there
+
+
+def test_what_is_on_its_way_is_left_alone(records: Records) -> None:
+    move(records, 3)
+    assert Sweep(records).run_once() == NOTHING
+
+
+def test_a_lost_message_is_sent_again_and_only_once(records: Records) -> None:
+    move(records, 3)
+    empty_outbox(records)
+    pass_by(records, seconds=6)
+    assert Sweep(records).run_once() == NOTHING._replace(resent=3)
+    assert waiting(records) == {RefundRequested.queue: 3}
+    assert Sweep(records).run_once() == NOTHING
+    pass_by(records, seconds=6)
+    Sweep(records).run_once()
+    assert waiting(records) == {RefundRequested.queue: 3}
+
+
+def test_an_approved_case_is_sent_to_be_paid(records: Records) -> None:
+    move(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED)
+    empty_outbox(records)
+    pass_by(records, seconds=6)
+    Sweep(records).run_once()
+    assert waiting(records) == {RefundApproved.queue: 2}
+
+
+def test_a_case_whose_worker_died_is_settled_once_its_lease_is_over(records: Records) -> None:
+    move(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.PREPARED)
+    empty_outbox(records)
+    assert Sweep(records).run_once() == NOTHING
+    pass_by(records, seconds=6)
+    Sweep(records).run_once()
+    assert waiting(records) == {RefundUnsettled.queue: 2}
+
+
+def test_a_case_that_is_held_is_not_touched(records: Records) -> None:
+    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.PREPARED)
+    empty_outbox(records)
+    with records.work() as work:
+        work.run("update cases set next_action_at = now() - interval '1 s', lease_until = now() + interval '1 min'")
+    assert Sweep(records).run_once() == NOTHING
+
+
+def test_a_link_that_nobody_used_in_time_expires(records: Records) -> None:
+    move(records, 2, Event.FOUND_ELIGIBLE)
+    pass_by(records, hours=2)
+    assert Sweep(records).run_once().expired == 2
+    with records.work() as work:
+        assert work.cases.counts() == {"expired": 2}
+
+
+def test_letters_and_tasks_that_got_lost_are_sent_again(records: Records) -> None:
+    move(records, 2, Event.FOUND_NOT_ELIGIBLE)
+    empty_outbox(records)
+    pass_by(records, seconds=6)
+    swept = Sweep(records).run_once()
+    assert (swept.letters, swept.tasks) == (2, 2)
+    assert waiting(records) == {LettersDue.queue: 2, SupportNeeded.queue: 2}
+
+
+def test_every_state_that_must_move_has_a_time_by_which_it_must(records: Records) -> None:
+    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.PREPARED, Event.PROVIDER_ACCEPTED)
+    with records.work() as work:
+        due = work.run("select next_action_at from cases").scalar_one()
+    assert due < datetime.now(UTC) + timedelta(minutes=1)

@@ -7,9 +7,10 @@ from uuid import UUID
 
 import structlog
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError as BrokerDownError
 
-from config.broker import depth
+from config.broker import connect, depth
 from config.settings import Settings
 from domain.messages import LANES, Cases
 from records import DatabaseDownError, Records
@@ -34,41 +35,43 @@ class Moved(NamedTuple):
 class Relay:
     """Publishes what is due. Two may run: a row is taken by one of them."""
 
-    def __init__(self, settings: Settings, records: Records, app: Celery, connection: Any) -> None:  # noqa: ANN401  # kombu's, whose stubs lag
+    def __init__(self, settings: Settings, records: Records, app: Celery) -> None:
+        self._settings = settings
         self._records = records
         self._app = app
-        self._connection = connection
         self._batch = settings.batch
         self._pause = settings.timers.sweep_seconds
         self._sweep = Sweep(records)
+        self._swept_at = 0.0
         self._after: dict[tuple[str, bool], str | None] = {}
 
-    def run_once(self) -> Moved:
+    def run_once(self, connection: Connection) -> Moved:
         """Publishes what is due and has room in the broker. What could not be published stays in the outbox."""
-        with self._connection.channel() as channel:
+        with connection.channel() as channel:
             producer = self._app.amqp.Producer(channel)
             rounds = [self._fill(message, producer) for message in LANES.values()]
         return Moved(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
 
     def run(self, stop: threading.Event) -> None:
         """Publishes whenever something is committed, and sweeps now and then, until told to stop."""
-        swept_at = 0.0
         while not stop.is_set():
-            try:
-                for _ in self._records.notifications(CHANNEL, IDLE):
-                    if stop.is_set():
-                        return
-                    if time.monotonic() - swept_at >= self._pause:
-                        swept_at = time.monotonic()
-                        self._sweep.run_once()
-                    self.run_once()
-            except DatabaseDownError as error:
-                log.warning("database_away", error=type(error).__name__)
-                stop.wait(IDLE)
-            except (BrokerDownError, *self._connection.recoverable_connection_errors) as error:
-                log.warning("broker_away", error=type(error).__name__)
-                self._connection.collapse()
-                stop.wait(IDLE)
+            with connect(self._settings) as connection:
+                try:
+                    self._run(connection, stop)
+                except DatabaseDownError as error:
+                    log.warning("database_away", error=type(error).__name__)
+                except (BrokerDownError, *connection.connection_errors, *connection.channel_errors) as error:
+                    log.warning("broker_away", error=type(error).__name__)
+            stop.wait(IDLE)
+
+    def _run(self, connection: Connection, stop: threading.Event) -> None:
+        for _ in self._records.notifications(CHANNEL, IDLE):
+            if stop.is_set():
+                return
+            if time.monotonic() - self._swept_at >= self._pause:
+                self._swept_at = time.monotonic()
+                self._sweep.run_once()
+            self.run_once(connection)
 
     def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
         lane = message.queue

@@ -68,7 +68,6 @@ def worker(
 
 def relay() -> None:
     """Publishes what is due, and sends again what nobody moved."""
-    from config.broker import connect
     from records import Records
 
     log.set_up()
@@ -76,9 +75,7 @@ def relay() -> None:
     from worker.app import app
     from worker.relay import Relay
 
-    stop = _until_stopped()
-    with connect(settings) as connection:
-        Relay(settings, Records.of(settings), app, connection).run(stop)
+    Relay(settings, Records.of(settings), app).run(_until_stopped())
 
 
 def beat(

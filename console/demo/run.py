@@ -143,14 +143,13 @@ def _start_refund_letters(ours: Settings) -> dict[str, str]:
 def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: float) -> Outcome:
     with records.work() as work:
         views = sorted(work.cases.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
-        letters = work.letters.count_sent()
         audited = audit(work)
     return Outcome(
         views=views,
         refunds=summary["refunds"] - summary["failed"],  # what came back was not paid
         duplicates=summary["duplicates"],
         support_tasks=_tasks_on_the_queue(ours),
-        letters=letters,
+        letters=len(mailbox.Maildir(str(ours.outbox_dir))),
         audited=audited,
         seconds=round(time.monotonic() - began, 1),
     )

@@ -1,4 +1,4 @@
-"""The desk, for the people of support: what waits for a decision, and why. It only reads, and listens on loopback only."""
+"""The desk, for the people of support: what waits for a decision, and why. It only reads."""
 
 from pathlib import Path
 from uuid import UUID
@@ -14,8 +14,6 @@ from producers.web.pages import SEEN
 from producers.web.paper import Paper
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import ThePaper, TheRecords
-
-HOST = "127.0.0.1"  # nobody signs in here, so nobody from elsewhere may come
 
 desk = APIRouter(include_in_schema=False)
 
@@ -49,6 +47,6 @@ def app(settings: Settings | None = None) -> FastAPI:
     return web
 
 
-def serve(port: int, settings: Settings | None = None) -> None:
-    """Serves until told to stop."""
-    run(app(settings), HOST, port)
+def serve(host: str, port: int, settings: Settings | None = None) -> None:
+    """Serves until told to stop. Nobody signs in here: give it an address that only support can reach."""
+    run(app(settings), host, port)

@@ -174,7 +174,7 @@ BAD_BODIES = [
     (ASKED | {"comment": "\x00"}, 422, "#/comment", "control characters"),
     (ASKED | {"comment": "x" * 4_001}, 422, "#/comment", "This is too long: 4000 characters at the most."),
     (ASKED | {"locale": "'; drop table cases"}, 422, "#/locale", "This is not written as it must be"),
-    (ASKED | {"\ud800": 1}, 422, "#/\ud800", "This field is not known here."),
+    (ASKED | {"\ud800": 1}, 422, "#", ""),
     (ASKED | {"seller": "babbage"}, 422, "#/seller", "This field is not known here."),
     (ASKED | {"trusted": True}, 422, "#/trusted", "This field is not known here."),
 ]

@@ -27,10 +27,10 @@ def connection(settings: Settings) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def relay(settings: Settings, records: Records, connection: Connection) -> Relay:
+def relay(settings: Settings, records: Records) -> Relay:
     app = Celery("test", set_as_current=False)
     app.config_from_object(options(settings))
-    return Relay(settings, records, app, connection)
+    return Relay(settings, records, app)
 
 
 def due(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
@@ -51,14 +51,14 @@ def received(connection: Connection) -> list[list[UUID]]:
 
 def test_a_single_case_leaves_alone_at_once(records: Records, relay: Relay, connection: Connection) -> None:
     (case,) = due(records, 1)
-    assert relay.run_once() == Moved(messages=1, cases=1)
+    assert relay.run_once(connection) == Moved(messages=1, cases=1)
     assert received(connection) == [[case]]
-    assert relay.run_once() == Moved(messages=0, cases=0)
+    assert relay.run_once(connection) == Moved(messages=0, cases=0)
 
 
 def test_what_waits_leaves_together_a_hundred_at_a_time(records: Records, relay: Relay, connection: Connection) -> None:
     cases = due(records, 250)
-    assert relay.run_once() == Moved(messages=3, cases=250)
+    assert relay.run_once(connection) == Moved(messages=3, cases=250)
     messages = received(connection)
     assert [len(message) for message in messages] == [100, 100, 50]
     assert {case for message in messages for case in message} == set(cases)
@@ -66,11 +66,11 @@ def test_what_waits_leaves_together_a_hundred_at_a_time(records: Records, relay:
 
 def test_the_window_is_never_overfilled(records: Records, relay: Relay, connection: Connection) -> None:
     due(records, (WINDOW + 5) * 100)
-    assert relay.run_once().messages == WINDOW
-    assert relay.run_once().messages == 0
+    assert relay.run_once(connection).messages == WINDOW
+    assert relay.run_once(connection).messages == 0
     assert depth(connection.channel(), LANE) == WINDOW
     received(connection)
-    assert relay.run_once().messages == 5
+    assert relay.run_once(connection).messages == 5
 
 
 def test_one_sellers_recall_does_not_delay_anothers_single_request(
@@ -78,13 +78,13 @@ def test_one_sellers_recall_does_not_delay_anothers_single_request(
 ) -> None:
     due(records, 1_000, "recalling")
     (single,) = due(records, 1, "quiet")
-    relay.run_once()
+    relay.run_once(connection)
     assert single in received(connection)[0]
 
 
 def test_sellers_take_turns(records: Records, relay: Relay, connection: Connection) -> None:
     owners = {case: name for name in ("a", "b", "c") for case in due(records, 200, name)}
-    relay.run_once()
+    relay.run_once(connection)
     first = Counter(owners[case] for case in received(connection)[0])
     assert set(first) == {"a", "b", "c"}
     assert max(first.values()) - min(first.values()) <= 1
@@ -94,7 +94,7 @@ def test_more_sellers_than_fit_into_a_message_are_all_served(
     records: Records, relay: Relay, connection: Connection
 ) -> None:
     cases = {case for number in range(130) for case in due(records, 2, f"s{number:03}")}
-    relay.run_once()
+    relay.run_once(connection)
     messages = received(connection)
     assert {case for message in messages for case in message} == cases
     assert len(messages) == 3
@@ -103,7 +103,7 @@ def test_more_sellers_than_fit_into_a_message_are_all_served(
 def test_interactive_requests_leave_before_a_bulk(records: Records, relay: Relay, connection: Connection) -> None:
     bulk = due(records, 150, "recalling", bulk=True)
     (single,) = due(records, 1, "recalling")
-    relay.run_once()
+    relay.run_once(connection)
     messages = received(connection)
     assert single in messages[0]
     assert {case for message in messages for case in message} == {single, *bulk}
@@ -117,10 +117,10 @@ def test_what_the_broker_does_not_take_stays_in_the_outbox(
     app = Celery("away", set_as_current=False)
     app.config_from_object(options(nobody))
     with pytest.raises(Exception, match="127.0.0.1:1"), connect(nobody) as away:
-        Relay(nobody, records, app, away).run_once()
+        Relay(nobody, records, app).run_once(away)
     back = Celery("back", set_as_current=False)
     back.config_from_object(options(settings))
-    assert Relay(settings, records, back, connection).run_once().cases == 3
+    assert Relay(settings, records, back).run_once(connection).cases == 3
     assert sorted(received(connection)[0]) == sorted(cases)
 
 
@@ -128,8 +128,8 @@ def test_two_relays_share_the_work(settings: Settings, records: Records, relay: 
     cases = due(records, 120)
     with records.work() as work:
         held = [case for case, _ in work.outbox.take(LANE, room=20, after=None, bulk=False)]
-        moved = relay.run_once().cases
-    moved += relay.run_once().cases
+        moved = relay.run_once(connection).cases
+    moved += relay.run_once(connection).cases
     left = {case for message in received(connection) for case in message}
     assert moved == 100
     assert left == set(cases) - set(held)

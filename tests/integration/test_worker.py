@@ -1,0 +1,276 @@
+"""A real worker process on a real broker: what it is sent, what it survives, and what it keeps for a person."""
+
+import base64
+import json
+import os
+import re
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+import redis
+
+from config.broker import QUEUES, connect
+from config.settings import Settings
+from console.servers import Servers
+from domain.messages import ContactSupport, RefundRequested
+from producers.intake import accept
+from records import Records
+from records.audit import audit
+from records.dead import DeadMessage
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.services import Child, environment, eventually
+
+Start = Callable[..., Child]
+
+
+@pytest.fixture
+def broker(servers: Servers) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
+        yield broker
+
+
+@pytest.fixture
+def worker(start: Start, sandbox: Settings) -> Child:
+    """A worker that is ready, wired to the sandbox."""
+    worker = start("worker", "worker", **environment(sandbox))
+    eventually(lambda: "ready" in worker.said())
+    return worker
+
+
+@pytest.fixture
+def relay(start: Start) -> Child:
+    """The relay, and with it the sweep."""
+    return start("relay", "relay")
+
+
+def ask(records: Records, *behaviours: str, **changes: object) -> list[UUID]:
+    bought = [a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes) for behaviour in behaviours]
+    settle_in(records, *bought)
+    return ids(accept(records, [an_arrival(one) for one in bought]))
+
+
+def states(records: Records, cases: list[UUID]) -> list[str]:
+    with records.work() as work:
+        views = work.cases.views(cases)
+    return [views[case].state for case in cases]
+
+
+def refunds(settings: Settings, records: Records, case: UUID) -> int:
+    """How many refunds the provider made of this case's payment."""
+    with records.work() as work:
+        view = work.cases.view(case)
+        assert view
+        assert view.purchase
+        bought = work.purchases.one(view.purchase)
+    assert bought
+    with urllib.request.urlopen(f"{settings.sandbox_url}/v1/refunds?charge={bought.charge}") as answer:
+        return len(json.load(answer)["data"])
+
+
+def assert_books_balance(settings: Settings, records: Records, cases: list[UUID]) -> None:
+    """Every request has an end or a person, the provider paid each refunded one once, and every history replays."""
+    with records.work() as work:
+        assert audit(work).faults == []
+    for case, state in zip(cases, states(records, cases), strict=True):
+        assert refunds(settings, records, case) == (1 if state == "refunded" else 0)
+
+
+def dead(records: Records) -> list[DeadMessage]:
+    with records.work() as work:
+        return work.dead.all()
+
+
+def is_working(records: Records) -> bool:
+    """Whether a new request goes all the way through."""
+    cases = ask(records, "ok")
+    eventually(lambda: states(records, cases) == ["refunded"])
+    return True
+
+
+def tasks_on_the_queue(settings: Settings) -> list[ContactSupport]:
+    found = []
+    with connect(settings) as connection:
+        queue = QUEUES[ContactSupport.queue](connection.channel())
+        while message := queue.get(no_ack=True):
+            found.append(ContactSupport.read(message.payload))
+    return found
+
+
+@pytest.mark.usefixtures("worker", "relay")
+def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Records, sandbox: Settings) -> None:
+    paid = ask(records, "ok", "fail500", "busy", "lost500", "pending")
+    handed_over = ask(records, "declined", "disputed") + ask(records, "ok", method="cash", product="Old")
+    eventually(lambda: states(records, paid) == ["refunded"] * 5)
+    eventually(lambda: states(records, handed_over) == ["with_support"] * 3)
+    eventually(lambda: _all_sent(records))
+    assert_books_balance(sandbox, records, paid + handed_over)
+    tasks = tasks_on_the_queue(sandbox)
+    assert sorted(task.data.case_id for task in tasks) == sorted(handed_over)
+    assert {task.data.case_id: [r.code for r in task.data.reasons] for task in tasks}[handed_over[2]] == [
+        "method_not_automatic"
+    ]
+
+
+def _all_sent(records: Records) -> bool:
+    with records.work() as work:
+        return work.letters.unsent() == 0 and work.tasks.unpublished() == 0
+
+
+def test_a_worker_killed_after_the_provider_paid_does_not_pay_again(
+    records: Records, sandbox: Settings, worker: Child, start: Start
+) -> None:
+    """It dies between the provider's payment and the record of it: the next one finds the payment and records it."""
+    start("relay", "relay")
+    cases = ask(records, "hang")
+    eventually(lambda: states(records, cases) == ["refunding"] and refunds(sandbox, records, cases[0]) == 1)
+    worker.kill()
+    assert states(records, cases) == ["refunding"]
+    start("second worker", "worker", **environment(sandbox))
+    eventually(lambda: states(records, cases) == ["refunded"])
+    assert_books_balance(sandbox, records, cases)
+    assert refunds(sandbox, records, cases[0]) == 1
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_child_killed_in_mid_payment_is_replaced_and_its_case_settled(
+    records: Records, sandbox: Settings, worker: Child
+) -> None:
+    cases = ask(records, "hang", "hang")
+    eventually(lambda: states(records, cases) == ["refunding"] * 2)
+    for child in psutil.Process(worker.process.pid).children():
+        os.kill(child.pid, signal.SIGKILL)
+    eventually(lambda: states(records, cases) == ["refunded"] * 2)
+    assert worker.process.poll() is None
+    assert_books_balance(sandbox, records, cases)
+
+
+@pytest.mark.usefixtures("relay")
+def test_the_broker_going_away_in_mid_task_ends_no_worker(
+    records: Records, sandbox: Settings, worker: Child, servers: Servers
+) -> None:
+    """Celery 5.7.0 with late acknowledgement ends itself here; with early acknowledgement it must not."""
+    cases = ask(records, "slow")
+    eventually(lambda: states(records, cases) == ["refunding"])
+    servers.valkey.stop()
+    eventually(lambda: states(records, cases) == ["refunded"])
+    waiting = ask(records, "ok")
+    servers.valkey.start()
+    eventually(lambda: states(records, waiting) == ["refunded"])
+    assert worker.process.poll() is None
+    assert_books_balance(sandbox, records, cases + waiting)
+
+
+@pytest.mark.usefixtures("worker", "relay")
+def test_a_broker_that_forgets_everything_delays_refunds_but_loses_none(
+    records: Records, sandbox: Settings, broker: redis.Redis
+) -> None:
+    cases = ask(records, *["ok"] * 20)
+    broker.flushall()
+    more = ask(records, *["ok"] * 20)
+    broker.flushall()
+    eventually(lambda: states(records, cases + more) == ["refunded"] * 40)
+    assert_books_balance(sandbox, records, cases + more)
+
+
+def test_a_message_popped_by_a_dying_worker_is_found_by_the_sweep(
+    records: Records, sandbox: Settings, broker: redis.Redis, start: Start
+) -> None:
+    """kombu pops before it writes the message down: whoever dies between the two takes it along."""
+    start("relay", "relay")
+    cases = ask(records, "ok")
+    eventually(lambda: broker.llen(RefundRequested.queue) == 1)
+    broker.rpop(RefundRequested.queue)
+    start("worker", "worker", **environment(sandbox))
+    eventually(lambda: states(records, cases) == ["refunded"])
+    assert_books_balance(sandbox, records, cases)
+
+
+@pytest.mark.usefixtures("relay")
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"this is no JSON", "not a message of Celery|cannot be decoded"),
+        (b"\x00\xff\xfe garbage", "not a message of Celery|cannot be decoded"),
+        (b'{"a": 1}', "not a message of Celery"),
+        (b"[1, 2, 3]", "not a message of Celery|cannot be decoded"),
+        (b"null", "not a message of Celery|cannot be decoded"),
+    ],
+)
+def test_a_message_nobody_can_read_is_kept_for_a_person(
+    records: Records, worker: Child, broker: redis.Redis, raw: bytes, why: str
+) -> None:
+    broker.lpush(RefundRequested.queue, raw)
+    (message,) = eventually(lambda: dead(records))
+    assert message.queue == RefundRequested.queue
+    assert re.search(why, message.why)
+    assert worker.process.poll() is None
+    assert is_working(records)
+
+
+def celery_message(task: str, *arguments: object, content_type: str = "application/json") -> bytes:
+    """A message as Celery puts it on Redis."""
+    body = base64.b64encode(json.dumps([list(arguments), {}, {}]).encode()).decode()
+    identity = str(uuid4())
+    return json.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": content_type,
+            "headers": {"lang": "py", "task": task, "id": identity, "root_id": identity, "parent_id": None, "group": None},
+            "properties": {
+                "correlation_id": identity,
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": RefundRequested.queue},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": str(uuid4()),
+            },
+        },
+    ).encode()
+
+
+@pytest.mark.usefixtures("relay")
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]}), "version: Input should be 1"),
+        (celery_message(RefundRequested.queue, {"case_ids": "all of them"}), "case_ids: Input should be a valid tuple"),
+        (celery_message("refund.give.everything"), "no task named 'refund.give.everything'"),
+        (celery_message(RefundRequested.queue, content_type="application/x-python-serialize"), "not a call|decoded|x-python"),
+    ],
+)
+def test_a_message_of_another_version_or_task_is_kept_for_a_person(
+    records: Records, worker: Child, broker: redis.Redis, raw: bytes, why: str
+) -> None:
+    broker.lpush(RefundRequested.queue, raw)
+    (message,) = eventually(lambda: dead(records))
+    assert re.search(why, message.why), message.why
+    assert worker.process.poll() is None
+    assert is_working(records)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, broker: redis.Redis) -> None:
+    """Whoever writes to the broker can have a case looked at, and no more: the row says what may be done."""
+    (case,) = ask(records, "ok", method="wire_transfer")
+    for lane in ("refund.execute", "refund.settle", "letters", "support.publish"):
+        broker.lpush(lane, celery_message(lane, {"case_ids": [str(case), str(uuid4())]}))
+    broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"case_ids": [str(case)]}))
+    eventually(lambda: states(records, [case]) == ["with_support"])
+    assert refunds(sandbox, records, case) == 0
+
+
+@pytest.mark.usefixtures("worker", "relay")
+def test_a_redriven_message_is_read_again(records: Records, start: Start, sandbox: Settings, broker: redis.Redis) -> None:
+    broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]}))
+    (message,) = eventually(lambda: dead(records))
+    redrive = start("redrive", "cases", "redrive", str(message.id), **environment(sandbox))
+    assert redrive.process.wait(30) == 0
+    assert "Put 1 of 1 messages back." in redrive.said()
+    (again,) = eventually(lambda: dead(records))
+    assert again.id != message.id
+    assert again.body == message.body

@@ -5,12 +5,11 @@ import sys
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from console.commands import benchmark, cases, demo, doctor, parts, policy, purchases, sellers, up
-from console.servers import BoxError
 from console.wiring import NotWiredError
 from domain.errors import MoneybackError
-from records import DatabaseDownError
 
 app = typer.Typer(
     name="moneyback",
@@ -35,14 +34,23 @@ def main() -> None:
     """Runs one verb. What a person can mend is a sentence and exit code 2; what was found wrong is exit code 1."""
     try:
         app()
-    except (MoneybackError, BoxError, NotWiredError) as error:
-        _tell(str(error))
-    except ValidationError as error:
-        _tell("; ".join(f"MONEYBACK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
-    except DatabaseDownError as error:
-        _tell(f"The database does not answer: {str(error.__cause__ or error).splitlines()[0]}")
+    except Exception as error:
+        sentence = _explain(error)
+        if sentence is None:
+            raise
+        Console(stderr=True).print(f"[red]{escape(sentence)}[/red]", highlight=False, soft_wrap=True)
+        sys.exit(2)
 
 
-def _tell(sentence: str) -> None:
-    Console(stderr=True).print(f"[red]{sentence}[/red]", highlight=False, soft_wrap=True)
-    sys.exit(2)
+def _explain(error: Exception) -> str | None:
+    """The sentence for what a person can mend; None for a bug, which keeps its traceback."""
+    from console.servers import BoxError
+    from records import DatabaseDownError
+
+    if isinstance(error, MoneybackError | BoxError | NotWiredError):
+        return str(error)
+    if isinstance(error, ValidationError):
+        return "; ".join(f"MONEYBACK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+    if isinstance(error, DatabaseDownError):
+        return f"The database does not answer: {str(error.__cause__ or error).splitlines()[0]}"
+    return None

@@ -1,5 +1,6 @@
 """What a customer asks for, whichever way it came in."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Annotated
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from domain.purchases import reference_key
 from domain.reasons import Reason
 
 
@@ -28,16 +30,27 @@ class Wish(StrEnum):
     VAT = "vat"
 
 
-def _printable(text: str) -> str:
-    if not all(char.isprintable() or char in "\n\t" for char in text):
+_CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # control characters, broken halves of characters, line separators
+
+
+def _text(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if any(unicodedata.category(char) in _CONTROL and char not in "\n\t" for char in text):
         raise ValueError("This text holds control characters. Please send plain text.")
     return text
 
 
 def _one_line(text: str) -> str:
-    if not text.isprintable():
+    """Copies out of mails bring spaces that do not break and characters of no width: they are not what is refused."""
+    if any(unicodedata.category(char) in _CONTROL for char in text):
         raise ValueError("This text holds line breaks or control characters. Please send it as one plain line.")
     return text
+
+
+def _comparable(reference: str) -> str:
+    if not reference_key(reference):
+        raise ValueError("This reference has no letter and no digit. It stands in the mail about the purchase.")
+    return reference
 
 
 def _address(text: str) -> str:
@@ -48,10 +61,10 @@ def _address(text: str) -> str:
     return text
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
-Email = Annotated[Line, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(_address)]
-Reference = Annotated[Line, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
-Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_printable)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_one_line)]
+Email = Annotated[Line, Field(max_length=320), AfterValidator(_address)]
+Reference = Annotated[Line, Field(min_length=1, max_length=100), AfterValidator(_comparable)]
+Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text)]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}$")]
 
 

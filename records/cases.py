@@ -84,7 +84,7 @@ select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.e
 """What a decision needs beside the purchase: the seller today, the policy then, a live case, earlier refunds."""
 
 _SEEN = """
-select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.locale, c.email, c.received_at, c.purchase,
+select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.locale, c.email, c.received_at, c.purchase,
        s.name as seller_name, s.support_email, p.product, p.amount, p.currency, p.email as purchase_email,
        p.reference as purchase_reference,
        (select t.evidence -> 'reasons' from transitions t
@@ -141,6 +141,8 @@ class View:
     reference: str
     seller: str | None
     reason: str
+    wish: str
+    comment: str
     locale: str
     email: str
     received_at: datetime

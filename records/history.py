@@ -19,7 +19,8 @@ with step as (
   select * from unnest(
     cast(:ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:heres as text[]), cast(:events as text[]),
     cast(:theres as text[]), cast(:actors as text[]), cast(:whys as text[]), cast(:evidences as text[]),
-    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:leases as float8[]), cast(:purchases as uuid[]), cast(:sellers as text[])
+    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:leases as float8[]),
+    cast(:purchases as uuid[]), cast(:sellers as text[])
   ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, lease, purchase, seller)
 ), moved as (
   update cases c

@@ -14,6 +14,7 @@ from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.settings import Settings, Timers
 from records.cases import Cases
@@ -27,7 +28,7 @@ from records.purchases import Purchases
 from records.sellers import Sellers
 from records.tasks import SupportTasks
 
-DatabaseDownError = (OperationalError, InterfaceError, psycopg.OperationalError)
+DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
 """What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
 
 Rows = CursorResult[*tuple[Any, ...]]

@@ -69,7 +69,7 @@ def tampering(servers: Servers, database: str, statement: str) -> None:
     url = of_database(servers.postgres.superuser_url, database)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
-        connection.execute(sql.SQL(statement))  # type: ignore[arg-type]  # a test's own words
+        connection.execute(sql.SQL(statement))  # a test's own words
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -122,4 +122,4 @@ class Child:
 
 def _keep(servers: Servers, statement: str) -> None:
     with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]  # a test's own words
+        connection.execute(statement)  # a test's own words

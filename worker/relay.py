@@ -56,11 +56,13 @@ class Relay:
         """Publishes whenever something is committed, and sweeps now and then, until told to stop."""
         while not stop.is_set():
             with connect(self._settings) as connection:
+                kombu: Any = connection  # its stubs lag
+                broker_errors = (BrokerDownError, *kombu.connection_errors, *kombu.channel_errors)
                 try:
                     self._run(connection, stop)
                 except DatabaseDownError as error:
                     log.warning("database_away", error=type(error).__name__)
-                except (BrokerDownError, *connection.connection_errors, *connection.channel_errors) as error:
+                except broker_errors as error:
                     log.warning("broker_away", error=type(error).__name__)
             stop.wait(IDLE)
 

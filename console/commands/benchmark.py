@@ -5,11 +5,7 @@ from typing import Annotated
 
 import typer
 
-from console.home import Home
-from console.processes import stop_on_signals
-from console.servers import Servers
 from console.shown import Json, as_json, out, table
-from console.stack import Stack
 
 HOME = "bench"
 
@@ -26,6 +22,10 @@ def bench(
 ) -> None:
     """Drains a backlog through relay, broker, worker and sandbox: with many cases a message, and with one."""
     from console.bench import run
+    from console.home import Home
+    from console.processes import stop_on_signals
+    from console.servers import Servers
+    from console.stack import Stack
 
     home = Home.here(HOME)
     tell = (lambda _: None) if json else (lambda says: out.print(f"· {says}", highlight=False))

@@ -9,8 +9,7 @@ from uuid import UUID
 import typer
 
 from console.shown import Json, as_json, out, table
-from console.wiring import wired
-from records import Records
+from console.wiring import records
 
 app = typer.Typer(help="Looks at cases, and at messages that nobody could read.", no_args_is_help=True)
 
@@ -26,7 +25,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """The newest cases."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         views = work.cases.search(state=state, seller=seller, limit=limit)
     if json:
         as_json([_public(asdict(view)) for view in views])
@@ -41,7 +40,7 @@ def list_(
 @app.command()
 def show(case: UUID, *, json: Json = False) -> None:
     """One case, with its whole history."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         view = work.cases.view(case)
         history = work.history.of(case)
     if view is None:
@@ -62,7 +61,7 @@ def show(case: UUID, *, json: Json = False) -> None:
 @app.command()
 def export(state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None) -> None:
     """Every case as CSV, safe to open in a spreadsheet."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         views = work.cases.search(state=state, limit=10_000_000)
     writer = csv.writer(sys.stdout)
     writer.writerow(("case", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
@@ -80,7 +79,7 @@ def dead(
     *, all_: Annotated[bool, typer.Option("--all", help="Also those put back.")] = False, json: Json = False
 ) -> None:
     """Messages that nobody could read, as they came."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         messages = work.dead.all(redriven=all_)
     if json:
         as_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
@@ -105,20 +104,20 @@ def redrive(
     all_: Annotated[bool, typer.Option("--all", help="Every message kept.")] = False,
 ) -> None:
     """Puts messages back on the queue they came from, as they came."""
-    records = Records.of(wired())
+    ours = records()
     from worker.app import app as celery
     from worker.redrive import redrive as put_back
 
-    with records.work() as work:
+    with ours.work() as work:
         kept = [message.id for message in work.dead.all()]
     chosen = kept if all_ else ids or []
     if not chosen:
         raise typer.BadParameter("Name the messages to put back, or use --all; `moneyback cases dead` lists them.")
-    out.print(f"Put {put_back(records, celery, chosen)} of {len(chosen)} messages back.")
+    out.print(f"Put {put_back(ours, celery, chosen)} of {len(chosen)} messages back.")
 
 
 def _public(view: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in view.items() if name not in {"email", "purchase_email"}}
+    return {name: value for name, value in view.items() if name not in {"email", "purchase_email", "comment"}}
 
 
 def _not_a_formula(cell: str) -> str:

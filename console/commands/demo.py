@@ -1,19 +1,17 @@
 """`moneyback demo`: the main job on believable requests, from servers that are started for it and stopped after it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from console.demo.run import TIMERS, Outcome, run
-from console.home import Home
-from console.processes import stop_on_signals
-from console.servers import Servers
 from console.shown import Json, as_json, out, table
-from console.stack import Stack
 from console.wiring import UP
-from records.cases import View
+
+if TYPE_CHECKING:
+    from console.demo.run import Outcome
+    from records.cases import View
 
 DEMO = "demo"
 
@@ -31,10 +29,17 @@ def demo(
     ] = False,
 ) -> None:
     """Shows the main job: requests come in, are judged, paid once or handed to support. Takes under a minute."""
+    from console.home import Home
+
     if clean:
         for name in (DEMO, UP):
             Home.here(name).clean()
         return
+    from console.demo.run import TIMERS, run
+    from console.processes import stop_on_signals
+    from console.servers import Servers
+    from console.stack import Stack
+
     home = Home.here(DEMO)
     with stop_on_signals(), _progress(json) as progress:
         home.clean()  # every run begins with an empty house
@@ -59,7 +64,7 @@ def _progress(quiet: bool) -> Progress:
     )
 
 
-def _print_json(outcome: Outcome) -> None:
+def _print_json(outcome: "Outcome") -> None:
     as_json(
         {
             "cases": [
@@ -81,7 +86,7 @@ def _print_json(outcome: Outcome) -> None:
     )
 
 
-def _print(outcome: Outcome) -> None:
+def _print(outcome: "Outcome") -> None:
     rows = [
         (
             view.reference,
@@ -107,7 +112,7 @@ def _print(outcome: Outcome) -> None:
     out.print("See it live with `make up`; remove what was kept with `moneyback demo --clean`.", highlight=False)
 
 
-def _why(view: View) -> str:
+def _why(view: "View") -> str:
     return " ".join(reason["sentence"] for reason in view.reasons) or WHY.get(view.state, "")
 
 

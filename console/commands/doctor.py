@@ -2,12 +2,9 @@
 
 import typer
 
-from config.broker import QUEUES, connect, depth
 from config.settings import Settings
 from console.shown import Json, as_json, out, table
-from console.wiring import wired
-from records import DatabaseDownError, Records, schema
-from records.audit import audit as audit_books
+from console.wiring import records, wired
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +31,9 @@ def doctor(*, json: Json = False) -> None:
 
 def audit(*, json: Json = False) -> None:
     """Replays every history and holds the books against the states. Finds a row that was changed or removed."""
-    with Records.of(wired()).work() as work:
+    from records.audit import audit as audit_books
+
+    with records().work() as work:
         audited = audit_books(work)
     if json:
         faults = [{"case": str(fault.case), "says": fault.sentence} for fault in audited.faults]
@@ -52,14 +51,16 @@ def audit(*, json: Json = False) -> None:
 
 
 def _database(settings: Settings) -> list[tuple[str, bool, str]]:
-    records = Records.of(settings)
+    from records import DatabaseDownError, schema
+
+    books = records()
     try:
-        present, newest = schema.present(records.engine), schema.newest()
+        present, newest = schema.present(books.engine), schema.newest()
         if present != newest:
             return [
                 ("database", False, f"It is at version {present}, this program at {newest}. Run `moneyback migrate`.")
             ]
-        with records.work() as work:
+        with books.work() as work:
             waiting, dead, overdue = work.outbox.waiting(), len(work.dead.all()), len(work.cases.overdue(1_000))
     except DatabaseDownError as error:
         return [("database", False, f"It does not answer: {str(error.__cause__ or error).splitlines()[0]}")]
@@ -75,6 +76,8 @@ def _database(settings: Settings) -> list[tuple[str, bool, str]]:
 
 
 def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
+    from config.broker import QUEUES, connect, depth
+
     try:
         with connect(settings) as connection, connection.channel() as channel:
             depths = {name: depth(channel, name) for name in QUEUES}

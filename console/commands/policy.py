@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from console.shown import Json, as_json, table
-from console.wiring import wired
+from console.wiring import records
 from domain.policies import Category
-from records import Records
 
 app = typer.Typer(help="Shows and sets refund policies.", no_args_is_help=True)
 
@@ -17,7 +16,7 @@ app = typer.Typer(help="Shows and sets refund policies.", no_args_is_help=True)
 @app.command()
 def show(seller: str, *, json: Json = False) -> None:
     """Every version of a seller's policy; each counts for purchases made while it was in force."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         policies = work.sellers.policies(seller)
         if work.sellers.one(seller) is None:
             raise typer.BadParameter(f"There is no seller {seller!r}. `moneyback sellers list` names them.")
@@ -58,7 +57,7 @@ def set_(
         raise typer.BadParameter("Give --days with within_days, and only with it.", param_hint="--days")
     if days is not None and days < 0:
         raise typer.BadParameter("A window cannot be shorter than 0 days, the same day.", param_hint="--days")
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         if work.sellers.one(seller) is None:
             raise typer.BadParameter(f"There is no seller {seller!r}. Add it with `moneyback sellers add`.")
         policy = work.sellers.new_policy(

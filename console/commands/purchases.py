@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from console.shown import Json, as_json, table
-from console.wiring import wired
-from producers.purchases import import_file
-from records import Records
+from console.wiring import records
 
 app = typer.Typer(help="Takes purchases in from a file.", no_args_is_help=True)
 
@@ -28,7 +26,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Remembers the purchases in a file. Bad rows are named by line and left out, good ones are kept."""
-    imported = import_file(Records.of(wired()), file)
+    from producers.imports import import_file
+
+    imported = import_file(records(), file)
     if json:
         as_json(asdict(imported))
     else:

@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from console.shown import table
-from console.wiring import wired
+from console.wiring import records
 from domain.money import Money
 from domain.policies import Seller, SerialLimit
-from records import Records
 
 app = typer.Typer(help="Adds sellers and makes keys for their forms.", no_args_is_help=True)
 
@@ -18,7 +17,7 @@ app = typer.Typer(help="Adds sellers and makes keys for their forms.", no_args_i
 @app.command("list")
 def list_() -> None:
     """Every seller, as set up today."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         sellers = work.sellers.all()
     rows = [
         (s.id, s.name, s.time_zone.key, s.support_email, "on" if s.self_service else "off", s.ceiling or "–")
@@ -54,7 +53,7 @@ def add(
         ceiling=_money(ceiling),
         serial_limit=_limit(serial_limit),
     )
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         work.sellers.put(made)
     typer.echo(f"{name} is set up. Give it a policy next: moneyback policy set {seller} within_days --days 30")
 
@@ -66,7 +65,7 @@ def key(
     trusted: Annotated[bool, typer.Option(help="Its customers are signed in: they need not confirm by mail.")] = False,
 ) -> None:
     """Makes a key for a seller's form. It is shown this once."""
-    with Records.of(wired()).work() as work:
+    with records().work() as work:
         if work.sellers.one(seller) is None:
             raise typer.BadParameter(f"There is no seller {seller!r}. Add it with `moneyback sellers add`.")
         typer.echo(work.sellers.new_key(seller, trusted=trusted))

@@ -2,18 +2,16 @@
 
 import os
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from console import wiring
-from console.demo.scene import cast, furnish
-from console.home import Home
-from console.processes import Processes, stop_on_signals
-from console.servers import Servers
 from console.shown import out, table
-from console.stack import Stack
-from records import Records, schema
-from records.work import connect
+
+if TYPE_CHECKING:
+    from console.stack import Stack
+    from records import Records
 
 PARTS = ("sandbox", "relay", "worker", "beat", "web", "desk", "mail", "feed", "flower")
 
@@ -25,12 +23,19 @@ def add_to(app: typer.Typer) -> None:
 
 def up() -> None:
     """Runs every part until Ctrl-C: pages, desk, Flower and the mailbox of sent letters. What happens is kept."""
+    from console.home import Home
+    from console.processes import Processes, stop_on_signals
+    from console.servers import Servers
+    from console.stack import Stack
+    from records import schema
+    from records.work import connect
+
     home = Home.here(wiring.UP)
     with stop_on_signals(), home.lock(), Servers(home) as servers, Processes(home, tell=_tell) as processes:
         stack = Stack(home, servers)
         os.environ.update(stack.env)
         schema.migrate(connect(servers.postgres.owner_url))
-        tried = _furnish(Records.of(wiring.wired()))
+        tried = _furnish(wiring.records())
         parts = {name: stack.part(name) for name in PARTS}
         for part in parts.values():
             processes.start(part)
@@ -45,8 +50,10 @@ def up() -> None:
             wiring.forget(home)
 
 
-def _furnish(records: Records) -> list[tuple[str, str, str]]:
+def _furnish(records: "Records") -> list[tuple[str, str, str]]:
     """The demo's sellers and purchases, if there are none yet; some of them to try."""
+    from console.demo.scene import cast, furnish
+
     now = datetime.now(UTC)
     roles = list(cast(now))
     with records.work() as work:
@@ -56,7 +63,7 @@ def _furnish(records: Records) -> list[tuple[str, str, str]]:
     return [(role.purchase.reference, role.purchase.email, role.purchase.product) for role in roles[:4]]
 
 
-def _welcome(stack: Stack, tried: list[tuple[str, str, str]]) -> None:
+def _welcome(stack: "Stack", tried: list[tuple[str, str, str]]) -> None:
     rows = [
         ("help centre and refund form", stack.public_url),
         ("API, described", f"{stack.public_url}/docs"),

@@ -12,7 +12,7 @@ from config.links import Purpose
 from domain.requests import Channel, Reference, RefundRequest
 from domain.states import State
 from producers import intake
-from producers.web.offers import PurchaseIn, reference_that_counts
+from producers.purchases import PurchaseIn
 from producers.web.problems import Kind, ProblemError
 from producers.web.reference import problems
 from producers.web.state import TheLinks, TheRecords
@@ -154,7 +154,7 @@ def show(caller: TheCaller, case: Annotated[UUID, Path(alias="id")], records: Th
 )
 def remember(
     caller: TheCaller,
-    reference: Annotated[Reference, reference_that_counts, Path(description="the purchase's reference number")],
+    reference: Annotated[Reference, Path(description="the purchase's reference number")],
     purchase: Annotated[PurchaseIn, Body()],
     records: TheRecords,
     response: Response,

@@ -10,7 +10,11 @@ from domain.errors import UnreadableError
 from domain.messages import LANES, ContactSupport, IncomingRequest, Message
 
 GOLDEN = Path(__file__).with_name("messages")
-KINDS: dict[str, type[Message]] = {kind.queue: kind for kind in (*LANES.values(), ContactSupport, IncomingRequest)}
+KINDS: dict[str, type[Message]] = {
+    **LANES,
+    ContactSupport.queue: ContactSupport,
+    IncomingRequest.queue: IncomingRequest,
+}
 FILES = sorted(GOLDEN.glob("*.json"))
 
 

@@ -4,7 +4,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from config.settings import Settings
-from console.servers import Servers
 from records import schema
 from records.tables import metadata
 from records.work import connect
@@ -19,7 +18,7 @@ def test_migrations_are_the_tables(settings: Settings) -> None:
     engine.dispose()
 
 
-def test_migrating_again_changes_nothing(settings: Settings, servers: Servers) -> None:
+def test_migrating_again_changes_nothing(settings: Settings) -> None:
     assert settings.database_owner_url
     engine = connect(settings.database_owner_url.get_secret_value())
     assert schema.present(engine) == schema.newest() == schema.migrate(engine)

@@ -25,7 +25,7 @@ from config.settings import Settings
 from domain.money import Money
 from domain.providers import Absent, Answer, Declined, Paid, PaymentProvider, Pending, Refusal, Unknown
 from worker.providers import connected
-from worker.providers.sandbox import Sandbox, SandboxUrlError
+from worker.providers.sandbox import Sandbox
 
 T = TypeVar("T")
 FIVE_EUROS = Money(500, "EUR")

@@ -36,7 +36,8 @@ def audited(records: Records) -> Audited:
         return audit(work)
 
 
-def test_untouched_books_are_well(records: Records, cases: list[UUID]) -> None:
+@pytest.mark.usefixtures("cases")
+def test_untouched_books_are_well(records: Records) -> None:
     found = audited(records)
     assert (found.cases, found.rows, found.faults) == (3, 6, [])
 

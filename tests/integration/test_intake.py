@@ -35,9 +35,14 @@ def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) ->
 def test_the_case_and_its_message_are_saved_together_or_not_at_all(records: Records) -> None:
     bought = a_recent_purchase()
     settle_in(records, bought)
-    with pytest.raises(ZeroDivisionError), records.work() as work:
-        work.intake.accept([an_arrival(bought)])
-        raise ZeroDivisionError
+
+    def accept_and_fail() -> None:
+        with records.work() as work:
+            work.intake.accept([an_arrival(bought)])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        accept_and_fail()
     assert [count(records, table) for table in ("cases", "transitions", "outbox")] == [0, 0, 0]
 
 

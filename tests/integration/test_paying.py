@@ -4,6 +4,7 @@ import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,7 @@ from records.cases import View
 from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
 from worker.judging import judge
-from worker.paying import pay, prepare
+from worker.paying import pay, prepare, record
 from worker.settling import settle
 from worker.tools import Tools, tools_of
 
@@ -78,13 +79,13 @@ def let_go(records: Records) -> None:
 def settled(tools: Tools, case: UUID) -> State:
     """Settles until the case leaves the states that the provider must end."""
 
-    def once() -> State | None:
+    def once() -> bool:
         let_go(tools.records)
         settle(tools, [case])
-        state = view(tools.records, case).state
-        return None if state in {State.REFUNDING, State.REFUND_PENDING} else state
+        return view(tools.records, case).state not in {State.REFUNDING, State.REFUND_PENDING}
 
-    return eventually(once)
+    eventually(once)
+    return view(tools.records, case).state
 
 
 def test_an_eligible_request_is_refunded_once_in_full(tools: Tools) -> None:
@@ -159,7 +160,9 @@ def test_a_customer_confirms_before_anything_is_paid(tools: Tools) -> None:
         ("busy", "refunding", []),
     ],
 )
-def test_what_the_provider_says_is_what_is_recorded(tools: Tools, behaviour: str, state: str, reasons: list[str]) -> None:
+def test_what_the_provider_says_is_what_is_recorded(
+    tools: Tools, behaviour: str, state: str, reasons: list[str]
+) -> None:
     """A timeout, a 500 and a 429 are unknown, never a failure."""
     bought = charged(behaviour)
     settle_in(tools.records, bought)
@@ -222,8 +225,6 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(tools: Tools) -> None:
     assert settled(tools, case) is State.REFUNDED
     adapter = tools.providers["sandbox"]
     answer = adapter.refund(late.operation.charge, late.operation.amount, key=late.operation.key)
-    from worker.paying import record
-
     with tools.records.work() as work:
         before = len(work.history.of(case))
         record(work, tools, [(late, answer)])
@@ -322,8 +323,6 @@ def with_adapter(settings: Settings) -> Iterator[Callable[[Any], Tools]]:
     made: list[Tools] = []
 
     def with_(adapter: Any) -> Tools:
-        from dataclasses import replace
-
         made.append(replace(tools_of(settings), providers={"sandbox": adapter}))
         return made[-1]
 

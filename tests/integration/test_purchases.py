@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as some
 
-from producers.purchases import import_file, import_rows
+from producers.imports import import_file, import_rows
 from records import Records
 from tests.cast import settle_in
 
@@ -48,7 +48,7 @@ def test_json_lines_keep_what_is_good_and_name_what_is_not(records: Records, tmp
     assert "no JSON" in whys[2]
     assert "e-mail address" in whys[3]
     assert "no seller 'nobody'" in whys[4]
-    assert "1999 for 19.99 EUR" in whys[6]
+    assert whys[6].startswith("amount: Input should be a valid integer")
     assert "timezone" in whys[7]
     assert whys[8].startswith("colour: ")
 
@@ -63,9 +63,7 @@ def test_a_csv_file_reads_the_same(records: Records, tmp_path: Path) -> None:
     assert (imported.new, [one.line for one in imported.bad]) == (1, [3, 4])
 
 
-def test_a_file_taken_in_twice_changes_nothing_and_a_newer_one_brings_up_to_date(
-    records: Records, tmp_path: Path
-) -> None:
+def test_a_file_taken_in_twice_changes_nothing_and_a_newer_one_brings_up_to_date(records: Records) -> None:
     settle_in(records)
     assert import_rows(records, [(1, GOOD)]).new == 1
     again = import_rows(records, [(1, GOOD | {"dispute": "open", "refunded": 10})])

@@ -220,7 +220,14 @@ def celery_message(task: str, *arguments: object, content_type: str = "applicati
             "body": body,
             "content-encoding": "utf-8",
             "content-type": content_type,
-            "headers": {"lang": "py", "task": task, "id": identity, "root_id": identity, "parent_id": None, "group": None},
+            "headers": {
+                "lang": "py",
+                "task": task,
+                "id": identity,
+                "root_id": identity,
+                "parent_id": None,
+                "group": None,
+            },
             "properties": {
                 "correlation_id": identity,
                 "delivery_mode": 2,
@@ -237,10 +244,16 @@ def celery_message(task: str, *arguments: object, content_type: str = "applicati
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]}), "version: Input should be 1"),
+        (
+            celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]}),
+            "version: Input should be 1",
+        ),
         (celery_message(RefundRequested.queue, {"case_ids": "all of them"}), "case_ids: Input should be a valid tuple"),
         (celery_message("refund.give.everything"), "no task named 'refund.give.everything'"),
-        (celery_message(RefundRequested.queue, content_type="application/x-python-serialize"), "not a call|decoded|x-python"),
+        (
+            celery_message(RefundRequested.queue, content_type="application/x-python-serialize"),
+            "not a call|decoded|x-python",
+        ),
     ],
 )
 def test_a_message_of_another_version_or_task_is_kept_for_a_person(
@@ -265,8 +278,12 @@ def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, br
 
 
 @pytest.mark.usefixtures("worker", "relay")
-def test_a_redriven_message_is_read_again(records: Records, start: Start, sandbox: Settings, broker: redis.Redis) -> None:
-    broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]}))
+def test_a_redriven_message_is_read_again(
+    records: Records, start: Start, sandbox: Settings, broker: redis.Redis
+) -> None:
+    broker.lpush(
+        RefundRequested.queue, celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]})
+    )
     (message,) = eventually(lambda: dead(records))
     redrive = start("redrive", "cases", "redrive", str(message.id), **environment(sandbox))
     assert redrive.process.wait(30) == 0

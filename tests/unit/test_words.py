@@ -9,7 +9,8 @@ from domain.purchases import email_key, reference_key
 
 @pytest.mark.parametrize(
     "written",
-    ["MB-2026-0417", "mb 2026 0417", "#MB.2026.0417", "ＭＢ－２０２６－０４１７", "MB–2026—0417", "M\u200bB\u20602026\ufeff0417", " MB\u00a02026‐0417\n"],
+    ["MB-2026-0417", "mb 2026 0417", "#MB.2026.0417", "ＭＢ－２０２６－０４１７", "MB–2026—0417", "M\u200bB\u20602026\ufeff0417",
+     " MB\u00a02026‐0417\n"],
 )  # fmt: skip
 def test_the_same_reference_however_it_is_written(written: str) -> None:
     assert reference_key(written) == "mb20260417"

@@ -1,0 +1,117 @@
+"""Purchases from a file: checked one by one, bad ones named by line, good ones kept."""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from domain.purchases import Purchase
+from domain.requests import Reference
+from producers.purchases import PurchaseIn, Word
+from records import Records
+
+BATCH = 1_000  # purchases in one commit
+
+_NUMBERS = {"amount", "refunded"}
+_FLAGS = {"renewal", "consumer"}
+
+
+class Row(PurchaseIn):
+    """A row of a file: a purchase, and whose it is."""
+
+    seller: Word
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was left out, and why."""
+
+    line: int
+    why: str
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of a file."""
+
+    new: int
+    known: int
+    bad: list[BadRow]
+
+
+def import_file(records: Records, path: Path) -> Imported:
+    """Remembers the purchases of a JSON Lines or CSV file (by its ending, .csv or any other)."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = _csv(file) if path.suffix.lower() == ".csv" else _json_lines(file)
+        return import_rows(records, rows)
+
+
+def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> Imported:
+    """Remembers purchases, by line number and what stands there, a thousand a commit."""
+    imported = Imported(new=0, known=0, bad=[])
+    with records.work() as work:
+        sellers = {seller.id for seller in work.sellers.all()}
+    pending = iter(rows)
+    while batch := list(islice(pending, BATCH)):
+        good: list[Purchase] = []
+        for line, values in batch:
+            checked = _check(values, sellers)
+            if isinstance(checked, str):
+                imported.bad.append(BadRow(line, checked))
+            else:
+                good.append(checked)
+        if good:
+            with records.work() as work:
+                new = work.purchases.put(good)
+            imported.new += new
+            imported.known += len(good) - new
+    return imported
+
+
+def _check(values: object, sellers: set[str]) -> Purchase | str:
+    if isinstance(values, str):
+        return values
+    try:
+        row = Row.model_validate(values)
+    except ValidationError as error:
+        return "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in error.errors(include_url=False)
+        )
+    if row.seller not in sellers:
+        return f"seller: There is no seller {row.seller!r}; add it with `moneyback sellers add`."
+    return row.of(row.seller, row.reference)
+
+
+def _json_lines(file: IO[str]) -> Iterator[tuple[int, object]]:
+    for line, text in enumerate(file, start=1):
+        if not text.strip():
+            continue
+        try:
+            yield line, json.loads(text)
+        except ValueError as error:
+            yield line, f"This line is no JSON: {error}."
+
+
+def _csv(file: IO[str]) -> Iterator[tuple[int, object]]:
+    reader = csv.DictReader(file, restkey="too many cells")
+    try:
+        for values in reader:
+            yield reader.line_num, {name: _cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
+    except csv.Error as error:
+        yield reader.line_num, f"From this line on the file is no CSV: {error}."
+
+
+def _cell(name: str, cell: object) -> object:
+    """A cell's value: CSV has only text, and nothing but a plain number is taken for one."""
+    if name in _NUMBERS and isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,18}", cell):
+        return int(cell)
+    if name in _FLAGS and cell in {"true", "false"}:
+        return cell == "true"
+    return cell

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from kombu import Connection, Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
 
 from config.settings import Settings
@@ -50,8 +51,8 @@ def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whate
         found = None
     if isinstance(found, dict) and isinstance(found.get("properties"), dict) and "body" in found:
         return found
-    if isinstance(found, list):
-        return found  # an entry of `unacked`, which kombu wrote itself
+    if isinstance(found, list) and found and isinstance(found[0], dict) and "body" in found[0]:
+        return found  # an entry of `unacked`: an envelope, its exchange and its routing key
     body = raw.encode() if isinstance(raw, str) else raw
     return {
         "body": base64.b64encode(body).decode(),
@@ -67,6 +68,18 @@ def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whate
         },
     }
 
+
+class Transport(redis_transport.Transport):
+    """kombu's own, which tells a message without an envelope which queue it lay on."""
+
+    def _deliver(self, message: dict[str, Any], queue: str | None) -> None:
+        info = message["properties"].setdefault("delivery_info", {})
+        info["routing_key"] = info.get("routing_key") or queue
+        super()._deliver(message, queue)
+
+
+for alias in ("redis", "rediss"):  # redis+socket is redis to kombu
+    TRANSPORT_ALIASES[alias] = "config.broker:Transport"
 
 _transport: Any = redis_transport  # its stubs do not know what it imports
 _loads = _transport.loads

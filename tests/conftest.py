@@ -82,7 +82,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
     yield starter
     for child in reversed(children):
-        child.stop()
+        child.kill()
 
 
 @pytest.fixture(scope="session")

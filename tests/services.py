@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -41,6 +41,9 @@ def running_servers() -> Iterator[Servers]:
         Path(folder).chmod(0o711)  # as root the servers are another user, who must pass through
         home = Home(Path(folder) / "t")
         with home.lock(), Servers(home) as servers:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # a test need not outlive a power cut
+                _keep(servers, f"alter system set {setting} = off")
+            _keep(servers, "select pg_reload_conf()")
             _keep(servers, f'create database "{TEMPLATE}" owner moneyback_owner')
             engine = connect(of_database(servers.postgres.owner_url, TEMPLATE))
             schema.migrate(engine)
@@ -104,17 +107,9 @@ class Child:
 
     def kill(self) -> None:
         """Ends it and its children as a power cut would."""
-        os.killpg(self.process.pid, 9)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 9)
         self.process.wait()
-
-    def stop(self) -> None:
-        """Asks it to stop, and ends it if it does not."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.kill()
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")

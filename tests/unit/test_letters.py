@@ -42,6 +42,8 @@ def a_view(stage: Stage, **changes: Any) -> View:
         "reference": "<b>typed by whoever asked</b>",
         "seller": "aurora",
         "reason": "dissatisfied",
+        "wish": "full",
+        "comment": "",
         "locale": "en",
         "email": "asked@example.net",
         "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),

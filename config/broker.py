@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from kombu import Connection, Exchange, Queue
+from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
 
@@ -31,6 +32,12 @@ TRANSPORT_OPTIONS = {
 def connect(settings: Settings) -> Connection:
     """A connection to the broker, dialled at its first use; one that cannot be had fails within seconds."""
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=5)
+
+
+def away(connection: Connection) -> tuple[type[Exception], ...]:
+    """What a broker that is away, full or restarting raises through this connection."""
+    kombu: Any = connection  # its stubs lag
+    return (OperationalError, *kombu.connection_errors, *kombu.channel_errors)
 
 
 def depth(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel, whose stubs lag

@@ -128,7 +128,7 @@ class _Bench:
             self._load(1)
             self._wait(before + 1, glance=0.005)
         with self._records.work() as work:
-            return sorted(work.cases.latencies(number))
+            return sorted(work.views.latencies(number))
 
     def _load(self, number: int) -> None:
         numbers = range(self._serial, self._serial + number)
@@ -141,7 +141,7 @@ class _Bench:
 
     def _refunded(self) -> int:
         with self._records.work() as work:
-            return work.cases.counts().get("refunded", 0)
+            return work.views.counts().get("refunded", 0)
 
     def _wait(self, number: int, glance: float = 0.05) -> None:
         deadline = time.monotonic() + PATIENCE

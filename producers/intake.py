@@ -67,7 +67,7 @@ def _say(records: Records, case: UUID, event: Event) -> State:
             step = locked[0].after(event, actor="customer")
             if work.history.record([step]):
                 return step.there
-        view = work.cases.view(case)
+        view = work.views.one(case)
     if view is None:
         raise NotPossibleError("There is no such request.")
     if event is Event.CUSTOMER_CONFIRMED and view.state in _CONFIRMED:

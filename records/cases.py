@@ -83,31 +83,6 @@ select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.e
 """
 """What a decision needs beside the purchase: the seller today, the policy then, a live case, earlier refunds."""
 
-_SEEN = """
-select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.locale, c.email, c.received_at, c.purchase,
-       s.name as seller_name, s.support_email, p.product, p.amount, p.currency, p.email as purchase_email,
-       p.reference as purchase_reference,
-       (select t.evidence -> 'reasons' from transitions t
-         where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons
-  from cases c left join sellers s on s.id = c.seller left join purchases p on p.id = c.purchase
-"""
-
-_SEARCH = f"""
-{_SEEN} where (cast(:state as text) is null or c.state = :state) and (cast(:seller as text) is null or c.seller = :seller)
- order by c.received_at desc, c.id limit :limit
-"""
-
-_THESE = f"{_SEEN} where c.id = any(:ids)"
-
-_COUNTS = "select state, count(*) as cases from cases group by state"
-
-_LATENCIES = """
-select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
-  from cases c join operations o on o.case_id = c.id
- where c.state = 'refunded' order by c.received_at desc limit :limit
-"""
-"""How long the newest refunded cases took from acceptance to the record of the payment."""
-
 _OVERDUE = """
 select c.id, c.state, c.channel, c.bulk, coalesce(c.seller, '') as seller from cases c
  where c.next_action_at <= now() and c.lease_until <= now()
@@ -129,32 +104,6 @@ class Facts:
     policy: Policy | None
     live_case: UUID | None
     refunds: tuple[datetime, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """A case as people look at it."""
-
-    id: UUID
-    state: State
-    channel: Channel
-    reference: str
-    seller: str | None
-    reason: str
-    wish: str
-    comment: str
-    locale: str
-    email: str
-    received_at: datetime
-    purchase: UUID | None
-    seller_name: str | None
-    support_email: str | None
-    product: str | None
-    amount: int | None
-    currency: str | None
-    purchase_email: str | None
-    purchase_reference: str | None
-    reasons: list[dict[str, str]]
 
 
 class Cases:
@@ -208,26 +157,6 @@ class Cases:
             for row in rows
         }
 
-    def view(self, case: UUID) -> View | None:
-        """One case as people look at it."""
-        return self.views([case]).get(case)
-
-    def views(self, cases: Sequence[UUID]) -> dict[UUID, View]:
-        """These cases as people look at them."""
-        return {row.id: _view(row) for row in self._work.run(_THESE, ids=list(cases))} if cases else {}
-
-    def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[View]:
-        """The newest cases first."""
-        return [_view(row) for row in self._work.run(_SEARCH, state=state, seller=seller, limit=limit)]
-
-    def counts(self) -> dict[str, int]:
-        """How many cases stand in each state."""
-        return {row.state: row.cases for row in self._work.run(_COUNTS)}
-
-    def latencies(self, limit: int) -> list[float]:
-        """Milliseconds from acceptance to payment of the newest refunded cases."""
-        return [float(row.ms) for row in self._work.run(_LATENCIES, limit=limit)]
-
     def overdue(self, limit: int) -> list[Any]:
         """Cases whose patience ran out (``id``, ``state``, ``bulk``, ``seller``), locked."""
         return list(self._work.run(_OVERDUE, limit=limit))
@@ -250,9 +179,3 @@ def _case(row: Row[*tuple[Any, ...]]) -> Case:
         purchase=row.purchase,
         seller=row.seller,
     )
-
-
-def _view(row: Row[*tuple[Any, ...]]) -> View:
-    values = row._asdict()
-    values |= {"state": State(row.state), "channel": Channel(row.channel), "reasons": row.reasons or []}
-    return View(**values)

@@ -27,6 +27,7 @@ from records.outbox import Outbox
 from records.purchases import Purchases
 from records.sellers import Sellers
 from records.tasks import SupportTasks
+from records.views import Views
 
 DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
 """What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
@@ -72,6 +73,7 @@ class Work:
         self.purchases = Purchases(self)
         self.sellers = Sellers(self)
         self.tasks = SupportTasks(self)
+        self.views = Views(self)
 
     def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
         """Runs one named statement with its values bound."""

@@ -8,9 +8,8 @@ from uuid import UUID
 import structlog
 from celery import Celery
 from kombu import Connection
-from kombu.exceptions import OperationalError as BrokerDownError
 
-from config.broker import connect, depth
+from config.broker import away, connect, depth
 from config.settings import Settings
 from domain.messages import LANES, Cases
 from records import DatabaseDownError, Records
@@ -56,13 +55,11 @@ class Relay:
         """Publishes whenever something is committed, and sweeps now and then, until told to stop."""
         while not stop.is_set():
             with connect(self._settings) as connection:
-                kombu: Any = connection  # its stubs lag
-                broker_errors = (BrokerDownError, *kombu.connection_errors, *kombu.channel_errors)
                 try:
                     self._run(connection, stop)
                 except DatabaseDownError as error:
                     log.warning("database_away", error=type(error).__name__)
-                except broker_errors as error:
+                except away(connection) as error:
                     log.warning("broker_away", error=type(error).__name__)
             stop.wait(IDLE)
 

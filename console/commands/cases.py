@@ -26,7 +26,7 @@ def list_(
 ) -> None:
     """The newest cases."""
     with records().work() as work:
-        views = work.cases.search(state=state, seller=seller, limit=limit)
+        views = work.views.search(state=state, seller=seller, limit=limit)
     if json:
         as_json([_public(asdict(view)) for view in views])
         return
@@ -41,7 +41,7 @@ def list_(
 def show(case: UUID, *, json: Json = False) -> None:
     """One case, with its whole history."""
     with records().work() as work:
-        view = work.cases.view(case)
+        view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
         out.print(f"There is no case {case}.")
@@ -62,7 +62,7 @@ def show(case: UUID, *, json: Json = False) -> None:
 def export(state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None) -> None:
     """Every case as CSV, safe to open in a spreadsheet."""
     with records().work() as work:
-        views = work.cases.search(state=state, limit=10_000_000)
+        views = work.views.search(state=state, limit=10_000_000)
     writer = csv.writer(sys.stdout)
     writer.writerow(("case", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
     for view in views:

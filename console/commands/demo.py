@@ -11,7 +11,7 @@ from console.wiring import UP
 
 if TYPE_CHECKING:
     from console.demo.run import Outcome
-    from records.cases import View
+    from records.views import View
 
 DEMO = "demo"
 

@@ -76,11 +76,12 @@ def _database(settings: Settings) -> list[tuple[str, bool, str]]:
 
 
 def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
-    from config.broker import QUEUES, connect, depth
+    from config.broker import QUEUES, away, connect, depth
 
-    try:
-        with connect(settings) as connection, connection.channel() as channel:
-            depths = {name: depth(channel, name) for name in QUEUES}
-    except OSError as error:
-        return [("broker", False, f"It does not answer: {error}")]
+    with connect(settings) as connection:
+        try:
+            with connection.channel() as channel:
+                depths = {name: depth(channel, name) for name in QUEUES}
+        except away(connection) as error:
+            return [("broker", False, f"It does not answer: {error}")]
     return [("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]

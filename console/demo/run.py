@@ -22,7 +22,7 @@ from domain.messages import ContactSupport
 from domain.states import ENDED, WAITING_FOR_A_PERSON, State
 from records import Records, schema
 from records.audit import Audited, audit
-from records.cases import View
+from records.views import View
 from records.work import connect as dial
 
 PARTS = ("sandbox", "relay", "worker", "web", "mail", "feed")
@@ -109,7 +109,7 @@ def _play(
                 tell(f"{email} says {role.asks.says}", 0.6)
                 people.answer(role, link)
         with records.work() as work:
-            views = work.cases.search(limit=1_000)
+            views = work.views.search(limit=1_000)
             owed = work.letters.unsent() + work.tasks.unpublished()
         resting = [view for view in views if view.state in AT_REST and not _will_answer(view, answering)]
         tell(f"{len(resting)} of {len(roles)} cases have come to rest", 0.6 + 0.35 * len(resting) / len(roles))
@@ -142,7 +142,7 @@ def _start_refund_letters(ours: Settings) -> dict[str, str]:
 
 def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: float) -> Outcome:
     with records.work() as work:
-        views = sorted(work.cases.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
+        views = sorted(work.views.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
         audited = audit(work)
     return Outcome(
         views=views,

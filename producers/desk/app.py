@@ -30,7 +30,7 @@ def waiting(paper: ThePaper, records: TheRecords) -> Response:
 def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
     """One case with its whole history."""
     with records.work() as work:
-        view = work.cases.view(case)
+        view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
         raise ProblemError(Kind.NOT_FOUND, "There is no such case.")

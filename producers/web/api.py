@@ -125,7 +125,7 @@ def ask(
 def show(caller: TheCaller, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks) -> CaseOut:
     """Shows one of the seller's own cases."""
     with records.work() as work:
-        view = work.cases.view(case)
+        view = work.views.one(case)
         history = work.history.of(case)
     if view is None or view.seller != caller.seller:
         raise ProblemError(Kind.NOT_FOUND, "There is no such request.")

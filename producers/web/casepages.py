@@ -15,7 +15,7 @@ from producers.web.pages import SEEN
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import TheLinks, ThePaper, TheRecords
 from records import Records
-from records.cases import View
+from records.views import View
 
 casepages = APIRouter(include_in_schema=False)
 
@@ -63,7 +63,7 @@ def status(token: str, request: Request, paper: ThePaper, records: TheRecords, l
     """Where a case stands, why, and how it came there."""
     case = _case(links, Purpose.STATUS, token)
     with records.work() as work:
-        view = work.cases.view(case)
+        view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
         raise ProblemError(Kind.NOT_FOUND)
@@ -90,7 +90,7 @@ def _case(links: Links, purpose: Purpose, token: str) -> UUID:
 
 def _view(records: Records, case: UUID) -> View:
     with records.work() as work:
-        view = work.cases.view(case)
+        view = work.views.one(case)
     if view is None:
         raise ProblemError(Kind.NOT_FOUND)
     return view

@@ -35,7 +35,7 @@ class _Meters(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every number, in one transaction."""
         with self._records.work() as work:
-            counts, lanes, letters = work.cases.counts(), work.outbox.waiting(), work.letters.count_sent()
+            counts, lanes, letters = work.views.counts(), work.outbox.waiting(), work.letters.count_sent()
             published = work.tasks.count()
         cases = GaugeMetricFamily("moneyback_cases", "Cases by state.", labels=["state"])
         waiting = GaugeMetricFamily("moneyback_outbox_waiting", "Messages that wait for the relay.", labels=["lane"])

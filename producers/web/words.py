@@ -8,8 +8,8 @@ from enum import StrEnum
 from domain.findings import Code
 from domain.money import Money, UnknownMoneyError
 from domain.states import MOVING, Event, State
-from records.cases import View
 from records.history import Row
+from records.views import View
 
 
 class Tone(StrEnum):

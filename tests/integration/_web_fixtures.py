@@ -76,11 +76,11 @@ class World:
 
     def rows(self) -> int:
         with self.records.work() as work:
-            return sum(work.cases.counts().values())
+            return sum(work.views.counts().values())
 
     def state(self, case: UUID) -> State:
         with self.records.work() as work:
-            view = work.cases.view(case)
+            view = work.views.one(case)
         assert view
         return view.state
 

@@ -23,7 +23,7 @@ def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) ->
     settle_in(records, bought)
     accepted = accept_one(records, an_arrival(bought))
     with records.work() as work:
-        view = work.cases.view(accepted.id)
+        view = work.views.one(accepted.id)
         history = work.history.of(accepted.id)
         taken = work.outbox.take("refund.evaluate", room=10, after=None, bulk=False)
     assert view

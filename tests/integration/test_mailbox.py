@@ -53,14 +53,14 @@ def names(inbox: Inbox, part: str) -> list[str]:
 
 def cases(records: Records) -> int:
     with records.work() as work:
-        return sum(work.cases.counts().values())
+        return sum(work.views.counts().values())
 
 
 def test_a_mail_becomes_a_case_that_nobody_trusts(inbox: Inbox, records: Records) -> None:
     deliver(inbox, "1.a")
     assert inbox.run_once(records) == Read(accepted=1)
     with records.work() as work:
-        (case,) = work.cases.search()
+        (case,) = work.views.search()
         (trusted,) = work.run("select trusted from cases").scalars()
     assert (case.channel, case.reference, case.email) == (Channel.EMAIL, "MB-2026-0417", "ada@example.com")
     assert not trusted
@@ -238,7 +238,7 @@ def test_a_mail_about_a_purchase_names_it(inbox: Inbox, records: Records) -> Non
     deliver(inbox, "1.a", f"Reference: {purchase.reference.lower()}")
     inbox.run_once(records)
     with records.work() as work:
-        (case,) = work.cases.search()
+        (case,) = work.views.search()
         matches = work.cases.matches([case.id])
     assert [match.id for match in matches[case.id]] == [purchase.id]
 

@@ -19,7 +19,7 @@ from domain.purchases import Purchase
 from domain.states import State
 from producers.intake import accept, accept_one, confirm
 from records import Records
-from records.cases import View
+from records.views import View
 from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
 from worker.judging import judge
@@ -46,7 +46,7 @@ def evaluate(tools: Tools, *purchases: Purchase, trusted: bool = True, **changes
 
 def view(records: Records, case: UUID) -> View:
     with records.work() as work:
-        found = work.cases.view(case)
+        found = work.views.one(case)
     assert found
     return found
 

@@ -98,7 +98,7 @@ def test_a_link_that_nobody_used_in_time_expires(records: Records) -> None:
     pass_by(records, hours=2)
     assert Sweep(records).run_once().expired == 2
     with records.work() as work:
-        assert work.cases.counts() == {"expired": 2}
+        assert work.views.counts() == {"expired": 2}
 
 
 def test_letters_and_tasks_that_got_lost_are_sent_again(records: Records) -> None:

@@ -55,14 +55,14 @@ def ask(records: Records, *behaviours: str, **changes: object) -> list[UUID]:
 
 def states(records: Records, cases: list[UUID]) -> list[str]:
     with records.work() as work:
-        views = work.cases.views(cases)
+        views = work.views.these(cases)
     return [views[case].state for case in cases]
 
 
 def refunds(settings: Settings, records: Records, case: UUID) -> int:
     """How many refunds the provider made of this case's payment."""
     with records.work() as work:
-        view = work.cases.view(case)
+        view = work.views.one(case)
         assert view
         assert view.purchase
         bought = work.purchases.one(view.purchase)

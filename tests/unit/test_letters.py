@@ -20,7 +20,7 @@ from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.findings import Code
 from domain.requests import Channel
 from domain.states import State
-from records.cases import View
+from records.views import View
 from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
 from worker.letters.copy import LETTERS, SOME_REASON
 from worker.letters.post import as_bytes, file_name

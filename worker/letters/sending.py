@@ -6,8 +6,8 @@ from uuid import UUID
 import structlog
 
 from domain.errors import MoneybackError
-from records.cases import View
 from records.letters import Due
+from records.views import View
 from worker.letters.post import NotSentError
 from worker.letters.write import timely, write
 from worker.tools import Tools
@@ -27,7 +27,7 @@ def send(tools: Tools, ids: Sequence[UUID]) -> None:
     lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
         due = work.letters.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)
-        views = work.cases.views([letter.case for letter in due])
+        views = work.views.these([letter.case for letter in due])
     done: list[Due] = []
     not_left: list[Due] = []
     for letter in due:

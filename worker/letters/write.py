@@ -17,7 +17,7 @@ from domain.errors import NotPossibleError, UnreadableError
 from domain.findings import Code
 from domain.money import Money, UnknownMoneyError
 from domain.states import State
-from records.cases import View
+from records.views import View
 from worker.letters.copy import LETTERS, NO_AMOUNT, NO_PRODUCT, NO_SELLER, NO_SUPPORT, SOME_REASON, SUPPORT, Target
 
 LONGEST_FACT = 200  # characters of a name or a reference; a longer one is cut, not refused

@@ -51,11 +51,14 @@ def home() -> Iterator[Path]:
         yield Path(folder) / "h"
 
 
+_OURS = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the make that runs the tests, not of this one
+
+
 def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["make", target, f"ARGS={arguments}"],
         cwd=ROOT,
-        env={**os.environ, "MONEYBACK_HOME": str(home)},
+        env={name: value for name, value in os.environ.items() if name not in _OURS} | {"MONEYBACK_HOME": str(home)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -158,4 +161,4 @@ def test_the_commands_that_set_a_seller_up(settings: Settings, tmp_path: Path) -
         assert run.returncode == 0, (command, run.stdout, run.stderr)
         told.append(run.stdout)
     assert "1 new purchases" in told[3]
-    assert "the books balance" in told[-1]
+    assert "the books balance" in " ".join(told[-1].split())

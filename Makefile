@@ -50,4 +50,4 @@ $(RUN): $(VENV)/bin/uv
 $(DEV): $(VENV)/bin/uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+	@touch $@ $(RUN)  # what runs is a part of what develops

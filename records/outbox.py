@@ -46,6 +46,16 @@ select t.case_id, p.seller from taken t join picked p using (id) order by t.id
 Walking the index from seller to seller costs a look a seller, however many messages one of them has waiting.
 """
 
+_LANES = """
+with recursive l as (
+  (select lane from outbox order by lane limit 1)
+  union all
+  select (select o.lane from outbox o where o.lane > l.lane order by o.lane limit 1) from l where l.lane is not null
+)
+select lane from l where lane is not null
+"""
+"""The lanes with something waiting, by a look at the index for each."""
+
 _WAITING = "select lane, count(*) as waiting, extract(epoch from now() - min(at)) as oldest from outbox group by lane"
 
 _OWED = """
@@ -93,6 +103,10 @@ class Outbox:
         """
         rows = self._work.run(_TAKE, lane=lane, room=room, after=after, bulk=bulk)
         return [(row.case_id, row.seller) for row in rows]
+
+    def lanes(self) -> set[str]:
+        """The lanes with something waiting."""
+        return {row.lane for row in self._work.run(_LANES)}
 
     def waiting(self) -> dict[str, tuple[int, float]]:
         """For each lane how many messages wait, and for how many seconds the oldest has."""

@@ -1,32 +1,31 @@
 """Fixtures: the violence and the machinery live here, so that the tests stay plain."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import redis
-from pydantic import SecretStr
 
-from config.settings import Settings, Timers
+from config.settings import Settings
 from console.servers import Servers
 from records import Records
 from records.work import connect
-from tests.services import Child, environment, fresh_database, of_database, running_servers
-
-QUICK = Timers(
-    http_seconds=1,
-    soft_seconds=3,
-    hard_seconds=4,
-    lease_seconds=5,
-    lane_seconds=5,
-    settle_seconds=0.3,
-    sweep_seconds=0.3,
-    confirm_seconds=3_600,
+from tests.services import (
+    Child,
+    emptied,
+    environment,
+    fresh_database,
+    left_alone,
+    running_servers,
+    settings_of,
 )
-"""The order of the real timers, in seconds that a test can wait."""
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parent.parent / ".pytest_cache" / "bytecode"))
+# The tests start some two hundred Pythons: each would compile Celery, SQLAlchemy and FastAPI anew where none may keep
+# what it compiled, and a start takes three times as long. Kept in a folder of our own, beside pytest's.
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
@@ -35,31 +34,24 @@ def servers() -> Iterator[Servers]:
         yield servers
 
 
-@pytest.fixture
-def database(servers: Servers) -> Iterator[str]:
-    """The name of a fresh database."""
+@pytest.fixture(scope="session")
+def _database(servers: Servers) -> Iterator[str]:
     with fresh_database(servers) as name:
         yield name
 
 
 @pytest.fixture
+def database(servers: Servers, _database: str) -> str:
+    """The name of a database in which there is nobody and nothing."""
+    left_alone(servers, _database)
+    emptied(servers, _database)
+    return _database
+
+
+@pytest.fixture
 def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
-    """Wired to this test's own database, an emptied broker, folders and no provider."""
-    with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
-        broker.flushall()  # ours: we started it
-    for folder in ("outbox", "inbox"):
-        for part in ("cur", "new", "tmp"):
-            (tmp_path / folder / part).mkdir(parents=True)
-    return Settings(
-        database_url=SecretStr(of_database(servers.postgres.app_url, database)),
-        database_owner_url=SecretStr(of_database(servers.postgres.owner_url, database)),
-        broker_url=SecretStr(servers.valkey.url),
-        secret_key=SecretStr("only for tests, and long enough to sign with"),
-        public_url="http://testserver",
-        outbox_dir=tmp_path / "outbox",
-        inbox_dir=tmp_path / "inbox",
-        timers=QUICK,
-    )
+    """Wired to an emptied database and broker, to this test's own folders and to no provider."""
+    return settings_of(servers, database, tmp_path)
 
 
 @pytest.fixture

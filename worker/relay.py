@@ -46,9 +46,13 @@ class Relay:
 
     def run_once(self, connection: Connection) -> Moved:
         """Publishes what is due and has room in the broker. What could not be published stays in the outbox."""
+        with self._records.work() as work:
+            due = work.outbox.lanes()
+        if not due:
+            return Moved(messages=0, cases=0)
         with connection.channel() as channel:
             producer = self._app.amqp.Producer(channel)
-            rounds = [self._fill(message, producer) for message in LANES.values()]
+            rounds = [self._fill(message, producer) for lane, message in LANES.items() if lane in due]
         return Moved(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
 
     def run(self, stop: threading.Event) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import httpx
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 
 from config.links import Links, Purpose
 from config.settings import Settings
+from console.servers import Servers
 from domain.cases import Evidence
 from domain.findings import Code
 from domain.purchases import Purchase
@@ -27,6 +29,7 @@ from producers import intake
 from producers.web.app import app
 from records import Records
 from tests.cast import a_policy, a_recent_purchase, a_request, a_seller, settle_in
+from tests.services import emptied, fresh_database, settings_of
 
 
 @contextmanager
@@ -46,20 +49,41 @@ def served(application: FastAPI) -> Iterator[httpx.Client]:
             thread.join()
 
 
+@pytest.fixture(scope="module")
+def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Place"]:
+    """One web on a database of its own, for all the tests of a file."""
+    with fresh_database(servers) as database:
+        settings = settings_of(servers, database, tmp_path_factory.mktemp("web"))
+        records = Records.of(settings)
+        with served(app(settings)) as web:
+            yield Place(servers, database, settings, records, web)
+        records.engine.dispose()
+
+
 @pytest.fixture
-def world(settings: Settings, records: Records) -> Iterator["World"]:
-    """Two sellers with their keys, and the web."""
-    settle_in(records)
-    settle_in(records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
-    with records.work() as work:
+def world(place: "Place") -> "World":
+    """The web before its first visitor: nothing is there but two sellers with their keys."""
+    emptied(place.servers, place.database)
+    settle_in(place.records)
+    settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
+    with place.records.work() as work:
         keys = [work.sellers.new_key(id_) for id_ in ("aurora", "babbage")]
-    with served(app(settings)) as web:
-        yield World(settings, records, web, *keys)
+    return World(place.settings, place.records, place.web, *keys)
+
+
+class Place(NamedTuple):
+    """A web, and what it stands on."""
+
+    servers: Servers
+    database: str
+    settings: Settings
+    records: Records
+    web: httpx.Client
 
 
 @dataclass
 class World:
-    """A web on a database of its own, and what a test may ask of both."""
+    """A web on an emptied database, and what a test may ask of both."""
 
     settings: Settings
     records: Records

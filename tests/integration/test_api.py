@@ -4,15 +4,16 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import create_engine, make_url, text
 
 from config.settings import Settings
+from console.servers import Servers
 from domain.findings import Code
 from domain.purchases import Dispute
 from domain.states import State
@@ -23,8 +24,9 @@ from records import schema
 from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case, served
+from tests.services import fresh_database, settings_of, tampering
 
-world = _web_fixtures.world
+place, world = _web_fixtures.place, _web_fixtures.world
 
 ASK = "/v1/refund-requests"
 ASKED: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "unwanted_renewal"}
@@ -349,15 +351,12 @@ def test_a_process_with_its_database_is_alive_and_ready(world: World) -> None:
     assert world.web.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_database_at_another_version_is_not_ready(world: World) -> None:
-    assert world.settings.database_owner_url
-    owner = create_engine(
-        make_url(world.settings.database_owner_url.get_secret_value()).set(drivername="postgresql+psycopg")
-    )
-    with owner.begin() as connection:
-        connection.execute(text("update alembic_version set version_num = '0001'"))
-    owner.dispose()
-    detail = problem(world.web.get("/readyz"), Kind.NOT_READY)["detail"]
+def test_a_database_at_another_version_is_not_ready(servers: Servers, tmp_path: Path) -> None:
+    with fresh_database(servers) as database:
+        settings = settings_of(servers, database, tmp_path)
+        tampering(servers, database, "update alembic_version set version_num = '0001'")
+        with served(app(settings)) as web:
+            detail = problem(web.get("/readyz"), Kind.NOT_READY)["detail"]
     assert detail == f"The database is at version 0001, this program needs {schema.newest()}. Run: moneyback migrate"
 
 

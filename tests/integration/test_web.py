@@ -22,7 +22,7 @@ from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case, a_letter, served
 
-world = _web_fixtures.world
+place, world = _web_fixtures.place, _web_fixtures.world
 
 ASKED = {
     "email": "ada@example.com",

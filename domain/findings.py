@@ -141,7 +141,3 @@ class Finding:
     rule: str
     code: Code | None = None
     detail: str = ""
-
-    def as_evidence(self) -> dict[str, str | None]:
-        """This finding as history stores it."""
-        return {"rule": self.rule, "code": self.code, "detail": self.detail or (self.code.support if self.code else "")}

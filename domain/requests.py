@@ -61,9 +61,11 @@ def _address(text: str) -> str:
     return text
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_one_line)]
-Email = Annotated[Line, Field(max_length=320), AfterValidator(_address)]
-Reference = Annotated[Line, Field(min_length=1, max_length=100), AfterValidator(_comparable)]
+OneLine = AfterValidator(_one_line)
+Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), OneLine, AfterValidator(_address)]
+Reference = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine, AfterValidator(_comparable)
+]
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text)]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}$")]
 

@@ -13,10 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    StringConstraints,
 )
 
 from domain.purchases import Dispute, Purchase
-from domain.requests import Email, Line
+from domain.requests import Email, OneLine
 
 _MOST = 2**63 - 1  # what a column of PostgreSQL holds
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
@@ -36,9 +37,9 @@ def _in_our_days(at: datetime) -> datetime:
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_days)]
 Minor = Annotated[int, Field(strict=True, ge=-_MOST, le=_MOST)]
-Word = Annotated[Line, Field(min_length=1, max_length=100)]
-Text = Annotated[Line, Field(min_length=1, max_length=300)]
-Currency = Annotated[Line, Field(min_length=1, max_length=10)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), OneLine]
+Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10), OneLine]
 
 
 class PurchaseIn(BaseModel):

@@ -27,6 +27,7 @@ os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parent.parent / 
 # The tests start some two hundred Pythons: each would compile Celery, SQLAlchemy and FastAPI anew where none may keep
 # what it compiled, and a start takes three times as long. Kept in a folder of our own, beside pytest's.
 
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """PostgreSQL and Valkey, started once, for this run only."""

@@ -7,6 +7,8 @@ import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psutil
@@ -22,9 +24,7 @@ from records import Records
 from records.audit import audit
 from records.dead import DeadMessage
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
-from tests.services import Child, environment, eventually
-
-Start = Callable[..., Child]
+from tests.services import Child, environment, eventually, fresh_database, settings_of
 
 
 @pytest.fixture
@@ -33,18 +33,75 @@ def broker(servers: Servers) -> Iterator[redis.Redis]:
         yield broker
 
 
+@pytest.fixture(scope="module")
+def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """One database for all of these tests: each asks about its own cases, and the books must balance over all of them."""
+    with fresh_database(servers) as database:
+        yield settings_of(servers, database, tmp_path_factory.mktemp("worker"))
+
+
+class Crew:
+    """The worker and the relay that these tests share, started when somebody needs them; a start takes seconds."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._at_work: dict[str, Child] = {}
+        self._number = count(1)
+
+    def start(self, *verb: str) -> Child:
+        return Child(f"{verb[0]}-{next(self._number)}", environment(self._settings), *verb, log=self._folder)
+
+    def worker(self) -> Child:
+        """A worker that is ready: the one there is, or another."""
+        worker = self._present("worker")
+        eventually(lambda: "ready" in worker.said())
+        return worker
+
+    def relay(self) -> Child:
+        """The relay, and with it the sweep."""
+        return self._present("relay")
+
+    def without(self, verb: str) -> None:
+        """Nobody does this now."""
+        if child := self._at_work.pop(verb, None):
+            child.kill()
+
+    def _present(self, verb: str) -> Child:
+        child = self._at_work.get(verb)
+        if child is None or child.process.poll() is not None:
+            child = self._at_work[verb] = self.start(verb)
+        return child
+
+
+@pytest.fixture(scope="module")
+def crew(settings: Settings, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    crew = Crew(settings.model_copy(update={"sandbox_url": sandbox_url}), tmp_path_factory.mktemp("crew"))
+    yield crew
+    for verb in ("worker", "relay"):
+        crew.without(verb)
+
+
 @pytest.fixture
-def worker(start: Start, sandbox: Settings) -> Child:
+def worker(crew: Crew) -> Child:
     """A worker that is ready, wired to the sandbox."""
-    worker = start("worker", "worker", **environment(sandbox))
-    eventually(lambda: "ready" in worker.said())
-    return worker
+    return crew.worker()
 
 
 @pytest.fixture
-def relay(start: Start) -> Child:
-    """The relay, and with it the sweep."""
-    return start("relay", "relay")
+def no_worker(crew: Crew) -> None:
+    crew.without("worker")
+
+
+@pytest.fixture
+def relay(crew: Crew) -> Child:
+    return crew.relay()
+
+
+@pytest.fixture
+def no_relay(crew: Crew) -> None:
+    """What happens now, no relay and no sweep has done."""
+    crew.without("relay")
 
 
 def ask(records: Records, *behaviours: str, **changes: object) -> list[UUID]:
@@ -84,8 +141,11 @@ def dead(records: Records) -> list[DeadMessage]:
         return work.dead.all()
 
 
-def has_dead(records: Records, number: int) -> bool:
-    return len(dead(records)) == number
+def more_dead(records: Records, act: Callable[[], object]) -> list[DeadMessage]:
+    """The messages that became unreadable through this act, once there are any."""
+    before = {message.id for message in dead(records)}
+    act()
+    return eventually(lambda: [message for message in dead(records) if message.id not in before])
 
 
 def is_working(records: Records) -> bool:
@@ -95,13 +155,42 @@ def is_working(records: Records) -> bool:
     return True
 
 
-def tasks_on_the_queue(settings: Settings) -> list[ContactSupport]:
+def tasks_on_the_queue(settings: Settings, cases: list[UUID]) -> list[ContactSupport]:
+    """The tasks about these cases."""
     found = []
     with connect(settings) as connection:
         queue = QUEUES[ContactSupport.queue](connection.channel())
         while message := queue.get(no_ack=True):
             found.append(ContactSupport.read(message.payload))
-    return found
+    return [task for task in found if task.data.case_id in cases]
+
+
+@pytest.mark.usefixtures("no_worker", "relay")
+def test_a_message_popped_by_a_dying_worker_is_found_by_the_sweep(
+    records: Records, sandbox: Settings, broker: redis.Redis, crew: Crew
+) -> None:
+    """kombu pops before it writes the message down: whoever dies between the two takes it along."""
+    cases = ask(records, "ok")
+    eventually(lambda: broker.llen(RefundRequested.queue) == 1)
+    broker.rpop(RefundRequested.queue)
+    crew.worker()
+    eventually(lambda: states(records, cases) == ["refunded"])
+    assert_books_balance(sandbox, records, cases)
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_worker_killed_after_the_provider_paid_does_not_pay_again(
+    records: Records, sandbox: Settings, worker: Child, crew: Crew
+) -> None:
+    """It dies between the provider's payment and the record of it: the next one finds the payment and records it."""
+    cases = ask(records, "hang")
+    eventually(lambda: states(records, cases) == ["refunding"] and refunds(sandbox, records, cases[0]) == 1)
+    worker.kill()
+    assert states(records, cases) == ["refunding"]
+    assert crew.worker() is not worker
+    eventually(lambda: states(records, cases) == ["refunded"])
+    assert_books_balance(sandbox, records, cases)
+    assert refunds(sandbox, records, cases[0]) == 1
 
 
 @pytest.mark.usefixtures("worker", "relay")
@@ -112,7 +201,7 @@ def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Record
     eventually(lambda: states(records, handed_over) == ["with_support"] * 3)
     eventually(lambda: _all_sent(records))
     assert_books_balance(sandbox, records, paid + handed_over)
-    tasks = tasks_on_the_queue(sandbox)
+    tasks = tasks_on_the_queue(sandbox, paid + handed_over)
     assert sorted(task.data.case_id for task in tasks) == sorted(handed_over)
     assert {task.data.case_id: [r.code for r in task.data.reasons] for task in tasks}[handed_over[2]] == [
         "method_not_automatic"
@@ -122,21 +211,6 @@ def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Record
 def _all_sent(records: Records) -> bool:
     with records.work() as work:
         return work.letters.unsent() == 0 and work.tasks.unpublished() == 0
-
-
-def test_a_worker_killed_after_the_provider_paid_does_not_pay_again(
-    records: Records, sandbox: Settings, worker: Child, start: Start
-) -> None:
-    """It dies between the provider's payment and the record of it: the next one finds the payment and records it."""
-    start("relay", "relay")
-    cases = ask(records, "hang")
-    eventually(lambda: states(records, cases) == ["refunding"] and refunds(sandbox, records, cases[0]) == 1)
-    worker.kill()
-    assert states(records, cases) == ["refunding"]
-    start("second worker", "worker", **environment(sandbox))
-    eventually(lambda: states(records, cases) == ["refunded"])
-    assert_books_balance(sandbox, records, cases)
-    assert refunds(sandbox, records, cases[0]) == 1
 
 
 @pytest.mark.usefixtures("relay")
@@ -168,29 +242,19 @@ def test_the_broker_going_away_in_mid_task_ends_no_worker(
     assert_books_balance(sandbox, records, cases + waiting)
 
 
-@pytest.mark.usefixtures("worker", "relay")
+@pytest.mark.usefixtures("no_worker", "relay")
 def test_a_broker_that_forgets_everything_delays_refunds_but_loses_none(
-    records: Records, sandbox: Settings, broker: redis.Redis
+    records: Records, sandbox: Settings, broker: redis.Redis, crew: Crew
 ) -> None:
     cases = ask(records, *["ok"] * 20)
+    eventually(lambda: broker.llen(RefundRequested.queue))
     broker.flushall()
     more = ask(records, *["ok"] * 20)
+    eventually(lambda: broker.llen(RefundRequested.queue))
     broker.flushall()
+    crew.worker()
     eventually(lambda: states(records, cases + more) == ["refunded"] * 40)
     assert_books_balance(sandbox, records, cases + more)
-
-
-def test_a_message_popped_by_a_dying_worker_is_found_by_the_sweep(
-    records: Records, sandbox: Settings, broker: redis.Redis, start: Start
-) -> None:
-    """kombu pops before it writes the message down: whoever dies between the two takes it along."""
-    start("relay", "relay")
-    cases = ask(records, "ok")
-    eventually(lambda: broker.llen(RefundRequested.queue) == 1)
-    broker.rpop(RefundRequested.queue)
-    start("worker", "worker", **environment(sandbox))
-    eventually(lambda: states(records, cases) == ["refunded"])
-    assert_books_balance(sandbox, records, cases)
 
 
 def celery_message(task: str, *arguments: object, content_type: str = "application/json") -> bytes:
@@ -238,18 +302,34 @@ NO_MESSAGES = {
 @pytest.mark.usefixtures("relay")
 def test_a_message_nobody_can_read_is_kept_for_a_person(records: Records, worker: Child, broker: redis.Redis) -> None:
     """No bytes on a queue end a worker, get lost, or keep the next request from being paid."""
+    before = len(dead(records))
     for number, (raw, why) in enumerate(NO_MESSAGES.items(), start=1):
-        broker.lpush(RefundRequested.queue, raw)
-        eventually(partial(has_dead, records, number))
-        message = dead(records)[-1]
+        (message,) = more_dead(records, partial(broker.lpush, RefundRequested.queue, raw))
+        assert len(dead(records)) == before + number
         assert message.queue == RefundRequested.queue
         assert why in message.why
-    assert dead(records)[0].body == b"this is no JSON"
+    assert dead(records)[before].body == b"this is no JSON"
     assert worker.process.poll() is None
     assert is_working(records)
 
 
-@pytest.mark.usefixtures("worker")
+@pytest.mark.usefixtures("worker", "relay")
+def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: redis.Redis) -> None:
+    unreadable = celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]})
+    (message,) = more_dead(records, partial(broker.lpush, RefundRequested.queue, unreadable))
+
+    def redrive() -> None:
+        run = crew.start("cases", "redrive", str(message.id))
+        assert run.process.wait(30) == 0
+        assert "Put 1 of 1 messages back." in run.said()
+
+    (again,) = more_dead(records, redrive)
+    assert message not in dead(records)
+    assert again.id != message.id
+    assert again.body == message.body
+
+
+@pytest.mark.usefixtures("worker", "no_relay")
 def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, broker: redis.Redis) -> None:
     """Whoever writes to the broker can have a case looked at, and no more: the row says what may be done."""
     (case,) = ask(records, "ok", method="wire_transfer")
@@ -258,19 +338,3 @@ def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, br
     broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"case_ids": [str(case)]}))
     eventually(lambda: states(records, [case]) == ["with_support"])
     assert refunds(sandbox, records, case) == 0
-
-
-@pytest.mark.usefixtures("worker", "relay")
-def test_a_redriven_message_is_read_again(
-    records: Records, start: Start, sandbox: Settings, broker: redis.Redis
-) -> None:
-    broker.lpush(
-        RefundRequested.queue, celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]})
-    )
-    (message,) = eventually(lambda: dead(records))
-    redrive = start("redrive", "cases", "redrive", str(message.id), **environment(sandbox))
-    assert redrive.process.wait(30) == 0
-    assert "Put 1 of 1 messages back." in redrive.said()
-    (again,) = eventually(lambda: dead(records))
-    assert again.id != message.id
-    assert again.body == message.body

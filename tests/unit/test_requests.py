@@ -1,0 +1,71 @@
+"""What strangers send: taken as it is meant, or refused in a sentence."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from domain.money import Money, UnknownMoneyError
+from domain.policies import Category
+from domain.requests import RefundRequest
+from tests.cast import a_policy
+
+GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email": " ada@example.com "},
+        {"reference": "\u00a0MB\u20112026\u200b0417\t"},  # as it is copied out of a mail
+        {"comment": "It does not work.\r\n\tReally not. \U0001f469\u200d\U0001f4bb"},
+        {"locale": "de"},
+        {"locale": "pt_BR"},
+        {"wish": "vat"},
+    ],
+)
+def test_what_people_type_is_taken(changes: dict[str, Any]) -> None:
+    request = RefundRequest.model_validate(GOOD | changes)
+    assert "\r" not in request.comment
+    assert request.email == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"email": "ada"}, "not an e-mail address"),
+        ({"email": "ada@example.com\nBcc: all@example.com"}, "line breaks or control characters"),
+        ({"email": 5}, "valid string"),
+        ({"reference": "   "}, "at least 1 character"),
+        ({"reference": "–––"}, "no letter and no digit"),
+        ({"reference": "MB\x00"}, "line breaks or control characters"),
+        ({"reference": "x" * 101}, "at most 100 characters"),
+        ({"reason": "because"}, "'unwanted_renewal', 'dissatisfied'"),
+        ({"comment": "\x07"}, "control characters"),
+        ({"comment": "x" * 4_001}, "at most 4000 characters"),
+        ({"locale": "../../etc"}, "match pattern"),
+        ({"amount": 100}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        RefundRequest.model_validate(GOOD | changes)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"days": None},
+        {"days": -1},
+        {"category": Category.NO_RESTRICTIONS},
+    ],
+)
+def test_a_policy_that_makes_no_sense_cannot_be_made(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="A policy"):
+        a_policy(**changes)
+
+
+def test_an_amount_of_no_currency_is_refused() -> None:
+    with pytest.raises(UnknownMoneyError, match="not a currency"):
+        Money.parse("1", "XXX")

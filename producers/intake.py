@@ -62,17 +62,16 @@ def withdraw(records: Records, case: UUID) -> State:
 
 def _say(records: Records, case: UUID, event: Event) -> State:
     with records.work() as work:
-        locked = work.cases.lock([case], here=State.AWAITING_CONFIRMATION)
-        if locked:
-            step = locked[0].after(event, actor="customer")
-            if work.history.record([step]):
-                return step.there
-        view = work.views.one(case)
-    if view is None:
-        raise NotPossibleError("There is no such request.")
-    if event is Event.CUSTOMER_CONFIRMED and view.state in _CONFIRMED:
-        return view.state
-    raise NotPossibleError(_SENTENCES.get(view.state, "This request cannot be changed any more."))
+        found = work.cases.wait(case)
+        if found is None:
+            raise NotPossibleError("There is no such request.")
+        if found.state is State.AWAITING_CONFIRMATION:
+            step = found.after(event, actor="customer")
+            work.history.record([step])
+            return step.there
+    if event is Event.CUSTOMER_CONFIRMED and found.state in _CONFIRMED:
+        return found.state
+    raise NotPossibleError(_SENTENCES.get(found.state, "This request cannot be changed any more."))
 
 
 _CONFIRMED = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})

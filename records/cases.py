@@ -30,6 +30,9 @@ select {_CASE} from cases c
 """
 """Cases that still stand here and that nobody holds. Those another worker is moving are left out, not waited for."""
 
+_WAIT = f"select {_CASE} from cases c where c.id = :id for no key update"
+"""One case, whatever its state, once whoever is moving it has finished."""
+
 _LEASE = f"""
 update cases c
    set fence = c.fence + 1, lease_until = now() + make_interval(secs => :lease),
@@ -115,6 +118,11 @@ class Cases:
     def lock(self, ids: Sequence[UUID], *, here: State) -> list[Case]:
         """Those of these cases that still stand here and that nobody holds, locked until the commit."""
         return [_case(row) for row in self._work.run(_LOCK, ids=list(ids), here=here)]
+
+    def wait(self, case: UUID) -> Case | None:
+        """This case, locked until the commit; waits for whoever is moving it."""
+        row = self._work.run(_WAIT, id=case).one_or_none()
+        return None if row is None else _case(row)
 
     def lease(self, ids: Sequence[UUID], *, here: Sequence[State], seconds: float) -> list[Case]:
         """Takes those of these cases over that stand here and that nobody holds; they are ours for so long."""

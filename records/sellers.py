@@ -41,6 +41,11 @@ select version, in_force_from, category, days, methods, excepted_products, renew
   from policies where seller = :seller order by version
 """
 
+_TAKE_TURNS = """
+select id from sellers where id = any(:sellers) and serial_count is not null order by id for no key update
+"""
+"""Locks sellers that count refunds: two workers that would each pay the last one allowed take turns."""
+
 _KEY = "select seller, trusted from api_keys where hash = :hash"
 
 
@@ -113,6 +118,10 @@ class Sellers:
         """This seller."""
         row = self._work.run("select * from sellers where id = :id", id=seller).one_or_none()
         return None if row is None else seller_of(row)
+
+    def take_turns(self, sellers: Sequence[str]) -> None:
+        """Whoever counts these sellers' refunds waits for the others that do, until their commit."""
+        self._work.run(_TAKE_TURNS, sellers=list(sellers))
 
     def policies(self, seller: str) -> list[Policy]:
         """Every version of a seller's policy, the first one first."""

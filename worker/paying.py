@@ -13,7 +13,7 @@ from domain.eligibility import Escalate, decide
 from domain.findings import Code
 from domain.money import Money
 from domain.providers import Answer, Declined, Paid, Pending, Refusal, Unknown
-from domain.purchases import Purchase
+from domain.purchases import Purchase, email_key
 from domain.states import Event, State
 from records import Work
 from records.operations import Operation
@@ -60,12 +60,16 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
     if not cases:
         return []
     purchases = work.cases.purchases([case.id for case in cases])
+    work.sellers.take_turns([bought.seller for bought in purchases.values()])
     facts = work.cases.facts(list(purchases.values()))
+    paid: list[Purchase] = []
     steps: list[Step] = []
     operations: dict[UUID, Operation] = {}
     for case in cases:
         bought = purchases[case.id]
-        known = replace(facts[bought.id], live_case=None)
+        before = facts[bought.id]
+        in_this_batch = (work.now,) * sum(_same_customer(bought, other) for other in paid if before.seller.serial_limit)
+        known = replace(before, live_case=None, refunds=before.refunds + in_this_batch)
         decision = decide(question(case, known, tools))
         if isinstance(decision, Escalate):
             steps.append(_not_any_more(case, {"reasons": reasons(decision.findings)}))
@@ -73,6 +77,7 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
             steps.append(_not_any_more(case, because(Code.PROVIDER_NOT_CONNECTED, bought.provider)))
         else:
             operations[case.id] = _operation(case, bought)
+            paid.append(bought)
     held = work.operations.claim(list(operations.values())) if operations else set()
     work.operations.prepare([operations[case] for case in held])
     for case in cases:
@@ -152,6 +157,12 @@ def _told(call: Call, answer: Answer) -> tuple[UUID, str, str | None, str | None
             return call.case.id, "declined", None, code
         case Unknown(why):
             return call.case.id, "unknown", None, why[:200]
+
+
+def _same_customer(one: Purchase, other: Purchase) -> bool:
+    """As rule 14 counts: the seller's customer by address, or by payment instrument where it is known."""
+    same_instrument = one.instrument is not None and one.instrument == other.instrument
+    return one.seller == other.seller and (email_key(one.email) == email_key(other.email) or same_instrument)
 
 
 def _operation(case: Case, bought: Purchase) -> Operation:

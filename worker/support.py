@@ -19,13 +19,17 @@ def publish(tools: Tools, ids: Sequence[UUID]) -> None:
         tasks = work.tasks.claim(ids, seconds=tools.settings.timers.lease_seconds)
     if not tasks:
         return
-    with connect(tools.settings) as connection:
-        producer = connection.Producer(exchange=DIRECT, routing_key=ContactSupport.queue, serializer="json")
-        for task in tasks:
-            event = contact_support(task)
-            producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
-    with tools.records.work() as work:
-        work.tasks.published(tasks)
+    there: list[SupportTask] = []
+    try:
+        with connect(tools.settings) as connection:
+            producer = connection.Producer(exchange=DIRECT, routing_key=ContactSupport.queue, serializer="json")
+            for task in tasks:
+                event = contact_support(task)
+                producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
+                there.append(task)
+    finally:  # a broker that goes away in the middle has those before it: they are not published again
+        with tools.records.work() as work:
+            work.tasks.published(there)
 
 
 def contact_support(task: SupportTask) -> ContactSupport:

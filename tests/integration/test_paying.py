@@ -286,6 +286,25 @@ def test_the_refund_after_the_last_one_allowed_is_for_a_person(tools: Tools) -> 
     assert outcomes == ["refunded", "refunded", "with_support"]
 
 
+def test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed(tools: Tools) -> None:
+    mine = [a_recent_purchase(email=f"customer{n}@example.com", instrument="card 1") for n in range(4)]
+    seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
+    settle_in(tools.records, *mine, seller=seller)
+    cases = evaluate(tools, *mine)
+    assert states(tools, cases) == ["approved"] * 4
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(lambda half: pay(tools, half), (cases[:2], cases[2:])))
+    assert sorted(states(tools, cases)) == ["refunded", "refunded", "with_support", "with_support"]
+
+
+def test_clicking_twice_at_once_is_one_yes(tools: Tools) -> None:
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    (case,) = evaluate(tools, bought, trusted=False)
+    with ThreadPoolExecutor(8) as clicks:
+        assert set(clicks.map(lambda _: confirm(tools.records, case), range(16))) == {State.APPROVED}
+
+
 class Broken:
     """An adapter with a bug."""
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.cases import GENESIS, link
 from domain.states import BEGIN, MOVES, Event, State
 from records.history import Story
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.work import Work
 
 _REFUNDED_WITHOUT_PROOF = """
 select c.id, 'is refunded, but no operation of it was paid in full.' as fault
@@ -57,7 +54,7 @@ class Audited:
     faults: list[Fault] = field(default_factory=list)
 
 
-def audit(work: "Work") -> Audited:
+def audit(work: Work) -> Audited:
     """Looks at every case, its whole history, and the books, in bounded memory."""
     audited = Audited()
     for story in work.history.everything():

@@ -3,23 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 
 from domain.cases import Case
-from domain.policies import Policy
+from domain.policies import Policy, Seller
 from domain.purchases import Purchase
 from domain.requests import Asked, Channel, Wish
 from domain.states import State
 from records.purchases import PURCHASE_COLUMNS, purchase_of
 from records.sellers import policy_of, seller_of
 from records.tables import LIVE_STATES
-
-if TYPE_CHECKING:
-    from domain.policies import Seller
-    from records.work import Work
+from records.transaction import Transaction
 
 _CASE = "c.id, c.state, c.seq, c.head, c.fence, c.wish, c.received_at, c.channel, c.trusted, c.purchase, c.seller"
 
@@ -103,7 +100,7 @@ class Facts:
     """What a decision about one purchase needs."""
 
     purchase: Purchase
-    seller: "Seller"
+    seller: Seller
     policy: Policy | None
     live_case: UUID | None
     refunds: tuple[datetime, ...]
@@ -112,7 +109,7 @@ class Facts:
 class Cases:
     """The cases table."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def lock(self, ids: Sequence[UUID], *, here: State) -> list[Case]:

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _KEEP = "insert into dead (queue, body, why) values (:queue, :body, :why)"
 _LIST = "select id, queue, body, why, at, redriven_at from dead where :all or redriven_at is null order by id limit 500"
@@ -30,7 +28,7 @@ class DeadMessage:
 class Dead:
     """The dead table."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def keep(self, queue: str, body: bytes, why: str) -> None:

@@ -4,15 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from domain.aftermath import AFTERMATH, Patience, lanes_of
 from domain.cases import Step
 from domain.messages import Cases as CasesMessage
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.letters import Letters
+from records.outbox import Outbox
+from records.tasks import SupportTasks
+from records.transaction import Transaction
 
 _RECORD = """
 with step as (
@@ -79,8 +79,9 @@ class Story:
 class History:
     """Steps in, rows out."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
+        self._tasks, self._letters, self._outbox = SupportTasks(work), Letters(work), Outbox(work)
 
     def record(self, steps: Sequence[Step]) -> set[UUID]:
         """Records these steps and what each state reached sets going: messages, letters, tasks for people.
@@ -149,12 +150,12 @@ class History:
             if after.letter:
                 letters.append((step.case.id, after.letter))
             lanes += [(lane, step.case.id) for lane in lanes_of(after) if not (step.handed_on and lane is after.lane)]
-        self._work.tasks.open(tasks)
-        self._work.letters.due(letters)
-        self._work.outbox.put(lanes)
+        self._tasks.open(tasks)
+        self._letters.due(letters)
+        self._outbox.put(lanes)
 
 
-def seconds_of(patience: Patience, work: "Work") -> float:
+def seconds_of(patience: Patience, work: Transaction) -> float:
     """How long this patience is, by the settings in force."""
     timers = work.timers
     return {

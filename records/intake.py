@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.cases import GENESIS, link
@@ -11,9 +10,8 @@ from domain.messages import RefundRequested
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel, RefundRequest
 from domain.states import BEGIN, State
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.outbox import Outbox
+from records.transaction import Transaction
 
 _EVENT, _THERE = BEGIN
 _LANE = RefundRequested.queue
@@ -84,7 +82,7 @@ class Accepted:
 class Intake:
     """Arrivals in, cases out."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
@@ -120,7 +118,7 @@ class Intake:
         )
         new = {row.id for row in fresh}
         if new:
-            self._work.outbox.wake()
+            Outbox(self._work).wake()
         earlier = {} if len(new) == len(arrivals) else self._earlier(arrivals)
         return [
             Accepted(arrival.id, State.RECEIVED, fresh=True, same=True)

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.aftermath import Stage
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _DUE = """
 insert into letters (case_id, stage)
@@ -53,7 +50,7 @@ class Due:
 class Letters:
     """The letters table. What a letter says is made when it is sent: no link of one is kept here."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def due(self, letters: Sequence[tuple[UUID, str]]) -> None:

@@ -4,14 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.cases import Case
 from domain.money import Money
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _CLAIM = """
 with claimed as (
@@ -88,7 +85,7 @@ class Operation:
 class Operations:
     """The tables of payment claims and operations."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def claim(self, operations: Sequence[Operation]) -> set[UUID]:

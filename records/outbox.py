@@ -1,13 +1,10 @@
 """The outbox: messages that are due, written with the step that made them so, published by the relay."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from domain.messages import LANES, Cases
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 CHANNEL = "moneyback_outbox"
 """What the relay listens to, so that it wakes at the commit and not at a poll."""
@@ -71,7 +68,7 @@ select i.lane, i.bulk, i.seller, i.id
 class Outbox:
     """Messages that are due."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def put(self, lanes: Sequence[tuple[type[Cases], UUID]]) -> None:

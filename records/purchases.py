@@ -1,13 +1,11 @@
 """Purchases as the sellers told us."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from domain.purchases import Dispute, Purchase, email_key, reference_key
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _NAMES = (
     "id seller reference email product amount currency refunded method provider charge instrument purchased_at "
@@ -46,7 +44,7 @@ def purchase_of(values: Sequence[Any]) -> Purchase:
 class Purchases:
     """The purchases table."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def put(self, purchases: Sequence[Purchase]) -> int:

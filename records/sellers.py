@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from domain.money import Money
 from domain.policies import Category, Policy, Seller, SerialLimit
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _zone = cache(ZoneInfo)
 
@@ -91,7 +89,7 @@ def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
 class Sellers:
     """The tables of sellers, policies and keys."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def put(self, seller: Seller) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _OPEN = """
 insert into support_tasks (id, case_id, seq, reasons)
@@ -53,7 +51,7 @@ class SupportTask:
 class SupportTasks:
     """The support_tasks table."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def open(self, tasks: Sequence[tuple[UUID, UUID, int, str]]) -> None:

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 
 from domain.requests import Channel
 from domain.states import State
-
-if TYPE_CHECKING:
-    from records.work import Work
+from records.transaction import Transaction
 
 _SEEN = """
 select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.locale, c.email, c.received_at, c.purchase,
@@ -69,7 +67,7 @@ class View:
 class Views:
     """Cases, read and not locked."""
 
-    def __init__(self, work: "Work") -> None:
+    def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def one(self, case: UUID) -> View | None:

@@ -3,15 +3,13 @@
 No call to a provider, a mail server or the broker is made inside one: decide, leave, call, come back and record.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import psycopg
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -27,13 +25,11 @@ from records.outbox import Outbox
 from records.purchases import Purchases
 from records.sellers import Sellers
 from records.tasks import SupportTasks
+from records.transaction import Transaction
 from records.views import Views
 
 DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
 """What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
-
-Rows = CursorResult[*tuple[Any, ...]]
-"""What a statement answered."""
 
 _SESSION = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
@@ -57,12 +53,11 @@ def _speak_binary(connection: Any, _: object) -> None:  # noqa: ANN401  # the dr
     connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
-class Work:
+class Work(Transaction):
     """One open transaction, and what can be asked of it."""
 
     def __init__(self, connection: Connection, timers: Timers) -> None:
-        self.connection = connection
-        self.timers = timers
+        super().__init__(connection, timers)
         self.cases = Cases(self)
         self.dead = Dead(self)
         self.history = History(self)
@@ -74,21 +69,6 @@ class Work:
         self.sellers = Sellers(self)
         self.tasks = SupportTasks(self)
         self.views = Views(self)
-
-    def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
-        """Runs one named statement with its values bound."""
-        return self.connection.execute(text(statement), values)
-
-    def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
-        """The rows of one statement, a thousand at a time in memory."""
-        return self.connection.execution_options(yield_per=1_000).execute(text(statement), values)
-
-    @cached_property
-    def now(self) -> datetime:
-        """The database's clock at the start of this transaction: the only clock that leases and history know."""
-        at = self.run("select now()").scalar_one()
-        assert isinstance(at, datetime)
-        return at
 
 
 class Records:

@@ -1,0 +1,36 @@
+"""One transaction: what runs in it, and what time it is there."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Row, text
+
+from config.settings import Timers
+
+Rows = CursorResult[*tuple[Any, ...]]
+"""What a statement answered."""
+
+
+class Transaction:
+    """One open transaction on one connection."""
+
+    def __init__(self, connection: Connection, timers: Timers) -> None:
+        self.connection = connection
+        self.timers = timers
+
+    def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
+        """Runs one named statement with its values bound."""
+        return self.connection.execute(text(statement), values)
+
+    def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
+        """The rows of one statement, a thousand at a time in memory."""
+        return self.connection.execution_options(yield_per=1_000).execute(text(statement), values)
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's clock at the start of this transaction: the only clock that leases and history know."""
+        at = self.run("select now()").scalar_one()
+        assert isinstance(at, datetime)
+        return at

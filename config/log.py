@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+_FRAMES = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # a local may be a customer's address
+
 
 def set_up(level: int = logging.INFO) -> None:
     """Sets logging up for this process: readable on a terminal, JSON lines elsewhere."""
@@ -14,10 +16,9 @@ def set_up(level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     terminal = sys.stderr.isatty()
-    last: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    )
-    trace: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.dict_tracebacks]
+    on_terminal = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    last: structlog.typing.Processor = on_terminal if terminal else structlog.processors.JSONRenderer()
+    trace: list[structlog.typing.Processor] = [] if terminal else [structlog.processors.ExceptionRenderer(_FRAMES)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

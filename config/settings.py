@@ -1,5 +1,6 @@
 """Where the parts are and how long they may take. Every setting is an environment variable with the prefix MONEYBACK_."""
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -54,6 +55,14 @@ class Settings(BaseSettings):
     calls_side_by_side: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")
     batch: int = Field(100, ge=1, le=100, description="cases in one message at the most")
     timers: Timers = Field(default_factory=Timers)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
+        """MONEYBACK_X_FILE names a file that holds X, as container platforms mount their secrets."""
+        files = {name: os.environ.get(f"MONEYBACK_{name.upper()}_FILE") for name in cls.model_fields}
+        read = {name: Path(file).read_text(encoding="utf-8").strip() for name, file in files.items() if file}
+        return read | values
 
 
 @cache

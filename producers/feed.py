@@ -69,7 +69,7 @@ def take(records: Records, body: bytes) -> None:
     except RefusedError as error:
         with records.work() as work:
             work.dead.keep(IncomingRequest.queue, body, str(error))
-        log.warning("message_unreadable", queue=IncomingRequest.queue, why=str(error))
+        log.warning("message_unreadable", queue=IncomingRequest.queue)  # why may quote the customer: it is kept
 
 
 def read(body: bytes) -> IncomingRequest:

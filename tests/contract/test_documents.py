@@ -1,0 +1,153 @@
+"""docs/: what is made from the code is made from this code, and its examples are what the code takes."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+from ruamel.yaml import YAML
+
+from config.broker import QUEUES
+from config.settings import Settings, Timers
+from console import documents
+from domain.aftermath import Patience
+from domain.messages import ContactSupport, IncomingRequest
+from domain.requests import RefundRequest
+from producers.purchases import PurchaseIn
+from producers.web.api import Receipt
+from records.history import seconds_of
+from worker.options import options
+
+DOCS = Path(__file__).parents[2] / "docs"
+MODELS: dict[str, type[BaseModel]] = {
+    model.__name__: model for model in (PurchaseIn, RefundRequest, Receipt, IncomingRequest, ContactSupport)
+}
+EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def queues() -> dict[str, Any]:
+    """The AsyncAPI document, as a reader of YAML reads it."""
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(DOCS / "asyncapi.yaml")
+    return found
+
+
+def things(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a document, at any depth."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from things(inner)
+
+
+def refs(document: dict[str, Any]) -> list[str]:
+    return [thing["$ref"] for thing in things(document) if "$ref" in thing]
+
+
+def lead(document: Any, ref: str) -> Any:
+    """Where a $ref leads; a KeyError where it leads nowhere."""
+    root, *names = ref.split("/")
+    assert root == "#", f"{ref} leads out of this document."
+    for name in names:
+        document = document[name]
+    return document
+
+
+@pytest.mark.parametrize("name", documents.PAGES)
+def test_a_document_is_what_the_code_makes_now(name: str) -> None:
+    made, kept = documents.PAGES[name](), (DOCS / name).read_text("utf-8")
+    assert made == kept, f"docs/{name} is not what the code makes. Write it anew: python -m console.documents"
+
+
+def test_all_of_them_are_written_into_a_folder_that_need_not_be_there(tmp_path: Path) -> None:
+    documents.write(tmp_path / "new" / "docs")
+    assert {file.name for file in (tmp_path / "new" / "docs").iterdir()} == set(documents.PAGES)
+
+
+def test_the_queues_are_read_as_they_were_written(queues: dict[str, Any]) -> None:
+    assert queues == documents.queues()
+
+
+def test_every_queue_of_the_code_is_described_and_no_other(queues: dict[str, Any]) -> None:
+    assert set(queues["channels"]) == {channel["address"] for channel in queues["channels"].values()} == set(QUEUES)
+
+
+def test_no_reference_leads_nowhere(queues: dict[str, Any]) -> None:
+    assert refs(queues)
+    for ref in refs(queues):
+        lead(queues, ref)
+
+
+def test_every_message_and_every_schema_is_used(queues: dict[str, Any]) -> None:
+    parts = {f"#/components/{kind}/{name}" for kind, named in queues["components"].items() for name in named}
+    assert parts <= set(refs(queues))
+
+
+def test_a_reference_that_leads_nowhere_is_found(queues: dict[str, Any]) -> None:
+    with pytest.raises(KeyError):
+        lead(queues, "#/components/schemas/Nobody")
+
+
+def test_every_operation_speaks_of_messages_of_its_own_queue(queues: dict[str, Any]) -> None:
+    spoken = set()
+    for operation in queues["operations"].values():
+        channel = operation["channel"]["$ref"]
+        assert all(message["$ref"].startswith(f"{channel}/messages/") for message in operation["messages"])
+        spoken.add((operation["action"], channel.removeprefix("#/channels/")))
+    assert {queue for action, queue in spoken if action == "send"} == set(QUEUES) - {IncomingRequest.queue}
+    assert {queue for action, queue in spoken if action == "receive"} == set(QUEUES) - {ContactSupport.queue}
+
+
+def test_a_task_is_named_as_celery_names_it_and_beats_tick_is_described(queues: dict[str, Any]) -> None:
+    wired = Settings(
+        database_url=SecretStr("postgresql://"), broker_url=SecretStr("redis://"), secret_key=SecretStr("s" * 32)
+    )
+    ticks = {(tick["options"]["queue"], tick["task"]) for tick in options(wired)["beat_schedule"].values()}
+    tasks = {(queue, queue) for queue in set(QUEUES) - {IncomingRequest.queue, ContactSupport.queue}}
+    described = {
+        (queue, message["headers"]["properties"]["task"]["const"])
+        for queue, channel in queues["channels"].items()
+        for message in (lead(queues, ref) for ref in refs(channel))
+        if "headers" in message
+    }
+    assert described == tasks | ticks
+
+
+@pytest.mark.parametrize("patience", Patience)
+def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) -> None:
+    timers = Timers()
+    work: Any = SimpleNamespace(timers=timers)
+    assert seconds_of(patience, work) == getattr(timers, documents._SECONDS[patience])
+
+
+def test_every_secret_is_marked_and_nothing_else() -> None:
+    marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", documents.settings()))
+    assert marked == {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL"}
+
+
+def test_there_is_an_example_of_everything_that_is_sent_or_read() -> None:
+    assert {name for name, _ in EXAMPLES} == set(MODELS)
+    assert len(EXAMPLES) == (DOCS / "integrators.md").read_text("utf-8").count("```json")
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
+def test_an_example_is_what_the_code_takes(name: str, example: str) -> None:
+    read = MODELS[name].model_validate_json(example)
+    assert read.model_dump(mode="json").keys() >= json.loads(example).keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_to_another_page_leads_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not (DOCS / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_setting_that_a_page_names_exists(page: Path) -> None:
+    known = {f"MONEYBACK_{name.upper()}" for name in {**Settings.model_fields, **Timers.model_fields}}
+    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= known

@@ -1,0 +1,71 @@
+"""Settings come from the environment, secrets also from files; logs name no customer."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import structlog
+from pydantic import ValidationError
+
+from config import log
+from config.settings import Settings, Timers
+
+WIRING = {
+    "MONEYBACK_DATABASE_URL": "postgresql://db/moneyback",
+    "MONEYBACK_BROKER_URL": "redis://broker/0",
+    "MONEYBACK_SECRET_KEY": "a secret of at least thirty-two characters",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in WIRING.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://from-a-file/moneyback\n")
+    monkeypatch.delenv("MONEYBACK_DATABASE_URL")
+    monkeypatch.setenv("MONEYBACK_DATABASE_URL_FILE", str(file))
+    assert Settings.model_validate({}).database_url.get_secret_value() == "postgresql://from-a-file/moneyback"
+
+
+def test_the_variable_itself_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://from-a-file/moneyback")
+    monkeypatch.setenv("MONEYBACK_DATABASE_URL_FILE", str(file))
+    assert Settings().database_url.get_secret_value() == WIRING["MONEYBACK_DATABASE_URL"]
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "thirty-two" not in repr(Settings())
+
+
+def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONEYBACK_SECRET_KEY", "short")
+    with pytest.raises(ValidationError, match="at least 32"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"http_seconds": 60}, {"soft_seconds": 81}, {"lease_seconds": 80}, {"lane_seconds": 0}]
+)
+def test_each_timer_outlasts_the_one_before(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Timers.model_validate(wrong)
+
+
+def test_a_traceback_in_the_log_names_no_local(capsys: pytest.CaptureFixture[str]) -> None:
+    log.set_up()
+    address = "ada@example.com"
+    try:
+        len(address) / 0
+    except ZeroDivisionError:
+        structlog.get_logger().exception("it_broke", case_id="1")
+    line = capsys.readouterr().err
+    assert json.loads(line)["event"] == "it_broke"
+    assert "ZeroDivisionError" in line
+    assert address not in line
+    logging.getLogger().handlers.clear()

@@ -69,7 +69,7 @@ def running_servers() -> Iterator[Servers]:
 def fresh_database(servers: Servers) -> Iterator[str]:
     """A database of this test alone, cloned from the template in milliseconds; its name."""
     name = f"t_{uuid4().hex[:12]}"
-    _keep(servers, f'create database "{name}" template "{TEMPLATE}" strategy file_copy owner moneyback_owner')
+    _keep(servers, f'create database "{name}" template "{TEMPLATE}" owner moneyback_owner')
     yield name
     _keep(servers, f'drop database "{name}" with (force)')
 

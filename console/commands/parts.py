@@ -13,6 +13,8 @@ from config import log
 from console.wiring import wired
 from domain.messages import LANES
 
+PROCESSES = (os.cpu_count() or 1) + 1  # one more than cores: while one waits for its commit, another works
+
 Host = Annotated[str, typer.Option(help="The address to bind to.")]
 
 
@@ -55,7 +57,7 @@ def feed() -> None:
 
 
 def worker(
-    concurrency: Annotated[int, typer.Option("--concurrency", "-c", help="Processes that run tasks.")] = 2,
+    concurrency: Annotated[int, typer.Option("--concurrency", "-c", help="Processes that run tasks.")] = PROCESSES,
     lanes: Annotated[str, typer.Option(help="The queues to work on, with commas between.")] = ",".join(LANES),
     name: Annotated[str, typer.Option(help="This worker's name in Flower.")] = "worker@%h",
 ) -> None:

@@ -89,6 +89,13 @@ def worker(crew: Crew) -> Child:
 
 
 @pytest.fixture
+def doomed(crew: Crew) -> Iterator[Child]:
+    """A worker that nobody uses after this test: Celery 5.7.0 with a lost child may end when the broker comes back."""
+    yield crew.worker()
+    crew.without("worker")
+
+
+@pytest.fixture
 def no_worker(crew: Crew) -> None:
     crew.without("worker")
 
@@ -214,19 +221,6 @@ def _all_sent(records: Records) -> bool:
 
 
 @pytest.mark.usefixtures("relay")
-def test_a_child_killed_in_mid_payment_is_replaced_and_its_case_settled(
-    records: Records, sandbox: Settings, worker: Child
-) -> None:
-    cases = ask(records, "hang", "hang")
-    eventually(lambda: states(records, cases) == ["refunding"] * 2)
-    for child in psutil.Process(worker.process.pid).children():
-        os.kill(child.pid, signal.SIGKILL)
-    eventually(lambda: states(records, cases) == ["refunded"] * 2)
-    assert worker.process.poll() is None
-    assert_books_balance(sandbox, records, cases)
-
-
-@pytest.mark.usefixtures("relay")
 def test_the_broker_going_away_in_mid_task_ends_no_worker(
     records: Records, sandbox: Settings, worker: Child, servers: Servers
 ) -> None:
@@ -240,6 +234,19 @@ def test_the_broker_going_away_in_mid_task_ends_no_worker(
     eventually(lambda: states(records, waiting) == ["refunded"])
     assert worker.process.poll() is None
     assert_books_balance(sandbox, records, cases + waiting)
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_child_killed_in_mid_payment_is_replaced_and_its_case_settled(
+    records: Records, sandbox: Settings, doomed: Child
+) -> None:
+    cases = ask(records, "hang", "hang")
+    eventually(lambda: states(records, cases) == ["refunding"] * 2)
+    for child in psutil.Process(doomed.process.pid).children():
+        os.kill(child.pid, signal.SIGKILL)
+    eventually(lambda: states(records, cases) == ["refunded"] * 2)
+    assert doomed.process.poll() is None
+    assert_books_balance(sandbox, records, cases)
 
 
 @pytest.mark.usefixtures("no_worker", "relay")

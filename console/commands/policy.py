@@ -8,7 +8,7 @@ import typer
 
 from console.shown import Json, as_json, table
 from console.wiring import records
-from domain.policies import Category
+from domain.policies import Category, in_force
 
 app = typer.Typer(help="Shows and sets refund policies.", no_args_is_help=True)
 
@@ -28,14 +28,16 @@ def show(seller: str, *, json: Json = False) -> None:
             ]
         )
         return
+    now = in_force(policies, datetime.now(UTC))
     rows = [
         (
             p.version, f"{p.in_force_from:%Y-%m-%d %H:%M}", p.category, "–" if p.days is None else p.days,
             ", ".join(sorted(p.methods)), ", ".join(sorted(p.excepted_products)), "yes" if p.renewals_excepted else "no",
+            "in force" if p == now else "",
         )
         for p in policies
     ]  # fmt: skip
-    columns = ("version", "from (UTC)", "category", "days", "also refunds", "excepts", "excepts renewals")
+    columns = ("version", "from (UTC)", "category", "days", "also refunds", "excepts", "excepts renewals", "")
     table(f"Policy of {seller}", columns, rows)
 
 

@@ -68,7 +68,7 @@ def test_no_file_names_somebodys_home() -> None:
     [
         (INDEX, "https://{}/simple".format("pypi" + ".org")),
         (INDEX, "https://files.{}/packages/x.whl".format("pythonhosted" + ".org")),
-        (INDEX, "--extra-index-url" + " https://packages.example.com/simple"),
+        (INDEX, "--extra-index" + "-url https://packages.example.com/simple"),
         (INDEX, 'index-url = "' + 'https://packages.example.com/simple"'),
         (HOME, "cache: " + "/home/" + "ada/.cache"),
         (HOME, 'open("' + "/root/" + 'notes")'),

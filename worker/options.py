@@ -1,4 +1,4 @@
-"""Every option of Celery that is not its default, and why. The tests in tests/integration/test_worker.py hold them to it.
+"""Every option of Celery that is not its default, and why.
 
 Celery 5.7.0 with early acknowledgement. With late acknowledgement its worker ends itself when the broker goes away
 under a running task (its consumer closes the dead connection and kombu then restores onto it). Late acknowledgement

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from console.commands.benchmark import HOME as BENCH
 from console.shown import Json, as_json, out, table
 from console.wiring import UP
 
@@ -25,14 +26,14 @@ def demo(
     *,
     json: Json = False,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Remove all that demo and up have kept, and do nothing else.")
+        bool, typer.Option("--clean", help="Remove all that demo, up and bench have kept, and do nothing else.")
     ] = False,
 ) -> None:
     """Shows the main job: requests come in, are judged, paid once or handed to support. Takes under a minute."""
     from console.home import Home
 
     if clean:
-        for name in (DEMO, UP):
+        for name in (DEMO, UP, BENCH):
             Home.here(name).clean()
         return
     from console.demo.run import TIMERS, run

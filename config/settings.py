@@ -3,10 +3,25 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROVIDERS = ("stripe", "paypal", "adyen", "braintree", "mollie", "sandbox")
+
+
+class FromEnvironment(BaseSettings):
+    """Settings out of environment variables with one prefix; MONEYBACK_X_FILE names a file that holds MONEYBACK_X."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
+        """As container platforms mount their secrets."""
+        prefix = cls.model_config["env_prefix"]
+        files = {name: os.environ.get(f"{prefix}{name.upper()}_FILE") for name in cls.model_fields}
+        read = {name: Path(file).read_text(encoding="utf-8").strip() for name, file in files.items() if file}
+        return read | values
 
 
 class Timers(BaseSettings):
@@ -23,6 +38,9 @@ class Timers(BaseSettings):
     lane_seconds: float = Field(120, gt=0, description="the sweep sends a case again that nobody moved for this long")
     settle_seconds: float = Field(20, gt=0, description="the first pause before a provider is asked again; it doubles")
     sweep_seconds: float = Field(10, gt=0, description="the pause between two sweeps")
+    direct_seconds: float = Field(
+        60, gt=0, description="after so long without a broker the relay works on cases itself"
+    )
     confirm_seconds: float = Field(14 * 86_400, gt=0, description="a Start refund link stays good for this long")
 
     @model_validator(mode="after")
@@ -36,7 +54,7 @@ class Timers(BaseSettings):
         return self
 
 
-class Settings(BaseSettings):
+class Settings(FromEnvironment):
     """One process's wiring, read once from the environment (secrets also from files named by *_FILE)."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
@@ -46,7 +64,15 @@ class Settings(BaseSettings):
     broker_url: SecretStr = Field(description="redis://…, redis+socket://…, amqp://…: any transport of kombu")
     public_url: str = Field("http://127.0.0.1:8000", description="what the links in letters start with")
     secret_key: SecretStr = Field(min_length=32, description="signs the links in letters; changing it ends all links")
-    sandbox_url: str | None = Field(None, description="the sandbox provider, for trying things out")
+    providers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="the payment providers that are connected, with commas between: stripe, paypal, …"
+    )
+    sandbox_url: str | None = Field(
+        None, description="the sandbox provider, for trying things out; connects it as well"
+    )
+    sepa_hold_days: int = Field(
+        0, ge=0, le=400, description="direct debits are not refunded sooner: banks return them unasked for 56 days"
+    )
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; letters leave here")
     outbox_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
     inbox_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
@@ -56,13 +82,17 @@ class Settings(BaseSettings):
     batch: int = Field(100, ge=1, le=100, description="cases in one message at the most")
     timers: Timers = Field(default_factory=Timers)
 
-    @model_validator(mode="before")
+    @field_validator("providers", mode="before")
     @classmethod
-    def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
-        """MONEYBACK_X_FILE names a file that holds X, as container platforms mount their secrets."""
-        files = {name: os.environ.get(f"MONEYBACK_{name.upper()}_FILE") for name in cls.model_fields}
-        read = {name: Path(file).read_text(encoding="utf-8").strip() for name, file in files.items() if file}
-        return read | values
+    def _names(cls, given: object) -> object:
+        return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else given
+
+    @field_validator("providers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if strange := sorted(set(names) - set(PROVIDERS)):
+            raise ValueError(f"There is no adapter for {', '.join(strange)}; there are {', '.join(PROVIDERS)}.")
+        return names
 
 
 @cache

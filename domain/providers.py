@@ -1,20 +1,24 @@
 """What a payment provider is asked and what it may answer. "I don't know" is one of the answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
 from domain.money import Money
+from domain.purchases import Dispute
 
 
 class Refusal(StrEnum):
     """Why a provider says no: each class has its own way on."""
 
-    ALREADY_REFUNDED = "already_refunded"
-    DISPUTED = "disputed"
-    PERMANENT = "permanent"
+    ALREADY_REFUNDED = "already_refunded"  # look up whose refund that is; ours is adopted
+    DISPUTED = "disputed"  # never again: the bank decides, a person looks
+    NO_BALANCE = "no_balance"  # the seller's balance is short: wait, and tell finance
+    WINDOW_OVER = "window_over"  # another way to pay is needed
+    NOT_YET = "not_yet"  # the charge is not settled: later, as a new operation
+    PERMANENT = "permanent"  # a person looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,15 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider made the refund under our key, and it failed or came back. ``code`` is the provider's own word."""
+
+    refund_id: str
+    code: str
+    refusal: Refusal = Refusal.PERMANENT
+
+
+@dataclass(frozen=True, slots=True)
 class Declined:
     """The provider did not and will not carry this refund out. ``code`` is the provider's own word."""
 
@@ -46,14 +59,96 @@ class Unknown:
     """The refund may or may not have been carried out: a timeout, a lost connection, a 5xx, an answer nobody can read."""
 
     why: str
+    again_in: float | None = None
+    """Seconds after which the provider wants to be asked again (Retry-After)."""
+    replayed: bool = False
+    """The provider repeats a stored answer of this kind: the same key will never say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The charge has a refund that was not made under our key."""
+
+    refund_id: str
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The provider answered that it knows no such refund."""
+    """The provider answered that it knows no refund under this key, and none of this charge."""
 
 
-Answer = Paid | Pending | Declined | Unknown
+Answer = Paid | Pending | Failed | Declined | Unknown
+"""What a provider may say to a refund that it is asked for."""
+
+Found = Paid | Pending | Failed | Elsewhere | Absent | Unknown
+"""What a look-up may find."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeSeen:
+    """How the dispute about a charge stands; ``dispute_id`` is the newest one's, empty where there is none."""
+
+    dispute: Dispute
+    dispute_id: str = ""
+
+
+class Standing(StrEnum):
+    """How a refund stands in the provider's own list."""
+
+    PAID = "paid"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One refund of the provider's own list; ``key`` is ours where we made it."""
+
+    refund_id: str
+    charge: str
+    amount: Money
+    standing: Standing
+    at: datetime
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of the provider's list, and where the next one starts; None after the last."""
+
+    refunds: Sequence[Listed]
+    after: str | None = None
+
+
+class LooksUp(StrEnum):
+    """By what a provider finds a refund again."""
+
+    BY_KEY = "by_key"  # by our key, or by metadata that carries it; then by the charge
+    NEVER = "never"  # it only tells by webhook; the same key again is the only question
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a provider can do with payments of one method."""
+
+    window: timedelta | None = None
+    """How long after the charge it refunds them; None is no limit that we know."""
+    minimum_delay: timedelta = timedelta(0)
+    """How long after the charge it begins to."""
+    partial: bool = True
+    synchronous: bool = True
+    """Whether the answer to the call is usually final."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollPlan:
+    """How a refund that the provider accepted is asked after."""
+
+    longest: timedelta = timedelta(hours=6)
+    """The pauses double up to this one."""
+    give_up: timedelta = timedelta(days=60)
+    """After this a person asks: forty working days is the longest that a bank is known to take (Adyen)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +157,21 @@ class Capabilities:
 
     keys_live: timedelta
     """How long the provider surely remembers an idempotency key; after it, the same key could pay again."""
-    windows: Mapping[str, timedelta] = field(default_factory=dict)
-    """How long after the charge a payment method can be refunded; a method that is not named has no limit we know."""
+    capped: bool = False
+    """It refuses to refund more than was captured, whatever the key."""
+    looks_up: LooksUp = LooksUp.BY_KEY
+    lists: bool = True
+    """It can list its refunds, for reconciliation."""
+    calls_per_second: float | None = None
+    """The provider's own rate limit, shared by all our workers; None is no limit."""
+    poll: PollPlan = PollPlan()
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    """By payment method; one that is not named goes by ``otherwise``."""
+    otherwise: Route = Route()
+
+    def route(self, method: str) -> Route:
+        """What holds for payments of this method."""
+        return self.routes.get(method, self.otherwise)
 
 
 _WINDOWS: dict[tuple[str | None, str], timedelta] = {
@@ -74,12 +182,15 @@ _WINDOWS: dict[tuple[str | None, str], timedelta] = {
 
 def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
     """How long after the charge this route refunds this method: what the adapter knows, else what we know of the method."""
-    known = capabilities.windows.get(method) if capabilities else None
+    known = capabilities.route(method).window if capabilities else None
     return known or _WINDOWS.get((provider, method)) or _WINDOWS.get((None, method))
 
 
 class PaymentProvider(Protocol):
-    """One provider. Expected trouble is a value; an exception is a bug. Calls are made from several threads at once."""
+    """One provider. Expected trouble is a value; an exception is a bug. Calls are made from several threads at once.
+
+    Every call has one deadline, connecting, sending and reading to the end included.
+    """
 
     capabilities: Capabilities
 
@@ -87,6 +198,55 @@ class PaymentProvider(Protocol):
         """Refunds the whole charge. The same key never pays twice. There is no payee: money goes back where it came from."""
         ...
 
-    def look_up(self, charge: str, *, key: str) -> Answer | Absent:
+    def look_up(self, charge: str, *, key: str) -> Found:
         """What became of the refund that was sent with this key, or, where the key is unknown, of this charge."""
+        ...
+
+    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+        """How the dispute about this charge stands."""
+        ...
+
+    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+        """A piece of the provider's refunds since this instant, starting after ``after``."""
+        ...
+
+
+class About(StrEnum):
+    """What a webhook is about."""
+
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One event that a provider's webhook told us of. It only makes us look: amounts and payees never come from it."""
+
+    event: str
+    """The provider's id of the event: the same one again is a repeat."""
+    about: About
+    charge: str | None = None
+    refund_id: str | None = None
+    said: Paid | Pending | Failed | DisputeSeen | None = None
+    """What the signed text says; believed only of a provider that cannot be asked."""
+    repeats: bool = False
+    """The provider sends this id for every change: a repeat is news."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A webhook that nobody proved to have sent, or that nobody can read. ``why`` is for the log."""
+
+    why: str
+
+
+class WebhookReader(Protocol):
+    """Reads one provider's webhooks: who sent it is proven before anything in it is believed."""
+
+    answer: bytes
+    """What the provider wants to read in our 200."""
+
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+        """The events in this raw body; header names are in lower case. ``at`` is now: old signatures are replays."""
         ...

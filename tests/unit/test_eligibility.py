@@ -16,7 +16,7 @@ from domain.eligibility import RULES, Approve, AskFirst, Escalate, Joins, Questi
 from domain.findings import Code
 from domain.money import Money
 from domain.policies import Category, SerialLimit, in_force
-from domain.providers import Capabilities, refund_window
+from domain.providers import Capabilities, Route, refund_window
 from domain.purchases import AUTOMATIC, Dispute
 from domain.requests import Wish
 from tests.cast import NOON, a_policy, a_purchase, a_seller, asked
@@ -235,7 +235,7 @@ def test_paypal_closes_after_180_days_and_amazon_pay_through_stripe_after_90_unl
     assert refund_window(None, "braintree", "paypal") == timedelta(days=180)
     assert refund_window(None, "stripe", "amazon_pay") == timedelta(days=90)
     assert refund_window(None, "amazon", "amazon_pay") is None
-    better = Capabilities(keys_live=timedelta(hours=24), windows={"paypal": timedelta(days=90)})
+    better = Capabilities(keys_live=timedelta(hours=24), routes={"paypal": Route(window=timedelta(days=90))})
     assert refund_window(better, "fastspring", "paypal") == timedelta(days=90)
 
 

@@ -1,17 +1,38 @@
-"""The providers that are connected here, by the name that a purchase carries."""
+"""The providers that are connected here, by the name that a purchase carries. Each is a package of this one.
 
+A package has ``connect(account, *, http_seconds, connections)``, which makes its adapter, and ``reader(account, *,
+http_seconds)``, which makes the reader of its webhooks. It is imported when it is named: an SDK takes its time.
+"""
+
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+
+from config.accounts import ACCOUNTS, Account, SandboxAccount
 from config.settings import Settings
-from domain.providers import PaymentProvider
-from worker.providers.sandbox import Sandbox
+from domain.providers import PaymentProvider, WebhookReader
 
 
 def connected(settings: Settings) -> dict[str, PaymentProvider]:
     """An adapter for each provider that the settings wire, made once a process: it keeps its connections open."""
-    providers: dict[str, PaymentProvider] = {}
-    if settings.sandbox_url:
-        providers["sandbox"] = Sandbox(
-            settings.sandbox_url,
-            http_seconds=settings.timers.http_seconds,
-            calls_side_by_side=settings.calls_side_by_side,
+    return {
+        name: package.connect(
+            account, http_seconds=settings.timers.http_seconds, connections=settings.calls_side_by_side
         )
-    return providers
+        for name, package, account in _wired(settings)
+    }
+
+
+def readers(settings: Settings) -> dict[str, WebhookReader]:
+    """A reader of webhooks for each of them."""
+    return {
+        name: package.reader(account, http_seconds=settings.timers.http_seconds)
+        for name, package, account in _wired(settings)
+    }
+
+
+def _wired(settings: Settings) -> Iterator[tuple[str, ModuleType, Account]]:
+    for name in settings.providers:
+        yield name, import_module(f"worker.providers.{name}"), ACCOUNTS[name]()
+    if settings.sandbox_url and "sandbox" not in settings.providers:
+        yield "sandbox", import_module("worker.providers.sandbox"), SandboxAccount(url=settings.sandbox_url)

@@ -1,81 +1,48 @@
 """What every provider's adapter keeps, and the sandbox's adapter keeping it; then an adapter that is told nonsense."""
 
-import json
-import signal
 import socket
-import struct
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier, Thread
-from typing import Any, TypeVar
+from threading import Barrier
+from typing import TypeVar
 
 import pytest
-import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import worker
+from config.accounts import SandboxAccount
 from config.settings import Settings
 from domain.money import Money
-from domain.providers import Absent, Answer, Declined, Paid, PaymentProvider, Pending, Refusal, Unknown
+from domain.providers import (
+    Absent,
+    Answer,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Listed,
+    Page,
+    Paid,
+    PaymentProvider,
+    Pending,
+    Refusal,
+    Standing,
+    Unknown,
+)
+from domain.purchases import Dispute
+from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
+from tests.services import eventually
 from worker.providers import connected
-from worker.providers.sandbox import Sandbox
+from worker.providers.sandbox import Sandbox, SandboxUrlError, connect
 
 T = TypeVar("T")
 FIVE_EUROS = Money(500, "EUR")
-PATIENCE = 20.0  # seconds until a fact we wait for is given up; reached only when something is broken
 HURRY = 0.4  # seconds; the deadline of a client that is about to be kept waiting
-ENOUGH = 1.5  # seconds; enough to be understood, not enough for a call that is never answered
-
-
-def eventually(fact: Callable[[], T | None]) -> T:
-    ends = time.monotonic() + PATIENCE
-    while time.monotonic() < ends:
-        if (seen := fact()) is not None:
-            return seen
-        time.sleep(0.01)
-    raise AssertionError("What the test waits for did not happen.")
-
-
-class SandboxProcess:
-    """The provider's server, started for real; its times are short, because the tests wait for them."""
-
-    def __init__(self, folder: Path, **options: float | Path) -> None:
-        self._command = [sys.executable, "-m", "worker.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
-        self._command += [f"--{name}={value}" for name, value in options.items()]
-        self.start()
-
-    def start(self) -> None:
-        root = Path(worker.__file__).parent.parent
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, cwd=root)
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
-        assert self.url, "The sandbox did not start; what it says is above."
-
-    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        self._process.send_signal(how)
-        self._process.communicate(timeout=PATIENCE)
-
-    def adapter(self, seconds: float = PATIENCE) -> Sandbox:
-        return Sandbox(self.url, http_seconds=seconds, calls_side_by_side=50)
-
-    def summary(self) -> dict[str, Any]:
-        return dict(urllib3.request("GET", f"{self.url}/v1/summary", retries=False).json())
-
-
-@contextmanager
-def sandbox_in(folder: Path, **options: float | Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess(folder, **options)
-    try:
-        yield process
-    finally:
-        process.end()
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 class ProviderContract:
@@ -104,7 +71,7 @@ class ProviderContract:
         charge = self.charge("ok")
         paid = provider.refund(charge, FIVE_EUROS, key=f"{charge}-elsewhere")
         assert isinstance(paid, Paid)
-        assert provider.look_up(charge, key=charge) == Declined(Refusal.ALREADY_REFUNDED, code=paid.refund_id)
+        assert provider.look_up(charge, key=charge) == Elsewhere(paid.refund_id, FIVE_EUROS)
 
     def test_a_key_serves_one_refund_only(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
@@ -141,6 +108,8 @@ class ProviderContract:
         charge = self.charge("busy")
         answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(3)]
         assert [type(answer) for answer in answers] == [Unknown, Unknown, Paid]
+        assert isinstance(answers[0], Unknown)
+        assert answers[0].again_in == 1
 
     def test_a_slow_answer_is_waited_for(self, provider: PaymentProvider) -> None:
         charge = self.charge("slow")
@@ -157,12 +126,23 @@ class ProviderContract:
     def test_a_refund_that_fails_later_is_seen(self, provider: PaymentProvider, kind: str, first: type) -> None:
         charge = self.charge(kind)
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), first)
-        failed = eventually(lambda: _of_type(Declined, provider.look_up(charge, key=charge)))
-        assert failed == Declined(Refusal.PERMANENT, code="failed")
+        failed = eventually(lambda: _of_type(Failed, provider.look_up(charge, key=charge)))
+        assert (failed.code, failed.refusal) == ("failed", Refusal.PERMANENT)
+
+    def test_a_failed_refund_of_somebody_else_is_none(self, provider: PaymentProvider) -> None:
+        charge = self.charge("latefail")
+        assert isinstance(provider.refund(charge, FIVE_EUROS, key=f"{charge}-elsewhere"), Paid)
+        assert eventually(lambda: _of_type(Absent, provider.look_up(charge, key=charge)))
 
     @pytest.mark.parametrize(
         ("kind", "refusal"),
-        [("declined", Refusal.PERMANENT), ("closed", Refusal.PERMANENT), ("disputed", Refusal.DISPUTED)],
+        [
+            ("declined", Refusal.PERMANENT),
+            ("closed", Refusal.WINDOW_OVER),
+            ("disputed", Refusal.DISPUTED),
+            ("broke", Refusal.NO_BALANCE),
+            ("early", Refusal.NOT_YET),
+        ],
     )
     def test_a_refusal_has_its_class(self, provider: PaymentProvider, kind: str, refusal: Refusal) -> None:
         charge = self.charge(kind)
@@ -184,8 +164,47 @@ class ProviderContract:
         refusals = {answer.refusal for answer in answers if isinstance(answer, Declined)}
         assert refusals == {Refusal.ALREADY_REFUNDED}
 
+    def test_a_stored_error_says_that_the_key_will_never_say_more(self, provider: PaymentProvider) -> None:
+        charge = self.charge("stored500")
+        answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(2)]
+        assert [isinstance(answer, Unknown) and answer.replayed for answer in answers] == [False, True]
+
+    def test_a_charge_without_a_dispute_has_none(self, provider: PaymentProvider) -> None:
+        assert provider.dispute(self.charge("ok")) == DisputeSeen(Dispute.NONE)
+
+    def test_an_open_dispute_is_seen(self, provider: PaymentProvider) -> None:
+        charge = self.charge("disputed")
+        provider.refund(charge, FIVE_EUROS, key=charge)
+        seen = provider.dispute(charge)
+        assert isinstance(seen, DisputeSeen)
+        assert seen.dispute is Dispute.OPEN
+        assert seen.dispute_id
+
+    def test_every_refund_is_in_the_list_once(self, provider: PaymentProvider) -> None:
+        charge = self.charge("ok")
+        paid = provider.refund(charge, FIVE_EUROS, key=f"key of {charge}")
+        assert isinstance(paid, Paid)
+        found = [refund for refund in _list(provider, _an_hour_ago()) if refund.charge == charge]
+        assert [(refund.refund_id, refund.amount, refund.standing, refund.key) for refund in found] == [
+            (paid.refund_id, FIVE_EUROS, Standing.PAID, f"key of {charge}")
+        ]
+        assert abs(found[0].at - datetime.now(UTC)) < timedelta(minutes=5)
+
+    def test_the_list_leaves_out_what_was_before(self, provider: PaymentProvider) -> None:
+        charge = self.charge("ok")
+        provider.refund(charge, FIVE_EUROS, key=charge)
+        assert _list(provider, datetime.now(UTC) + timedelta(hours=1)) == []
+
     def test_keys_are_promised_to_live_longer_than_any_retry(self, provider: PaymentProvider) -> None:
         assert provider.capabilities.keys_live.total_seconds() >= 3600
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port that nobody listens on, and that nobody else is given."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -229,41 +248,31 @@ def _at_once(call: Callable[[int], Answer]) -> list[Answer]:
         return list(threads.map(one, range(50)))
 
 
+def _an_hour_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(hours=1)
+
+
+def _list(provider: PaymentProvider, since: datetime) -> list[Listed]:
+    """All pages."""
+    listed: list[Listed] = []
+    after: str | None = None
+    while True:
+        page = provider.page(since, after)
+        assert isinstance(page, Page)
+        listed += page.refunds
+        if (after := page.after) is None:
+            return listed
+
+
 # An adapter that is told nonsense
 
 
-@contextmanager
-def a_server_that(answers: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Reads what it is asked, then does as it likes with the connection."""
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = door.accept()
-            except OSError:
-                return
-            Thread(target=talk, args=(connection,), daemon=True).start()
-
-    def talk(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.recv(65536)
-            answers(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        thread = Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{door.getsockname()[1]}"
-        door.shutdown(socket.SHUT_RDWR)
-        thread.join(PATIENCE)
+def adapter(url: str, seconds: float = PATIENCE) -> PaymentProvider:
+    return connect(SandboxAccount(url=url), http_seconds=seconds, connections=1)
 
 
 def ask(url: str, seconds: float = PATIENCE) -> Answer:
-    return Sandbox(url, http_seconds=seconds, calls_side_by_side=1).refund("ok_1", FIVE_EUROS, key="case-1")
-
-
-def say(status: int, document: object) -> bytes:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return b"HTTP/1.1 %d Fine\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (status, len(body), body)
+    return adapter(url, seconds).refund("ok_1", FIVE_EUROS, key="case-1")
 
 
 A_REFUND = {
@@ -278,17 +287,16 @@ A_REFUND = {
 
 def test_a_sound_answer_is_paid() -> None:
     """So that what follows is refused for its own fault only."""
-    with a_server_that(lambda connection: connection.sendall(say(200, A_REFUND))) as url:
+    with a_server_that(saying(say(200, A_REFUND))) as url:
         assert ask(url) == Paid("re_1", FIVE_EUROS)
 
 
-NONSENSE = {
-    "an empty body": say(200, b""),
-    "garbage": say(200, b"{hm?"),
-    "no UTF-8": say(200, b'{"id":"\xff"}'),
-    "nested without end": say(200, b"[" * 100_000),
-    "a list": say(200, [A_REFUND]),
-    "a number of 5000 digits": say(200, b'{"amount":' + b"9" * 5000 + b"}"),
+def test_a_refund_that_failed_at_once_is_failed() -> None:
+    with a_server_that(saying(say(200, A_REFUND | {"status": "failed"}))) as url:
+        assert ask(url) == Failed("re_1", "failed")
+
+
+NONSENSE = UNREADABLE | {
     "another amount": say(200, A_REFUND | {"amount": 501}),
     "an amount that is true": say(200, A_REFUND | {"amount": True}),
     "an amount with decimals": say(200, A_REFUND | {"amount": 500.0}),
@@ -303,119 +311,138 @@ NONSENSE = {
     "no id": say(200, {name: value for name, value in A_REFUND.items() if name != "id"}),
     "an empty id": say(200, A_REFUND | {"id": ""}),
     "an id as long as a book": say(200, A_REFUND | {"id": "x" * 10_000}),
+    "an id that rings": say(200, A_REFUND | {"id": "re_\a"}),
     "created": say(201, A_REFUND),
-    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
-    "a refusal without a word": say(400, {"error": "no"}),
-    "a refusal that is a page": say(403, b"<html>"),
+    "half a body": say(200, A_REFUND)[:-20],
     "a refusal with a list for a word": say(400, {"error": {"code": ["refund_declined"]}}),
     "a key in use": say(409, {"error": {"code": "idempotency_key_in_use"}}),
-    "a request timeout": say(408, {"error": {"code": "timeout"}}),
-    "too early": say(425, {"error": {"code": "early"}}),
-    "a server's error": say(503, {"error": {"code": "refund_declined"}}),
-    "another protocol": b"220 mail.example ready\r\n",
-    "a status only": b"HTTP/1.1 200 OK\r\n",
-    "half a body": say(200, A_REFUND)[:-20],
-    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
-    "chunks of no size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
-    "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
-    "nothing": b"",
+    "an error of a server that names a refusal": say(500, {"error": {"code": "refund_declined"}}),
 }
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
 def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
-    with a_server_that(lambda connection: connection.sendall(answer)) as url:
+    with a_server_that(saying(answer)) as url:
         unknown = ask(url)
     assert isinstance(unknown, Unknown)
     assert unknown.why.endswith(".")
+    assert (unknown.again_in, unknown.replayed) == (None, False)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_unknown_because_a_person_mends_them(status: int) -> None:
+    with a_server_that(saying(say(status, {"error": {"code": "bad_key"}}))) as url:
+        assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_provider_says_when_to_ask_again(status: int) -> None:
+    with a_server_that(saying(say(status, {}, "Retry-After: 17"))) as url:
+        assert ask(url) == Unknown(f"The sandbox answered {status}.", again_in=17)
 
 
 def test_a_reset_connection_is_unknown() -> None:
-    def reset(connection: socket.socket) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    with a_server_that(reset) as url:
+    with a_server_that(resetting) as url:
         assert isinstance(ask(url), Unknown)
 
 
-def test_a_refused_connection_is_unknown() -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        assert ask(f"http://127.0.0.1:{closed.getsockname()[1]}") == Unknown("The sandbox cannot be reached.")
+def test_a_refused_connection_is_unknown(unused_port: int) -> None:
+    assert ask(f"http://127.0.0.1:{unused_port}") == Unknown("The sandbox cannot be reached.")
 
 
 def test_a_huge_answer_is_not_read_to_its_end() -> None:
-    sent = 0
-
-    def flood(connection: socket.socket) -> None:
-        nonlocal sent
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n")
-        while True:
-            sent += connection.send(b" " * 65536)
-
+    flood = Flood()
     with a_server_that(flood) as url:
         assert isinstance(ask(url), Unknown)
-    assert sent < 100_000_000
-
-
-DRIPS = {
-    "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + b" " * 300,
-    "headers": b"HTTP/1.1 200 OK\r\nX-Patience: " + b"x" * 300,
-    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
-}
+    assert flood.sent < 100_000_000
 
 
 @pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
 def test_an_answer_that_drips_in_ends_at_the_deadline(answer: bytes) -> None:
-    def drip(connection: socket.socket) -> None:
-        for drop in answer:
-            connection.sendall(bytes([drop]))
-            time.sleep(HURRY / 10)  # each drop comes long before a timeout that begins anew with it
-
-    with a_server_that(drip) as url:
-        assert ask(url, HURRY) == Unknown("The sandbox did not answer within 0.4 seconds.")
-
-
-def test_interim_answers_do_not_put_off_the_deadline() -> None:
-    def soon(connection: socket.socket) -> None:
-        for _ in range(500):
-            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            time.sleep(HURRY / 40)
-        connection.sendall(say(200, A_REFUND))
-
-    with a_server_that(soon) as url:
+    with a_server_that(dripping(answer, HURRY / 10)) as url:
         assert ask(url, HURRY) == Unknown("The sandbox did not answer within 0.4 seconds.")
 
 
 def test_a_look_up_has_one_deadline_for_both_its_questions() -> None:
-    def answer_late(connection: socket.socket) -> None:
-        time.sleep(HURRY * 0.75)
-        connection.sendall(say(200, {"data": []}))
-
-    with a_server_that(answer_late) as url:
-        adapter = Sandbox(url, http_seconds=HURRY, calls_side_by_side=1)
-        assert isinstance(adapter.look_up("ok_1", key="case-1"), Unknown)
+    with a_server_that(dripping(say(200, {"data": []}), HURRY * 0.75 / len(say(200, {"data": []})))) as url:
+        assert isinstance(adapter(url, HURRY).look_up("ok_1", key="case-1"), Unknown)
 
 
 NO_LISTS = {
-    "no list": say(200, {"data": {}}),
-    "a row that is no refund": say(200, {"data": [A_REFUND, 7]}),
-    "another charge's refund": say(200, {"data": [A_REFUND | {"charge": "ok_2"}]}),
+    "no list": say(200, {"data": {}, "has_more": False}),
+    "a row that is no refund": say(200, {"data": [A_REFUND, 7], "has_more": False}),
+    "a refund that nobody made": say(200, {"data": [A_REFUND | {"amount": -1}], "has_more": False}),
     "a refusal": say(404, {"error": {"code": "not_found"}}),
+    "a server's error": say(500, {"error": {"code": "internal"}}),
     "garbage": say(200, b"hm?"),
 }
 
 
 @pytest.mark.parametrize("answer", NO_LISTS.values(), ids=NO_LISTS.keys())
-def test_a_look_up_that_cannot_be_read_is_unknown(answer: bytes) -> None:
-    with a_server_that(lambda connection: connection.sendall(answer)) as url:
-        adapter = Sandbox(url, http_seconds=PATIENCE, calls_side_by_side=1)
-        assert isinstance(adapter.look_up("ok_1", key="case-1"), Unknown)
+def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
+    with a_server_that(saying(answer)) as url:
+        assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
+        assert isinstance(adapter(url).page(NOW, None), Unknown)
+        assert isinstance(adapter(url).dispute("ok_1"), Unknown)
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 422])
+def test_another_charges_refund_is_no_answer_to_a_look_up() -> None:
+    with a_server_that(saying(say(200, {"data": [A_REFUND | {"charge": "ok_2"}]}))) as url:
+        assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
+
+
+NO_PAGES: dict[str, dict[str, object]] = {
+    "no end": {"data": []},
+    "more, but nothing to start after": {"data": [], "has_more": True},
+    "a refund of no time": {"data": [A_REFUND], "has_more": False},
+    "a refund of a time that never comes": {"data": [A_REFUND | {"created": 1e300}], "has_more": False},
+    "a refund of a time in words": {"data": [A_REFUND | {"created": "today"}], "has_more": False},
+}
+
+
+@pytest.mark.parametrize("document", NO_PAGES.values(), ids=NO_PAGES.keys())
+def test_a_page_that_may_hide_a_refund_is_unknown(document: object) -> None:
+    with a_server_that(saying(say(200, document))) as url:
+        assert isinstance(adapter(url).page(NOW, None), Unknown)
+
+
+def test_a_page_says_where_the_next_one_starts_even_when_all_of_it_was_before() -> None:
+    old, new = ({"created": (NOW + timedelta(hours=hours)).timestamp()} for hours in (-1, 1))
+    rows = [A_REFUND | old, A_REFUND | new | {"id": "re_2", "status": "pending"}]
+    with a_server_that(saying(say(200, {"data": rows, "has_more": True}))) as url:
+        page = adapter(url).page(NOW, None)
+        later = adapter(url).page(NOW + timedelta(days=1), None)
+    listed = Listed("re_2", "ok_1", FIVE_EUROS, Standing.PENDING, NOW + timedelta(hours=1), "case-1")
+    assert page == Page([listed], "re_2")
+    assert later == Page([], "re_2")
+
+
+DISPUTES = {
+    "none": ([], DisputeSeen(Dispute.NONE)),
+    "won": (["won", "won"], DisputeSeen(Dispute.WON, "dp_1")),
+    "lost, then won": (["lost", "won"], DisputeSeen(Dispute.LOST, "dp_0")),
+    "won, then open": (["won", "open"], DisputeSeen(Dispute.OPEN, "dp_1")),
+    "open, then lost": (["open", "lost"], DisputeSeen(Dispute.OPEN, "dp_0")),
+}
+
+
+@pytest.mark.parametrize(("statuses", "seen"), DISPUTES.values(), ids=DISPUTES.keys())
+def test_the_dispute_that_decides_is_seen(statuses: list[str], seen: DisputeSeen) -> None:
+    rows = [{"id": f"dp_{place}", "charge": "ok_1", "status": status} for place, status in enumerate(statuses)]
+    with a_server_that(saying(say(200, {"data": rows}))) as url:
+        assert adapter(url).dispute("ok_1") == seen
+
+
+@pytest.mark.parametrize("row", [{"status": "asleep"}, {"status": ["open"]}, {"charge": "ok_2"}, {"id": 7}])
+def test_a_dispute_that_cannot_be_read_is_unknown(row: dict[str, object]) -> None:
+    rows = [{"id": "dp_1", "charge": "ok_1", "status": "won"} | row]
+    with a_server_that(saying(say(200, {"data": rows}))) as url:
+        assert isinstance(adapter(url).dispute("ok_1"), Unknown)
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 409, 422])
 def test_a_word_we_never_heard_is_a_refusal_for_good(status: int) -> None:
-    with a_server_that(lambda connection: connection.sendall(say(status, {"error": {"code": "moon_phase"}}))) as url:
+    with a_server_that(saying(say(status, {"error": {"code": "moon_phase"}}))) as url:
         assert ask(url) == Declined(Refusal.PERMANENT, code="moon_phase")
 
 
@@ -429,8 +456,9 @@ JSON = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(answer=st.binary(max_size=200) | st.builds(say, st.sampled_from([200, 202, 400, 409, 500]), JSON))
 def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
-    with a_server_that(lambda connection: connection.sendall(answer)) as url:
+    with a_server_that(saying(answer)) as url:
         assert isinstance(ask(url, 5), Unknown | Declined)
+        assert isinstance(adapter(url, 5).look_up("ok_1", key="case-1"), Unknown | Absent)
 
 
 # The registry
@@ -450,3 +478,9 @@ def settings_with(sandbox_url: str | None) -> Settings:
 def test_only_what_the_settings_wire_is_connected() -> None:
     assert connected(settings_with(None)) == {}
     assert isinstance(connected(settings_with("http://127.0.0.1:8790"))["sandbox"], Sandbox)
+
+
+@pytest.mark.parametrize("url", ["", "sandbox", "https://sandbox.example", "http://"])
+def test_a_sandbox_that_is_nowhere_is_said_at_once(url: str) -> None:
+    with pytest.raises(SandboxUrlError, match="MONEYBACK_SANDBOX_URL"):
+        connect(SandboxAccount(url=url), http_seconds=1, connections=1)

@@ -1,0 +1,106 @@
+"""A server that answers bytes as it likes: what a provider must never say, and what the network does to it."""
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
+
+PATIENCE = 20.0  # seconds; reached only when something is broken
+
+
+@contextmanager
+def a_server_that(answers: Callable[[socket.socket], object]) -> Iterator[str]:
+    """Reads what it is asked, then does as it likes with the connection."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = door.accept()
+            except OSError:
+                return
+            Thread(target=talk, args=(connection,), daemon=True).start()
+
+    def talk(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            answers(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        door.shutdown(socket.SHUT_RDWR)
+        thread.join(PATIENCE)
+
+
+def say(status: int, document: object, *headers: str) -> bytes:
+    """An answer as it travels; bytes are sent as they are, all else as JSON."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def saying(answer: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(answer)
+
+
+def dripping(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
+    """Each byte comes long before a timeout that begins anew with it."""
+
+    def drip(connection: socket.socket) -> None:
+        for drop in answer:
+            connection.sendall(bytes([drop]))
+            time.sleep(pause)
+
+    return drip
+
+
+def resetting(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+class Flood:
+    """An answer without end; ``sent`` are the bytes that somebody took."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n")
+        while True:
+            self.sent += connection.send(b" " * 65536)
+
+
+DRIPS = {
+    "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + b" " * 300,
+    "headers": b"HTTP/1.1 200 OK\r\nX-Patience: " + b"x" * 300,
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
+    "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+}
+"""Answers that come drop by drop."""
+
+UNREADABLE = {
+    "an empty body": say(200, b""),
+    "garbage": say(200, b"{hm?"),
+    "no UTF-8": say(200, b'{"id":"\xff"}'),
+    "nested without end": say(200, b"[" * 100_000),
+    "a list": say(200, [{}]),
+    "a number of 5000 digits": say(200, b'{"amount":' + b"9" * 5000 + b"}"),
+    "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
+    "a refusal without a word": say(400, {"error": "no"}),
+    "a refusal that is a page": say(400, b"<html>"),
+    "a request timeout": say(408, {"error": {"code": "timeout"}}),
+    "too early": say(425, {"error": {"code": "early"}}),
+    "too many": say(429, {"error": {"code": "rate_limit"}}),
+    "a server's error": say(503, {"error": {"code": "refund_declined"}}),
+    "another protocol": b"220 mail.example ready\r\n",
+    "a status only": b"HTTP/1.1 200 OK\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
+    "chunks of no size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+    "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
+    "nothing": b"",
+}
+"""Answers that say nothing, of whichever provider."""

@@ -1,0 +1,54 @@
+"""The sandbox provider as a process of its own, for tests that talk to it."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+import worker
+from config.accounts import SandboxAccount
+from domain.providers import PaymentProvider
+from worker.providers.sandbox import connect
+
+PATIENCE = 20.0  # seconds until a fact we wait for is given up; reached only when something is broken
+ENOUGH = 1.5  # seconds; enough to be understood, not enough for a call that is never answered
+
+
+class SandboxProcess:
+    """The provider's server, started for real; its times are short, because the tests wait for them."""
+
+    def __init__(self, folder: Path, **options: float | str | Path) -> None:
+        self._command = [sys.executable, "-m", "worker.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
+        self._command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        self.start()
+
+    def start(self) -> None:
+        root = Path(worker.__file__).parent.parent
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, cwd=root)
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        assert self.url, "The sandbox did not start; what it says is above."
+
+    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        self._process.send_signal(how)
+        self._process.communicate(timeout=PATIENCE)
+
+    def adapter(self, seconds: float = PATIENCE) -> PaymentProvider:
+        return connect(SandboxAccount(url=self.url), http_seconds=seconds, connections=50)
+
+    def summary(self) -> dict[str, Any]:
+        return dict(urllib3.request("GET", f"{self.url}/v1/summary", retries=False).json())
+
+
+@contextmanager
+def sandbox_in(folder: Path, **options: float | str | Path) -> Iterator[SandboxProcess]:
+    process = SandboxProcess(folder, **options)
+    try:
+        yield process
+    finally:
+        process.end()

@@ -6,7 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from worker.sandbox.behaviours import Times
+from worker.sandbox.flaws import Flaws
 from worker.sandbox.server import serve
+from worker.sandbox.webhooks import Webhooks
 
 
 def main() -> None:
@@ -17,9 +19,17 @@ def main() -> None:
     parser.add_argument("--unix", type=Path, help="listen on this socket, and on no port")
     for time in fields(Times):
         parser.add_argument(f"--{time.name}", type=float, default=time.default, metavar="SECONDS")
+    parser.add_argument("--webhooks", metavar="URL", help="where what happens is told")
+    parser.add_argument("--secret", default="sandbox", help="what the webhooks are signed with")
+    parser.add_argument("--uncapped", dest="capped", action="store_false", help="another key refunds a charge again")
+    parser.add_argument("--flaky", type=float, default=0.0, metavar="P", help="how likely a call goes wrong: 0 to 1")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed, the same bad luck")
     chosen = vars(parser.parse_args())
     times = Times(**{time.name: chosen.pop(time.name) for time in fields(Times)})
-    serve(**chosen, times=times, announce=_say)
+    secret, url = chosen.pop("secret"), chosen.pop("webhooks")
+    flaws = Flaws(chosen.pop("flaky"), chosen.pop("seed"))
+    webhooks = Webhooks(url, secret) if url else None
+    serve(**chosen, times=times, webhooks=webhooks, flaws=flaws, announce=_say)
 
 
 def _say(address: str) -> None:

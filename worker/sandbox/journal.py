@@ -19,7 +19,11 @@ class JournalDamagedError(Exception):
 
 
 class Journal:
-    """One JSON document a line, only ever added to. What is written outlives the process, though not the machine."""
+    """One JSON document a line, only ever added to, and written before anybody is told of what it says.
+
+    A line goes to the kernel in one write: it survives ``kill -9`` of the sandbox, but not a machine that loses its
+    power, because nobody waits for the disk.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,6 +1,6 @@
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.sandbox.refusals import KEY_MISSING, NOT_JSON, WRONG_ORDER, Refused
 
@@ -11,8 +11,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _FIELDS = {"charge", "amount", "currency"}
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What the client wants: this charge back, once, under this key."""
 
     charge: str
@@ -32,12 +31,12 @@ def read_order(body: bytes, key: str | None) -> Order | Refused:
     if type(fields) is not dict or fields.keys() != _FIELDS:
         return WRONG_ORDER
     charge, amount, currency = fields["charge"], fields["amount"], fields["currency"]
-    if not _is_charge(charge) or not _is_amount(amount) or type(currency) is not str or not _CURRENCY(currency):
+    if not is_charge(charge) or not _is_amount(amount) or type(currency) is not str or not _CURRENCY(currency):
         return WRONG_ORDER
     return Order(charge, amount, currency, key)
 
 
-def _is_charge(value: object) -> bool:
+def is_charge(value: object) -> bool:
     return type(value) is str and 0 < len(value) <= LONGEST and value.isprintable()
 
 

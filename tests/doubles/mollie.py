@@ -1,0 +1,125 @@
+"""Mollie as its documents tell: payments, refunds, chargebacks, keys that are remembered for an hour."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from config.accounts import MollieAccount
+from domain.providers import PaymentProvider
+from tests.doubles.troubled import Asked, Said, Troubled
+from worker.providers.mollie import connect
+
+API_KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
+_PATH = re.compile(r"/v2(?:/payments/(?P<payment>[^/]+))?/(?P<kind>refunds|chargebacks)")
+
+
+@dataclass
+class FakeMollie:
+    payments: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """How much was paid, by id."""
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+    """The oldest first, as Mollie shows them."""
+    chargebacks: list[dict[str, Any]] = field(default_factory=list)
+    now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    page: int = 250
+    _answers: dict[str, tuple[datetime, Asked, Said]] = field(default_factory=dict)
+
+    def serve(self) -> Troubled:
+        return Troubled(self.answer)
+
+    def paid(self, name: str, value: str = "19.99", currency: str = "EUR") -> str:
+        self.payments[name] = (value, currency)
+        return name
+
+    def charge_back(self, payment: str, at: datetime, reversed_at: datetime | None = None) -> str:
+        value, currency = self.payments[payment]
+        chargeback = {
+            "resource": "chargeback",
+            "id": f"chb_{len(self.chargebacks)}",
+            "amount": {"value": value, "currency": currency},
+            "createdAt": at.isoformat(),
+            "reversedAt": reversed_at.isoformat() if reversed_at else None,
+            "paymentId": payment,
+        }
+        self.chargebacks.append(chargeback)
+        return str(chargeback["id"])
+
+    def answer(self, asked: Asked) -> Said:
+        found = _PATH.fullmatch(asked.path)
+        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+            return refused(401, "Missing authentication, or failed to authenticate")
+        if not found:
+            return refused(404, "Nothing is here")
+        if found["payment"] and found["payment"] not in self.payments:
+            return refused(404, f"No payment exists with token {found['payment']}.")
+        if asked.method == "GET":
+            return self._list(asked, found["kind"], found["payment"])
+        return self._once(asked, found["payment"])
+
+    def _once(self, asked: Asked, payment: str) -> Said:
+        key = asked.headers["idempotency-key"]
+        at, before, said = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), asked, Said(500)))
+        if self.now - at < timedelta(hours=1):
+            if (before.path, before.body) != (asked.path, asked.body):
+                return refused(400, "The key was used for another request")
+            return Said(said.status, said.body, {**said.headers, "Idempotent-Replayed": "true"})
+        said = self._refund(payment, json.loads(asked.body))
+        self._answers[key] = (self.now, asked, said)
+        return said
+
+    def _refund(self, payment: str, wanted: dict[str, Any]) -> Said:
+        value, currency = self.payments[payment]
+        live = [
+            refund
+            for refund in self.refunds
+            if refund["paymentId"] == payment and refund["status"] not in {"failed", "canceled"}
+        ]
+        if wanted["amount"]["currency"] != currency:
+            return refused(422, "The currency is not the payment's", field="amount.currency")
+        if any(
+            refund["amount"] == wanted["amount"]
+            and self.now - datetime.fromisoformat(refund["createdAt"]) < timedelta(hours=1)
+            for refund in live
+        ):
+            return refused(409, "A duplicate refund has been detected")
+        gone = sum(Decimal(refund["amount"]["value"]) for refund in live)
+        if gone + Decimal(wanted["amount"]["value"]) > Decimal(value):
+            return refused(422, "The specified amount cannot be refunded", field="amount.value")
+        refund = {
+            "resource": "refund",
+            "id": f"re_{len(self.refunds)}",
+            "mode": "test",
+            "status": "pending",
+            "createdAt": self.now.isoformat(),
+            "paymentId": payment,
+            **wanted,
+        }
+        self.refunds.append(refund)
+        return _said(201, refund)
+
+    def _list(self, asked: Asked, kind: str, payment: str | None) -> Said:
+        of_all = self.refunds if kind == "refunds" else self.chargebacks
+        rows = [row for row in reversed(of_all) if payment in {None, row["paymentId"]}]
+        if start := asked.query.get("from"):
+            rows = rows[[row["id"] for row in rows].index(start) :]
+        size = min(self.page, int(asked.query["limit"]))
+        rest = rows[size:]
+        following = {"href": f"https://api.mollie.com{asked.path}?from={rest[0]['id']}&limit={size}"} if rest else None
+        embedded = {kind: rows[:size]}
+        return _said(200, {"count": len(rows[:size]), "_embedded": embedded, "_links": {"next": following}})
+
+
+def refused(status: int, detail: str, **more: str) -> Said:
+    return _said(status, {"status": status, "title": "No", "detail": detail, **more})
+
+
+def adapter(server: Troubled, *, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
+    account = MollieAccount(api_key=api_key, api_base=server.url)
+    return connect(account, http_seconds=seconds, connections=10)
+
+
+def _said(status: int, document: dict[str, Any]) -> Said:
+    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/hal+json"})

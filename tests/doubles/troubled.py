@@ -1,0 +1,190 @@
+"""A server on this machine that answers as it is told, and can be told to misbehave."""
+
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """Their names are in lower case."""
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Said:
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Callable[[], Said]
+"""Carries out what was asked, and says what came of it."""
+
+
+class Troubled:
+    """Remembers what it was asked; ``trouble`` stands between the answer and the one who asked."""
+
+    def __init__(self, answer: Callable[[Asked], Said]) -> None:
+        self.asked: list[Asked] = []
+        self.trouble: Trouble = honestly
+        self.closing = Event()
+        self._answer = answer
+        self._one_by_one = Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, asked: Asked) -> Said:
+        """One at a time, as if all of it were one transaction."""
+        with self._one_by_one:
+            self.asked.append(asked)
+            return self._answer(asked)
+
+
+class Line:
+    """The connection to the one who asked."""
+
+    def __init__(self, handler: BaseHTTPRequestHandler, closing: Event) -> None:
+        self._handler = handler
+        self.closing = closing
+
+    def send(self, said: Said, *, length: int | None = None, pause: float = 0.0) -> None:
+        self._handler.send_response(said.status)
+        for name, value in said.headers.items():
+            self._handler.send_header(name, value)
+        self._handler.send_header("Content-Length", str(len(said.body) if length is None else length))
+        self._handler.end_headers()
+        if not pause:
+            self._handler.wfile.write(said.body)
+            return
+        for byte in said.body:
+            self._handler.wfile.write(bytes([byte]))
+            if self.closing.wait(pause):
+                return
+
+    def reset(self) -> None:
+        """As a machine does that fell over: no goodbye, and what was on its way is gone."""
+        connection = self._handler.connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+        connection.close()
+
+    def close(self) -> None:
+        self._handler.close_connection = True
+
+
+Trouble = Callable[[Line, Answer], None]
+
+
+def honestly(line: Line, answer: Answer) -> None:
+    line.send(answer())
+
+
+def reset_before(line: Line, answer: Answer) -> None:  # noqa: ARG001
+    line.reset()
+
+
+def reset_after(line: Line, answer: Answer) -> None:
+    answer()
+    line.reset()
+
+
+def hang_after(line: Line, answer: Answer) -> None:
+    answer()
+    line.closing.wait()
+    line.close()
+
+
+def drip_after(line: Line, answer: Answer) -> None:
+    """A byte now and then: no socket's own timeout notices."""
+    line.send(answer(), pause=0.05)
+    line.close()
+
+
+def cut_short_after(line: Line, answer: Answer) -> None:
+    said = answer()
+    line.send(Said(said.status, said.body[:-5], said.headers), length=len(said.body))
+    line.close()
+
+
+def oversize_after(line: Line, answer: Answer) -> None:
+    said = answer()
+    line.send(Said(said.status, said.body + b" " * 4 * 1024 * 1024, said.headers))
+
+
+def garbage_after(line: Line, answer: Answer) -> None:
+    line.send(Said(answer().status, b'\xff{"id": ["<'))
+
+
+def empty_after(line: Line, answer: Answer) -> None:
+    line.send(Said(answer().status))
+
+
+AFTER_CARRYING_OUT: tuple[Trouble, ...] = (
+    reset_after,
+    hang_after,
+    drip_after,
+    cut_short_after,
+    oversize_after,
+    garbage_after,
+    empty_after,
+)
+
+
+def says(said: Said, *, carries_out: bool = False) -> Trouble:
+    """Says this, whatever is asked."""
+
+    def trouble(line: Line, answer: Answer) -> None:
+        if carries_out:
+            answer()
+        line.send(said)
+
+    return trouble
+
+
+def _handler(server: Troubled) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def handle_any(self) -> None:
+            place = urlsplit(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            asked = Asked(self.command, place.path, dict(parse_qsl(place.query)), headers, body)
+            with suppress(OSError):  # the one who asked may be gone
+                server.trouble(Line(self, server.closing), lambda: server.answer(asked))
+
+        do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server names them
+
+        def finish(self) -> None:
+            with suppress(OSError, ValueError):
+                super().finish()
+
+        def log_message(self, *what: object) -> None:
+            """The tests say what matters."""
+
+    return Handler

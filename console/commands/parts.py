@@ -108,13 +108,20 @@ def sandbox(
     host: Host = "127.0.0.1",
     port: int = 8003,
     latency: Annotated[float, typer.Option(help="Seconds every answer takes.")] = 0.0,
+    webhooks: Annotated[str, typer.Option(help="The address that is told what happens.")] = "",
 ) -> None:
-    """A payment provider to try things out with: it pays, delays, declines and hangs by the charge id's prefix."""
+    """A payment provider to try things out with: it pays, delays, declines, lies and hangs by the charge id's prefix.
+
+    Webhooks are signed with MONEYBACK_SANDBOX_WEBHOOK_SECRET.
+    """
+    from config.accounts import SandboxAccount
     from worker.sandbox.behaviours import Times
     from worker.sandbox.server import serve
+    from worker.sandbox.webhooks import Webhooks
 
-    folder.mkdir(parents=True, exist_ok=True)
-    serve(folder, host=host, port=port, times=Times(latency=latency))
+    secret = SandboxAccount(url=f"http://{host}:{port}").webhook_secret.get_secret_value()
+    told = Webhooks(webhooks, secret) if webhooks else None
+    serve(folder, host=host, port=port, times=Times(latency=latency), webhooks=told)
 
 
 def migrate() -> None:

@@ -117,7 +117,7 @@ class Books:
         self._calls += record["kind"] in _CALLS
 
     def _made(self, record: Record) -> None:
-        refund = Refund(**record["refund"])
+        refund = Refund(*record["refund"])
         self._place[refund.id] = len(self._refunds)
         self._refunds.append(refund)
         self.by_key[refund.key].append(refund)
@@ -127,7 +127,7 @@ class Books:
                 self.outbox.add(event)
         if behaviour_of(refund.charge).crossed:
             dispute = Dispute(f"dp_{refund.id}", refund.charge, "open", refund.becomes_at)
-            self._disputed({"dispute": dispute._asdict(), "at": dispute.created, "told": record["told"]})
+            self._disputed({"dispute": dispute, "at": dispute.created, "told": record["told"]})
 
     def _replayed(self, _: Record) -> None:
         self._replays += 1
@@ -136,14 +136,14 @@ class Books:
         """A refusal counts as a call and leaves nothing else."""
 
     def _stumbled(self, record: Record) -> None:
-        order = Order(**record["order"])
+        order = Order(*record["order"])
         behaviour = behaviour_of(order.charge)
         self.stumbles[order.charge] += 1
         if behaviour.stored and behaviour.stumble:
             self.stored[order.key] = order, behaviour.stumble
 
     def _disputed(self, record: Record) -> None:
-        dispute = Dispute(**record["dispute"])
+        dispute = Dispute(*record["dispute"])
         self.disputes.put(dispute)
         if record["told"]:
             self.outbox.add(events.of_dispute(dispute, record["at"]))

@@ -21,6 +21,7 @@ class JournalDamagedError(Exception):
 class Journal:
     """One JSON document a line, only ever added to, and written before anybody is told of what it says.
 
+    A tuple is written as its values in their order: that costs half of what the names would, and every refund pays it.
     A line goes to the kernel in one write: it survives ``kill -9`` of the sandbox, but not a machine that loses its
     power, because nobody waits for the disk.
     """

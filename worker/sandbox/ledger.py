@@ -61,7 +61,7 @@ class Ledger:
         now = self._clock()
         if any(dispute.status == "open" for dispute in self.books.disputes.of(charge, now)):
             return DISPUTE_OPEN
-        return self._write_dispute(Dispute(f"dp_{os.urandom(12).hex()}", charge, "open", now), now)
+        return self._open_dispute(charge, now)
 
     def close_dispute(self, dispute_id: str, status: Stand) -> Dispute | Refused:
         now = self._clock()
@@ -92,7 +92,7 @@ class Ledger:
         if (earlier := self.books.by_charge.get(order.charge)) and (self._capped or behaviour.elsewhere):
             return self._refuse(order, ALREADY_REFUNDED.about(earlier[0].id))
         if behaviour.stumble and self.books.stumbles[order.charge] < behaviour.stumbles:
-            self.books.write({"kind": "stumbled", "order": order._asdict()})
+            self.books.write({"kind": "stumbled", "order": order})
             return behaviour.stumble
         if behaviour.refusal:
             return self._refuse(order, behaviour.refusal)
@@ -118,16 +118,19 @@ class Ledger:
             by_hand = order._replace(key=f"by-hand-{os.urandom(6).hex()}")
             self._write_refund("found", refund_of(by_hand, behaviour, now, self._times))
         if behaviour.disputed and not self.books.disputes.of(order.charge, now):
-            self.open_dispute(order.charge)
+            self._open_dispute(order.charge, now)
 
     def _refuse(self, order: Order, refusal: Refused) -> Refused:
         self.books.write({"kind": "refused", "charge": order.charge, "key": order.key, "code": refusal.code})
         return refusal
 
     def _write_refund(self, kind: str, refund: Refund) -> Refund:
-        self.books.write({"kind": kind, "refund": refund._asdict(), "told": self._tells})
+        self.books.write({"kind": kind, "refund": refund, "told": self._tells})
         return refund
 
+    def _open_dispute(self, charge: str, now: float) -> Dispute:
+        return self._write_dispute(Dispute(f"dp_{os.urandom(12).hex()}", charge, "open", now), now)
+
     def _write_dispute(self, dispute: Dispute, at: float) -> Dispute:
-        self.books.write({"kind": "disputed", "dispute": dispute._asdict(), "at": at, "told": self._tells})
+        self.books.write({"kind": "disputed", "dispute": dispute, "at": at, "told": self._tells})
         return dispute

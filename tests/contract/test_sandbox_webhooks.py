@@ -1,0 +1,200 @@
+"""What the reader of the sandbox's webhooks believes, and what it does not."""
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from config.accounts import SandboxAccount
+from domain.money import Money
+from domain.providers import About, DisputeSeen, Failed, Forged, Notice, Paid, Pending, WebhookReader
+from domain.purchases import Dispute
+from worker.providers.sandbox import reader
+
+NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
+FIVE_EUROS = Money(500, "EUR")
+REFUND = {
+    "id": "re_1",
+    "charge": "ok_1",
+    "amount": 500,
+    "currency": "EUR",
+    "status": "succeeded",
+    "key": "case-1",
+    "created": 1_763_834_400,
+}
+DISPUTE = {"id": "dp_1", "charge": "ok_1", "status": "open", "created": 1_763_834_400}
+
+
+def a_reader(secret: str = "secret") -> WebhookReader:
+    return reader(SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), http_seconds=1)
+
+
+def an_event(kind: str = "refund.created", **changes: Any) -> bytes:
+    data = (DISPUTE if kind.startswith("dispute") else REFUND) | changes
+    return json.dumps({"id": "ev_1", "type": kind, "created": 1_763_834_400, "data": data}).encode()
+
+
+def signature(body: bytes, secret: str = "secret", at: datetime | str = NOW) -> str:
+    seconds = at if isinstance(at, str) else str(int(at.timestamp()))
+    return hmac.new(secret.encode(), seconds.encode() + b"." + body, "sha256").hexdigest()
+
+
+def signed(body: bytes, secret: str = "secret", at: datetime = NOW) -> Mapping[str, str]:
+    return {"sandbox-signature": f"t={int(at.timestamp())},v1={signature(body, secret, at)}"}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("succeeded", Paid("re_1", FIVE_EUROS)),
+        ("pending", Pending("re_1", FIVE_EUROS)),
+        ("failed", Failed("re_1", "failed")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["refund.created", "refund.updated"])
+def test_a_refunds_event_names_the_refund_and_how_it_stands(
+    kind: str, status: str, said: Paid | Pending | Failed
+) -> None:
+    body = an_event(kind, status=status)
+    assert a_reader().read(signed(body), body, NOW) == [Notice("ev_1", About.REFUND, "ok_1", "re_1", said)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "dispute"),
+    [
+        ("dispute.opened", "open", Dispute.OPEN),
+        ("dispute.won", "won", Dispute.WON),
+        ("dispute.lost", "lost", Dispute.LOST),
+    ],
+)
+def test_a_disputes_event_names_the_dispute_and_how_it_stands(kind: str, status: str, dispute: Dispute) -> None:
+    body = an_event(kind, status=status)
+    seen = DisputeSeen(dispute, "dp_1")
+    assert a_reader().read(signed(body), body, NOW) == [Notice("ev_1", About.DISPUTE, "ok_1", None, seen)]
+
+
+def test_an_event_nobody_told_us_of_is_no_news() -> None:
+    body = an_event("payout.created")
+    assert a_reader().read(signed(body), body, NOW) == []
+
+
+@pytest.mark.parametrize("seconds", [-300, 300])
+def test_a_signature_is_good_for_five_minutes_either_way(seconds: int) -> None:
+    body = an_event()
+    then = NOW + timedelta(seconds=seconds)
+    assert not isinstance(a_reader().read(signed(body, at=then), body, NOW), Forged)
+    later = then + timedelta(seconds=1 if seconds > 0 else -1)
+    assert isinstance(a_reader().read(signed(body, at=later), body, NOW), Forged)
+
+
+def test_while_the_secret_changes_both_are_good_and_either_signature_is_enough() -> None:
+    body = an_event()
+    both = a_reader("new, old")
+    for secret in ("new", "old"):
+        assert not isinstance(both.read(signed(body, secret), body, NOW), Forged)
+    twice = f"{signed(body, 'unknown')['sandbox-signature']},v1={signature(body)}"
+    assert not isinstance(a_reader().read({"sandbox-signature": twice}, body, NOW), Forged)
+
+
+SECONDS = str(int(NOW.timestamp()))
+FORGERIES: dict[str, Callable[[bytes], Mapping[str, str]]] = {
+    "unsigned": lambda _: {},
+    "under another name": lambda body: {"x-signature": signed(body)["sandbox-signature"]},
+    "by a stranger": lambda body: signed(body, "a stranger's"),
+    "of another body": lambda body: signed(body + b" "),
+    "without its time": lambda body: {"sandbox-signature": f"v1={signature(body)}"},
+    "with another time": lambda body: {"sandbox-signature": f"t={int(SECONDS) + 1},v1={signature(body)}"},
+    "with two times": lambda body: {"sandbox-signature": f"t={SECONDS},t={SECONDS},v1={signature(body)}"},
+    "with a time that is none": lambda body: {"sandbox-signature": f"t=now,v1={signature(body, at='now')}"},
+    "with digits of another script": lambda body: {"sandbox-signature": f"t=٣,v1={signature(body, at='٣')}"},
+    "with no signature": lambda _: {"sandbox-signature": f"t={SECONDS}"},
+    "with an empty signature": lambda _: {"sandbox-signature": f"t={SECONDS},v1="},
+    "of another version": lambda body: {"sandbox-signature": f"t={SECONDS},v0={signature(body)}"},
+    "in characters that are no hex": lambda _: {"sandbox-signature": f"t={SECONDS},v1=\udcffé"},
+    "buried in a long header": lambda body: {"sandbox-signature": f"{'x,' * 600}{signed(body)['sandbox-signature']}"},
+}
+
+
+@pytest.mark.parametrize("how", FORGERIES)
+def test_a_forgery_is_not_believed(how: str) -> None:
+    body = an_event()
+    forged = a_reader().read(FORGERIES[how](body), body, NOW)
+    assert isinstance(forged, Forged)
+    assert forged.why.endswith(".")
+
+
+def test_without_a_secret_nobody_is_believed() -> None:
+    body = an_event()
+    assert isinstance(a_reader(" ,").read(signed(body, ""), body, NOW), Forged)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"hm?",
+        b"\xff",
+        b"[" * 60_000,
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"id":"ev_1","type":["refund.created"],"data":{}}',
+        b'{"id":"ev_1","type":"refund.created"}',
+        b'{"id":"ev_1","type":"refund.created","data":[]}',
+        b'{"id":1,"type":"refund.created","data":{}}',
+        b'{"id":"' + b"x" * 101 + b'","type":"refund.created","data":{}}',
+        an_event(amount=0),
+        an_event(amount="500"),
+        an_event(currency="euro"),
+        an_event(status="lost"),
+        an_event(id=""),
+        an_event(charge=None),
+        an_event(charge="x" * 256),
+        an_event(charge="a\u0000b"),
+        an_event("dispute.opened", status="succeeded"),
+        an_event("dispute.opened", status=["open"]),
+        an_event("dispute.opened", id="x\n"),
+        an_event("dispute.opened", charge=7),
+    ],
+)
+def test_what_is_signed_and_cannot_be_read_is_not_believed_either(body: bytes) -> None:
+    assert isinstance(a_reader().read(signed(body), body, NOW), Forged)
+
+
+def test_what_is_too_large_is_not_read() -> None:
+    body = an_event() + b" " * 65_536
+    assert isinstance(a_reader().read(signed(body), body, NOW), Forged)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["refund.created", "EUR"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*REFUND, "type", "data"]), inner),
+    max_leaves=12,
+)
+
+
+@given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), header=st.text())
+def test_whatever_arrives_unsigned_is_a_forgery(body: bytes, header: str) -> None:
+    assert isinstance(a_reader().read({"sandbox-signature": header}, body, NOW), Forged)
+
+
+@given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+def test_whatever_arrives_signed_is_read_or_refused(body: bytes) -> None:
+    """It never raises, and what it lets through are words that may be kept."""
+    read = a_reader().read(signed(body), body, NOW)
+    assert isinstance(read, Forged) or all(notice.event.isprintable() for notice in read)
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from([*REFUND]), JSON), kind=st.sampled_from(["refund.updated", "dispute.won"])
+)
+def test_whatever_an_event_is_about_is_read_or_refused(changes: dict[str, Any], kind: str) -> None:
+    body = an_event(kind, **changes)
+    read = a_reader().read(signed(body), body, NOW)
+    assert isinstance(read, Forged) or all((notice.charge or "").isprintable() for notice in read)

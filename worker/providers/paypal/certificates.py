@@ -1,0 +1,110 @@
+"""The certificates that PayPal signs its webhooks with: fetched from PayPal only, and believed only up to a known root."""
+
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+
+import requests
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import Certificate, DNSName, load_pem_x509_certificate, load_pem_x509_certificates
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from worker.providers.deadline import session, within
+
+SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
+"""Whom the certificates are made out to."""
+KEPT = 16  # certificates; PayPal changes its own about once a year
+LARGEST = 64 * 1024  # bytes; a certificate with its chain has about six thousand
+LONGEST_CHAIN = 8  # certificates
+
+_ADDRESS = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
+"""No other host, no port, no user, no query: whoever writes the header cannot send us anywhere else."""
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class CertificateError(Exception):
+    """A certificate that proves nothing. The message says why."""
+
+
+class Certificates:
+    """Threads share it. ``fetch`` gets what is at an address, or raises CertificateError."""
+
+    def __init__(self, fetch: Callable[[str], bytes], roots: Sequence[Certificate]) -> None:
+        self._fetch = fetch
+        self._roots = Store([*roots])
+        self._kept: OrderedDict[str, list[Certificate]] = OrderedDict()
+        self._lock = Lock()
+
+    def key(self, address: str, at: datetime) -> RSAPublicKey:
+        """The key of the certificate at this address, if it holds at this instant. Raises CertificateError."""
+        if not _ADDRESS.fullmatch(address):
+            raise CertificateError("The certificate is not at an address of PayPal's.")
+        with self._lock:
+            chain = self._kept.get(address)
+        if chain is None:
+            chain = _read(self._fetch(address))
+        self._verify(chain, at)
+        with self._lock:  # only what proved good is kept: forged addresses do not push it out
+            self._kept[address] = chain
+            self._kept.move_to_end(address)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        key = chain[0].public_key()
+        if not isinstance(key, RSAPublicKey):
+            raise CertificateError("The certificate's key is not of RSA.")
+        return key
+
+    def _verify(self, chain: list[Certificate], at: datetime) -> None:
+        for signer in SIGNERS:
+            policy = PolicyBuilder().store(self._roots).time(at).build_server_verifier(DNSName(signer))
+            try:
+                policy.verify(chain[0], chain[1:])
+            except (VerificationError, ValueError):
+                continue
+            return
+        raise CertificateError("The certificate is not PayPal's, not of a root that is known, or not of this time.")
+
+
+def fetcher(http_seconds: float) -> Callable[[str], bytes]:
+    """Gets what is at an address, within so many seconds."""
+    http = session(connections=4)
+
+    def fetch(address: str) -> bytes:
+        try:
+            with within(http_seconds):
+                response = http.get(address)
+        except requests.RequestException as error:
+            raise CertificateError("PayPal's certificate cannot be fetched.") from error
+        if response.status_code != requests.codes.ok or len(response.content) > LARGEST:
+            raise CertificateError(f"PayPal answered {response.status_code} instead of a certificate.")
+        return response.content
+
+    return fetch
+
+
+def trusted() -> list[Certificate]:
+    """The public roots that TLS trusts, too."""
+    roots = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        for pem in _PEM.findall(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes()):
+            with suppress(CryptographyDeprecationWarning, ValueError):  # one is numbered against the rules
+                roots.append(load_pem_x509_certificate(pem))
+    return roots
+
+
+def _read(pem: bytes) -> list[Certificate]:
+    try:
+        chain = load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise CertificateError("What PayPal has at that address is no certificate.") from error
+    if len(chain) > LONGEST_CHAIN:
+        raise CertificateError("The certificate's chain is too long.")
+    return chain

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.messages import Cases, LettersDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
-from domain.states import State
+from domain.states import Event, State
 
 
 class Stage(StrEnum):
@@ -15,6 +15,7 @@ class Stage(StrEnum):
     ACCEPTED = "accepted"
     REFUNDED = "refunded"
     WITH_SUPPORT = "with_support"
+    RETURNED = "returned"
     NOT_FOUND = "not_found"
     ALREADY_ASKED = "already_asked"
 
@@ -53,6 +54,16 @@ AFTERMATH: Mapping[State, Aftermath] = {
     State.EXPIRED: Aftermath(),
     State.WITHDRAWN: Aftermath(),
 }
+
+LETTERS: Mapping[Event, Stage] = {
+    Event.PROVIDER_FAILED_LATE: Stage.RETURNED,  # its customer was told of success, or may have had this state's letter before
+}
+"""Where what happened says more than the state reached."""
+
+
+def letter_of(event: Event, there: State) -> Stage | None:
+    """The letter that this step asks for."""
+    return LETTERS.get(event, AFTERMATH[there].letter)
 
 
 def lanes_of(aftermath: Aftermath) -> tuple[type[Cases], ...]:

@@ -48,7 +48,7 @@ class Step:
     """Set by the step that finds it."""
     seller: str | None = None
     due_in: float | None = None
-    """Seconds until somebody must have moved the case on; None takes what the state reached asks for."""
+    """Seconds for which nobody touches the case; None: it goes on at once, and again when this state's patience ends."""
     lease: float | None = None
     """Seconds for which whoever records this step holds the case; everybody before is fenced out."""
     handed_on: bool = False

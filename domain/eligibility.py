@@ -28,6 +28,8 @@ class Question:
     provider_window: timedelta | None = None
     refunds_of_customer: tuple[datetime, ...] = ()
     """When this customer, by address or instrument, had automatic refunds; those under way count as of now."""
+    paid_at: datetime | None = None
+    """When the provider would be asked to pay, if not at the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class _Facts:
     policy: Policy | None
     provider_window: timedelta | None
     refunds_of_customer: tuple[datetime, ...]
+    paid_at: datetime
 
 
 def full_refund(facts: _Facts) -> Code | None:
@@ -162,9 +165,9 @@ def under_ceiling(facts: _Facts) -> Code | None:
 
 
 def provider_window_open(facts: _Facts) -> Code | None:
-    """The provider can still refund this route and method: elapsed time since the charge, its end included."""
+    """The provider can still refund this route and method when it is asked: elapsed time since the charge, its end included."""
     window = facts.provider_window
-    closed = window is not None and facts.asked.at - facts.purchase.charged_at > window
+    closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
     return Code.PROVIDER_WINDOW_CLOSED if closed else None
 
 
@@ -214,6 +217,7 @@ def decide(question: Question) -> Decision:
         question.policy,
         question.provider_window,
         question.refunds_of_customer,
+        question.paid_at or question.asked.at,
     )
     findings = tuple(Finding(rule.__name__, rule(facts)) for rule in RULES)
     if any(finding.code for finding in findings):

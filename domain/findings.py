@@ -127,10 +127,66 @@ class Code(StrEnum):
         "Money in unknown state: nobody could find out whether the provider paid. Ask the provider before paying again.",
         "The payment provider has not confirmed the refund yet; our support team is asking.",
     )
+    NO_BALANCE = (
+        "no_balance",
+        "The seller's balance at the payment provider stayed too low for this refund. Fund it, then decide.",
+        "The refund is waiting for the seller.",
+    )
+    NOT_YET_REFUNDABLE = (
+        "not_yet_refundable",
+        "The payment provider would not refund this payment yet, for longer than we wait.",
+        "The payment could not be returned yet; our support team is looking into it.",
+    )
+    ENDED_ITS_WORKERS = (
+        "ended_its_workers",
+        "Working on this case ended the worker process three times. Tell the operators before deciding.",
+        "Our support team is looking into the request.",
+    )
     RETURNED_BY_BANK = (
         "returned_by_bank",
         "The provider accepted the refund, but it failed later and the money came back.",
         "Your bank or payment service returned the refund to us.",
+    )
+
+
+class Trouble(StrEnum):
+    """What a person must look into although no case waits for it: the copy deck of such tasks."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> "Trouble":
+        trouble = str.__new__(cls, value)
+        trouble._value_ = value
+        trouble.sentence = sentence
+        return trouble
+
+    PAID_TWICE = (
+        "paid_twice",
+        "A dispute was opened about a payment that we have refunded or are refunding. Answer it with this evidence.",
+    )
+    BALANCE_SHORT = (
+        "balance_short",
+        "The seller's balance at the payment provider is too low: refunds wait until it is funded.",
+    )
+    REFUND_MISSING = (
+        "refund_missing",
+        "We hold this refund for made, but the payment provider does not list it.",
+    )
+    REFUND_EXTRA = (
+        "refund_extra",
+        "The payment provider lists a refund of this payment that we did not make.",
+    )
+    REFUND_AMOUNT_DIFFERS = (
+        "refund_amount_differs",
+        "The payment provider lists this refund with another amount than we asked for.",
+    )
+    REFUND_CURRENCY_DIFFERS = (
+        "refund_currency_differs",
+        "The payment provider lists this refund in another currency than we asked for.",
+    )
+    REFUND_STATE_DIFFERS = (
+        "refund_state_differs",
+        "The payment provider and we disagree about what became of this refund.",
     )
 
 

@@ -59,6 +59,12 @@ class RefundUnsettled(Cases):
     queue: ClassVar[str] = "refund.settle"
 
 
+class Noticed(Cases):
+    """Webhooks that were stored; here the ids are theirs."""
+
+    queue: ClassVar[str] = "provider.notices"
+
+
 class SupportNeeded(Cases):
     """Handed to people; the task for them is to be published."""
 
@@ -85,9 +91,12 @@ class ContactSupportData(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    case_id: UUID
+    case_id: UUID | None
+    """None where a payment needs a person although no request of a customer is about it."""
     seller: str
     reasons: tuple[SupportReason, ...]
+    evidence: dict[str, str | int | None] = {}
+    """What the provider and we know of the payment: ids, amounts in minor units, instants."""
 
 
 class ContactSupport(Message):
@@ -131,6 +140,7 @@ class IncomingRequest(Message):
 
 
 LANES: dict[str, type[Cases]] = {
-    message.queue: message for message in (RefundRequested, RefundApproved, RefundUnsettled, SupportNeeded, LettersDue)
+    message.queue: message
+    for message in (RefundRequested, RefundApproved, RefundUnsettled, Noticed, SupportNeeded, LettersDue)
 }
 """The queues our own workers consume."""

@@ -34,14 +34,19 @@ class Event(StrEnum):
     CUSTOMER_CONFIRMED = "customer_confirmed"
     CUSTOMER_WITHDREW = "customer_withdrew"
     TIME_RAN_OUT = "time_ran_out"
+    HELD = "held"
     PREPARED = "prepared"
     NO_LONGER_ELIGIBLE = "no_longer_eligible"
     PROVIDER_PAID = "provider_paid"
     PROVIDER_ACCEPTED = "provider_accepted"
     PROVIDER_DECLINED = "provider_declined"
+    PROVIDER_NOT_NOW = "provider_not_now"
     PROVIDER_UNCLEAR = "provider_unclear"
     PROVIDER_FAILED_LATE = "provider_failed_late"
     GAVE_UP_ASKING = "gave_up_asking"
+    PROVEN_ABSENT = "proven_absent"
+    ENDED_ITS_WORKERS = "ended_its_workers"
+    DISPUTE_WON = "dispute_won"
     SUPPORT_APPROVED = "support_approved"
     SUPPORT_DECLINED = "support_declined"
 
@@ -59,19 +64,29 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.AWAITING_CONFIRMATION, E.CUSTOMER_CONFIRMED): S.APPROVED,
     (S.AWAITING_CONFIRMATION, E.CUSTOMER_WITHDREW): S.WITHDRAWN,
     (S.AWAITING_CONFIRMATION, E.TIME_RAN_OUT): S.EXPIRED,
+    (S.APPROVED, E.HELD): S.APPROVED,
     (S.APPROVED, E.PREPARED): S.REFUNDING,
     (S.APPROVED, E.NO_LONGER_ELIGIBLE): S.WITH_SUPPORT,
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
+    (S.REFUNDING, E.PROVIDER_NOT_NOW): S.APPROVED,  # certainly not carried out: later, as a new operation
+    (S.REFUNDING, E.PROVEN_ABSENT): S.APPROVED,  # as above, where the provider's cap stands behind the proof
     (S.REFUNDING, E.PROVIDER_UNCLEAR): S.REFUNDING,  # unknown is not failed: the operation says what was sent, and when
     (S.REFUNDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
+    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our own operation is known at last
+    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # as above: certainly not paid, the person may go on
+    (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
+    **{
+        (state, E.ENDED_ITS_WORKERS): S.WITH_SUPPORT
+        for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.REFUND_PENDING)
+    },
 }
 
 LIVE = frozenset(

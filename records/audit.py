@@ -11,7 +11,8 @@ from records.work import Work
 
 _REFUNDED_WITHOUT_PROOF = """
 select c.id, 'is refunded, but no operation of it was paid in full.' as fault
-  from cases c left join operations o on o.case_id = c.id left join purchases p on p.id = c.purchase
+  from cases c left join operations o on o.case_id = c.id and o.status = 'paid'
+  left join purchases p on p.id = c.purchase
  where c.state = 'refunded'
    and (o.status is distinct from 'paid' or o.refund_id is null or o.amount is distinct from p.amount
         or o.currency is distinct from p.currency)

@@ -1,28 +1,22 @@
-"""Cases: locking them, claiming them, gathering what a decision needs, and reading them."""
+"""Cases: locking them, claiming them, counting their deliveries, and finding those that nobody moves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
 
 from domain.cases import Case
-from domain.policies import Policy, Seller
-from domain.purchases import Purchase
+from domain.findings import Code
 from domain.requests import Asked, Channel, Wish
 from domain.states import State
-from records.purchases import PURCHASE_COLUMNS, purchase_of
-from records.sellers import policy_of, seller_of
-from records.tables import LIVE_STATES
 from records.transaction import Transaction
 
 _CASE = "c.id, c.state, c.seq, c.head, c.fence, c.wish, c.received_at, c.channel, c.trusted, c.purchase, c.seller"
 
 _LOCK = f"""
 select {_CASE} from cases c
- where c.id = any(:ids) and c.state = :here and c.lease_until <= now()
+ where c.id = any(:ids) and c.state = :here and c.lease_until <= now() and c.not_before <= now()
  order by c.received_at, c.id for no key update skip locked
 """
 """Cases that still stand here and that nobody holds. Those another worker is moving are left out, not waited for."""
@@ -33,77 +27,71 @@ _WAIT = f"select {_CASE} from cases c where c.id = :id for no key update"
 _LEASE = f"""
 update cases c
    set fence = c.fence + 1, lease_until = now() + make_interval(secs => :lease),
-       next_action_at = now() + make_interval(secs => :lease)
+       next_action_at = case when c.next_action_at is not null then now() + make_interval(secs => :lease) end
  where c.id in (select id from cases where id = any(:ids) and state = any(:heres) and lease_until <= now()
-                for no key update skip locked)
+                 and (not_before <= now() or :early) for no key update skip locked)
 returning {_CASE}
 """
-"""Takes cases over: whoever held them before is fenced out from this commit on."""
+"""Takes cases over: whoever held them before is fenced out from this commit on. One that has ended stays undisturbed."""
 
 _RELEASE = """
-update cases c set lease_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds)
+update cases c
+   set lease_until = 'epoch', deliveries = 0, not_before = now() + make_interval(secs => i.seconds),
+       next_action_at = case when c.next_action_at is not null then now() + make_interval(secs => i.seconds) end
   from unnest(cast(:ids as uuid[]), cast(:fences as int[]), cast(:seconds as float8[])) as i(id, fence, seconds)
  where c.id = i.id and c.fence = i.fence
 """
 """Gives leased cases back without a step, to be looked at again after so many seconds."""
 
-_MATCH = f"""
-select i.case_id, {PURCHASE_COLUMNS}
-  from unnest(cast(:ids as uuid[])) as i(case_id)
-  join cases c on c.id = i.case_id
-  join purchases p on p.reference_key = c.reference_key and p.email_key = c.email_key
-                  and (c.seller is null or p.seller = c.seller)
- order by p.id for no key update of p
-"""
-"""The purchases these cases may be about, locked in one order, so that two workers judging one purchase take turns."""
-
-_OWN = f"""
-select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id = c.purchase
- where c.id = any(:ids) order by p.id for no key update of p
-"""
-"""The purchases these cases hold, locked."""
-
-_FACTS = f"""
-select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.excepted_products, y.renewals_excepted,
-       (select c.id from cases c where c.purchase = p.id and c.state in ({LIVE_STATES}) limit 1) as live_case,
-       case when s.serial_count is null then '{{}}' else array(
-         select coalesce(o.paid_at, now())
-           from cases c join purchases q on q.id = c.purchase join operations o on o.case_id = c.id
-          where q.seller = p.seller and (q.email_key = p.email_key or q.instrument = p.instrument)
-            and c.state in ('refunding', 'refund_pending', 'refunded')
-            and coalesce(o.paid_at, now()) > now() - make_interval(days => s.serial_days + 1)
-       ) end as refunds
-  from purchases p join sellers s on s.id = p.seller
-  left join lateral (
-    select * from policies y where y.seller = p.seller
-       and y.in_force_from <= case when p.renewal then p.charged_at else p.purchased_at end
-     order by y.in_force_from desc, y.version desc limit 1
-  ) y on true
- where p.id = any(:purchases)
-"""
-"""What a decision needs beside the purchase: the seller today, the policy then, a live case, earlier refunds."""
-
 _OVERDUE = """
-select c.id, c.state, c.channel, c.bulk, coalesce(c.seller, '') as seller from cases c
- where c.next_action_at <= now() and c.lease_until <= now()
- order by c.next_action_at limit :limit for no key update skip locked
+with recursive seller as (
+  (select coalesce(seller, '') as name from cases where next_action_at is not null order by 1 limit 1)
+  union all
+  select (select coalesce(c.seller, '') from cases c
+           where c.next_action_at is not null and coalesce(c.seller, '') > s.name order by 1 limit 1)
+    from seller s where s.name is not null
+), waiting as (
+  select name, count(*) over () as sellers from seller
+   where exists (select from cases c where c.next_action_at <= now() and coalesce(c.seller, '') = name)
+)
+select o.id, o.state, o.bulk, w.name as seller, o.deliveries
+  from waiting w cross join lateral (
+    select id, state, bulk, deliveries, row_number() over (order by next_action_at) as turn
+      from (select id, state, bulk, deliveries, next_action_at from cases c
+             where coalesce(c.seller, '') = w.name and c.next_action_at <= now() and c.lease_until <= now()
+             order by c.next_action_at limit :limit / w.sellers + 1 for no key update skip locked) mine
+  ) o
+ order by o.turn, w.name limit :limit
 """
-"""Cases whose patience ran out and that nobody holds."""
+"""Cases whose patience ran out and that nobody holds: each seller's oldest first, every seller an equal share."""
+
+_BEGIN = """
+update cases set deliveries = deliveries + 1, delivered_at = now()
+ where id in (select id from cases
+               where id = any(:ids) and state = any(:heres) and lease_until <= now() and not_before <= now()
+                 and (deliveries = 0 or (:suspects and delivered_at <= now() - make_interval(secs => :apart)))
+               order by id for no key update skip locked)
+returning id, deliveries
+"""
+"""Counts a delivery before anything is done with it. One that was begun a moment ago is left to whoever began it."""
+
+_SUSPECTS = """
+select id from cases where id = any(:ids) and state = any(:heres) and lease_until <= now() and not_before <= now()
+   and deliveries > 0 and delivered_at <= now() - make_interval(secs => :apart) order by id
+"""
+
+_FOR_ONE_REASON = f"""
+select {_CASE} from cases c join purchases p on p.id = c.purchase join support_tasks t on t.case_id = c.id and t.seq = c.seq
+ where p.provider = :provider and p.charge = :charge and c.state = 'with_support' and c.lease_until <= now()
+   and jsonb_array_length(t.reasons) > 0 and not exists (
+     select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
+   for no key update of c
+"""
+"""Cases of this payment that a person has for this one reason."""
 
 _PUT_OFF = """
 update cases set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a decision about one purchase needs."""
-
-    purchase: Purchase
-    seller: Seller
-    policy: Policy | None
-    live_case: UUID | None
-    refunds: tuple[datetime, ...]
 
 
 class Cases:
@@ -121,10 +109,14 @@ class Cases:
         row = self._work.run(_WAIT, id=case).one_or_none()
         return None if row is None else _case(row)
 
-    def lease(self, ids: Sequence[UUID], *, here: Sequence[State], seconds: float) -> list[Case]:
-        """Takes those of these cases over that stand here and that nobody holds; they are ours for so long."""
+    def lease(self, ids: Sequence[UUID], *, here: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
+        """Takes those of these cases over that stand here and that nobody holds; they are ours for so long.
+
+        One that is to be left alone for a while is taken only ``early``: there is news of it.
+        """
         heres = [str(state) for state in here]
-        return [_case(row) for row in self._work.run(_LEASE, ids=list(ids), heres=heres, lease=seconds)]
+        rows = self._work.run(_LEASE, ids=list(ids), heres=heres, lease=seconds, early=early)
+        return [_case(row) for row in rows]
 
     def release(self, cases: Sequence[tuple[Case, float]]) -> None:
         """Gives leased cases back unmoved, each to be looked at again after so many seconds."""
@@ -136,31 +128,24 @@ class Cases:
                 seconds=[seconds for _, seconds in cases],
             )
 
-    def matches(self, ids: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
-        """For each case the purchases with its reference and address, locked."""
-        found: dict[UUID, list[Purchase]] = {}
-        for row in self._work.run(_MATCH, ids=list(ids)):
-            found.setdefault(row.case_id, []).append(purchase_of(row[1:]))
-        return found
+    def begin(
+        self, ids: Sequence[UUID], *, here: Sequence[State], apart: float, suspects: bool = False
+    ) -> dict[UUID, int]:
+        """Counts a delivery of those of these cases that stand here; returns how many each had since it last moved.
 
-    def purchases(self, ids: Sequence[UUID]) -> dict[UUID, Purchase]:
-        """For each case the purchase it holds, locked."""
-        return {row.case_id: purchase_of(row[1:]) for row in self._work.run(_OWN, ids=list(ids))}
+        Only first deliveries, or with ``suspects`` those as well that began at least ``apart`` seconds ago and came to nothing.
+        """
+        self._work.run("set local synchronous_commit = off")  # a count that a power cut takes away is not missed
+        rows = self._work.run(_BEGIN, ids=list(ids), heres=[str(s) for s in here], suspects=suspects, apart=apart)
+        return {row.id: row.deliveries for row in rows}
 
-    def facts(self, purchases: Sequence[Purchase]) -> dict[UUID, Facts]:
-        """What a decision about each of these purchases needs, by the purchase's id. Lock the purchases first."""
-        known = {purchase.id: purchase for purchase in purchases}
-        rows = self._work.run(_FACTS, purchases=list(known))
-        return {
-            row[0]: Facts(
-                purchase=known[row[0]],
-                seller=seller_of(row[1:10]),
-                policy=policy_of(row[1], row[10:17]),
-                live_case=row.live_case,
-                refunds=tuple(row.refunds),
-            )
-            for row in rows
-        }
+    def suspects(self, ids: Sequence[UUID], *, here: Sequence[State], apart: float) -> list[UUID]:
+        """Those of these cases that were begun at least so many seconds ago, and did not move."""
+        return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in here], apart=apart)]
+
+    def with_support_for(self, provider: str, charge: str, code: Code) -> list[Case]:
+        """The cases about this payment that are with support for this reason alone, locked."""
+        return [_case(row) for row in self._work.run(_FOR_ONE_REASON, provider=provider, charge=charge, code=code)]
 
     def overdue(self, limit: int) -> list[Any]:
         """Cases whose patience ran out (``id``, ``state``, ``bulk``, ``seller``), locked."""

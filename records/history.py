@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from domain.aftermath import AFTERMATH, Patience, lanes_of
+from domain.aftermath import AFTERMATH, Patience, lanes_of, letter_of
 from domain.cases import Step
 from domain.messages import Cases as CasesMessage
 from records.letters import Letters
@@ -19,15 +19,16 @@ with step as (
   select * from unnest(
     cast(:ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:heres as text[]), cast(:events as text[]),
     cast(:theres as text[]), cast(:actors as text[]), cast(:whys as text[]), cast(:evidences as text[]),
-    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:leases as float8[]),
+    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:pauses as float8[]), cast(:leases as float8[]),
     cast(:purchases as uuid[]), cast(:sellers as text[])
-  ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, lease, purchase, seller)
+  ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, pause, lease, purchase, seller)
 ), moved as (
   update cases c
      set state = s.there, seq = s.seq, head = s.hash,
          next_action_at = :now + make_interval(secs => s.due),
+         not_before = coalesce(:now + make_interval(secs => s.pause), 'epoch'),
          lease_until = coalesce(:now + make_interval(secs => s.lease), 'epoch'),
-         fence = c.fence + case when s.lease is null then 0 else 1 end,
+         fence = c.fence + case when s.lease is null then 0 else 1 end, deliveries = 0,
          purchase = coalesce(s.purchase, c.purchase), seller = coalesce(s.seller, c.seller)
     from step s
    where c.id = s.id and c.fence = s.fence and c.seq = s.seq - 1 and c.state = s.here
@@ -106,6 +107,7 @@ class History:
             evidences=[json.dumps(step.evidence) for step in steps],
             hashes=[step.digest(now) for step in steps],
             dues=[self._due_in(step) for step in steps],
+            pauses=[step.due_in for step in steps],
             leases=[step.lease for step in steps],
             purchases=[step.purchase for step in steps],
             sellers=[step.seller for step in steps],
@@ -142,14 +144,15 @@ class History:
     def _set_going(self, steps: Iterable[Step]) -> None:
         lanes: list[tuple[type[CasesMessage], UUID]] = []
         letters: list[tuple[UUID, str]] = []
-        tasks: list[tuple[UUID, UUID, int, str]] = []
+        tasks: list[tuple[UUID, int, str]] = []
         for step in steps:
             after = AFTERMATH[step.there]
             if after.task:
-                tasks.append((uuid4(), step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
-            if after.letter:
-                letters.append((step.case.id, after.letter))
-            lanes += [(lane, step.case.id) for lane in lanes_of(after) if not (step.handed_on and lane is after.lane)]
+                tasks.append((step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
+            if letter := letter_of(step.event, step.there):
+                letters.append((step.case.id, letter))
+            waits = step.handed_on or step.due_in is not None
+            lanes += [(lane, step.case.id) for lane in lanes_of(after) if not (waits and lane is after.lane)]
         self._tasks.open(tasks)
         self._letters.due(letters)
         self._outbox.put(lanes)

@@ -1,66 +1,100 @@
-"""Operations: what a provider was asked to pay, written down before it is asked. One case, one operation, one key."""
+"""Operations: what a provider was asked to pay, written down before it is asked. One operation, one key, for ever.
+
+A case has one open operation at the most: another one is opened only after the last was certainly not carried out.
+"""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from domain.cases import Case
 from domain.money import Money
+from domain.providers import Answer, Declined, Failed, Paid, Pending, Refusal, Unknown
 from records.transaction import Transaction
 
 _CLAIM = """
 with claimed as (
-  insert into payment_claims (provider, charge, case_id)
-  select * from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:cases as uuid[]))
-  on conflict do nothing
+  insert into payment_claims as p (provider, charge, case_id)
+  select distinct on (provider, charge) *
+    from unnest(cast(:providers as text[]), cast(:charges as text[]), cast(:cases as uuid[])) as i(provider, charge, case_id)
+  on conflict (provider, charge) do update set case_id = p.case_id where p.case_id = excluded.case_id
   returning case_id
 )
 select case_id from claimed
 """
-"""Claims each payment for one case. Two claims of one payment, in this call or another, leave one of them out."""
+"""Claims each payment for one case, for good. Two claims of one payment, in this call or another, leave one of them out."""
+
+_ATTEMPTS = "select case_id, max(attempt) as attempts from operations where case_id = any(:cases) group by case_id"
 
 _PREPARE = """
-insert into operations (case_id, provider, charge, amount, currency, key, payload_hash, first_sent_at, last_sent_at,
-                        status)
+insert into operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, first_sent_at,
+                        last_sent_at, status)
 select *, now(), now(), 'sent'
-  from unnest(cast(:cases as uuid[]), cast(:providers as text[]), cast(:charges as text[]), cast(:amounts as bigint[]),
-              cast(:currencies as text[]), cast(:keys as text[]), cast(:hashes as bytea[]))
+  from unnest(cast(:cases as uuid[]), cast(:attempts as int[]), cast(:providers as text[]), cast(:charges as text[]),
+              cast(:amounts as bigint[]), cast(:currencies as text[]), cast(:keys as text[]), cast(:hashes as bytea[]))
 """
 
+OPERATION_COLUMNS = """
+case_id, attempt, provider, charge, amount, currency, key, first_sent_at, last_sent_at, sends, asks, status, refund_id, code,
+replayed, empty_look_ups
+"""
 
-_OF = """
-select case_id, provider, charge, amount, currency, key, first_sent_at, sends, asks
-  from operations where case_id = any(:cases)
+_OF = f"""
+select distinct on (case_id) {OPERATION_COLUMNS} from operations where case_id = any(:cases) order by case_id, attempt desc
+"""
+
+_ABOUT = f"""
+select distinct on (provider, charge) {OPERATION_COLUMNS}
+  from operations join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(p, c) on provider = p and charge = c
+ order by provider, charge, attempt desc
 """
 
 _STAMP = """
 update operations o set last_sent_at = now(), sends = sends + 1
-  from unnest(cast(:cases as uuid[]), cast(:fences as int[])) as i(id, fence) join cases c on c.id = i.id
- where o.case_id = i.id and c.fence = i.fence
-returning o.case_id
+  from unnest(cast(:keys as text[]), cast(:cases as uuid[]), cast(:fences as int[])) as i(key, id, fence)
+  join cases c on c.id = i.id
+ where o.key = i.key and c.fence = i.fence and c.lease_until > now()
+returning o.key
 """
 """Stamps only what its worker still holds: one that was overtaken may not send."""
 
-_ASKED = "update operations set asks = asks + 1 where case_id = any(:cases)"
+_ASKED = """
+update operations o
+   set asks = asks + 1,
+       empty_look_ups = empty_look_ups
+         + (i.empty and coalesce(looked_up_at, last_sent_at) <= now() - make_interval(secs => :apart))::int,
+       looked_up_at = case when i.empty and coalesce(looked_up_at, last_sent_at) <= now() - make_interval(secs => :apart)
+                           then now() else looked_up_at end,
+       replayed = o.replayed or i.replayed
+  from unnest(cast(:keys as text[]), cast(:empties as bool[]), cast(:replays as bool[])) as i(key, empty, replayed)
+ where o.key = i.key
+"""
+"""Empty look-ups count when they are far enough apart to be more than one look."""
 
 _ANSWERED = """
 with answer as (
-  select * from unnest(cast(:cases as uuid[]), cast(:statuses as text[]), cast(:refund_ids as text[]),
-                       cast(:codes as text[])) as t(case_id, status, refund_id, code)
-), settled as (
+  select * from unnest(cast(:keys as text[]), cast(:statuses as text[]), cast(:refund_ids as text[]),
+                       cast(:codes as text[]), cast(:replays as bool[])) as t(key, status, refund_id, code, replayed)
+), was as (
+  select o.key, o.status, o.amount, c.purchase
+    from operations o join answer a on a.key = o.key join cases c on c.id = o.case_id
+), now_is as (
   update operations o
-     set status = a.status, refund_id = coalesce(a.refund_id, o.refund_id), code = a.code, asks = o.asks + 1,
-         paid_at = case when a.status = 'paid' then coalesce(o.paid_at, now()) end
-    from answer a where o.case_id = a.case_id
-  returning o.case_id, o.amount, a.status
+     set status = a.status, refund_id = coalesce(a.refund_id, o.refund_id), code = coalesce(a.code, o.code),
+         asks = o.asks + 1, replayed = o.replayed or a.replayed,
+         paid_at = case when a.status = 'paid' then coalesce(o.paid_at, now()) else o.paid_at end
+    from answer a where o.key = a.key
+  returning o.key, o.status
 )
-update purchases p set refunded = p.refunded + s.amount
-  from settled s join cases c on c.id = s.case_id
- where p.id = c.purchase and s.status = 'paid'
+update purchases p
+   set refunded = greatest(0, p.refunded + w.amount * ((n.status = 'paid')::int - (w.status = 'paid')::int))
+  from was w join now_is n on n.key = w.key
+ where p.id = w.purchase and (n.status = 'paid') <> (w.status = 'paid')
 """
-"""Writes each answer to its operation, and what was paid to the purchase."""
+"""Writes each answer to its operation, and to the purchase what was paid or came back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +102,31 @@ class Operation:
     """One refund of one payment: its amount, and its key for ever."""
 
     case: UUID
+    attempt: int = 1
     provider: str
     charge: str
     amount: Money
     key: str
     first_sent_at: datetime | None = None
+    last_sent_at: datetime | None = None
     sends: int = 1
     asks: int = 0
+    status: str = "sent"
+    refund_id: str | None = None
+    code: str | None = None
+    replayed: bool = False
+    """The provider repeats a stored error under this key: it will never say more."""
+    empty_look_ups: int = 0
 
     @property
     def payload_hash(self) -> bytes:
         """What tells whether a repeat under this key asks for the very same."""
         return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()
+
+
+def key_of(case: UUID, attempt: int) -> str:
+    """The idempotency key of a case's operation: the same after a crash, and after a restored backup."""
+    return f"mb_{case.hex}_{attempt}"
 
 
 class Operations:
@@ -98,12 +145,17 @@ class Operations:
         )
         return {row.case_id for row in rows}
 
+    def attempts(self, cases: Sequence[UUID]) -> dict[UUID, int]:
+        """How many operations each of these cases had."""
+        return {row.case_id: row.attempts for row in self._work.run(_ATTEMPTS, cases=list(cases))}
+
     def prepare(self, operations: Sequence[Operation]) -> None:
         """Writes down what will be asked, as sent now: the commit comes before the call."""
         if operations:
             self._work.run(
                 _PREPARE,
                 cases=[operation.case for operation in operations],
+                attempts=[operation.attempt for operation in operations],
                 providers=[operation.provider for operation in operations],
                 charges=[operation.charge for operation in operations],
                 amounts=[operation.amount.minor for operation in operations],
@@ -112,34 +164,84 @@ class Operations:
                 hashes=[operation.payload_hash for operation in operations],
             )
 
-    def of(self, cases: Sequence[Case]) -> dict[UUID, Operation]:
-        """The operations of these cases."""
-        return {
-            row.case_id: Operation(
-                case=row.case_id,
-                provider=row.provider,
-                charge=row.charge,
-                amount=Money(row.amount, row.currency),
-                key=row.key,
-                first_sent_at=row.first_sent_at,
-                sends=row.sends,
-                asks=row.asks,
-            )
-            for row in self._work.run(_OF, cases=[case.id for case in cases])
-        }
+    def of(self, cases: Sequence[UUID]) -> dict[UUID, Operation]:
+        """The newest operation of each of these cases."""
+        return {row.case_id: operation_of(row) for row in self._work.run(_OF, cases=list(cases))}
 
-    def stamp(self, cases: Sequence[Case]) -> set[UUID]:
-        """Notes, before it happens, that these are sent once more under their keys; returns those that may be."""
+    def about(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Operation]:
+        """The newest operation about each of these payments: (provider, charge)."""
+        providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
+        rows = self._work.run(_ABOUT, providers=providers, charges=charges)
+        return {(row.provider, row.charge): operation_of(row) for row in rows}
+
+    def stamp(self, calls: Sequence[tuple[Case, Operation]]) -> set[str]:
+        """Notes, before it happens, that these are sent once more under their keys; returns the keys that may be."""
+        if not calls:
+            return set()
+        keys, cases = [operation.key for _, operation in calls], [case for case, _ in calls]
         ids, fences = [case.id for case in cases], [case.fence for case in cases]
-        return {row.case_id for row in self._work.run(_STAMP, cases=ids, fences=fences)} if cases else set()
+        return {row.key for row in self._work.run(_STAMP, keys=keys, cases=ids, fences=fences)}
 
-    def asked(self, cases: Sequence[UUID]) -> None:
-        """The provider was asked about these and had nothing new to say."""
-        if cases:
-            self._work.run(_ASKED, cases=list(cases))
+    def asked(self, looks: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
+        """The provider was asked and had nothing new to say: (key, whether it found nothing, whether it replays).
 
-    def answered(self, answers: Sequence[tuple[UUID, str, str | None, str | None]]) -> None:
-        """Writes answers down: (case, status, the provider's refund, the provider's code)."""
+        A look that found nothing counts as one more when it is ``apart`` seconds after the last that counted.
+        """
+        if looks:
+            keys, empties, replays = map(list, zip(*looks, strict=True))
+            self._work.run(_ASKED, keys=keys, empties=empties, replays=replays, apart=apart)
+
+    def answered(self, answers: Sequence[tuple[Operation, Answer]]) -> None:
+        """Writes answers down."""
         if answers:
-            cases, statuses, refund_ids, codes = map(list, zip(*answers, strict=True))
-            self._work.run(_ANSWERED, cases=cases, statuses=statuses, refund_ids=refund_ids, codes=codes)
+            told = [_told(answer) for _, answer in answers]
+            self._work.run(
+                _ANSWERED,
+                keys=[operation.key for operation, _ in answers],
+                statuses=[status for status, _, _ in told],
+                refund_ids=[refund_id for _, refund_id, _ in told],
+                codes=[code for _, _, code in told],
+                replays=[isinstance(answer, Unknown) and answer.replayed for _, answer in answers],
+            )
+
+    def close(self, operations: Sequence[Operation], status: str) -> None:
+        """Nothing of these was carried out, and nothing will be: they are ``absent`` or ``declined``."""
+        if operations:
+            keys = [operation.key for operation in operations]
+            self._work.run("update operations set status = :status where key = any(:keys)", keys=keys, status=status)
+
+
+def _told(answer: Answer) -> tuple[str, str | None, str | None]:
+    match answer:
+        case Paid(refund_id):
+            return "paid", refund_id, None
+        case Pending(refund_id):
+            return "pending", refund_id, None
+        case Failed(refund_id, code):
+            return "failed", refund_id, code
+        case Declined(Refusal.ALREADY_REFUNDED, code):
+            return "unknown", None, code  # whose refund that is, is still to be looked up
+        case Declined(_, code):
+            return "declined", None, code
+        case Unknown():
+            return "unknown", None, None
+
+
+def operation_of(row: Any) -> Operation:  # noqa: ANN401  # a row of OPERATION_COLUMNS
+    return Operation(
+        case=row.case_id,
+        attempt=row.attempt,
+        provider=row.provider,
+        charge=row.charge,
+        amount=Money(row.amount, row.currency),
+        key=row.key,
+        first_sent_at=row.first_sent_at,
+        last_sent_at=row.last_sent_at,
+        sends=row.sends,
+        asks=row.asks,
+        status=row.status,
+        refund_id=row.refund_id,
+        code=row.code,
+        replayed=row.replayed,
+        empty_look_ups=row.empty_look_ups,
+    )

@@ -12,8 +12,8 @@ _NAMES = (
     "charged_at renewal consumer dispute"
 ).split()
 
-PURCHASE_COLUMNS = ", ".join(f"p.{name}" for name in _NAMES)
-"""The columns that purchase_of() reads, in its order."""
+PURCHASE_COLUMNS = ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.disputed, p.dispute) as dispute"
+"""The columns that purchase_of() reads, in its order. What the provider said of a dispute counts more than the seller's word."""
 
 _PUT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -31,7 +31,13 @@ on conflict (seller, reference_key) do update set
   consumer = excluded.consumer, dispute = excluded.dispute
 returning (xmax = 0) as fresh
 """
-"""Remembers purchases, or what became of them. What was refunded never shrinks: a seller's file may be older than we are."""
+"""Remembers purchases, or what became of them. A seller's file may be older than we are: what was refunded never shrinks."""
+
+_PAID_BY = f"select {PURCHASE_COLUMNS} from purchases p where p.provider = :provider and p.charge = any(:charges)"
+
+_TOUCHED = "update purchases set refunded = greatest(refunded, :minor) where id = :id"
+
+_DISPUTED = "update purchases set disputed = :dispute where provider = :provider and charge = :charge"
 
 
 def purchase_of(values: Sequence[Any]) -> Purchase:
@@ -57,6 +63,19 @@ class Purchases:
         columns["reference_key"] = [key for _, key in last]
         columns["email_key"] = [email_key(purchase.email) for purchase in last.values()]
         return sum(row.fresh for row in self._work.run(_PUT, **columns))
+
+    def paid_by(self, provider: str, charges: Sequence[str]) -> list[Purchase]:
+        """The purchases that were paid by these charges."""
+        rows = self._work.run(_PAID_BY, provider=provider, charges=list(charges))
+        return [purchase_of(row) for row in rows]
+
+    def touched(self, purchase: UUID, minor: int) -> None:
+        """At least so many minor units of this purchase were refunded, by whomever."""
+        self._work.run(_TOUCHED, id=purchase, minor=minor)
+
+    def disputed(self, provider: str, charge: str, dispute: Dispute) -> None:
+        """So the provider says that the dispute about this payment stands."""
+        self._work.run(_DISPUTED, provider=provider, charge=charge, dispute=dispute)
 
     def one(self, purchase: UUID) -> Purchase | None:
         """This purchase."""

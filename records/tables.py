@@ -1,4 +1,4 @@
-"""What is remembered. The migrations make these tables; a test holds the two against each other."""
+"""What is remembered of cases and their money. The migrations make these tables; a test holds the two against each other."""
 
 from sqlalchemy import (
     BigInteger,
@@ -6,39 +6,24 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
-    Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from domain.states import LIVE, MOVING
+from records.metadata import INSTANT, metadata, words
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    },
-)
+LIVE_STATES = words(LIVE)
+MOVING_STATES = words(MOVING)
 
-INSTANT = TIMESTAMP(timezone=True)
-
-
-def _words(states: frozenset[str]) -> str:
-    return ", ".join(f"'{state}'" for state in sorted(states))
-
-
-LIVE_STATES = _words(LIVE)
-MOVING_STATES = _words(MOVING)
+OPEN_STATUSES = words(frozenset({"sent", "unknown", "pending", "paid"}))
+"""What an operation is while its money may have left, or has. The others are ``declined``, ``failed`` and ``absent``."""
 
 sellers = Table(
     "sellers",
@@ -101,9 +86,11 @@ purchases = Table(
     Column("renewal", Boolean, nullable=False, server_default=text("false")),
     Column("consumer", Boolean, nullable=False, server_default=text("true")),
     Column("dispute", Text, nullable=False, server_default=text("'none'")),
+    Column("disputed", Text),
     UniqueConstraint("seller", "reference_key"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller", "email_key"),
+    Index(None, "provider", "charge"),
 )
 
 cases = Table(
@@ -133,11 +120,16 @@ cases = Table(
     Column("fence", Integer, nullable=False, server_default=text("0")),
     Column("lease_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("next_action_at", INSTANT),
+    Column("not_before", INSTANT, nullable=False, server_default=text("'epoch'")),
+    Column("deliveries", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", INSTANT, nullable=False, server_default=text("'epoch'")),
     UniqueConstraint("intake_source", "intake_key"),
     Index(
         "cases_one_live_case_a_purchase", "purchase", unique=True, postgresql_where=text(f"state in ({LIVE_STATES})")
     ),
-    Index("cases_due", "next_action_at", postgresql_where=text("next_action_at is not null")),
+    Index(
+        "cases_due", text("coalesce(seller, '')"), "next_action_at", postgresql_where=text("next_action_at is not null")
+    ),
     CheckConstraint(f"state not in ({MOVING_STATES}) or next_action_at is not null", name="owned"),
     postgresql_with={"fillfactor": "70"},
 )
@@ -169,6 +161,7 @@ operations = Table(
     "operations",
     metadata,
     Column("case_id", UUID, ForeignKey("cases.id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False, server_default=text("1")),
     Column("provider", Text, nullable=False),
     Column("charge", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
@@ -183,55 +176,17 @@ operations = Table(
     Column("refund_id", Text),
     Column("code", Text),
     Column("paid_at", INSTANT),
+    Column("replayed", Boolean, nullable=False, server_default=text("false")),
+    Column("empty_look_ups", Integer, nullable=False, server_default=text("0")),
+    Column("looked_up_at", INSTANT),
+    Column("reconciled_at", INSTANT),
     UniqueConstraint("provider", "refund_id"),
+    Index(
+        "operations_one_open_a_payment",
+        "provider",
+        "charge",
+        unique=True,
+        postgresql_where=text(f"status in ({OPEN_STATUSES})"),
+    ),
     CheckConstraint("amount > 0", name="some_money"),
-)
-
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("lane", Text, nullable=False),
-    Column("bulk", Boolean, nullable=False),
-    Column("seller", Text, nullable=False),
-    Column("case_id", UUID, nullable=False),
-    Column("at", INSTANT, nullable=False, server_default=text("now()")),
-    Index("outbox_round_robin", "lane", "bulk", "seller", "id"),
-    Index(None, "case_id", "lane"),
-)
-
-support_tasks = Table(
-    "support_tasks",
-    metadata,
-    Column("id", UUID, primary_key=True),
-    Column("case_id", UUID, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("reasons", JSONB, nullable=False),
-    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
-    Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
-    Column("published_at", INSTANT),
-    UniqueConstraint("case_id", "seq"),
-    Index("support_tasks_unpublished", "created_at", postgresql_where=text("published_at is null")),
-)
-
-letters = Table(
-    "letters",
-    metadata,
-    Column("case_id", UUID, primary_key=True),
-    Column("stage", Text, primary_key=True),
-    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
-    Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
-    Column("sent_at", INSTANT),
-    Index("letters_unsent", "created_at", postgresql_where=text("sent_at is null")),
-)
-
-dead = Table(
-    "dead",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("queue", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("at", INSTANT, nullable=False, server_default=text("now()")),
-    Column("redriven_at", INSTANT),
 )

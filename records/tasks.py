@@ -1,10 +1,13 @@
-"""Tasks for people: one for each time a case comes to support, published once on ``support.contact``."""
+"""Tasks for people: one for each time a case comes to support, one for each trouble with a payment; published once."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
+from domain.findings import Trouble
+from domain.messages import SupportNeeded
 from records.transaction import Transaction
 
 _OPEN = """
@@ -14,27 +17,48 @@ select id, case_id, seq, reasons::jsonb
     as i(id, case_id, seq, reasons)
 """
 
+_REPORT = """
+with fresh as (
+  insert into support_tasks (id, kind, subject, case_id, seller, reasons, evidence)
+  select id, kind, subject, case_id, seller, reasons::jsonb, evidence::jsonb
+    from unnest(cast(:ids as uuid[]), cast(:kinds as text[]), cast(:subjects as text[]), cast(:cases as uuid[]),
+                cast(:sellers as text[]), cast(:reasons as text[]), cast(:evidences as text[]))
+      as i(id, kind, subject, case_id, seller, reasons, evidence)
+  on conflict do nothing
+  returning id, seller
+), told as (
+  insert into outbox (lane, bulk, seller, case_id) select :lane, false, coalesce(seller, ''), id from fresh
+)
+select id from fresh
+"""
+"""Opens a task for each trouble that has none yet."""
+
 _CLAIM = """
 update support_tasks t set claimed_until = now() + make_interval(secs => :seconds)
-  from cases c
- where c.id = t.case_id and t.id in (
+ where t.id in (
    select id from support_tasks
-    where case_id = any(:cases) and published_at is null and claimed_until <= now() for update skip locked)
-returning t.id, t.case_id, coalesce(c.seller, '') as seller, t.reasons, t.created_at
+    where (case_id = any(:ids) or id = any(:ids)) and published_at is null and claimed_until <= now()
+      for update skip locked)
+returning t.id, t.case_id, coalesce(t.seller, (select c.seller from cases c where c.id = t.case_id), '') as seller,
+          t.reasons, t.evidence, t.created_at
 """
 
 _OVERDUE = """
-select distinct t.case_id as id, c.bulk, coalesce(c.seller, '') as seller
-  from support_tasks t join cases c on c.id = t.case_id
+select distinct coalesce(t.case_id, t.id) as id, coalesce(c.bulk, false) as bulk, coalesce(t.seller, c.seller, '') as seller
+  from support_tasks t left join cases c on c.id = t.case_id
  where t.published_at is null and t.claimed_until <= now() and t.created_at < now() - make_interval(secs => :seconds)
  limit :limit
 """
 
 _OPEN_ONES = """
-select t.id, t.case_id, coalesce(c.seller, '') as seller, t.reasons, t.created_at
-  from support_tasks t join cases c on c.id = t.case_id
- where c.state = 'with_support' and t.seq = c.seq order by t.created_at, t.id limit :limit
+select t.id, t.case_id, coalesce(t.seller, c.seller, '') as seller, t.reasons, t.evidence, t.created_at
+  from support_tasks t left join cases c on c.id = t.case_id
+ where t.kind <> 'case' or (c.state = 'with_support' and t.seq = c.seq)
+ order by t.created_at, t.id limit :limit
 """
+
+_NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
+"""Of the ids of tasks about payments: one trouble has one id, however often it is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +66,26 @@ class SupportTask:
     """What a person must decide, and why."""
 
     id: UUID
-    case: UUID
+    case: UUID | None
     seller: str
     reasons: list[dict[str, str]]
+    evidence: dict[str, str | int | None]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A trouble with a payment. ``subject`` names what it is about: the same trouble with it is one task, for ever."""
+
+    trouble: Trouble
+    subject: str
+    case: UUID | None = None
+    seller: str | None = None
+    evidence: Mapping[str, str | int | None]
+
+    @property
+    def id(self) -> UUID:
+        return uuid5(_NAMESPACE, f"{self.trouble}\n{self.subject}")
 
 
 class SupportTasks:
@@ -54,15 +94,36 @@ class SupportTasks:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def open(self, tasks: Sequence[tuple[UUID, UUID, int, str]]) -> None:
-        """Opens tasks: (id, case, seq of the step that led to support, reasons as JSON)."""
+    def open(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
+        """Opens tasks: (case, seq of the step that led to support, reasons as JSON)."""
         if tasks:
-            ids, cases, seqs, reasons = map(list, zip(*tasks, strict=True))
+            cases, seqs, reasons = map(list, zip(*tasks, strict=True))
+            ids = [uuid5(case, f"task {seq}") for case, seq, _ in tasks]
             self._work.run(_OPEN, ids=ids, cases=cases, seqs=seqs, reasons=reasons)
 
-    def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[SupportTask]:
-        """Takes the unpublished tasks of these cases: nobody else publishes them for so long."""
-        return [SupportTask(*row) for row in self._work.run(_CLAIM, cases=list(cases), seconds=seconds)]
+    def report(self, reports: Sequence[Report]) -> set[UUID]:
+        """Opens a task for each of these troubles that has none yet, and returns the ids of those."""
+        if not reports:
+            return set()
+        rows = self._work.run(
+            _REPORT,
+            lane=SupportNeeded.queue,
+            ids=[report.id for report in reports],
+            kinds=[report.trouble for report in reports],
+            subjects=[report.subject for report in reports],
+            cases=[report.case for report in reports],
+            sellers=[report.seller for report in reports],
+            reasons=[
+                json.dumps([{"code": report.trouble, "sentence": report.trouble.sentence, "detail": ""}])
+                for report in reports
+            ],
+            evidences=[json.dumps(dict(report.evidence)) for report in reports],
+        )
+        return {row.id for row in rows}
+
+    def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[SupportTask]:
+        """Takes the unpublished tasks of these cases, or with these ids: nobody else publishes them for so long."""
+        return [SupportTask(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
 
     def published(self, tasks: Sequence[SupportTask]) -> None:
         """These tasks are on the queue."""
@@ -71,7 +132,7 @@ class SupportTasks:
             self._work.run("update support_tasks set published_at = now() where id = any(:ids)", ids=ids)
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Cases with a task that nobody published for so long: (bulk, seller, case)."""
+        """Cases with a task that nobody published for so long, or the task where it has none: (bulk, seller, id)."""
         return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
     def waiting(self, limit: int = 200) -> list[SupportTask]:

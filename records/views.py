@@ -32,7 +32,7 @@ _COUNTS = "select state, count(*) as cases from cases group by state"
 
 _LATENCIES = """
 select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
-  from cases c join operations o on o.case_id = c.id
+  from cases c join operations o on o.case_id = c.id and o.status = 'paid'
  where c.state = 'refunded' order by c.received_at desc limit :limit
 """
 """How long the newest refunded cases took from acceptance to the record of the payment."""

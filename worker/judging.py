@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from domain.cases import Case, Step
@@ -10,7 +11,7 @@ from domain.findings import Code, Finding
 from domain.providers import refund_window
 from domain.states import Event, State
 from records import Work
-from records.cases import Facts
+from records.facts import Facts
 from worker.tools import Tools
 
 
@@ -19,9 +20,9 @@ def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
     cases = work.cases.lock(ids, here=State.RECEIVED)
     if not cases:
         return []
-    matches = work.cases.matches([case.id for case in cases])
+    matches = work.facts.matches([case.id for case in cases])
     alone = {case: found[0] for case, found in matches.items() if len(found) == 1}
-    facts = work.cases.facts(list(alone.values())) if alone else {}
+    facts = work.facts.about(list(alone.values())) if alone else {}
     taken: dict[UUID, UUID] = {}  # purchases that an earlier case of this very batch takes
     steps = []
     for case in cases:
@@ -36,8 +37,8 @@ def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
     return [step.case.id for step in steps if step.there is State.APPROVED and step.case.id in moved]
 
 
-def question(case: Case, known: Facts | None, tools: Tools) -> Question:
-    """Everything the decision about this case needs."""
+def question(case: Case, known: Facts | None, tools: Tools, *, at: datetime | None = None) -> Question:
+    """Everything the decision about this case needs; ``at`` is the instant the provider would be asked, if not at once."""
     if known is None:
         return Question(asked=case.asked, purchase=None, seller=None, policy=None)
     bought = known.purchase
@@ -50,6 +51,7 @@ def question(case: Case, known: Facts | None, tools: Tools) -> Question:
         live_case=known.live_case,
         provider_window=refund_window(adapter.capabilities if adapter else None, bought.provider, bought.method),
         refunds_of_customer=known.refunds,
+        paid_at=at,
     )
 
 

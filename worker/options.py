@@ -43,7 +43,8 @@ def options(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 35.0,  # longer than the slowest call to a provider
         "worker_max_memory_per_child": 300_000,  # KiB
         "beat_schedule": {
-            "sweep": {"task": "sweep", "schedule": timers.sweep_seconds, "options": {"queue": "letters"}}
+            "sweep": {"task": "sweep", "schedule": timers.sweep_seconds, "options": {"queue": "letters"}},
+            "reconcile": {"task": "reconcile", "schedule": 86_400.0, "options": {"queue": "letters"}},
         },
         "timezone": "UTC",
     }

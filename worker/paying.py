@@ -1,10 +1,10 @@
 """Paying: intent, call, record. The intent is committed before the call, and no transaction is open during it."""
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
@@ -12,11 +12,14 @@ from domain.cases import Case, Step
 from domain.eligibility import Escalate, decide
 from domain.findings import Code
 from domain.money import Money
-from domain.providers import Answer, Declined, Paid, Pending, Refusal, Unknown
-from domain.purchases import Purchase, email_key
+from domain.providers import Answer
+from domain.purchases import Method, Purchase, email_key
 from domain.states import Event, State
 from records import Work
-from records.operations import Operation
+from records.operations import Operation, key_of
+from worker import asking
+from worker.answers import balance_reports, step_of
+from worker.asking import Unsent
 from worker.judging import because, question, reasons
 from worker.tools import Tools
 
@@ -32,26 +35,22 @@ class Call:
 
 
 CHANGED = "What held when the case was judged no longer holds, or cannot be carried out."
-
-
-class Unsent:
-    """There was no time left to make this call within the lease: nothing was sent."""
+HELD = "Payments of this kind are refunded only some time after the charge: until then a bank may return them unasked."
 
 
 def pay(tools: Tools, ids: Sequence[UUID]) -> None:
     """Pays those of these cases that may be paid."""
-    send_until = time.monotonic() + tools.settings.timers.soft_seconds - tools.settings.timers.http_seconds
+    send_until = sending_ends(tools)
     with tools.records.work() as work:
         calls = prepare(work, tools, ids)
-
-    def send(call: Call) -> Answer | Unsent:
-        return Unsent() if time.monotonic() > send_until else refund(tools, call.operation)
-
-    for wave in tools.side_by_side(send, calls):
+    for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=send_until), calls):
         with tools.records.work() as work:
-            unsent = [(call.case, 0.0) for call, answer in wave if isinstance(answer, Unsent)]
-            work.cases.release(unsent)
-            record(work, tools, [(call, answer) for call, answer in wave if not isinstance(answer, Unsent)])
+            record_sent(work, tools, wave)
+
+
+def sending_ends(tools: Tools) -> float:
+    """The monotonic instant after which a call could outlive the task: less than one HTTP timeout is left."""
+    return tools.monotonic() + tools.settings.timers.soft_seconds - tools.settings.timers.http_seconds
 
 
 def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
@@ -59,9 +58,10 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
     cases = work.cases.lock(ids, here=State.APPROVED)
     if not cases:
         return []
-    purchases = work.cases.purchases([case.id for case in cases])
+    purchases = work.facts.purchases([case.id for case in cases])
     work.sellers.take_turns([bought.seller for bought in purchases.values()])
-    facts = work.cases.facts(list(purchases.values()))
+    facts = work.facts.about(list(purchases.values()))
+    earlier = work.operations.attempts([case.id for case in cases])
     paid: list[Purchase] = []
     steps: list[Step] = []
     operations: dict[UUID, Operation] = {}
@@ -70,18 +70,21 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
         before = facts[bought.id]
         in_this_batch = (work.now,) * sum(_same_customer(bought, other) for other in paid if before.seller.serial_limit)
         known = replace(before, live_case=None, refunds=before.refunds + in_this_batch)
-        decision = decide(question(case, known, tools))
+        decision = decide(question(case, known, tools, at=work.now))
+        held = _held_for(work, tools, bought)
         if isinstance(decision, Escalate):
             steps.append(_not_any_more(case, {"reasons": reasons(decision.findings)}))
         elif tools.provider(bought.provider) is None:
             steps.append(_not_any_more(case, because(Code.PROVIDER_NOT_CONNECTED, bought.provider)))
+        elif held > timedelta(0):
+            steps.append(replace(case.after(Event.HELD, actor="rules", why=HELD), due_in=held.total_seconds()))
         else:
-            operations[case.id] = _operation(case, bought)
+            operations[case.id] = _operation(case, bought, earlier.get(case.id, 0) + 1)
             paid.append(bought)
-    held = work.operations.claim(list(operations.values())) if operations else set()
-    work.operations.prepare([operations[case] for case in held])
+    ours = work.operations.claim(list(operations.values())) if operations else set()
+    work.operations.prepare([operations[case] for case in ours])
     for case in cases:
-        if case.id in held:
+        if case.id in ours:
             intent = case.after(Event.PREPARED, actor="worker", evidence=_intent(operations[case.id]))
             steps.append(replace(intent, lease=tools.settings.timers.lease_seconds))
         elif case.id in operations:
@@ -94,69 +97,32 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
     ]
 
 
-def refund(tools: Tools, operation: Operation) -> Answer:
-    """Asks the provider. Whatever goes wrong in here, it may have been carried out: that is Unknown, never a failure."""
-    adapter = tools.provider(operation.provider)
-    if adapter is None:
-        return Unknown(f"The provider {operation.provider} is not connected here any more.")
-    try:
-        answer = adapter.refund(operation.charge, operation.amount, key=operation.key)
-    except Exception as error:
-        log.exception("provider_adapter_broke", case_id=str(operation.case), provider=operation.provider)
-        return Unknown(f"The adapter broke: {type(error).__name__}.")
-    if isinstance(answer, Declined) and answer.refusal is Refusal.ALREADY_REFUNDED:
-        return Unknown(
-            "The provider says that this payment is refunded already; whose refund that is must be looked up."
-        )
-    return answer
+def record_sent(work: Work, tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
+    """Writes down what was answered, and gives back what was not sent for want of time."""
+    work.cases.release([(call.case, 0.0) for call, answer in answers if isinstance(answer, Unsent)])
+    record(work, tools, [(call, answer) for call, answer in answers if not isinstance(answer, Unsent)])
 
 
 def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> None:
     """Writes answers down, for the cases that are still ours: a step each, and what the provider said."""
     answers = list(answers)
-    steps = [step_of(call.case, answer, tools) for call, answer in answers]
+    steps = [step_of(call.case, call.operation, answer, tools.settings.timers) for call, answer in answers]
     moved = work.history.record(steps)
-    work.operations.answered([_told(call, answer) for call, answer in answers if call.case.id in moved])
+    ours = [(call.operation, answer) for call, answer in answers if call.case.id in moved]
+    work.operations.answered(ours)
+    work.tasks.report(balance_reports([(call.case, call.operation, a) for call, a in answers], work.now))
     log.info("cases_moved", **Counter(step.event.value for step in steps if step.case.id in moved))
     for step in steps:
         if step.case.id not in moved:
             log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)
 
 
-def step_of(case: Case, answer: Answer, tools: Tools) -> Step:
-    """The step an answer makes of a case that is being refunded."""
-    late = case.state is not State.REFUNDING
-    match answer:
-        case Paid(refund_id):
-            return case.after(Event.PROVIDER_PAID, actor="provider", evidence={"refund": refund_id})
-        case Pending(refund_id):
-            return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence={"refund": refund_id})
-        case Declined(refusal, code):
-            event = Event.PROVIDER_FAILED_LATE if late else Event.PROVIDER_DECLINED
-            reason = Code.RETURNED_BY_BANK if late else _REFUSED[refusal]
-            return case.after(event, actor="provider", why=reason.support, evidence=because(reason, code))
-        case Unknown(why):
-            step = case.after(Event.PROVIDER_UNCLEAR, actor="worker", why=why)
-            return replace(step, due_in=tools.settings.timers.settle_seconds)
-
-
-_REFUSED = {
-    Refusal.ALREADY_REFUNDED: Code.REFUNDED_ELSEWHERE,
-    Refusal.DISPUTED: Code.DISPUTE_OPEN,
-    Refusal.PERMANENT: Code.PROVIDER_DECLINED,
-}
-
-
-def _told(call: Call, answer: Answer) -> tuple[UUID, str, str | None, str | None]:
-    match answer:
-        case Paid(refund_id):
-            return call.case.id, "paid", refund_id, None
-        case Pending(refund_id):
-            return call.case.id, "pending", refund_id, None
-        case Declined(_, code):
-            return call.case.id, "declined", None, code
-        case Unknown(why):
-            return call.case.id, "unknown", None, why[:200]
+def _held_for(work: Work, tools: Tools, bought: Purchase) -> timedelta:
+    """How much longer this payment may not be refunded: the provider's minimum delay, or our hold of direct debits."""
+    adapter = tools.provider(bought.provider)
+    delay = adapter.capabilities.route(bought.method).minimum_delay if adapter else timedelta(0)
+    hold = timedelta(days=tools.settings.sepa_hold_days if bought.method == Method.DIRECT_DEBIT else 0)
+    return bought.charged_at + max(delay, hold) - work.now
 
 
 def _same_customer(one: Purchase, other: Purchase) -> bool:
@@ -165,11 +131,17 @@ def _same_customer(one: Purchase, other: Purchase) -> bool:
     return one.seller == other.seller and (email_key(one.email) == email_key(other.email) or same_instrument)
 
 
-def _operation(case: Case, bought: Purchase) -> Operation:
+def _operation(case: Case, bought: Purchase, attempt: int) -> Operation:
     assert bought.amount is not None, "amount_is_sound was kept"
     assert bought.currency is not None, "amount_is_sound was kept"
-    amount = Money(bought.amount, bought.currency)
-    return Operation(case=case.id, provider=bought.provider, charge=bought.charge, amount=amount, key=f"mb_{uuid4()}")
+    return Operation(
+        case=case.id,
+        attempt=attempt,
+        provider=bought.provider,
+        charge=bought.charge,
+        amount=Money(bought.amount, bought.currency),
+        key=key_of(case.id, attempt),
+    )
 
 
 def _intent(operation: Operation) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -11,10 +13,12 @@ from kombu import Connection
 
 from config.broker import away, connect, depth
 from config.settings import Settings
-from domain.messages import LANES, Cases
+from domain.messages import LANES, Cases, SupportNeeded
 from records import DatabaseDownError, Records
 from records.outbox import CHANNEL, Outbox
+from worker.lanes import run
 from worker.sweep import Sweep
+from worker.tools import Tools, tools_of
 
 log = structlog.get_logger()
 
@@ -56,25 +60,49 @@ class Relay:
         return Moved(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
 
     def run(self, stop: threading.Event) -> None:
-        """Publishes whenever something is committed, and sweeps now and then, until told to stop."""
+        """Publishes whenever something is committed, and sweeps now and then, until told to stop.
+
+        While the broker is away for long the cases are worked on here: accepted requests end without it.
+        """
+        away_since: float | None = None
         while not stop.is_set():
-            with connect(self._settings) as connection:
-                try:
-                    self._run(connection, stop)
-                except DatabaseDownError as error:
-                    log.warning("database_away", error=type(error).__name__)
-                except away(connection) as error:
-                    log.warning("broker_away", error=type(error).__name__)
+            try:
+                with connect(self._settings) as connection:
+                    try:
+                        for moved in self._run(connection, stop):
+                            away_since = None if moved.messages else away_since
+                    except away(connection) as error:
+                        away_since = away_since or time.monotonic()
+                        log.warning("broker_away", error=type(error).__name__)
+                if away_since and time.monotonic() - away_since >= self._settings.timers.direct_seconds:
+                    self._direct(stop)
+            except DatabaseDownError as error:
+                log.warning("database_away", error=type(error).__name__)
             stop.wait(IDLE)
 
-    def _run(self, connection: Connection, stop: threading.Event) -> None:
+    def _run(self, connection: Connection, stop: threading.Event) -> Iterator[Moved]:
         for _ in self._records.notifications(CHANNEL, IDLE):
             if stop.is_set():
                 return
             if time.monotonic() - self._swept_at >= self._pause:
                 self._swept_at = time.monotonic()
                 self._sweep.run_once()
-            self.run_once(connection)
+            yield self.run_once(connection)
+
+    def _direct(self, stop: threading.Event) -> None:
+        """Works on what is due as a worker would, a batch a lane; only tasks for helpdesks must wait for the broker."""
+        for kind in LANES.values():
+            if kind is SupportNeeded or stop.is_set():
+                continue
+            with self._records.work() as work:
+                ids = self._take(work.outbox, kind.queue)
+            if ids:
+                log.info("worked_without_broker", lane=kind.queue, cases=len(ids))
+                run(self._tools, kind, ids)
+
+    @cached_property
+    def _tools(self) -> Tools:
+        return tools_of(self._settings)
 
     def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
         lane = message.queue

@@ -1,106 +1,194 @@
 """Settling: finding out what became of refunds whose outcome is unknown or still open. Look first, send again last."""
 
-import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import structlog
-
 from domain.cases import Case, Step
 from domain.findings import Code
-from domain.providers import Absent, Answer, Pending, Unknown
+from domain.providers import Absent, Elsewhere, Found, LooksUp, Paid, Pending, Unknown
 from domain.states import Event, State
 from records import Work
+from records.operations import Operation
+from worker import asking
+from worker.answers import pause
 from worker.judging import because
-from worker.paying import Call, record, refund
+from worker.paying import Call, record, record_sent, sending_ends
 from worker.tools import Tools
 
-log = structlog.get_logger()
-
-LONGEST_PAUSE = 1_800  # seconds: a provider that mends itself is noticed within half an hour
 KEY_MARGIN = timedelta(
     hours=4
 )  # no repeat in the last hours of a key: a pause before the socket is written could outlive it
+FOREIGN = timedelta(hours=6)  # a refund that is not ours is final only once ours can no longer be under way there
+LOOKS_APART = timedelta(minutes=15)
+ENOUGH_LOOKS = 3  # empty look-ups so far apart, and FOREIGN after the last sending, prove that nothing was carried out
+LONGEST_PATIENCE = timedelta(days=60)
+LEAST_PATIENCE = timedelta(days=2)  # where keys live shorter, a provider that is away for a day is still waited for
+
+OPEN = {"sent", "unknown", "pending", "paid"}
 
 
 def settle(tools: Tools, ids: Sequence[UUID]) -> None:
     """Finds out about those of these cases that nobody holds."""
-    lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
-        now = work.now
-        cases = work.cases.lease(ids, here=[State.REFUNDING, State.REFUND_PENDING], seconds=lease)
-        operations = work.operations.of(cases)
-    calls = [Call(case, operations[case.id]) for case in cases]
-    for wave in tools.side_by_side(lambda call: look_up(tools, call), calls):
-        again = [call for call, answer in wave if isinstance(answer, Absent) and _may_repeat(tools, call, now)]
+        calls = lease(work, tools, ids, here=[State.REFUNDING, State.REFUND_PENDING])
+    inquire(tools, calls)
+
+
+def lease(work: Work, tools: Tools, ids: Sequence[UUID], *, here: Sequence[State], early: bool = False) -> list[Call]:
+    """Takes these cases over, each with its operation."""
+    cases = work.cases.lease(ids, here=here, seconds=tools.settings.timers.lease_seconds, early=early)
+    operations = work.operations.of([case.id for case in cases])
+    return [Call(case, operations[case.id]) for case in cases]
+
+
+def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
+    """Looks these operations up, records what is news, repeats what certainly is not there. Returns what was found."""
+    ends = sending_ends(tools)
+    seen: dict[UUID, Found] = {}
+    for wave in tools.hands.side_by_side(lambda call: _look_up(tools, call, ends), calls):
+        seen |= {call.case.id: found for call, found in wave}
         with tools.records.work() as work:
-            ours = work.operations.stamp([call.case for call in again])
-            _conclude(work, tools, [(call, answer) for call, answer in wave if call not in again], now)
-        repeats = [call for call in again if call.case.id in ours]
-        for answered in tools.side_by_side(lambda call: refund(tools, call.operation), repeats):
-            with tools.records.work() as work:
-                _conclude(work, tools, answered, now)
+            again = [call for call, found in wave if isinstance(found, Absent) and _may_repeat(tools, call, work.now)]
+            ours = work.operations.stamp([(call.case, call.operation) for call in again])
+            repeated = {call.case.id for call in again}
+            _conclude(work, tools, [(call, found) for call, found in wave if call.case.id not in repeated])
+        _repeat(tools, [call for call in again if call.operation.key in ours], ends)
+    return seen
 
 
-def look_up(tools: Tools, call: Call) -> Answer | Absent:
-    """What the provider knows of this operation."""
+def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
+    """Asks for these refunds once more, under their keys."""
+    for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=ends), calls):
+        with tools.records.work() as work:
+            record_sent(work, tools, [(call, answer) for call, answer in wave if not isinstance(answer, Unknown)])
+            _conclude(work, tools, [(call, answer) for call, answer in wave if isinstance(answer, Unknown)])
+
+
+def _look_up(tools: Tools, call: Call, ends: float) -> Found:
     adapter = tools.provider(call.operation.provider)
-    if adapter is None:
-        return Unknown(f"The provider {call.operation.provider} is not connected here any more.")
-    try:
-        return adapter.look_up(call.operation.charge, key=call.operation.key)
-    except Exception as error:
-        log.exception("provider_adapter_broke", case_id=str(call.case.id), provider=call.operation.provider)
-        return Unknown(f"The adapter broke: {type(error).__name__}.")
+    if adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER:
+        with tools.records.work() as work:
+            return work.notices.said(call.operation) or Absent()
+    return asking.look_up(tools, call.operation, until=ends)
 
 
 def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:
-    """Only a refund that is certainly not there, while the provider surely remembers its key."""
+    """Only a refund that is not there, while the provider surely remembers its key, and unless it only repeats an error."""
     adapter = tools.provider(call.operation.provider)
     return (
         adapter is not None
         and call.case.state is State.REFUNDING
+        and not call.operation.replayed
         and now - _first_sent(call) < adapter.capabilities.keys_live - KEY_MARGIN
     )
 
 
-def _conclude(work: Work, tools: Tools, answers: Sequence[tuple[Call, Answer | Absent]], now: datetime) -> None:
-    told = [(call, answer) for call, answer in answers if not isinstance(answer, Absent) and _is_news(call, answer)]
-    record(work, tools, told)
-    known = {call.case.id for call, _ in told}
-    silent = [call for call, _ in answers if call.case.id not in known]
-    tired = [call for call in silent if now - _first_sent(call) > _patience(tools, call)]
-    work.history.record([_give_up(call.case) for call in tired])
-    waiting = [call for call in silent if call not in tired]
-    work.operations.asked([call.case.id for call in waiting])
-    work.cases.release([(call.case, _pause(tools, call)) for call in waiting])
+def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> None:
+    """Records news; ends what was asked after for long enough; and gives the rest back, to be asked after again."""
+    news = [(call, found) for call, found in findings if _is_news(call, found)]
+    record(work, tools, [(call, found) for call, found in news if not isinstance(found, Absent | Elsewhere)])
+    known = {call.case.id for call, _ in news}
+    rest = [(call, found) for call, found in findings if call.case.id not in known]
+    endings = {call.case.id: step for call, found in rest if (step := _ending(work, tools, call, found))}
+    moved = work.history.record(list(endings.values()))
+    ended = [(call, found) for call, found in rest if call.case.id in moved]
+    absent = [call.operation for call, _ in ended if endings[call.case.id].event is Event.PROVEN_ABSENT]
+    work.operations.close(absent, "absent")
+    for call, found in ended:
+        if isinstance(found, Elsewhere) and call.case.purchase:
+            work.operations.close([call.operation], "declined")
+            work.purchases.touched(call.case.purchase, found.amount.minor)
+    waiting = [(call, found) for call, found in rest if call.case.id not in endings]
+    work.operations.asked(
+        [(c.operation.key, isinstance(f, Absent), isinstance(f, Unknown) and f.replayed) for c, f in waiting],
+        apart=LOOKS_APART.total_seconds(),
+    )
+    work.cases.release([(call.case, _pause(tools, call, found)) for call, found in waiting])
 
 
-def _is_news(call: Call, answer: Answer) -> bool:
-    """Whether this answer moves the case; a second "I don't know" or "not yet" does not."""
-    if isinstance(answer, Unknown):
+def _is_news(call: Call, found: Found) -> bool:
+    """Whether this moves the case. A second "I don't know" or "not yet" does not, nor what a person was told before."""
+    state = call.case.state
+    if isinstance(found, Unknown | Absent | Elsewhere):
         return False
-    return not (isinstance(answer, Pending) and call.case.state is State.REFUND_PENDING)
+    if state is State.WITH_SUPPORT:
+        return call.operation.status in OPEN and not isinstance(found, Pending)
+    if isinstance(found, Pending):
+        return state is State.REFUNDING
+    return not (isinstance(found, Paid) and state is State.REFUNDED)
 
 
-def _give_up(case: Case) -> Step:
-    reason = Code.OUTCOME_UNKNOWN
-    return case.after(Event.GAVE_UP_ASKING, actor="settle", why=reason.support, evidence=because(reason))
+def _ending(work: Work, tools: Tools, call: Call, found: Found) -> Step | None:
+    """The step that ends the asking; None while there is hope of an answer."""
+    case, operation, now = call.case, call.operation, work.now
+    if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
+        return None
+    if isinstance(found, Elsewhere) and case.state is State.REFUNDING and _is_final(operation, now):
+        return _to_people(case, Event.PROVIDER_DECLINED, Code.REFUNDED_ELSEWHERE, found.refund_id)
+    if isinstance(found, Absent) and _proven_absent(tools, call, now):
+        why = "The provider repeats an error for this key and showed again and again that it made no refund."
+        return case.after(Event.PROVEN_ABSENT, actor="settle", why=why, evidence={"key": operation.key})
+    if now - _first_sent(call) > _patience(tools, call):
+        return _to_people(case, Event.GAVE_UP_ASKING, Code.OUTCOME_UNKNOWN, _last_words(operation))
+    return None
+
+
+def _is_final(operation: Operation, now: datetime) -> bool:
+    """Either the provider refused our own key because of that refund, or nothing of ours can be under way any more."""
+    assert operation.last_sent_at, "an operation that was read back was sent"
+    return operation.code is not None or now - operation.last_sent_at > FOREIGN
+
+
+def _proven_absent(tools: Tools, call: Call, now: datetime) -> bool:
+    """A stored error never turns into an answer. Where the provider caps refunds, absence may be proven, and a new key used."""
+    adapter, operation = tools.provider(call.operation.provider), call.operation
+    assert operation.last_sent_at, "an operation that was read back was sent"
+    return (
+        adapter is not None
+        and adapter.capabilities.capped
+        and adapter.capabilities.looks_up is LooksUp.BY_KEY
+        and call.case.state is State.REFUNDING
+        and operation.replayed
+        and operation.empty_look_ups >= ENOUGH_LOOKS
+        and now - operation.last_sent_at > FOREIGN
+    )
+
+
+def _to_people(case: Case, event: Event, reason: Code, detail: str) -> Step:
+    return case.after(event, actor="settle", why=reason.support, evidence=because(reason, detail))
+
+
+def _last_words(operation: Operation) -> str:
+    """What a person needs to ask the provider: which payment, under which key, how often and when."""
+    assert operation.first_sent_at, "an operation that was read back was sent"
+    assert operation.last_sent_at, "an operation that was read back was sent"
+    return (
+        f"{operation.provider} {operation.charge}, {operation.amount}, key {operation.key}, sent {operation.sends} times "
+        f"from {operation.first_sent_at:%Y-%m-%d %H:%M} to {operation.last_sent_at:%Y-%m-%d %H:%M} UTC, "
+        f"asked after {operation.asks} times; the provider's refund is {operation.refund_id or 'not known'}."
+    )
 
 
 def _patience(tools: Tools, call: Call) -> timedelta:
-    """Twice the life of a key, after which no repeat is safe; a pending refund may take a bank's forty working days."""
+    """Twice the life of a key, when no repeat is safe any more; once the provider accepted it, as long as its plan says."""
     adapter = tools.provider(call.operation.provider)
-    if call.case.state is State.REFUND_PENDING or adapter is None:
-        return timedelta(days=60)
-    return 2 * adapter.capabilities.keys_live
+    if adapter is None:
+        return LONGEST_PATIENCE
+    if call.case.state is State.REFUND_PENDING:
+        return adapter.capabilities.poll.give_up
+    return max(2 * adapter.capabilities.keys_live, LEAST_PATIENCE)
 
 
-def _pause(tools: Tools, call: Call) -> float:
-    doublings: int = min(call.operation.asks, 7)
-    longest = min(LONGEST_PAUSE, tools.settings.timers.settle_seconds * 2.0**doublings)
-    return longest * random.uniform(0.8, 1.2)  # noqa: S311  # spreads look-ups, guards nothing
+def _pause(tools: Tools, call: Call, found: Found) -> float:
+    """Seconds: double each time; a refund that the provider works on is asked after as its plan says."""
+    again_in = found.again_in if isinstance(found, Unknown) else None
+    timers, asks = tools.settings.timers, call.operation.asks
+    adapter = tools.provider(call.operation.provider)
+    if call.case.state is State.REFUND_PENDING and adapter is not None:
+        longest = adapter.capabilities.poll.longest.total_seconds()
+        return max(min(longest, timers.settle_seconds * 2.0 ** min(asks, 16)), again_in or 0.0)
+    return max(pause(timers, asks), again_in or 0.0)
 
 
 def _first_sent(call: Call) -> datetime:

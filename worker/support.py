@@ -40,6 +40,7 @@ def contact_support(task: SupportTask) -> ContactSupport:
         data=ContactSupportData(
             case_id=task.case,
             seller=task.seller,
+            evidence=task.evidence,
             reasons=tuple(SupportReason(code=r["code"], sentence=r["sentence"]) for r in task.reasons),
         ),
     )

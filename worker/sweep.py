@@ -1,26 +1,16 @@
 """The sweep: whatever stayed in a state longer than that state's patience is sent again, or ended. No state without an owner."""
 
-from typing import NamedTuple
-
 import structlog
 
 from domain.aftermath import AFTERMATH
-from domain.messages import LettersDue, SupportNeeded
+from domain.messages import LettersDue, Noticed, SupportNeeded
 from domain.states import Event, State
-from records import Records
+from records import Records, Work
 
 log = structlog.get_logger()
 
 STEP = 1_000  # cases in one transaction: a backlog is swept in bounded steps
-
-
-class Swept(NamedTuple):
-    """What one sweep found without an owner."""
-
-    resent: int
-    expired: int
-    letters: int
-    tasks: int
+MOST_STEPS = 10  # of one sweep: the relay has other things to do as well
 
 
 class Sweep:
@@ -29,33 +19,50 @@ class Sweep:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    def run_once(self) -> Swept:
-        """One bounded step."""
-        swept = Swept(*self._cases(), *self._owed())
-        if any(swept):
-            log.info("swept", **swept._asdict())
+    def run_once(self) -> int:
+        """Bounded steps until nothing is left or it was enough for now; returns how much was without an owner."""
+        swept = 0
+        for _ in range(MOST_STEPS):
+            found = self._step()
+            swept += sum(found.values())
+            if any(found.values()):
+                log.info("swept", **found)
+            if max(found.values()) < STEP:
+                break
         return swept
 
-    def _cases(self) -> tuple[int, int]:
+    def _step(self) -> dict[str, int]:
         with self._records.work() as work:
-            overdue = work.cases.overdue(STEP)
-            lapsed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]
-            steps = [
-                case.after(Event.TIME_RAN_OUT, actor="sweep")
-                for case in work.cases.lock(lapsed, here=State.AWAITING_CONFIRMATION)
-            ]
-            work.history.record(steps)
-            again = [
-                (lane, row.bulk, row.seller, row.id) for row in overdue if (lane := AFTERMATH[State(row.state)].resend)
-            ]
-            work.outbox.owe(again)
-            work.cases.put_off([case for _, _, _, case in again], work.timers.lane_seconds)
-        return len(again), len(steps)
+            return _cases(work) | _owed(work)
 
-    def _owed(self) -> tuple[int, int]:
-        with self._records.work() as work:
-            seconds = work.timers.lane_seconds
-            letters = work.letters.overdue(seconds=seconds, limit=STEP)
-            tasks = work.tasks.overdue(seconds=seconds, limit=STEP)
-            work.outbox.owe([(LettersDue, *row) for row in letters] + [(SupportNeeded, *row) for row in tasks])
-        return len(letters), len(tasks)
+
+def _cases(work: Work) -> dict[str, int]:
+    """Cases whose patience ran out: sent again, or expired where a customer never confirmed."""
+    overdue = work.cases.overdue(STEP)
+    lapsed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]
+    steps = [
+        case.after(Event.TIME_RAN_OUT, actor="sweep")
+        for case in work.cases.lock(lapsed, here=State.AWAITING_CONFIRMATION)
+    ]
+    work.history.record(steps)
+    again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := AFTERMATH[State(row.state)].resend)]
+    work.outbox.owe(again)
+    work.cases.put_off([case for _, _, _, case in again], work.timers.lane_seconds)
+    return {"resent": len(again), "expired": len(steps)}
+
+
+def _owed(work: Work) -> dict[str, int]:
+    """Letters, tasks and notices that nobody carried on."""
+    seconds = work.timers.lane_seconds
+    letters = work.letters.overdue(seconds=seconds, limit=STEP)
+    tasks = work.tasks.overdue(seconds=seconds, limit=STEP)
+    notices = work.notices.overdue(STEP)
+    work.outbox.owe(
+        [
+            *((LettersDue, *row) for row in letters),
+            *((SupportNeeded, *row) for row in tasks),
+            *((Noticed, False, "", notice) for notice in notices),
+        ]
+    )
+    work.notices.put_off(notices, seconds)
+    return {"letters": len(letters), "tasks": len(tasks), "notices": len(notices)}

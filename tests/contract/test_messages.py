@@ -58,4 +58,4 @@ def test_messages_carry_ids_and_reasons_and_nothing_about_a_person() -> None:
         assert set(kind.model_fields) == {"version", "case_ids"}
     data = ContactSupport.model_fields["data"].annotation
     assert data is not None
-    assert set(data.model_fields) == {"case_id", "seller", "reasons"}
+    assert set(data.model_fields) == {"case_id", "seller", "reasons", "evidence"}

@@ -5,7 +5,7 @@ from alembic.runtime.migration import MigrationContext
 
 from config.settings import Settings
 from records import schema
-from records.tables import metadata
+from records.metadata import metadata
 from records.work import connect
 
 

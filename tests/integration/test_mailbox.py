@@ -239,7 +239,7 @@ def test_a_mail_about_a_purchase_names_it(inbox: Inbox, records: Records) -> Non
     inbox.run_once(records)
     with records.work() as work:
         (case,) = work.views.search()
-        matches = work.cases.matches([case.id])
+        matches = work.facts.matches([case.id])
     assert [match.id for match in matches[case.id]] == [purchase.id]
 
 

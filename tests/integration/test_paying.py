@@ -32,7 +32,7 @@ from worker.tools import Tools, tools_of
 def tools(sandbox: Settings) -> Iterator[Tools]:
     tools = tools_of(sandbox)
     yield tools
-    tools.hands.shutdown()
+    tools.hands.close()
     tools.records.engine.dispose()
 
 
@@ -73,7 +73,10 @@ def charged(behaviour: str, **changes: Any) -> Purchase:
 def let_go(records: Records) -> None:
     """As if every lease were over and every pause had passed."""
     with records.work() as work:
-        work.run("update cases set lease_until = 'epoch', next_action_at = now() where next_action_at is not null")
+        work.run(
+            "update cases set lease_until = 'epoch', not_before = 'epoch', next_action_at = now()"
+            " where next_action_at is not null"
+        )
 
 
 def settled(tools: Tools, case: UUID) -> State:
@@ -152,7 +155,7 @@ def test_a_customer_confirms_before_anything_is_paid(tools: Tools) -> None:
     [
         ("declined", "with_support", ["provider_declined"]),
         ("disputed", "with_support", ["dispute_open"]),
-        ("closed", "with_support", ["provider_declined"]),
+        ("closed", "with_support", ["provider_window_closed"]),
         ("pending", "refund_pending", []),
         ("hang", "refunding", []),
         ("fail500", "refunding", []),
@@ -347,7 +350,7 @@ def with_adapter(settings: Settings) -> Iterator[Callable[[Any], Tools]]:
 
     yield with_
     for tools in made:
-        tools.hands.shutdown()
+        tools.hands.close()
         tools.records.engine.dispose()
 
 

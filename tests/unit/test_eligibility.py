@@ -363,6 +363,9 @@ def test_no_code_is_forgotten() -> None:
         Code.REFUNDED_ELSEWHERE,
         Code.OUTCOME_UNKNOWN,
         Code.RETURNED_BY_BANK,
+        Code.NO_BALANCE,
+        Code.NOT_YET_REFUNDABLE,
+        Code.ENDED_ITS_WORKERS,
     }
     rules = inspect.getsource(eligibility)
     assert {code for code in Code if f"Code.{code.name}" in rules} == set(Code) - while_paying

@@ -16,10 +16,11 @@ from pydantic import SecretStr
 from config.links import Links, Purpose
 from config.settings import Settings
 from domain.aftermath import AFTERMATH, Stage
+from domain.aftermath import LETTERS as LETTER_OF_EVENT
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.findings import Code
 from domain.requests import Channel
-from domain.states import State
+from domain.states import MOVES, State
 from records.views import View
 from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
 from worker.letters.copy import LETTERS, SOME_REASON
@@ -29,7 +30,9 @@ from worker.letters.write import one_line
 LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
 SENDER = "Moneyback <refunds@moneyback.example>"
 CASE = UUID("00000000-0000-4000-8000-000000000417")
-STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter}
+STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter} | {
+    letter: there for (_, event), there in MOVES.items() if (letter := LETTER_OF_EVENT.get(event))
+}
 WITH_PURCHASE = sorted(set(Stage) - {Stage.NOT_FOUND})
 
 

@@ -97,6 +97,19 @@ LETTERS: Mapping[Stage, Copy] = {
         link=("See how your request is getting on", Target.STATUS),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
+    Stage.RETURNED: Copy(
+        subject="Your refund for {reference} did not go through",
+        heading="Your refund did not go through",
+        before=(
+            "The refund of {amount} for {product} ({reference}) failed: the payment provider told us so after it had "
+            "accepted it. If we wrote to you that it was sent, that is no longer true, and we are sorry.",
+            "Your request is now with the support team, who will find another way. You need not do anything.",
+        ),
+        reasons=True,
+        link=("See how your request is getting on", Target.STATUS),
+        after=("Questions? {support}",),
+        true_in=frozenset({State.WITH_SUPPORT}),
+    ),
     Stage.NOT_FOUND: Copy(
         subject="We could not find your purchase",
         heading="We could not find your purchase",

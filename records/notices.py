@@ -1,0 +1,202 @@
+"""Notices: what providers' webhooks told us, kept as it came, once an event. Each is owed a look until one explained it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from domain.messages import Noticed
+from domain.money import Money
+from domain.providers import About, DisputeSeen, Failed, Notice, Paid, Pending, Refusal
+from domain.purchases import Dispute
+from records.operations import Operation
+from records.outbox import CHANNEL
+from records.transaction import Transaction
+
+_KEEP = """
+with kept as (
+  insert into notices as n (id, provider, event, about, charge, refund_id, said, body, next_action_at)
+  select id, :provider, event, about, charge, refund_id, said::jsonb, :body, now()
+    from unnest(cast(:ids as uuid[]), cast(:events as text[]), cast(:abouts as text[]), cast(:charges as text[]),
+                cast(:refund_ids as text[]), cast(:saids as text[]))
+      as i(id, event, about, charge, refund_id, said)
+  on conflict (provider, event) do update
+     set arrivals = n.arrivals + 1,
+         next_action_at = case when n.event = any(:repeating) then now() else n.next_action_at end
+  returning n.id, n.event, n.arrivals
+), told as (
+  insert into outbox (lane, bulk, seller, case_id)
+  select :lane, false, '', id from kept where arrivals = 1 or event = any(:repeating)
+)
+select count(*) filter (where arrivals = 1 or event = any(:repeating)) as news from kept
+"""
+"""A repeat changes nothing, unless the provider sends the same id for every change."""
+
+_CLAIM = """
+update notices n
+   set claimed_until = now() + make_interval(secs => :seconds), next_action_at = now() + make_interval(secs => :seconds),
+       hearings = hearings + 1
+ where id in (select id from notices where id = any(:ids) and next_action_at is not null and claimed_until <= now()
+                 for no key update skip locked)
+returning id, provider, event, about, charge, refund_id, said, arrivals, hearings, received_at
+"""
+
+_DONE = """
+update notices n set outcome = i.outcome, claimed_until = 'epoch',
+       next_action_at = case when n.arrivals > i.arrivals then now() end
+  from unnest(cast(:ids as uuid[]), cast(:arrivals as int[]), cast(:outcomes as text[])) as i(id, arrivals, outcome)
+ where n.id = i.id
+"""
+"""One that arrived again while it was looked into is owed another look."""
+
+_LATER = """
+update notices n set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome
+  from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[])) as i(id, seconds, outcome)
+ where n.id = i.id
+"""
+
+_SAID = """
+select said from notices
+ where provider = :provider and charge = :charge and refund_id = :refund_id and about = 'refund' and said is not null
+"""
+
+_OVERDUE = """
+select id from notices where next_action_at <= now() and claimed_until <= now()
+ order by next_action_at limit :limit for no key update skip locked
+"""
+
+_PUT_OFF = "update notices set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A notice as a worker holds it."""
+
+    id: UUID
+    provider: str
+    notice: Notice
+    arrivals: int
+    hearings: int
+    received_at: datetime
+
+
+class Notices:
+    """The notices table."""
+
+    def __init__(self, work: Transaction) -> None:
+        self._work = work
+
+    def keep(self, provider: str, notices: Sequence[Notice], body: bytes) -> int:
+        """Keeps what one webhook told, and wakes a worker for it at the commit; returns how much of it was news."""
+        once = {notice.event: notice for notice in notices}
+        if not once:
+            return 0
+        rows = self._work.run(
+            _KEEP,
+            provider=provider,
+            body=body,
+            lane=Noticed.queue,
+            ids=[uuid5(_NAMESPACE, f"{provider}\n{event}") for event in once],
+            events=list(once),
+            abouts=[notice.about for notice in once.values()],
+            charges=[notice.charge for notice in once.values()],
+            refund_ids=[notice.refund_id for notice in once.values()],
+            saids=[_dump(notice.said) for notice in once.values()],
+            repeating=[event for event, notice in once.items() if notice.repeats],
+        )
+        news = int(rows.scalar_one())
+        if news:
+            self._work.run(f"notify {CHANNEL}")
+        return news
+
+    def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[Heard]:
+        """Takes those of these notices that are still owed a look: nobody else looks for so long."""
+        return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
+
+    def done(self, outcomes: Sequence[tuple[Heard, str]]) -> None:
+        """These were looked into: (notice, what came of it)."""
+        if outcomes:
+            self._work.run(
+                _DONE,
+                ids=[heard.id for heard, _ in outcomes],
+                arrivals=[heard.arrivals for heard, _ in outcomes],
+                outcomes=[outcome for _, outcome in outcomes],
+            )
+
+    def later(self, waits: Sequence[tuple[Heard, float, str]]) -> None:
+        """These are to be looked into again: (notice, in how many seconds, why)."""
+        if waits:
+            self._work.run(
+                _LATER,
+                ids=[heard.id for heard, _, _ in waits],
+                seconds=[seconds for _, seconds, _ in waits],
+                outcomes=[why for _, _, why in waits],
+            )
+
+    def said(self, operation: Operation) -> Paid | Pending | Failed | None:
+        """What signed notices say of this operation's refund, in whatever order they came: a failure has the last word."""
+        rows = self._work.run(
+            _SAID, provider=operation.provider, charge=operation.charge, refund_id=operation.refund_id
+        )
+        told = [said for row in rows if isinstance(said := _read(row.said), Paid | Pending | Failed)]
+        return max(told, key=lambda said: _LAST_WORD.index(type(said)), default=None)
+
+    def overdue(self, limit: int) -> list[UUID]:
+        """Notices that are owed a look and that nobody holds, locked."""
+        return [row.id for row in self._work.run(_OVERDUE, limit=limit)]
+
+    def put_off(self, ids: Sequence[UUID], seconds: float) -> None:
+        """Sends these again after so many seconds, if nobody looked by then."""
+        if ids:
+            self._work.run(_PUT_OFF, ids=list(ids), seconds=seconds)
+
+
+_NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-6e6f74696365")
+
+
+_LAST_WORD = (Pending, Paid, Failed)
+
+
+def _dump(said: Paid | Pending | Failed | DisputeSeen | None) -> str | None:
+    match said:
+        case Paid(refund_id, amount) | Pending(refund_id, amount):
+            kind = "paid" if isinstance(said, Paid) else "pending"
+            return json.dumps([kind, refund_id, amount.minor, amount.currency])
+        case Failed(refund_id, code, refusal):
+            return json.dumps(["failed", refund_id, code, refusal])
+        case DisputeSeen(dispute, dispute_id):
+            return json.dumps(["dispute", dispute, dispute_id])
+    return None
+
+
+def _read(said: list[Any] | None) -> Paid | Pending | Failed | DisputeSeen | None:
+    match said:
+        case ["paid", refund_id, minor, currency]:
+            return Paid(refund_id, Money(minor, currency))
+        case ["pending", refund_id, minor, currency]:
+            return Pending(refund_id, Money(minor, currency))
+        case ["failed", refund_id, code, refusal]:
+            return Failed(refund_id, code, Refusal(refusal))
+        case ["dispute", dispute, dispute_id]:
+            return DisputeSeen(Dispute(dispute), dispute_id)
+    return None
+
+
+def _heard(row: Any) -> Heard:  # noqa: ANN401  # a row of _CLAIM
+    notice = Notice(
+        event=row.event,
+        about=About(row.about),
+        charge=row.charge,
+        refund_id=row.refund_id,
+        said=_read(row.said),
+    )
+    return Heard(
+        id=row.id,
+        provider=row.provider,
+        notice=notice,
+        arrivals=row.arrivals,
+        hearings=row.hearings,
+        received_at=row.received_at,
+    )

@@ -1,0 +1,104 @@
+"""Asking providers: at their pace, within the time there is. Whatever goes wrong in here, money may have left: Unknown."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+
+from domain.providers import (
+    Answer,
+    Capabilities,
+    DisputeSeen,
+    Found,
+    Paid,
+    PaymentProvider,
+    Pending,
+    Unknown,
+)
+from records.operations import Operation
+from worker.tools import Tools
+
+log = structlog.get_logger()
+
+Said = TypeVar("Said")
+
+
+class Unsent:
+    """There was no time left to make this call within the lease: nothing was sent."""
+
+
+def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
+    """Asks for the refund, unless this monotonic instant has passed before its turn came."""
+    adapter = tools.provider(operation.provider)
+    if adapter is None:
+        return _not_connected(operation.provider)
+    if tools.monotonic() > until or not _in_turn(tools, operation.provider, adapter.capabilities, until):
+        return Unsent()
+    answer = _ask(
+        tools,
+        operation.provider,
+        adapter,
+        lambda: adapter.refund(operation.charge, operation.amount, key=operation.key),
+    )
+    return _of_this_amount(answer, operation)
+
+
+def look_up(tools: Tools, operation: Operation, *, until: float) -> Found:
+    """What the provider knows of this operation."""
+    adapter = tools.provider(operation.provider)
+    if adapter is None:
+        return _not_connected(operation.provider)
+    if not _in_turn(tools, operation.provider, adapter.capabilities, until):
+        return Unknown("The provider's rate limit left no time to ask.")
+    found = _ask(tools, operation.provider, adapter, lambda: adapter.look_up(operation.charge, key=operation.key))
+    return _of_this_amount(found, operation)
+
+
+def foreign(tools: Tools, provider: str, charge: str, *, until: float) -> Found:
+    """What refund a payment has that we never asked for."""
+    adapter = tools.provider(provider)
+    if adapter is None:
+        return _not_connected(provider)
+    if not _in_turn(tools, provider, adapter.capabilities, until):
+        return Unknown("The provider's rate limit left no time to ask.")
+    return _ask(tools, provider, adapter, lambda: adapter.look_up(charge, key=NOBODYS))
+
+
+def dispute(tools: Tools, provider: str, charge: str, *, until: float) -> DisputeSeen | Unknown:
+    """How the dispute about this payment stands."""
+    adapter = tools.provider(provider)
+    if adapter is None:
+        return _not_connected(provider)
+    if not _in_turn(tools, provider, adapter.capabilities, until):
+        return Unknown("The provider's rate limit left no time to ask.")
+    return _ask(tools, provider, adapter, lambda: adapter.dispute(charge))
+
+
+NOBODYS = "mb_nobodys"
+"""A key that no operation has."""
+
+
+def _in_turn(tools: Tools, provider: str, capabilities: Capabilities, until: float) -> bool:
+    return tools.pace.take(provider, capabilities.calls_per_second, until=until)
+
+
+def _ask(tools: Tools, name: str, adapter: PaymentProvider, call: Callable[[], Said]) -> Said | Unknown:
+    try:
+        said = call()
+    except Exception as error:
+        log.exception("provider_adapter_broke", provider=name)
+        return Unknown(f"The adapter broke: {type(error).__name__}.")
+    if isinstance(said, Unknown) and said.again_in is not None:
+        tools.pace.hold_off(name, adapter.capabilities.calls_per_second, said.again_in)
+    return said
+
+
+def _of_this_amount(said: Said, operation: Operation) -> Said | Unknown:
+    """A refund of another amount than was asked for is not ours to take for success."""
+    if isinstance(said, Paid | Pending) and said.amount != operation.amount:
+        return Unknown(f"The provider speaks of {said.amount}, but {operation.amount} was asked for.")
+    return said
+
+
+def _not_connected(provider: str) -> Unknown:
+    return Unknown(f"The provider {provider} is not connected here any more.")

@@ -1,0 +1,105 @@
+"""What each lane does with the cases of a message: the same in a Celery task as in direct mode.
+
+A delivery is counted before anything is done. First deliveries go on together; a case whose delivery came to nothing
+before goes alone, so that it can end only its own worker; and one that ended three of them goes to a person.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from domain.cases import Case, Step
+from domain.findings import Code, Finding
+from domain.messages import Cases, LettersDue, Noticed, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.states import Event, State
+from worker.hearing import hear
+from worker.judging import judge, reasons
+from worker.letters.sending import send
+from worker.paying import pay
+from worker.settling import settle
+from worker.support import publish
+from worker.tools import Tools
+
+log = structlog.get_logger()
+
+MOST_DELIVERIES = 3
+
+Do = Callable[[Tools, Sequence[UUID]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What is done with its cases, and the states in which it finds something to do."""
+
+    do: Do
+    here: tuple[State, ...] = ()
+    """Empty where the ids are not of cases, or nothing about the case is decided: then nothing is counted."""
+
+
+def judge_and_pay(tools: Tools, ids: Sequence[UUID]) -> None:
+    """Judges cases, and goes straight on with those that may be paid: their commit stands alone, the sweep covers it."""
+    with tools.records.work() as work:
+        approved = judge(work, tools, ids)
+    if approved:
+        pay(tools, approved)
+
+
+LANES: dict[type[Cases], Lane] = {
+    RefundRequested: Lane(judge_and_pay, here=(State.RECEIVED,)),
+    RefundApproved: Lane(pay, here=(State.APPROVED,)),
+    RefundUnsettled: Lane(settle, here=(State.REFUNDING, State.REFUND_PENDING)),
+    Noticed: Lane(hear),
+    SupportNeeded: Lane(publish),
+    LettersDue: Lane(send),
+}
+
+
+def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
+    """Does what this lane does."""
+    lane = LANES[kind]
+    if not lane.here:
+        lane.do(tools, ids)
+        return
+    for group in _begun(tools, ids, lane.here):
+        lane.do(tools, group)
+
+
+def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[Sequence[UUID]]:
+    apart = tools.settings.timers.hard_seconds  # by then whoever began it has finished, or was ended
+    with tools.records.work() as work:
+        fresh = work.cases.begin(ids, here=here, apart=apart)
+        rest = [case for case in ids if case not in fresh]
+        suspects = work.cases.suspects(rest, here=here, apart=apart) if rest else []
+    if fresh:
+        yield [case for case in ids if case in fresh]
+    for suspect in suspects:
+        with tools.records.work() as work:
+            count = work.cases.begin([suspect], here=here, apart=apart, suspects=True).get(suspect)
+        if count is None:
+            continue  # somebody else has it by now
+        if count > MOST_DELIVERIES:
+            _to_people(tools, suspect, here)
+        else:
+            yield [suspect]
+
+
+def _to_people(tools: Tools, case_id: UUID, here: Sequence[State]) -> None:
+    """What it is that ends workers is for people to find out; money that may have left is said to be unknown."""
+    with tools.records.work() as work:
+        cases = work.cases.lease([case_id], here=here, seconds=tools.settings.timers.lease_seconds)
+        work.history.record([_ended(case) for case in cases])
+    log.error("case_ended_its_workers", case_id=str(case_id))
+
+
+def _ended(case: Case) -> Step:
+    codes = [Code.ENDED_ITS_WORKERS]
+    if case.state in {State.REFUNDING, State.REFUND_PENDING}:
+        codes.append(Code.OUTCOME_UNKNOWN)
+    return case.after(
+        Event.ENDED_ITS_WORKERS,
+        actor="worker",
+        why=" ".join(code.support for code in codes),
+        evidence={"reasons": reasons([Finding("payment", code) for code in codes])},
+    )

@@ -37,7 +37,8 @@ from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping,
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
 from worker.providers import connected
-from worker.providers.sandbox import Sandbox, SandboxUrlError, connect
+from worker.providers.sandbox import SandboxUrlError, connect
+from worker.providers.sandbox.adapter import Sandbox
 
 T = TypeVar("T")
 FIVE_EUROS = Money(500, "EUR")
@@ -127,6 +128,7 @@ class ProviderContract:
         charge = self.charge(kind)
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), first)
         failed = eventually(lambda: _of_type(Failed, provider.look_up(charge, key=charge)))
+        assert failed
         assert (failed.code, failed.refusal) == ("failed", Refusal.PERMANENT)
 
     def test_a_failed_refund_of_somebody_else_is_none(self, provider: PaymentProvider) -> None:

@@ -25,7 +25,8 @@ from domain.purchases import Dispute
 from worker.providers.deadline import ONCE, Pool, is_over, read, within
 from worker.providers.disputes import decisive
 from worker.providers.retry_after import retry_after
-from worker.providers.sandbox.refunds import Refund, is_word, read_refund
+from worker.providers.sandbox.refunds import Refund, read_refund
+from worker.providers.words import is_word
 
 CODES: Mapping[str, Refusal] = {
     "charge_already_refunded": Refusal.ALREADY_REFUNDED,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Elsewhere, Failed, Listed, Paid, Pending, Standing
+from worker.providers.words import is_word
 
-LONGEST_WORD = 100  # characters of a code or an id: they are kept, and shown to people
+__all__ = ["Refund", "is_word", "read_refund"]
 
 STANDINGS = {"succeeded": Standing.PAID, "pending": Standing.PENDING, "failed": Standing.FAILED}
 _ANSWERS: dict[Standing, Callable[["Refund"], Paid | Pending | Failed]] = {
@@ -55,11 +56,6 @@ def read_refund(row: dict[str, Any]) -> Refund | None:
         return None
     sound = is_word(refund.id) and type(refund.charge) is type(refund.key) is str and refund.amount.minor > 0
     return refund if sound else None
-
-
-def is_word(value: object) -> TypeGuard[str]:
-    """Whether this may be kept and shown as a code or an id."""
-    return type(value) is str and 0 < len(value) <= LONGEST_WORD and value.isprintable()
 
 
 def _instant(seconds: object) -> datetime | None:

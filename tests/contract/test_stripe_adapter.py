@@ -1,0 +1,534 @@
+"""Stripe's adapter against a Stripe in a thread, then against everything that a network and a strange answer can do."""
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.accounts import StripeAccount
+from domain.money import CURRENCIES, Money, UnknownMoneyError
+from domain.providers import (
+    Absent,
+    Answer,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Listed,
+    Page,
+    Paid,
+    PaymentProvider,
+    Pending,
+    Refusal,
+    Standing,
+    Unknown,
+    refund_window,
+)
+from domain.purchases import Dispute
+from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.stripe import FakeStripe, a_stripe, error
+from worker.providers.stripe import connect
+from worker.providers.stripe.amounts import from_stripe, to_stripe
+from worker.providers.stripe.codes import (
+    CODES,
+    CREDENTIALS,
+    DISPUTES,
+    STANDINGS,
+    UNDECIDED_CODES,
+    UNDECIDED_STATUSES,
+)
+
+PATIENCE = 20.0  # seconds; reached only when something is broken
+HURRY = 0.4  # seconds; the deadline of a client that is about to be kept waiting
+FIVE = Money(500, "EUR")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def stripe() -> Iterator[FakeStripe]:
+    with a_stripe() as fake:
+        fake.charge("ch_1", payment_intent="pi_1")
+        yield fake
+
+
+@pytest.fixture
+def adapter(stripe: FakeStripe) -> PaymentProvider:
+    return stripe.adapter()
+
+
+def refund(adapter: PaymentProvider, charge: str = "ch_1", key: str = "key-1") -> Answer:
+    return adapter.refund(charge, FIVE, key=key)
+
+
+# Refunds
+
+
+@pytest.mark.parametrize("name", ["ch_1", "pi_1"])
+def test_a_payment_is_refunded_by_either_of_its_names(stripe: FakeStripe, adapter: PaymentProvider, name: str) -> None:
+    paid = refund(adapter, name)
+    assert paid == Paid("re_0", FIVE)
+    assert adapter.look_up(name, key="key-1") == paid
+    field = "payment_intent" if name == "pi_1" else "charge"
+    order = {field: name, "amount": "500", "metadata[moneyback_key]": "key-1"}
+    assert stripe.calls[0] == ("POST", "/v1/refunds", order)
+
+
+def test_the_same_key_pays_once(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    assert refund(adapter) == refund(adapter) == Paid("re_0", FIVE)
+    assert len(stripe.refunds) == 1
+
+
+def test_another_key_for_the_same_charge_is_refused(adapter: PaymentProvider) -> None:
+    refund(adapter)
+    assert refund(adapter, key="key-2") == Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
+
+
+def test_a_key_serves_one_refund_only(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    refund(adapter)
+    assert refund(adapter, stripe.charge("ch_2")) == Declined(Refusal.PERMANENT, "idempotency_error")
+
+
+def test_more_than_is_left_is_refused_although_that_error_has_no_code(
+    stripe: FakeStripe, adapter: PaymentProvider
+) -> None:
+    stripe.refund_by_hand("ch_1", 100)
+    assert refund(adapter) == Declined(Refusal.PERMANENT, "invalid_request_error")
+
+
+def test_a_charge_that_stripe_does_not_know_is_refused(adapter: PaymentProvider) -> None:
+    assert refund(adapter, "ch_nobody") == Declined(Refusal.PERMANENT, "resource_missing")
+
+
+def test_fifty_callers_with_one_key_pay_once(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    answers = _at_once(lambda _: refund(adapter))
+    assert set(answers) == {Paid("re_0", FIVE)}
+    assert len(stripe.refunds) == 1
+
+
+def test_fifty_callers_with_fifty_keys_pay_once(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    answers = _at_once(lambda number: refund(adapter, key=f"key-{number}"))
+    assert sorted(type(answer).__name__ for answer in answers) == ["Declined"] * 49 + ["Paid"]
+    assert len(stripe.refunds) == 1
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_has_its_class(stripe: FakeStripe, adapter: PaymentProvider, code: str) -> None:
+    stripe.charges["ch_1"].refuses = (400, code)
+    assert refund(adapter) == Declined(CODES[code], code)
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 422])
+def test_a_code_we_never_heard_is_a_refusal_for_good(stripe: FakeStripe, adapter: PaymentProvider, status: int) -> None:
+    stripe.charges["ch_1"].refuses = (status, "moon_phase")
+    assert refund(adapter) == Declined(Refusal.PERMANENT, "moon_phase")
+
+
+@pytest.mark.parametrize("status", [*sorted(UNDECIDED_STATUSES), 500, 502, 503, 504])
+def test_a_status_that_leaves_it_open_is_unknown_whatever_its_code(
+    stripe: FakeStripe, adapter: PaymentProvider, status: int
+) -> None:
+    stripe.before = [error(status, "charge_already_refunded")]
+    assert refund(adapter) == Unknown(f"Stripe answered {status}.")
+    assert len(stripe.calls) == 1, "The SDK called again by itself."
+
+
+@pytest.mark.parametrize("code", sorted(UNDECIDED_CODES))
+def test_a_code_that_says_not_now_is_unknown(stripe: FakeStripe, adapter: PaymentProvider, code: str) -> None:
+    stripe.before = [error(400, code)]
+    assert refund(adapter) == Unknown("Stripe answered 400.")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_stripe_says_when_to_ask_again(stripe: FakeStripe, adapter: PaymentProvider, status: int) -> None:
+    stripe.before = [error(status, None, "api_error", Retry_After="17", Stripe_Should_Retry="true")]
+    assert refund(adapter) == Unknown(f"Stripe answered {status}.", again_in=17)
+    assert len(stripe.calls) == 1, "The SDK called again by itself."
+
+
+def test_a_stored_error_says_that_the_key_will_never_say_more(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    stripe.before = [error(500, None, "api_error"), error(500, None, "api_error", Idempotent_Replayed="true")]
+    assert refund(adapter) == Unknown("Stripe answered 500.")
+    assert refund(adapter) == Unknown("Stripe answered 500.", replayed=True)
+
+
+@pytest.mark.parametrize("status", sorted(CREDENTIALS))
+def test_refused_credentials_are_unknown_because_a_person_mends_them(
+    stripe: FakeStripe, adapter: PaymentProvider, status: int
+) -> None:
+    stripe.before = [error(status, "charge_already_refunded")]
+    assert refund(adapter) == Unknown(f"Stripe refuses our credentials: {status}.")
+
+
+def test_a_wrong_key_to_the_account_pays_nothing_and_is_not_shown(stripe: FakeStripe) -> None:
+    unknown = refund(stripe.adapter(api_key="rk_wrong"))
+    assert unknown == Unknown("Stripe refuses our credentials: 401.")
+    assert stripe.refunds == []
+
+
+def test_an_error_after_paying_is_unknown_and_the_look_up_finds_it_paid(
+    stripe: FakeStripe, adapter: PaymentProvider
+) -> None:
+    stripe.after = [error(500, None, "api_error")]
+    assert isinstance(refund(adapter), Unknown)
+    assert adapter.look_up("ch_1", key="key-1") == Paid("re_0", FIVE)
+    assert refund(adapter) == Paid("re_0", FIVE)
+
+
+@pytest.mark.parametrize("status", STANDINGS)
+def test_every_status_has_its_answer(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
+    stripe.charges["ch_1"].status = status
+    answers = {
+        Standing.PAID: Paid("re_0", FIVE),
+        Standing.PENDING: Pending("re_0", FIVE),
+        Standing.FAILED: Failed("re_0", status, Refusal.PERMANENT),
+    }
+    expected = answers[STANDINGS[status]]
+    assert refund(adapter) == expected
+    assert adapter.look_up("ch_1", key="key-1") == expected
+
+
+FAILURES = {
+    "lost_or_stolen_card": Refusal.PERMANENT,
+    "expired_or_canceled_card": Refusal.PERMANENT,
+    "charge_for_pending_refund_disputed": Refusal.DISPUTED,
+    "insufficient_funds": Refusal.NO_BALANCE,
+    "declined": Refusal.PERMANENT,
+    "merchant_request": Refusal.PERMANENT,
+    "unknown": Refusal.PERMANENT,
+    "moon_phase": Refusal.PERMANENT,
+}
+
+
+@pytest.mark.parametrize(("reason", "refusal"), FAILURES.items())
+def test_a_refund_that_failed_says_why(
+    stripe: FakeStripe, adapter: PaymentProvider, reason: str, refusal: Refusal
+) -> None:
+    stripe.charges["ch_1"] = replace(stripe.charges["ch_1"], status="failed", failure_reason=reason)
+    assert refund(adapter) == Failed("re_0", reason, refusal)
+
+
+def test_a_refund_that_waits_for_balance_is_pending(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    stripe.charges["ch_1"] = replace(stripe.charges["ch_1"], status="pending", pending_reason="insufficient_funds")
+    assert refund(adapter) == Pending("re_0", FIVE)
+
+
+# Amounts
+
+
+@pytest.mark.parametrize(
+    ("iso", "theirs"),
+    [
+        (Money(500, "EUR"), 500),
+        (Money(500, "JPY"), 500),
+        (Money(5120, "KWD"), 5120),
+        (Money(5, "ISK"), 500),
+        (Money(5, "UGX"), 500),
+        (Money(500, "MGA"), 5),
+    ],
+)
+def test_an_amount_is_told_in_stripes_own_units(stripe: FakeStripe, iso: Money, theirs: int) -> None:
+    charge = stripe.charge("ch_2", theirs, currency=iso.currency.lower())
+    assert stripe.adapter().refund(charge, iso, key="key-2") == Paid("re_0", iso)
+    assert stripe.calls[-1][2]["amount"] == str(theirs)
+
+
+def test_a_fraction_that_stripe_cannot_say_is_refused_before_it_is_sent(
+    stripe: FakeStripe, adapter: PaymentProvider
+) -> None:
+    declined = adapter.refund("ch_1", Money(550, "MGA"), key="key-1")
+    assert declined == Declined(Refusal.PERMANENT, "amount_not_in_whole_units")
+    assert stripe.calls == []
+
+
+@given(minor=st.integers(1, 10**12), currency=st.sampled_from(sorted(CURRENCIES)))
+def test_an_amount_comes_back_as_it_went(minor: int, currency: str) -> None:
+    money = Money(minor, currency)
+    told = to_stripe(money)
+    assert told is None or from_stripe(told, currency.lower()) == money
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"),
+    [(0, "eur"), (-1, "eur"), (True, "eur"), (5.0, "eur"), ("5", "eur"), (5, "xxx"), (5, None), (501, "isk")],
+)
+def test_what_is_no_amount_is_not_taken_for_one(amount: object, currency: object) -> None:
+    with pytest.raises(UnknownMoneyError):
+        from_stripe(amount, currency)
+
+
+# Looking up
+
+
+def test_a_charge_nobody_refunded_is_absent(adapter: PaymentProvider) -> None:
+    assert adapter.look_up("ch_1", key="key-1") == Absent()
+
+
+def test_a_refund_made_elsewhere_is_not_taken_for_ours(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    refund_id = stripe.refund_by_hand("ch_1", 200)
+    assert adapter.look_up("ch_1", key="key-1") == Elsewhere(refund_id, Money(200, "EUR"))
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+def test_a_failed_refund_of_somebody_else_is_none(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
+    stripe.refund_by_hand("ch_1", 500, status)
+    assert adapter.look_up("ch_1", key="key-1") == Absent()
+
+
+def test_ours_is_found_among_others_and_the_one_that_paid_counts(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    stripe.refund_by_hand("ch_1", 100)
+    ours = stripe.refund_by_hand("ch_1", 300, moneyback_key="key-1")
+    stripe.refund_by_hand("ch_1", 300, "failed", moneyback_key="key-1")
+    assert adapter.look_up("ch_1", key="key-1") == Paid(ours, Money(300, "EUR"))
+
+
+def test_ours_is_found_on_the_last_of_many_pages(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    ours = stripe.refund_by_hand("ch_1", 1, moneyback_key="key-1")
+    for _ in range(250):
+        stripe.refund_by_hand("ch_1", 1, "failed")
+    assert adapter.look_up("ch_1", key="key-1") == Paid(ours, Money(1, "EUR"))
+    assert len(stripe.calls) == 3
+
+
+def test_a_list_without_end_is_given_up(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    row = {"id": "re_9", "charge": "ch_1"}
+    stripe.before = [(200, {"object": "list", "data": [row], "has_more": True}, {}) for _ in range(50)]
+    assert adapter.look_up("ch_1", key="key-1") == Unknown("Stripe's list does not end.")
+    assert len(stripe.calls) == 10
+
+
+@pytest.mark.parametrize("answer", [error(404, "resource_missing"), error(500, None), error(401, None)])
+def test_a_look_up_that_is_refused_is_unknown_never_absent(
+    stripe: FakeStripe, adapter: PaymentProvider, answer: Any
+) -> None:
+    stripe.before = [answer] * 3
+    assert isinstance(adapter.look_up("ch_1", key="key-1"), Unknown)
+    assert isinstance(adapter.dispute("ch_1"), Unknown)
+    assert isinstance(adapter.page(LONG_AGO, None), Unknown)
+
+
+# Disputes
+
+
+def test_a_charge_without_a_dispute_has_none(adapter: PaymentProvider) -> None:
+    assert adapter.dispute("ch_1") == DisputeSeen(Dispute.NONE)
+
+
+@pytest.mark.parametrize("name", ["ch_1", "pi_1"])
+@pytest.mark.parametrize("status", DISPUTES)
+def test_every_status_of_a_dispute_is_known(
+    stripe: FakeStripe, adapter: PaymentProvider, status: str, name: str
+) -> None:
+    stripe.dispute("ch_1", status)
+    stripe.charge("ch_2", payment_intent="pi_2")
+    stripe.dispute("ch_2", "lost")
+    assert adapter.dispute(name) == DisputeSeen(DISPUTES[status], "dp_0")
+
+
+DECISIVE = {
+    "lost, then won": (["lost", "won"], DisputeSeen(Dispute.LOST, "dp_0")),
+    "won, then open": (["won", "needs_response"], DisputeSeen(Dispute.OPEN, "dp_1")),
+    "open, then lost": (["under_review", "lost"], DisputeSeen(Dispute.OPEN, "dp_0")),
+    "lost twice": (["lost", "lost"], DisputeSeen(Dispute.LOST, "dp_1")),
+}
+
+
+@pytest.mark.parametrize(("statuses", "seen"), DECISIVE.values(), ids=DECISIVE.keys())
+def test_the_dispute_that_decides_is_seen(
+    stripe: FakeStripe, adapter: PaymentProvider, statuses: list[str], seen: DisputeSeen
+) -> None:
+    for status in statuses:
+        stripe.dispute("ch_1", status)
+    assert adapter.dispute("ch_1") == seen
+
+
+def test_a_dispute_of_a_new_status_is_unknown(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    stripe.dispute("ch_1", "asleep")
+    assert isinstance(adapter.dispute("ch_1"), Unknown)
+
+
+# The list
+
+
+def test_the_list_has_every_refund_since_then_in_pages(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    stripe.refund_by_hand("ch_1", 1)
+    since = datetime.fromtimestamp(stripe.clock + 1, UTC)
+    ours = stripe.refund_by_hand("ch_1", 2, "pending", moneyback_key="key-1")
+    for _ in range(150):
+        stripe.refund_by_hand("ch_1", 1, "failed")
+    first = adapter.page(since, None)
+    assert isinstance(first, Page)
+    second = adapter.page(since, first.after)
+    assert isinstance(second, Page)
+    assert (len(first.refunds), len(second.refunds), second.after) == (100, 51, None)
+    assert second.refunds[-1] == Listed(ours, "ch_1", Money(2, "EUR"), Standing.PENDING, since, "key-1")
+    assert adapter.page(since + timedelta(days=1), None) == Page([])
+
+
+# What it says of itself
+
+
+def test_what_stripe_can_do_is_declared(adapter: PaymentProvider) -> None:
+    can = adapter.capabilities
+    assert (can.keys_live, can.capped, can.lists) == (timedelta(hours=24), True, True)
+    windows = {method: refund_window(can, "stripe", method) for method in ("credit_card", "amazon_pay", "alipay")}
+    assert windows == {"credit_card": None, "amazon_pay": timedelta(days=90), "alipay": timedelta(days=90)}
+
+
+# What the network does
+
+
+def at(url: str, seconds: float = PATIENCE) -> PaymentProvider:
+    return connect(
+        StripeAccount.model_validate({"api_key": "rk_1", "api_base": url}), http_seconds=seconds, connections=2
+    )
+
+
+A_REFUND = {
+    "id": "re_1",
+    "object": "refund",
+    "charge": "ch_1",
+    "payment_intent": None,
+    "amount": 500,
+    "currency": "eur",
+    "status": "succeeded",
+    "metadata": {"moneyback_key": "key-1"},
+    "created": 1_790_000_000,
+}
+
+
+def test_a_sound_answer_is_paid() -> None:
+    """So that what follows is refused for its own fault only."""
+    with a_server_that(saying(say(200, A_REFUND))) as url:
+        assert refund(at(url)) == Paid("re_1", FIVE)
+
+
+NONSENSE = UNREADABLE | {
+    "another amount": say(200, A_REFUND | {"amount": 501}),
+    "an amount that is true": say(200, A_REFUND | {"amount": True}),
+    "another currency": say(200, A_REFUND | {"currency": "usd"}),
+    "a list of currencies": say(200, A_REFUND | {"currency": ["eur"]}),
+    "another charge": say(200, A_REFUND | {"charge": "ch_2"}),
+    "no charge": say(200, A_REFUND | {"charge": None}),
+    "a charge that is spelled out": say(200, A_REFUND | {"charge": {"id": "ch_1"}}),
+    "another key": say(200, A_REFUND | {"metadata": {"moneyback_key": "key-2"}}),
+    "no key": say(200, A_REFUND | {"metadata": {}}),
+    "no metadata": say(200, A_REFUND | {"metadata": None}),
+    "metadata that is a list": say(200, A_REFUND | {"metadata": [1]}),
+    "a new status": say(200, A_REFUND | {"status": "on_its_way"}),
+    "no status": say(200, A_REFUND | {"status": None}),
+    "a list of statuses": say(200, A_REFUND | {"status": ["succeeded"]}),
+    "no id": say(200, A_REFUND | {"id": None}),
+    "an empty id": say(200, A_REFUND | {"id": ""}),
+    "an id as long as a book": say(200, A_REFUND | {"id": "x" * 10_000}),
+    "an object of no kind": say(200, A_REFUND | {"object": ["refund"]}),
+    "a list of refunds": say(200, {"object": "list", "data": [A_REFUND], "has_more": False}),
+    "half a body": say(200, A_REFUND)[:-20],
+    "an error that is a list": say(400, {"error": ["charge_already_refunded"]}),
+    "a list for a code": say(400, {"error": {"code": ["charge_already_refunded"], "type": 7}}),
+    "an error for another protocol": say(400, {"error": "invalid_client"}),
+}
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
+def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
+    with a_server_that(saying(answer)) as url:
+        unknown = refund(at(url))
+    assert isinstance(unknown, Unknown)
+    assert unknown.why.endswith(".")
+    assert "rk_1" not in unknown.why
+
+
+NO_LISTS = UNREADABLE | {
+    "a refund": say(200, A_REFUND),
+    "no rows": say(200, {"object": "list", "data": {}, "has_more": False}),
+    "no end": say(200, {"object": "list", "data": []}),
+    "more, but nothing to start after": say(200, {"object": "list", "data": [], "has_more": True}),
+    "a row that is no refund": say(200, {"object": "list", "data": [7], "has_more": False}),
+    "a refund of a new status": say(
+        200, {"object": "list", "data": [A_REFUND | {"status": "asleep"}], "has_more": False}
+    ),
+    "a refund of no time": say(200, {"object": "list", "data": [A_REFUND | {"created": None}], "has_more": False}),
+}
+
+
+@pytest.mark.parametrize("answer", NO_LISTS.values(), ids=NO_LISTS.keys())
+def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
+    with a_server_that(saying(answer)) as url:
+        assert isinstance(at(url).look_up("ch_1", key="key-1"), Unknown)
+        assert isinstance(at(url).page(LONG_AGO, None), Unknown)
+        assert isinstance(at(url).dispute("ch_1"), Unknown)
+
+
+def test_another_charges_refund_is_no_answer_to_a_look_up() -> None:
+    rows = {"object": "list", "data": [A_REFUND | {"charge": "ch_2"}], "has_more": False}
+    with a_server_that(saying(say(200, rows))) as url:
+        assert isinstance(at(url).look_up("ch_1", key="key-1"), Unknown)
+
+
+def test_a_reset_connection_is_unknown() -> None:
+    with a_server_that(resetting) as url:
+        assert refund(at(url)) == Unknown("The connection to Stripe failed: ConnectionError.")
+
+
+def test_a_refused_connection_is_unknown() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        unknown = refund(at(f"http://127.0.0.1:{closed.getsockname()[1]}"))
+    assert unknown == Unknown("The connection to Stripe failed: ConnectionError.")
+
+
+def test_a_stranger_behind_tls_is_not_believed() -> None:
+    """He may say what he likes: what he says is no TLS that we trust."""
+    with a_server_that(saying(say(200, A_REFUND))) as url:
+        unknown = refund(at(url.replace("http://", "https://")))
+    assert unknown == Unknown("The connection to Stripe failed: SSLError.")
+
+
+def test_a_huge_answer_is_not_read_to_its_end() -> None:
+    flood = Flood()
+    with a_server_that(flood) as url:
+        assert isinstance(refund(at(url)), Unknown)
+    assert flood.sent < 100_000_000
+
+
+@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
+def test_an_answer_that_drips_in_ends_at_the_deadline(answer: bytes) -> None:
+    with a_server_that(dripping(answer, HURRY / 10)) as url:
+        assert refund(at(url, HURRY)) == Unknown("Stripe did not answer in time.")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*A_REFUND, "error", "code", "type", "data", "has_more"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(answer=st.binary(max_size=200) | st.builds(say, st.sampled_from([200, 202, 400, 404, 409, 500]), JSON))
+def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
+    with a_server_that(saying(answer)) as url:
+        assert isinstance(refund(at(url, 5)), Unknown | Declined)
+        assert isinstance(at(url, 5).look_up("ch_1", key="key-1"), Unknown | Absent)
+        assert isinstance(at(url, 5).dispute("ch_1"), Unknown | DisputeSeen)
+
+
+def _at_once(call: Callable[[int], Answer]) -> list[Answer]:
+    together = Barrier(50)
+
+    def one(number: int) -> Answer:
+        together.wait(PATIENCE)
+        return call(number)
+
+    with ThreadPoolExecutor(50) as threads:
+        return list(threads.map(one, range(50)))

@@ -1,0 +1,204 @@
+"""A Stripe in a thread: charges, refunds, disputes and idempotency keys, in the shapes and with the errors of the real one."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from config.accounts import StripeAccount
+from domain.providers import PaymentProvider
+from worker.providers.stripe import connect
+
+API_KEY = "rk_test_for_tests_only"
+Answer = tuple[int, dict[str, Any], dict[str, str]]
+
+
+@dataclass
+class Charge:
+    """A payment that was captured; ``refuses`` is the error that every refund of it gets."""
+
+    id: str
+    amount: int
+    currency: str = "eur"
+    payment_intent: str | None = None
+    refuses: tuple[int, str] | None = None
+    status: str = "succeeded"
+    """Of its refunds."""
+    pending_reason: str | None = None
+    failure_reason: str | None = None
+
+
+@dataclass
+class FakeStripe:
+    """What it knows, and what it does to the next calls: ``before`` answers instead, ``after`` when all is done."""
+
+    url: str = ""
+    charges: dict[str, Charge] = field(default_factory=dict)
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+    disputes: list[dict[str, Any]] = field(default_factory=list)
+    keys: dict[str, tuple[dict[str, str], Answer]] = field(default_factory=dict)
+    before: list[Answer] = field(default_factory=list)
+    after: list[Answer] = field(default_factory=list)
+    calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    clock: int = 1_790_000_000
+    lock: Lock = field(default_factory=Lock)
+
+    def adapter(self, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
+        account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
+        return connect(account, http_seconds=seconds, connections=50)
+
+    def charge(self, name: str, amount: int = 500, **facts: Any) -> str:
+        self.charges[name] = Charge(name, amount, **facts)
+        return name
+
+    def refund_by_hand(self, name: str, amount: int, status: str = "succeeded", **metadata: str) -> str:
+        """As somebody does in the dashboard."""
+        return str(self._make(self.charges[name], amount, metadata, status)["id"])
+
+    def dispute(self, name: str, status: str) -> str:
+        charge = self.charges[name]
+        number = len(self.disputes)
+        row = {
+            "id": f"dp_{number}",
+            "object": "dispute",
+            "charge": charge.id,
+            "payment_intent": charge.payment_intent,
+            "status": status,
+            "amount": charge.amount,
+            "currency": charge.currency,
+        }
+        self.disputes.insert(0, row)
+        return f"dp_{number}"
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Answer:
+        """One call at a time, as at a real one each charge is locked."""
+        place = urlsplit(target)
+        sent = dict(parse_qsl(body if method == "POST" else place.query))
+        with self.lock:
+            self.calls.append((method, place.path, sent))
+            if headers.get("authorization") != f"Bearer {API_KEY}":
+                return error(401, None, "invalid_request_error")
+            if self.before:
+                return self.before.pop(0)
+            done = self._do(method, place.path, headers, sent)
+            return self.after.pop(0) if self.after else done
+
+    def _do(self, method: str, path: str, headers: Mapping[str, str], sent: dict[str, str]) -> Answer:
+        if (method, path) == ("POST", "/v1/refunds"):
+            return self._once(headers["idempotency-key"], sent)
+        lists = {"/v1/refunds": self.refunds, "/v1/disputes": self.disputes}
+        return self._list(lists[path], sent) if method == "GET" and path in lists else error(404, "resource_missing")
+
+    def _once(self, key: str, sent: dict[str, str]) -> Answer:
+        if key not in self.keys:
+            self.keys[key] = (sent, self._refund(sent))
+            return self.keys[key][1]
+        first, (status, document, headers) = self.keys[key]
+        if first != sent:
+            return error(400, None, "idempotency_error")
+        return status, document, headers | {"Idempotent-Replayed": "true"}
+
+    def _refund(self, sent: dict[str, str]) -> Answer:
+        known = (charge for charge in self.charges.values() if _names(charge, sent))
+        if (charge := next(known, None)) is None:
+            return error(404, "resource_missing")
+        if charge.refuses:
+            return error(*charge.refuses)
+        left = charge.amount - sum(row["amount"] for row in self._of(charge) if row["status"] not in _UNDONE)
+        if not left:
+            return error(400, "charge_already_refunded")
+        if int(sent["amount"]) > left:
+            return error(400, None)
+        metadata = {name[9:-1]: value for name, value in sent.items() if name.startswith("metadata[")}
+        return 200, self._make(charge, int(sent["amount"]), metadata, charge.status), {}
+
+    def _of(self, charge: Charge) -> list[dict[str, Any]]:
+        return [row for row in self.refunds if row["charge"] == charge.id]
+
+    def _make(self, charge: Charge, amount: int, metadata: dict[str, str], status: str) -> dict[str, Any]:
+        self.clock += 1
+        row = {
+            "id": f"re_{len(self.refunds)}",
+            "object": "refund",
+            "amount": amount,
+            "charge": charge.id,
+            "created": self.clock,
+            "currency": charge.currency,
+            "metadata": metadata,
+            "payment_intent": charge.payment_intent,
+            "status": status,
+        }
+        reasons = {"failure_reason": charge.failure_reason, "pending_reason": charge.pending_reason}
+        row |= {name: reason for name, reason in reasons.items() if reason}
+        self.refunds.insert(0, row)
+        return dict(row)
+
+    def _list(self, rows: list[dict[str, Any]], sent: dict[str, str]) -> Answer:
+        for name in ("charge", "payment_intent"):
+            rows = [row for row in rows if sent.get(name) in (None, row[name])]
+        rows = [row for row in rows if int(sent.get("created[gte]", 0)) <= row.get("created", 0)]
+        if "starting_after" in sent:
+            ids = [row["id"] for row in rows]
+            if sent["starting_after"] not in ids:
+                return error(400, "resource_missing")
+            rows = rows[ids.index(sent["starting_after"]) + 1 :]
+        limit = int(sent.get("limit", 10))
+        return 200, {"object": "list", "data": rows[:limit], "has_more": len(rows) > limit, "url": "/v1/refunds"}, {}
+
+
+_UNDONE = {"failed", "canceled"}
+
+
+def error(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Answer:
+    """As Stripe words it: every error has a type, not every one a code."""
+    said = {"type": kind, "message": "Nobody reads this."} | ({"code": code} if code else {})
+    return status, {"error": said}, {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def _names(charge: Charge, sent: dict[str, str]) -> bool:
+    if "charge" in sent:
+        return sent["charge"] == charge.id
+    return "payment_intent" in sent and sent["payment_intent"] == charge.payment_intent
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _reply(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        fake = cast("_Server", self.server).fake
+        status, document, more = fake.answer(self.command, self.path, headers, body)
+        text = json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(text)), "Request-Id": "req_1"} | more).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = _reply  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Its log says nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 100
+    fake: FakeStripe
+
+
+@contextmanager
+def a_stripe() -> Iterator[FakeStripe]:
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        server.fake = FakeStripe(url=f"http://127.0.0.1:{server.server_port}")
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server.fake
+        finally:
+            server.shutdown()
+            thread.join(20)

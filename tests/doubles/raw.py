@@ -12,8 +12,8 @@ PATIENCE = 20.0  # seconds; reached only when something is broken
 
 
 @contextmanager
-def a_server_that(answers: Callable[[socket.socket], object]) -> Iterator[str]:
-    """Reads what it is asked, then does as it likes with the connection."""
+def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
+    """Reads what it is asked, unless it greets first, then does as it likes with the connection."""
 
     def serve() -> None:
         while True:
@@ -25,7 +25,8 @@ def a_server_that(answers: Callable[[socket.socket], object]) -> Iterator[str]:
 
     def talk(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.recv(65536)
+            if not greets:
+                connection.recv(65536)
             answers(connection)
 
     with socket.create_server(("127.0.0.1", 0)) as door:

@@ -70,6 +70,7 @@ class Line:
     def __init__(self, handler: BaseHTTPRequestHandler, closing: Event) -> None:
         self._handler = handler
         self.closing = closing
+        self.method = handler.command
 
     def send(self, said: Said, *, length: int | None = None, pause: float = 0.0) -> None:
         self._handler.send_response(said.status)

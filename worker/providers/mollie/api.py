@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -102,7 +102,7 @@ class Api:
             return Unknown(f"Mollie's list of {kind} cannot be read.")
 
 
-def is_word(value: object) -> bool:
+def is_word(value: object) -> TypeGuard[str]:
     """Whether this may be kept, and shown to people."""
     return isinstance(value, str) and 0 < len(value) <= 100 and value.isascii() and value.isprintable()  # noqa: PLR2004
 

@@ -1,0 +1,517 @@
+"""Braintree's adapter, against a Braintree of our own that does as its documents say, and one that does worse."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from domain.money import Money
+from domain.providers import (
+    Absent,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Listed,
+    Page,
+    Paid,
+    PaymentProvider,
+    Pending,
+    Refusal,
+    Standing,
+    Unknown,
+)
+from domain.purchases import Dispute
+from tests.doubles.braintree import FakeBraintree, Several, adapter, an_account, read, refused, said
+from tests.doubles.raw import UNREADABLE, a_server_that, saying
+from tests.doubles.troubled import (
+    AFTER_CARRYING_OUT,
+    Answer,
+    Line,
+    Said,
+    Trouble,
+    Troubled,
+    honestly,
+    reset_before,
+    says,
+)
+from worker.providers.braintree import connect
+from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS, UNDECIDED
+
+PRICE = Money(1999, "EUR")
+KEY = "mb_2f1c"
+HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+VALIDATION = [code for code in CODES if code.startswith("91")]
+PROCESSOR = [code for code in CODES if code[0] in "23"]
+SETTLEMENT = [code for code in CODES if code[0] == "4"]
+
+
+@pytest.fixture
+def braintree() -> FakeBraintree:
+    return FakeBraintree()
+
+
+@pytest.fixture
+def server(braintree: FakeBraintree) -> Iterator[Troubled]:
+    with braintree.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def provider(server: Troubled) -> PaymentProvider:
+    return adapter(server)
+
+
+@pytest.fixture
+def charge(braintree: FakeBraintree) -> str:
+    return braintree.sold("dhpc9w")
+
+
+def to_the_refund(trouble: Trouble) -> Trouble:
+    """Trouble for what is posted; what is asked before is answered."""
+
+    def sometimes(line: Line, answer: Answer) -> None:
+        (trouble if line.method == "POST" else honestly)(line, answer)
+
+    return sometimes
+
+
+def everything(provider: PaymentProvider, charge: str) -> list[object]:
+    return [
+        provider.refund(charge, PRICE, key=KEY),
+        provider.look_up(charge, key=KEY),
+        provider.dispute(charge),
+        provider.page(NOON, None),
+    ]
+
+
+def test_the_whole_charge_is_refunded_under_our_key(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+    assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
+    asked = server.asked[-1]
+    assert (asked.method, asked.path) == ("POST", f"/merchants/a_merchant/transactions/{charge}/refund")
+    wanted = {"amount": "19.99", "order_id": KEY, "api_request_key": KEY}
+    assert read(asked.body) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        ("500", Money(500, "JPY")),
+        ("500.00", Money(500, "JPY")),
+        ("0.05", Money(5, "EUR")),
+        ("1.234", Money(1234, "KWD")),
+    ],
+)
+def test_an_amount_has_the_decimals_of_its_currency(
+    provider: PaymentProvider, braintree: FakeBraintree, value: str, amount: Money
+) -> None:
+    charge = braintree.sold("many", value, amount.currency)
+    assert provider.refund(charge, amount, key=KEY) == Pending("r1", amount)
+    braintree.transactions["r1"]["amount"] = value
+    assert provider.look_up(charge, key=KEY) == Pending("r1", amount)
+
+
+def test_the_same_key_pays_once(provider: PaymentProvider, braintree: FakeBraintree, charge: str) -> None:
+    assert provider.refund(charge, PRICE, key=KEY) == provider.refund(charge, PRICE, key=KEY)
+    assert len(braintree.transactions) == 2
+
+
+def test_many_callers_with_one_key_pay_once(provider: PaymentProvider, braintree: FakeBraintree, charge: str) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = {*pool.map(lambda _: provider.refund(charge, PRICE, key=KEY), range(30))}
+    assert answers == {Pending("r1", PRICE)}
+    assert len(braintree.transactions) == 2
+
+
+def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, braintree: FakeBraintree) -> None:
+    charges = [braintree.sold(f"s{number}") for number in range(30)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges)]
+        found = [*pool.map(lambda charge: provider.look_up(charge, key=f"mb_{charge}"), charges)]
+    assert {type(answer) for answer in answers} == {Pending}
+    assert answers == found
+
+
+@pytest.mark.parametrize(("name", "known"), [("transaction.Transaction", STANDINGS), ("dispute.Dispute", DISPUTES)])
+def test_every_status_of_theirs_is_known(name: str, known: dict[str, object]) -> None:
+    module, _, class_name = name.partition(".")
+    theirs = vars(getattr(import_module(f"braintree.{module}"), class_name).Status)
+    assert {value for name, value in theirs.items() if not name.startswith("_")} == {*known}
+
+
+@pytest.mark.parametrize("status", STANDINGS)
+def test_every_status_has_its_meaning(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
+) -> None:
+    braintree.refunded(charge, status=status, order_id=KEY, processor_response_code=None)
+    expected = {
+        Standing.PAID: Paid("r1", PRICE),
+        Standing.PENDING: Pending("r1", PRICE),
+        Standing.FAILED: Failed("r1", status),
+    }
+    assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
+
+
+def test_every_code_of_the_table_is_tried() -> None:
+    assert {*VALIDATION, *PROCESSOR, *SETTLEMENT, "duplicate"} == {*CODES}
+
+
+@pytest.mark.parametrize("code", VALIDATION)
+def test_a_validation_error_has_its_class(provider: PaymentProvider, server: Troubled, charge: str, code: str) -> None:
+    server.trouble = to_the_refund(says(refused(code)))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
+    server.trouble = to_the_refund(says(refused("99999", code)))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "codes"),
+    [
+        ("processor_declined", "processor_response_code", PROCESSOR),
+        ("settlement_declined", "processor_settlement_response_code", SETTLEMENT),
+        ("gateway_rejected", "gateway_rejection_reason", ["duplicate"]),
+    ],
+)
+def test_a_decline_is_a_refund_that_failed(
+    provider: PaymentProvider, braintree: FakeBraintree, status: str, field: str, codes: list[str]
+) -> None:
+    for code in codes:
+        charge = braintree.sold(f"s{code}")
+        braintree.verdict = {"status": status, field: code}
+        answer = provider.refund(charge, PRICE, key=f"mb_{code}")
+        [refund] = braintree.transactions[charge]["refund_ids"]
+        failed = Failed(refund, code, CODES[code])
+        told = Declined(CODES[code], code) if CODES[code] is Refusal.ALREADY_REFUNDED else failed
+        assert answer == told
+        assert provider.look_up(charge, key=f"mb_{code}") == failed
+
+
+def test_a_code_that_is_not_in_the_table_is_for_a_person(
+    provider: PaymentProvider, server: Troubled, charge: str
+) -> None:
+    server.trouble = to_the_refund(says(refused("91599")))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "91599")
+
+
+@pytest.mark.parametrize("code", UNDECIDED)
+def test_a_code_about_the_key_does_not_say_what_became_of_the_refund(
+    provider: PaymentProvider, server: Troubled, charge: str, code: str
+) -> None:
+    server.trouble = to_the_refund(says(refused("91506", code)))
+    answer = provider.refund(charge, PRICE, key=KEY)
+    assert isinstance(answer, Unknown)
+    assert answer.replayed == (code == "915234")
+
+
+def test_a_sale_that_is_not_settled_is_not_yet(provider: PaymentProvider, braintree: FakeBraintree) -> None:
+    charge = braintree.sold("young", status="submitted_for_settlement")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.NOT_YET, "91506")
+    assert provider.look_up(charge, key=KEY) == Absent()
+    assert braintree.transactions[charge]["status"] == "submitted_for_settlement"
+
+
+def test_a_charge_that_was_refunded_at_braintree_is_refused_and_found(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    part = braintree.refunded(charge, amount="5.00")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "91521")
+    assert provider.look_up(charge, key=KEY) == Elsewhere(part["id"], Money(500, "EUR"))
+    braintree.refunded(charge, amount="14.99")
+    assert provider.refund(charge, PRICE, key="mb_other") == Declined(Refusal.ALREADY_REFUNDED, "91512")
+
+
+def test_a_charge_in_another_currency_is_not_refunded(
+    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled
+) -> None:
+    charge = braintree.sold("dollars", "19.99", "USD")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "currency USD")
+    assert [asked.method for asked in server.asked] == ["GET"]
+
+
+@pytest.mark.parametrize("charge", ["", "a/refund", "../a", "a?x=1", "é", "x" * 61, "a\n"])
+def test_what_is_no_transactions_id_is_never_sent(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not_found")
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    assert isinstance(provider.dispute(charge), Unknown)
+    assert server.asked == []
+
+
+def test_a_charge_nobody_knows_is_no_charge(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+    assert provider.refund("nobody", PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not_found")
+    assert isinstance(provider.look_up("nobody", key=KEY), Unknown)
+    assert isinstance(provider.dispute("nobody"), Unknown)
+    server.trouble = to_the_refund(says(Said(404)))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not_found")
+
+
+@pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
+def test_what_went_wrong_after_paying_is_unknown_and_found(
+    server: Troubled, braintree: FakeBraintree, charge: str, trouble: Trouble
+) -> None:
+    server.trouble = to_the_refund(trouble)
+    began = monotonic()
+    assert isinstance(adapter(server, seconds=HURRY).refund(charge, PRICE, key=KEY), Unknown)
+    assert monotonic() - began < HURRY + 1
+    server.trouble = honestly
+    assert adapter(server).look_up(charge, key=KEY) == Pending("r1", PRICE)
+    assert adapter(server).refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
+    assert len(braintree.transactions) == 2
+
+
+def test_what_went_wrong_before_paying_is_unknown_and_absent(
+    provider: PaymentProvider, server: Troubled, charge: str
+) -> None:
+    server.trouble = to_the_refund(reset_before)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    server.trouble = honestly
+    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
+
+
+def test_a_braintree_that_is_not_there_is_unknown(braintree: FakeBraintree, charge: str) -> None:
+    with braintree.serve() as gone:
+        provider = adapter(gone, seconds=HURRY)
+    for answer in everything(provider, charge):
+        assert isinstance(answer, Unknown)
+        assert answer.why.startswith("The connection to Braintree failed")
+
+
+@pytest.mark.parametrize("nonsense", UNREADABLE)
+def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
+    with a_server_that(saying(UNREADABLE[nonsense])) as url:
+        for answer in everything(connect(an_account(url), http_seconds=2.0, connections=1), "dhpc9w"):
+            assert isinstance(answer, Unknown)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"<transaction/>",
+        b"<transaction><id>dhpc9w</id></transaction>",
+        b"<transaction type='array'><id>dhpc9w</id></transaction>",
+        b"<transaction><id>dhpc9w</id><amount>much</amount></transaction>",
+        b"<api-error-response/>",
+        b"<api-error-response><errors/><message>No</message></api-error-response>",
+        b"<api-error-response><errors>no</errors><message>No</message></api-error-response>",
+        b"<search-results/>",
+        b"<search-results><ids>dhpc9w</ids><page-size>x</page-size></search-results>",
+        b"<a>" * 5000 + b"</a>" * 5000,
+        b'<!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "' + b"&b;" * 50 + b'">]><transaction>&c;</transaction>',
+    ],
+)
+def test_xml_that_says_nothing_is_unknown(
+    provider: PaymentProvider, server: Troubled, charge: str, document: bytes
+) -> None:
+    for status in (200, 422):
+        server.trouble = says(Said(status, document))
+        for answer in everything(provider, charge):
+            assert isinstance(answer, Unknown)
+        server.trouble = to_the_refund(server.trouble)
+        assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+
+
+@pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 408, 409, 425, 426, 429, 500, 502, 503, 504])
+def test_a_status_that_leaves_everything_open_is_unknown(
+    provider: PaymentProvider, server: Troubled, charge: str, status: int
+) -> None:
+    server.trouble = says(Said(status))
+    for answer in everything(provider, charge):
+        assert isinstance(answer, Unknown)
+    server.trouble = to_the_refund(server.trouble)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+
+
+def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+    server.trouble = to_the_refund(says(Said(429, headers={"Retry-After": "7"})))
+    answer = provider.refund(charge, PRICE, key=KEY)
+    assert isinstance(answer, Unknown)
+    assert answer.again_in == 7
+
+
+def test_keys_that_are_refused_are_said_to_be(server: Troubled, charge: str) -> None:
+    answer = adapter(server, private="another").refund(charge, PRICE, key=KEY)
+    assert answer == Unknown("Braintree refuses our API keys (401): a person must mend them.")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"refunded_transaction_id": "another"},
+        {"refunded_transaction_id": None},
+        {"amount": "19.98"},
+        {"amount": "19.999"},
+        {"amount": "-19.99"},
+        {"amount": "NaN"},
+        {"amount": "sNaN"},
+        {"amount": "Infinity"},
+        {"amount": None},
+        {"currency_iso_code": "USD"},
+        {"currency_iso_code": "???"},
+        {"currency_iso_code": ["EUR"]},
+        {"order_id": None},
+        {"order_id": "mb_another"},
+        {"type": "sale"},
+        {"status": "on_holiday"},
+        {"status": ["settled"]},
+        {"id": "x" * 101},
+        {"id": None},
+        {"created_at": "yesterday"},
+        {"created_at": None},
+    ],
+)
+def test_an_answer_about_another_refund_is_unknown(
+    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str, wrong: dict[str, Any]
+) -> None:
+    row = braintree.refunded(charge, order_id=KEY) | wrong
+    server.trouble = to_the_refund(says(said(201, transaction=row)))
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    server.trouble = to_the_refund(says(refused(transaction=row | {"status": "processor_declined"} | wrong)))
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    server.trouble = honestly
+    braintree.transactions["r1"] = row
+    assert provider.look_up(charge, key=KEY) != Paid("r1", PRICE)
+
+
+def test_nothing_is_absent_only_where_braintree_says_so(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    sale = braintree.transactions[charge]
+    assert provider.look_up(charge, key=KEY) == Absent()
+    for ids in (None, "r1", ["gone"], [None], [f"r{number}" for number in range(21)]):
+        sale["refund_ids"] = ids
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown), ids
+    del sale["refund_ids"]
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+
+def test_another_transaction_than_the_one_asked_for_is_unknown(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    braintree.transactions[charge]["id"] = "another"
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    assert len(braintree.transactions) == 1
+
+
+def test_a_trouble_between_two_pieces_is_unknown(
+    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
+) -> None:
+    braintree.refunded(charge, order_id=KEY)
+
+    def once_only(line: Line, answer: Answer) -> None:
+        (reset_before if server.asked else honestly)(line, answer)
+
+    server.trouble = once_only
+    assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+    server.asked.clear()
+    assert isinstance(provider.page(NOON, None), Unknown)
+
+
+def test_ours_counts_before_somebody_elses_and_a_live_one_before_a_failed_one(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    braintree.refunded(charge, status="voided")
+    assert provider.look_up(charge, key=KEY) == Absent()
+    braintree.refunded(charge, status="failed", order_id=KEY)
+    theirs = braintree.refunded(charge)
+    assert provider.look_up(charge, key=KEY) == Failed("r2", "failed")
+    braintree.refunded(charge, order_id=KEY)
+    assert provider.look_up(charge, key=KEY) == Paid("r4", PRICE)
+    assert provider.look_up(charge, key="mb_another") == Elsewhere(theirs["id"], PRICE)
+
+
+def test_ours_that_failed_because_of_another_leads_to_the_other(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str
+) -> None:
+    braintree.verdict = {"status": "settlement_declined", "processor_settlement_response_code": "4004"}
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "4004")
+    assert provider.look_up(charge, key=KEY) == Failed("r1", "4004", Refusal.ALREADY_REFUNDED)
+    theirs = braintree.refunded(charge)
+    assert provider.look_up(charge, key=KEY) == Elsewhere(theirs["id"], PRICE)
+
+
+@pytest.mark.parametrize("status", DISPUTES)
+def test_a_dispute_stands_as_braintree_says(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
+) -> None:
+    assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+    older = {"id": "d1", "status": "won", "received_date": "2026-10-01"}
+    braintree.transactions[charge]["disputes"] = [older, {**older, "id": "d2", "received_date": "2026-10-02"}]
+    assert provider.dispute(charge) == DisputeSeen(Dispute.WON, "d2")
+    braintree.transactions[charge]["disputes"] += [
+        {**older, "id": "d3", "status": status, "received_date": "2026-10-03"}
+    ]
+    assert provider.dispute(charge) == DisputeSeen(DISPUTES[status], "d3")
+
+
+@pytest.mark.parametrize(
+    "disputes", [None, "d1", [{"id": "d1"}], [{"id": "", "status": "won", "received_date": "2026-10-01"}]]
+)
+def test_disputes_that_cannot_be_read_are_unknown(
+    provider: PaymentProvider, braintree: FakeBraintree, charge: str, disputes: object
+) -> None:
+    braintree.transactions[charge]["disputes"] = disputes
+    assert isinstance(provider.dispute(charge), Unknown)
+    del braintree.transactions[charge]["disputes"]
+    assert isinstance(provider.dispute(charge), Unknown)
+
+
+def test_the_refunds_since_an_instant_are_listed_page_by_page(
+    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
+) -> None:
+    for minute in range(-3, 60):
+        at = NOON + timedelta(minutes=minute)
+        braintree.refunded(charge, created_at=at, order_id=f"mb_{minute}")
+    detached = braintree.refunded(charge, created_at=NOON + timedelta(hours=2), refunded_transaction_id=None)
+    first = provider.page(NOON, None)
+    assert isinstance(first, Page)
+    assert len(first.refunds) == 49
+    assert detached["id"] not in {refund.refund_id for refund in first.refunds}
+    newest = Listed("r63", charge, PRICE, Standing.PAID, NOON + timedelta(minutes=59), "mb_59")
+    assert first.refunds[0] == newest
+    second = provider.page(NOON, first.after)
+    assert isinstance(second, Page)
+    assert [refund.key for refund in second.refunds] == [f"mb_{minute}" for minute in range(10, -1, -1)]
+    assert second.after is None
+    assert b'<min type="datetime">2026-11-22T12:00:00Z</min>' in server.asked[0].body
+
+
+def test_an_empty_list_is_an_empty_page(provider: PaymentProvider, charge: str) -> None:
+    assert charge
+    assert provider.page(NOON, None) == Page([])
+
+
+def test_a_list_that_is_not_whole_is_unknown(
+    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
+) -> None:
+    row = braintree.refunded(charge)
+    assert isinstance(provider.page(NOON, "gone"), Unknown)
+    answers: list[dict[str, object]] = [
+        {"search_results": {"page_size": 50, "ids": ["r1"] * 20_000}},
+        {"search_results": {"page_size": 50, "ids": [None]}},
+        {"credit_card_transactions": {"transaction": Several([row])}},
+    ]
+    for answer in answers:
+        server.trouble = says(said(200, **answer))
+        assert isinstance(provider.page(NOON, None), Unknown)
+    server.trouble = says(Said(404))
+    assert isinstance(provider.page(NOON, None), Unknown)
+    server.trouble = honestly
+    row["status"] = "on_holiday"
+    assert isinstance(provider.page(NOON, None), Unknown)
+    braintree.transactions["r1"] = row | {"id": "another"}
+    assert isinstance(provider.page(NOON, None), Unknown)
+
+
+def test_where_no_address_is_set_braintrees_own_is_called() -> None:
+    account = an_account("http://127.0.0.1:1").model_copy(update={"api_base": None})
+    provider: Any = connect(account, http_seconds=1.0, connections=1)
+    config = provider._api._transactions.config
+    assert config.base_url() == "https://api.sandbox.braintreegateway.com:443"
+    assert re.search(r"\.crt$", config.environment.ssl_certificate)

@@ -358,7 +358,16 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> Non
             assert ledger.books.summary()["refunds"] == 2
 
 
-@pytest.mark.parametrize("damage", ["hm?", "[]", '{"kind":"invented"}', '{"kind":"made","refund":{"id":"re_1"}}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "hm?",
+        "[]",
+        '{"kind":"invented"}',
+        '{"kind":"made","refund":["re_1"],"told":false}',
+        '{"kind":"made","refund":[1,2,3,4,5,6,7,8,9,10],"told":false}',
+    ],
+)
 def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path: Path, damage: str) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
         ledger.carry_out(an_order())

@@ -26,7 +26,7 @@ from worker.providers.sandbox import reader
 from worker.sandbox.behaviours import Times
 from worker.sandbox.ledger import Ledger
 from worker.sandbox.orders import Order
-from worker.sandbox.webhooks import TRIES
+from worker.sandbox.webhooks import PAUSES
 
 FIVE_EUROS = Money(500, "EUR")
 
@@ -261,13 +261,13 @@ def test_an_event_that_nobody_acknowledges_is_given_up_for_good(tmp_path: Path, 
     with sandbox_in(tmp_path, webhooks=receiver.url, again=0.001) as process:
         refund(process.url, "ok_1")
         assert eventually(lambda: all_told(process)) == {"sent": 0, "failed": 1, "waiting": 0}
-        assert len(receiver.received) == TRIES
+        assert len(receiver.received) == len(PAUSES)
         process.end()
         process.start()
         receiver.refuses = False
         refund(process.url, "ok_2")
         assert eventually(lambda: all_told(process)) == {"sent": 1, "failed": 1, "waiting": 0}
-        assert len(receiver.told("ok_1")) == TRIES
+        assert len(receiver.told("ok_1")) == len(PAUSES)
 
 
 def test_a_receiver_that_is_not_there_is_given_up_too(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_an_event_keeps_its_id_when_it_is_read_from_the_journal(tmp_path: Path) 
 
 
 def test_a_secret_that_changes_signs_twice(tmp_path: Path, receiver: Receiver) -> None:
-    with sandbox_in(tmp_path, webhooks=receiver.url, secret="new,old") as process:
+    with sandbox_in(tmp_path, webhooks=receiver.url, secret="new, old") as process:
         refund(process.url, "ok_1")
         (told,) = eventually(lambda: receiver.told("ok_1"))
         assert isinstance(told.read("new"), Notice)

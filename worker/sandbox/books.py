@@ -104,7 +104,7 @@ class Books:
         try:
             for record in self._journal:
                 self._enter_record(record)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             self.close()
             raise JournalDamagedError(f"The journal holds a record that no sandbox wrote: {error!r}.") from None
         except JournalDamagedError:

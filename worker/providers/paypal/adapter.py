@@ -10,11 +10,8 @@ from domain.providers import (
     Declined,
     DisputeSeen,
     Elsewhere,
-    Failed,
     Found,
     Page,
-    Paid,
-    Pending,
     Refusal,
     Standing,
     Unknown,
@@ -25,7 +22,7 @@ from worker.providers.disputes import decisive
 from worker.providers.paypal.api import Api, Reply
 from worker.providers.paypal.codes import CAPABILITIES, CODES, OUTCOMES
 from worker.providers.paypal.rows import ID, Capture, Refund, read_capture, read_refund, written
-from worker.providers.paypal.search import page
+from worker.providers.paypal.search import page, refunds_about
 
 NO_CAPTURE = "INVALID_RESOURCE_ID"  # PayPal's own word
 
@@ -45,24 +42,34 @@ class PayPal:
         if not ID.fullmatch(charge):
             return Declined(Refusal.PERMANENT, NO_CAPTURE)
         with within(self._seconds):
-            return self._refund(charge, amount, key)
+            reply = self._api.refund(charge, written(amount), key)
+        if isinstance(reply, Unknown):
+            return reply
+        if not reply.is_fine:
+            return _refused(reply)
+        refund = read_refund(reply.document)
+        if refund is None or (refund.charge, refund.amount) != (charge, amount) or key not in refund.keys:
+            return Unknown("PayPal's answer is not about the refund that it was asked for.")
+        return refund.answer()
 
     def look_up(self, charge: str, *, key: str) -> Found:
-        """By the capture's order, which lists its refunds and what we called ours; the capture says if there are any."""
+        """The capture says whether anything was refunded; its order or PayPal's list of refunds, what, and by whom."""
         with within(self._seconds):
             capture = self._capture(charge)
             if isinstance(capture, Unknown):
                 return capture
-            refunds = self._listed_in_order(capture)
-            if isinstance(refunds, Unknown):
-                return refunds
-            live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
-            for refund in [*live, *refunds]:
-                if key in refund.keys:
-                    return refund.answer()
-            if live:
-                return Elsewhere(live[0].id, live[0].amount)
-            return Absent() if capture.is_untouched else self._whose(capture, key)
+            refunds = self._refunds(capture)
+        if isinstance(refunds, Unknown):
+            return refunds
+        live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
+        for refund in [*live, *refunds]:
+            if key in refund.keys:
+                return refund.answer()
+        if live:
+            return Elsewhere(live[0].id, live[0].amount)
+        if not capture.is_untouched:
+            return Unknown("PayPal says that something of this capture was refunded, and does not show it yet.")
+        return Absent()  # but for a refund by eCheck that no order shows; a repeat of ours is answered with ours
 
     def dispute(self, charge: str) -> DisputeSeen | Unknown:
         if not ID.fullmatch(charge):
@@ -84,29 +91,6 @@ class PayPal:
         with within(self._seconds):
             return page(self._api, since, after)
 
-    def _refund(self, charge: str, amount: Money, key: str) -> Answer:
-        reply = self._api.refund(charge, written(amount), key)
-        if isinstance(reply, Unknown):
-            return reply
-        if not reply.is_fine:
-            return _refused(reply)
-        refund = read_refund(reply.document)
-        if refund is None or (refund.charge, refund.amount) != (charge, amount) or key not in refund.keys:
-            return Unknown("PayPal's answer is not about the refund that it was asked for.")
-        return refund.answer()
-
-    def _whose(self, capture: Capture, key: str) -> Paid | Pending | Failed | Unknown:
-        """PayPal says that something was refunded, and no list says by whom; a repeat of our request is told if it was us.
-
-        A capture that is refunded in full cannot be refunded again, so the repeat moves no money, even where PayPal has
-        forgotten the key. A refusal does not prove that it was somebody else, for just that reason.
-        """
-        if capture.is_used_up:
-            answer = self._refund(capture.id, capture.amount, key)
-            if isinstance(answer, Paid | Pending | Failed):
-                return answer
-        return Unknown("PayPal says that something of this capture was refunded, but not by whom.")
-
     def _capture(self, charge: str) -> Capture | Unknown:
         if not ID.fullmatch(charge):
             return Unknown("This is no capture's id of PayPal's, so there is nothing to ask for.")
@@ -117,6 +101,16 @@ class PayPal:
         if capture is None or capture.id != charge:
             return Unknown(f"PayPal answered {reply.status}, with nothing to read about this capture.")
         return capture
+
+    def _refunds(self, capture: Capture) -> list[Refund] | Unknown:
+        """What was refunded of it. PayPal's list has up to three hours' delay, so it is asked when no order tells."""
+        refunds = self._listed_in_order(capture)
+        if isinstance(refunds, Unknown) or capture.is_untouched:
+            return refunds
+        if any(refund.standing is not Standing.FAILED for refund in refunds):
+            return refunds
+        more = refunds_about(self._api, capture.id, capture.changed)
+        return more if isinstance(more, Unknown) else refunds + more
 
     def _listed_in_order(self, capture: Capture) -> list[Refund] | Unknown:
         """The refunds of this capture that its order lists; none where there is no order, or PayPal keeps it no more."""

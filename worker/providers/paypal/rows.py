@@ -29,6 +29,7 @@ class Refund:
     reason: str
     keys: frozenset[object]
     """What its maker called it: both ids are our key where that was us."""
+    at: datetime | None = None
 
     @property
     def standing(self) -> Standing:
@@ -47,20 +48,16 @@ class Refund:
 @dataclass(frozen=True, slots=True)
 class Capture:
     id: str
-    amount: Money
     status: str
     reason: str
     order: str | None
-    """Only an order lists its refunds; a subscription's capture has none."""
+    """Only an order shows its refunds; a subscription's capture has none."""
+    changed: datetime
 
     @property
     def is_untouched(self) -> bool:
         """Whether PayPal says that nothing of it was refunded."""
         return self.status in _UNTOUCHED and self.reason != "REFUNDED"
-
-    @property
-    def is_used_up(self) -> bool:
-        return self.status == "REFUNDED"
 
 
 def read_refund(row: Any) -> Refund | None:  # noqa: ANN401 - whatever came
@@ -82,9 +79,7 @@ def read_refund(row: Any) -> Refund | None:  # noqa: ANN401 - whatever came
 def read_capture(row: Any) -> Capture | None:  # noqa: ANN401 - whatever came
     try:
         related = (row.get("supplementary_data") or {}).get("related_ids") or {}
-        capture = Capture(
-            row["id"], amount_of(row["amount"]), row["status"], _reason(row), order=related.get("order_id")
-        )
+        capture = Capture(row["id"], row["status"], _reason(row), related.get("order_id"), instant(row["update_time"]))
         sound = capture.status in _CAPTURES and (capture.order is None or ID.fullmatch(capture.order))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -1,0 +1,714 @@
+"""PayPal's adapter, against a PayPal of our own that does as its documents say, and one that does worse."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+import pytest
+from paypalserversdk.configuration import Configuration, Environment, Server
+
+from domain.money import Money
+from domain.providers import (
+    Absent,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Listed,
+    Page,
+    Paid,
+    PaymentProvider,
+    Pending,
+    Refusal,
+    Standing,
+    Unknown,
+)
+from domain.purchases import Dispute
+from tests.contract.specs.judge import Judge
+from tests.doubles.paypal import FakePayPal, adapter, refused
+from tests.doubles.raw import UNREADABLE
+from tests.doubles.troubled import (
+    AFTER_CARRYING_OUT,
+    Answer,
+    Asked,
+    Line,
+    Said,
+    Trouble,
+    Troubled,
+    honestly,
+    reset_before,
+    says,
+)
+from worker.providers.paypal.codes import CODES, OUTCOMES, STANDINGS, UNDECIDED_CODES
+from worker.providers.paypal.tokens import MARGIN
+
+PRICE = Money(1999, "EUR")
+KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
+OTHERS = "mb_0e37df36f69811e68dd90242ac120002_1"
+HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
+
+
+@pytest.fixture
+def paypal() -> FakePayPal:
+    return FakePayPal(now=datetime.now(UTC).replace(microsecond=0))
+
+
+@pytest.fixture
+def judge() -> Judge:
+    return Judge("paypal-payments-v2-refunds.json")
+
+
+@pytest.fixture
+def server(paypal: FakePayPal, judge: Judge) -> Iterator[Troubled]:
+    """What we ask, and what it honestly answers, is as PayPal's own API description has it."""
+    with Troubled(judge.between(paypal.answer)) as server:
+        yield server
+    for capture in paypal.captures.values():
+        judge.check("capture-2", capture)
+    for refund in paypal.refunds:
+        judge.check("refund", refund)
+    assert judge.complaints == []
+
+
+@pytest.fixture
+def provider(server: Troubled) -> PaymentProvider:
+    return adapter(server.url)
+
+
+@pytest.fixture
+def charge(paypal: FakePayPal) -> str:
+    return paypal.captured("2GG279541U471931P")
+
+
+def refunds_asked(server: Troubled) -> list[Asked]:
+    return [asked for asked in server.asked if asked.path.endswith("/refund")]
+
+
+def misbehaving(provider: PaymentProvider, server: Troubled, charge: str, trouble: Trouble) -> None:
+    """The token is fetched while all is well, so that the trouble meets the refund."""
+    assert provider.look_up(charge, key="mb_nobodys") == Absent()
+    server.trouble = trouble
+
+
+def test_the_whole_charge_is_refunded_under_our_key(
+    provider: PaymentProvider, server: Troubled, paypal: FakePayPal, judge: Judge, charge: str
+) -> None:
+    answer = provider.refund(charge, PRICE, key=KEY)
+    assert answer == Paid(paypal.refunds[0]["id"], PRICE)
+    assert judge.heard == 1
+    [asked] = refunds_asked(server)
+    assert (asked.method, asked.path) == ("POST", f"/v2/payments/captures/{charge}/refund")
+    assert asked.headers["paypal-request-id"] == KEY
+    assert asked.headers["prefer"] == "return=representation"
+    assert asked.headers["authorization"] == f"Bearer {paypal.tokens[0]}"
+    assert json.loads(asked.body) == {
+        "amount": {"currency_code": "EUR", "value": "19.99"},
+        "custom_id": KEY,
+        "invoice_id": KEY,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        ("500", Money(500, "JPY")),
+        ("0.05", Money(5, "EUR")),
+        ("1000", Money(100_000, "HUF")),
+        ("70", Money(7000, "TWD")),
+        ("1.234", Money(1234, "KWD")),
+    ],
+)
+def test_an_amount_has_the_decimals_that_paypal_takes(
+    provider: PaymentProvider, paypal: FakePayPal, value: str, amount: Money
+) -> None:
+    charge = paypal.captured("MANY", value, amount.currency)
+    paid = provider.refund(charge, amount, key=KEY)
+    assert isinstance(paid, Paid)
+    assert paypal.refunds[0]["amount"] == {"currency_code": amount.currency, "value": value}
+    assert provider.look_up(charge, key=KEY) == paid == Paid(paid.refund_id, amount)
+
+
+@pytest.mark.parametrize(("value", "currency", "minor"), [("500.00", "JPY", 500), ("5.0", "EUR", 500)])
+def test_an_amount_is_read_however_many_decimals_it_has(
+    provider: PaymentProvider, paypal: FakePayPal, value: str, currency: str, minor: int
+) -> None:
+    charge = paypal.captured("MANY", value, currency)
+    refund = paypal.refund_by_hand(charge)
+    assert provider.look_up(charge, key=KEY) == Elsewhere(refund, Money(minor, currency))
+
+
+def test_the_same_key_pays_once(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
+    assert provider.refund(charge, PRICE, key=KEY) == provider.refund(charge, PRICE, key=KEY)
+    assert len(paypal.refunds) == 1
+
+
+def test_a_key_that_paypal_forgot_does_not_pay_again(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
+    provider.refund(charge, PRICE, key=KEY)
+    paypal.now += timedelta(days=46)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "DUPLICATE_INVOICE_ID")
+    assert len(paypal.refunds) == 1
+
+
+def test_many_callers_do_not_mix_up_their_refunds_and_share_a_token(
+    provider: PaymentProvider, paypal: FakePayPal
+) -> None:
+    charges = [paypal.captured(f"C{number}", order=f"O{number}") for number in range(30)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges * 2)]
+        found = [*pool.map(lambda charge: provider.look_up(charge, key=f"mb_{charge}"), charges * 2)]
+    assert {type(answer) for answer in answers} == {Paid}
+    assert answers == found
+    assert len({answer.refund_id for answer in answers if isinstance(answer, Paid)}) == len(paypal.refunds) == 30
+    assert len(paypal.tokens) == 1
+
+
+def test_a_token_is_used_until_shortly_before_its_end(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
+    paypal.token_lives = int(MARGIN)
+    assert provider.look_up(charge, key=KEY) == Absent()
+    assert len(paypal.tokens) == 2, "one for the capture, one for its order"
+
+
+def test_a_token_that_is_taken_back_is_replaced_once(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
+    provider.look_up(charge, key=KEY)
+    paypal.taken_back.update(paypal.tokens)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Paid)
+    assert len(paypal.refunds) == 1
+    assert len(paypal.tokens) == 2
+
+
+def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str, paypal: FakePayPal) -> None:
+    answer = adapter(server.url, secret="wrong").refund(charge, PRICE, key=KEY)
+    assert answer == Unknown("PayPal refuses our credentials: 401.")
+    assert paypal.refunds == []
+
+
+class Every(set[str]):
+    def __contains__(self, token: object) -> bool:
+        return True
+
+
+def test_a_token_that_is_never_taken_is_tried_twice(
+    provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
+) -> None:
+    paypal.taken_back = Every()
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown("PayPal refuses our credentials: 401.")
+    assert len(refunds_asked(server)) == len(paypal.tokens) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_of_our_credentials_says_so(
+    provider: PaymentProvider, server: Troubled, charge: str, status: int
+) -> None:
+    misbehaving(provider, server, charge, says(refused(status, "PERMISSION_DENIED")))
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal refuses our credentials: {status}.")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Said(400, b'{"error":"invalid_client"}'),
+        Said(200, b"{}"),
+        Said(200, b'{"access_token":"a","expires_in":"9"}'),
+        Said(200, '{"access_token":"ä","expires_in":9}'.encode()),
+        Said(200, b'{"access_token":7,"expires_in":9}'),
+        Said(503),
+        Said(200, b"\xff"),
+        Said(302, b"", {"Location": "https://elsewhere.example"}),
+    ],
+)
+def test_without_a_token_nothing_is_asked(server: Troubled, charge: str, answer: Said) -> None:
+    server.trouble = says(answer)
+    assert isinstance(adapter(server.url).refund(charge, PRICE, key=KEY), Unknown)
+
+
+@pytest.mark.parametrize("status", STANDINGS)
+def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str) -> None:
+    paypal.pays_by = status
+    answer = provider.refund(charge, PRICE, key=KEY)
+    id_ = paypal.refunds[0]["id"]
+    expected = {
+        Standing.PAID: Paid(id_, PRICE),
+        Standing.PENDING: Pending(id_, PRICE),
+        Standing.FAILED: Failed(id_, status, Refusal.PERMANENT),
+    }
+    assert answer == provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
+
+
+def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
+    provider: PaymentProvider, paypal: FakePayPal, charge: str
+) -> None:
+    paypal.pays_by = "PENDING"
+    pending = provider.refund(charge, PRICE, key=KEY)
+    assert isinstance(pending, Pending)
+    paypal.fail(pending.refund_id, reason="ECHECK")
+    assert provider.look_up(charge, key=KEY) == Failed(pending.refund_id, "ECHECK", Refusal.NO_BALANCE)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_word_of_the_table_has_its_class(
+    provider: PaymentProvider, server: Troubled, charge: str, code: str
+) -> None:
+    misbehaving(provider, server, charge, says(refused(422, "SOMETHING_ELSE", code)))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
+
+
+def test_the_table_names_every_issue_of_the_api_description(judge: Judge) -> None:
+    schemas = judge.description["components"]["schemas"]
+    issues = {
+        issue
+        for name in ("captures.refund-400", "captures.refund-422")
+        for kind in schemas[name]["properties"]["details"]["items"]["anyOf"]
+        for issue in kind["properties"]["issue"]["enum"]
+    }
+    assert issues <= CODES.keys()
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (refused(422, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
+        (refused(400, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
+        (refused(400), "INVALID_REQUEST"),
+        (refused(404), "RESOURCE_NOT_FOUND"),
+    ],
+)
+def test_a_word_that_nobody_knows_is_a_permanent_no(
+    provider: PaymentProvider, server: Troubled, charge: str, said: Said, code: str
+) -> None:
+    misbehaving(provider, server, charge, says(said))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, code)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(refused(422, "A_NEW_ISSUE", code) for code in sorted(UNDECIDED_CODES)),
+        refused(409, "PREVIOUS_REQUEST_IN_PROGRESS"),
+        refused(422, "x" * 101),
+        refused(422, "\x07"),
+        Said(422, b'{"details": 7}'),
+        Said(422, b'{"details": [7]}'),
+        Said(400, b"<html>"),
+        Said(404, b'{"error": "no such page"}'),
+        Said(408, b"{}"),
+        Said(425, b"{}"),
+        Said(500, b""),
+        refused(500),
+        Said(302, b"{}", {"Location": "https://elsewhere.example"}),
+    ],
+)
+def test_a_refusal_that_decides_nothing_is_unknown(
+    provider: PaymentProvider, server: Troubled, charge: str, said: Said
+) -> None:
+    misbehaving(provider, server, charge, says(said))
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_when_to_ask_again_is_told(provider: PaymentProvider, server: Troubled, charge: str, status: int) -> None:
+    misbehaving(provider, server, charge, says(Said(status, b"{}", {"Retry-After": "17"})))
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal answered {status}.", again_in=17.0)
+
+
+@pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
+def test_a_lost_answer_is_unknown_and_the_look_up_finds_it_paid(
+    server: Troubled, paypal: FakePayPal, charge: str, trouble: Trouble
+) -> None:
+    hasty = adapter(server.url, seconds=HURRY)
+    misbehaving(hasty, server, charge, trouble)
+    before = monotonic()
+    assert isinstance(hasty.refund(charge, PRICE, key=KEY), Unknown)
+    assert monotonic() - before < HURRY + 2
+    server.trouble = honestly
+    [refund] = paypal.refunds
+    assert adapter(server.url).look_up(charge, key=KEY) == Paid(refund["id"], PRICE)
+
+
+def test_a_call_that_was_lost_on_its_way_is_absent(
+    provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
+) -> None:
+    misbehaving(provider, server, charge, reset_before)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    assert len(paypal.refunds) == 0
+    server.trouble = honestly
+    assert provider.look_up(charge, key=KEY) == Absent()
+
+
+def test_nobody_there_is_unknown(charge: str, paypal: FakePayPal) -> None:
+    with paypal.serve() as server:
+        gone = adapter(server.url)
+    assert isinstance(gone.refund(charge, PRICE, key=KEY), Unknown)
+    assert isinstance(gone.look_up(charge, key=KEY), Unknown)
+    assert isinstance(gone.dispute(charge), Unknown)
+    assert isinstance(gone.page(paypal.now, None), Unknown)
+
+
+def raw(said: bytes) -> Trouble:
+    def trouble(line: Line, answer: Answer) -> None:  # noqa: ARG001 - whatever is asked
+        line._handler.wfile.write(said)
+        line.close()
+
+    return trouble
+
+
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_an_answer_that_says_nothing_is_unknown(
+    provider: PaymentProvider, server: Troubled, charge: str, answer: str
+) -> None:
+    misbehaving(provider, server, charge, raw(UNREADABLE[answer]))
+    for said in (provider.refund(charge, PRICE, key=KEY), provider.look_up(charge, key=KEY), provider.dispute(charge)):
+        assert isinstance(said, Unknown)
+    assert isinstance(provider.page(datetime.now(UTC), None), Unknown)
+
+
+def test_the_sdk_never_makes_objects_of_what_is_answered(
+    provider: PaymentProvider, server: Troubled, charge: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It reads JSON by jsonpickle, which calls what the JSON names."""
+    trap = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["trapped"]}]}'
+    for status in (201, 422):
+        server.trouble = honestly
+        misbehaving(adapter(server.url), server, charge, says(Said(status, trap)))
+        assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+    assert "trapped" not in capsys.readouterr().out
+
+
+def a_refund(charge: str, **changes: object) -> dict[str, Any]:
+    refund: dict[str, Any] = {
+        "id": "1JU08902781691411",
+        "status": "COMPLETED",
+        "amount": {"currency_code": "EUR", "value": "19.99"},
+        "custom_id": KEY,
+        "invoice_id": KEY,
+        "links": [{"rel": "up", "href": f"https://api-m.paypal.com/v2/payments/captures/{charge}"}],
+    }
+    return refund | changes
+
+
+def up_to(href: str) -> dict[str, object]:
+    return {"links": [{"rel": "up", "href": href}]}
+
+
+WRONG: dict[str, dict[str, object]] = {
+    "another charge": up_to("https://api-m.paypal.com/v2/payments/captures/OTHER"),
+    "no charge": {"links": []},
+    "two charges": {"links": [*up_to("/captures/A")["links"], *up_to("/captures/B")["links"]]},  # type: ignore[misc]
+    "another amount": {"amount": {"currency_code": "EUR", "value": "19.98"}},
+    "another currency": {"amount": {"currency_code": "USD", "value": "19.99"}},
+    "an amount with too many decimals": {"amount": {"currency_code": "EUR", "value": "19.991"}},
+    "an amount that is no number": {"amount": {"currency_code": "EUR", "value": "1e3"}},
+    "no amount": {"amount": None},
+    "another key": {"custom_id": OTHERS, "invoice_id": OTHERS},
+    "no key": {"custom_id": None, "invoice_id": None},
+    "a key that is a list": {"custom_id": [], "invoice_id": []},
+    "another status": {"status": "REVERSED"},
+    "a status that is a list": {"status": []},
+    "no id": {"id": ""},
+    "an id without end": {"id": "X" * 101},
+    "an id of another kind": {"id": 7},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_an_answer_about_something_else_is_unknown(
+    provider: PaymentProvider, server: Troubled, charge: str, wrong: str
+) -> None:
+    answer = Said(201, json.dumps(a_refund(charge, **WRONG[wrong])).encode())
+    misbehaving(provider, server, charge, says(answer))
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
+
+
+def test_the_same_answer_is_believed_when_it_is_right(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+    misbehaving(provider, server, charge, says(Said(201, json.dumps(a_refund(charge)).encode())))
+    assert provider.refund(charge, PRICE, key=KEY) == Paid("1JU08902781691411", PRICE)
+
+
+def test_what_is_no_capture_is_not_asked_for(provider: PaymentProvider, server: Troubled) -> None:
+    for odd in ("../../v1/billing", "ch_1", "", "A" * 21, "A/B"):
+        assert provider.refund(odd, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "INVALID_RESOURCE_ID")
+        assert isinstance(provider.look_up(odd, key=KEY), Unknown)
+        assert isinstance(provider.dispute(odd), Unknown)
+    assert server.asked == []
+
+
+class TestLookingUp:
+    def test_a_refund_of_somebody_else_is_elsewhere(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        refund = paypal.refund_by_hand(charge)
+        assert provider.look_up(charge, key=KEY) == Elsewhere(refund, PRICE)
+        assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "CAPTURE_FULLY_REFUNDED")
+
+    def test_a_part_that_somebody_refunded_is_elsewhere(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        refund = paypal.refund_by_hand(charge, "5.00")
+        assert provider.look_up(charge, key=KEY) == Elsewhere(refund, Money(500, "EUR"))
+        assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED")
+
+    def test_ours_counts_before_that_of_somebody_else(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        ours = provider.refund(charge, PRICE, key=KEY)
+        assert isinstance(ours, Paid)
+        paypal.fail(ours.refund_id)
+        paypal.refund_by_hand(charge)
+        assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
+
+    def test_a_failed_refund_of_somebody_else_does_not_count(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.fail(paypal.refund_by_hand(charge))
+        assert provider.look_up(charge, key=KEY) == Absent()
+
+    def test_a_refund_of_another_capture_of_the_order_is_not_of_this_one(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.refund_by_hand(paypal.captured("SECOND"))
+        assert provider.look_up(charge, key=KEY) == Absent()
+
+    @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
+    def test_a_capture_that_brought_no_money_was_not_refunded(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        paypal.captures[charge]["status"] = status
+        assert provider.look_up(charge, key=KEY) == Absent()
+        paypal.captures[charge]["status_details"] = {"reason": "REFUNDED"}
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+    @pytest.mark.parametrize("order", [None, "GONE"])
+    def test_without_an_order_the_list_of_refunds_tells(
+        self, provider: PaymentProvider, paypal: FakePayPal, order: str | None
+    ) -> None:
+        charge = paypal.captured("RENEWAL", order=order)
+        paypal.orders_are_kept = False
+        assert provider.look_up(charge, key=KEY) == Absent()
+        ours = provider.refund(charge, PRICE, key=KEY)
+        assert provider.look_up(charge, key=KEY) == ours
+        assert isinstance(ours, Paid)
+        assert provider.look_up(charge, key=OTHERS) == Elsewhere(ours.refund_id, PRICE)
+
+    def test_a_refund_that_no_list_shows_yet_is_unknown(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+        charge = paypal.captured("RENEWAL", order=None)
+        paypal.lists_after = timedelta(hours=3)
+        ours = provider.refund(charge, PRICE, key=KEY)
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+        paypal.now += timedelta(hours=3)
+        assert provider.look_up(charge, key=KEY) == ours
+
+    def test_a_day_of_more_refunds_than_paypal_lists_is_unknown(
+        self, provider: PaymentProvider, paypal: FakePayPal
+    ) -> None:
+        charge = paypal.captured("RENEWAL", order=None)
+        provider.refund(charge, PRICE, key=KEY)
+        paypal.most_listed = 0
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+    def test_it_only_looks(self, provider: PaymentProvider, paypal: FakePayPal, server: Troubled, charge: str) -> None:
+        paypal.refund_by_hand(charge)
+        paypal.orders_are_kept = False
+        provider.look_up(charge, key=KEY)
+        assert {asked.method for asked in server.asked if asked.path != "/v1/oauth2/token"} == {"GET"}
+
+    @pytest.mark.parametrize(
+        "order",
+        [
+            {},
+            {"purchase_units": 7},
+            {"purchase_units": [{"payments": {"captures": [], "refunds": []}}]},
+            {"purchase_units": [{"payments": {"captures": [{"id": "2GG279541U471931P"}], "refunds": [{}]}}]},
+            {"purchase_units": [{"payments": {"captures": [{"id": "2GG279541U471931P"}], "refunds": [7]}}]},
+        ],
+    )
+    def test_an_order_that_cannot_be_read_is_unknown(
+        self, provider: PaymentProvider, server: Troubled, charge: str, order: dict[str, Any]
+    ) -> None:
+        capture = {
+            "id": charge,
+            "status": "COMPLETED",
+            "update_time": "2026-11-22T12:00:00Z",
+            "supplementary_data": {"related_ids": {"order_id": "ORDER1"}},
+        }
+        misbehaving(provider, server, charge, says(Said(200, json.dumps(capture | order).encode())))
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"id": "OTHER"},
+            {"status": "NEW"},
+            {"status": []},
+            {"update_time": "today"},
+            {"update_time": "2026-11-22T12:00:00"},
+            {"supplementary_data": {"related_ids": {"order_id": "../.."}}},
+            {"supplementary_data": {"related_ids": {"order_id": 7}}},
+        ],
+    )
+    def test_a_capture_that_cannot_be_read_is_unknown(
+        self, provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str, changes: dict[str, Any]
+    ) -> None:
+        capture = paypal.captures[charge] | changes
+        misbehaving(provider, server, charge, says(Said(200, json.dumps(capture).encode())))
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+
+    def test_a_capture_that_paypal_does_not_know_is_unknown(self, provider: PaymentProvider) -> None:
+        assert isinstance(provider.look_up("NOBODYS", key=KEY), Unknown)
+
+
+class TestDisputes:
+    def test_a_charge_that_nobody_disputes_has_none(self, provider: PaymentProvider, charge: str) -> None:
+        assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+
+    @pytest.mark.parametrize(
+        "status", ["OPEN", "WAITING_FOR_BUYER_RESPONSE", "WAITING_FOR_SELLER_RESPONSE", "UNDER_REVIEW", "OTHER", "NEW"]
+    )
+    def test_whatever_is_not_resolved_is_open(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+        dispute = paypal.dispute(charge, status)
+        paypal.dispute(charge, "RESOLVED", "RESOLVED_SELLER_FAVOUR")
+        assert provider.dispute(charge) == DisputeSeen(Dispute.OPEN, dispute)
+
+    @pytest.mark.parametrize(
+        "outcome", ["RESOLVED_BUYER_FAVOUR", "RESOLVED_WITH_PAYOUT", "ACCEPTED", "NONE", "NEW", *OUTCOMES]
+    )
+    def test_only_what_is_surely_ours_is_won(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, outcome: str
+    ) -> None:
+        dispute = paypal.dispute(charge, "RESOLVED", outcome)
+        won = outcome in {"RESOLVED_SELLER_FAVOUR", "CANCELED_BY_BUYER", "DENIED"}
+        assert provider.dispute(charge) == DisputeSeen(Dispute.WON if won else Dispute.LOST, dispute)
+
+    def test_the_newest_lost_one_counts_before_those_won(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.dispute(charge, "RESOLVED", "ACCEPTED")
+        lost = paypal.dispute(charge, "RESOLVED", "RESOLVED_BUYER_FAVOUR")
+        paypal.dispute(charge, "RESOLVED", "DENIED")
+        assert provider.dispute(charge) == DisputeSeen(Dispute.LOST, lost)
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {},
+            {"items": 7},
+            {"items": [{}]},
+            {"items": [{"dispute_id": "../x", "status": "OPEN"}]},
+            {"items": [], "links": [{"rel": "next"}]},
+            {"items": [], "links": [7]},
+            {"items": [{"dispute_id": "PP-D-1", "status": "RESOLVED"}], "dispute_id": "PP-D-2"},
+            {"items": [{"dispute_id": "PP-D-1", "status": "RESOLVED"}], "dispute_id": "PP-D-1"},
+        ],
+    )
+    def test_a_list_that_cannot_be_read_is_unknown(
+        self, provider: PaymentProvider, server: Troubled, charge: str, said: dict[str, Any]
+    ) -> None:
+        misbehaving(provider, server, charge, says(Said(200, json.dumps(said).encode())))
+        assert isinstance(provider.dispute(charge), Unknown)
+
+    def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: Troubled, charge: str) -> None:
+        misbehaving(provider, server, charge, says(Said(200, b'{"links": []}')))
+        assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+
+
+def all_pages(provider: PaymentProvider, since: datetime) -> list[Listed]:
+    listed: list[Listed] = []
+    after = None
+    for _ in range(50):
+        page = provider.page(since, after)
+        assert isinstance(page, Page)
+        listed += page.refunds
+        after = page.after
+        if after is None:
+            return listed
+    raise AssertionError("The list has no end.")
+
+
+class TestListing:
+    def test_the_refunds_since_an_instant_are_listed(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        provider.refund(charge, PRICE, key=KEY)
+        other = paypal.refund_by_hand(paypal.captured("OTHER"), "5.00", invoice_id="somebody@example.org")
+        ours = paypal.refunds[0]["id"]
+        assert all_pages(provider, paypal.now) == [
+            Listed(ours, charge, PRICE, Standing.PAID, paypal.now, KEY),
+            Listed(other, "OTHER", Money(500, "EUR"), Standing.PAID, paypal.now, None),
+        ]
+
+    @pytest.mark.parametrize("status", STANDINGS)
+    def test_every_status_has_its_standing(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
+    ) -> None:
+        paypal.refund_by_hand(charge, status=status)
+        [listed] = all_pages(provider, paypal.now)
+        assert listed.standing is STANDINGS[status]
+
+    def test_what_appears_late_is_listed_the_next_time(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+        until = paypal.now
+        paypal.now -= timedelta(hours=2, minutes=59)
+        paypal.refund_by_hand(paypal.captured("LATE"))
+        assert len(all_pages(provider, until)) == 1
+
+    def test_a_year_is_read_in_pieces_of_time_and_pages(
+        self, provider: PaymentProvider, paypal: FakePayPal, server: Troubled
+    ) -> None:
+        today = paypal.now
+        for days in range(365):
+            paypal.now = today - timedelta(days=days)
+            for number in range(20 if days < 31 else 1):
+                paypal.refund_by_hand(paypal.captured(f"C{days}X{number}"))
+        paypal.now = today
+        listed = all_pages(provider, today - timedelta(days=366))
+        assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
+        searches = [asked.query for asked in server.asked if asked.path == "/v1/reporting/transactions"]
+        assert {query["transaction_type"] for query in searches} == {"T1107"}
+        assert {query["page"] for query in searches} == {"1", "2"}
+
+    def test_a_piece_with_too_many_is_cut(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+        today = paypal.now
+        for days in range(20):
+            paypal.now = today - timedelta(days=days)
+            paypal.refund_by_hand(paypal.captured(f"C{days}"))
+        paypal.now, paypal.most_listed = today, 6
+        listed = all_pages(provider, today - timedelta(days=25))
+        assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {},
+            {"total_pages": 1, "transaction_details": 7},
+            {"total_pages": 1, "transaction_details": [7]},
+            {"total_pages": 1, "transaction_details": [{"transaction_info": {}}]},
+            {"total_pages": "1", "transaction_details": []},
+        ],
+    )
+    def test_a_list_that_cannot_be_read_is_unknown(
+        self, provider: PaymentProvider, server: Troubled, charge: str, said: dict[str, Any]
+    ) -> None:
+        misbehaving(provider, server, charge, says(Said(200, json.dumps(said).encode())))
+        assert isinstance(provider.page(datetime.now(UTC), None), Unknown)
+
+
+def test_the_sdk_still_knows_its_own_addresses(server: Troubled) -> None:
+    adapter(server.url)
+    assert Configuration.environments[Environment.PRODUCTION] == {Server.DEFAULT: "https://api-m.paypal.com"}
+    assert Configuration().get_base_uri() == "https://api-m.sandbox.paypal.com"
+
+
+def test_paypal_can_do_what_its_documents_say(provider: PaymentProvider) -> None:
+    can = provider.capabilities
+    assert can.keys_live == timedelta(days=45)
+    assert can.capped
+    assert can.route("paypal").window == can.route("credit_card").window == timedelta(days=180)

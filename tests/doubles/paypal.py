@@ -1,0 +1,273 @@
+"""PayPal as its documents tell: captures, orders, refunds, keys that are remembered for 45 days, disputes, its own list."""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from config.accounts import PayPalAccount
+from domain.providers import PaymentProvider
+from tests.doubles.troubled import Asked, Said, Troubled
+from worker.providers.paypal import connect
+
+ID, SECRET = (
+    "AeA1QIZXiflr1_-r0U2UbWTziOWX1GRQer5jkUq4ZfWT5qwb6qQRPq7jDtv57TL4POEEezGLdutcxnkJ",
+    "EGnHDxD_qRPdaLdZz8iCr8N7",
+)
+CERTAINLY = f"Basic {b64encode(f'{ID}:{SECRET}'.encode()).decode()}"
+API = "https://api-m.paypal.com"
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+MESSAGES = {
+    400: ("INVALID_REQUEST", "Request is not well-formed, syntactically incorrect, or violates schema."),
+    401: (
+        "AUTHENTICATION_FAILURE",
+        "Authentication failed due to missing authorization header, or invalid authentication credentials.",
+    ),
+    403: ("NOT_AUTHORIZED", "Authorization failed due to insufficient permissions."),
+    404: ("RESOURCE_NOT_FOUND", "The specified resource does not exist."),
+    409: ("RESOURCE_CONFLICT", "The server has detected a conflict while processing this request."),
+    422: (
+        "UNPROCESSABLE_ENTITY",
+        "The requested action could not be performed, semantically incorrect, or failed business validation.",
+    ),
+    500: ("INTERNAL_SERVER_ERROR", "An internal server error occurred."),
+    503: ("SERVICE_UNAVAILABLE", "Service Unavailable."),
+}
+"""What the API description has PayPal say with each status: name and message."""
+
+
+@dataclass
+class FakePayPal:
+    captures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+    disputes: list[dict[str, Any]] = field(default_factory=list)
+    orders_are_kept: bool = True
+    pays_by: str = "COMPLETED"
+    """The status that a new refund has."""
+    now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    lists_after: timedelta = timedelta(0)
+    most_listed: int = 10_000
+    tokens: list[str] = field(default_factory=list)
+    """All that it gave out; those in ``taken_back`` it takes no more."""
+    taken_back: set[str] = field(default_factory=set)
+    token_lives: int = 32_400
+    _answers: dict[str, tuple[datetime, Asked, Said]] = field(default_factory=dict)
+
+    def serve(self) -> Troubled:
+        return Troubled(self.answer)
+
+    def captured(self, name: str, value: str = "19.99", currency: str = "EUR", *, order: str | None = "ORDER1") -> str:
+        related = {"supplementary_data": {"related_ids": {"order_id": order}}} if order else {}
+        self.captures[name] = {
+            "id": name,
+            "status": "COMPLETED",
+            "amount": {"currency_code": currency, "value": value},
+            "final_capture": True,
+            "create_time": _time(self.now - timedelta(days=2)),
+            "update_time": _time(self.now - timedelta(days=2)),
+            "links": [_link("self", f"/v2/payments/captures/{name}")],
+            **related,
+        }
+        return name
+
+    def refund_by_hand(self, charge: str, value: str | None = None, status: str = "COMPLETED", **ids: str) -> str:
+        """As the seller does on PayPal's own pages."""
+        amount = {**self.captures[charge]["amount"], **({"value": value} if value else {})}
+        return str(self._refund(charge, amount, status, ids)["id"])
+
+    def fail(self, refund: str, status: str = "FAILED", reason: str | None = None) -> None:
+        """The bank did not pay: the money stays with the seller."""
+        for row in self.refunds:
+            if row["id"] == refund:
+                row.update({"status": status, **({"status_details": {"reason": reason}} if reason else {})})
+                self._restate(_charge(row))
+
+    def dispute(self, charge: str, status: str, outcome: str | None = None) -> str:
+        name = f"PP-D-{len(self.disputes)}"
+        dispute = {"dispute_id": name, "charge": charge, "status": status, "create_time": _time(self.now)}
+        self.disputes.insert(0, dispute | ({"dispute_outcome": {"outcome_code": outcome}} if outcome else {}))
+        return name
+
+    def answer(self, asked: Asked) -> Said:
+        if asked.path == "/v1/oauth2/token":
+            return self._token(asked)
+        token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        if token not in self.tokens or token in self.taken_back:
+            return refused(401)
+        for route, handler in self._routes().items():
+            if found := re.fullmatch(route, f"{asked.method} {asked.path}"):
+                return handler(asked, *found.groups())
+        return refused(404, "INVALID_RESOURCE_ID")
+
+    def _routes(self) -> Mapping[str, Callable[..., Said]]:
+        return {
+            r"POST /v2/payments/captures/([^/]+)/refund": self._once,
+            r"GET /v2/payments/captures/([^/]+)": self._capture,
+            r"GET /v2/checkout/orders/([^/]+)": self._order,
+            r"GET /v1/reporting/transactions": self._search,
+            r"GET /v1/customer/disputes": self._list_disputes,
+            r"GET /v1/customer/disputes/([^/]+)": self._show_dispute,
+        }
+
+    def _token(self, asked: Asked) -> Said:
+        if asked.headers.get("authorization") != CERTAINLY or asked.body != b"grant_type=client_credentials":
+            return _said(401, {"error": "invalid_client", "error_description": "Client Authentication failed"})
+        self.tokens.append(f"A21AA-{len(self.tokens)}")
+        lives = {"token_type": "Bearer", "expires_in": self.token_lives}
+        return _said(200, {"access_token": self.tokens[-1], "scope": "", "app_id": "APP-80W2", **lives})
+
+    def _once(self, asked: Asked, charge: str) -> Said:
+        key = asked.headers["paypal-request-id"]
+        at, before, said = self._answers.get(key, (NEVER, asked, Said(500)))
+        if self.now - at < timedelta(days=45):
+            if (before.path, before.body) != (asked.path, asked.body):
+                return refused(422, "DUPLICATE_REQUEST_ID")
+            return self._latest(said)
+        said = self._carry_out(charge, json.loads(asked.body))
+        self._answers[key] = (self.now, asked, said)
+        return said
+
+    def _latest(self, said: Said) -> Said:
+        """What became of the request meanwhile, not what was said of it then."""
+        id_ = json.loads(said.body).get("id")
+        return next((_said(201, row) for row in self.refunds if row["id"] == id_), said)
+
+    def _carry_out(self, charge: str, wanted: dict[str, Any]) -> Said:
+        capture = self.captures.get(charge)
+        if capture is None:
+            return refused(404, "INVALID_RESOURCE_ID")
+        if issue := self._issue(capture, wanted):
+            return refused(422, issue)
+        ids = {name: wanted[name] for name in ("custom_id", "invoice_id")}
+        return _said(201, self._refund(charge, wanted["amount"], self.pays_by, ids))
+
+    def _issue(self, capture: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+        left = Decimal(capture["amount"]["value"]) - self._gone(capture["id"])
+        issues = {
+            "PENDING_CAPTURE": capture["status"] == "PENDING",
+            "REFUND_CAPTURE_CURRENCY_MISMATCH": wanted["amount"]["currency_code"] != capture["amount"]["currency_code"],
+            "DUPLICATE_INVOICE_ID": any(row.get("invoice_id") == wanted["invoice_id"] for row in self.refunds),
+            "CAPTURE_FULLY_REFUNDED": left == 0,
+            "REFUND_AMOUNT_EXCEEDED": Decimal(wanted["amount"]["value"]) > left,
+        }
+        return next((issue for issue, is_so in issues.items() if is_so), None)
+
+    def _refund(self, charge: str, amount: dict[str, str], status: str, ids: Mapping[str, str]) -> dict[str, Any]:
+        name = f"{len(self.refunds)}JU08902781691411R"
+        refund = {
+            "id": name,
+            "status": status,
+            **({"status_details": {"reason": "ECHECK"}} if status == "PENDING" else {}),
+            "amount": amount,
+            "create_time": _time(self.now),
+            "update_time": _time(self.now),
+            "links": [
+                _link("self", f"/v2/payments/refunds/{name}"),
+                _link("up", f"/v2/payments/captures/{charge}"),
+            ],
+            **ids,
+        }
+        self.refunds.append(refund)
+        self._restate(charge)
+        return refund
+
+    def _restate(self, charge: str) -> None:
+        capture, gone = self.captures[charge], self._gone(charge)
+        whole = Decimal(capture["amount"]["value"])
+        status = "COMPLETED" if not gone else "REFUNDED" if gone == whole else "PARTIALLY_REFUNDED"
+        capture |= {"status": status, "update_time": _time(self.now)}
+
+    def _gone(self, charge: str) -> Decimal:
+        live = [row for row in self.refunds if _charge(row) == charge and row["status"] in {"COMPLETED", "PENDING"}]
+        return sum((Decimal(row["amount"]["value"]) for row in live), Decimal(0))
+
+    def _capture(self, asked: Asked, charge: str) -> Said:  # noqa: ARG002 - all routes take it
+        return _said(200, self.captures[charge]) if charge in self.captures else refused(404, "INVALID_RESOURCE_ID")
+
+    def _order(self, asked: Asked, order: str) -> Said:  # noqa: ARG002
+        captures = [row for row in self.captures.values() if _order_of(row) == order]
+        if not self.orders_are_kept or not captures:
+            return refused(404, "INVALID_RESOURCE_ID")
+        names = {row["id"] for row in captures}
+        payments = {"captures": captures, "refunds": [row for row in self.refunds if _charge(row) in names]}
+        unit = {"reference_id": "default", "payments": payments}
+        return _said(200, {"id": order, "status": "COMPLETED", "purchase_units": [unit]})
+
+    def _search(self, asked: Asked) -> Said:
+        start, end = (datetime.fromisoformat(asked.query[name]) for name in ("start_date", "end_date"))
+        if end - start > timedelta(days=31):
+            return refused(400, "INVALID_PARAMETER_VALUE")
+        rows = [row for row in self.refunds if start <= _at(row) <= min(end, self.now - self.lists_after)]
+        if len(rows) > self.most_listed:
+            return _said(
+                400, {"name": "RESULTSET_TOO_LARGE", "message": "Too many.", "maximum_items": self.most_listed}
+            )
+        size, page = int(asked.query["page_size"]), int(asked.query["page"])
+        found = [_transaction(row) for row in rows[(page - 1) * size : page * size]]
+        pages = {"page": page, "total_items": len(rows), "total_pages": -(-len(rows) // size)}
+        return _said(200, {"transaction_details": found, "account_number": "XZXSPECPDZHZU", **pages})
+
+    def _list_disputes(self, asked: Asked) -> Said:
+        rows = [row for row in self.disputes if row["charge"] == asked.query["disputed_transaction_id"]]
+        summaries = [{name: row[name] for name in ("dispute_id", "create_time", "status")} for row in rows]
+        return _said(200, {"items": summaries, "links": [_link("self", "/v1/customer/disputes")]})
+
+    def _show_dispute(self, asked: Asked, dispute: str) -> Said:  # noqa: ARG002
+        rows = [row for row in self.disputes if row["dispute_id"] == dispute]
+        return _said(200, rows[0]) if rows else refused(404, "INVALID_RESOURCE_ID")
+
+
+def refused(status: int, *issues: str) -> Said:
+    name, message = MESSAGES[status]
+    details = {"details": [{"issue": issue} for issue in issues]} if issues else {}
+    return _said(status, {"name": name, "message": message, "debug_id": "90957fca61718", **details})
+
+
+def adapter(url: str, *, seconds: float = 20.0, secret: str = SECRET) -> PaymentProvider:
+    account = PayPalAccount(client_id=ID, client_secret=secret, api_base=url)
+    return connect(account, http_seconds=seconds, connections=10)
+
+
+def _transaction(row: dict[str, Any]) -> dict[str, Any]:
+    amount = row["amount"]
+    info = {
+        "transaction_id": row["id"],
+        "paypal_reference_id": _charge(row),
+        "paypal_reference_id_type": "TXN",
+        "transaction_event_code": "T1107",
+        "transaction_initiation_date": row["create_time"],
+        "transaction_amount": {**amount, "value": f"-{amount['value']}"},
+        "transaction_status": {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}[row["status"]],
+    }
+    ids = {"custom_field": row.get("custom_id"), "invoice_id": row.get("invoice_id")}
+    return {"transaction_info": info | {name: value for name, value in ids.items() if value}}
+
+
+def _charge(refund: dict[str, Any]) -> str:
+    return str(refund["links"][1]["href"]).rpartition("/")[2]
+
+
+def _order_of(capture: dict[str, Any]) -> str | None:
+    related: dict[str, str] = capture.get("supplementary_data", {}).get("related_ids", {})
+    return related.get("order_id")
+
+
+def _at(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["create_time"])
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _link(rel: str, path: str) -> dict[str, str]:
+    return {"rel": rel, "href": f"{API}{path}", "method": "GET"}
+
+
+def _said(status: int, document: dict[str, Any]) -> Said:
+    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

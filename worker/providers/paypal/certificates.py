@@ -23,6 +23,7 @@ SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sand
 KEPT = 16  # certificates; PayPal changes its own about once a year
 LARGEST = 64 * 1024  # bytes; a certificate with its chain has about six thousand
 LONGEST_CHAIN = 8  # certificates
+SHORTEST_KEY = 2048  # bits: what public authorities sign; the verifier looks at their own keys only
 
 _ADDRESS = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
 """No other host, no port, no user, no query: whoever writes the header cannot send us anywhere else."""
@@ -57,8 +58,8 @@ class Certificates:
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         key = chain[0].public_key()
-        if not isinstance(key, RSAPublicKey):
-            raise CertificateError("The certificate's key is not of RSA.")
+        if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY:
+            raise CertificateError("The certificate's key is not of RSA, or too short.")
         return key
 
     def _verify(self, chain: list[Certificate], at: datetime) -> None:

@@ -36,6 +36,14 @@ DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg
 
 _SESSION = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
+_NETWORK = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # ms: a host that is gone without a word is noticed soon after statements would have ended
+}
+
 
 def connect(url: str, *, pool: int = 4) -> Engine:
     """A pool of connections. Nothing is dialled before the first use, so a process starts without its database."""
@@ -45,7 +53,7 @@ def connect(url: str, *, pool: int = 4) -> Engine:
         max_overflow=pool,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "options": _SESSION, "application_name": "moneyback"},
+        connect_args={"options": _SESSION, "application_name": "moneyback", **_NETWORK},
     )
     event.listen(engine, "connect", _speak_binary)
     return engine

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -102,7 +103,7 @@ class Relay:
 
     @cached_property
     def _tools(self) -> Tools:
-        return tools_of(self._settings)
+        return replace(tools_of(self._settings), records=self._records)
 
     def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
         lane = message.queue

@@ -1,19 +1,25 @@
 """The relay: what is due leaves in full messages, in turn, and only as fast as the broker's window allows."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from uuid import UUID
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
 from kombu import Connection
+from pydantic import SecretStr
 
 from config.broker import QUEUES, connect, depth
 from config.settings import Settings
 from domain.messages import RefundRequested
+from producers.intake import accept
 from records import Records
-from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from records.views import View
+from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, ids, settle_in
+from tests.services import eventually
 from worker.options import options
 from worker.relay import WINDOW, Moved, Relay
 
@@ -133,3 +139,38 @@ def test_two_relays_share_the_work(records: Records, relay: Relay, connection: C
     left = {case for message in received(connection) for case in message}
     assert moved == 100
     assert left == set(cases) - set(held)
+
+
+def test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself(
+    sandbox: Settings, records: Records, tmp_path: Path
+) -> None:
+    """Direct mode: accepted requests end, letters leave; only a helpdesk's tasks wait for the broker."""
+    quick = sandbox.timers.model_copy(update={"direct_seconds": 0.5})
+    nowhere = sandbox.model_copy(update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/nobody"), "timers": quick})
+    bought = [a_recent_purchase(charge=f"{way}_{uuid4()}") for way in ("ok", "fail500", "declined")]
+    settle_in(records, *bought)
+    cases = ids(accept(records, [an_arrival(one) for one in bought]))
+    app = Celery("test", set_as_current=False)
+    app.config_from_object(options(nowhere))
+    stop = threading.Event()
+    relaying = threading.Thread(target=Relay(nowhere, records, app).run, args=(stop,))
+    relaying.start()
+    try:
+        eventually(lambda: [view.state for view in seen(records, cases)] == ["refunded", "refunded", "with_support"])
+        eventually(lambda: letters_left(records) == 0)
+    finally:
+        stop.set()
+        relaying.join()
+    with records.work() as work:
+        assert work.tasks.unpublished() == 1
+
+
+def seen(records: Records, cases: list[UUID]) -> list[View]:
+    with records.work() as work:
+        found = work.views.these(cases)
+    return [found[case] for case in cases]
+
+
+def letters_left(records: Records) -> int:
+    with records.work() as work:
+        return work.letters.unsent()

@@ -1,0 +1,37 @@
+"""A provider that says what a test has it say, and remembers what it was asked."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from domain.money import Money
+from domain.providers import Answer, Capabilities, DisputeSeen, Found, Page, Unknown
+from domain.purchases import Dispute
+
+A_DAY = Capabilities(keys_live=timedelta(hours=24), capped=True)
+
+
+class Scripted:
+    """The last answer of each kind is repeated for ever."""
+
+    def __init__(
+        self, refunds: Iterable[Answer] = (), finds: Iterable[Found] = (), *, capabilities: Capabilities = A_DAY
+    ) -> None:
+        self.capabilities = capabilities
+        self._refunds, self._finds = list(refunds), list(finds)
+        self.keys: list[str] = []
+        """The key of each refund that was asked for."""
+        self.looks = 0
+
+    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:  # noqa: ARG002
+        self.keys.append(key)
+        return self._refunds[min(len(self.keys), len(self._refunds)) - 1]
+
+    def look_up(self, charge: str, *, key: str) -> Found:  # noqa: ARG002
+        self.looks += 1
+        return self._finds[min(self.looks, len(self._finds)) - 1]
+
+    def dispute(self, charge: str) -> DisputeSeen | Unknown:  # noqa: ARG002
+        return DisputeSeen(Dispute.NONE)
+
+    def page(self, since: datetime, after: str | None) -> Page | Unknown:  # noqa: ARG002
+        return Page(())

@@ -1,0 +1,271 @@
+"""What becomes of a case by each answer of a provider: waits, second operations, somebody else's refunds, other amounts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from config.settings import Settings
+from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
+from domain.money import Money
+from domain.providers import (
+    Absent,
+    Answer,
+    Capabilities,
+    Declined,
+    Elsewhere,
+    Failed,
+    Found,
+    LooksUp,
+    Paid,
+    Pending,
+    Refusal,
+    Route,
+    Unknown,
+)
+from domain.purchases import Method
+from producers.intake import accept_one
+from tests.cast import a_recent_purchase, an_arrival, settle_in
+from tests.doubles.scripted import A_DAY, Scripted
+from worker.answers import MOST_ATTEMPTS
+from worker.lanes import run
+from worker.tools import Tools, tools_of
+
+PRICE = Money(4900, "EUR")
+PAID, PENDING = Paid("re_1", PRICE), Pending("re_1", PRICE)
+SHORT = Declined(Refusal.NO_BALANCE, "balance_insufficient")
+LOST = Unknown("The connection was lost.")
+STORED = Unknown("A stored 500.", replayed=True)
+THEIRS = Elsewhere("re_theirs", PRICE)
+
+
+class Story:
+    """One case, and the provider that it depends on."""
+
+    def __init__(self, tools: Tools, provider: Scripted, **purchase: Any) -> None:
+        self.tools, self.provider = tools, provider
+        bought = a_recent_purchase(**purchase)
+        settle_in(tools.records, bought)
+        assert (bought.amount, bought.currency) == (PRICE.minor, PRICE.currency)
+        self.purchase = bought.id
+        self.case = accept_one(tools.records, an_arrival(bought)).id
+        run(tools, RefundRequested, [self.case])
+
+    def goes_on(self, **later: float) -> "Story":
+        """What a message of the sweep makes of it, after so much time."""
+        with self.tools.records.work() as work:
+            past = {"ago": timedelta(**later)}
+            work.run("update cases set lease_until = 'epoch', not_before = not_before - :ago", **past)
+            work.run(
+                "update operations set first_sent_at = first_sent_at - :ago, last_sent_at = last_sent_at - :ago,"
+                " looked_up_at = looked_up_at - :ago",
+                **past,
+            )
+        for lane in (RefundApproved, RefundUnsettled):
+            run(self.tools, lane, [self.case])
+        return self
+
+    def is_now(self) -> str:
+        with self.tools.records.work() as work:
+            found = work.views.one(self.case)
+        assert found
+        return found.state
+
+    def codes(self) -> list[str]:
+        with self.tools.records.work() as work:
+            found = work.views.one(self.case)
+        assert found
+        return [reason["code"] for reason in found.reasons]
+
+    def one(self, statement: str) -> Any:
+        with self.tools.records.work() as work:
+            return work.run(statement).scalar_one()
+
+
+Tell = Callable[..., Story]
+
+
+@pytest.fixture
+def tell(settings: Settings) -> Iterator[Tell]:
+    made: list[Tools] = []
+
+    def story(
+        refunds: Sequence[Answer] = (),
+        finds: Sequence[Found] = (),
+        *,
+        can: Capabilities = A_DAY,
+        hold: int = 0,
+        **purchase: Any,
+    ) -> Story:
+        provider = Scripted(refunds, finds, capabilities=can)
+        wired = settings.model_copy(update={"sepa_hold_days": hold})
+        made.append(replace(tools_of(wired), providers={"sandbox": provider}))
+        return Story(made[-1], provider, **purchase)
+
+    yield story
+    for tools in made:
+        tools.hands.close()
+        tools.records.engine.dispose()
+
+
+def test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time(tell: Tell) -> None:
+    story = tell([SHORT, SHORT, PAID])
+    assert story.is_now() == "approved"
+    assert story.goes_on().is_now() == "approved"
+    assert len(story.provider.keys) == 1  # its time has not come: a message more or less changes nothing
+    assert story.goes_on(hours=1).is_now() == "approved"
+    assert story.goes_on(hours=1).is_now() == "refunded"
+    assert len(set(story.provider.keys)) == 3
+    assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "declined declined paid"
+    assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
+
+
+def test_a_balance_that_stays_short_goes_to_a_person(tell: Tell) -> None:
+    story = tell([SHORT])
+    with story.tools.records.work() as work:
+        work.run("update operations set attempt = :most, key = 'the last'", most=MOST_ATTEMPTS - 1)
+    assert story.goes_on(days=1).is_now() == "with_support"
+    assert story.codes() == ["no_balance"]
+
+
+def test_a_payment_that_cannot_be_refunded_yet_is_refunded_later(tell: Tell) -> None:
+    story = tell([Declined(Refusal.NOT_YET, "charge_pending"), PAID])
+    assert story.goes_on(days=1).is_now() == "refunded"
+
+
+def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> None:
+    story = tell([Failed("re_0", "insufficient_funds", Refusal.NO_BALANCE), PAID])
+    assert story.goes_on(days=1).is_now() == "refunded"
+    assert story.one("select refunded from purchases") == PRICE.minor
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (Refusal.DISPUTED, "dispute_open"),
+        (Refusal.WINDOW_OVER, "provider_window_closed"),
+        (Refusal.PERMANENT, "provider_declined"),
+    ],
+)
+def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal: Refusal, code: str) -> None:
+    story = tell([Declined(refusal, "their word")])
+    assert (story.is_now(), story.codes()) == ("with_support", [code])
+    assert story.one("select status from operations") == "declined"
+
+
+def test_another_amount_than_was_asked_for_is_no_success(tell: Tell) -> None:
+    other = Paid("re_1", Money(1, "EUR"))
+    story = tell([other], [other])
+    assert story.goes_on(hours=1).is_now() == "refunding"
+    assert story.one("select refunded from purchases") == 0
+
+
+def test_somebody_elses_refund_is_final_only_when_ours_cannot_be_under_way_any_more(tell: Tell) -> None:
+    story = tell([LOST], [THEIRS])
+    assert story.goes_on(hours=1).is_now() == "refunding"
+    assert story.goes_on(hours=6).is_now() == "with_support"
+    assert story.codes() == ["refunded_elsewhere"]
+    assert story.one("select refunded from purchases") == PRICE.minor
+    assert story.one("select status from operations") == "declined"
+
+
+def test_it_is_final_at_once_where_the_provider_refused_our_key_because_of_it(tell: Tell) -> None:
+    story = tell([Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")], [THEIRS])
+    assert story.is_now() == "refunding"
+    assert story.goes_on(minutes=10).is_now() == "with_support"
+
+
+def test_already_refunded_by_ourselves_is_adopted(tell: Tell) -> None:
+    story = tell([Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
+    assert story.goes_on(minutes=10).is_now() == "refunded"
+
+
+def test_what_is_certainly_absent_is_sent_again_under_the_same_key(tell: Tell) -> None:
+    story = tell([LOST, PAID], [Absent()])
+    assert story.goes_on(hours=1).is_now() == "refunded"
+    assert len(set(story.provider.keys)) == 1
+    assert story.one("select sends from operations") == 2
+
+
+def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
+    story = tell([STORED, PAID], [Absent()])
+    for _ in range(2):
+        assert story.goes_on(minutes=20).is_now() == "refunding"
+    assert len(story.provider.keys) == 1  # its key would only repeat the error
+    assert story.goes_on(hours=7).is_now() == "refunding"
+    assert story.goes_on(hours=1).is_now() == "approved"
+    assert story.goes_on().is_now() == "refunded"
+    assert len(set(story.provider.keys)) == 2
+    assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "absent paid"
+
+
+def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
+    story = tell([STORED], [Absent()])
+    story.goes_on(hours=7)
+    for _ in range(10):
+        story.goes_on(minutes=1)
+    assert story.is_now() == "refunding"
+    assert story.one("select empty_look_ups from operations") <= 2
+
+
+def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person(tell: Tell) -> None:
+    story = tell([STORED], [Absent()], can=replace(A_DAY, capped=False))
+    for _ in range(8):
+        story.goes_on(hours=7)
+    assert (story.is_now(), story.codes()) == ("with_support", ["outcome_unknown"])
+    assert len(story.provider.keys) == 1
+
+
+def test_money_in_unknown_state_tells_a_person_all_that_is_known(tell: Tell) -> None:
+    story = tell([LOST], [LOST])
+    assert story.goes_on(days=3).is_now() == "with_support"
+    with story.tools.records.work() as work:
+        (task,) = work.tasks.waiting()
+    (reason,) = task.reasons
+    assert reason["code"] == "outcome_unknown"
+    for word in (story.provider.keys[0], "sandbox", "49.00 EUR", "sent 1 times"):
+        assert word in reason["detail"]
+
+
+def test_a_provider_that_only_tells_by_webhook_is_asked_by_the_same_key(tell: Tell) -> None:
+    only_tells = Capabilities(keys_live=timedelta(days=31), capped=True, looks_up=LooksUp.NEVER)
+    story = tell([LOST, PENDING], can=only_tells)
+    assert story.goes_on(hours=1).is_now() == "refund_pending"
+    assert story.goes_on(days=1).is_now() == "refund_pending"
+    assert (story.provider.looks, len(story.provider.keys)) == (0, 2)
+    assert story.goes_on(days=60).is_now() == "with_support"
+    assert story.codes() == ["outcome_unknown"]
+
+
+def test_a_direct_debit_is_held_as_long_as_a_bank_may_return_it(tell: Tell) -> None:
+    story = tell([PAID], hold=56, method=Method.DIRECT_DEBIT)
+    assert story.is_now() == "approved"
+    assert story.goes_on(days=1).is_now() == "approved"
+    assert story.one("select count(*) from transitions where event = 'held'") == 1
+    with story.tools.records.work() as work:
+        work.run("update purchases set charged_at = charged_at - interval '54 days'")
+    assert story.goes_on(days=54).is_now() == "refunded"
+
+
+def test_a_method_that_is_not_refunded_at_once_waits_for_its_time(tell: Tell) -> None:
+    slow = replace(A_DAY, routes={"credit_card": Route(minimum_delay=timedelta(days=7))})
+    assert tell([PAID], can=slow).is_now() == "approved"
+
+
+def test_a_window_that_closes_while_a_case_waits_is_noticed_before_the_provider_is_asked(tell: Tell) -> None:
+    closing = replace(A_DAY, routes={"credit_card": Route(window=timedelta(days=4))})
+    story = tell([SHORT, PAID], can=closing)
+    with story.tools.records.work() as work:
+        work.run("update purchases set charged_at = charged_at - interval '2 days'")
+    assert story.goes_on(days=2).is_now() == "with_support"
+    assert story.codes() == ["provider_window_closed"]
+    assert len(story.provider.keys) == 1
+
+
+def test_keys_are_the_same_whoever_makes_them_again(tell: Tell) -> None:
+    """A database restored from a backup asks under the keys it asked under before."""
+    story = tell([PAID])
+    assert story.provider.keys == [f"mb_{UUID(str(story.case)).hex}_1"]

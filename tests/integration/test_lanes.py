@@ -1,0 +1,123 @@
+"""Deliveries: counted before anything is done, so that a case which ends its worker cannot do so for ever."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from config.settings import Settings
+from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
+from domain.states import State
+from producers.intake import accept
+from records import Records
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from worker import lanes
+from worker.lanes import LANES, MOST_DELIVERIES, Lane, run
+from worker.tools import Tools, tools_of
+
+
+@pytest.fixture
+def tools(sandbox: Settings) -> Iterator[Tools]:
+    tools = tools_of(sandbox)
+    yield tools
+    tools.hands.close()
+    tools.records.engine.dispose()
+
+
+class WorkerEndedError(BaseException):
+    """Stands for a process that is gone: nothing after it runs."""
+
+
+def asked_for(records: Records, number: int) -> list[UUID]:
+    bought = [a_recent_purchase() for _ in range(number)]
+    settle_in(records, *bought)
+    return ids(accept(records, [an_arrival(one) for one in bought]))
+
+
+def some_time_later(records: Records) -> None:
+    """As the sweep finds things: whoever began with a case is gone by then."""
+    with records.work() as work:
+        work.run(
+            "update cases set delivered_at = delivered_at - :ago, lease_until = 'epoch', not_before = 'epoch'",
+            ago=timedelta(minutes=5),
+        )
+
+
+def states(records: Records, cases: list[UUID]) -> list[str]:
+    with records.work() as work:
+        found = work.views.these(cases)
+    return [found[case].state for case in cases]
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, poison: UUID, here: State) -> list[list[UUID]]:
+    """One case ends every worker that touches it; the others are worked on as ever."""
+    kind = next(kind for kind, lane in LANES.items() if here in lane.here)
+    does = LANES[kind].do
+    touched: list[list[UUID]] = []
+
+    def do(tools: Tools, cases: Sequence[UUID]) -> None:
+        touched.append(list(cases))
+        if poison in cases:
+            raise WorkerEndedError
+        does(tools, cases)
+
+    monkeypatch.setitem(lanes.LANES, kind, Lane(do, here=LANES[kind].here))
+    return touched
+
+
+def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = asked_for(tools.records, 5)
+    touched = poisoned(monkeypatch, cases[2], State.RECEIVED)
+    for _ in range(MOST_DELIVERIES):
+        with pytest.raises(WorkerEndedError):
+            run(tools, RefundRequested, cases)
+        run(tools, RefundRequested, cases)  # at once again: it is left to whoever began with it
+        some_time_later(tools.records)
+    while "received" in states(tools.records, cases):
+        run(tools, RefundRequested, cases)
+        some_time_later(tools.records)
+    assert states(tools.records, cases) == ["refunded", "refunded", "with_support", "refunded", "refunded"]
+    assert touched[0] == cases
+    assert all(len(group) == 1 for group in touched[1:])
+    assert sum(cases[2] in group for group in touched) == MOST_DELIVERIES
+    with tools.records.work() as work:
+        found = work.views.one(cases[2])
+    assert found
+    assert [reason["code"] for reason in found.reasons] == ["ended_its_workers"]
+
+
+@pytest.mark.parametrize("here", [State.APPROVED, State.REFUNDING])
+def test_wherever_it_happens(tools: Tools, monkeypatch: pytest.MonkeyPatch, here: State) -> None:
+    (case,) = asked_for(tools.records, 1)
+    with tools.records.work() as work:
+        work.run("update purchases set charge = 'hang_1', method = 'credit_card'")
+    if here is State.APPROVED:
+        monkeypatch.setattr(lanes, "pay", lambda *_: None)
+    run(tools, RefundRequested, [case])
+    assert states(tools.records, [case]) == [here]
+    poisoned(monkeypatch, case, here)
+    lane = RefundApproved if here is State.APPROVED else RefundUnsettled
+    some_time_later(tools.records)
+    for _ in range(MOST_DELIVERIES):
+        with pytest.raises(WorkerEndedError):
+            run(tools, lane, [case])
+        some_time_later(tools.records)
+    run(tools, lane, [case])
+    assert states(tools.records, [case]) == ["with_support"]
+    with tools.records.work() as work:
+        found = work.views.one(case)
+    assert found
+    codes = [reason["code"] for reason in found.reasons]
+    assert codes == ["ended_its_workers", *(["outcome_unknown"] if here is State.REFUNDING else [])]
+
+
+def test_a_hundred_deliveries_of_a_case_that_moves_are_no_deaths(tools: Tools) -> None:
+    cases = asked_for(tools.records, 3)
+    for _ in range(100):
+        run(tools, RefundRequested, cases)
+    assert states(tools.records, cases) == ["refunded"] * 3
+    with tools.records.work() as work:
+        assert work.run("select max(deliveries) from cases").scalar_one() == 0

@@ -1,0 +1,254 @@
+"""Stripe's adapter before judges that nobody here wrote: localstripe, and stripe-stateful-mock."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+import stripe
+from pydantic import SecretStr
+
+from config.accounts import StripeAccount
+from domain.money import Money
+from domain.providers import (
+    Absent,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Forged,
+    Page,
+    Paid,
+    PaymentProvider,
+    Refusal,
+    Standing,
+    Unknown,
+)
+from domain.purchases import Dispute
+from tests.judges.node import HERE, installed, program
+from tests.services import eventually
+from worker.providers.deadline import session, within
+from worker.providers.stripe import connect
+from worker.providers.stripe.errors import answer_of
+from worker.providers.stripe.refunds import read_dispute
+from worker.providers.stripe.webhooks import StripeWebhooks
+
+PATIENCE = 20.0  # seconds; reached only when something is broken
+API_KEY = "sk_test_for_judges_only"
+SECRET = "whsec_for_judges_only"
+FIVE = Money(500, "USD")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Judge:
+    """Somebody else's Stripe, as a process on this machine."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def adapter(self, api_key: str = API_KEY) -> PaymentProvider:
+        account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
+        return connect(account, http_seconds=PATIENCE, connections=2)
+
+    def post(self, path: str, **fields: object) -> dict[str, Any]:
+        answer = requests.post(f"{self.url}{path}", data=fields, auth=(API_KEY, ""), timeout=PATIENCE)
+        assert answer.ok, answer.text
+        return dict(answer.json()) if answer.content else {}
+
+    def get(self, path: str) -> dict[str, Any]:
+        answer = requests.get(f"{self.url}{path}", auth=(API_KEY, ""), timeout=PATIENCE)
+        assert answer.ok, answer.text
+        return dict(answer.json())
+
+
+@contextmanager
+def judge(command: Sequence[str], **options: Any) -> Iterator[Judge]:
+    """Its first line is the port that it listens on."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
+        assert process.stdout
+        port = process.stdout.readline().strip()
+        assert port.isdecimal(), f"The judge did not start: {command}"
+        yield Judge(f"http://127.0.0.1:{port}")
+        process.kill()
+
+
+# localstripe: payment intents, and webhooks
+
+
+@pytest.fixture(scope="module")
+def localstripe() -> Iterator[Judge]:
+    with judge([sys.executable, str(HERE / "localstripe_here.py")], stderr=subprocess.DEVNULL) as running:
+        yield running
+
+
+@pytest.fixture
+def intent(localstripe: Judge) -> str:
+    """A payment of five dollars that was captured."""
+    card = {"card[number]": "4242424242424242", "card[exp_month]": 12, "card[exp_year]": 2040, "card[cvc]": "123"}
+    method = localstripe.post("/v1/payment_methods", type="card", **card)
+    made = localstripe.post(
+        "/v1/payment_intents", amount=500, currency="usd", payment_method=method["id"], confirm="true"
+    )
+    assert made["status"] == "succeeded"
+    return str(made["id"])
+
+
+def test_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent: str) -> None:
+    adapter = localstripe.adapter()
+    assert adapter.look_up(intent, key="key-1") == Absent()
+    paid = adapter.refund(intent, FIVE, key="key-1")
+    assert isinstance(paid, Paid)
+    assert adapter.look_up(intent, key="key-1") == paid
+    assert adapter.look_up(intent, key="key-2") == Elsewhere(paid.refund_id, FIVE)
+
+
+def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent: str) -> None:
+    adapter = localstripe.adapter()
+    charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
+    paid = adapter.refund(charge, FIVE, key="key-1")
+    assert isinstance(paid, Paid)
+    assert adapter.look_up(charge, key="key-1") == paid
+
+
+def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Judge, intent: str) -> None:
+    unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE, key="key-1")
+    assert unknown == Unknown("Stripe refuses our credentials: 401.")
+
+
+def test_localstripes_webhooks_are_proven(localstripe: Judge, request: pytest.FixtureRequest) -> None:
+    with an_ear() as (url, heard):
+        localstripe.post("/_config/webhooks/ours", url=url, secret=SECRET)
+        request.getfixturevalue("intent")
+        headers, body = heard.get(timeout=PATIENCE)
+        now = datetime.now(UTC)
+        assert StripeWebhooks(SecretStr(SECRET)).read(headers, body, now) == []
+        assert isinstance(StripeWebhooks(SecretStr("whsec_other")).read(headers, body, now), Forged)
+        assert isinstance(StripeWebhooks(SecretStr(SECRET)).read(headers, body + b" ", now), Forged)
+
+
+class _Ear(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.put(({name.lower(): value for name, value in self.headers.items()}, body))  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Its log says nothing."""
+
+
+@contextmanager
+def an_ear() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
+    """A place where webhooks are heard."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ear) as server:
+        heard: Queue[tuple[dict[str, str], bytes]] = Queue()
+        server.heard = heard  # type: ignore[attr-defined]
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", heard
+        server.shutdown()
+
+
+# stripe-stateful-mock: keys, refusals and errors
+
+
+@pytest.fixture(scope="module")
+def mock(pytestconfig: pytest.Config) -> Iterator[Judge]:
+    folder = installed(Path(pytestconfig.cache.mkdir("judges")))
+    command = [program("node"), "-r", str(HERE / "loopback.js"), "node_modules/stripe-stateful-mock/dist/cli.js"]
+    with judge(command, cwd=folder, env={"PORT": "0", "LOG_LEVEL": "error"}) as running:
+        yield running
+
+
+@pytest.fixture
+def charge(mock: Judge) -> str:
+    return str(mock.post("/v1/charges", amount=500, currency="usd", source="tok_visa")["id"])
+
+
+@pytest.fixture
+def key() -> str:
+    return uuid4().hex
+
+
+def test_the_same_key_pays_once(mock: Judge, charge: str, key: str) -> None:
+    paid = mock.adapter().refund(charge, FIVE, key=key)
+    assert isinstance(paid, Paid)
+    assert mock.adapter().refund(charge, FIVE, key=key) == paid
+    assert mock.get(f"/v1/charges/{charge}")["amount_refunded"] == 500
+
+
+def test_a_key_serves_one_refund_only(mock: Judge, charge: str, key: str) -> None:
+    mock.adapter().refund(charge, Money(100, "USD"), key=key)
+    other = mock.adapter().refund(charge, Money(200, "USD"), key=key)
+    assert other == Declined(Refusal.PERMANENT, "idempotency_error")
+
+
+def test_another_key_for_the_same_charge_is_refused_and_whose_it_is_is_found(
+    mock: Judge, charge: str, key: str
+) -> None:
+    paid = mock.adapter().refund(charge, FIVE, key=key)
+    assert isinstance(paid, Paid)
+    again = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
+    assert again == Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
+    assert mock.adapter().look_up(charge, key=f"{key}-again") == Elsewhere(paid.refund_id, FIVE)
+    assert mock.adapter().look_up(charge, key=key) == paid
+
+
+def test_more_than_is_left_is_refused(mock: Judge, charge: str, key: str) -> None:
+    mock.adapter().refund(charge, Money(100, "USD"), key=key)
+    declined = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
+    assert declined == Declined(Refusal.PERMANENT, "invalid_request_error")
+
+
+def test_a_disputed_charge_is_not_refunded(mock: Judge, key: str) -> None:
+    charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_createDispute")["id"]
+    dispute = eventually(lambda: mock.get(f"/v1/charges/{charge}")["dispute"])
+    assert mock.adapter().refund(charge, FIVE, key=key) == Declined(Refusal.DISPUTED, "charge_disputed")
+    assert read_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeSeen(Dispute.OPEN, dispute)
+
+
+def test_a_charge_that_nobody_knows_is_refused(mock: Judge, key: str) -> None:
+    assert mock.adapter().refund("ch_nobody", FIVE, key=key) == Declined(Refusal.PERMANENT, "resource_missing")
+
+
+def test_a_charge_that_nobody_refunded_is_absent(mock: Judge, charge: str, key: str) -> None:
+    assert mock.adapter().look_up(charge, key=key) == Absent()
+
+
+def test_a_refund_is_in_the_list(mock: Judge, charge: str, key: str) -> None:
+    paid = mock.adapter().refund(charge, FIVE, key=key)
+    page = mock.adapter().page(LONG_AGO, None)
+    assert isinstance(page, Page)
+    found = [refund for refund in page.refunds if refund.charge == charge]
+    assert [(Paid(one.refund_id, one.amount), one.standing, one.key) for one in found] == [(paid, Standing.PAID, key)]
+
+
+def test_credentials_that_the_mock_refuses_are_unknown(mock: Judge, charge: str, key: str) -> None:
+    unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE, key=key)
+    assert unknown == Unknown("Stripe refuses our credentials: 401.")
+
+
+def test_its_errors_are_read_as_stripes(mock: Judge, key: str) -> None:
+    """It has these for charges only, which we never make: so the SDK is asked, as the adapter asks it."""
+    client = stripe.StripeClient(
+        API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=session(1))
+    )
+
+    def failing(token: str) -> Declined | Unknown:
+        with within(PATIENCE), pytest.raises(stripe.StripeError) as raised:
+            client.v1.charges.create(
+                {"amount": 500, "currency": "usd", "source": token}, {"idempotency_key": f"{key}{token}"}
+            )
+        return answer_of(raised.value)
+
+    assert failing("tok_429") == Unknown("Stripe answered 429.")
+    assert failing("tok_429") == Unknown("Stripe answered 429.")
+    assert failing("tok_500") == Unknown("Stripe answered 500.")
+    assert failing("tok_500") == Unknown("Stripe answered 500.", replayed=True)

@@ -1,0 +1,20 @@
+"""localstripe, on this machine only, and writing no file: by itself it listens on every address and knows no other way."""
+
+import socket
+import sys
+
+from aiohttp import web
+from localstripe.resources import store  # type: ignore[import-untyped]
+from localstripe.server import app  # type: ignore[import-untyped]
+
+
+def main() -> None:
+    type(store).dump_to_disk = lambda _: None
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        sys.stdout.write(f"{door.getsockname()[1]}\n")
+        sys.stdout.flush()
+        web.run_app(app, sock=door, print=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The judges that are written for Node.js: installed once for each state of their lock, and kept in pytest's cache."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+WANTED = (HERE / "package.json", HERE / "package-lock.json")
+_PLACES = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")])
+
+
+def program(name: str) -> str:
+    """Where node or npm is; the virtual environment's own comes first."""
+    if found := shutil.which(name, path=_PLACES):
+        return found
+    pytest.fail(f"{name} is missing, and with it an outside judge: install Node.js 18 or newer, with npm.")
+
+
+def installed(cache: Path) -> Path:
+    """The folder with node_modules. Test processes side by side wait for the one that installs."""
+    folder = cache / sha256(b"".join(file.read_bytes() for file in WANTED)).hexdigest()[:16]
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _install(folder.with_suffix(".part")).rename(folder)
+    return folder
+
+
+def _install(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for file in WANTED:
+        shutil.copy(file, folder)
+    command = [program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    path = os.pathsep.join([str(Path(program("node")).parent), _PLACES])
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=300, check=False
+    )
+    if done.returncode:
+        pytest.fail(f"npm could not install the judges of tests/judges/package-lock.json: {done.stderr}")
+    return folder

@@ -120,11 +120,13 @@ class World:
 
 
 def the_way_to(state: State) -> list[Event]:
-    """The shortest way from received to this state."""
+    """The shortest way from received to this state; of several, the one that stands first in the table."""
     ways: dict[State, list[Event]] = {BEGIN[1]: []}
     while state not in ways:
         ways |= {
-            there: [*ways[here], event] for (here, event), there in MOVES.items() if here in ways and there not in ways
+            there: [*ways[here], event]
+            for (here, event), there in reversed(MOVES.items())
+            if here in ways and there not in ways
         }
     return ways[state]
 

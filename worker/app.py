@@ -8,9 +8,11 @@ from config import log
 from config.settings import settings
 from worker import tools
 from worker.options import options
+from worker.watchdog import Watchdog
 
 app = Celery("moneyback", include=["worker.tasks"])
 app.config_from_object(options(settings()))
+app.steps["consumer"].add(Watchdog)
 
 
 @signals.setup_logging.connect

@@ -39,6 +39,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a payment under way is finished and recorded
         "worker_enable_remote_control": True,  # Flower asks workers how they are; the broker is ours alone
         "worker_consumer": "worker.consumer:Consumer",
+        "worker_pool": "worker.pool:TaskPool",
         "worker_hijack_root_logger": False,
         "worker_soft_shutdown_timeout": 35.0,  # longer than the slowest call to a provider
         "worker_max_memory_per_child": 300_000,  # KiB

@@ -1,0 +1,36 @@
+"""A Celery application as anybody would write it, with none of our precautions: what the hazards are shown on."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from celery import Celery
+
+app = Celery("plain", broker=os.environ["PLAIN_BROKER"])
+app.conf.update(
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    worker_enable_remote_control=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    **json.loads(os.environ["PLAIN_OPTIONS"]),
+)
+NOTES = Path(os.environ["PLAIN_NOTES"])
+
+
+@app.task(name="note")
+def note(word: str, seconds: float = 0) -> None:
+    """Writes down that it ran; a longer one does when it begins, too."""
+    with NOTES.open("a") as notes:
+        notes.write(f"{word}\n")
+    time.sleep(seconds)
+
+
+@app.task(name="close_everything")
+def close_everything(word: str, seconds: float) -> None:
+    """What the kernel does to a process that is killed, drawn out: its files are closed, and then it is gone."""
+    note(word)
+    os.closerange(3, 1024)
+    time.sleep(seconds)

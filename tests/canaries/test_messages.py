@@ -1,0 +1,58 @@
+"""Ways in which Celery loses a message. It may: a message has no authority, and the sweep sends what nobody moved."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import redis
+
+from domain.messages import RefundRequested
+from records import Records
+from tests.canaries.workers import Plain, ask, children, has_ended, state
+from tests.proxy import Proxy
+from tests.services import Child, eventually
+
+
+def known(broker: redis.Redis, queue: str) -> object:
+    """How many messages of this queue the broker still knows: waiting, or taken and not acknowledged."""
+    return broker.llen(queue), broker.hlen("unacked")
+
+
+def test_an_answer_lost_on_its_way_takes_the_message_with_it(
+    records: Records, broker: redis.Redis, wire: Proxy, ours: Callable[[], Child], relay: Callable[[], Child]
+) -> None:
+    """The broker forgets a message when it answers BRPOP; kombu writes it down once it has read the answer."""
+    worker = ours()
+    loss = wire.cut(asked=b"BRPOP", answered=RefundRequested.queue.encode())
+    relay()
+    case = ask(records)
+    assert loss.made.wait(20), "kombu mended this: it takes messages with something better than BRPOP."
+    assert known(broker, RefundRequested.queue) == (0, 0), "kombu mended this: a message whose answer is lost is kept."
+    eventually(lambda: state(records, case) == "refunded")
+    assert not has_ended(worker.process)
+
+
+def test_a_child_killed_in_mid_task_takes_the_message_with_it(
+    records: Records, broker: redis.Redis, ours: Callable[[], Child], relay: Callable[[], Child]
+) -> None:
+    """Acknowledged early, a message is gone when its task begins. Acknowledged late, a lost child acknowledges it."""
+    worker = ours()
+    publisher = relay()
+    case = ask(records, "hang")
+    eventually(lambda: state(records, case) == "refunding")
+    publisher.kill()
+    for child in children(worker.process):
+        os.kill(child, signal.SIGKILL)
+    assert known(broker, RefundRequested.queue) == (0, 0), "Celery mended this: the message of a lost child is kept."
+    relay()
+    eventually(lambda: state(records, case) == "refunded")
+    assert not has_ended(worker.process)
+
+
+def test_bytes_that_are_no_envelope_end_a_plain_worker(plain: Callable[..., Plain], broker: redis.Redis) -> None:
+    """Those that our worker takes, config/broker.py puts into an envelope; they end in the dead table."""
+    worker = plain()
+    broker.lpush(Plain.QUEUE, b"this is no JSON")
+    eventually(lambda: has_ended(worker.process))
+    assert "JSONDecodeError" in worker.said()
+    assert known(broker, Plain.QUEUE) == (0, 0)

@@ -1,0 +1,76 @@
+"""What the canaries send, and to whom: a plain worker of Celery's, or ours."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psutil
+from celery import Celery
+
+from producers.intake import accept
+from records import Records
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+
+QUIETLY = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+
+
+class Plain:
+    """A worker of the plain application, with two processes."""
+
+    QUEUE = "celery"
+
+    def __init__(self, url: str, folder: Path, **options: object) -> None:
+        self._url = url
+        self._log, self._notes = folder / "plain.log", folder / "notes"
+        self._notes.touch()
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "2", "-l", "INFO", *QUIETLY],
+                env=os.environ
+                | {"PYTHONPATH": str(Path(__file__).parent), "PLAIN_BROKER": url}
+                | {"PLAIN_OPTIONS": json.dumps(options), "PLAIN_NOTES": str(self._notes)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def send(self, task: str, *arguments: object) -> None:
+        with Celery(broker=self._url) as app, app.connection_for_write() as connection:
+            app.send_task(task, arguments, connection=connection)
+
+    def notes(self) -> list[str]:
+        """What its tasks wrote down."""
+        return self._notes.read_text().split()
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, 9)
+        self.process.wait()
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
+
+
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of this worker's pool."""
+    return [child.pid for child in psutil.Process(process.pid).children()]
+
+
+def ask(records: Records, behaviour: str = "ok") -> UUID:
+    """Somebody asks for a refund whose provider behaves like this."""
+    bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
+    settle_in(records, bought)
+    return ids(accept(records, [an_arrival(bought)]))[0]
+
+
+def state(records: Records, case: UUID) -> str:
+    with records.work() as work:
+        return work.views.these([case])[case].state

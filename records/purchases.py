@@ -33,7 +33,11 @@ returning (xmax = 0) as fresh
 """
 """Remembers purchases, or what became of them. A seller's file may be older than we are: what was refunded never shrinks."""
 
-_PAID_BY = f"select {PURCHASE_COLUMNS} from purchases p where p.provider = :provider and p.charge = any(:charges)"
+_PAID_BY = f"""
+select {PURCHASE_COLUMNS} from purchases p
+  join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+    on p.provider = i.provider and p.charge = i.charge
+"""
 
 _TOUCHED = "update purchases set refunded = greatest(refunded, :minor) where id = :id"
 
@@ -64,9 +68,10 @@ class Purchases:
         columns["email_key"] = [email_key(purchase.email) for purchase in last.values()]
         return sum(row.fresh for row in self._work.run(_PUT, **columns))
 
-    def paid_by(self, provider: str, charges: Sequence[str]) -> list[Purchase]:
-        """The purchases that were paid by these charges."""
-        rows = self._work.run(_PAID_BY, provider=provider, charges=list(charges))
+    def paid_by(self, payments: Sequence[tuple[str, str]]) -> list[Purchase]:
+        """The purchases that were paid by one of these payments: (provider, charge)."""
+        providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
+        rows = self._work.run(_PAID_BY, providers=providers, charges=charges)
         return [purchase_of(row) for row in rows]
 
     def touched(self, purchase: UUID, minor: int) -> None:

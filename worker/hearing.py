@@ -7,15 +7,26 @@ from uuid import UUID
 import structlog
 
 from domain.findings import Trouble
-from domain.providers import About, Absent, Elsewhere, Failed, Found, LooksUp, Paid, Pending, Unknown
+from domain.providers import (
+    About,
+    Absent,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Found,
+    LooksUp,
+    Paid,
+    Pending,
+    Unknown,
+)
+from domain.purchases import Dispute, Purchase
 from domain.states import State
 from records import Work
 from records.notices import Heard
-from records.operations import Operation
 from records.tasks import Report
 from worker import asking
 from worker.answers import pause
-from worker.disputes import hear_dispute
+from worker.disputes import draw_consequences
 from worker.paying import sending_ends
 from worker.settling import inquire, lease
 from worker.tools import Tools
@@ -35,96 +46,98 @@ class Verdict(NamedTuple):
     explained: bool
 
 
+NO_PAYMENT = Verdict("The notice names no payment.", explained=True)
+STRANGE = Verdict("The payment is not of a purchase that we know.", explained=True)
+UNSEEN = Verdict("The provider did not show it.", explained=False)
+HELD = Verdict("The case is held, or has nothing under way at the provider.", explained=False)
+CONTRADICTED = Verdict("The notice tells of something that the provider does not show.", explained=False)
+
+
 def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     """Looks into those of these notices that are owed a look."""
     with tools.records.work() as work:
         heard = work.notices.claim(ids, seconds=tools.settings.timers.lease_seconds)
-        about = {(one.provider, one.notice.charge) for one in heard if one.notice.charge}
-        operations = work.operations.about([(provider, charge) for provider, charge in about if charge])
-    disputes = [one for one in heard if one.notice.about is About.DISPUTE]
-    others = [one for one in heard if one.notice.about is not About.DISPUTE]
-    ours = [(one, found) for one in others if (found := _operation(one, operations))]
-    known = {one.id for one, _ in ours}
-    for one in disputes:
-        _settle(tools, one, Verdict(*hear_dispute(tools, one)))
-    _ours(tools, ours)
-    for one in others:
-        if one.id not in known:
-            _settle(tools, one, _foreign(tools, one))
-
-
-def _operation(heard: Heard, operations: dict[tuple[str, str], Operation]) -> Operation | None:
-    return operations.get((heard.provider, heard.notice.charge)) if heard.notice.charge else None
-
-
-def _ours(tools: Tools, heard: Sequence[tuple[Heard, Operation]]) -> None:
-    """Asks after our own refunds. A case that somebody holds right now is asked after again later."""
-    with tools.records.work() as work:
-        cases = list({operation.case for _, operation in heard})
+        about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
+        operations = work.operations.about(about) if about else {}
+        purchases = {(one.provider, one.charge): one for one in work.purchases.paid_by(about)}
+        ours = {
+            one.id: operations[payment].case
+            for one in heard
+            if one.notice.about is not About.DISPUTE and (payment := _payment(one)) in operations
+        }
+        cases = list(set(ours.values()))
         calls = lease(work, tools, cases, here=ANY_OF_OURS, early=True) if cases else []
     found = inquire(tools, calls)
-    for one, operation in heard:
-        _settle(tools, one, _explained(one, found.get(operation.case)))
+    verdicts = {one.id: _explained(one, found.get(ours[one.id])) for one in heard if one.id in ours}
+    others = [one for one in heard if one.id not in ours]
+    verdicts |= {one.id: NO_PAYMENT if one.notice.charge is None else STRANGE for one in others}
+    ends = sending_ends(tools)
+    known = [one for one in others if _payment(one) in purchases]
+    for wave in tools.hands.side_by_side(lambda one: _ask(tools, one, ends), known):
+        with tools.records.work() as work:
+            verdicts |= {one.id: _conclude(work, one, purchases[_payment(one)], seen) for one, seen in wave}
+    with tools.records.work() as work:
+        for one in heard:
+            _note(work, tools, one, verdicts[one.id])
+
+
+def _payment(heard: Heard) -> tuple[str, str]:
+    return heard.provider, heard.notice.charge or ""
 
 
 def _explained(heard: Heard, found: Found | None) -> Verdict:
+    """Whether what the provider shows of our refund explains the notice."""
     said = heard.notice.said
     if found is None:
-        return Verdict("The case is held, or not at a provider just now.", explained=False)
+        return HELD
     if isinstance(found, Unknown | Absent):
-        return Verdict("The provider did not show the refund.", explained=False)
-    if isinstance(said, Failed) and not isinstance(found, Failed):
-        return Verdict("The notice tells of a failure that the provider does not show.", explained=False)
-    if isinstance(said, Paid) and isinstance(found, Pending):
-        return Verdict("The notice tells of a payment that the provider does not show.", explained=False)
-    return Verdict(f"The provider shows the refund as {type(found).__name__.lower()}.", explained=True)
+        return UNSEEN
+    if (isinstance(said, Failed) and not isinstance(found, Failed)) or (
+        isinstance(said, Paid) and isinstance(found, Pending)
+    ):
+        return CONTRADICTED
+    return Verdict(f"The provider shows our refund as {type(found).__name__.lower()}.", explained=True)
 
 
-def _foreign(tools: Tools, heard: Heard) -> Verdict:
-    """A refund that we never asked for: noted on the purchase, and reported to people."""
-    charge = heard.notice.charge
-    if charge is None:
-        return Verdict("The notice names no payment.", explained=True)
-    with tools.records.work() as work:
-        purchases = work.purchases.paid_by(heard.provider, [charge])
-    if not purchases:
-        return Verdict("The payment is not of a purchase that we know.", explained=True)
-    found = _look(tools, heard, charge)
-    if not isinstance(found, Paid | Pending | Elsewhere):
-        return Verdict("The provider did not show a refund.", explained=False)
-    with tools.records.work() as work:
-        for purchase in purchases:
-            work.purchases.touched(purchase.id, found.amount.minor)
-        work.tasks.report([extra(heard.provider, charge, purchases[0].seller, found)])
+def _ask(tools: Tools, heard: Heard, ends: float) -> Found | DisputeSeen:
+    """A refund that we never asked for, or a dispute, as the provider shows it; what it said where it cannot be asked."""
+    provider, charge = _payment(heard)
+    adapter, said = tools.provider(provider), heard.notice.said
+    if adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER:
+        return said or Absent()
+    if heard.notice.about is About.DISPUTE:
+        return asking.dispute(tools, provider, charge, until=ends)
+    return asking.foreign(tools, provider, charge, until=ends)
+
+
+def _conclude(work: Work, heard: Heard, purchase: Purchase, seen: Found | DisputeSeen) -> Verdict:
+    match seen:
+        case DisputeSeen(Dispute.NONE) | Absent() | Failed():
+            return UNSEEN
+        case Unknown(why):
+            return Verdict(why, explained=False)
+        case DisputeSeen(dispute):
+            draw_consequences(work, purchase, seen)
+            return Verdict(f"The dispute is {dispute}.", explained=True)
+    work.purchases.touched(purchase.id, seen.amount.minor)
+    work.tasks.report([_extra(heard.provider, purchase, seen)])
     return Verdict("The provider shows a refund that we did not make.", explained=True)
 
 
-def extra(provider: str, charge: str, seller: str, found: Paid | Pending | Elsewhere) -> Report:
+def _extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere) -> Report:
     """The task about a refund that somebody else made."""
     return Report(
         trouble=Trouble.REFUND_EXTRA,
         subject=f"{provider} {found.refund_id}",
-        seller=seller,
+        seller=purchase.seller,
         evidence={
             "provider": provider,
-            "charge": charge,
+            "charge": purchase.charge,
             "refund": found.refund_id,
             "amount": found.amount.minor,
             "currency": found.amount.currency,
         },
     )
-
-
-def _look(tools: Tools, heard: Heard, charge: str) -> Found:
-    adapter, said = tools.provider(heard.provider), heard.notice.said
-    if adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER:
-        return said if isinstance(said, Paid | Pending | Failed) else Absent()
-    return asking.foreign(tools, heard.provider, charge, until=sending_ends(tools))
-
-
-def _settle(tools: Tools, heard: Heard, verdict: Verdict) -> None:
-    with tools.records.work() as work:
-        _note(work, tools, heard, verdict)
 
 
 def _note(work: Work, tools: Tools, heard: Heard, verdict: Verdict) -> None:

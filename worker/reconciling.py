@@ -176,7 +176,7 @@ def _differences(provider: str, one: Listed, operation: Operation) -> Iterator[R
 def _extra(work: Work, done: Reconciled, strangers: list[Listed]) -> Iterator[Report]:
     """Refunds of purchases that we know, or under keys of ours that we do not: a database that forgot them, say."""
     alive = [one for one in strangers if one.standing is not Standing.FAILED]
-    sellers = {p.charge: p.seller for p in work.purchases.paid_by(done.provider, [one.charge for one in alive])}
+    sellers = {p.charge: p.seller for p in work.purchases.paid_by([(done.provider, one.charge) for one in alive])}
     for one in alive:
         if one.charge in sellers or (one.key or "").startswith(OURS_BY_KEY):
             yield _report(Trouble.REFUND_EXTRA, done.provider, one.refund_id, None, one, sellers.get(one.charge))

@@ -1,6 +1,6 @@
 """Settling: finding out what became of refunds whose outcome is unknown or still open. Look first, send again last."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -46,7 +46,7 @@ def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
     """Looks these operations up, records what is news, repeats what certainly is not there. Returns what was found."""
     ends = sending_ends(tools)
     seen: dict[UUID, Found] = {}
-    for wave in tools.hands.side_by_side(lambda call: _look_up(tools, call, ends), calls):
+    for wave in _look_up(tools, calls, ends):
         seen |= {call.case.id: found for call, found in wave}
         with tools.records.work() as work:
             again = [call for call, found in wave if isinstance(found, Absent) and _may_repeat(tools, call, work.now)]
@@ -57,20 +57,27 @@ def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
     return seen
 
 
+def _look_up(tools: Tools, calls: Sequence[Call], ends: float) -> Iterator[list[tuple[Call, Found]]]:
+    """What the provider shows; of one that cannot be asked, what its signed notices said."""
+    silent = [call for call in calls if _cannot_be_asked(tools, call.operation.provider)]
+    if silent:
+        with tools.records.work() as work:
+            yield [(call, work.notices.said(call.operation) or Absent()) for call in silent]
+    asked = [call for call in calls if call not in silent]
+    yield from tools.hands.side_by_side(lambda call: asking.look_up(tools, call.operation, until=ends), asked)
+
+
+def _cannot_be_asked(tools: Tools, provider: str) -> bool:
+    adapter = tools.provider(provider)
+    return adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER
+
+
 def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
     """Asks for these refunds once more, under their keys."""
     for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=ends), calls):
         with tools.records.work() as work:
             record_sent(work, tools, [(call, answer) for call, answer in wave if not isinstance(answer, Unknown)])
             _conclude(work, tools, [(call, answer) for call, answer in wave if isinstance(answer, Unknown)])
-
-
-def _look_up(tools: Tools, call: Call, ends: float) -> Found:
-    adapter = tools.provider(call.operation.provider)
-    if adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER:
-        with tools.records.work() as work:
-            return work.notices.said(call.operation) or Absent()
-    return asking.look_up(tools, call.operation, until=ends)
 
 
 def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:

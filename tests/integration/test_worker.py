@@ -209,7 +209,7 @@ def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Record
     eventually(lambda: _all_sent(records))
     assert_books_balance(sandbox, records, paid + handed_over)
     tasks = tasks_on_the_queue(sandbox, paid + handed_over)
-    assert sorted(task.data.case_id for task in tasks) == sorted(handed_over)
+    assert sorted(case for task in tasks if (case := task.data.case_id)) == sorted(handed_over)
     assert {task.data.case_id: [r.code for r in task.data.reasons] for task in tasks}[handed_over[2]] == [
         "method_not_automatic"
     ]

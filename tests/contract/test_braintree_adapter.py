@@ -299,6 +299,8 @@ def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
         b"<api-error-response/>",
         b"<api-error-response><errors/><message>No</message></api-error-response>",
         b"<api-error-response><errors>no</errors><message>No</message></api-error-response>",
+        b"<api-error-response><errors><errors>no</errors></errors><message>No</message></api-error-response>",
+        b'<api-error-response><errors><a><errors type="array"><e><b/></e></errors></a></errors><message/></api-error-response>',
         b"<search-results/>",
         b"<search-results><ids>dhpc9w</ids><page-size>x</page-size></search-results>",
         b"<a>" * 5000 + b"</a>" * 5000,
@@ -503,9 +505,16 @@ def test_a_list_that_is_not_whole_is_unknown(
     server.trouble = says(Said(404))
     assert isinstance(provider.page(NOON, None), Unknown)
     server.trouble = honestly
-    row["status"] = "on_holiday"
+    braintree.transactions["r1"] = row | {"status": "on_holiday"}
     assert isinstance(provider.page(NOON, None), Unknown)
-    braintree.transactions["r1"] = row | {"id": "another"}
+    braintree.transactions["r1"] = row
+    another = says(said(200, credit_card_transactions={"transaction": Several([row | {"id": "another"}])}))
+
+    def the_details_are_of_another(line: Line, answer: Answer) -> None:
+        (another if len(server.asked) > 1 else honestly)(line, answer)  # after its ids, twice
+
+    server.asked.clear()
+    server.trouble = the_details_are_of_another
     assert isinstance(provider.page(NOON, None), Unknown)
 
 

@@ -21,7 +21,7 @@ from domain.providers import (
     Standing,
     Unknown,
 )
-from worker.providers.braintree.api import GARBAGE, Api, NotThere
+from worker.providers.braintree.api import Api, NotThere
 from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED
 from worker.providers.braintree.transactions import Refund, is_word, read_disputes, read_refund, written
 from worker.providers.deadline import within
@@ -150,10 +150,7 @@ def _judged(result: SuccessfulResult | ErrorResult | None, charge: str, amount: 
 
 
 def _refused(result: ErrorResult) -> Declined | Unknown:
-    try:
-        said: list[object] = [error.code for error in result.errors.deep_errors]
-    except GARBAGE:
-        said = []
+    said: list[object] = [getattr(error, "code", None) for error in result.errors.deep_errors]
     codes = [code for code in said if is_word(code)]
     for code in codes:
         if code in UNDECIDED:

@@ -76,7 +76,8 @@ def test_a_payment_is_refunded_by_either_of_its_names(stripe: FakeStripe, adapte
     assert paid == Paid("re_0", FIVE)
     assert adapter.look_up(name, key="key-1") == paid
     field = "payment_intent" if name == "pi_1" else "charge"
-    order = {field: name, "amount": "500", "metadata[moneyback_key]": "key-1"}
+    ours = {"metadata[moneyback_key]": "key-1", "metadata[moneyback_charge]": name}
+    order = {field: name, "amount": "500"} | ours
     assert stripe.calls[0] == ("POST", "/v1/refunds", order)
 
 
@@ -357,18 +358,38 @@ def test_a_dispute_of_a_new_status_is_unknown(stripe: FakeStripe, adapter: Payme
 
 
 def test_the_list_has_every_refund_since_then_in_pages(stripe: FakeStripe, adapter: PaymentProvider) -> None:
-    stripe.refund_by_hand("ch_1", 1)
+    stripe.charge("ch_2", 10_000)
+    stripe.refund_by_hand("ch_2", 1)
     since = datetime.fromtimestamp(stripe.clock + 1, UTC)
-    ours = stripe.refund_by_hand("ch_1", 2, "pending", moneyback_key="key-1")
+    stripe.charges["ch_2"].status = "pending"
+    assert adapter.refund("ch_2", FIVE, key="key-2") == Pending("re_1", FIVE)
     for _ in range(150):
-        stripe.refund_by_hand("ch_1", 1, "failed")
+        stripe.refund_by_hand("ch_2", 1, "failed")
     first = adapter.page(since, None)
     assert isinstance(first, Page)
     second = adapter.page(since, first.after)
     assert isinstance(second, Page)
     assert (len(first.refunds), len(second.refunds), second.after) == (100, 51, None)
-    assert second.refunds[-1] == Listed(ours, "ch_1", Money(2, "EUR"), Standing.PENDING, since, "key-1")
+    assert second.refunds[-1] == Listed("re_1", "ch_2", FIVE, Standing.PENDING, since, "key-2")
     assert adapter.page(since + timedelta(days=1), None) == Page([])
+
+
+@pytest.mark.parametrize("name", ["ch_1", "pi_1"])
+def test_a_refund_of_ours_is_listed_under_the_name_that_we_asked_by(adapter: PaymentProvider, name: str) -> None:
+    refund(adapter, name)
+    page = adapter.page(LONG_AGO, None)
+    assert isinstance(page, Page)
+    assert [(one.charge, one.key) for one in page.refunds] == [(name, "key-1")]
+
+
+def test_a_refund_of_somebody_else_is_listed_under_both_names(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    refund_id = stripe.refund_by_hand("ch_1", 500, moneyback_charge="ch_of_another")
+    page = adapter.page(LONG_AGO, None)
+    assert isinstance(page, Page)
+    assert [(one.refund_id, one.charge, one.key) for one in page.refunds] == [
+        (refund_id, "ch_1", None),
+        (refund_id, "pi_1", None),
+    ]
 
 
 # What it says of itself

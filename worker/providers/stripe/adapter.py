@@ -22,7 +22,7 @@ from worker.providers.deadline import within
 from worker.providers.disputes import decisive
 from worker.providers.stripe.amounts import to_stripe
 from worker.providers.stripe.errors import answer_of
-from worker.providers.stripe.refunds import KEY, is_about, read_dispute, read_refund
+from worker.providers.stripe.refunds import CHARGE, KEY, is_about, read_dispute, read_refund
 
 PAGE = 100  # rows, the most that Stripe lists at once
 PAGES = 10  # of one charge's refunds; nobody refunds a purchase in a thousand pieces
@@ -58,7 +58,7 @@ class Stripe:
         minor = to_stripe(amount)
         if minor is None:
             return Declined(Refusal.PERMANENT, "amount_not_in_whole_units")
-        order: Any = {_name(charge): charge, "amount": minor, "metadata": {KEY: key}}
+        order: Any = {_name(charge): charge, "amount": minor, "metadata": {KEY: key, CHARGE: charge}}
         with within(self._seconds):
             row = _told(lambda: self._refunds.create(order, {"idempotency_key": key}))
         if not isinstance(row, dict):
@@ -94,7 +94,7 @@ class Stripe:
         refunds = _all(rows, read_refund)
         if isinstance(refunds, Unknown):
             return refunds
-        return Page([refund.listed() for refund in refunds], refunds[-1].id if more else None)
+        return Page([one for refund in refunds for one in refund.listed()], refunds[-1].id if more else None)
 
     def _of(
         self, charge: str, listing: Callable[[Any], stripe.StripeObject], read: Callable[[Row], Read | None]

@@ -12,6 +12,8 @@ from worker.providers.words import is_word
 
 KEY = "moneyback_key"
 """The name in a refund's metadata under which our key is kept: Stripe forgets idempotency keys after a day."""
+CHARGE = "moneyback_charge"
+"""And the name by which we asked for the refund."""
 
 
 class Refund(NamedTuple):
@@ -25,6 +27,7 @@ class Refund(NamedTuple):
     word: str
     """Why it failed; the status itself, where nothing says why."""
     key: str | None
+    asked: str | None
     created: datetime
 
     def answer(self) -> Paid | Pending | Failed:
@@ -33,8 +36,13 @@ class Refund(NamedTuple):
     def elsewhere(self) -> Elsewhere:
         return Elsewhere(self.id, self.amount)
 
-    def listed(self) -> Listed:
-        return Listed(self.id, self.charge or self.intent or "", self.amount, self.standing, self.created, self.key)
+    def listed(self) -> list[Listed]:
+        """Under the name that we asked by. One that we did not make, under both: whose purchase it is, we are to find out."""
+        names = [name for name in (self.charge, self.intent) if name is not None]
+        return [
+            Listed(self.id, name, self.amount, self.standing, self.created, self.key)
+            for name in ([self.asked] if self.asked in names else names)
+        ]
 
 
 _ANSWERS: dict[Standing, Callable[[Refund], Paid | Pending | Failed]] = {
@@ -46,6 +54,7 @@ _ANSWERS: dict[Standing, Callable[[Refund], Paid | Pending | Failed]] = {
 
 def read_refund(row: dict[str, Any]) -> Refund | None:
     """Strict, because a refund of another amount or charge must not pass for ours."""
+    metadata = row.get("metadata") or {}
     try:
         refund = Refund(
             id=row["id"],
@@ -54,7 +63,8 @@ def read_refund(row: dict[str, Any]) -> Refund | None:
             amount=from_stripe(row["amount"], row["currency"]),
             standing=STANDINGS[row["status"]],
             word=row.get("failure_reason") or row["status"],
-            key=(row.get("metadata") or {}).get(KEY),
+            key=metadata.get(KEY),
+            asked=metadata.get(CHARGE),
             created=_instant(row["created"]),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):

@@ -25,11 +25,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def web(host: Host = "127.0.0.1", port: int = 8000) -> None:
-    """The help centre, the refund form and the API."""
+    """The help centre, the refund form, the API, and the addresses that payment providers send their webhooks to."""
     from producers.web.app import serve
+    from worker.providers import readers
 
     log.set_up()
-    serve(host, port, wired())
+    settings = wired()
+    serve(host, port, settings, readers=readers(settings))
 
 
 def desk(host: Host = "127.0.0.1", port: int = 8001) -> None:

@@ -1,6 +1,6 @@
 """The web: help centre, refund form, case pages, the sellers' API, and what operators ask."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from config.links import Links
 from config.settings import Settings
 from config.settings import settings as from_environment
+from domain.providers import WebhookReader
 from producers.web import guard
 from producers.web.api import api
 from producers.web.casepages import casepages
@@ -21,6 +22,7 @@ from producers.web.pages import pages
 from producers.web.paper import HERE, Paper
 from producers.web.problems import HANDLERS
 from producers.web.reference import openapi_of, reference
+from producers.web.webhooks import Ears, webhooks
 from records import Records, schema
 
 POOL = 10  # connections; as many again when it is busy (records.work)
@@ -31,8 +33,8 @@ _DESCRIPTION = (
 )
 
 
-def app(settings: Settings | None = None) -> FastAPI:
-    """The application these settings describe, or those of the environment."""
+def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader] | None = None) -> FastAPI:
+    """The application these settings describe, or those of the environment; it hears the providers with a reader."""
     settings = settings or from_environment()
     web = FastAPI(
         title="Moneyback",
@@ -47,8 +49,9 @@ def app(settings: Settings | None = None) -> FastAPI:
     equip(web, settings, Paper())
     web.state.links = Links.of(settings)
     web.state.schema = schema.newest()
+    web.state.ears = Ears(readers or {})
     web.__dict__["openapi"] = partial(openapi_of, web)  # FastAPI's own way to change the document
-    for router in (pages, casepages, api, health, reference):
+    for router in (pages, casepages, api, webhooks, health, reference):
         web.include_router(router)
     if settings.mailbox_page and settings.outbox_dir:
         web.include_router(letters)
@@ -78,9 +81,11 @@ async def lifespan(web: FastAPI) -> AsyncIterator[None]:
     web.state.records.engine.dispose()
 
 
-def serve(host: str, port: int, settings: Settings | None = None) -> None:
+def serve(
+    host: str, port: int, settings: Settings | None = None, *, readers: Mapping[str, WebhookReader] | None = None
+) -> None:
     """Serves until told to stop. No access log: whoever reads a status link in a log can follow it."""
-    run(app(settings), host, port)
+    run(app(settings, readers=readers), host, port)
 
 
 def run(web: FastAPI, host: str, port: int) -> None:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from producers.web.problems import Kind, answer
 
 LARGEST_BODY: Final = 64 * 1024  # a comment of 4,000 characters, percent-encoded three times over
+LARGEST_WEBHOOK: Final = 256 * 1024  # a provider may tell of many events at once
 
 HEADERS: Final = {
     "content-security-policy": (
@@ -76,17 +77,17 @@ class Apology:
 class BodyLimit:
     """A body over the limit is refused: by its stated length unread, else at the first byte too many."""
 
-    def __init__(self, app: ASGIApp, *, largest: int = LARGEST_BODY) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._largest = largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI says."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        largest = LARGEST_WEBHOOK if scope["path"].startswith("/v1/webhooks/") else LARGEST_BODY
         stated = Headers(scope=scope).get("content-length", "0")
-        if not stated.isdecimal() or int(stated[:20]) > self._largest:
+        if not stated.isdecimal() or int(stated[:20]) > largest:
             # the rest of the body is not worth reading: the connection ends with this answer
             refusal = answer(Request(scope), Kind.TOO_LARGE, headers={"connection": "close"})
             await refusal(scope, receive, send)
@@ -97,7 +98,7 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._largest:
+            if seen > largest:
                 raise HTTPException(Kind.TOO_LARGE.status, headers={"connection": "close"})
             return message
 

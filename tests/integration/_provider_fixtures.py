@@ -1,0 +1,165 @@
+"""What tests of payments start from: tools wired to the sandbox, cases that were paid, and webhooks as the sandbox signs them."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from config.settings import Settings
+from domain.messages import Noticed
+from domain.purchases import Purchase
+from domain.states import State
+from producers.intake import accept
+from records import Records
+from records.audit import audit
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from worker.judging import judge
+from worker.lanes import run
+from worker.paying import pay
+from worker.sandbox.events import Event
+from worker.sandbox.webhooks import Webhooks
+from worker.tools import Tools, tools_of
+
+SECRET = "sandbox"
+OLD = 301  # seconds; a signature may be 300 old
+
+
+@pytest.fixture
+def tools(sandbox: Settings) -> Iterator[Tools]:
+    tools = tools_of(sandbox)
+    yield tools
+    closed(tools)
+
+
+def closed(tools: Tools) -> None:
+    tools.hands.close()
+    tools.records.engine.dispose()
+
+
+def with_adapter(tools: Tools, adapter: Any) -> Tools:
+    """The same tools, with another provider in the sandbox's place."""
+    return replace(tools, providers={"sandbox": adapter})
+
+
+def charged(behaviour: str, **changes: Any) -> Purchase:
+    """A purchase whose refund goes as the sandbox's table says."""
+    return a_recent_purchase(**{"charge": f"{behaviour}_{uuid4().hex}"} | changes)
+
+
+def approved(tools: Tools, *purchases: Purchase) -> list[UUID]:
+    """These customers ask, and may be paid."""
+    settle_in(tools.records, *purchases)
+    cases = ids(accept(tools.records, [an_arrival(one) for one in purchases]))
+    with tools.records.work() as work:
+        judge(work, tools, cases)
+    return cases
+
+
+def paid(tools: Tools, *purchases: Purchase) -> list[UUID]:
+    """These customers ask, and the provider is asked."""
+    cases = approved(tools, *purchases)
+    pay(tools, cases)
+    return cases
+
+
+def state(records: Records, case: UUID) -> State:
+    with records.work() as work:
+        view = work.views.one(case)
+    assert view
+    return view.state
+
+
+def codes(records: Records, case: UUID) -> list[str]:
+    with records.work() as work:
+        view = work.views.one(case)
+    assert view
+    return [reason["code"] for reason in view.reasons]
+
+
+def letters(records: Records, case: UUID) -> list[str]:
+    with records.work() as work:
+        return [row.stage for row in work.run("select stage from letters where case_id = :case order by created_at", case=case)]
+
+
+def tasks(records: Records, kind: str) -> list[dict[str, Any]]:
+    """The evidence of each task of this kind."""
+    with records.work() as work:
+        return [row.evidence for row in work.run("select evidence from support_tasks where kind = :kind", kind=kind)]
+
+
+def refunded(records: Records, purchase: Purchase) -> int:
+    with records.work() as work:
+        kept = work.purchases.one(purchase.id)
+    assert kept
+    return kept.refunded
+
+
+def let_go(records: Records) -> None:
+    """As if every lease were over and every pause had passed, of cases as of notices."""
+    with records.work() as work:
+        work.run(
+            "update cases set lease_until = 'epoch', not_before = 'epoch', next_action_at = now()"
+            " where next_action_at is not null"
+        )
+        work.run("update notices set claimed_until = 'epoch', next_action_at = now() where next_action_at is not null")
+
+
+def owed(records: Records) -> list[str]:
+    """The events that are still owed a look."""
+    with records.work() as work:
+        return [row.event for row in work.run("select event from notices where next_action_at is not null")]
+
+
+def hear_all(tools: Tools) -> None:
+    """A worker gets every notice that is owed a look."""
+    with tools.records.work() as work:
+        found = [row.id for row in work.run("select id from notices where next_action_at is not null order by received_at")]
+    if found:
+        run(tools, Noticed, found)
+
+
+def assert_audit_is_clean(records: Records) -> None:
+    with records.work() as work:
+        assert audit(work).faults == []
+
+
+def at_the_provider(tools: Tools, purchase: Purchase) -> list[dict[str, Any]]:
+    """The refunds of this purchase's payment, as the sandbox shows them."""
+    with urllib.request.urlopen(f"{tools.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
+        found: list[dict[str, Any]] = json.load(answer)["data"]
+        return found
+
+
+def dispute_at(tools: Tools, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
+    """Opens a dispute at the sandbox, or ends one."""
+    body = {"status": status} if dispute else {"status": status, "charge": charge}
+    answer = httpx.post(f"{tools.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def an_event(kind: str, data: dict[str, Any]) -> Event:
+    return Event(time.time(), f"ev_{uuid4().hex[:24]}", kind, data["charge"], data)
+
+
+def a_refund(charge: str, status: str = "succeeded", **changes: Any) -> dict[str, Any]:
+    """A refund as the sandbox tells of it."""
+    told = {"id": f"re_{uuid4().hex[:12]}", "charge": charge, "amount": 4900, "currency": "EUR", "status": status}
+    return {**told, "key": "k", "created": int(time.time()), **changes}
+
+
+def tell(web: httpx.Client, event: Event, *, secret: str = SECRET, ago: int = 0) -> httpx.Response:
+    """Sends an event as the sandbox does."""
+    letter = Webhooks("", secret).letter(event, int(time.time()) - ago)
+    return post(web, letter.body, letter.signature)
+
+
+def post(web: httpx.Client, body: bytes, signature: str | None = None) -> httpx.Response:
+    headers = {"content-type": "application/json"} | ({"sandbox-signature": signature} if signature else {})
+    return web.post("/v1/webhooks/sandbox", content=body, headers=headers)

@@ -45,7 +45,7 @@ from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS, UNDECID
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
-HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
+HURRY = 1.5  # seconds; the deadline of somebody who is about to be kept waiting
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 VALIDATION = [code for code in CODES if code.startswith("91")]
 PROCESSOR = [code for code in CODES if code[0] in "23"]
@@ -257,7 +257,7 @@ def test_what_went_wrong_after_paying_is_unknown_and_found(
     server.trouble = to_the_refund(trouble)
     began = monotonic()
     assert isinstance(adapter(server, seconds=HURRY).refund(charge, PRICE, key=KEY), Unknown)
-    assert monotonic() - began < HURRY + 1
+    assert monotonic() - began < HURRY + 5
     server.trouble = honestly
     assert adapter(server).look_up(charge, key=KEY) == Pending("r1", PRICE)
     assert adapter(server).refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
@@ -524,3 +524,11 @@ def test_where_no_address_is_set_braintrees_own_is_called() -> None:
     config = provider._api._transactions.config
     assert config.base_url() == "https://api.sandbox.braintreegateway.com:443"
     assert re.search(r"\.crt$", config.environment.ssl_certificate)
+
+
+def test_what_is_documented_is_promised(provider: PaymentProvider) -> None:
+    can = provider.capabilities
+    assert can.route("paypal").window == can.route("venmo").window == timedelta(days=180)
+    assert can.route("credit_card").window is None
+    assert not any(can.route(method).synchronous for method in ("paypal", "credit_card"))
+    assert not can.capped

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.providers import About, Forged, Notice, WebhookReader
@@ -168,7 +168,7 @@ def test_a_form_that_is_none_of_theirs_is_forged(body: bytes) -> None:
         a_notification("dispute_opened", dispute={"id": "d1", "transaction": {"id": ["abc"]}}),
         a_notification("refund_failed", dispute={"id": "d1"}),
         a_notification("refund_failed", transaction={"id": "r1", "amount": "much"}),
-        a_notification("refund_failed", transaction={"id": "r1", "amount": "1", "refunded_transaction_id": "\u00e9"}),
+        a_notification("refund_failed", transaction={"id": "r1", "amount": "1", "refunded_transaction_id": "r" * 101}),
         xml("notification", {"timestamp": "yesterday", "kind": "check", "subject": {"check": "x"}}).encode(),
         xml("notification", {"kind": "check", "subject": {"check": "x"}}).encode(),
     ],
@@ -177,17 +177,20 @@ def test_a_signed_webhook_that_nobody_can_read_is_forged(document: bytes) -> Non
     assert isinstance(a_reader().read({}, a_form(document), NOW), Forged)
 
 
+@settings(deadline=None)
 @given(body=st.binary())
 def test_garbage_is_forged_and_breaks_nothing(body: bytes) -> None:
     assert isinstance(a_reader().read({}, body, NOW), Forged)
 
 
+@settings(deadline=None)
 @given(signature=st.text(), payload=st.text() | st.binary())
 def test_a_form_of_garbage_is_forged_and_breaks_nothing(signature: str, payload: str | bytes) -> None:
     body = urlencode({"bt_signature": signature.encode(errors="replace"), "bt_payload": payload}, errors="replace")
     assert isinstance(a_reader().read({}, body.encode(), NOW), Forged)
 
 
+@settings(deadline=None)
 @given(
     document=st.binary() | st.text().map(lambda text: f"<notification>{text}</notification>".encode(errors="replace"))
 )

@@ -37,7 +37,7 @@ from worker.providers.mollie.codes import CODES, STANDINGS
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
-HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
+HURRY = 1.5  # seconds; the deadline of somebody who is about to be kept waiting
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
@@ -178,7 +178,7 @@ def test_what_went_wrong_after_paying_is_unknown_and_found(
     began = monotonic()
     answer = adapter(server, seconds=HURRY).refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
-    assert monotonic() - began < HURRY + 1
+    assert monotonic() - began < HURRY + 5
     server.trouble = honestly
     assert adapter(server).look_up(charge, key=KEY) == Pending("re_0", PRICE)
     assert adapter(server).refund(charge, PRICE, key=KEY) == Pending("re_0", PRICE)
@@ -396,6 +396,13 @@ def test_the_key_is_promised_for_an_hour_and_no_longer(
     provider.refund(charge, half, key=KEY)
     assert len(mollie.refunds) == 2
     assert not provider.capabilities.capped
+
+
+def test_what_is_documented_is_promised(provider: PaymentProvider) -> None:
+    can = provider.capabilities
+    assert can.route("credit_card").window == timedelta(days=365)
+    assert can.route("paypal").window == timedelta(days=180)
+    assert not any(can.route(method).synchronous for method in ("paypal", "credit_card", "direct_debit"))
 
 
 def everything(provider: PaymentProvider, charge: str) -> list[object]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -156,6 +156,7 @@ def test_a_signed_webhook_that_nobody_can_read_is_forged(body: bytes) -> None:
     assert isinstance(a_reader(NEW).read(signed(body, NEW), body, NOW), Forged)
 
 
+@settings(deadline=None)
 @given(body=st.binary() | st.text().map(str.encode), header=st.text())
 def test_garbage_is_forged_and_breaks_nothing(body: bytes, header: str) -> None:
     assert isinstance(a_reader(NEW).read({"x-mollie-signature": header}, body, NOW), Forged)
@@ -168,6 +169,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(changes=st.fixed_dictionaries({}, optional=dict.fromkeys(["id", "type", "entityId", "_embedded"], JSON)))
 def test_whatever_mollie_signs_is_read_or_refused(changes: dict[str, Any]) -> None:
     body = an_event(**changes)

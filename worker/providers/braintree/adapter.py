@@ -23,8 +23,9 @@ from domain.providers import (
 )
 from worker.providers.braintree.api import Api, NotThere
 from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED
-from worker.providers.braintree.transactions import Refund, is_word, read_disputes, read_refund, written
+from worker.providers.braintree.transactions import Refund, read_disputes, read_refund, written
 from worker.providers.deadline import within
+from worker.providers.words import is_word
 
 MOST_REFUNDS = 20  # of one transaction: each is a call, and all of them have one deadline
 A_PAGE = 50  # transactions, as many as Braintree gives at once

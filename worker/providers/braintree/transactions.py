@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeGuard
+from typing import Any
 
 from domain.money import CURRENCIES, Money
 from domain.providers import DisputeSeen, Failed, Listed, Paid, Pending, Refusal, Standing
 from worker.providers.braintree.api import GARBAGE
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
 from worker.providers.disputes import decisive
+from worker.providers.words import is_word
 
 _WHY = {
     "gateway_rejected": "gateway_rejection_reason",
@@ -77,11 +78,6 @@ def read_disputes(transaction: Any) -> DisputeSeen | None:  # noqa: ANN401
     except GARBAGE:
         return None
     return decisive(seen) if all(is_word(one.dispute_id) for one in seen) else None
-
-
-def is_word(value: object) -> TypeGuard[str]:
-    """Whether this may be kept, and shown to people."""
-    return isinstance(value, str) and 0 < len(value) <= 100 and value.isascii() and value.isprintable()  # noqa: PLR2004
 
 
 def written(amount: Money) -> str:

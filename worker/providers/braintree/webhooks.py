@@ -9,7 +9,7 @@ from braintree.braintree_gateway import BraintreeGateway
 
 from domain.providers import About, Forged, Notice
 from worker.providers.braintree.api import GARBAGE
-from worker.providers.braintree.transactions import is_word
+from worker.providers.words import is_word
 
 # Braintree repeats a webhook that was not answered for a day ("Webhooks", "Overview"), perhaps with the time of the
 # first one. A replay within that time only makes us look once more.

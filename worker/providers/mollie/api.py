@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -16,6 +16,7 @@ from domain.providers import Unknown
 from worker.providers.deadline import session
 from worker.providers.mollie.codes import CODES, UNDECIDED
 from worker.providers.retry_after import retry_after
+from worker.providers.words import is_word
 
 A_PAGE = 250  # rows, the most that Mollie gives at once; a refund has about a thousand bytes
 
@@ -100,11 +101,6 @@ class Api:
             return Rows(rows, parse_qs(urlsplit(following["href"]).query)["from"][0] if following else None)
         except (KeyError, TypeError, ValueError, AttributeError):
             return Unknown(f"Mollie's list of {kind} cannot be read.")
-
-
-def is_word(value: object) -> TypeGuard[str]:
-    """Whether this may be kept, and shown to people."""
-    return isinstance(value, str) and 0 < len(value) <= 100 and value.isascii() and value.isprintable()  # noqa: PLR2004
 
 
 def _trouble(error: BaseException | None) -> str:

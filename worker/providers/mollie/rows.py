@@ -7,8 +7,8 @@ from typing import Any
 from domain.money import Money
 from domain.providers import Failed, Listed, Paid, Pending, Standing
 from domain.purchases import Dispute
-from worker.providers.mollie.api import is_word
 from worker.providers.mollie.codes import STANDINGS
+from worker.providers.words import is_word
 
 KEY = "moneyback_key"  # where our key is in a refund's metadata
 

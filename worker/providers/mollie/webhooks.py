@@ -2,17 +2,20 @@
 
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
 from domain.providers import About, Forged, Notice
-from worker.providers.mollie.api import is_word
+from worker.providers.words import is_word
 
 # By the first part of an event's type (docs.mollie.com, "Webhooks for the Refunds API"; disputes as mollie-api-php
 # names them, src/Webhooks/Events). Payments, payouts and the rest are nothing to us.
 _ABOUT = {"refund": About.REFUND, "dispute": About.DISPUTE, "chargeback": About.DISPUTE}
+
+_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
 class MollieReader:
@@ -48,7 +51,7 @@ def _classic(body: bytes) -> Sequence[Notice] | Forged:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
         ids = []
-    if len(ids) != 1 or not is_word(ids[0]):
+    if len(ids) != 1 or not _ID.fullmatch(ids[0]):
         return Forged("The webhook is unsigned, and no classic one that names what changed.")
     if not ids[0].startswith("tr_"):
         return []  # an order, a subscription, a payment link

@@ -7,7 +7,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # a record holds no circle
 
 
 class JournalInUseError(Exception):

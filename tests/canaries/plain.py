@@ -11,7 +11,6 @@ app = Celery("plain", broker=os.environ["PLAIN_BROKER"])
 app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=1,
-    worker_enable_remote_control=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

@@ -25,8 +25,8 @@ def test_a_plain_worker_is_deaf_after_as_many_lost_acknowledgements_as_it_has_pr
         worker.send("note", word)
         assert loss.made.wait(10)
     worker.send("note", "third")
-    eventually(lambda: is_deaf(broker))
-    assert worker.notes() == ["first", "second"]
+    eventually(lambda: is_deaf(broker) or "third" in worker.notes())
+    assert worker.notes() == ["first", "second"], "kombu mended this: _give_back() in worker/watchdog.py can go."
     assert broker.llen(Plain.QUEUE) == 1
     assert not has_ended(worker.process)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psutil
+import redis
 from celery import Celery
 
 from producers.intake import accept
@@ -62,6 +63,11 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     """The processes of this worker's pool."""
     return [child.pid for child in psutil.Process(process.pid).children()]
+
+
+def known(broker: redis.Redis, queue: str) -> int:
+    """How many messages of this queue the broker still knows: waiting, or taken and not acknowledged."""
+    return broker.llen(queue) + broker.hlen("unacked")
 
 
 def ask(records: Records, behaviour: str = "ok") -> UUID:

@@ -1,0 +1,82 @@
+"""A broker that goes away, that is full, or that is at the other end of a connection that is only half there."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from console.servers import Servers
+from domain.messages import RefundRequested
+from records import Records
+from tests.canaries.workers import Plain, ask, has_ended, known, state
+from tests.proxy import Proxy
+from tests.services import Child, eventually
+
+
+def test_a_broker_that_comes_back_under_a_task_ends_a_plain_worker_that_acknowledges_late(
+    plain: Callable[..., Plain], servers: Servers
+) -> None:
+    """Why ours acknowledges early. That it survives is in tests/integration/test_worker.py."""
+    worker = plain(task_acks_late=True)
+    worker.send("note", "begun", 3)
+    eventually(lambda: worker.notes() == ["begun"])
+    servers.valkey.stop()
+    servers.valkey.start()
+    eventually(lambda: "Unrecoverable error" in worker.said() or worker.said().count("Connected to") == 2)
+    assert "'NoneType' object has no attribute 'hostname'" in worker.said(), (
+        "Celery mended this: task_acks_late in worker/options.py is free to choose."
+    )
+    eventually(lambda: has_ended(worker.process))
+    assert worker.process.returncode
+
+
+@pytest.fixture
+def fill(broker: redis.Redis) -> Iterator[Callable[[], object]]:
+    """Fills the broker: it refuses whatever would need memory."""
+    before = broker.config_get("maxmemory")["maxmemory"]
+    yield lambda: broker.config_set("maxmemory", 1)
+    broker.config_set("maxmemory", before)
+
+
+def test_a_full_broker_takes_the_message_and_the_worker(
+    records: Records,
+    broker: redis.Redis,
+    fill: Callable[[], object],
+    ours: Callable[..., Child],
+    relay: Callable[[], Child],
+) -> None:
+    """It still gives messages away, and refuses to have them written down. A supervisor starts the worker again."""
+    worker = ours("worker")
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    broker.config_resetstat()
+    relay()
+    case = ask(records)
+    eventually(lambda: "cmdstat_lpush" in broker.info("commandstats"))
+    fill()
+    os.kill(worker.process.pid, signal.SIGCONT)
+    eventually(lambda: has_ended(worker.process) or state(records, case) == "refunded")
+    assert worker.process.returncode, "Celery mended this: a worker outlives a full broker."
+    assert known(broker, RefundRequested.queue) == 0, "kombu mended this: a full broker loses no message."
+    broker.config_set("maxmemory", 0)
+    ours("its successor")
+    eventually(lambda: state(records, case) == "refunded")
+
+
+def test_a_half_open_connection_is_given_up_within_fifteen_seconds(
+    records: Records, wire: Proxy, ours: Callable[..., Child], relay: Callable[[], Child]
+) -> None:
+    """Nobody says that it ended, and nothing comes: without the time-outs in config/broker.py a worker waits for ever."""
+    worker = ours("worker")
+    relay()
+    before = ask(records)
+    eventually(lambda: state(records, before) == "refunded")
+    wire.freeze()
+    frozen = time.monotonic()
+    case = ask(records)
+    eventually(lambda: state(records, case) == "refunded")
+    assert "BRPOP got no reply" in worker.said(), "The connection was not half open: this test shows nothing."
+    assert time.monotonic() - frozen < 15
+    assert not has_ended(worker.process)

@@ -194,6 +194,32 @@ def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
         ask(url)
 
 
+FLAWS: dict[str, Callable[[socket.socket], object]] = {
+    "a reset": resetting,
+    "a drip": dripping(DRIPS["a body"], HURRY / 10),
+    "a flood": Flood(),
+    "half an answer": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
+    "no gzip": saying(say(200, b"hm?", "Content-Encoding: gzip")),
+    "another protocol": saying(b"220 mail.example ready\r\n"),
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS.keys())
+def test_no_trouble_keeps_a_connection_of_the_pool(flaw: Callable[[socket.socket], object]) -> None:
+    answers = [flaw, flaw, saying(say(200, {}))]
+
+    def next_one(connection: socket.socket) -> None:
+        answers.pop(0)(connection)
+
+    with a_server_that(next_one) as url:
+        ours = session(1)
+        for _ in range(2):
+            with within(HURRY), pytest.raises(requests.RequestException):
+                ours.get(url)
+        with within(PATIENCE):
+            assert ours.get(url).json() == {}
+
+
 def test_a_packed_answer_is_unpacked() -> None:
     with a_server_that(saying(say(200, gzip.compress(b'{"a": 1}'), "Content-Encoding: gzip"))) as url:
         assert ask(url).json() == {"a": 1}

@@ -74,11 +74,14 @@ def session(connections: int) -> requests.Session:
 def read(response: BaseHTTPResponse) -> bytes:
     """The whole body, unpacked. Raises TooLargeError, and then the connection is not used again."""
     body = bytearray()
-    with response:
-        while piece := response.read(64 * 1024, decode_content=True):
-            body += piece
-            if len(body) > LARGEST:
-                raise TooLargeError(TooLargeError.__doc__)
+    try:
+        with response:
+            while piece := response.read(64 * 1024, decode_content=True):
+                body += piece
+                if len(body) > LARGEST:
+                    raise TooLargeError(TooLargeError.__doc__)
+    finally:
+        response.release_conn()  # closed or not: its place in the pool must not be lost
     return bytes(body)
 
 

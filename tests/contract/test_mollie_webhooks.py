@@ -92,7 +92,7 @@ def test_the_short_form_names_the_refund_only(embedded: dict[str, None] | None) 
     ]
 
 
-@pytest.mark.parametrize("kind", ["dispute.created", "dispute.resolved", "chargeback.received"])
+@pytest.mark.parametrize("kind", ["dispute.created", "dispute.resolved", "chargeback.received", "chargeback.reversed"])
 def test_a_dispute_is_about_the_payment(kind: str) -> None:
     body = an_event(type=kind, entityId="dsp_1")
     assert a_reader(NEW).read(signed(body, NEW), body, NOW) == [
@@ -102,8 +102,8 @@ def test_a_dispute_is_about_the_payment(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["payment.paid", "payment-link.paid", "refunds", "hook.ping"])
 def test_an_event_about_something_else_is_nothing_to_do(kind: str) -> None:
-    body = an_event(type=kind)
-    assert a_reader(NEW).read(signed(body, NEW), body, NOW) == []
+    for body in (an_event(type=kind), an_event(type=kind, entityId=None)):
+        assert a_reader(NEW).read(signed(body, NEW), body, NOW) == []
 
 
 def test_while_a_secret_changes_both_are_good() -> None:

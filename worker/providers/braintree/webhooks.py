@@ -11,8 +11,8 @@ from domain.providers import About, Forged, Notice
 from worker.providers.braintree.api import GARBAGE
 from worker.providers.words import is_word
 
-# Braintree repeats a webhook that was not answered for a day ("Webhooks", "Overview"), perhaps with the time of the
-# first one. A replay within that time only makes us look once more.
+# Braintree repeats what was not answered every hour for a day ("Webhooks", "Parse", "Retries"), and its time is the
+# event's. A replay within that day is a repeat like theirs: it makes us look once more.
 LATEST = timedelta(hours=25)
 EARLIEST = timedelta(minutes=5)  # their clock may be ahead of ours
 _ABOUT = {"dispute": About.DISPUTE, "refund": About.REFUND, "transaction": About.REFUND}  # by the first part of a kind

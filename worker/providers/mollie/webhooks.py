@@ -11,10 +11,9 @@ from urllib.parse import parse_qs
 from domain.providers import About, Forged, Notice
 from worker.providers.words import is_word
 
-# By the first part of an event's type (docs.mollie.com, "Webhooks for the Refunds API"; disputes as mollie-api-php
-# names them, src/Webhooks/Events). Payments, payouts and the rest are nothing to us.
+# By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";
+# disputes as mollie-api-php has them, src/Webhooks/Events. Payments, payouts and the rest are nothing to us.
 _ABOUT = {"refund": About.REFUND, "dispute": About.DISPUTE, "chargeback": About.DISPUTE}
-
 _ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
@@ -61,15 +60,15 @@ def _classic(body: bytes) -> Sequence[Notice] | Forged:
 def _event(body: bytes) -> Sequence[Notice] | Forged:
     try:
         event: dict[str, Any] = json.loads(body)
-        kind, name, subject = event["type"].partition(".")[0], event["id"], event["entityId"]
-        about = _ABOUT.get(kind)
+        about = _ABOUT.get(event["type"].partition(".")[0])
+        if about is None:
+            return []
+        name, subject = event["id"], event["entityId"]
         entity = (event.get("_embedded") or {}).get("entity") or {}  # there is none where the short form is wanted
         charge = entity.get("paymentId")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return Forged("The webhook is signed, but cannot be read.")
     if not is_word(name) or not is_word(subject) or (charge is not None and not is_word(charge)):
         return Forged("The webhook is signed, but cannot be read.")
-    if about is None:
-        return []
     refund = subject if about is About.REFUND else None
     return [Notice(event=name, about=about, charge=charge, refund_id=refund)]

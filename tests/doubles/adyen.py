@@ -1,0 +1,103 @@
+"""Adyen as its documents tell: payments, refunds that it only ever receives, keys that are remembered for 31 days."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from Adyen.util import generate_notification_sig
+
+from config.accounts import AdyenAccount
+from domain.providers import PaymentProvider
+from tests.doubles.troubled import Asked, Said
+from worker.providers.adyen import connect
+
+API_KEY = "AQEyhmfxK4/LaxdDw0m/n3Q5qf3Ve59DLpw"
+MERCHANT = "MoneybackEU"
+HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
+BELOW = "/checkout/v72"
+_PATH = re.compile(rf"{BELOW}/payments/([^/]+)/refunds")
+
+
+@dataclass
+class FakeAdyen:
+    payments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What was captured, by pspReference."""
+    refunds: list[dict[str, Any]] = field(default_factory=list)
+    now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    _answers: dict[str, tuple[datetime, Said]] = field(default_factory=dict)
+
+    def captured(self, name: str, value: int = 1999, currency: str = "EUR") -> str:
+        self.payments[name] = {"value": value, "currency": currency}
+        return name
+
+    def answer(self, asked: Asked) -> Said:
+        found = _PATH.fullmatch(asked.path)
+        if asked.headers.get("x-api-key") != API_KEY:
+            return refused(401, "000", "HTTP Status Response - Unauthorized", kind="security")
+        if asked.method != "POST" or not found:
+            return Said(404, b"<html>Nothing is here.</html>")
+        key = asked.headers["idempotency-key"]
+        at, said = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), Said(500)))
+        if self.now - at < timedelta(days=31):
+            return said
+        said = self._receive(found[1], json.loads(asked.body))
+        self._answers[key] = (self.now, said)
+        return said
+
+    def _receive(self, payment: str, wanted: dict[str, Any]) -> Said:
+        if wanted["merchantAccount"] != MERCHANT:
+            return refused(403, "901", "Invalid Merchant Account", kind="security")
+        if payment not in self.payments:
+            return refused(422, "167", "Original pspReference required for this operation")
+        refund = {"paymentPspReference": payment, "pspReference": f"{len(self.refunds):016}", "status": "received"}
+        self.refunds.append(wanted | refund)
+        return _said(201, wanted | refund)
+
+    def outcome(self, refund: str) -> dict[str, Any]:
+        """The item of the webhook that tells what became of it: no more is refunded than was captured."""
+        before = [row for row in self.refunds if row["pspReference"] < refund]
+        row = next(row for row in self.refunds if row["pspReference"] == refund)
+        same = [one["amount"]["value"] for one in before if one["paymentPspReference"] == row["paymentPspReference"]]
+        fits = row["amount"]["value"] + sum(same) <= self.payments[row["paymentPspReference"]]["value"]
+        item = {
+            "amount": row["amount"],
+            "eventCode": "REFUND",
+            "eventDate": "2026-11-22T12:00:00+01:00",
+            "merchantAccountCode": MERCHANT,
+            "merchantReference": row["reference"],
+            "originalReference": row["paymentPspReference"],
+            "paymentMethod": "visa",
+            "pspReference": refund,
+            "reason": "" if fits else "Insufficient balance on payment",
+            "success": "true" if fits else "false",
+        }
+        return signed(item)
+
+
+def signed(item: dict[str, Any], key: str = HMAC_KEY) -> dict[str, Any]:
+    signature = generate_notification_sig({name: item[name] for name in item if name != "additionalData"}, key)
+    return item | {"additionalData": {**item.get("additionalData", {}), "hmacSignature": signature.decode()}}
+
+
+def webhook(*items: object) -> bytes:
+    return json.dumps(
+        {"live": "false", "notificationItems": [{"NotificationRequestItem": item} for item in items]}
+    ).encode()
+
+
+def refused(status: int, code: str, message: str = "No.", kind: str = "validation") -> Said:
+    return _said(status, {"status": status, "errorCode": code, "message": message, "errorType": kind})
+
+
+def account(url: str, *, api_key: str = API_KEY, merchant: str = MERCHANT, hmac_key: str | None = None) -> AdyenAccount:
+    return AdyenAccount(api_key=api_key, merchant_account=merchant, api_base=f"{url}/checkout", hmac_key=hmac_key)
+
+
+def adapter(url: str, *, seconds: float = 20.0, **account_is: str) -> PaymentProvider:
+    return connect(account(url, **account_is), http_seconds=seconds, connections=10)
+
+
+def _said(status: int, document: dict[str, Any]) -> Said:
+    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

@@ -1,0 +1,20 @@
+"""Adyen, by its own SDK. A charge is the payment's pspReference; what becomes of a refund is told by webhook only."""
+
+from config.accounts import AdyenAccount
+from domain.providers import PaymentProvider, WebhookReader
+
+
+def connect(account: AdyenAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+    """The adapter of this account."""
+    from worker.providers.adyen.adapter import Adyen  # noqa: PLC0415 - the SDK takes its time
+    from worker.providers.adyen.api import Api  # noqa: PLC0415
+
+    return Adyen(Api(account, connections=connections), account.merchant_account, http_seconds=http_seconds)
+
+
+def reader(account: AdyenAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
+    """The reader of this account's webhooks. Raises AdyenHmacKeyError."""
+    from worker.providers.adyen.webhooks import AdyenReader  # noqa: PLC0415 - the SDK takes its time
+
+    keys = account.hmac_key.get_secret_value() if account.hmac_key else ""
+    return AdyenReader(keys, account.merchant_account)

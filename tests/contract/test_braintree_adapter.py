@@ -282,6 +282,13 @@ def test_a_braintree_that_is_not_there_is_unknown(braintree: FakeBraintree, char
         assert answer.why.startswith("The connection to Braintree failed")
 
 
+def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server: Troubled) -> None:
+    for base in ("https://braintree.invalid", server.url.replace("http:", "https:")):
+        for answer in everything(connect(an_account(base), http_seconds=HURRY, connections=1), "dhpc9w"):
+            assert isinstance(answer, Unknown)
+    assert server.asked == []
+
+
 @pytest.mark.parametrize("nonsense", UNREADABLE)
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
     with a_server_that(saying(UNREADABLE[nonsense])) as url:

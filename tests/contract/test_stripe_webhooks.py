@@ -110,6 +110,7 @@ FORGERIES = {
     "of a test mode scheme": signature(BODY).replace("v1=", "v0="),
     "without a time": signature(BODY).split(",")[1],
     "of a time put in front": f"t={int(time.time())},{signature(BODY, NOW.timestamp() - 9_999)}",
+    "of a time with another one behind it": signature(BODY).replace(",v1", "=1,v1"),
     "of a time that is no number": signature(BODY).replace("t=", "t=x"),
     "of an endless time": signature(BODY).replace("t=", "t=" + "9" * 5000),
     "cut": signature(BODY)[:-1],

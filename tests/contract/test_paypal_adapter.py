@@ -38,6 +38,7 @@ from tests.doubles.troubled import (
     Said,
     Trouble,
     Troubled,
+    hang_after,
     honestly,
     reset_before,
     says,
@@ -341,6 +342,31 @@ def test_a_call_that_was_lost_on_its_way_is_absent(
     assert len(paypal.refunds) == 0
     server.trouble = honestly
     assert provider.look_up(charge, key=KEY) == Absent()
+
+
+def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: Troubled, charge: str) -> None:
+    server.trouble = hang_after
+    hasty = adapter(server.url, seconds=HURRY)
+    before = monotonic()
+    with ThreadPoolExecutor(5) as pool:
+        answers = [*pool.map(lambda _: hasty.refund(charge, PRICE, key=KEY), range(5))]
+    assert answers == [Unknown("PayPal did not answer in time.")] * 5
+    assert monotonic() - before < HURRY + 2
+
+
+def test_a_look_up_has_one_deadline_for_all_its_questions(server: Troubled, charge: str) -> None:
+    hasty = adapter(server.url, seconds=HURRY)
+
+    def late_for_the_order(line: Line, answer: Answer) -> None:
+        said = answer()
+        line.closing.wait(HURRY * 0.7)
+        line.send(said)
+
+    misbehaving(hasty, server, charge, late_for_the_order)
+    before = monotonic()
+    assert hasty.look_up(charge, key=KEY) == Unknown("PayPal did not answer in time.")
+    assert monotonic() - before < HURRY + 2
+    assert [asked.path for asked in server.asked][-1] == "/v2/checkout/orders/ORDER1"
 
 
 def test_nobody_there_is_unknown(charge: str, paypal: FakePayPal) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from domain.messages import Noticed
 from domain.money import Money
@@ -18,10 +18,11 @@ from records.transaction import Transaction
 _KEEP = """
 with kept as (
   insert into notices as n (id, provider, event, about, charge, refund_id, said, body, next_action_at)
-  select id, :provider, event, about, charge, refund_id, said::jsonb, :body, now()
-    from unnest(cast(:ids as uuid[]), cast(:events as text[]), cast(:abouts as text[]), cast(:charges as text[]),
+  select gen_random_uuid(), :provider, event, about, charge, refund_id, said::jsonb, :body, now()
+    from unnest(cast(:events as text[]), cast(:abouts as text[]), cast(:charges as text[]),
                 cast(:refund_ids as text[]), cast(:saids as text[]))
-      as i(id, event, about, charge, refund_id, said)
+      as i(event, about, charge, refund_id, said)
+   order by event
   on conflict (provider, event) do update
      set arrivals = n.arrivals + 1,
          next_action_at = case when n.event = any(:repeating) then now() else n.next_action_at end
@@ -32,7 +33,10 @@ with kept as (
 )
 select count(*) filter (where arrivals = 1 or event = any(:repeating)) as news from kept
 """
-"""A repeat changes nothing, unless the provider sends the same id for every change."""
+"""A repeat changes nothing, unless the provider sends the same id for every change.
+
+The event alone says what is the same: an id made from it would be a second key to collide with, when both come at once.
+"""
 
 _CLAIM = """
 update notices n
@@ -98,7 +102,6 @@ class Notices:
             provider=provider,
             body=body,
             lane=Noticed.queue,
-            ids=[uuid5(_NAMESPACE, f"{provider}\n{event}") for event in once],
             events=list(once),
             abouts=[notice.about for notice in once.values()],
             charges=[notice.charge for notice in once.values()],
@@ -151,9 +154,6 @@ class Notices:
         """Sends these again after so many seconds, if nobody looked by then."""
         if ids:
             self._work.run(_PUT_OFF, ids=list(ids), seconds=seconds)
-
-
-_NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-6e6f74696365")
 
 
 _LAST_WORD = (Pending, Paid, Failed)

@@ -53,6 +53,7 @@ def connect(url: str, *, pool: int = 4) -> Engine:
         max_overflow=pool,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's words stand in the log: who the customer is must not
         connect_args={"options": _SESSION, "application_name": "moneyback", **_NETWORK},
     )
     event.listen(engine, "connect", _speak_binary)

@@ -84,7 +84,10 @@ def codes(records: Records, case: UUID) -> list[str]:
 
 def letters(records: Records, case: UUID) -> list[str]:
     with records.work() as work:
-        return [row.stage for row in work.run("select stage from letters where case_id = :case order by created_at", case=case)]
+        return [
+            row.stage
+            for row in work.run("select stage from letters where case_id = :case order by created_at", case=case)
+        ]
 
 
 def tasks(records: Records, kind: str) -> list[dict[str, Any]]:
@@ -119,7 +122,9 @@ def owed(records: Records) -> list[str]:
 def hear_all(tools: Tools) -> None:
     """A worker gets every notice that is owed a look."""
     with tools.records.work() as work:
-        found = [row.id for row in work.run("select id from notices where next_action_at is not null order by received_at")]
+        found = [
+            row.id for row in work.run("select id from notices where next_action_at is not null order by received_at")
+        ]
     if found:
         run(tools, Noticed, found)
 

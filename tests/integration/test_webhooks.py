@@ -1,0 +1,446 @@
+"""Webhooks, from the web's door to what a worker makes of them: real HTTP, database and sandbox, signed as the sandbox signs."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from config.settings import Settings
+from domain.messages import Noticed
+from domain.money import Money
+from domain.providers import About, Absent, Forged, Found, Notice, Unknown
+from domain.states import State
+from producers.web import guard
+from producers.web.app import app
+from producers.web.problems import Kind
+from producers.web.webhooks import SIDE_BY_SIDE
+from records import Records
+from tests.cast import settle_in
+from tests.integration._provider_fixtures import (
+    OLD,
+    SECRET,
+    a_refund,
+    an_event,
+    approved,
+    assert_audit_is_clean,
+    at_the_provider,
+    charged,
+    codes,
+    hear_all,
+    let_go,
+    letters,
+    owed,
+    paid,
+    post,
+    refunded,
+    state,
+    tasks,
+    tell,
+    tools,
+    with_adapter,
+)
+from tests.integration._web_fixtures import served
+from tests.services import eventually
+from worker.lanes import run
+from worker.paying import prepare
+from worker.providers import readers
+from worker.sandbox.webhooks import Webhooks
+from worker.settling import settle
+from worker.tools import Tools
+
+__all__ = ["tools"]
+
+
+@pytest.fixture
+def web(sandbox: Settings) -> Iterator[httpx.Client]:
+    """The web, with the sandbox's reader."""
+    with served(app(sandbox, readers=readers(sandbox))) as web:
+        yield web
+
+
+def is_refused(answer: httpx.Response, kind: Kind) -> bool:
+    return (answer.status_code, answer.json()["type"]) == (kind.status, f"/docs#{kind}")
+
+
+def notices(records: Records) -> list[Any]:
+    with records.work() as work:
+        return list(work.run("select event, arrivals, hearings, outcome, body from notices order by received_at"))
+
+
+def woken(records: Records) -> int:
+    """How many notices lie on the lane to a worker."""
+    with records.work() as work:
+        return int(work.run("select count(*) from outbox where lane = :lane", lane=Noticed.queue).scalar_one())
+
+
+# At the door
+
+
+def test_an_event_is_kept_as_it_came_and_wakes_a_worker(web: httpx.Client, records: Records) -> None:
+    event = an_event("refund.created", a_refund("ok_1"))
+    answer = tell(web, event)
+    assert (answer.status_code, answer.content) == (200, b"")
+    ((name, arrivals, hearings, outcome, body),) = notices(records)
+    assert (name, arrivals, hearings, outcome) == (event.id, 1, 0, None)
+    assert json.loads(body) == event.document()
+    assert woken(records) == 1
+
+
+def test_an_event_that_comes_again_changes_nothing(web: httpx.Client, records: Records) -> None:
+    event = an_event("refund.created", a_refund("ok_1"))
+    with ThreadPoolExecutor(10) as senders:
+        answers = list(senders.map(lambda _: tell(web, event).status_code, range(20)))
+    assert answers == [200] * 20
+    ((_, arrivals, *_),) = notices(records)
+    assert (arrivals, woken(records)) == (20, 1)
+
+
+def signed(body: bytes) -> str:
+    return Webhooks("", SECRET).signature(body, int(time.time()))
+
+
+LIE = json.dumps(an_event("refund.updated", a_refund("ok_secret_charge", "failed")).document()).encode()
+REFUSED: dict[str, Callable[[httpx.Client], httpx.Response]] = {
+    "unsigned": lambda web: post(web, LIE),
+    "with another secret": lambda web: post(web, LIE, Webhooks("", "a stranger's").signature(LIE, int(time.time()))),
+    "under the signature of another": lambda web: post(web, LIE, signed(b"{}")),
+    "changed by one bit": lambda web: post(web, LIE[:-1] + b"~", signed(LIE)),
+    "out of date": lambda web: tell(web, an_event("refund.created", a_refund("ok_1")), ago=OLD),
+    "from the future": lambda web: tell(web, an_event("refund.created", a_refund("ok_1")), ago=-OLD),
+    "empty": lambda web: post(web, b""),
+    "garbage, signed": lambda web: post(web, b'\xff{"id": ["<', signed(b'\xff{"id": ["<')),
+    "too large for the sandbox": lambda web: post(web, b" " * 200_000, signed(b" " * 200_000)),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_what_nobody_proved_to_have_sent_is_refused_without_a_word_why(
+    web: httpx.Client, records: Records, how: str
+) -> None:
+    with capture_logs() as logs:
+        answer = REFUSED[how](web)
+    assert is_refused(answer, Kind.FORGED)
+    assert answer.json()["detail"] == Kind.FORGED.sentence
+    assert (notices(records), woken(records)) == ([], 0)
+    (said,) = logs
+    assert (said["event"], said["provider"], bool(said["why"])) == ("webhook_refused", "sandbox", True)
+    assert "secret_charge" not in str(logs)
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_more_than_256_kilobytes_are_not_read(web: httpx.Client, records: Records, stated: bool) -> None:
+    big = b" " * (guard.LARGEST_WEBHOOK + 1)
+    pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
+    headers = {"sandbox-signature": signed(big)}
+    assert is_refused(
+        web.post("/v1/webhooks/sandbox", content=big if stated else pieces, headers=headers), Kind.TOO_LARGE
+    )
+    assert notices(records) == []
+
+
+def test_an_event_of_an_unknown_type_is_answered_and_forgotten(web: httpx.Client, records: Records) -> None:
+    assert tell(web, an_event("payout.sent", a_refund("ok_1"))).status_code == 200
+    assert (notices(records), woken(records)) == ([], 0)
+
+
+@pytest.mark.parametrize("name", ["stripe", "nobody", "sandbox/more", "SANDBOX", "%00"])
+def test_a_provider_that_is_not_connected_has_no_address_here(web: httpx.Client, name: str) -> None:
+    assert is_refused(web.post(f"/v1/webhooks/{name}", content=LIE), Kind.NOT_FOUND)
+
+
+def test_without_readers_no_provider_has_an_address(settings: Settings) -> None:
+    with served(app(settings)) as web:
+        assert is_refused(tell(web, an_event("refund.created", a_refund("ok_1"))), Kind.NOT_FOUND)
+
+
+def test_looking_at_the_address_is_no_webhook(web: httpx.Client) -> None:
+    assert is_refused(web.get("/v1/webhooks/sandbox"), Kind.WRONG_METHOD)
+
+
+def test_while_the_database_is_away_the_provider_is_asked_to_send_it_again(
+    web: httpx.Client, records: Records, sandbox: Settings
+) -> None:
+    dead = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
+    event = an_event("refund.created", a_refund("ok_1"))
+    with served(app(sandbox.model_copy(update={"database_url": dead}), readers=readers(sandbox))) as cut_off:
+        answer = tell(cut_off, event)
+        assert is_refused(answer, Kind.DOWN)
+        assert int(answer.headers["retry-after"]) > 0
+        assert is_refused(post(cut_off, LIE), Kind.FORGED)  # no database is needed to know a lie
+    assert tell(web, event).status_code == 200
+    assert [notice.event for notice in notices(records)] == [event.id]
+
+
+class Reader:
+    """A provider's reader that does as it is told."""
+
+    answer = b"[accepted]"
+
+    def __init__(self, read: Callable[[Mapping[str, str], bytes], Sequence[Notice] | Forged]) -> None:
+        self._read = read
+
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+        assert abs((datetime.now(UTC) - at).total_seconds()) < 30
+        return self._read(headers, body)
+
+
+def broken(_: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+    raise RuntimeError(len(body))
+
+
+def test_a_reader_that_breaks_is_our_mistake_and_the_provider_sends_again(settings: Settings, records: Records) -> None:
+    with served(app(settings, readers={"sandbox": Reader(broken)})) as web, capture_logs() as logs:
+        assert is_refused(post(web, LIE), Kind.BROKEN)
+    assert notices(records) == []
+    assert [log["event"] for log in logs] == ["web_failed"]
+
+
+def test_a_reader_gets_what_came_and_its_provider_reads_what_it_wants(settings: Settings, records: Records) -> None:
+    came: list[tuple[Mapping[str, str], bytes]] = []
+
+    def one(headers: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+        came.append((headers, body))
+        return [Notice("ev_1", About.REFUND, "ok_1"), Notice("ev_2", About.DISPUTE, "ok_2")]
+
+    body = b"\x00\xff id=tr_1 \r\n"
+    with served(app(settings, readers={"adyen": Reader(one)})) as web:
+        answer = web.post("/v1/webhooks/adyen", content=body, headers={"X-Signature": "AbC"})
+    assert (answer.status_code, answer.content) == (200, b"[accepted]")
+    ((headers, raw),) = came
+    assert (headers["x-signature"], raw) == ("AbC", body)
+    assert all(name == name.lower() for name in headers)
+    assert {notice.event for notice in notices(records)} == {"ev_1", "ev_2"}
+    assert woken(records) == 2
+
+
+def test_webhooks_that_wait_for_a_certificate_hold_up_no_form(settings: Settings) -> None:
+    reading, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(_: Mapping[str, str], __: bytes) -> Forged:
+        reading.release()
+        assert go_on.wait(60)
+        return Forged("It took too long.")
+
+    with served(app(settings, readers={"paypal": Reader(slow)})) as web, ThreadPoolExecutor(40) as senders:
+        try:
+            sent = [senders.submit(web.post, "/v1/webhooks/paypal", content=b"{}") for _ in range(40)]
+            for _ in range(SIDE_BY_SIDE):
+                assert reading.acquire(timeout=30)
+            with httpx.Client(base_url=web.base_url, timeout=10) as customer:
+                assert customer.get("/readyz").status_code == 200
+            assert not any(one.done() for one in sent)
+        finally:
+            go_on.set()
+        assert {one.result().status_code for one in sent} == {400}
+
+
+# What a worker makes of it
+
+
+def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key="by hand")
+    (made,) = at_the_provider(tools, bought)
+    for _ in range(2):  # two events, and one of them twice
+        event = an_event("refund.created", made)
+        tell(web, event)
+        tell(web, event)
+        hear_all(tools)
+    (evidence,) = tasks(tools.records, "refund_extra")
+    assert (evidence["charge"], evidence["refund"], evidence["amount"]) == (bought.charge, made["id"], 4900)
+    assert refunded(tools.records, bought) == 4900
+    assert owed(tools.records) == []
+
+
+def test_an_event_about_a_payment_that_we_do_not_know_is_kept_and_done(web: httpx.Client, tools: Tools) -> None:
+    for kind in ("refund.created", "dispute.opened"):
+        data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")
+        assert tell(web, an_event(kind, data)).status_code == 200
+    hear_all(tools)
+    assert owed(tools.records) == []
+    assert [notice.hearings for notice in notices(tools.records)] == [1, 1]
+    with tools.records.work() as work:
+        assert work.tasks.waiting() == []
+
+
+def fate(records: Records, event: str) -> tuple[bool, int]:
+    """Whether an event is still owed a look, and how many it had."""
+    with records.work() as work:
+        row = work.run("select next_action_at, hearings from notices where event = :event", event=event).one()
+    return row.next_action_at is not None, row.hearings
+
+
+def turned(tools: Tools, case_of: Any, status: str) -> dict[str, Any]:
+    """The sandbox's refund of this purchase, once it has this status."""
+    return eventually(lambda: next((r for r in at_the_provider(tools, case_of) if r["status"] == status), {}))
+
+
+def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("latefail")
+    (case,) = paid(tools, bought)
+    assert state(tools.records, case) is State.REFUNDED
+    made = turned(tools, bought, "failed")
+    for event in (failed := an_event("refund.updated", made), failed, an_event("refund.updated", made)):
+        assert tell(web, event).status_code == 200
+        hear_all(tools)
+    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
+    assert letters(tools.records, case) == ["refunded", "returned"]
+    assert refunded(tools.records, bought) == 0
+    assert owed(tools.records) == []
+    with tools.records.work() as work:
+        assert [task.case for task in work.tasks.waiting()] == [case]
+    assert_audit_is_clean(tools.records)
+
+
+def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("latefail")
+    (case,) = paid(tools, bought)
+    made = turned(tools, bought, "failed")
+    tell(web, an_event("refund.updated", made))
+    hear_all(tools)
+    tell(web, an_event("refund.created", made | {"status": "succeeded"}))
+    hear_all(tools)
+    assert state(tools.records, case) is State.WITH_SUPPORT
+    assert (owed(tools.records), letters(tools.records, case)) == ([], ["refunded", "returned"])
+    assert_audit_is_clean(tools.records)
+
+
+def test_a_signed_lie_moves_nothing_and_stays_owed(web: httpx.Client, tools: Tools) -> None:
+    """Whoever has the secret can make us look; what the provider shows counts."""
+    bought = charged("ok")
+    (case,) = paid(tools, bought)
+    (made,) = at_the_provider(tools, bought)
+    tell(web, lie := an_event("refund.updated", made | {"status": "failed"}))
+    hear_all(tools)
+    assert state(tools.records, case) is State.REFUNDED
+    assert refunded(tools.records, bought) == 4900
+    assert fate(tools.records, lie.id) == (True, 1)
+
+
+def test_a_pending_refund_is_refunded_when_its_webhook_says_so_and_not_at_the_next_poll(
+    web: httpx.Client, tools: Tools
+) -> None:
+    bought = charged("pending")
+    (case,) = paid(tools, bought)
+    assert state(tools.records, case) is State.REFUND_PENDING
+    with tools.records.work() as work:  # the next poll is a long way off
+        work.run(
+            "update cases set not_before = now() + interval '6 hours', next_action_at = now() + interval '6 hours'"
+        )
+    made = turned(tools, bought, "succeeded")
+    settle(tools, [case])
+    assert state(tools.records, case) is State.REFUND_PENDING
+    tell(web, paid_now := an_event("refund.updated", made))
+    hear_all(tools)
+    assert state(tools.records, case) is State.REFUNDED
+    assert fate(tools.records, paid_now.id) == (False, 1)
+
+
+def test_an_event_about_a_case_that_somebody_holds_is_heard_later(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    (case,) = approved(tools, bought)
+    with tools.records.work() as work:
+        (call,) = prepare(work, tools, [case])
+    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)
+    (made,) = at_the_provider(tools, bought)
+    tell(web, event := an_event("refund.created", made))
+    hear_all(tools)
+    assert state(tools.records, case) is State.REFUNDING  # its worker is about to record it
+    assert fate(tools.records, event.id) == (True, 1)
+    let_go(tools.records)  # but died
+    hear_all(tools)
+    assert state(tools.records, case) is State.REFUNDED
+    assert fate(tools.records, event.id) == (False, 2)
+
+
+class Mute:
+    """A provider that never says anything."""
+
+    def __init__(self, honest: Any) -> None:
+        self.capabilities = honest.capabilities
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        return Unknown(f"Nobody answers about {charge} {key}.")
+
+
+def test_a_case_handed_over_as_unknown_is_refunded_when_a_webhook_tells_of_it(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("hang")
+    (case,) = paid(tools, bought)
+    mute = with_adapter(tools, Mute(tools.providers["sandbox"]))
+    with tools.records.work() as work:
+        work.run("update operations set first_sent_at = first_sent_at - interval '49 hours'")
+    let_go(tools.records)
+    settle(mute, [case])
+    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["outcome_unknown"])
+    (made,) = at_the_provider(tools, bought)
+    tell(web, an_event("refund.created", made))
+    hear_all(tools)
+    assert state(tools.records, case) is State.REFUNDED
+    assert refunded(tools.records, bought) == 4900
+    assert owed(tools.records) == []
+    assert_audit_is_clean(tools.records)
+
+
+class Shy(Mute):
+    """A provider that at first does not find its own refund."""
+
+    def __init__(self, honest: Any) -> None:
+        super().__init__(honest)
+        self._honest = honest
+        self.shows = False
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        found: Found = self._honest.look_up(charge, key=key) if self.shows else Absent()
+        return found
+
+
+def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("latefail")
+    (case,) = paid(tools, bought)
+    shy = Shy(tools.providers["sandbox"])
+    tell(web, event := an_event("refund.updated", turned(tools, bought, "failed")))
+    for look in (1, 2, 3):
+        hear_all(with_adapter(tools, shy))
+        assert fate(tools.records, event.id) == (True, look)
+        assert state(tools.records, case) is State.REFUNDED
+        let_go(tools.records)
+    shy.shows = True
+    hear_all(with_adapter(tools, shy))
+    assert fate(tools.records, event.id) == (False, 4)
+    assert state(tools.records, case) is State.WITH_SUPPORT
+
+
+def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key="by hand")
+    shy = Shy(tools.providers["sandbox"])
+    tell(web, event := an_event("refund.created", at_the_provider(tools, bought)[0]))
+    hear_all(with_adapter(tools, shy))
+    assert (fate(tools.records, event.id), tasks(tools.records, "refund_extra")) == ((True, 1), [])
+    let_go(tools.records)
+    shy.shows = True
+    hear_all(with_adapter(tools, shy))
+    assert fate(tools.records, event.id) == (False, 2)
+    assert len(tasks(tools.records, "refund_extra")) == 1
+
+
+def test_two_workers_hear_one_event_once(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("latefail")
+    (case,) = paid(tools, bought)
+    tell(web, event := an_event("refund.updated", turned(tools, bought, "failed")))
+    with tools.records.work() as work:
+        (notice,) = (row.id for row in work.run("select id from notices"))
+    with ThreadPoolExecutor(8) as workers:
+        list(workers.map(lambda _: run(tools, Noticed, [notice]), range(8)))
+    assert fate(tools.records, event.id) == (False, 1)
+    assert letters(tools.records, case) == ["refunded", "returned"]

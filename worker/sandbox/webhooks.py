@@ -61,7 +61,7 @@ class Postman:
 
     def __init__(self, webhooks: Webhooks, ledger: Ledger, times: Times) -> None:
         self._webhooks, self._ledger, self._times = webhooks, ledger, times
-        self._pool = urllib3.PoolManager(maxsize=SIDE_BY_SIDE, timeout=PATIENCE, retries=False)
+        self._pool = urllib3.PoolManager(maxsize=SIDE_BY_SIDE, timeout=PATIENCE, retries=False)  # nor redirects
 
     async def run(self) -> None:
         """Until it is cancelled. What was on its way then is sent again after a restart, and its tries begin anew."""
@@ -104,7 +104,7 @@ class Postman:
         if letter.signature is not None:
             headers["Sandbox-Signature"] = letter.signature
         try:
-            answer = self._pool.request("POST", self._webhooks.url, body=letter.body, headers=headers, redirect=False)
+            answer = self._pool.request("POST", self._webhooks.url, body=letter.body, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError):
             return False
         return HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES

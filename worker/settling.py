@@ -18,7 +18,7 @@ from worker.tools import Tools
 
 KEY_MARGIN = timedelta(
     hours=4
-)  # no repeat in the last hours of a key: a pause before the socket is written could outlive it
+)  # no repeat in a key's last hours: a pause before the socket is written could outlive it
 FOREIGN = timedelta(hours=6)  # a refund that is not ours is final only once ours can no longer be under way there
 LOOKS_APART = timedelta(minutes=15)
 ENOUGH_LOOKS = 3  # empty look-ups so far apart, and FOREIGN after the last sending, prove that nothing was carried out
@@ -87,8 +87,13 @@ def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:
         adapter is not None
         and call.case.state is State.REFUNDING
         and not call.operation.replayed
-        and now - _first_sent(call) < adapter.capabilities.keys_live - KEY_MARGIN
+        and now - _first_sent(call) < _safe_for(adapter.capabilities.keys_live)
     )
+
+
+def _safe_for(keys_live: timedelta) -> timedelta:
+    """How long after the first sending a key may be repeated; of one that lives only hours the last quarter is not used."""
+    return keys_live - min(KEY_MARGIN, keys_live / 4)
 
 
 def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> None:

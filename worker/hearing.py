@@ -1,6 +1,7 @@
 """Hearing: what a webhook told makes us look. What the provider then shows counts; an empty answer explains nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from records.tasks import Report
 from worker import asking
 from worker.answers import pause
 from worker.disputes import draw_consequences
-from worker.paying import sending_ends
+from worker.paying import Call, sending_ends
 from worker.settling import inquire, lease
 from worker.tools import Tools
 
@@ -72,8 +73,12 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     others = [one for one in heard if one.id not in ours]
     verdicts |= {one.id: NO_PAYMENT if one.notice.charge is None else STRANGE for one in others}
     ends = sending_ends(tools)
-    known = [one for one in others if _payment(one) in purchases]
-    for wave in tools.hands.side_by_side(lambda one: _ask(tools, one, ends), known):
+    known = [one for one in heard if _payment(one) in purchases]
+    instead = _made_instead(calls, found)
+    by_hand: list[tuple[Heard, Found | DisputeSeen]]
+    by_hand = [(one, instead[ours[one.id]]) for one in known if ours.get(one.id) in instead]
+    strange = [one for one in known if one.id not in ours]
+    for wave in chain([by_hand], tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
         with tools.records.work() as work:
             verdicts |= {one.id: _conclude(work, one, purchases[_payment(one)], seen) for one, seen in wave}
     with tools.records.work() as work:
@@ -83,6 +88,12 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
 
 def _payment(heard: Heard) -> tuple[str, str]:
     return heard.provider, heard.notice.charge or ""
+
+
+def _made_instead(calls: Sequence[Call], found: Mapping[UUID, Found]) -> dict[UUID, Elsewhere]:
+    """Refunds that somebody else made of the payments of cases that nobody settles any more."""
+    ended = {call.case.id for call in calls if call.case.state in {State.REFUNDED, State.WITH_SUPPORT}}
+    return {case: seen for case, seen in found.items() if case in ended and isinstance(seen, Elsewhere)}
 
 
 def _explained(heard: Heard, found: Found | None) -> Verdict:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,16 +15,19 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from config.settings import Settings
+from console.stack import free_port
 from domain.messages import Noticed
 from domain.money import Money
-from domain.providers import About, Absent, Forged, Found, Notice, Unknown
+from domain.providers import About, Absent, Answer, Declined, Elsewhere, Forged, Found, Notice, Refusal, Unknown
 from domain.states import State
+from producers.intake import accept
 from producers.web import guard
 from producers.web.app import app
 from producers.web.problems import Kind
 from producers.web.webhooks import SIDE_BY_SIDE
 from records import Records
-from tests.cast import settle_in
+from tests.cast import an_arrival, ids, settle_in
+from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (
     OLD,
     SECRET,
@@ -48,7 +52,7 @@ from tests.integration._provider_fixtures import (
     with_adapter,
 )
 from tests.integration._web_fixtures import served
-from tests.services import eventually
+from tests.services import Child, eventually
 from worker.lanes import run
 from worker.paying import prepare
 from worker.providers import readers
@@ -444,3 +448,57 @@ def test_two_workers_hear_one_event_once(web: httpx.Client, tools: Tools) -> Non
         list(workers.map(lambda _: run(tools, Noticed, [notice]), range(8)))
     assert fate(tools.records, event.id) == (False, 1)
     assert letters(tools.records, case) == ["refunded", "returned"]
+
+
+class Stubborn(Mute):
+    """A provider that refuses our refund, and has one that somebody made by hand."""
+
+    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+        return Declined(Refusal.PERMANENT, f"no_{len(charge + key)}_{amount.minor}")
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        return Elsewhere(f"by hand, not {key}"[:7], Money(4900, "EUR")) if charge else Absent()
+
+
+def test_a_refund_made_by_hand_after_ours_was_declined_is_noted_and_reported(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    stubborn = with_adapter(tools, Stubborn(tools.providers["sandbox"]))
+    (case,) = paid(stubborn, bought)
+    assert (state(tools.records, case), refunded(tools.records, bought)) == (State.WITH_SUPPORT, 0)
+    tell(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
+    hear_all(stubborn)
+    assert owed(tools.records) == []
+    assert refunded(tools.records, bought) == 4900
+    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
+    assert state(tools.records, case) is State.WITH_SUPPORT
+
+
+# All of it, by processes that know each other only by their addresses
+
+
+def test_what_the_sandbox_tells_ends_where_the_sandbox_is(
+    records: Records, start: Callable[..., Child], tmp_path: Path
+) -> None:
+    """Twice, in the wrong order, and among forgeries. Only a webhook can tell that a paid refund came back."""
+    port = free_port()
+    with sandbox_in(
+        tmp_path / "sandbox", webhooks=f"http://127.0.0.1:{port}/v1/webhooks/sandbox", secret="s3"
+    ) as process:
+        wiring = {"MONEYBACK_SANDBOX_URL": process.url, "MONEYBACK_SANDBOX_WEBHOOK_SECRET": "s3, of last week"}
+        start("web", "web", "--port", str(port), **wiring)
+        for part in ("worker", "relay"):
+            start(part, part, **wiring)
+        kinds = ("ok", "pending", "pendingfail", "latefail", "dupes", "shuffle", "forge")
+        bought = [charged(kind) for kind in kinds]
+        settle_in(records, *bought)
+        cases = dict(zip(kinds, ids(accept(records, [an_arrival(one) for one in bought])), strict=True))
+        ends = dict.fromkeys(kinds, State.REFUNDED) | dict.fromkeys(("pendingfail", "latefail"), State.WITH_SUPPORT)
+        eventually(lambda: {kind: state(records, case) for kind, case in cases.items()} == ends, seconds=90)
+        eventually(lambda: process.summary()["webhooks"]["waiting"] == 0)
+        eventually(lambda: owed(records) == [])
+        assert {letter for kind in ("pendingfail", "latefail") for letter in letters(records, cases[kind])} >= {
+            "returned"
+        }
+        assert max(notice.arrivals for notice in notices(records)) >= 3
+        assert process.summary()["duplicates"] == 0
+        assert_audit_is_clean(records)

@@ -271,6 +271,16 @@ def test_connections_are_kept_and_cookies_are_not() -> None:
     assert len({port for _, _, port in asked}) == 1
 
 
+def test_a_connection_that_is_kept_is_kept_alive() -> None:
+    with counting() as (url, _), within(PATIENCE):
+        pool = Pool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
+        read(pool.urlopen("GET", "/", retries=ONCE, preload_content=False))
+        kept = pool._get_conn()
+        assert kept.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert kept.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        kept.close()
+
+
 def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

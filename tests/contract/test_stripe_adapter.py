@@ -220,6 +220,22 @@ def test_a_refund_that_waits_for_balance_is_pending(stripe: FakeStripe, adapter:
     assert refund(adapter) == Pending("re_0", FIVE)
 
 
+def test_stripe_is_told_the_refund_and_nothing_of_us(stripe: FakeStripe, adapter: PaymentProvider) -> None:
+    refund(adapter)
+    refund(adapter)
+    assert stripe.headers[0]["idempotency-key"] == "key-1"
+    assert all("x-stripe-client-telemetry" not in headers for headers in stripe.headers)
+
+
+def test_what_stripe_says_is_not_logged(
+    stripe: FakeStripe, adapter: PaymentProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    stripe.charges["ch_1"].refuses = (400, "charge_disputed")
+    assert isinstance(refund(adapter), Declined)
+    assert "Nobody reads this." not in caplog.text
+
+
 # Amounts
 
 
@@ -493,9 +509,22 @@ def test_another_charges_refund_is_no_answer_to_a_look_up() -> None:
         assert isinstance(at(url).look_up("ch_1", key="key-1"), Unknown)
 
 
-def test_a_reset_connection_is_unknown() -> None:
-    with a_server_that(resetting) as url:
+def test_a_reset_connection_is_unknown_and_no_reason_to_call_again() -> None:
+    calls = []
+
+    def reset(connection: socket.socket) -> None:
+        calls.append(connection)
+        resetting(connection)
+
+    with a_server_that(reset) as url:
         assert refund(at(url)) == Unknown("The connection to Stripe failed: ConnectionError.")
+    assert len(calls) == 1
+
+
+def test_a_look_up_has_one_deadline_for_all_its_pages() -> None:
+    page = say(200, {"object": "list", "data": [A_REFUND], "has_more": True})
+    with a_server_that(dripping(page, HURRY * 0.4 / len(page))) as url:
+        assert at(url, HURRY).look_up("ch_1", key="key-1") == Unknown("Stripe did not answer in time.")
 
 
 def test_a_refused_connection_is_unknown() -> None:

@@ -44,6 +44,7 @@ class FakeStripe:
     before: list[Answer] = field(default_factory=list)
     after: list[Answer] = field(default_factory=list)
     calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
     clock: int = 1_790_000_000
     lock: Lock = field(default_factory=Lock)
 
@@ -80,6 +81,7 @@ class FakeStripe:
         sent = dict(parse_qsl(body if method == "POST" else place.query))
         with self.lock:
             self.calls.append((method, place.path, sent))
+            self.headers.append(headers)
             if headers.get("authorization") != f"Bearer {API_KEY}":
                 return error(401, None, "invalid_request_error")
             if self.before:

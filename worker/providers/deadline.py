@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0  # a provider that is up accepts in much less; the rest of the time is for its answer
 LARGEST = 2 * 1024 * 1024  # bytes of an answer; a page of a hundred refunds has about 200 KB
+# A firewall forgets a connection that was silent for minutes, and nobody answers the next refund that is sent on it.
+OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+if hasattr(socket, "TCP_KEEPIDLE"):
+    OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))  # seconds
 ONCE = Retry(total=False, redirect=False)  # whether to call again is for the caller to say
 
 _ends: ContextVar[float] = ContextVar("ends")
@@ -120,7 +124,8 @@ class _Connection(HTTPConnection):
                 sock = socket.socket(family, kind, protocol)
                 try:
                     sock.settimeout(min(CONNECT_SECONDS, left()))
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for option in OPTIONS:
+                        sock.setsockopt(*option)
                     sock.connect(address)
                     sock.settimeout(left())
                 except OSError as error:

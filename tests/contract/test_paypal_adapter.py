@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from time import monotonic
 from typing import Any
 
 import pytest
+import requests
 from paypalserversdk.configuration import Configuration, Environment, Server
 
 from domain.money import Money
@@ -43,12 +45,14 @@ from tests.doubles.troubled import (
     reset_before,
     says,
 )
+from worker.providers.deadline import within
 from worker.providers.paypal.codes import CODES, OUTCOMES, STANDINGS, UNDECIDED_CODES
-from worker.providers.paypal.tokens import MARGIN
+from worker.providers.paypal.tokens import MARGIN, Tokens
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
 OTHERS = "mb_0e37df36f69811e68dd90242ac120002_1"
+PATIENCE = 20.0  # seconds; reached only when something is broken
 HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
 
 
@@ -354,6 +358,32 @@ def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: Trouble
     assert monotonic() - before < HURRY + 2
 
 
+def test_a_token_that_somebody_else_fetches_for_too_long_is_not_waited_for() -> None:
+    begun, done = Event(), Event()
+
+    def slowly() -> tuple[str, float]:
+        begun.set()
+        assert done.wait(PATIENCE)
+        return "A21AA", 3600.0
+
+    tokens = Tokens(slowly)
+
+    def somebody_else() -> str:
+        with within(PATIENCE):
+            return tokens.current()
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(somebody_else)
+        assert begun.wait(PATIENCE)
+        with within(0.05), pytest.raises(requests.Timeout):
+            tokens.current()
+        done.set()
+        assert first.result(PATIENCE) == "A21AA"
+    tokens.forget("an older one")
+    with within(PATIENCE):
+        assert tokens.current() == "A21AA"
+
+
 def test_a_look_up_has_one_deadline_for_all_its_questions(server: Troubled, charge: str) -> None:
     hasty = adapter(server.url, seconds=HURRY)
 
@@ -539,6 +569,24 @@ class TestLookingUp:
         paypal.most_listed = 0
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
+    def test_a_busy_day_is_read_page_by_page(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
+        for number in range(501):
+            paypal.refund_by_hand(paypal.captured(f"C{number}"))
+        charge = paypal.captured("RENEWAL", order=None)
+        ours = provider.refund(charge, PRICE, key=KEY)
+        assert provider.look_up(charge, key=KEY) == ours
+
+    @pytest.mark.parametrize("silent", ["/v2/checkout/orders", "/v1/reporting"])
+    def test_a_question_that_is_not_answered_leaves_all_open(self, paypal: FakePayPal, silent: str) -> None:
+        charge = paypal.captured("RENEWAL", order="ORDER1" if "orders" in silent else None)
+        paypal.refund_by_hand(charge)
+
+        def moody(asked: Asked) -> Said:
+            return refused(503) if asked.path.startswith(silent) else paypal.answer(asked)
+
+        with Troubled(moody) as server:
+            assert adapter(server.url).look_up(charge, key=KEY) == Unknown("PayPal answered 503.")
+
     def test_it_only_looks(self, provider: PaymentProvider, paypal: FakePayPal, server: Troubled, charge: str) -> None:
         paypal.refund_by_hand(charge)
         paypal.orders_are_kept = False
@@ -641,6 +689,15 @@ class TestDisputes:
     ) -> None:
         misbehaving(provider, server, charge, says(Said(200, json.dumps(said).encode())))
         assert isinstance(provider.dispute(charge), Unknown)
+
+    def test_an_outcome_that_is_not_told_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
+        dispute = paypal.dispute(charge, "RESOLVED", "DENIED")
+
+        def moody(asked: Asked) -> Said:
+            return refused(503) if asked.path.endswith(dispute) else paypal.answer(asked)
+
+        with Troubled(moody) as server:
+            assert adapter(server.url).dispute(charge) == Unknown("PayPal answered 503.")
 
     def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: Troubled, charge: str) -> None:
         misbehaving(provider, server, charge, says(Said(200, b'{"links": []}')))

@@ -48,15 +48,8 @@ UNDECIDED_CODES = frozenset(
 )
 DECIDED_STATUSES = frozenset({400, 422})
 
-LONGEST_WORD = 100  # characters of a code or an id: they are kept, and shown to people
-
 _PSP_REFERENCE = re.compile(r"[A-Z0-9]{16}")  # "Adyen's 16-character reference"
 
 
 def is_psp_reference(value: object) -> TypeGuard[str]:
     return type(value) is str and _PSP_REFERENCE.fullmatch(value) is not None
-
-
-def is_word(value: object) -> TypeGuard[str]:
-    """Whether this may be kept and shown as a code or an id."""
-    return type(value) is str and 0 < len(value) <= LONGEST_WORD and value.isprintable()

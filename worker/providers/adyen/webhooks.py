@@ -12,7 +12,7 @@ from domain.money import UnknownMoneyError
 from domain.providers import About, DisputeSeen, Failed, Forged, Notice, Paid, Pending
 from domain.purchases import Dispute
 from worker.providers.adyen.amounts import read
-from worker.providers.adyen.codes import is_word
+from worker.providers.words import is_word
 
 MOST_ITEMS = 100  # of one webhook; Adyen sends a few at most
 SIGNED = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference", "eventCode", "success")

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeGuard
+from typing import Any
 
 from domain.money import CURRENCIES, Money
 from domain.providers import Failed, Paid, Pending, Refusal, Standing
 from worker.providers.paypal.codes import FAILURES, STANDINGS, WITHOUT_DECIMALS
+from worker.providers.words import is_word
 
-LONGEST_WORD = 100  # characters of a code or an id: they are kept, and shown to people
 ID = re.compile(r"[A-Z0-9]{1,20}")  # "Payments", related_ids
 
 _UP = re.compile(rf".*/captures/({ID.pattern})")
@@ -117,11 +117,6 @@ def instant(text: str) -> datetime:
     if at.tzinfo is None:
         raise ValueError("An instant says which zone it is in.")
     return at
-
-
-def is_word(value: object) -> TypeGuard[str]:
-    """Whether this may be kept and shown as a code or an id."""
-    return type(value) is str and 0 < len(value) <= LONGEST_WORD and value.isprintable()
 
 
 def _reason(row: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from domain.providers import About, Forged, Notice
 from worker.providers.paypal.certificates import CertificateError, Certificates
-from worker.providers.paypal.rows import ID, charge_of, instant, is_word
+from worker.providers.paypal.rows import ID, charge_of, instant
+from worker.providers.words import is_word
 
 ALGORITHM = "SHA256withRSA"
 SKEW = timedelta(minutes=5)

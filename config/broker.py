@@ -9,6 +9,7 @@ from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.settings import Settings
 from domain.messages import LANES, ContactSupport, IncomingRequest
@@ -76,8 +77,23 @@ def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whate
     }
 
 
+class Channel(redis_transport.Channel):
+    """kombu's own, which may be asked for something when its connection is gone: that is an error of the connection.
+
+    A request may outlive its connection, and is acknowledged over it all the same when its child was lost. kombu 5.7
+    then stumbles over the missing address with an AttributeError, which no one expects and which ends Celery's worker.
+    """
+
+    def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: ANN401  # kombu's signature
+        if self.connection.client is None:
+            raise RedisConnectionError("The connection of this channel was closed.")
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # its stubs lag
+
+
 class Transport(redis_transport.Transport):
     """kombu's own, which tells a message without an envelope which queue it lay on."""
+
+    Channel = Channel
 
     def _deliver(self, message: dict[str, Any], queue: str | None) -> None:
         info = message["properties"].setdefault("delivery_info", {})

@@ -1,8 +1,8 @@
 """Every option of Celery that is not its default, and why.
 
-Celery 5.7.0 with early acknowledgement. With late acknowledgement its worker ends itself when the broker goes away
-under a running task (its consumer closes the dead connection and kombu then restores onto it). Late acknowledgement
-would buy us nothing: a message has no authority here, and the sweep sends again what nobody moved.
+Celery 5.7.0 with early acknowledgement. Late acknowledgement would buy us nothing: a message has no authority here, and
+the sweep sends again what nobody moved. It would lean on one more mend of ours: without Channel in config/broker.py a
+worker that acknowledges late ends itself when the broker restarts under a running task.
 """
 
 from typing import Any

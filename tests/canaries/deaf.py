@@ -23,7 +23,8 @@ def stands_still() -> None:
 
 def asks_for_nothing() -> None:
     """Its loop turns, and nobody in it has a mind to take a message."""
-    redis.Channel._brpop_start = lambda *_: None
+    channel: Any = redis.Channel
+    channel._brpop_start = lambda *_: None
 
 
 @signals.worker_ready.connect

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -404,6 +405,23 @@ def test_a_full_disk_refuses_and_leaves_no_half_line(
         assert isinstance(ledger.carry_out(an_order("ok_2", "2")), Carried)
     with closing(a_ledger(tmp_path)) as ledger:
         assert ledger.books.summary()["refunds"] == 2
+
+
+def test_whoever_asks_a_sandbox_with_a_full_disk_is_told_that_nothing_was_done(tmp_path: Path) -> None:
+    with sandbox_in(tmp_path) as process:
+        refund(process, "ok_1")
+        pid, size = process._process.pid, (tmp_path / JOURNAL).stat().st_size
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
+        refused = [
+            refund(process, "ok_2"),
+            refund(process, "ok_1"),
+            call(process, "POST", "/v1/disputes", {"charge": "ok_3", "status": "open"}),
+        ]
+        assert {(answer.status, answer.json()["error"]["code"]) for answer in refused} == {(503, "journal_unwritable")}
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+        assert process.summary()["refunds"] == 1
+        assert refund(process, "ok_2").status == refund(process, "ok_3").status == 200
 
 
 # The ledger

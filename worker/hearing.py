@@ -129,6 +129,9 @@ def _conclude(work: Work, heard: Heard, purchase: Purchase, seen: Found | Disput
             return Verdict(why, explained=False)
         case DisputeSeen(dispute):
             draw_consequences(work, purchase, seen)
+            ended = heard.notice.said in {DisputeSeen(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
+            if dispute is Dispute.OPEN and ended:
+                return CONTRADICTED
             return Verdict(f"The dispute is {dispute}.", explained=True)
     work.purchases.touched(purchase.id, seen.amount.minor)
     work.tasks.report([_extra(heard.provider, purchase, seen)])

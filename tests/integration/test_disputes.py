@@ -1,0 +1,275 @@
+"""Disputes against the real sandbox and database: what is disputed is not refunded as well, and nothing is lost twice unsaid."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from config.broker import QUEUES, connect
+from config.settings import Settings
+from domain.messages import ContactSupport, SupportNeeded
+from domain.providers import Capabilities, DisputeSeen, Found, LooksUp, Unknown
+from domain.purchases import Dispute, Purchase
+from domain.states import State
+from producers.web.app import app
+from records import Records
+from tests.cast import settle_in
+from tests.integration._provider_fixtures import (
+    an_event,
+    approved,
+    assert_audit_is_clean,
+    at_the_provider,
+    charged,
+    codes,
+    dispute_at,
+    hear_all,
+    let_go,
+    owed,
+    paid,
+    refunded,
+    state,
+    tasks,
+    tell,
+    tools,
+    with_adapter,
+)
+from tests.integration._web_fixtures import served
+from tests.services import eventually
+from worker.lanes import judge_and_pay, run
+from worker.paying import pay
+from worker.providers import readers
+from worker.tools import Tools
+
+__all__ = ["tools"]
+
+
+@pytest.fixture
+def web(sandbox: Settings) -> Iterator[httpx.Client]:
+    with served(app(sandbox, readers=readers(sandbox))) as web:
+        yield web
+
+
+def heard(web: httpx.Client, tools: Tools, dispute: dict[str, Any]) -> None:
+    """The provider tells how this dispute stands, and a worker looks."""
+    word = "opened" if dispute["status"] == "open" else dispute["status"]
+    assert tell(web, an_event(f"dispute.{word}", dispute)).status_code == 200
+    hear_all(tools)
+
+
+def stands(records: Records, purchase: Purchase) -> Dispute:
+    with records.work() as work:
+        kept = work.purchases.one(purchase.id)
+    assert kept
+    return kept.dispute
+
+
+def published(tools: Tools) -> list[ContactSupport]:
+    """What helpdesks read, once a worker has published every task."""
+    with tools.records.work() as work:
+        open_ones = [row.id for row in work.run("select id from support_tasks where published_at is null")]
+    if open_ones:
+        run(tools, SupportNeeded, open_ones)
+    found = []
+    with connect(tools.settings) as connection:
+        queue = QUEUES[ContactSupport.queue](connection.channel())
+        while message := queue.get(no_ack=True):
+            found.append(ContactSupport.read(message.payload))
+    return found
+
+
+def about_paid_twice(tools: Tools) -> list[ContactSupport]:
+    return [told for told in published(tools) if [reason.code for reason in told.data.reasons] == ["paid_twice"]]
+
+
+def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    (case,) = approved(tools, bought)
+    heard(web, tools, dispute_at(tools, bought.charge, "open"))
+    pay(tools, [case])
+    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
+    assert at_the_provider(tools, bought) == []
+    assert tasks(tools.records, "paid_twice") == []
+
+
+def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    heard(web, tools, dispute_at(tools, bought.charge, "open"))
+    settle_in(tools.records, replace(bought, dispute=Dispute.NONE))
+    (case,) = paid(tools, bought)
+    assert codes(tools.records, case) == ["dispute_open"]
+
+
+def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    (case,) = paid(tools, bought)
+    (made,) = at_the_provider(tools, bought)
+    opened = dispute_at(tools, bought.charge, "open")
+    for _ in range(3):
+        heard(web, tools, opened)
+    (told,) = about_paid_twice(tools)
+    assert (told.data.case_id, told.data.seller) == (case, bought.seller)
+    evidence = told.data.evidence
+    assert {
+        name: evidence[name] for name in ("provider", "charge", "dispute", "dispute_is", "refund", "refund_is")
+    } == {
+        "provider": "sandbox",
+        "charge": bought.charge,
+        "dispute": opened["id"],
+        "dispute_is": "open",
+        "refund": made["id"],
+        "refund_is": "paid",
+    }
+    assert (evidence["amount"], evidence["currency"], evidence["key"]) == (4900, "EUR", made["key"])
+    assert evidence["first_sent_at"]
+    assert state(tools.records, case) is State.REFUNDED
+    heard(web, tools, dispute_at(tools, bought.charge, "lost", opened["id"]))
+    assert about_paid_twice(tools) == []  # the person has it since it opened
+    assert stands(tools.records, bought) is Dispute.LOST
+    assert_audit_is_clean(tools.records)
+
+
+def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("hang")
+    (case,) = paid(tools, bought)
+    assert state(tools.records, case) is State.REFUNDING
+    heard(web, tools, dispute_at(tools, bought.charge, "open"))
+    (told,) = about_paid_twice(tools)
+    assert (told.data.case_id, told.data.evidence["refund_is"]) == (case, "unknown")
+
+
+def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    paid(tools, bought)
+    first = dispute_at(tools, bought.charge, "open")
+    heard(web, tools, first)
+    heard(web, tools, dispute_at(tools, bought.charge, "won", first["id"]))
+    second = dispute_at(tools, bought.charge, "open")
+    heard(web, tools, second)
+    assert {told.data.evidence["dispute"] for told in about_paid_twice(tools)} == {first["id"], second["id"]}
+
+
+def disputes(tools: Tools, purchase: Purchase) -> list[dict[str, Any]]:
+    """What the provider has about this purchase's payment."""
+    answer = httpx.get(f"{tools.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
+    return list(answer.json()["data"])
+
+
+def the_dispute(tools: Tools, purchase: Purchase) -> dict[str, Any]:
+    (dispute,) = disputes(tools, purchase)
+    return dispute
+
+
+def test_what_waited_for_a_dispute_alone_is_judged_again_and_paid_when_it_is_won(
+    web: httpx.Client, tools: Tools
+) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
+    heard(web, tools, won := dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"]))
+    assert state(tools.records, case) is State.RECEIVED
+    judge_and_pay(tools, [case])
+    assert state(tools.records, case) is State.REFUNDED
+    assert len(at_the_provider(tools, bought)) == 1
+    assert refunded(tools.records, bought) == 4900
+    heard(web, tools, won)  # once more, and the case stays where it is
+    assert state(tools.records, case) is State.REFUNDED
+    assert tasks(tools.records, "paid_twice") == []
+    assert_audit_is_clean(tools.records)
+
+
+def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok", method="cash")
+    opened = dispute_at(tools, bought.charge, "open")
+    settle_in(tools.records, bought)
+    heard(web, tools, opened)
+    (case,) = approved(tools, bought)
+    assert sorted(codes(tools.records, case)) == ["dispute_open", "method_not_automatic"]
+    heard(web, tools, dispute_at(tools, bought.charge, "won", opened["id"]))
+    assert state(tools.records, case) is State.WITH_SUPPORT
+
+
+def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    heard(web, tools, dispute_at(tools, bought.charge, "lost", the_dispute(tools, bought)["id"]))
+    assert state(tools.records, case) is State.WITH_SUPPORT
+    assert stands(tools.records, bought) is Dispute.LOST
+
+
+def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    opened = the_dispute(tools, bought)
+    heard(web, tools, dispute_at(tools, bought.charge, "won", opened["id"]))
+    heard(web, tools, opened)
+    assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert owed(tools.records) == []
+
+
+class Behind:
+    """A provider whose disputes are shown as they stood a while ago."""
+
+    def __init__(self, honest: Any, shown: DisputeSeen | Unknown) -> None:
+        self.capabilities = honest.capabilities
+        self._shown = shown
+
+    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+        assert charge
+        return self._shown
+
+
+@pytest.mark.parametrize("behind", ["open", "none", "silent"])
+def test_an_end_that_the_provider_does_not_show_yet_stays_owed(web: httpx.Client, tools: Tools, behind: str) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    opened = the_dispute(tools, bought)
+    shown: dict[str, DisputeSeen | Unknown] = {
+        "open": DisputeSeen(Dispute.OPEN, opened["id"]),
+        "none": DisputeSeen(Dispute.NONE),
+        "silent": Unknown("Nobody answers."),
+    }
+    heard(web, with_adapter(tools, Behind(tools.providers["sandbox"], shown[behind])), opened | {"status": "won"})
+    assert state(tools.records, case) is State.WITH_SUPPORT
+    assert len(owed(tools.records)) == 1
+    dispute_at(tools, bought.charge, "won", opened["id"])
+    let_go(tools.records)
+    hear_all(tools)
+    assert state(tools.records, case) is State.RECEIVED
+    assert owed(tools.records) == []
+
+
+class Webhook:
+    """A provider that never answers questions: only its signed word counts (Adyen)."""
+
+    capabilities = Capabilities(keys_live=timedelta(days=7), looks_up=LooksUp.NEVER)
+
+    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+        raise AssertionError(charge)
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        raise AssertionError(charge + key)
+
+
+def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    only_tells = with_adapter(tools, Webhook())
+    heard(web, only_tells, the_dispute(tools, bought) | {"status": "won"})
+    assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
+
+
+def test_a_dispute_about_a_payment_that_we_do_not_know_is_none_of_ours(web: httpx.Client, tools: Tools) -> None:
+    heard(web, tools, dispute_at(tools, "ok_of_somebody_else", "open"))
+    assert (owed(tools.records), published(tools)) == ([], [])
+
+
+def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("crossing")
+    (case,) = paid(tools, bought)
+    eventually(lambda: disputes(tools, bought))
+    heard(web, tools, the_dispute(tools, bought))
+    assert [told.data.case_id for told in about_paid_twice(tools)] == [case]

@@ -40,7 +40,7 @@ def _install(folder: Path) -> Path:
     command = [program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     path = os.pathsep.join([str(Path(program("node")).parent), _PLACES])
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=600, check=False
     )
     if done.returncode:
         pytest.fail(f"npm could not install the judges of tests/judges/package-lock.json: {done.stderr}")

@@ -7,7 +7,7 @@ STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.t
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 
-.PHONY: demo up test check bench lock clean help
+.PHONY: demo up test check bench chaos lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -27,6 +27,9 @@ check: $(DEV)  ## what must hold of the code without running it: style, types, i
 
 bench: $(RUN)  ## refunds a second, CPU and latency of this machine (ARGS="-n 20000 --json")
 	@$(BIN)/moneyback bench $(ARGS)
+
+chaos: $(DEV)  ## everything dies while customers ask, then the books are read (SECONDS=600 SEED=7 ARGS="--kills 500")
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lock: $(DEV)  ## write requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh

@@ -1,0 +1,58 @@
+"""`python -m tests.chaos --seconds S --seed N [--requests N] [--kills N]`: everything breaks while customers ask.
+
+Ends with 0 when each request that was accepted ended once or waits for a person, nothing was paid twice, and everything
+came to rest in time. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+from console.processes import stop_on_signals
+from console.shown import out, table
+from tests.chaos.run import Asked, Outcome, WrongError, run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long customers ask and things break")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed, the same plan")
+    parser.add_argument("--requests", type=int, help="customers; most ask once (default: four a second)")
+    parser.add_argument("--kills", type=int, help="SIGKILLs, and as many other faults (default: one in four seconds)")
+    chosen = parser.parse_args()
+    asked = Asked(
+        seconds=chosen.seconds,
+        seed=chosen.seed,
+        requests=chosen.requests or int(chosen.seconds * 4),
+        kills=chosen.kills if chosen.kills is not None else max(1, int(chosen.seconds / 4)),
+    )
+    tell = (lambda says: out.print(f"· {says}", highlight=False)) if sys.stdout.isatty() else _aside
+    tell(f"seed {asked.seed}: {asked.requests} customers and {2 * asked.kills} faults in {asked.seconds:g} s")
+    with stop_on_signals():
+        try:
+            outcome = run(asked, tell)
+        except WrongError as error:
+            outcome = error.outcome
+            sys.stderr.write(f"{error}\n")
+    if sys.stdout.isatty():
+        _show(outcome)
+    sys.stdout.write(json.dumps(outcome.figures()) + "\n")
+    return 0 if outcome.well else 1
+
+
+def _aside(says: str) -> None:
+    sys.stderr.write(f"· {says}\n")
+
+
+def _show(outcome: Outcome) -> None:
+    figures = outcome.figures()
+    shown = ("accepted", "ended", "waiting_for_person", "refunded", "provider_refunds", "double_payments", "lost")
+    rows = [(name.replace("_", " "), figures[name]) for name in shown]
+    table("The books", ("what", "figure"), [*rows, ("kills", figures["kills"])])
+    table("What went wrong", ("fault", "times"), list(figures["faults"].items()))
+    table("Where somebody died or froze", ("point", "times"), list(figures["points"].items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

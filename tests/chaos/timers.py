@@ -1,0 +1,36 @@
+"""The times of a run of chaos: the order of the real timers, in seconds that a run can outlast many times."""
+
+from datetime import timedelta
+from typing import Any
+
+TIMERS = {
+    "http_seconds": 2.0,
+    "soft_seconds": 5.0,
+    "hard_seconds": 6.0,
+    "lease_seconds": 8.0,
+    "lane_seconds": 4.0,
+    "settle_seconds": 0.5,
+    "sweep_seconds": 1.0,
+    "direct_seconds": 6.0,
+}
+
+SHORTENED: dict[str, Any] = {
+    "worker.answers:LONGEST_PAUSE": 4.0,
+    "worker.answers:LONGEST_WAIT": 4.0,
+    "worker.settling:LOOKS_APART": timedelta(seconds=2),
+    "worker.settling:FOREIGN": timedelta(seconds=20),  # as the real one: longer than anything of ours can be under way
+}
+"""Constants that no setting changes: hours in the product."""
+
+SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
+"""How long things take at the provider. It remembers keys for as long as its adapter believes."""
+
+BOUND = 120.0
+"""Within so many seconds after the last fault everything has come to rest: a lease, the longest pause of the supervisor
+before it starts a part again (10 s), three deliveries of a case that end its workers (6 s apart, at the pace of the
+lane), and the backlog that the faults have left on a machine with two cores."""
+
+
+def environment() -> dict[str, str]:
+    """These times as a process of the product reads them."""
+    return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()}

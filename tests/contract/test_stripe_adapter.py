@@ -93,7 +93,8 @@ def test_another_key_for_the_same_charge_is_refused(adapter: PaymentProvider) ->
 
 def test_a_key_serves_one_refund_only(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     refund(adapter)
-    assert refund(adapter, stripe.charge("ch_2")) == Declined(Refusal.PERMANENT, "idempotency_error")
+    other = refund(adapter, stripe.charge("ch_2"))
+    assert isinstance(other, Unknown), "what was asked for under this key before may have paid"
 
 
 def test_more_than_is_left_is_refused_although_that_error_has_no_code(

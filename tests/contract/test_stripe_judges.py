@@ -187,7 +187,7 @@ def test_the_same_key_pays_once(mock: Judge, charge: str, key: str) -> None:
 def test_a_key_serves_one_refund_only(mock: Judge, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     other = mock.adapter().refund(charge, Money(200, "USD"), key=key)
-    assert other == Declined(Refusal.PERMANENT, "idempotency_error")
+    assert isinstance(other, Unknown), "what was asked for under this key before may have paid"
 
 
 def test_another_key_for_the_same_charge_is_refused_and_whose_it_is_is_found(

@@ -12,11 +12,11 @@ import pytest
 
 HERE = Path(__file__).parent
 WANTED = (HERE / "package.json", HERE / "package-lock.json")
-_PLACES = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")])
+_PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix) / "bin")])
 
 
 def program(name: str) -> str:
-    """Where node or npm is; the virtual environment's own comes first."""
+    """Where node or npm is: the machine's own, else the one that the virtual environment brings."""
     if found := shutil.which(name, path=_PLACES):
         return found
     pytest.fail(f"{name} is missing, and with it an outside judge: install Node.js 18 or newer, with npm.")

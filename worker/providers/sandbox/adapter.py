@@ -49,7 +49,7 @@ Row = TypeVar("Row")
 class Sandbox:
     """Our side of the sandbox provider. Threads share it; a call has one deadline, connecting and reading included."""
 
-    capabilities = Capabilities(keys_live=timedelta(hours=24))  # as others promise; it is capped, but need not be
+    capabilities = Capabilities(keys_live=timedelta(hours=24), capped=True)  # as others promise
 
     def __init__(self, pool: Pool, http_seconds: float) -> None:
         self._pool = pool

@@ -8,8 +8,6 @@ from domain.money import Money, UnknownMoneyError
 from domain.providers import Elsewhere, Failed, Listed, Paid, Pending, Standing
 from worker.providers.words import is_word
 
-__all__ = ["Refund", "is_word", "read_refund"]
-
 STANDINGS = {"succeeded": Standing.PAID, "pending": Standing.PENDING, "failed": Standing.FAILED}
 _ANSWERS: dict[Standing, Callable[["Refund"], Paid | Pending | Failed]] = {
     Standing.PAID: lambda refund: Paid(refund.id, refund.amount),

@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from domain.providers import About, DisputeSeen, Forged, Notice
 from domain.purchases import Dispute
-from worker.providers.sandbox.refunds import is_word, read_refund
+from worker.providers.sandbox.refunds import read_refund
+from worker.providers.words import is_word
 
 TOLERANCE = 300  # seconds between its clock and ours, the way included
 LONGEST = 64 * 1024  # bytes; an event has about three hundred

@@ -20,11 +20,15 @@ CODES: Mapping[str, Refusal] = {
     "unknown": Refusal.PERMANENT,
     "canceled": Refusal.PERMANENT,
     "resource_missing": Refusal.PERMANENT,
-    "idempotency_error": Refusal.PERMANENT,  # our key belongs to another refund: a person finds out how
 }
 """Of errors and of failed refunds. Any other word of a 4xx is PERMANENT: Stripe did nothing, and a person has a look."""
 
-UNDECIDED_CODES = {"rate_limit", "lock_timeout", "idempotency_key_in_use"}  # "not now", whatever the status
+UNDECIDED_CODES = {
+    "rate_limit",  # "not now", whatever the status
+    "lock_timeout",
+    "idempotency_key_in_use",
+    "idempotency_error",  # another request was made under our key before, and that one may have paid
+}
 UNDECIDED_STATUSES = {
     408,  # not in time
     409,  # a call with our key is under way there

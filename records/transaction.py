@@ -26,7 +26,7 @@ class Transaction:
 
     def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
         """The rows of one statement, a thousand at a time in memory."""
-        return self.connection.execution_options(yield_per=1_000).execute(text(statement), values)
+        return self.connection.execute(text(statement), values, execution_options={"yield_per": 1_000})
 
     @cached_property
     def now(self) -> datetime:

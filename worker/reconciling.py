@@ -129,11 +129,20 @@ def _page(tools: Tools, provider: str, adapter: PaymentProvider, since: datetime
     for _ in range(TRIES):
         if not tools.pace.take(provider, known.calls_per_second, until=tools.monotonic() + PATIENCE):
             return Unknown("The provider's rate limit left no time to ask.")
-        page = adapter.page(since, after)
+        page = _ask(provider, adapter, since, after)
         if isinstance(page, Page):
-            return page
+            moves_on = page.after is None or page.after != after
+            return page if moves_on else Unknown("The provider's list does not move on.")
         tools.pace.hold_off(provider, known.calls_per_second, page.again_in or 1.0)
     return page
+
+
+def _ask(provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
+    try:
+        return adapter.page(since, after)
+    except Exception as error:
+        log.exception("provider_adapter_broke", provider=provider)
+        return Unknown(f"The adapter broke: {type(error).__name__}.")
 
 
 def _compare(work: Work, done: Reconciled, page: Page) -> None:
@@ -149,9 +158,13 @@ def _compare(work: Work, done: Reconciled, page: Page) -> None:
     strangers: list[Listed] = []
     reports: list[Report] = []
     for one in listed:
-        operation = by_key.get(one.key or "") or by_refund.get(one.refund_id)
+        operation = by_refund.get(one.refund_id) or by_key.get(one.key or "")
         if operation is None:
             strangers.append(one)
+            continue
+        if operation.refund_id not in {None, one.refund_id}:  # the provider forgot our key, and paid it again
+            if one.standing is not Standing.FAILED:
+                reports.append(_report(Trouble.REFUND_EXTRA, done.provider, one.refund_id, operation, one))
             continue
         done.matched += 1
         reports += _differences(done.provider, one, operation)

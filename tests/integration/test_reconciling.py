@@ -1,0 +1,492 @@
+"""Reconciliation: a provider's list held against ours, both ways; what differs is one task, however often it is found."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import event
+
+from config.settings import Settings
+from domain.findings import Trouble
+from domain.money import Money
+from domain.providers import (
+    Absent,
+    Answer,
+    Capabilities,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Found,
+    Listed,
+    Page,
+    Paid,
+    Pending,
+    Refusal,
+    Standing,
+    Unknown,
+)
+from domain.purchases import Dispute, Purchase
+from domain.states import State
+from records import Records
+from tests.cast import settle_in
+from tests.doubles.sandbox import sandbox_in
+from tests.integration._provider_fixtures import (
+    assert_audit_is_clean,
+    charged,
+    closed,
+    codes,
+    hear_all,
+    owed,
+    paid,
+    refunded,
+    state,
+)
+from tests.services import eventually
+from worker.reconciling import SHOWN, TRIES, Reconciled, reconcile, reconcile_all
+from worker.tools import Tools, tools_of
+
+A_WEEK = timedelta(days=8)
+
+
+class Provider:
+    """A provider with a list of its own, in which a test may change what it likes. It lists a few at a time."""
+
+    capabilities = Capabilities(keys_live=timedelta(hours=24))
+
+    def __init__(self, *, a_page: int = 3) -> None:
+        self.refunds: list[Listed] = []
+        self.trouble: list[Unknown | Exception] = []
+        """What the next calls for a page get instead."""
+        self.pages = 0
+        self._a_page = a_page
+
+    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+        if charge.startswith("declined"):
+            return Declined(Refusal.PERMANENT, "no")
+        return self._said(self.of(key) or self.make(charge, amount, key))
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        if ours := self.of(key):
+            return self._said(ours)
+        others = [one for one in self.refunds if one.charge == charge]
+        return Elsewhere(others[0].refund_id, others[0].amount) if others else Absent()
+
+    def dispute(self, charge: str) -> DisputeSeen:
+        assert charge
+        return DisputeSeen(Dispute.NONE)
+
+    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+        self.pages += 1
+        if self.trouble:
+            trouble = self.trouble.pop(0)
+            if isinstance(trouble, Exception):
+                raise trouble
+            return trouble
+        listed = [one for one in self.refunds if one.at >= since]
+        start = int(after or 0)
+        end = start + self._a_page
+        return Page(listed[start:end], str(end) if end < len(listed) else None)
+
+    def make(self, charge: str, amount: Money, key: str | None, standing: Standing = Standing.PAID) -> Listed:
+        pending = charge.startswith("pending")
+        at = datetime.now(UTC) - timedelta(days=1)
+        made = Listed(f"re_{uuid4().hex}", charge, amount, Standing.PENDING if pending else standing, at, key)
+        self.refunds.append(made)
+        return made
+
+    def change(self, charge: str, **facts: Any) -> None:
+        self.refunds = [replace(one, **facts) if one.charge == charge else one for one in self.refunds]
+
+    def of(self, key: str | None) -> Listed | None:
+        return next((one for one in self.refunds if one.key == key), None)
+
+    def _said(self, one: Listed) -> Paid | Pending | Failed:
+        if one.standing is Standing.FAILED:
+            return Failed(one.refund_id, "came_back")
+        return Paid(one.refund_id, one.amount) if one.standing is Standing.PAID else Pending(one.refund_id, one.amount)
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
+def tools(settings: Settings, provider: Provider) -> Iterator[Tools]:
+    tools = replace(tools_of(settings), providers={"sandbox": provider})
+    yield tools
+    closed(tools)
+
+
+def yesterday(records: Records) -> None:
+    """As if everything was sent a day ago: no list is that late."""
+    with records.work() as work:
+        work.run(
+            "update operations set first_sent_at = first_sent_at - interval '1 day',"
+            " last_sent_at = last_sent_at - interval '1 day'"
+        )
+
+
+def reconciled(tools: Tools) -> Reconciled:
+    return reconcile(tools, "sandbox", datetime.now(UTC) - A_WEEK)
+
+
+def waiting(records: Records) -> list[tuple[str, dict[str, Any]]]:
+    """The tasks about payments: trouble and evidence."""
+    with records.work() as work:
+        rows = work.run("select kind, evidence from support_tasks where kind <> 'case' order by created_at, kind")
+        return [(row.kind, row.evidence) for row in rows]
+
+
+def refunded_yesterday(tools: Tools, *purchases: Purchase) -> list[UUID]:
+    cases = paid(tools, *purchases)
+    yesterday(tools.records)
+    return cases
+
+
+def test_what_agrees_is_only_counted(tools: Tools) -> None:
+    refunded_yesterday(tools, *(charged("ok") for _ in range(7)))
+    heard: list[int] = []
+    done = reconcile(tools, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
+    assert (done.listed, done.matched, done.not_ours, done.looked_into) == (7, 7, 0, 0)
+    assert (done.discrepancies, done.incomplete) == (Counter(), "")
+    assert heard == [3, 6, 7]
+    assert waiting(tools.records) == []
+
+
+def test_a_refund_that_the_provider_does_not_list_is_missing(tools: Tools, provider: Provider) -> None:
+    lost, kept = charged("ok"), charged("ok")
+    (case, _) = refunded_yesterday(tools, lost, kept)
+    provider.refunds = [one for one in provider.refunds if one.charge == kept.charge]
+    done = reconciled(tools)
+    assert done.discrepancies == {Trouble.REFUND_MISSING: 1}
+    ((kind, evidence),) = waiting(tools.records)
+    assert (kind, evidence["charge"], evidence["our_amount"]) == ("refund_missing", lost.charge, 4900)
+    assert done.reports[0].case == case
+
+
+def test_hundreds_may_be_missing(tools: Tools, provider: Provider) -> None:
+    """More than one batch: what is found is written while the rest is still being read."""
+    cases = refunded_yesterday(tools, *(charged("ok") for _ in range(60)))
+    with tools.records.work() as work:  # each of them again and again, as other cases' operations would be
+        for copy in range(40):
+            work.run(
+                "insert into operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,"
+                " first_sent_at, last_sent_at, status, refund_id)"
+                " select case_id, :attempt, provider, charge || :copy, amount, currency, key || :copy, payload_hash,"
+                " first_sent_at, last_sent_at, status, refund_id || :copy from operations where attempt = 1",
+                attempt=copy + 2,
+                copy=f"/{copy}",
+            )
+    provider.refunds = []
+    done = reconciled(tools)
+    assert done.discrepancies == {Trouble.REFUND_MISSING: 41 * len(cases)}
+    assert len(done.reports) == SHOWN
+    assert len(waiting(tools.records)) == 41 * len(cases)
+
+
+def test_what_was_sent_just_now_is_not_missing_yet(tools: Tools, provider: Provider) -> None:
+    """A list may be hours late."""
+    paid(tools, charged("ok"))
+    provider.refunds = []
+    assert reconciled(tools).discrepancies == Counter()
+
+
+def test_what_was_sent_before_the_list_begins_is_not_missing(tools: Tools, provider: Provider) -> None:
+    refunded_yesterday(tools, charged("ok"))
+    provider.refunds = []
+    assert reconcile(tools, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_a_refund_of_a_known_purchase_that_we_did_not_make_is_extra(
+    tools: Tools, provider: Provider, standing: Standing
+) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    made = provider.make(bought.charge, Money(100, "EUR"), None, standing)
+    done = reconciled(tools)
+    if standing is Standing.FAILED:  # nothing left
+        assert (done.discrepancies, waiting(tools.records)) == (Counter(), [])
+        return
+    assert done.discrepancies == {Trouble.REFUND_EXTRA: 1}
+    ((kind, evidence),) = waiting(tools.records)
+    assert (kind, evidence["refund"], evidence["amount"]) == ("refund_extra", made.refund_id, 100)
+    assert done.reports[0].seller == bought.seller
+
+
+def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(tools: Tools, provider: Provider) -> None:
+    """A database that was set back has forgotten it; the provider has not."""
+    made = provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
+    done = reconciled(tools)
+    assert (done.discrepancies, done.not_ours) == ({Trouble.REFUND_EXTRA: 1}, 0)
+    assert waiting(tools.records)[0][1]["refund"] == made.refund_id
+
+
+def test_a_second_refund_under_one_of_our_keys_is_extra(tools: Tools, provider: Provider) -> None:
+    """A provider that forgot the key paid it again."""
+    bought = charged("ok")
+    refunded_yesterday(tools, bought)
+    (first,) = provider.refunds
+    second = provider.make(bought.charge, first.amount, first.key)
+    for _ in range(2):
+        assert reconciled(tools).discrepancies == {Trouble.REFUND_EXTRA: 1}
+    ((kind, evidence),) = waiting(tools.records)
+    assert (kind, evidence["refund"], evidence["our_refund"]) == ("refund_extra", second.refund_id, first.refund_id)
+
+
+def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(tools: Tools, provider: Provider) -> None:
+    for number in range(5):
+        provider.make(f"ok_of_others_{number}", Money(100, "EUR"), "their own key")
+    done = reconciled(tools)
+    assert (done.listed, done.not_ours, done.discrepancies) == (5, 5, Counter())
+    assert waiting(tools.records) == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "trouble"),
+    [
+        (Money(4901, "EUR"), Trouble.REFUND_AMOUNT_DIFFERS),
+        (Money(1, "EUR"), Trouble.REFUND_AMOUNT_DIFFERS),
+        (Money(4900, "USD"), Trouble.REFUND_CURRENCY_DIFFERS),
+    ],
+)
+def test_another_amount_or_currency_is_found(tools: Tools, provider: Provider, amount: Money, trouble: Trouble) -> None:
+    bought = charged("ok")
+    refunded_yesterday(tools, bought)
+    provider.change(bought.charge, amount=amount)
+    assert reconciled(tools).discrepancies == {trouble: 1}
+    ((kind, evidence),) = waiting(tools.records)
+    assert (kind, evidence["amount"], evidence["currency"]) == (trouble, amount.minor, amount.currency)
+    assert (evidence["our_amount"], evidence["our_currency"]) == (4900, "EUR")
+
+
+def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(tools: Tools, provider: Provider) -> None:
+    """No webhook told of it."""
+    bought = charged("ok")
+    (case,) = refunded_yesterday(tools, bought)
+    provider.change(bought.charge, standing=Standing.FAILED)
+    done = reconciled(tools)
+    assert (done.discrepancies, done.looked_into) == ({Trouble.REFUND_STATE_DIFFERS: 1}, 1)
+    hear_all(tools)
+    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
+    assert refunded(tools.records, bought) == 0
+    assert_audit_is_clean(tools.records)
+    assert reconciled(tools).discrepancies == Counter()
+
+
+def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(tools: Tools, provider: Provider) -> None:
+    bought = charged("declined")
+    refunded_yesterday(tools, bought)
+    with tools.records.work() as work:
+        key = work.run("select key from operations").scalar_one()
+    provider.make(bought.charge, Money(4900, "EUR"), key)
+    assert reconciled(tools).discrepancies == {Trouble.REFUND_STATE_DIFFERS: 1}
+
+
+def test_what_only_is_news_heals_by_itself(tools: Tools, provider: Provider) -> None:
+    """Pending with us and paid there is no trouble: it is looked up at once."""
+    bought = charged("pending")
+    (case,) = refunded_yesterday(tools, bought)
+    assert state(tools.records, case) is State.REFUND_PENDING
+    provider.change(bought.charge, standing=Standing.PAID)
+    done = reconciled(tools)
+    assert (done.discrepancies, done.looked_into) == (Counter(), 1)
+    hear_all(tools)
+    assert state(tools.records, case) is State.REFUNDED
+    assert owed(tools.records) == []
+    again = reconciled(tools)
+    assert (again.matched, again.looked_into) == (1, 0)
+
+
+def test_a_second_run_finds_the_same_and_tells_nobody_twice(tools: Tools, provider: Provider) -> None:
+    lost, wrong = charged("ok"), charged("ok")
+    refunded_yesterday(tools, lost, wrong)
+    provider.refunds = [one for one in provider.refunds if one.charge == wrong.charge]
+    provider.change(wrong.charge, amount=Money(5, "EUR"))
+    provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
+    first, second = reconciled(tools), reconciled(tools)
+    assert first.discrepancies == second.discrepancies
+    assert first.discrepancies.total() == 3
+    assert len(waiting(tools.records)) == 3
+    with tools.records.work() as work:
+        assert work.run("select count(*) from outbox where lane = 'support.publish'").scalar_one() == 3
+
+
+ALWAYS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing(
+    tools: Tools, provider: Provider, before: int
+) -> None:
+    lost = charged("ok")
+    refunded_yesterday(tools, lost, *(charged("ok") for _ in range(7)))
+    provider.refunds = [one for one in provider.refunds if one.charge != lost.charge]
+
+    def told(done: Reconciled) -> None:
+        if done.listed == 3 * before:
+            provider.trouble = list(ALWAYS)
+
+    provider.trouble = [] if before else list(ALWAYS)
+    done = reconcile(_at_once(tools), "sandbox", datetime.now(UTC) - A_WEEK, told)
+    assert (done.listed, done.incomplete, done.discrepancies) == (3 * before, "It answered 503.", Counter())
+    assert provider.pages == before + TRIES
+    assert waiting(tools.records) == []
+
+
+def test_an_adapter_that_breaks_leaves_the_list_incomplete(tools: Tools, provider: Provider) -> None:
+    provider.trouble = [RuntimeError("a bug")] * 1_000
+    done = reconciled(_at_once(tools))
+    assert done.incomplete == "The adapter broke: RuntimeError."
+
+
+def test_a_page_that_fails_once_is_asked_for_again(tools: Tools, provider: Provider) -> None:
+    refunded_yesterday(tools, charged("ok"))
+    provider.trouble = [Unknown("It answered 503."), Unknown("Too many calls.", again_in=0.01)]
+    done = reconciled(_at_once(tools))
+    assert (done.listed, done.incomplete) == (1, "")
+
+
+def test_a_list_that_never_moves_on_is_incomplete(tools: Tools) -> None:
+    class Circular(Provider):
+        def page(self, since: datetime, after: str | None) -> Page | Unknown:
+            assert self.pages < 100, f"It is asked for ever: {since} {after}."
+            self.pages += 1
+            return Page([], "the same place")
+
+    done = reconciled(replace(tools, providers={"sandbox": Circular()}))
+    assert "does not move on" in done.incomplete
+
+
+class _Hasty:
+    """No pause between two tries."""
+
+    def take(self, provider: str, per_second: float | None, *, until: float) -> bool:
+        return bool(provider and until and (per_second is None or per_second))
+
+    def hold_off(self, provider: str, per_second: float | None, seconds: float) -> None:
+        assert provider
+        assert seconds > 0, per_second
+
+
+def _at_once(tools: Tools) -> Tools:
+    return replace(tools, pace=_Hasty())  # type: ignore[arg-type]  # a stand-in
+
+
+class Endless(Provider):
+    """A provider with a hundred thousand refunds, none of which it keeps."""
+
+    def __init__(self, refunds: int, a_page: int, key: str) -> None:
+        super().__init__()
+        self._refunds, self._per_page, self._key = refunds, a_page, key
+
+    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+        self.pages += 1
+        start = int(after or 0)
+        end = start + self._per_page
+        refunds = [self._one(number, since) for number in range(start, end)]
+        return Page(refunds, str(end) if end < self._refunds else None)
+
+    def _one(self, number: int, since: datetime) -> Listed:
+        return Listed(f"re_{number}", f"ch_{number}", Money(1, "EUR"), Standing.PAID, since, self._key.format(number))
+
+
+@contextmanager
+def statements(tools: Tools) -> Iterator[Sequence[int]]:
+    """How many values each statement had to carry."""
+    seen: list[int] = []
+
+    def count(_: object, __: object, ___: str, values: Any, *____: object) -> None:
+        lists = [one for one in (values.values() if isinstance(values, dict) else values) if isinstance(one, list)]
+        seen.append(max(map(len, lists), default=1))
+
+    event.listen(tools.records.engine, "before_cursor_execute", count)
+    yield seen
+    event.remove(tools.records.engine, "before_cursor_execute", count)
+
+
+def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(tools: Tools) -> None:
+    endless = Endless(100_000, 1_000, "theirs {}")
+    many = replace(tools, providers={"sandbox": endless})
+    with statements(many) as seen:
+        done = reconciled(many)
+    assert (done.listed, done.not_ours, endless.pages) == (100_000, 100_000, 100)
+    assert len(seen) < 10 * endless.pages
+    assert max(seen) == 1_000
+
+
+def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_full(tools: Tools) -> None:
+    many = replace(tools, providers={"sandbox": Endless(3_000, 1_000, "mb_{:032x}_1")})
+    done = reconciled(many)
+    assert done.discrepancies == {Trouble.REFUND_EXTRA: 3_000}
+    assert len(done.reports) == SHOWN
+    assert len(waiting(tools.records)) == 3_000
+
+
+def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
+    tools: Tools, provider: Provider
+) -> None:
+    class OnlyTells(Provider):
+        capabilities = replace(Provider.capabilities, lists=False)
+
+        def page(self, since: datetime, after: str | None) -> Page | Unknown:
+            raise AssertionError(since, after)
+
+    broken = Provider()
+    broken.trouble = [RuntimeError("a bug")] * 1_000
+    provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
+    three = _at_once(replace(tools, providers={"stripe": broken, "adyen": OnlyTells(), "sandbox": provider}))
+    assert reconcile_all(three, A_WEEK) == 1
+    assert reconcile(three, "adyen", datetime.now(UTC)).incomplete
+    assert reconcile(three, "nobody", datetime.now(UTC)).incomplete
+
+
+# Against the sandbox itself
+
+
+def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Settings, tmp_path: Path) -> None:
+    with sandbox_in(tmp_path / "sandbox") as process:
+        tools = tools_of(settings.model_copy(update={"sandbox_url": process.url}))
+        kinds = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
+        bought = {kind: charged(kind) for kind in kinds}
+        cases = dict(zip(kinds, paid(tools, *bought.values()), strict=True))
+        ghost = charged("ok")
+        ghostly = replace(tools, providers={"sandbox": Provider()})
+        refunded_yesterday(ghostly, ghost)
+        by_hand = charged("ok")
+        settle_in(tools.records, by_hand)
+        tools.providers["sandbox"].refund(by_hand.charge, Money(100, "EUR"), key="by hand")
+        eventually(lambda: process.summary()["failed"] == 1)
+        done = reconciled(tools)
+        assert done.listed == 7  # declined made none
+        assert done.discrepancies == {
+            Trouble.REFUND_MISSING: 1,
+            Trouble.REFUND_EXTRA: 2,  # by hand, and elsewhere
+            Trouble.REFUND_STATE_DIFFERS: 1,  # latefail
+        }
+        assert {evidence["charge"] for kind, evidence in waiting(tools.records) if kind == "refund_extra"} == {
+            by_hand.charge,
+            bought["elsewhere"].charge,
+        }
+        hear_all(tools)
+        assert state(tools.records, cases["latefail"]) is State.WITH_SUPPORT
+        assert state(tools.records, cases["fail500"]) is State.REFUNDED
+        assert state(tools.records, cases["pending"]) is State.REFUNDED
+        closed(ghostly)
+        closed(tools)
+
+
+def test_a_provider_that_is_away_is_incomplete(settings: Settings, tmp_path: Path) -> None:
+    with sandbox_in(tmp_path / "sandbox") as process:
+        url = process.url
+    tools = tools_of(settings.model_copy(update={"sandbox_url": url}))
+    assert reconciled(_at_once(tools)).incomplete == "The sandbox cannot be reached."
+    closed(tools)

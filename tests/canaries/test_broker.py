@@ -29,7 +29,7 @@ def test_acknowledging_over_a_connection_that_is_gone_ends_a_plain_worker_and_no
     servers.valkey.stop()
     servers.valkey.start()
     worker.send("note", "next")
-    eventually(lambda: has_ended(worker.process) or "next" in worker.notes())
+    eventually(lambda: "Unrecoverable error" in worker.said() or "next" in worker.notes())
     if options:
         eventually(lambda: "Couldn't ack" in worker.said())
         assert not has_ended(worker.process)

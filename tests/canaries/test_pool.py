@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from console.servers import Servers
-from tests.canaries.workers import Plain, has_ended
+from tests.canaries.workers import Plain
 from tests.services import eventually
 
 SURVIVES = {"worker_pool": "worker.pool:TaskPool"}
@@ -21,7 +21,7 @@ def test_a_child_that_is_not_quite_gone_when_the_broker_comes_back_ends_a_plain_
     servers.valkey.stop()
     servers.valkey.start()
     worker.send("note", "next")
-    eventually(lambda: has_ended(worker.process) or "next" in worker.notes())
+    eventually(lambda: "Unrecoverable error" in worker.said() or "next" in worker.notes())
     if options:
         assert worker.notes() == ["closed", "next"]
     else:

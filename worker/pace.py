@@ -6,6 +6,7 @@ none, or it is away, each process keeps the bucket itself: then the relay is the
 
 import time
 from collections.abc import Callable
+from threading import Lock
 from urllib.parse import urlsplit
 
 import redis
@@ -51,6 +52,7 @@ class Pace:
         self._client = client
         self._monotonic, self._sleep = monotonic, sleep
         self._full_at: dict[str, float] = {}
+        self._lock = Lock()
 
     @classmethod
     def of(cls, settings: Settings) -> "Pace":
@@ -63,20 +65,19 @@ class Pace:
 
     def take(self, provider: str, per_second: float | None, *, until: float) -> bool:
         """Waits for the next call's turn, at most until this monotonic instant; False when it does not come by then."""
-        if per_second is None:
-            return True
-        while wait := self._try(provider, 1 / per_second):
+        while wait := self._try(provider, _every(per_second)):
             if self._monotonic() + wait > until:
                 return False
             self._sleep(wait)
         return True
 
     def hold_off(self, provider: str, per_second: float | None, seconds: float) -> None:
-        """The provider said when to come again: nobody calls it before."""
-        every = 1 / per_second if per_second else 0.0
-        full_at = self._monotonic() + seconds + (BURST - 1) * every
-        self._full_at[provider] = max(self._full_at.get(provider, 0.0), full_at)
-        if self._client is not None:
+        """The provider said when to come again: nobody calls it before. One without a limit tells each process itself."""
+        every = _every(per_second)
+        with self._lock:
+            full_at = self._monotonic() + seconds + (BURST - 1) * every
+            self._full_at[provider] = max(self._full_at.get(provider, 0.0), full_at)
+        if self._client is not None and every:
             try:
                 self._client.eval(_HOLD_OFF, 1, _name(provider), str(seconds), str((BURST - 1) * every))
             except AWAY as error:
@@ -84,17 +85,23 @@ class Pace:
 
     def _try(self, provider: str, every: float) -> float:
         """0 when the call may be made now, else the seconds after which to try again."""
-        if self._client is not None:
+        if self._client is not None and every:
             try:
                 return float(self._client.eval(_TAKE, 1, _name(provider), str(every), str(BURST)))
             except AWAY as error:
                 log.warning("pace_not_shared", provider=provider, error=type(error).__name__)
-        now = self._monotonic()
-        full_at = max(self._full_at.get(provider, 0.0), now)
-        if (wait := full_at - (BURST - 1) * every - now) > 0:
-            return wait
-        self._full_at[provider] = full_at + every
-        return 0.0
+        with self._lock:
+            now = self._monotonic()
+            full_at = max(self._full_at.get(provider, 0.0), now)
+            if (wait := full_at - (BURST - 1) * every - now) > 0:
+                return wait
+            self._full_at[provider] = full_at + every
+            return 0.0
+
+
+def _every(per_second: float | None) -> float:
+    """The seconds between two calls; none where the provider has no limit."""
+    return 1 / per_second if per_second else 0.0
 
 
 def _name(provider: str) -> str:

@@ -62,7 +62,8 @@ def _look_up(tools: Tools, calls: Sequence[Call], ends: float) -> Iterator[list[
     silent = [call for call in calls if _cannot_be_asked(tools, call.operation.provider)]
     if silent:
         with tools.records.work() as work:
-            yield [(call, work.notices.said(call.operation) or Absent()) for call in silent]
+            said: list[tuple[Call, Found]] = [(call, work.notices.said(call.operation) or Absent()) for call in silent]
+        yield said
     asked = [call for call in calls if call not in silent]
     yield from tools.hands.side_by_side(lambda call: asking.look_up(tools, call.operation, until=ends), asked)
 

@@ -1,0 +1,101 @@
+"""Between our worker and the provider: the wire, and everything that can happen to a call on it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from domain.money import Money
+from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Paid, Pending, Unknown
+from tests.simulation.clock import Clock, Killed
+from tests.simulation.faults import Faults
+from tests.simulation.provider import LATEST, TIMEOUT, Charge, Provider
+
+
+class Adapter:
+    """One provider as one of our processes reaches it."""
+
+    def __init__(self, provider: Provider, clock: Clock, epoch: datetime, seam: Callable[[str], None]) -> None:
+        self._provider, self._clock, self._epoch, self._seam = provider, clock, epoch, seam
+        self._faults: Faults = provider.faults
+        self._random = provider.random
+        self.capabilities: Capabilities = provider.capabilities
+        self.asked: Callable[[Provider, str, Money, str], None] = lambda *_: None
+
+    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+        """Asks for the refund."""
+        provider, clock, faults = self._provider, self._clock, self._faults
+        self._seam("before the call")
+        self.asked(provider, charge, amount, key)
+        provider.calls[key] += 1
+        self._travel()
+        self._poison(charge)
+        if clock.now < provider.down_until or faults.happens("error_before"):
+            return Unknown("503")
+        if faults.happens("lost_before"):
+            clock.sleep(TIMEOUT)
+            return Unknown("timeout")
+        if faults.happens("too_many_requests"):
+            return Unknown("429", again_in=self._random.choice([1.0, 60.0, 600.0]))
+        if faults.happens("carried_out_late"):
+            late = TIMEOUT + self._random.choice([0.01, 0.1, 1.0]) * LATEST
+            clock.at(clock.now + late, provider.execute, charge, amount, key)
+            clock.sleep(TIMEOUT)
+            return Unknown("timeout")
+        said = provider.execute(charge, amount, key)
+        self._travel()
+        if faults.happens("lost_after"):
+            clock.sleep(TIMEOUT)
+            said = Unknown("timeout")
+        elif faults.happens("error_after"):
+            said = Unknown("500")
+        elif isinstance(said, Paid | Pending) and faults.happens("other_amount"):
+            said = type(said)(said.refund_id, Money(said.amount.minor + 1, said.amount.currency))
+        self._broken()
+        self._seam("after the call")
+        return said
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        """Asks what became of it."""
+        self._seam("before the look-up")
+        self._travel()
+        self._poison(charge)
+        provider, faults = self._provider, self._faults
+        if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
+            return Unknown("503")
+        if faults.happens("look_up_empty"):
+            return Absent()
+        found = provider.found(charge, key)
+        self._travel()
+        self._broken()
+        self._seam("after the look-up")
+        return found
+
+    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+        """Asks how the dispute stands."""
+        self._seam("before the look-up")
+        self._travel()
+        if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
+            return Unknown("503")
+        known = self._provider.charges[charge]
+        return DisputeSeen(known.dispute, known.dispute_id)
+
+    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+        """Asks for its list."""
+        self._seam("before the look-up")
+        if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
+            return Unknown("503")
+        return self._provider.page(since, after, self._epoch)
+
+    def _travel(self) -> None:
+        self._clock.sleep(self._random.choice([0.02, 0.1, 0.5, 5.0]))
+
+    def _broken(self) -> None:
+        if self._faults.happens("adapter_broke"):
+            raise ValueError("The adapter stumbles over the answer.")
+
+    def _poison(self, charge: str) -> None:
+        known: Charge = self._provider.charges[charge]
+        task = self._clock.current
+        if known.poison and task and not self._faults.healed:
+            self._faults.noted("poison")
+            self._clock.kill(task.process)
+            raise Killed

@@ -1,0 +1,187 @@
+"""Time that passes only when everybody waits, and the tasks that wait: one greenlet each, one at a time, in a seeded order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from worker.tools import GATHER, Hands
+
+Asked = TypeVar("Asked")
+Told = TypeVar("Told")
+
+
+class Killed(BaseException):
+    """kill -9: nothing of this process runs on, whatever its code says about the end."""
+
+
+class Process:
+    """What is killed as one: its tasks, and the threads that they started."""
+
+    def __init__(self, name: str, offset: float = 0.0) -> None:
+        self.name = name
+        self.alive = True
+        self.offset = offset
+        """What this process's monotonic clock is ahead of true time; it may jump."""
+        self.tasks: dict[int, Task] = {}
+        self.tools: Any = None
+        self.old = False
+        """It runs the version before this one."""
+
+
+class Task:
+    """One line of work."""
+
+    __slots__ = ("green", "is_thread", "number", "process", "soft", "started", "ticket", "what")
+
+    def __init__(self, number: int, process: Process, what: str, green: greenlet, started: float) -> None:
+        self.number = number
+        self.process = process
+        self.what = what
+        self.green = green
+        self.started = started
+        self.ticket = 0
+        self.soft = False
+        self.is_thread = False
+
+
+class Clock:
+    """The scheduler: events in the order of their instants."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.steps = 0
+        self.current: Task | None = None
+        self.broke: Callable[[Task, Exception], None] = _raise
+        self._queue: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._numbers = 0
+        self._hub = getcurrent()
+
+    def at(self, instant: float, do: Callable[..., object], *args: Any) -> None:
+        """Does this at that instant, outside of every task."""
+        self._numbers += 1
+        heappush(self._queue, (max(instant, self.now), self._numbers, do, args))
+
+    def spawn(self, process: Process, what: str, do: Callable[..., object], *args: Any, wait: float = 0.0) -> Task:
+        """Starts a task."""
+        self._numbers += 1
+
+        def run() -> None:
+            try:
+                do(*args)
+            except Killed:
+                pass
+            except Exception as error:  # noqa: BLE001  # what it means depends on whose it is
+                self.broke(task, error)
+            finally:
+                process.tasks.pop(task.number, None)
+
+        task = Task(self._numbers, process, what, greenlet(run, parent=self._hub), self.now + wait)
+        process.tasks[task.number] = task
+        self.at(self.now + wait, self._resume, task, 0)
+        return task
+
+    def sleep(self, seconds: float) -> None:
+        """The current task waits; others run."""
+        task = self.current
+        assert task, "only tasks sleep"
+        task.ticket += 1
+        self._numbers += 1
+        heappush(self._queue, (self.now + seconds, self._numbers, self._resume, (task, task.ticket)))
+        self._hub.switch()
+
+    def park(self) -> None:
+        """The current task waits until it is woken."""
+        assert self.current, "only tasks park"
+        self.current.ticket += 1
+        self._hub.switch()
+
+    def wake(self, task: Task, wait: float = 0.0) -> None:
+        """Lets a waiting task go on."""
+        self.at(self.now + wait, self._resume, task, task.ticket)
+
+    def kill(self, process: Process) -> None:
+        """Ends a process; its tasks find out when they would go on."""
+        process.alive = False
+        for task in list(process.tasks.values()):
+            if task is not self.current:
+                self.wake(task)
+
+    def run(self, until: float) -> None:
+        """Goes on until nothing is left to happen."""
+        queue = self._queue
+        while queue and queue[0][0] <= until:
+            instant, _, do, args = heappop(queue)
+            if instant > self.now:
+                self.now = instant
+            self.steps += 1
+            do(*args)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to happen."""
+        return not self._queue
+
+    def upcoming(self) -> str:
+        """What happens next."""
+        return "; ".join(f"{one[2].__name__} {one[3]} at {one[0]:.0f}" for one in self._queue[:3])
+
+    def _resume(self, task: Task, ticket: int) -> None:
+        if task.ticket != ticket or task.green.dead:
+            return
+        self.current = task
+        try:
+            if task.process.alive:
+                task.green.switch()
+            else:
+                task.ticket += 1
+                task.process.tasks.pop(task.number, None)
+                task.green.throw(Killed)
+        finally:
+            self.current = None
+
+
+class SeededHands(Hands):
+    """As the real ones: calls side by side, each in a thread of this process, and their answers in waves."""
+
+    def __init__(self, clock: Clock, process: Process, delay: Callable[[], float]) -> None:
+        self._clock, self._process, self._delay = clock, process, delay
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
+        """Each call is a task of its own; whoever waits gathers what is there after a moment."""
+        clock, done, failed = self._clock, list[tuple[Asked, Told]](), list[Exception]()
+        waiting = clock.current
+        assert waiting, "only tasks make calls"
+        parked = False
+
+        def make(one: Asked) -> None:
+            try:
+                done.append((one, call(one)))
+            except Exception as error:  # noqa: BLE001  # future.result() raises it in the one who waits
+                failed.append(error)
+            if parked:
+                clock.wake(waiting)
+
+        for one in asked:
+            clock.spawn(self._process, waiting.what, make, one, wait=self._delay()).is_thread = True
+        left = len(asked)
+        while left:
+            if not done and not failed:
+                parked = True
+                clock.park()
+                parked = False
+            clock.sleep(GATHER)
+            if failed:
+                raise failed[0]
+            wave, done[:] = list(done), []
+            left -= len(wave)
+            if wave:
+                yield wave
+
+
+def _raise(task: Task, error: Exception) -> None:  # noqa: ARG001  # as the callers' own
+    raise error

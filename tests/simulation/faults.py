@@ -1,0 +1,94 @@
+"""What goes wrong in one world: how often, drawn from its seed. Half of the faults do not happen at all in a given world,
+so that those that do are not lost in the noise of the others."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+
+HEALED = 2 * DAY
+"""From then on nothing new goes wrong: what was accepted must come to its end."""
+
+MOST = {
+    # our own processes, at each seam
+    "kill": 0.03,
+    "pause": 0.02,
+    "clock_jump": 0.02,
+    # the database
+    "serialization_failure": 0.02,
+    "commit_unknown": 0.02,
+    # the broker, a message
+    "message_lost": 0.3,
+    "message_repeated": 0.3,
+    "message_late": 0.3,
+    "publish_failed": 0.1,
+    "publish_unknown": 0.1,
+    "message_forged": 0.2,
+    # the provider, a call
+    "lost_before": 0.15,
+    "lost_after": 0.2,
+    "carried_out_late": 0.15,
+    "error_before": 0.1,
+    "error_after": 0.15,
+    "error_stored": 0.1,
+    "too_many_requests": 0.1,
+    "other_amount": 0.02,
+    "look_up_failed": 0.2,
+    "look_up_empty": 0.3,
+    "adapter_broke": 0.03,
+    # the provider, a refund
+    "late_failure": 0.3,
+    "declined": 0.1,
+    "failed_at_once": 0.1,
+    "refused_for_now": 0.3,
+    # its webhooks
+    "webhook_lost": 0.3,
+    "webhook_repeated": 0.4,
+    "webhook_late": 0.4,
+    "webhook_lies": 0.2,
+    # letters
+    "letter_not_sent": 0.2,
+    "letter_unclear": 0.1,
+    "letter_refused": 0.05,
+}
+"""The highest rate at which each happens in any world."""
+
+OUTAGES = {
+    "database_down": (5.0, MINUTE, 10 * MINUTE),
+    "broker_away": (10.0, 5 * MINUTE, 6 * HOUR),
+    "broker_forgets": (0.0,),
+    "provider_down": (MINUTE, 30 * MINUTE, 3 * HOUR, 30 * HOUR),
+}
+"""How long each may last, in seconds."""
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one world, drawn and counted."""
+
+    random: Random
+    rates: dict[str, float] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    healed: bool = False
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Faults":
+        """This seed's faults."""
+        calm = random.random() < 0.05
+        rates = {
+            kind: 0.0 if calm or random.random() < 0.5 else most * 10.0 ** -random.uniform(0, 1.5)
+            for kind, most in MOST.items()
+        }
+        return cls(random, rates)
+
+    def happens(self, kind: str) -> bool:
+        """Whether it goes wrong this time."""
+        if self.healed or self.random.random() >= self.rates[kind]:
+            return False
+        self.counts[kind] += 1
+        return True
+
+    def noted(self, kind: str) -> None:
+        """Something went wrong that was not drawn here."""
+        self.counts[kind] += 1

@@ -1,0 +1,191 @@
+"""What must hold: I1 to I12 of the design, looked at after every commit and every call, and in full at the end."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy.exc import OperationalError
+
+from domain.findings import Code
+from domain.money import Money
+from domain.providers import Failed, Notice
+from domain.states import ENDED, State
+from records.audit import faults as faults_of
+from tests.simulation.broker import BrokerAwayError
+from tests.simulation.clock import Task
+from tests.simulation.faults import HOUR
+from tests.simulation.memory.tables import OPEN, CaseRow, Journal, TransitionRow
+from tests.simulation.provider import Provider, Refund
+from tests.simulation.seams import SoftTimeLimit
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+GUARD = 3.9 * HOUR  # of the life of a key, nothing is sent again in its last hours
+UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.WITHDRAWN}
+BAD_DISPUTES = {"open", "lost"}
+
+EXPECTED = (OperationalError, BrokerAwayError, SoftTimeLimit)
+"""What may end a task: nobody is surprised, and the sweep sends again what it was about."""
+
+
+class ViolatedError(Exception):
+    """An invariant does not hold."""
+
+
+class Watch:
+    """Looks at everything, and is the only one who knows both sides."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.violations: list[str] = []
+        self._payloads: dict[str, tuple[str, Money]] = {}
+        self._keys: dict[tuple[str, str], list[str]] = {}
+        self.broken: Counter[str] = Counter()
+
+    def violated(self, which: str, how: str) -> None:
+        """Notes what does not hold; the world ends here."""
+        self.violations.append(f"{which}: {how}")
+        self._world.say(f"VIOLATED {which}: {how}")
+        raise ViolatedError(f"{which}: {how}")
+
+    def broke(self, task: Task, error: Exception) -> None:
+        """A task of ours ended with an error."""
+        if isinstance(error, ViolatedError):
+            raise error
+        self.broken[type(error).__name__] += 1
+        if not isinstance(error, EXPECTED):
+            self.violated("BUG", f"{task.what} in {task.process.name} ended with {error!r}.")
+
+    # At the provider
+
+    def asked(self, provider: Provider, charge: str, amount: Money, key: str) -> None:
+        """A call is about to leave."""
+        world = self._world
+        operation = world.records.tables.operations.get(key)
+        if operation is None:
+            self.violated("I3", f"{key} is sent, but no operation of it was committed.")
+            return
+        if provider.calls[key] >= operation.sends:
+            self.violated("I3", f"{key} is sent {provider.calls[key] + 1} times, but was stamped {operation.sends} times.")
+        if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
+            self.violated("I2", f"{key} is sent for {charge} and {amount}.")
+        age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
+        if operation.sends > 1 and age > provider.capabilities.keys_live.total_seconds() - GUARD:
+            self.violated("I9", f"{key} is sent again {age / HOUR:.1f} h after it was sent first.")
+
+    def refund_made(self, provider: Provider, refund: Refund) -> None:
+        """Money leaves."""
+        self._world.say(f"{provider.name} makes {refund.id} of {refund.charge} under {refund.key}: {refund.status}")
+        if len(provider.alive(refund.charge)) > 1:
+            self.violated("I1", f"{refund.charge} is refunded twice: {[r.key for r in provider.alive(refund.charge)]}.")
+
+    def told(self, provider: Provider, notice: Notice) -> None:
+        """A webhook of this was kept."""
+        if isinstance(notice.said, Failed) and notice.refund_id in provider.refunds:
+            provider.refunds[notice.refund_id].told = True
+
+    # In the database
+
+    def committed(self, journal: Journal) -> None:
+        """A transaction was committed: what it changed is looked at."""
+        for row, _ in journal.changed:
+            if isinstance(row, TransitionRow):
+                self._moved(row)
+            elif isinstance(row, CaseRow):
+                self._stands(row)
+
+    def _moved(self, row: TransitionRow) -> None:
+        tables = self._world.records.tables
+        self._world.say(f"{row.case_id.hex[:6]} {row.here or '-'} -> {row.there} by {row.event} {row.why[:60]}")
+        before = tables.transitions.get((row.case_id, row.seq - 1))
+        if (before.there if before else "") != row.here:
+            self.violated("I5", f"{row.case_id} goes on from {row.here}, but was {before and before.there}.")
+        if row.here in ENDED and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
+            self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
+        if row.event == "prepared":
+            purchase = tables.purchases[tables.cases[row.case_id].purchase or UUID(int=0)]
+            if (purchase.disputed or purchase.dispute) in BAD_DISPUTES:
+                self.violated("I11", f"{row.case_id} is paid although its payment is known to be disputed.")
+            if purchase.refunded:
+                self.violated("I11", f"{row.case_id} is paid although its payment is known to be refunded.")
+        if row.there == State.WITH_SUPPORT:
+            tasks = [t for t in tables.tasks.values() if (t.case_id, t.seq) == (row.case_id, row.seq)]
+            if len(tasks) != 1 or tasks[0].reasons == "[]":
+                self.violated("I12", f"{row.case_id} came to support with {len(tasks)} tasks.")
+        if row.there == State.REFUNDED:
+            self._is_proven(row.case_id)
+
+    def _stands(self, row: CaseRow) -> None:
+        told = self._world.records.tables.transitions.get((row.id, row.seq))
+        if told is None or (told.there, told.hash) != (row.state, row.head):
+            self.violated("I5", f"{row.id} is {row.state}, but its history says {told and told.there}.")
+
+    def _is_proven(self, case: UUID) -> None:
+        tables = self._world.records.tables
+        paid = [o for o in tables.operations.values() if o.case_id == case and o.status == "paid"]
+        purchase = tables.purchases.get(tables.cases[case].purchase or UUID(int=0))
+        if len(paid) != 1 or purchase is None:
+            self.violated("I7", f"{case} is refunded with {len(paid)} operations that are paid.")
+            return
+        (operation,) = paid
+        refund = self._world.providers[operation.provider].refunds.get(operation.refund_id or "")
+        ours = (operation.key, operation.charge, Money(operation.amount, operation.currency))
+        if refund is None or (refund.key, refund.charge, refund.amount) != ours or operation.amount != purchase.amount:
+            self.violated("I7", f"{case} is refunded, but the provider's refund is {refund}.")
+
+    # At the end
+
+    def at_the_end(self) -> None:
+        """Everything once more, in full."""
+        world = self._world
+        with world.records.work() as work:
+            for story in work.history.everything():
+                for sentence in faults_of(story):
+                    self.violated("I5", f"{story.id} {sentence}")
+        tables = world.records.tables
+        if not world.clock.idle:
+            self.violated("I4", f"Something still goes on after {world.clock.now / HOUR:.0f} h: {world.clock.upcoming()}")
+        for case, key in world.people.asked.items():
+            if case not in tables.cases:
+                self.violated("I4", f"{case} was accepted under {key}, but is not there.")
+        for row in tables.cases.values():
+            self._ended_well(row)
+        self._people_were_told()
+
+    def _ended_well(self, row: CaseRow) -> None:
+        tables = self._world.records.tables
+        if row.state not in ENDED and row.state != State.WITH_SUPPORT:
+            self.violated("I4", f"{row.id} is still {row.state}.")
+        operations = [o for o in tables.operations.values() if o.case_id == row.id]
+        refunds = [
+            refund
+            for o in operations
+            for refund in self._world.providers[o.provider].refunds.values()
+            if refund.key == o.key
+        ]
+        alive = [refund for refund in refunds if refund.status != "failed"]
+        if row.state == State.REFUNDED:
+            self._is_proven(row.id)
+            if not alive and all(refund.told for refund in refunds):
+                self.violated("I7", f"{row.id} is refunded, but we were told that it failed.")
+        if row.state in UNPAID and alive:
+            told = tables.transitions[row.id, row.seq]
+            if Code.OUTCOME_UNKNOWN not in told.evidence:
+                self.violated("I8", f"{row.id} is {row.state} ({told.evidence}), but {alive[0].id} was paid.")
+
+    def _people_were_told(self) -> None:
+        world, tables = self._world, self._world.records.tables
+        for name, times in world.post.left.items():
+            if times > 1:
+                self.violated("I12", f"The letter {name[1]} of {name[0]} left {times} times.")
+        for row in tables.letters.values():
+            if world.post.repeatable and row.sent_at is None and row.claimed_until < world.database_clock():
+                self.violated("I12", f"The letter {row.stage} of {row.case_id} was never sent.")
+        for task in tables.tasks.values():
+            if not world.dead_broker and not world.broker.tasks[task.id]:
+                self.violated("I12", f"The task {task.id} of {task.case_id} was never published: {json.loads(task.reasons)}")
+        for notice in tables.notices.values():
+            if notice.next_action_at is not None:
+                self.violated("I4", f"The notice {notice.event} is still owed a look.")

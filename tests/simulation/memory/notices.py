@@ -1,0 +1,128 @@
+"""What the statements about notices do."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import NAMESPACE_OID as NAMESPACE
+from uuid import UUID, uuid5
+
+from records import notices
+from tests.simulation.memory.tables import EPOCH, NoticeRow, after
+from tests.simulation.memory.waiting import enqueue
+from tests.simulation.memory.work import MemoryWork, does
+
+
+class Held(NamedTuple):
+    """A row of _CLAIM."""
+
+    id: UUID
+    provider: str
+    event: str
+    about: str
+    charge: str | None
+    refund_id: str | None
+    said: Any
+    arrivals: int
+    hearings: int
+    received_at: datetime
+
+
+@does(notices._KEEP)
+def keep(
+    work: MemoryWork,
+    provider: str,
+    body: bytes,  # noqa: ARG001  # kept for people
+    lane: str,
+    events: Sequence[str],
+    abouts: Sequence[str],
+    charges: Sequence[str | None],
+    refund_ids: Sequence[str | None],
+    saids: Sequence[str | None],
+    repeating: Sequence[str],
+) -> Iterable[tuple[int]]:
+    news = 0
+    for event, about, charge, refund_id, said in sorted(zip(events, abouts, charges, refund_ids, saids, strict=True)):
+        one = uuid5(NAMESPACE, f"{provider}\n{event}")  # a random one in the real database
+        row = work.tables.notices.get(one)
+        again = event in repeating
+        if row:
+            due = work.at if again else row.next_action_at
+            work.journal.change(row, arrivals=row.arrivals + 1, next_action_at=due)
+        else:
+            row = NoticeRow(one, provider, event, str(about), charge, refund_id, said, work.at, work.at)
+            work.journal.insert(work.tables.notices, one, row, "notices_pkey")
+        if again or row.arrivals == 1:
+            enqueue(work, lane, False, "", one)
+            news += 1
+    return [(news,)]
+
+
+@does(notices._CLAIM)
+def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[Held]:
+    until, claimed = after(work.at, seconds), []
+    for one in dict.fromkeys(ids):
+        row = work.tables.notices.get(one)
+        if row and row.next_action_at is not None and row.claimed_until <= work.at:
+            work.journal.change(row, claimed_until=until, next_action_at=until, hearings=row.hearings + 1)
+            said = row.said and json.loads(row.said)
+            claimed.append(
+                Held(
+                    row.id, row.provider, row.event, row.about, row.charge, row.refund_id, said, row.arrivals,
+                    row.hearings, row.received_at,
+                )  # fmt: skip
+            )
+    return claimed
+
+
+@does(notices._DONE)
+def done(work: MemoryWork, ids: Sequence[UUID], arrivals: Sequence[int], outcomes: Sequence[str]) -> None:
+    for one, known, outcome in zip(ids, arrivals, outcomes, strict=True):
+        if row := work.tables.notices.get(one):
+            due = work.at if row.arrivals > known else None
+            work.journal.change(row, outcome=outcome, claimed_until=EPOCH, next_action_at=due)
+
+
+@does(notices._LATER)
+def later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outcomes: Sequence[str]) -> None:
+    for one, pause, outcome in zip(ids, seconds, outcomes, strict=True):
+        if row := work.tables.notices.get(one):
+            due = after(work.at, pause)
+            work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome)
+
+
+class Said(NamedTuple):
+    said: Any
+
+
+@does(notices._SAID)
+def said(work: MemoryWork, provider: str, charge: str, refund_id: str | None) -> Iterable[Said]:
+    return [
+        Said(json.loads(row.said))
+        for row in work.tables.notices.values()
+        if (row.provider, row.charge, row.refund_id) == (provider, charge, refund_id)
+        and refund_id is not None
+        and row.about == "refund"
+        and row.said is not None
+    ]
+
+
+def _free(work: MemoryWork) -> list[NoticeRow]:
+    due = [
+        (row.next_action_at, row)
+        for row in work.tables.notices.values()
+        if row.next_action_at is not None and row.next_action_at <= work.at and row.claimed_until <= work.at
+    ]
+    return [row for _, row in sorted(due, key=lambda one: one[0])]
+
+
+@does(notices._OVERDUE)
+def overdue(work: MemoryWork, limit: int) -> Iterable[NoticeRow]:
+    return _free(work)[:limit]
+
+
+@does(notices._PUT_OFF)
+def put_off(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:
+    for one in ids:
+        if row := work.tables.notices.get(one):
+            work.journal.change(row, next_action_at=after(work.at, seconds))

@@ -1,0 +1,208 @@
+"""What the statements about the outbox, letters, tasks for people, and dead messages do."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from records import dead, letters, outbox, tasks
+from tests.simulation.memory.tables import LetterRow, OutboxRow, TaskRow, after
+from tests.simulation.memory.work import MemoryWork, does
+
+
+class Owed(NamedTuple):
+    id: UUID
+    bulk: bool
+    seller: str
+
+
+@does(f"notify {outbox.CHANNEL}")
+def wake(work: MemoryWork) -> None:
+    work.notifies = True
+
+
+def enqueue(work: MemoryWork, lane: str, bulk: bool, seller: str, what: UUID) -> None:
+    """Puts one message into the outbox."""
+    work.tables.numbers += 1
+    row = OutboxRow(work.tables.numbers, lane, bulk, seller, what, work.at)
+    work.journal.insert(work.tables.outbox, row.id, row, "outbox_pkey")
+
+
+@does(outbox._PUT)
+def put(work: MemoryWork, lanes: Sequence[str], ids: Sequence[UUID]) -> None:
+    for lane, case in zip(lanes, ids, strict=True):
+        if row := work.tables.cases.get(case):
+            enqueue(work, lane, row.bulk, row.seller or "", case)
+
+
+@does(outbox._OWED)
+def owed(
+    work: MemoryWork, lanes: Sequence[str], bulks: Sequence[bool], sellers: Sequence[str], ids: Sequence[UUID]
+) -> None:
+    there = {(row.lane, row.case_id) for row in work.tables.outbox.values()}
+    for lane, bulk, seller, what in zip(lanes, bulks, sellers, ids, strict=True):
+        if (lane, what) not in there:
+            enqueue(work, lane, bulk, seller, what)
+
+
+class Taken(NamedTuple):
+    case_id: UUID
+    seller: str
+
+
+@does(outbox._TAKE)
+def take(work: MemoryWork, lane: str, room: int, after: str | None, bulk: bool) -> Iterable[Taken]:  # noqa: ARG001
+    waiting: defaultdict[str, list[OutboxRow]] = defaultdict(list)
+    for row in sorted(work.tables.outbox.values(), key=lambda row: row.id):
+        if row.lane == lane and row.bulk == bulk and (after is None or row.seller > after):
+            waiting[row.seller].append(row)
+    sellers = sorted(waiting)[:room]
+    turns = [
+        (turn, seller, row)
+        for seller in sellers
+        for turn, row in enumerate(waiting[seller][: room // len(sellers) + 1])
+    ]
+    picked = sorted(turns, key=lambda one: one[:2])[:room]
+    for _, _, row in picked:
+        work.journal.delete(work.tables.outbox, row.id)
+    return [Taken(row.case_id, row.seller) for _, _, row in sorted(picked, key=lambda one: one[2].id)]
+
+
+class Lane(NamedTuple):
+    lane: str
+
+
+@does(outbox._LANES)
+def lanes(work: MemoryWork) -> Iterable[Lane]:
+    return [Lane(name) for name in sorted({row.lane for row in work.tables.outbox.values()})]
+
+
+@does(letters._DUE)
+def due(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str]) -> None:
+    for case, stage in zip(cases, stages, strict=True):
+        if (case, str(stage)) not in work.tables.letters:
+            row = LetterRow(case, str(stage), work.at)
+            work.journal.insert(work.tables.letters, (case, row.stage), row, "letters_pkey")
+
+
+@does(letters._CLAIM)
+def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[LetterRow]:
+    claimed = [
+        row
+        for row in work.tables.letters.values()
+        if row.case_id in cases and row.sent_at is None and row.claimed_until <= work.at
+    ]
+    for row in claimed:
+        work.journal.change(row, claimed_until=after(work.at, seconds))
+    return claimed
+
+
+@does(letters._SENT)
+def sent(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str]) -> None:
+    for which in zip(cases, stages, strict=True):
+        if row := work.tables.letters.get(which):
+            work.journal.change(row, sent_at=work.at)
+
+
+@does(letters._GIVE_BACK)
+def give_back(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str], seconds: float) -> None:
+    for which in zip(cases, stages, strict=True):
+        if (row := work.tables.letters.get(which)) and row.sent_at is None:
+            work.journal.change(row, claimed_until=after(work.at, seconds))
+
+
+@does(letters._OVERDUE)
+def letters_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
+    before = after(work.at, -seconds)
+    cases = {
+        row.case_id: work.tables.cases[row.case_id]
+        for row in work.tables.letters.values()
+        if row.sent_at is None and row.claimed_until <= work.at and row.created_at < before
+    }
+    return [Owed(row.id, row.bulk, row.seller or "") for row in cases.values()][:limit]
+
+
+@does(tasks._OPEN)
+def open_tasks(
+    work: MemoryWork, ids: Sequence[UUID], cases: Sequence[UUID], seqs: Sequence[int], reasons: Sequence[str]
+) -> None:
+    for one, case, seq, why in zip(ids, cases, seqs, reasons, strict=True):
+        row = TaskRow(one, "case", case, seq, None, None, why, "{}", work.at)
+        work.journal.insert(work.tables.tasks, one, row, "support_tasks_pkey")
+
+
+class Reported(NamedTuple):
+    id: UUID
+
+
+@does(tasks._REPORT)
+def report(
+    work: MemoryWork,
+    lane: str,
+    ids: Sequence[UUID],
+    kinds: Sequence[str],
+    subjects: Sequence[str],
+    cases: Sequence[UUID | None],
+    sellers: Sequence[str | None],
+    reasons: Sequence[str],
+    evidences: Sequence[str],
+) -> Iterable[Reported]:
+    fresh = []
+    for values in zip(ids, kinds, subjects, cases, sellers, reasons, evidences, strict=True):
+        one, kind, subject, case, seller, why, evidence = values
+        if one not in work.tables.tasks:
+            row = TaskRow(one, str(kind), case, None, subject, seller, why, evidence, work.at)
+            work.journal.insert(work.tables.tasks, one, row, "support_tasks_pkey")
+            enqueue(work, lane, False, seller or "", one)
+            fresh.append(Reported(one))
+    return fresh
+
+
+def codes(task: TaskRow) -> list[str | None]:
+    """The codes of a task's reasons."""
+    return [reason.get("code") for reason in json.loads(task.reasons)]
+
+
+@does(tasks._CLAIM)
+def claim_tasks(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[tuple[Any, ...]]:
+    claimed = [
+        row
+        for row in work.tables.tasks.values()
+        if (row.case_id in ids or row.id in ids) and row.published_at is None and row.claimed_until <= work.at
+    ]
+    for row in claimed:
+        work.journal.change(row, claimed_until=after(work.at, seconds))
+    return [_task(work, row) for row in claimed]
+
+
+def _task(work: MemoryWork, row: TaskRow) -> tuple[UUID, UUID | None, str, Any, Any, datetime]:
+    case = work.tables.cases.get(row.case_id) if row.case_id else None
+    seller = row.seller or (case.seller if case else None) or ""
+    return row.id, row.case_id, seller, json.loads(row.reasons), json.loads(row.evidence), row.created_at
+
+
+@does("update support_tasks set published_at = now() where id = any(:ids)")
+def published(work: MemoryWork, ids: Sequence[UUID]) -> None:
+    for one in ids:
+        if row := work.tables.tasks.get(one):
+            work.journal.change(row, published_at=work.at)
+
+
+@does(tasks._OVERDUE)
+def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
+    before = after(work.at, -seconds)
+    found: dict[UUID, Owed] = {}
+    for row in work.tables.tasks.values():
+        if row.published_at is None and row.claimed_until <= work.at and row.created_at < before:
+            case = work.tables.cases.get(row.case_id) if row.case_id else None
+            seller = row.seller or (case.seller if case else None) or ""
+            one = row.case_id or row.id
+            found[one] = Owed(one, bool(case and case.bulk), seller)
+    return list(found.values())[:limit]
+
+
+@does(dead._KEEP)
+def keep(work: MemoryWork, queue: str, body: bytes, why: str) -> None:
+    work.journal.append(work.tables.dead, (queue, body, why))

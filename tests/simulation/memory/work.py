@@ -1,0 +1,75 @@
+"""One transaction in memory: the product's own tables' classes, whose statements are looked up in a dictionary."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import InternalError
+
+from config.settings import Timers
+from records import Work
+from records.transaction import Rows
+from tests.simulation.memory.tables import Database, Journal, Violation
+
+Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
+
+STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {}
+"""Each statement of the product, word for word, and what it does here."""
+
+
+def does(*statements: str) -> Callable[[Statement], Statement]:
+    """What a statement of the product does to the tables in memory."""
+
+    def known(function: Statement) -> Statement:
+        STATEMENTS.update(dict.fromkeys(statements, function))
+        return function
+
+    return known
+
+
+class Answered(list[Any]):
+    """The rows of one statement, as far as SQLAlchemy's result is used."""
+
+    def one(self) -> Any:
+        """The only row."""
+        (row,) = self
+        return row
+
+    def one_or_none(self) -> Any:
+        """The only row, or None."""
+        return self.one() if self else None
+
+    def scalar_one(self) -> Any:
+        """The only row's first column."""
+        return self.one()[0]
+
+
+class MemoryWork(Work):
+    """One open transaction on the tables in memory."""
+
+    def __init__(self, tables: Database, timers: Timers, now: datetime) -> None:
+        super().__init__(cast("Connection", None), timers)
+        self.tables = tables
+        self.journal = Journal(tables)
+        self.at = now
+        self.now = now
+        self.notifies = False
+        self._broken = False
+
+    def run(self, statement: str, **values: Any) -> Rows:
+        """Does what this statement does."""
+        return cast("Rows", Answered(self._do(statement, values)))
+
+    def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:
+        """As run()."""
+        return cast("Iterable[Row[*tuple[Any, ...]]]", self._do(statement, values))
+
+    def _do(self, statement: str, values: dict[str, Any]) -> Iterable[Any]:
+        if self._broken:
+            raise InternalError(statement, None, Violation("The transaction was aborted by an error before."))
+        try:
+            return STATEMENTS[statement](self, **values) or ()
+        except Exception:
+            self._broken = True
+            raise

@@ -1,0 +1,30 @@
+"""What the product's modules are given in place of strangers, while a world runs."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import patch
+
+from producers import intake
+from tests.simulation import post
+from tests.simulation.broker import BrokerAwayError
+from tests.simulation.world import World
+from worker import relay, support
+from worker.letters import sending
+
+
+@contextmanager
+def around(world: World) -> Iterator[None]:
+    """The relay's clock and broker, the helpdesk's queue, letters without words, ids of this seed."""
+    with (
+        patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
+        patch.object(relay, "connect", world.broker.connect),
+        patch.object(relay, "depth", world.broker.depth),
+        patch.object(relay, "away", lambda _: (BrokerAwayError,)),
+        patch.object(support, "connect", world.helpdesk.connect),
+        patch.object(sending, "write", post.write),
+        patch.object(intake, "uuid4", world.people.uuid),
+    ):
+        yield
+    random.seed()

@@ -1,0 +1,56 @@
+"""The mail server, and who reads the letters."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from config.links import Links
+from domain.aftermath import Stage
+from records.views import View
+from worker.letters.post import NotSentError, RefusedLetterError, UnclearError
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """As much of a letter as the simulation reads."""
+
+    stage: Stage
+    case: UUID
+
+
+def write(stage: Stage, view: View, links: Links, sender: str) -> Letter:  # noqa: ARG001  # as worker.letters.write
+    """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
+    return Letter(stage, view.id)
+
+
+class SeededPost:
+    """Takes letters, or says that it did not, or leaves it open."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.repeatable = world.random.random() < 0.5
+        self.left: Counter[tuple[UUID, Stage]] = Counter()
+        self.tried: set[tuple[UUID, Stage]] = set()
+
+    def deliver(self, letter: Any) -> None:
+        """One letter."""
+        faults, seam = self._world.faults, self._world.seams.seam
+        seam("before a letter")
+        name = (letter.case, letter.stage)
+        self.tried.add(name)
+        if faults.happens("letter_not_sent"):
+            raise NotSentError("421 later")
+        if faults.happens("letter_refused"):
+            raise RefusedLetterError("550 never")
+        unclear = faults.happens("letter_unclear")
+        if not unclear or self._world.random.random() < 0.5:
+            if not (self.repeatable and self.left[name]):
+                self.left[name] += 1
+                self._world.people.read(letter)
+        if unclear:
+            raise UnclearError("The connection broke.")
+        seam("after a letter")

@@ -1,0 +1,221 @@
+"""A payment provider as adversary: honest about money, and about nothing else."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from domain.money import Money
+from domain.providers import (
+    About,
+    Absent,
+    Answer,
+    Capabilities,
+    Declined,
+    DisputeSeen,
+    Elsewhere,
+    Failed,
+    Found,
+    Listed,
+    LooksUp,
+    Notice,
+    Page,
+    Paid,
+    Pending,
+    PollPlan,
+    Refusal,
+    Standing,
+    Unknown,
+)
+from domain.purchases import Dispute
+from tests.simulation.clock import Clock
+from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
+
+TIMEOUT = 30.0  # seconds after which our side gives a call up
+LATEST = 3 * HOUR  # how long after that a call may still be carried out
+
+
+@dataclass(slots=True, eq=False)
+class Refund:
+    """One refund at the provider."""
+
+    id: str
+    charge: str
+    amount: Money
+    key: str | None
+    at: float
+    status: str = "paid"
+    told: bool = False
+    """Whether we were told that it failed."""
+
+
+@dataclass(slots=True)
+class Charge:
+    """What became of one payment there."""
+
+    captured: Money
+    refundable_from: float = 0.0
+    funded_from: float = 0.0
+    declined: str | None = None
+    dispute: Dispute = Dispute.NONE
+    dispute_id: str = ""
+    poison: bool = False
+    """Whatever is said about it ends the process that reads it."""
+
+
+class Provider:
+    """The provider's side: charges, keys, refunds, disputes, webhooks."""
+
+    def __init__(self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", Notice], None]) -> None:
+        random = faults.random
+        self.name = name
+        self.clock = clock
+        self.faults = faults
+        self.random: Random = random
+        self.charges: dict[str, Charge] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.calls: Counter[str] = Counter()
+        self.keys: dict[str, tuple[float, Answer]] = {}
+        self.down_until = 0.0
+        self.lag = random.choice([0.0, 0.0, 10.0, 10 * MINUTE, 3 * HOUR])
+        self.asynchronous = random.random() < 0.3
+        self.takes = random.choice([MINUTE, HOUR, 6 * HOUR, 3 * DAY])
+        self.made: Callable[[Provider, Refund], None] = lambda *_: None
+        self._send = send
+        asks = random.random() < 0.8
+        self.capabilities = Capabilities(
+            keys_live=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 31 * 24])),
+            capped=random.random() < 0.5,
+            looks_up=LooksUp.BY_KEY if asks else LooksUp.NEVER,
+            lists=asks and random.random() < 0.8,
+            calls_per_second=random.choice([None, None, 5.0]),
+            poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
+        )
+        self.stores_errors = self.capabilities.keys_live <= timedelta(days=1) or self.capabilities.capped
+
+    # What it does
+
+    def execute(self, charge: str, amount: Money, key: str) -> Answer:
+        """Carries a call out, or repeats what it said to this key before."""
+        now = self.clock.now
+        if key in self.keys:
+            at, said = self.keys[key]
+            if now - at < self.capabilities.keys_live.total_seconds():
+                return replace(said, replayed=True) if isinstance(said, Unknown) else said
+            self.faults.noted("key_forgotten")
+        if self.stores_errors and self.faults.happens("error_stored"):
+            said = Unknown("500, stored")
+        else:
+            said = self._refund(charge, amount, key)
+        self.keys[key] = (now, said)
+        return said
+
+    def _refund(self, charge: str, amount: Money, key: str) -> Answer:
+        paid, now = self.charges[charge], self.clock.now
+        if paid.dispute is Dispute.OPEN:
+            return Declined(Refusal.DISPUTED, "charge_disputed")
+        if self.capabilities.capped and any(one.charge == charge and one.status != "failed" for one in self.refunds.values()):
+            return Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
+        if now < paid.refundable_from:
+            return Declined(Refusal.NOT_YET, "charge_pending")
+        if now < paid.funded_from:
+            if self.random.random() < 0.5:
+                return Declined(Refusal.NO_BALANCE, "balance_insufficient")
+            failed = self._make(charge, amount, key, "failed")
+            failed.told = True
+            return Failed(failed.id, "insufficient_funds", Refusal.NO_BALANCE)
+        if paid.declined:
+            return Declined(Refusal(paid.declined), "declined")
+        if self.faults.happens("failed_at_once"):
+            failed = self._make(charge, amount, key, "failed")
+            failed.told = True
+            return Failed(failed.id, "card_closed")
+        refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
+        late = self.faults.happens("late_failure")
+        if self.asynchronous:
+            self.clock.at(now + self.random.uniform(0.1, 1.0) * self.takes, self._become, refund, "failed" if late else "paid")
+        elif late:
+            self.clock.at(now + self.random.choice([1.0, MINUTE, 6 * HOUR, DAY]), self._become, refund, "failed")
+        return _said(refund)
+
+    def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
+        refund = Refund(f"re_{self.name}_{len(self.refunds) + 1}", charge, amount, key, self.clock.now, status)
+        self.refunds[refund.id] = refund
+        self.made(self, refund)
+        self._tell(refund)
+        return refund
+
+    def _become(self, refund: Refund, status: str) -> None:
+        if refund.status != "failed":
+            refund.status = status
+            self._tell(refund)
+
+    def refunded_by_hand(self, charge: str) -> None:
+        """Somebody refunds it in the provider's own dashboard."""
+        paid = self.charges[charge]
+        alive = any(one.charge == charge and one.status != "failed" for one in self.refunds.values())
+        if not (alive and self.capabilities.capped) and paid.dispute is not Dispute.OPEN:
+            self.faults.noted("foreign_refund")
+            self._make(charge, paid.captured, None, "paid")
+
+    def disputed(self, charge: str, dispute: Dispute) -> None:
+        """The customer's bank opens a dispute, or decides it."""
+        paid = self.charges[charge]
+        if dispute is Dispute.OPEN:
+            paid.dispute_id = f"dp_{charge}"
+        paid.dispute = dispute
+        self.faults.noted(f"dispute_{dispute}")
+        notice = Notice(
+            event=f"evt_{paid.dispute_id}_{dispute}",
+            about=About.DISPUTE,
+            charge=charge,
+            said=DisputeSeen(dispute, paid.dispute_id),
+        )
+        self._send(self, notice)
+
+    def _tell(self, refund: Refund) -> None:
+        event = f"evt_{refund.id}_{refund.status}"
+        self._send(self, Notice(event, About.REFUND, refund.charge, refund.id, _said(refund)))
+
+    # What it says
+
+    def alive(self, charge: str) -> list[Refund]:
+        """The refunds of this payment that were made under a key of ours and did not fail."""
+        return [one for one in self.refunds.values() if one.charge == charge and one.key and one.status != "failed"]
+
+    def found(self, charge: str, key: str) -> Found:
+        """What an honest look-up shows."""
+        seen = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
+        for refund in seen:
+            if refund.key == key:
+                return _said(refund)
+        others = [one for one in seen if one.status != "failed"]
+        return Elsewhere(others[0].id, others[0].amount) if others else Absent()
+
+    def page(self, since: datetime, after: str | None, epoch: datetime) -> Page:  # noqa: ARG002  # one page is enough
+        """Its list, lagging."""
+        listed = [
+            Listed(
+                refund_id=one.id,
+                charge=one.charge,
+                amount=one.amount,
+                standing=Standing(one.status),
+                at=epoch + timedelta(seconds=one.at),
+                key=one.key,
+            )
+            for one in self._listed()
+            if epoch + timedelta(seconds=one.at) >= since
+        ]
+        return Page(listed)
+
+    def _listed(self) -> Iterable[Refund]:
+        return [one for one in self.refunds.values() if one.at <= self.clock.now - self.lag]
+
+
+def _said(refund: Refund) -> Paid | Pending | Failed:
+    if refund.status == "paid":
+        return Paid(refund.id, refund.amount)
+    if refund.status == "pending":
+        return Pending(refund.id, refund.amount)
+    return Failed(refund.id, "came_back")

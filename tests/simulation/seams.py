@@ -1,0 +1,210 @@
+"""The seams: every place between two steps of the product's code where others may come in between, or it may end."""
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
+
+from tests.simulation.clock import Killed, Process, Task
+from tests.simulation.faults import MINUTE
+from tests.simulation.memory.records import Seams
+from tests.simulation.memory.tables import Journal, Violation
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from tests.simulation.world import World
+
+MOST = 120 * 86_400.0
+"""Seconds: a claim for good is not waited for."""
+
+PAUSES = (100.0, 400.0, 50 * MINUTE)
+"""How long a process may stand still and go on as if nothing had been: together with a call that is carried out late,
+less than the margin that is kept before a key is forgotten."""
+
+
+class SoftTimeLimit(Exception):  # noqa: N818  # as Celery's own
+    """Celery asks the task to stop."""
+
+
+class WorldSeams(Seams):
+    """Where the world meets the product."""
+
+    database_errors = (OperationalError,)
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._clock, self._faults, self._random = world.clock, world.faults, world.random
+        self.database_down_until = 0.0
+        self._idle: list[Task] = []
+        self._alarm: float | None = None
+
+    # Between steps
+
+    def seam(self, where: str) -> None:
+        """Others go on, or this process stands still, or it ends here."""
+        task = self._clock.current
+        if task is None:
+            return
+        if self._world.records.in_transaction:
+            self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
+        self.die(where)
+        if self._faults.happens("pause"):
+            seconds = self._random.choice(PAUSES)
+            if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
+                task.started += seconds
+            self._world.say(f"{task.process.name} stands still {where} for {seconds:g} s")
+            self._clock.sleep(seconds)
+        else:
+            self._clock.sleep(self._random.random() * 0.02)
+        self._limits(task)
+
+    def die(self, where: str) -> None:
+        """This process may end here."""
+        task = self._clock.current
+        if task is None:
+            return
+        if not task.process.alive:
+            raise Killed
+        if self._faults.happens("kill"):
+            self._faults.noted(f"kill {where}")
+            self._world.say(f"{task.process.name} killed {where}")
+            self._clock.kill(task.process)
+            raise Killed
+
+    def _limits(self, task: Task) -> None:
+        """Celery's time limits, for the tasks of workers."""
+        if task.is_thread or not task.process.name.startswith("worker"):
+            return
+        timers, age = self._world.settings.timers, self._clock.now - task.started
+        if age > timers.hard_seconds:
+            self._faults.noted("hard_time_limit")
+            self._clock.kill(task.process)
+            raise Killed
+        if age > timers.soft_seconds and not task.soft:
+            task.soft = True
+            self._faults.noted("soft_time_limit")
+            raise SoftTimeLimit
+
+    # The database's
+
+    def begin(self) -> None:
+        """Before a transaction."""
+        self.seam("before a transaction")
+        if self._clock.current and self._clock.now < self.database_down_until:
+            raise _down("The database is away.")
+
+    def commit(self) -> None:
+        """Nobody comes in between here: what happens, happens to the whole transaction."""
+        self.die("before a commit")
+        if self._clock.current and self._faults.happens("serialization_failure"):
+            raise _down("could not serialize access")
+
+    def committed(self, journal: Journal) -> None:
+        """It is done, whoever hears of it."""
+        self._world.watch.committed(journal)
+        self.arm()
+        self.die("after a commit")
+        if self._clock.current and self._faults.happens("commit_unknown"):
+            raise _down("The connection broke at the commit.")
+        self.seam("after a commit")
+
+    # The relay's
+
+    def notified(self) -> None:
+        """Wakes who listens."""
+        for task in self._idle:
+            self._clock.wake(task, self._random.random() * 0.05)
+        self._idle.clear()
+
+    def idle(self, seconds: float) -> bool:  # noqa: ARG002  # waking once a second to find nothing is left out
+        """The relay waits until there is something to do."""
+        self.seam("while the relay waits")
+        task = self._clock.current
+        assert task
+        if self._clock.now < self.database_down_until:
+            raise _down("The database is away.")
+        self._idle.append(task)
+        self.arm()
+        self._clock.park()
+        return True
+
+    def stop(self, process: Process) -> "Event":
+        """What tells a relay to stop, and lets it wait."""
+        return _Stop(self, process)  # type: ignore[return-value]  # as much of an Event as the relay uses
+
+    def rest(self) -> None:
+        """The relay has just met trouble, and waits a moment; for long where nothing is to be done meanwhile."""
+        task = self._clock.current
+        assert task
+        world = self._world
+        owed = any(row.lane != "support.publish" for row in world.records.tables.outbox.values())
+        if self._clock.now < self.database_down_until or owed or not world.broker.away:
+            self._clock.sleep(self._random.choice([1.0, 5.0, 15.0]))
+            return
+        self._idle.append(task)
+        self.arm()
+        self._clock.park()
+
+    # What the sweep would find
+
+    def ring(self) -> None:
+        """Something may be due: the relays look."""
+        self._alarm = None
+        self.notified()
+        self.arm()
+
+    def arm(self) -> None:
+        """Rings when the next thing is due: sweeps that would find nothing are left out."""
+        due = self._next_due()
+        if due is None or due > self._clock.now + MOST:
+            return
+        now, pause = self._clock.now, self._world.settings.timers.sweep_seconds
+        at = max(due, now) + self._random.random() * pause
+        if self._alarm is None or at < self._alarm - pause:
+            self._alarm = at
+            self._clock.at(at, self._rings, at)
+
+    def _rings(self, at: float) -> None:
+        if self._alarm == at:
+            self.ring()
+
+    def _next_due(self) -> float | None:
+        tables, at = self._world.records.tables, self._world.since_beginning
+        queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
+        lane = self._world.settings.timers.lane_seconds
+        due = [at(row.next_action_at) for row in tables.cases.values() if row.next_action_at is not None]
+        due += [at(row.next_action_at) for row in tables.notices.values() if row.next_action_at is not None]
+        due += [
+            max(at(letter.created_at) + lane, at(letter.claimed_until)) + 1e-3
+            for letter in tables.letters.values()
+            if letter.sent_at is None and ("letters", letter.case_id) not in queued
+        ]
+        due += [
+            max(at(task.created_at) + lane, at(task.claimed_until)) + 1e-3
+            for task in tables.tasks.values()
+            if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
+        ]
+        if queued and not self._world.broker.away:
+            due.append(self._clock.now + 1.0)
+        return min(due, default=None)
+
+
+class _Stop:
+    """Never set: a relay ends only by being killed."""
+
+    def __init__(self, seams: WorldSeams, process: Process) -> None:
+        self._seams, self._process = seams, process
+
+    def is_set(self) -> bool:
+        """Never."""
+        return False
+
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002  # as idle()
+        """Waits a moment."""
+        self._seams.rest()
+        return False
+
+
+def _down(why: str) -> OperationalError:
+    return OperationalError(why, None, Violation(why))
+

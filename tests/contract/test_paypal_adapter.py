@@ -361,10 +361,12 @@ def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: Trouble
 def test_a_token_that_somebody_else_fetches_for_too_long_is_not_waited_for() -> None:
     begun, done = Event(), Event()
 
+    numbers = iter("12")
+
     def slowly() -> tuple[str, float]:
         begun.set()
         assert done.wait(PATIENCE)
-        return "A21AA", 3600.0
+        return f"A21AA-{next(numbers)}", 3600.0
 
     tokens = Tokens(slowly)
 
@@ -378,10 +380,12 @@ def test_a_token_that_somebody_else_fetches_for_too_long_is_not_waited_for() -> 
         with within(0.05), pytest.raises(requests.Timeout):
             tokens.current()
         done.set()
-        assert first.result(PATIENCE) == "A21AA"
-    tokens.forget("an older one")
+        assert first.result(PATIENCE) == "A21AA-1"
     with within(PATIENCE):
-        assert tokens.current() == "A21AA"
+        tokens.forget("an older one")
+        assert tokens.current() == "A21AA-1"
+        tokens.forget("A21AA-1")
+        assert tokens.current() == "A21AA-2"
 
 
 def test_a_look_up_has_one_deadline_for_all_its_questions(server: Troubled, charge: str) -> None:
@@ -457,11 +461,11 @@ def up_to(href: str) -> dict[str, object]:
 WRONG: dict[str, dict[str, object]] = {
     "another charge": up_to("https://api-m.paypal.com/v2/payments/captures/OTHER"),
     "no charge": {"links": []},
-    "two charges": {"links": [*up_to("/captures/A")["links"], *up_to("/captures/B")["links"]]},  # type: ignore[misc]
+    "two charges": {"links": [{"rel": "up", "href": f"/captures/{name}"} for name in ("2GG279541U471931P", "OTHER")]},
     "another amount": {"amount": {"currency_code": "EUR", "value": "19.98"}},
     "another currency": {"amount": {"currency_code": "USD", "value": "19.99"}},
     "an amount with too many decimals": {"amount": {"currency_code": "EUR", "value": "19.991"}},
-    "an amount that is no number": {"amount": {"currency_code": "EUR", "value": "1e3"}},
+    "an amount that is no number": {"amount": {"currency_code": "EUR", "value": "1.999e1"}},
     "no amount": {"amount": None},
     "another key": {"custom_id": OTHERS, "invoice_id": OTHERS},
     "no key": {"custom_id": None, "invoice_id": None},
@@ -547,6 +551,7 @@ class TestLookingUp:
     ) -> None:
         charge = paypal.captured("RENEWAL", order=order)
         paypal.orders_are_kept = False
+        paypal.refund_by_hand(paypal.captured("OTHERS", order=None))
         assert provider.look_up(charge, key=KEY) == Absent()
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
@@ -575,6 +580,29 @@ class TestLookingUp:
         charge = paypal.captured("RENEWAL", order=None)
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
+
+    def test_an_order_that_is_gone_says_so_in_paypals_words(self, paypal: FakePayPal, charge: str) -> None:
+        def moody(asked: Asked) -> Said:
+            return Said(404, b"{}") if "orders" in asked.path else paypal.answer(asked)
+
+        with Troubled(moody) as server:
+            assert isinstance(adapter(server.url).look_up(charge, key=KEY), Unknown)
+
+    def test_ours_that_failed_is_told_while_another_is_not_shown_yet(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        ours = provider.refund(charge, PRICE, key=KEY)
+        assert isinstance(ours, Paid)
+        paypal.fail(ours.refund_id)
+        paypal.captures[charge]["status"] = "REFUNDED"
+        paypal.lists_after = timedelta(hours=3)
+        assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
+
+    def test_a_refund_of_nothing_cannot_be_read(
+        self, provider: PaymentProvider, paypal: FakePayPal, charge: str
+    ) -> None:
+        paypal.refund_by_hand(charge, "0.00")
+        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
     @pytest.mark.parametrize("silent", ["/v2/checkout/orders", "/v1/reporting"])
     def test_a_question_that_is_not_answered_leaves_all_open(self, paypal: FakePayPal, silent: str) -> None:
@@ -630,9 +658,11 @@ class TestLookingUp:
     def test_a_capture_that_cannot_be_read_is_unknown(
         self, provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str, changes: dict[str, Any]
     ) -> None:
-        capture = paypal.captures[charge] | changes
+        capture = paypal.captures[paypal.captured("RENEWAL", order=None)]
         misbehaving(provider, server, charge, says(Said(200, json.dumps(capture).encode())))
-        assert isinstance(provider.look_up(charge, key=KEY), Unknown)
+        assert provider.look_up("RENEWAL", key=KEY) == Absent()
+        server.trouble = says(Said(200, json.dumps(capture | changes).encode()))
+        assert isinstance(provider.look_up("RENEWAL", key=KEY), Unknown)
 
     def test_a_capture_that_paypal_does_not_know_is_unknown(self, provider: PaymentProvider) -> None:
         assert isinstance(provider.look_up("NOBODYS", key=KEY), Unknown)

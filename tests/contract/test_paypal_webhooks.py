@@ -171,6 +171,11 @@ def test_what_is_signed_and_told_is_as_paypals_own_description_has_it() -> None:
     assert judge.complaints == []
 
 
+def test_the_body_is_signed_as_it_is() -> None:
+    body = b"\r\n" + json.dumps(an_event(), indent=2).encode() + b" \n"
+    assert reading().read(signed(body), body, NOON) == [NOTICE]
+
+
 def read(event: dict[str, Any]) -> list[Notice] | Forged:
     body = json.dumps(event).encode()
     answer = reading().read(signed(body), body, NOON)
@@ -396,6 +401,15 @@ def test_certificates_that_are_kept_are_few_and_the_good_ones() -> None:
     for address in reversed(addresses):
         kept.read(signed(BODY, cert_url=address), BODY, NOON)
     assert fetched == [*addresses, addresses[0]]
+
+
+def test_the_certificate_that_is_used_is_kept() -> None:
+    fetched: list[str] = []
+    kept = reading(fetched=fetched)
+    for number in range(3 * KEPT):
+        kept.read(signed(BODY), BODY, NOON)
+        kept.read(signed(BODY, cert_url=f"{ADDRESS}{number}"), BODY, NOON)
+    assert fetched.count(ADDRESS) == 1
 
 
 def test_a_certificate_that_cannot_be_fetched_proves_nothing_now_and_may_later() -> None:

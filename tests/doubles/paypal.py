@@ -203,6 +203,8 @@ class FakePayPal:
         if end - start > timedelta(days=31):
             return refused(400, "INVALID_PARAMETER_VALUE")
         rows = [row for row in self.refunds if start <= _at(row) <= min(end, self.now - self.lists_after)]
+        if asked.query.get("balance_affecting_records_only", "Y") == "Y":
+            rows = [row for row in rows if row["status"] == "COMPLETED"]
         if len(rows) > self.most_listed:
             return _said(
                 400, {"name": "RESULTSET_TOO_LARGE", "message": "Too many.", "maximum_items": self.most_listed}

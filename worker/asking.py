@@ -32,7 +32,7 @@ def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unse
     adapter = tools.provider(operation.provider)
     if adapter is None:
         return _not_connected(operation.provider)
-    if tools.monotonic() > until or not _in_turn(tools, operation.provider, adapter.capabilities, until):
+    if not _in_turn(tools, operation.provider, adapter.capabilities, until):
         return Unsent()
     answer = _ask(
         tools,
@@ -49,7 +49,7 @@ def look_up(tools: Tools, operation: Operation, *, until: float) -> Found:
     if adapter is None:
         return _not_connected(operation.provider)
     if not _in_turn(tools, operation.provider, adapter.capabilities, until):
-        return Unknown("The provider's rate limit left no time to ask.")
+        return Unknown(NO_TIME)
     found = _ask(tools, operation.provider, adapter, lambda: adapter.look_up(operation.charge, key=operation.key))
     return _of_this_amount(found, operation)
 
@@ -60,7 +60,7 @@ def foreign(tools: Tools, provider: str, charge: str, *, until: float) -> Found:
     if adapter is None:
         return _not_connected(provider)
     if not _in_turn(tools, provider, adapter.capabilities, until):
-        return Unknown("The provider's rate limit left no time to ask.")
+        return Unknown(NO_TIME)
     return _ask(tools, provider, adapter, lambda: adapter.look_up(charge, key=NOBODYS))
 
 
@@ -70,7 +70,7 @@ def dispute(tools: Tools, provider: str, charge: str, *, until: float) -> Disput
     if adapter is None:
         return _not_connected(provider)
     if not _in_turn(tools, provider, adapter.capabilities, until):
-        return Unknown("The provider's rate limit left no time to ask.")
+        return Unknown(NO_TIME)
     return _ask(tools, provider, adapter, lambda: adapter.dispute(charge))
 
 
@@ -78,8 +78,12 @@ NOBODYS = "mb_nobodys"
 """A key that no operation has."""
 
 
+NO_TIME = "There was no time left to ask: the others, or the provider's rate limit, took it."
+
+
 def _in_turn(tools: Tools, provider: str, capabilities: Capabilities, until: float) -> bool:
-    return tools.pace.take(provider, capabilities.calls_per_second, until=until)
+    """Whether there is time for this call. Begun any later, it could outlive its task, with what the others answered."""
+    return tools.monotonic() <= until and tools.pace.take(provider, capabilities.calls_per_second, until=until)
 
 
 def _ask(tools: Tools, name: str, adapter: PaymentProvider, call: Callable[[], Said]) -> Said | Unknown:

@@ -56,6 +56,7 @@ CONTRADICTED = Verdict("The notice tells of something that the provider does not
 
 def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     """Looks into those of these notices that are owed a look."""
+    ends = sending_ends(tools)
     with tools.records.work() as work:
         heard = work.notices.claim(ids, seconds=tools.settings.timers.lease_seconds)
         about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
@@ -72,7 +73,6 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     verdicts = {one.id: _explained(one, found.get(ours[one.id])) for one in heard if one.id in ours}
     others = [one for one in heard if one.id not in ours]
     verdicts |= {one.id: NO_PAYMENT if one.notice.charge is None else STRANGE for one in others}
-    ends = sending_ends(tools)
     known = [one for one in heard if _payment(one) in purchases]
     instead = _made_instead(calls, found)
     by_hand: list[tuple[Heard, Found | DisputeSeen]]
@@ -82,8 +82,7 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
         with tools.records.work() as work:
             verdicts |= {one.id: _conclude(work, one, purchases[_payment(one)], seen) for one, seen in wave}
     with tools.records.work() as work:
-        for one in heard:
-            _note(work, tools, one, verdicts[one.id])
+        _note(work, tools, [(one, verdicts[one.id]) for one in heard])
 
 
 def _payment(heard: Heard) -> tuple[str, str]:
@@ -154,11 +153,16 @@ def _extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere)
     )
 
 
-def _note(work: Work, tools: Tools, heard: Heard, verdict: Verdict) -> None:
-    if verdict.explained:
-        work.notices.done([(heard, verdict.outcome)])
-    elif heard.hearings >= MOST_HEARINGS:
-        log.warning("notice_never_explained", notice=str(heard.id), provider=heard.provider, why=verdict.outcome)
-        work.notices.done([(heard, f"Never explained: {verdict.outcome}")])
-    else:
-        work.notices.later([(heard, pause(tools.settings.timers, heard.hearings), verdict.outcome)])
+def _note(work: Work, tools: Tools, verdicts: Sequence[tuple[Heard, Verdict]]) -> None:
+    done: list[tuple[Heard, str]] = []
+    later: list[tuple[Heard, float, str]] = []
+    for heard, verdict in verdicts:
+        if verdict.explained:
+            done.append((heard, verdict.outcome))
+        elif heard.hearings >= MOST_HEARINGS:
+            log.warning("notice_never_explained", notice=str(heard.id), provider=heard.provider, why=verdict.outcome)
+            done.append((heard, f"Never explained: {verdict.outcome}"))
+        else:
+            later.append((heard, pause(tools.settings.timers, heard.hearings), verdict.outcome))
+    work.notices.done(done)
+    work.notices.later(later)

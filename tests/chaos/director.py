@@ -23,6 +23,7 @@ from records import DatabaseDownError
 from tests.chaos.parts import NAMES, WORKERS, Parts
 from tests.chaos.points import POINTS, End, burnt, lay, undone
 from tests.chaos.provider import ask
+from tests.proxy import Cut
 from worker.options import options
 
 KILLS = {
@@ -52,6 +53,9 @@ TROUBLES = {
     "open a dispute": 4,
 }
 """What is not a kill."""
+
+LATER = {"kill at a point", "freeze at a point", "lose a commit's answer", "lose a broker's answer"}
+"""These count when they happen: when somebody comes to the point, when the words come by."""
 
 POISON = (b"\x80\x04poison", b"{", b"[]", b'{"body": 1, "properties": {}}', b"null", b"A" * 100_000)
 LONGEST = 12.0  # seconds that something is frozen or away: longer than a lease
@@ -85,6 +89,7 @@ class Director:
         self._numbers = count()
         self._down: set[str] = set()
         self._dice = Random(len(faults))
+        self._losses: list[tuple[str, Cut]] = []
         self._app = Celery("chaos")
         self._app.config_from_object(options(parts.settings))
         self.faults: Counter[str] = Counter()
@@ -136,12 +141,17 @@ class Director:
             else:
                 self.kills += 1
                 self.faults["kill at a point"] += 1
+        for loss in [loss for loss in self._losses if loss[1].made.is_set()]:
+            self._losses.remove(loss)
+            self.faults[loss[0]] += 1
         while self._left and self._left[-1].at <= now - self._began:
             self._strike(self._left.pop())
 
     def end(self) -> int:
-        """Nothing goes wrong any more, everything runs; returns how many fuses nobody came to."""
-        left = undone(self._parts.fuses)
+        """Nothing goes wrong any more, everything runs; returns how much that was laid out nobody came to."""
+        left = undone(self._parts.fuses) + len(self._losses)
+        for _, cut in self._losses:
+            cut.made.set()
         self._left.clear()
         while self._mending:
             heappop(self._mending)[2]()
@@ -157,7 +167,7 @@ class Director:
             struck = False
         if struck is False:
             self.missed += 1
-        elif not fault.kind.endswith("at a point"):  # those count when the fuse burns
+        elif fault.kind not in LATER:
             self.faults[fault.kind] += 1
 
     def _mend(self, after: float, how: Callable[[], object]) -> None:
@@ -254,11 +264,12 @@ class Director:
 
     def _lose_commit(self, _: Random) -> None:
         """The commit happens, and nobody learns of it."""
-        self._parts.ways["database"].cut(asked=b"COMMIT", answered=b"COMMIT")
+        self._losses.append(("lose a commit's answer", self._parts.ways["database"].cut(asked=b"COMMIT", answered=b"")))
 
     def _lose_reply(self, dice: Random) -> None:
-        word = dice.choice((b"BRPOP", b"LPUSH", b"HDEL"))
-        self._parts.ways["broker"].cut(asked=word, answered=b"" if word != b"BRPOP" else b"$")
+        """What was popped is gone, what was pushed is there, what was acknowledged is not sure."""
+        cut = self._parts.ways["broker"].cut(asked=dice.choice((b"BRPOP", b"LPUSH", b"HDEL")), answered=b"")
+        self._losses.append(("lose a broker's answer", cut))
 
     def _poison(self, dice: Random) -> bool:
         if self._no_broker:

@@ -47,12 +47,20 @@ def name_in(key: str) -> str:
 class Load:
     """Everybody's requests, each at its time, made by a few threads."""
 
-    def __init__(self, settings: Settings, records: Records, keys: dict[str, Keys], everybody: list[Customer]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        keys: dict[str, Keys],
+        everybody: list[Customer],
+        *,
+        hands: int = HANDS,
+    ) -> None:
         self._settings, self._records, self._keys = settings, records, keys
         assert settings.outbox_dir
         assert settings.inbox_dir
         self._outbox, self._inbox = settings.outbox_dir / "new", Maildir(str(settings.inbox_dir))
-        self._http = urllib3.PoolManager(maxsize=HANDS, timeout=3.0, retries=False)
+        self._http = urllib3.PoolManager(maxsize=hands, timeout=3.0, retries=False)
         self._jobs: list[tuple[float, int, Job]] = []
         self._busy = 0
         self._numbers = count()
@@ -70,7 +78,7 @@ class Load:
             for ask in customer.asks:
                 self._put(ask.at, self._job(customer, ask))
         self._put(LOOK, self._read_letters)
-        self._threads = [threading.Thread(target=self._work, name=f"hand {n}") for n in range(HANDS)]
+        self._threads = [threading.Thread(target=self._work, name=f"hand {n}") for n in range(hands)]
 
     @property
     def waiting(self) -> int:

@@ -134,11 +134,11 @@ def _play(asked: Asked, director: Director, load: Load, tell: Tell) -> None:
 
 def _settle(asked: Asked, parts: Parts, director: Director, load: Load, unburnt: int, tell: Tell) -> Outcome:
     began = time.monotonic()
-    unrest = _rest(parts, load, began + BOUND, tell)
-    rest_seconds = time.monotonic() - began
+    unrest = rest(parts, load, BOUND, tell)
+    rest_seconds = time.monotonic() - began - CALM
     if not unrest:
         _reconcile(parts)  # as beat does once a day: a late failure that nobody told of is found by the list
-        unrest = _rest(parts, load, began + BOUND + 60, tell)
+        unrest = rest(parts, load, BOUND, tell)
     return Outcome(
         asked=asked,
         books=look(parts, load, director.swept_tasks),
@@ -151,9 +151,9 @@ def _settle(asked: Asked, parts: Parts, director: Director, load: Load, unburnt:
     )
 
 
-def _rest(parts: Parts, load: Load, deadline: float, tell: Tell) -> str:
-    """Returns when nothing has been left to do for a while, or says what is left at the deadline."""
-    calm_since = said = time.monotonic()
+def rest(parts: Parts, load: Load, seconds: float, tell: Tell = lambda _: None) -> str:
+    """Returns when nothing has been left to do for a while, or says what is left after so many seconds."""
+    began = calm_since = said = time.monotonic()
     while True:
         parts.servers.revive()
         left = at_rest(parts.records, load)
@@ -162,7 +162,7 @@ def _rest(parts: Parts, load: Load, deadline: float, tell: Tell) -> str:
             calm_since = now
         if now - calm_since >= CALM:
             return ""
-        if now > deadline:
+        if now - began > seconds:
             return left
         if left and now - said > 2:
             said = now

@@ -7,9 +7,13 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from console.commands import benchmark, cases, demo, doctor, parts, policy, purchases, sellers, up
+from config.accounts import ACCOUNTS
+from console.commands import benchmark, cases, demo, doctor, parts, policy, providers, purchases, reconcile, sellers, up
 from console.wiring import NotWiredError
 from domain.errors import MoneybackError
+
+_PREFIXES = {account.__name__: account.model_config["env_prefix"] for account in ACCOUNTS.values()}
+"""What the variables of an account's settings start with."""
 
 app = typer.Typer(
     name="moneyback",
@@ -23,9 +27,11 @@ demo.add_to(app)
 up.add_to(app)
 parts.add_to(app)
 doctor.add_to(app)
+reconcile.add_to(app)
 benchmark.add_to(app)
 app.add_typer(cases.app, name="cases")
 app.add_typer(policy.app, name="policy")
+app.add_typer(providers.app, name="providers")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(sellers.app, name="sellers")
 
@@ -50,7 +56,8 @@ def _explain(error: Exception) -> str | None:
     if isinstance(error, MoneybackError | BoxError | NotWiredError):
         return str(error)
     if isinstance(error, ValidationError):
-        return "; ".join(f"MONEYBACK_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        prefix = _PREFIXES.get(error.title, "MONEYBACK_")
+        return "; ".join(f"{prefix}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
     if isinstance(error, DatabaseDownError):
         return f"The database does not answer: {str(error.__cause__ or error).splitlines()[0]}"
     return None

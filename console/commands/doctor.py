@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(*, json: Json = False) -> None:
     """Looks whether every part is there and well, and says what to do where one is not."""
     settings = wired()
-    findings = [*_database(settings), *_broker(settings)]
+    findings = [*_database(settings), *_broker(settings), *_webhooks(settings)]
     well = all(fine for _, fine, _ in findings)
     if json:
         as_json(
@@ -85,3 +85,26 @@ def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
         except away(connection) as error:
             return [("broker", False, f"It does not answer: {error}")]
     return [("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]
+
+
+def _webhooks(settings: Settings) -> list[tuple[str, bool, str]]:
+    from console.accounts import PROOFS, accounts, is_proven
+
+    findings = []
+    for name, account in accounts(settings).items():
+        proof = f"{account.model_config.get('env_prefix')}{PROOFS.get(name, 'private_key').upper()}"
+        proven = is_proven(name, account)
+        says = f"They are proven by {proof}." if proven else _UNPROVEN[name].format(proof)
+        findings.append((f"webhooks of {name}", proven or name in _LOOK_ONLY, says))
+    return findings
+
+
+_LATE = "{} is not set, so every webhook is refused: a refund that fails late is noticed by reconciliation only."
+_UNPROVEN = {
+    "stripe": _LATE,
+    "paypal": _LATE,
+    "adyen": "{} is not set, so every webhook is refused: nothing else tells what became of a refund at Adyen.",
+    "mollie": "{} is not set: classic webhooks, which only make us look.",
+    "sandbox": _LATE,
+}
+_LOOK_ONLY = {"mollie"}  # its classic webhooks are unsigned by design

@@ -4,7 +4,7 @@ import secrets
 import socket
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from console.home import Home
@@ -37,6 +37,7 @@ class Stack:
     flower: int = field(default_factory=lambda: free_port(5555))
     sandbox: int = field(default_factory=lambda: free_port(8203))
     flower_login: str = field(default_factory=lambda: f"ops:{secrets.token_urlsafe(9)}", repr=False)
+    webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @property
     def public_url(self) -> str:
@@ -55,6 +56,7 @@ class Stack:
             **self.servers.env,
             "MONEYBACK_PUBLIC_URL": self.public_url,
             "MONEYBACK_SANDBOX_URL": self.sandbox_url,
+            "MONEYBACK_SANDBOX_WEBHOOK_SECRET": self.webhook_secret,
             "MONEYBACK_MAILBOX_PAGE": "true",
             "MONEYBACK_FLOWER_LOGIN": self.flower_login,
             "PYTHONUNBUFFERED": "1",
@@ -71,6 +73,11 @@ class Stack:
             "beat": ("--schedule", str(self.home.path / "beat")),
         }.get(name, ())
         return Part(name, (sys.executable, "-m", "console", name, *words, *options), self.env)
+
+    def parts(self, names: Sequence[str]) -> dict[str, Part]:
+        """These parts, by name; the sandbox tells what happens there to the web, if that is one of them."""
+        told = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
+        return {name: self.part(name, *(told if name == "sandbox" else ())) for name in names}
 
     def answers(self, part: str, path: str = "/") -> bool:
         """Whether this part's page answers."""

@@ -36,7 +36,7 @@ def up() -> None:
         os.environ.update(stack.env)
         schema.migrate(connect(servers.postgres.owner_url))
         tried = _furnish(wiring.records())
-        parts = {name: stack.part(name) for name in PARTS}
+        parts = stack.parts(PARTS)
         for part in parts.values():
             processes.start(part)
         processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))

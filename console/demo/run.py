@@ -81,7 +81,7 @@ def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:
         keys = {seller.id: work.sellers.new_key(seller.id, trusted=seller.id == "paperboat") for seller in SELLERS}
     with Processes(stack.home) as processes:
         tell("Starting the parts", 0.1)
-        parts = {name: stack.part(name) for name in PARTS}
+        parts = stack.parts(PARTS)
         for part in parts.values():
             processes.start(part)
         processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))

@@ -7,7 +7,7 @@ from domain.money import Money
 from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Paid, Pending, Unknown
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
-from tests.simulation.provider import LATEST, TIMEOUT, Charge, Provider
+from tests.simulation.provider import LATEST, TIMEOUT, Provider
 
 
 class Adapter:
@@ -27,7 +27,8 @@ class Adapter:
         self.asked(provider, charge, amount, key)
         provider.calls[key] += 1
         self._travel()
-        self._poison(charge)
+        if provider.charges[charge].poison == "question":
+            self._ends_the_process()
         if clock.now < provider.down_until or faults.happens("error_before"):
             return Unknown("503")
         if faults.happens("lost_before"):
@@ -42,6 +43,8 @@ class Adapter:
             return Unknown("timeout")
         said = provider.execute(charge, amount, key)
         self._travel()
+        if provider.charges[charge].poison == "answer":
+            self._ends_the_process()
         if faults.happens("lost_after"):
             clock.sleep(TIMEOUT)
             said = Unknown("timeout")
@@ -57,8 +60,9 @@ class Adapter:
         """Asks what became of it."""
         self._seam("before the look-up")
         self._travel()
-        self._poison(charge)
         provider, faults = self._provider, self._faults
+        if provider.charges[charge].poison:
+            self._ends_the_process()
         if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
             return Unknown("503")
         if faults.happens("look_up_empty"):
@@ -92,10 +96,9 @@ class Adapter:
         if self._faults.happens("adapter_broke"):
             raise ValueError("The adapter stumbles over the answer.")
 
-    def _poison(self, charge: str) -> None:
-        known: Charge = self._provider.charges[charge]
+    def _ends_the_process(self) -> None:
         task = self._clock.current
-        if known.poison and task and not self._faults.healed:
-            self._faults.noted("poison")
-            self._clock.kill(task.process)
-            raise Killed
+        assert task, "only tasks make calls"
+        self._faults.noted("poison")
+        self._clock.kill(task.process)
+        raise Killed

@@ -108,10 +108,10 @@ class Clock:
             if task is not self.current:
                 self.wake(task)
 
-    def run(self, until: float) -> None:
-        """Goes on until nothing is left to happen."""
+    def run(self, until: float, most: int) -> None:
+        """Goes on until nothing is left to happen, it is too late, or too much happened."""
         queue = self._queue
-        while queue and queue[0][0] <= until:
+        while queue and queue[0][0] <= until and self.steps < most:
             instant, _, do, args = heappop(queue)
             if instant > self.now:
                 self.now = instant
@@ -137,7 +137,8 @@ class Clock:
             else:
                 task.ticket += 1
                 task.process.tasks.pop(task.number, None)
-                task.green.throw(Killed)
+                if task.green:  # one that has not begun need not be ended
+                    task.green.throw(Killed)
         finally:
             self.current = None
 

@@ -7,7 +7,7 @@ from random import Random
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
-HEALED = 2 * DAY
+HEALED = 1.5 * DAY
 """From then on nothing new goes wrong: what was accepted must come to its end."""
 
 MOST = {
@@ -31,7 +31,7 @@ MOST = {
     "carried_out_late": 0.15,
     "error_before": 0.1,
     "error_after": 0.15,
-    "error_stored": 0.1,
+    "error_stored": 0.05,
     "too_many_requests": 0.1,
     "other_amount": 0.02,
     "look_up_failed": 0.2,

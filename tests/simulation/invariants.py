@@ -146,7 +146,7 @@ class Watch:
                     self.violated("I5", f"{story.id} {sentence}")
         tables = world.records.tables
         if not world.clock.idle:
-            self.violated("I4", f"Something still goes on after {world.clock.now / HOUR:.0f} h: {world.clock.upcoming()}")
+            self.violated("I4", f"Something still goes on after {world.clock.now / HOUR:.0f} h: {world.seams.due()}")
         for case, key in world.people.asked.items():
             if case not in tables.cases:
                 self.violated("I4", f"{case} was accepted under {key}, but is not there.")

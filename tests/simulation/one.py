@@ -25,6 +25,7 @@ for seed in range(a,b):
         if b-a==1: traceback.print_exc()
         bad['crash']+=1
         if len(bad)>0 and bad['crash']>5: break
+    if w.clock.steps>8000 and b-a>1: print("heavy",seed,w.clock.steps,w.clock.now/3600,[ (p.capabilities.keys_live.total_seconds()/3600,p.capabilities.looks_up.value) for p in w.providers.values()],w.faults.counts.most_common(4))
     req+=w.people.requests; steps+=w.clock.steps
     if b-a==1: print('\n'.join(w.trace)); print(w.faults.counts, w.watch.broken)
 d=time.process_time()-t

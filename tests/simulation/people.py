@@ -105,7 +105,7 @@ class People:
             charge.funded_from = draw.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("declined"):
             charge.declined = draw.choice([Refusal.PERMANENT, Refusal.WINDOW_OVER])
-        charge.poison = draw.random() < 0.02
+        charge.poison = draw.choice(["question", "answer"]) if draw.random() < 0.02 else ""
         if draw.random() < 0.08:
             at(draw.random() ** 2 * DAY, provider.refunded_by_hand, bought.charge)
         if draw.random() < 0.12:

@@ -60,8 +60,8 @@ class Charge:
     declined: str | None = None
     dispute: Dispute = Dispute.NONE
     dispute_id: str = ""
-    poison: bool = False
-    """Whatever is said about it ends the process that reads it."""
+    poison: str = ""
+    """Asking about it, or reading the answer, ends the process that does."""
 
 
 class Provider:
@@ -92,7 +92,7 @@ class Provider:
             calls_per_second=random.choice([None, None, 5.0]),
             poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
-        self.stores_errors = self.capabilities.keys_live <= timedelta(days=1) or self.capabilities.capped
+        self.stores_errors = self.capabilities.keys_live <= timedelta(days=1)
 
     # What it does
 

@@ -102,7 +102,9 @@ class WorldSeams(Seams):
     def committed(self, journal: Journal) -> None:
         """It is done, whoever hears of it."""
         self._world.watch.committed(journal)
-        self.arm()
+        for row, _ in journal.changed:
+            if (due := getattr(row, "next_action_at", None) or getattr(row, "claimed_until", None)) is not None:
+                self._arm_for(self._world.since_beginning(due))
         self.die("after a commit")
         if self._clock.current and self._faults.happens("commit_unknown"):
             raise _down("The connection broke at the commit.")
@@ -155,38 +157,39 @@ class WorldSeams(Seams):
 
     def arm(self) -> None:
         """Rings when the next thing is due: sweeps that would find nothing are left out."""
-        due = self._next_due()
-        if due is None or due > self._clock.now + MOST:
-            return
+        if due := self.due():
+            self._arm_for(min(due)[0])
+
+    def _arm_for(self, due: float) -> None:
         now, pause = self._clock.now, self._world.settings.timers.sweep_seconds
-        at = max(due, now) + self._random.random() * pause
-        if self._alarm is None or at < self._alarm - pause:
-            self._alarm = at
-            self._clock.at(at, self._rings, at)
+        if due <= now + MOST and (self._alarm is None or due < self._alarm - pause):
+            self._alarm = max(due, now) + self._random.random() * pause
+            self._clock.at(self._alarm, self._rings, self._alarm)
 
     def _rings(self, at: float) -> None:
         if self._alarm == at:
             self.ring()
 
-    def _next_due(self) -> float | None:
+    def due(self) -> list[tuple[float, str]]:
+        """When the sweep or the relay has something to do next, and about what."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
         lane = self._world.settings.timers.lane_seconds
-        due = [at(row.next_action_at) for row in tables.cases.values() if row.next_action_at is not None]
-        due += [at(row.next_action_at) for row in tables.notices.values() if row.next_action_at is not None]
+        due = [(at(row.next_action_at), row.state) for row in tables.cases.values() if row.next_action_at is not None]
+        due += [(at(row.next_action_at), row.event) for row in tables.notices.values() if row.next_action_at is not None]
         due += [
-            max(at(letter.created_at) + lane, at(letter.claimed_until)) + 1e-3
+            (max(at(letter.created_at) + lane, at(letter.claimed_until)) + 1e-3, letter.stage)
             for letter in tables.letters.values()
             if letter.sent_at is None and ("letters", letter.case_id) not in queued
         ]
         due += [
-            max(at(task.created_at) + lane, at(task.claimed_until)) + 1e-3
+            (max(at(task.created_at) + lane, at(task.claimed_until)) + 1e-3, task.kind)
             for task in tables.tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
         if queued and not self._world.broker.away:
-            due.append(self._clock.now + 1.0)
-        return min(due, default=None)
+            due.append((self._clock.now + 1.0, "outbox"))
+        return due
 
 
 class _Stop:

@@ -33,6 +33,7 @@ from worker.tools import Tools
 
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
+MOST_STEPS = 50_000  # a world that needs more goes round in circles
 
 
 class World:
@@ -65,6 +66,7 @@ class World:
         self._backlog: list[tuple[str, Any]] = []
         self.workers: list[Process | None] = []
         self._old = {n for n in range(3) if self.random.random() < 0.15}
+        self._deployed = self.random.random() * HOUR
         self.people = People(self, forced.get("requests"))
 
     # Time
@@ -89,10 +91,11 @@ class World:
             self._start_relay(n)
         self.workers = [self._worker(n) for n in range(self.random.choice([1, 2, 3]))]
         self._bring_trouble()
+        self.clock.at(self._deployed, self._deploy)
         self.clock.at(HEALED, self._heal)
         for day in (1.0, 2.2, 4.0, 20.0):
             self.clock.at(day * DAY, self._reconcile)
-        self.clock.run(HORIZON)
+        self.clock.run(HORIZON, MOST_STEPS)
         self.watch.at_the_end()
         return self
 
@@ -175,7 +178,7 @@ class World:
 
     def _worker(self, number: int) -> Process:
         process = self.process(f"worker {number}")
-        process.old = number in self._old and not self.faults.healed
+        process.old = number in self._old and self.clock.now < self._deployed
         process.tools = self.tools(process)
         return process
 
@@ -223,6 +226,14 @@ class World:
         """A task that fails is logged; what it is about stays for the sweep."""
         self.say(f"{task.process.name} {task.what} broke: {error!r}")
         self.watch.broke(task, error)
+
+    def _deploy(self) -> None:
+        """Workers of the version before end, and new ones start."""
+        for number, process in enumerate(self.workers):
+            if process and process.old:
+                self.faults.noted("old_worker")
+                self.clock.kill(process)
+                self._free(process, number)
 
     def _reconcile(self) -> None:
         process = self.process("beat")

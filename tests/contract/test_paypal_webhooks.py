@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,8 +56,9 @@ class Authority:
         *,
         begins: datetime = NOON - timedelta(days=30),
         ends: datetime = NOON + timedelta(days=30),
+        issuer_at: str = "",
     ) -> x509.Certificate:
-        return _certificate(name, self, key.public_key(), begins=begins, ends=ends)
+        return _certificate(name, self, key.public_key(), begins=begins, ends=ends, issuer_at=issuer_at)
 
 
 def _certificate(
@@ -68,6 +69,7 @@ def _certificate(
     is_authority: bool = False,
     begins: datetime = NOON - timedelta(days=30),
     ends: datetime = NOON + timedelta(days=30),
+    issuer_at: str = "",
 ) -> x509.Certificate:
     usage = dict.fromkeys(
         [
@@ -99,6 +101,15 @@ def _certificate(
     if not is_authority:
         made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         made = made.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    if issuer_at:
+        ways = [
+            x509.AccessDescription(method, x509.UniformResourceIdentifier(text))
+            for method, text in (
+                (AuthorityInformationAccessOID.OCSP, "http://ocsp.digicert.com"),
+                (AuthorityInformationAccessOID.CA_ISSUERS, issuer_at),
+            )
+        ]
+        made = made.add_extension(x509.AuthorityInformationAccess(ways), critical=False)
     return made.sign(issuer.key, hashes.SHA256())
 
 
@@ -375,6 +386,47 @@ def _by_a_leaf() -> x509.Certificate:
 def test_a_certificate_proves_nothing(which: str) -> None:
     key, chain = CHAINS[which]
     assert isinstance(reading(chain()).read(signed(BODY, key), BODY, NOON), Forged)
+
+
+AT_DIGICERT = "http://cacerts.digicert.com/DigiCertSHA2ExtendedValidationServerCA.crt"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "is_believed"),
+    [
+        (BETWEEN.certificate.public_bytes(Encoding.DER), True),
+        (pem(BETWEEN.certificate), True),
+        (STRANGER.certificate.public_bytes(Encoding.DER), False),
+        (b"<html>", False),
+        (b"", False),
+    ],
+)
+def test_who_signed_a_certificate_that_comes_alone_is_asked_of_digicert(issuer: bytes, *, is_believed: bool) -> None:
+    alone = pem(BETWEEN.signs(SIGNER, KEY, issuer_at=AT_DIGICERT))
+    there = {ADDRESS: alone, AT_DIGICERT: issuer}
+    asking = PayPalReader(OURS, Certificates(there.__getitem__, [ROOT.certificate]))
+    answer = asking.read(signed(BODY), BODY, NOON)
+    assert answer == [NOTICE] if is_believed else isinstance(answer, Forged)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://cacerts.digicert.com.example.org/a.crt",
+        "http://cacerts.digicert.com@example.org/a.crt",
+        "http://cacerts.digicert.com:8080/a.crt",
+        "http://cacerts.digicert.com/a/../b.crt",
+        "http://cacerts.digicert.com/a.crt?b",
+        "ldap://cacerts.digicert.com/a.crt",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_certificate_sends_us_nowhere_else(elsewhere: str) -> None:
+    fetched: list[str] = []
+    alone = pem(BETWEEN.signs(SIGNER, KEY, issuer_at=elsewhere))
+    assert isinstance(reading(alone, fetched=fetched).read(signed(BODY), BODY, NOON), Forged)
+    assert fetched == [ADDRESS]
 
 
 def test_the_sandboxs_certificate_is_paypals_too() -> None:

@@ -242,7 +242,7 @@ def _transaction(row: dict[str, Any]) -> dict[str, Any]:
         "paypal_reference_id": _charge(row),
         "paypal_reference_id_type": "TXN",
         "transaction_event_code": "T1107",
-        "transaction_initiation_date": row["create_time"],
+        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # as it really writes it
         "transaction_amount": {**amount, "value": f"-{amount['value']}"},
         "transaction_status": {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}[row["status"]],
     }

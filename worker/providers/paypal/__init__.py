@@ -17,4 +17,5 @@ def reader(account: PayPalAccount, *, http_seconds: float) -> WebhookReader:
     from worker.providers.paypal.certificates import Certificates, fetcher, trusted  # noqa: PLC0415
     from worker.providers.paypal.webhooks import PayPalReader  # noqa: PLC0415
 
-    return PayPalReader(account.webhook_id or "", Certificates(fetcher(http_seconds), trusted()))
+    fetch = fetcher(http_seconds / 2)  # two at most: a certificate, and that of who signed it
+    return PayPalReader(account.webhook_id or "", Certificates(fetch, trusted()))

@@ -12,7 +12,19 @@ from threading import Lock
 import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509 import Certificate, DNSName, load_pem_x509_certificate, load_pem_x509_certificates
+from cryptography.x509 import (
+    AuthorityInformationAccess,
+    Certificate,
+    DNSName,
+    DuplicateExtension,
+    ExtensionNotFound,
+    UniformResourceIdentifier,
+    UnsupportedGeneralNameType,
+    load_der_x509_certificate,
+    load_pem_x509_certificate,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
@@ -27,6 +39,8 @@ SHORTEST_KEY = 2048  # bits: what public authorities sign; the verifier looks at
 
 _ADDRESS = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
 """No other host, no port, no user, no query: whoever writes the header cannot send us anywhere else."""
+_ISSUER = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
+"""Where DigiCert, which signs for PayPal, has its own certificates. They need no TLS: the chain proves them."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -51,6 +65,8 @@ class Certificates:
             chain = self._kept.get(address)
         if chain is None:
             chain = _read(self._fetch(address))
+            if len(chain) == 1 and (issuer := _issuer(chain[0])):  # PayPal sends its own alone
+                chain += _read(self._fetch(issuer))
         self._verify(chain, at)
         with self._lock:  # only what proved good is kept: forged addresses do not push it out
             self._kept[address] = chain
@@ -82,9 +98,9 @@ def fetcher(http_seconds: float) -> Callable[[str], bytes]:
             with within(http_seconds):
                 response = http.get(address)
         except requests.RequestException as error:
-            raise CertificateError("PayPal's certificate cannot be fetched.") from error
+            raise CertificateError("The certificate cannot be fetched.") from error
         if response.status_code != requests.codes.ok or len(response.content) > LARGEST:
-            raise CertificateError(f"PayPal answered {response.status_code} instead of a certificate.")
+            raise CertificateError(f"There was a {response.status_code} instead of a certificate.")
         return response.content
 
     return fetch
@@ -101,11 +117,22 @@ def trusted() -> list[Certificate]:
     return roots
 
 
-def _read(pem: bytes) -> list[Certificate]:
+def _read(raw: bytes) -> list[Certificate]:
     try:
-        chain = load_pem_x509_certificates(pem)
+        chain = load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [load_der_x509_certificate(raw)]
     except ValueError as error:
-        raise CertificateError("What PayPal has at that address is no certificate.") from error
+        raise CertificateError("What is at the certificate's address is none.") from error
     if len(chain) > LONGEST_CHAIN:
         raise CertificateError("The certificate's chain is too long.")
     return chain
+
+
+def _issuer(certificate: Certificate) -> str | None:
+    """Where the certificate of the one who signed this one is, if it says so and it is at DigiCert's."""
+    try:
+        access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value
+    except (ExtensionNotFound, DuplicateExtension, UnsupportedGeneralNameType, ValueError):
+        return None
+    places = (way.access_location for way in access if way.access_method == AuthorityInformationAccessOID.CA_ISSUERS)
+    texts = [place.value for place in places if isinstance(place, UniformResourceIdentifier)]
+    return next((text for text in texts if _ISSUER.fullmatch(text)), None)

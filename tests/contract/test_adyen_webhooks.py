@@ -194,6 +194,22 @@ def test_a_webhook_of_days_ago_is_taken() -> None:
     assert not isinstance(late, Forged)
 
 
+def test_the_signature_that_adyens_documents_show_is_taken() -> None:
+    """docs.adyen.com, "Verify HMAC signatures": its key, its item and its signature."""
+    item = {
+        "pspReference": "7914073381342284",
+        "merchantAccountCode": "TestMerchant",
+        "merchantReference": "TestPayment-1407325143704",
+        "amount": {"value": 1130, "currency": "EUR"},
+        "eventCode": "AUTHORISATION",
+        "success": "true",
+        "additionalData": {"hmacSignature": "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="},
+    }
+    reader_of_theirs = AdyenReader(HMAC_KEY, "TestMerchant")
+    assert reader_of_theirs.read({}, webhook(item), NOON) == []
+    assert isinstance(reader_of_theirs.read({}, webhook(item | {"eventCode": "REFUND"}), NOON), Forged)
+
+
 def test_without_a_key_nothing_is_proven() -> None:
     assert isinstance(read(signed(an_item()), keys=""), Forged)
     unset = reader(account("https://checkout-test.adyen.com"), http_seconds=1.0)

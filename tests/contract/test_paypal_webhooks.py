@@ -253,7 +253,7 @@ def test_both_webhooks_count_while_one_takes_the_others_place() -> None:
     assert both.read(signed(BODY, ours="1AB23456CD789012E"), BODY, NOON) == [NOTICE]
 
 
-@pytest.mark.parametrize("ids", ["", " , "])
+@pytest.mark.parametrize("ids", ["", " , ", "WEBHOOK_ID"])
 def test_without_an_id_nothing_is_proven(ids: str) -> None:
     assert isinstance(reading(ids=ids).read(signed(BODY, ours=ids), BODY, NOON), Forged)
 

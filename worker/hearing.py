@@ -51,6 +51,7 @@ NO_PAYMENT = Verdict("The notice names no payment.", explained=True)
 STRANGE = Verdict("The payment is not of a purchase that we know.", explained=True)
 UNSEEN = Verdict("The provider did not show it.", explained=False)
 HELD = Verdict("The case is held, or has nothing under way at the provider.", explained=False)
+ENDS_WORKERS = Verdict("Whoever looked into it last did not come back.", explained=False)
 CONTRADICTED = Verdict("The notice tells of something that the provider does not show.", explained=False)
 
 
@@ -58,7 +59,8 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     """Looks into those of these notices that are owed a look."""
     ends = sending_ends(tools)
     with tools.records.work() as work:
-        heard = work.notices.claim(ids, seconds=tools.settings.timers.lease_seconds)
+        claimed = work.notices.claim(ids, seconds=tools.settings.timers.lease_seconds)
+        heard = [one for one in claimed if one.hearings <= MOST_HEARINGS]
         about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
         operations = work.operations.about(about) if about else {}
         purchases = {(one.provider, one.charge): one for one in work.purchases.paid_by(about)}
@@ -82,7 +84,7 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
         with tools.records.work() as work:
             verdicts |= {one.id: _conclude(work, one, purchases[_payment(one)], seen) for one, seen in wave}
     with tools.records.work() as work:
-        _note(work, tools, [(one, verdicts[one.id]) for one in heard])
+        _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
 
 
 def _payment(heard: Heard) -> tuple[str, str]:

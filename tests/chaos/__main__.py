@@ -11,6 +11,7 @@ import time
 
 from console.processes import stop_on_signals
 from console.shown import out, table
+from tests.chaos.recovery import recover
 from tests.chaos.run import Asked, Outcome, WrongError, run
 
 
@@ -20,18 +21,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="the same seed, the same plan")
     parser.add_argument("--requests", type=int, help="customers; most ask once (default: four a second)")
     parser.add_argument("--kills", type=int, help="SIGKILLs, and as many other faults (default: one in four seconds)")
+    parser.add_argument("--recovery", action="store_true", help="measure recoveries, with the timers of the product")
     chosen = parser.parse_args()
+    if chosen.recovery:
+        return _recover()
     asked = Asked(
         seconds=chosen.seconds,
         seed=chosen.seed,
         requests=chosen.requests or int(chosen.seconds * 4),
         kills=chosen.kills if chosen.kills is not None else max(1, int(chosen.seconds / 4)),
     )
-    tell = (lambda says: out.print(f"· {says}", highlight=False)) if sys.stdout.isatty() else _aside
-    tell(f"seed {asked.seed}: {asked.requests} customers and {2 * asked.kills} faults in {asked.seconds:g} s")
+    _tell(f"seed {asked.seed}: {asked.requests} customers and {2 * asked.kills} faults in {asked.seconds:g} s")
     with stop_on_signals():
         try:
-            outcome = run(asked, tell)
+            outcome = run(asked, _tell)
         except WrongError as error:
             outcome = error.outcome
             sys.stderr.write(f"{error}\n")
@@ -41,8 +44,22 @@ def main() -> int:
     return 0 if outcome.well else 1
 
 
-def _aside(says: str) -> None:
-    sys.stderr.write(f"· {says}\n")
+def _recover() -> int:
+    with stop_on_signals():
+        found = recover(_tell)
+    if sys.stdout.isatty():
+        rows = [(one.fault, f"{one.seconds:g}", f"{one.aim:g}") for one in found]
+        table("Recoveries", ("fault", "seconds", "aim"), rows)
+    figures = [{**one._asdict(), "well": one.well} for one in found]
+    sys.stdout.write(json.dumps({"well": all(one.well for one in found), "recoveries": figures}) + "\n")
+    return 0 if all(one.well for one in found) else 1
+
+
+def _tell(says: str) -> None:
+    if sys.stdout.isatty():
+        out.print(f"· {says}", highlight=False)
+    else:
+        sys.stderr.write(f"· {says}\n")
 
 
 def _show(outcome: Outcome) -> None:

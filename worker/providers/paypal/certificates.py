@@ -1,4 +1,4 @@
-"""The certificates that PayPal signs its webhooks with: fetched from PayPal only, and believed only up to a known root."""
+"""The certificates that PayPal signs its webhooks with: fetched from PayPal, and believed only up to a known root."""
 
 import re
 import warnings

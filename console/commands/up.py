@@ -1,8 +1,10 @@
 """`moneyback up`: every part, kept running, with the addresses of its pages."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import typer
 
@@ -50,20 +52,24 @@ def up() -> None:
             wiring.forget(home)
 
 
-def _furnish(records: "Records") -> list[tuple[str, str, str]]:
+def _furnish(records: "Records") -> list[tuple[str, ...]]:
     """The demo's sellers and purchases, if there are none yet; some of them to try."""
     from console.demo.scene import cast, furnish
 
     now = datetime.now(UTC)
     roles = list(cast(now))
+    tried = [role.purchase for role in roles[:4]]
+    late = replace(tried[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
     with records.work() as work:
         if not work.sellers.all():
             furnish(work, roles, now)
+            work.purchases.put([late])
     records.engine.dispose()
-    return [(role.purchase.reference, role.purchase.email, role.purchase.product) for role in roles[:4]]
+    rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in tried]
+    return [*rows, (late.reference, late.email, late.product, "is paid, and comes back: a webhook tells")]
 
 
-def _welcome(stack: "Stack", tried: list[tuple[str, str, str]]) -> None:
+def _welcome(stack: "Stack", tried: list[tuple[str, ...]]) -> None:
     rows = [
         ("help centre and refund form", stack.public_url),
         ("API, described", f"{stack.public_url}/docs"),
@@ -75,7 +81,7 @@ def _welcome(stack: "Stack", tried: list[tuple[str, str, str]]) -> None:
         ),
     ]
     table("Moneyback is up", ("what", "where"), rows)
-    table("Purchases to try", ("reference", "e-mail", "product"), tried)
+    table("Purchases to try", ("reference", "e-mail", "product", "its refund"), tried)
     out.print(
         f"Mail for it goes into {stack.home.inbox}/new, logs are in {stack.home.logs}. Ctrl-C stops everything.",
         highlight=False,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import pytest
 from config.accounts import ACCOUNTS, Account
 from config.settings import PROVIDERS, Settings
 from console.accounts import ADAPTERS, PROOFS, capabilities, is_for_tests, is_proven
+from console.stack import Stack
 from domain.money import Money
 from tests.cast import settle_in
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
@@ -302,3 +304,15 @@ def test_every_verb_teaches(settings: Settings, words: tuple[str, ...]) -> None:
     run = moneyback(settings, *words, "--help")
     assert run.returncode == 0
     assert len(run.stdout) > 400
+
+
+def test_the_sandbox_of_a_stack_tells_the_web_where_there_is_one(tmp_path: Path) -> None:
+    home: Any = SimpleNamespace(path=tmp_path)
+    stack = Stack(home, SimpleNamespace(env={}))  # type: ignore[arg-type]  # nothing is started
+    parts = stack.parts(("sandbox", "web"))
+    told = list(parts["sandbox"].argv)
+    assert told[told.index("--webhooks") + 1] == f"{stack.public_url}/v1/webhooks/sandbox"
+    secrets = {part.env["MONEYBACK_SANDBOX_WEBHOOK_SECRET"] for part in parts.values()}
+    assert len(secrets) == 1
+    assert len(secrets.pop()) >= 32
+    assert "--webhooks" not in stack.parts(("sandbox", "worker"))["sandbox"].argv

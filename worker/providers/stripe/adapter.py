@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 import stripe
 
-from domain.money import Money
+from domain.money import Money, UnknownMoneyError
 from domain.providers import (
     Absent,
     Answer,
@@ -20,7 +20,7 @@ from domain.providers import (
 )
 from worker.providers.deadline import within
 from worker.providers.disputes import decisive
-from worker.providers.stripe.amounts import to_stripe
+from worker.providers.stripe.amounts import UNITS
 from worker.providers.stripe.errors import answer_of
 from worker.providers.stripe.refunds import CHARGE, KEY, is_about, read_dispute, read_refund
 
@@ -55,8 +55,9 @@ class Stripe:
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Stripe takes no currency for a refund, it is the charge's: that it is ours is seen in the answer."""
-        minor = to_stripe(amount)
-        if minor is None:
+        try:
+            minor = UNITS.written(amount)
+        except UnknownMoneyError:
             return Declined(Refusal.PERMANENT, "amount_not_in_whole_units")
         order: Any = {_name(charge): charge, "amount": minor, "metadata": {KEY: key, CHARGE: charge}}
         with within(self._seconds):

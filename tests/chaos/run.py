@@ -10,9 +10,10 @@ from typing import Any
 from tests.chaos import provider
 from tests.chaos.books import Books, at_rest, look
 from tests.chaos.customers import customers, furnish
-from tests.chaos.director import Director, plan
+from tests.chaos.director import Director
 from tests.chaos.load import Load
 from tests.chaos.parts import Parts, running
+from tests.chaos.plan import plan
 from tests.chaos.timers import BOUND, SANDBOX, SHORTENED, TIMERS, environment
 from worker.reconciling import reconcile
 from worker.tools import tools_of

@@ -11,7 +11,7 @@ import pytest
 
 from console.servers import Servers
 from tests.chaos.customers import customers
-from tests.chaos.director import KILLS, TROUBLES, plan
+from tests.chaos.plan import KILLS, TROUBLES, plan
 from tests.chaos.points import FUSES, POINTS, End, burnt, lay, undone
 from tests.chaos.race import AT_ONCE, race
 from tests.chaos.run import Asked, run

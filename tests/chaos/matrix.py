@@ -1,0 +1,283 @@
+"""The fault matrix: whatever can go wrong, what is to happen then, and where that is tested. test_matrix.py keeps it true.
+
+A place is a test (`folder/file.py::name`), a fault of a run of chaos (`chaos: …`), a point at which parts die or freeze in
+one (`point: …`, or `point: *`), a charge's behaviour at its provider (`charge: …`), or a fault of the simulation
+(`simulation: …`).
+"""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One thing that goes wrong."""
+
+    fault: str
+    expected: str
+    places: tuple[str, ...]
+
+
+LANES, PAYING = "integration/test_lanes.py::", "integration/test_paying.py::"
+WORKER, WEBHOOKS = "integration/test_worker.py::", "integration/test_webhooks.py::"
+ANSWERS, SANDBOX = "integration/test_answers.py::", "contract/test_sandbox.py::"
+API, RECONCILING = "integration/test_api.py::", "integration/test_reconciling.py::"
+
+MATRIX = (
+    Row(
+        "kill -9 of a worker, or of one process of its pool, at every named point",
+        "Another worker goes on within 120 s, under the same key; one refund, one key.",
+        ("point: *", "chaos: kill a worker", "chaos: kill a child of a pool", "simulation: kill"),
+    ),
+    Row(
+        "A case that ends its workers again and again",
+        "It goes alone, and after three deliveries to a person; no hot loop.",
+        (f"{LANES}test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it",),
+    ),
+    Row(
+        "kill -9 of the web before and after the commit, and before its answer",
+        "Without a 202 the client asks again and gets the same case; with one the case ends.",
+        (
+            "point: request written, not committed",
+            "point: request committed, not answered",
+            "point: customer's word committed",
+            f"{API}test_a_retry_with_its_key_gets_the_same_answer_and_makes_no_second_case",
+        ),
+    ),
+    Row(
+        "kill -9 of relay, sweep, beat, feed and mail; two relays",
+        "More hints, nothing else.",
+        (
+            "chaos: kill a part",
+            "point: message published, not committed",
+            "point: swept, not committed",
+            "integration/test_relay.py::test_two_relays_share_the_work",
+        ),
+    ),
+    Row(
+        "The broker is killed, restarted, stopped, emptied, full, or away for long",
+        "Every request ends; after a minute the relay works on the cases itself.",
+        (
+            "chaos: kill the broker",
+            "chaos: freeze the broker",
+            "chaos: empty the broker",
+            "chaos: fill the broker",
+            f"{WORKER}test_a_broker_that_forgets_everything_delays_refunds_but_loses_none",
+            f"{WORKER}test_the_broker_going_away_in_mid_task_ends_no_worker",
+            "integration/test_relay.py::test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself",
+            "canaries/test_broker.py::test_a_full_broker_takes_the_message_and_the_worker",
+        ),
+    ),
+    Row(
+        "Half-open connections to the broker; the answer to BRPOP, LPUSH or HDEL lost",
+        "Given up within 15 s; no worker stays deaf.",
+        (
+            "chaos: hold connections",
+            "chaos: cut connections",
+            "chaos: lose a broker's answer",
+            "canaries/test_broker.py::test_a_half_open_connection_is_given_up_within_fifteen_seconds",
+            "canaries/test_credits.py::test_our_worker_gets_its_credits_back",
+            "canaries/test_deafness.py::test_a_deaf_worker_ends_and_says_where_it_stood",
+            "canaries/test_messages.py::test_an_answer_lost_on_its_way_takes_the_message_with_it",
+        ),
+    ),
+    Row(
+        "Poison bytes, an unknown task, a message of another version, a large message",
+        "Kept for a person; the worker stays; no case moves.",
+        (
+            "chaos: poison queues",
+            f"{WORKER}test_a_message_nobody_can_read_is_kept_for_a_person",
+            "canaries/test_messages.py::test_bytes_that_are_no_envelope_end_a_plain_worker",
+            "contract/test_messages.py::test_what_is_no_message_is_refused_in_a_sentence",
+        ),
+    ),
+    Row(
+        "Messages repeated, shuffled, forged, about cases that ended or never were",
+        "Nothing happens.",
+        (
+            "chaos: repeat and shuffle messages",
+            f"{PAYING}test_a_message_delivered_ten_times_pays_once",
+            f"{WORKER}test_a_message_can_only_make_us_look",
+            "simulation: message_forged",
+        ),
+    ),
+    Row(
+        "PostgreSQL is killed or stopped at once; backends end, also in a commit; its answer is lost; a table is locked",
+        "Tried again; what a commit did is read again, never guessed.",
+        (
+            "chaos: kill the database",
+            "chaos: stop the database at once",
+            "chaos: end backends",
+            "chaos: lose a commit's answer",
+            "chaos: lock the cases",
+            "simulation: serialization_failure",
+            "simulation: commit_unknown",
+            f"{API}test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked",
+        ),
+    ),
+    Row(
+        "PostgreSQL is restored from a backup that knows less than the provider",
+        "The same keys are made again; the provider's list shows what the books forgot.",
+        (
+            f"{RECONCILING}test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra",
+            f"{ANSWERS}test_keys_are_the_same_whoever_makes_them_again",
+        ),
+    ),
+    Row(
+        "The provider's answer is lost, before or after it paid; it pays late; its look-ups are wrongly empty",
+        "Unknown, never failed: looked up, repeated under the same key, adopted.",
+        (
+            "charge: hang",
+            "charge: tardy",
+            "charge: blind",
+            "charge: lost500",
+            "chaos: freeze the provider",
+            "simulation: carried_out_late",
+            "simulation: look_up_empty",
+        ),
+    ),
+    Row(
+        "A 500 after paying, a stored 500, garbage, another amount",
+        "Unknown, then what a look-up proves; a stored error is given up for a new key only where the provider caps.",
+        (
+            "charge: fail500",
+            "charge: garbage",
+            "charge: wrong",
+            f"{SANDBOX}test_a_stored_error_says_that_the_key_will_never_say_more",
+            f"{ANSWERS}test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence",
+            "simulation: error_stored",
+        ),
+    ),
+    Row(
+        "429 with Retry-After; an answer byte by byte; a provider that hangs for everybody",
+        "Nobody calls before its time; one deadline a call; what would outlive its task is not begun.",
+        (
+            "charge: busy",
+            "charge: drip",
+            "integration/test_pace.py::test_when_a_provider_says_when_to_come_again_nobody_calls_it_before",
+            "contract/test_deadline.py::test_an_answer_that_drips_in",
+            "integration/test_asking.py::test_what_would_outlive_its_task_is_not_asked",
+        ),
+    ),
+    Row(
+        "The seller's balance is short, or a payment is not settled yet",
+        "Later, as a new operation, and finance is told once a day.",
+        (
+            "charge: broke",
+            "charge: early",
+            f"{ANSWERS}test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time",
+        ),
+    ),
+    Row(
+        "The provider is away for longer than it remembers keys",
+        "Nothing is sent again; a person is told that nobody knows.",
+        (
+            f"{PAYING}test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key",
+            f"{PAYING}test_a_provider_that_stays_silent_ends_with_a_person_as_money_in_unknown_state",
+        ),
+    ),
+    Row(
+        "A refund fails after it succeeded",
+        "Its case is reopened for a person, and the customer told once.",
+        (
+            "charge: latefail",
+            "charge: pendingfail",
+            f"{WEBHOOKS}test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once",
+            f"{RECONCILING}test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened",
+        ),
+    ),
+    Row(
+        "Webhooks twice, in the wrong order, forged, stale, lost for ever",
+        "What the provider shows counts; a forged one is refused.",
+        (
+            "charge: dupes",
+            "charge: shuffle",
+            "charge: forge",
+            "charge: mute",
+            "point: notice written, not committed",
+            "point: notice claimed, not committed",
+            f"{WEBHOOKS}test_a_signed_lie_moves_nothing_and_stays_owed",
+            "simulation: webhook_lies",
+        ),
+    ),
+    Row(
+        "Somebody refunds by hand; a dispute is open, or opens later",
+        "A person decides; nothing is paid out twice without one being told.",
+        (
+            "charge: elsewhere",
+            "charge: disputed",
+            "charge: crossing",
+            "chaos: open a dispute",
+            f"{PAYING}test_a_refund_made_elsewhere_is_for_a_person",
+            "integration/test_disputes.py::test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence",
+        ),
+    ),
+    Row(
+        "One purchase is asked for by every way, fifty times at once",
+        "One refund; the others join its case.",
+        (
+            "chaos/test_chaos.py::test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once",
+            "integration/test_intake.py::test_fifty_at_once_with_one_key_are_one_case",
+        ),
+    ),
+    Row(
+        "The same mail twice; a crash between the commit and marking it as read",
+        "One request.",
+        (
+            "integration/test_mailbox.py::test_the_same_mail_twice_is_one_case",
+            "integration/test_mailbox.py::test_a_crash_between_the_commit_and_the_move_makes_no_second_case",
+        ),
+    ),
+    Row(
+        "A clock jumps by hours",
+        "Leases and history know the database's clock alone.",
+        ("simulation: clock_jump", f"{PAYING}test_a_case_is_accepted_at_the_clock_of_the_database"),
+    ),
+    Row(
+        "A worker sleeps for longer than its lease in the middle of a call, and wakes up",
+        "It is fenced out: what it learnt is not recorded over what happened meanwhile.",
+        (
+            "chaos: freeze a part",
+            "chaos: freeze at a point",
+            f"{PAYING}test_a_worker_that_wakes_up_too_late_changes_nothing",
+            "simulation: pause",
+        ),
+    ),
+    Row(
+        "Workers of yesterday and today side by side",
+        "Yesterday's messages are understood; a database of another version is not ready.",
+        (
+            "contract/test_messages.py::test_yesterdays_message_is_still_understood",
+            f"{API}test_a_database_at_another_version_is_not_ready",
+        ),
+    ),
+    Row(
+        "Secrets change under way; names and certificates that are wrong",
+        "Unknown, because a person mends them and the same refund goes on.",
+        (
+            f"{SANDBOX}test_refused_credentials_are_unknown_because_a_person_mends_them",
+            "integration/test_sandbox_webhooks.py::test_a_secret_that_changes_signs_twice",
+            "contract/test_deadline.py::test_a_name_that_nobody_knows",
+            "contract/test_deadline.py::test_a_stranger_behind_tls",
+        ),
+    ),
+    Row(
+        "A letter or a task for a person leaves, and whoever sent it dies before it is noted",
+        "The same letter again is the same letter; the same task has the same id.",
+        (
+            "point: letter left, not recorded",
+            "point: support told, not recorded",
+            "integration/test_sweep.py::test_letters_and_tasks_that_got_lost_are_sent_again",
+        ),
+    ),
+    Row(
+        "Two faults at once, of any two rows",
+        "As each alone.",
+        ("chaos/test_chaos.py::test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice",),
+    ),
+)
+
+GAPS = {
+    "PostgreSQL's disk is full": "needs a file system of its own; what a refused commit does is `lose a commit's answer`",
+    "PostgreSQL is restored to a point in time under load": "only what follows from it is tested, on the books",
+    "the broker's password changes": "our own broker has none: it answers on a socket in a private folder",
+}
+"""What nothing here makes happen, and why."""

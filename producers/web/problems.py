@@ -36,12 +36,7 @@ class Kind(StrEnum):
         return kind
 
     UNREADABLE = "unreadable", 400, "This cannot be read", "The body is not JSON in UTF-8."
-    FORGED = (
-        "forged",
-        400,
-        "This is no webhook of that provider",
-        "It is not signed as that provider signs. Nothing was kept.",
-    )
+    FORGED = "forged", 400, "This is no webhook of that provider", "Its signature proves nothing. Nothing was kept."
     KEY_MISSING = (
         "key_missing",
         401,
@@ -53,12 +48,7 @@ class Kind(StrEnum):
     NOT_POSSIBLE = "not_possible", 409, "This is not possible any more", "The request has moved on."
     KEY_REUSED = "key_reused", 409, "This idempotency key was used before", str(KeyReusedError())
     TOO_LATE = "too_late", 410, "This link is too old", "Please send the form again: the new link will work."
-    TOO_LARGE = (
-        "too_large",
-        413,
-        "This is too large",
-        "A request may be 64 KB at the most, a webhook 256 KB. Nothing was read or kept.",
-    )
+    TOO_LARGE = "too_large", 413, "This is too large", "64 KB is the most, for webhooks 256 KB. Nothing was kept."
     INVALID = "invalid", 422, "Something here is not right", "Nothing was accepted. Each error says what to change."
     BROKEN = (
         "broken",

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 from ruamel.yaml import YAML
 
+from config.accounts import ACCOUNTS
 from config.broker import QUEUES
 from config.settings import Settings, Timers
 from console import documents
@@ -27,6 +28,11 @@ MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model for model in (PurchaseIn, RefundRequest, Receipt, IncomingRequest, ContactSupport)
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
+KNOWN = {
+    f"{block.model_config.get('env_prefix')}{name.upper()}"
+    for block in (Settings, Timers, *ACCOUNTS.values())
+    for name in block.model_fields
+}
 PAGES = sorted(DOCS.glob("*.md"))
 
 
@@ -70,7 +76,7 @@ def test_all_of_them_are_written_into_a_folder_that_need_not_be_there(tmp_path: 
 
 
 def test_the_queues_are_read_as_they_were_written(queues: dict[str, Any]) -> None:
-    assert queues == documents.queues()
+    assert queues == documents.queues.document()
 
 
 def test_every_queue_of_the_code_is_described_and_no_other(queues: dict[str, Any]) -> None:
@@ -122,12 +128,28 @@ def test_a_task_is_named_as_celery_names_it_and_beats_tick_is_described(queues: 
 def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) -> None:
     timers = Timers()
     work: Any = SimpleNamespace(timers=timers)
-    assert seconds_of(patience, work) == getattr(timers, documents._SECONDS[patience])
+    assert seconds_of(patience, work) == getattr(timers, documents.states._SECONDS[patience])
 
 
 def test_every_secret_is_marked_and_nothing_else() -> None:
-    marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", documents.settings()))
-    assert marked == {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL"}
+    marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", documents.settings.page()))
+    ours = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL"}
+    theirs = {
+        *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "ADYEN_API_KEY"),
+        *(
+            "ADYEN_HMAC_KEY",
+            "BRAINTREE_PRIVATE_KEY",
+            "MOLLIE_API_KEY",
+            "MOLLIE_WEBHOOK_SECRET",
+            "SANDBOX_WEBHOOK_SECRET",
+        ),
+    }
+    assert marked == ours | theirs
+
+
+def test_every_setting_of_every_account_is_there() -> None:
+    page = documents.settings.page()
+    assert [name for name in KNOWN if f"`{name}`" not in page] == ["MONEYBACK_TIMERS"]
 
 
 def test_there_is_an_example_of_everything_that_is_sent_or_read() -> None:
@@ -149,5 +171,4 @@ def test_a_link_to_another_page_leads_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
-    known = {f"MONEYBACK_{name.upper()}" for name in {**Settings.model_fields, **Timers.model_fields}}
-    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= known
+    assert set(re.findall(r"`(MONEYBACK_[A-Z_]+)`", page.read_text("utf-8"))) <= KNOWN

@@ -1,0 +1,5 @@
+from pathlib import Path
+
+from console.documents import write
+
+write(Path("docs"))

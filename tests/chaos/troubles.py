@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 from uuid import uuid4
@@ -43,8 +43,8 @@ class Troubles:
         self.swept_tasks: list[bytes] = []
         """What lay on `support.contact` when the broker was emptied: a helpdesk had it the moment before."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
-            "kill a part": lambda dice: self._kill(dice.choice(NAMES)),
-            "kill a worker": lambda dice: self._kill(dice.choice(WORKERS)),
+            "kill a part": lambda dice: self._kill(NAMES, dice),
+            "kill a worker": lambda dice: self._kill(WORKERS, dice),
             "kill a child of a pool": self._kill_child,
             "kill at a point": lambda dice: self._lay(dice, dice.choice((End.CHILD, End.WHOLE))),
             "freeze at a point": lambda dice: self._lay(dice, End.FREEZE),
@@ -67,13 +67,14 @@ class Troubles:
             "open a dispute": self._open_dispute,
         }
 
-    def _kill(self, name: str) -> bool:
-        killed = self._parts.signal(name, signal.SIGKILL)
+    def _kill(self, names: Sequence[str], dice: Random) -> bool:
+        up = [name for name in names if self._parts.pid(name)]
+        killed = bool(up) and self._parts.signal(dice.choice(up), signal.SIGKILL)
         self.kills += killed
         return killed
 
     def _kill_child(self, dice: Random) -> bool:
-        children = self._parts.children(dice.choice(WORKERS))
+        children = [pid for name in WORKERS for pid in self._parts.children(name)]
         if not children:
             return False
         with suppress(ProcessLookupError):
@@ -84,7 +85,7 @@ class Troubles:
     def _lay(self, dice: Random, end: End) -> bool:
         point = dice.choice(list(POINTS))
         part = dice.choice(sorted(POINTS[point].parts))
-        lay(self._parts.fuses, part, point, dice.randint(1, 4), end)
+        lay(self._parts.fuses, part, point, dice.randint(1, 2), end)
         return True
 
     def _freeze(self, name: str, dice: Random) -> bool:

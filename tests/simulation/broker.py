@@ -18,7 +18,9 @@ class BrokerAwayError(Exception):
 class Broker:
     """Queues, and the network before them."""
 
-    def __init__(self, clock: Clock, faults: Faults, deliver: Callable[[str, Any], None], die: Callable[[str], None]) -> None:
+    def __init__(
+        self, clock: Clock, faults: Faults, deliver: Callable[[str, Any], None], die: Callable[[str], None]
+    ) -> None:
         self._clock, self._faults, self._deliver, self._die = clock, faults, deliver, die
         self.away_until = 0.0
         self.waiting: Counter[str] = Counter()
@@ -53,7 +55,9 @@ class Broker:
         for _ in range(self._faults.random.choice([2, 2, 5]) if self._faults.happens("message_repeated") else 1):
             late = self._faults.random.choice([10.0, 300.0, 7_200.0]) if self._faults.happens("message_late") else 0.01
             self.waiting[lane] += 1
-            self._clock.at(self._clock.now + late * self._faults.random.random(), self._arrive, lane, payload, self.generation)
+            self._clock.at(
+                self._clock.now + late * self._faults.random.random(), self._arrive, lane, payload, self.generation
+            )
 
     def _arrive(self, lane: str, payload: Any, generation: int) -> None:
         if generation == self.generation:

@@ -26,6 +26,8 @@ class Process:
         """What this process's monotonic clock is ahead of true time; it may jump."""
         self.tasks: dict[int, Task] = {}
         self.tools: Any = None
+        self.died: Callable[[], object] = lambda: None
+        """Who starts another one in its place."""
         self.old = False
         """It runs the version before this one."""
 
@@ -103,7 +105,9 @@ class Clock:
 
     def kill(self, process: Process) -> None:
         """Ends a process; its tasks find out when they would go on."""
-        process.alive = False
+        if process.alive:
+            process.alive = False
+            process.died()
         for task in list(process.tasks.values()):
             if task is not self.current:
                 self.wake(task)
@@ -113,8 +117,7 @@ class Clock:
         queue = self._queue
         while queue and queue[0][0] <= until and self.steps < most:
             instant, _, do, args = heappop(queue)
-            if instant > self.now:
-                self.now = instant
+            self.now = max(self.now, instant)
             self.steps += 1
             do(*args)
 

@@ -15,7 +15,7 @@ from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
-from tests.simulation.memory.tables import OPEN, CaseRow, Journal, TransitionRow
+from tests.simulation.memory.tables import CaseRow, Journal, TransitionRow
 from tests.simulation.provider import Provider, Refund
 from tests.simulation.seams import SoftTimeLimit
 
@@ -68,7 +68,9 @@ class Watch:
             self.violated("I3", f"{key} is sent, but no operation of it was committed.")
             return
         if provider.calls[key] >= operation.sends:
-            self.violated("I3", f"{key} is sent {provider.calls[key] + 1} times, but was stamped {operation.sends} times.")
+            self.violated(
+                "I3", f"{key} is sent {provider.calls[key] + 1} times, but was stamped {operation.sends} times."
+            )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
             self.violated("I2", f"{key} is sent for {charge} and {amount}.")
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
@@ -185,7 +187,9 @@ class Watch:
                 self.violated("I12", f"The letter {row.stage} of {row.case_id} was never sent.")
         for task in tables.tasks.values():
             if not world.dead_broker and not world.broker.tasks[task.id]:
-                self.violated("I12", f"The task {task.id} of {task.case_id} was never published: {json.loads(task.reasons)}")
+                self.violated(
+                    "I12", f"The task {task.id} of {task.case_id} was never published: {json.loads(task.reasons)}"
+                )
         for notice in tables.notices.values():
             if notice.next_action_at is not None:
                 self.violated("I4", f"The notice {notice.event} is still owed a look.")

@@ -50,7 +50,9 @@ class People:
         sellers = ["aurora", "borealis", "corona"][: draw.choice([1, 1, 2, 3])]
         with world.records.work() as work:
             for name in sellers:
-                limit = SerialLimit(count=draw.choice([1, 2]), within=timedelta(days=30)) if draw.random() < 0.15 else None
+                limit = (
+                    SerialLimit(count=draw.choice([1, 2]), within=timedelta(days=30)) if draw.random() < 0.15 else None
+                )
                 seller = Seller(
                     id=name, name=name.title(), time_zone=ZONE, support_email=f"help@{name}.example", serial_limit=limit
                 )

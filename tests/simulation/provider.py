@@ -115,7 +115,9 @@ class Provider:
         paid, now = self.charges[charge], self.clock.now
         if paid.dispute is Dispute.OPEN:
             return Declined(Refusal.DISPUTED, "charge_disputed")
-        if self.capabilities.capped and any(one.charge == charge and one.status != "failed" for one in self.refunds.values()):
+        if self.capabilities.capped and any(
+            one.charge == charge and one.status != "failed" for one in self.refunds.values()
+        ):
             return Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
         if now < paid.refundable_from:
             return Declined(Refusal.NOT_YET, "charge_pending")
@@ -134,7 +136,9 @@ class Provider:
         refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
         late = self.faults.happens("late_failure")
         if self.asynchronous:
-            self.clock.at(now + self.random.uniform(0.1, 1.0) * self.takes, self._become, refund, "failed" if late else "paid")
+            self.clock.at(
+                now + self.random.uniform(0.1, 1.0) * self.takes, self._become, refund, "failed" if late else "paid"
+            )
         elif late:
             self.clock.at(now + self.random.choice([1.0, MINUTE, 6 * HOUR, DAY]), self._become, refund, "failed")
         return _said(refund)

@@ -174,20 +174,22 @@ class WorldSeams(Seams):
         """When the sweep or the relay has something to do next, and about what."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
-        lane = self._world.settings.timers.lane_seconds
+        patience = self._world.settings.timers.lane_seconds
         due = [(at(row.next_action_at), row.state) for row in tables.cases.values() if row.next_action_at is not None]
-        due += [(at(row.next_action_at), row.event) for row in tables.notices.values() if row.next_action_at is not None]
         due += [
-            (max(at(letter.created_at) + lane, at(letter.claimed_until)) + 1e-3, letter.stage)
+            (at(row.next_action_at), row.event) for row in tables.notices.values() if row.next_action_at is not None
+        ]
+        due += [
+            (max(at(letter.created_at) + patience, at(letter.claimed_until)) + 1e-3, letter.stage)
             for letter in tables.letters.values()
             if letter.sent_at is None and ("letters", letter.case_id) not in queued
         ]
         due += [
-            (max(at(task.created_at) + lane, at(task.claimed_until)) + 1e-3, task.kind)
+            (max(at(task.created_at) + patience, at(task.claimed_until)) + 1e-3, task.kind)
             for task in tables.tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
-        if queued and not self._world.broker.away:
+        if any(lane != "support.publish" or not self._world.broker.away for lane, _ in queued):
             due.append((self._clock.now + 1.0, "outbox"))
         return due
 
@@ -210,4 +212,3 @@ class _Stop:
 
 def _down(why: str) -> OperationalError:
     return OperationalError(why, None, Violation(why))
-

@@ -1,18 +1,13 @@
 """One world: a seed's sellers, purchases, customers and faults, around the product's own code."""
 
 import random as shared_random
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
-from uuid import UUID
 
 from config.links import Links
 from config.settings import Settings
-from domain.aftermath import Stage
-from domain.errors import UnreadableError
 from domain.messages import LANES, Noticed
 from domain.providers import Notice, PaymentProvider
 from tests.simulation.adapter import Adapter
@@ -64,7 +59,7 @@ class World:
         self.broker = Broker(self.clock, self.faults, self._deliver, self.seams.die)
         self.helpdesk = Helpdesk(self.broker)
         self._backlog: list[tuple[str, Any]] = []
-        self.workers: list[Process | None] = []
+        self.workers: list[Process] = []
         self._old = {n for n in range(3) if self.random.random() < 0.15}
         self._deployed = self.random.random() * HOUR
         self.people = People(self, forced.get("requests"))
@@ -168,18 +163,14 @@ class World:
         relay.__dict__["_tools"] = self.tools(process)
         stop = self.seams.stop(process)
 
-        def run() -> None:
-            try:
-                relay.run(stop)
-            finally:
-                self.clock.at(self.clock.now + self.random.uniform(1, 30), self._start_relay, number)
-
-        self.clock.spawn(process, "relay", run)
+        process.died = lambda: self.clock.at(self.clock.now + self.random.uniform(1, 30), self._start_relay, number)
+        self.clock.spawn(process, "relay", relay.run, stop)
 
     def _worker(self, number: int) -> Process:
         process = self.process(f"worker {number}")
         process.old = number in self._old and self.clock.now < self._deployed
         process.tools = self.tools(process)
+        process.died = lambda: self.clock.at(self.clock.now + self.random.uniform(1, 20), self._restart, number)
         return process
 
     def _deliver(self, lane: str, payload: Any) -> None:
@@ -187,15 +178,13 @@ class World:
         self._feed()
 
     def _feed(self) -> None:
-        free = [n for n, process in enumerate(self.workers) if process and all(task.is_thread for task in process.tasks.values())]
+        free = [one for one in self.workers if one.alive and all(task.is_thread for task in one.tasks.values())]
         while self._backlog and free:
-            number = free.pop(self.random.randrange(len(free)))
-            process = self.workers[number]
-            assert process
+            process = free.pop(self.random.randrange(len(free)))
             lane, payload = self._backlog.pop(0)
-            self.clock.spawn(process, lane, self._work, process, number, lane, payload)
+            self.clock.spawn(process, lane, self._work, process, lane, payload)
 
-    def _work(self, process: Process, number: int, lane: str, payload: Any) -> None:
+    def _work(self, process: Process, lane: str, payload: Any) -> None:
         """As worker.tasks does it; and what Celery does around it."""
         kind = LANES[lane]
         try:
@@ -210,30 +199,25 @@ class World:
             else:
                 worker_lanes.run(process.tools, kind, ids)
         finally:
-            self.clock.at(self.clock.now, self._free, process, number)
-
-    def _free(self, process: Process, number: int) -> None:
-        if not process.alive and self.workers[number] is process:
-            self.workers[number] = None
-            self.clock.at(self.clock.now + self.random.uniform(1, 20), self._restart, number)
-        self._feed()
+            self.clock.at(self.clock.now, self._feed)
 
     def _restart(self, number: int) -> None:
         self.workers[number] = self._worker(number)
         self._feed()
 
     def _broke(self, task: Task, error: Exception) -> None:
-        """A task that fails is logged; what it is about stays for the sweep."""
+        """A task that fails is logged; what it is about stays for the sweep. A relay that fails is started again."""
         self.say(f"{task.process.name} {task.what} broke: {error!r}")
         self.watch.broke(task, error)
+        if task.what == "relay":
+            self.clock.kill(task.process)
 
     def _deploy(self) -> None:
         """Workers of the version before end, and new ones start."""
-        for number, process in enumerate(self.workers):
-            if process and process.old:
+        for process in self.workers:
+            if process.old:
                 self.faults.noted("old_worker")
                 self.clock.kill(process)
-                self._free(process, number)
 
     def _reconcile(self) -> None:
         process = self.process("beat")
@@ -257,7 +241,9 @@ class World:
                 work.notices.keep(provider.name, [notice], b"")
         except (*self.seams.database_errors, Killed):
             if tries < 20:
-                self.clock.at(self.clock.now + MINUTE * 2**min(tries, 7), self.web, self._hear, provider, notice, tries + 1)
+                self.clock.at(
+                    self.clock.now + MINUTE * 2 ** min(tries, 7), self.web, self._hear, provider, notice, tries + 1
+                )
             raise
         self.watch.told(provider, notice)
 

@@ -41,9 +41,7 @@ def wait(work: MemoryWork, id: UUID) -> Iterable[CaseRow]:  # noqa: A002  # as i
 
 
 @does(cases._LEASE)
-def lease(
-    work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], lease: float, early: bool
-) -> Iterable[CaseRow]:
+def lease(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], lease: float, early: bool) -> Iterable[CaseRow]:
     taken = [
         row
         for row in _rows(work, ids)
@@ -88,9 +86,7 @@ def _free(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str]) -> list[C
 
 
 @does(cases._BEGIN)
-def begin(
-    work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], suspects: bool, apart: float
-) -> Iterable[Begun]:
+def begin(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], suspects: bool, apart: float) -> Iterable[Begun]:
     before = after(work.at, -apart)
     begun = [r for r in _free(work, ids, heres) if r.deliveries == 0 or (suspects and r.delivered_at <= before)]
     for row in begun:

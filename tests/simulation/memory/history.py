@@ -75,7 +75,16 @@ def record(
         )
         work.journal.check_case(row)
         told = TransitionRow(
-            case, seqs[n], now, str(heres[n]), str(events[n]), str(theres[n]), actors[n], whys[n], evidences[n], hashes[n]
+            case,
+            seqs[n],
+            now,
+            str(heres[n]),
+            str(events[n]),
+            str(theres[n]),
+            actors[n],
+            whys[n],
+            evidences[n],
+            hashes[n],
         )
         work.journal.insert(work.tables.transitions, (case, seqs[n]), told, "transitions_pkey")
         moved.append(Moved(case))

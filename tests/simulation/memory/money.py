@@ -164,9 +164,7 @@ def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
 
 
 @does(reconciliation._LISTED)
-def listed(
-    work: MemoryWork, provider: str, keys: Sequence[str], refund_ids: Sequence[str]
-) -> Iterable[OperationRow]:
+def listed(work: MemoryWork, provider: str, keys: Sequence[str], refund_ids: Sequence[str]) -> Iterable[OperationRow]:
     return [
         row
         for row in work.tables.operations.values()

@@ -68,8 +68,16 @@ def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[Hel
             said = row.said and json.loads(row.said)
             claimed.append(
                 Held(
-                    row.id, row.provider, row.event, row.about, row.charge, row.refund_id, said, row.arrivals,
-                    row.hearings, row.received_at,
+                    row.id,
+                    row.provider,
+                    row.event,
+                    row.about,
+                    row.charge,
+                    row.refund_id,
+                    said,
+                    row.arrivals,
+                    row.hearings,
+                    row.received_at,
                 )  # fmt: skip
             )
     return claimed

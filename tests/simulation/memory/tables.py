@@ -212,7 +212,7 @@ class Database:
     tasks: dict[UUID, TaskRow] = field(default_factory=dict)
     notices: dict[UUID, NoticeRow] = field(default_factory=dict)
     letters: dict[tuple[UUID, str], LetterRow] = field(default_factory=dict)
-    dead: list[tuple[str, bytes, str]] = field(default_factory=list)
+    dead: list[tuple[Any, ...]] = field(default_factory=list)
     numbers: int = 0
     """The outbox's sequence; as a real one it is not rolled back."""
 

@@ -53,7 +53,7 @@ class Taken(NamedTuple):
 
 
 @does(outbox._TAKE)
-def take(work: MemoryWork, lane: str, room: int, after: str | None, bulk: bool) -> Iterable[Taken]:  # noqa: ARG001
+def take(work: MemoryWork, lane: str, room: int, after: str | None, bulk: bool) -> Iterable[Taken]:
     waiting: defaultdict[str, list[OutboxRow]] = defaultdict(list)
     for row in sorted(work.tables.outbox.values(), key=lambda row: row.id):
         if row.lane == lane and row.bulk == bulk and (after is None or row.seller > after):
@@ -205,4 +205,9 @@ def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed
 
 @does(dead._KEEP)
 def keep(work: MemoryWork, queue: str, body: bytes, why: str) -> None:
-    work.journal.append(work.tables.dead, (queue, body, why))
+    work.journal.append(work.tables.dead, (len(work.tables.dead) + 1, queue, body, why, work.at, None))
+
+
+@does(dead._LIST)
+def dead_ones(work: MemoryWork, all: bool) -> Iterable[tuple[Any, ...]]:  # noqa: A002, ARG001  # none is put back here
+    return work.tables.dead

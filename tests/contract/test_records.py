@@ -1,0 +1,1121 @@
+"""One contract for the records in PostgreSQL and for those in memory: the simulation proves as much as this page does."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from domain.aftermath import Stage
+from domain.cases import Case
+from domain.findings import Code, Trouble
+from domain.messages import LettersDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.money import Money
+from domain.policies import Category, SerialLimit
+from domain.providers import About, Declined, DisputeSeen, Failed, Notice, Paid, Pending, Refusal, Unknown
+from domain.purchases import Dispute, Purchase
+from domain.states import Event, State
+from records import Records, Work
+from records.audit import faults
+from records.letters import Due
+from records.operations import Operation, key_of
+from records.tasks import Report
+from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from tests.services import QUICK
+from tests.simulation.memory.records import MemoryRecords
+
+E, S = Event, State
+HOUR = 3_600.0
+ELIGIBLE = (E.FOUND_ELIGIBLE_AND_TRUSTED,)
+REFUNDING = (*ELIGIBLE, E.PREPARED)
+NOWHERE = UUID(int=0)
+
+
+@pytest.fixture(params=["postgres", "memory"])
+def books(request: pytest.FixtureRequest) -> Iterator[Records]:
+    """Empty records, of both kinds."""
+    if request.param == "memory":
+        yield MemoryRecords(QUICK, lambda: datetime.now(UTC))
+    else:
+        yield request.getfixturevalue("records")
+
+
+def a_case(books: Records, *events: Event, purchase: Purchase | None = None, **arrival: Any) -> UUID:
+    """A case that took these steps; its purchase is found by the first."""
+    bought = purchase or a_recent_purchase()
+    settle_in(books, bought, seller=a_seller(id=bought.seller), policy=a_policy(seller=bought.seller))
+    with books.work() as work:
+        (accepted,) = work.intake.accept([replace(an_arrival(bought), **arrival)])
+    for number, event in enumerate(events):
+        assert go(books, accepted.id, event, purchase=bought.id if number == 0 else None)
+    return accepted.id
+
+
+def go(books: Records, case: UUID, event: Event, **changes: Any) -> bool:
+    """One step; whether it was recorded."""
+    evidence = changes.pop("evidence", {})
+    with books.work() as work:
+        step = replace(here(work, case).after(event, actor="test", evidence=evidence), **changes)
+        return work.history.record([step]) == {case}
+
+
+def here(work: Work, case: UUID) -> Case:
+    found = work.cases.wait(case)
+    assert found
+    return found
+
+
+def state(books: Records, case: UUID) -> tuple[State, int, int]:
+    with books.work() as work:
+        found = here(work, case)
+    return found.state, found.seq, found.fence
+
+
+def waiting(books: Records, lane: type[Any]) -> list[UUID]:
+    """The messages of this lane, taken."""
+    with books.work() as work:
+        return [
+            case for bulk in (False, True) for case, _ in work.outbox.take(lane.queue, room=100, after=None, bulk=bulk)
+        ]
+
+
+def overdue(books: Records) -> list[UUID]:
+    with books.work() as work:
+        return [row.id for row in work.cases.overdue(100)]
+
+
+def an_operation(case: UUID, attempt: int = 1, **changes: Any) -> Operation:
+    values: dict[str, Any] = {
+        "case": case,
+        "attempt": attempt,
+        "provider": "sandbox",
+        "charge": f"ch_{case.hex}",
+        "amount": Money(4900, "EUR"),
+        "key": key_of(case, attempt),
+    }
+    return Operation(**values | changes)
+
+
+def prepared(books: Records, case: UUID, **changes: Any) -> Operation:
+    """An operation of this case, as it reads back."""
+    with books.work() as work:
+        work.operations.prepare([an_operation(case, **changes)])
+    return newest(books, case)
+
+
+def newest(books: Records, case: UUID) -> Operation:
+    with books.work() as work:
+        return work.operations.of([case])[case]
+
+
+def a_report(**changes: Any) -> Report:
+    values: dict[str, Any] = {
+        "trouble": Trouble.REFUND_EXTRA,
+        "subject": "sandbox re_9",
+        "evidence": {"refund": "re_9"},
+    }
+    return Report(**values | changes)
+
+
+# Intake
+
+
+def test_an_accepted_request_is_a_case_with_history_and_message(books: Records) -> None:
+    case = a_case(books)
+    assert state(books, case) == (S.RECEIVED, 1, 0)
+    with books.work() as work:
+        (row,) = work.history.of(case)
+    assert (row.seq, row.here, row.event, row.there, row.actor, row.evidence) == (
+        1,
+        "",
+        "accepted",
+        "received",
+        "api",
+        {},
+    )
+    assert waiting(books, RefundRequested) == [case]
+
+
+def test_a_request_known_by_its_key_gets_the_case_it_has(books: Records) -> None:
+    bought = a_recent_purchase()
+    settle_in(books, bought)
+    first, other = an_arrival(bought, key="7"), an_arrival(bought, key="7", comment="something else")
+    with books.work() as work:
+        here, again = work.intake.accept([first, replace(first, id=uuid4())])
+    with books.work() as work:
+        later, changed = work.intake.accept([replace(first, id=uuid4()), other])
+    assert (here.fresh, again.fresh, later.fresh, changed.fresh) == (True, False, False, False)
+    assert {here.id, again.id, later.id, changed.id} == {first.id}
+    assert (again.same, later.same, changed.same) == (True, True, False)
+    assert waiting(books, RefundRequested) == [first.id]
+
+
+def test_a_key_is_its_sources_own(books: Records) -> None:
+    bought = a_recent_purchase()
+    settle_in(books, bought)
+    one, two = an_arrival(bought, key="7"), replace(an_arrival(bought, key="7"), source="elsewhere")
+    with books.work() as work:
+        assert [accepted.fresh for accepted in work.intake.accept([one, two])] == [True, True]
+
+
+def test_a_request_of_a_seller_that_nobody_knows_is_refused_whole(books: Records) -> None:
+    bought = a_recent_purchase()
+    settle_in(books, bought)
+    good, bad = an_arrival(bought), replace(an_arrival(bought), seller="nobody")
+    with pytest.raises(IntegrityError, match="cases_seller_fkey"), books.work() as work:
+        work.intake.accept([good, bad])
+    with books.work() as work:
+        assert work.cases.wait(good.id) is None
+        assert work.outbox.lanes() == set()
+
+
+# Transactions
+
+
+def test_an_error_undoes_the_whole_transaction(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    waiting(books, RefundRequested)
+    waiting(books, RefundApproved)
+    operation = prepared(books, case)
+    bought = a_recent_purchase()
+    with pytest.raises(RuntimeError), books.work() as work:
+        work.purchases.put([bought])
+        work.operations.claim([operation])
+        work.operations.answered([(operation, Paid("re_1", operation.amount))])
+        work.history.record([here(work, case).after(E.PROVIDER_PAID, actor="test")])
+        work.notices.keep("sandbox", [Notice("evt_1", About.REFUND)], b"")
+        work.tasks.report([a_report()])
+        work.cases.put_off([case], -HOUR)
+        raise RuntimeError
+    assert state(books, case) == (S.REFUNDING, 3, 0)
+    assert newest(books, case) == operation
+    assert overdue(books) == []
+    with books.work() as work:
+        assert work.purchases.one(bought.id) is None
+        assert work.outbox.lanes() == set()
+        assert work.operations.claim([operation]) == {case}, "nobody holds the payment"
+        assert work.letters.claim([case], seconds=1) == []
+        assert work.tasks.claim([a_report().id], seconds=1) == []
+        assert len(work.history.of(case)) == 3
+
+
+def test_what_was_taken_from_the_outbox_is_back_when_the_transaction_fails(books: Records) -> None:
+    cases = [a_case(books), a_case(books)]
+    with pytest.raises(RuntimeError), books.work() as work:
+        assert len(work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=False)) == 2
+        raise RuntimeError
+    assert waiting(books, RefundRequested) == cases
+
+
+def test_after_an_error_of_the_database_a_transaction_does_nothing_more(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    prepared(books, case)
+    with pytest.raises(DBAPIError), books.work() as work:
+        with pytest.raises(IntegrityError, match="operations_key_key|operations_pkey"):
+            work.operations.prepare([an_operation(case)])
+        work.cases.wait(case)
+
+
+def test_the_clock_stands_still_within_a_transaction(books: Records) -> None:
+    with books.work() as work:
+        first = work.now
+        assert first.tzinfo is not None
+        assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
+        assert work.now == first
+
+
+# Steps
+
+
+def test_a_step_moves_the_case_and_sets_going_what_its_state_does(books: Records) -> None:
+    case = a_case(books)
+    waiting(books, RefundRequested)
+    reasons = [{"code": "over_ceiling", "sentence": "Too much.", "detail": ""}]
+    assert go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": reasons, "rules": {"a": None, "b": [1, "ü"]}})
+    assert state(books, case) == (S.WITH_SUPPORT, 2, 0)
+    with books.work() as work:
+        assert work.outbox.lanes() == {LettersDue.queue, SupportNeeded.queue}
+        (task,) = work.tasks.claim([case], seconds=1)
+        assert work.letters.claim([case], seconds=1) == [Due(case, Stage.WITH_SUPPORT)]
+        _, row = work.history.of(case)
+    assert (task.case, task.reasons, task.evidence) == (case, reasons, {})
+    assert row.evidence == {"reasons": reasons, "rules": {"a": None, "b": [1, "ü"]}}
+
+
+@pytest.mark.parametrize("change", [{"seq": 2}, {"seq": 0}, {"fence": 1}, {"state": S.APPROVED}])
+def test_a_step_from_where_the_case_is_not_leaves_no_trace(books: Records, change: dict[str, Any]) -> None:
+    case = a_case(books)
+    waiting(books, RefundRequested)
+    with books.work() as work:
+        held = replace(here(work, case), **change)
+        event = E.PREPARED if held.state is S.APPROVED else E.FOUND_ELIGIBLE
+        assert work.history.record([held.after(event, actor="test")]) == set()
+        assert work.outbox.lanes() == set()
+        assert len(work.history.of(case)) == 1
+    assert state(books, case) == (S.RECEIVED, 1, 0)
+
+
+def test_of_several_steps_those_that_hold_are_recorded(books: Records) -> None:
+    one, two = a_case(books), a_case(books)
+    with books.work() as work:
+        good, late = here(work, one), replace(here(work, two), fence=9)
+        steps = [case.after(E.FOUND_NO_PURCHASE, actor="test") for case in (late, good)]
+        assert work.history.record(steps) == {one}
+
+
+def test_a_step_may_take_the_lease_and_fences_out_everybody_before(books: Records) -> None:
+    case = a_case(books, *ELIGIBLE)
+    with books.work() as work:
+        before = here(work, case)
+        step = replace(before.after(E.PREPARED, actor="test"), lease=HOUR)
+        work.history.record([step])
+        after = step.case_after(work.now)
+    assert state(books, case) == (S.REFUNDING, 3, 1)
+    with books.work() as work:
+        assert here(work, case) == replace(after, asked=here(work, case).asked)
+        assert work.cases.lock([case], here=S.REFUNDING) == []
+        assert work.history.record([before.after(E.PREPARED, actor="test")]) == set()
+        assert work.history.record([after.after(E.PROVIDER_PAID, actor="test")]) == {case}
+        assert work.cases.lock([case], here=S.REFUNDED)
+
+
+def test_a_step_with_a_pause_sends_nothing_and_leaves_the_case_alone(books: Records) -> None:
+    case = a_case(books, *ELIGIBLE)
+    waiting(books, RefundApproved)
+    assert go(books, case, E.HELD, due_in=HOUR)
+    with books.work() as work:
+        assert RefundApproved.queue not in work.outbox.lanes()
+        assert work.cases.lock([case], here=S.APPROVED) == []
+        assert work.cases.lease([case], here=[S.APPROVED], seconds=1) == []
+        assert work.cases.begin([case], here=[S.APPROVED], apart=0) == {}
+    assert overdue(books) == []
+    assert go(books, case, E.HELD, due_in=0.0)
+    with books.work() as work:
+        assert work.cases.lock([case], here=S.APPROVED)
+    assert overdue(books) == [case]
+
+
+def test_a_case_that_is_handed_on_needs_no_message(books: Records) -> None:
+    case = a_case(books)
+    assert go(books, case, E.FOUND_ELIGIBLE_AND_TRUSTED, handed_on=True)
+    assert waiting(books, RefundApproved) == []
+
+
+def test_one_purchase_has_one_live_case(books: Records) -> None:
+    bought = a_recent_purchase()
+    first, second = a_case(books, *ELIGIBLE, purchase=bought), a_case(books, purchase=bought)
+    with pytest.raises(IntegrityError, match="cases_one_live_case_a_purchase"):
+        go(books, second, E.FOUND_ELIGIBLE, purchase=bought.id)
+    assert state(books, second) == (S.RECEIVED, 1, 0)
+    assert go(books, second, E.FOUND_LIVE_CASE, purchase=bought.id)
+    assert go(books, first, E.NO_LONGER_ELIGIBLE)
+    assert go(books, first, E.SUPPORT_DECLINED)
+    third = a_case(books, purchase=bought)
+    assert go(books, third, E.FOUND_ELIGIBLE, purchase=bought.id), "an ended case holds nothing"
+
+
+def test_a_refunded_case_holds_its_purchase_for_good(books: Records) -> None:
+    bought = a_recent_purchase()
+    a_case(books, *REFUNDING, E.PROVIDER_PAID, purchase=bought)
+    with pytest.raises(IntegrityError, match="cases_one_live_case_a_purchase"):
+        go(books, a_case(books, purchase=bought), E.FOUND_ELIGIBLE, purchase=bought.id)
+
+
+def test_a_step_cannot_find_a_purchase_or_a_seller_that_is_not_there(books: Records) -> None:
+    case = a_case(books)
+    with pytest.raises(IntegrityError, match="cases_purchase_fkey"):
+        go(books, case, E.FOUND_ELIGIBLE, purchase=uuid4())
+    with pytest.raises(IntegrityError, match="cases_seller_fkey"):
+        go(books, case, E.FOUND_ELIGIBLE, seller="nobody")
+
+
+def test_every_history_replays(books: Records) -> None:
+    a_case(books)
+    a_case(books, *REFUNDING, E.PROVIDER_ACCEPTED, E.PROVIDER_PAID)
+    case = a_case(books)
+    go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "é", "n": 3}], "none": None})
+    with books.work() as work:
+        stories = list(work.history.everything())
+    assert [story.id for story in stories] == sorted(story.id for story in stories)
+    assert sorted(len(story.rows) for story in stories) == [1, 2, 5]
+    assert [fault for story in stories for fault in faults(story)] == []
+
+
+# Holding cases
+
+
+def test_a_lock_takes_the_cases_that_stand_there_in_the_order_they_came(books: Records) -> None:
+    cases = [a_case(books) for _ in range(4)]
+    go(books, cases[1], E.FOUND_NO_PURCHASE)
+    with books.work() as work:
+        found = work.cases.lock([*reversed(cases), cases[0], NOWHERE], here=S.RECEIVED)
+    assert [case.id for case in found] == [cases[0], cases[2], cases[3]]
+
+
+def test_waiting_for_a_case_finds_it_in_any_state_or_not_at_all(books: Records) -> None:
+    case = a_case(books, *ELIGIBLE)
+    with books.work() as work:
+        work.cases.lease([case], here=[S.APPROVED], seconds=HOUR)
+        found = here(work, case)
+        assert (found.state, found.seller, found.asked.trusted) == (S.APPROVED, "aurora", True)
+        assert work.cases.wait(NOWHERE) is None
+
+
+def test_a_leased_case_is_its_holders(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    with books.work() as work:
+        before = here(work, case)
+        (held,) = work.cases.lease([case, NOWHERE], here=[S.REFUNDING, S.REFUND_PENDING], seconds=HOUR)
+        assert held == replace(before, fence=before.fence + 1)
+    with books.work() as work:
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1) == []
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1, early=True) == []
+        assert work.cases.lock([case], here=S.REFUNDING) == []
+        assert work.cases.begin([case], here=[S.REFUNDING], apart=0, suspects=True) == {}
+        assert work.history.record([before.after(E.PROVIDER_PAID, actor="test")]) == set()
+
+
+def test_a_lease_that_is_over_may_be_taken_and_fences_its_holder_out(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    with books.work() as work:
+        (late,) = work.cases.lease([case], here=[S.REFUNDING], seconds=0)
+    with books.work() as work:
+        (held,) = work.cases.lease([case], here=[S.REFUNDING], seconds=HOUR)
+        assert held.fence == late.fence + 1
+        assert work.history.record([late.after(E.PROVIDER_PAID, actor="test")]) == set()
+        work.cases.release([(late, 0.0)])
+    with books.work() as work:
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1) == [], "who lost the lease cannot give it back"
+        assert work.history.record([held.after(E.PROVIDER_PAID, actor="test")]) == {case}
+
+
+def test_a_case_elsewhere_is_not_leased(books: Records) -> None:
+    case = a_case(books, *ELIGIBLE)
+    with books.work() as work:
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1) == []
+
+
+def test_news_may_take_a_case_that_is_to_be_left_alone(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    assert go(books, case, E.PROVIDER_UNCLEAR, due_in=HOUR)
+    with books.work() as work:
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1) == []
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1, early=True)
+
+
+def test_a_case_given_back_rests_for_as_long_as_was_said(books: Records) -> None:
+    case, other = a_case(books, *REFUNDING), a_case(books, *REFUNDING)
+    with books.work() as work:
+        held = {one.id: one for one in work.cases.lease([case, other], here=[S.REFUNDING], seconds=HOUR)}
+        work.cases.release([(held[case], HOUR), (held[other], 0.0)])
+        work.cases.release([])
+    assert overdue(books) == [other]
+    with books.work() as work:
+        assert [one.id for one in work.cases.lease([case, other], here=[S.REFUNDING], seconds=1)] == [other]
+
+
+def test_a_lease_on_an_ended_case_does_not_make_it_due(books: Records) -> None:
+    case = a_case(books, *REFUNDING, E.PROVIDER_PAID)
+    with books.work() as work:
+        (held,) = work.cases.lease([case], here=[S.REFUNDED], seconds=0)
+    assert overdue(books) == []
+    with books.work() as work:
+        work.cases.release([(held, 0.0)])
+    assert overdue(books) == []
+
+
+# Counting deliveries
+
+
+def test_a_delivery_is_counted_once_until_it_came_to_nothing(books: Records) -> None:
+    case, other = a_case(books), a_case(books, *ELIGIBLE)
+    with books.work() as work:
+        assert work.cases.begin([case, other, NOWHERE], here=[S.RECEIVED], apart=HOUR) == {case: 1}
+    with books.work() as work:
+        assert work.cases.begin([case], here=[S.RECEIVED], apart=HOUR) == {}
+        assert work.cases.begin([case], here=[S.RECEIVED], apart=HOUR, suspects=True) == {}
+        assert work.cases.begin([case], here=[S.RECEIVED], apart=0) == {}, "only those that were told apart as suspects"
+        assert work.cases.suspects([case], here=[S.RECEIVED], apart=HOUR) == []
+        assert work.cases.suspects([case, other], here=[S.RECEIVED], apart=0) == [case]
+        assert work.cases.suspects([case], here=[S.APPROVED], apart=0) == []
+        assert work.cases.begin([case], here=[S.RECEIVED], apart=0, suspects=True) == {case: 2}
+
+
+def test_a_case_that_moved_or_was_given_back_is_counted_anew(books: Records) -> None:
+    case = a_case(books, *ELIGIBLE)
+    with books.work() as work:
+        work.cases.begin([case], here=[S.APPROVED], apart=0)
+        work.cases.begin([case], here=[S.APPROVED], apart=0, suspects=True)
+    go(books, case, E.PREPARED)
+    with books.work() as work:
+        assert work.cases.begin([case], here=[S.REFUNDING], apart=0) == {case: 1}
+        (held,) = work.cases.lease([case], here=[S.REFUNDING], seconds=HOUR)
+    with books.work() as work:
+        work.cases.release([(held, 0.0)])
+    with books.work() as work:
+        assert work.cases.begin([case], here=[S.REFUNDING], apart=0) == {case: 1}
+
+
+def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    with books.work() as work:
+        work.cases.begin([case], here=[S.REFUNDING], apart=0)
+        work.cases.lease([case], here=[S.REFUNDING], seconds=0)
+    with books.work() as work:
+        assert work.cases.suspects([case], here=[S.REFUNDING], apart=0) == [case]
+
+
+# What nobody moves
+
+
+def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Records) -> None:
+    cases = {
+        seller: [a_case(books, *ELIGIBLE, purchase=a_recent_purchase(seller=seller)) for _ in range(3)]
+        for seller in ("aurora", "borealis")
+    }
+    everyone = [case for mine in cases.values() for case in mine]
+    assert overdue(books) == []
+    with books.work() as work:
+        for number, case in enumerate(everyone):
+            work.cases.put_off([case], number - HOUR)
+        work.cases.put_off([], 1)
+    with books.work() as work:
+        found = work.cases.overdue(4)
+        assert [(row.seller, row.id) for row in found] == [
+            ("aurora", cases["aurora"][0]),
+            ("borealis", cases["borealis"][0]),
+            ("aurora", cases["aurora"][1]),
+            ("borealis", cases["borealis"][1]),
+        ]
+        assert {(row.state, row.bulk, row.deliveries) for row in found} == {("approved", False, 0)}
+        assert len(work.cases.overdue(100)) == 6
+        work.cases.lease([everyone[0]], here=[S.APPROVED], seconds=HOUR)
+        work.cases.put_off([everyone[0]], -1)
+        work.cases.put_off([everyone[1]], HOUR)
+    assert set(overdue(books)) == set(everyone) - {everyone[0], everyone[1]}
+
+
+def test_cases_whose_seller_is_not_known_yet_are_swept_as_one_more_seller(books: Records) -> None:
+    unknown = a_case(books, seller=None)
+    known = a_case(books)
+    with books.work() as work:
+        work.cases.put_off([known, unknown], -1)
+    with books.work() as work:
+        assert [(row.id, row.seller) for row in work.cases.overdue(10)] == [(unknown, ""), (known, "aurora")]
+
+
+def with_support(books: Records, *codes: Code, purchase: Purchase) -> UUID:
+    case = a_case(books, purchase=purchase)
+    reasons = [{"code": code, "sentence": code.support, "detail": ""} for code in codes]
+    assert go(books, case, E.FOUND_NOT_ELIGIBLE, purchase=purchase.id, evidence={"reasons": reasons})
+    return case
+
+
+def test_cases_with_support_are_found_by_their_one_reason(books: Records) -> None:
+    bought = [a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_1"), a_recent_purchase(charge="ch_2")]
+    only = with_support(books, Code.DISPUTE_OPEN, purchase=bought[0])
+    with_support(books, Code.DISPUTE_OPEN, Code.OVER_CEILING, purchase=bought[1])
+    with_support(books, Code.DISPUTE_OPEN, purchase=bought[2])
+    with_support(books, Code.OVER_CEILING, purchase=a_recent_purchase(charge="ch_1"))
+    with_support(books, purchase=a_recent_purchase(charge="ch_1"))
+    with books.work() as work:
+        assert [case.id for case in work.cases.with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN)] == [only]
+        assert work.cases.with_support_for("other", "ch_1", Code.DISPUTE_OPEN) == []
+        work.cases.lease([only], here=[S.WITH_SUPPORT], seconds=HOUR)
+    with books.work() as work:
+        assert work.cases.with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN) == []
+
+
+def test_only_the_newest_reason_of_a_case_counts(books: Records) -> None:
+    bought = a_recent_purchase(charge="ch_1")
+    case = with_support(books, Code.DISPUTE_OPEN, purchase=bought)
+    go(books, case, E.DISPUTE_WON)
+    go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": Code.OVER_CEILING}]})
+    with books.work() as work:
+        assert work.cases.with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN) == []
+        assert len(work.cases.with_support_for("sandbox", "ch_1", Code.OVER_CEILING)) == 1
+
+
+# The outbox
+
+
+def test_messages_leave_in_the_order_they_came_each_once(books: Records) -> None:
+    cases = [a_case(books) for _ in range(3)]
+    with books.work() as work:
+        taken = work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=False)
+        assert taken == [(cases[0], "aurora"), (cases[1], "aurora")]
+        assert work.outbox.take(RefundUnsettled.queue, room=2, after=None, bulk=False) == []
+        assert work.outbox.take(RefundRequested.queue, room=2, after=None, bulk=True) == []
+    assert waiting(books, RefundRequested) == cases[2:]
+    with books.work() as work:
+        assert work.outbox.lanes() == set()
+
+
+def test_every_seller_gets_an_equal_share_of_a_message(books: Records) -> None:
+    for seller in ("corona", "aurora", "borealis"):
+        for _ in range(4):
+            a_case(books, purchase=a_recent_purchase(seller=seller))
+
+    def sellers(room: int, after: str | None = None) -> list[str]:
+        with pytest.raises(RuntimeError), books.work() as work:
+            found = [
+                seller for _, seller in work.outbox.take(RefundRequested.queue, room=room, after=after, bulk=False)
+            ]
+            raise RuntimeError
+        return sorted(found)
+
+    assert sellers(2) == ["aurora", "borealis"], "no room for the third"
+    assert sellers(4) == ["aurora", "aurora", "borealis", "corona"]
+    assert sellers(6) == ["aurora"] * 2 + ["borealis"] * 2 + ["corona"] * 2
+    assert sellers(4, after="aurora") == ["borealis"] * 2 + ["corona"] * 2
+    assert sellers(9, after="borealis") == ["corona"] * 4
+    assert sellers(9, after="corona") == []
+
+
+def test_bulk_waits_in_a_line_of_its_own(books: Records) -> None:
+    case = a_case(books, bulk=True)
+    with books.work() as work:
+        assert work.outbox.take(RefundRequested.queue, room=1, after=None, bulk=False) == []
+        assert work.outbox.take(RefundRequested.queue, room=1, after=None, bulk=True) == [(case, "aurora")]
+
+
+def test_what_is_owed_waits_once_a_lane(books: Records) -> None:
+    case = a_case(books)
+    with books.work() as work:
+        work.outbox.owe([(RefundRequested, False, "aurora", case), (LettersDue, False, "aurora", case)])
+        work.outbox.owe([(LettersDue, False, "aurora", case)])
+        work.outbox.owe([])
+        work.outbox.put([(RefundApproved, case), (RefundApproved, case), (RefundApproved, NOWHERE)])
+    assert waiting(books, RefundRequested) == [case]
+    assert waiting(books, LettersDue) == [case]
+    assert waiting(books, RefundApproved) == [case, case], "a case that is not there has no message"
+
+
+# Operations
+
+
+def test_a_payment_is_claimed_once_whatever_happens(books: Records) -> None:
+    one, two, three = (a_case(books) for _ in range(3))
+    mine, yours = an_operation(one, charge="ch_1"), an_operation(two, charge="ch_1")
+    with books.work() as work:
+        assert len(work.operations.claim([mine, yours, an_operation(three, charge="ch_3")])) == 2
+        (first,) = work.operations.claim([mine]) | work.operations.claim([yours])
+    with books.work() as work:
+        assert work.operations.claim([mine, yours]) <= {first}
+        assert work.operations.claim([mine]) | work.operations.claim([yours]) == {first}
+        other = replace(an_operation(two, charge="ch_1"), provider="other")
+        assert work.operations.claim([other]) == {two}, "another provider's payment is another one"
+
+
+def test_an_operation_reads_back_as_it_was_written_down(books: Records) -> None:
+    case = a_case(books)
+    written = an_operation(case)
+    with books.work() as work:
+        now = work.now
+        work.operations.prepare([written])
+        work.operations.prepare([])
+    assert newest(books, case) == replace(written, first_sent_at=now, last_sent_at=now)
+    with books.work() as work:
+        assert work.operations.attempts([case, NOWHERE]) == {case: 1}
+        assert work.operations.of([NOWHERE]) == {}
+
+
+def test_a_payment_has_one_open_operation(books: Records) -> None:
+    case, other = a_case(books), a_case(books)
+    first = prepared(books, case, charge="ch_1")
+    for again in (an_operation(case, 2, charge="ch_1"), an_operation(other, charge="ch_1")):
+        with pytest.raises(IntegrityError, match="operations_one_open_a_payment"), books.work() as work:
+            work.operations.prepare([again])
+    with books.work() as work:
+        work.operations.close([first], "absent")
+        work.operations.close([], "absent")
+        work.operations.prepare([an_operation(case, 2, charge="ch_1")])
+        assert work.operations.attempts([case]) == {case: 2}
+        assert work.operations.about([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt == 2
+    with pytest.raises(IntegrityError, match="operations_one_open_a_payment"), books.work() as work:
+        work.operations.answered([(first, Paid("re_1", first.amount))])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "opens"),
+    [
+        (Paid("re_1", Money(4900, "EUR")), "paid", False),
+        (Pending("re_1", Money(4900, "EUR")), "pending", False),
+        (Unknown("timeout"), "unknown", False),
+        (Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded"), "unknown", False),
+        (Declined(Refusal.PERMANENT, "no"), "declined", True),
+        (Failed("re_1", "came_back"), "failed", True),
+    ],
+)
+def test_an_answer_is_written_to_its_operation(books: Records, answer: Any, status: str, opens: bool) -> None:
+    case = a_case(books)
+    asked = prepared(books, case)
+    with books.work() as work:
+        work.operations.answered([(asked, answer)])
+        work.operations.answered([])
+    found = newest(books, case)
+    refund_id, code = getattr(answer, "refund_id", None), getattr(answer, "code", None)
+    assert found == replace(asked, status=status, refund_id=refund_id, code=code, asks=1)
+    another = an_operation(case, 2)
+    if opens:
+        with books.work() as work:
+            work.operations.prepare([another])
+    else:
+        with pytest.raises(IntegrityError, match="operations_one_open_a_payment"), books.work() as work:
+            work.operations.prepare([another])
+
+
+def test_what_was_known_of_an_operation_is_not_forgotten_by_a_later_answer(books: Records) -> None:
+    case = a_case(books)
+    asked = prepared(books, case)
+    with books.work() as work:
+        work.operations.answered([(asked, Declined(Refusal.ALREADY_REFUNDED, "already"))])
+        work.operations.answered([(asked, Pending("re_1", asked.amount))])
+        work.operations.answered([(asked, Unknown("500", replayed=True))])
+        work.operations.answered([(asked, Unknown("500"))])
+    found = newest(books, case)
+    assert (found.refund_id, found.code, found.status, found.replayed, found.asks) == (
+        "re_1",
+        "already",
+        "unknown",
+        True,
+        4,
+    )
+
+
+def test_a_refund_of_a_provider_belongs_to_one_operation(books: Records) -> None:
+    one, two = prepared(books, a_case(books)), prepared(books, a_case(books))
+    with books.work() as work:
+        work.operations.answered([(one, Paid("re_1", one.amount))])
+    with pytest.raises(IntegrityError, match="operations_provider_refund_id_key"), books.work() as work:
+        work.operations.answered([(two, Pending("re_1", two.amount))])
+
+
+def test_a_purchase_knows_what_was_paid_back_and_what_came_back(books: Records) -> None:
+    bought = a_recent_purchase(amount=4900)
+    case = a_case(books, *REFUNDING, purchase=bought)
+    asked = prepared(books, case)
+
+    def refunded(answer: Any) -> int:
+        with books.work() as work:
+            work.operations.answered([(asked, answer)])
+        with books.work() as work:
+            found = work.purchases.one(bought.id)
+        assert found
+        return found.refunded
+
+    assert refunded(Pending("re_1", asked.amount)) == 0
+    assert refunded(Paid("re_1", asked.amount)) == 4900
+    assert refunded(Paid("re_1", asked.amount)) == 4900, "the same said twice is paid once"
+    assert refunded(Failed("re_1", "came_back")) == 0
+    assert refunded(Failed("re_1", "came_back")) == 0
+
+
+def test_no_operation_is_about_nothing(books: Records) -> None:
+    case = a_case(books)
+    with pytest.raises(IntegrityError, match="operations_some_money_check"), books.work() as work:
+        work.operations.prepare([an_operation(case, amount=Money(0, "EUR"))])
+
+
+def test_only_who_holds_the_case_may_send_again(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    asked = prepared(books, case)
+    with books.work() as work:
+        (late,) = work.cases.lease([case], here=[S.REFUNDING], seconds=0)
+    with books.work() as work:
+        assert work.operations.stamp([(late, asked)]) == set(), "its lease is over"
+        (held,) = work.cases.lease([case], here=[S.REFUNDING], seconds=HOUR)
+    with books.work() as work:
+        assert work.operations.stamp([(late, asked)]) == set(), "somebody else took over"
+        assert work.operations.stamp([(held, asked)]) == {asked.key}
+        assert work.operations.stamp([]) == set()
+        now = work.now
+    assert newest(books, case) == replace(asked, sends=2, last_sent_at=now)
+
+
+def test_empty_look_ups_count_only_when_they_are_far_enough_apart(books: Records) -> None:
+    case = a_case(books)
+    key = prepared(books, case).key
+
+    def asked(*, empty: bool, replayed: bool = False, apart: float) -> tuple[int, int, bool]:
+        with books.work() as work:
+            work.operations.asked([(key, empty, replayed)], apart=apart)
+            work.operations.asked([], apart=apart)
+        found = newest(books, case)
+        return found.asks, found.empty_look_ups, found.replayed
+
+    assert asked(empty=True, apart=HOUR) == (1, 0, False), "too soon after it was sent"
+    assert asked(empty=False, apart=0) == (2, 0, False)
+    assert asked(empty=True, apart=0) == (3, 1, False)
+    assert asked(empty=True, apart=HOUR) == (4, 1, False), "too soon after the last that counted"
+    assert asked(empty=True, replayed=True, apart=0) == (5, 2, True)
+    assert asked(empty=False, apart=0) == (6, 2, True), "a replayed error stays one"
+
+
+# Facts
+
+
+def test_a_case_matches_the_purchases_with_its_reference_and_address(books: Records) -> None:
+    bought = a_recent_purchase(reference="MB-77", email="ada@example.com")
+    twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller="borealis")
+    other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller="corona")
+    cases = [a_case(books, purchase=one) for one in (bought, twin, other)]
+    nobodys = a_case(books, purchase=bought, seller=None)
+    with books.work() as work:
+        found = work.facts.matches([*cases, nobodys, NOWHERE])
+    assert {case: [one.id for one in ones] for case, ones in found.items()} == {
+        cases[0]: [bought.id],
+        cases[1]: [twin.id],
+        cases[2]: [other.id],
+        nobodys: sorted([bought.id, twin.id]),
+    }
+    assert found[cases[0]] == [bought]
+
+
+def test_a_case_holds_the_purchase_that_a_step_found(books: Records) -> None:
+    bought = a_recent_purchase()
+    held = a_case(books, *ELIGIBLE, purchase=bought)
+    with books.work() as work:
+        assert work.facts.purchases([held, NOWHERE]) == {held: bought}
+
+
+def test_the_policy_that_counts_is_the_one_in_force_at_the_purchase(books: Records) -> None:
+    now = datetime.now(UTC)
+    bought = a_recent_purchase(purchased_at=now - timedelta(days=3))
+    renewed = replace(a_recent_purchase(), purchased_at=now - timedelta(days=3), charged_at=now, renewal=True)
+    early = a_recent_purchase(purchased_at=now - timedelta(days=3_000))
+    settle_in(books, bought, renewed, early)
+    with books.work() as work:
+        later = work.sellers.new_policy("aurora", Category.NO_REFUNDS, in_force_from=now - timedelta(days=1))
+        work.sellers.new_policy("aurora", Category.NO_RESTRICTIONS, in_force_from=now + timedelta(days=1))
+        facts = work.facts.about([bought, renewed, early])
+        policies = work.sellers.policies("aurora")
+    assert [policy.version for policy in policies] == [1, 2, 3]
+    assert facts[bought.id].policy == policies[0]
+    assert facts[renewed.id].policy == later == policies[1]
+    assert facts[early.id].policy is None
+    assert facts[bought.id].purchase == bought
+    assert (facts[bought.id].seller.id, facts[bought.id].live_case, facts[bought.id].refunds) == ("aurora", None, ())
+
+
+def test_the_live_case_of_a_purchase_is_known(books: Records) -> None:
+    bought = a_recent_purchase()
+    case = a_case(books, *ELIGIBLE, purchase=bought)
+    with books.work() as work:
+        assert work.facts.about([bought])[bought.id].live_case == case
+    go(books, case, E.NO_LONGER_ELIGIBLE)
+    go(books, case, E.SUPPORT_DECLINED)
+    with books.work() as work:
+        assert work.facts.about([bought])[bought.id].live_case is None
+
+
+def test_refunds_of_a_customer_are_counted_by_address_and_instrument_where_the_seller_limits_them(
+    books: Records,
+) -> None:
+    mine = {"email": "ada@example.com", "instrument": None}
+    cards = {"email": "bob@example.com", "instrument": "card_1"}
+    paid, running, failed = a_recent_purchase(**mine), a_recent_purchase(**mine), a_recent_purchase(**mine)
+    card, stranger = a_recent_purchase(**cards), a_recent_purchase(email="eve@example.com")
+    for one, answer, event in (
+        (paid, Paid("re_1", Money(4900, "EUR")), E.PROVIDER_PAID),
+        (running, Unknown("timeout"), None),
+        (failed, Declined(Refusal.PERMANENT, "no"), E.PROVIDER_DECLINED),
+        (card, Paid("re_2", Money(4900, "EUR")), E.PROVIDER_PAID),
+        (stranger, Paid("re_3", Money(4900, "EUR")), E.PROVIDER_PAID),
+    ):
+        case = a_case(books, *REFUNDING, purchase=one)
+        asked = prepared(books, case)
+        with books.work() as work:
+            work.operations.answered([(asked, answer)])
+        if event:
+            go(books, case, event)
+    asking = a_recent_purchase(email="ADA@example.com", instrument="card_1")
+    settle_in(books, asking)
+    with books.work() as work:
+        assert work.facts.about([asking])[asking.id].refunds == ()
+        limited = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
+        work.sellers.put(limited)
+        work.sellers.take_turns(["aurora"])
+        facts = work.facts.about([asking])[asking.id]
+    assert facts.seller == limited
+    assert len(facts.refunds) == 3, "what was paid, what may be paid just now, and what went to the same card"
+
+
+# Purchases
+
+
+def test_a_purchase_told_again_is_the_same_one_and_what_was_refunded_never_shrinks(books: Records) -> None:
+    bought = a_recent_purchase(refunded=100)
+    settle_in(books, bought)
+    with books.work() as work:
+        changed = replace(bought, id=uuid4(), reference=bought.reference.lower(), refunded=0, product="Photo 5")
+        assert work.purchases.put([changed, a_recent_purchase()]) == 1
+        assert work.purchases.one(bought.id) == replace(changed, id=bought.id, refunded=100)
+        assert work.purchases.one(changed.id) is None
+        work.purchases.touched(bought.id, 50)
+        work.purchases.touched(NOWHERE, 50)
+        assert work.purchases.paid_by([("sandbox", bought.charge)])[0].refunded == 100
+        work.purchases.touched(bought.id, 4900)
+        assert work.purchases.paid_by([("sandbox", bought.charge), ("sandbox", "x")])[0].refunded == 4900
+        assert work.purchases.paid_by([("other", bought.charge)]) == []
+        assert work.purchases.paid_by([]) == []
+
+
+def test_what_the_provider_says_of_a_dispute_counts_more_than_the_sellers_word(books: Records) -> None:
+    bought = a_recent_purchase(dispute=Dispute.OPEN)
+    settle_in(books, bought)
+    with books.work() as work:
+        work.purchases.disputed("sandbox", bought.charge, Dispute.WON)
+        work.purchases.put([bought])
+        found = work.purchases.one(bought.id)
+    assert found
+    assert found.dispute is Dispute.WON
+
+
+# Letters
+
+
+def test_a_letter_is_due_once_a_stage_and_sent_by_one(books: Records) -> None:
+    case = a_case(books)
+    with books.work() as work:
+        work.letters.due([(case, Stage.ACCEPTED), (case, Stage.REFUNDED)])
+        work.letters.due([(case, Stage.ACCEPTED)])
+        work.letters.due([])
+        both = work.letters.claim([case], seconds=HOUR)
+        assert sorted(both, key=lambda due: due.stage) == [Due(case, Stage.ACCEPTED), Due(case, Stage.REFUNDED)]
+    with books.work() as work:
+        assert work.letters.claim([case], seconds=HOUR) == []
+        work.letters.give_back([Due(case, Stage.ACCEPTED)], seconds=0)
+        work.letters.give_back([Due(case, Stage.REFUNDED)], seconds=HOUR)
+        work.letters.give_back([], seconds=HOUR)
+    with books.work() as work:
+        assert work.letters.claim([case], seconds=0) == [Due(case, Stage.ACCEPTED)]
+        work.letters.sent([Due(case, Stage.ACCEPTED)])
+        work.letters.sent([])
+        work.letters.give_back([Due(case, Stage.ACCEPTED)], seconds=0)
+    with books.work() as work:
+        assert work.letters.claim([case], seconds=0) == []
+
+
+def test_letters_that_nobody_sent_are_found_by_their_case(books: Records) -> None:
+    case = a_case(books, *ELIGIBLE)
+    with books.work() as work:
+        work.letters.due([(case, Stage.ACCEPTED), (case, Stage.REFUNDED)])
+    with books.work() as work:
+        assert work.letters.overdue(seconds=HOUR, limit=10) == []
+        assert work.letters.overdue(seconds=-1, limit=10) == [(False, "aurora", case)]
+        work.letters.claim([case], seconds=HOUR)
+    with books.work() as work:
+        assert work.letters.overdue(seconds=-1, limit=10) == []
+
+
+# Tasks for people
+
+
+def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(books: Records) -> None:
+    case = a_case(books)
+    go(books, case, E.FOUND_NOT_ELIGIBLE, evidence={"reasons": [{"code": "x"}]})
+    with books.work() as work:
+        assert work.tasks.report([a_report(), a_report()]) == {a_report().id}
+        assert work.tasks.report([a_report()]) == set()
+        assert work.tasks.report([]) == set()
+    assert waiting(books, SupportNeeded) == [case, a_report().id]
+    with books.work() as work:
+        found = {task.case: task for task in work.tasks.claim([case, a_report().id], seconds=HOUR)}
+    assert set(found) == {case, None}
+    assert (found[case].seller, found[None].seller, found[None].evidence) == ("aurora", "", {"refund": "re_9"})
+    assert found[None].reasons == [
+        {"code": "refund_extra", "sentence": Trouble.REFUND_EXTRA.sentence, "detail": ""},
+    ]
+    with books.work() as work:
+        assert work.tasks.claim([case, a_report().id], seconds=0) == []
+        assert work.tasks.overdue(seconds=-1, limit=10) == []
+        work.tasks.published(list(found.values()))
+        work.tasks.published([])
+    with books.work() as work:
+        assert work.tasks.claim([case, a_report().id], seconds=0) == []
+
+
+def test_tasks_that_nobody_published_are_found(books: Records) -> None:
+    case = a_case(books, bulk=True)
+    go(books, case, E.FOUND_NOT_ELIGIBLE)
+    with books.work() as work:
+        work.tasks.report([a_report(case=case), a_report(subject="another", seller="borealis")])
+        work.tasks.claim([case], seconds=0)
+    other = a_report(subject="another").id
+    with books.work() as work:
+        assert work.tasks.overdue(seconds=HOUR, limit=10) == []
+        found = work.tasks.overdue(seconds=-1, limit=10)
+    assert set(found) == {(True, "aurora", case), (False, "borealis", other)}
+
+
+def test_each_arrival_at_support_has_a_task_of_its_own(books: Records) -> None:
+    case = with_support(books, Code.DISPUTE_OPEN, purchase=a_recent_purchase())
+    go(books, case, E.DISPUTE_WON)
+    go(books, case, E.FOUND_NOT_ELIGIBLE)
+    with books.work() as work:
+        assert len({task.id for task in work.tasks.claim([case], seconds=1)}) == 2
+
+
+# Notices
+
+
+def a_notice(event: str = "evt_1", **changes: Any) -> Notice:
+    values: dict[str, Any] = {"about": About.REFUND, "charge": "ch_1", "refund_id": "re_1"}
+    return Notice(event, **values | changes)
+
+
+def kept(books: Records, *notices: Notice) -> int:
+    with books.work() as work:
+        return work.notices.keep("sandbox", notices, b"the body")
+
+
+def noticed(books: Records) -> list[UUID]:
+    with books.work() as work:
+        return [one for one, _ in work.outbox.take("provider.notices", room=50, after=None, bulk=False)]
+
+
+def owed(books: Records) -> list[UUID]:
+    with books.work() as work:
+        return work.notices.overdue(100)
+
+
+def test_a_webhook_is_kept_once_and_looked_into_by_one(books: Records) -> None:
+    said = Paid("re_1", Money(4900, "EUR"))
+    assert kept(books, a_notice(said=said), a_notice(said=said)) == 1
+    assert kept(books, a_notice(said=said)) == 0
+    assert kept(books) == 0
+    (one,) = noticed(books)
+    assert owed(books) == [one]
+    with books.work() as work:
+        (heard,) = work.notices.claim([one, NOWHERE], seconds=HOUR)
+    assert (heard.provider, heard.notice, heard.arrivals, heard.hearings) == ("sandbox", a_notice(said=said), 2, 1)
+    assert owed(books) == []
+    with books.work() as work:
+        assert work.notices.claim([one], seconds=HOUR) == []
+        work.notices.done([(heard, "It was so.")])
+        work.notices.done([])
+        assert work.notices.claim([one], seconds=HOUR) == []
+    assert owed(books) == []
+
+
+def test_an_event_that_comes_again_for_news_is_looked_into_again(books: Records) -> None:
+    assert kept(books, a_notice(repeats=True)) == 1
+    (one,) = noticed(books)
+    with books.work() as work:
+        (heard,) = work.notices.claim([one], seconds=HOUR)
+    assert kept(books, a_notice(repeats=True)) == 1
+    assert noticed(books) == [one]
+    with books.work() as work:
+        work.notices.done([(heard, "That was before.")])
+    assert owed(books) == [one], "it arrived again while it was looked into"
+    with books.work() as work:
+        (heard,) = work.notices.claim([one], seconds=HOUR)
+        work.notices.done([(heard, "That is all.")])
+    assert owed(books) == []
+
+
+def test_a_notice_that_nothing_explained_is_looked_into_later(books: Records) -> None:
+    kept(books, a_notice("evt_1"), a_notice("evt_2"))
+    ones = noticed(books)
+    with books.work() as work:
+        first, second = work.notices.claim(ones, seconds=HOUR)
+        work.notices.later([(first, HOUR, "Not yet."), (second, -1.0, "Not yet.")])
+        work.notices.later([])
+    assert owed(books) == [second.id]
+    with books.work() as work:
+        (again,) = work.notices.claim([second.id], seconds=0)
+        assert again.hearings == 2
+        assert [one.id for one in work.notices.claim([first.id], seconds=0)] == [first.id], "a message may come early"
+        work.notices.put_off([second.id], HOUR)
+        work.notices.put_off([], HOUR)
+    assert owed(books) == [first.id]
+
+
+def test_of_what_signed_notices_say_a_failure_has_the_last_word(books: Records) -> None:
+    case = a_case(books)
+    asked = replace(prepared(books, case, charge="ch_1"), refund_id="re_1")
+    money = Money(4900, "EUR")
+
+    def said() -> object:
+        with books.work() as work:
+            return work.notices.said(asked)
+
+    assert said() is None
+    kept(
+        books,
+        a_notice("1", said=Failed("re_1", "came_back")),
+        a_notice("2", refund_id="re_2", said=Paid("re_2", money)),
+    )
+    assert said() == Failed("re_1", "came_back")
+    kept(books, a_notice("3", said=Paid("re_1", money)), a_notice("4", said=Pending("re_1", money)), a_notice("5"))
+    kept(books, a_notice("6", about=About.DISPUTE, said=DisputeSeen(Dispute.OPEN, "dp_1")))
+    assert said() == Failed("re_1", "came_back")
+    with books.work() as work:
+        assert work.notices.said(replace(asked, refund_id=None)) is None
+        assert work.notices.said(replace(asked, provider="other")) is None
+        assert work.notices.said(replace(asked, refund_id="re_2")) == Paid("re_2", money)
+
+
+# Reconciliation, views, dead messages
+
+
+def test_operations_are_found_by_what_a_provider_lists_and_by_what_it_does_not(books: Records) -> None:
+    one, two, three = (prepared(books, a_case(books)) for _ in range(3))
+    with books.work() as work:
+        work.operations.answered([(one, Paid("re_1", one.amount)), (two, Pending("re_2", two.amount))])
+    with books.work() as work:
+        listed = work.reconciliation.listed("sandbox", keys=[three.key, "x"], refund_ids=["re_1", "y"])
+        assert {operation.key for operation in listed} == {one.key, three.key}
+        assert work.reconciliation.listed("other", keys=[], refund_ids=["re_1"]) == []
+        begun, early = work.now, work.now - timedelta(hours=1)
+
+    def unlisted(since: datetime, until: datetime) -> Sequence[str]:
+        with books.work() as work:
+            return [o.key for o in work.reconciliation.unlisted("sandbox", since=since, until=until, begun=begun)]
+
+    assert unlisted(early, begun) == [one.key, two.key], "one that was never answered is not missed"
+    assert unlisted(early, early) == []
+    assert unlisted(begun, begun) == []
+    with books.work() as work:
+        work.reconciliation.seen(listed)
+    assert unlisted(early, begun) == [two.key]
+
+
+def test_a_case_is_shown_with_its_purchase_its_seller_and_its_newest_reasons(books: Records) -> None:
+    bought = a_recent_purchase(charge="ch_1")
+    case = with_support(books, Code.DISPUTE_OPEN, purchase=bought)
+    unknown = a_case(books, seller=None)
+    with books.work() as work:
+        views = work.views.these([case, unknown, NOWHERE])
+        assert work.views.these([]) == {}
+    assert set(views) == {case, unknown}
+    seen = views[case]
+    assert (seen.state, seen.seller_name, seen.product, seen.amount) == (
+        S.WITH_SUPPORT,
+        "Aurora Software",
+        bought.product,
+        4900,
+    )
+    assert (seen.purchase_email, seen.purchase_reference, seen.email) == (bought.email, bought.reference, bought.email)
+    assert [reason["code"] for reason in seen.reasons] == ["dispute_open"]
+    assert (views[unknown].seller_name, views[unknown].product, views[unknown].reasons) == (None, None, [])
+
+
+def test_a_message_that_nobody_can_read_is_kept(books: Records) -> None:
+    with books.work() as work:
+        work.dead.keep("refund.execute", b"\x00what", "This is not a message.")
+    with pytest.raises(RuntimeError), books.work() as work:
+        work.dead.keep("refund.execute", b"another", "Nor this.")
+        raise RuntimeError
+    with books.work() as work:
+        (dead,) = work.dead.all()
+    assert (dead.queue, dead.body, dead.why, dead.redriven_at) == (
+        "refund.execute",
+        b"\x00what",
+        "This is not a message.",
+        None,
+    )

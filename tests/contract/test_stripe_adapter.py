@@ -35,7 +35,7 @@ from domain.purchases import Dispute
 from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
 from tests.doubles.stripe import FakeStripe, a_stripe, error
 from worker.providers.stripe import connect
-from worker.providers.stripe.amounts import from_stripe, to_stripe
+from worker.providers.stripe.amounts import UNITS, from_stripe
 from worker.providers.stripe.codes import (
     CODES,
     CREDENTIALS,
@@ -268,8 +268,9 @@ def test_a_fraction_that_stripe_cannot_say_is_refused_before_it_is_sent(
 @given(minor=st.integers(1, 10**12), currency=st.sampled_from(sorted(CURRENCIES)))
 def test_an_amount_comes_back_as_it_went(minor: int, currency: str) -> None:
     money = Money(minor, currency)
-    told = to_stripe(money)
-    assert told is None or from_stripe(told, currency.lower()) == money
+    if currency == "MGA":  # of which Stripe knows no fifth
+        money = Money(minor * 100, currency)
+    assert from_stripe(UNITS.written(money), currency.lower()) == money
 
 
 @pytest.mark.parametrize(

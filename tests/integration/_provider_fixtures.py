@@ -13,6 +13,8 @@ import pytest
 
 from config.settings import Settings
 from domain.messages import Noticed
+from domain.money import Money
+from domain.providers import Paid
 from domain.purchases import Purchase
 from domain.states import State
 from producers.intake import accept
@@ -30,9 +32,15 @@ SECRET = "sandbox"
 OLD = 301  # seconds; a signature may be 300 old
 
 
+def patient(settings: Settings) -> Settings:
+    """These settings, for tests in which a provider that is only slow must not look like one that hangs."""
+    longer = {"http_seconds": 4.0, "soft_seconds": 12.0, "hard_seconds": 13.0, "lease_seconds": 14.0}
+    return settings.model_copy(update={"timers": settings.timers.model_copy(update=longer)})
+
+
 @pytest.fixture
 def tools(sandbox: Settings) -> Iterator[Tools]:
-    tools = tools_of(sandbox)
+    tools = tools_of(patient(sandbox))
     yield tools
     closed(tools)
 
@@ -139,6 +147,14 @@ def at_the_provider(tools: Tools, purchase: Purchase) -> list[dict[str, Any]]:
     with urllib.request.urlopen(f"{tools.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
         found: list[dict[str, Any]] = json.load(answer)["data"]
         return found
+
+
+def made_by_hand(tools: Tools, purchase: Purchase) -> dict[str, Any]:
+    """Somebody refunds this purchase at the provider's own desk."""
+    said = tools.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
+    assert isinstance(said, Paid), said
+    (made,) = at_the_provider(tools, purchase)
+    return made
 
 
 def dispute_at(tools: Tools, charge: str, status: str, dispute: str = "") -> dict[str, Any]:

@@ -18,9 +18,10 @@ from config.settings import PROVIDERS, Settings
 from console.accounts import ADAPTERS, PROOFS, capabilities, is_for_tests, is_proven
 from console.stack import Stack
 from domain.money import Money
+from domain.providers import Paid
 from tests.cast import settle_in
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
-from tests.integration._provider_fixtures import charged, closed, paid
+from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
 from tests.services import environment
 from worker.tools import tools_of
 
@@ -57,7 +58,7 @@ def process(tmp_path: Path) -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def wired(settings: Settings, process: SandboxProcess) -> Settings:
-    return settings.model_copy(update={"sandbox_url": process.url})
+    return patient(settings).model_copy(update={"sandbox_url": process.url})
 
 
 def moneyback(settings: Settings, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -142,7 +143,7 @@ def test_a_payment_that_is_not_refunded_is_wrong(wired: Settings, charge: str) -
 
 def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox", memory=0) as process:
-        forgetful = settings.model_copy(update={"sandbox_url": process.url})
+        forgetful = patient(settings).model_copy(update={"sandbox_url": process.url})
         words = ("providers", "check", "sandbox", "--charge", "forgets_1", *AMOUNT, "--yes")
         run = moneyback(forgetful, *words)
         assert run.returncode == 1
@@ -222,8 +223,9 @@ def test_what_differs_is_exit_code_1_and_a_table(wired: Settings) -> None:
     tools = tools_of(wired)
     bought = charged("ok")
     settle_in(tools.records, bought)
-    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key="by hand")
-    tools.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
+    made_by_hand(tools, bought)
+    forgotten = tools.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
+    assert isinstance(forgotten, Paid)
     closed(tools)
     run = moneyback(wired, "reconcile", "--provider", "sandbox", "--since", "2026-01-01")
     assert run.returncode == 1

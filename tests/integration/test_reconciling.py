@@ -43,8 +43,10 @@ from tests.integration._provider_fixtures import (
     closed,
     codes,
     hear_all,
+    made_by_hand,
     owed,
     paid,
+    patient,
     refunded,
     state,
 )
@@ -454,7 +456,7 @@ def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
 
 def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
-        tools = tools_of(settings.model_copy(update={"sandbox_url": process.url}))
+        tools = tools_of(patient(settings).model_copy(update={"sandbox_url": process.url}))
         kinds = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
         bought = {kind: charged(kind) for kind in kinds}
         cases = dict(zip(kinds, paid(tools, *bought.values()), strict=True))
@@ -463,7 +465,7 @@ def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Sett
         refunded_yesterday(ghostly, ghost)
         by_hand = charged("ok")
         settle_in(tools.records, by_hand)
-        tools.providers["sandbox"].refund(by_hand.charge, Money(100, "EUR"), key="by hand")
+        made_by_hand(tools, by_hand)
         eventually(lambda: process.summary()["failed"] == 1)
         done = reconciled(tools)
         assert done.listed == 7  # declined made none

@@ -41,6 +41,7 @@ from tests.integration._provider_fixtures import (
     hear_all,
     let_go,
     letters,
+    made_by_hand,
     owed,
     paid,
     post,
@@ -53,6 +54,7 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.services import Child, eventually
+from worker.hearing import MOST_HEARINGS
 from worker.lanes import run
 from worker.paying import prepare
 from worker.providers import readers
@@ -252,8 +254,7 @@ def test_webhooks_that_wait_for_a_certificate_hold_up_no_form(settings: Settings
 def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Client, tools: Tools) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
-    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key="by hand")
-    (made,) = at_the_provider(tools, bought)
+    made = made_by_hand(tools, bought)
     for _ in range(2):  # two events, and one of them twice
         event = an_event("refund.created", made)
         tell(web, event)
@@ -426,9 +427,8 @@ def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Cl
 def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, tools: Tools) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
-    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key="by hand")
     shy = Shy(tools.providers["sandbox"])
-    tell(web, event := an_event("refund.created", at_the_provider(tools, bought)[0]))
+    tell(web, event := an_event("refund.created", made_by_hand(tools, bought)))
     hear_all(with_adapter(tools, shy))
     assert (fate(tools.records, event.id), tasks(tools.records, "refund_extra")) == ((True, 1), [])
     let_go(tools.records)
@@ -502,3 +502,48 @@ def test_what_the_sandbox_tells_ends_where_the_sandbox_is(
         assert max(notice.arrivals for notice in notices(records)) >= 3
         assert process.summary()["duplicates"] == 0
         assert_audit_is_clean(records)
+
+
+def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
+    settings: Settings, tools: Tools
+) -> None:
+    """Mollie sends one id for every change of a payment: the change after our look must not be lost."""
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    made = made_by_hand(tools, bought)
+
+    def classic(_: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+        return [Notice(event=body.decode(), about=About.REFUND, charge=body.decode(), repeats=True)]
+
+    with served(app(settings, readers={"sandbox": Reader(classic)})) as web:
+
+        class Busy(Mute):
+            """While it is asked, something changes."""
+
+            def look_up(self, charge: str, *, key: str) -> Found:
+                assert key
+                post(web, charge.encode())
+                return Elsewhere(made["id"], Money(4900, "EUR"))
+
+        post(web, bought.charge.encode())
+        hear_all(with_adapter(tools, Busy(tools.providers["sandbox"])))
+        assert fate(tools.records, bought.charge) == (True, 1)
+        hear_all(tools)
+        assert fate(tools.records, bought.charge) == (False, 2)
+        post(web, bought.charge.encode())
+        assert fate(tools.records, bought.charge) == (True, 2)
+    assert len(tasks(tools.records, "refund_extra")) == 1
+
+
+def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    tell(web, event := an_event("refund.created", a_refund(bought.charge)))
+    with tools.records.work() as work:
+        work.run("update notices set hearings = :many", many=MOST_HEARINGS - 1)
+    with capture_logs() as logs:
+        hear_all(tools)
+    assert fate(tools.records, event.id) == (False, MOST_HEARINGS)
+    assert "notice_never_explained" in {log["event"] for log in logs}
+    hear_all(tools)
+    assert fate(tools.records, event.id) == (False, MOST_HEARINGS)

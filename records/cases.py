@@ -80,14 +80,17 @@ select id from cases where id = any(:ids) and state = any(:heres) and lease_unti
    and deliveries > 0 and delivered_at <= now() - make_interval(secs => :apart) order by id
 """
 
-_FOR_ONE_REASON = f"""
-select {_CASE} from cases c join purchases p on p.id = c.purchase join support_tasks t on t.case_id = c.id and t.seq = c.seq
- where p.provider = :provider and p.charge = :charge and c.state = 'with_support' and c.lease_until <= now()
+_ONE_REASON = """
+  from cases c join purchases p on p.id = c.purchase join support_tasks t on t.case_id = c.id and t.seq = c.seq
+ where p.provider = :provider and p.charge = :charge and c.state = 'with_support'
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
-   for no key update of c
 """
 """Cases of this payment that a person has for this one reason."""
+
+_FOR_ONE_REASON = f"select {_CASE} {_ONE_REASON} and c.lease_until <= now() for no key update of c"
+
+_STILL_FOR_ONE_REASON = f"select exists (select {_ONE_REASON})"
 
 _PUT_OFF = """
 update cases set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)
@@ -144,8 +147,12 @@ class Cases:
         return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in here], apart=apart)]
 
     def with_support_for(self, provider: str, charge: str, code: Code) -> list[Case]:
-        """The cases about this payment that are with support for this reason alone, locked."""
+        """The cases about this payment that are with support for this reason alone and that nobody holds, locked."""
         return [_case(row) for row in self._work.run(_FOR_ONE_REASON, provider=provider, charge=charge, code=code)]
+
+    def still_with_support_for(self, provider: str, charge: str, code: Code) -> bool:
+        """Whether there is such a case now, be it held."""
+        return bool(self._work.run(_STILL_FOR_ONE_REASON, provider=provider, charge=charge, code=code).scalar_one())
 
     def overdue(self, limit: int) -> list[Any]:
         """Cases whose patience ran out (``id``, ``state``, ``bulk``, ``seller``), locked."""

@@ -11,17 +11,21 @@ from records.tasks import Report
 from worker.settling import OPEN
 
 
-def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> None:
-    """Open or lost after our refund: the money may leave twice, a person answers it. Won: what waited for it goes on."""
+def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool:
+    """Open or lost after our refund: the money may leave twice, a person answers it. Won: what waited for it goes on.
+
+    Returns whether that is all: a case that somebody holds right now cannot go on yet.
+    """
     payment = purchase.provider, purchase.charge
     work.purchases.disputed(*payment, seen.dispute)
     if seen.dispute is Dispute.WON:
         waiting = work.cases.with_support_for(*payment, Code.DISPUTE_OPEN)
         work.history.record([_resumed(case, seen) for case in waiting])
-        return
+        return not work.cases.still_with_support_for(*payment, Code.DISPUTE_OPEN)
     operation = work.operations.about([payment]).get(payment)
     if operation and operation.status in OPEN:
         work.tasks.report([_paid_twice(operation, seen, purchase.seller)])
+    return True
 
 
 def _resumed(case: Case, seen: DisputeSeen) -> Step:

@@ -129,7 +129,8 @@ def _conclude(work: Work, heard: Heard, purchase: Purchase, seen: Found | Disput
         case Unknown(why):
             return Verdict(why, explained=False)
         case DisputeSeen(dispute):
-            draw_consequences(work, purchase, seen)
+            if not draw_consequences(work, purchase, seen):
+                return HELD
             ended = heard.notice.said in {DisputeSeen(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
             if dispute is Dispute.OPEN and ended:
                 return CONTRADICTED

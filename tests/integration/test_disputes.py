@@ -41,6 +41,7 @@ from tests.services import eventually
 from worker.lanes import judge_and_pay, run
 from worker.paying import pay
 from worker.providers import readers
+from worker.settling import lease
 from worker.tools import Tools
 
 __all__ = ["tools"]
@@ -190,6 +191,20 @@ def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.C
     assert sorted(codes(tools.records, case)) == ["dispute_open", "method_not_automatic"]
     heard(web, tools, dispute_at(tools, bought.charge, "won", opened["id"]))
     assert state(tools.records, case) is State.WITH_SUPPORT
+
+
+def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    with tools.records.work() as work:
+        assert lease(work, tools, [case], here=[State.WITH_SUPPORT])
+    heard(web, tools, dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"]))
+    assert (state(tools.records, case), len(owed(tools.records))) == (State.WITH_SUPPORT, 1)
+    with tools.records.work() as work:
+        work.run("update cases set lease_until = 'epoch'")
+    let_go(tools.records)
+    hear_all(tools)
+    assert (state(tools.records, case), owed(tools.records)) == (State.RECEIVED, [])
 
 
 def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, tools: Tools) -> None:

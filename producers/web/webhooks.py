@@ -18,7 +18,7 @@ from producers.web.reference import problems
 from producers.web.state import TheRecords
 from records import Records
 
-SIDE_BY_SIDE: Final = 8  # a reader may wait for a certificate: forms and the API have the other threads
+SIDE_BY_SIDE: Final = 4  # of one provider: who waits for its certificate holds up no form, and nobody else's webhooks
 
 webhooks = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -26,19 +26,18 @@ _log = structlog.get_logger()
 
 
 class Ears:
-    """The readers of the providers that are connected here, and how many webhooks they read at once."""
+    """The readers of the providers that are connected here, each with threads of its own."""
 
     def __init__(self, readers: Mapping[str, WebhookReader]) -> None:
-        self._readers = readers
-        self._line = CapacityLimiter(SIDE_BY_SIDE)
+        self._readers = {name: (reader, CapacityLimiter(SIDE_BY_SIDE)) for name, reader in readers.items()}
 
     async def hear(self, records: Records, provider: str, request: Request) -> bytes:
         """Keeps what this webhook tells; returns what its provider wants to read."""
-        reader = self._readers.get(provider)
-        if reader is None:
+        if provider not in self._readers:
             raise ProblemError(Kind.NOT_FOUND, "No payment provider of this name is connected here.")
+        reader, line = self._readers[provider]
         body = await _body(request)
-        why = await run_sync(_keep, records, provider, reader, dict(request.headers), body, limiter=self._line)
+        why = await run_sync(_keep, records, provider, reader, dict(request.headers), body, limiter=line)
         if why:
             _log.warning("webhook_refused", provider=provider, why=why)
             raise ProblemError(Kind.FORGED)

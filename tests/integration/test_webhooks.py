@@ -227,7 +227,7 @@ def test_a_reader_gets_what_came_and_its_provider_reads_what_it_wants(settings: 
     assert woken(records) == 2
 
 
-def test_webhooks_that_wait_for_a_certificate_hold_up_no_form(settings: Settings) -> None:
+def test_webhooks_that_wait_for_a_certificate_hold_up_no_form_and_no_other_provider(settings: Settings) -> None:
     reading, go_on = threading.Semaphore(0), threading.Event()
 
     def slow(_: Mapping[str, str], __: bytes) -> Forged:
@@ -235,13 +235,15 @@ def test_webhooks_that_wait_for_a_certificate_hold_up_no_form(settings: Settings
         assert go_on.wait(60)
         return Forged("It took too long.")
 
-    with served(app(settings, readers={"paypal": Reader(slow)})) as web, ThreadPoolExecutor(40) as senders:
+    both = {"paypal": Reader(slow), "mollie": Reader(lambda *_: [])}
+    with served(app(settings, readers=both)) as web, ThreadPoolExecutor(40) as senders:
         try:
             sent = [senders.submit(web.post, "/v1/webhooks/paypal", content=b"{}") for _ in range(40)]
             for _ in range(SIDE_BY_SIDE):
                 assert reading.acquire(timeout=30)
             with httpx.Client(base_url=web.base_url, timeout=10) as customer:
                 assert customer.get("/readyz").status_code == 200
+                assert customer.post("/v1/webhooks/mollie", content=b"id=tr_1").status_code == 200
             assert not any(one.done() for one in sent)
         finally:
             go_on.set()

@@ -63,7 +63,9 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
         heard = [one for one in claimed if one.hearings <= MOST_HEARINGS]
         about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
         operations = work.operations.about(about) if about else {}
-        purchases = {(one.provider, one.charge): one for one in work.purchases.paid_by(about)}
+        purchases: dict[tuple[str, str], list[Purchase]] = {}
+        for purchase in work.purchases.paid_by(about):
+            purchases.setdefault((purchase.provider, purchase.charge), []).append(purchase)
         ours = {
             one.id: operations[payment].case
             for one in heard
@@ -122,21 +124,23 @@ def _ask(tools: Tools, heard: Heard, ends: float) -> Found | DisputeSeen:
     return asking.foreign(tools, provider, charge, until=ends)
 
 
-def _conclude(work: Work, heard: Heard, purchase: Purchase, seen: Found | DisputeSeen) -> Verdict:
+def _conclude(work: Work, heard: Heard, purchases: Sequence[Purchase], seen: Found | DisputeSeen) -> Verdict:
+    """Writes down what the provider shows of the payment of these purchases: two may have been paid by one."""
     match seen:
         case DisputeSeen(Dispute.NONE) | Absent() | Failed():
             return UNSEEN
         case Unknown(why):
             return Verdict(why, explained=False)
         case DisputeSeen(dispute):
-            if not draw_consequences(work, purchase, seen):
+            if not draw_consequences(work, purchases[0], seen):
                 return HELD
             ended = heard.notice.said in {DisputeSeen(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
             if dispute is Dispute.OPEN and ended:
                 return CONTRADICTED
             return Verdict(f"The dispute is {dispute}.", explained=True)
-    work.purchases.touched(purchase.id, seen.amount.minor)
-    work.tasks.report([_extra(heard.provider, purchase, seen)])
+    for purchase in purchases:
+        work.purchases.touched(purchase.id, seen.amount.minor)
+    work.tasks.report([_extra(heard.provider, purchases[0], seen)])
     return Verdict("The provider shows a refund that we did not make.", explained=True)
 
 

@@ -268,6 +268,16 @@ def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Clien
     assert owed(tools.records) == []
 
 
+def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    twin = charged("ok", charge=bought.charge)
+    settle_in(tools.records, bought, twin)
+    tell(web, an_event("refund.created", made_by_hand(tools, bought)))
+    hear_all(tools)
+    assert [refunded(tools.records, one) for one in (bought, twin)] == [4900, 4900]
+    assert len(tasks(tools.records, "refund_extra")) == 1
+
+
 def test_an_event_about_a_payment_that_we_do_not_know_is_kept_and_done(web: httpx.Client, tools: Tools) -> None:
     for kind in ("refund.created", "dispute.opened"):
         data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")

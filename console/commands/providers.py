@@ -1,5 +1,6 @@
 """Payment providers: what each can do, and whether a test account answers as its adapter expects."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import typer
 
+from config import log
 from config.accounts import ACCOUNTS
 from console.shown import Json, as_json, out, table
 from console.wiring import wired
@@ -79,6 +81,7 @@ def check(
     from console.accounts import accounts, is_for_tests
     from worker.providers import connected
 
+    log.set_up(logging.WARNING)
     settings = wired()
     account = accounts(settings).get(name)
     if account is None:

@@ -1,5 +1,6 @@
 """Reconciliation by hand: the providers' own lists of refunds held against ours."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from config import log
 from console.shown import Json, as_json, out, table
 from console.wiring import wired
 
@@ -41,6 +43,7 @@ def reconcile(
     from worker.reconciling import reconcile as hold_against
     from worker.tools import tools_of
 
+    log.set_up(logging.WARNING)
     begin = _instant(since) if since else datetime.now(UTC) - BACK
     tools = tools_of(wired())
     try:

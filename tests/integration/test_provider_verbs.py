@@ -266,6 +266,22 @@ def test_where_nobody_can_list_there_is_nothing_to_reconcile(settings: Settings)
     assert "can list its refunds" in run.stderr
 
 
+def test_what_is_logged_does_not_stand_in_what_is_printed(settings: Settings) -> None:
+    """The pace cannot be shared, and the provider is not there: both are said beside the JSON."""
+    away = variables("mollie", TEST["mollie"]) | {"MONEYBACK_MOLLIE_API_BASE": "http://127.0.0.1:1"}
+    run = moneyback(
+        settings,
+        "reconcile",
+        "--json",
+        MONEYBACK_PROVIDERS="mollie",
+        MONEYBACK_BROKER_URL="redis://127.0.0.1:1/0",
+        **away,
+    )
+    assert run.returncode == 1, run.stderr
+    assert told(run)["providers"][0]["incomplete"]
+    assert "pace_not_shared" in run.stderr
+
+
 # doctor, and the words for what is missing
 
 

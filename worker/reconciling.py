@@ -13,6 +13,7 @@ import structlog
 
 from domain.findings import Trouble
 from domain.providers import About, Capabilities, Listed, Notice, Page, PaymentProvider, Standing, Unknown
+from domain.purchases import Purchase
 from records import Work
 from records.operations import Operation
 from records.tasks import Report
@@ -187,12 +188,21 @@ def _differences(provider: str, one: Listed, operation: Operation) -> Iterator[R
 
 
 def _extra(work: Work, done: Reconciled, strangers: list[Listed]) -> Iterator[Report]:
-    """Refunds of purchases that we know, or under keys of ours that we do not: a database that forgot them, say."""
+    """Refunds of purchases that we know, or under keys of ours that we do not: a database that forgot them, say.
+
+    Their purchases count as refunded from now on: nobody pays them again without a person.
+    """
     alive = [one for one in strangers if one.standing is not Standing.FAILED]
-    sellers = {p.charge: p.seller for p in work.purchases.paid_by([(done.provider, one.charge) for one in alive])}
+    paid_by: dict[str, list[Purchase]] = {one.charge: [] for one in alive}
+    for purchase in work.purchases.paid_by([(done.provider, charge) for charge in paid_by]):
+        paid_by[purchase.charge].append(purchase)
     for one in alive:
-        if one.charge in sellers or (one.key or "").startswith(OURS_BY_KEY):
-            yield _report(Trouble.REFUND_EXTRA, done.provider, one.refund_id, None, one, sellers.get(one.charge))
+        ours = paid_by[one.charge]
+        for purchase in ours:
+            work.purchases.touched(purchase.id, one.amount.minor)
+        if ours or (one.key or "").startswith(OURS_BY_KEY):
+            seller = ours[0].seller if ours else None
+            yield _report(Trouble.REFUND_EXTRA, done.provider, one.refund_id, None, one, seller)
         else:
             done.not_ours += 1
 

@@ -232,6 +232,20 @@ def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(tools: To
     assert waiting(tools.records)[0][1]["refund"] == made.refund_id
 
 
+def test_what_a_restored_database_forgot_is_not_paid_again(tools: Tools, provider: Provider) -> None:
+    """The backup is older than the request: the customer asks once more, as another case under another key."""
+    bought, part = charged("ok"), charged("ok")
+    settle_in(tools.records, bought, part)
+    forgotten = provider.make(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
+    provider.make(part.charge, Money(100, "EUR"), "by hand")
+    assert reconciled(tools).discrepancies == {Trouble.REFUND_EXTRA: 2}
+    assert [refunded(tools.records, one) for one in (bought, part)] == [4900, 100]
+    for one in (bought, part):
+        (case,) = paid(tools, one)
+        assert codes(tools.records, case) == ["already_refunded"]
+    assert [one for one in provider.refunds if one.charge == bought.charge] == [forgotten]
+
+
 def test_a_second_refund_under_one_of_our_keys_is_extra(tools: Tools, provider: Provider) -> None:
     """A provider that forgot the key paid it again."""
     bought = charged("ok")

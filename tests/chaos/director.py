@@ -17,6 +17,7 @@ from tests.chaos.parts import NAMES, Parts
 from tests.chaos.plan import LATER, Fault
 from tests.chaos.points import End, burnt, undone
 from tests.chaos.troubles import LONGEST, Troubles
+from tests.proxy import Cut
 
 AWAY = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
 """What a fault meets where another one was before it."""
@@ -68,6 +69,7 @@ class Director:
                 self.faults["kill at a point"] += 1
         for loss in [loss for loss in self._troubles.losses if loss[1].made.is_set()]:
             self._troubles.losses.remove(loss)
+            self._forget(loss[1])
             self.faults[loss[0]] += 1
         while self._left and self._left[-1].at <= now - self._began:
             self._strike(self._left.pop())
@@ -76,7 +78,7 @@ class Director:
         """Nothing goes wrong any more, everything runs; returns how much that was laid out nobody came to."""
         left = undone(self._parts.fuses) + len(self._troubles.losses)
         for _, cut in self._troubles.losses:
-            cut.made.set()
+            self._forget(cut)
         self._left.clear()
         while self._mending:
             heappop(self._mending)[2]()
@@ -84,6 +86,12 @@ class Director:
             self._troubles.wake(name)
         self._parts.servers.revive()
         return left
+
+    def _forget(self, cut: Cut) -> None:
+        """A proxy asks every cut about every frame: one that was made, or is not wanted any more, has to go."""
+        for way in self._parts.ways.values():
+            if cut in way._cuts:
+                way._cuts.remove(cut)
 
     def _strike(self, fault: Fault) -> None:
         try:

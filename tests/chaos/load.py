@@ -1,6 +1,7 @@
 """The customers at work: they send, send again what got no answer, and keep what they were promised."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -29,7 +30,7 @@ AGAIN = 0.5  # seconds before what got no answer is sent again, under its key
 FORGOTTEN = (
     8.0  # seconds after which an upstream form asks whether its message has arrived, and else publishes it again
 )
-LOOK = 0.5  # seconds between two looks at the letters
+LOOK = 1.0  # seconds between two looks at the letters
 
 _LINK = re.compile(rb"https?://\S+/confirm/[\w.~-]+")
 _NAME = re.compile(r"[0-9a-f]{32}")
@@ -67,13 +68,13 @@ class Load:
         self._change = threading.Condition()
         self._over = False
         self._by_email = {customer.purchase.email: customer for customer in everybody}
-        self._seen: set[str] = set()
+        self._published: set[str] = set()
+        self._letters: set[str] = set()
         self.accepted: dict[str, str] = {}
         """Each ask that was accepted, with its case where the way says so."""
         self.complaints: list[str] = []
         self.retries = 0
         self.republished = 0
-        self._began = time.monotonic()
         for customer in everybody:
             for ask in customer.asks:
                 self._put(ask.at, self._job(customer, ask))
@@ -204,25 +205,24 @@ class Load:
                 producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")
                 for _ in range(ask.times):
                     producer.publish(event, retry=False)
-                self.republished += ask.name in self._seen
-                self._seen.add(ask.name)
+                self.republished += ask.name in self._published
+                self._published.add(ask.name)
                 return FORGOTTEN
         return AGAIN
 
     def _is_case(self, ask: Ask) -> bool:
-        if ask.name not in self._seen:
+        if ask.name not in self._published:
             return False
         with self._records.work() as work:
             return bool(work.run("select 1 from cases where intake_key = :key limit 1", key=ask.name).first())
 
     def _read_letters(self) -> float:
         """Everybody looks at their letters; who wants to answers the one with the link."""
-        for file in self._outbox.iterdir():
-            if file.name in self._seen:
-                continue
-            self._seen.add(file.name)
-            if ".start_refund@" in file.name:
-                self._got_link(file)
+        new = set(os.listdir(self._outbox)) - self._letters  # noqa: PTH208  # there may be a hundred thousand
+        self._letters |= new
+        for name in new:
+            if ".start_refund@" in name:
+                self._got_link(self._outbox / name)
         return LOOK
 
     def _got_link(self, file: Path) -> None:

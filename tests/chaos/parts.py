@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.settings import Settings
 from console.home import Home
@@ -68,7 +70,8 @@ class Parts:
 
     @cached_property
     def broker(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self.servers.valkey.socket))
+        """For what is done to it: once, and never again because an answer was lost."""
+        return redis.Redis(unix_socket_path=str(self.servers.valkey.socket), retry=Retry(NoBackoff(), 0))
 
     @cached_property
     def env(self) -> dict[str, str]:
@@ -145,10 +148,24 @@ class Parts:
 
 @contextmanager
 def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Parts]:
-    """Servers, proxies and parts in a throwaway home, which is kept when this ends with an exception."""
+    """Servers, proxies and parts in a throwaway home. An error names the home, which is kept then, with its logs."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
     folder.chmod(0o711)  # as root the servers are another user, who must pass through
     home = Home(folder / "c")
+    try:
+        with _started(home, timers, sandbox) as parts:
+            yield parts
+    except Exception as error:
+        error.add_note(f"The logs are in {home.logs}.")
+        raise
+    except BaseException:  # somebody pressed Ctrl-C
+        _remove(home)
+        raise
+    _remove(home)
+
+
+@contextmanager
+def _started(home: Home, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Parts]:
     with home.lock(), Servers(home) as servers, ExitStack() as ways:
         owner = connect(servers.postgres.owner_url)
         schema.migrate(owner)
@@ -168,15 +185,21 @@ def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterato
         )
         for way in parts.ways.values():  # a frame is a packet: none waits until the one before was acknowledged
             way._door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with parts.processes:
-            parts.start()
-            try:
-                yield parts
-            finally:
-                for name in NAMES:
-                    parts.signal(name, signal.SIGCONT)
-                for way in parts.ways.values():
-                    way.thaw()
-        parts.records.engine.dispose()
+        try:
+            with parts.processes:
+                parts.start()
+                try:
+                    yield parts
+                finally:
+                    for name in NAMES:
+                        parts.signal(name, signal.SIGCONT)
+                    for way in parts.ways.values():
+                        way.thaw()
+        finally:
+            parts.records.engine.dispose()
+            parts.broker.close()
+
+
+def _remove(home: Home) -> None:
     home.clean()
-    folder.rmdir()
+    home.path.parent.rmdir()

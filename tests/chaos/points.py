@@ -65,7 +65,7 @@ POINTS = {
     "recorded, not committed": Point("worker.paying:record", When.AFTER, DIRECT),
     "recorded": Point("worker.tools:Hands.side_by_side", When.TAKES_BACK, DIRECT),
     "taken over": Point("worker.settling:lease", When.AFTER, DIRECT),
-    "looked up": Point("worker.settling:_look_up", When.AFTER, DIRECT),
+    "looked up": Point("worker.settling:_look_up", When.HANDS_OUT, DIRECT),
     "stamped, not sent again": Point("worker.settling:_repeat", When.BEFORE, DIRECT),
     "concluded, not committed": Point("worker.settling:_conclude", When.AFTER, DIRECT),
     "task done": Point("worker.tasks:run", When.AFTER, WORKERS),

@@ -49,6 +49,9 @@ class Outcome:
     """What was still moving at the end; empty when everything came to rest within its bound."""
     summary: dict[str, Any]
     retries: int
+    """Requests that got no answer and were sent again."""
+    republished: int
+    """Messages of upstream forms that never became a case, and were published again."""
 
     @property
     def well(self) -> bool:
@@ -86,6 +89,7 @@ class Outcome:
             "repeated_tasks": books.repeated_tasks,
             "dead_messages": books.dead,
             "client_retries": self.retries,
+            "republished": self.republished,
             "provider": self.summary,
             "wrong": books.faults[:50],
             "timers": TIMERS,
@@ -97,7 +101,7 @@ class WrongError(AssertionError):
     """The books do not balance, or something did not come to rest."""
 
     def __init__(self, outcome: Outcome, home: str) -> None:
-        super().__init__("\n".join([f"The logs are in {home}.", outcome.unrest, *outcome.books.faults[:20]]))
+        super().__init__("\n".join([f"Everything is in {home}.", outcome.unrest, *outcome.books.faults[:20]]))
         self.outcome = outcome
         self.home = home
 
@@ -149,6 +153,7 @@ def _settle(asked: Asked, parts: Parts, director: Director, load: Load, unburnt:
         unrest=unrest,
         summary=provider.ask(parts.provider_socket, "GET", "/v1/summary"),
         retries=load.retries,
+        republished=load.republished,
     )
 
 

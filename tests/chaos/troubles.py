@@ -112,7 +112,7 @@ class Troubles:
 
     def _freeze_broker(self, dice: Random) -> bool:
         pid = self._parts.servers.valkey.pid
-        if pid is None:
+        if pid is None or "full" in self._down:  # who is to make room would wait for it
             return False
         os.kill(pid, signal.SIGSTOP)
         self._down.add("frozen")
@@ -154,8 +154,10 @@ class Troubles:
         if self._no_broker:
             return False
         self._parts.broker.config_set("maxmemory", "1")
+        self._down.add("full")
 
         def empty() -> None:
+            self._down.discard("full")
             with suppress(redis.RedisError):  # ended meanwhile: it starts with its own setting
                 self._parts.broker.config_set("maxmemory", "256mb")
 

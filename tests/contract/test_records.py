@@ -522,11 +522,14 @@ def test_cases_with_support_are_found_by_their_one_reason(books: Records) -> Non
     with_support(books, Code.OVER_CEILING, purchase=a_recent_purchase(charge="ch_1"))
     with_support(books, purchase=a_recent_purchase(charge="ch_1"))
     with books.work() as work:
-        assert [case.id for case in work.cases.with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN)] == [only]
+        assert work.cases.with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN) == [here(work, only)]
+        assert work.cases.still_with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN)
         assert work.cases.with_support_for("other", "ch_1", Code.DISPUTE_OPEN) == []
+        assert not work.cases.still_with_support_for("other", "ch_1", Code.DISPUTE_OPEN)
         work.cases.lease([only], here=[S.WITH_SUPPORT], seconds=HOUR)
     with books.work() as work:
         assert work.cases.with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN) == []
+        assert work.cases.still_with_support_for("sandbox", "ch_1", Code.DISPUTE_OPEN), "though somebody holds it"
 
 
 def test_only_the_newest_reason_of_a_case_counts(books: Records) -> None:

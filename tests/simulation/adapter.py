@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from domain.money import Money
-from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Paid, Pending, Unknown
+from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Unknown
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
-from tests.simulation.provider import LATEST, TIMEOUT, Provider
+from tests.simulation.provider import TIMEOUT, Provider
 
 
 class Adapter:
@@ -37,8 +37,10 @@ class Adapter:
         if faults.happens("too_many_requests"):
             return Unknown("429", again_in=self._random.choice([1.0, 60.0, 600.0]))
         if faults.happens("carried_out_late"):
-            late = TIMEOUT + self._random.choice([0.01, 0.1, 1.0]) * LATEST
+            late = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.latest
             clock.at(clock.now + late, provider.execute, charge, amount, key)
+            if self._random.random() < 0.2:  # somebody has no patience, and refunds it by hand
+                clock.at(clock.now + late * self._random.random(), provider.refunded_by_hand, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
         said = provider.execute(charge, amount, key)
@@ -50,8 +52,6 @@ class Adapter:
             said = Unknown("timeout")
         elif faults.happens("error_after"):
             said = Unknown("500")
-        elif isinstance(said, Paid | Pending) and faults.happens("other_amount"):
-            said = type(said)(said.refund_id, Money(said.amount.minor + 1, said.amount.currency))
         self._broken()
         self._seam("after the call")
         return said

@@ -28,6 +28,8 @@ class Process:
         self.tools: Any = None
         self.died: Callable[[], object] = lambda: None
         """Who starts another one in its place."""
+        self.skew = 0.0
+        """What the database's clock is ahead for it; where leases are right, nothing."""
         self.old = False
         """It runs the version before this one."""
 
@@ -59,6 +61,7 @@ class Clock:
         self._queue: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._numbers = 0
         self._hub = getcurrent()
+        self._tasks: dict[int, Task] = {}
 
     def at(self, instant: float, do: Callable[..., object], *args: Any) -> None:
         """Does this at that instant, outside of every task."""
@@ -78,9 +81,10 @@ class Clock:
                 self.broke(task, error)
             finally:
                 process.tasks.pop(task.number, None)
+                self._tasks.pop(task.number, None)
 
         task = Task(self._numbers, process, what, greenlet(run, parent=self._hub), self.now + wait)
-        process.tasks[task.number] = task
+        process.tasks[task.number] = self._tasks[task.number] = task
         self.at(self.now + wait, self._resume, task, 0)
         return task
 
@@ -126,9 +130,12 @@ class Clock:
         """Whether nothing is left to happen."""
         return not self._queue
 
-    def upcoming(self) -> str:
-        """What happens next."""
-        return "; ".join(f"{one[2].__name__} {one[3]} at {one[0]:.0f}" for one in self._queue[:3])
+    def end(self) -> None:
+        """Whatever still waits, waits for nothing."""
+        self._queue.clear()
+        for task in list(self._tasks.values()):
+            task.process.alive = False
+            self._resume(task, task.ticket)
 
     def _resume(self, task: Task, ticket: int) -> None:
         if task.ticket != ticket or task.green.dead:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from domain.findings import Code
 from domain.money import Money
 from domain.providers import Failed, Notice
-from domain.states import ENDED, State
+from domain.states import ENDED, LIVE, State
 from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
@@ -22,16 +22,16 @@ from tests.simulation.seams import SoftTimeLimit
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-GUARD = 3.9 * HOUR  # of the life of a key, nothing is sent again in its last hours
 UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.WITHDRAWN}
+FINAL = {"declined", "card_closed"}
 BAD_DISPUTES = {"open", "lost"}
 
 EXPECTED = (OperationalError, BrokerAwayError, SoftTimeLimit)
 """What may end a task: nobody is surprised, and the sweep sends again what it was about."""
 
 
-class ViolatedError(Exception):
-    """An invariant does not hold."""
+class ViolatedError(BaseException):
+    """An invariant does not hold: no code of the product's may catch this."""
 
 
 class Watch:
@@ -52,8 +52,6 @@ class Watch:
 
     def broke(self, task: Task, error: Exception) -> None:
         """A task of ours ended with an error."""
-        if isinstance(error, ViolatedError):
-            raise error
         self.broken[type(error).__name__] += 1
         if not isinstance(error, EXPECTED):
             self.violated("BUG", f"{task.what} in {task.process.name} ended with {error!r}.")
@@ -73,8 +71,12 @@ class Watch:
             )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
             self.violated("I2", f"{key} is sent for {charge} and {amount}.")
+        others = [o for o in world.records.tables.operations.values() if o.charge == charge and o.key != key]
+        if any(other.code in FINAL for other in others):
+            self.violated("I9", f"{key} is sent although the provider refused this payment for good.")
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
-        if operation.sends > 1 and age > provider.capabilities.keys_live.total_seconds() - GUARD:
+        life = provider.capabilities.keys_live.total_seconds()
+        if operation.sends > 1 and age > life - min(4 * HOUR, life / 4):  # nothing is sent again in a key's last hours
             self.violated("I9", f"{key} is sent again {age / HOUR:.1f} h after it was sent first.")
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
@@ -97,6 +99,7 @@ class Watch:
                 self._moved(row)
             elif isinstance(row, CaseRow):
                 self._stands(row)
+                self._is_alone(row)
 
     def _moved(self, row: TransitionRow) -> None:
         tables = self._world.records.tables
@@ -123,6 +126,11 @@ class Watch:
         told = self._world.records.tables.transitions.get((row.id, row.seq))
         if told is None or (told.there, told.hash) != (row.state, row.head):
             self.violated("I5", f"{row.id} is {row.state}, but its history says {told and told.there}.")
+
+    def _is_alone(self, row: CaseRow) -> None:
+        cases = self._world.records.tables.cases.values()
+        if row.state in LIVE and sum(one.purchase == row.purchase and one.state in LIVE for one in cases) > 1:
+            self.violated("I1", f"{row.id} is {row.state}, and another case holds its purchase.")
 
     def _is_proven(self, case: UUID) -> None:
         tables = self._world.records.tables
@@ -170,12 +178,20 @@ class Watch:
         alive = [refund for refund in refunds if refund.status != "failed"]
         if row.state == State.REFUNDED:
             self._is_proven(row.id)
-            if not alive and all(refund.told for refund in refunds):
+            if not alive and all(refund.told and not self._given_up(refund) for refund in refunds):
                 self.violated("I7", f"{row.id} is refunded, but we were told that it failed.")
         if row.state in UNPAID and alive:
             told = tables.transitions[row.id, row.seq]
             if Code.OUTCOME_UNKNOWN not in told.evidence:
                 self.violated("I8", f"{row.id} is {row.state} ({told.evidence}), but {alive[0].id} was paid.")
+
+    def _given_up(self, refund: Refund) -> bool:
+        """Whether the provider was away for so long that its own notice could not be looked into."""
+        notices = self._world.records.tables.notices.values()
+        given_up = any(n.refund_id == refund.id and (n.outcome or "").startswith("Never explained") for n in notices)
+        if given_up:
+            self._world.faults.noted("notice_never_explained")
+        return given_up
 
     def _people_were_told(self) -> None:
         world, tables = self._world, self._world.records.tables

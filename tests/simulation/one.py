@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from config.links import Links
 from config.settings import Settings, Timers
 from tests.simulation.invariants import ViolatedError
-from tests.simulation.patches import around
+from tests.simulation.patches import patched as around
 from tests.simulation.world import World
 
 S = Settings(
@@ -32,7 +32,7 @@ for seed in range(a, b):
     try:
         with around(w):
             w.run()
-    except ViolatedError as e:
+    except ViolatedError as e: 
         bad[str(e)[:3]] += 1
         print(seed, e)
     except BaseException as e:

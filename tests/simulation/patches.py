@@ -15,7 +15,7 @@ from worker.letters import sending
 
 
 @contextmanager
-def around(world: World) -> Iterator[None]:
+def patched(world: World) -> Iterator[None]:
     """The relay's clock and broker, the helpdesk's queue, letters without words, ids of this seed."""
     with (
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),

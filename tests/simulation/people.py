@@ -36,13 +36,13 @@ class Sold:
 class People:
     """Everybody who is not a program."""
 
-    def __init__(self, world: "World", requests: int | None) -> None:
+    def __init__(self, world: "World") -> None:
         self._world = world
         self._draw = world.random
         self.requests = 0
         self.asked: dict[UUID, str] = {}
         """The cases that somebody was told of."""
-        self._most = requests
+        self.known: dict[str, UUID] = {}
 
     def settle_in(self) -> None:
         """Sellers with their policies, purchases with their payments, and all that will happen to them."""
@@ -100,17 +100,17 @@ class People:
         assert bought.amount
         assert bought.currency
         charge = provider.charges[bought.charge] = Charge(Money(bought.amount, bought.currency))
-        faults, at = world.faults, world.clock.at
+        faults, at, forced = world.faults, world.clock.at, world.forced
         if faults.happens("refused_for_now"):
             charge.refundable_from = draw.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("refused_for_now"):
             charge.funded_from = draw.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("declined"):
             charge.declined = draw.choice([Refusal.PERMANENT, Refusal.WINDOW_OVER])
-        charge.poison = draw.choice(["question", "answer"]) if draw.random() < 0.02 else ""
-        if draw.random() < 0.08:
+        charge.poison = draw.choice(["question", "answer"]) if draw.random() < forced.get("poison", 0.02) else ""
+        if draw.random() < forced.get("foreign", 0.08):
             at(draw.random() ** 2 * DAY, provider.refunded_by_hand, bought.charge)
-        if draw.random() < 0.12:
+        if draw.random() < forced.get("disputes", 0.12):
             opened = draw.random() ** 2 * 6 * HOUR
             at(opened, provider.disputed, bought.charge, Dispute.OPEN)
             if draw.random() < 0.7:
@@ -163,7 +163,10 @@ class People:
             again = world.clock.now + self._draw.choice([1.0, 10.0, 300.0])
             world.clock.at(again, world.web, self._ask, arrival, tries + 1)
             raise
-        self.asked[accepted.id] = arrival.key
+        name = f"{arrival.source} {arrival.key}"
+        if self.known.setdefault(name, accepted.id) != accepted.id:
+            world.watch.violated("I4", f"The request {name} is two cases: {self.known[name]} and {accepted.id}.")
+        self.asked[accepted.id] = name
 
     def read(self, letter: Any) -> None:
         """A customer reads a letter, and may answer it."""

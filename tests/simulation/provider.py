@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 from domain.money import Money
 from domain.providers import (
@@ -33,7 +34,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 
 TIMEOUT = 30.0  # seconds after which our side gives a call up
-LATEST = 3 * HOUR  # how long after that a call may still be carried out
+LATEST = 3 * HOUR  # how long after that a call may still be carried out; of a key that lives only hours, an eighth of that
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +68,7 @@ class Charge:
 class Provider:
     """The provider's side: charges, keys, refunds, disputes, webhooks."""
 
-    def __init__(self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", Notice], None]) -> None:
+    def __init__(self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", Notice], None], **forced: Any) -> None:
         random = faults.random
         self.name = name
         self.clock = clock
@@ -81,17 +82,19 @@ class Provider:
         self.lag = random.choice([0.0, 0.0, 10.0, 10 * MINUTE, 3 * HOUR])
         self.asynchronous = random.random() < 0.3
         self.takes = random.choice([MINUTE, HOUR, 6 * HOUR, 3 * DAY])
-        self.made: Callable[[Provider, Refund], None] = lambda *_: None
         self._send = send
         asks = random.random() < 0.8
+        self.repeats = asks and random.random() < forced.get("repeats", 0.3)
+        self.made: Callable[[Provider, Refund], None] = lambda *_: None
         self.capabilities = Capabilities(
-            keys_live=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 31 * 24])),
+            keys_live=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 72])),
             capped=random.random() < 0.5,
             looks_up=LooksUp.BY_KEY if asks else LooksUp.NEVER,
-            lists=asks and random.random() < 0.8,
+            lists=asks and random.random() < forced.get("lists", 0.8),
             calls_per_second=random.choice([None, None, 5.0]),
             poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
+        self.latest = min(LATEST, self.capabilities.keys_live.total_seconds() / 8)
         self.stores_errors = self.capabilities.keys_live <= timedelta(days=1)
 
     # What it does
@@ -140,10 +143,12 @@ class Provider:
                 now + self.random.uniform(0.1, 1.0) * self.takes, self._become, refund, "failed" if late else "paid"
             )
         elif late:
-            self.clock.at(now + self.random.choice([1.0, MINUTE, 6 * HOUR, DAY]), self._become, refund, "failed")
+            self.clock.at(now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY]), self._become, refund, "failed")
         return _said(refund)
 
     def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
+        if key and self.capabilities.keys_live <= timedelta(days=3) and self.faults.happens("other_amount"):
+            amount = Money(amount.minor - 1, amount.currency)
         refund = Refund(f"re_{self.name}_{len(self.refunds) + 1}", charge, amount, key, self.clock.now, status)
         self.refunds[refund.id] = refund
         self.made(self, refund)
@@ -179,8 +184,8 @@ class Provider:
         self._send(self, notice)
 
     def _tell(self, refund: Refund) -> None:
-        event = f"evt_{refund.id}_{refund.status}"
-        self._send(self, Notice(event, About.REFUND, refund.charge, refund.id, _said(refund)))
+        event = f"evt_{refund.id}" if self.repeats else f"evt_{refund.id}_{refund.status}"
+        self._send(self, Notice(event, About.REFUND, refund.charge, refund.id, _said(refund), self.repeats))
 
     # What it says
 

@@ -49,7 +49,7 @@ class WorldSeams(Seams):
             self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
         self.die(where)
         if self._faults.happens("pause"):
-            seconds = self._random.choice(PAUSES)
+            seconds = min(self._random.choice(PAUSES), self._world.longest_pause)
             if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
                 task.started += seconds
             self._world.say(f"{task.process.name} stands still {where} for {seconds:g} s")

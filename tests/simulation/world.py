@@ -2,14 +2,17 @@
 
 import random as shared_random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
+from uuid import UUID
 
 from config.links import Links
 from config.settings import Settings
+from domain.errors import UnreadableError
 from domain.messages import LANES, Noticed
-from domain.providers import Notice, PaymentProvider
+from domain.providers import Failed, LooksUp, Notice, Paid, PaymentProvider, Pending
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
 from tests.simulation.clock import Clock, Killed, Process, SeededHands, Task
@@ -36,6 +39,7 @@ class World:
 
     def __init__(self, seed: int, settings: Settings, links: Links, **forced: Any) -> None:
         self.seed = seed
+        self.forced = forced
         self.random = Random(seed)
         shared_random.seed(seed)
         self.settings = settings.model_copy(update={"sepa_hold_days": self.random.choice([0, 0, 1])})
@@ -50,11 +54,12 @@ class World:
         self.records = MemoryRecords(settings.timers, self.database_clock, self.seams)
         self.watch = Watch(self)
         self.providers = {
-            name: Provider(name, self.clock, self.faults, self.webhook)
+            name: Provider(name, self.clock, self.faults, self.webhook, **forced)
             for name in ("alpha", "beta")[: self.random.choice([1, 2])]
         }
         for provider in self.providers.values():
             provider.made = self.watch.refund_made
+        self.longest_pause = min(provider.latest for provider in self.providers.values())
         self.post = SeededPost(self)
         self.broker = Broker(self.clock, self.faults, self._deliver, self.seams.die)
         self.helpdesk = Helpdesk(self.broker)
@@ -62,13 +67,14 @@ class World:
         self.workers: list[Process] = []
         self._old = {n for n in range(3) if self.random.random() < 0.15}
         self._deployed = self.random.random() * HOUR
-        self.people = People(self, forced.get("requests"))
+        self.people = People(self)
 
     # Time
 
     def database_clock(self) -> datetime:
         """The database's own clock, the true one."""
-        return BEGINNING + timedelta(seconds=self.clock.now)
+        skew = self.clock.current.process.skew if self.clock.current else 0.0
+        return BEGINNING + timedelta(seconds=self.clock.now + skew)
 
     def since_beginning(self, at: datetime) -> float:
         """Seconds from the beginning of this world to then."""
@@ -90,8 +96,11 @@ class World:
         self.clock.at(HEALED, self._heal)
         for day in (1.0, 2.2, 4.0, 20.0):
             self.clock.at(day * DAY, self._reconcile)
-        self.clock.run(HORIZON, MOST_STEPS)
-        self.watch.at_the_end()
+        try:
+            self.clock.run(HORIZON, MOST_STEPS)
+            self.watch.at_the_end()
+        finally:
+            self.clock.end()
         return self
 
     # Trouble
@@ -155,7 +164,10 @@ class World:
 
     def process(self, name: str) -> Process:
         """A new process, whose monotonic clock began somewhere."""
-        return Process(name, offset=self.random.choice([0.0, 1e5, 3e7]))
+        process = Process(name, offset=self.random.choice([0.0, 1e5, 3e7]))
+        if self.forced.get("skewed"):
+            process.skew = self.random.choice([0.0, 0.0, -120.0, 120.0, 900.0])
+        return process
 
     def _start_relay(self, number: int) -> None:
         process = self.process(f"relay {number}")
@@ -174,6 +186,8 @@ class World:
         return process
 
     def _deliver(self, lane: str, payload: Any) -> None:
+        if self.faults.happens("message_forged"):
+            self.clock.at(self.clock.now + self.random.random() * HOUR, self._forge)
         self._backlog.append((lane, payload))
         self._feed()
 
@@ -192,7 +206,12 @@ class World:
                 with self.records.work() as work:
                     work.dead.keep(lane, b"", "There is no task of this name here.")
                 return
-            ids = list(kind.read(payload).case_ids)
+            try:
+                ids = list(kind.read(payload).case_ids)
+            except UnreadableError as error:
+                with self.records.work() as work:
+                    work.dead.keep(lane, b"", str(error))
+                return
             self.say(f"{process.name} takes {lane} {len(ids)}")
             if process.old:
                 worker_lanes.LANES[kind].do(process.tools, ids)
@@ -228,11 +247,27 @@ class World:
 
     def webhook(self, provider: Provider, notice: Notice) -> None:
         draw, faults = self.random, self.faults
+        if provider.capabilities.looks_up is LooksUp.BY_KEY and faults.happens("webhook_lies"):
+            self._lie(provider, notice)
         if faults.happens("webhook_lost"):
             return
         for _ in range(1 + (draw.choice([1, 3]) if faults.happens("webhook_repeated") else 0)):
             late = draw.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
             self.clock.at(self.clock.now + draw.random() * late, self.web, self._hear, provider, notice, 0)
+
+    def _lie(self, provider: Provider, notice: Notice) -> None:
+        """Somebody who has the secret says what is not so, of a provider that can be asked."""
+        if isinstance(notice.said, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
+            money = provider.refunds[notice.refund_id].amount
+            lie = self.random.choice([Paid(notice.refund_id, money), Failed(notice.refund_id, "lie")])
+            said = replace(notice, event=f"{notice.event} lie {self.random.random()}", said=lie)
+            self.clock.at(self.clock.now + self.random.random() * HOUR, self.web, self._hear, provider, said, 20)
+
+    def _forge(self) -> None:
+        """A message that nobody sent: cases of ours, or of nobody, in any lane."""
+        cases = [*self.records.tables.cases, UUID(int=7)]
+        lane = self.random.choice(list(LANES))
+        self._deliver(lane, {"case_ids": [str(self.random.choice(cases))], "version": self.random.choice([1, 1, 1, 2])})
 
     def _hear(self, provider: Provider, notice: Notice, tries: int) -> None:
         """The door for webhooks: kept, or the provider sends it again."""

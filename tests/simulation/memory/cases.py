@@ -108,6 +108,15 @@ def suspects(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], apart:
 
 @does(cases._FOR_ONE_REASON)
 def for_one_reason(work: MemoryWork, provider: str, charge: str, code: str) -> Iterable[CaseRow]:
+    return [row for row in _with_support(work, provider, charge, code) if row.lease_until <= work.at]
+
+
+@does(cases._STILL_FOR_ONE_REASON)
+def still_for_one_reason(work: MemoryWork, provider: str, charge: str, code: str) -> Iterable[tuple[bool]]:
+    return [(bool(_with_support(work, provider, charge, code)),)]
+
+
+def _with_support(work: MemoryWork, provider: str, charge: str, code: str) -> list[CaseRow]:
     tables = work.tables
     paid_by = {row.id for row in tables.purchases.values() if row.provider == provider and row.charge == charge}
     mine = {(task.case_id, task.seq): codes(task) for task in tables.tasks.values() if task.seq is not None}
@@ -116,7 +125,6 @@ def for_one_reason(work: MemoryWork, provider: str, charge: str, code: str) -> I
         for row in tables.cases.values()
         if row.purchase in paid_by
         and row.state == "with_support"
-        and row.lease_until <= work.at
         and set(mine.get((row.id, row.seq), ())) == {code}
     ]
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from domain.messages import Noticed
 from domain.money import Money
-from domain.providers import About, DisputeSeen, Failed, Notice, Paid, Pending, Refusal
+from domain.notices import About, Notice
+from domain.providers import DisputeSeen, Failed, Paid, Pending, Refusal
 from domain.purchases import Dispute
 from records.operations import Operation
 from records.outbox import CHANNEL

@@ -8,18 +8,8 @@ from uuid import UUID
 import structlog
 
 from domain.findings import Trouble
-from domain.providers import (
-    About,
-    Absent,
-    DisputeSeen,
-    Elsewhere,
-    Failed,
-    Found,
-    LooksUp,
-    Paid,
-    Pending,
-    Unknown,
-)
+from domain.notices import About
+from domain.providers import Absent, DisputeSeen, Elsewhere, Failed, Found, LooksUp, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
 from domain.states import State
 from records import Work
@@ -37,6 +27,7 @@ log = structlog.get_logger()
 ANY_OF_OURS = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
 """States in which the provider may have news of a refund of ours."""
 
+STRANGE_FOR = 10  # hearings, which are two hours, in which a payment may become one of a purchase that we know
 MOST_HEARINGS = 40  # with pauses of up to half an hour, most of a day; the daily reconciliation stands behind it
 
 
@@ -49,6 +40,7 @@ class Verdict(NamedTuple):
 
 NO_PAYMENT = Verdict("The notice names no payment.", explained=True)
 STRANGE = Verdict("The payment is not of a purchase that we know.", explained=True)
+NOT_YET_KNOWN = Verdict("The payment is not of a purchase that we know yet.", explained=False)
 UNSEEN = Verdict("The provider did not show it.", explained=False)
 HELD = Verdict("The case is held, or has nothing under way at the provider.", explained=False)
 ENDS_WORKERS = Verdict("Whoever looked into it last did not come back.", explained=False)
@@ -76,7 +68,7 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     found = inquire(tools, calls)
     verdicts = {one.id: _explained(one, found.get(ours[one.id])) for one in heard if one.id in ours}
     others = [one for one in heard if one.id not in ours]
-    verdicts |= {one.id: NO_PAYMENT if one.notice.charge is None else STRANGE for one in others}
+    verdicts |= {one.id: _unknown(one) for one in others}
     known = [one for one in heard if _payment(one) in purchases]
     instead = _made_instead(calls, found)
     by_hand: list[tuple[Heard, Found | DisputeSeen]]
@@ -87,6 +79,13 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
             verdicts |= {one.id: _conclude(work, one, purchases[_payment(one)], seen) for one, seen in wave}
     with tools.records.work() as work:
         _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
+
+
+def _unknown(heard: Heard) -> Verdict:
+    """Sellers may tell us of a purchase later than its provider of a dispute; but an account may serve others as well."""
+    if heard.notice.charge is None:
+        return NO_PAYMENT
+    return STRANGE if heard.hearings >= STRANGE_FOR else NOT_YET_KNOWN
 
 
 def _payment(heard: Heard) -> tuple[str, str]:

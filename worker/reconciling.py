@@ -12,19 +12,19 @@ from itertools import islice
 import structlog
 
 from domain.findings import Trouble
-from domain.providers import About, Capabilities, Listed, Notice, Page, PaymentProvider, Standing, Unknown
+from domain.notices import About, Notice
+from domain.providers import Listed, Page, Standing, Unknown
 from domain.purchases import Purchase
 from records import Work
 from records.operations import Operation
 from records.tasks import Report
+from worker.listing import pages
 from worker.tools import Tools
 
 log = structlog.get_logger()
 
 LAG = timedelta(hours=4)  # PayPal's list is up to three hours late (Transaction Search API)
-TRIES = 5  # of one page
 SHOWN = 50  # discrepancies that one run shows; a provider may differ in a million
-PATIENCE = 60.0  # seconds for a page's turn at the provider's pace
 
 OURS_BY_KEY = "mb_"
 """What the keys of our own refunds start with, whichever database made them."""
@@ -90,7 +90,7 @@ def reconcile(
     done = Reconciled(provider)
     with tools.records.work() as work:
         begun = work.now
-    for page in _pages(tools, provider, since):
+    for page in pages(tools, provider, since):
         if isinstance(page, Unknown):
             done.incomplete = page.why
             return done
@@ -108,42 +108,6 @@ def batched(operations: Iterator[Operation]) -> Iterator[list[Operation]]:
     """A hundred at a time."""
     while batch := list(islice(operations, 100)):
         yield batch
-
-
-def _pages(tools: Tools, provider: str, since: datetime) -> Iterator[Page | Unknown]:
-    adapter = tools.provider(provider)
-    if adapter is None or not adapter.capabilities.lists:
-        yield Unknown(f"The provider {provider} is not connected here, or cannot list its refunds.")
-        return
-    after: str | None = None
-    while True:
-        page = _page(tools, provider, adapter, since, after)
-        yield page
-        if isinstance(page, Unknown) or page.after is None:
-            return
-        after = page.after
-
-
-def _page(tools: Tools, provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
-    known: Capabilities = adapter.capabilities
-    page: Page | Unknown = Unknown("The provider was not asked.")
-    for _ in range(TRIES):
-        if not tools.pace.take(provider, known.calls_per_second, until=tools.monotonic() + PATIENCE):
-            return Unknown("The provider's rate limit left no time to ask.")
-        page = _ask(provider, adapter, since, after)
-        if isinstance(page, Page):
-            moves_on = page.after is None or page.after != after
-            return page if moves_on else Unknown("The provider's list does not move on.")
-        tools.pace.hold_off(provider, known.calls_per_second, page.again_in or 1.0)
-    return page
-
-
-def _ask(provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
-    try:
-        return adapter.page(since, after)
-    except Exception as error:
-        log.exception("provider_adapter_broke", provider=provider)
-        return Unknown(f"The adapter broke: {type(error).__name__}.")
 
 
 def _compare(work: Work, done: Reconciled, page: Page) -> None:

@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from config.links import Links
 from config.settings import Settings
 from config.settings import settings as from_environment
-from domain.providers import WebhookReader
+from domain.notices import WebhookReader
 from producers.web import guard
 from producers.web.api import api
 from producers.web.casepages import casepages

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from domain.providers import Forged, WebhookReader
+from domain.notices import Forged, WebhookReader
 from producers.web.problems import Kind, ProblemError
 from producers.web.reference import problems
 from producers.web.state import TheRecords

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.money import Money
-from domain.providers import About, DisputeSeen, Failed, Forged, Notice, Paid, Pending
+from domain.notices import About, Forged, Notice
+from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, FakeAdyen, account, adapter, signed, webhook

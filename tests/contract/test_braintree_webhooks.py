@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.providers import About, Forged, Notice, WebhookReader
+from domain.notices import About, Forged, Notice, WebhookReader
 from tests.doubles.braintree import an_account, xml
 from worker.providers.braintree import reader
 from worker.providers.braintree.api import gateway_of

@@ -14,6 +14,7 @@ import pytest
 import typer
 from ruamel.yaml import YAML
 
+from config.accounts import ACCOUNTS
 from config.settings import Settings, Timers
 from console.commands import parts
 from deploy import answers, holds
@@ -46,7 +47,12 @@ def variables() -> set[str]:
     """Every MONEYBACK_ variable that some part reads."""
     fields = {*Settings.model_fields, *Timers.model_fields} - {"timers"}
     own = {word for words in verbs_of_console().values() for word in words if word.startswith("MONEYBACK_")}
-    return {f"MONEYBACK_{field.upper()}" for field in fields} | own
+    accounts = {
+        f"{account.model_config['env_prefix']}{field.upper()}"
+        for account in ACCOUNTS.values()
+        for field in account.model_fields
+    }
+    return {f"MONEYBACK_{field.upper()}" for field in fields} | own | accounts
 
 
 def _variables(option: Any) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.accounts import MollieAccount
-from domain.providers import About, Forged, Notice, WebhookReader
+from domain.notices import About, Forged, Notice, WebhookReader
 from worker.providers.mollie import reader
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.accounts import PayPalAccount
-from domain.providers import About, Forged, Notice
+from domain.notices import About, Forged, Notice
 from tests.contract.specs.judge import Judge
 from tests.doubles.troubled import Said, Troubled
 from worker.providers.paypal import reader

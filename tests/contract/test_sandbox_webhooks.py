@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from config.accounts import SandboxAccount
 from domain.money import Money
-from domain.providers import About, DisputeSeen, Failed, Forged, Notice, Paid, Pending, WebhookReader
+from domain.notices import About, Forged, Notice, WebhookReader
+from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
 from worker.providers.sandbox import reader
 

@@ -19,12 +19,12 @@ from pydantic import SecretStr
 
 from config.accounts import StripeAccount
 from domain.money import Money
+from domain.notices import Forged
 from domain.providers import (
     Absent,
     Declined,
     DisputeSeen,
     Elsewhere,
-    Forged,
     Page,
     Paid,
     PaymentProvider,

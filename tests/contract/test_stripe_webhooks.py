@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.accounts import StripeAccount
-from domain.providers import About, Forged, Notice
+from domain.notices import About, Forged, Notice
 from worker.providers.stripe import reader
 from worker.providers.stripe.webhooks import StripeWebhooks
 

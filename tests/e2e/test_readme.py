@@ -30,6 +30,8 @@ SET_UP = BLOCKS[-1]
 NOT_RUN = {
     "make test": "is what runs this",
     "make check": "is the gate before the tests",
+    "make simulate": "runs, shorter, in tests/simulation",
+    "make chaos": "runs, shorter, in tests/chaos",
     "moneyback relay": "runs in test_worker",
     "moneyback worker -c 4": "runs in test_worker",
     "moneyback web": "runs in the demo",

@@ -277,9 +277,13 @@ def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Cl
     assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
 
 
-def test_a_dispute_about_a_payment_that_we_do_not_know_is_none_of_ours(web: httpx.Client, tools: Tools) -> None:
-    heard(web, tools, dispute_at(tools, "ok_of_somebody_else", "open"))
-    assert (owed(tools.records), published(tools)) == ([], [])
+def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    heard(web, tools, dispute_at(tools, bought.charge, "open"))
+    assert len(owed(tools.records)) == 1
+    settle_in(tools.records, bought)
+    hear_all(tools)
+    assert (owed(tools.records), stands(tools.records, bought)) == ([], Dispute.OPEN)
 
 
 def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, tools: Tools) -> None:

@@ -51,7 +51,8 @@ from tests.integration._provider_fixtures import (
     state,
 )
 from tests.services import eventually
-from worker.reconciling import SHOWN, TRIES, Reconciled, reconcile, reconcile_all
+from worker.listing import TRIES
+from worker.reconciling import SHOWN, Reconciled, reconcile, reconcile_all
 from worker.tools import Tools, tools_of
 
 A_WEEK = timedelta(days=8)

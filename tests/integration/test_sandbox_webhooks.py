@@ -18,7 +18,8 @@ from pydantic import SecretStr
 
 from config.accounts import SandboxAccount
 from domain.money import Money
-from domain.providers import DisputeSeen, Failed, Forged, Notice, Paid, Pending
+from domain.notices import Forged, Notice
+from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
 from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
 from tests.services import Child, eventually

@@ -101,8 +101,10 @@ LETTERS: Mapping[Stage, Copy] = {
         subject="Your refund for {reference} did not go through",
         heading="Your refund did not go through",
         before=(
-            "The refund of {amount} for {product} ({reference}) failed: the payment provider told us so after it had "
-            "accepted it. If we wrote to you that it was sent, that is no longer true, and we are sorry.",
+            (
+                "The refund of {amount} for {product} ({reference}) failed: the payment provider told us so after it had "
+                "accepted it. If we wrote to you that it was sent, that is no longer true, and we are sorry."
+            ),
             "Your request is now with the support team, who will find another way. You need not do anything.",
         ),
         reasons=True,

@@ -10,7 +10,8 @@ from types import ModuleType
 
 from config.accounts import ACCOUNTS, Account, SandboxAccount
 from config.settings import Settings
-from domain.providers import PaymentProvider, WebhookReader
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 
 
 def connected(settings: Settings) -> dict[str, PaymentProvider]:

@@ -52,7 +52,7 @@ def sweep() -> int:
     return Sweep(tools().records).run_once()
 
 
-@app.task(name="reconcile")
+@app.task(name="reconcile", soft_time_limit=3_600, time_limit=3_900)  # seconds: a provider's list may be long
 def reconcile() -> int:
     """What beat sends once a day: yesterday's and the week's refunds held against each provider's own list."""
     return reconcile_all(tools(), timedelta(days=8))

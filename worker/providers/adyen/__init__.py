@@ -1,7 +1,8 @@
 """Adyen, by its own SDK. A charge is the payment's pspReference; what becomes of a refund is told by webhook only."""
 
 from config.accounts import AdyenAccount
-from domain.providers import PaymentProvider, WebhookReader
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 
 
 def connect(account: AdyenAccount, *, http_seconds: float, connections: int) -> PaymentProvider:

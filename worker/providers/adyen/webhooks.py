@@ -8,8 +8,10 @@ from typing import Any
 
 from Adyen.util import is_valid_hmac_notification
 
+from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
-from domain.providers import About, DisputeSeen, Failed, Forged, Notice, Paid, Pending
+from domain.notices import About, Forged, Notice
+from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
 from worker.providers.adyen.amounts import read
 from worker.providers.words import is_word
@@ -63,7 +65,7 @@ DISPUTES: Mapping[str, Dispute] = {
 """What an event says of the dispute with its pspReference. NOTIFICATION_OF_FRAUD is a hint and no dispute."""
 
 
-class AdyenHmacKeyError(ValueError):
+class AdyenHmacKeyError(RefusedError):
     """MONEYBACK_ADYEN_HMAC_KEY is not in hex, as Adyen's Customer Area shows it."""
 
 

@@ -3,7 +3,8 @@
 import warnings
 
 from config.accounts import BraintreeAccount
-from domain.providers import PaymentProvider, WebhookReader
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 
 with warnings.catch_warnings():  # the SDK warns of a class of its own as soon as it is imported
     warnings.simplefilter("ignore", DeprecationWarning)

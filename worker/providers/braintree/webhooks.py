@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from braintree.braintree_gateway import BraintreeGateway
 
-from domain.providers import About, Forged, Notice
+from domain.notices import About, Forged, Notice
 from worker.providers.braintree.api import GARBAGE
 from worker.providers.words import is_word
 

@@ -1,7 +1,8 @@
 """Mollie, by its own SDK. A charge is a payment's id, ``tr_…``."""
 
 from config.accounts import MollieAccount
-from domain.providers import PaymentProvider, WebhookReader
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 from worker.providers.mollie.adapter import Mollie
 from worker.providers.mollie.api import Api
 from worker.providers.mollie.webhooks import MollieReader

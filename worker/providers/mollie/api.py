@@ -12,6 +12,7 @@ from mollie.api.client import Client
 from mollie.api.error import RequestError, RequestSetupError
 
 from config.accounts import MollieAccount
+from domain.errors import RefusedError
 from domain.providers import Unknown
 from worker.providers.deadline import session
 from worker.providers.mollie.codes import CODES, UNDECIDED
@@ -21,7 +22,7 @@ from worker.providers.words import is_word
 A_PAGE = 250  # rows, the most that Mollie gives at once; a refund has about a thousand bytes
 
 
-class MollieKeyError(ValueError):
+class MollieKeyError(RefusedError):
     """MONEYBACK_MOLLIE_API_KEY does not look like a key of Mollie's: they begin with live_ or test_."""
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from domain.providers import About, Forged, Notice
+from domain.notices import About, Forged, Notice
 from worker.providers.words import is_word
 
 # By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";

@@ -1,7 +1,8 @@
 """PayPal, by its own SDK. A charge is a capture's id."""
 
 from config.accounts import PayPalAccount
-from domain.providers import PaymentProvider, WebhookReader
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 
 
 def connect(account: PayPalAccount, *, http_seconds: float, connections: int) -> PaymentProvider:

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from domain.providers import About, Forged, Notice
+from domain.notices import About, Forged, Notice
 from worker.providers.paypal.certificates import CertificateError, Certificates
 from worker.providers.paypal.rows import ID, charge_of, instant
 from worker.providers.words import is_word

@@ -3,12 +3,14 @@
 from urllib.parse import urlsplit
 
 from config.accounts import SandboxAccount
-from domain.providers import PaymentProvider, WebhookReader
+from domain.errors import RefusedError
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 from worker.providers.deadline import Pool
 from worker.providers.sandbox.adapter import Sandbox
 
 
-class SandboxUrlError(ValueError):
+class SandboxUrlError(RefusedError):
     """The sandbox provider is asked for, but MONEYBACK_SANDBOX_URL does not say where it is, like http://host:port."""
 
 

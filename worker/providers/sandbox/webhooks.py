@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from domain.providers import About, DisputeSeen, Forged, Notice
+from domain.notices import About, Forged, Notice
+from domain.providers import DisputeSeen
 from domain.purchases import Dispute
 from worker.providers.sandbox.refunds import read_refund
 from worker.providers.words import is_word

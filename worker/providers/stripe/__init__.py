@@ -5,7 +5,8 @@ import logging
 import stripe
 
 from config.accounts import StripeAccount
-from domain.providers import PaymentProvider, WebhookReader
+from domain.notices import WebhookReader
+from domain.providers import PaymentProvider
 from worker.providers.deadline import session
 from worker.providers.stripe.adapter import Stripe
 from worker.providers.stripe.webhooks import StripeWebhooks

@@ -6,7 +6,7 @@ from typing import Any
 import stripe
 from pydantic import SecretStr
 
-from domain.providers import About, Forged, Notice
+from domain.notices import About, Forged, Notice
 from worker.providers.words import is_word
 
 OLDEST = 300  # seconds, as in Stripe's libraries; on both sides of now

@@ -1,0 +1,51 @@
+"""A provider's own list of refunds, page by page, at the provider's pace."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import structlog
+
+from domain.providers import Page, PaymentProvider, Unknown
+from worker.tools import Tools
+
+log = structlog.get_logger()
+
+TRIES = 5  # of one page
+PATIENCE = 60.0  # seconds for a page's turn at the provider's pace
+
+
+def pages(tools: Tools, provider: str, since: datetime) -> Iterator[Page | Unknown]:
+    """Every page since then; an Unknown ends it, and says why the rest could not be read."""
+    adapter = tools.provider(provider)
+    if adapter is None or not adapter.capabilities.lists:
+        yield Unknown(f"The provider {provider} is not connected here, or cannot list its refunds.")
+        return
+    after: str | None = None
+    while True:
+        page = _page(tools, provider, adapter, since, after)
+        yield page
+        if isinstance(page, Unknown) or page.after is None:
+            return
+        after = page.after
+
+
+def _page(tools: Tools, provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
+    known = adapter.capabilities
+    page: Page | Unknown = Unknown("The provider was not asked.")
+    for _ in range(TRIES):
+        if not tools.pace.take(provider, known.calls_per_second, until=tools.monotonic() + PATIENCE):
+            return Unknown("The provider's rate limit left no time to ask.")
+        page = _ask(provider, adapter, since, after)
+        if isinstance(page, Page):
+            moves_on = page.after is None or page.after != after
+            return page if moves_on else Unknown("The provider's list does not move on.")
+        tools.pace.hold_off(provider, known.calls_per_second, page.again_in or 1.0)
+    return page
+
+
+def _ask(provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
+    try:
+        return adapter.page(since, after)
+    except Exception as error:
+        log.exception("provider_adapter_broke", provider=provider)
+        return Unknown(f"The adapter broke: {type(error).__name__}.")

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import cycle
 from random import Random
 from uuid import uuid4
 
@@ -35,6 +36,7 @@ class Troubles:
     def __init__(self, parts: Parts, charges: list[str], mend: Callable[[float, Callable[[], object]], None]) -> None:
         self._parts, self._charges, self._mend = parts, charges, mend
         self._down: set[str] = set()
+        self._points = cycle(Random(charges[0]).sample(sorted(POINTS), len(POINTS)))  # each in turn: none is forgotten
         self._app = Celery("chaos")
         self._app.config_from_object(options(parts.settings))
         self.kills = 0
@@ -46,7 +48,7 @@ class Troubles:
             "kill a part": lambda dice: self._kill(NAMES, dice),
             "kill a worker": lambda dice: self._kill(WORKERS, dice),
             "kill a child of a pool": self._kill_child,
-            "kill at a point": lambda dice: self._lay(dice, dice.choice((End.CHILD, End.WHOLE))),
+            "kill at a point": lambda dice: self._lay(dice, dice.choice((End.CHILD, End.CHILD, End.WHOLE))),
             "freeze at a point": lambda dice: self._lay(dice, End.FREEZE),
             "kill the broker": lambda dice: self._end(self._parts.servers.valkey, signal.SIGKILL, dice),
             "kill the database": lambda dice: self._end(self._parts.servers.postgres, signal.SIGKILL, dice),
@@ -83,7 +85,7 @@ class Troubles:
         return True
 
     def _lay(self, dice: Random, end: End) -> bool:
-        point = dice.choice(list(POINTS))
+        point = next(self._points)
         part = dice.choice(sorted(POINTS[point].parts))
         lay(self._parts.fuses, part, point, dice.randint(1, 2), end)
         return True

@@ -7,7 +7,7 @@ STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.t
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 
-.PHONY: demo up test check bench chaos lock clean help
+.PHONY: demo up test simulate check bench chaos lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -21,6 +21,9 @@ up: $(RUN)  ## every part, kept running, with the addresses of its pages
 
 test: $(DEV)  ## the tests, against servers they start themselves (ARGS goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(DEV)  ## the protocol in thousands of seeded worlds where everything goes wrong (ARGS="--requests 250000", "--replay 7")
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 check: $(DEV)  ## what must hold of the code without running it: style, types, import directions
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -14,6 +14,7 @@ MOST = {
     # our own processes, at each seam
     "kill": 0.03,
     "pause": 0.02,
+    "long_pause": 0.0,  # where a planted mistake asks for it
     "clock_jump": 0.02,
     # the database
     "serialization_failure": 0.02,
@@ -58,7 +59,7 @@ OUTAGES = {
     "database_down": (5.0, MINUTE, 10 * MINUTE),
     "broker_away": (10.0, 5 * MINUTE, 6 * HOUR),
     "broker_forgets": (0.0,),
-    "provider_down": (MINUTE, 30 * MINUTE, 3 * HOUR, 30 * HOUR),
+    "provider_down": (MINUTE, 10 * MINUTE, 10 * MINUTE, 30 * MINUTE, 30 * MINUTE, 3 * HOUR, 3 * HOUR, 30 * HOUR),
 }
 """How long each may last, in seconds."""
 

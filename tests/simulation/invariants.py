@@ -9,7 +9,8 @@ from sqlalchemy.exc import OperationalError
 
 from domain.findings import Code
 from domain.money import Money
-from domain.providers import Failed, Notice
+from domain.notices import Notice
+from domain.providers import Failed
 from domain.states import ENDED, LIVE, State
 from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError

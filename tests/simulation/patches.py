@@ -1,10 +1,13 @@
 """What the product's modules are given in place of strangers, while a world runs."""
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest.mock import patch
+
+import structlog
 
 from producers import intake
 from tests.simulation import post
@@ -16,7 +19,10 @@ from worker.letters import sending
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """The relay's clock and broker, the helpdesk's queue, letters without words, ids of this seed."""
+    """The relay's clock and broker, the helpdesk's queue, letters without words, ids of this seed; and no log, of
+    which it would be millions of lines."""
+    log = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with (
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
@@ -27,4 +33,5 @@ def patched(world: World) -> Iterator[None]:
         patch.object(intake, "uuid4", world.people.uuid),
     ):
         yield
+    structlog.configure(**log)
     random.seed()

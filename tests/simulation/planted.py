@@ -20,13 +20,12 @@ from records.cases import Cases
 from records.facts import FactsOf
 from records.history import History
 from records.intake import Intake
-from records.letters import Letters
+from records.letters import Due, Letters
 from records.notices import Notices
 from records.operations import Operations
 from tests.simulation.memory import tables
 from worker import answers, asking, hearing, lanes, paying, settling
 from worker.hearing import Verdict
-from worker.letters import sending
 from worker.relay import Relay
 from worker.sweep import Sweep
 
@@ -141,7 +140,9 @@ def _absent_is_proof(tools: Any, call: Any, now: Any) -> bool:  # noqa: ARG001  
 
 
 def _no_late_failure(real: Any) -> Any:
-    return lambda call, found: real(call, found) and not (isinstance(found, Failed) and call.case.state is State.REFUNDED)
+    return lambda call, found: (
+        real(call, found) and not (isinstance(found, Failed) and call.case.state is State.REFUNDED)
+    )
 
 
 def _explains_itself(real: Any) -> Any:
@@ -185,7 +186,7 @@ def _blind(real: Any) -> Any:
 def _unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
     def claim(self: Letters, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
         found = self._work.tables.letters.values()  # type: ignore[attr-defined]
-        return [sending.Due(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
+        return [Due(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
 
     return claim
 
@@ -216,7 +217,8 @@ def _arrivals_forgotten(real: Any) -> Any:
 
 
 OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
-STALE = {"refused_for_now": 0.8, "pause": 0.1, "lost_after": 0.2, "error_before": 0.1, "message_repeated": 0.3}
+STALE = {"refused_for_now": 1.0, "long_pause": 0.5, "lost_after": 0.5, "kill": 0.0, "pause": 0.0}
+AFTER_THE_CALL = {"pauses": {"after the call": "long_pause"}}
 LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
 MISTAKES = (
@@ -249,17 +251,27 @@ MISTAKES = (
         "no fence",
         (around(History, "record", _whoever_comes), around(Operations, "stamp", _any_stamp)),
         STALE,
+        AFTER_THE_CALL,
     ),
     Mistake(
         "leases on the workers' own clocks, and no fence",
         (around(History, "record", _whoever_comes), around(Operations, "stamp", _any_stamp)),
-        STALE | {"pause": 0.0},
-        {"skewed": True},
+        STALE,
+        AFTER_THE_CALL | {"skewed": True},
     ),
-    Mistake("repeated after the key was forgotten", (instead(settling, "_safe_for", lambda _: timedelta(days=99)),), OUTCOMES | LIES),
-    Mistake("a new key when a look-up is empty", (instead(settling, "_proven_absent", _absent_is_proof),
-            instead(settling, "_may_repeat", lambda *_: False)), OUTCOMES | LIES),
-    Mistake("somebody else's refund taken for ours", (around(asking, "look_up", _ours_it_is),), OUTCOMES, {"foreign": 0.5}),
+    Mistake(
+        "repeated after the key was forgotten",
+        (instead(settling, "_safe_for", lambda _: timedelta(days=99)),),
+        OUTCOMES | LIES,
+    ),
+    Mistake(
+        "a new key when a look-up is empty",
+        (instead(settling, "_proven_absent", _absent_is_proof), instead(settling, "_may_repeat", lambda *_: False)),
+        OUTCOMES | LIES,
+    ),
+    Mistake(
+        "somebody else's refund taken for ours", (around(asking, "look_up", _ours_it_is),), OUTCOMES, {"foreign": 0.5}
+    ),
     Mistake(
         "somebody else's refund taken for the end while ours is under way",
         (instead(settling, "_is_final", lambda *_: True),),
@@ -276,12 +288,30 @@ MISTAKES = (
         (around(hearing, "_explained", _explains_itself),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),
-    Mistake("a notice is crossed off when it is taken", (around(Notices, "claim", _done_when_taken),), {"late_failure": 0.5, "kill": 0.03}, {"lists": 0.0}),
-    Mistake("what arrived meanwhile is crossed off too", (around(Notices, "done", _arrivals_forgotten),), {"late_failure": 0.8}, {"lists": 0.0, "repeats": 1.0}),
+    Mistake(
+        "a notice is crossed off when it is taken",
+        (around(Notices, "claim", _done_when_taken),),
+        {"late_failure": 0.5, "kill": 0.03},
+        {"lists": 0.0},
+    ),
+    Mistake(
+        "what arrived meanwhile is crossed off too",
+        (around(Notices, "done", _arrivals_forgotten),),
+        {"late_failure": 0.8},
+        {"lists": 0.0, "repeats": 1.0},
+    ),
     Mistake("no sweep", (instead(Sweep, "run_once", lambda _: 0),), {"message_lost": 0.3}),
     Mistake("no work without a broker", (instead(Relay, "_direct", lambda *_: None),), {}, {"dead_broker": True}),
-    Mistake("a message is believed", (around(Cases, "lock", _wherever_it_stands),), {"message_repeated": 0.3, "message_forged": 0.2}),
-    Mistake("the amount is not looked at", (instead(asking, "_of_this_amount", lambda said, _: said),), {"other_amount": 0.3}),
+    Mistake(
+        "a message is believed",
+        (around(Cases, "lock", _wherever_it_stands),),
+        {"message_repeated": 0.3, "message_forged": 0.2},
+    ),
+    Mistake(
+        "the amount is not looked at",
+        (instead(asking, "_of_this_amount", lambda said, _: said),),
+        {"other_amount": 0.3},
+    ),
     Mistake(
         "a final refusal is tried again under a new key",
         (instead(answers, "FOR_NOW", set(Refusal)),),
@@ -290,7 +320,11 @@ MISTAKES = (
     Mistake("deliveries are not counted", (instead(lanes, "_begun", _uncounted),), {}, {"poison": 0.5}),
     Mistake("the rules are not asked again before paying", (around(paying, "decide", _blind),), {}, {"disputes": 0.7}),
     Mistake("letters are not claimed", (around(Letters, "claim", _unclaimed),), {"message_repeated": 0.4}),
-    Mistake("the unknown is told as a refusal", (around(settling, "_to_people", _a_definite_no),), {"error_stored": 0.2} | OUTCOMES | LIES),
+    Mistake(
+        "the unknown is told as a refusal",
+        (around(settling, "_to_people", _a_definite_no),),
+        {"error_stored": 0.2} | OUTCOMES | LIES,
+    ),
     Mistake(
         "a request that is sent again is another one",
         (around(Intake, "accept", _always_another),),

@@ -47,10 +47,10 @@ class SeededPost:
         if faults.happens("letter_refused"):
             raise RefusedLetterError("550 never")
         unclear = faults.happens("letter_unclear")
-        if not unclear or self._world.random.random() < 0.5:
-            if not (self.repeatable and self.left[name]):
-                self.left[name] += 1
-                self._world.people.read(letter)
+        leaves = not unclear or self._world.random.random() < 0.5
+        if leaves and not (self.repeatable and self.left[name]):
+            self.left[name] += 1
+            self._world.people.read(letter)
         if unclear:
             raise UnclearError("The connection broke.")
         seam("after a letter")

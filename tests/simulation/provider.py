@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 
 from domain.money import Money
+from domain.notices import About, Notice
 from domain.providers import (
-    About,
     Absent,
     Answer,
     Capabilities,
@@ -20,7 +20,6 @@ from domain.providers import (
     Found,
     Listed,
     LooksUp,
-    Notice,
     Page,
     Paid,
     Pending,
@@ -34,7 +33,9 @@ from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 
 TIMEOUT = 30.0  # seconds after which our side gives a call up
-LATEST = 3 * HOUR  # how long after that a call may still be carried out; of a key that lives only hours, an eighth of that
+LATEST = (
+    3 * HOUR
+)  # how long after that a call may still be carried out; of a key that lives only hours, an eighth of that
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +69,9 @@ class Charge:
 class Provider:
     """The provider's side: charges, keys, refunds, disputes, webhooks."""
 
-    def __init__(self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", Notice], None], **forced: Any) -> None:
+    def __init__(
+        self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", Notice], None], **forced: Any
+    ) -> None:
         random = faults.random
         self.name = name
         self.clock = clock
@@ -94,6 +97,7 @@ class Provider:
             calls_per_second=random.choice([None, None, 5.0]),
             poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
+        self.stores_refusals = random.random() < forced.get("stores_refusals", 1.0)
         self.latest = min(LATEST, self.capabilities.keys_live.total_seconds() / 8)
         self.stores_errors = self.capabilities.keys_live <= timedelta(days=1)
 
@@ -111,10 +115,29 @@ class Provider:
             said = Unknown("500, stored")
         else:
             said = self._refund(charge, amount, key)
-        self.keys[key] = (now, said)
+        if self.stores_refusals or not isinstance(said, Declined):
+            self.keys[key] = (now, said)
         return said
 
     def _refund(self, charge: str, amount: Money, key: str) -> Answer:
+        if refusal := self._refusal(charge):
+            return refusal
+        short = self.clock.now < self.charges[charge].funded_from
+        if short or self.faults.happens("failed_at_once"):
+            failed = self._make(charge, amount, key, "failed")
+            failed.told = True
+            return Failed(failed.id, "short", Refusal.NO_BALANCE) if short else Failed(failed.id, "card_closed")
+        refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
+        late = self.faults.happens("late_failure")
+        if self.asynchronous:
+            ends = self.clock.now + self.random.uniform(0.1, 1.0) * self.takes
+            self.clock.at(ends, self._become, refund, "failed" if late else "paid")
+        elif late:
+            fails = self.clock.now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY])
+            self.clock.at(fails, self._become, refund, "failed")
+        return _said(refund)
+
+    def _refusal(self, charge: str) -> Declined | None:
         paid, now = self.charges[charge], self.clock.now
         if paid.dispute is Dispute.OPEN:
             return Declined(Refusal.DISPUTED, "charge_disputed")
@@ -124,27 +147,9 @@ class Provider:
             return Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
         if now < paid.refundable_from:
             return Declined(Refusal.NOT_YET, "charge_pending")
-        if now < paid.funded_from:
-            if self.random.random() < 0.5:
-                return Declined(Refusal.NO_BALANCE, "balance_insufficient")
-            failed = self._make(charge, amount, key, "failed")
-            failed.told = True
-            return Failed(failed.id, "insufficient_funds", Refusal.NO_BALANCE)
-        if paid.declined:
-            return Declined(Refusal(paid.declined), "declined")
-        if self.faults.happens("failed_at_once"):
-            failed = self._make(charge, amount, key, "failed")
-            failed.told = True
-            return Failed(failed.id, "card_closed")
-        refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
-        late = self.faults.happens("late_failure")
-        if self.asynchronous:
-            self.clock.at(
-                now + self.random.uniform(0.1, 1.0) * self.takes, self._become, refund, "failed" if late else "paid"
-            )
-        elif late:
-            self.clock.at(now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY]), self._become, refund, "failed")
-        return _said(refund)
+        if now < paid.funded_from and self.random.random() < 0.5:
+            return Declined(Refusal.NO_BALANCE, "balance_insufficient")
+        return Declined(Refusal(paid.declined), "declined") if paid.declined else None
 
     def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
         if key and self.capabilities.keys_live <= timedelta(days=3) and self.faults.happens("other_amount"):

@@ -1,14 +1,12 @@
 """Running worlds: one by its seed, many side by side, and hunts for planted mistakes."""
 
 import hashlib
-import logging
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import structlog
 from pydantic import SecretStr
 
 from config.links import Links
@@ -64,19 +62,11 @@ def wiring() -> tuple[Settings, Links]:
     return settings, Links.of(settings)
 
 
-def quiet() -> None:
-    """The product's log says nothing: it would say millions of lines."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-
-
 def world_of(seed: int, *, traced: bool = False, **forced: Any) -> tuple[World, Outcome]:
     """Runs the world of this seed to its end."""
     world = World(seed, *wiring(), traced=traced, **forced)
-    with patched(world):
-        try:
-            world.run()
-        except ViolatedError:
-            pass
+    with patched(world), suppress(ViolatedError):
+        world.run()
     found = [(seed, sentence) for sentence in world.watch.violations]
     return world, Outcome(1, world.people.requests, world.clock.steps, world.faults.counts, found)
 
@@ -91,7 +81,6 @@ def fingerprint(seed: int) -> str:
 
 def worlds(first: int, number: int) -> Outcome:
     """The worlds of so many seeds."""
-    quiet()
     together = Outcome()
     for seed in range(first, first + number):
         together.add(world_of(seed)[1])
@@ -100,7 +89,6 @@ def worlds(first: int, number: int) -> Outcome:
 
 def hunt(mistake: Mistake, most: int = MOST_WORLDS) -> Hunted:
     """Plants a mistake, and runs worlds until it is found."""
-    quiet()
     for number in range(most):
         seed = HUNTS_BEGIN + number
         with ExitStack() as planted:

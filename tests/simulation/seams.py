@@ -7,7 +7,7 @@ from sqlalchemy.exc import OperationalError
 from tests.simulation.clock import Killed, Process, Task
 from tests.simulation.faults import MINUTE
 from tests.simulation.memory.records import Seams
-from tests.simulation.memory.tables import Journal, Violation
+from tests.simulation.memory.tables import Journal, RefusedRowError
 
 if TYPE_CHECKING:
     from threading import Event
@@ -37,6 +37,7 @@ class WorldSeams(Seams):
         self.database_down_until = 0.0
         self._idle: list[Task] = []
         self._alarm: float | None = None
+        self._changed = True
 
     # Between steps
 
@@ -48,7 +49,7 @@ class WorldSeams(Seams):
         if self._world.records.in_transaction:
             self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
         self.die(where)
-        if self._faults.happens("pause"):
+        if self._faults.happens(self._world.forced.get("pauses", {}).get(where, "pause")):
             seconds = min(self._random.choice(PAUSES), self._world.longest_pause)
             if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
                 task.started += seconds
@@ -102,6 +103,7 @@ class WorldSeams(Seams):
     def committed(self, journal: Journal) -> None:
         """It is done, whoever hears of it."""
         self._world.watch.committed(journal)
+        self._changed = self._changed or bool(journal.changed)
         for row, _ in journal.changed:
             if (due := getattr(row, "next_action_at", None) or getattr(row, "claimed_until", None)) is not None:
                 self._arm_for(self._world.since_beginning(due))
@@ -157,8 +159,10 @@ class WorldSeams(Seams):
 
     def arm(self) -> None:
         """Rings when the next thing is due: sweeps that would find nothing are left out."""
-        if due := self.due():
-            self._arm_for(min(due)[0])
+        if self._changed or self._alarm is None:
+            self._changed = False
+            if due := self.due():
+                self._arm_for(min(due)[0])
 
     def _arm_for(self, due: float) -> None:
         now, pause = self._clock.now, self._world.settings.timers.sweep_seconds
@@ -211,4 +215,4 @@ class _Stop:
 
 
 def _down(why: str) -> OperationalError:
-    return OperationalError(why, None, Violation(why))
+    return OperationalError(why, None, RefusedRowError(why))

@@ -12,7 +12,8 @@ from config.links import Links
 from config.settings import Settings
 from domain.errors import UnreadableError
 from domain.messages import LANES, Noticed
-from domain.providers import Failed, LooksUp, Notice, Paid, PaymentProvider, Pending
+from domain.notices import Notice
+from domain.providers import Failed, LooksUp, Paid, PaymentProvider, Pending
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
 from tests.simulation.clock import Clock, Killed, Process, SeededHands, Task
@@ -259,7 +260,8 @@ class World:
         """Somebody who has the secret says what is not so, of a provider that can be asked."""
         if isinstance(notice.said, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
             money = provider.refunds[notice.refund_id].amount
-            lie = self.random.choice([Paid(notice.refund_id, money), Failed(notice.refund_id, "lie")])
+            lie: Paid | Failed
+            lie = Paid(notice.refund_id, money) if self.random.random() < 0.5 else Failed(notice.refund_id, "lie")
             said = replace(notice, event=f"{notice.event} lie {self.random.random()}", said=lie)
             self.clock.at(self.clock.now + self.random.random() * HOUR, self.web, self._hear, provider, said, 20)
 

@@ -123,9 +123,7 @@ def _with_support(work: MemoryWork, provider: str, charge: str, code: str) -> li
     return [
         row
         for row in tables.cases.values()
-        if row.purchase in paid_by
-        and row.state == "with_support"
-        and set(mine.get((row.id, row.seq), ())) == {code}
+        if row.purchase in paid_by and row.state == "with_support" and set(mine.get((row.id, row.seq), ())) == {code}
     ]
 
 

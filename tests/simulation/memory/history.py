@@ -19,15 +19,15 @@ class Told(NamedTuple):
     state: str
     last_seq: int
     head: bytes
-    seq: int | None
-    at: datetime | None = None
-    here: str | None = None
-    event: str | None = None
-    there: str | None = None
-    actor: str | None = None
-    why: str | None = None
+    seq: Any
+    at: Any = None
+    here: Any = None
+    event: Any = None
+    there: Any = None
+    actor: Any = None
+    why: Any = None
     evidence: Any = None
-    hash: bytes | None = None
+    hash: Any = None
 
 
 class Moved(NamedTuple):
@@ -198,11 +198,9 @@ def _seen(work: MemoryWork, case: CaseRow) -> Seen:
     seller = work.tables.sellers.get(case.seller or "")
     bought = work.tables.purchases.get(case.purchase) if case.purchase else None
     told = [found["reasons"] for row in _rows(work, case.id) if "reasons" in (found := json.loads(row.evidence))]
-    return Seen(
+    shop = (seller.name, seller.support_email) if seller else (None, None)
+    goods = (bought.product, bought.amount, bought.currency, bought.email, bought.reference) if bought else (None,) * 5
+    return Seen._make((
         case.id, case.state, case.channel, case.reference, case.seller, case.reason, case.wish, case.comment,
-        case.locale, case.email, case.received_at, case.purchase,
-        seller and seller.name, seller and seller.support_email,
-        bought and bought.product, bought and bought.amount, bought and bought.currency,
-        bought and bought.email, bought and bought.reference,
-        told[-1] if told else None,
-    )  # fmt: skip
+        case.locale, case.email, case.received_at, case.purchase, *shop, *goods, told[-1] if told else None,
+    ))  # fmt: skip

@@ -68,8 +68,10 @@ def prepare(
     keys: Sequence[str],
     hashes: Sequence[bytes],
 ) -> None:
-    for values in zip(cases, attempts, providers, charges, amounts, currencies, keys, hashes, strict=True):
-        row = OperationRow(*values, first_sent_at=work.at, last_sent_at=work.at)
+    for n, case in enumerate(cases):
+        row = OperationRow(
+            case, attempts[n], providers[n], charges[n], amounts[n], currencies[n], keys[n], hashes[n], work.at, work.at
+        )
         if row.amount <= 0:
             raise refuse("operations_some_money_check")
         if row.case_id not in work.tables.cases:

@@ -78,7 +78,7 @@ def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[Hel
                     row.arrivals,
                     row.hearings,
                     row.received_at,
-                )  # fmt: skip
+                )
             )
     return claimed
 

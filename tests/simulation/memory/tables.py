@@ -15,13 +15,13 @@ OPEN = frozenset({"sent", "unknown", "pending", "paid"})
 """What records.tables calls OPEN_STATUSES; the contract tests hold the two against each other."""
 
 
-class Violation(Exception):
+class RefusedRowError(Exception):
     """What a database says that refuses a row."""
 
 
 def refuse(constraint: str) -> IntegrityError:
     """The error that the real database raises for this constraint."""
-    return IntegrityError(constraint, None, Violation(f'The row violates the constraint "{constraint}".'))
+    return IntegrityError(constraint, None, RefusedRowError(f'The row violates the constraint "{constraint}".'))
 
 
 @dataclass(slots=True, eq=False)
@@ -246,9 +246,8 @@ class Journal:
     def change(self, row: Any, **values: Any) -> None:
         """Gives a row other values."""
         old = {name: getattr(row, name) for name in values}
-        for name, value in values.items():
-            setattr(row, name, value)
-        self._undo.append(lambda: [setattr(row, name, value) for name, value in old.items()])
+        _set(row, values)
+        self._undo.append(lambda: _set(row, old))
         self.changed.append((row, old))
 
     def roll_back(self) -> None:
@@ -279,6 +278,11 @@ class Journal:
                 raise refuse(ONE_OPEN)
             if row.refund_id is not None and other.refund_id == row.refund_id:
                 raise refuse("operations_provider_refund_id_key")
+
+
+def _set(row: Any, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
 
 
 ONE_LIVE_CASE = "cases_one_live_case_a_purchase"

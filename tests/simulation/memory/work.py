@@ -9,8 +9,8 @@ from sqlalchemy.exc import InternalError
 
 from config.settings import Timers
 from records import Work
-from records.transaction import Rows
-from tests.simulation.memory.tables import Database, Journal, Violation
+from records.transaction import Rows, Transaction
+from tests.simulation.memory.tables import Database, Journal, RefusedRowError
 
 Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
 
@@ -45,17 +45,34 @@ class Answered(list[Any]):
         return self.one()[0]
 
 
+PARTS: dict[str, Callable[[Transaction], Any]] = {
+    name: type(part)
+    for name, part in vars(Work(cast("Connection", None), Timers())).items()
+    if type(part).__module__.startswith("records.")
+}
+"""What the real one makes at once."""
+
+
 class MemoryWork(Work):
     """One open transaction on the tables in memory."""
 
     def __init__(self, tables: Database, timers: Timers, now: datetime) -> None:
-        super().__init__(cast("Connection", None), timers)
+        Transaction.__init__(self, cast("Connection", None), timers)
         self.tables = tables
         self.journal = Journal(tables)
         self.at = now
         self.now = now
         self.notifies = False
         self._broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        """The doors to the tables, each made when it is gone through: most transactions need two or three."""
+        try:
+            part = PARTS[name](self)
+        except KeyError:
+            raise AttributeError(name) from None
+        self.__dict__[name] = part
+        return part
 
     def run(self, statement: str, **values: Any) -> Rows:
         """Does what this statement does."""
@@ -67,7 +84,7 @@ class MemoryWork(Work):
 
     def _do(self, statement: str, values: dict[str, Any]) -> Iterable[Any]:
         if self._broken:
-            raise InternalError(statement, None, Violation("The transaction was aborted by an error before."))
+            raise InternalError(statement, None, RefusedRowError("The transaction was aborted by an error before."))
         try:
             return STATEMENTS[statement](self, **values) or ()
         except Exception:

@@ -1,0 +1,117 @@
+"""`python -m tests.simulation`: worlds by the thousand, and the planted mistakes that must be found in some of them.
+
+A seed is a world: `--replay SEED` tells its story line by line. The last line printed is one JSON object.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.pool import AsyncResult, Pool
+
+from tests.simulation.planted import MISTAKES
+from tests.simulation.run import Hunted, Outcome, hunt_named, world_of, worlds
+
+CHUNK = 25  # worlds a process runs before it tells what they came to
+
+
+def main() -> int:
+    """0: everything held, and every planted mistake was found."""
+    asked = _asked()
+    if asked.replay is not None:
+        return _replay(asked.replay)
+    begun = time.monotonic()
+    with multiprocessing.Pool(asked.processes) as pool:
+        hunts = [pool.apply_async(hunt_named, [mistake.name]) for mistake in MISTAKES] if asked.planted else []
+        ends = begun + asked.seconds if asked.requests is None else None
+        together = Outcome()
+        for outcome in _campaign(pool, asked.seed, asked.processes, ends):
+            together.add(outcome)
+            _tell(together, hunts, begun)
+            if asked.requests is not None and together.requests >= asked.requests:
+                break
+        hunted = [one.get() for one in hunts]
+        pool.terminate()
+    return _report(together, hunted, time.monotonic() - begun)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--requests", type=int, metavar="N", help="go on until so many requests were simulated")
+    parser.add_argument("--seconds", type=float, metavar="S", default=45, help="or for so long (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the first world's (%(default)s)")
+    parser.add_argument("--processes", type=int, default=2, metavar="P", help="side by side (%(default)s)")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="tell what happens in one world, and nothing else")
+    parser.add_argument("--no-planted", dest="planted", action="store_false", help="without the planted mistakes")
+    parser.add_argument("--planted", action="store_true", default=True, help="with the planted mistakes, as by default")
+    return parser.parse_args()
+
+
+def _campaign(pool: Pool, seed: int, processes: int, ends: float | None) -> Iterator[Outcome]:
+    """Chunk after chunk, in the order of their seeds; so many ahead that nobody waits."""
+    ahead: list[AsyncResult[Outcome]] = []
+    while ends is None or time.monotonic() < ends:
+        while len(ahead) < 2 * processes:
+            ahead.append(pool.apply_async(worlds, [seed, CHUNK]))
+            seed += CHUNK
+        yield ahead.pop(0).get()
+    for one in ahead:
+        if one.ready():
+            yield one.get()
+
+
+def _tell(together: Outcome, hunts: list[AsyncResult[Hunted]], begun: float) -> None:
+    if sys.stderr.isatty():
+        found = sum(one.ready() for one in hunts)
+        sys.stderr.write(
+            f"\r{time.monotonic() - begun:6.0f} s  {together.requests:,} requests in {together.worlds:,} worlds  "
+            f"{together.faults.total():,} faults  {len(together.violations)} violations  "
+            f"{found}/{len(hunts)} mistakes hunted "
+        )
+        sys.stderr.flush()
+
+
+def _report(together: Outcome, hunted: list[Hunted], seconds: float) -> int:
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    for seed, sentence in together.violations:
+        _say(f"World {seed}: {sentence}\n  its story: python -m tests.simulation --replay {seed}")
+    for seed in dict.fromkeys(seed for seed, _ in together.violations[:1]):
+        _replay(seed)
+    for one in hunted:
+        how = (
+            f"found in world {one.worlds}: {one.how[:100]}"
+            if one.seed is not None
+            else f"NOT FOUND in {one.worlds} worlds"
+        )
+        _say(f"{one.name:70} {how}")
+    report = {
+        "requests": together.requests,
+        "worlds": together.worlds,
+        "steps": together.steps,
+        "faults": dict(together.faults.most_common()),
+        "violations": len(together.violations),
+        "planted": {one.name: one.seed is not None for one in hunted},
+        "seconds": round(seconds, 1),
+    }
+    _say(json.dumps(report))
+    return 1 if together.violations or any(one.seed is None for one in hunted) else 0
+
+
+def _replay(seed: int) -> int:
+    world, outcome = world_of(seed, traced=True)
+    for line in world.trace or ():
+        _say(line)
+    for _, sentence in outcome.violations:
+        _say(f"VIOLATED {sentence}")
+    return 1 if outcome.violations else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The simulation, as much of it as fits into a minute: `make simulate` runs more."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.planted import MISTAKES, Mistake
+from tests.simulation.run import fingerprint, hunt, worlds
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("first", range(0, 400, 100))
+def test_everything_holds_whatever_goes_wrong(first: int) -> None:
+    outcome = worlds(first, 100)
+    assert outcome.requests > 400
+    assert outcome.violations == []
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_a_planted_mistake_is_found(mistake: Mistake) -> None:
+    assert hunt(mistake).seed is not None
+
+
+def test_a_seed_is_a_world() -> None:
+    assert fingerprint(11) == fingerprint(11) != fingerprint(12)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4711"])
+def test_a_world_is_the_same_in_every_process(hash_seed: str) -> None:
+    program = "from tests.simulation.run import fingerprint; print(*map(fingerprint, range(5)))"
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert told.stdout.split() == [fingerprint(seed) for seed in range(5)]

@@ -14,6 +14,11 @@ from console.shown import out, table
 from tests.chaos.recovery import recover
 from tests.chaos.run import Asked, Outcome, WrongError, run
 
+SHOWN = (
+    *("accepted", "ended", "waiting_for_person", "waiting_for_customer", "refunded", "provider_refunds"),
+    *("double_payments", "lost", "kills"),
+)
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -64,11 +69,15 @@ def _tell(says: str) -> None:
 
 def _show(outcome: Outcome) -> None:
     figures = outcome.figures()
-    shown = ("accepted", "ended", "waiting_for_person", "refunded", "provider_refunds", "double_payments", "lost")
-    rows = [(name.replace("_", " "), figures[name]) for name in shown]
-    table("The books", ("what", "figure"), [*rows, ("kills", figures["kills"])])
+    rows = [(name.replace("_", " "), figures[name]) for name in SHOWN]
+    settle = ", ".join(f"{name} {seconds:g}" for name, seconds in figures["settle_seconds"].items())
+    rest = f"{figures['rest_seconds']:g} of {figures['rest_bound']:g}"
+    table("The books", ("what", "figure"), [*rows, ("s a case was ours to move", settle), ("s to rest", rest)])
     table("What went wrong", ("fault", "times"), list(figures["faults"].items()))
-    table("Where somebody died or froze", ("point", "times"), list(figures["points"].items()))
+    if figures["points"]:
+        table("Where somebody died or froze", ("point", "times"), list(figures["points"].items()))
+    timers = ", ".join(f"{name.removesuffix('_seconds')} {seconds:g}" for name, seconds in figures["timers"].items())
+    out.print(f"The product's timers were shortened, in seconds: {timers}.", highlight=False)
 
 
 if __name__ == "__main__":

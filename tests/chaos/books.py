@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.aftermath import Stage
 from domain.messages import ContactSupport
-from domain.states import ENDED, MOVING, WAITING_FOR_A_PERSON, State
+from domain.states import ENDED, MOVING, State
 from records import Records, Work
 from records.audit import audit
 from records.operations import OPERATION_COLUMNS, Operation, operation_of
@@ -55,7 +55,12 @@ class Books:
 
     @property
     def waiting_for_person(self) -> int:
-        return sum(self.states[state] for state in WAITING_FOR_A_PERSON)
+        return self.states[State.WITH_SUPPORT]
+
+    @property
+    def waiting_for_customer(self) -> int:
+        """Customers who do not click; one who did, and still waits, is a fault."""
+        return self.states[State.AWAITING_CONFIRMATION]
 
     @property
     def balance(self) -> bool:
@@ -95,7 +100,7 @@ def look(parts: Parts, load: Load, swept_tasks: list[bytes]) -> Books:
 
 def _requests(work: Work, books: Books, load: Load) -> None:
     """Everything that was accepted is a case, one each, which ended or waits for a person."""
-    rows = work.run("select id, intake_key, state from cases").all()
+    rows = work.run("select id, intake_key, state, reference from cases").all()
     books.states = Counter(row.state for row in rows)
     cases = {name: row for row in rows if (name := name_in(row.intake_key))}
     for name, case in load.accepted.items():
@@ -105,6 +110,9 @@ def _requests(work: Work, books: Books, load: Load) -> None:
             books.faults.append(f"The request {name} was accepted and is {row.state if row else 'nowhere'}.")
         elif case and case != str(row.id):
             books.faults.append(f"The request {name} was called case {case} and is {row.id}.")
+    for row in rows:
+        if row.state == State.AWAITING_CONFIRMATION and row.reference in load.clickers:
+            books.faults.append(f"Case {row.id} waits for a customer who said yes.")
     if len(cases) != len(load.accepted) or len(rows) != len(cases):
         books.faults.append(f"{len(load.accepted)} requests were accepted, and there are {len(rows)} cases.")
 

@@ -67,6 +67,7 @@ class Load:
         self._numbers = count()
         self._change = threading.Condition()
         self._over = False
+        self.clickers = {customer.purchase.reference for customer in everybody if customer.clicks}
         self._by_email = {customer.purchase.email: customer for customer in everybody}
         self._published: set[str] = set()
         self._letters: set[str] = set()

@@ -67,6 +67,7 @@ class Outcome:
             "accepted": books.accepted,
             "ended": books.ended,
             "waiting_for_person": books.waiting_for_person,
+            "waiting_for_customer": books.waiting_for_customer,
             "refunded": books.states["refunded"],
             "provider_refunds": books.provider_refunds,
             "double_payments": books.double_payments,

@@ -9,7 +9,6 @@ from random import Random
 
 import pytest
 
-from console.servers import Servers
 from tests.chaos.customers import customers
 from tests.chaos.plan import KILLS, TROUBLES, plan
 from tests.chaos.points import FUSES, POINTS, End, burnt, lay, undone
@@ -44,10 +43,11 @@ def test_the_same_seed_is_the_same_plan() -> None:
 
 
 @pytest.fixture
-def product(servers: Servers, tmp_path: Path) -> dict[str, str]:
-    """What a process of the product must be told before it can be imported as a whole."""
-    told = {name: value for name, value in servers.env.items() if not name.endswith("_DIR")}
-    return {**os.environ, **told, FUSES: str(tmp_path / "worker1")}
+def product(tmp_path: Path) -> dict[str, str]:
+    """What a process must be told before all of the product can be imported; nobody is dialled."""
+    told = {"DATABASE_URL": "postgresql://nobody@/nowhere", "BROKER_URL": "redis://nowhere", "SECRET_KEY": "s" * 32}
+    named = {f"MONEYBACK_{name}": value for name, value in told.items()}
+    return {**os.environ, **named, FUSES: str(tmp_path / "worker1")}
 
 
 def test_every_point_is_a_place_in_the_product(product: dict[str, str]) -> None:

@@ -14,6 +14,8 @@ MOST = {
     # our own processes, at each seam
     "kill": 0.03,
     "pause": 0.02,
+    "kill_at_call": 0.2,  # where it matters most, as well
+    "pause_at_call": 0.1,
     "long_pause": 0.0,  # where a planted mistake asks for it
     "clock_jump": 0.02,
     # the database

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from domain.findings import Code
+from domain.findings import Code, Trouble
 from domain.money import Money
 from domain.notices import Notice
 from domain.providers import Failed
@@ -16,7 +16,7 @@ from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
-from tests.simulation.memory.tables import CaseRow, Journal, TransitionRow
+from tests.simulation.memory.tables import OPEN, CaseRow, Journal, PurchaseRow, TransitionRow
 from tests.simulation.provider import Provider, Refund
 from tests.simulation.seams import SoftTimeLimit
 
@@ -163,6 +163,8 @@ class Watch:
                 self.violated("I4", f"{case} was accepted under {key}, but is not there.")
         for row in tables.cases.values():
             self._ended_well(row)
+        for purchase in tables.purchases.values():
+            self._books_balance(purchase)
         self._people_were_told()
 
     def _ended_well(self, row: CaseRow) -> None:
@@ -185,6 +187,26 @@ class Watch:
             told = tables.transitions[row.id, row.seq]
             if Code.OUTCOME_UNKNOWN not in told.evidence:
                 self.violated("I8", f"{row.id} is {row.state} ({told.evidence}), but {alive[0].id} was paid.")
+
+    def _books_balance(self, purchase: PurchaseRow) -> None:
+        """What was paid stands on the purchase, and nobody is refunded and disputed without a person who knows."""
+        tables = self._world.records.tables
+        payment = purchase.provider, purchase.charge
+        operations = [o for o in tables.operations.values() if (o.provider, o.charge) == payment]
+        paid = any(o.status == "paid" and tables.cases[o.case_id].purchase == purchase.id for o in operations)
+        if paid and purchase.refunded < (purchase.amount or 0):
+            self.violated("I11", f"{purchase.charge} was refunded, but its purchase says {purchase.refunded}.")
+        by_hand = [r for r in self._world.providers[purchase.provider].refunds.values() if r.charge == purchase.charge]
+        if not paid and purchase.refunded and not any(refund.key is None for refund in by_hand):
+            self.violated("I11", f"{purchase.charge} was not refunded, but its purchase says {purchase.refunded}.")
+        if purchase.disputed in BAD_DISPUTES and any(o.status in OPEN for o in operations):
+            told = [
+                t
+                for t in tables.tasks.values()
+                if t.kind == Trouble.PAID_TWICE and purchase.charge in (t.subject or "")
+            ]
+            if len(told) != 1:
+                self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks say so.")
 
     def _given_up(self, refund: Refund) -> bool:
         """Whether the provider was away for so long that its own notice could not be looked into."""

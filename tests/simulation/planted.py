@@ -24,7 +24,7 @@ from records.letters import Due, Letters
 from records.notices import Notices
 from records.operations import Operations
 from tests.simulation.memory import tables
-from worker import answers, asking, hearing, lanes, paying, settling
+from worker import answers, asking, disputes, hearing, lanes, paying, settling
 from worker.hearing import Verdict
 from worker.relay import Relay
 from worker.sweep import Sweep
@@ -191,6 +191,19 @@ def _unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
     return claim
 
 
+def _unbooked(real: Any) -> Any:
+    """Answers are written to operations, and not to purchases."""
+
+    def answered(self: Operations, told: Sequence[Any]) -> None:
+        rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # the simulation's
+        before = {row.id: row.refunded for row in rows}
+        real(self, told)
+        for row in rows:
+            row.refunded = before[row.id]
+
+    return answered
+
+
 def _no_live_case(real: Any) -> Any:
     return lambda self, purchases: {one: replace(known, live_case=None) for one, known in real(self, purchases).items()}
 
@@ -319,6 +332,13 @@ MISTAKES = (
     ),
     Mistake("deliveries are not counted", (instead(lanes, "_begun", _uncounted),), {}, {"poison": 0.5}),
     Mistake("the rules are not asked again before paying", (around(paying, "decide", _blind),), {}, {"disputes": 0.7}),
+    Mistake(
+        "a dispute after our refund is told to nobody",
+        (instead(disputes, "OPEN", set()),),
+        {},
+        {"disputes": 0.7},
+    ),
+    Mistake("a purchase does not know what was paid back", (around(Operations, "answered", _unbooked),)),
     Mistake("letters are not claimed", (around(Letters, "claim", _unclaimed),), {"message_repeated": 0.4}),
     Mistake(
         "the unknown is told as a refusal",

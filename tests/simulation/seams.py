@@ -22,6 +22,9 @@ PAUSES = (100.0, 400.0, 50 * MINUTE)
 less than the margin that is kept before a key is forgotten."""
 
 
+CALLS = {"before the call", "after the call"}
+
+
 class SoftTimeLimit(Exception):  # noqa: N818  # as Celery's own
     """Celery asks the task to stop."""
 
@@ -49,7 +52,8 @@ class WorldSeams(Seams):
         if self._world.records.in_transaction:
             self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
         self.die(where)
-        if self._faults.happens(self._world.forced.get("pauses", {}).get(where, "pause")):
+        pause = self._world.forced.get("pauses", {}).get(where, "pause")
+        if self._faults.happens(pause) or (where in CALLS and self._faults.happens("pause_at_call")):
             seconds = min(self._random.choice(PAUSES), self._world.longest_pause)
             if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
                 task.started += seconds
@@ -66,7 +70,7 @@ class WorldSeams(Seams):
             return
         if not task.process.alive:
             raise Killed
-        if self._faults.happens("kill"):
+        if self._faults.happens("kill") or (where in CALLS and self._faults.happens("kill_at_call")):
             self._faults.noted(f"kill {where}")
             self._world.say(f"{task.process.name} killed {where}")
             self._clock.kill(task.process)

@@ -1,0 +1,143 @@
+"""The judge of a run of chaos can be shocked: each thing that must not be is found."""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from config.settings import Settings
+from producers.intake import accept
+from records import Records
+from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.chaos import books
+from tests.chaos.books import Books
+from tests.chaos.load import Load
+from worker.lanes import judge_and_pay
+from worker.letters.sending import send
+from worker.support import contact_support
+from worker.tools import Tools, tools_of
+
+NAMES = [f"{number:032x}" for number in (1, 2)]
+
+Refund = dict[str, Any]
+
+
+@pytest.fixture
+def tools(sandbox: Settings) -> Iterator[Tools]:
+    tools = tools_of(sandbox)
+    yield tools
+    tools.hands.close()
+    tools.records.engine.dispose()
+
+
+@pytest.fixture
+def cases(tools: Tools, records: Records) -> list[UUID]:
+    """One that was refunded, and one that is with support; their letters are sent."""
+    bought = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
+    settle_in(records, *bought)
+    arrivals = [an_arrival(purchase, key=name) for purchase, name in zip(bought, NAMES, strict=True)]
+    found = ids(accept(records, arrivals))
+    judge_and_pay(tools, found)
+    send(tools, found)
+    return found
+
+
+@pytest.fixture
+def refund(records: Records, cases: list[UUID]) -> Refund:
+    """The one refund, as the provider lists it."""
+    with records.work() as work:
+        paid = work.operations.of(cases)[cases[0]]
+    return {
+        "id": paid.refund_id,
+        "key": paid.key,
+        "charge": paid.charge,
+        "amount": paid.amount.minor,
+        "status": "succeeded",
+    }
+
+
+def about_payments(records: Records, *refunds: Refund) -> Books:
+    found = Books()
+    with records.work() as work:
+        books._payments(work, found, list(refunds))
+    return found
+
+
+def test_one_live_refund_for_a_refunded_case_is_right(records: Records, refund: Refund) -> None:
+    found = about_payments(records, refund)
+    assert (found.balance, found.provider_refunds) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("shown", "doubles"),
+    [
+        (lambda _: [], 0),
+        (lambda refund: [refund | {"status": "failed"}], 0),
+        (lambda refund: [refund | {"amount": 1}], 0),
+        (lambda refund: [refund, refund | {"id": "re_2", "key": "mb_another"}], 1),
+        (lambda refund: [refund, refund | {"id": "re_2", "key": "by-hand"}], 1),
+        (lambda refund: [refund, refund | {"id": "re_2", "key": "mb_another", "charge": "ok_2"}], 0),
+    ],
+    ids=["none", "came back", "another amount", "twice", "twice by hand", "under a key that nobody wrote down"],
+)
+def test_any_other_refund_is_found(
+    records: Records, refund: Refund, shown: Callable[[Refund], list[Refund]], doubles: int
+) -> None:
+    found = about_payments(records, *shown(refund))
+    assert not found.balance
+    assert found.double_payments == doubles
+
+
+@pytest.mark.usefixtures("cases")
+@pytest.mark.parametrize(
+    ("accepted", "lost"),
+    [(NAMES, 0), ([*NAMES, f"{3:032x}"], 1), (NAMES[:1], 0)],
+    ids=["each a case", "one is nowhere", "one that nobody asked for"],
+)
+def test_a_request_that_is_no_case_is_lost(records: Records, accepted: list[str], lost: int) -> None:
+    found = Books()
+    load = SimpleNamespace(accepted=dict.fromkeys(accepted, ""), clickers=set())
+    with records.work() as work:
+        books._requests(work, found, cast("Load", load))
+    assert (found.lost, found.balance) == (lost, accepted == NAMES)
+
+
+@pytest.mark.usefixtures("cases")
+def test_a_task_that_is_not_on_the_queue_is_found_and_a_repeat_is_counted(records: Records) -> None:
+    with records.work() as work:
+        (task,) = work.tasks.waiting()
+        event = contact_support(task)
+        there, strange = (
+            json.dumps({"body": b64encode(one.model_dump_json().encode()).decode()}).encode()
+            for one in (event, event.model_copy(update={"id": uuid4()}))
+        )
+        found = [Books() for _ in range(3)]
+        for one, queue in zip(found, ([], [there, there], [there, strange]), strict=True):
+            books._tasks(work, one, queue)
+    assert [(one.balance, one.repeated_tasks) for one in found] == [(False, 0), (True, 1), (False, 0)]
+
+
+def test_a_letter_that_is_missing_or_that_nobody_owed_is_found(
+    records: Records, cases: list[UUID], settings: Settings
+) -> None:
+    outbox = settings.outbox_dir
+    assert outbox
+    letter = next((outbox / "new").glob(f"{cases[0]}.refunded@*"))
+    assert about_letters(records, outbox).balance
+    letter.rename(aside := outbox / "tmp" / letter.name)
+    assert not about_letters(records, outbox).balance
+    aside.rename(letter)
+    (outbox / "new" / f"{uuid4()}.refunded@moneyback.example").touch()
+    assert not about_letters(records, outbox).balance
+
+
+def about_letters(records: Records, outbox: Path) -> Books:
+    found = Books()
+    with records.work() as work:
+        books._letters(work, found, outbox)
+    return found

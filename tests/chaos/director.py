@@ -23,6 +23,9 @@ AWAY = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError
 """What a fault meets where another one was before it."""
 
 
+SOON = 0.2  # seconds in which whoever burnt a fuse a moment ago has stopped, so that it can be woken
+
+
 class Director:
     """Carries a plan out. Call `tend()` often, and from the main thread: servers are started from there."""
 
@@ -79,6 +82,7 @@ class Director:
         left = undone(self._parts.fuses) + len(self._troubles.losses)
         for _, cut in self._troubles.losses:
             self._forget(cut)
+        time.sleep(SOON)
         self._left.clear()
         while self._mending:
             heappop(self._mending)[2]()

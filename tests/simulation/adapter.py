@@ -38,9 +38,9 @@ class Adapter:
             return Unknown("429", again_in=self._random.choice([1.0, 60.0, 600.0]))
         if faults.happens("carried_out_late"):
             late = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.latest
-            clock.at(clock.now + late, provider.execute, charge, amount, key)
+            clock.later(late, provider.execute, charge, amount, key)
             if self._random.random() < 0.2:  # somebody has no patience, and refunds it by hand
-                clock.at(clock.now + late * self._random.random(), provider.refunded_by_hand, charge)
+                clock.later(late * self._random.random(), provider.refunded_by_hand, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
         said = provider.execute(charge, amount, key)

@@ -24,6 +24,8 @@ class Broker:
         self._clock, self._faults, self._deliver, self._die = clock, faults, deliver, die
         self.away_until = 0.0
         self.waiting: Counter[str] = Counter()
+        self.queued: Callable[[str], int] = lambda _: 0
+        """How many messages of a lane have arrived, and were not taken by a worker."""
         self.generation = 0
         self.tasks: Counter[UUID] = Counter()
         """Tasks for helpdesks, by their event's id, and how often each was published."""
@@ -55,9 +57,7 @@ class Broker:
         for _ in range(self._faults.random.choice([2, 2, 5]) if self._faults.happens("message_repeated") else 1):
             late = self._faults.random.choice([10.0, 300.0, 7_200.0]) if self._faults.happens("message_late") else 0.01
             self.waiting[lane] += 1
-            self._clock.at(
-                self._clock.now + late * self._faults.random.random(), self._arrive, lane, payload, self.generation
-            )
+            self._clock.later(late * self._faults.random.random(), self._arrive, lane, payload, self.generation)
 
     def _arrive(self, lane: str, payload: Any, generation: int) -> None:
         if generation == self.generation:
@@ -81,7 +81,7 @@ class Broker:
         """How many messages wait in this lane."""
         if self.away:
             raise BrokerAwayError
-        return self.waiting[lane]
+        return self.waiting[lane] + self.queued(lane)
 
 
 class App:

@@ -68,6 +68,10 @@ class Clock:
         self._numbers += 1
         heappush(self._queue, (max(instant, self.now), self._numbers, do, args))
 
+    def later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
+        """Does this after so many seconds."""
+        self.at(self.now + seconds, do, *args)
+
     def spawn(self, process: Process, what: str, do: Callable[..., object], *args: Any, wait: float = 0.0) -> Task:
         """Starts a task."""
         self._numbers += 1

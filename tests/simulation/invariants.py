@@ -16,7 +16,8 @@ from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
-from tests.simulation.memory.tables import OPEN, CaseRow, Journal, PurchaseRow, TransitionRow
+from tests.simulation.memory.journal import OPEN, Journal
+from tests.simulation.memory.tables import CaseRow, PurchaseRow, TransitionRow
 from tests.simulation.provider import Provider, Refund
 from tests.simulation.seams import SoftTimeLimit
 
@@ -88,8 +89,9 @@ class Watch:
 
     def told(self, provider: Provider, notice: Notice) -> None:
         """A webhook of this was kept."""
-        if isinstance(notice.said, Failed) and notice.refund_id in provider.refunds:
-            provider.refunds[notice.refund_id].told = True
+        refund = provider.refunds.get(notice.refund_id or "")
+        if refund and isinstance(notice.said, Failed) and refund.status == "failed":
+            refund.told = True
 
     # In the database
 

@@ -176,7 +176,7 @@ class People:
         say = intake.confirm if draw.random() < 0.92 else intake.withdraw
         late = draw.choice([MINUTE, HOUR, DAY]) if draw.random() < 0.95 else 20 * DAY
         for _ in range(draw.choice([1, 1, 2])):
-            world.clock.at(world.clock.now + draw.random() * late, world.web, self._say, say, letter.case)
+            world.clock.later(draw.random() * late, world.web, self._say, say, letter.case)
 
     def _say(self, say: Any, case: UUID) -> None:
         world = self._world
@@ -185,5 +185,5 @@ class People:
         except NotPossibleError:
             return
         except (*world.seams.database_errors, Killed):
-            world.clock.at(world.clock.now + 20.0, world.web, self._say, say, case)
+            world.clock.later(20.0, world.web, self._say, say, case)
             raise

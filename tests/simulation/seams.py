@@ -6,8 +6,8 @@ from sqlalchemy.exc import OperationalError
 
 from tests.simulation.clock import Killed, Process, Task
 from tests.simulation.faults import MINUTE
+from tests.simulation.memory.journal import Journal, RefusedRowError
 from tests.simulation.memory.records import Seams
-from tests.simulation.memory.tables import Journal, RefusedRowError
 
 if TYPE_CHECKING:
     from threading import Event

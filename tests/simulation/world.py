@@ -2,21 +2,16 @@
 
 import random as shared_random
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
-from uuid import UUID
 
 from config.links import Links
 from config.settings import Settings
-from domain.errors import UnreadableError
-from domain.messages import LANES, Noticed
-from domain.notices import Notice
-from domain.providers import Failed, LooksUp, Paid, PaymentProvider, Pending
+from domain.providers import PaymentProvider
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
-from tests.simulation.clock import Clock, Killed, Process, SeededHands, Task
+from tests.simulation.clock import Clock, Process, SeededHands, Task
 from tests.simulation.faults import DAY, HEALED, HOUR, MINUTE, OUTAGES, Faults
 from tests.simulation.invariants import Watch
 from tests.simulation.memory.records import MemoryRecords
@@ -24,7 +19,8 @@ from tests.simulation.people import People
 from tests.simulation.post import SeededPost
 from tests.simulation.provider import Provider
 from tests.simulation.seams import WorldSeams
-from worker import lanes as worker_lanes
+from tests.simulation.webhooks import Webhooks
+from tests.simulation.workers import Workers
 from worker.pace import Pace
 from worker.reconciling import reconcile_all
 from worker.relay import Relay
@@ -32,7 +28,7 @@ from worker.tools import Tools
 
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
-MOST_STEPS = 50_000  # a world that needs more goes round in circles
+MOST_STEPS = 200_000  # a world that needs more goes round in circles
 
 
 class World:
@@ -54,20 +50,19 @@ class World:
         self.seams = WorldSeams(self)
         self.records = MemoryRecords(settings.timers, self.database_clock, self.seams)
         self.watch = Watch(self)
+        self.webhooks = Webhooks(self)
         self.providers = {
-            name: Provider(name, self.clock, self.faults, self.webhook, **forced)
+            name: Provider(name, self.clock, self.faults, self.webhooks.send, **forced)
             for name in ("alpha", "beta")[: self.random.choice([1, 2])]
         }
         for provider in self.providers.values():
             provider.made = self.watch.refund_made
         self.longest_pause = min(provider.latest for provider in self.providers.values())
         self.post = SeededPost(self)
-        self.broker = Broker(self.clock, self.faults, self._deliver, self.seams.die)
+        self.workers = Workers(self)
+        self.broker = Broker(self.clock, self.faults, self.workers.deliver, self.seams.die)
+        self.broker.queued = self.workers.waiting
         self.helpdesk = Helpdesk(self.broker)
-        self._backlog: list[tuple[str, Any]] = []
-        self.workers: list[Process] = []
-        self._old = {n for n in range(3) if self.random.random() < 0.15}
-        self._deployed = self.random.random() * HOUR
         self.people = People(self)
 
     # Time
@@ -91,9 +86,8 @@ class World:
         self.people.settle_in()
         for n in range(self.random.choice([1, 1, 2])):
             self._start_relay(n)
-        self.workers = [self._worker(n) for n in range(self.random.choice([1, 2, 3]))]
+        self.workers.start()
         self._bring_trouble()
-        self.clock.at(self._deployed, self._deploy)
         self.clock.at(HEALED, self._heal)
         for day in (1.0, 2.2, 4.0, 20.0):
             self.clock.at(day * DAY, self._reconcile)
@@ -120,6 +114,7 @@ class World:
         self.say(f"{kind} for {seconds:g} s")
         if kind == "broker_forgets":
             self.broker.forget()
+            self.workers.forget()
             return
         self.faults.noted(kind)
         if kind == "database_down":
@@ -176,54 +171,8 @@ class World:
         relay.__dict__["_tools"] = self.tools(process)
         stop = self.seams.stop(process)
 
-        process.died = lambda: self.clock.at(self.clock.now + self.random.uniform(1, 30), self._start_relay, number)
+        process.died = lambda: self.clock.later(self.random.uniform(1, 30), self._start_relay, number)
         self.clock.spawn(process, "relay", relay.run, stop)
-
-    def _worker(self, number: int) -> Process:
-        process = self.process(f"worker {number}")
-        process.old = number in self._old and self.clock.now < self._deployed
-        process.tools = self.tools(process)
-        process.died = lambda: self.clock.at(self.clock.now + self.random.uniform(1, 20), self._restart, number)
-        return process
-
-    def _deliver(self, lane: str, payload: Any) -> None:
-        if self.faults.happens("message_forged"):
-            self.clock.at(self.clock.now + self.random.random() * HOUR, self._forge)
-        self._backlog.append((lane, payload))
-        self._feed()
-
-    def _feed(self) -> None:
-        free = [one for one in self.workers if one.alive and all(task.is_thread for task in one.tasks.values())]
-        while self._backlog and free:
-            process = free.pop(self.random.randrange(len(free)))
-            lane, payload = self._backlog.pop(0)
-            self.clock.spawn(process, lane, self._work, process, lane, payload)
-
-    def _work(self, process: Process, lane: str, payload: Any) -> None:
-        """As worker.tasks does it; and what Celery does around it."""
-        kind = LANES[lane]
-        try:
-            if process.old and kind is Noticed:
-                with self.records.work() as work:
-                    work.dead.keep(lane, b"", "There is no task of this name here.")
-                return
-            try:
-                ids = list(kind.read(payload).case_ids)
-            except UnreadableError as error:
-                with self.records.work() as work:
-                    work.dead.keep(lane, b"", str(error))
-                return
-            self.say(f"{process.name} takes {lane} {len(ids)}")
-            if process.old:
-                worker_lanes.LANES[kind].do(process.tools, ids)
-            else:
-                worker_lanes.run(process.tools, kind, ids)
-        finally:
-            self.clock.at(self.clock.now, self._feed)
-
-    def _restart(self, number: int) -> None:
-        self.workers[number] = self._worker(number)
-        self._feed()
 
     def _broke(self, task: Task, error: Exception) -> None:
         """A task that fails is logged; what it is about stays for the sweep. A relay that fails is started again."""
@@ -232,57 +181,12 @@ class World:
         if task.what == "relay":
             self.clock.kill(task.process)
 
-    def _deploy(self) -> None:
-        """Workers of the version before end, and new ones start."""
-        for process in self.workers:
-            if process.old:
-                self.faults.noted("old_worker")
-                self.clock.kill(process)
-
     def _reconcile(self) -> None:
         process = self.process("beat")
         tools = self.tools(process)
         self.clock.spawn(process, "reconcile", reconcile_all, tools, timedelta(days=30))
 
-    # Webhooks
-
-    def webhook(self, provider: Provider, notice: Notice) -> None:
-        draw, faults = self.random, self.faults
-        if provider.capabilities.looks_up is LooksUp.BY_KEY and faults.happens("webhook_lies"):
-            self._lie(provider, notice)
-        if faults.happens("webhook_lost"):
-            return
-        for _ in range(1 + (draw.choice([1, 3]) if faults.happens("webhook_repeated") else 0)):
-            late = draw.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
-            self.clock.at(self.clock.now + draw.random() * late, self.web, self._hear, provider, notice, 0)
-
-    def _lie(self, provider: Provider, notice: Notice) -> None:
-        """Somebody who has the secret says what is not so, of a provider that can be asked."""
-        if isinstance(notice.said, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
-            money = provider.refunds[notice.refund_id].amount
-            lie: Paid | Failed
-            lie = Paid(notice.refund_id, money) if self.random.random() < 0.5 else Failed(notice.refund_id, "lie")
-            said = replace(notice, event=f"{notice.event} lie {self.random.random()}", said=lie)
-            self.clock.at(self.clock.now + self.random.random() * HOUR, self.web, self._hear, provider, said, 20)
-
-    def _forge(self) -> None:
-        """A message that nobody sent: cases of ours, or of nobody, in any lane."""
-        cases = [*self.records.tables.cases, UUID(int=7)]
-        lane = self.random.choice(list(LANES))
-        self._deliver(lane, {"case_ids": [str(self.random.choice(cases))], "version": self.random.choice([1, 1, 1, 2])})
-
-    def _hear(self, provider: Provider, notice: Notice, tries: int) -> None:
-        """The door for webhooks: kept, or the provider sends it again."""
-        try:
-            with self.records.work() as work:
-                work.notices.keep(provider.name, [notice], b"")
-        except (*self.seams.database_errors, Killed):
-            if tries < 20:
-                self.clock.at(
-                    self.clock.now + MINUTE * 2 ** min(tries, 7), self.web, self._hear, provider, notice, tries + 1
-                )
-            raise
-        self.watch.told(provider, notice)
+    # Doors
 
     def web(self, do: Callable[..., object], *args: Any) -> None:
         self.clock.spawn(self.process("web"), do.__name__, do, *args)

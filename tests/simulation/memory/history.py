@@ -8,7 +8,8 @@ from uuid import UUID
 
 from records import history, intake, views
 from tests.simulation.memory.cases import Seen
-from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after, refuse
+from tests.simulation.memory.journal import refuse
+from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, does
 
 

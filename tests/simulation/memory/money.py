@@ -6,7 +6,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from records import operations, reconciliation
-from tests.simulation.memory.tables import ClaimRow, OperationRow, after, refuse
+from tests.simulation.memory.journal import refuse
+from tests.simulation.memory.tables import ClaimRow, OperationRow, after
 from tests.simulation.memory.work import MemoryWork, does
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from domain.states import LIVE
 from records import facts, purchases, sellers
-from tests.simulation.memory.tables import OPEN, PolicyRow, PurchaseRow, SellerRow, refuse
+from tests.simulation.memory.journal import OPEN, refuse
+from tests.simulation.memory.tables import PolicyRow, PurchaseRow, SellerRow
 from tests.simulation.memory.work import MemoryWork, does
 
 _COLUMNS = (

@@ -10,7 +10,8 @@ from sqlalchemy.exc import InternalError
 from config.settings import Timers
 from records import Work
 from records.transaction import Rows, Transaction
-from tests.simulation.memory.tables import Database, Journal, RefusedRowError
+from tests.simulation.memory.journal import Journal, RefusedRowError
+from tests.simulation.memory.tables import Database
 
 Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
 

@@ -1,0 +1,208 @@
+"""How safeguards are taken out of the product: each function makes the code as it would be without one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID, uuid5
+
+from domain.eligibility import Approve
+from domain.findings import Code
+from domain.providers import Absent, Declined, Elsewhere, Failed, Paid, Pending, Refusal, Unknown
+from domain.states import State
+from records.cases import Cases
+from records.history import History
+from records.intake import Intake
+from records.letters import Due, Letters
+from records.notices import Notices
+from records.operations import Operations
+from tests.simulation.memory import journal
+from worker import asking, paying
+from worker.hearing import Verdict
+
+Plant = Callable[[], AbstractContextManager[object]]
+
+
+def instead(owner: Any, name: str, other: Any) -> Plant:
+    """Puts something else in a name's place."""
+    return lambda: patch.object(owner, name, other)
+
+
+def around(owner: Any, name: str, make: Callable[[Any], Any]) -> Plant:
+    """Puts a function in a name's place that may call what was there."""
+    return lambda: patch.object(owner, name, make(getattr(owner, name)))
+
+
+@contextmanager
+def without(index: str) -> Iterator[None]:
+    """The database forgot one of its indexes."""
+    journal.enforced.discard(index)
+    try:
+        yield
+    finally:
+        journal.enforced.add(index)
+
+
+def no_index(index: str) -> Plant:
+    """Without this index."""
+    return lambda: without(index)
+
+
+def another_key(real: Any) -> Any:
+    """Each call has a key of its own."""
+    return lambda tools, operation, *, until: real(
+        tools, replace(operation, key=f"{operation.key}_{tools.monotonic()}"), until=until
+    )
+
+
+def pay_first(tools: Any, ids: Sequence[UUID]) -> None:
+    """The provider is called before the intent is committed."""
+    with tools.records.work() as work:
+        calls = paying.prepare(work, tools, ids)
+        said = [(call, asking.refund(tools, call.operation, until=paying.sending_ends(tools))) for call in calls]
+        paying.record_sent(work, tools, said)
+
+
+def timeout_is_a_failure(real: Any) -> Any:
+    def step_of(case: Any, operation: Any, answer: Any, timers: Any) -> Any:
+        answer = Declined(Refusal.PERMANENT, answer.why) if isinstance(answer, Unknown) else answer
+        return real(case, operation, answer, timers)
+
+    return step_of
+
+
+def pending_is_paid(real: Any) -> Any:
+    def step_of(case: Any, operation: Any, answer: Any, timers: Any) -> Any:
+        answer = Paid(answer.refund_id, answer.amount) if isinstance(answer, Pending) else answer
+        return real(case, operation, answer, timers)
+
+    return step_of
+
+
+def whoever_comes(real: Any) -> Any:
+    """Steps are recorded by whoever comes, whether the case is still theirs or not."""
+
+    def record(self: History, steps: Sequence[Any]) -> set[UUID]:
+        fresh = []
+        for step in steps:
+            now = Cases(self._work).wait(step.case.id)
+            same = now is not None and now.state is step.case.state
+            fresh.append(replace(step, case=replace(now, asked=step.case.asked)) if now and same else step)
+        taken: set[UUID] = real(self, fresh)
+        return taken
+
+    return record
+
+
+def any_stamp(real: Any) -> Any:
+    """A call is stamped by whoever comes."""
+
+    def stamp(self: Operations, calls: Sequence[Any]) -> set[str]:
+        stamped: set[str] = real(self, [(Cases(self._work).wait(case.id), operation) for case, operation in calls])
+        return stamped
+
+    return stamp
+
+
+def ours_it_is(real: Any) -> Any:
+    def look_up(tools: Any, operation: Any, *, until: float) -> Any:
+        found = real(tools, operation, until=until)
+        return Paid(found.refund_id, operation.amount) if isinstance(found, Elsewhere) else found
+
+    return look_up
+
+
+def absent_is_proof(tools: Any, call: Any, now: Any) -> bool:  # noqa: ARG001  # as settling._proven_absent
+    return call.case.state is State.REFUNDING
+
+
+def no_late_failure(real: Any) -> Any:
+    return lambda call, found: (
+        real(call, found) and not (isinstance(found, Failed) and call.case.state is State.REFUNDED)
+    )
+
+
+def explains_itself(real: Any) -> Any:
+    return lambda heard, found: Verdict("Nothing is there.", True) if isinstance(found, Absent) else real(heard, found)
+
+
+def wherever_it_stands(real: Any) -> Any:
+    """A message is believed: what it names is worked on, wherever it stands."""
+
+    def lock(self: Cases, ids: Sequence[UUID], *, here: State) -> Any:
+        return [case for one in dict.fromkeys(ids) if (case := self.wait(one))] or real(self, ids, here=here)
+
+    return lock
+
+
+def uncounted(tools: Any, ids: Sequence[UUID], here: Any) -> Iterator[Sequence[UUID]]:  # noqa: ARG001  # as lanes._begun
+    yield ids
+
+
+def done_when_taken(real: Any) -> Any:
+    """A notice is crossed off before it was looked into."""
+
+    def claim(self: Notices, ids: Sequence[UUID], *, seconds: float) -> Any:
+        heard = real(self, ids, seconds=seconds)
+        self.done([(one, "taken") for one in heard])
+        return heard
+
+    return claim
+
+
+def blind(real: Any) -> Any:
+    """Prepares without asking the rules again."""
+
+    def decide(question: Any) -> Any:
+        decision = real(question)
+        return Approve(decision.findings)
+
+    return decide
+
+
+def unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
+    def claim(self: Letters, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
+        found = self._work.tables.letters.values()  # type: ignore[attr-defined]
+        return [Due(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
+
+    return claim
+
+
+def unbooked(real: Any) -> Any:
+    """Answers are written to operations, and not to purchases."""
+
+    def answered(self: Operations, told: Sequence[Any]) -> None:
+        rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # the simulation's
+        before = {row.id: row.refunded for row in rows}
+        real(self, told)
+        for row in rows:
+            row.refunded = before[row.id]
+
+    return answered
+
+
+def no_live_case(real: Any) -> Any:
+    return lambda self, purchases: {one: replace(known, live_case=None) for one, known in real(self, purchases).items()}
+
+
+def a_definite_no(real: Any) -> Any:
+    def to_people(case: Any, event: Any, reason: Code, detail: str) -> Any:
+        return real(case, event, Code.PROVIDER_DECLINED if reason is Code.OUTCOME_UNKNOWN else reason, detail)
+
+    return to_people
+
+
+def always_another(real: Any) -> Any:
+    """Every request is a case of its own."""
+    numbers = count(1)
+
+    def accept(self: Intake, arrivals: Sequence[Any]) -> Any:
+        return real(self, [replace(one, id=uuid5(one.id, str(n := next(numbers))), key=f"{n}") for one in arrivals])
+
+    return accept
+
+
+def arrivals_forgotten(real: Any) -> Any:
+    return lambda self, outcomes: real(self, [(replace(heard, arrivals=10**6), why) for heard, why in outcomes])

@@ -1,0 +1,100 @@
+"""The workers: processes that take one message after the other, and what Celery does around each."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from domain.errors import UnreadableError
+from domain.messages import LANES, Noticed
+from tests.simulation.clock import Process
+from tests.simulation.faults import HOUR
+from worker import lanes
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Workers:
+    """A few of them; some run the version before this one until it is deployed."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._backlog: list[tuple[str, Any]] = []
+        self._processes: list[Process] = []
+        self._old = {n for n in range(3) if world.random.random() < 0.15}
+        self._deployed = world.random.random() * HOUR
+
+    def start(self) -> None:
+        """Starts them."""
+        self._processes = [self._worker(n) for n in range(self._world.random.choice([1, 2, 3]))]
+        self._world.clock.at(self._deployed, self._deploy)
+
+    def waiting(self, lane: str) -> int:
+        """How many messages of this lane nobody has taken."""
+        return sum(name == lane for name, _ in self._backlog)
+
+    def forget(self) -> None:
+        """The broker forgot what nobody had taken."""
+        self._backlog.clear()
+
+    def _worker(self, number: int) -> Process:
+        process = self._world.process(f"worker {number}")
+        process.old = number in self._old and self._world.clock.now < self._deployed
+        process.tools = self._world.tools(process)
+        process.died = lambda: self._world.clock.later(self._world.random.uniform(1, 20), self._restart, number)
+        return process
+
+    def deliver(self, lane: str, payload: Any) -> None:
+        """The broker hands a message over."""
+        if self._world.faults.happens("message_forged"):
+            self._world.clock.later(self._world.random.random() * HOUR, self._forge)
+        self._backlog.append((lane, payload))
+        self._feed()
+
+    def _feed(self) -> None:
+        free = [one for one in self._processes if one.alive and all(task.is_thread for task in one.tasks.values())]
+        while self._backlog and free:
+            process = free.pop(self._world.random.randrange(len(free)))
+            lane, payload = self._backlog.pop(0)
+            self._world.clock.spawn(process, lane, self._work, process, lane, payload)
+
+    def _work(self, process: Process, lane: str, payload: Any) -> None:
+        """As worker.tasks does it; and what Celery does around it."""
+        kind = LANES[lane]
+        try:
+            if process.old and kind is Noticed:
+                with self._world.records.work() as work:
+                    work.dead.keep(lane, b"", "There is no task of this name here.")
+                return
+            try:
+                ids = list(kind.read(payload).case_ids)
+            except UnreadableError as error:
+                with self._world.records.work() as work:
+                    work.dead.keep(lane, b"", str(error))
+                return
+            self._world.say(f"{process.name} takes {lane} {len(ids)}")
+            if process.old:
+                lanes.LANES[kind].do(process.tools, ids)
+            else:
+                lanes.run(process.tools, kind, ids)
+        finally:
+            self._world.clock.at(self._world.clock.now, self._feed)
+
+    def _restart(self, number: int) -> None:
+        self._processes[number] = self._worker(number)
+        self._feed()
+
+    def _deploy(self) -> None:
+        """Workers of the version before end, and new ones start."""
+        for process in self._processes:
+            if process.old:
+                self._world.faults.noted("old_worker")
+                self._world.clock.kill(process)
+
+    def _forge(self) -> None:
+        """A message that nobody sent: cases of ours, or of nobody, in any lane."""
+        cases = [*self._world.records.tables.cases, UUID(int=7)]
+        lane = self._world.random.choice(list(LANES))
+        self.deliver(
+            lane,
+            {"case_ids": [str(self._world.random.choice(cases))], "version": self._world.random.choice([1, 1, 1, 2])},
+        )

@@ -44,8 +44,8 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the first world's (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, metavar="P", help="side by side (%(default)s)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="tell what happens in one world, and nothing else")
-    parser.add_argument("--no-planted", dest="planted", action="store_false", help="without the planted mistakes")
-    parser.add_argument("--planted", action="store_true", default=True, help="with the planted mistakes, as by default")
+    planted = argparse.BooleanOptionalAction
+    parser.add_argument("--planted", action=planted, default=True, help="hunt the planted mistakes as well")
     return parser.parse_args()
 
 

@@ -98,7 +98,7 @@ class Provider:
             poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
         self.stores_refusals = random.random() < forced.get("stores_refusals", 1.0)
-        self.latest = min(LATEST, self.capabilities.keys_live.total_seconds() / 8)
+        self.latest = forced.get("latest", min(LATEST, self.capabilities.keys_live.total_seconds() / 8))
         self.stores_errors = self.capabilities.keys_live <= timedelta(days=1)
 
     # What it does

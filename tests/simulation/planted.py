@@ -1,6 +1,8 @@
 """Planted mistakes: each takes one safeguard out of the product's own code. A simulation that does not find them proves nothing.
 
-Where another safeguard stands behind the one taken out, both are: the pair says which two cover each other.
+Where another safeguard stands behind the one taken out, both are. Alone these four are not found, as they must not be: the
+index of live cases (looking for one under the purchase's lock covers it), the index of open operations (the payment claim
+does), leases on the workers' own clocks (the fence does), the fence of a repeat's stamp (its key does).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,13 @@
-"""One world: a seed's sellers, purchases, customers and faults, around the product's own code."""
+"""One world: a seed's sellers, purchases, customers and faults, around the product's own code.
+
+What is real: domain, worker's lanes, judging, paying, settling, hearing, disputes, letters' sending, support, pace, sweep,
+relay with its direct mode, reconciliation, the intake, and every class of records. What stands in: PostgreSQL (held to the
+real one by tests/contract/test_records.py), kombu, providers, the post, time, threads.
+
+What is not shown here: transactions that interleave (here one follows the other), adapters and HTTP, Celery itself. And
+what is taken for granted of providers: a refusal is remembered under its key; a call is carried out at the latest three
+hours after we gave it up, and together with the longest pause of a process within the margin kept before a key's end.
+"""
 
 import random as shared_random
 from collections.abc import Callable

@@ -84,7 +84,7 @@ def _report(together: Outcome, hunted: list[Hunted], seconds: float) -> int:
         how = (
             f"found in world {one.worlds}: {one.how[:100]}"
             if one.seed is not None
-            else f"NOT FOUND in {one.worlds} worlds"
+            else f"NOT FOUND in {one.worlds} worlds. {one.how}"
         )
         _say(f"{one.name:70} {how}")
     report = {

@@ -96,7 +96,7 @@ def hunt(mistake: Mistake, most: int = MOST_WORLDS) -> Hunted:
                 planted.enter_context(plant())
             _, outcome = world_of(seed, rates=mistake.rates, **mistake.forced)
         if outcome.violations and not _sound(seed, mistake):
-            raise AssertionError(f"World {seed} of {mistake.name!r} is violated without the mistake as well.")
+            return Hunted(mistake.name, number + 1, None, f"World {seed} is violated without the mistake as well.")
         if outcome.violations:
             return Hunted(mistake.name, number + 1, seed, outcome.violations[0][1])
     return Hunted(mistake.name, most)

@@ -22,7 +22,8 @@ def test_everything_holds_whatever_goes_wrong(first: int) -> None:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_a_planted_mistake_is_found(mistake: Mistake) -> None:
-    assert hunt(mistake).seed is not None
+    hunted = hunt(mistake)
+    assert hunted.seed is not None, hunted.how
 
 
 def test_a_seed_is_a_world() -> None:

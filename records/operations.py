@@ -28,7 +28,6 @@ select case_id from claimed
 """Claims each payment for one case, for good. Two claims of one payment, in this call or another, leave one of them out."""
 
 _ATTEMPTS = "select case_id, max(attempt) as attempts from operations where case_id = any(:cases) group by case_id"
-
 _PREPARE = """
 insert into operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, first_sent_at,
                         last_sent_at, status)
@@ -73,6 +72,11 @@ update operations o
  where o.key = i.key
 """
 """Empty look-ups count when they are far enough apart to be more than one look."""
+
+_REFUSED = """
+update operations o set code = i.code
+  from unnest(cast(:keys as text[]), cast(:codes as text[])) as i(key, code) where o.key = i.key
+"""
 
 _ANSWERED = """
 with answer as (
@@ -204,6 +208,12 @@ class Operations:
                 replays=[isinstance(answer, Unknown) and answer.replayed for _, answer in answers],
             )
 
+    def refused(self, words: Sequence[tuple[Operation, str]]) -> None:
+        """Notes the provider's last word about these, which does not end them: (operation, code)."""
+        keys, codes = [operation.key for operation, _ in words], [code for _, code in words]
+        if words:
+            self._work.run(_REFUSED, keys=keys, codes=codes)
+
     def close(self, operations: Sequence[Operation], status: str) -> None:
         """Nothing of these was carried out, and nothing will be: they are ``absent`` or ``declined``."""
         if operations:
@@ -227,21 +237,11 @@ def _told(answer: Answer) -> tuple[str, str | None, str | None]:
             return "unknown", None, None
 
 
+_AS_THEY_ARE = (
+    "attempt provider charge key first_sent_at last_sent_at sends asks status refund_id code replayed empty_look_ups"
+).split()
+
+
 def operation_of(row: Any) -> Operation:  # noqa: ANN401  # a row of OPERATION_COLUMNS
-    return Operation(
-        case=row.case_id,
-        attempt=row.attempt,
-        provider=row.provider,
-        charge=row.charge,
-        amount=Money(row.amount, row.currency),
-        key=row.key,
-        first_sent_at=row.first_sent_at,
-        last_sent_at=row.last_sent_at,
-        sends=row.sends,
-        asks=row.asks,
-        status=row.status,
-        refund_id=row.refund_id,
-        code=row.code,
-        replayed=row.replayed,
-        empty_look_ups=row.empty_look_ups,
-    )
+    amount = Money(row.amount, row.currency)
+    return Operation(case=row.case_id, amount=amount, **{name: getattr(row, name) for name in _AS_THEY_ARE})

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from domain.cases import Case, Step
 from domain.findings import Code
-from domain.providers import Absent, Elsewhere, Found, LooksUp, Paid, Pending, Unknown
+from domain.providers import Absent, Declined, Elsewhere, Found, LooksUp, Paid, Pending, Unknown
 from domain.states import Event, State
 from records import Work
 from records.operations import Operation
 from worker import asking
-from worker.answers import pause
+from worker.answers import FOR_NOW, pause
 from worker.judging import because
 from worker.paying import Call, record, record_sent, sending_ends
 from worker.tools import Tools
@@ -22,8 +22,10 @@ KEY_MARGIN = timedelta(
 FOREIGN = timedelta(hours=6)  # a refund that is not ours is final only once ours can no longer be under way there
 LOOKS_APART = timedelta(minutes=15)
 ENOUGH_LOOKS = 3  # empty look-ups so far apart, and FOREIGN after the last sending, prove that nothing was carried out
+MOST_PROOFS = 3  # operations in a row; a provider that always says otherwise than it shows is for a person
 LONGEST_PATIENCE = timedelta(days=60)
 LEAST_PATIENCE = timedelta(days=2)  # where keys live shorter, a provider that is away for a day is still waited for
+DOUBTFUL = "The provider refuses the repeat ({}), but what was sent before may still be carried out."
 
 OPEN = {"sent", "unknown", "pending", "paid"}
 
@@ -74,27 +76,38 @@ def _cannot_be_asked(tools: Tools, provider: str) -> bool:
 
 
 def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
-    """Asks for these refunds once more, under their keys."""
+    """Asks for these refunds once more, under their keys.
+
+    A refusal is no end here: not every provider keeps it under the key, and what was sent before may still be under way.
+    """
     for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=ends), calls):
         with tools.records.work() as work:
-            record_sent(work, tools, [(call, answer) for call, answer in wave if not isinstance(answer, Unknown)])
-            _conclude(work, tools, [(call, answer) for call, answer in wave if isinstance(answer, Unknown)])
+            record_sent(work, tools, [told for told in wave if not isinstance(told[1], Unknown | Declined)])
+            refused = [(call, answer) for call, answer in wave if isinstance(answer, Declined)]
+            for_good = [(call.operation, answer.code) for call, answer in refused if answer.refusal not in FOR_NOW]
+            work.operations.refused(for_good)
+            doubtful: list[tuple[Call, Found]] = [
+                (call, Unknown(DOUBTFUL.format(answer.code), replayed=answer.refusal in FOR_NOW))
+                for call, answer in refused
+            ]
+            _conclude(work, tools, [*doubtful, *((call, told) for call, told in wave if isinstance(told, Unknown))])
 
 
 def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:
-    """Only a refund that is not there, while the provider surely remembers its key, and unless it only repeats an error."""
+    """Only a refund that is not there, while the provider surely remembers its key, and unless it has had the last word."""
     adapter = tools.provider(call.operation.provider)
     return (
         adapter is not None
         and call.case.state is State.REFUNDING
         and not call.operation.replayed
+        and call.operation.code is None
         and now - _first_sent(call) < _safe_for(adapter.capabilities.keys_live)
     )
 
 
 def _safe_for(keys_live: timedelta) -> timedelta:
-    """How long after the first sending a key may be repeated; of one that lives only hours the last quarter is not used."""
-    return keys_live - min(KEY_MARGIN, keys_live / 4)
+    """How long after the first sending a key may be repeated; one that lives only hours never is."""
+    return keys_live - KEY_MARGIN
 
 
 def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> None:
@@ -109,6 +122,8 @@ def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) 
     absent = [call.operation for call, _ in ended if endings[call.case.id].event is Event.PROVEN_ABSENT]
     work.operations.close(absent, "absent")
     for call, found in ended:
+        if isinstance(found, Absent) and endings[call.case.id].event is Event.PROVIDER_DECLINED:
+            work.operations.close([call.operation], "declined")
         if isinstance(found, Elsewhere) and call.case.purchase:
             work.operations.close([call.operation], "declined")
             work.purchases.touched(call.case.purchase, found.amount.minor)
@@ -139,32 +154,56 @@ def _ending(work: Work, tools: Tools, call: Call, found: Found) -> Step | None:
         return None
     if isinstance(found, Elsewhere) and case.state is State.REFUNDING and _is_final(operation, now):
         return _to_people(case, Event.PROVIDER_DECLINED, Code.REFUNDED_ELSEWHERE, found.refund_id)
-    if isinstance(found, Absent) and _proven_absent(tools, call, now):
-        why = "The provider repeats an error for this key and showed again and again that it made no refund."
-        return case.after(Event.PROVEN_ABSENT, actor="settle", why=why, evidence={"key": operation.key})
+    if isinstance(found, Absent) and case.state is State.REFUNDING and (step := _ending_by_absence(tools, call, now)):
+        return step
     if now - _first_sent(call) > _patience(tools, call):
         return _to_people(case, Event.GAVE_UP_ASKING, Code.OUTCOME_UNKNOWN, _last_words(operation))
     return None
 
 
+def _ending_by_absence(tools: Tools, call: Call, now: datetime) -> Step | None:
+    """The provider shows no refund, and has had its last word."""
+    case, operation = call.case, call.operation
+    if _proven_absent(tools, call, now):
+        why = "The provider only repeats an error for this key and showed again and again that it made no refund."
+        return case.after(Event.PROVEN_ABSENT, actor="settle", why=why, evidence={"key": operation.key})
+    if not _has_no_more_to_say(tools, operation, now):
+        return None
+    if operation.code is not None and not _cannot_be_asked(tools, operation.provider):
+        return _to_people(case, Event.PROVIDER_DECLINED, Code.PROVIDER_DECLINED, operation.code)
+    return _to_people(case, Event.GAVE_UP_ASKING, Code.OUTCOME_UNKNOWN, _last_words(operation))
+
+
+def _has_no_more_to_say(tools: Tools, operation: Operation, now: datetime) -> bool:
+    """Whether nothing can change any more: the provider refused a repeat or only repeats an error, and shows no refund."""
+    last_word = operation.code is not None or operation.replayed
+    looked = operation.empty_look_ups >= ENOUGH_LOOKS or _cannot_be_asked(tools, operation.provider)
+    return last_word and looked and _is_late(operation, now)
+
+
 def _is_final(operation: Operation, now: datetime) -> bool:
-    """Either the provider refused our own key because of that refund, or nothing of ours can be under way any more."""
+    """Either the provider refused all that we sent because of that refund, or nothing of ours can be under way any more."""
+    return (operation.code is not None and operation.sends == 1) or _is_late(operation, now)
+
+
+def _is_late(operation: Operation, now: datetime) -> bool:
+    """Whether nothing that was sent can still be under way."""
     assert operation.last_sent_at, "an operation that was read back was sent"
-    return operation.code is not None or now - operation.last_sent_at > FOREIGN
+    return now - operation.last_sent_at > FOREIGN
 
 
 def _proven_absent(tools: Tools, call: Call, now: datetime) -> bool:
-    """A stored error never turns into an answer. Where the provider caps refunds, absence may be proven, and a new key used."""
+    """A last word never turns into another. Where the provider caps refunds, absence may be proven, and a new key used."""
     adapter, operation = tools.provider(call.operation.provider), call.operation
-    assert operation.last_sent_at, "an operation that was read back was sent"
     return (
         adapter is not None
         and adapter.capabilities.capped
         and adapter.capabilities.looks_up is LooksUp.BY_KEY
-        and call.case.state is State.REFUNDING
         and operation.replayed
+        and operation.code is None
         and operation.empty_look_ups >= ENOUGH_LOOKS
-        and now - operation.last_sent_at > FOREIGN
+        and operation.attempt < MOST_PROOFS
+        and _is_late(operation, now)
     )
 
 

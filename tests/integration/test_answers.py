@@ -202,6 +202,38 @@ def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absenc
     assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "absent paid"
 
 
+def test_a_repeat_that_is_refused_does_not_end_what_was_sent_before(tell: Tell) -> None:
+    """Not every provider keeps refusals under the key: the first sending may still be under way, and pay."""
+    story = tell([LOST, SHORT], [Absent(), Absent(), PAID])
+    assert story.goes_on(hours=1).is_now() == "refunding"
+    assert story.goes_on(hours=1).is_now() == "refunding"
+    assert story.goes_on(hours=1).is_now() == "refunded"
+    assert len(story.provider.keys) == 2
+
+
+def test_a_repeat_that_was_refused_gets_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
+    story = tell([LOST, SHORT, PAID], [Absent()])
+    for _ in range(4):
+        assert story.goes_on(hours=1).is_now() == "refunding"
+    assert len(set(story.provider.keys)) == 1
+    assert story.goes_on(hours=7).is_now() == "approved"
+    assert story.goes_on().is_now() == "refunded"
+
+
+def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(tell: Tell) -> None:
+    story = tell([LOST, Declined(Refusal.PERMANENT, "closed")], [Absent()], can=replace(A_DAY, capped=False))
+    for _ in range(4):
+        assert story.goes_on(hours=1).is_now() == "refunding"
+    assert story.goes_on(hours=7).is_now() == "with_support"
+    assert (story.codes(), story.one("select status from operations")) == (["provider_declined"], "declined")
+
+
+def test_a_key_that_lives_an_hour_is_never_repeated(tell: Tell) -> None:
+    story = tell([LOST], [Absent()], can=replace(A_DAY, keys_live=timedelta(hours=1)))
+    assert story.goes_on(minutes=10).is_now() == "refunding"
+    assert len(story.provider.keys) == 1
+
+
 def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
     story = tell([STORED], [Absent()])
     story.goes_on(hours=7)

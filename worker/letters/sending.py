@@ -22,8 +22,13 @@ def send(tools: Tools, ids: Sequence[UUID]) -> None:
 
     The claim is committed before the letter leaves. Where the post cannot tell a repeat from a second letter the claim
     is for good, unless the letter certainly did not leave: one that may have left is not sent twice, and the status
-    page says the same.
+    page says the same. Such letters are claimed one by one, so that whoever dies takes one with it at the most.
     """
+    for some in [ids] if tools.post.repeatable else [[case] for case in ids]:
+        _send_some(tools, some)
+
+
+def _send_some(tools: Tools, ids: Sequence[UUID]) -> None:
     lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
         due = work.letters.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)

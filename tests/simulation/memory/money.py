@@ -158,6 +158,13 @@ def answered(
             work.journal.change(bought, refunded=max(0, bought.refunded + row.amount * sign))
 
 
+@does(operations._REFUSED)
+def refused(work: MemoryWork, keys: Sequence[str], codes: Sequence[str]) -> None:
+    for key, code in zip(keys, codes, strict=True):
+        if row := work.tables.operations.get(key):
+            work.journal.change(row, code=code)
+
+
 @does("update operations set status = :status where key = any(:keys)")
 def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
     for key in keys:

@@ -28,7 +28,7 @@ ANY_OF_OURS = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH
 """States in which the provider may have news of a refund of ours."""
 
 STRANGE_FOR = 10  # hearings, which are two hours, in which a payment may become one of a purchase that we know
-MOST_HEARINGS = 40  # with pauses of up to half an hour, most of a day; the daily reconciliation stands behind it
+MOST_HEARINGS = 100  # with pauses of up to half an hour, two days; the daily reconciliation stands behind it
 
 
 class Verdict(NamedTuple):
@@ -67,6 +67,9 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
         calls = lease(work, tools, cases, here=ANY_OF_OURS, early=True) if cases else []
     found = inquire(tools, calls)
     verdicts = {one.id: _explained(one, found.get(ours[one.id])) for one in heard if one.id in ours}
+    shown = {seen.refund_id for seen in found.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
+    beside = [one for one in heard if one.id in ours and one.notice.refund_id not in shown | {None}]
+    _report_beside_ours(tools, [one for one in beside if verdicts[one.id].explained], purchases)
     others = [one for one in heard if one.id not in ours]
     verdicts |= {one.id: _unknown(one) for one in others}
     known = [one for one in heard if _payment(one) in purchases]
@@ -90,6 +93,33 @@ def _unknown(heard: Heard) -> Verdict:
 
 def _payment(heard: Heard) -> tuple[str, str]:
     return heard.provider, heard.notice.charge or ""
+
+
+def _report_beside_ours(
+    tools: Tools, heard: Sequence[Heard], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
+) -> None:
+    """A notice of a payment that we refunded may be about a second refund, which somebody else made of it."""
+    with tools.records.work() as work:
+        for provider in {one.provider for one in heard}:
+            told = [one for one in heard if one.provider == provider]
+            ids = [refund for one in told if (refund := one.notice.refund_id)]
+            known = {operation.refund_id for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)}
+            strange = [one for one in told if one.notice.refund_id not in known and not _has_failed(one)]
+            work.tasks.report([_beside(one, purchases.get(_payment(one), ())) for one in strange])
+
+
+def _has_failed(heard: Heard) -> bool:
+    return isinstance(heard.notice.said, Failed)
+
+
+def _beside(heard: Heard, purchases: Sequence[Purchase]) -> Report:
+    provider, charge = _payment(heard)
+    return Report(
+        trouble=Trouble.REFUND_EXTRA,
+        subject=f"{provider} {heard.notice.refund_id}",
+        seller=purchases[0].seller if purchases else None,
+        evidence={"provider": provider, "charge": charge, "refund": heard.notice.refund_id},
+    )
 
 
 def _made_instead(calls: Sequence[Call], found: Mapping[UUID, Found]) -> dict[UUID, Elsewhere]:

@@ -269,6 +269,23 @@ def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Clien
     assert owed(tools.records) == []
 
 
+def test_a_second_refund_beside_ours_is_reported_although_the_look_up_shows_ours(
+    web: httpx.Client, tools: Tools
+) -> None:
+    bought = charged("ok")
+    paid(tools, bought)
+    (ours,) = at_the_provider(tools, bought)
+    tell(web, an_event("refund.created", ours))
+    hear_all(tools)
+    assert tasks(tools.records, "refund_extra") == []
+    theirs = a_refund(bought.charge)
+    tell(web, an_event("refund.created", theirs))
+    hear_all(tools)
+    (evidence,) = tasks(tools.records, "refund_extra")
+    assert (evidence["charge"], evidence["refund"]) == (bought.charge, theirs["id"])
+    assert owed(tools.records) == []
+
+
 def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(web: httpx.Client, tools: Tools) -> None:
     bought = charged("ok")
     twin = charged("ok", charge=bought.charge)

@@ -188,6 +188,10 @@ class Trouble(StrEnum):
         "refund_state_differs",
         "The payment provider and we disagree about what became of this refund.",
     )
+    NOTICE_UNEXPLAINED = (
+        "notice_unexplained",
+        "The payment provider told of a refund or a dispute that nothing explained in two days. Look at it in its own pages.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

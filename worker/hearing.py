@@ -21,6 +21,7 @@ from worker.disputes import draw_consequences
 from worker.paying import Call, sending_ends
 from worker.settling import inquire, lease
 from worker.tools import Tools
+from worker.unexplained import report_unexplained
 
 log = structlog.get_logger()
 
@@ -28,7 +29,7 @@ ANY_OF_OURS = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH
 """States in which the provider may have news of a refund of ours."""
 
 STRANGE_FOR = 10  # hearings, which are two hours, in which a payment may become one of a purchase that we know
-MOST_HEARINGS = 100  # with pauses of up to half an hour, two days; the daily reconciliation stands behind it
+MOST_HEARINGS = 100  # with pauses of up to half an hour, two days; then a person is told
 
 
 class Verdict(NamedTuple):
@@ -191,14 +192,16 @@ def _extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere)
 
 def _note(work: Work, tools: Tools, verdicts: Sequence[tuple[Heard, Verdict]]) -> None:
     done: list[tuple[Heard, str]] = []
+    given_up: list[tuple[Heard, str]] = []
     later: list[tuple[Heard, float, str]] = []
     for heard, verdict in verdicts:
         if verdict.explained:
             done.append((heard, verdict.outcome))
         elif heard.hearings >= MOST_HEARINGS:
             log.warning("notice_never_explained", notice=str(heard.id), provider=heard.provider, why=verdict.outcome)
-            done.append((heard, f"Never explained: {verdict.outcome}"))
+            given_up.append((heard, verdict.outcome))
         else:
             later.append((heard, pause(tools.settings.timers, heard.hearings), verdict.outcome))
-    work.notices.done(done)
+    report_unexplained(work, given_up)
+    work.notices.done([*done, *((heard, f"Never explained: {why}") for heard, why in given_up)])
     work.notices.later(later)

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings
 from console.stack import free_port
+from domain.findings import Trouble
 from domain.messages import Noticed
 from domain.money import Money
 from domain.notices import About, Forged, Notice
@@ -569,15 +570,100 @@ def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
     assert len(tasks(tools.records, "refund_extra")) == 1
 
 
-def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks(web: httpx.Client, tools: Tools) -> None:
+# What nothing explains
+
+
+def last_look(records: Records) -> None:
+    """As if all that is owed a look had had all its looks but one."""
+    with records.work() as work:
+        work.run("update notices set hearings = :many where next_action_at is not null", many=MOST_HEARINGS - 1)
+
+
+def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_person_knows(
+    web: httpx.Client, tools: Tools
+) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
-    tell(web, event := an_event("refund.created", a_refund(bought.charge)))
-    with tools.records.work() as work:
-        work.run("update notices set hearings = :many", many=MOST_HEARINGS - 1)
+    tell(web, event := an_event("refund.created", told := a_refund(bought.charge)))
+    last_look(tools.records)
     with capture_logs() as logs:
         hear_all(tools)
     assert fate(tools.records, event.id) == (False, MOST_HEARINGS)
     assert "notice_never_explained" in {log["event"] for log in logs}
     hear_all(tools)
     assert fate(tools.records, event.id) == (False, MOST_HEARINGS)
+    (evidence,) = tasks(tools.records, "notice_unexplained")
+    assert (evidence["charge"], evidence["refund"], evidence["told"]) == (bought.charge, told["id"], "paid")
+    assert (evidence["event"], evidence["last_outcome"]) == (event.id, "The provider did not show it.")
+
+
+def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once(
+    web: httpx.Client, tools: Tools
+) -> None:
+    bought = charged("ok")
+    (case,) = paid(tools, bought)
+    (made,) = at_the_provider(tools, bought)
+    for _ in range(2):  # two events of one failure
+        tell(web, an_event("refund.updated", made | {"status": "failed"}))
+        last_look(tools.records)
+        hear_all(tools)
+        let_go(tools.records)
+    assert (owed(tools.records), state(tools.records, case)) == ([], State.REFUNDED)
+    (evidence,) = tasks(tools.records, "notice_unexplained")
+    assert (evidence["told"], evidence["refund"], evidence["our_status"]) == ("failed", made["id"], "paid")
+    with tools.records.work() as work:
+        (task,) = work.tasks.waiting()
+    assert (task.case, task.seller) == (case, bought.seller)
+    assert task.reasons[0]["sentence"] == Trouble.NOTICE_UNEXPLAINED.sentence
+
+
+def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    paid(tools, bought)
+    tell(web, an_event("dispute.opened", told := a_refund(bought.charge, "open")))
+    last_look(tools.records)
+    hear_all(tools)
+    (evidence,) = tasks(tools.records, "notice_unexplained")
+    assert (evidence["about"], evidence["dispute"], evidence["told"]) == ("dispute", told["id"], "open")
+
+
+def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    tell(web, event := an_event("refund.created", a_refund(bought.charge)))
+    last_look(tools.records)
+    with tools.records.work() as work:
+        (poison,) = (row.id for row in work.run("select id from notices"))
+        work.notices.claim([poison], seconds=60)  # and its worker dies, at its last look
+    let_go(tools.records)
+    hear_all(tools)
+    (evidence,) = tasks(tools.records, "notice_unexplained")
+    assert evidence["event"] == event.id
+
+
+def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, tools: Tools) -> None:
+    """It was refused for now and asked for anew: the look-up shows the newer refund, which is paid."""
+    bought = charged("ok")
+    (case,) = paid(tools, bought)
+    with tools.records.work() as work:
+        earlier = (
+            "case_id, 0, provider, charge, amount, currency, key || '_0', payload_hash, first_sent_at, last_sent_at"
+        )
+        columns = earlier.replace("0, provider", "attempt, provider").replace(" || '_0'", "")
+        work.run(
+            f"insert into operations ({columns}, status, refund_id)"
+            f" select {earlier}, 'failed', 're_earlier' from operations where case_id = :case",
+            case=case,
+        )
+    tell(web, an_event("refund.updated", a_refund(bought.charge, "failed", id="re_earlier")))
+    last_look(tools.records)
+    hear_all(tools)
+    assert (owed(tools.records), tasks(tools.records, "notice_unexplained")) == ([], [])
+
+
+def test_what_is_told_of_a_payment_that_is_not_ours_is_no_task(web: httpx.Client, tools: Tools) -> None:
+    tell(web, an_event("refund.updated", a_refund("ok_of_somebody_else", "failed")))
+    last_look(tools.records)
+    hear_all(tools)
+    with tools.records.work() as work:
+        assert (owed(tools.records), work.tasks.waiting()) == ([], [])

@@ -18,6 +18,7 @@ from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
 from tests.simulation.memory.journal import OPEN, Journal
 from tests.simulation.memory.tables import CaseRow, PurchaseRow, TransitionRow
+from tests.simulation.memory.waiting import waits
 from tests.simulation.provider import Provider, Refund
 from tests.simulation.seams import SoftTimeLimit
 
@@ -183,7 +184,7 @@ class Watch:
         alive = [refund for refund in refunds if refund.status != "failed"]
         if row.state == State.REFUNDED:
             self._is_proven(row.id)
-            if not alive and all(refund.told and not self._given_up(refund) for refund in refunds):
+            if not alive and all(refund.told and not self._a_person_knows(refund) for refund in refunds):
                 self.violated("I7", f"{row.id} is refunded, but we were told that it failed.")
         if row.state in UNPAID and alive:
             told = tables.transitions[row.id, row.seq]
@@ -210,13 +211,17 @@ class Watch:
             if len(told) != 1:
                 self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks say so.")
 
-    def _given_up(self, refund: Refund) -> bool:
-        """Whether the provider was away for so long that its own notice could not be looked into."""
-        notices = self._world.records.tables.notices.values()
-        given_up = any(n.refund_id == refund.id and (n.outcome or "").startswith("Never explained") for n in notices)
-        if given_up:
+    def _a_person_knows(self, refund: Refund) -> bool:
+        """Whether somebody was told that this one's failure was never shown, however long the provider was asked."""
+        told = (
+            json.loads(task.evidence)
+            for task in self._world.records.tables.tasks.values()
+            if task.kind == Trouble.NOTICE_UNEXPLAINED
+        )
+        known = any((one["refund"], one["told"]) == (refund.id, "failed") for one in told)
+        if known:
             self._world.faults.noted("notice_never_explained")
-        return given_up
+        return known
 
     def _people_were_told(self) -> None:
         world, tables = self._world, self._world.records.tables
@@ -231,6 +236,9 @@ class Watch:
                 self.violated(
                     "I12", f"The task {task.id} of {task.case_id} was never published: {json.loads(task.reasons)}"
                 )
+            known = world.helpdesk.read | world.broker.unread
+            if not world.dead_broker and waits(tables, task) and task.id not in known:
+                self.violated("I12", f"The task {task.id} of {task.case_id} waits for a person, and no helpdesk knows.")
         for notice in tables.notices.values():
             if notice.next_action_at is not None:
                 self.violated("I4", f"The notice {notice.event} is still owed a look.")

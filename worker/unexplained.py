@@ -1,0 +1,77 @@
+"""Notices that were given up: money may have come back, or be disputed, so a person looks where the provider did not show it."""
+
+from collections.abc import Sequence
+
+from domain.findings import Trouble
+from domain.providers import DisputeSeen, Failed, Paid, Pending
+from domain.purchases import Purchase
+from records import Work
+from records.notices import Heard
+from records.operations import Operation
+from records.tasks import Report
+
+
+def report_unexplained(work: Work, given_up: Sequence[tuple[Heard, str]]) -> None:
+    """A task for each of these, with the last outcome, that is about a payment of ours and tells more than we hold."""
+    payments = {(one.provider, charge) for one, _ in given_up if (charge := one.notice.charge)}
+    if not payments:
+        return
+    operations = work.operations.about(list(payments))
+    purchases = {(one.provider, one.charge): one for one in work.purchases.paid_by(list(payments))}
+    held = _held(work, [one for one, _ in given_up])
+    reports = []
+    for heard, outcome in given_up:
+        payment = heard.provider, heard.notice.charge or ""
+        operation, purchase = operations.get(payment), purchases.get(payment)
+        if (operation or purchase) and (heard.provider, heard.notice.refund_id, _told(heard)) not in held:
+            reports.append(_report(heard, outcome, operation, purchase))
+    work.tasks.report(reports)
+
+
+def _held(work: Work, given_up: Sequence[Heard]) -> set[tuple[str, str | None, str]]:
+    """What we hold for true of the refunds that these tell of: nobody need be told of it."""
+    refunds: dict[str, list[str]] = {}
+    for one in given_up:
+        if one.notice.refund_id:
+            refunds.setdefault(one.provider, []).append(one.notice.refund_id)
+    return {
+        (provider, operation.refund_id, operation.status)
+        for provider, ids in refunds.items()
+        for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)
+        if operation.provider == provider
+    }
+
+
+def _told(heard: Heard) -> str:
+    """In a word; empty where the notice only says that something changed."""
+    match heard.notice.said:
+        case DisputeSeen(dispute):
+            return dispute.value
+        case Paid() | Pending() | Failed() as said:
+            return type(said).__name__.lower()
+    return ""
+
+
+def _report(heard: Heard, outcome: str, operation: Operation | None, purchase: Purchase | None) -> Report:
+    notice = heard.notice
+    dispute = notice.said.dispute_id if isinstance(notice.said, DisputeSeen) else None
+    what = notice.refund_id or dispute or notice.event
+    return Report(
+        trouble=Trouble.NOTICE_UNEXPLAINED,
+        subject=" ".join([heard.provider, notice.charge or "", what, _told(heard)]),
+        case=operation.case if operation else None,
+        seller=purchase.seller if purchase else None,
+        evidence={
+            "provider": heard.provider,
+            "charge": notice.charge,
+            "about": notice.about,
+            "refund": notice.refund_id,
+            "dispute": dispute,
+            "event": notice.event,
+            "told": _told(heard),
+            "told_at": heard.received_at.isoformat(),
+            "our_refund": operation.refund_id if operation else None,
+            "our_status": operation.status if operation else None,
+            "last_outcome": outcome,
+        },
+    )

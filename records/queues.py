@@ -84,6 +84,7 @@ letters = Table(
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("sent_at", INSTANT),
+    Column("bounced_at", INSTANT),
     Index("letters_unsent", "created_at", postgresql_where=text("sent_at is null")),
 )
 

@@ -44,7 +44,7 @@ select id from sellers where id = any(:sellers) and serial_count is not null ord
 """
 """Locks sellers that count refunds: two workers that would each pay the last one allowed take turns."""
 
-_KEY = "select seller, trusted from api_keys where hash = :hash"
+_KEY = "select seller, 'trusted' = any(scopes) as trusted from api_keys where hash = :hash and ends_at > now()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +156,11 @@ class Sellers:
         """A key for a seller's form. It is shown this once; only its hash is kept."""
         key = f"mb_{secrets.token_urlsafe(32)}"
         self._work.run(
-            "insert into api_keys (id, seller, hash, trusted) values (:id, :seller, :hash, :trusted)",
+            "insert into api_keys (id, seller, hash, scopes) values (:id, :seller, :hash, :scopes)",
             id=uuid4(),
             seller=seller,
             hash=_hash(key),
-            trusted=trusted,
+            scopes=["requests:write", "requests:read", "purchases:write", *(["trusted"] if trusted else [])],
         )
         return key
 

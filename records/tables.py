@@ -47,8 +47,20 @@ api_keys = Table(
     Column("id", UUID, primary_key=True),
     Column("seller", Text, ForeignKey("sellers.id"), nullable=False),
     Column("hash", LargeBinary, nullable=False, unique=True),
-    Column("trusted", Boolean, nullable=False, server_default=text("false")),
+    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("scopes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("last_used_at", INSTANT),
+    Column("ends_at", INSTANT, nullable=False, server_default=text("'infinity'")),
+)
+
+shopfronts = Table(
+    "shopfronts",
+    metadata,
+    Column("seller", Text, ForeignKey("sellers.id"), primary_key=True),
+    Column("colour", Text),
+    Column("website", Text),
+    Column("technical_support", Text),
 )
 
 policies = Table(
@@ -90,7 +102,21 @@ purchases = Table(
     UniqueConstraint("seller", "reference_key"),
     Index(None, "reference_key", "email_key"),
     Index(None, "seller", "email_key"),
+    Index(None, "email_key"),
     Index(None, "provider", "charge"),
+)
+
+purchase_details = Table(
+    "purchase_details",
+    metadata,
+    Column("purchase", UUID, ForeignKey("purchases.id"), primary_key=True),
+    Column("licence_key", Text),
+    Column("activation_code", Text),
+    Column("download_url", Text),
+    Column("invoice_number", Text),
+    Column("invoice_url", Text),
+    Column("technical_support", Text),
+    Column("subscription", Boolean, nullable=False, server_default=text("false")),
 )
 
 cases = Table(
@@ -110,7 +136,9 @@ cases = Table(
     Column("reason", Text, nullable=False),
     Column("wish", Text, nullable=False),
     Column("comment", Text, nullable=False),
+    Column("answers", JSONB, nullable=False, server_default=text("'{}'")),
     Column("locale", Text, nullable=False),
+    Column("thread", Text),
     Column("trusted", Boolean, nullable=False),
     Column("bulk", Boolean, nullable=False, server_default=text("false")),
     Column("received_at", INSTANT, nullable=False),

@@ -2,9 +2,9 @@
 
 from alembic import context
 
-from records import queues, tables
+from records import correspondence, queues, tables
 
-assert queues.outbox.metadata is tables.cases.metadata, "one description of all tables, in two files"
+assert queues.outbox.metadata is correspondence.notes.metadata is tables.cases.metadata, "one description of all tables"
 
 context.configure(
     connection=context.config.attributes["connection"],

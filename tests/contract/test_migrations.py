@@ -4,14 +4,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from config.settings import Settings
-from records import queues, schema, tables
+from records import correspondence, queues, schema, tables
 from records.work import connect
 
 
 def test_migrations_are_the_tables(settings: Settings) -> None:
     assert settings.database_owner_url
     metadata = tables.cases.metadata
-    assert queues.outbox.metadata is metadata
+    assert queues.outbox.metadata is correspondence.notes.metadata is metadata
     engine = connect(settings.database_owner_url.get_secret_value())
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

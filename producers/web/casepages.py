@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from config.links import Links, Purpose
@@ -59,7 +58,7 @@ def withdraw(token: str, records: TheRecords, links: TheLinks) -> Response:
 
 
 @casepages.api_route("/status/{token}", methods=SEEN)
-def status(token: str, request: Request, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
+def status(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """Where a case stands, why, and how it came there."""
     case = _case(links, Purpose.STATUS, token)
     with records.work() as work:
@@ -77,7 +76,6 @@ def status(token: str, request: Request, paper: ThePaper, records: TheRecords, l
         shows_purchase=words.shows_purchase(view),
         moving=view.state in words.MOVES_BY_ITSELF,
         again=view.state in {State.EXPIRED, State.WITHDRAWN, State.UNMATCHED},
-        here=request.url.path,
     )
 
 

@@ -11,7 +11,7 @@ from domain.reasons import Reason
 from domain.requests import Channel
 from producers import intake
 from producers.web import forms
-from producers.web.paper import Paper
+from producers.web.paper import Sheet
 from producers.web.problems import Kind
 from producers.web.state import ThePaper, TheRecords
 from records import DatabaseDownError
@@ -58,5 +58,5 @@ async def sent(paper: ThePaper) -> Response:
     return paper.page("sent.html")
 
 
-def _form(paper: Paper, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None) -> Response:
+def _form(paper: Sheet, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None) -> Response:
     return paper.page("refund.html", status=status, headers=headers, form=filled, reasons=list(Reason))

@@ -1,44 +1,83 @@
-"""Pages: templates that escape whatever is put into them, and refuse to print what was forgotten."""
+"""Pages: templates in the reader's language, which escape whatever is put into them and refuse to print what was forgotten."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
+from config.speech import LANGUAGES, Speech, preferred, speech
+
 HERE = Path(__file__).parent
+LANGUAGE = "lang"
+"""The parameter by which a reader chooses a language; links go on with it, so no cookie is needed."""
 
 
 class Paper:
-    """Prints pages from the web's templates, and from folders that come first."""
+    """The web's templates, and those of folders that come first; each language has its own print of them."""
 
     def __init__(self, *folders: Path) -> None:
-        self._templates = Environment(
-            loader=ChoiceLoader([FileSystemLoader(folder) for folder in (*folders, HERE / "templates")]),
+        self._folders = (*folders, HERE / "templates")
+        self._presses: dict[str, Environment] = {}
+
+    def press(self, spoken: Speech) -> Environment:
+        """The templates in this language."""
+        if spoken.language not in self._presses:
+            self._presses[spoken.language] = self._press(spoken)
+        return self._presses[spoken.language]
+
+    def _press(self, spoken: Speech) -> Environment:
+        templates = Environment(
+            loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
         )
-        self._templates.filters["instant"] = instant
+        templates.policies["ext.i18n.trimmed"] = True
+        templates.install_gettext_translations(spoken.translations, newstyle=True)  # type: ignore[attr-defined]
+        templates.globals |= {"language": spoken.language, "languages": LANGUAGES, "say": spoken.say}
+        templates.filters |= {"instant": spoken.instant, "day": spoken.day, "money": spoken.money}
+        return templates
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The paper for one answer: the reader's language, and where they are."""
+
+    paper: Paper
+    speech: Speech
+    chosen: str | None
+    """The language that the reader chose themselves."""
+    here: str
+
+    def speaking(self, locale: str) -> "Sheet":
+        """In the language of a case, unless the reader chose another."""
+        return self if self.chosen else replace(self, speech=speech(locale))
+
+    def to(self, address: str, **values: str) -> str:
+        """An address of ours, where the reader's choice of a language goes on."""
+        asked = {name: value for name, value in {LANGUAGE: self.chosen, **values}.items() if value}
+        return f"{address}?{urlencode(asked)}" if asked else address
 
     def page(
         self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **words: object
     ) -> HTMLResponse:
         """One page."""
-        return HTMLResponse(self._templates.get_template(template).render(**words), status, headers=dict(headers or {}))
+        printed = self.paper.press(self.speech).get_template(template).render(to=self.to, here=self.here, **words)
+        says = {"content-language": self.speech.language, "vary": "accept-language"}
+        return HTMLResponse(printed, status, headers=says | dict(headers or {}))
 
 
-def paper_of(connection: HTTPConnection) -> Paper:
-    """The paper of the application that was asked."""
+def sheet_of(connection: HTTPConnection) -> Sheet:
+    """The paper of the application that was asked, for whoever asks."""
     paper = connection.app.state.paper
     assert isinstance(paper, Paper)
-    return paper
-
-
-def instant(at: datetime) -> str:
-    """``17 April 2026, 14:05 UTC``: the zone is said, because the reader's is not known."""
-    there = at.astimezone(UTC)
-    return f"{there.day} {there:%B %Y, %H:%M} UTC"
+    chosen = connection.query_params.get(LANGUAGE)
+    chosen = chosen if chosen in LANGUAGES else None
+    spoken = speech(chosen or preferred(connection.headers.get("accept-language", "")))
+    return Sheet(paper, spoken, chosen, connection.url.path)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from domain.errors import KeyReusedError
-from producers.web.paper import paper_of
+from producers.web.paper import sheet_of
 from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
@@ -101,7 +101,7 @@ def answer(
 ) -> Response:
     """The problem as whoever asked can read it."""
     if not for_a_program(request):
-        return paper_of(request).page(
+        return sheet_of(request).page(
             "problem.html",
             status=kind.status,
             headers=headers,

@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 
 from config.links import Links
 from config.settings import Settings
-from producers.web.paper import Paper, paper_of
+from producers.web.paper import Sheet, sheet_of
 from records import Records
 
 
@@ -29,11 +29,11 @@ async def _settings(connection: HTTPConnection) -> Settings:
     return settings
 
 
-async def _paper(connection: HTTPConnection) -> Paper:
-    return paper_of(connection)
+async def _paper(connection: HTTPConnection) -> Sheet:
+    return sheet_of(connection)
 
 
 TheRecords = Annotated[Records, Depends(_records)]
 TheLinks = Annotated[Links, Depends(_links)]
 TheSettings = Annotated[Settings, Depends(_settings)]
-ThePaper = Annotated[Paper, Depends(_paper)]
+ThePaper = Annotated[Sheet, Depends(_paper)]

@@ -1,0 +1,66 @@
+"""Speech: which language is spoken, and how money and days are written in it."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.speech import LANGUAGES, preferred, speech, spoken
+from domain.money import CURRENCIES, Money
+
+NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("locale", "language"),
+    [("de", "de"), ("de-AT", "de"), ("pt_BR", "pt"), ("JA", "ja"), ("zh-Hant-TW", "en"), ("xx", "en"), ("", "en")],
+)
+def test_a_locale_is_spoken_to_in_the_nearest_language(locale: str, language: str) -> None:
+    assert spoken(locale) == speech(locale).language == language
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.5", "de"),
+        ("en;q=0.1, fr;q=0.8", "fr"),
+        ("zh, ja;q=0.3", "ja"),
+        ("de;q=0, it", "it"),
+        ("*", "en"),
+        ("", "en"),
+        ("de;q=often, es", "es"),
+    ],
+)
+def test_a_browser_is_answered_in_the_language_it_likes_best(accepted: str, language: str) -> None:
+    assert preferred(accepted) == language
+
+
+@given(st.text())
+def test_whatever_a_header_says_some_language_is_spoken(text: str) -> None:
+    assert preferred(text) in LANGUAGES
+    assert spoken(text) in LANGUAGES
+
+
+def test_money_is_written_as_people_of_the_language_write_it() -> None:
+    assert speech("en").money(Money(123456, "EUR")) == "€1,234.56"
+    assert speech("de").money(Money(123456, "EUR")) == "1.234,56\xa0€"
+    assert speech("ja").money(Money(500, "JPY")) == "￥500"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_decimal_of_a_currency_is_shown(language: str) -> None:
+    for currency in CURRENCIES:
+        shown = speech(language).money(Money(123456789, currency))
+        assert "".join(char for char in shown if char.isdecimal()) == "123456789", currency
+
+
+def test_a_day_is_the_one_of_the_zone() -> None:
+    assert speech("en").day(NOON) == "15 June 2026"
+    assert speech("ja").day(NOON.replace(hour=23), ZoneInfo("Asia/Tokyo")) == "2026年6月16日"
+    assert speech("de").instant(NOON, ZoneInfo("Europe/Berlin")) == "15. Juni 2026, 14:00 CEST"
+
+
+def test_facts_take_the_place_of_their_names_and_nothing_else() -> None:
+    assert speech("en").say("{product} costs {amount}.", product="{amount}", amount="€1") == "{amount} costs €1."

@@ -40,7 +40,13 @@ update support_tasks t set claimed_until = now() + make_interval(secs => :second
     where (case_id = any(:ids) or id = any(:ids)) and published_at is null and claimed_until <= now()
       for update skip locked)
 returning t.id, t.case_id, coalesce(t.seller, (select c.seller from cases c where c.id = t.case_id), '') as seller,
-          t.reasons, t.evidence, t.created_at
+          t.reasons, t.evidence, t.created_at, t.claimed_until
+"""
+
+_PUBLISHED = """
+update support_tasks t set published_at = now()
+  from unnest(cast(:ids as uuid[]), cast(:untils as timestamptz[])) as p(id, until)
+ where t.id = p.id and t.claimed_until = p.until
 """
 
 _OVERDUE = """
@@ -50,11 +56,22 @@ select distinct coalesce(t.case_id, t.id) as id, coalesce(c.bulk, false) as bulk
  limit :limit
 """
 
-_OPEN_ONES = """
-select t.id, t.case_id, coalesce(t.seller, c.seller, '') as seller, t.reasons, t.evidence, t.created_at
+_WAITS = """
+(t.kind <> 'case' or exists (select from cases w where w.id = t.case_id and w.state = 'with_support' and w.seq = t.seq))
+"""
+
+_OPEN_ONES = f"""
+select t.id, t.case_id, coalesce(t.seller, c.seller, '') as seller, t.reasons, t.evidence, t.created_at, t.claimed_until
   from support_tasks t left join cases c on c.id = t.case_id
- where t.kind <> 'case' or (c.state = 'with_support' and t.seq = c.seq)
+ where {_WAITS}
  order by t.created_at, t.id limit :limit
+"""
+
+_AGAIN = f"""
+with again as (
+  update support_tasks t set published_at = null, claimed_until = default where {_WAITS} returning 1
+)
+select count(*) from again
 """
 
 _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
@@ -71,6 +88,7 @@ class SupportTask:
     reasons: list[dict[str, str]]
     evidence: dict[str, str | int | None]
     created_at: datetime
+    claimed_until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +144,17 @@ class SupportTasks:
         return [SupportTask(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
 
     def published(self, tasks: Sequence[SupportTask]) -> None:
-        """These tasks are on the queue."""
+        """These tasks are on the queue; one that somebody else claimed since, or that is due again, stays to be published."""
         if tasks:
-            ids = [task.id for task in tasks]
-            self._work.run("update support_tasks set published_at = now() where id = any(:ids)", ids=ids)
+            ids, untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
+            self._work.run(_PUBLISHED, ids=ids, untils=untils)
+
+    def publish_again(self) -> int:
+        """Every task that waits for a person is to be published as if it never was; returns how many there are.
+
+        Whoever is publishing one of them loses the claim: what was put on the queue may be forgotten with the rest.
+        """
+        return int(self._work.run(_AGAIN).scalar_one())
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
         """Cases with a task that nobody published for so long, or the task where it has none: (bulk, seller, id)."""

@@ -18,6 +18,7 @@ from domain.messages import LANES, Cases, SupportNeeded
 from records import DatabaseDownError, Records
 from records.outbox import CHANNEL, Outbox
 from worker.lanes import run
+from worker.remembering import Remembering
 from worker.sweep import Sweep
 from worker.tools import Tools, tools_of
 
@@ -46,6 +47,7 @@ class Relay:
         self._batch = settings.batch
         self._pause = settings.timers.sweep_seconds
         self._sweep = Sweep(records)
+        self._remembering = Remembering(records)
         self._swept_at = 0.0
         self._after: dict[tuple[str, bool], str | None] = {}
 
@@ -88,6 +90,7 @@ class Relay:
             if time.monotonic() - self._swept_at >= self._pause:
                 self._swept_at = time.monotonic()
                 self._sweep.run_once()
+                self._remembering.run_once(connection)
             yield self.run_once(connection)
 
     def _direct(self, stop: threading.Event) -> None:

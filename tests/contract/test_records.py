@@ -950,6 +950,40 @@ def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(books: Recor
         assert work.tasks.claim([case, a_report().id], seconds=0) == []
 
 
+def test_a_task_that_is_claimed_by_another_is_not_published_by_the_first(books: Records) -> None:
+    with books.work() as work:
+        work.tasks.report([a_report()])
+    with books.work() as work:
+        late = work.tasks.claim([a_report().id], seconds=0)
+    with books.work() as work:
+        held = work.tasks.claim([a_report().id], seconds=0)
+        work.tasks.published(late)
+    with books.work() as work:
+        assert work.tasks.overdue(seconds=-1, limit=10) == [(False, "", a_report().id)]
+        work.tasks.published(held)
+        assert work.tasks.overdue(seconds=-1, limit=10) == []
+
+
+def test_only_what_waits_for_a_person_is_published_again(books: Records) -> None:
+    waits, went_on = (with_support(books, Code.DISPUTE_OPEN, purchase=a_recent_purchase()) for _ in range(2))
+    on_its_way = a_case(books)
+    go(books, on_its_way, E.FOUND_NOT_ELIGIBLE)
+    ids = [waits, went_on, a_report().id]
+    with books.work() as work:
+        work.tasks.report([a_report()])
+    with books.work() as work:
+        tasks = work.tasks.claim(ids, seconds=HOUR)
+        work.tasks.published(tasks)
+        held = work.tasks.claim([on_its_way], seconds=HOUR)
+    go(books, went_on, E.DISPUTE_WON)
+    with books.work() as work:
+        assert work.tasks.publish_again() == 3
+        work.tasks.published(held)
+    with books.work() as work:
+        again = work.tasks.claim([*ids, on_its_way], seconds=HOUR)
+    assert {task.id for task in again} == {task.id for task in [*tasks, *held] if task.case != went_on}
+
+
 def test_tasks_that_nobody_published_are_found(books: Records) -> None:
     case = a_case(books, bulk=True)
     go(books, case, E.FOUND_NOT_ELIGIBLE)

@@ -27,8 +27,11 @@ class Broker:
         self.queued: Callable[[str], int] = lambda _: 0
         """How many messages of a lane have arrived, and were not taken by a worker."""
         self.generation = 0
+        self.keys: set[str] = set()
         self.tasks: Counter[UUID] = Counter()
         """Tasks for helpdesks, by their event's id, and how often each was published."""
+        self.unread: set[UUID] = set()
+        """Those of them that lie on the queue."""
 
     @property
     def away(self) -> bool:
@@ -36,20 +39,28 @@ class Broker:
         return self._clock.now < self.away_until
 
     def forget(self) -> None:
-        """FLUSHALL: whatever waited is gone."""
+        """FLUSHALL: whatever waited is gone, and every key."""
         self.generation += 1
         self.waiting.clear()
+        self.keys.clear()
+        self.unread.clear()
         self._faults.noted("broker_forgets")
 
-    def publish(self, lane: str, payload: Any) -> None:
-        """LPUSH, over a network."""
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Around what is published: over a network, by somebody who may end."""
         self._die("before publishing")
         if self.away or self._faults.happens("publish_failed"):
             raise BrokerAwayError
-        self._send(lane, payload)
+        yield
         self._die("after publishing")
         if self._faults.happens("publish_unknown"):
             raise BrokerAwayError
+
+    def publish(self, lane: str, payload: Any) -> None:
+        """LPUSH."""
+        with self.reached():
+            self._send(lane, payload)
 
     def _send(self, lane: str, payload: Any) -> None:
         if self._faults.happens("message_lost"):
@@ -77,11 +88,42 @@ class Broker:
             raise BrokerAwayError
         yield self
 
+    @property
+    def client(self) -> "Keys":
+        """As of kombu's channel."""
+        return Keys(self)
+
     def depth(self, channel: object, lane: str) -> int:  # noqa: ARG002  # as config.broker.depth
         """How many messages wait in this lane."""
         if self.away:
             raise BrokerAwayError
         return self.waiting[lane] + self.queued(lane)
+
+
+class Keys:
+    """As much of Redis' keys as the relay uses."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def exists(self, name: str) -> bool:
+        """Whether the key is there."""
+        if self._broker.away:
+            raise BrokerAwayError
+        return name in self._broker.keys
+
+    def set(self, name: str, value: str) -> None:  # noqa: ARG002  # as the real one: that it is there says everything
+        """SET."""
+        with self._broker.reached():
+            self._broker.keys.add(name)
+
+    def rename(self, name: str, other: str) -> None:
+        """RENAME, which a key refuses that is not there."""
+        with self._broker.reached():
+            if name not in self._broker.keys:
+                raise BrokerAwayError
+            self._broker.keys.remove(name)
+            self._broker.keys.add(other)
 
 
 class App:
@@ -97,10 +139,17 @@ class App:
 
 
 class Helpdesk:
-    """The connection on which tasks for people leave."""
+    """The connection on which tasks for people leave, and who reads them now and then."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self.read: set[UUID] = set()
+
+    def look(self) -> None:
+        """Reads what lies on the queue."""
+        if not self._broker.away:
+            self.read |= self._broker.unread
+            self._broker.unread.clear()
 
     @contextmanager
     def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
@@ -109,12 +158,7 @@ class Helpdesk:
 
     def publish(self, event: Mapping[str, Any], message_id: str) -> None:
         """One task on the queue that helpdesks read."""
-        broker = self._broker
-        broker._die("before publishing")
-        if broker.away or broker._faults.happens("publish_failed"):
-            raise BrokerAwayError
         assert event["id"] == message_id
-        broker.tasks[UUID(message_id)] += 1
-        broker._die("after publishing")
-        if broker._faults.happens("publish_unknown"):
-            raise BrokerAwayError
+        with self._broker.reached():
+            self._broker.tasks[UUID(message_id)] += 1
+            self._broker.unread.add(UUID(message_id))

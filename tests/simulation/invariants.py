@@ -133,7 +133,8 @@ class Watch:
 
     def _is_alone(self, row: CaseRow) -> None:
         cases = self._world.records.tables.cases.values()
-        if row.state in LIVE and sum(one.purchase == row.purchase and one.state in LIVE for one in cases) > 1:
+        holders = sum(one.purchase == row.purchase and one.state in LIVE for one in cases)
+        if row.purchase and row.state in LIVE and holders > 1:
             self.violated("I1", f"{row.id} is {row.state}, and another case holds its purchase.")
 
     def _is_proven(self, case: UUID) -> None:

@@ -21,6 +21,7 @@ from records.operations import Operations
 from tests.simulation.memory import journal
 from worker import asking, paying
 from worker.hearing import Verdict
+from worker.remembering import MARK
 
 Plant = Callable[[], AbstractContextManager[object]]
 
@@ -206,3 +207,12 @@ def always_another(real: Any) -> Any:
 
 def arrivals_forgotten(real: Any) -> Any:
     return lambda self, outcomes: real(self, [(replace(heard, arrivals=10**6), why) for heard, why in outcomes])
+
+
+def marked_first(self: Any, connection: Any) -> None:
+    """The broker is marked before the tasks are due again."""
+    with connection.channel() as channel:
+        if not channel.client.exists(MARK):
+            channel.client.set(MARK, "")
+            with self._records.work() as work:
+                work.tasks.publish_again()

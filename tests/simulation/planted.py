@@ -18,6 +18,7 @@ from records.intake import Intake
 from records.letters import Letters
 from records.notices import Notices
 from records.operations import Operations
+from records.tasks import SupportTasks
 from tests.simulation.memory import journal
 from tests.simulation.mistakes import (
     Plant,
@@ -32,6 +33,7 @@ from tests.simulation.mistakes import (
     done_when_taken,
     explains_itself,
     instead,
+    marked_first,
     no_index,
     no_late_failure,
     no_live_case,
@@ -47,6 +49,7 @@ from tests.simulation.mistakes import (
 )
 from worker import answers, asking, disputes, hearing, lanes, paying, settling
 from worker.relay import Relay
+from worker.remembering import Remembering
 from worker.sweep import Sweep
 
 
@@ -64,6 +67,7 @@ class Mistake:
 OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
 STALE = {"refused_for_now": 1.0, "long_pause": 0.5, "lost_after": 0.5, "kill": 0.0, "pause": 0.0}
 AFTER_THE_CALL = {"pauses": {"after the call": "long_pause"}}
+FORGETS = {"broker_forgets": 5}
 LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
 MISTAKES = (
@@ -172,6 +176,18 @@ MISTAKES = (
     ),
     Mistake("a purchase does not know what was paid back", (around(Operations, "answered", unbooked),)),
     Mistake("letters are not claimed", (around(Letters, "claim", unclaimed),), {"message_repeated": 0.4}),
+    Mistake(
+        "what the broker forgot is not told again",
+        (instead(SupportTasks, "publish_again", lambda _: 0),),
+        {},
+        FORGETS,
+    ),
+    Mistake(
+        "the broker is marked before tasks are due again",
+        (instead(Remembering, "run_once", marked_first),),
+        {"kill": 0.1},
+        FORGETS,
+    ),
     Mistake(
         "the unknown is told as a refusal",
         (around(settling, "_to_people", a_definite_no),),

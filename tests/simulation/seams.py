@@ -8,6 +8,7 @@ from tests.simulation.clock import Killed, Process, Task
 from tests.simulation.faults import MINUTE
 from tests.simulation.memory.journal import Journal, RefusedRowError
 from tests.simulation.memory.records import Seams
+from worker.remembering import MARK
 
 if TYPE_CHECKING:
     from threading import Event
@@ -197,6 +198,8 @@ class WorldSeams(Seams):
             for task in tables.tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
+        if MARK not in self._world.broker.keys and not self._world.broker.away:
+            due.append((self._clock.now, "memory"))
         if any(lane != "support.publish" or not self._world.broker.away for lane, _ in queued):
             due.append((self._clock.now + 1.0, "outbox"))
         return due

@@ -114,8 +114,10 @@ class World:
         if self.dead_broker:
             self.broker.away_until = 1e12
             self.faults.noted("broker_dead")
+        for _ in range(draw.choice([0, 0, 1, 10])):
+            self.clock.at(draw.random() * HEALED, self.helpdesk.look)
         for kind, lengths in OUTAGES.items():
-            for _ in range(draw.choice([0, 0, 1, 3])):
+            for _ in range(self.forced.get(kind, draw.choice([0, 0, 1, 3]))):
                 self.clock.at(draw.random() ** 3 * DAY, self._outage, kind, draw.choice(lengths))
 
     def _outage(self, kind: str, seconds: float) -> None:
@@ -124,6 +126,7 @@ class World:
         if kind == "broker_forgets":
             self.broker.forget()
             self.workers.forget()
+            self.seams.ring()
             return
         self.faults.noted(kind)
         if kind == "database_down":

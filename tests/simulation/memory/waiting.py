@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from records import dead, letters, outbox, tasks
-from tests.simulation.memory.tables import LetterRow, OutboxRow, TaskRow, after
+from tests.simulation.memory.tables import EPOCH, Database, LetterRow, OutboxRow, TaskRow, after
 from tests.simulation.memory.work import MemoryWork, does
 
 
@@ -177,17 +177,39 @@ def claim_tasks(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterab
     return [_task(work, row) for row in claimed]
 
 
-def _task(work: MemoryWork, row: TaskRow) -> tuple[UUID, UUID | None, str, Any, Any, datetime]:
+def _task(work: MemoryWork, row: TaskRow) -> tuple[Any, ...]:
     case = work.tables.cases.get(row.case_id) if row.case_id else None
     seller = row.seller or (case.seller if case else None) or ""
-    return row.id, row.case_id, seller, json.loads(row.reasons), json.loads(row.evidence), row.created_at
+    return (
+        row.id,
+        row.case_id,
+        seller,
+        json.loads(row.reasons),
+        json.loads(row.evidence),
+        row.created_at,
+        row.claimed_until,
+    )
 
 
-@does("update support_tasks set published_at = now() where id = any(:ids)")
-def published(work: MemoryWork, ids: Sequence[UUID]) -> None:
-    for one in ids:
-        if row := work.tables.tasks.get(one):
+@does(tasks._PUBLISHED)
+def published(work: MemoryWork, ids: Sequence[UUID], untils: Sequence[datetime]) -> None:
+    for one, until in zip(ids, untils, strict=True):
+        if (row := work.tables.tasks.get(one)) and row.claimed_until == until:
             work.journal.change(row, published_at=work.at)
+
+
+def waits(tables: Database, row: TaskRow) -> bool:
+    """Whether a task waits for a person."""
+    case = tables.cases.get(row.case_id) if row.case_id else None
+    return row.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", row.seq))
+
+
+@does(tasks._AGAIN)
+def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
+    again = [row for row in work.tables.tasks.values() if waits(work.tables, row)]
+    for row in again:
+        work.journal.change(row, published_at=None, claimed_until=EPOCH)
+    return [(len(again),)]
 
 
 @does(tasks._OVERDUE)

@@ -18,7 +18,7 @@ from records.tasks import Report
 from worker import asking
 from worker.answers import pause
 from worker.disputes import draw_consequences
-from worker.paying import Call, sending_ends
+from worker.paying import sending_ends
 from worker.settling import inquire, lease
 from worker.tools import Tools
 from worker.unexplained import report_unexplained
@@ -74,9 +74,9 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
     others = [one for one in heard if one.id not in ours]
     verdicts |= {one.id: _unknown(one) for one in others}
     known = [one for one in heard if _payment(one) in purchases]
-    instead = _made_instead(calls, found)
+    elsewhere = {case: seen for case, seen in found.items() if isinstance(seen, Elsewhere)}  # ours may still follow it
     by_hand: list[tuple[Heard, Found | DisputeSeen]]
-    by_hand = [(one, instead[ours[one.id]]) for one in known if ours.get(one.id) in instead]
+    by_hand = [(one, elsewhere[ours[one.id]]) for one in known if ours.get(one.id) in elsewhere]
     strange = [one for one in known if one.id not in ours]
     for wave in chain([by_hand], tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
         with tools.records.work() as work:
@@ -121,12 +121,6 @@ def _beside(heard: Heard, purchases: Sequence[Purchase]) -> Report:
         seller=purchases[0].seller if purchases else None,
         evidence={"provider": provider, "charge": charge, "refund": heard.notice.refund_id},
     )
-
-
-def _made_instead(calls: Sequence[Call], found: Mapping[UUID, Found]) -> dict[UUID, Elsewhere]:
-    """Refunds that somebody else made of the payments of cases that nobody settles any more."""
-    ended = {call.case.id for call in calls if call.case.state in {State.REFUNDED, State.WITH_SUPPORT}}
-    return {case: seen for case, seen in found.items() if case in ended and isinstance(seen, Elsewhere)}
 
 
 def _explained(heard: Heard, found: Found | None) -> Verdict:

@@ -508,6 +508,38 @@ def test_a_refund_made_by_hand_after_ours_was_declined_is_noted_and_reported(web
     assert state(tools.records, case) is State.WITH_SUPPORT
 
 
+class Overtaken(Mute):
+    """A provider at which somebody was faster than we, and which carries ours out all the same."""
+
+    def __init__(self, honest: Any) -> None:
+        super().__init__(honest)
+        self._honest = honest
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        found: Found = self._honest.look_up(charge, key=key)
+        return Elsewhere("by hand", Money(4900, "EUR")) if isinstance(found, Absent) else found
+
+
+def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_is_there_too(
+    web: httpx.Client, tools: Tools
+) -> None:
+    bought = charged("ok")
+    (case,) = approved(tools, bought)
+    with tools.records.work() as work:
+        (call,) = prepare(work, tools, [case])
+    let_go(tools.records)
+    overtaken = with_adapter(tools, Overtaken(tools.providers["sandbox"]))
+    tell(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
+    hear_all(overtaken)
+    assert (state(tools.records, case), owed(tools.records)) == (State.REFUNDING, [])
+    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)  # at last
+    let_go(tools.records)
+    settle(overtaken, [case])
+    assert state(tools.records, case) is State.REFUNDED
+    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
+    assert_audit_is_clean(tools.records)
+
+
 # All of it, by processes that know each other only by their addresses
 
 

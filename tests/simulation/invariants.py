@@ -79,7 +79,7 @@ class Watch:
             self.violated("I9", f"{key} is sent although the provider refused this payment for good.")
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
         life = provider.capabilities.keys_live.total_seconds()
-        if operation.sends > 1 and age > life - min(4 * HOUR, life / 4):  # nothing is sent again in a key's last hours
+        if operation.sends > 1 and age > life - 4 * HOUR:  # nothing is sent again in a key's last hours
             self.violated("I9", f"{key} is sent again {age / HOUR:.1f} h after it was sent first.")
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
@@ -90,9 +90,11 @@ class Watch:
 
     def told(self, provider: Provider, notice: Notice) -> None:
         """A webhook of this was kept."""
-        refund = provider.refunds.get(notice.refund_id or "")
-        if refund and isinstance(notice.said, Failed) and refund.status == "failed":
-            refund.told = True
+        for refund in provider.refunds.values():
+            said_so = notice.refund_id == refund.id and isinstance(notice.said, Failed)
+            made_us_look = notice.repeats and notice.charge == refund.charge
+            refund.told |= refund.status == "failed" and (said_so or made_us_look)
+            refund.named |= notice.refund_id == refund.id
 
     # In the database
 
@@ -211,6 +213,17 @@ class Watch:
             ]
             if len(told) != 1:
                 self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks say so.")
+        if any(o.status == "paid" for o in operations):
+            for refund in by_hand:
+                if refund.key is None and refund.named and not self._is_reported(refund):
+                    self.violated("I11", f"{refund.id} was made beside ours, and nobody was told.")
+
+    def _is_reported(self, refund: Refund) -> bool:
+        """Whether somebody was told of this one, which is not ours."""
+        self._world.faults.noted("refund_beside_ours")
+        told = {Trouble.REFUND_EXTRA, Trouble.NOTICE_UNEXPLAINED}
+        tasks = self._world.records.tables.tasks.values()
+        return any(task.kind in told and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _a_person_knows(self, refund: Refund) -> bool:
         """Whether somebody was told that this one's failure was never shown, however long the provider was asked."""

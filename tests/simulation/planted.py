@@ -19,6 +19,7 @@ from records.letters import Letters
 from records.notices import Notices
 from records.operations import Operations
 from records.tasks import SupportTasks
+from tests.simulation.faults import DAY
 from tests.simulation.memory import journal
 from tests.simulation.mistakes import (
     Plant,
@@ -136,6 +137,18 @@ MISTAKES = (
         "an empty look-up explains a notice",
         (around(hearing, "_explained", explains_itself),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
+    ),
+    Mistake(
+        "a notice that nothing explains is dropped",
+        (instead(hearing, "report_unexplained", lambda *_: None),),
+        {"late_failure": 0.5},
+        {"lists": 0.0, "stale": 3 * DAY},
+    ),
+    Mistake(
+        "a refund beside ours is told to nobody",
+        (instead(hearing, "_report_beside_ours", lambda *_: None),),
+        {},
+        {"lists": 0.0, "foreign": 0.7},
     ),
     Mistake(
         "a notice is crossed off when it is taken",

@@ -33,9 +33,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 
 TIMEOUT = 30.0  # seconds after which our side gives a call up
-LATEST = (
-    3 * HOUR
-)  # how long after that a call may still be carried out; of a key that lives only hours, an eighth of that
+LATEST = 3 * HOUR  # how long after that a call may still be carried out
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +48,11 @@ class Refund:
     status: str = "paid"
     told: bool = False
     """Whether we were told that it failed."""
+    named: bool = False
+    """Whether a webhook named it to us."""
+    was: str = "paid"
+    changed: float = 0.0
+    """Until then it was something else, and is shown as that for a while."""
 
 
 @dataclass(slots=True)
@@ -97,8 +100,9 @@ class Provider:
             calls_per_second=random.choice([None, None, 5.0]),
             poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
-        self.stores_refusals = random.random() < forced.get("stores_refusals", 1.0)
-        self.latest = forced.get("latest", min(LATEST, self.capabilities.keys_live.total_seconds() / 8))
+        self.stores_refusals = random.random() < forced.get("stores_refusals", 0.8)
+        self.latest = forced.get("latest", random.choice([MINUTE, HOUR, LATEST, LATEST]))
+        self.stale = forced.get("stale", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY])) * (not self.repeats)
         self.stores_errors = self.capabilities.keys_live <= timedelta(days=1)
 
     # What it does
@@ -135,7 +139,7 @@ class Provider:
         elif late:
             fails = self.clock.now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY])
             self.clock.at(fails, self._become, refund, "failed")
-        return _said(refund)
+        return _said(refund, refund.status)
 
     def _refusal(self, charge: str) -> Declined | None:
         paid, now = self.charges[charge], self.clock.now
@@ -154,7 +158,10 @@ class Provider:
     def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
         if key and self.capabilities.keys_live <= timedelta(days=3) and self.faults.happens("other_amount"):
             amount = Money(amount.minor - 1, amount.currency)
-        refund = Refund(f"re_{self.name}_{len(self.refunds) + 1}", charge, amount, key, self.clock.now, status)
+        now = self.clock.now
+        refund = Refund(
+            f"re_{self.name}_{len(self.refunds) + 1}", charge, amount, key, now, status, was=status, changed=now
+        )
         self.refunds[refund.id] = refund
         self.made(self, refund)
         self._tell(refund)
@@ -162,7 +169,7 @@ class Provider:
 
     def _become(self, refund: Refund, status: str) -> None:
         if refund.status != "failed":
-            refund.status = status
+            refund.was, refund.status, refund.changed = refund.status, status, self.clock.now
             self._tell(refund)
 
     def refunded_by_hand(self, charge: str) -> None:
@@ -189,8 +196,13 @@ class Provider:
         self._send(self, notice)
 
     def _tell(self, refund: Refund) -> None:
-        event = f"evt_{refund.id}" if self.repeats else f"evt_{refund.id}_{refund.status}"
-        self._send(self, Notice(event, About.REFUND, refund.charge, refund.id, _said(refund), self.repeats))
+        """Either with words, or only that something changed: then always under the same id."""
+        if self.repeats:
+            notice = Notice(f"evt_{refund.charge}", About.REFUND, refund.charge, repeats=True)
+        else:
+            event = f"evt_{refund.id}_{refund.status}"
+            notice = Notice(event, About.REFUND, refund.charge, refund.id, _said(refund, refund.status))
+        self._send(self, notice)
 
     # What it says
 
@@ -203,8 +215,8 @@ class Provider:
         seen = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
         for refund in seen:
             if refund.key == key:
-                return _said(refund)
-        others = [one for one in seen if one.status != "failed"]
+                return _said(refund, self._shown(refund))
+        others = [one for one in seen if self._shown(one) != "failed"]
         return Elsewhere(others[0].id, others[0].amount) if others else Absent()
 
     def page(self, since: datetime, after: str | None, epoch: datetime) -> Page:  # noqa: ARG002  # one page is enough
@@ -214,7 +226,7 @@ class Provider:
                 refund_id=one.id,
                 charge=one.charge,
                 amount=one.amount,
-                standing=Standing(one.status),
+                standing=Standing(self._shown(one)),
                 at=epoch + timedelta(seconds=one.at),
                 key=one.key,
             )
@@ -223,13 +235,17 @@ class Provider:
         ]
         return Page(listed)
 
+    def _shown(self, refund: Refund) -> str:
+        """Its webhooks may be days ahead of what it shows, where they have words."""
+        return refund.was if self.clock.now < refund.changed + self.stale else refund.status
+
     def _listed(self) -> Iterable[Refund]:
         return [one for one in self.refunds.values() if one.at <= self.clock.now - self.lag]
 
 
-def _said(refund: Refund) -> Paid | Pending | Failed:
-    if refund.status == "paid":
+def _said(refund: Refund, status: str) -> Paid | Pending | Failed:
+    if status == "paid":
         return Paid(refund.id, refund.amount)
-    if refund.status == "pending":
+    if status == "pending":
         return Pending(refund.id, refund.amount)
     return Failed(refund.id, "came_back")

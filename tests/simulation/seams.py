@@ -55,7 +55,7 @@ class WorldSeams(Seams):
         self.die(where)
         pause = self._world.forced.get("pauses", {}).get(where, "pause")
         if self._faults.happens(pause) or (where in CALLS and self._faults.happens("pause_at_call")):
-            seconds = min(self._random.choice(PAUSES), self._world.longest_pause)
+            seconds = self._random.choice(PAUSES)
             if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
                 task.started += seconds
             self._world.say(f"{task.process.name} stands still {where} for {seconds:g} s")

@@ -5,8 +5,11 @@ relay with its direct mode, reconciliation, the intake, and every class of recor
 real one by tests/contract/test_records.py), kombu, providers, the post, time, threads.
 
 What is not shown here: transactions that interleave (here one follows the other), adapters and HTTP, Celery itself. And
-what is taken for granted of providers: a refusal is remembered under its key; a call is carried out at the latest three
-hours after we gave it up, and together with the longest pause of a process within the margin kept before a key's end.
+what is taken for granted of providers: a key lives as long as they say, and while it does, a refund is made once under it,
+though not every provider remembers a refusal under it; a call is carried out at the latest three hours after we gave it up,
+and together with the longest pause of a process within the four hours that are kept before a key's end; a key that lives
+shorter than that is never sent again. What a provider shows may be days behind what its webhooks told, unless they have no
+words, as Mollie's classic ones: then what it shows is all that is known.
 """
 
 import random as shared_random
@@ -66,7 +69,6 @@ class World:
         }
         for provider in self.providers.values():
             provider.made = self.watch.refund_made
-        self.longest_pause = min(provider.latest for provider in self.providers.values())
         self.post = SeededPost(self)
         self.workers = Workers(self)
         self.broker = Broker(self.clock, self.faults, self.workers.deliver, self.seams.die)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import redis
+
 from domain.aftermath import Stage
 from domain.messages import ContactSupport
 from domain.states import ENDED, MOVING, State
-from records import Records, Work
+from records import Work
 from records.audit import audit
 from records.operations import OPERATION_COLUMNS, Operation, operation_of
 from tests.chaos import provider
@@ -67,14 +69,15 @@ class Books:
         return not (self.faults or self.double_payments or self.lost)
 
 
-def at_rest(records: Records, load: Load) -> str:
+def at_rest(parts: Parts, load: Load) -> str:
     """What is still to be done by our own parts; empty when everything has come to rest."""
-    with records.work() as work:
+    with parts.records.work() as work:
         states = work.views.counts()
         waits = {
             "cases moving": sum(states.get(state, 0) for state in MOVING),
             "letters": work.letters.unsent(),
             "tasks": work.tasks.unpublished(),
+            "forgotten tasks": len(waiting_tasks(work) - tasks_on(on_queue(parts.broker)).keys()),
             "messages": sum(count for count, _ in work.outbox.waiting().values()),
             "notices": work.run("select count(*) from notices where next_action_at is not null").scalar_one(),
             "customers": load.waiting,
@@ -85,12 +88,11 @@ def at_rest(records: Records, load: Load) -> str:
 def look(parts: Parts, load: Load, swept_tasks: list[bytes]) -> Books:
     """Reads the database, the provider, the helpdesks' queue and the customers' letters, and holds them against each other."""
     books = Books(accepted=len(load.accepted), faults=list(load.complaints))
-    on_queue: list[Any] = [*swept_tasks, *parts.broker.lrange("support.contact", 0, -1)]
     refunds = provider.refunds(parts.provider_socket)
     with parts.records.work() as work:
         _requests(work, books, load)
         _payments(work, books, refunds)
-        _tasks(work, books, on_queue)
+        _tasks(work, books, on_queue(parts.broker), swept_tasks)
         _letters(work, books, parts.home.outbox)
         books.faults += [f"Case {fault.case} {fault.sentence}" for fault in audit(work).faults]
         books.dead = len(work.dead.all(redriven=True))
@@ -149,17 +151,32 @@ def _misplaced(refund: dict[str, Any], operation: Operation | None, states: dict
         yield f"The refund {refund['id']} lives, but case {operation.case} is {states[operation.case]} ({operation.status})."
 
 
-def _tasks(work: Work, books: Books, on_queue: list[Any]) -> None:
-    """Every task was published; none that is not there was."""
-    published = Counter(_task_id(raw) for raw in on_queue)
-    tasks = {row.id for row in work.run("select id from support_tasks")}
-    books.tasks, books.repeated_tasks = len(tasks), published.total() - len(published)
-    books.faults += [f"The task {task} was never published." for task in tasks - published.keys()]
-    books.faults += [f"The task {task} was published and is nowhere." for task in published.keys() - tasks]
+def _tasks(work: Work, books: Books, queue: list[bytes], swept: list[bytes]) -> None:
+    """Every task was published, and lies there unless its case went on and the broker forgot it; nothing else lies there."""
+    there, forgotten = tasks_on(queue), tasks_on(swept)
+    tasks, waiting = {row.id for row in work.run("select id from support_tasks")}, waiting_tasks(work)
+    books.tasks, books.repeated_tasks = len(tasks), there.total() - len(there)
+    books.faults += [f"The task {task} waits for a person and is not on the queue." for task in waiting - there.keys()]
+    never = tasks - waiting - there.keys() - forgotten.keys()
+    books.faults += [f"The task {task} was never published." for task in never]
+    strange = (there.keys() | forgotten.keys()) - tasks
+    books.faults += [f"The task {task} was published and is nowhere." for task in strange]
 
 
-def _task_id(raw: bytes) -> UUID:
-    return ContactSupport.read(json.loads(b64decode(json.loads(raw)["body"]))).id
+def waiting_tasks(work: Work) -> set[UUID]:
+    """The tasks that wait for a person."""
+    return {task.id for task in work.tasks.waiting(limit=100_000)}
+
+
+def on_queue(broker: redis.Redis) -> list[bytes]:
+    """What lies on the helpdesks' queue; nobody reads it here."""
+    found: Any = broker.lrange(ContactSupport.queue, 0, -1)
+    return list(found)
+
+
+def tasks_on(queue: list[bytes]) -> Counter[UUID]:
+    """The tasks of these messages, and how often each is there."""
+    return Counter(ContactSupport.read(json.loads(b64decode(json.loads(raw)["body"]))).id for raw in queue)
 
 
 def _letters(work: Work, books: Books, outbox: Path) -> None:

@@ -20,6 +20,7 @@ LANES, PAYING = "integration/test_lanes.py::", "integration/test_paying.py::"
 WORKER, WEBHOOKS = "integration/test_worker.py::", "integration/test_webhooks.py::"
 ANSWERS, SANDBOX = "integration/test_answers.py::", "contract/test_sandbox.py::"
 API, RECONCILING = "integration/test_api.py::", "integration/test_reconciling.py::"
+REMEMBERING = "integration/test_remembering.py::"
 
 MATRIX = (
     Row(
@@ -54,13 +55,16 @@ MATRIX = (
     ),
     Row(
         "The broker is killed, restarted, stopped, emptied, full, or away for long",
-        "Every request ends; after a minute the relay works on the cases itself.",
+        "Every request ends; after a minute the relay works on the cases itself. What helpdesks had not read is there again.",
         (
             "chaos: kill the broker",
             "chaos: freeze the broker",
             "chaos: empty the broker",
             "chaos: fill the broker",
             f"{WORKER}test_a_broker_that_forgets_everything_delays_refunds_but_loses_none",
+            f"{REMEMBERING}test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot",
+            f"{REMEMBERING}test_a_broker_that_forgets_once_more_meanwhile_is_asked_again",
+            f"{REMEMBERING}test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again",
             f"{WORKER}test_the_broker_going_away_in_mid_task_ends_no_worker",
             "integration/test_relay.py::test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself",
             "canaries/test_broker.py::test_a_full_broker_takes_the_message_and_the_worker",

@@ -163,7 +163,7 @@ def rest(parts: Parts, load: Load, seconds: float, tell: Tell = lambda _: None) 
     began = calm_since = said = time.monotonic()
     while True:
         parts.servers.revive()
-        left = at_rest(parts.records, load)
+        left = at_rest(parts, load)
         now = time.monotonic()
         if left:
             calm_since = now

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from config.settings import Settings
+from domain.states import Event, State
 from producers.intake import accept
 from records import Records
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
@@ -118,8 +119,22 @@ def test_a_task_that_is_not_on_the_queue_is_found_and_a_repeat_is_counted(record
         )
         found = [Books() for _ in range(3)]
         for one, queue in zip(found, ([], [there, there], [there, strange]), strict=True):
-            books._tasks(work, one, queue)
+            books._tasks(work, one, queue, [there])
     assert [(one.balance, one.repeated_tasks) for one in found] == [(False, 0), (True, 1), (False, 0)]
+
+
+def test_a_task_that_the_broker_forgot_may_be_missing_only_when_its_case_went_on(
+    records: Records, cases: list[UUID]
+) -> None:
+    with records.work() as work:
+        (task,) = work.tasks.waiting()
+        (case,) = work.cases.lock(cases, here=State.WITH_SUPPORT)
+        work.history.record([case.after(Event.SUPPORT_DECLINED, actor="test")])
+        swept = json.dumps({"body": b64encode(contact_support(task).model_dump_json().encode()).decode()}).encode()
+        found = [Books(), Books()]
+        for one, forgotten in zip(found, ([], [swept]), strict=True):
+            books._tasks(work, one, [], forgotten)
+    assert [one.balance for one in found] == [False, True]
 
 
 def test_a_letter_that_is_missing_or_that_nobody_owed_is_found(

@@ -43,7 +43,7 @@ class Troubles:
         self.losses: list[tuple[str, Cut]] = []
         """Answers that are to be lost when they come by."""
         self.swept_tasks: list[bytes] = []
-        """What lay on `support.contact` when the broker was emptied: a helpdesk had it the moment before."""
+        """What lay on `support.contact` when the broker was emptied. No helpdesk has read it."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
             "kill a part": lambda dice: self._kill(NAMES, dice),
             "kill a worker": lambda dice: self._kill(WORKERS, dice),
@@ -141,7 +141,7 @@ class Troubles:
         return bool(self._down & {"frozen", "Valkey"})
 
     def _empty_broker(self, _: Random) -> bool:
-        """Atomically with a look at the helpdesks' queue: what goes with it is what they had already."""
+        """Atomically with a look at the helpdesks' queue: what goes with it is known."""
         if self._no_broker:
             return False
         with self._parts.broker.pipeline(transaction=True) as both:

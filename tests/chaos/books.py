@@ -45,6 +45,8 @@ class Books:
     tasks: int = 0
     repeated_tasks: int = 0
     """Published more than once under one id, as the queue's contract says may happen."""
+    forgotten_tasks: int = 0
+    """Gone with the broker's memory before anybody had read them."""
     letters: int = 0
     dead: int = 0
     settle_seconds: list[float] = field(default_factory=list)
@@ -156,6 +158,7 @@ def _tasks(work: Work, books: Books, queue: list[bytes], swept: list[bytes]) -> 
     there, forgotten = tasks_on(queue), tasks_on(swept)
     tasks, waiting = {row.id for row in work.run("select id from support_tasks")}, waiting_tasks(work)
     books.tasks, books.repeated_tasks = len(tasks), there.total() - len(there)
+    books.forgotten_tasks = len(forgotten)
     books.faults += [f"The task {task} waits for a person and is not on the queue." for task in waiting - there.keys()]
     never = tasks - waiting - there.keys() - forgotten.keys()
     books.faults += [f"The task {task} was never published." for task in never]

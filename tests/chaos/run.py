@@ -88,6 +88,7 @@ class Outcome:
             "letters": books.letters,
             "tasks": books.tasks,
             "repeated_tasks": books.repeated_tasks,
+            "forgotten_tasks": books.forgotten_tasks,
             "dead_messages": books.dead,
             "client_retries": self.retries,
             "republished": self.republished,

@@ -1,4 +1,4 @@
-"""The links in letters and answers: a case's id, signed for one purpose. Nothing to guess, nothing to keep."""
+"""The links in letters and answers: the id of a case or a note, signed for one purpose. Nothing to guess, nothing to keep."""
 
 import hashlib
 from enum import StrEnum
@@ -15,6 +15,7 @@ class Purpose(StrEnum):
 
     CONFIRM = "confirm"
     STATUS = "status"
+    OPEN = "open"
 
 
 class Links:

@@ -77,6 +77,12 @@ class LettersDue(Cases):
     queue: ClassVar[str] = "letters"
 
 
+class NotesDue(Cases):
+    """There is a letter to send that belongs to no case; here the ids are the notes'."""
+
+    queue: ClassVar[str] = "notes"
+
+
 class SupportReason(BaseModel):
     """One reason why a person must decide."""
 

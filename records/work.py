@@ -17,16 +17,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from config.settings import Settings, Timers
 from records.cases import Cases
 from records.dead import Dead
+from records.details import PurchaseDetails
 from records.facts import FactsOf
 from records.history import History
 from records.intake import Intake
 from records.letters import Letters
+from records.notes import Notes
 from records.notices import Notices
 from records.operations import Operations
 from records.outbox import Outbox
 from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.sellers import Sellers
+from records.shopfronts import Shopfronts
 from records.tasks import SupportTasks
 from records.transaction import Transaction
 from records.views import Views
@@ -72,16 +75,19 @@ class Work(Transaction):
         super().__init__(connection, timers)
         self.cases = Cases(self)
         self.dead = Dead(self)
+        self.details = PurchaseDetails(self)
         self.facts = FactsOf(self)
         self.history = History(self)
         self.intake = Intake(self)
         self.letters = Letters(self)
+        self.notes = Notes(self)
         self.notices = Notices(self)
         self.operations = Operations(self)
         self.outbox = Outbox(self)
         self.purchases = Purchases(self)
         self.reconciliation = Reconciliation(self)
         self.sellers = Sellers(self)
+        self.shopfronts = Shopfronts(self)
         self.tasks = SupportTasks(self)
         self.views = Views(self)
 

@@ -1,0 +1,183 @@
+"""Notes that are owed, and those that were sent: each at most once. What is found is found out by the worker, not at the door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row
+
+from domain.messages import NotesDue
+from domain.notes import LINK_LASTS, MOST_REFERENCES, NoteKind
+from domain.purchases import email_key, reference_key
+from records.details import AROUND, BOUGHT, Bought, bought_of
+from records.outbox import Outbox
+from records.transaction import Transaction
+
+_OWE = """
+with note as (
+  insert into notes (id, kind, email, email_key, reference_key, locale, thread)
+  values (:id, :kind, :email, :email_key, :reference_key, :locale, :thread)
+)
+insert into outbox (lane, bulk, seller, case_id) values (:lane, false, '', :id)
+"""
+
+_CLAIM = """
+update notes set claimed_until = now() + make_interval(secs => :seconds)
+ where id in (
+   select id from notes where id = any(:ids) and sent_at is null and claimed_until <= now() for update skip locked)
+returning id, kind, email, email_key, locale, thread
+"""
+
+_LOOK_UP = f"""
+select n.id as note, b.* from notes n
+ cross join lateral (
+   select {BOUGHT} from purchases p {AROUND}
+    where p.email_key = n.email_key and (n.kind = 'references' or p.reference_key = n.reference_key)
+    order by p.purchased_at desc, p.id limit :most) b
+ where n.id = any(:ids)
+"""
+
+_FOUND = """
+update notes n
+   set kind = i.kind, ends_at = now() + make_interval(secs => :lasts),
+       purchases = array(select o.purchase from unnest(cast(:of as uuid[]), cast(:purchases as uuid[])) as o(note, purchase)
+                          where o.note = n.id)
+  from unnest(cast(:ids as uuid[]), cast(:kinds as text[])) as i(id, kind)
+ where n.id = i.id
+"""
+
+_SENT = "update notes set sent_at = now() where id = any(:ids)"
+
+_GIVE_BACK = """
+update notes set claimed_until = now() + make_interval(secs => :seconds) where id = any(:ids) and sent_at is null
+"""
+
+_OVERDUE = """
+select id from notes
+ where sent_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
+ order by created_at limit :limit
+"""
+
+_OPENS = "n.kind = 'purchase' and n.opened_at is null and n.ends_at > now()"
+
+_OPEN = f"update notes n set opened_at = now() where n.id = :id and {_OPENS} returning n.purchases"
+
+_ASKS = {NoteKind.PURCHASE, NoteKind.REFERENCES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One note to write."""
+
+    id: UUID
+    kind: NoteKind
+    to: str
+    """The purchases' own address, where there are any; else the one that somebody typed or wrote from."""
+    locale: str
+    thread: str | None
+    """The Message-ID of the mail that it answers."""
+    purchases: tuple[Bought, ...]
+
+
+class Notes:
+    """The notes table. No link of a note is kept here."""
+
+    def __init__(self, work: Transaction) -> None:
+        self._work = work
+
+    def owe(
+        self, *, kind: NoteKind, email: str, locale: str, thread: str | None = None, reference: str | None = None
+    ) -> UUID:
+        """Owes somebody a note, and returns its id. Nothing is looked up: known or unknown, it takes the same time.
+
+        ``reference`` goes with the kind ``purchase`` alone.
+        """
+        note = uuid4()
+        self._work.run(
+            _OWE,
+            id=note,
+            kind=kind,
+            email=email,
+            email_key=email_key(email),
+            reference_key=None if reference is None else reference_key(reference),
+            locale=locale,
+            thread=thread,
+            lane=NotesDue.queue,
+        )
+        Outbox(self._work).wake()
+        return note
+
+    def claim(self, notes: Sequence[UUID], *, seconds: float) -> list[Note]:
+        """Takes the unsent ones of these notes: nobody else sends them for so long. What they ask for is looked up here."""
+        rows = list(self._work.run(_CLAIM, ids=list(notes), seconds=seconds))
+        asking = [row.id for row in rows if row.kind in _ASKS]
+        found: dict[UUID, list[Bought]] = {note: [] for note in asking}
+        if asking:
+            for row in self._work.run(_LOOK_UP, ids=asking, most=MOST_REFERENCES):
+                found[row.note].append(bought_of(row))
+        claimed = [_note(row, found.get(row.id, [])) for row in rows]
+        self._keep([note for note in claimed if note.id in found])
+        return claimed
+
+    def _keep(self, notes: Sequence[Note]) -> None:
+        """What was found is what the link will show."""
+        if notes:
+            pairs = [(note.id, bought.id) for note in notes for bought in note.purchases]
+            self._work.run(
+                _FOUND,
+                ids=[note.id for note in notes],
+                kinds=[note.kind for note in notes],
+                of=[note for note, _ in pairs],
+                purchases=[purchase for _, purchase in pairs],
+                lasts=LINK_LASTS.total_seconds(),
+            )
+
+    def sent(self, notes: Sequence[UUID]) -> None:
+        """These notes are out."""
+        if notes:
+            self._work.run(_SENT, ids=list(notes))
+
+    def give_back(self, notes: Sequence[UUID], *, seconds: float) -> None:
+        """These notes certainly did not leave: they may be sent in so many seconds."""
+        if notes:
+            self._work.run(_GIVE_BACK, ids=list(notes), seconds=seconds)
+
+    def overdue(self, *, seconds: float, limit: int) -> list[UUID]:
+        """Notes that nobody sent for so long."""
+        return [row.id for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
+
+    def opens(self, note: UUID) -> bool | None:
+        """Whether a note's link still opens; None where there is no such note. Looking changes nothing."""
+        row = self._work.run(f"select {_OPENS} as opens from notes n where n.id = :id", id=note).one_or_none()
+        return None if row is None else bool(row.opens)
+
+    def open(self, note: UUID) -> list[UUID] | None:
+        """The purchases behind a note's link, once; None where it was opened before, is too old, or opens nothing."""
+        row = self._work.run(_OPEN, id=note).one_or_none()
+        return None if row is None else list(row.purchases)
+
+
+def _note(row: Row[*tuple[Any, ...]], found: Sequence[Bought]) -> Note:
+    kind = NoteKind(row.kind)
+    mine = _of_one_mailbox(found, row.email)
+    if kind in _ASKS and not mine:
+        kind = NoteKind.NOTHING_FOUND
+    return Note(
+        id=row.id,
+        kind=kind,
+        to=mine[0].email if mine else row.email,
+        locale=row.locale,
+        thread=row.thread,
+        purchases=tuple(mine),
+    )
+
+
+def _of_one_mailbox(found: Sequence[Bought], typed: str) -> list[Bought]:
+    """Addresses that are compared as one may be two mailboxes (``ß`` and ``ss``): a note tells one of them of its own only.
+
+    It is the one that was typed, if it bought anything.
+    """
+    mailboxes = {bought.email.lower() for bought in found}
+    mine = typed.lower() if typed.lower() in mailboxes else next((bought.email.lower() for bought in found), None)
+    return [bought for bought in found if bought.email.lower() == mine]

@@ -11,7 +11,6 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from domain.purchases import Purchase
 from domain.requests import Reference
 from producers.purchases import PurchaseIn, Word
 from records import Records
@@ -19,7 +18,9 @@ from records import Records
 BATCH = 1_000  # purchases in one commit
 
 _NUMBERS = {"amount", "refunded"}
-_FLAGS = {"renewal", "consumer"}
+_FLAGS = {"renewal", "consumer", "details.subscription"}
+_DETAILS = "details."
+"""What the columns of a CSV file for what is private start with."""
 
 
 class Row(PurchaseIn):
@@ -60,7 +61,7 @@ def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> Importe
         sellers = {seller.id for seller in work.sellers.all()}
     pending = iter(rows)
     while batch := list(islice(pending, BATCH)):
-        good: list[Purchase] = []
+        good: list[Row] = []
         for line, values in batch:
             checked = _check(values, sellers)
             if isinstance(checked, str):
@@ -69,13 +70,14 @@ def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> Importe
                 good.append(checked)
         if good:
             with records.work() as work:
-                new = work.purchases.put(good)
+                new = work.purchases.put([row.of(row.seller, row.reference) for row in good])
+                work.details.put([(row.seller, row.reference, row.details.of()) for row in good if row.details])
             imported.new += new
             imported.known += len(good) - new
     return imported
 
 
-def _check(values: object, sellers: set[str]) -> Purchase | str:
+def _check(values: object, sellers: set[str]) -> Row | str:
     if isinstance(values, str):
         return values
     try:
@@ -86,7 +88,7 @@ def _check(values: object, sellers: set[str]) -> Purchase | str:
         )
     if row.seller not in sellers:
         return f"seller: There is no seller {row.seller!r}; add it with `moneyback sellers add`."
-    return row.of(row.seller, row.reference)
+    return row
 
 
 def _json_lines(file: IO[str]) -> Iterator[tuple[int, object]]:
@@ -103,9 +105,19 @@ def _csv(file: IO[str]) -> Iterator[tuple[int, object]]:
     reader = csv.DictReader(file, restkey="too many cells")
     try:
         for values in reader:
-            yield reader.line_num, {name: _cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
+            cells = {name: _cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
+            yield reader.line_num, _nested(cells)
     except csv.Error as error:
         yield reader.line_num, f"From this line on the file is no CSV: {error}."
+
+
+def _nested(cells: dict[str, object]) -> dict[str, object]:
+    """A row as JSON has it: the columns of what is private are one object. Without any such cell there is none."""
+    private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS)}
+    details = {name.removeprefix(_DETAILS): cell for name, cell in private.items()}
+    return {name: cell for name, cell in cells.items() if name not in private} | (
+        {"details": details} if details else {}
+    )
 
 
 def _cell(name: str, cell: object) -> object:

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import (
@@ -14,8 +15,10 @@ from pydantic import (
     Field,
     StrictBool,
     StringConstraints,
+    TypeAdapter,
 )
 
+from domain.details import Details
 from domain.purchases import Dispute, Purchase
 from domain.requests import Email, OneLine
 
@@ -35,11 +38,59 @@ def _in_our_days(at: datetime) -> datetime:
     return at
 
 
+def _over_https(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or not url.isascii() or re.search(r"[\s<>\"\\^`{|}]", url):
+        raise ValueError("This must be an address over https, such as https://shop.example.com/file.")
+    return url
+
+
+def help_address(text: str) -> str:
+    """Where customers are helped: an e-mail address or an address over https; anything else is a ValueError."""
+    if "://" in text:
+        return _over_https(text)
+    return str(_EMAIL.validate_python(text))
+
+
+_EMAIL = TypeAdapter[str](Email)
+
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_days)]
 Minor = Annotated[int, Field(strict=True, ge=-_MOST, le=_MOST)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), OneLine]
 Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10), OneLine]
+Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine]
+Url = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine, AfterValidator(_over_https)
+]
+HelpAddress = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine, AfterValidator(help_address)
+]
+
+
+class DetailsIn(BaseModel):
+    """What is private about a purchase: shown to its customer behind a link that is mailed to the purchase's address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    licence_key: Key | None = Field(None, repr=False)
+    activation_code: Key | None = Field(None, repr=False)
+    download_url: Url | None = Field(None, repr=False, description="over https")
+    invoice_number: Text | None = Field(None, repr=False)
+    invoice_url: Url | None = Field(None, repr=False, description="over https")
+    technical_support: HelpAddress | None = Field(
+        None, repr=False, description="who helps with this product, where it is not the seller's usual one: an e-mail "
+        "address, or an address over https",
+    )  # fmt: skip
+    subscription: StrictBool = Field(False, repr=False, description="whether the purchase renews itself")
+
+    def of(self) -> Details:
+        """As they are remembered."""
+        return Details(**self.model_dump())
 
 
 class PurchaseIn(BaseModel):
@@ -59,6 +110,11 @@ class PurchaseIn(BaseModel):
                     "provider": "stripe",
                     "charge": "ch_3PqL",
                     "purchased_at": "2026-04-17T14:05:00+02:00",
+                    "details": {
+                        "licence_key": "ADA1-8150-ENGN",
+                        "download_url": "https://downloads.example.com/engine.zip",
+                        "invoice_number": "2026-1815",
+                    },
                 }
             ]
         },
@@ -80,10 +136,14 @@ class PurchaseIn(BaseModel):
         0, description="what went back, in minor units"
     )
     dispute: Dispute = Dispute.NONE
+    details: DetailsIn | None = Field(
+        None, repr=False, description="those that were told before stay as they are where this is left out, else they are "
+        "replaced",
+    )  # fmt: skip
 
     def of(self, seller: str, reference: str) -> Purchase:
         """This purchase as it is remembered."""
-        values = self.model_dump(exclude={"charged_at", "seller", "reference"})
+        values = self.model_dump(exclude={"charged_at", "seller", "reference", "details"})
         return Purchase(
             id=uuid4(), seller=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
         )

@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Response, status
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import APIRouter, Body, Header, Path, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.links import Purpose
@@ -13,28 +12,12 @@ from domain.requests import Channel, Reference, RefundRequest
 from domain.states import State
 from producers import intake
 from producers.purchases import PurchaseIn
+from producers.web.callers import Asking, Looking, Telling
 from producers.web.problems import Kind, ProblemError
 from producers.web.reference import problems
 from producers.web.state import TheLinks, TheRecords
 from producers.web.words import sentence_for_support
-from records.sellers import Caller
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="seller's key", description="a key of the seller's: mb_…")
-
-
-def _caller(
-    records: TheRecords, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Caller:
-    """Whose key this is."""
-    if credentials is not None:
-        with records.work() as work:
-            caller = work.sellers.caller(credentials.credentials)
-        if caller is not None:
-            return caller
-    raise ProblemError(Kind.KEY_MISSING)
-
-
-TheCaller = Annotated[Caller, Depends(_caller)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -102,17 +85,15 @@ class PurchaseOut(BaseModel):
     responses=problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.KEY_REUSED, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),
 )
 def ask(
-    caller: TheCaller,
+    caller: Asking,
     request: Annotated[RefundRequest, Body()],
     records: TheRecords,
     links: TheLinks,
     idempotency_key: IdempotencyKey = None,
 ) -> Receipt:
     """Accepts a request. Whether there is such a purchase is found out later, so the answer does not tell."""
-    accepted = intake.accept_one(
-        records,
-        intake.arrival(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted),
-    )
+    arrival = intake.arrival(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted)
+    accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
     return Receipt(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
 
 
@@ -122,7 +103,7 @@ def ask(
     response_description="Where it stands.",
     responses=problems(Kind.KEY_MISSING, Kind.NOT_FOUND, Kind.DOWN),
 )
-def show(caller: TheCaller, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks) -> CaseOut:
+def show(caller: Looking, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks) -> CaseOut:
     """Shows one of the seller's own cases."""
     with records.work() as work:
         view = work.views.one(case)
@@ -153,7 +134,7 @@ def show(caller: TheCaller, case: Annotated[UUID, Path(alias="id")], records: Th
     },
 )
 def remember(
-    caller: TheCaller,
+    caller: Telling,
     reference: Annotated[Reference, Path(description="the purchase's reference number")],
     purchase: Annotated[PurchaseIn, Body()],
     records: TheRecords,
@@ -162,6 +143,8 @@ def remember(
     """Remembers a purchase by its reference. The same again changes nothing; what was refunded never shrinks."""
     with records.work() as work:
         created = work.purchases.put([purchase.of(caller.seller, reference)]) == 1
+        if purchase.details:
+            work.details.put([(caller.seller, reference, purchase.details.of())])
     if created:
         response.status_code = status.HTTP_201_CREATED
     return PurchaseOut(reference=reference, created=created)

@@ -26,6 +26,7 @@ with kept as (
    order by event
   on conflict (provider, event) do update
      set arrivals = n.arrivals + 1,
+         hearings = case when n.event = any(:repeating) then 0 else n.hearings end,
          next_action_at = case when n.event = any(:repeating) then now() else n.next_action_at end
   returning n.id, n.event, n.arrivals
 ), told as (
@@ -34,7 +35,7 @@ with kept as (
 )
 select count(*) filter (where arrivals = 1 or event = any(:repeating)) as news from kept
 """
-"""A repeat changes nothing, unless the provider sends the same id for every change.
+"""A repeat changes nothing, unless the provider sends the same id for every change: then all looks are ahead of it again.
 
 The event alone says what is the same: an id made from it would be a second key to collide with, when both come at once.
 """

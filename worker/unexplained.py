@@ -55,7 +55,7 @@ def _told(heard: Heard) -> str:
 def _report(heard: Heard, outcome: str, operation: Operation | None, purchase: Purchase | None) -> Report:
     notice = heard.notice
     dispute = notice.said.dispute_id if isinstance(notice.said, DisputeSeen) else None
-    what = notice.refund_id or dispute or notice.event
+    what = notice.refund_id or dispute or f"{notice.event} {heard.arrivals}"  # which may be the id of every change
     return Report(
         trouble=Trouble.NOTICE_UNEXPLAINED,
         subject=" ".join([heard.provider, notice.charge or "", what, _told(heard)]),

@@ -1059,6 +1059,7 @@ def test_an_event_that_comes_again_for_news_is_looked_into_again(books: Records)
     assert owed(books) == [one], "it arrived again while it was looked into"
     with books.work() as work:
         (heard,) = work.notices.claim([one], seconds=HOUR)
+        assert heard.hearings == 1, "what it tells now was never looked into"
         work.notices.done([(heard, "That is all.")])
     assert owed(books) == []
 

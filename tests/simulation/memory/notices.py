@@ -48,7 +48,8 @@ def keep(
         again = event in repeating
         if row:
             due = work.at if again else row.next_action_at
-            work.journal.change(row, arrivals=row.arrivals + 1, next_action_at=due)
+            looks = 0 if again else row.hearings
+            work.journal.change(row, arrivals=row.arrivals + 1, next_action_at=due, hearings=looks)
         else:
             row = NoticeRow(one, provider, event, str(about), charge, refund_id, said, work.at, work.at)
             work.journal.insert(work.tables.notices, one, row, "notices_pkey")

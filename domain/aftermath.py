@@ -18,6 +18,7 @@ class Stage(StrEnum):
     RETURNED = "returned"
     NOT_FOUND = "not_found"
     ALREADY_ASKED = "already_asked"
+    WITHDRAWAL_RECEIVED = "withdrawal_received"  # due by the declaration itself, whatever becomes of the case
 
 
 class Patience(StrEnum):

@@ -67,7 +67,23 @@ Reference = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine, AfterValidator(_comparable)
 ]
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text)]
+Fact = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), OneLine]
+Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_text)]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}$")]
+
+
+class Answers(BaseModel):
+    """What a customer said to the questions that a person would ask about a partial or a VAT refund. All are optional."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=1_000)
+
+    amount: Fact = Field("", description="how much is wanted back, in the customer's words", examples=["20.00 EUR"])
+    items: Told = Field("", description="for which items of the purchase")
+    vat_id: Fact = Field("", description="the VAT number of the customer's business", examples=["DE123456789"])
+    exemption: Told = Field("", description="why no VAT is owed")
+
+
+NO_ANSWERS = Answers()
 
 
 class RefundRequest(BaseModel):
@@ -81,6 +97,11 @@ class RefundRequest(BaseModel):
     wish: Wish = Field(Wish.FULL, description="only a full refund is made without a person")
     comment: Comment = Field("", description="anything the customer wants to add")
     locale: Locale = Field("en", description="the customer's language")
+    answers: Answers = Field(
+        NO_ANSWERS,
+        description="what a person would ask about a partial or a VAT refund",
+        exclude_if=lambda answers: answers == NO_ANSWERS,  # a request without answers reads as before there were any
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

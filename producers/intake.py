@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from domain.errors import KeyReusedError, NotPossibleError
+from domain.errors import KeyInFlightError, KeyReusedError, NotPossibleError
 from domain.requests import Channel, RefundRequest
 from domain.states import Event, State
 from records import Records
@@ -17,6 +17,7 @@ def arrival(
     key: str | None = None,
     source: str | None = None,
     seller: str | None = None,
+    thread: str | None = None,
     trusted: bool = False,
     bulk: bool = False,
 ) -> Arrival:
@@ -28,6 +29,7 @@ def arrival(
         source=source or f"{channel}:{seller or ''}",
         key=key or f"none:{uuid4()}",
         seller=seller,
+        thread=thread,
         trusted=trusted,
         bulk=bulk,
     )
@@ -45,6 +47,17 @@ def accept(records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:
 def accept_one(records: Records, arrival: Arrival) -> Accepted:
     """As accept(); a key that named another request before is refused with a KeyReusedError."""
     (accepted,) = accept(records, [arrival])
+    if not accepted.same:
+        raise KeyReusedError
+    return accepted
+
+
+def accept_once(records: Records, arrival: Arrival) -> Accepted:
+    """As accept_one(), for whoever can come again: the same key's request in flight is a KeyInFlightError."""
+    with records.work() as work:
+        if not work.idempotency.claim(arrival.source, arrival.key):
+            raise KeyInFlightError
+        (accepted,) = work.intake.accept([arrival])
     if not accepted.same:
         raise KeyReusedError
     return accepted

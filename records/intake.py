@@ -19,17 +19,17 @@ _LANE = RefundRequested.queue
 _INSERT = """
 with fresh as (
   insert into cases (id, seller, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
-                     reference_key, reason, wish, comment, locale, trusted, bulk, received_at, state, seq, head,
-                     next_action_at)
+                     reference_key, reason, wish, comment, answers, locale, thread, trusted, bulk, received_at, state, seq,
+                     head, next_action_at)
   select id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, wish, comment,
-         locale, trusted, bulk, :now, :there, 1, hash, :now + make_interval(secs => :lane)
+         answers::jsonb, locale, thread, trusted, bulk, :now, :there, 1, hash, :now + make_interval(secs => :lane)
     from unnest(cast(:ids as uuid[]), cast(:sellers as text[]), cast(:channels as text[]), cast(:sources as text[]),
                 cast(:keys as text[]), cast(:digests as bytea[]), cast(:emails as text[]), cast(:email_keys as text[]),
                 cast(:references as text[]), cast(:reference_keys as text[]), cast(:reasons as text[]),
-                cast(:wishes as text[]), cast(:comments as text[]), cast(:locales as text[]), cast(:trusteds as bool[]),
-                cast(:bulks as bool[]), cast(:hashes as bytea[]))
+                cast(:wishes as text[]), cast(:comments as text[]), cast(:answers as text[]), cast(:locales as text[]),
+                cast(:threads as text[]), cast(:trusteds as bool[]), cast(:bulks as bool[]), cast(:hashes as bytea[]))
       as i(id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, wish, comment,
-           locale, trusted, bulk, hash)
+           answers, locale, thread, trusted, bulk, hash)
   on conflict (intake_source, intake_key) do nothing
   returning id, channel, head, bulk, seller
 ), told as (
@@ -59,6 +59,8 @@ class Arrival:
     source: str
     key: str
     seller: str | None = None
+    thread: str | None = None
+    """The Message-ID of the mail that it came in: our letters answer it."""
     trusted: bool = False
     bulk: bool = False
 
@@ -109,7 +111,9 @@ class Intake:
             reasons=[request.reason for request in requests],
             wishes=[request.wish for request in requests],
             comments=[request.comment for request in requests],
+            answers=[request.answers.model_dump_json(exclude_defaults=True) for request in requests],
             locales=[request.locale for request in requests],
+            threads=[arrival.thread for arrival in arrivals],
             trusteds=[arrival.trusted for arrival in arrivals],
             bulks=[arrival.bulk for arrival in arrivals],
             hashes=[

@@ -13,12 +13,15 @@ from domain.states import State
 from records.transaction import Transaction
 
 _SEEN = """
-select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.locale, c.email, c.received_at, c.purchase,
-       s.name as seller_name, s.support_email, p.product, p.amount, p.currency, p.email as purchase_email,
-       p.reference as purchase_reference,
+select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.answers, c.locale, c.thread, c.email,
+       c.received_at, c.next_action_at, c.purchase, s.name as seller_name, s.support_email, s.time_zone,
+       p.product, p.amount, p.currency, p.method, p.email as purchase_email, p.reference as purchase_reference,
+       p.renewal or coalesce(d.subscription, false) as subscription,
+       w.name as declared_by, w.statement, w.declared_at,
        (select t.evidence -> 'reasons' from transitions t
          where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons
   from cases c left join sellers s on s.id = c.seller left join purchases p on p.id = c.purchase
+  left join purchase_details d on d.purchase = c.purchase left join withdrawals w on w.case_id = c.id
 """
 
 _SEARCH = f"""
@@ -50,17 +53,28 @@ class View:
     reason: str
     wish: str
     comment: str
+    answers: dict[str, str]
     locale: str
+    thread: str | None
     email: str
     received_at: datetime
+    next_action_at: datetime | None
     purchase: UUID | None
     seller_name: str | None
     support_email: str | None
+    time_zone: str | None
     product: str | None
     amount: int | None
     currency: str | None
+    method: str | None
     purchase_email: str | None
     purchase_reference: str | None
+    subscription: bool | None
+    """Whether the purchase goes on by itself: a subscription, or a renewal of one."""
+    declared_by: str | None
+    """Who withdrew from the contract by law; with ``statement`` and ``declared_at``."""
+    statement: str | None
+    declared_at: datetime | None
     reasons: list[dict[str, str]]
 
 

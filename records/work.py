@@ -20,7 +20,9 @@ from records.dead import Dead
 from records.details import PurchaseDetails
 from records.facts import FactsOf
 from records.history import History
+from records.idempotency import Idempotency
 from records.intake import Intake
+from records.keys import Keys
 from records.letters import Letters
 from records.notes import Notes
 from records.notices import Notices
@@ -33,6 +35,7 @@ from records.shopfronts import Shopfronts
 from records.tasks import SupportTasks
 from records.transaction import Transaction
 from records.views import Views
+from records.withdrawals import Withdrawals
 
 DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
 """What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
@@ -78,7 +81,9 @@ class Work(Transaction):
         self.details = PurchaseDetails(self)
         self.facts = FactsOf(self)
         self.history = History(self)
+        self.idempotency = Idempotency(self)
         self.intake = Intake(self)
+        self.keys = Keys(self)
         self.letters = Letters(self)
         self.notes = Notes(self)
         self.notices = Notices(self)
@@ -90,6 +95,7 @@ class Work(Transaction):
         self.shopfronts = Shopfronts(self)
         self.tasks = SupportTasks(self)
         self.views = Views(self)
+        self.withdrawals = Withdrawals(self)
 
 
 class Records:

@@ -1,5 +1,6 @@
 """Every letter says what it may, to the one address it may be said to, and nothing a stranger put in."""
 
+import re
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -15,17 +16,19 @@ from pydantic import SecretStr
 
 from config.links import Links, Purpose
 from config.settings import Settings
+from config.speech import LANGUAGES, speech
 from domain.aftermath import AFTERMATH, Stage
 from domain.aftermath import LETTERS as LETTER_OF_EVENT
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.findings import Code
 from domain.requests import Channel
 from domain.states import MOVES, State
+from records.letters import Due
 from records.views import View
 from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
-from worker.letters.copy import LETTERS, SOME_REASON
+from worker.letters.copy import LETTERS, QUESTIONS, SOME_REASON
+from worker.letters.envelope import one_line
 from worker.letters.post import as_bytes, file_name
-from worker.letters.write import one_line
 
 LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
 SENDER = "Moneyback <refunds@moneyback.example>"
@@ -33,33 +36,49 @@ CASE = UUID("00000000-0000-4000-8000-000000000417")
 STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter} | {
     letter: there for (_, event), there in MOVES.items() if (letter := LETTER_OF_EVENT.get(event))
 }
-WITH_PURCHASE = sorted(set(Stage) - {Stage.NOT_FOUND})
+ABOUT_NO_PURCHASE = {Stage.NOT_FOUND, Stage.WITHDRAWAL_RECEIVED}
+WITH_PURCHASE = sorted(set(Stage) - ABOUT_NO_PURCHASE)
 
 
 def a_view(stage: Stage, **changes: Any) -> View:
     """Ada's case, where it stands when this letter is due; whoever asked used another address."""
     values: dict[str, Any] = {
         "id": CASE,
-        "state": STATES[stage],
+        "state": STATES.get(stage, State.RECEIVED),
         "channel": Channel.EMAIL,
         "reference": "<b>typed by whoever asked</b>",
         "seller": "aurora",
         "reason": "dissatisfied",
         "wish": "full",
         "comment": "",
+        "answers": {},
         "locale": "en",
+        "thread": None,
         "email": "asked@example.net",
         "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),
+        "next_action_at": None,
         "purchase": UUID(int=1),
         "seller_name": "Aurora Software",
         "support_email": "help@aurora.example",
+        "time_zone": "Europe/Berlin",
         "product": "Aurora Photo 4",
         "amount": 4900,
         "currency": "EUR",
+        "method": "credit_card",
         "purchase_email": "ada@example.com",
         "purchase_reference": "MB-2026-0417",
+        "subscription": False,
+        "declared_by": None,
+        "statement": None,
+        "declared_at": None,
         "reasons": [],
     }
+    if stage is Stage.WITHDRAWAL_RECEIVED:
+        values |= {
+            "declared_by": "Ada L.",
+            "statement": "I withdraw from the contract.",
+            "declared_at": values["received_at"],
+        }
     if stage is Stage.NOT_FOUND:
         values |= dict.fromkeys(
             ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
@@ -78,16 +97,34 @@ def bodies(letter: EmailMessage) -> tuple[str, str]:
     return text, html
 
 
-def a_letter(stage: Stage, **changes: Any) -> EmailMessage:
-    return write(stage, a_view(stage, **changes), LINKS, SENDER)
+def a_letter(stage: Stage, *earlier: Stage, **changes: Any) -> EmailMessage:
+    return write(Due(CASE, stage, earlier), a_view(stage, **changes), LINKS, SENDER)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("stage", Stage)
-def test_every_letter_says_its_heading_in_text_and_html(stage: Stage) -> None:
-    text, html = bodies(a_letter(stage))
-    assert text.startswith(LETTERS[stage].heading)
-    assert f">{LETTERS[stage].heading}</h1>" in html
-    assert "{" not in text + html.split("<body", 1)[1]
+def test_every_letter_is_whole_in_every_language(stage: Stage, language: str) -> None:
+    letter = a_letter(stage, locale=language, wish="vat")
+    text, html = bodies(letter)
+    heading = speech(language).say(LETTERS[stage].heading)
+    assert text.startswith(heading)
+    assert f">{heading}</h1>" in html
+    assert f'<html lang="{language}">' in html
+    assert letter["Content-Language"] == language
+    body = html.split("<body", 1)[1]
+    assert "{" not in text + body + letter["Subject"]
+    assert "%(" not in text + body + letter["Subject"]
+    for link in filter(None, (LETTERS[stage].button, LETTERS[stage].link)):
+        assert speech(language).say(link[0]) in text
+        assert f">{speech(language).say(link[0])}</a>" in html
+    assert text.count("https://") == html.count('href="https://') == len(set(re.findall(r"https://\S+", text)))
+    assert str(CASE) in text
+
+
+def test_no_letter_fetches_anything() -> None:
+    for stage in Stage:
+        html = bodies(a_letter(stage))[1]
+        assert not re.search(r"<img|<link|<script|url\(|@import|src=", html)
 
 
 @pytest.mark.parametrize("stage", WITH_PURCHASE)
@@ -116,13 +153,38 @@ def test_without_a_purchase_there_is_no_address_to_write_to(stage: Stage) -> Non
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_every_letter_says_that_a_machine_sent_it(stage: Stage) -> None:
+def test_every_letter_says_that_a_machine_sent_it_and_still_wants_to_know_when_it_comes_back(stage: Stage) -> None:
     letter = a_letter(stage)
-    assert letter["Auto-Submitted"] == "auto-replied"
-    assert letter["X-Auto-Response-Suppress"] == "All"
-    assert letter["In-Reply-To"] is None
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter["X-Auto-Response-Suppress"] == "DR, RN, NRN, OOF, AutoReply"
+    assert letter["In-Reply-To"] is letter["References"] is letter["Precedence"] is letter["List-Id"] is None
     assert letter["From"] == SENDER
     assert letter["Date"].datetime.tzinfo is not None
+
+
+ASKED = "<CAF+long." + "x" * 150 + "@mail.example.net>"
+
+
+def test_a_letter_that_answers_a_mail_says_which() -> None:
+    arrived = message_from_bytes(as_bytes(a_letter(Stage.START_REFUND, thread=ASKED)), policy=policy.default)
+    assert arrived["Auto-Submitted"] == "auto-replied"
+    assert arrived["In-Reply-To"] == arrived["References"] == ASKED
+
+
+def test_later_letters_stand_in_the_same_thread() -> None:
+    letter = a_letter(Stage.REFUNDED, Stage.START_REFUND, Stage.ACCEPTED, thread=ASKED)
+    raw = as_bytes(letter)
+    first, second = (f"<{CASE}.{stage}@moneyback.example>" for stage in (Stage.START_REFUND, Stage.ACCEPTED))
+    assert f"In-Reply-To: {second}\n".encode() in raw
+    assert f"References: {ASKED}\n {first}\n {second}\n".encode() in raw
+    assert letter["Auto-Submitted"] == "auto-generated"
+
+
+@given(some.text(max_size=300))
+def test_what_is_no_message_id_starts_no_thread(thread: str) -> None:
+    letter = a_letter(Stage.START_REFUND, thread=f"<{thread}>\r\nBcc: <all@example.com>")
+    assert letter["In-Reply-To"] is letter["References"] is None
+    assert b"Bcc" not in as_bytes(letter)
 
 
 def test_the_same_letter_has_the_same_message_id() -> None:
@@ -136,7 +198,7 @@ def test_start_refund_has_the_link_that_confirms_and_says_what_it_means() -> Non
     for link in (LINKS.to(Purpose.CONFIRM, CASE), LINKS.to(Purpose.STATUS, CASE)):
         assert link in text
         assert f'href="{link}"' in html
-    for fact in ("49.00 EUR", "Aurora Photo 4", "MB-2026-0417", "Aurora Software", "cannot be undone", "ends"):
+    for fact in ("€49.00", "Aurora Photo 4", "MB-2026-0417", "Aurora Software", "cannot be undone", "ends"):
         assert fact in text
         assert fact in html
 
@@ -155,7 +217,7 @@ def test_an_accepted_refund_is_not_called_paid() -> None:
 @pytest.mark.parametrize("stage", Stage)
 def test_a_letter_is_written_only_while_it_is_true(stage: Stage) -> None:
     for state in State:
-        if state is STATES[stage]:
+        if state is STATES.get(stage, state):
             assert timely(stage, state)
             continue
         assert not timely(stage, state)
@@ -214,10 +276,52 @@ def test_no_name_becomes_a_header(words: str) -> None:
     letter = a_letter(Stage.REFUNDED, product=words, purchase_reference=f"{words}\r\nBcc: all@example.com")
     arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
     assert set(arrived.keys()) == {
-        "From", "To", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "Subject", "MIME-Version",
-        "Content-Type",
+        "From", "To", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "Content-Language", "Subject",
+        "MIME-Version", "Content-Type",
     }  # fmt: skip
     assert arrived["To"] == "ada@example.com"
+
+
+def test_the_receipt_of_a_withdrawal_says_what_was_declared_by_whom_and_when_to_who_declared_it() -> None:
+    letter = a_letter(
+        Stage.WITHDRAWAL_RECEIVED, reference="MB 1", statement="I withdraw.\n\u202eNow\x00.", state=State.REFUNDED
+    )
+    text, html = bodies(letter)
+    assert letter["To"] == "asked@example.net"
+    for line in (
+        "Received: 15 June 2026, 14:00 CEST",
+        "Name: Ada L.",
+        "Contract: MB 1",
+        "E-mail address: asked@example.net",
+    ):
+        assert f"{line}\n" in text
+    assert "Declaration: I withdraw.\nNow .\n" in text
+    assert "I withdraw.\nNow .</dd>" in html
+    assert "15 June 2026, 14:00 UTC" not in text
+    assert "Aurora Photo 4" not in text + html
+
+
+def test_an_instant_without_a_known_seller_is_told_in_utc() -> None:
+    assert "15 June 2026, 12:00 UTC" in bodies(a_letter(Stage.WITHDRAWAL_RECEIVED, time_zone=None))[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("credit_card", "5 to 10 business days"),
+        ("paypal", "PayPal account"),
+        ("shells", "depends on your bank"),
+        (None, "depends"),
+    ],
+)
+def test_a_refund_that_was_paid_is_to_be_expected_as_it_was_paid_for(method: str | None, words: str) -> None:
+    assert words in bodies(a_letter(Stage.REFUNDED, method=method))[0]
+
+
+def test_support_asks_for_what_a_partial_wish_left_open() -> None:
+    assert QUESTIONS["vat"] in bodies(a_letter(Stage.WITH_SUPPORT, wish="vat"))[0]
+    assert QUESTIONS["partial"] in bodies(a_letter(Stage.WITH_SUPPORT, wish="partial"))[0]
+    assert QUESTIONS["partial"] not in bodies(a_letter(Stage.WITH_SUPPORT, wish="partial", answers={"amount": "10"}))[0]
 
 
 @given(some.text(max_size=300))
@@ -262,7 +366,7 @@ def test_unusual_addresses_arrive(written: str, sent: str) -> None:
 @pytest.mark.parametrize("sender", ["", "nobody", "a@b.example, c@d.example", "a@b.example\nBcc: c@d.example"])
 def test_a_sender_that_is_none_is_told_to_the_operator(sender: str) -> None:
     with pytest.raises(UnreadableError, match="MONEYBACK_MAIL_FROM"):
-        write(Stage.REFUNDED, a_view(Stage.REFUNDED), LINKS, sender)
+        write(Due(CASE, Stage.REFUNDED), a_view(Stage.REFUNDED), LINKS, sender)
 
 
 def test_a_letter_delivered_twice_is_one_file(tmp_path: Path) -> None:

@@ -144,15 +144,24 @@ class Seen(NamedTuple):
     reason: str
     wish: str
     comment: str
+    answers: dict[str, str]
     locale: str
+    thread: str | None
     email: str
     received_at: datetime
+    next_action_at: datetime | None
     purchase: UUID | None
     seller_name: str | None
     support_email: str | None
+    time_zone: str | None
     product: str | None
     amount: int | None
     currency: str | None
+    method: str | None
     purchase_email: str | None
     purchase_reference: str | None
+    subscription: bool | None
+    declared_by: str | None
+    statement: str | None
+    declared_at: datetime | None
     reasons: list[Any] | None

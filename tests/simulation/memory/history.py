@@ -151,7 +151,9 @@ def insert(
             reason=str(values["reasons"]),
             wish=str(values["wishes"]),
             comment=values["comments"],
+            answers=values["answers"],
             locale=values["locales"],
+            thread=values["threads"],
             trusted=values["trusteds"],
             bulk=values["bulks"],
             received_at=now,
@@ -199,9 +201,15 @@ def _seen(work: MemoryWork, case: CaseRow) -> Seen:
     seller = work.tables.sellers.get(case.seller or "")
     bought = work.tables.purchases.get(case.purchase) if case.purchase else None
     told = [found["reasons"] for row in _rows(work, case.id) if "reasons" in (found := json.loads(row.evidence))]
-    shop = (seller.name, seller.support_email) if seller else (None, None)
-    goods = (bought.product, bought.amount, bought.currency, bought.email, bought.reference) if bought else (None,) * 5
+    shop = (seller.name, seller.support_email, seller.time_zone) if seller else (None,) * 3
+    goods = (
+        (bought.product, bought.amount, bought.currency, bought.method, bought.email, bought.reference, bought.renewal)
+        if bought
+        else (None,) * 7
+    )
+    declared = (None,) * 3  # nobody withdraws by law here
     return Seen._make((
         case.id, case.state, case.channel, case.reference, case.seller, case.reason, case.wish, case.comment,
-        case.locale, case.email, case.received_at, case.purchase, *shop, *goods, told[-1] if told else None,
+        json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
+        case.purchase, *shop, *goods, *declared, told[-1] if told else None,
     ))  # fmt: skip

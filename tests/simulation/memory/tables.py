@@ -70,7 +70,9 @@ class CaseRow:
     reason: str
     wish: str
     comment: str
+    answers: str
     locale: str
+    thread: str | None
     trusted: bool
     bulk: bool
     received_at: datetime

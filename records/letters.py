@@ -1,11 +1,16 @@
 """Letters that are due, and those that were sent: at most one a case and stage."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from domain.aftermath import Stage
+from domain.findings import Trouble
+from records.tasks import Report, SupportTasks
 from records.transaction import Transaction
+
+_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 
 _DUE = """
 insert into letters (case_id, stage)
@@ -17,7 +22,8 @@ update letters l set claimed_until = now() + make_interval(secs => :seconds)
  where (l.case_id, l.stage) in (
    select case_id, stage from letters
     where case_id = any(:cases) and sent_at is null and claimed_until <= now() for update skip locked)
-returning l.case_id, l.stage
+returning l.case_id, l.stage,
+          array(select e.stage from letters e where e.case_id = l.case_id and e.sent_at is not null order by e.sent_at) as earlier
 """
 
 _SENT = """
@@ -32,6 +38,13 @@ update letters l set claimed_until = now() + make_interval(secs => :seconds)
  where l.case_id = i.case_id and l.stage = i.stage and l.sent_at is null
 """
 
+_BOUNCED = """
+update letters l set bounced_at = now() from cases c
+ where c.id = l.case_id and l.case_id = :case and l.stage = :stage and l.bounced_at is null and l.claimed_until > 'epoch'
+returning c.seller
+"""
+"""A letter that nobody ever took to send cannot come back."""
+
 _OVERDUE = """
 select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from letters l join cases c on c.id = l.case_id
  where l.sent_at is null and l.claimed_until <= now() and l.created_at < now() - make_interval(secs => :seconds)
@@ -41,10 +54,11 @@ select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from l
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One letter to write."""
+    """One letter to write, and those of its case that went out before it."""
 
     case: UUID
     stage: Stage
+    earlier: tuple[Stage, ...] = ()
 
 
 class Letters:
@@ -61,7 +75,7 @@ class Letters:
     def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[Due]:
         """Takes the unsent letters of these cases: nobody else sends them for so long."""
         rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
-        return [Due(row.case_id, Stage(row.stage)) for row in rows]
+        return [Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier))) for row in rows]
 
     def sent(self, letters: Sequence[Due]) -> None:
         """These letters are out."""
@@ -74,6 +88,22 @@ class Letters:
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
             self._work.run(_GIVE_BACK, cases=cases, stages=stages, seconds=seconds)
+
+    def bounced(self, case: UUID, stage: str, why: str) -> bool:
+        """This letter came back: a person is told, once. False where it did before, or never left.
+
+        Of ``why`` only a status code like 5.1.1 (RFC 3463) is kept: what mail servers say beside it quotes addresses.
+        """
+        row = self._work.run(_BOUNCED, case=case, stage=stage).one_or_none()
+        if row is None:
+            return False
+        found = _STATUS.search(why)
+        evidence = {"letter": stage, "status": found[0] if found else None}
+        report = Report(
+            trouble=Trouble.LETTER_BOUNCED, subject=f"{case} {stage}", case=case, seller=row.seller, evidence=evidence
+        )
+        SupportTasks(self._work).report([report])
+        return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
         """Cases with a letter that nobody sent for so long: (bulk, seller, case)."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from config.links import Links
 from domain.aftermath import Stage
+from records.letters import Due
 from records.views import View
 from worker.letters.post import NotSentError, RefusedLetterError, UnclearError
 
@@ -22,9 +23,9 @@ class Letter:
     case: UUID
 
 
-def write(stage: Stage, view: View, links: Links, sender: str) -> Letter:  # noqa: ARG001  # as worker.letters.write
+def write(due: Due, view: View, links: Links, sender: str) -> Letter:  # noqa: ARG001  # as worker.letters.write
     """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
-    return Letter(stage, view.id)
+    return Letter(due.stage, view.id)
 
 
 class SeededPost:

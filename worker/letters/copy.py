@@ -1,4 +1,4 @@
-"""What the letters say. One entry a stage; ``{words}`` in braces are facts of the case, escaped where they are shown.
+"""What the letters say, in English: the sentences are the keys of the catalogues. ``{words}`` in braces are facts of the case.
 
 Nothing here says that money has arrived: we know what the payment provider said, not what a bank has booked.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.aftermath import Stage
+from domain.requests import Wish
 from domain.states import State
 
 
@@ -21,12 +22,14 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One letter. ``before`` and ``after`` are paragraphs around what matters: the reasons, the button."""
+    """One letter, in the order in which it is read: ``facts`` is a list of (label, name of the fact)."""
 
     subject: str
     heading: str
     before: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...] = ()
     reasons: bool = False
+    ask: str | None = None
     button: tuple[str, Target] | None = None
     after: tuple[str, ...] = ()
     link: tuple[str, Target] | None = None
@@ -34,18 +37,18 @@ class Copy:
     """The states in which the letter says the truth. In any other it is not written."""
 
 
+_PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
+
 LETTERS: Mapping[Stage, Copy] = {
     Stage.START_REFUND: Copy(
         subject="Please confirm your refund for {reference}",
         heading="Please confirm your refund",
-        before=(
-            "We were asked to refund this purchase from {seller}:",
-            "{product}, {amount}, reference {reference}",
-            "It can be refunded. Nothing happens until you say so:",
-        ),
+        before=("We were asked to refund this purchase:",),
+        facts=_PURCHASE,
+        ask="It can be refunded. Nothing happens until you say so:",
         button=("Start refund", Target.CONFIRM),
         after=(
-            "You get back {amount}, the way you paid.",
+            "You get back the whole amount, the way you paid.",
             (
                 "With the refund your right to use {product} ends, and with it the licence keys, downloads and "
                 "subscriptions that belong to it."
@@ -60,8 +63,8 @@ LETTERS: Mapping[Stage, Copy] = {
         subject="Your refund for {reference} is on its way",
         heading="Your refund is on its way",
         before=(
-            "The payment provider has accepted your refund of {amount} for {product} ({reference}), but has not paid it yet.",
-            "With some ways to pay this takes a few days. We keep asking, and write to you again as soon as we know.",
+            "The payment service has accepted your refund of {amount} for {product} ({reference}), but has not paid it yet.",
+            "With some ways of paying this takes a few days. We keep asking, and write to you again as soon as we know.",
         ),
         link=("See how your refund is getting on", Target.STATUS),
         after=("Questions? {support}",),
@@ -70,19 +73,14 @@ LETTERS: Mapping[Stage, Copy] = {
     Stage.REFUNDED: Copy(
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
-        before=(
-            (
-                "The payment provider has confirmed your refund of {amount} for {product} ({reference}). "
-                "It goes back the way you paid."
-            ),
-            (
-                "Until you see it on your statement, your bank or payment service needs some time: with cards usually "
-                "5 to 10 business days."
-            ),
+        before=("The payment service has confirmed your refund. It goes back the way you paid:",),
+        facts=_PURCHASE,
+        after=(
+            "{arrival}",
             "With the refund your right to use {product} has ended.",
+            "Not there in time? {support}",
         ),
         link=("See the details of your refund", Target.STATUS),
-        after=("Not there after 10 business days? {support}",),
         true_in=frozenset({State.REFUNDED}),
     ),
     Stage.WITH_SUPPORT: Copy(
@@ -92,6 +90,7 @@ LETTERS: Mapping[Stage, Copy] = {
         reasons=True,
         after=(
             "Our support team has your request and will write to you. You need not send it again.",
+            "{question}",
             "Your case number is {case}. Questions? {support}",
         ),
         link=("See how your request is getting on", Target.STATUS),
@@ -102,14 +101,14 @@ LETTERS: Mapping[Stage, Copy] = {
         heading="Your refund did not go through",
         before=(
             (
-                "The refund of {amount} for {product} ({reference}) failed: the payment provider told us so after it had "
+                "The refund of {amount} for {product} ({reference}) failed: the payment service told us so after it had "
                 "accepted it. If we wrote to you that it was sent, that is no longer true, and we are sorry."
             ),
             "Your request is now with the support team, who will find another way. You need not do anything.",
         ),
         reasons=True,
         link=("See how your request is getting on", Target.STATUS),
-        after=("Questions? {support}",),
+        after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
     Stage.NOT_FOUND: Copy(
@@ -121,8 +120,8 @@ LETTERS: Mapping[Stage, Copy] = {
                 "The reference number is in the confirmation of your order. The e-mail address must be the one that you "
                 "gave when you ordered; it may be another one than this."
             ),
-            "Please try again with both:",
         ),
+        ask="Please try again with both:",
         button=("Ask for a refund", Target.FORM),
         after=("If you did not ask for a refund, you need not do anything.", "Your case number is {case}."),
         true_in=frozenset({State.UNMATCHED}),
@@ -140,7 +139,39 @@ LETTERS: Mapping[Stage, Copy] = {
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.DUPLICATE}),
     ),
+    Stage.WITHDRAWAL_RECEIVED: Copy(
+        subject="We have received your withdrawal from the contract",
+        heading="We have received your withdrawal",
+        before=("This letter confirms what you declared and when it reached us. Please keep it.",),
+        facts=(
+            ("Received", "declared_at"),
+            ("Name", "declarant"),
+            ("Contract", "asked_reference"),
+            ("E-mail address", "asked_email"),
+            ("Declaration", "statement"),
+        ),
+        after=(
+            "The time of your withdrawal counts from this moment, whatever happens later.",
+            (
+                "Before any money moves we write to the e-mail address of the purchase: the refund is started with the link "
+                "in that letter. This protects you, as nobody else can ask in your name."
+            ),
+            "Your case number is {case}.",
+            "If you declared nothing, you need not do anything: no money moves.",
+        ),
+        link=("See how your request is getting on", Target.STATUS),
+        true_in=frozenset(State),
+    ),
 }
+
+QUESTIONS: Mapping[str, str] = {
+    Wish.PARTIAL: "So that they can decide, please write to them which amount or which items you want to have refunded.",
+    Wish.VAT: (
+        "So that they can decide, please write to them your VAT number, or why you are exempt, and the country that "
+        "you are in."
+    ),
+}
+"""What support will want to know about a request that did not say it."""
 
 SOME_REASON = "Our support team needs to look at this purchase first."
 """For reasons that are not for the customer to know."""
@@ -150,3 +181,5 @@ NO_SUPPORT = "Please contact the support team of {seller}."
 NO_AMOUNT = "the full amount"
 NO_PRODUCT = "your purchase"
 NO_SELLER = "the seller"
+FOOT = "We make refunds for {seller}. This letter was written by a program, about your request with the case number {case}."
+FOOT_WITHOUT_SELLER = "This letter was written by a program, about the request with the case number {case}."

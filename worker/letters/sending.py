@@ -53,4 +53,4 @@ def _send_some(tools: Tools, ids: Sequence[UUID]) -> None:
 def _send(tools: Tools, letter: Due, view: View) -> None:
     """A letter that was overtaken has nothing to say any more: it counts as sent."""
     if timely(letter.stage, view.state):
-        tools.post.deliver(write(letter.stage, view, tools.links, tools.settings.mail_from))
+        tools.post.deliver(write(letter, view, tools.links, tools.settings.mail_from))

@@ -87,8 +87,14 @@ def due(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str]) -> None:
             work.journal.insert(work.tables.letters, (case, row.stage), row, "letters_pkey")
 
 
+class Claimed(NamedTuple):
+    case_id: UUID
+    stage: str
+    earlier: list[str]
+
+
 @does(letters._CLAIM)
-def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[LetterRow]:
+def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[Claimed]:
     claimed = [
         row
         for row in work.tables.letters.values()
@@ -96,7 +102,10 @@ def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[L
     ]
     for row in claimed:
         work.journal.change(row, claimed_until=after(work.at, seconds))
-    return claimed
+    out = sorted((row.sent_at, row.case_id, row.stage) for row in work.tables.letters.values() if row.sent_at)
+    return [
+        Claimed(row.case_id, row.stage, [stage for _, case, stage in out if case == row.case_id]) for row in claimed
+    ]
 
 
 @does(letters._SENT)

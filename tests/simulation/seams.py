@@ -1,5 +1,6 @@
 """The seams: every place between two steps of the product's code where others may come in between, or it may end."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
@@ -38,10 +39,13 @@ class WorldSeams(Seams):
     def __init__(self, world: "World") -> None:
         self._world = world
         self._clock, self._faults, self._random = world.clock, world.faults, world.random
+        self._timers = world.settings.timers
+        self._pauses: Mapping[str, str] = world.forced.get("pauses", {})
         self.database_down_until = 0.0
         self._idle: list[Task] = []
         self._alarm: float | None = None
         self._changed = True
+        self._waiting: tuple[list[tuple[float, str]], set[str]] | None = None
 
     # Between steps
 
@@ -53,8 +57,8 @@ class WorldSeams(Seams):
         if self._world.records.in_transaction:
             self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
         self.die(where)
-        pause = self._world.forced.get("pauses", {}).get(where, "pause")
-        if self._faults.happens(pause) or (where in CALLS and self._faults.happens("pause_at_call")):
+        happens = self._faults.happens
+        if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
             seconds = self._random.choice(PAUSES)
             if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
                 task.started += seconds
@@ -79,14 +83,14 @@ class WorldSeams(Seams):
 
     def _limits(self, task: Task) -> None:
         """Celery's time limits, for the tasks of workers."""
-        if task.is_thread or not task.process.name.startswith("worker"):
+        timers, age = self._timers, self._clock.now - task.started
+        if age <= timers.soft_seconds or task.is_thread or not task.process.name.startswith("worker"):
             return
-        timers, age = self._world.settings.timers, self._clock.now - task.started
         if age > timers.hard_seconds:
             self._faults.noted("hard_time_limit")
             self._clock.kill(task.process)
             raise Killed
-        if age > timers.soft_seconds and not task.soft:
+        if not task.soft:
             task.soft = True
             self._faults.noted("soft_time_limit")
             raise SoftTimeLimit
@@ -108,8 +112,10 @@ class WorldSeams(Seams):
     def committed(self, journal: Journal) -> None:
         """It is done, whoever hears of it."""
         self._world.watch.committed(journal)
-        self._changed = self._changed or bool(journal.changed)
+        if journal.touched:
+            self._waiting = None
         for row, _ in journal.changed:
+            self._changed = True
             if (due := getattr(row, "next_action_at", None) or getattr(row, "claimed_until", None)) is not None:
                 self._arm_for(self._world.since_beginning(due))
         self.die("after a commit")
@@ -181,6 +187,18 @@ class WorldSeams(Seams):
 
     def due(self) -> list[tuple[float, str]]:
         """When the sweep or the relay has something to do next, and about what."""
+        if self._waiting is None:
+            self._waiting = self._rows_due()
+        rows, lanes = self._waiting
+        due, away = [*rows], self._world.broker.away
+        if MARK not in self._world.broker.keys and not away:
+            due.append((self._clock.now, "memory"))
+        if any(lane != "support.publish" or not away for lane in lanes):
+            due.append((self._clock.now + 1.0, "outbox"))
+        return due
+
+    def _rows_due(self) -> tuple[list[tuple[float, str]], set[str]]:
+        """When each row is due, and the lanes in which messages wait: the same until the next commit."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
         patience = self._world.settings.timers.lane_seconds
@@ -198,11 +216,7 @@ class WorldSeams(Seams):
             for task in tables.tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
-        if MARK not in self._world.broker.keys and not self._world.broker.away:
-            due.append((self._clock.now, "memory"))
-        if any(lane != "support.publish" or not self._world.broker.away for lane, _ in queued):
-            due.append((self._clock.now + 1.0, "outbox"))
-        return due
+        return due, {lane for lane, _ in queued}
 
 
 class _Stop:

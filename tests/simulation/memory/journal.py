@@ -1,6 +1,5 @@
 """What a transaction changes: it can be put back, and it keeps the constraints of the real tables, by their names."""
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -27,37 +26,44 @@ class Journal:
     def __init__(self, tables: Database) -> None:
         self.tables = tables
         self.changed: list[tuple[Any, dict[str, Any]]] = []
-        self._undo: list[Callable[[], object]] = []
+        self._undo: list[tuple[Any, ...]] = []
+        """What puts each change back, and with what."""
 
     def insert(self, table: dict[Any, Any], key: object, row: Any, constraint: str) -> None:
         """Adds a row, unless its key is taken."""
         if key in table:
             raise refuse(constraint)
         table[key] = row
-        self._undo.append(lambda: table.pop(key))
+        self._undo.append((table.pop, key))
         self.changed.append((row, {}))
 
     def append(self, table: list[Any], row: object) -> None:
         """Adds a row to a table without a key."""
         table.append(row)
-        self._undo.append(table.pop)
+        self._undo.append((table.pop,))
 
     def delete(self, table: dict[Any, Any], key: object) -> None:
         """Removes a row."""
-        row = table.pop(key)
-        self._undo.append(lambda: table.__setitem__(key, row))
+        self._undo.append((table.__setitem__, key, table.pop(key)))
 
     def change(self, row: Any, **values: Any) -> None:
         """Gives a row other values."""
-        old = {name: getattr(row, name) for name in values}
-        _set(row, values)
-        self._undo.append(lambda: _set(row, old))
+        old = {}
+        for name, value in values.items():
+            old[name] = getattr(row, name)
+            setattr(row, name, value)
+        self._undo.append((_set, row, old))
         self.changed.append((row, old))
+
+    @property
+    def touched(self) -> bool:
+        """Whether there is anything to put back."""
+        return bool(self._undo)
 
     def roll_back(self) -> None:
         """Puts everything back."""
-        for undo in reversed(self._undo):
-            undo()
+        for undo, *values in reversed(self._undo):
+            undo(*values)
 
     def check_case(self, row: CaseRow) -> None:
         """The constraints of a case that was changed."""

@@ -1,7 +1,7 @@
 """The door: `with records.work() as work: …` on the tables in memory. One transaction at a time, whole or not at all."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import cast
 
@@ -35,6 +35,38 @@ class Seams:
         raise NotImplementedError
 
 
+class Transacting:
+    """From the beginning of a transaction to its end. A class, as a generator is another frame for every step in it."""
+
+    __slots__ = ("_records", "_work")
+
+    def __init__(self, records: "MemoryRecords") -> None:
+        self._records = records
+
+    def __enter__(self) -> Work:
+        records = self._records
+        records.seams.begin()
+        assert not records.in_transaction, "a transaction was begun inside of another one"
+        records.in_transaction = True
+        self._work = MemoryWork(records.tables, records.timers, records.clock())
+        return self._work
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        records, work, whole = self._records, self._work, False
+        try:
+            if kind is None:
+                records.seams.commit()
+                whole = True
+        finally:
+            records.in_transaction = False
+            if not whole:
+                work.journal.roll_back()
+        if whole:
+            if work.notifies:
+                records.seams.notified()
+            records.seams.committed(work.journal)
+
+
 class MemoryRecords(Records):
     """Records that forget when the process ends."""
 
@@ -45,24 +77,9 @@ class MemoryRecords(Records):
         self.seams = seams or Seams()
         self.in_transaction = False
 
-    @contextmanager
-    def work(self) -> Iterator[Work]:
+    def work(self) -> AbstractContextManager[Work]:  # type: ignore[override]  # the real one is a generator
         """One transaction."""
-        self.seams.begin()
-        assert not self.in_transaction, "a transaction was begun inside of another one"
-        self.in_transaction = True
-        work = MemoryWork(self.tables, self.timers, self.clock())
-        try:
-            yield work
-            self.seams.commit()
-        except BaseException:
-            work.journal.roll_back()
-            raise
-        finally:
-            self.in_transaction = False
-        if work.notifies:
-            self.seams.notified()
-        self.seams.committed(work.journal)
+        return Transacting(self)
 
     def notifications(self, channel: str, seconds: float) -> Iterator[bool]:  # noqa: ARG002  # as the real one
         """As the real one: True for a notification, False for as long without."""

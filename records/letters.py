@@ -10,7 +10,7 @@ from domain.findings import Trouble
 from records.tasks import Report, SupportTasks
 from records.transaction import Transaction
 
-_STATUS = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
+_STATUS = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
 
 _DUE = """
 insert into letters (case_id, stage)

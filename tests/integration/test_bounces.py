@@ -1,0 +1,78 @@
+"""A letter that comes back is told to people, once, without anybody's address."""
+
+from uuid import UUID
+
+import pytest
+
+from domain.aftermath import Stage
+from domain.findings import Trouble
+from domain.states import Event
+from records import Records
+from records.letters import Due
+from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+
+BOUNCED = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
+
+
+@pytest.fixture
+def case(records: Records) -> UUID:
+    """A case that was asked to confirm; the letter is due."""
+    bought = a_recent_purchase()
+    settle_in(records, bought, seller=a_seller(), policy=a_policy())
+    with records.work() as work:
+        (accepted,) = work.intake.accept([an_arrival(bought)])
+        found = work.cases.wait(accepted.id)
+        assert found
+        work.history.record([found.after(Event.FOUND_ELIGIBLE, actor="test")])
+    return accepted.id
+
+
+def left(records: Records, case: UUID) -> None:
+    with records.work() as work:
+        assert work.letters.claim([case], seconds=60) == [Due(case, Stage.START_REFUND)]
+        work.letters.sent([Due(case, Stage.START_REFUND)])
+
+
+def came_back(records: Records, case: UUID, stage: str = "start_refund", why: str = BOUNCED) -> bool:
+    with records.work() as work:
+        return work.letters.bounced(case, stage, why)
+
+
+def test_a_letter_that_came_back_is_one_task_without_an_address(records: Records, case: UUID) -> None:
+    left(records, case)
+    assert [came_back(records, case) for _ in range(2)] == [True, False]
+    with records.work() as work:
+        (task,) = work.tasks.waiting()
+    assert (task.case, task.seller) == (case, "aurora")
+    assert task.reasons[0]["code"] == Trouble.LETTER_BOUNCED
+    assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
+
+
+def test_what_came_back_without_a_code_is_a_task_too(records: Records, case: UUID) -> None:
+    left(records, case)
+    assert came_back(records, case, why="ada@example.com moved to 10.5.1.1")
+    with records.work() as work:
+        assert work.tasks.waiting()[0].evidence["status"] is None
+
+
+def test_a_letter_that_nobody_sent_cannot_come_back(records: Records, case: UUID) -> None:
+    assert not came_back(records, case)
+    assert not came_back(records, case, stage="refunded")
+    assert not came_back(records, UUID(int=7))
+    with records.work() as work:
+        assert work.tasks.waiting() == []
+
+
+def test_a_letter_of_which_nobody_knew_whether_it_left_has_left_when_it_comes_back(
+    records: Records, case: UUID
+) -> None:
+    with records.work() as work:
+        work.letters.claim([case], seconds=1e9)
+    assert came_back(records, case)
+
+
+def test_a_letter_knows_those_before_it(records: Records, case: UUID) -> None:
+    left(records, case)
+    with records.work() as work:
+        work.letters.due([(case, Stage.ACCEPTED)])
+        assert work.letters.claim([case], seconds=60) == [Due(case, Stage.ACCEPTED, (Stage.START_REFUND,))]

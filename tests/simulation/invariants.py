@@ -226,16 +226,17 @@ class Watch:
         return any(task.kind in told and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _a_person_knows(self, refund: Refund) -> bool:
-        """Whether somebody was told that this one's failure was never shown, however long the provider was asked."""
-        told = (
-            json.loads(task.evidence)
-            for task in self._world.records.tables.tasks.values()
-            if task.kind == Trouble.NOTICE_UNEXPLAINED
-        )
-        known = any((one["refund"], one["told"]) == (refund.id, "failed") for one in told)
-        if known:
-            self._world.faults.noted("notice_never_explained")
-        return known
+        """Whether somebody was told of this one's failure, which was never shown, in as many words as the provider had."""
+        for task in self._world.records.tables.tasks.values():
+            if task.kind != Trouble.NOTICE_UNEXPLAINED:
+                continue
+            told = json.loads(task.evidence)
+            wordless = not told["told"] and told["our_refund"] == refund.id
+            failed_before = refund.changed <= self._world.since_beginning(task.created_at)
+            if (told["told"], told["refund"]) == ("failed", refund.id) or (wordless and failed_before):
+                self._world.faults.noted("notice_never_explained")
+                return True
+        return False
 
     def _people_were_told(self) -> None:
         world, tables = self._world, self._world.records.tables

@@ -1,13 +1,9 @@
-"""Sellers, their policies version by version, and the keys of their forms."""
+"""Sellers, and their policies version by version."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
-from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from domain.money import Money
@@ -44,16 +40,6 @@ select id from sellers where id = any(:sellers) and serial_count is not null ord
 """
 """Locks sellers that count refunds: two workers that would each pay the last one allowed take turns."""
 
-_KEY = "select seller, 'trusted' = any(scopes) as trusted from api_keys where hash = :hash and ends_at > now()"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose form this is; a trusted one has its customers signed in, so they need not confirm by mail."""
-
-    seller: str
-    trusted: bool
-
 
 def seller_of(values: Sequence[Any]) -> Seller:
     """The seller in a row of its nine columns."""
@@ -87,7 +73,7 @@ def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
 
 
 class Sellers:
-    """The tables of sellers, policies and keys."""
+    """The tables of sellers and policies."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -151,24 +137,3 @@ class Sellers:
         policy = policy_of(seller, row)
         assert policy, "a new version has a number"
         return policy
-
-    def new_key(self, seller: str, *, trusted: bool = False) -> str:
-        """A key for a seller's form. It is shown this once; only its hash is kept."""
-        key = f"mb_{secrets.token_urlsafe(32)}"
-        self._work.run(
-            "insert into api_keys (id, seller, hash, scopes) values (:id, :seller, :hash, :scopes)",
-            id=uuid4(),
-            seller=seller,
-            hash=_hash(key),
-            scopes=["requests:write", "requests:read", "purchases:write", *(["trusted"] if trusted else [])],
-        )
-        return key
-
-    def caller(self, key: str) -> Caller | None:
-        """Whose key this is."""
-        row = self._work.run(_KEY, hash=_hash(key)).one_or_none()
-        return None if row is None else Caller(row.seller, row.trusted)
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()  # 256 random bits need no salt and no slow hash

@@ -6,12 +6,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from console.commands import keys
 from console.shown import table
 from console.wiring import records
 from domain.money import Money
 from domain.policies import Seller, SerialLimit
 
 app = typer.Typer(help="Adds sellers and makes keys for their forms.", no_args_is_help=True)
+app.add_typer(keys.app, name="key")
 
 
 @app.command("list")
@@ -56,19 +58,6 @@ def add(
     with records().work() as work:
         work.sellers.put(made)
     typer.echo(f"{name} is set up. Give it a policy next: moneyback policy set {seller} within_days --days 30")
-
-
-@app.command()
-def key(
-    seller: str,
-    *,
-    trusted: Annotated[bool, typer.Option(help="Its customers are signed in: they need not confirm by mail.")] = False,
-) -> None:
-    """Makes a key for a seller's form. It is shown this once."""
-    with records().work() as work:
-        if work.sellers.one(seller) is None:
-            raise typer.BadParameter(f"There is no seller {seller!r}. Add it with `moneyback sellers add`.")
-        typer.echo(work.sellers.new_key(seller, trusted=trusted))
 
 
 def _money(text: str | None) -> Money | None:

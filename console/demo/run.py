@@ -19,6 +19,7 @@ from console.processes import Processes
 from console.servers import BoxError
 from console.stack import Stack
 from domain.messages import ContactSupport
+from domain.scopes import EVERY, USUAL
 from domain.states import ENDED, WAITING_FOR_A_PERSON, State
 from records import Records, schema
 from records.audit import Audited, audit
@@ -39,6 +40,8 @@ PATIENCE = 50.0  # seconds until the demo says that something does not come to r
 GLANCE = 0.2
 
 AT_REST = ENDED | WAITING_FOR_A_PERSON
+
+_SCOPES = {"paperboat": EVERY}  # its customers are signed in
 
 _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 
@@ -78,7 +81,7 @@ def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:
     roles = list(cast(datetime.now(UTC)))
     with records.work() as work:
         furnish(work, roles, datetime.now(UTC))
-        keys = {seller.id: work.sellers.new_key(seller.id, trusted=seller.id == "paperboat") for seller in SELLERS}
+        keys = {seller.id: work.keys.make(seller.id, _SCOPES.get(seller.id, USUAL))[1] for seller in SELLERS}
     with Processes(stack.home) as processes:
         tell("Starting the parts", 0.1)
         parts = stack.parts(PARTS)

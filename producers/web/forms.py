@@ -1,32 +1,48 @@
-"""The refund form: what was typed, read strictly, and what to tell about it."""
+"""Forms: what was typed, read strictly, and what is wrong with it in sentences of our own."""
 
 import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from domain.requests import RefundRequest, Wish
-from producers.web.problems import Kind, ProblemError, sentence_of
+from producers.web.problems import Kind, ProblemError
 
-FIELDS: Final = ("email", "reference", "reason", "wish", "comment")
+NONCE: Final = "nonce"
 _MOST_FIELDS = 50  # more than any form of ours has, fewer than would cost anything
-_NONCE = "nonce"
 _NONCE_LENGTHS = range(16, 101)
+_LONGEST_NAME = 100  # characters of a field's name that are shown again
 
-_WHEN_EMPTY = {
+WHEN_EMPTY: Final = {
     "email": "Please enter the e-mail address that you used for the purchase.",
     "reference": "Please enter the reference number of the purchase.",
     "reason": "Please choose a reason.",
+    "name": "Please enter your name.",
 }
-_WHEN_NOT_OFFERED = {
+WHEN_WRONG: Final = {
+    "email": "This is not a whole e-mail address. One looks like this: name@example.com.",
+    "reference": "This cannot be a reference number. Please copy it from your order confirmation.",
     "reason": "Please choose one of the reasons in the list.",
     "wish": "Please choose one of the three.",
+    "name": "Please enter nothing but your name.",
 }
+NOT_PLAIN: Final = "This holds characters that cannot be shown. Please type it again."
+TOO_LONG: Final = "This is too long: {most} characters at the most."
+NO_SUCH_FIELD: Final = "The form came with a field that it does not have: {name}. Nothing was changed."
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong, as a sentence of the catalogues and the facts in it."""
+
+    sentence: str
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +51,15 @@ class Filled:
 
     values: Mapping[str, str]
     nonce: str
-    errors: Mapping[str, str] = field(default_factory=dict)
-    trouble: str | None = None
+    errors: Mapping[str, Wrong] = field(default_factory=dict)
+    """In the order of the fields."""
+    trouble: Wrong | None = None
     """What is wrong with the whole of it."""
 
     @property
     def first_bad(self) -> str | None:
         """The field that wants the customer's eye."""
-        return next((name for name in FIELDS if name in self.errors), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A form that can be accepted."""
-
-    request: RefundRequest
-    key: str
-
-
-def empty(prefill: Mapping[str, str]) -> Filled:
-    """A new form, with the fields that a link filled in."""
-    known = {name: prefill.get(name, "")[:320] for name in ("email", "reference")}
-    return Filled({**dict.fromkeys(FIELDS, ""), "wish": Wish.FULL, **known}, secrets.token_urlsafe(24))
+        return next(iter(self.errors), None)
 
 
 async def typed(request: Request) -> dict[str, str]:
@@ -74,37 +77,62 @@ async def typed(request: Request) -> dict[str, str]:
     return {name: value.replace("\r\n", "\n") for name, value in values.items()}
 
 
+async def ticked(request: Request) -> bool:
+    """A form of one box to tick: whether it was. A browser sends nothing of a box that was not, and so do many scanners."""
+    values = await typed(request) if await request.body() else {}
+    _nothing_but(values, ("sure",))
+    return values.get("sure") == "yes"
+
+
 async def nothing_typed(request: Request) -> None:
     """A form of one button: it has no fields."""
-    if await request.body() and await typed(request):
+    if await request.body():
+        _nothing_but(await typed(request), ())
+
+
+def _nothing_but(values: Mapping[str, str], fields: tuple[str, ...]) -> None:
+    if set(values) - set(fields):
         raise ProblemError(Kind.INVALID, "The form came with a field that it does not have. Nothing was changed.")
 
 
-def read(values: Mapping[str, str]) -> Sent | Filled:
-    """A request, or the form again with a sentence beside each field that is not right."""
-    nonce = values.get(_NONCE, "")
-    if not (nonce.isascii() and nonce.isprintable() and len(nonce) in _NONCE_LENGTHS):
-        nonce = secrets.token_urlsafe(24)
-    asked = {name: value for name, value in values.items() if name != _NONCE}
-    found: dict[str, str] = {}
-    blank = {name: sentence for name, sentence in _WHEN_EMPTY.items() if not asked.get(name, "").strip()}
-    try:
-        request = RefundRequest.model_validate(asked)
-    except ValidationError as error:
-        found = {str(e["loc"][0]): _for_people(str(e["loc"][0]), sentence_of(e), e["type"]) for e in error.errors()}
-    else:
-        if not blank:
-            return Sent(request, _key(nonce, request))
-    errors = {name: sentence for name, sentence in {**found, **blank}.items() if name in FIELDS}
-    unknown = sorted(found.keys() - set(FIELDS))
-    trouble = f"The form came with a field that it does not have: {unknown[0][:100]}." if unknown else None
-    return Filled({name: asked.get(name, "") for name in FIELDS}, nonce, errors, trouble)
+def new_nonce() -> str:
+    """What tells this form from every other: sent twice, it counts once."""
+    return secrets.token_urlsafe(24)
 
 
-def _for_people(name: str, sentence: str, kind: str) -> str:
-    return _WHEN_NOT_OFFERED.get(name, sentence) if kind == "enum" else sentence
+def nonce_of(values: Mapping[str, str]) -> str:
+    """The nonce that a form came with; a new one where that is none."""
+    nonce = values.get(NONCE, "")
+    return nonce if nonce.isascii() and nonce.isprintable() and len(nonce) in _NONCE_LENGTHS else new_nonce()
 
 
-def _key(nonce: str, request: RefundRequest) -> str:
+def key_of(nonce: str, said: BaseModel) -> str:
     """A double click is one request; a form that was changed after going back is another one."""
-    return f"{nonce}:{hashlib.sha256(request.model_dump_json().encode()).hexdigest()}"
+    return f"{nonce}:{hashlib.sha256(said.model_dump_json().encode()).hexdigest()}"
+
+
+def unknown(values: Mapping[str, str], fields: tuple[str, ...]) -> Wrong | None:
+    """A field that the form does not have."""
+    others = sorted(set(values) - set(fields) - {NONCE})
+    return Wrong(NO_SUCH_FIELD, {"name": others[0][:_LONGEST_NAME]}) if others else None
+
+
+def read(model: type[Model], asked: Mapping[str, object]) -> Model | dict[str, Wrong]:
+    """What was asked, or a sentence for each field that is not right, by the name the form gives it."""
+    empty = {
+        name: Wrong(sentence)
+        for name, sentence in WHEN_EMPTY.items()
+        if name in model.model_fields and not str(asked.get(name, "")).strip()
+    }
+    try:
+        said = model.model_validate(asked)
+    except ValidationError as error:
+        found = {str(e["loc"][-1]): _wrong(str(e["loc"][-1]), e["type"], e.get("ctx") or {}) for e in error.errors()}
+        return found | empty
+    return empty or said
+
+
+def _wrong(name: str, kind: str, facts: Mapping[str, object]) -> Wrong:
+    if kind == "string_too_long":
+        return Wrong(TOO_LONG, {"most": facts["max_length"]})
+    return Wrong(WHEN_WRONG.get(name, NOT_PLAIN))

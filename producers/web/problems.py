@@ -7,19 +7,18 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from domain.errors import KeyReusedError
+from domain.errors import KeyInFlightError, KeyReusedError
 from producers.web.paper import sheet_of
+from producers.web.wrongs import Wrong, sentence_of, wrongs_of
 from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 20  # enough to mend a form; a body full of nonsense gets no answer larger than itself
-_LONGEST_NAME = 100
 _TRY_AGAIN = "5"  # seconds; a database that restarts is back by then
+_IN_FLIGHT = "1"  # seconds; many times what a commit takes
 
 
 class Kind(StrEnum):
@@ -43,12 +42,20 @@ class Kind(StrEnum):
         "A seller's key is needed",
         "Send a seller's key as “Authorization: Bearer mb_…”. There was none, or it is not one of ours.",
     )
+    SCOPE_MISSING = "scope_missing", 403, "This key may not do that", "The key lacks the scope for this."
     NOT_FOUND = "not_found", 404, "There is nothing here", "This address is not one of ours, or was not copied whole."
     WRONG_METHOD = "wrong_method", 405, "This cannot be done here", "This address does not take this method."
     NOT_POSSIBLE = "not_possible", 409, "This is not possible any more", "The request has moved on."
     KEY_REUSED = "key_reused", 409, "This idempotency key was used before", str(KeyReusedError())
+    IN_FLIGHT = "in_flight", 409, "This is being accepted right now", str(KeyInFlightError())
     TOO_LATE = "too_late", 410, "This link is too old", "Please send the form again: the new link will work."
-    TOO_LARGE = "too_large", 413, "This is too large", "64 KB is the most, for webhooks 256 KB. Nothing was kept."
+    TOO_LARGE = (
+        "too_large",
+        413,
+        "This is too large",
+        "64 KB is the most, for webhooks 256 KB and in bulk 64 MB. Nothing was kept.",
+    )
+    WRONG_MEDIA = "wrong_media", 415, "This is not sent as what it is", "Send it as application/x-ndjson, in UTF-8."
     INVALID = "invalid", 422, "Something here is not right", "Nothing was accepted. Each error says what to change."
     BROKEN = (
         "broken",
@@ -63,14 +70,6 @@ class Kind(StrEnum):
         "Nothing was accepted. Please try again in a minute: sending the same again is safe.",
     )
     NOT_READY = "not_ready", 503, "Not ready", "The database is not at the version that this program was written for."
-
-
-class Wrong(BaseModel):
-    """One thing to change: where it stands, and what is wrong with it."""
-
-    detail: str = Field(description="what is wrong, as a sentence")
-    pointer: str | None = Field(None, description="a JSON pointer into the body", examples=["#/email"])
-    parameter: str | None = Field(None, description="the header or the part of the address")
 
 
 class Problem(BaseModel):
@@ -127,63 +126,16 @@ def for_a_program(request: Request) -> bool:
     return path.startswith("/v1/") or path in {"/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"}
 
 
-def wrongs_of(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[Wrong]:
-    """What pydantic found, as sentences."""
-    return [Wrong(detail=sentence_of(error), **_place(tuple(error["loc"]))) for error in list(errors)[:MOST_ERRORS]]
-
-
-def sentence_of(error: ErrorDetails | Mapping[str, Any]) -> str:
-    """One error of pydantic's as a sentence for the one who can mend it."""
-    sentence = _SENTENCES.get(error["type"])
-    if sentence is None:
-        return f"{str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
-    return sentence.format_map(error.get("ctx") or {})
-
-
 _FOR_PEOPLE = {
     Kind.TOO_LARGE: "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
     Kind.DOWN: "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
     Kind.UNREADABLE: "We could not read this form. Please open it again and send it once more.",
 }
 
-_SENTENCES = {
-    "missing": "This is missing.",
-    "extra_forbidden": "This field is not known here. Please leave it out.",
-    "string_type": "This must be text.",
-    "string_too_short": "This must not be empty.",
-    "string_too_long": "This is too long: {max_length} characters at the most.",
-    "too_short": "This must not be empty.",
-    "too_long": "This is too long: {max_length} characters at the most.",
-    "string_pattern_mismatch": "This is not written as it must be: {pattern}",
-    "string_unicode": "This text holds characters that are none.",
-    "enum": "This must be one of {expected}.",
-    "int_type": "This must be a whole number.",
-    "int_from_float": "This must be a whole number.",
-    "int_parsing": "This must be a whole number.",
-    "greater_than_equal": "This must be {ge} or more.",
-    "less_than_equal": "This must be {le} or less.",
-    "bool_type": "This must be true or false.",
-    "bool_parsing": "This must be true or false.",
-    "uuid_parsing": "This is not an id of ours.",
-    "model_attributes_type": "The body must be one JSON object, sent as application/json.",
-    "model_type": "The body must be one JSON object, sent as application/json.",
-    "dict_type": "The body must be one JSON object, sent as application/json.",
-    "json_invalid": "The body is not JSON: {error}.",
-    "timezone_aware": "This instant must say its offset from UTC, such as 2026-04-17T14:05:00+02:00.",
-}
-
 
 class _AsciiJSON(JSONResponse):
     def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature of Starlette's
         return json.dumps(content).encode("ascii")
-
-
-def _place(loc: tuple[int | str, ...]) -> dict[str, str]:
-    where, *rest = loc or ("body",)
-    if where != "body":
-        return {"parameter": str(rest[-1] if rest else where)[:_LONGEST_NAME]}
-    parts = (str(part)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for part in rest)
-    return {"pointer": "#" + "".join(f"/{part}" for part in parts)}
 
 
 # The handlers, one for each way in which trouble comes up.
@@ -199,6 +151,11 @@ def on_problem(request: Request, error: Exception) -> Response:
 def on_key_reused(request: Request, _: Exception) -> Response:
     """One key, two requests."""
     return answer(request, Kind.KEY_REUSED)
+
+
+def on_key_in_flight(request: Request, _: Exception) -> Response:
+    """The same request came before and is not kept yet; nothing is known of its end."""
+    return answer(request, Kind.IN_FLIGHT, headers={"retry-after": _IN_FLIGHT})
 
 
 def on_database_down(request: Request, _: Exception) -> Response:
@@ -236,6 +193,7 @@ def _json_error(error: Mapping[str, Any]) -> str:
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     ProblemError: on_problem,
     KeyReusedError: on_key_reused,
+    KeyInFlightError: on_key_in_flight,
     RequestValidationError: on_invalid,
     HTTPException: on_http,
     **dict.fromkeys(DatabaseDownError, on_database_down),

@@ -12,6 +12,7 @@ from domain.policies import Category, Seller
 from domain.purchases import Purchase
 from domain.reasons import Reason
 from domain.requests import RefundRequest
+from domain.scopes import EVERY
 from records import Records
 
 SELLERS = ("aurora", "kumo", "paperboat")
@@ -135,7 +136,7 @@ def furnish(records: Records, everybody: list[Customer]) -> dict[str, Keys]:
             )
             since = datetime.now(UTC) - timedelta(days=400)
             work.sellers.new_policy(seller, Category.WITHIN_DAYS, days=30, in_force_from=since)
-        keys = {s: Keys(work.sellers.new_key(s, trusted=True), work.sellers.new_key(s)) for s in SELLERS}
+        keys = {s: Keys(work.keys.make(s, EVERY)[1], work.keys.make(s)[1]) for s in SELLERS}
     for first in range(0, len(everybody), 1_000):
         with records.work() as work:
             work.purchases.put([customer.purchase for customer in everybody[first : first + 1_000]])

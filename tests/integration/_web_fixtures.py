@@ -67,7 +67,7 @@ def world(place: "Place") -> "World":
     settle_in(place.records)
     settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
     with place.records.work() as work:
-        keys = [work.sellers.new_key(id_) for id_ in ("aurora", "babbage")]
+        keys = [work.keys.make(id_)[1] for id_ in ("aurora", "babbage")]
     return World(place.settings, place.records, place.web, *keys)
 
 

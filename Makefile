@@ -7,11 +7,11 @@ STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.t
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 
-.PHONY: demo up test simulate check bench chaos lock clean help
+.PHONY: demo up test simulate check bench chaos languages lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
 
 demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--json for a machine)
 	@$(BIN)/moneyback demo $(ARGS)
@@ -33,6 +33,9 @@ bench: $(RUN)  ## refunds a second, CPU and latency of this machine (ARGS="-n 20
 
 chaos: $(DEV)  ## everything dies while customers ask, then the books are read (SECONDS=600 SEED=7 ARGS="--kills 500")
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+languages: $(DEV)  ## gather every sentence for customers into config/languages/*.po, and count those to be translated
+	@$(BIN)/python -m tests.catalogues
 
 lock: $(DEV)  ## write requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh

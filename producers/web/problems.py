@@ -100,12 +100,13 @@ def answer(
 ) -> Response:
     """The problem as whoever asked can read it."""
     if not for_a_program(request):
-        return sheet_of(request).page(
+        sheet = sheet_of(request)
+        return sheet.page(
             "problem.html",
             status=kind.status,
             headers=headers,
-            title=kind.heading,
-            sentence=sentence or (_FOR_PEOPLE.get(kind) or kind.sentence),
+            title=sheet.speech.say(kind.heading),
+            sentence=sheet.speech.say(sentence or _FOR_PEOPLE.get(kind) or kind.sentence),
         )
     problem = Problem(
         type=f"/docs#{kind}",

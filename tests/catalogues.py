@@ -1,0 +1,211 @@
+"""The catalogues of languages: every sentence that a customer can meet, gathered from where it is written.
+
+``make languages`` writes what is new into config/languages/*.po, to be translated, and drops what nobody says any more.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_python
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import babel_extract
+
+from config.speech import HERE, LANGUAGES
+from domain import arrivals, findings, reasons
+from producers.web import problems
+
+ROOT = Path(__file__).parents[1]
+TRANSLATED = [language for language in LANGUAGES if language != "en"]
+
+Sentence = str | tuple[str, str]
+"""A sentence, or one and how it is said of many."""
+
+NOT_FOR_CUSTOMERS = {"docs.html", "letter.html", "mailbox.html"}
+"""Pages for developers, and the mailbox of the demo: these speak English."""
+
+SPOKEN: Mapping[str, tuple[int, ...]] = {
+    "_": (1,),
+    "say": (1,),
+    "gettext": (1,),
+    "ngettext": (1, 2),
+    "ProblemError": (2,),
+    "NotPossibleError": (1,),
+}
+"""Functions whose argument is a sentence for customers; which of them."""
+
+SPEAKERS = (
+    "producers/web/*.py",
+    "producers/intake.py",
+    "config/links.py",
+    "worker/letters/*.py",
+    "console/commands/embed.py",
+)
+
+FOR_OTHERS = {
+    *(f"producers/web/{name}.py" for name in (
+        "api", "app", "articles", "brakes", "bulk", "callers", "colours", "guard", "health", "mailbox", "paper", "reference",
+        "search", "state", "webhooks", "wrongs",
+    )),
+    *(f"worker/letters/{name}.py" for name in ("envelope", "post", "sending")),
+}  # fmt: skip
+"""Modules that speak to programs, developers and operators."""
+
+FOR_PROGRAMS = {
+    "forged", "key_missing", "scope_missing", "key_reused", "in_flight", "wrong_media", "invalid", "not_ready"
+}  # fmt: skip
+"""Problems that no page answers with."""
+
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
+
+
+def gather() -> dict[Sentence, set[str]]:
+    """Every sentence for customers, with the files it stands in."""
+    found: dict[Sentence, set[str]] = {}
+    for place, sentence in (*_of_templates(), *_of_code(), *_of_tables()):
+        if _is_said(sentence):
+            found.setdefault(sentence, set()).add(place)
+    return found
+
+
+def catalogue(language: str) -> Catalog:
+    """A language's catalogue as it is written down."""
+    with (HERE / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
+    """Writes what is new into the catalogue and drops what is gone; returns how many sentences wait to be translated."""
+    old = catalogue(language)
+    new = Catalog(locale=language)
+    for sentence, places in sentences.items():
+        known = old.get(sentence if isinstance(sentence, str) else sentence[0])
+        words = known.string if known is not None and known.id == sentence else ""
+        new.add(sentence, words, locations=[(place, 0) for place in sorted(places)])
+    with (HERE / f"{language}.po").open("wb") as file:
+        file.write(_header(new).encode())
+        write_po(file, new, width=120, sort_output=True, omit_header=True, include_lineno=False)
+    return sum(not said(message.string) for message in new if message.id)
+
+
+def said(string: object) -> bool:
+    """Whether a catalogue has words for it."""
+    return all(string) if isinstance(string, tuple | list) else bool(string)
+
+
+def placeholders(text: str) -> list[str]:
+    """The facts that a sentence names."""
+    return sorted(PLACEHOLDER.findall(text))
+
+
+def _of_templates() -> Iterator[tuple[str, Sentence]]:
+    options = {"trimmed": "true", "trim_blocks": "true", "lstrip_blocks": "true", "silent": "false"}
+    for path in sorted((ROOT / "producers/web/templates").rglob("*.html")):
+        if path.name not in NOT_FOR_CUSTOMERS:
+            with path.open("rb") as file:
+                for _, name, message, _ in babel_extract(file, list(SPOKEN), [], options):
+                    yield from _argument(path, name, message)
+
+
+def _of_code() -> Iterator[tuple[str, Sentence]]:
+    for path in _speakers():
+        with path.open("rb") as file:
+            for _, name, message, _ in extract_python(file, dict.fromkeys(SPOKEN), [], {}):
+                yield from _argument(path, str(name), message)
+
+
+def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Sentence]]:
+    """The sentence among a call's arguments; one that is no literal is gathered where it is written."""
+    arguments = list(message) if isinstance(message, tuple | list) else [message]
+    wanted = [arguments[n - 1] for n in SPOKEN[function] if n <= len(arguments)]
+    if wanted and all(isinstance(part, str) for part in wanted):
+        yield _place(path), wanted[0] if len(wanted) == 1 else (wanted[0], wanted[1])
+
+
+def _of_tables() -> Iterator[tuple[str, Sentence]]:
+    yield from ((_home(arrivals), sentence) for sentence in _strings(vars(arrivals)["ARRIVALS"]))
+    yield _home(arrivals), arrivals.OTHERWISE
+    yield from ((_home(reasons), reason.sentence) for reason in reasons.Reason)
+    yield from ((_home(findings), code.customer) for code in findings.Code if code.customer)
+    for kind in sorted(set(problems.Kind) - FOR_PROGRAMS):
+        yield _home(problems), kind.heading
+        yield _home(problems), problems._FOR_PEOPLE.get(kind) or kind.sentence
+    for path in _speakers():
+        module = import_module(_place(path).removesuffix(".py").replace("/", "."))
+        for name in _constants(path) - {"_FOR_PEOPLE"}:
+            yield from ((_place(path), sentence) for sentence in _strings(getattr(module, name)))
+
+
+def _speakers() -> list[Path]:
+    paths = (path for pattern in SPEAKERS for path in sorted(ROOT.glob(pattern)))
+    return [path for path in paths if path.name != "__init__.py" and _place(path) not in FOR_OTHERS]
+
+
+def _constants(path: Path) -> set[str]:
+    """The names of constants that a module gives a value, not those that it imports."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        found |= {target.id for target in targets if isinstance(target, ast.Name) and target.id.isupper()}
+    return found
+
+
+def _strings(value: object) -> Iterator[str]:
+    """The sentences in a table, however deep; its keys, and members of enums, are names."""
+    if type(value) is str:
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _strings(list(value.values()))
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _strings([getattr(value, field.name) for field in fields(value)])
+    elif isinstance(value, Iterable) and not isinstance(value, str):
+        for one in value:
+            yield from _strings(one)
+
+
+def _is_said(sentence: Sentence) -> bool:
+    """A name of a fact or of a style is not said: it is one small word. Nor is a header."""
+    text = sentence if isinstance(sentence, str) else sentence[0]
+    words = PLACEHOLDER.sub("", text)
+    return (
+        re.search("[A-Za-z]", words) is not None
+        and "=" not in words
+        and (" " in text or text[0].isupper() or not text.isascii())
+    )
+
+
+def _home(module: ModuleType) -> str:
+    return _place(Path(str(module.__file__)))
+
+
+def _place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _header(catalog: Catalog) -> str:
+    lines = [
+        "Project-Id-Version: moneyback",
+        f"Language: {catalog.locale_identifier}",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=UTF-8",
+        "Content-Transfer-Encoding: 8bit",
+        f"Plural-Forms: {catalog.plural_forms}",
+    ]
+    return 'msgid ""\nmsgstr ""\n' + "".join(f'"{line}\\n"\n' for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    everything = gather()
+    waiting = {language: renew(language, everything) for language in TRANSLATED}
+    for language, count in waiting.items():
+        print(f"{language}: {len(everything)} sentences, {count} of them to be translated.")  # noqa: T201  # a program
+    sys.exit(any(waiting.values()))

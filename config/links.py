@@ -31,8 +31,12 @@ class Links:
         }
 
     def to(self, purpose: Purpose, case: UUID) -> str:
-        """The address of a case's page."""
+        """The address of a page about a case or a note."""
         return f"{self._public_url}/{purpose}/{self._signers[purpose].dumps(case.hex)}"
+
+    def page(self, path: str) -> str:
+        """The address of a page that is there for everybody."""
+        return f"{self._public_url}{path}"
 
     def read(self, purpose: Purpose, token: str) -> UUID:
         """The case in a link's token."""

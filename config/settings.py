@@ -76,6 +76,9 @@ class Settings(FromEnvironment):
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; letters leave here")
     outbox_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
     inbox_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
+    help_dir: Path | None = Field(
+        None, description="the help centre's own articles, as language/topic/article.md; they come before ours"
+    )
     mailbox_page: bool = Field(False, description="show sent letters at /mailbox: for the demo, never in public")
     mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="the sender of letters")
     calls_side_by_side: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")

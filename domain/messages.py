@@ -147,6 +147,6 @@ class IncomingRequest(Message):
 
 LANES: dict[str, type[Cases]] = {
     message.queue: message
-    for message in (RefundRequested, RefundApproved, RefundUnsettled, Noticed, SupportNeeded, LettersDue)
+    for message in (RefundRequested, RefundApproved, RefundUnsettled, Noticed, SupportNeeded, LettersDue, NotesDue)
 }
 """The queues our own workers consume."""

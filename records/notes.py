@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import Row
@@ -80,6 +80,13 @@ class Note:
     purchases: tuple[Bought, ...]
 
 
+class Standing(NamedTuple):
+    """How a note's link stands."""
+
+    locale: str
+    opens: bool
+
+
 class Notes:
     """The notes table. No link of a note is kept here."""
 
@@ -147,10 +154,10 @@ class Notes:
         """Notes that nobody sent for so long."""
         return [row.id for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
-    def opens(self, note: UUID) -> bool | None:
-        """Whether a note's link still opens; None where there is no such note. Looking changes nothing."""
-        row = self._work.run(f"select {_OPENS} as opens from notes n where n.id = :id", id=note).one_or_none()
-        return None if row is None else bool(row.opens)
+    def standing(self, note: UUID) -> Standing | None:
+        """How a note's link stands; None where there is no such note. Looking changes nothing."""
+        row = self._work.run(f"select n.locale, {_OPENS} as opens from notes n where n.id = :id", id=note).one_or_none()
+        return None if row is None else Standing(row.locale, bool(row.opens))
 
     def open(self, note: UUID) -> list[UUID] | None:
         """The purchases behind a note's link, once; None where it was opened before, is too old, or opens nothing."""

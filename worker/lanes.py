@@ -12,10 +12,20 @@ import structlog
 
 from domain.cases import Case, Step
 from domain.findings import Code, Finding
-from domain.messages import Cases, LettersDue, Noticed, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.messages import (
+    Cases,
+    LettersDue,
+    NotesDue,
+    Noticed,
+    RefundApproved,
+    RefundRequested,
+    RefundUnsettled,
+    SupportNeeded,
+)
 from domain.states import Event, State
 from worker.hearing import hear
 from worker.judging import judge, reasons
+from worker.letters.notes import send_notes
 from worker.letters.sending import send
 from worker.paying import pay
 from worker.settling import settle
@@ -53,6 +63,7 @@ LANES: dict[type[Cases], Lane] = {
     Noticed: Lane(hear),
     SupportNeeded: Lane(publish),
     LettersDue: Lane(send),
+    NotesDue: Lane(send_notes),
 }
 
 

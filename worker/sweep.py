@@ -3,7 +3,7 @@
 import structlog
 
 from domain.aftermath import AFTERMATH
-from domain.messages import LettersDue, Noticed, SupportNeeded
+from domain.messages import LettersDue, NotesDue, Noticed, SupportNeeded
 from domain.states import Event, State
 from records import Records, Work
 
@@ -52,17 +52,19 @@ def _cases(work: Work) -> dict[str, int]:
 
 
 def _owed(work: Work) -> dict[str, int]:
-    """Letters, tasks and notices that nobody carried on."""
+    """Letters, tasks, notices and notes that nobody carried on."""
     seconds = work.timers.lane_seconds
     letters = work.letters.overdue(seconds=seconds, limit=STEP)
     tasks = work.tasks.overdue(seconds=seconds, limit=STEP)
     notices = work.notices.overdue(STEP)
+    notes = work.notes.overdue(seconds=seconds, limit=STEP)
     work.outbox.owe(
         [
             *((LettersDue, *row) for row in letters),
             *((SupportNeeded, *row) for row in tasks),
             *((Noticed, False, "", notice) for notice in notices),
+            *((NotesDue, False, "", note) for note in notes),
         ]
     )
     work.notices.put_off(notices, seconds)
-    return {"letters": len(letters), "tasks": len(tasks), "notices": len(notices)}
+    return {"letters": len(letters), "tasks": len(tasks), "notices": len(notices), "notes": len(notes)}

@@ -14,6 +14,8 @@ from config.speech import LANGUAGES, Speech, preferred, speech
 HERE = Path(__file__).parent
 LANGUAGE = "lang"
 """The parameter by which a reader chooses a language; links go on with it, so no cookie is needed."""
+KEPT = ("seller", "q", "ask")
+"""What a page was asked for that its reader keeps with another language. What people typed about themselves is not among it."""
 
 
 class Paper:
@@ -54,6 +56,8 @@ class Sheet:
     chosen: str | None
     """The language that the reader chose themselves."""
     here: str
+    asked: Mapping[str, str]
+    """The parameters of KEPT that this page was asked with."""
 
     def speaking(self, locale: str) -> "Sheet":
         """In the language of a case, unless the reader chose another."""
@@ -62,13 +66,18 @@ class Sheet:
     def to(self, address: str, **values: str) -> str:
         """An address of ours, where the reader's choice of a language goes on."""
         asked = {name: value for name, value in {LANGUAGE: self.chosen, **values}.items() if value}
-        return f"{address}?{urlencode(asked)}" if asked else address
+        return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}" if asked else address
+
+    def in_language(self, language: str) -> str:
+        """This page in another language."""
+        return f"{self.here}?{urlencode({**self.asked, LANGUAGE: language})}"
 
     def page(
         self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **words: object
     ) -> HTMLResponse:
         """One page."""
-        printed = self.paper.press(self.speech).get_template(template).render(to=self.to, here=self.here, **words)
+        ways = {"to": self.to, "here": self.here, "in_language": self.in_language, "chosen": self.chosen}
+        printed = self.paper.press(self.speech).get_template(template).render(ways | words)
         says = {"content-language": self.speech.language, "vary": "accept-language"}
         return HTMLResponse(printed, status, headers=says | dict(headers or {}))
 
@@ -80,4 +89,5 @@ def sheet_of(connection: HTTPConnection) -> Sheet:
     chosen = connection.query_params.get(LANGUAGE)
     chosen = chosen if chosen in LANGUAGES else None
     spoken = speech(chosen or preferred(connection.headers.get("accept-language", "")))
-    return Sheet(paper, spoken, chosen, connection.url.path)
+    asked = {name: connection.query_params[name] for name in KEPT if name in connection.query_params}
+    return Sheet(paper, spoken, chosen, connection.url.path, asked)

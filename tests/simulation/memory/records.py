@@ -9,7 +9,15 @@ from sqlalchemy import Engine
 
 from config.settings import Timers
 from records import Records, Work
-from tests.simulation.memory import cases, history, money, notices, people, waiting  # noqa: F401  # what statements do
+from tests.simulation.memory import (  # noqa: F401  # what statements do
+    cases,
+    history,
+    money,
+    notes,
+    notices,
+    people,
+    waiting,
+)
 from tests.simulation.memory.journal import Journal
 from tests.simulation.memory.tables import Database
 from tests.simulation.memory.work import MemoryWork

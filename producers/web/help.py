@@ -1,0 +1,73 @@
+"""The help centre: answers, and the ways to a refund, to a purchase and to people."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from producers.web.articles import Shelf
+from producers.web.pages import SEEN
+from producers.web.paper import Sheet
+from producers.web.problems import Kind, ProblemError
+from producers.web.search import LONGEST, find
+from producers.web.shopfront import AFront, ThisFront
+from producers.web.state import ThePaper
+from records.shopfronts import Shopfront
+
+HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}
+"""What our topics are called; one of an operator's own is called as its folder."""
+
+_KEPT = {"cache-control": "public, max-age=300"}
+
+helppages = APIRouter(include_in_schema=False)
+
+
+async def _shelf(connection: HTTPConnection) -> Shelf:
+    shelf = connection.app.state.shelf
+    assert isinstance(shelf, Shelf)
+    return shelf
+
+
+TheShelf = Annotated[Shelf, Depends(_shelf)]
+
+
+@helppages.api_route("/", methods=SEEN)
+async def home(paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
+    """Everybody's help centre."""
+    return _centre(paper, shelf, q, None)
+
+
+@helppages.api_route("/s/{seller}", methods=SEEN)
+async def shop(front: ThisFront, paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
+    """A seller's help centre, in its name and colours."""
+    return _centre(paper, shelf, q, front)
+
+
+@helppages.api_route("/help/{topic}", methods=SEEN)
+async def answers(topic: str, front: AFront, paper: ThePaper, shelf: TheShelf) -> Response:
+    """All answers about one topic."""
+    articles = shelf.topics(paper.speech.language).get(topic)
+    if not articles:
+        raise ProblemError(Kind.NOT_FOUND)
+    ways = partial(paper.to, seller=front.seller if front else "")
+    return paper.page("help.html", headers=_KEPT, heading=heading(topic), articles=articles, ways=ways, front=front)
+
+
+def heading(topic: str) -> str:
+    """What a topic is called, in English."""
+    return HEADINGS.get(topic) or topic.replace("-", " ").capitalize()
+
+
+def _centre(paper: Sheet, shelf: Shelf, q: str, front: Shopfront | None) -> Response:
+    topics = shelf.topics(paper.speech.language)
+    asked = q.strip()[:LONGEST]
+    return paper.page(
+        "home.html",
+        headers={} if asked else _KEPT,
+        topics={topic: (heading(topic), articles) for topic, articles in topics.items()},
+        asked=asked,
+        hits=find(asked, topics),
+        front=front,
+    )

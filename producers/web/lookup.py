@@ -1,0 +1,128 @@
+"""Purchase lookup: whoever asks is told the same; what is private goes by mail, behind a link that opens once."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from config.links import Links, Purpose
+from domain.errors import NotPossibleError
+from domain.notes import NoteKind
+from domain.requests import Email, Reference
+from producers.web import forms
+from producers.web.pages import SEEN
+from producers.web.paper import Sheet
+from producers.web.problems import Kind, ProblemError
+from producers.web.shopfront import AFront
+from producers.web.state import TheLinks, ThePaper, TheRecords
+from records import DatabaseDownError
+from records.shopfronts import Shopfront
+
+FIELDS: Final = ("ask", "email", "reference")
+DOWN: Final = "We could not take this right now, so nothing was sent. Please press the button again in a minute."
+_LONGEST = 320  # characters that a link may fill in; no address is longer
+
+lookups = APIRouter(include_in_schema=False)
+
+
+class AllReferences(BaseModel):
+    """Asks for the references of all purchases of an address."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: Email
+
+
+class OnePurchase(AllReferences):
+    """Asks for what is private about one purchase."""
+
+    reference: Reference
+
+
+@lookups.api_route("/lookup", methods=SEEN)
+def form(request: Request, paper: ThePaper, front: AFront) -> Response:
+    """The form, filled in as far as a link did."""
+    known = {name: request.query_params.get(name, "")[:_LONGEST] for name in ("email", "reference")}
+    return _form(paper, front, forms.Filled({"ask": _kind(request.query_params), **known}, ""), 200)
+
+
+@lookups.post("/lookup")
+def ask(
+    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: AFront
+) -> Response:
+    """Owes the address a note. Nothing is looked up here, and nothing in the answer depends on what there is to be found."""
+    kind = _kind(values)
+    wanted = AllReferences if kind is NoteKind.REFERENCES else OnePurchase
+    said = forms.read(wanted, {name: values[name] for name in wanted.model_fields if name in values})
+    shown = {**{name: values.get(name, "") for name in FIELDS}, "ask": kind}
+    trouble = forms.unknown(values, FIELDS)
+    if trouble or isinstance(said, dict):
+        wrong = said if isinstance(said, dict) else {}
+        errors = {name: wrong[name] for name in FIELDS if name in wrong}
+        return _form(paper, front, forms.Filled(shown, "", errors, trouble), Kind.INVALID.status)
+    reference = said.reference if isinstance(said, OnePurchase) else None
+    try:
+        with records.work() as work:
+            work.notes.owe(kind=kind, email=said.email, reference=reference, locale=paper.speech.language)
+    except DatabaseDownError:
+        down = forms.Filled(shown, "", trouble=forms.Wrong(DOWN))
+        return _form(paper, front, down, Kind.DOWN.status, {"retry-after": "5"})
+    return RedirectResponse(paper.to("/lookup/sent", seller=front.seller if front else ""), 303)
+
+
+@lookups.api_route("/lookup/sent", methods=SEEN)
+def sent(paper: ThePaper, front: AFront) -> Response:
+    """The same words for everybody, whether there is such a purchase or not."""
+    return paper.page("lookupsent.html", front=front)
+
+
+@lookups.api_route("/open/{token}", methods=SEEN)
+def closed(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
+    """A button. Looking opens nothing: mail scanners follow every link."""
+    note = _note(links, token)
+    with records.work() as work:
+        standing = work.notes.standing(note)
+    if standing is None:
+        raise ProblemError(Kind.NOT_FOUND)
+    paper = paper.speaking(standing.locale)
+    return paper.page("open.html", token=token) if standing.opens else _too_late(paper)
+
+
+@lookups.post("/open/{token}", dependencies=[Depends(forms.nothing_typed)])
+def opened(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
+    """What is private about a purchase, once."""
+    note = _note(links, token)
+    with records.work() as work:
+        standing = work.notes.standing(note)
+        purchases = work.notes.open(note)
+        bought = work.details.these(purchases or ())
+    if standing is None:
+        raise ProblemError(Kind.NOT_FOUND)
+    paper = paper.speaking(standing.locale)
+    return _too_late(paper) if purchases is None else paper.page("opened.html", purchases=bought, front=None)
+
+
+def _kind(values: Mapping[str, str]) -> NoteKind:
+    return NoteKind.REFERENCES if values.get("ask") == NoteKind.REFERENCES else NoteKind.PURCHASE
+
+
+def _note(links: Links, token: str) -> UUID:
+    try:
+        return links.read(Purpose.OPEN, token)
+    except NotPossibleError as error:
+        raise ProblemError(Kind.NOT_FOUND, str(error)) from None
+
+
+def _too_late(paper: Sheet) -> Response:
+    return paper.page("openlate.html", status=Kind.TOO_LATE.status)
+
+
+def _form(
+    paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    lost = filled.values["ask"] == NoteKind.REFERENCES
+    return paper.page("lookup.html", status=status, headers=headers, form=filled, lost=lost, front=front)

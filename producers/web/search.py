@@ -1,0 +1,101 @@
+"""Search in the help centre: all words, whatever their case and accents; what stands in a question counts more."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from producers.web.articles import Article
+
+LONGEST = 100  # characters of a question; more is not read
+MOST_WORDS = 10
+_AROUND = 70  # characters shown before the first hit, and twice as many after it
+
+_ACCENTS = re.compile(r"[\u0300-\u036f]")
+_WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_CONTENT = re.compile(r"[\u3400-\u9fff々]+|[ァ-ヶー]+|[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An article that was found, its words marked."""
+
+    article: Article
+    question: Markup
+    excerpt: Markup
+
+
+def find(asked: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
+    """The articles that hold all the words, the best first."""
+    wanted = words(asked)
+    if not wanted:
+        return []
+    articles = [article for some in topics.values() for article in some]
+    found: list[tuple[int, Article]] = []
+    for article in articles:
+        question, text = _folded(article.question)[0], _folded(article.text)[0]
+        if all(word in question or word in text for word in wanted):
+            found.append((sum(word in question for word in wanted), article))
+    found.sort(key=lambda one: -one[0])
+    return [Hit(article, _marked(article.question, wanted), _excerpt(article.text, wanted)) for _, article in found]
+
+
+def words(asked: str) -> list[str]:
+    """What is looked for. Japanese has no spaces: of a sentence in it, the words that carry what it is about are taken."""
+    parts = _folded(asked[:LONGEST])[0].split()
+    apart = [
+        word for part in parts for word in (_CONTENT.findall(part) if _WITHOUT_SPACES.search(part) else ()) or [part]
+    ]
+    return list(dict.fromkeys(apart))[:MOST_WORDS]
+
+
+def _folded(text: str) -> tuple[str, list[int]]:
+    """The text as it is compared, and where each of its characters came from."""
+    characters: list[str] = []
+    places: list[int] = []
+    for place, char in enumerate(text):
+        for one in _plain(char):
+            characters.append(one)
+            places.append(place)
+    return "".join(characters), places
+
+
+def _plain(char: str) -> str:
+    bare = _ACCENTS.sub("", unicodedata.normalize("NFD", unicodedata.normalize("NFKC", char).casefold()))
+    return unicodedata.normalize("NFC", bare)
+
+
+def _spans(text: str, wanted: Iterable[str]) -> list[tuple[int, int]]:
+    """Where the words stand, from and to, apart from each other."""
+    folded, places = _folded(text)
+    spans = sorted(
+        (places[at.start()], places[at.end() - 1] + 1) for word in wanted for at in re.finditer(re.escape(word), folded)
+    )
+    apart: list[tuple[int, int]] = []
+    for start, end in spans:
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((start, end))
+    return apart
+
+
+def _marked(text: str, wanted: Iterable[str]) -> Markup:
+    parts, last = Markup(), 0
+    for start, end in _spans(text, wanted):
+        parts += escape(text[last:start]) + Markup("<mark>{}</mark>").format(text[start:end])
+        last = end
+    return parts + escape(text[last:])
+
+
+def _excerpt(text: str, wanted: Sequence[str]) -> Markup:
+    spans = _spans(text, wanted)
+    first = spans[0][0] if spans else 0
+    start = max(0, first - _AROUND)
+    start = text.rfind(" ", 0, start) + 1 if start else 0
+    end = first + 2 * _AROUND
+    cut = text[start:end] if end >= len(text) else text[start:end].rsplit(" ", 1)[0]
+    before, after = "… " if start else "", " …" if end < len(text) else ""
+    return escape(before) + _marked(cut, wanted) + escape(after)

@@ -1,0 +1,48 @@
+"""Shopfronts: whose customer somebody is, and the colours that they see."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.responses import Response
+
+from producers.web.colours import Colour, stylesheet
+from producers.web.pages import SEEN
+from producers.web.problems import Kind, ProblemError
+from producers.web.state import TheRecords
+from records import Records
+from records.shopfronts import Shopfront
+
+LONGEST = 100  # characters of a seller's id
+
+shopfronts = APIRouter(include_in_schema=False)
+
+
+def known(seller: str, records: TheRecords) -> Shopfront:
+    """The shopfront that the address names."""
+    front = _front(records, seller)
+    if front is None:
+        raise ProblemError(Kind.NOT_FOUND)
+    return front
+
+
+def asked(records: TheRecords, seller: str = "") -> Shopfront | None:
+    """The shopfront that a link came from. One that is not there is none: the page is ours then."""
+    return _front(records, seller) if seller else None
+
+
+def _front(records: Records, seller: str) -> Shopfront | None:
+    if not seller.isprintable() or len(seller) > LONGEST:
+        return None
+    with records.work() as work:
+        return work.shopfronts.one(seller)
+
+
+ThisFront = Annotated[Shopfront, Depends(known)]
+AFront = Annotated[Shopfront | None, Depends(asked)]
+
+
+@shopfronts.api_route("/s/{seller}/colours.css", methods=SEEN)
+def colours(front: ThisFront) -> Response:
+    """The seller's colours. Without one of its own the sheet is empty."""
+    sheet = stylesheet(Colour.read(front.colour)) if front.colour else ""
+    return Response(sheet, media_type="text/css", headers={"cache-control": "public, max-age=300"})

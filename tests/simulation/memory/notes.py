@@ -1,0 +1,17 @@
+"""What the statements about notes do where nobody is owed one: customers here ask for refunds, not for their purchases."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from records import notes
+from tests.simulation.memory.work import MemoryWork, does
+
+
+@does(notes._CLAIM)
+def claim(_: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[None]:  # noqa: ARG001  # there is none to claim
+    return []
+
+
+@does(notes._OVERDUE)
+def overdue(_: MemoryWork, seconds: float, limit: int) -> Iterable[None]:  # noqa: ARG001  # as above
+    return []

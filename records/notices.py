@@ -43,10 +43,16 @@ The event alone says what is the same: an id made from it would be a second key 
 _CLAIM = """
 update notices n
    set claimed_until = now() + make_interval(secs => :seconds), next_action_at = now() + make_interval(secs => :seconds),
-       hearings = hearings + 1
+       hearings = hearings + 1, falls = falls + case when claimed_until = 'epoch' then 0 else 1 end
  where id in (select id from notices where id = any(:ids) and next_action_at is not null and claimed_until <= now()
-                 for no key update skip locked)
-returning id, provider, event, about, charge, refund_id, said, arrivals, hearings, received_at
+                 and (:suspects or claimed_until = 'epoch') for no key update skip locked)
+returning id, provider, event, about, charge, refund_id, said, arrivals, hearings, falls, received_at
+"""
+"""A claim that ran out and was not given back is one whose holder fell."""
+
+_SUSPECTS = """
+select id from notices
+ where id = any(:ids) and next_action_at is not null and claimed_until <= now() and claimed_until <> 'epoch' order by id
 """
 
 _DONE = """
@@ -58,7 +64,8 @@ update notices n set outcome = i.outcome, claimed_until = 'epoch',
 """One that arrived again while it was looked into is owed another look."""
 
 _LATER = """
-update notices n set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome
+update notices n set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome,
+       falls = 0
   from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[])) as i(id, seconds, outcome)
  where n.id = i.id
 """
@@ -85,6 +92,8 @@ class Heard:
     notice: Notice
     arrivals: int
     hearings: int
+    falls: int
+    """How many of those who looked last did not come back."""
     received_at: datetime
 
 
@@ -116,9 +125,13 @@ class Notices:
             self._work.run(f"notify {CHANNEL}")
         return news
 
-    def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[Heard]:
-        """Takes those of these notices that are still owed a look: nobody else looks for so long."""
-        return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
+    def claim(self, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> list[Heard]:
+        """Takes those of these notices that are still owed a look: nobody else looks for so long. No suspects() unasked."""
+        return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds, suspects=suspects)]
+
+    def suspects(self, ids: Sequence[UUID]) -> list[UUID]:
+        """Those of these notices that whoever looked into them last did not come back from."""
+        return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids))]
 
     def done(self, outcomes: Sequence[tuple[Heard, str]]) -> None:
         """These were looked into: (notice, what came of it)."""
@@ -200,5 +213,6 @@ def _heard(row: Any) -> Heard:  # noqa: ANN401  # a row of _CLAIM
         notice=notice,
         arrivals=row.arrivals,
         hearings=row.hearings,
+        falls=row.falls,
         received_at=row.received_at,
     )

@@ -68,6 +68,7 @@ notices = Table(
     Column("received_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("arrivals", Integer, nullable=False, server_default=text("1")),
     Column("hearings", Integer, nullable=False, server_default=text("0")),
+    Column("falls", Integer, nullable=False, server_default=text("0")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("next_action_at", INSTANT),
     Column("outcome", Text),

@@ -29,6 +29,7 @@ ANY_OF_OURS = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH
 """States in which the provider may have news of a refund of ours."""
 
 STRANGE_FOR = 10  # hearings, which are two hours, in which a payment may become one of a purchase that we know
+MOST_FALLS = 3  # workers that did not come back from one look each: as many as a case may end
 MOST_HEARINGS = 100  # with pauses of up to half an hour, two days; then a person is told
 
 
@@ -49,11 +50,25 @@ CONTRADICTED = Verdict("The notice tells of something that the provider does not
 
 
 def hear(tools: Tools, ids: Sequence[UUID]) -> None:
-    """Looks into those of these notices that are owed a look."""
+    """Looks into those of these notices that are owed a look: one that its last worker did not come back from, alone."""
+    lease_seconds = tools.settings.timers.lease_seconds
+    with tools.records.work() as work:
+        claimed = work.notices.claim(ids, seconds=lease_seconds)
+        known = {one.id for one in claimed}
+        suspects = work.notices.suspects([one for one in ids if one not in known])
+    if claimed:
+        _look(tools, claimed)
+    for suspect in suspects:
+        with tools.records.work() as work:
+            alone = work.notices.claim([suspect], seconds=lease_seconds, suspects=True)
+        if alone:
+            _look(tools, alone)
+
+
+def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     ends = sending_ends(tools)
     with tools.records.work() as work:
-        claimed = work.notices.claim(ids, seconds=tools.settings.timers.lease_seconds)
-        heard = [one for one in claimed if one.hearings <= MOST_HEARINGS]
+        heard = [one for one in claimed if one.hearings <= MOST_HEARINGS and one.falls < MOST_FALLS]
         about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
         operations = work.operations.about(about) if about else {}
         purchases: dict[tuple[str, str], list[Purchase]] = {}
@@ -191,7 +206,7 @@ def _note(work: Work, tools: Tools, verdicts: Sequence[tuple[Heard, Verdict]]) -
     for heard, verdict in verdicts:
         if verdict.explained:
             done.append((heard, verdict.outcome))
-        elif heard.hearings >= MOST_HEARINGS:
+        elif heard.hearings >= MOST_HEARINGS or heard.falls >= MOST_FALLS:
             log.warning("notice_never_explained", notice=str(heard.id), provider=heard.provider, why=verdict.outcome)
             given_up.append((heard, verdict.outcome))
         else:

@@ -1081,6 +1081,27 @@ def test_a_notice_that_nothing_explained_is_looked_into_later(books: Records) ->
     assert owed(books) == [first.id]
 
 
+def test_a_notice_whose_look_did_not_come_back_is_taken_alone_and_counted(books: Records) -> None:
+    kept(books, a_notice("evt_1"), a_notice("evt_2"), a_notice("evt_3"))
+    ones = noticed(books)
+    with books.work() as work:
+        fell, back = work.notices.claim(ones[:2], seconds=-1.0)
+        work.notices.claim(ones[2:], seconds=HOUR)
+        work.notices.later([(back, -1.0, "Not yet.")])
+    with books.work() as work:
+        assert work.notices.suspects(ones) == [fell.id]
+        assert work.notices.suspects([]) == []
+        assert [one.id for one in work.notices.claim(ones, seconds=HOUR)] == [back.id]
+        (again,) = work.notices.claim(ones, seconds=-1.0, suspects=True)
+        assert (again.id, again.hearings, again.falls) == (fell.id, 2, 1)
+        (again,) = work.notices.claim([fell.id], seconds=-1.0, suspects=True)
+        assert again.falls == 2
+        work.notices.later([(again, -1.0, "Not yet.")])
+        (again,) = work.notices.claim([fell.id], seconds=HOUR)
+        assert (again.hearings, again.falls) == (4, 0)
+        assert work.notices.suspects(ones) == []
+
+
 def test_of_what_signed_notices_say_a_failure_has_the_last_word(books: Records) -> None:
     case = a_case(books)
     asked = replace(prepared(books, case, charge="ch_1"), refund_id="re_1")

@@ -118,7 +118,10 @@ def let_go(records: Records) -> None:
             "update cases set lease_until = 'epoch', not_before = 'epoch', next_action_at = now()"
             " where next_action_at is not null"
         )
-        work.run("update notices set claimed_until = 'epoch', next_action_at = now() where next_action_at is not null")
+        work.run(
+            "update notices set claimed_until = least(claimed_until, now()), next_action_at = now()"
+            " where next_action_at is not null"
+        )
 
 
 def owed(records: Records) -> list[str]:

@@ -673,6 +673,46 @@ def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client,
     assert evidence["event"] == event.id
 
 
+class EndsItsWorker(BaseException):
+    """What SIGKILL is to a worker: no code of ours comes after it."""
+
+
+class Poisonous:
+    """The sandbox's adapter, until this payment is asked about."""
+
+    def __init__(self, adapter: Any, charge: str) -> None:
+        self._adapter = adapter
+        self._charge = charge
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def look_up(self, charge: str, **question: Any) -> Found:
+        if charge == self._charge:
+            raise EndsItsWorker
+        found: Found = self._adapter.look_up(charge, **question)
+        return found
+
+
+def test_a_notice_that_ends_three_workers_takes_no_other_with_it_and_is_given_up(
+    web: httpx.Client, tools: Tools
+) -> None:
+    poison, other = charged("ok"), charged("ok")
+    settle_in(tools.records, poison, other)
+    deadly = with_adapter(tools, Poisonous(tools.provider("sandbox"), poison.charge))
+    tell(web, bad := an_event("refund.created", a_refund(poison.charge)))
+    tell(web, good := an_event("refund.created", a_refund(other.charge)))
+    for _ in range(3):
+        with pytest.raises(EndsItsWorker):
+            hear_all(deadly)
+        let_go(tools.records)
+    assert fate(tools.records, good.id)[1] >= 2, "it is looked into beside the one that is suspected"
+    hear_all(deadly)
+    assert fate(tools.records, bad.id) == (False, 4)
+    (evidence,) = tasks(tools.records, "notice_unexplained")
+    assert (evidence["event"], evidence["last_outcome"]) == (bad.id, "Whoever looked into it last did not come back.")
+
+
 def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, tools: Tools) -> None:
     """It was refused for now and asked for anew: the look-up shows the newer refund, which is paid."""
     bought = charged("ok")

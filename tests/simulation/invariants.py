@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.WITHDRAWN}
 FINAL = {"declined", "card_closed"}
+HELD = {State.REFUNDING, State.REFUND_PENDING}
+"""States that only the holder of the lease moves on."""
 BAD_DISPUTES = {"open", "lost"}
 
 EXPECTED = (OperationalError, BrokerAwayError, SoftTimeLimit)
@@ -43,8 +45,8 @@ class Watch:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.violations: list[str] = []
-        self._payloads: dict[str, tuple[str, Money]] = {}
-        self._keys: dict[tuple[str, str], list[str]] = {}
+        self._holders: dict[tuple[UUID, int], Task | None] = {}
+        """Who took a case over, by its fence."""
         self.broken: Counter[str] = Counter()
 
     def violated(self, which: str, how: str) -> None:
@@ -100,10 +102,12 @@ class Watch:
 
     def committed(self, journal: Journal) -> None:
         """A transaction was committed: what it changed is looked at."""
+        here = self._world.clock.current
         for row, _ in journal.changed:
             if isinstance(row, TransitionRow):
                 self._moved(row)
             elif isinstance(row, CaseRow):
+                self._holders.setdefault((row.id, row.fence), here)
                 self._stands(row)
                 self._is_alone(row)
 
@@ -115,6 +119,8 @@ class Watch:
             self.violated("I5", f"{row.case_id} goes on from {row.here}, but was {before and before.there}.")
         if row.here in ENDED and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
             self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
+        if row.here in HELD and self._holder(row.case_id) is not self._world.clock.current:
+            self.violated("I5", f"{row.case_id} is moved on by one who held it before another took it over.")
         if row.event == "prepared":
             purchase = tables.purchases[tables.cases[row.case_id].purchase or UUID(int=0)]
             if (purchase.disputed or purchase.dispute) in BAD_DISPUTES:
@@ -127,6 +133,9 @@ class Watch:
                 self.violated("I12", f"{row.case_id} came to support with {len(tasks)} tasks.")
         if row.there == State.REFUNDED:
             self._is_proven(row.case_id)
+
+    def _holder(self, case: UUID) -> Task | None:
+        return self._holders[case, self._world.records.tables.cases[case].fence]
 
     def _stands(self, row: CaseRow) -> None:
         told = self._world.records.tables.transitions.get((row.id, row.seq))

@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("answers", postgresql.JSONB(), nullable=False, server_default=sa.text("'{}'")))
     op.add_column("cases", sa.Column("thread", sa.Text()))
     op.add_column("letters", sa.Column("bounced_at", INSTANT))
+    op.add_column("notices", sa.Column("falls", sa.Integer(), nullable=False, server_default=sa.text("0")))
 
     op.add_column("api_keys", sa.Column("name", sa.Text(), nullable=False, server_default=sa.text("''")))
     op.add_column(

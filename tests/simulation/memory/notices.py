@@ -25,6 +25,7 @@ class Held(NamedTuple):
     said: Any
     arrivals: int
     hearings: int
+    falls: int
     received_at: datetime
 
 
@@ -60,12 +61,16 @@ def keep(
 
 
 @does(notices._CLAIM)
-def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[Held]:
+def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, suspects: bool) -> Iterable[Held]:
     until, claimed = after(work.at, seconds), []
     for one in dict.fromkeys(ids):
         row = work.tables.notices.get(one)
-        if row and row.next_action_at is not None and row.claimed_until <= work.at:
-            work.journal.change(row, claimed_until=until, next_action_at=until, hearings=row.hearings + 1)
+        if row is None or row.next_action_at is None or row.claimed_until > work.at:
+            continue
+        fell = row.claimed_until != EPOCH
+        if suspects or not fell:
+            looks = {"hearings": row.hearings + 1, "falls": row.falls + fell}
+            work.journal.change(row, claimed_until=until, next_action_at=until, **looks)
             said = row.said and json.loads(row.said)
             claimed.append(
                 Held(
@@ -78,10 +83,21 @@ def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[Hel
                     said,
                     row.arrivals,
                     row.hearings,
+                    row.falls,
                     row.received_at,
                 )
             )
     return claimed
+
+
+class Suspect(NamedTuple):
+    id: UUID
+
+
+@does(notices._SUSPECTS)
+def suspects(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Suspect]:
+    rows = [row for one in sorted(set(ids)) if (row := work.tables.notices.get(one)) and row.next_action_at is not None]
+    return [Suspect(row.id) for row in rows if EPOCH != row.claimed_until <= work.at]
 
 
 @does(notices._DONE)
@@ -97,7 +113,7 @@ def later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outco
     for one, pause, outcome in zip(ids, seconds, outcomes, strict=True):
         if row := work.tables.notices.get(one):
             due = after(work.at, pause)
-            work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome)
+            work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, falls=0)
 
 
 class Said(NamedTuple):

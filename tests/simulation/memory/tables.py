@@ -170,6 +170,7 @@ class NoticeRow:
     next_action_at: datetime | None
     arrivals: int = 1
     hearings: int = 0
+    falls: int = 0
     claimed_until: datetime = EPOCH
     outcome: str | None = None
 

@@ -8,7 +8,21 @@ from rich.console import Console
 from rich.markup import escape
 
 from config.accounts import ACCOUNTS
-from console.commands import benchmark, cases, demo, doctor, parts, policy, providers, purchases, reconcile, sellers, up
+from console.commands import (
+    benchmark,
+    cases,
+    demo,
+    doctor,
+    embed,
+    parts,
+    policy,
+    providers,
+    purchases,
+    reconcile,
+    sellers,
+    shopfront,
+    up,
+)
 from console.wiring import NotWiredError
 from domain.errors import MoneybackError
 
@@ -29,11 +43,13 @@ parts.add_to(app)
 doctor.add_to(app)
 reconcile.add_to(app)
 benchmark.add_to(app)
+embed.add_to(app)
 app.add_typer(cases.app, name="cases")
 app.add_typer(policy.app, name="policy")
 app.add_typer(providers.app, name="providers")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(sellers.app, name="sellers")
+app.add_typer(shopfront.app, name="shopfront")
 
 
 def main() -> None:

@@ -38,7 +38,8 @@ def _in_our_days(at: datetime) -> datetime:
     return at
 
 
-def _over_https(url: str) -> str:
+def over_https(url: str) -> str:
+    """An address over https, whole and without a password; anything else is a ValueError."""
     try:
         parts = urlsplit(url)
         whole = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
@@ -52,7 +53,7 @@ def _over_https(url: str) -> str:
 def help_address(text: str) -> str:
     """Where customers are helped: an e-mail address or an address over https; anything else is a ValueError."""
     if "://" in text:
-        return _over_https(text)
+        return over_https(text)
     return str(_EMAIL.validate_python(text))
 
 
@@ -65,7 +66,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10), OneLine]
 Key = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine]
 Url = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine, AfterValidator(_over_https)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine, AfterValidator(over_https)
 ]
 HelpAddress = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), OneLine, AfterValidator(help_address)

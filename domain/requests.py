@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from domain.purchases import reference_key
 from domain.reasons import Reason
+from domain.redaction import without_cards
 
 
 class Channel(StrEnum):
@@ -61,14 +62,25 @@ def _address(text: str) -> str:
     return text
 
 
+def _linkless(text: str) -> str:
+    """We mail it back to whatever address was given: nobody shall send a stranger a link through us."""
+    if any(sign in text.lower() for sign in ("://", "www.", "@")):
+        raise ValueError("This holds a link or an address.")
+    return text
+
+
 OneLine = AfterValidator(_one_line)
 Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), OneLine, AfterValidator(_address)]
 Reference = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine, AfterValidator(_comparable)
 ]
-Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text)]
-Fact = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), OneLine]
-Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_text)]
+_NoCards = AfterValidator(without_cards)
+Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text), _NoCards]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine, AfterValidator(_linkless)
+]
+Fact = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), OneLine, _NoCards]
+Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_text), _NoCards]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}$")]
 
 
@@ -102,6 +114,16 @@ class RefundRequest(BaseModel):
         description="what a person would ask about a partial or a VAT refund",
         exclude_if=lambda answers: answers == NO_ANSWERS,  # a request without answers reads as before there were any
     )
+
+
+class Declaration(BaseModel):
+    """A consumer's withdrawal from a contract, with no more than may be asked for (Directive 2011/83/EU, Article 11a)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    email: Email
+    reference: Annotated[Reference, AfterValidator(_linkless)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
+from domain.aftermath import Stage
 from domain.errors import KeyInFlightError, KeyReusedError, NotPossibleError
+from domain.messages import LettersDue
 from domain.requests import Channel, RefundRequest
 from domain.states import Event, State
 from records import Records
 from records.intake import Accepted, Arrival
+from records.withdrawals import Withdrawal
 
 
 def arrival(
@@ -63,6 +66,23 @@ def accept_once(records: Records, arrival: Arrival) -> Accepted:
     return accepted
 
 
+def declare(records: Records, arrival: Arrival, *, name: str, statement: str) -> tuple[UUID, Withdrawal]:
+    """A consumer withdraws from a contract by law: the case, the declaration and the letter that acknowledges it, in one commit.
+
+    It counts from this instant, whoever works the case and whenever; nothing is looked up about the contract.
+    """
+    with records.work() as work:
+        (accepted,) = work.intake.accept([arrival])
+        if accepted.fresh:
+            work.withdrawals.put(accepted.id, name, statement)
+            work.letters.due([(accepted.id, Stage.WITHDRAWAL_RECEIVED)])
+            work.outbox.put([(LettersDue, accepted.id)])
+        declared = work.withdrawals.of(accepted.id)
+    if not accepted.same or declared is None:
+        raise KeyReusedError
+    return accepted.id, declared
+
+
 def confirm(records: Records, case: UUID) -> State:
     """The customer says yes to the refund: once, and only while it is asked. Again is not an error: it stays a yes."""
     return _say(records, case, Event.CUSTOMER_CONFIRMED)
@@ -84,13 +104,15 @@ def _say(records: Records, case: UUID, event: Event) -> State:
             return step.there
     if event is Event.CUSTOMER_CONFIRMED and found.state in _CONFIRMED:
         return found.state
-    raise NotPossibleError(_SENTENCES.get(found.state, "This request cannot be changed any more."))
+    raise NotPossibleError(_SENTENCES.get(found.state, _OTHERWISE))
 
 
 _CONFIRMED = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
+_OTHERWISE = "This request cannot be changed any more."
 _SENTENCES = {
+    **dict.fromkeys(_CONFIRMED, "The refund was confirmed, so it goes on and cannot be withdrawn any more."),
     State.EXPIRED: "This link is too old. Please send the form again: the new link will work.",
     State.WITHDRAWN: "This request was withdrawn. Please send the form again if you want the refund after all.",
-    State.RECEIVED: "This request is still being looked at. Please wait for our mail.",
+    State.RECEIVED: "This request is still being looked at. Please wait for our e-mail.",
     State.WITH_SUPPORT: "Our support team is looking at this request and will write to you.",
 }

@@ -90,7 +90,8 @@ def _mended_by_time(case: Case, operation: Operation, refusal: Refusal) -> bool:
 
 
 def _not_now(case: Case, refusal: Refusal, code: str, seconds: float) -> Step:
-    step = case.after(Event.PROVIDER_NOT_NOW, actor="provider", why=REASONS[refusal].support, evidence={"code": code})
+    evidence = {"code": code, "refusal": refusal}
+    step = case.after(Event.PROVIDER_NOT_NOW, actor="provider", why=REASONS[refusal].support, evidence=evidence)
     return replace(step, due_in=seconds)
 
 

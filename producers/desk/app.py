@@ -35,7 +35,11 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
     if view is None:
         raise ProblemError(Kind.NOT_FOUND, "There is no such case.")
     return paper.page(
-        "case.html", view=view, amount=words.amount_of(view), history=history, sentence=words.sentence_for_support
+        "case.html",
+        view=view,
+        amount=words.amount_of(view, paper.speech),
+        history=history,
+        sentence=words.sentence_for_support,
     )
 
 

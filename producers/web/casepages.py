@@ -1,5 +1,12 @@
-"""The pages about one case: confirm and status. Their links are signed, each for its one purpose."""
+"""The pages about one case: confirm, keep and status. Their links are signed, each for its one purpose.
 
+Whatever moves a case needs the confirm link, which only the purchase's own address was sent, and a box that is ticked by
+hand: mail scanners open links, and some press buttons. The status link is forwarded more freely and moves nothing.
+Two tabs, the back button and a double click meet the case as it is by then: what was said before is not said again, and
+the page leads to the status.
+"""
+
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -9,8 +16,9 @@ from config.links import Links, Purpose
 from domain.errors import NotPossibleError
 from domain.states import State
 from producers import intake
-from producers.web import forms, words
+from producers.web import forms, standings, words
 from producers.web.pages import SEEN
+from producers.web.paper import Sheet
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import TheLinks, ThePaper, TheRecords
 from records import Records
@@ -18,64 +26,131 @@ from records.views import View
 
 casepages = APIRouter(include_in_schema=False)
 
-_CONFIRMED = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
+Sure = Annotated[bool, Depends(forms.ticked)]
+
+_AGAIN = frozenset({State.EXPIRED, State.WITHDRAWN, State.UNMATCHED})
+"""States in which a new request may do what this one did not."""
 
 
 @casepages.api_route("/confirm/{token}", methods=SEEN)
 def ask(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """Shows what is about to be refunded. Looking changes nothing: mail scanners open every link."""
-    view = _view(records, _case(links, Purpose.CONFIRM, token))
-    if view.state in _CONFIRMED:
-        return RedirectResponse(_status(links, view.id), 303)
-    if view.state is not State.AWAITING_CONFIRMATION:
-        standing = words.STANDINGS[view.state]
-        raise ProblemError(_too_late(view.state), f"{standing.heading}. {standing.sentence}")
-    return paper.page("confirm.html", view=view, amount=words.amount_of(view), token=token)
+    return _asked("confirm.html", token, paper, records, links)
 
 
-@casepages.post("/confirm/{token}", dependencies=[Depends(forms.nothing_typed)])
-def confirm(token: str, records: TheRecords, links: TheLinks) -> Response:
+@casepages.post("/confirm/{token}")
+def confirm(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """The customer says yes."""
+    if not sure:
+        return _asked("confirm.html", token, paper, records, links, unsure=True)
     case = _case(links, Purpose.CONFIRM, token)
     try:
         intake.confirm(records, case)
     except NotPossibleError as error:
-        raise ProblemError(_too_late(_view(records, case).state), str(error)) from None
-    return RedirectResponse(_status(links, case), 303)
+        return _too_late(_view(records, case), str(error), paper, links)
+    return RedirectResponse(paper.to(_status(links, case)), 303)
 
 
-@casepages.post("/confirm/{token}/withdraw", dependencies=[Depends(forms.nothing_typed)])
-def withdraw(token: str, records: TheRecords, links: TheLinks) -> Response:
+@casepages.api_route("/confirm/{token}/withdraw", methods=SEEN)
+def doubt(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
+    """Shows what is about to be kept. Looking changes nothing here either."""
+    return _asked("keep.html", token, paper, records, links)
+
+
+@casepages.post("/confirm/{token}/withdraw")
+def withdraw(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """The customer does not want the refund after all."""
+    if not sure:
+        return _asked("keep.html", token, paper, records, links, unsure=True)
     case = _case(links, Purpose.CONFIRM, token)
     try:
         intake.withdraw(records, case)
     except NotPossibleError as error:
-        state = _view(records, case).state
-        if state is not State.WITHDRAWN:
-            raise ProblemError(_too_late(state), str(error)) from None
-    return RedirectResponse(_status(links, case), 303)
+        view = _view(records, case)
+        if view.state is not State.WITHDRAWN:
+            return _too_late(view, str(error), paper, links)
+    return RedirectResponse(paper.to(_status(links, case)), 303)
 
 
 @casepages.api_route("/status/{token}", methods=SEEN)
 def status(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """Where a case stands, why, and how it came there."""
+    return _standing("status.html", token, paper, records, links)
+
+
+@casepages.api_route("/status/{token}/news", methods=SEEN)
+def news(token: str, paper: ThePaper, records: TheRecords, links: TheLinks, seen: int = 0) -> Response:
+    """What the status page asks for while something moves: nothing, as long as nothing has."""
+    case = _case(links, Purpose.STATUS, token)
+    with records.work() as work:
+        history = work.history.of(case)
+    if history and history[-1].seq == seen:
+        return Response(status_code=204)
+    return _standing("standing.html", token, paper, records, links)
+
+
+def _standing(template: str, token: str, paper: Sheet, records: Records, links: Links) -> Response:
     case = _case(links, Purpose.STATUS, token)
     with records.work() as work:
         view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
         raise ProblemError(Kind.NOT_FOUND)
+    paper = paper.speaking(view.locale)
+    pause = standings.pause(view, history)
     return paper.page(
-        "status.html",
+        template,
         view=view,
-        standing=words.STANDINGS[view.state],
+        zone=words.zone_of(view),
+        standing=standings.standing(view, history),
+        expected=standings.expected(view),
+        refund=standings.refund_of(view, history),
         reasons=words.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],
         timeline=words.timeline(history),
-        amount=words.amount_of(view),
+        amount=words.amount_of(view, paper.speech),
         shows_purchase=words.shows_purchase(view),
-        moving=view.state in words.MOVES_BY_ITSELF,
-        again=view.state in {State.EXPIRED, State.WITHDRAWN, State.UNMATCHED},
+        may_withdraw=view.state is State.AWAITING_CONFIRMATION,
+        again=view.state in _AGAIN,
+        pause=pause,
+        seen=history[-1].seq,
+        address=f"/status/{token}",
+    )
+
+
+def _asked(
+    template: str, token: str, paper: Sheet, records: Records, links: Links, *, unsure: bool = False
+) -> Response:
+    """The question that a confirm link is for; once it was answered, where the case stands."""
+    view = _view(records, _case(links, Purpose.CONFIRM, token))
+    if view.state is State.EXPIRED:
+        standing = words.STANDINGS[view.state]
+        return _too_late(view, standing.sentence, paper, links)
+    if view.state is not State.AWAITING_CONFIRMATION:
+        return RedirectResponse(paper.to(_status(links, view.id)), 303)
+    paper = paper.speaking(view.locale)
+    return paper.page(
+        template,
+        status=Kind.INVALID.status if unsure else 200,
+        view=view,
+        zone=words.zone_of(view),
+        amount=words.amount_of(view, paper.speech),
+        token=token,
+        unsure=unsure,
+    )
+
+
+def _too_late(view: View, sentence: str, paper: Sheet, links: Links) -> Response:
+    """What was asked for cannot be done any more: why, and what can."""
+    paper = paper.speaking(view.locale)
+    return paper.page(
+        "late.html",
+        status=(Kind.TOO_LATE if view.state is State.EXPIRED else Kind.NOT_POSSIBLE).status,
+        view=view,
+        zone=words.zone_of(view),
+        heading=paper.speech.say(words.STANDINGS[view.state].heading),
+        sentence=paper.speech.say(sentence),
+        again=view.state in _AGAIN,
+        status_page=_status(links, view.id),
     )
 
 
@@ -97,7 +172,3 @@ def _view(records: Records, case: UUID) -> View:
 def _status(links: Links, case: UUID) -> str:
     """The status page on the host that was asked, whatever the letters call it."""
     return f"/status/{links.to(Purpose.STATUS, case).rpartition('/')[2]}"
-
-
-def _too_late(state: State) -> Kind:
-    return Kind.TOO_LATE if state is State.EXPIRED else Kind.NOT_POSSIBLE

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
+from config.speech import UTC, Speech
 from domain.findings import Code
 from domain.money import Money, UnknownMoneyError
-from domain.states import MOVING, Event, State
+from domain.providers import Refusal
+from domain.states import Event, State
 from records.history import Row
 from records.views import View
 
@@ -125,8 +128,10 @@ STEPS: Mapping[Event, str] = {
     Event.SUPPORT_DECLINED: "The support team decided not to make the refund.",
 }
 
-MOVES_BY_ITSELF = MOVING | {State.REFUND_PENDING}
-"""States whose page is worth looking at again in a moment."""
+
+SHORT_OF_MONEY = (
+    "The seller’s account at the payment service did not hold enough money for the refund. We try again by ourselves."
+)
 
 _OWN_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
 _CODES = {code.value: code for code in Code}  # one of a later version is not among them
@@ -155,18 +160,28 @@ class Happening:
 
 def timeline(history: Sequence[Row]) -> list[Happening]:
     """What happened, oldest first; a step that came several times in a row is told once."""
-    told = (row for n, row in enumerate(history) if n == 0 or row.event != history[n - 1].event)
-    return [Happening(row.at, STEPS[Event(row.event)]) for row in told]
+    told = [Happening(row.at, SHORT_OF_MONEY if short_of_money(row) else STEPS[Event(row.event)]) for row in history]
+    return [one for n, one in enumerate(told) if n == 0 or one.sentence != told[n - 1].sentence]
 
 
-def amount_of(view: View) -> str | None:
-    """The amount as people write it; None where it is not sound."""
+def short_of_money(row: Row) -> bool:
+    """Whether this step says that the seller's balance does not suffice."""
+    return row.event == Event.PROVIDER_NOT_NOW and row.evidence.get("refusal") == Refusal.NO_BALANCE
+
+
+def amount_of(view: View, spoken: Speech) -> str | None:
+    """The amount as it is written in this language; None where it is not sound."""
     if view.amount is None or view.currency is None:
         return None
     try:
-        return str(Money(view.amount, view.currency))
+        return spoken.money(Money(view.amount, view.currency))
     except UnknownMoneyError:
         return None
+
+
+def zone_of(view: View) -> ZoneInfo:
+    """Where a page's times are told: at the seller's, where the page may name it."""
+    return ZoneInfo(view.time_zone) if view.time_zone and shows_purchase(view) else UTC
 
 
 def shows_purchase(view: View) -> bool:

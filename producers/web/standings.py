@@ -1,0 +1,101 @@
+"""How a case stands, more finely than its state says: what its last step adds, when money may be expected, when to look again."""
+
+from collections.abc import Mapping, Sequence
+
+from domain.purchases import Method
+from domain.states import Event, State
+from producers.web.words import STANDINGS, Standing, Tone, short_of_money
+from records.history import Row
+from records.views import View
+
+AFTER: Mapping[tuple[State, Event], Standing] = {
+    (State.APPROVED, Event.HELD): Standing(
+        "Your refund is approved and waits",
+        "This way of paying can be refunded safely only some days after the payment. We start the refund then. "
+        "No money has moved yet, and you need not do anything.",
+        Tone.WAITING,
+    ),
+    (State.APPROVED, Event.PROVIDER_NOT_NOW): Standing(
+        "Your refund is approved and waits",
+        "The payment service cannot make the refund just yet. We try again by ourselves. No money has moved yet, and "
+        "you need not do anything.",
+        Tone.WAITING,
+    ),
+    (State.REFUNDING, Event.PROVIDER_UNCLEAR): Standing(
+        "Your refund is being made",
+        "The payment service has not told us clearly whether it made the refund. We keep asking until it does; nothing "
+        "is paid twice, and you need not do anything.",
+        Tone.WAITING,
+    ),
+    (State.WITH_SUPPORT, Event.PROVIDER_FAILED_LATE): Standing(
+        "Your refund did not go through",
+        "The payment service had accepted the refund, but it failed or your bank returned it. The support team finds "
+        "another way and will write to you.",
+        Tone.WAITING,
+    ),
+}
+"""Standings that the way into a state, or the last look from within it, tells more truly than the state."""
+
+NO_BALANCE = Standing(
+    "Your refund waits for the seller’s balance",
+    "The refund is approved, but the seller’s account at the payment service does not hold enough money for it just "
+    "now. We try again by ourselves until it does. No money has moved yet, and you need not do anything.",
+    Tone.WAITING,
+)
+
+EXPECTED: Mapping[str, str] = {
+    Method.CREDIT_CARD: "With cards it usually takes 5 to 10 business days until your statement shows it.",
+    Method.APPLE_PAY: "It goes to the card behind Apple Pay, whose statement usually shows it after 5 to 10 business days.",
+    Method.GOOGLE_PAY: "It goes to the card behind Google Pay, whose statement usually shows it after 5 to 10 business days.",
+    Method.PAYPAL: "A PayPal balance usually shows it within hours, a card or bank account behind PayPal within some days.",
+    Method.AMAZON_PAY: "With Amazon Pay it usually takes some hours, and 5 to 10 business days if you paid by card.",
+    Method.ALIPAY: "With Alipay it usually takes hours to some days.",
+    Method.DIRECT_DEBIT: "It goes to the bank account that was debited, which usually shows it within some business days.",
+}
+"""When the money of a refund that was made can be seen, by the way it was paid."""
+
+EXPECTED_OTHERWISE = "How long it takes until you see it depends on your bank or payment service: often some days."
+
+PAUSES: Mapping[State, int] = {
+    State.RECEIVED: 3,
+    State.APPROVED: 3,
+    State.REFUNDING: 3,
+    State.REFUND_PENDING: 60,
+}
+"""Seconds between two looks at a case that moves by itself. What takes days is not asked after every moment."""
+
+WAITS = 60
+"""The same for a case that was put off: it goes on in minutes or days."""
+
+
+def standing(view: View, history: Sequence[Row]) -> Standing:
+    """What the page says of a case."""
+    last = _last(history)
+    if view.state is State.APPROVED and short_of_money(last):
+        return NO_BALANCE
+    return AFTER.get((view.state, Event(last.event))) or STANDINGS[view.state]
+
+
+def pause(view: View, history: Sequence[Row]) -> int | None:
+    """Seconds until the page looks again; None where nothing moves by itself."""
+    waits = (view.state, Event(_last(history).event)) in AFTER and view.state is State.APPROVED
+    return WAITS if waits else PAUSES.get(view.state)
+
+
+def expected(view: View) -> str | None:
+    """When a refund that was made can be seen."""
+    return EXPECTED.get(view.method or "", EXPECTED_OTHERWISE) if view.state is State.REFUNDED else None
+
+
+def refund_of(view: View, history: Sequence[Row]) -> str | None:
+    """What the payment service calls the refund, once it has said so: a bank can find it by that."""
+    if view.state not in {State.REFUND_PENDING, State.REFUNDED}:
+        return None
+    named = (row.evidence.get("refund") for row in reversed(history))
+    return next((str(name) for name in named if name), None)
+
+
+def _last(history: Sequence[Row]) -> Row:
+    """The last step that says how the case stands: what came to support is not changed by a look from there."""
+    told = [row for row in history if not (row.here == row.there == State.WITH_SUPPORT)]
+    return told[-1]

@@ -1,0 +1,89 @@
+"""Withdrawal by law, in two steps: "withdraw from contract here", then "confirm withdrawal" (Directive (EU) 2023/2673).
+
+Nothing but name, contract and e-mail address is asked for, nobody signs in, and nothing is looked up: every declaration
+is acknowledged, on the page and by mail. Only the payout waits for the link that is mailed to the purchase's own address.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from config.speech import Speech
+from domain.reasons import Reason
+from domain.requests import Channel, Declaration, RefundRequest
+from producers import intake
+from producers.web import forms
+from producers.web.pages import SEEN
+from producers.web.paper import Sheet
+from producers.web.problems import Kind
+from producers.web.shopfront import AFront
+from producers.web.state import ThePaper, TheRecords
+from records import DatabaseDownError
+from records.shopfronts import Shopfront
+
+FIELDS: Final[tuple[str, ...]] = ("name", "reference", "email")
+_STEP = "step"
+_CONFIRM, _CHANGE = "confirm", "change"
+_LONGEST = 320  # characters that a link may fill in
+
+STATEMENT: Final = (
+    "I withdraw from the contract with the reference number {reference}. My name: {name}. My e-mail address: {email}."
+)
+DOWN: Final = (
+    "We could not take your withdrawal right now, so it is not declared yet. Please press the button again in a minute: "
+    "sending it again is safe and counts once."
+)
+
+withdrawals = APIRouter(include_in_schema=False)
+
+
+@withdrawals.api_route("/withdraw", methods=SEEN)
+def form(request: Request, paper: ThePaper, front: AFront) -> Response:
+    """Withdraw from contract here: the form, filled in as far as a link did."""
+    known = {name: request.query_params.get(name, "")[:_LONGEST] for name in ("reference", "email")}
+    return _form(paper, front, forms.Filled({"name": "", **known}, forms.new_nonce()), 200)
+
+
+@withdrawals.post("/withdraw")
+def declare(
+    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: AFront
+) -> Response:
+    """The declaration as it will be made; confirmed, its acknowledgement. The same form again is acknowledged the same."""
+    filled = forms.Filled({name: values.get(name, "") for name in FIELDS}, forms.nonce_of(values))
+    said = forms.read(Declaration, filled.values)
+    trouble = forms.unknown(values, (*FIELDS, _STEP))
+    if trouble or not isinstance(said, Declaration):
+        wrong = {} if isinstance(said, Declaration) else said
+        errors = {name: wrong[name] for name in FIELDS if name in wrong}
+        return _form(paper, front, forms.Filled(filled.values, filled.nonce, errors, trouble), Kind.INVALID.status)
+    if values.get(_STEP) == _CHANGE:
+        return _form(paper, front, filled, 200)
+    statement = paper.speech.say(STATEMENT, **said.model_dump())
+    if values.get(_STEP) != _CONFIRM:
+        return paper.page("withdrawconfirm.html", front=front, form=filled, statement=statement)
+    arrival = intake.arrival(
+        _request(said, paper.speech),
+        Channel.WEB,
+        key=forms.key_of(filled.nonce, said),
+        seller=front.seller if front else None,
+    )
+    try:
+        case, declared = intake.declare(records, arrival, name=said.name, statement=statement)
+    except DatabaseDownError:
+        kept = forms.Filled(filled.values, filled.nonce, trouble=forms.Wrong(DOWN))
+        return _form(paper, front, kept, Kind.DOWN.status, {"retry-after": "5"})
+    return paper.page("withdrawn.html", front=front, declared=declared, case=case, said=said)
+
+
+def _request(said: Declaration, spoken: Speech) -> RefundRequest:
+    """A withdrawal gives no reason, and takes the whole amount back."""
+    return RefundRequest(email=said.email, reference=said.reference, reason=Reason.OTHER, locale=spoken.language)
+
+
+def _form(
+    paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    return paper.page("withdraw.html", status=status, headers=headers, form=filled, front=front)

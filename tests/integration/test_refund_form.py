@@ -1,0 +1,253 @@
+"""The refund form, over HTTP on a real database."""
+
+import html
+import re
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings
+from config.speech import speech
+from domain.reasons import Reason
+from domain.requests import RefundRequest
+from producers.web.app import app
+from producers.web.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
+from tests.cast import a_recent_purchase
+from tests.integration import _web_fixtures
+from tests.integration._web_fixtures import World, served
+
+place, world = _web_fixtures.place, _web_fixtures.world
+
+ASKED = {
+    "email": "ada@example.com",
+    "reference": "MB-2026-0417",
+    "reason": "unwanted_renewal",
+    "wish": "full",
+    "comment": "",
+}
+
+
+def filled(**changes: str) -> dict[str, str]:
+    return ASKED | {"nonce": uuid4().hex} | changes
+
+
+@pytest.fixture
+def away(settings: Settings) -> Iterator[httpx.Client]:
+    """The web while its database is away."""
+    dead = SecretStr("postgresql://moneyback@127.0.0.1:1/nowhere")
+    with served(app(settings.model_copy(update={"database_url": dead}))) as web:
+        yield web
+
+
+def test_the_form_offers_every_reason_and_takes_what_a_link_filled_in(world: World) -> None:
+    page = world.web.get("/refund", params={"reference": 'MB-1"><script>', "email": "ada@example.com"}).text
+    for reason in Reason:
+        assert reason.sentence in page
+    assert 'value="MB-1&#34;&gt;&lt;script&gt;"' in page
+    assert 'value="ada@example.com"' in page
+
+
+def test_a_request_is_accepted_and_the_answer_names_neither_case_nor_nonce(world: World) -> None:
+    form = filled()
+    answer = world.web.post("/refund", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/refund/sent")
+    assert world.rows() == 1
+    page = world.web.get("/refund/sent").text
+    assert form["nonce"] not in page
+    assert "/status/" not in page
+
+
+def test_the_answer_is_the_same_byte_for_byte_whether_or_not_there_is_such_a_recent_purchase(world: World) -> None:
+    mine, theirs = a_recent_purchase(), a_recent_purchase(email="somebody@else.example")
+    with world.records.work() as work:
+        work.purchases.put([mine, theirs])
+    answers = []
+    for reference in (mine.reference, theirs.reference, "no such thing"):
+        sent = world.web.post("/refund", data=filled(reference=reference))
+        headers = {name: value for name, value in sent.headers.items() if name != "date"}
+        answers.append((sent.status_code, headers, sent.content, world.web.get(sent.headers["location"]).content))
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_double_click_is_one_request(world: World) -> None:
+    form = filled()
+    assert [world.web.post("/refund", data=form).status_code for _ in range(3)] == [303] * 3
+    assert world.rows() == 1
+
+
+def test_a_form_that_was_changed_after_going_back_is_another_request(world: World) -> None:
+    form = filled()
+    world.web.post("/refund", data=form)
+    assert world.web.post("/refund", data=form | {"comment": "I forgot to say"}).status_code == 303
+    assert world.rows() == 2
+
+
+def test_a_comment_of_several_lines_is_accepted_as_browsers_send_it(world: World) -> None:
+    assert world.web.post("/refund", data=filled(comment="one\r\ntwo")).status_code == 303
+    with world.records.work() as work:
+        assert work.run("select comment from cases").scalar_one() == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"email": ""}, "email", "Please enter the e-mail address that you used for the purchase."),
+        ({"email": "not an address"}, "email", "This is not a whole e-mail address."),
+        ({"email": "ada\x00@example.com"}, "email", "This is not a whole e-mail address."),
+        ({"email": "a" * 400 + "@example.com"}, "email", "This is too long"),
+        ({"reference": "  "}, "reference", "Please enter the reference number of the purchase."),
+        ({"reference": "MB\x001"}, "reference", "This cannot be a reference number."),
+        ({"reference": "1" * 101}, "reference", "This is too long: 100 characters at the most."),
+        ({"reason": ""}, "reason", "Please choose a reason."),
+        ({"reason": "boredom"}, "reason", "Please choose one of the reasons in the list."),
+        ({"wish": "double"}, "wish", "Please choose one of the three."),
+        ({"comment": "x" * 4_001}, "comment", "This is too long: 4000 characters at the most."),
+        ({"comment": "\x1b[31m"}, "comment", "characters that cannot be shown"),
+        ({"wish": "partial", "amount": "1" * 101}, "amount", "This is too long: 100 characters at the most."),
+        ({"wish": "vat", "exemption": "\x00"}, "exemption", "characters that cannot be shown"),
+    ],
+)
+def test_a_field_that_is_not_right_is_shown_again_with_a_sentence(
+    world: World, changes: dict[str, str], field: str, sentence: str
+) -> None:
+    form = filled(**changes)
+    answer = world.web.post("/refund", data=form)
+    assert answer.status_code == 422
+    assert sentence in answer.text
+    assert f'id="{field}-wrong"' in answer.text
+    assert f'{field}-wrong"' in answer.text.split("aria-describedby", 1)[1]
+    assert f'href="#{field}"' in answer.text
+    assert form["nonce"] in answer.text
+    assert world.rows() == 0
+
+
+def test_what_was_typed_is_kept_and_the_first_bad_field_gets_the_focus(world: World) -> None:
+    page = world.web.post("/refund", data=filled(reference="", reason="", comment="<b>kept</b>")).text
+    assert 'value="ada@example.com"' in page
+    assert "&lt;b&gt;kept&lt;/b&gt;" in page
+    assert page.count("autofocus") == 1
+    assert re.search(r'id="reference"[^>]*autofocus', page)
+    assert "Please look at these fields:" in page
+
+
+def test_a_field_the_form_does_not_have_is_refused(world: World) -> None:
+    answer = world.web.post("/refund", data=filled(**{"<amount>": "1000000"}))
+    assert answer.status_code == 422
+    assert "a field that it does not have: &lt;amount&gt;" in answer.text
+    assert world.rows() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"email=%ff%fe", "application/x-www-form-urlencoded"),
+        (b"email=\xff", "application/x-www-form-urlencoded"),
+        (b"&".join(b"f%d=1" % n for n in range(100)), "application/x-www-form-urlencoded"),
+        (b"email=a&email=b", "application/x-www-form-urlencoded"),
+        (b"{}", "application/json"),
+        (b"--x", "multipart/form-data; boundary=x"),
+    ],
+)
+def test_a_form_nobody_can_read_is_refused_with_a_sentence(world: World, body: bytes, kind: str) -> None:
+    answer = world.web.post("/refund", content=body, headers={"content-type": kind})
+    assert answer.status_code == 400
+    assert "This cannot be read" in answer.text
+    assert world.rows() == 0
+
+
+def test_a_form_of_ten_megabytes_is_refused_with_a_page(world: World) -> None:
+    answer = world.web.post("/refund", data=filled(comment="x" * 10_000_000))
+    assert answer.status_code == 413
+    assert "too large" in answer.text
+    assert world.rows() == 0
+
+
+def test_a_form_sent_while_the_database_is_away_comes_back_to_be_sent_again(away: httpx.Client) -> None:
+    form = filled(comment="please")
+    answer = away.post("/refund", data=form)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "nothing was sent" in answer.text
+    assert form["nonce"] in answer.text
+    assert "please" in answer.text
+
+
+QUESTIONS = {
+    "amount": "20 EUR",
+    "items": "the second licence",
+    "vat_id": "DE123456789",
+    "exemption": "a business abroad",
+}
+
+
+@pytest.mark.parametrize(
+    ("wish", "kept"),
+    [("full", set()), ("partial", {"amount", "items"}), ("vat", {"vat_id", "exemption"})],
+)
+def test_the_answers_to_what_a_wish_brings_up_are_kept_and_no_others(world: World, wish: str, kept: set[str]) -> None:
+    assert world.web.post("/refund", data=filled(wish=wish, **QUESTIONS)).status_code == 303
+    with world.records.work() as work:
+        answers = work.run("select answers from cases").scalar_one()
+    assert answers == {name: answer for name, answer in QUESTIONS.items() if name in kept}
+
+
+def test_a_question_that_is_not_asked_cannot_be_answered_wrongly(world: World) -> None:
+    assert world.web.post("/refund", data=filled(wish="full", amount="1" * 500)).status_code == 303
+
+
+def test_a_request_without_answers_is_the_request_that_it_was_before_there_were_any() -> None:
+    """Its digest tells a repeated request from another one, and its key a double click: both outlive a release."""
+    plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=Reason.OTHER)
+    assert plain.model_dump_json() == (
+        '{"email":"ada@example.com","reference":"MB-1","reason":"other","wish":"full","comment":"","locale":"en"}'
+    )
+
+
+def test_a_link_fills_in_a_reason_and_names_the_seller(world: World) -> None:
+    page = world.web.get("/refund", params={"seller": "aurora", "reason": "not_delivered"}).text
+    assert "This form is for purchases from Aurora Software." in page
+    assert '<option value="not_delivered" selected>' in page
+    (action,) = re.findall(r'<form method="post" action="([^"]+)"', page)
+    assert world.web.post(action, data=filled()).status_code == 303
+    with world.records.work() as work:
+        assert work.run("select seller from cases").scalar_one() == "aurora"
+
+
+@pytest.mark.parametrize("seller", ["nobody", "\x00", "x" * 5_000, "<b>"])
+def test_a_link_that_names_no_seller_of_ours_is_the_plain_form(world: World, seller: str) -> None:
+    answer = world.web.get("/refund", params={"seller": seller})
+    assert answer.status_code == 200
+    assert "This form is for purchases from" not in answer.text
+    assert world.web.post("/refund", params={"seller": seller}, data=filled()).status_code == 303
+    with world.records.work() as work:
+        assert work.run("select seller from cases").scalar_one() is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "params", "locale"),
+    [("de-AT,en;q=0.5", {}, "de"), ("de", {"lang": "ja"}, "ja"), ("tlh", {}, "en")],
+)
+def test_a_request_speaks_the_language_of_its_page(
+    world: World, asked: str, params: dict[str, str], locale: str
+) -> None:
+    answer = world.web.post("/refund", params=params, headers={"accept-language": asked}, data=filled())
+    assert answer.headers["location"] == ("/refund/sent?lang=ja" if params else "/refund/sent")
+    with world.records.work() as work:
+        assert work.run("select locale from cases").scalar_one() == locale
+
+
+def test_what_is_wrong_is_said_in_the_language_of_the_page(world: World) -> None:
+    """No sentence is the validating library's own: each can be looked up in the catalogues."""
+    page = world.web.post("/refund", params={"lang": "de"}, data=filled(email="x", comment="x" * 5_000, reason="")).text
+    german = speech("de").say
+    for sentence in (WHEN_WRONG["email"], WHEN_EMPTY["reason"]):
+        assert html.escape(german(sentence)) in page
+    assert html.escape(german(TOO_LONG, most=4000)) in page
+
+
+def test_a_page_of_the_form_tells_what_will_happen(world: World) -> None:
+    page = world.web.get("/refund/sent").text
+    assert "No money moves before you do." in page
+    assert "A purchase is never refunded twice." in page

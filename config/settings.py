@@ -76,6 +76,15 @@ class Settings(FromEnvironment):
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; letters leave here")
     outbox_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
     inbox_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
+    imap_url: SecretStr | None = Field(
+        None, description="imaps://user:password@host:port/INBOX, the mailbox that `moneyback mail` reads requests from"
+    )
+    mail_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="the addresses that requests are mailed to, with commas between, if MAIL_FROM is not the only one"
+    )
+    mail_authserv_id: str | None = Field(
+        None, description="the name under which our own mail server writes Authentication-Results into mails"
+    )
     help_dir: Path | None = Field(
         None, description="the help centre's own articles, as language/topic/article.md; they come before ours"
     )
@@ -85,7 +94,7 @@ class Settings(FromEnvironment):
     batch: int = Field(100, ge=1, le=100, description="cases in one message at the most")
     timers: Timers = Field(default_factory=Timers)
 
-    @field_validator("providers", mode="before")
+    @field_validator("providers", "mail_to", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else given

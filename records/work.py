@@ -24,6 +24,7 @@ from records.idempotency import Idempotency
 from records.intake import Intake
 from records.keys import Keys
 from records.letters import Letters
+from records.mails import Mails
 from records.notes import Notes
 from records.notices import Notices
 from records.operations import Operations
@@ -85,6 +86,7 @@ class Work(Transaction):
         self.intake = Intake(self)
         self.keys = Keys(self)
         self.letters = Letters(self)
+        self.mails = Mails(self)
         self.notes = Notes(self)
         self.notices = Notices(self)
         self.operations = Operations(self)

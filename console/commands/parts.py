@@ -42,12 +42,18 @@ def desk(host: Host = "127.0.0.1", port: int = 8001) -> None:
     serve(host, port, wired())
 
 
-def mail() -> None:
-    """Reads requests from the maildir in MONEYBACK_INBOX_DIR."""
-    from producers.mail.mailbox import serve
+def mail(
+    lmtp: Annotated[str, typer.Option(help="Answer a mail server here instead: 127.0.0.1:2424, or a socket's path.")] = "",
+    smtp: Annotated[str, typer.Option(help="As --lmtp, but by SMTP.")] = "",
+) -> None:
+    """Reads requests from the mailbox in MONEYBACK_IMAP_URL and the maildir in MONEYBACK_INBOX_DIR."""
+    from producers.mail.serving import serve, serve_handed
 
     log.set_up()
-    serve(wired(), _until_stopped())
+    if lmtp or smtp:
+        serve_handed(wired(), _until_stopped(), lmtp or smtp, lmtp=bool(lmtp))
+    else:
+        serve(wired(), _until_stopped())
 
 
 def feed() -> None:

@@ -1,29 +1,31 @@
-"""One mail's bytes in, a refund request or the reason why it is none out. Pure, and never an exception, whatever the bytes."""
+"""One mail's bytes in, what it is and asks out. Pure, and never an exception, whatever the bytes."""
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from email import message_from_bytes
 from email.headerregistry import AddressHeader
+from email.parser import BytesHeaderParser
 from email.policy import EmailPolicy
-from enum import StrEnum
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.purchases import email_key
+from domain.reasons import Reason
 from domain.requests import Email, RefundRequest
 from producers.mail import references
-from producers.mail.wording import reason_of, wish_of
+from producers.mail.kinds import Kind, Mail
+from producers.mail.machines import Ours, machine
+from producers.mail.wording import LANGUAGES, advertises, asks, language_of, reason_of, thanks, wish_of
 from producers.mail.words import Part, Words, header, texts
 
-LARGEST = 1_000_000  # bytes; a request is words, and what is larger carries attachments that nobody here reads
+LARGEST = 10_000_000  # bytes; with the pictures that people attach, and no more
+LONGEST = 1_000_000  # bytes that are read: the words stand first, and what comes after them is attachments
+LONGEST_HEAD = 200_000  # bytes of headers
 MOST_PARTS, MOST_LEVELS = 500, 40  # lines and words that may begin a part; the library takes long over thousands
+MOST_REFERENCES = 5  # requests of one mail; each may be answered, so that more would make a loudspeaker of us
 LONGEST_COMMENT = 4_000  # characters, as in the form
-LONGEST_KEY = 250  # characters of a Message-ID that is kept as it is
-
-
+LONGEST_ID = 250  # characters of a Message-ID that is kept as it is
 LONGEST_HEADER = 2_000  # characters; the library takes a minute over a long one, and only References is ever that long
 
 
@@ -46,119 +48,101 @@ def _told(header: bytes) -> str:
 _POLICY = _Headers()
 
 
-class Kind(StrEnum):
-    """Why a mail is not a request."""
+def read(raw: bytes, *, own: Collection[str] = (), size: int | None = None) -> Mail:
+    """What this mail is. ``own`` are our addresses: answering what comes from them would go round in circles.
 
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> "Kind":
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.sentence = sentence
-        return kind
-
-    TOO_BIG = "too_big", "This mail is larger than 1 MB."
-    AUTOMATIC = (
-        "automatic",
-        "A machine sent this mail: an automatic reply, a list or a report. Answering it could go round in circles.",
-    )
-    NO_SENDER = "no_sender", "This mail has no sender, several, or one that is no e-mail address."
-    NO_REFERENCE = "no_reference", "This mail names no purchase."
-    SEVERAL_REFERENCES = (
-        "several_references",
-        "This mail names several purchases, and none of them more clearly than the others.",
-    )
-    KEY_REUSED = "key_reused", "An earlier mail with the same Message-ID asked for something else."
-    UNREADABLE = "unreadable", "Nobody could make sense of this mail."
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A request that came by mail. ``message_id`` names it: the same mail again has the same one."""
-
-    request: RefundRequest
-    message_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotARequest:
-    """A mail for a person to look at, or for nobody."""
-
-    kind: Kind
-
-    @property
-    def why(self) -> str:
-        return self.kind.sentence
-
-
-def read(raw: bytes, *, own: Collection[str] = ()) -> Mail | NotARequest:
-    """The request in this mail. ``own`` are our addresses: what comes from them would go round in circles."""
-    if len(raw) > LARGEST:
-        return NotARequest(Kind.TOO_BIG)
-    if raw.count(b"\n--") > MOST_PARTS or raw.lower().count(b"boundary") > MOST_LEVELS:
-        return NotARequest(Kind.UNREADABLE)
+    ``size`` is the mail's where ``raw`` is only its beginning.
+    """
+    content = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     try:
-        return _read(message_from_bytes(raw, policy=_POLICY), raw, frozenset(map(email_key, own)))
+        return _read(raw, Ours(own), len(raw) if size is None else size)
     except Exception:  # noqa: BLE001 - strangers write these bytes, and the standard library raises whatever it likes
-        return NotARequest(Kind.UNREADABLE)
+        return Mail(kind=Kind.UNREADABLE, message_id=content)
 
 
-def _read(message: Part, raw: bytes, own: frozenset[str]) -> Mail | NotARequest:
-    if any(is_so(message) for is_so in AUTOMATIC):
-        return NotARequest(Kind.AUTOMATIC)
-    sender = _sender(message)
-    if sender is None:
-        return NotARequest(Kind.NO_SENDER)
-    if email_key(sender) in own or _MACHINE.match(sender):
-        return NotARequest(Kind.AUTOMATIC)
+def _read(raw: bytes, ours: Ours, size: int) -> Mail:
+    head = BytesHeaderParser(policy=_POLICY).parsebytes(raw[:LONGEST_HEAD])
+    sender, name = _sender(head), _name(head, raw)
+    answers = tuple(dict.fromkeys(_IDS.findall(f"{header(head, 'references')} {header(head, 'in-reply-to')}")))
+    kind = machine(head, sender or header(head, "from"), raw[:LONGEST], ours)
+    told = Mail(
+        kind=kind or Kind.UNREADABLE,
+        message_id=name,
+        sender=sender or "",
+        answers=answers,
+        cases=ours.answered(answers),
+        returned=ours.returned(raw[:LONGEST]) if kind is Kind.BOUNCE else None,
+    )
+    if kind is not None or sender is None:
+        return told
+    if size > LARGEST:
+        return _with(told, Kind.TOO_LARGE)
+    body = raw[:LONGEST]
+    if body.count(b"\n--") > MOST_PARTS or body.lower().count(b"boundary") > MOST_LEVELS:
+        return told
+    return _understood(told, message_from_bytes(body, policy=_POLICY))
+
+
+def _understood(told: Mail, message: Part) -> Mail:
+    """A person's mail: what it asks for."""
     subject = _subject(message)
-    versions = texts(message).versions
-    words, found = next(
-        ((words, found) for words in versions if (found := _references(subject, words))), (versions[0], [])
+    everything = texts(message)
+    if everything.sealed:
+        return told
+    versions = everything.versions
+    words, found, quoted = next(
+        (hit for words in versions if (hit := _references(subject, words))[1]), (versions[0], [], False)
     )
-    if len(found) != 1:
-        return NotARequest(Kind.SEVERAL_REFERENCES if found else Kind.NO_REFERENCE)
-    request = RefundRequest(
-        email=sender,
-        reference=found[0],
-        reason=reason_of(words.new, subject),
-        wish=wish_of(words.new, subject),
-        comment=_comment(words.new),
-        locale=_locale(message),
+    locale = _locale(message, f"{words.new}\n{subject}")
+    kind = _kind(subject, words, found, quoted=quoted, answers=bool(told.answers))
+    reason, wish, comment = reason_of(words.new, subject), wish_of(words.new, subject), _comment(words.new)
+    requests = tuple(
+        RefundRequest(email=told.sender, reference=one, reason=reason, wish=wish, comment=comment, locale=locale)
+        for one in (found if kind is Kind.REQUEST else ())
     )
-    return Mail(request, _key(message, raw))
+    return _with(told, kind, locale=locale, requests=requests)
 
 
-def _references(subject: str, words: Words) -> list[str]:
+def _kind(subject: str, words: Words, found: list[str], *, quoted: bool, answers: bool) -> Kind:
+    """A purchase that is named is a request, unless it is only quoted and nothing is asked, or thanks are said.
+
+    Of what names no purchase a request is only what asks; a subject that others wrote asks nothing.
+    """
+    mine = "" if _REPLY.match(subject) else subject
+    asking = asks(words.new, mine) or reason_of(words.new, mine) is not Reason.OTHER
+    if found and not asking and (thanks(words.new) or (quoted and answers and words.new.strip())):
+        return Kind.NOT_A_REQUEST
+    if found:
+        return Kind.REQUEST if len(found) <= MOST_REFERENCES else Kind.TOO_MANY
+    return Kind.NO_REFERENCE if asking and not advertises(words.new) else Kind.NOT_A_REQUEST
+
+
+def _references(subject: str, words: Words) -> tuple[Words, list[str], bool]:
     """Those of the new words; of the subject of a reply and of what it quotes only where the new words have none."""
     reply = _REPLY.match(subject)
     places = (words.new, subject, words.quoted) if reply else (f"{subject}\n{words.new}", words.quoted)
-    return next((found for place in places if (found := references.find(place))), [])
+    hits = ((found, place is words.quoted) for place in places if (found := references.find(place)))
+    found, quoted = next(hits, ([], False))
+    return words, found, quoted
 
 
 _REPLY = re.compile(
-    r"\s*(?:re|aw|antw|antwort|sv|vs|rif|fwd?|wg|tr|rv|enc|r|i|doorst)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE
+    r"\s*(?:re|aw|antw|antwort|sv|vs|rif|fwd?|wg|tr|rv|enc|res|r|i|doorst|返信|転送)\s*(?:\[\d+\])?\s*[:：]",
+    re.IGNORECASE,
 )
-_MACHINE = re.compile(r"(?:mailer-daemon|postmaster|mail-?delivery)\b", re.IGNORECASE)
+_IDS = re.compile(r"<[!-;=?A-~]{1,250}>")
 
 
-def _says(name: str, *quiet: str) -> Callable[[Part], bool]:
-    """A header that is there and says something else than these."""
-    return lambda message: header(message, name).partition(";")[0].strip().casefold() not in {"", *quiet}
-
-
-AUTOMATIC: tuple[Callable[[Part], bool], ...] = (
-    _says("auto-submitted", "no"),
-    lambda message: header(message, "precedence").casefold() in {"bulk", "list", "junk", "auto_reply"},
-    _says("list-id"),
-    lambda message: header(message, "return-path") == "<>",
-    _says("x-auto-response-suppress", "none"),
-    _says("x-autoreply", "no"),
-    _says("x-autorespond", "no"),
-    _says("x-loop", "no"),
-    lambda message: header(message, "content-type").casefold().startswith("multipart/report"),
-)
-"""The signs of a mail that no person wrote just now (RFC 3834 and what came before it)."""
+def _with(mail: Mail, kind: Kind, locale: str = "en", requests: tuple[RefundRequest, ...] = ()) -> Mail:
+    return Mail(
+        kind=kind,
+        message_id=mail.message_id,
+        sender=mail.sender,
+        locale=locale,
+        answers=mail.answers,
+        cases=mail.cases,
+        requests=requests,
+    )
 
 
 def _sender(message: Part) -> str | None:
@@ -195,16 +179,24 @@ def _comment(text: str) -> str:
     return kept.strip()[:LONGEST_COMMENT].strip()
 
 
-def _locale(message: Part) -> str:
+def _locale(message: Part, text: str) -> str:
+    """The language of the words; a header only says which one somebody's program is set to."""
     first = header(message, "content-language").partition(",")[0].strip()
-    return first if _LOCALE.fullmatch(first) else "en"
+    claimed = first if _LOCALE.fullmatch(first) else ""
+    spoken = language_of(text)
+    if spoken and claimed.casefold().partition("-")[0] != spoken:
+        return spoken
+    return claimed if spoken or claimed.casefold()[:2] in LANGUAGES else "en"
 
 
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}")
 
 
-def _key(message: Part, raw: bytes) -> str:
-    """The Message-ID, or what stands for it where there is none that can be kept."""
+def _name(message: Part, raw: bytes) -> str:
+    """The Message-ID, or what stands for it where there is none that can be kept: who wrote what, when."""
     name = header(message, "message-id")
-    fine = name.isascii() and name.isprintable() and len(name.strip("<> ")) > 0 and len(name) <= LONGEST_KEY
-    return name if fine else f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    if name.isascii() and name.isprintable() and len(name.strip("<> ")) > 0 and len(name) <= LONGEST_ID:
+        return name
+    said = [header(message, part).encode(errors="replace") for part in ("from", "date", "subject")]
+    body = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[-1].replace(b"\r\n", b"\n")
+    return f"sha256:{hashlib.sha256(b'/'.join((*said, body))).hexdigest()}"

@@ -11,9 +11,10 @@ LONGEST = 60  # characters; no seller we know uses more than half of it
 
 _WORD = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
 _SPACED = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,;)\n]|$))"  # MB 2026 0417, at the end of its line
-_AND = r"[ ]*(?:,|;|&|\+|\band\b|\bund\b|\bet\b|\by\b)[ ]*"
-_IS = r"(?:[\s:#=.(\"'*«\[-]|№|\b(?:is|was|ist|lautet|war|est|es|is:|è)\b){0,12}"
-_NO = r"[ -]?(?:numbers?|numéro|nummern?|num|no|nr|id|code|#|№)"
+_LETTER = r"[A-Za-z0-9_\u00c0-\u024f]"  # of words with spaces between; Japanese has none
+_AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
+_IS = r"(?:[\s:#=.(\"'*«\[「【-]|№|\b(?:is|was|ist|lautet|war|est|es|is:|è|é)\b|[はがの、]){0,12}"
+_NO = r"[ -]?(?:numbers?|numéro|número|numero|nummern?|num|n[.]?[o°]|nr|id|code|código|codice|#|№)"
 
 
 def _digits(text: str) -> int:
@@ -47,16 +48,24 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(rf"(?:referen(?:ce|z|cia|tie)|référence|riferimento|referencia)(?:s|{_NO})?|ref{_NO}", _named),
+    Row(rf"(?:referen(?:ce|z|cia|tie)|référence|riferimento|referência)(?:s|{_NO})?|ref{_NO}", _named),
     Row(
         rf"(?:order|purchase|transaction){_NO}|(?:bestell|auftrags?|kauf|vorgangs?|best\.)(?:[ -]?(?:nummern?|nr|no|id))"
         r"|(?:numéro|num|n°|nº|no|numero|número)[ .]*(?:de[ ]|d['’]|di[ ])?(?:la[ ])?(?:commande|pedido|compra|ordine|achat)"
-        r"|ordernummer|bestelnummer|numer zamówienia|номер заказа|注文番号|订单号",
+        r"|(?:pedido|encomenda|compra|commande|achat|ordine|acquisto)[ ](?:n[.]?[o°]|número|numéro|numero)"
+        r"|(?:numéro|n[.]?[o°]|numero|número)[ .]*(?:da[ ]|do[ ]|d['’])(?:encomenda|pedido|compra|ordine|acquisto)"
+        r"|ordernummer|bestelnummer|numer zamówienia|номер заказа|(?:注文|受注|購入|オーダー|参照|整理)(?:番号|no|id)|订单号",
         _named,
     ),
-    Row(rf"(?:invoice|receipt|confirmation){_NO}|rechnungs?[ -]?(?:nummer|nr|no)|(?:numéro|n°)[ ]de[ ]facture", _named),
     Row(
-        r"orders?|purchase|bestellung|auftrag|kauf|commande|achat|pedido|ordine|bestelling|invoice|rechnung|ref", _bare
+        rf"(?:invoice|receipt|confirmation|facture|factura|fattura|fatura){_NO}|rechnungs?[ -]?(?:nummer|nr|no)"
+        r"|(?:numéro|n°|número|numero)[ ](?:de|della|da|di)[ ](?:facture|factura|fattura|fatura)|請求書番号|領収書番号",
+        _named,
+    ),
+    Row(
+        r"orders?|purchase|bestellung|auftrag|kauf|commande|achat|pedido|encomenda|compra"
+        r"|ordine|acquisto|bestelling|invoice|rechnung|facture|factura|fattura|fatura|注文|購入|ref",
+        _bare,
     ),
     Row(None, _dashed),
     Row(None, _numeric),
@@ -139,9 +148,9 @@ def _luhn(card: str) -> bool:
 
 def _pattern(row: Row) -> re.Pattern[str]:
     if row.label is None:
-        return re.compile(rf"(?<![\w@./+-])(?P<tokens>{_WORD})(?![\w@])")
+        return re.compile(rf"(?<!{_LETTER})(?<![@./+-])(?P<tokens>{_WORD})(?!{_LETTER}|@)")
     tokens = rf"{_SPACED}|{_WORD}(?:{_AND}{_WORD}){{0,9}}"
-    return re.compile(rf"(?<!\w)(?:{row.label}){_IS}(?<!\w)(?P<tokens>{tokens})", re.IGNORECASE)
+    return re.compile(rf"(?<!{_LETTER})(?:{row.label}){_IS}(?<!{_LETTER})(?P<tokens>{tokens})", re.IGNORECASE)
 
 
 _PATTERNS = tuple(_pattern(row) for row in ROWS)

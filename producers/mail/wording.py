@@ -1,111 +1,74 @@
-"""What a customer wants and why, from their own words. The first row that hits decides; nobody's word is proof of anything."""
+"""What a customer wants, why, and in which language, from their own words. Nobody's word is proof of anything."""
 
 import re
 
 from domain.reasons import Reason
 from domain.requests import Wish
-
-
-def _any(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(patterns), re.IGNORECASE)
-
-
-REASONS = (
-    (
-        Reason.DUPLICATE_ORDER,
-        _any(
-            r"\b(?:order|bought|purchas|charged|paid|billed)\w*\b[^.!?\n]{0,40}\b(?:twice|two times|double|2x)",
-            r"\b(?:twice|double[- ]|duplicate)\s*(?:order|charge|purchas|paid|bought|payment|billed)",
-            r"\bduplicate\b",
-            r"\b(?:doppelt|zweimal|zwei mal|2x|versehentlich nochmals?)\b",
-            r"\b(?:commandé|payé|débité)\w* deux fois|\bdoublon\b",
-        ),
-    ),
-    (
-        Reason.NOT_DELIVERED,
-        _any(
-            r"(?:\b(?:never|not|nothing)|n't)\b[^.!?\n]{0,30}\b(?:arriv|deliver|receiv|got\b|came)",
-            r"\bstill waiting for (?:my|the|a)\b[^.!?\n]{0,20}\b(?:key|licen|download|delivery|order|product|parcel)",
-            r"\b(?:nicht|nie|nichts|kein\w*)\b[^.!?\n]{0,40}\b(?:angekommen|erhalten|geliefert|bekommen|zugestellt)",
-            r"\b(?:jamais|pas|rien)\b[^.!?\n]{0,20}\b(?:reçu|livré|arrivé)",
-        ),
-    ),
-    (
-        Reason.POOR_SUPPORT,
-        _any(
-            r"\b(?:support|help ?desk|customer service|hotline)\b[^.!?\n]{0,60}"
-            r"(?:\b(?:poor|bad|terrible|awful|useless|rude|slow|unhelpful|no(?:t|body| one)?|never|ignor\w+)|n't)\b",
-            r"\b(?:poor|bad|terrible|awful|useless|rude|slow|unhelpful|disappoint\w+)\b[^.!?\n]{0,20}\b(?:support|service)\b",
-            r"\b(?:support|kundendienst|kundenservice|hotline)\b[^.!?\n]{0,60}"
-            r"\b(?:schlecht\w*|unfreundlich|katastroph\w*|nie|nicht|kein\w*|niemand|unbrauchbar)\b",
-            r"\b(?:schlecht\w*|unfreundlich\w*|unzufrieden mit dem|katastroph\w*)\b[^.!?\n]{0,20}"
-            r"\b(?:support|kundendienst|service)",
-        ),
-    ),
-    (
-        Reason.UNWANTED_RENEWAL,
-        _any(
-            r"\b(?:auto[- ]?)?renew(?:al|als|ed|s|ing)?\b",
-            r"\bcancel\w*\b[^.!?\n]{0,60}\b(?:charged|billed|debited|again)\b",
-            r"\b(?:charged|billed)\b[^.!?\n]{0,20}\b(?:again|another year|next year)\b",
-            r"\b(?:automatisch\w* )?(?:verlänger\w*|vertragsverlängerung|aboverlängerung)",
-            r"\b(?:gekündigt|kündigung)\b|\b(?:erneut|wieder)\b[^.!?\n]{0,20}\b(?:abgebucht|belastet)",
-            r"\brenouvel\w+|\breconduc\w+|\brenovaci[oó]n\b|\brinnov\w+",
-        ),
-    ),
-    (
-        Reason.WRONG_PRODUCT,
-        _any(
-            r"\b(?:wrong|incorrect|different) (?:product|edition|version|item|one|licen[cs]e|program|platform|software)\b",
-            r"\bby (?:mistake|accident)\b|\baccidental(?:ly)?\b|\bmistakenly\b|\bmeant to (?:buy|order)\b",
-            r"\bfalsch\w* (?:produkt|version|artikel|edition|software|lizenz|programm)|\bfalsch (?:bestellt|gekauft)",
-            r"\baus versehen\b|\bversehentlich\b|\birrtümlich\w*|\bverwechselt\b|\bmauvais (?:produit|article)\b|\bpar erreur\b",
-        ),
-    ),
-    (
-        Reason.TECHNICAL_ISSUE,
-        _any(
-            r"(?:\b(?:not|never|cannot|can ?not|unable to|fails? to|refuses to)|n't)\b[^.!?\n]{0,25}"
-            r"\b(?:work|install|start|run|open|launch|activat|load|download)",
-            r"\b(?:crash|freez|bug|broken|error|defect|incompatible|not compatible|blue ?screen|fails?\b)\w*",
-            r"\b(?:funktioniert|startet|läuft|geht|installier\w+|öffnet|lädt)\b[^.!?\n]{0,30}\b(?:nicht|nie)\b",
-            r"\b(?:nicht|nie)\b[^.!?\n]{0,20}\b(?:installier\w+|starten|aktivier\w+|öffnen)",
-            r"\bstürzt\b|\babsturz\b|\babstürze\b|\bfehler(?:meldung)?\b|\bdefekt\b|\bkaputt\b|\binkompatibel\b",
-            r"\bne (?:fonctionne|marche|démarre) pas\b|\bplante\b|\bno funciona\b|\bnon funziona\b",
-        ),
-    ),
-    (
-        Reason.DISSATISFIED,
-        _any(
-            r"(?:\b(?:not|un|dis)|n't)[ -]?(?:\w+ )?(?:satisf|happy|pleased|like|what i expected|useful|meet)",
-            r"\bdis(?:satisf|appoint)\w*|\bunhappy\b|\buseless\b|\bhate\b|\bbelow my expectations\b|\bpoor quality\b",
-            r"\bunzufrieden\b|\benttäusch\w*|\b(?:nicht|kein\w*)\b[^.!?\n]{0,25}\b(?:zufrieden|gefällt|gefallen|erwartet|überzeug\w*)",
-            r"\bgefällt mir\b[^.!?\n]{0,10}\bnicht\b|\bentspricht nicht\b|\bpas satisfait|\bdéçu\w*|\binsatisfech|\bdeluso",
-        ),
-    ),
-)
-"""In this order: a renewal that was never wanted is one even where the customer is unhappy too."""
+from producers.mail.reasons import REASONS, any_of
 
 WISHES = (
     (
         Wish.VAT,
-        _any(
+        any_of(
             r"\b(?:refund|return|reimburse\w*|deduct|remove|claim)\b[^.!?\n]{0,20}\b(?:VAT|sales tax|taxes|the tax)\b",
             r"\b(?:VAT|sales tax) (?:refund|exempt|back|reimbursement|deduction)",
             r"\b(?:mehrwertsteuer|umsatzsteuer|mwst|ust)\b[^!?\n]{0,25}\b(?:erstatt\w*|zurück|rückerstatt\w*|abziehen)",
-            r"\berstatt\w*\b[^.!?\n]{0,20}\b(?:mehrwertsteuer|umsatzsteuer|mwst)|\b(?:rembours\w*)\b[^.!?\n]{0,20}\bTVA\b",
+            r"\berstatt\w*\b[^.!?\n]{0,20}\b(?:mehrwertsteuer|umsatzsteuer|mwst)",
+            r"\brembours\w*\b[^.!?\n]{0,20}\bTVA\b|\b(?:reembols|devol|devuel)\w*\b[^.!?\n]{0,20}\bIVA\b",
+            r"\b(?:rimbors|restitu)\w*\b[^.!?\n]{0,20}\bIVA\b|消費税[^。\n]{0,10}(?:返金|払い戻|還付)",
         ),
     ),
     (
         Wish.PARTIAL,
-        _any(
+        any_of(
             r"\bpartial(?:ly)? (?:refund|reimburse)|\brefund\b[^.!?\n]{0,20}\b(?:part of|half|one of|the difference)\b",
             r"\bteil(?:erstattung|rückerstattung|betrag)|\bteilweise (?:erstatt|zurück)|\bdie hälfte\b|\bden differenzbetrag\b",
-            r"\bremboursement partiel",
+            r"\bremboursement partiel|\b(?:reembolso|reintegro) parcial|\brimborso parziale",
+            r"一部(?:返金|だけ返金|の返金)|差額[^。\n]{0,6}返金",
         ),
     ),
 )
 """Anything but the whole amount is for a person: when the words leave a doubt, a person is asked."""
+
+_ASKS = any_of(
+    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
+    r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase)\b|\bwithdraw\w* from\b",
+    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase|subscription|contract|it)\b",
+    r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
+    r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",
+    r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
+    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevuelv|\bdesist|\breintegr|\banular\b",
+    r"\brimbors|\brecesso\b|\brecedere\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\bsoldi\b|\bsoldi indietro\b|\bannullar",
+    r"\bdevolu|\bestorn|\barrepend|\bdinheiro de volta\b|\bcancelar\b|\bcancelamento\b",
+    r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリングオフ|お金を返",
+)
+
+_THANKS = any_of(
+    r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
+    r"\bgot (?:it|the money)\b|\b(?:angekommen|erledigt)\b",
+)
+
+_ADVERTISES = any_of(
+    r"\bunsubscribe\b|\bview (?:this|it) (?:email |mail )?in (?:your|a) browser\b|\bnewsletter abbestellen\b|\babbestellen\b",
+    r"\bse désabonner\b|\bse désinscrire\b|\bdarse de baja\b|\bdisiscri|\bcancelar (?:a )?(?:inscrição|subscrição)\b",
+    r"配信停止|登録解除",
+)
+"""What stands under letters to many."""
+
+
+def asks(*texts: str) -> bool:
+    """Whether the money is asked back in these words."""
+    return any(_ASKS.search(_plain(text)) for text in texts)
+
+
+def thanks(*texts: str) -> bool:
+    """Whether these words thank, which most letters that ask for nothing do."""
+    return any(_THANKS.search(text) for text in texts)
+
+
+def advertises(text: str) -> bool:
+    """Whether these words are those of a letter to many."""
+    return _ADVERTISES.search(text) is not None
 
 
 def reason_of(*texts: str) -> Reason:
@@ -116,6 +79,49 @@ def reason_of(*texts: str) -> Reason:
 def wish_of(*texts: str) -> Wish:
     """How much of it is wanted back."""
     return next((wish for text in texts for wish, words in WISHES if words.search(_plain(text))), Wish.FULL)
+
+
+LANGUAGES = {
+    "en": (
+        "i you the and my for to is was have please not would this with your it me of hello hi want back dear "
+        "regards refund"
+    ),
+    "de": (
+        "ich und die der das nicht bitte für ein eine mein meine ist habe mit sie von den zu ihr hallo grüße "
+        "möchte wurde um erstattung erstatten rückerstattung bestellung widerruf geld zurück"
+    ),
+    "fr": (
+        "je le la les et pour mon ma ne pas est vous une bonjour avec merci des du un ai cordialement "
+        "souhaite j que remboursement rembourser commande demande"
+    ),
+    "es": (
+        "el la los y por mi no es para una con que hola gracias quiero un se lo he del saludos señores me "
+        "solicito reembolso devolución pedido"
+    ),
+    "it": (
+        "il la per mio mia non è una che con grazie vorrei ho di un sono del buongiorno salve saluti chiedo "
+        "mi rimborso ordine"
+    ),
+    "pt": (
+        "o a os e para meu minha não é uma com obrigado obrigada quero que um por eu do da olá gostaria "
+        "cumprimentos fiz reembolso devolução encomenda pedido"
+    ),
+}
+"""Words that every letter about money has, and that tell the languages of Europe apart."""
+
+_SMALL = {language: frozenset(words.split()) for language, words in LANGUAGES.items()}
+_ENOUGH = 2  # different small words: one may be a name
+_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
+
+
+def language_of(text: str) -> str | None:
+    """The language of these words, of those we speak; None where they leave it open."""
+    if len(_KANA.findall(text[:5_000])) >= _ENOUGH:
+        return "ja"
+    words = set(re.findall(r"\w+", text[:5_000].casefold()))
+    hits = sorted(((len(words & small), language) for language, small in _SMALL.items()), reverse=True)
+    (most, language), (second, _) = hits[0], hits[1]
+    return language if most >= _ENOUGH and most > second else None
 
 
 def _plain(text: str) -> str:

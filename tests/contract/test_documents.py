@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
 from config.broker import QUEUES
+from config.limits import Limits
 from config.settings import Settings, Timers
 from console import documents
 from domain.aftermath import Patience
@@ -30,7 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
 KNOWN = {
     f"{block.model_config.get('env_prefix')}{name.upper()}"
-    for block in (Settings, Timers, *ACCOUNTS.values())
+    for block in (Settings, Timers, Limits, *ACCOUNTS.values())
     for name in block.model_fields
 }
 PAGES = sorted(DOCS.glob("*.md"))
@@ -133,7 +134,7 @@ def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) ->
 
 def test_every_secret_is_marked_and_nothing_else() -> None:
     marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", documents.settings.page()))
-    ours = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL"}
+    ours = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL", "IMAP_URL"}
     theirs = {
         *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "ADYEN_API_KEY"),
         *(
@@ -149,7 +150,7 @@ def test_every_secret_is_marked_and_nothing_else() -> None:
 
 def test_every_setting_of_every_account_is_there() -> None:
     page = documents.settings.page()
-    assert [name for name in KNOWN if f"`{name}`" not in page] == ["MONEYBACK_TIMERS"]
+    assert [name for name in KNOWN if f"`{name}`" not in page] == ["MONEYBACK_LIMITS", "MONEYBACK_TIMERS"]
 
 
 def test_there_is_an_example_of_everything_that_is_sent_or_read() -> None:

@@ -1,5 +1,6 @@
 """Where the parts are and how long they may take. Every setting is an environment variable with the prefix MONEYBACK_."""
 
+import ipaddress
 import os
 from functools import cache
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from config.limits import Limits
 
 PROVIDERS = ("stripe", "paypal", "adyen", "braintree", "mollie", "sandbox")
 
@@ -92,9 +95,15 @@ class Settings(FromEnvironment):
     mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="the sender of letters")
     calls_side_by_side: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")
     batch: int = Field(100, ge=1, le=100, description="cases in one message at the most")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="networks of the proxies in front of us, with commas between: 10.0.0.0/8, …; theirs alone is an "
+        "X-Forwarded-For (or, where there is none, a Forwarded) that we believe, so they must set or remove both",
+    )
+    limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
 
-    @field_validator("providers", "mail_to", mode="before")
+    @field_validator("providers", "mail_to", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else given
@@ -105,6 +114,11 @@ class Settings(FromEnvironment):
         if strange := sorted(set(names) - set(PROVIDERS)):
             raise ValueError(f"There is no adapter for {', '.join(strange)}; there are {', '.join(PROVIDERS)}.")
         return names
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(name)) for name in names)
 
 
 @cache

@@ -17,6 +17,7 @@ import redis
 from psycopg import sql
 from pydantic import SecretStr
 
+from config.limits import Limits
 from config.settings import Settings, Timers
 from console.home import Home
 from console.servers import Servers
@@ -137,6 +138,7 @@ def settings_of(servers: Servers, database: str, folder: Path) -> Settings:
         public_url="http://testserver",
         outbox_dir=folder / "outbox",
         inbox_dir=folder / "inbox",
+        limits=Limits(brakes=False),  # a test plays many customers from one network
         timers=QUICK,
     )
 
@@ -152,6 +154,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "MONEYBACK_OUTBOX_DIR": str(settings.outbox_dir),
         "MONEYBACK_INBOX_DIR": str(settings.inbox_dir),
         "MONEYBACK_BATCH": str(settings.batch),
+        "MONEYBACK_BRAKES": str(settings.limits.brakes),
     }
     return env | {f"MONEYBACK_{name.upper()}": str(value) for name, value in settings.timers.model_dump().items()}
 

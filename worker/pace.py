@@ -7,11 +7,11 @@ none, or it is away, each process keeps the bucket itself: then the relay is the
 import time
 from collections.abc import Callable
 from threading import Lock
-from urllib.parse import urlsplit
 
 import redis
 import structlog
 
+from config.redis import redis_url
 from config.settings import Settings
 
 log = structlog.get_logger()
@@ -57,11 +57,8 @@ class Pace:
     @classmethod
     def of(cls, settings: Settings) -> "Pace":
         """In the broker, where that is a Redis."""
-        url = settings.broker_url.get_secret_value()
-        if not urlsplit(url).scheme.startswith(("redis", "rediss")):
-            return cls(None)
-        url = url.replace("redis+socket://", "unix://").replace("?virtual_host=", "?db=")
-        return cls(redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1))
+        url = redis_url(settings)
+        return cls(redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) if url else None)
 
     def take(self, provider: str, per_second: float | None, *, until: float) -> bool:
         """Waits for the next call's turn, at most until this monotonic instant; False when it does not come by then."""

@@ -35,6 +35,7 @@ TIMERS = {
     "MONEYBACK_LANE_SECONDS": "10",
     "MONEYBACK_SETTLE_SECONDS": "1",
     "MONEYBACK_SWEEP_SECONDS": "0.5",
+    "MONEYBACK_BRAKES": "false",  # one machine plays all the customers
 }
 PATIENCE = 50.0  # seconds until the demo says that something does not come to rest
 GLANCE = 0.2

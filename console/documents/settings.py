@@ -6,6 +6,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from config.accounts import ACCOUNTS
+from config.limits import Limits
 from config.settings import Settings, Timers
 from console.documents.markdown import document, said, table
 
@@ -14,14 +15,17 @@ def page() -> str:
     """Every setting."""
     return document(
         "Settings",
-        "Every setting is an environment variable. 🔒 marks a secret. But for the times, each may stand in a file as well: "
-        "the variable with `_FILE` at its end names it, as container platforms mount their secrets.",
-        _settings(Settings, but=("timers",)),
+        "Every setting is an environment variable. 🔒 marks a secret. But for times and limits, each may stand in a file as "
+        "well: the variable with `_FILE` at its end names it, as container platforms mount their secrets.",
+        _settings(Settings, but=("timers", "limits")),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
         "`MONEYBACK_HTTP_SECONDS` < `MONEYBACK_SOFT_SECONDS` < `MONEYBACK_HARD_SECONDS` < `MONEYBACK_LEASE_SECONDS` must hold; "
         "otherwise no part starts.",
         _settings(Timers),
+        "## Limits",
+        inspect.cleandoc(Limits.__doc__ or ""),
+        _settings(Limits),
         "## Accounts with payment providers",
         "Read where `MONEYBACK_PROVIDERS` names the provider. What to set up at each of them is in [providers.md](providers.md).",
         *(part for account in ACCOUNTS.values() for part in (_heading(account), _settings(account))),

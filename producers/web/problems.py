@@ -43,6 +43,12 @@ class Kind(StrEnum):
         "Send a seller's key as “Authorization: Bearer mb_…”. There was none, or it is not one of ours.",
     )
     SCOPE_MISSING = "scope_missing", 403, "This key may not do that", "The key lacks the scope for this."
+    CROSS_SITE = (
+        "cross_site",
+        403,
+        "This did not come from our page",
+        "Another site made your browser send this, so nothing was accepted. Please open our form and send it from there.",
+    )
     NOT_FOUND = "not_found", 404, "There is nothing here", "This address is not one of ours, or was not copied whole."
     WRONG_METHOD = "wrong_method", 405, "This cannot be done here", "This address does not take this method."
     NOT_POSSIBLE = "not_possible", 409, "This is not possible any more", "The request has moved on."
@@ -57,6 +63,12 @@ class Kind(StrEnum):
     )
     WRONG_MEDIA = "wrong_media", 415, "This is not sent as what it is", "Send it as application/x-ndjson, in UTF-8."
     INVALID = "invalid", 422, "Something here is not right", "Nothing was accepted. Each error says what to change."
+    TOO_MANY = (
+        "too_many",
+        429,
+        "This was asked too often",
+        "Nothing was accepted. Please come again after the seconds that Retry-After names.",
+    )
     BROKEN = (
         "broken",
         500,
@@ -108,17 +120,20 @@ def answer(
             title=sheet.speech.say(kind.heading),
             sentence=sheet.speech.say(sentence or _FOR_PEOPLE.get(kind) or kind.sentence),
         )
-    problem = Problem(
+    problem = document(kind, sentence, errors)
+    # ASCII only: what strangers send may hold half a surrogate pair, which UTF-8 cannot carry
+    return _AsciiJSON(problem, kind.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def document(kind: Kind, sentence: str | None = None, errors: Sequence[Wrong] = ()) -> dict[str, Any]:
+    """The problem document, as JSON has it."""
+    return Problem(
         type=f"/docs#{kind}",
         title=kind.heading,
         status=kind.status,
         detail=sentence or kind.sentence,
         errors=list(errors) or None,
-    )
-    # ASCII only: what strangers send may hold half a surrogate pair, which UTF-8 cannot carry
-    return _AsciiJSON(
-        problem.model_dump(exclude_none=True), kind.status, headers=dict(headers or {}), media_type=MEDIA_TYPE
-    )
+    ).model_dump(exclude_none=True)
 
 
 def for_a_program(request: Request) -> bool:
@@ -128,6 +143,8 @@ def for_a_program(request: Request) -> bool:
 
 
 _FOR_PEOPLE = {
+    Kind.TOO_MANY: "Many forms came from where you are, or about the same address or purchase, so this one was not taken. "
+    "Please wait a while, and send it again then. If you have sent it before, you need not: our answer comes by mail.",
     Kind.TOO_LARGE: "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
     Kind.DOWN: "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
     Kind.UNREADABLE: "We could not read this form. Please open it again and send it once more.",

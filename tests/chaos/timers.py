@@ -32,5 +32,5 @@ lane), and the backlog that the faults have left on a machine with two cores."""
 
 
 def environment() -> dict[str, str]:
-    """These times as a process of the product reads them."""
-    return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()}
+    """These times as a process of the product reads them; all the customers are one machine, so no brake is on."""
+    return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()} | {"MONEYBACK_BRAKES": "false"}

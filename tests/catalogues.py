@@ -177,7 +177,7 @@ def _is_said(sentence: Sentence) -> bool:
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (
-        re.search("[A-Za-z]", words) is not None
+        re.search("[a-z]", words) is not None
         and "=" not in words
         and (" " in text or text[0].isupper() or not text.isascii())
     )

@@ -1,0 +1,309 @@
+"""Notes: looked up by the worker, mailed to the purchase's own address, each at most once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from email.message import EmailMessage
+from uuid import UUID
+
+import pytest
+
+from config.links import Links, Purpose
+from config.settings import Settings
+from domain.details import Details
+from domain.messages import NotesDue
+from domain.notes import MOST_REFERENCES, NoteKind
+from domain.purchases import Purchase
+from records import Records
+from records.shopfronts import Shopfront
+from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
+from tests.services import Child, eventually
+from worker.lanes import run
+from worker.letters.post import NotSentError, RefusedLetterError, UnclearError
+from worker.sweep import Sweep
+from worker.tools import Tools, tools_of
+
+TYPED = "ADA@Example.com"
+SECRETS = (
+    "ADA1-8150-ENGN",
+    "4711-0815",
+    "https://files.example.com/photo.zip",
+    "2026-1815",
+    "https://files.example.com/i.pdf",
+)
+LICENCE, CODE, DOWNLOAD, INVOICE, INVOICE_URL = SECRETS
+
+
+class MailServer:
+    """Takes letters, or says what is wrong with them; it cannot tell a repeated letter from a second one."""
+
+    repeatable = False
+
+    def __init__(self) -> None:
+        self.taken: list[EmailMessage] = []
+        self.says: Exception | None = None
+
+    def deliver(self, letter: EmailMessage) -> None:
+        if not isinstance(self.says, NotSentError | RefusedLetterError):
+            self.taken.append(letter)
+        if self.says:
+            raise self.says
+
+
+@pytest.fixture
+def server() -> MailServer:
+    return MailServer()
+
+
+@pytest.fixture
+def tools(settings: Settings, records: Records, server: MailServer) -> Iterator[Tools]:
+    tools = replace(tools_of(settings), records=records, post=server)
+    yield tools
+    tools.hands.close()
+
+
+def bought(records: Records, *, details: Details | None = None, **changes: str) -> Purchase:
+    """What Ada bought, with its secrets."""
+    purchase = a_recent_purchase(**{"email": "Ada@example.com"} | changes)
+    settle_in(records, purchase)
+    secret = Details(
+        licence_key=LICENCE,
+        activation_code=CODE,
+        download_url=DOWNLOAD,
+        invoice_number=INVOICE,
+        invoice_url=INVOICE_URL,
+    )
+    with records.work() as work:
+        work.details.put([(purchase.seller, purchase.reference, details or secret)])
+    return purchase
+
+
+def owe(
+    records: Records,
+    kind: NoteKind = NoteKind.PURCHASE,
+    *,
+    email: str = TYPED,
+    reference: str | None = None,
+    locale: str = "en",
+    thread: str | None = None,
+) -> UUID:
+    with records.work() as work:
+        return work.notes.owe(kind=kind, email=email, reference=reference, locale=locale, thread=thread)
+
+
+def text(letter: EmailMessage) -> str:
+    body = letter.get_body(("plain",))
+    assert body
+    return str(body.get_content())
+
+
+def pass_by(records: Records, **time: float) -> None:
+    with records.work() as work:
+        work.run(
+            "update notes set created_at = created_at - :ago, claimed_until = claimed_until - :ago,"
+            " ends_at = ends_at - :ago",
+            ago=timedelta(**time),
+        )
+
+
+@contextmanager
+def raised_by(server: MailServer, error: Exception) -> Iterator[None]:
+    server.says = error
+    yield
+    server.says = None
+
+
+# What they say, and to whom
+
+
+def test_the_link_goes_to_the_purchases_own_address_and_no_secret_is_in_the_letter(
+    records: Records, tools: Tools, server: MailServer
+) -> None:
+    purchase = bought(records)
+    note = owe(records, reference=purchase.reference.lower().replace("-", " "))
+    run(tools, NotesDue, [note])
+    (letter,) = server.taken
+    assert letter["To"] == "Ada@example.com"
+    assert Links.of(tools.settings).to(Purpose.OPEN, note) in text(letter)
+    assert purchase.product in text(letter)
+    assert not [secret for secret in SECRETS if secret in letter.as_string()]
+
+
+@pytest.mark.parametrize(
+    ("email", "reference"), [("eve@example.com", None), (TYPED, "MB-none"), ("ad@example.com", None)]
+)
+def test_where_nothing_is_found_the_typed_address_is_told_so_and_nothing_else(
+    records: Records, tools: Tools, server: MailServer, email: str, reference: str | None
+) -> None:
+    purchase = bought(records)
+    note = owe(records, email=email, reference=reference or purchase.reference)
+    run(tools, NotesDue, [note])
+    (letter,) = server.taken
+    assert (letter["To"], letter["Subject"]) == (email, "We could not find your purchase")
+    assert purchase.product not in letter.as_string()
+    with records.work() as work:
+        assert work.notes.open(note) is None
+
+
+def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
+    records: Records, tools: Tools, server: MailServer
+) -> None:
+    first, second = bought(records, product="First"), bought(records, product="Second")
+    other = bought(records, email="grace@example.com")
+    with records.work() as work:
+        work.run("update purchases set purchased_at = purchased_at - interval '1 day' where id = :id", id=first.id)
+    note = owe(records, NoteKind.REFERENCES)
+    run(tools, NotesDue, [note])
+    (letter,) = server.taken
+    said = text(letter)
+    assert said.index(second.reference) < said.index(first.reference)
+    assert other.reference not in said
+    assert "Aurora Software" in said
+    assert not [secret for secret in SECRETS if secret in letter.as_string()]
+    with records.work() as work:
+        assert work.notes.open(note) is None  # this note opens nothing
+
+
+def test_a_letter_of_references_has_an_end(records: Records, tools: Tools, server: MailServer) -> None:
+    settle_in(records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MOST_REFERENCES + 1)))
+    run(tools, NotesDue, [owe(records, NoteKind.REFERENCES)])
+    assert text(server.taken[0]).count("Coin") == MOST_REFERENCES
+
+
+def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_of_each_other(
+    records: Records, tools: Tools, server: MailServer
+) -> None:
+    mine, theirs = bought(records, email="strasse@example.com"), bought(records, email="straße@example.com")
+    run(tools, NotesDue, [owe(records, NoteKind.REFERENCES, email="strasse@example.com")])
+    (letter,) = server.taken
+    assert letter["To"] == "strasse@example.com"
+    assert mine.reference in text(letter)
+    assert theirs.reference not in text(letter)
+
+
+def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
+    records: Records, tools: Tools, server: MailServer
+) -> None:
+    settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller="babbage"))
+    one, two = bought(records, reference="7"), bought(records, reference="#7", seller="babbage")
+    note = owe(records, reference="7")
+    run(tools, NotesDue, [note])
+    assert "Babbage Engines" in text(server.taken[0])
+    with records.work() as work:
+        assert set(work.notes.open(note) or ()) == {one.id, two.id}
+
+
+def test_a_mail_is_answered_in_its_language_and_its_thread(records: Records, tools: Tools, server: MailServer) -> None:
+    run(tools, NotesDue, [owe(records, NoteKind.NO_REFERENCE, email=TYPED, locale="de", thread="<1815@example.com>")])
+    (letter,) = server.taken
+    assert letter["In-Reply-To"] == "<1815@example.com>"
+    assert letter["Auto-Submitted"] == "auto-replied"
+    assert letter["Content-Language"] == "de"
+    assert letter["To"] == TYPED
+
+
+@pytest.mark.parametrize("kind", NoteKind)
+def test_every_kind_of_note_has_something_to_say(
+    records: Records, tools: Tools, server: MailServer, kind: NoteKind
+) -> None:
+    run(tools, NotesDue, [owe(records, kind)])
+    assert server.taken[0]["Subject"]
+    assert "{" not in text(server.taken[0])
+
+
+# At most once
+
+
+def test_a_note_that_was_taken_is_not_sent_again(records: Records, tools: Tools, server: MailServer) -> None:
+    note = owe(records)
+    for _ in range(3):
+        run(tools, NotesDue, [note])
+    assert len(server.taken) == 1
+
+
+def test_a_note_that_may_have_left_is_not_sent_again(records: Records, tools: Tools, server: MailServer) -> None:
+    note = owe(records)
+    with raised_by(server, UnclearError("The line broke.")):
+        run(tools, NotesDue, [note])
+    pass_by(records, days=1_000)
+    Sweep(records).run_once()
+    run(tools, NotesDue, [note])
+    assert len(server.taken) == 1
+
+
+def test_a_note_that_certainly_did_not_leave_is_sent_later_with_a_link_that_is_fresh(
+    records: Records, tools: Tools, server: MailServer
+) -> None:
+    purchase = bought(records)
+    note = owe(records, reference=purchase.reference)
+    with raised_by(server, NotSentError("Not now.")):
+        run(tools, NotesDue, [note])
+    run(tools, NotesDue, [note])
+    assert server.taken == []  # it is given back for later, not for at once
+    pass_by(records, hours=1)
+    run(tools, NotesDue, [note])
+    assert len(server.taken) == 1
+    with records.work() as work:
+        assert work.notes.open(note) == [purchase.id]
+
+
+def test_an_address_that_no_letter_can_go_to_holds_up_nobody(
+    records: Records, tools: Tools, server: MailServer
+) -> None:
+    bad, good = owe(records, email='"no one"@@example.com'), owe(records)
+    run(tools, NotesDue, [bad, good])
+    assert [letter["To"] for letter in server.taken] == [TYPED]
+
+
+def test_a_note_whose_message_was_lost_is_found_by_the_sweep(records: Records) -> None:
+    note = owe(records)
+    with records.work() as work:
+        work.run("delete from outbox")
+    Sweep(records).run_once()
+    with records.work() as work:
+        assert work.outbox.lanes() == set()  # not so soon
+    pass_by(records, minutes=5)
+    Sweep(records).run_once()
+    with records.work() as work:
+        assert work.outbox.take("notes", room=10, after=None, bulk=False) == [(note, "")]
+
+
+def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
+    settings: Settings, records: Records, start: Callable[..., Child]
+) -> None:
+    purchase = bought(records)
+    owe(records, reference=purchase.reference)
+    start("relay", "relay")
+    start("worker", "worker", "-c", "1")
+    assert settings.outbox_dir
+    new = settings.outbox_dir / "new"
+    (letter,) = eventually(lambda: list(new.iterdir()), seconds=60)
+    assert b"/open/" in letter.read_bytes()
+
+
+# Logs
+
+
+def test_no_secret_of_a_purchase_is_in_the_repr_of_anything(records: Records) -> None:
+    purchase = bought(records)
+    with records.work() as work:
+        (seen,) = work.details.these([purchase.id])
+    assert seen.details.licence_key == LICENCE
+    assert not [secret for secret in SECRETS if secret in repr(seen)]
+
+
+def test_whom_to_ask_is_the_products_own_support_before_the_sellers(records: Records) -> None:
+    plain, special = (
+        bought(records, details=Details()),
+        bought(records, details=Details(technical_support="pro@aurora.example")),
+    )
+    with records.work() as work:
+        work.shopfronts.put(
+            Shopfront(
+                seller="aurora", name="", support_email="", colour=None, website=None,
+                technical_support="https://aurora.example/help",
+            )
+        )  # fmt: skip
+        seen = {one.id: one.whom_to_ask for one in work.details.these([plain.id, special.id])}
+    assert seen == {plain.id: "https://aurora.example/help", special.id: "pro@aurora.example"}

@@ -1,10 +1,10 @@
 """The API that sellers' own forms and shops speak: JSON, a bearer key, problem documents."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Header, Path, Response, status
+from fastapi import APIRouter, Body, Path, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.links import Purpose
@@ -12,28 +12,32 @@ from domain.requests import Channel, Reference, RefundRequest
 from domain.states import State
 from producers import intake
 from producers.purchases import PurchaseIn
-from producers.web.callers import Asking, Looking, Telling
+from producers.web.answers import problems
+from producers.web.bulk import bulk
+from producers.web.callers import Asking, IdempotencyKey, Looking, Telling
 from producers.web.problems import Kind, ProblemError
-from producers.web.reference import problems
 from producers.web.state import TheLinks, TheRecords
 from producers.web.words import sentence_for_support
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$",
-        max_length=200,
-        description="printable ASCII; the same key with the same body again is the same request",
-        examples=["order-4711-refund"],
-    ),
-]
-
 api = APIRouter(prefix="/v1", tags=["API"])
+api.include_router(bulk)
+
+
+_RECEIPT: Final[dict[str, Any]] = {
+    "id": "0198a6f0-0000-4000-8000-000000000001",
+    "state": "received",
+    "status_url": "https://refunds.example.com/status/WzEsIjAxOThhNmYwIl0",
+}
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
 
 
 class Receipt(BaseModel):
     """A request that was accepted."""
+
+    model_config = _example(_RECEIPT)
 
     id: UUID
     state: State
@@ -64,6 +68,36 @@ class StepOut(BaseModel):
 class CaseOut(Receipt):
     """Where a request stands, why, and how it came there."""
 
+    model_config = _example(
+        _RECEIPT
+        | {
+            "state": "with_support",
+            "reference": "MB-2026-0417",
+            "channel": "api",
+            "reasons": [{"code": "outside_window", "sentence": "The purchase is older than the refund policy allows."}],
+            "history": [
+                {
+                    "seq": 1,
+                    "at": "2026-06-15T12:00:00.000000Z",
+                    "from": "",
+                    "event": "accepted",
+                    "to": "received",
+                    "actor": "api",
+                    "why": "",
+                },
+                {
+                    "seq": 2,
+                    "at": "2026-06-15T12:00:00.011000Z",
+                    "from": "received",
+                    "event": "found_not_eligible",
+                    "to": "with_support",
+                    "actor": "rules",
+                    "why": "The purchase is older than the refund policy allows.",
+                },
+            ],
+        }
+    )
+
     reference: str
     channel: Channel
     reasons: list[ReasonOut] = Field(description="empty unless a person must decide, or had to")
@@ -73,8 +107,28 @@ class CaseOut(Receipt):
 class PurchaseOut(BaseModel):
     """A purchase that is remembered."""
 
+    model_config = _example({"reference": "MB-2026-0417", "created": True})
+
     reference: str
     created: bool
+
+
+_ASKED: Final[dict[str, Any]] = {
+    "full": {
+        "summary": "The whole amount",
+        "value": {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied", "locale": "en"},
+    },
+    "partial": {
+        "summary": "A part of it, which a person decides",
+        "value": {
+            "email": "ada@example.com",
+            "reference": "MB-2026-0417",
+            "reason": "wrong_product",
+            "wish": "partial",
+            "comment": "One of the two licences was enough.",
+        },
+    },
+}
 
 
 @api.post(
@@ -82,11 +136,20 @@ class PurchaseOut(BaseModel):
     status_code=status.HTTP_202_ACCEPTED,
     summary="Ask for a refund",
     response_description="The request was accepted.",
-    responses=problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.KEY_REUSED, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),
+    responses=problems(
+        Kind.UNREADABLE,
+        Kind.KEY_MISSING,
+        Kind.SCOPE_MISSING,
+        Kind.KEY_REUSED,
+        Kind.IN_FLIGHT,
+        Kind.TOO_LARGE,
+        Kind.INVALID,
+        Kind.DOWN,
+    ),
 )
 def ask(
     caller: Asking,
-    request: Annotated[RefundRequest, Body()],
+    request: Annotated[RefundRequest, Body(openapi_examples=_ASKED)],
     records: TheRecords,
     links: TheLinks,
     idempotency_key: IdempotencyKey = None,
@@ -101,7 +164,7 @@ def ask(
     "/refund-requests/{id}",
     summary="See where a request stands",
     response_description="Where it stands.",
-    responses=problems(Kind.KEY_MISSING, Kind.NOT_FOUND, Kind.DOWN),
+    responses=problems(Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.NOT_FOUND, Kind.DOWN),
 )
 def show(caller: Looking, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks) -> CaseOut:
     """Shows one of the seller's own cases."""
@@ -130,7 +193,7 @@ def show(caller: Looking, case: Annotated[UUID, Path(alias="id")], records: TheR
     response_description="It was known before.",
     responses={
         status.HTTP_201_CREATED: {"model": PurchaseOut, "description": "It was not known before."},
-        **problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),
+        **problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),
     },
 )
 def remember(

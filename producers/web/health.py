@@ -7,13 +7,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.states import State
+from producers.web.answers import problems
 from producers.web.problems import Kind, ProblemError
-from producers.web.reference import problems
 from producers.web.state import TheRecords
 from records import Records, schema
 
@@ -22,6 +22,8 @@ health = APIRouter(tags=["operation"])
 
 class Health(BaseModel):
     """An answer for a load balancer."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ready"}]})
 
     status: str
 

@@ -9,27 +9,18 @@ from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producers.web.answers import TEMPLATE, problems
+from producers.web.bulk import BulkAnswer, BulkRequest, BulkSummary
 from producers.web.pages import SEEN
-from producers.web.problems import MEDIA_TYPE, Kind, Problem
+from producers.web.problems import Kind, Problem
 from producers.web.state import ThePaper
 
 Json = dict[str, Any]
 
-_TEMPLATE = "#/components/schemas/{model}"
+_BESIDES = (Problem, BulkRequest, BulkAnswer, BulkSummary)
+"""The models that no operation takes or answers as its whole body."""
 
 reference = APIRouter(include_in_schema=False)
-
-
-def problems(*kinds: Kind) -> dict[int | str, Json]:
-    """What an endpoint may answer instead, for its ``responses``."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": _TEMPLATE.format(model="Problem")}}}
-    return {
-        kind.status: {
-            "description": " / ".join(k.heading for k in kinds if k.status == kind.status),
-            "content": content,
-        }
-        for kind in kinds
-    }
 
 
 def openapi_of(app: FastAPI) -> Json:
@@ -40,14 +31,16 @@ def openapi_of(app: FastAPI) -> Json:
             separate_input_output_schemas=app.separate_input_output_schemas,
         )  # fmt: skip
         schemas = document["components"]["schemas"]
-        problem = Problem.model_json_schema(ref_template=_TEMPLATE)
-        schemas |= problem.pop("$defs", {}) | {"Problem": problem}
+        for model in _BESIDES:
+            schema = model.model_json_schema(ref_template=TEMPLATE)
+            schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
         for theirs in ("HTTPValidationError", "ValidationError"):  # ours are problem documents
             schemas.pop(theirs, None)
         for _, _, operation in _operations(document):
-            ours = problems(Kind.INVALID)[Kind.INVALID.status]
             if "422" in operation["responses"]:
-                operation["responses"]["422"] = ours
+                operation["responses"]["422"] = problems(Kind.INVALID)[Kind.INVALID.status]
+            for holder in (operation.get("requestBody", {}), *operation["responses"].values()):
+                _illustrate(holder, schemas)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -66,10 +59,11 @@ async def docs(request: Request, paper: ThePaper) -> Response:
                 "id": operation["operationId"],
                 "summary": operation.get("summary", ""),
                 "description": operation.get("description", ""),
-                "needs_key": bool(operation.get("security")),
+                "scopes": [scope for needs in operation.get("security", []) for one in needs.values() for scope in one],
                 "parameters": [p | {"words": _type(p["schema"])} for p in operation.get("parameters", [])],
                 "body": _body(operation),
-                "example": _example(document, _body(operation)),
+                "example": _example(operation.get("requestBody", {})),
+                "answer": _example(next(r for s, r in operation["responses"].items() if s.startswith("2"))),
                 "responses": [
                     {"status": s, "description": r["description"], "schema": _schema_name(r)}
                     for s, r in sorted(operation["responses"].items())
@@ -99,6 +93,14 @@ async def docs(request: Request, paper: ThePaper) -> Response:
     )
 
 
+def _illustrate(holder: Json, schemas: Json) -> None:
+    """A body without an example of its own shows its model's."""
+    name = _schema_name(holder)
+    for content in holder.get("content", {}).values():
+        if name and not content.keys() & {"example", "examples"}:
+            content["example"] = schemas[name]["examples"][0]
+
+
 def _operations(document: Json) -> list[tuple[str, str, Json]]:
     return [(path, method, op) for path, methods in document["paths"].items() for method, op in methods.items()]
 
@@ -108,10 +110,13 @@ def _body(operation: Json) -> str | None:
 
 
 def _schema_name(holder: Json) -> str | None:
+    """The model of a body; of a body of lines that of the first ones."""
     for content in holder.get("content", {}).values():
-        ref = content.get("schema", {}).get("$ref")
-        if ref:
-            return str(ref).rpartition("/")[2]
+        schema = content.get("schema", {})
+        schema = schema.get("items", schema)
+        for one in schema.get("anyOf", [schema]):
+            if "$ref" in one:
+                return str(one["$ref"]).rpartition("/")[2]
     return None
 
 
@@ -129,19 +134,10 @@ def _type(facts: Mapping[str, Any]) -> str:
     return words
 
 
-def _example(document: Json, name: str | None) -> str | None:
-    """A body to try: the model's own example, or one made of its fields' examples and first choices."""
-    if name is None:
-        return None
-    schemas = document["components"]["schemas"]
-    schema = schemas[name]
-    if schema.get("examples"):
-        return json.dumps(schema["examples"][0], indent=2)
-    made: Json = {}
-    for field, facts in schema["properties"].items():
-        choices = schemas.get(_type(facts), {}).get("enum", [])
-        if facts.get("examples"):
-            made[field] = facts["examples"][0]
-        elif choices and field in schema.get("required", []):
-            made[field] = choices[0]
-    return json.dumps(made, indent=2)
+def _example(holder: Json) -> str | None:
+    """What a body looks like."""
+    for content in holder.get("content", {}).values():
+        examples = [one["value"] for one in content.get("examples", {}).values()] or [content.get("example")]
+        if examples[0] is not None:
+            return examples[0] if isinstance(examples[0], str) else json.dumps(examples[0], indent=2)
+    return None

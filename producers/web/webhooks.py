@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from domain.notices import Forged, WebhookReader
+from producers.web.answers import problems
 from producers.web.problems import Kind, ProblemError
-from producers.web.reference import problems
 from producers.web.state import TheRecords
 from records import Records
 

@@ -379,7 +379,8 @@ def test_the_documentation_names_every_operation_and_every_problem(world: World)
     assert "&#34;reference&#34;: &#34;MB-2026-0417&#34;" in page
     assert "HTTPValidationError" not in json.dumps(document)
     assert set(document["paths"]) == {
-        "/v1/refund-requests", "/v1/refund-requests/{id}", "/v1/purchases/{reference}", "/v1/webhooks/{provider}",
+        "/v1/refund-requests", "/v1/refund-requests/bulk", "/v1/refund-requests/{id}", "/v1/purchases/{reference}",
+        "/v1/webhooks/{provider}",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
 

@@ -1,0 +1,354 @@
+"""Many requests in one call: each line by itself, answered while the others come, and safe to send again."""
+
+import json
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from domain.scopes import EVERY, USUAL, Scope
+from producers.web import bulk, guard, lines
+from producers.web.problems import Kind
+from tests.integration import _web_fixtures
+from tests.integration._web_fixtures import Place, World
+from tests.integration.test_api import ASK, ASKED, problem
+from tests.services import tampering
+
+place, world = _web_fixtures.place, _web_fixtures.world
+
+BULK = f"{ASK}/bulk"
+HEADERS = {"content-type": bulk.NDJSON, "idempotency-key": "recall-2026-06"}
+
+
+def asked(number: int, **changes: Any) -> dict[str, Any]:
+    return ASKED | {"reference": f"MB-{number:06}"} | changes
+
+
+def body(*asks: dict[str, Any] | bytes) -> bytes:
+    return b"".join((ask if isinstance(ask, bytes) else json.dumps(ask).encode()) + b"\n" for ask in asks)
+
+
+def told(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What an answer says of each line, and its summary."""
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == bulk.NDJSON
+    *each, summary = map(json.loads, answer.text.splitlines())
+    assert all("line" in one for one in each)
+    assert "line" not in summary
+    return each, summary
+
+
+def send(world: World, content: bytes | Iterable[bytes], **headers: str) -> httpx.Response:
+    return world.web.post(BULK, content=content, headers=world.bearer(**HEADERS | headers), timeout=120)
+
+
+def kinds(each: list[dict[str, Any]]) -> list[str | None]:
+    return [one["problem"]["type"].removeprefix("/docs#") if "problem" in one else None for one in each]
+
+
+# What becomes of a line
+
+
+def test_each_line_is_a_case_in_the_lane_for_many(world: World) -> None:
+    each, summary = told(send(world, body(*map(asked, range(1, 1_201)))))
+    assert [one["line"] for one in each] == list(range(1, 1_201))
+    assert {one["state"] for one in each} == {"received"}
+    assert len({one["id"] for one in each}) == 1_200
+    assert summary == {"accepted": 1_200, "refused": 0}
+    with world.records.work() as work:
+        rows = work.run("select seller, channel, bulk, trusted, count(*) from cases group by 1, 2, 3, 4").all()
+        waiting = work.run("select bulk, count(*) from outbox group by 1").all()
+    assert [tuple(row) for row in rows] == [("aurora", "api", True, False, 1_200)]
+    assert [tuple(row) for row in waiting] == [(True, 1_200)]
+
+
+def test_a_line_that_is_wrong_loses_no_other(world: World) -> None:
+    content = body(
+        asked(1),
+        b"{",
+        asked(2, reason="boredom"),
+        b"",
+        b"   ",
+        b"\xff\xfe",
+        b"[" * 10_000,
+        b"null",
+        asked(3, amount=1),
+        asked(4, comment="x" * lines.LONGEST),
+        asked(5, key="two\nlines"),
+        {"\ud800": 1},
+        asked(6),
+    )
+    each, summary = told(send(world, content))
+    assert [one["line"] for one in each] == [1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert kinds(each) == [
+        None, "unreadable", "invalid", "unreadable", "unreadable", "invalid", "invalid", "too_large", "invalid",
+        "unreadable", None,
+    ]  # fmt: skip
+    assert each[2]["problem"]["errors"][0]["pointer"] == "#/reason"
+    assert each[6]["problem"]["errors"] == [
+        {"detail": "This field is not known here. Please leave it out.", "pointer": "#/amount"}
+    ]
+    assert summary == {"accepted": 2, "refused": 9}
+    assert world.rows() == 2
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n\n"])
+def test_the_last_line_may_end_or_not(world: World, end: bytes) -> None:
+    each, summary = told(send(world, body(asked(1)) + json.dumps(asked(2)).encode() + end))
+    assert [one["line"] for one in each] == [1, 2]
+    assert summary["accepted"] == 2
+
+
+def test_a_call_without_lines_is_answered_with_its_summary(world: World) -> None:
+    assert told(send(world, b"")) == ([], {"accepted": 0, "refused": 0})
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_where_a_piece_of_the_body_ends_does_not_matter(world: World, size: int) -> None:
+    content = body(*map(asked, range(1, 21)))
+    pieces = (content[first : first + size] for first in range(0, len(content), size))
+    each, summary = told(send(world, pieces))
+    assert [one["line"] for one in each] == list(range(1, 21))
+    assert summary == {"accepted": 20, "refused": 0}
+
+
+# Keys
+
+
+def test_the_same_call_again_finds_the_same_cases(world: World) -> None:
+    content = body(*map(asked, range(1, 601)), asked(601, key="mine"), b"{")
+    first, again = (told(send(world, content)) for _ in range(2))
+    assert first == again
+    assert world.rows() == 601
+
+
+def test_another_calls_key_makes_other_requests_of_lines_without_one(world: World) -> None:
+    content = body(asked(1), asked(2, key="mine"))
+    ids = [[one["id"] for one in told(send(world, content, **{"idempotency-key": key}))[0]] for key in ("one", "other")]
+    assert ids[0][0] != ids[1][0]
+    assert ids[0][1] == ids[1][1]
+
+
+def test_a_lines_key_is_the_key_of_a_request_that_comes_alone(world: World) -> None:
+    alone = world.web.post(ASK, json=asked(1), headers=world.bearer(**{"idempotency-key": "order-1"})).json()
+    each, _ = told(send(world, body(asked(1, key="order-1"), asked(2, key="order-1"), asked(3, key="order-3"))))
+    assert each[0]["id"] == alone["id"]
+    assert kinds(each) == [None, "key_reused", None]
+    alone = world.web.post(ASK, json=asked(3), headers=world.bearer(**{"idempotency-key": "order-3"})).json()
+    assert each[2]["id"] == alone["id"]
+
+
+def test_a_line_that_comes_twice_is_one_case_and_both_are_told(world: World) -> None:
+    each, summary = told(send(world, body(asked(1), asked(1), asked(2, key="a"), asked(3, key="a"), asked(2, key="a"))))
+    assert each[0]["id"] == each[1]["id"]
+    assert kinds(each) == [None, None, None, "key_reused", None]
+    assert each[2]["id"] == each[4]["id"]
+    assert summary == {"accepted": 4, "refused": 1}
+    assert world.rows() == 2
+
+
+def test_the_lines_of_two_sellers_never_meet(world: World) -> None:
+    content = body(asked(1, key="mine"), asked(2))
+    other = {"authorization": f"Bearer {world.other_key}", **HEADERS}
+    ours = {one["id"] for one in told(send(world, content))[0]}
+    theirs = {one["id"] for one in told(world.web.post(BULK, content=content, headers=other))[0]}
+    assert len(ours | theirs) == 4
+
+
+# Who may
+
+
+@pytest.mark.parametrize(("scopes", "trusted"), [(USUAL, False), (EVERY, True)])
+def test_the_key_decides_whether_the_customers_confirm(world: World, scopes: frozenset[Scope], trusted: bool) -> None:
+    with world.records.work() as work:
+        _, secret = work.keys.make("aurora", scopes)
+    told(world.web.post(BULK, content=body(asked(1)), headers={"authorization": f"Bearer {secret}", **HEADERS}))
+    with world.records.work() as work:
+        assert work.run("select trusted from cases").scalars().all() == [trusted]
+
+
+def test_what_is_wrong_with_the_call_is_said_before_a_line_is_read(world: World) -> None:
+    with world.records.work() as work:
+        _, secret = work.keys.make("aurora", EVERY - {Scope.REQUESTS_WRITE})
+    lacking = {"authorization": f"Bearer {secret}"}
+    content = body(asked(1))
+    problem(world.web.post(BULK, content=content, headers=HEADERS), Kind.KEY_MISSING)
+    problem(world.web.post(BULK, content=content, headers=HEADERS | lacking), Kind.SCOPE_MISSING)
+    for media in ("application/json", "", "text/plain; application/x-ndjson"):
+        problem(send(world, content, **{"content-type": media}), Kind.WRONG_MEDIA)
+    without = world.bearer(**{"content-type": bulk.NDJSON})
+    wrong = problem(world.web.post(BULK, content=content, headers=without), Kind.INVALID)
+    assert wrong["errors"] == [{"detail": "This is missing.", "parameter": "Idempotency-Key"}]
+    assert send(world, content, **{"content-type": "Application/X-NDJSON; charset=utf-8"}).status_code == 200
+    assert world.rows() == 1
+
+
+# Limits
+
+
+def test_a_hundred_thousand_lines_are_the_most(world: World) -> None:
+    each, summary = told(send(world, body(asked(1)) + b"\n" * (lines.MOST - 2) + body(asked(2))))
+    assert [one["line"] for one in each] == [1, lines.MOST]
+    assert "problem" not in summary
+    each, summary = told(send(world, body(asked(1)) + b"\n" * (lines.MOST - 1) + body(asked(2))))
+    assert [one["line"] for one in each] == [1]
+    assert "100,000 lines are the most" in summary["problem"]["detail"]
+
+
+def test_who_sends_something_else_than_was_meant_is_stopped(world: World) -> None:
+    each, summary = told(send(world, b"nothing\n" * (bulk.MOST_REFUSED + 5_000)))
+    assert bulk.MOST_REFUSED < len(each) <= bulk.MOST_REFUSED + bulk.BATCH
+    assert summary["refused"] == len(each)
+    assert "More than 10,000 lines were refused" in summary["problem"]["detail"]
+
+
+def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(guard._LARGER, BULK, 1_000_000)
+    content = body(asked(1)) + b"\n" * 1_000 + b"x" * 3_000_000
+    problem(send(world, content), Kind.TOO_LARGE)
+    pieces = (content[first : first + 10_000] for first in range(0, len(content), 10_000))
+    each, summary = told(send(world, pieces))
+    assert [one["line"] for one in each] == [1]
+    assert "64 MB is the most" in summary["problem"]["detail"]
+    problem(world.web.post(ASK, content=content, headers=world.bearer()), Kind.TOO_LARGE)
+
+
+# Both ways at once
+
+
+class Talk:
+    """A client that hears while it still speaks."""
+
+    def __init__(self, world: World, **headers: str) -> None:
+        url = world.web.base_url
+        self.socket = socket.create_connection((url.host, url.port), timeout=30)
+        head = {"host": "testserver", "transfer-encoding": "chunked", **world.bearer(**HEADERS | headers)}
+        self.socket.sendall(f"POST {BULK} HTTP/1.1\r\n".encode())
+        self.socket.sendall("".join(f"{name}: {value}\r\n" for name, value in head.items()).encode() + b"\r\n")
+        self._heard = self.socket.makefile("rb")
+        self._began = False
+
+    def say(self, content: bytes) -> None:
+        self.socket.sendall(b"%x\r\n%s\r\n" % (len(content), content))
+
+    def hear(self) -> list[dict[str, Any]]:
+        """The lines of the next piece of the answer; none at its end."""
+        if not self._began:
+            self._began = self._heard.readline() == b"HTTP/1.1 200 OK\r\n"
+            assert self._began
+            while self._heard.readline() != b"\r\n":
+                pass
+        size = int(self._heard.readline(), 16)
+        piece = self._heard.read(size + 2)
+        return [json.loads(line) for line in piece.splitlines() if line]
+
+    def close(self) -> None:
+        self._heard.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def talk(world: World) -> Iterator[Talk]:
+    talk = Talk(world)
+    yield talk
+    talk.close()
+
+
+def test_a_line_is_answered_while_the_next_is_not_written_yet(world: World, talk: Talk) -> None:
+    for number in range(1, 6):
+        talk.say(body(asked(number)))
+        (answer,) = talk.hear()
+        assert answer["line"] == number
+        assert world.rows() == number
+    talk.say(b"")
+    assert talk.hear() == [{"accepted": 5, "refused": 0}]
+    assert talk.hear() == []
+
+
+def test_who_leaves_in_the_middle_has_had_what_was_answered(world: World, talk: Talk) -> None:
+    talk.say(body(asked(1), asked(2)) + b'{"email": "ada@')
+    assert [one["line"] for one in talk.hear()] == [1, 2]
+    talk.close()
+    again, _ = told(send(world, body(asked(1), asked(2), asked(3))))
+    assert len(again) == world.rows() == 3
+
+
+def test_no_more_is_read_than_can_be_kept(world: World, talk: Talk) -> None:
+    line = body(asked(1, comment="x" * 2_000))
+    said = []
+
+    def say_all() -> None:
+        for _ in range(lines.MOST // 100):
+            talk.say(line * 100)
+            said.append(len(line) * 100)
+
+    talk.socket.settimeout(1)
+    with world.records.work() as work:
+        work.run("lock table cases in exclusive mode")
+        with pytest.raises(TimeoutError):
+            say_all()
+    assert sum(said) < 16_000_000, "It was read on while nothing could be kept."
+
+
+def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_for_ever(world: World) -> None:
+    content = body(*map(asked, range(1, 20_001)))
+    each, summary = told(send(world, (content[first : first + 60_000] for first in range(0, len(content), 60_000))))
+    assert len(each) == 20_000
+    assert summary == {"accepted": 20_000, "refused": 0}
+
+
+def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
+    us, held = psutil.Process(), []
+
+    def pieces() -> Iterator[bytes]:
+        for first in range(0, 12_500, 20):
+            held.append(us.memory_info().rss)
+            yield body(*(asked(number, comment="x" * 3_900) for number in range(first, first + 20)))
+
+    with world.web.stream("POST", BULK, content=pieces(), headers=world.bearer(**HEADERS), timeout=120) as answer:
+        answered = sum(1 for _ in answer.iter_lines())
+    assert answered == 12_501
+    assert world.rows() == 12_500
+    grown = max(held) - held[len(held) // 10]  # by then every part has been used once
+    assert grown < 12_000_000, f"{grown:,} bytes"
+
+
+# Trouble
+
+
+@contextmanager
+def away(place: Place) -> Iterator[None]:
+    """The database turns everybody away."""
+    tampering(place.servers, "postgres", f'alter database "{place.database}" with allow_connections false')
+    others = f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{place.database}'"
+    tampering(place.servers, "postgres", others)
+    try:
+        yield
+    finally:
+        tampering(place.servers, "postgres", f'alter database "{place.database}" with allow_connections true')
+
+
+def test_a_database_that_goes_away_in_the_middle_is_said_and_the_repeat_finds_what_was_kept(
+    place: Place, world: World, talk: Talk
+) -> None:
+    content = [body(*(asked(number) for number in range(first, first + 100))) for first in (1, 101, 201)]
+    talk.say(content[0])
+    answered = talk.hear()
+    assert len(answered) == 100
+    with away(place):
+        talk.say(content[1])
+        (summary,) = talk.hear()
+        assert talk.hear() == []
+    assert summary["accepted"] == 100
+    assert summary["problem"]["type"] == f"/docs#{Kind.DOWN}"
+    assert "with the same Idempotency-Key" in summary["problem"]["detail"]
+    again, summary = told(send(world, b"".join(content)))
+    assert again[:100] == answered
+    assert summary == {"accepted": 300, "refused": 0}
+    assert world.rows() == 300

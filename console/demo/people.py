@@ -50,11 +50,11 @@ class People:
         self._ask[role.asks.channel](role)
 
     def answer(self, role: Role, link: str) -> None:
-        """Opens the link of the Start refund letter and says yes, or no."""
+        """Opens the link of the Start refund letter, ticks the box and says yes, or no."""
         with urllib.request.urlopen(link) as page:
             page.read()
         path = {"yes": link, "no": f"{link}/withdraw"}[role.asks.says]
-        self._post(path, b"", "application/x-www-form-urlencoded")
+        self._post(path, b"sure=yes", "application/x-www-form-urlencoded")
 
     def _fill_in_the_form(self, role: Role) -> None:
         with urllib.request.urlopen(f"{self._url}/refund") as page:

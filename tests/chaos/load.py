@@ -237,7 +237,7 @@ class Load:
             self._put(0.0, lambda: None if self._say_yes(path) else AGAIN)
 
     def _say_yes(self, path: str) -> bool:
-        answer = self._post(path, b"", {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = self._post(path, b"sure=yes", {"Content-Type": "application/x-www-form-urlencoded"})
         if answer is not None and answer.status not in {303, 409}:
             self.complaints.append(f"A link was answered with {answer.status}.")
         return answer is not None

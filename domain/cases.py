@@ -54,6 +54,9 @@ class Step:
     handed_on: bool = False
     """The caller goes straight on with the case: no message is needed, the sweep covers it."""
 
+    quiet: bool = False
+    """No letter goes out: whoever would read it was told the same often enough today."""
+
     @property
     def seq(self) -> int:
         return self.case.seq + 1

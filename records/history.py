@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.aftermath import AFTERMATH, Patience, lanes_of, letter_of
 from domain.cases import Step
 from domain.messages import Cases as CasesMessage
+from domain.messages import LettersDue
 from records.letters import Letters
 from records.outbox import Outbox
 from records.tasks import SupportTasks
@@ -149,10 +150,11 @@ class History:
             after = AFTERMATH[step.there]
             if after.task:
                 tasks.append((step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
-            if letter := letter_of(step.event, step.there):
+            if not step.quiet and (letter := letter_of(step.event, step.there)):
                 letters.append((step.case.id, letter))
-            waits = step.handed_on or step.due_in is not None
-            lanes += [(lane, step.case.id) for lane in lanes_of(after) if not (waits and lane is after.lane)]
+            left_out = {after.lane if step.handed_on or step.due_in is not None else None}
+            left_out |= {LettersDue} if step.quiet else set()
+            lanes += [(lane, step.case.id) for lane in lanes_of(after) if lane not in left_out]
         self._tasks.open(tasks)
         self._letters.due(letters)
         self._outbox.put(lanes)

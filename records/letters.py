@@ -1,6 +1,7 @@
 """Letters that are due, and those that were sent: at most one a case and stage."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -45,6 +46,20 @@ returning c.seller
 """
 """A letter that nobody ever took to send cannot come back."""
 
+_OF_PURCHASES = """
+select c.purchase as about, count(*) as letters from cases c join letters l on l.case_id = c.id and l.stage = :stage
+ where c.purchase = any(:purchases) and c.state = 'duplicate' and l.created_at > now() - make_interval(secs => :seconds)
+ group by c.purchase
+"""
+
+_OF_ADDRESSES = """
+select i.id, i.email_key as about,
+       (select count(*) from cases c join letters l on l.case_id = c.id and l.stage = :stage
+         where c.email_key = i.email_key and c.state = 'unmatched'
+           and l.created_at > now() - make_interval(secs => :seconds)) as letters
+  from cases i where i.id = any(:cases)
+"""
+
 _OVERDUE = """
 select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from letters l join cases c on c.id = l.case_id
  where l.sent_at is null and l.claimed_until <= now() and l.created_at < now() - make_interval(secs => :seconds)
@@ -88,6 +103,16 @@ class Letters:
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
             self._work.run(_GIVE_BACK, cases=cases, stages=stages, seconds=seconds)
+
+    def about_purchases(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
+        """How often customers were told in the last seconds that they had asked already, by purchase."""
+        rows = self._work.run(_OF_PURCHASES, purchases=list(purchases), stage=Stage.ALREADY_ASKED, seconds=seconds)
+        return Counter({row.about: row.letters for row in rows})
+
+    def to_addresses(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
+        """Each case's address, and how often it was told in the last seconds that nothing was found."""
+        rows = list(self._work.run(_OF_ADDRESSES, cases=list(cases), stage=Stage.NOT_FOUND, seconds=seconds))
+        return {row.id: row.about for row in rows}, Counter({row.about: row.letters for row in rows})
 
     def bounced(self, case: UUID, stage: str, why: str) -> bool:
         """This letter came back: a person is told, once. False where it did before, or never left.

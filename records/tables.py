@@ -158,6 +158,8 @@ cases = Table(
     Index(
         "cases_due", text("coalesce(seller, '')"), "next_action_at", postgresql_where=text("next_action_at is not null")
     ),
+    Index("cases_duplicates", "purchase", postgresql_where=text("state = 'duplicate'")),
+    Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
     CheckConstraint(f"state not in ({MOVING_STATES}) or next_action_at is not null", name="owned"),
     postgresql_with={"fillfactor": "70"},
 )

@@ -1,5 +1,6 @@
 """Judging: from a case and what is known about it to the step it takes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +14,13 @@ from domain.states import Event, State
 from records import Work
 from records.facts import Facts
 from worker.tools import Tools
+
+DAY = 86_400.0  # seconds
+LETTERS_A_DAY = {
+    State.DUPLICATE: 1,  # a purchase: that it was asked for already is as true the second time
+    State.UNMATCHED: 5,  # an address: a few slips of the pen, and no mailbox of a stranger's is filled
+}
+"""So many letters at the most say that a case ended here, whoever asks however often."""
 
 
 def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
@@ -33,8 +41,32 @@ def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
         steps.append(_step(case, decision, known))
         if known and not isinstance(decision, Joins):
             taken[known.purchase.id] = case.id
-    moved = work.history.record(steps)
+    moved = work.history.record(spared(work, steps))
     return [step.case.id for step in steps if step.there is State.APPROVED and step.case.id in moved]
+
+
+def spared(work: Work, steps: Sequence[Step]) -> list[Step]:
+    """These steps, those quiet whose letter would be one too many: whoever asks a hundred times fills nobody's mailbox."""
+    joins = [step for step in steps if step.there is State.DUPLICATE and step.purchase]
+    misses = [step.case.id for step in steps if step.there is State.UNMATCHED]
+    told: Counter[UUID | str] = Counter()
+    about: dict[UUID, UUID | str] = {step.case.id: step.purchase for step in joins if step.purchase}
+    if joins:
+        told.update(work.letters.about_purchases([p for step in joins if (p := step.purchase)], seconds=DAY))
+    if misses:
+        addresses, letters = work.letters.to_addresses(misses, seconds=DAY)
+        about |= addresses
+        told.update(letters)
+    return [_spared(step, about.get(step.case.id), told) for step in steps]
+
+
+def _spared(step: Step, about: UUID | str | None, told: Counter[UUID | str]) -> Step:
+    if about is None:
+        return step
+    told[about] += 1
+    if told[about] <= LETTERS_A_DAY[step.there]:
+        return step
+    return replace(step, quiet=True, evidence={**step.evidence, "letter": "told often enough today"})
 
 
 def question(case: Case, known: Facts | None, tools: Tools, *, at: datetime | None = None) -> Question:

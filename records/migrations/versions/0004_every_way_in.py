@@ -50,6 +50,8 @@ def upgrade() -> None:
         sa.Column("technical_support", sa.Text()),
         sa.Column("subscription", sa.Boolean(), nullable=False, server_default=sa.text("false")),
     )
+    op.create_index("cases_duplicates", "cases", ["purchase"], postgresql_where=sa.text("state = 'duplicate'"))
+    op.create_index("cases_unmatched", "cases", ["email_key"], postgresql_where=sa.text("state = 'unmatched'"))
     op.create_index("purchases_email_key_idx", "purchases", ["email_key"])
     op.create_table(
         "withdrawals",

@@ -1,7 +1,7 @@
 """What the statements about the outbox, letters, tasks for people, and dead messages do."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -120,6 +120,32 @@ def give_back(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str], se
     for which in zip(cases, stages, strict=True):
         if (row := work.tables.letters.get(which)) and row.sent_at is None:
             work.journal.change(row, claimed_until=after(work.at, seconds))
+
+
+class Told(NamedTuple):
+    id: UUID | None
+    about: Any
+    letters: int
+
+
+@does(letters._OF_PURCHASES)
+def told_about_purchases(work: MemoryWork, purchases: Sequence[UUID], stage: str, seconds: float) -> Iterable[Told]:
+    cases = [case for case in work.tables.cases.values() if case.state == "duplicate" and case.purchase in purchases]
+    count = Counter(case.purchase for case in cases if _was_told(work, case.id, stage, seconds))
+    return [Told(None, purchase, letters) for purchase, letters in count.items()]
+
+
+@does(letters._OF_ADDRESSES)
+def told_to_addresses(work: MemoryWork, cases: Sequence[UUID], stage: str, seconds: float) -> Iterable[Told]:
+    unmatched = [case for case in work.tables.cases.values() if case.state == "unmatched"]
+    count = Counter(case.email_key for case in unmatched if _was_told(work, case.id, stage, seconds))
+    asking = [work.tables.cases[case] for case in cases]
+    return [Told(case.id, case.email_key, count[case.email_key]) for case in asking]
+
+
+def _was_told(work: MemoryWork, case: UUID, stage: str, seconds: float) -> bool:
+    letter = work.tables.letters.get((case, str(stage)))
+    return letter is not None and letter.created_at > after(work.at, -seconds)
 
 
 @does(letters._OVERDUE)

@@ -33,10 +33,11 @@ from tests.services import emptied, fresh_database, settings_of
 
 
 @contextmanager
-def served(application: FastAPI) -> Iterator[httpx.Client]:
-    """The application behind a real server on a free port, as a browser or a seller's program meets it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+def served(application: FastAPI, door: socket.socket | None = None) -> Iterator[httpx.Client]:
+    """The application behind a real server on a free port, as a browser or a seller's program meets it; or at this door."""
+    with door or socket.socket() as listener:
+        if door is None:
+            listener.bind(("127.0.0.1", 0))
         listener.listen()  # from here on nobody is turned away, only kept waiting
         server = uvicorn.Server(uvicorn.Config(application, log_config=None, server_header=False, lifespan="on"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -1,0 +1,281 @@
+"""Customers and their browsers, from the first page to the money."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from config.links import Purpose
+from config.speech import speech
+from domain.purchases import Purchase
+from domain.states import State
+from producers.web.words import STANDINGS
+from tests.e2e._town import DETAILS, Crew, Town, words
+from tests.services import eventually
+
+Visit = Callable[..., Page]
+STATUS = re.compile(r"/status/")
+PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
+
+pytestmark = pytest.mark.usefixtures("crew")
+
+
+def fill(page: Page, town: Town, bought: Purchase) -> None:
+    """The form, from the first page on."""
+    page.goto(f"{town.url}/")
+    page.get_by_role("main").locator("a[href*='/refund']").first.click()
+    page.locator("#email").fill(bought.email)
+    page.locator("#reference").fill(bought.reference)
+    page.locator("#reason").select_option("unwanted_renewal")
+
+
+def ask(page: Page, town: Town, bought: Purchase) -> None:
+    fill(page, town, bought)
+    page.locator("form[method=post] button").click()
+    expect(page).to_have_url(re.compile(r"/refund/sent"))
+
+
+def confirm(page: Page) -> None:
+    """The question behind the letter's link, answered with yes."""
+    page.locator("#sure").check()
+    page.locator("form[method=post] button").click()
+    expect(page).to_have_url(STATUS)
+
+
+def heading(state: State, language: str = "en") -> str:
+    return speech(language).say(STANDINGS[state].heading)
+
+
+def expect_heading(page: Page, words: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(words, timeout=30_000)
+
+
+def the_whole_way(page: Page, town: Town, language: str = "en") -> Purchase:
+    """Request, mail, confirm, paid."""
+    bought = town.sold()
+    ask(page, town, bought)
+    page.goto(town.link(bought.email, Purpose.CONFIRM))
+    confirm(page)
+    expect_heading(page, heading(State.REFUNDED, language))
+    assert town.refunds(bought) == 1
+    return bought
+
+
+def test_a_customer_gets_the_money_back_without_talking_to_anyone(page: Page, town: Town, crew: Crew) -> None:
+    """And sees it happen: the status page tells it while it is open, and is never loaded again."""
+    bought = town.sold()
+    ask(page, town, bought)
+    page.goto(town.link(bought.email, Purpose.CONFIRM))
+    expect(page.get_by_role("main")).to_contain_text("€49.00")
+    expect(page.get_by_role("main")).to_contain_text("This cannot be undone.")
+    with crew.at_rest():
+        confirm(page)
+        expect_heading(page, heading(State.APPROVED))
+        page.evaluate("document.body.dataset.opened = 'once'")
+    expect_heading(page, heading(State.REFUNDED))
+    expect(page.locator("body")).to_have_attribute("data-opened", "once")
+    expect(page.get_by_role("list").filter(has_text="confirmed")).to_be_visible()
+    assert town.refunds(bought) == 1
+
+
+def test_who_cannot_be_refunded_at_once_learns_why_and_whom_to_ask(page: Page, town: Town) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    bought = town.sold(purchased_at=long_ago)
+    ask(page, town, bought)
+    letter = town.letter(bought.email, Purpose.STATUS)
+    page.goto(town.link(bought.email, Purpose.STATUS))
+    expect_heading(page, heading(State.WITH_SUPPORT))
+    main = page.get_by_role("main")
+    expect(main.get_by_role("listitem").filter(has_text="refund period")).to_be_visible()
+    case = main.locator(".code").last.inner_text()
+    for told in (case, "help@aurora.example"):
+        expect(main).to_contain_text(told)
+        assert told in words(letter)
+    assert town.refunds(bought) == 0
+
+
+def test_what_is_private_about_a_purchase_is_mailed_and_opens_once(page: Page, town: Town) -> None:
+    bought = town.sold()
+    page.goto(f"{town.url}/lookup")
+    page.get_by_label("E-mail address").fill(bought.email)
+    page.get_by_label("Reference number").fill(bought.reference.lower())
+    page.get_by_role("button", name="Mail me my purchase").click()
+    expect(page).to_have_url(re.compile(r"/lookup/sent"))
+    assert DETAILS.licence_key
+    link = town.link(bought.email, Purpose.OPEN)
+    assert DETAILS.licence_key not in words(town.letter(bought.email, Purpose.OPEN))
+    page.goto(link)
+    expect(page.get_by_role("main")).not_to_contain_text(DETAILS.licence_key)
+    page.get_by_role("button", name="Show my purchase").click()
+    expect(page.get_by_role("main")).to_contain_text(DETAILS.licence_key)
+    page.goto(link)
+    expect_heading(page, "This link was used or is too old")
+
+
+def test_who_lost_the_reference_number_is_mailed_all_of_them(page: Page, town: Town) -> None:
+    first = town.sold()
+    second = town.sold(email=first.email)
+    page.goto(f"{town.url}/lookup")
+    page.get_by_role("link", name="I do not have my reference number").click()
+    page.get_by_label("E-mail address").fill(first.email)
+    page.get_by_role("button").click()
+    expect(page).to_have_url(re.compile(r"/lookup/sent"))
+    (letter,) = eventually(lambda: town.letters(first.email))
+    assert first.reference in words(letter)
+    assert second.reference in words(letter)
+
+
+def test_two_tabs_that_both_confirm_refund_once(page: Page, town: Town) -> None:
+    bought = town.sold()
+    ask(page, town, bought)
+    other = page.context.new_page()
+    for tab in (page, other):
+        tab.goto(town.link(bought.email, Purpose.CONFIRM))
+    for tab in (page, other):
+        confirm(tab)
+    for tab in (page, other):
+        expect_heading(tab, heading(State.REFUNDED))
+    assert town.refunds(bought) == 1
+
+
+def test_going_back_after_confirming_leads_to_the_status_again(page: Page, town: Town) -> None:
+    bought = the_whole_way(page, town)
+    page.go_back()
+    expect(page).to_have_url(STATUS)
+    expect_heading(page, heading(State.REFUNDED))
+    assert town.refunds(bought) == 1
+
+
+def test_a_double_click_is_one_request(page: Page, town: Town) -> None:
+    fill(page, town, town.sold())
+    before = town.cases()
+    page.locator("form[method=post] button").dblclick()
+    expect(page).to_have_url(re.compile(r"/refund/sent"))
+    assert town.cases() == before + 1
+
+
+def test_a_form_that_is_sent_again_after_going_back_is_refunded_once(page: Page, town: Town) -> None:
+    bought = town.sold()
+    ask(page, town, bought)
+    page.go_back()
+    page.locator("#email").fill(bought.email)
+    page.locator("#reference").fill(bought.reference)
+    page.locator("#reason").select_option("unwanted_renewal")
+    page.locator("form[method=post] button").click()
+    expect(page).to_have_url(re.compile(r"/refund/sent"))
+    page.goto(town.link(bought.email, Purpose.CONFIRM))
+    confirm(page)
+    expect_heading(page, heading(State.REFUNDED))
+    assert town.refunds(bought) == 1
+
+
+def test_everything_works_without_javascript(visit: Visit, town: Town) -> None:
+    the_whole_way(visit(java_script_enabled=False), town)
+
+
+def test_everything_works_on_a_small_phone_at_night(visit: Visit, town: Town) -> None:
+    the_whole_way(visit(**PHONE, color_scheme="dark"), town)
+
+
+def test_everything_works_without_a_mouse(page: Page, town: Town) -> None:
+    """Tab, arrows, space and enter; where one is can be seen at every step."""
+    bought = town.sold()
+    page.goto(f"{town.url}/")
+    tab_to(page, ".skip")
+    expect(page.locator(".skip")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    tab_to(page, "main a[href*='/refund']", most=1)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/refund"))
+    tab_to(page, "form button")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing has been sent yet")
+    expect(page.locator("#email")).to_be_focused()
+    page.keyboard.type(bought.email)
+    tab_to(page, "#reference", most=1)
+    page.keyboard.type(bought.reference)
+    tab_to(page, "#reason", most=1)
+    page.keyboard.press("ArrowDown")
+    tab_to(page, "#wish-full", most=1)
+    tab_to(page, "form button")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/refund/sent"))
+    page.goto(town.link(bought.email, Purpose.CONFIRM))
+    tab_to(page, "#sure")
+    page.keyboard.press("Space")
+    tab_to(page, "form button", most=1)
+    page.keyboard.press("Enter")
+    expect_heading(page, heading(State.REFUNDED))
+    assert town.refunds(bought) == 1
+
+
+FOCUSED = """
+selector => {
+  const here = document.activeElement, ring = getComputedStyle(here);
+  return [here.matches(selector), ring.outlineStyle !== "none" && parseFloat(ring.outlineWidth) >= 2, here.outerHTML];
+}
+"""
+
+
+def tab_to(page: Page, selector: str, *, most: int = 25) -> None:
+    """Presses Tab until this has the focus."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        there, seen, element = page.evaluate(FOCUSED, selector)
+        assert seen, f"Nobody sees that this has the focus: {element}"
+        if there:
+            return
+    pytest.fail(f"{selector} has not come after {most} times Tab; the last was {element}")
+
+
+def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(page: Page, town: Town) -> None:
+    """In two steps, counted from then on; only the payout waits for the mailed link."""
+    bought = town.sold()
+    page.goto(f"{town.url}/refund")
+    page.get_by_role("link", name="Withdraw from contract here").click()
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    page.get_by_label("Reference number").fill(bought.reference)
+    page.get_by_label("E-mail address").fill(bought.email)
+    before = town.cases()
+    page.get_by_role("button", name="Go on to the declaration").click()
+    expect(page.get_by_role("main")).to_contain_text("I withdraw from the contract")
+    assert town.cases() == before
+    page.get_by_role("button", name="Confirm withdrawal").click()
+    expect_heading(page, "We received your withdrawal")
+    declared_at = page.locator("time").inner_text()
+    case = page.locator(".code").inner_text()
+    for said in ("Ada Lovelace", bought.reference, bought.email):
+        expect(page.get_by_role("main")).to_contain_text(said)
+    acknowledgement = eventually(
+        lambda: next((w for w in map(words, town.letters(bought.email)) if declared_at in w), "")
+    )
+    for said in ("Ada Lovelace", bought.reference, case):
+        assert said in acknowledgement
+    assert town.refunds(bought) == 0
+    page.goto(town.link(bought.email, Purpose.CONFIRM))
+    confirm(page)
+    expect_heading(page, heading(State.REFUNDED))
+    expect(page.get_by_role("main")).to_contain_text(declared_at.partition(",")[0])
+    assert town.refunds(bought) == 1
+
+
+@pytest.mark.parametrize("language", ["de", "ja"])
+def test_a_customer_is_spoken_to_in_their_language(visit: Visit, town: Town, language: str) -> None:
+    """On every page and in every letter, though no link says which language it is."""
+    page = visit(locale=language)
+    bought = the_whole_way(page, town, language)
+    expect(page.locator("html")).to_have_attribute("lang", language)
+    letter = town.letter(bought.email, Purpose.CONFIRM)
+    assert letter["Content-Language"] == language
+
+
+def test_another_language_keeps_the_place(page: Page, town: Town) -> None:
+    page.goto(f"{town.url}/refund?seller=aurora")
+    page.get_by_role("link", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page).to_have_url(re.compile(r"/refund\?(?=.*seller=aurora)(?=.*lang=de)"))
+    expect(page.get_by_role("main")).to_contain_text("Aurora Software")
+    page.get_by_role("navigation").get_by_role("link").first.click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")

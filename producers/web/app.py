@@ -6,23 +6,29 @@ from functools import partial
 
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from config.links import Links
 from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.notices import WebhookReader
-from producers.web import guard
+from producers.web import brakes, guard
+from producers.web.answers import problems
 from producers.web.api import api
+from producers.web.articles import Shelf
 from producers.web.casepages import casepages
 from producers.web.health import health
+from producers.web.help import helppages
+from producers.web.lookup import lookups
 from producers.web.mailbox import letters
-from producers.web.pages import pages
 from producers.web.paper import HERE, Paper
-from producers.web.problems import HANDLERS
+from producers.web.problems import HANDLERS, Kind
 from producers.web.reference import openapi_of, reference
+from producers.web.refundform import refundform
+from producers.web.shopfront import shopfronts
 from producers.web.webhooks import Ears, webhooks
+from producers.web.withdrawal import withdrawals
 from records import Records, schema
 
 POOL = 10  # connections; as many again when it is busy (records.work)
@@ -47,11 +53,18 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
         lifespan=lifespan,
     )
     equip(web, settings, Paper())
+    web.state.brakes = brakes.Brakes.of(settings)
+    web.add_exception_handler(brakes.TooManyError, brakes.on_too_many)
     web.state.links = Links.of(settings)
     web.state.schema = schema.newest()
+    web.state.shelf = Shelf(*filter(None, [settings.help_dir]))
     web.state.ears = Ears(readers or {})
     web.__dict__["openapi"] = partial(openapi_of, web)  # FastAPI's own way to change the document
-    for router in (pages, casepages, api, webhooks, health, reference):
+    for router in (helppages, shopfronts, lookups, refundform, withdrawals, casepages):
+        web.include_router(router, dependencies=[Depends(brakes.on_forms)])
+    for router in (api,):
+        web.include_router(router, dependencies=[Depends(brakes.on_calls)], responses=problems(Kind.TOO_MANY))
+    for router in (webhooks, health, reference):
         web.include_router(router)
     if settings.mailbox_page and settings.outbox_dir:
         web.include_router(letters)
@@ -68,6 +81,7 @@ def equip(web: FastAPI, settings: Settings, paper: Paper) -> None:
         web.add_exception_handler(trouble, handler)
     web.mount("/static", StaticFiles(directory=HERE / "static"))
     web.add_middleware(guard.BodyLimit)
+    web.add_middleware(guard.OurForms, public_url=settings.public_url)
     web.add_middleware(guard.Apology)
     web.add_middleware(guard.SafeHeaders, https=settings.public_url.startswith("https://"))
 
@@ -91,5 +105,12 @@ def serve(
 def run(web: FastAPI, host: str, port: int) -> None:
     """Serves this application; the process has its logging already."""
     uvicorn.run(
-        web, host=host, port=port, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10
+        web,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # whom a proxy may speak for says our own setting (producers/web/networks.py)
+        timeout_graceful_shutdown=10,
     )

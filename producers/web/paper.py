@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import HTTPConnection
@@ -90,4 +90,5 @@ def sheet_of(connection: HTTPConnection) -> Sheet:
     chosen = chosen if chosen in LANGUAGES else None
     spoken = speech(chosen or preferred(connection.headers.get("accept-language", "")))
     asked = {name: connection.query_params[name] for name in KEPT if name in connection.query_params}
-    return Sheet(paper, spoken, chosen, connection.url.path, asked)
+    here = "/" + quote(connection.url.path.lstrip("/"))  # "//elsewhere.example" would be somebody else's address in a link
+    return Sheet(paper, spoken, chosen, here, asked)

@@ -50,7 +50,7 @@ class Ours:
         return Returned(UUID(letter[1]), letter[2], status[1] if status else "") if letter else None
 
 
-def machine(message: Part, sender: str, raw: bytes, ours: Ours) -> Kind | None:
+def machine(message: Part, sender: str, subject: str, raw: bytes, ours: Ours) -> Kind | None:
     """Which kind of machine sent this mail; None for a person's."""
     if ours.wrote(message, sender):
         return Kind.OWN_LETTER
@@ -58,7 +58,8 @@ def machine(message: Part, sender: str, raw: bytes, ours: Ours) -> Kind | None:
         return Kind.BOUNCE if _failed(raw) else Kind.AUTO_REPLY
     if any(says(message) for says in _LIST):
         return Kind.LIST
-    return Kind.AUTO_REPLY if _NOBODY.match(sender) or any(says(message) for says in _AUTOMATIC) else None
+    automatic = _NOBODY.match(sender) or _AWAY.match(subject) or any(says(message) for says in _AUTOMATIC)
+    return Kind.AUTO_REPLY if automatic else None
 
 
 def _says(name: str, *quiet: str) -> Callable[[Part], bool]:
@@ -99,6 +100,5 @@ _AUTOMATIC: tuple[Callable[[Part], bool], ...] = (
     lambda message: (
         header(message, "content-type").casefold().startswith("multipart/report")
     ),  # read receipts, complaints
-    lambda message: _AWAY.match(header(message, "subject")) is not None,
 )
 """The signs of a mail that no person wrote just now: RFC 3834, what came before it, and what some still say instead."""

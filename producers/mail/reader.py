@@ -12,11 +12,12 @@ from email.policy import EmailPolicy
 from pydantic import TypeAdapter, ValidationError
 
 from domain.reasons import Reason
+from domain.redaction import without_cards
 from domain.requests import Email, RefundRequest
 from producers.mail import references
 from producers.mail.kinds import Kind, Mail
 from producers.mail.machines import Ours, machine
-from producers.mail.wording import LANGUAGES, advertises, asks, language_of, reason_of, thanks, wish_of
+from producers.mail.wording import SPOKEN, advertises, asks, language_of, reason_of, thanks, wish_of
 from producers.mail.words import Part, Words, header, texts
 
 LARGEST = 10_000_000  # bytes; with the pictures that people attach, and no more
@@ -64,7 +65,7 @@ def _read(raw: bytes, ours: Ours, size: int) -> Mail:
     head = BytesHeaderParser(policy=_POLICY).parsebytes(raw[:LONGEST_HEAD])
     sender, name = _sender(head), _name(head, raw)
     answers = tuple(dict.fromkeys(_IDS.findall(f"{header(head, 'references')} {header(head, 'in-reply-to')}")))
-    kind = machine(head, sender or header(head, "from"), raw[:LONGEST], ours)
+    kind = machine(head, sender or header(head, "from"), _subject(head), raw[:LONGEST], ours)
     told = Mail(
         kind=kind or Kind.UNREADABLE,
         message_id=name,
@@ -171,7 +172,7 @@ def _subject(message: Part) -> str:
 
 def _comment(text: str) -> str:
     kept = ""
-    for char in references.without_cards(text):
+    for char in without_cards(text):
         if char.isprintable() or char in "\n\t":
             kept += char
         elif unicodedata.category(char).startswith("Z"):
@@ -181,15 +182,8 @@ def _comment(text: str) -> str:
 
 def _locale(message: Part, text: str) -> str:
     """The language of the words; a header only says which one somebody's program is set to."""
-    first = header(message, "content-language").partition(",")[0].strip()
-    claimed = first if _LOCALE.fullmatch(first) else ""
-    spoken = language_of(text)
-    if spoken and claimed.casefold().partition("-")[0] != spoken:
-        return spoken
-    return claimed if spoken or claimed.casefold()[:2] in LANGUAGES else "en"
-
-
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}")
+    claimed = header(message, "content-language").strip()[:2].casefold()
+    return language_of(text) or (claimed if claimed in SPOKEN else "en")
 
 
 def _name(message: Part, raw: bytes) -> str:

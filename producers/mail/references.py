@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from domain.purchases import reference_key
+from domain.redaction import without_cards
 
 LONGEST = 60  # characters; no seller we know uses more than half of it
 
@@ -92,13 +93,6 @@ NOT_REFERENCES = tuple(
 )
 """What has digits and dashes and is no reference. Only unlabelled tokens are held against it."""
 
-_CARD = re.compile(r"(?<![\w-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-])")
-
-
-def without_cards(text: str) -> str:
-    """The text without payment card numbers: those we do not want to know, let alone keep."""
-    return _CARD.sub(lambda found: "[card number removed]" if _luhn(found[0]) else found[0], text)
-
 
 def fold(text: str) -> str:
     """As references are compared: full width folded, every dash a hyphen, nothing invisible; lines stay lines."""
@@ -133,23 +127,24 @@ def find(text: str) -> list[str]:
 def _tokens(text: str, row: Row) -> list[str]:
     if row.label is None:
         return [text] if row.looks(text) else []
-    first, *others = re.split(_AND, text)
-    return [first, *filter(_bare, others)] if row.looks(first) and not _is_date(first) else []
+    first, *others = re.split(rf"{_AND}|\s+", text) if not re.fullmatch(_SPACED, text) else [text]
+    alike = [other for other in others if _bare(other) and _shape(other) == _shape(first)]
+    return [first, *alike] if row.looks(first) and not _is_date(first) else []
+
+
+def _shape(token: str) -> str:
+    """What two references of one seller have in common."""
+    return re.sub(r"[A-Za-z]+", "A", re.sub(r"\d+", "9", token))
 
 
 def _is_date(token: str) -> bool:
     return re.fullmatch(r"\d{4}-\d\d?-\d\d?|\d\d?[-/]\d\d?[-/]\d{2,4}", token) is not None
 
 
-def _luhn(card: str) -> bool:
-    digits = [int(char) for char in reversed(card) if char.isdigit()]
-    return sum(digits[::2] + [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]) % 10 == 0
-
-
 def _pattern(row: Row) -> re.Pattern[str]:
     if row.label is None:
         return re.compile(rf"(?<!{_LETTER})(?<![@./+-])(?P<tokens>{_WORD})(?!{_LETTER}|@)")
-    tokens = rf"{_SPACED}|{_WORD}(?:{_AND}{_WORD}){{0,9}}"
+    tokens = rf"{_SPACED}|{_WORD}(?:(?:{_AND}|\s+)(?=[\w/-]{{0,60}}\d){_WORD}){{0,9}}"
     return re.compile(rf"(?<!{_LETTER})(?:{row.label}){_IS}(?<!{_LETTER})(?P<tokens>{tokens})", re.IGNORECASE)
 
 

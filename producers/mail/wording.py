@@ -84,31 +84,35 @@ def wish_of(*texts: str) -> Wish:
 LANGUAGES = {
     "en": (
         "i you the and my for to is was have please not would this with your it me of hello hi want back dear "
-        "regards refund"
+        "regards refund can on are at from that do thanks"
     ),
     "de": (
         "ich und die der das nicht bitte für ein eine mein meine ist habe mit sie von den zu ihr hallo grüße "
-        "möchte wurde um erstattung erstatten rückerstattung bestellung widerruf geld zurück"
+        "möchte wurde um erstattung erstatten rückerstattung bestellung widerruf geld zurück auch auf kann "
+        "vielen dank guten tag wir im dem sich hat"
     ),
     "fr": (
         "je le la les et pour mon ma ne pas est vous une bonjour avec merci des du un ai cordialement "
-        "souhaite j que remboursement rembourser commande demande"
+        "souhaite j que remboursement rembourser commande demande puis sur deux beaucoup votre bonsoir cette "
+        "ce dans nous au"
     ),
     "es": (
         "el la los y por mi no es para una con que hola gracias quiero un se lo he del saludos señores me "
-        "solicito reembolso devolución pedido"
+        "solicito reembolso devolución pedido en muchas buenos días dos puedo su esta este nos al"
     ),
     "it": (
         "il la per mio mia non è una che con grazie vorrei ho di un sono del buongiorno salve saluti chiedo "
-        "mi rimborso ordine"
+        "mi rimborso ordine mille posso su due questo questa i gli le al"
     ),
     "pt": (
         "o a os e para meu minha não é uma com obrigado obrigada quero que um por eu do da olá gostaria "
-        "cumprimentos fiz reembolso devolução encomenda pedido"
+        "cumprimentos fiz reembolso devolução encomenda pedido em dois bom dia muito pela pelo posso no na "
+        "esta este as"
     ),
 }
 """Words that every letter about money has, and that tell the languages of Europe apart."""
 
+SPOKEN = {*LANGUAGES, "ja"}
 _SMALL = {language: frozenset(words.split()) for language, words in LANGUAGES.items()}
 _ENOUGH = 2  # different small words: one may be a name
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")

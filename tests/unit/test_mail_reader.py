@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from domain.reasons import Reason
@@ -15,8 +15,9 @@ from producers.mail.kinds import Kind, Mail
 from producers.mail.reader import LARGEST, LONGEST, read
 from producers.mail.reasons import REASONS
 from producers.mail.references import find
-from producers.mail.wording import reason_of, wish_of
+from producers.mail.wording import asks, language_of, reason_of, wish_of
 from producers.mail.words import split
+from tests.mails.words import TONGUES
 
 MAILS = Path(__file__).parent.parent / "mails"
 LABELS: dict[str, dict[str, Any]] = json.loads((MAILS / "labels.json").read_text())
@@ -40,13 +41,31 @@ def test_a_mail_is_read_as_its_label_says(name: str) -> None:
     told = {"reason", "wish", "email", "comment"} & label.keys()
     for request in mail.requests:
         assert {name: getattr(request, name) for name in told} == {name: label[name] for name in told}
+        assert label.get("never", "\0") not in request.comment
     assert mail.locale == label.get("locale", "en")
+    assert (mail.returned.stage if mail.returned else None) == label.get("returned")
 
 
 def test_every_mail_has_its_label() -> None:
     assert {path.stem for path in MAILS.glob("*.eml")} == LABELS.keys()
+    assert len(LABELS) >= 200
+    assert len({name.partition("--")[0] for name in LABELS}) >= 40
 
 
+def test_words_in_every_language_ask_for_the_money() -> None:
+    for tongue in TONGUES.values():
+        assert all(asks(said.text) for said in (*tongue.asks, tongue.asks_without))
+        assert asks(tongue.short)
+        assert not asks(tongue.thanks)
+        assert not asks(tongue.question)
+
+
+def test_the_language_of_words() -> None:
+    assert {language_of(said.text) for tongue in TONGUES.values() for said in tongue.asks} == TONGUES.keys()
+    assert language_of("MB-2026-0417") is None
+
+
+@settings(deadline=None)
 @given(some.binary(max_size=2_000))
 @example(b"")
 @example(b"From: \xff@\xff\n\n")
@@ -81,11 +100,13 @@ _LINES = some.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(some.lists(_LINES | some.binary(max_size=20), max_size=25))
 def test_any_lines_of_a_mail_give_an_answer(lines: list[bytes]) -> None:
     assert isinstance(read(b"\n".join(lines)), Mail)
 
 
+@settings(deadline=None)
 @given(some.text(max_size=500))
 def test_any_words_of_a_customer_reach_the_case(words: str) -> None:
     """Whatever stands around it, a labelled reference is found, and the comment is one that a case can hold."""
@@ -235,6 +256,7 @@ def test_what_html_quotes_is_quoted() -> None:
     assert split(text_of_html("<p>New</p><blockquote><p>Old</p></blockquote><p>Newer</p>")).quoted == "Old"
 
 
+@settings(deadline=None)
 @given(some.text(alphabet="<>!-/abscriptyle&#; \n'\"=", max_size=300))
 def test_any_html_has_a_text(page: str) -> None:
     assert isinstance(text_of_html(page), str)

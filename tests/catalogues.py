@@ -49,13 +49,14 @@ SPEAKERS = (
     "console/commands/embed.py",
 )
 
+_PROGRAMS = (
+    "answers api app articles brakes bulk callers colours guard health lines mailbox networks paper reference search state "
+    "webhooks wrongs"
+)
 FOR_OTHERS = {
-    *(f"producers/web/{name}.py" for name in (
-        "api", "app", "articles", "brakes", "bulk", "callers", "colours", "guard", "health", "mailbox", "paper", "reference",
-        "search", "state", "webhooks", "wrongs",
-    )),
+    *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),
     *(f"worker/letters/{name}.py" for name in ("envelope", "post", "sending")),
-}  # fmt: skip
+}
 """Modules that speak to programs, developers and operators."""
 
 FOR_PROGRAMS = {

@@ -1,104 +1,32 @@
 """Every letter says what it may, to the one address it may be said to, and nothing a stranger put in."""
 
 import re
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from email.message import EmailMessage
 from mailbox import Maildir
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as trying
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from config.links import Links, Purpose
+from config.links import Purpose
 from config.settings import Settings
 from config.speech import LANGUAGES, speech
-from domain.aftermath import AFTERMATH, Stage
-from domain.aftermath import LETTERS as LETTER_OF_EVENT
+from domain.aftermath import Stage
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.findings import Code
-from domain.requests import Channel
-from domain.states import MOVES, State
+from domain.states import State
 from records.letters import Due
-from records.views import View
+from tests.letters import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
 from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
 from worker.letters.copy import LETTERS, QUESTIONS, SOME_REASON
 from worker.letters.envelope import one_line
 from worker.letters.post import as_bytes, file_name
 
-LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
-SENDER = "Moneyback <refunds@moneyback.example>"
-CASE = UUID("00000000-0000-4000-8000-000000000417")
-STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter} | {
-    letter: there for (_, event), there in MOVES.items() if (letter := LETTER_OF_EVENT.get(event))
-}
-ABOUT_NO_PURCHASE = {Stage.NOT_FOUND, Stage.WITHDRAWAL_RECEIVED}
-WITH_PURCHASE = sorted(set(Stage) - ABOUT_NO_PURCHASE)
-
-
-def a_view(stage: Stage, **changes: Any) -> View:
-    """Ada's case, where it stands when this letter is due; whoever asked used another address."""
-    values: dict[str, Any] = {
-        "id": CASE,
-        "state": STATES.get(stage, State.RECEIVED),
-        "channel": Channel.EMAIL,
-        "reference": "<b>typed by whoever asked</b>",
-        "seller": "aurora",
-        "reason": "dissatisfied",
-        "wish": "full",
-        "comment": "",
-        "answers": {},
-        "locale": "en",
-        "thread": None,
-        "email": "asked@example.net",
-        "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),
-        "next_action_at": None,
-        "purchase": UUID(int=1),
-        "seller_name": "Aurora Software",
-        "support_email": "help@aurora.example",
-        "time_zone": "Europe/Berlin",
-        "product": "Aurora Photo 4",
-        "amount": 4900,
-        "currency": "EUR",
-        "method": "credit_card",
-        "purchase_email": "ada@example.com",
-        "purchase_reference": "MB-2026-0417",
-        "subscription": False,
-        "declared_by": None,
-        "statement": None,
-        "declared_at": None,
-        "reasons": [],
-    }
-    if stage is Stage.WITHDRAWAL_RECEIVED:
-        values |= {
-            "declared_by": "Ada L.",
-            "statement": "I withdraw from the contract.",
-            "declared_at": values["received_at"],
-        }
-    if stage is Stage.NOT_FOUND:
-        values |= dict.fromkeys(
-            ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
-        ) | {"purchase_reference": None}
-    return View(**values | changes)
-
-
-def bodies(letter: EmailMessage) -> tuple[str, str]:
-    """The letter's text and HTML, as they arrive."""
-    arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
-    parts = list(arrived.iter_parts())
-    assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
-    text, html = (part.get_content() for part in parts)
-    assert isinstance(text, str)
-    assert isinstance(html, str)
-    return text, html
-
-
-def a_letter(stage: Stage, *earlier: Stage, **changes: Any) -> EmailMessage:
-    return write(Due(CASE, stage, earlier), a_view(stage, **changes), LINKS, SENDER)
+patient = trying(deadline=None)  # the first letter reads the templates and the catalogue
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -180,6 +108,7 @@ def test_later_letters_stand_in_the_same_thread() -> None:
     assert letter["Auto-Submitted"] == "auto-generated"
 
 
+@patient
 @given(some.text(max_size=300))
 def test_what_is_no_message_id_starts_no_thread(thread: str) -> None:
     letter = a_letter(Stage.START_REFUND, thread=f"<{thread}>\r\nBcc: <all@example.com>")
@@ -271,6 +200,7 @@ def test_no_name_becomes_html(stage: Stage) -> None:
     assert evil in text
 
 
+@patient
 @given(some.text(max_size=300))
 def test_no_name_becomes_a_header(words: str) -> None:
     letter = a_letter(Stage.REFUNDED, product=words, purchase_reference=f"{words}\r\nBcc: all@example.com")
@@ -309,7 +239,7 @@ def test_an_instant_without_a_known_seller_is_told_in_utc() -> None:
     ("method", "words"),
     [
         ("credit_card", "5 to 10 business days"),
-        ("paypal", "PayPal account"),
+        ("paypal", "PayPal balance"),
         ("shells", "depends on your bank"),
         (None, "depends"),
     ],
@@ -324,6 +254,7 @@ def test_support_asks_for_what_a_partial_wish_left_open() -> None:
     assert QUESTIONS["partial"] not in bodies(a_letter(Stage.WITH_SUPPORT, wish="partial", answers={"amount": "10"}))[0]
 
 
+@patient
 @given(some.text(max_size=300))
 def test_one_line_is_one_line(words: str) -> None:
     assert one_line(words).isprintable()
@@ -340,6 +271,7 @@ def test_what_is_no_address_gets_no_letter(address: str) -> None:
         a_letter(Stage.REFUNDED, purchase_email=address)
 
 
+@patient
 @given(some.text(max_size=40))
 def test_any_address_gets_one_letter_or_none(address: str) -> None:
     try:

@@ -2,7 +2,6 @@
 
 from email.message import EmailMessage
 from typing import NamedTuple
-from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -147,5 +146,5 @@ def _link(link: tuple[str, Target] | None, view: View, said: Speech, links: Link
         return None
     label, target = link
     if target is Target.FORM:
-        return Link(said.say(label), urljoin(links.to(Purpose.STATUS, view.id), "../refund"))
+        return Link(said.say(label), links.page("/refund"))
     return Link(said.say(label), links.to(Purpose(target), view.id))

@@ -1,0 +1,86 @@
+"""A language that nobody speaks: what was looked up in the catalogues has no Latin letter any more, so the rest stands out."""
+
+import re
+from html.parser import HTMLParser
+from typing import ClassVar
+
+from babel import Locale
+from babel.support import NullTranslations
+
+from config.speech import Speech
+
+_LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
+_FACTS = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b")
+"""Addresses, case numbers, zones and our own name are the same in every language."""
+
+
+class Foreign(Speech):
+    """Speaks it, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.language = "xx"
+        self._locale = Locale.parse("ja")  # its dates and amounts have no Latin letters
+        self.translations = _Translations()
+
+    @property
+    def asked(self) -> set[str]:
+        """The sentences that were looked up."""
+        assert isinstance(self.translations, _Translations)
+        return self.translations.asked
+
+
+class _Translations(NullTranslations):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def gettext(self, message: str) -> str:
+        self.asked.add(message)
+        return _LETTERS.sub(lambda found: found[1] or "ж", message)
+
+    ugettext = gettext
+
+
+def english(text: str, *facts: str) -> list[str]:
+    """The words that were not looked up and are no facts."""
+    for fact in facts:
+        text = text.replace(fact, "")
+    return re.findall(r"[A-Za-z]{2,}", _FACTS.sub("", text))
+
+
+class Seen(HTMLParser):
+    """What a page shows or reads aloud, without what is marked as being in another language."""
+
+    SILENT: ClassVar = {"script", "style"}
+    VOID: ClassVar = {"meta", "link", "img", "input", "br", "hr"}
+    SPOKEN: ClassVar = {"alt", "title", "aria-label", "placeholder"}
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._open: list[tuple[str, bool]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        lang = dict(attrs).get("lang")
+        hidden = self._hidden or tag in self.SILENT or (lang is not None and lang != "xx")
+        if not hidden:
+            self.words += [value for name, value in attrs if name in self.SPOKEN and value]
+        if tag not in self.VOID:
+            self._open.append((tag, hidden))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words.append(data)
+
+    @property
+    def _hidden(self) -> bool:
+        return bool(self._open) and self._open[-1][1]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.words)

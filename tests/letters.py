@@ -1,0 +1,87 @@
+"""Letters of one case, Ada's, in every stage."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+from uuid import UUID
+
+from config.links import Links
+from domain.aftermath import AFTERMATH, Stage
+from domain.aftermath import LETTERS as LETTER_OF_EVENT
+from domain.requests import Channel
+from domain.states import MOVES, State
+from records.letters import Due
+from records.views import View
+from worker.letters import write
+from worker.letters.post import as_bytes
+
+LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
+SENDER = "Moneyback <refunds@moneyback.example>"
+CASE = UUID("00000000-0000-4000-8000-000000000417")
+STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter} | {
+    letter: there for (_, event), there in MOVES.items() if (letter := LETTER_OF_EVENT.get(event))
+}
+ABOUT_NO_PURCHASE = {Stage.NOT_FOUND, Stage.WITHDRAWAL_RECEIVED}
+WITH_PURCHASE = sorted(set(Stage) - ABOUT_NO_PURCHASE)
+
+
+def a_view(stage: Stage, **changes: Any) -> View:
+    """Ada's case, where it stands when this letter is due; whoever asked used another address."""
+    values: dict[str, Any] = {
+        "id": CASE,
+        "state": STATES.get(stage, State.RECEIVED),
+        "channel": Channel.EMAIL,
+        "reference": "<b>typed by whoever asked</b>",
+        "seller": "aurora",
+        "reason": "dissatisfied",
+        "wish": "full",
+        "comment": "",
+        "answers": {},
+        "locale": "en",
+        "thread": None,
+        "email": "asked@example.net",
+        "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),
+        "next_action_at": None,
+        "purchase": UUID(int=1),
+        "seller_name": "Aurora Software",
+        "support_email": "help@aurora.example",
+        "time_zone": "Europe/Berlin",
+        "product": "Aurora Photo 4",
+        "amount": 4900,
+        "currency": "EUR",
+        "method": "credit_card",
+        "purchase_email": "ada@example.com",
+        "purchase_reference": "MB-2026-0417",
+        "subscription": False,
+        "declared_by": None,
+        "statement": None,
+        "declared_at": None,
+        "reasons": [],
+    }
+    if stage is Stage.WITHDRAWAL_RECEIVED:
+        values |= {
+            "declared_by": "Ada L.",
+            "statement": "I withdraw from the contract.",
+            "declared_at": values["received_at"],
+        }
+    if stage is Stage.NOT_FOUND:
+        values |= dict.fromkeys(
+            ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
+        ) | {"purchase_reference": None}
+    return View(**values | changes)
+
+
+def bodies(letter: EmailMessage) -> tuple[str, str]:
+    """The letter's text and HTML, as they arrive."""
+    arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
+    parts = list(arrived.iter_parts())
+    assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
+    text, html = (part.get_content() for part in parts)
+    assert isinstance(text, str)
+    assert isinstance(html, str)
+    return text, html
+
+
+def a_letter(stage: Stage, *earlier: Stage, **changes: Any) -> EmailMessage:
+    return write(Due(CASE, stage, earlier), a_view(stage, **changes), LINKS, SENDER)

@@ -62,8 +62,7 @@ STANDINGS: Mapping[State, Standing] = {
     ),
     State.REFUNDED: Standing(
         "Your money is refunded",
-        "The payment service has made the refund, the same way as you paid. It can take some days until your bank "
-        "or card statement shows it.",
+        "The payment service has made the refund, the same way as you paid.",
         Tone.DONE,
     ),
     State.WITH_SUPPORT: Standing(

@@ -59,7 +59,7 @@ def test_a_page_served_by_tls_asks_for_tls_from_then_on(settings: Settings) -> N
 def test_the_help_centre_answers_and_leads_to_the_form(world: World) -> None:
     page = world.web.get("/").text
     assert 'href="/refund"' in page
-    for topic in ("Payment", "Delivery", "Who to ask"):
+    for topic in ("Payment", "Delivery", "Ask a person"):
         assert topic in page
 
 

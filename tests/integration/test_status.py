@@ -1,0 +1,204 @@
+"""The status page: the truth about a case, in words and as a timeline, and as fresh as it can be."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from config.links import Purpose
+from config.speech import speech
+from domain.cases import Evidence
+from domain.findings import Code
+from domain.providers import Refusal
+from domain.purchases import AUTOMATIC, Method
+from domain.states import MOVING, Event, State
+from producers.web.standings import AFTER, EXPECTED, EXPECTED_OTHERWISE, NO_BALANCE, PAUSES, WAITS
+from producers.web.words import SHORT_OF_MONEY, STANDINGS
+from tests.cast import a_recent_purchase
+from tests.integration import _web_fixtures
+from tests.integration._web_fixtures import World, a_case
+
+place, world = _web_fixtures.place, _web_fixtures.world
+
+Happened = tuple[State, Event, Evidence]
+
+
+def after(world: World, state: State, *steps: Happened, **changes: object) -> str:
+    """The path of the status page of a case that went to this state and then these steps."""
+    case = a_case(world.records, state, purchase=a_recent_purchase(**changes))
+    for here, event, evidence in steps:
+        with world.records.work() as work:
+            step = work.cases.lock([case], here=here)[0].after(event, actor="test", evidence=evidence)
+            assert work.history.record([replace(step, due_in=0.0)]) == {case}
+            work.run("update cases set lease_until = 'epoch', not_before = 'epoch' where id = :case", case=case)
+    return world.path(Purpose.STATUS, case)
+
+
+def refused(refusal: Refusal) -> Sequence[Happened]:
+    """The payment service says "not now"."""
+    return [(State.REFUNDING, Event.PROVIDER_NOT_NOW, {"code": "x", "refusal": refusal})]
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_has_its_page(world: World, state: State) -> None:
+    case = a_case(world.records, state)
+    answer = world.web.get(world.path(Purpose.STATUS, case))
+    page = answer.text
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert f"<h1>{STANDINGS[state].heading}</h1>" in page
+    assert str(case) in page
+    assert "We received your request." in page
+    assert ("has made the refund" in page) == (state is State.REFUNDED)
+
+
+def test_the_customer_reads_why_a_person_decides_as_far_as_they_may_know(world: World) -> None:
+    page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, State.WITH_SUPPORT))).text
+    assert "The purchase is older than the seller&#39;s refund policy allows." in page
+    assert "The purchase needs a check that only a person can make." in page
+    assert Code.SERIAL_REFUNDS.support not in page
+    assert "help@aurora.example" in page
+
+
+@pytest.mark.parametrize("state", [State.UNMATCHED, State.DUPLICATE])
+def test_a_case_without_a_purchase_tells_nothing_of_one(world: World, state: State) -> None:
+    page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, state))).text
+    assert "Aurora Photo" not in page
+    assert "49.00" not in page
+    assert " UTC</time>" in page  # the seller's time zone would tell of the seller
+
+
+def test_times_are_told_where_the_seller_is_and_which_zone_that_is_is_said(world: World) -> None:
+    page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, State.APPROVED))).text
+    assert re.search(r"\d\d:\d\d CES?T</time>", page)
+
+
+def test_a_purchase_is_shown_as_text_whatever_its_name_is(world: World) -> None:
+    bought = a_recent_purchase(product="<img src=x onerror=alert(1)>", amount=None, currency=None)
+    for purpose in (Purpose.CONFIRM, Purpose.STATUS):
+        case = a_case(world.records, State.AWAITING_CONFIRMATION, purchase=a_recent_purchase(product=bought.product))
+        page = world.web.get(world.path(purpose, case)).text
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    case = a_case(world.records, State.WITH_SUPPORT, purchase=bought)
+    assert "Amount" not in world.web.get(world.path(Purpose.STATUS, case)).text
+
+
+# What the last step adds to the state
+
+
+def test_a_refund_that_waits_for_the_sellers_balance_says_so(world: World) -> None:
+    page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NO_BALANCE))).text
+    assert NO_BALANCE.heading in page
+    assert SHORT_OF_MONEY in page
+    assert STANDINGS[State.APPROVED].heading + "<" not in page
+
+
+def test_a_refund_that_is_too_early_does_not_blame_the_sellers_balance(world: World) -> None:
+    page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NOT_YET))).text
+    assert AFTER[State.APPROVED, Event.PROVIDER_NOT_NOW].sentence in page
+    assert SHORT_OF_MONEY not in page
+    assert "balance" not in page
+
+
+def test_a_refund_that_came_back_is_never_called_paid(world: World) -> None:
+    why = {"reasons": [{"code": Code.RETURNED_BY_BANK.value, "sentence": "", "detail": ""}]}
+    path = after(
+        world,
+        State.REFUNDED,
+        (State.REFUNDED, Event.PROVIDER_FAILED_LATE, why),
+        (State.WITH_SUPPORT, Event.PROVIDER_DECLINED, {}),
+    )
+    page = world.web.get(path).text
+    assert "<h1>Your refund did not go through</h1>" in page
+    assert str(Code.RETURNED_BY_BANK.customer) in page
+    assert EXPECTED[Method.CREDIT_CARD] not in page
+
+
+def test_a_refund_that_nobody_is_sure_of_is_neither_paid_nor_failed(world: World) -> None:
+    page = world.web.get(after(world, State.REFUNDING, (State.REFUNDING, Event.PROVIDER_UNCLEAR, {}))).text
+    assert "has not told us clearly whether it made the refund" in page
+
+
+@pytest.mark.parametrize("method", [*sorted(AUTOMATIC), "crypto"])
+def test_a_paid_refund_says_when_to_expect_it_and_what_the_bank_can_find_it_by(world: World, method: str) -> None:
+    paid = (State.REFUNDING, Event.PROVIDER_PAID, {"refund": "re_417"})
+    page = world.web.get(after(world, State.REFUNDING, paid, method=method)).text
+    assert EXPECTED.get(method, EXPECTED_OTHERWISE) in page
+    assert '<dd class="code">re_417</dd>' in page
+
+
+def test_a_refund_that_is_not_paid_promises_no_day(world: World) -> None:
+    page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, State.REFUND_PENDING))).text
+    assert not any(sentence in page for sentence in EXPECTED.values())
+
+
+def test_who_may_still_withdraw_is_told_how_and_the_status_link_is_not_the_way(world: World) -> None:
+    path = world.path(Purpose.STATUS, a_case(world.records, State.AWAITING_CONFIRMATION))
+    page = world.web.get(path).text
+    assert "You do not want the refund any more?" in page
+    assert "/confirm/" not in page
+    assert "<form" not in page
+    for act in ("", "/withdraw", "/news"):
+        assert world.web.post(path + act, data={"sure": "yes"}).status_code in {404, 405}
+
+
+def test_a_case_speaks_its_own_language(world: World) -> None:
+    path = world.path(Purpose.STATUS, a_case(world.records, State.REFUNDED))
+    with world.records.work() as work:
+        work.run("update cases set locale = 'de'")
+    page = world.web.get(path, headers={"accept-language": "en"})
+    assert page.headers["content-language"] == "de"
+    assert speech("de").say(STANDINGS[State.REFUNDED].heading) in page.text
+    assert "49,00\xa0€" in page.text
+
+
+# News
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_page_looks_for_news_while_something_moves_and_with_or_without_a_script(world: World, state: State) -> None:
+    page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, state))).text
+    moves = state in MOVING | {State.REFUND_PENDING}
+    assert ("<script" in page) == moves
+    assert ("hx-get" in page) == moves
+    assert (f'<noscript><meta http-equiv="refresh" content="{PAUSES.get(state)}"></noscript>' in page) == moves
+    assert ("Look again" in page) == moves
+    assert 'aria-live="polite"' in page
+
+
+def test_what_is_put_off_is_not_asked_after_every_moment(world: World) -> None:
+    page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NO_BALANCE))).text
+    assert f'hx-trigger="every {WAITS}s"' in page
+
+
+def test_news_are_none_until_there_are_some(world: World) -> None:
+    path = after(world, State.REFUNDING)
+    (address,) = re.findall(r'hx-get="([^"]+)"', world.web.get(path).text)
+    assert world.web.get(address).status_code == 204
+    case = world.links.read(Purpose.STATUS, path.rpartition("/")[2])
+    with world.records.work() as work:
+        step = work.cases.lock([case], here=State.REFUNDING)[0].after(Event.PROVIDER_PAID, actor="test")
+        work.history.record([step])
+    news = world.web.get(address)
+    assert news.status_code == 200
+    assert f"<h1>{STANDINGS[State.REFUNDED].heading}</h1>" in news.text
+    assert "hx-get" not in news.text  # nothing moves any more
+    assert "<html" not in news.text
+
+
+@pytest.mark.parametrize("seen", ["x", "", "9" * 400])
+def test_a_page_that_claims_to_have_seen_nonsense_is_no_trouble_of_ours(world: World, seen: str) -> None:
+    path = after(world, State.REFUNDING)
+    assert world.web.get(f"{path}/news", params={"seen": seen}).status_code in {200, 422}
+
+
+def test_the_script_is_our_own_copy_with_its_licence(world: World) -> None:
+    page = world.web.get(after(world, State.REFUNDING))
+    (source,) = re.findall(r'<script src="([^"]+)" defer></script>', page.text)
+    script = world.web.get(source)
+    assert script.text.startswith("/*! htmx 4.0.1, https://htmx.org, Zero-Clause BSD")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "connect-src 'self'" in policy
+    assert "unsafe" not in policy

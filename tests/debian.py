@@ -19,7 +19,7 @@ class NotInstalledError(Exception):
 
 
 def installed(packages: str, binary: str) -> Path:
-    """The path of this program, installed from these packages (with spaces between) where that is possible.
+    """The path of this program, or of this file, installed from these packages (with spaces between) where that is possible.
 
     Raises NotInstalledError where it is not: no root, no apt, or no network.
     """
@@ -34,6 +34,8 @@ def installed(packages: str, binary: str) -> Path:
 
 
 def _found(binary: str) -> Path | None:
+    if Path(binary).is_absolute():
+        return Path(binary) if Path(binary).exists() else None
     found = shutil.which(binary, path=_PATH)
     return Path(found) if found else None
 

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from config.links import Purpose
 from config.speech import speech
+from domain.findings import Code
 from domain.purchases import Purchase
 from domain.states import State
 from producers.web.words import STANDINGS
@@ -88,7 +89,7 @@ def test_who_cannot_be_refunded_at_once_learns_why_and_whom_to_ask(page: Page, t
     page.goto(town.link(bought.email, Purpose.STATUS))
     expect_heading(page, heading(State.WITH_SUPPORT))
     main = page.get_by_role("main")
-    expect(main.get_by_role("listitem").filter(has_text="refund period")).to_be_visible()
+    expect(main.get_by_role("listitem").filter(has_text=Code.OUTSIDE_WINDOW.customer)).to_be_visible()
     case = main.locator(".code").last.inner_text()
     for told in (case, "help@aurora.example"):
         expect(main).to_contain_text(told)
@@ -233,8 +234,8 @@ def tab_to(page: Page, selector: str, *, most: int = 25) -> None:
 def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(page: Page, town: Town) -> None:
     """In two steps, counted from then on; only the payout waits for the mailed link."""
     bought = town.sold()
-    page.goto(f"{town.url}/refund")
-    page.get_by_role("link", name="Withdraw from contract here").click()
+    page.goto(f"{town.url}/")
+    page.get_by_role("contentinfo").get_by_role("link", name="Withdraw from contract here").click()
     page.get_by_label("Your name").fill("Ada Lovelace")
     page.get_by_label("Reference number").fill(bought.reference)
     page.get_by_label("E-mail address").fill(bought.email)

@@ -1,0 +1,116 @@
+"""`python -m tests.figures`: what the pages weigh, how quickly they are served, and how many requests are taken a second.
+
+One machine does everything here: the customers, the web, PostgreSQL and Valkey share its cores.
+"""
+
+import argparse
+import json
+import os
+from typing import Any
+
+from playwright.sync_api import Request
+from rich.console import Console
+from rich.table import Table
+
+from tests.debian import NotInstalledError
+from tests.e2e._browser import Watch, chromium
+from tests.figures.load import Outcome
+from tests.figures.town import Town, a_town
+
+LIGHT = 50_000  # bytes of the first page with all that it needs
+QUICK = 20.0  # milliseconds that 99 of 100 answers take at the most
+READERS = 100.0  # pages a second
+REQUESTS = 500.0  # forms a second
+FORM = {
+    "nonce": "{nonce}",
+    "email": "ada{n}@example.com",
+    "reference": "MB-2026-{n}",
+    "reason": "unwanted_renewal",
+    "wish": "full",
+    "amount": "",
+    "items": "",
+    "vat_id": "",
+    "exemption": "",
+    "comment": "",
+}
+out = Console(stderr=True)
+
+
+def main() -> None:
+    """Measures, tells while it does, and prints a table and one JSON object."""
+    asked = argparse.ArgumentParser(prog="make pages")
+    asked.add_argument("--seconds", type=float, default=15, help="for each page; the form takes 5 more")
+    seconds = asked.parse_args().seconds
+    with a_town() as town:
+        figures: dict[str, Any] = {"cores": os.cpu_count(), "postgresql": town.keeps()}
+        figures["first_page"] = _weight(town)
+        figures["pages"] = {}
+        for name, path in town.pages().items():
+            out.print(f"· {name}: {READERS:g} a second for {seconds:g} s", highlight=False)
+            figures["pages"][name] = _told(town.load(path, rate=READERS, seconds=seconds))
+        out.print(f"· requests: {REQUESTS:g} a second for {seconds + 5:g} s", highlight=False)
+        before = town.cases()
+        taken = town.load("/refund", rate=REQUESTS, seconds=seconds + 5, form=FORM)
+        figures["requests"] = {**_told(taken), "on_the_books": town.cases() - before}
+    _show(figures)
+    print(json.dumps(figures))  # noqa: T201  # for a machine
+
+
+def _weight(town: Town) -> dict[str, Any]:
+    """What a browser loads with the first page, and whom it asks."""
+    sizes: dict[str, int] = {}
+
+    def weigh(request: Request) -> None:
+        crossed = request.sizes()
+        sizes[request.url] = crossed["responseHeadersSize"] + crossed["responseBodySize"]
+
+    try:
+        with chromium() as browser:
+            context = browser.new_context()
+            watch = Watch(context, town.stack.public_url)
+            page = context.new_page()
+            page.on("requestfinished", weigh)
+            page.goto(town.stack.public_url, wait_until="networkidle")
+    except NotInstalledError as error:
+        return {"not_measured": str(error)}
+    return {"bytes": sum(sizes.values()), "requests": len(sizes), "faults": watch.faults}
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "requests": outcome.due,
+        "answers": outcome.answers,
+        "per_s": round(sum(outcome.answers.values()) / outcome.seconds, 1),
+        **{f"p{share}_ms": round(_percentile(outcome.times, share), 1) for share in (50, 99)},
+    }
+
+
+def _percentile(times: list[float], share: int) -> float:
+    """Of sorted times; whoever got no answer is not among them, and counted by status instead."""
+    return times[min(len(times) - 1, len(times) * share // 100)] if times else float("inf")
+
+
+def _show(figures: dict[str, Any]) -> None:
+    table = Table(title=f"{figures['cores']} cores for customers, web and servers; PostgreSQL: {figures['postgresql']}")
+    for column in ("what", "a second", "p50 ms", "p99 ms", "answers"):
+        table.add_column(column)
+    rows = {**figures["pages"], "a request, committed": figures["requests"]}
+    for name, told in rows.items():
+        answers = ", ".join(f"{number} × {status}" for status, number in told["answers"].items())
+        table.add_row(name, *(str(told[key]) for key in ("per_s", "p50_ms", "p99_ms")), answers)
+    out.print(table)
+    late = [name for name, told in figures["pages"].items() if told["p99_ms"] >= QUICK]
+    first, taken = figures["first_page"], figures["requests"]
+    for holds, aim in (
+        (first.get("bytes", LIGHT) < LIGHT and not first.get("faults"), f"first page under {LIGHT} bytes: {first}"),
+        (not late, f"99 of 100 pages within {QUICK:g} ms: {', '.join(late) or 'all'}"),
+        (
+            taken["answers"] == {"303": taken["on_the_books"]} and taken["per_s"] > REQUESTS * 0.95,
+            f"{REQUESTS:g} requests a second, none lost: {taken['per_s']}, {taken['on_the_books']} on the books",
+        ),
+    ):
+        out.print(f"{'kept  ' if holds else 'MISSED'}  {aim}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

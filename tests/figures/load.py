@@ -1,0 +1,156 @@
+"""`python -m tests.figures.load`: customers who come when they come, whether the web keeps up or not.
+
+A process of its own, so that it has its own interpreter. Arrivals are drawn beforehand (Poisson), and an answer's time
+counts from the moment its request was due: a web that stalls is charged for everybody who had to wait meanwhile.
+Reads one Job as JSON from standard input and writes one Outcome to standard output.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import uvloop
+
+MOST_LINES = 256  # kept connections; whoever comes when all are busy waits for one, and the wait counts
+PATIENCE = 30.0  # seconds for the last answers
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to ask for, how often, and for how long."""
+
+    port: int
+    path: str
+    rate: float
+    seconds: float
+    form: Mapping[str, str] | None = None
+    """The fields of a form to send. ``{n}`` becomes another number and ``{nonce}`` another nonce in every request."""
+
+
+@dataclass
+class Outcome:
+    """What came of it. Times in milliseconds, sorted."""
+
+    due: int
+    seconds: float
+    answers: dict[str, int] = field(default_factory=dict)
+    """By status; ``lost`` are those without an answer."""
+    times: list[float] = field(default_factory=list)
+
+
+class Line(asyncio.Protocol):
+    """One kept connection, for one request at a time."""
+
+    def __init__(self, free: Callable[["Line"], None]) -> None:
+        self._free = free
+        self._seen = b""
+        self._answered: asyncio.Future[int] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def ask(self, request: bytes) -> "asyncio.Future[int]":
+        """The status of the answer, once all of it is here."""
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answered
+
+    def data_received(self, data: bytes) -> None:
+        self._seen += data
+        head, end, body = self._seen.partition(b"\r\n\r\n")
+        if not end or len(body) < _length(head):
+            return
+        answered, self._answered, self._seen = self._answered, None, b""
+        if answered:
+            answered.set_result(int(head[9:12]))
+        self._free(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answered:
+            self._answered.set_exception(exc or ConnectionError("hung up"))
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            return int(line[15:])
+    return 0
+
+
+class Crowd:
+    """Everybody who comes."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._free: deque[Line] = deque()
+        self._lines = asyncio.Semaphore(MOST_LINES)
+        self._outcome = Outcome(0, 0.0)
+        self._answers: Counter[str] = Counter()
+
+    async def come(self) -> Outcome:
+        """All of them, and the last answer."""
+        loop = asyncio.get_running_loop()
+        began, asking, requests = loop.time() + 0.1, set(), _requests(self.job)
+        for after in _arrivals(self.job):
+            wait = began + after - loop.time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            one = asyncio.create_task(self._one(next(requests), began + after))
+            asking.add(one)
+            one.add_done_callback(asking.discard)
+            self._outcome.due += 1
+        if asking:
+            await asyncio.wait(asking, timeout=PATIENCE)
+        self._outcome.seconds = loop.time() - began
+        self._outcome.answers = dict(self._answers)
+        self._outcome.times.sort()
+        return self._outcome
+
+    async def _one(self, request: bytes, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._lines:
+            try:
+                line = self._free.pop() if self._free else await self._line()
+                status = await line.ask(request)
+            except (OSError, ValueError):
+                self._answers["lost"] += 1
+                return
+        self._answers[str(status)] += 1
+        self._outcome.times.append((loop.time() - due) * 1_000)
+
+    async def _line(self) -> Line:
+        _, line = await asyncio.get_running_loop().create_connection(
+            lambda: Line(self._free.append), "127.0.0.1", self.job.port
+        )
+        return line
+
+
+def _arrivals(job: Job) -> Iterator[float]:
+    """When each of them is due, in seconds: the same every time."""
+    chance, at = random.Random(f"{job.path} {job.rate}"), 0.0
+    while (at := at + chance.expovariate(job.rate)) < job.seconds:
+        yield at
+
+
+def _requests(job: Job) -> Iterator[bytes]:
+    for n in count():
+        head = f"{'GET' if job.form is None else 'POST'} {job.path} HTTP/1.1\r\nhost: 127.0.0.1:{job.port}\r\n"
+        if job.form is None:
+            yield f"{head}\r\n".encode()
+            continue
+        words = {name: value.format(n=n, nonce=uuid4().hex) for name, value in job.form.items()}
+        body = urlencode(words)
+        kind = f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {len(body)}\r\n"
+        yield f"{head}{kind}\r\n{body}".encode()
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(uvloop.run(Crowd(Job(**json.load(sys.stdin))).come()))))  # noqa: T201  # its answer

@@ -1,0 +1,119 @@
+"""What is measured: the web as it is served, on a PostgreSQL that keeps what it promised, with something on every page."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+
+from config.links import Links, Purpose
+from config.settings import Settings, settings
+from console.home import Home
+from console.processes import Processes, stop_on_signals
+from console.servers import Servers
+from console.stack import Stack
+from domain.notes import NoteKind
+from domain.states import State
+from records import Records, schema
+from records.work import connect
+from tests.cast import a_recent_purchase, settle_in
+from tests.figures.load import Job, Outcome
+from tests.integration._web_fixtures import a_case
+
+HOME = "pages"
+MANY = "1000000000"
+LIMITS = {f"MONEYBACK_{name}": MANY for name in ("NETWORK_MINUTELY", "KEY_MINUTELY")}
+"""One machine plays all customers: the network's brake counts each of them, and stops none."""
+
+
+class Town:
+    """The web, and what stands behind it."""
+
+    def __init__(self, stack: Stack, records: Records, settings: Settings) -> None:
+        self.stack = stack
+        self.records = records
+        self.settings = settings
+
+    def pages(self) -> Mapping[str, str]:
+        """The address of every page that a browser gets, by what it is."""
+        links = Links.of(self.settings)
+
+        def case(state: State, purpose: Purpose) -> str:
+            return _path(links.to(purpose, a_case(self.records, state)))
+
+        bought = a_recent_purchase()
+        settle_in(self.records, bought)
+        with self.records.work() as work:
+            note = work.notes.owe(kind=NoteKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en")
+        with self.records.work() as work:
+            work.notes.claim([note], seconds=60)
+        moving = case(State.APPROVED, Purpose.STATUS)
+        return {
+            "help centre": "/",
+            "search": "/?q=refund",
+            "answers": "/help/refunds",
+            "shopfront": "/s/aurora",
+            "its colours": "/s/aurora/colours.css",
+            "lookup": "/lookup",
+            "refund form": "/refund",
+            "refund form in Japanese": "/refund?lang=ja",
+            "sent": "/refund/sent",
+            "withdrawal": "/withdraw",
+            "confirm": case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
+            "status, moving": moving,
+            "its news": f"{moving}/news?seen=0",
+            "status, paid": case(State.REFUNDED, Purpose.STATUS),
+            "status, with support": case(State.WITH_SUPPORT, Purpose.STATUS),
+            "open a purchase": _path(links.to(Purpose.OPEN, note)),
+            "styles": "/static/moneyback.css",
+        }
+
+    def load(self, path: str, *, rate: float, seconds: float, form: Mapping[str, str] | None = None) -> Outcome:
+        """Lets customers come, from a process of their own."""
+        job = Job(self.stack.web, path, rate, seconds, form)
+        told = subprocess.run(
+            [sys.executable, "-m", "tests.figures.load"],
+            input=json.dumps(asdict(job)),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=seconds + 90,
+        )
+        return Outcome(**json.loads(told.stdout))
+
+    def cases(self) -> int:
+        """How many requests are on the books."""
+        with self.records.work() as work:
+            return sum(work.views.counts().values())
+
+    def keeps(self) -> str:
+        """What the database promises of a commit, in its own words."""
+        with self.records.work() as work:
+            names = ("fsync", "synchronous_commit")
+            return ", ".join(f"{name} {work.run(f'show {name}').scalar_one()}" for name in names)
+
+
+@contextmanager
+def a_town(*options: str) -> Iterator[Town]:
+    """Servers of its own in a home of its own, and the web as `moneyback web` serves it."""
+    home = Home.here(HOME)
+    with stop_on_signals():
+        home.clean()
+        with home.lock(), Servers(home) as servers, Processes(home) as processes:
+            stack = Stack(home, servers)
+            os.environ.update(stack.env)
+            schema.migrate(connect(servers.postgres.owner_url))
+            part = stack.part("web", *options)
+            processes.start(replace(part, env={**part.env, **LIMITS}))
+            processes.wait_for("web", lambda: stack.answers("web", "/readyz"))
+            records = Records.of(settings())
+            settle_in(records)
+            yield Town(stack, records, settings())
+            records.engine.dispose()
+        home.clean()
+
+
+def _path(link: str) -> str:
+    return "/" + link.split("/", 3)[3]

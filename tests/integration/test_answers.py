@@ -142,6 +142,15 @@ def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> Non
     assert story.one("select refunded from purchases") == PRICE.minor
 
 
+@pytest.mark.parametrize("refusal", [Refusal.NO_BALANCE, Refusal.NOT_YET])
+def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: Refusal) -> None:
+    story = tell([Declined(refusal, "their word")])
+    assert story.one("select evidence from transitions where event = 'provider_not_now'") == {
+        "code": "their word",
+        "refusal": refusal.value,
+    }
+
+
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from domain.money import Money, UnknownMoneyError
 from domain.policies import Category
-from domain.requests import RefundRequest
+from domain.requests import Declaration, RefundRequest
 from tests.cast import a_policy
 
 GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
@@ -22,6 +22,8 @@ GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417",
         {"locale": "de"},
         {"locale": "pt_BR"},
         {"wish": "vat"},
+        {"wish": "partial", "answers": {"amount": " 20 EUR ", "items": "the mug,\r\nnot the plate"}},
+        {"wish": "vat", "answers": {"vat_id": "DE123456789", "exemption": ""}},
     ],
 )
 def test_what_people_type_is_taken(changes: dict[str, Any]) -> None:
@@ -45,12 +47,44 @@ def test_what_people_type_is_taken(changes: dict[str, Any]) -> None:
         ({"comment": "x" * 4_001}, "at most 4000 characters"),
         ({"locale": "../../etc"}, "match pattern"),
         ({"amount": 100}, "Extra inputs are not permitted"),
+        ({"answers": {"price": "20 EUR"}}, "Extra inputs are not permitted"),
+        ({"answers": {"amount": 20}}, "valid string"),
+        ({"answers": {"amount": "1" * 101}}, "at most 100 characters"),
+        ({"answers": {"items": "x" * 1_001}}, "at most 1000 characters"),
+        ({"answers": {"vat_id": "DE1\nBcc: all@example.com"}}, "line breaks or control characters"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_a_sentence(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError) as refused:
         RefundRequest.model_validate(GOOD | changes)
     assert says in str(refused.value)
+
+
+def test_an_answer_cannot_be_changed() -> None:
+    request = RefundRequest.model_validate(GOOD | {"answers": {"amount": "20 EUR"}})
+    with pytest.raises(ValidationError, match="frozen"):
+        request.answers.amount = "2000 EUR"  # type: ignore[misc]  # what must not work
+
+
+@pytest.mark.parametrize("name", ["Ada Lovelace", "爱达", "O’Brien-Ž. jr."])
+def test_a_declaration_takes_any_name(name: str) -> None:
+    assert Declaration(name=name, email="ada@example.com", reference="MB-1").name == name
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": ""},
+        {"name": "Ada\nBcc: all@example.com"},
+        {"name": "Win at https://evil.example"},
+        {"name": "ada@evil.example"},
+        {"reference": "WWW.evil.example"},
+        {"reason": "none of anybody's business"},
+    ],
+)
+def test_a_declaration_carries_no_link_to_strangers_and_nothing_that_may_not_be_asked(changes: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Declaration.model_validate({"name": "Ada", "email": "ada@example.com", "reference": "MB-1"} | changes)
 
 
 @pytest.mark.parametrize(

@@ -86,3 +86,29 @@ def test_no_row_whatever_it_holds_stops_the_others(records: Records, row: dict[s
     imported = import_rows(records, [(1, row), (2, GOOD | row), (3, GOOD | {"reference": "MB-last"})])
     assert imported.new + imported.known + len(imported.bad) in {2, 3}
     assert 3 not in {bad.line for bad in imported.bad}
+
+
+def private(records: Records) -> list[tuple[object, ...]]:
+    with records.work() as work:
+        return [tuple(row) for row in work.run("select licence_key, subscription from purchase_details")]
+
+
+def test_what_is_private_comes_with_a_line_of_json_or_in_columns_of_csv(records: Records, tmp_path: Path) -> None:
+    settle_in(records)
+    assert import_rows(records, [(1, GOOD | {"details": {"licence_key": "ONE", "subscription": True}})]).new == 1
+    assert private(records) == [("ONE", True)]
+    file = tmp_path / "purchases.csv"
+    names, cells = (",".join(map(str, part)) for part in (GOOD.keys(), GOOD.values()))
+    file.write_text(
+        f"{names},details.licence_key,details.subscription\n{cells},TWO,false\n{cells},,\n", encoding="utf-8"
+    )
+    assert import_file(records, file).bad == []
+    assert private(records) == [("TWO", False)]  # the last line tells nothing, and so takes nothing away
+
+
+def test_a_private_word_that_is_not_right_is_not_repeated(records: Records) -> None:
+    settle_in(records)
+    imported = import_rows(records, [(1, GOOD | {"details": {"download_url": "http://files.example.com/SECRET"}})])
+    assert "https" in imported.bad[0].why
+    assert "SECRET" not in imported.bad[0].why
+    assert private(records) == []

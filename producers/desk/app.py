@@ -10,8 +10,7 @@ from config.settings import Settings
 from config.settings import settings as from_environment
 from producers.web import words
 from producers.web.app import equip, lifespan, run
-from producers.web.pages import SEEN
-from producers.web.paper import Paper
+from producers.web.paper import SEEN, Paper
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import ThePaper, TheRecords
 

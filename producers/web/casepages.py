@@ -17,8 +17,7 @@ from domain.errors import NotPossibleError
 from domain.states import State
 from producers import intake
 from producers.web import forms, standings, words
-from producers.web.pages import SEEN
-from producers.web.paper import Sheet
+from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import TheLinks, ThePaper, TheRecords
 from records import Records

@@ -8,8 +8,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from producers.web.articles import Shelf
-from producers.web.pages import SEEN
-from producers.web.paper import Sheet
+from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind, ProblemError
 from producers.web.search import LONGEST, find
 from producers.web.shopfront import AFront, ThisFront

@@ -14,8 +14,7 @@ from domain.errors import NotPossibleError
 from domain.notes import NoteKind
 from domain.requests import Email, Reference
 from producers.web import forms
-from producers.web.pages import SEEN
-from producers.web.paper import Sheet
+from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind, ProblemError
 from producers.web.shopfront import AFront
 from producers.web.state import TheLinks, ThePaper, TheRecords

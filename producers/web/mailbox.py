@@ -13,7 +13,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from producers.web.pages import SEEN
+from producers.web.paper import SEEN
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import ThePaper, TheSettings
 

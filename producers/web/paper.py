@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse
 from config.speech import LANGUAGES, Speech, preferred, speech
 
 HERE = Path(__file__).parent
+SEEN = ["GET", "HEAD"]
+"""How a page is looked at."""
 LANGUAGE = "lang"
 """The parameter by which a reader chooses a language; links go on with it, so no cookie is needed."""
 KEPT = ("seller", "q", "ask")
@@ -90,5 +92,7 @@ def sheet_of(connection: HTTPConnection) -> Sheet:
     chosen = chosen if chosen in LANGUAGES else None
     spoken = speech(chosen or preferred(connection.headers.get("accept-language", "")))
     asked = {name: connection.query_params[name] for name in KEPT if name in connection.query_params}
-    here = "/" + quote(connection.url.path.lstrip("/"))  # "//elsewhere.example" would be somebody else's address in a link
+    here = "/" + quote(
+        connection.url.path.lstrip("/")
+    )  # "//elsewhere.example" would be somebody else's address in a link
     return Sheet(paper, spoken, chosen, here, asked)

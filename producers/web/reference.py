@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from producers.web.answers import TEMPLATE, problems
 from producers.web.bulk import BulkAnswer, BulkRequest, BulkSummary
-from producers.web.pages import SEEN
+from producers.web.paper import SEEN
 from producers.web.problems import Kind, Problem
 from producers.web.state import ThePaper
 

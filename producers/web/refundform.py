@@ -11,8 +11,7 @@ from domain.reasons import Reason
 from domain.requests import Channel, RefundRequest, Wish
 from producers import intake
 from producers.web import forms
-from producers.web.pages import SEEN
-from producers.web.paper import Sheet
+from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind
 from producers.web.shopfront import AFront
 from producers.web.state import ThePaper, TheRecords

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from producers.web.colours import Colour, stylesheet
-from producers.web.pages import SEEN
+from producers.web.paper import SEEN
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import TheRecords
 from records import Records

@@ -1,3 +1,0 @@
-"""What all pages have in common."""
-
-SEEN = ["GET", "HEAD"]

@@ -49,7 +49,7 @@ def test_no_file_is_longer_than_a_page_that_one_reads(package: str) -> None:
     lengths = {
         str(file.relative_to(ROOT)): len(file.read_text().splitlines())
         for file in listed()
-        if file.relative_to(ROOT).parts[0] == package
+        if file.relative_to(ROOT).parts[0] == package and file.suffix != ".po"  # a catalogue is looked up in, not read
     }
     assert lengths, "There is nothing in this package."
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}

@@ -76,8 +76,9 @@ returning id, deliveries
 """Counts a delivery before anything is done with it. One that was begun a moment ago is left to whoever began it."""
 
 _SUSPECTS = """
-select id from cases where id = any(:ids) and state = any(:heres) and lease_until <= now() and not_before <= now()
-   and deliveries > 0 and delivered_at <= now() - make_interval(secs => :apart) order by id
+select id, deliveries from cases
+ where id = any(:ids) and state = any(:heres) and lease_until <= now() and not_before <= now()
+   and deliveries > 0 and delivered_at <= now() - make_interval(secs => :apart) order by deliveries, id
 """
 
 _ONE_REASON = """
@@ -142,9 +143,10 @@ class Cases:
         rows = self._work.run(_BEGIN, ids=list(ids), heres=[str(s) for s in here], suspects=suspects, apart=apart)
         return {row.id: row.deliveries for row in rows}
 
-    def suspects(self, ids: Sequence[UUID], *, here: Sequence[State], apart: float) -> list[UUID]:
-        """Those of these cases that were begun at least so many seconds ago, and did not move."""
-        return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in here], apart=apart)]
+    def suspects(self, ids: Sequence[UUID], *, here: Sequence[State], apart: float) -> dict[UUID, int]:
+        """Those of these cases that were begun at least so many seconds ago and did not move: how often, the least first."""
+        rows = self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in here], apart=apart)
+        return {row.id: row.deliveries for row in rows}
 
     def with_support_for(self, provider: str, charge: str, code: Code) -> list[Case]:
         """The cases about this payment that are with support for this reason alone and that nobody holds, locked."""

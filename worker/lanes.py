@@ -1,10 +1,11 @@
 """What each lane does with the cases of a message: the same in a Celery task as in direct mode.
 
-A delivery is counted before anything is done. First deliveries go on together; a case whose delivery came to nothing
-before goes alone, so that it can end only its own worker; and one that ended three of them goes to a person.
+A delivery is counted before anything is done. First deliveries go on together; cases whose delivery came to nothing go in
+small groups, for most of them were only beside the one that ended their worker; those that it happened to again go alone, so
+that such a case can end only its own worker; and one that ended three of them goes to a person.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from worker.hearing import hear
 from worker.judging import judge, reasons
 from worker.letters.notes import send_notes
 from worker.letters.sending import send
-from worker.paying import pay
+from worker.paying import pay, sending_ends
 from worker.settling import settle
 from worker.support import publish
 from worker.tools import Tools
@@ -35,6 +36,7 @@ from worker.tools import Tools
 log = structlog.get_logger()
 
 MOST_DELIVERIES = 3
+FEW = 10  # a hundred cases one by one take longer than a worker may: after an outage it would never catch up
 
 Do = Callable[[Tools, Sequence[UUID]], None]
 
@@ -78,30 +80,38 @@ def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
 
 
 def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[Sequence[UUID]]:
+    """What is done together, counted just before. What there is no time for stays uncounted: the sweep sends it again."""
     apart = tools.settings.timers.hard_seconds  # by then whoever began it has finished, or was ended
+    ends = sending_ends(tools)
     with tools.records.work() as work:
         fresh = work.cases.begin(ids, here=here, apart=apart)
         rest = [case for case in ids if case not in fresh]
-        suspects = work.cases.suspects(rest, here=here, apart=apart) if rest else []
+        suspects = work.cases.suspects(rest, here=here, apart=apart) if rest else {}
     if fresh:
         yield [case for case in ids if case in fresh]
-    for suspect in suspects:
+    for group in _groups(suspects):
+        if tools.monotonic() > ends:
+            return
         with tools.records.work() as work:
-            count = work.cases.begin([suspect], here=here, apart=apart, suspects=True).get(suspect)
-        if count is None:
-            continue  # somebody else has it by now
-        if count > MOST_DELIVERIES:
-            _to_people(tools, suspect, here)
-        else:
-            yield [suspect]
+            counts = work.cases.begin(group, here=here, apart=apart, suspects=True)
+        if worn := [case for case, count in counts.items() if count > MOST_DELIVERIES]:
+            _to_people(tools, worn, here)
+        if sound := [case for case in counts if case not in worn]:
+            yield sound
 
 
-def _to_people(tools: Tools, case_id: UUID, here: Sequence[State]) -> None:
+def _groups(suspects: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
+    once = [case for case, count in suspects.items() if count == 1]
+    yield from (once[n : n + FEW] for n in range(0, len(once), FEW))
+    yield from ([case] for case, count in suspects.items() if count > 1)
+
+
+def _to_people(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> None:
     """What it is that ends workers is for people to find out; money that may have left is said to be unknown."""
     with tools.records.work() as work:
-        cases = work.cases.lease([case_id], here=here, seconds=tools.settings.timers.lease_seconds)
+        cases = work.cases.lease(ids, here=here, seconds=tools.settings.timers.lease_seconds)
         work.history.record([_ended(case) for case in cases])
-    log.error("case_ended_its_workers", case_id=str(case_id))
+    log.error("case_ended_its_workers", case_ids=[str(case) for case in ids])
 
 
 def _ended(case: Case) -> Step:

@@ -447,9 +447,9 @@ def test_a_delivery_is_counted_once_until_it_came_to_nothing(books: Records) -> 
         assert work.cases.begin([case], here=[S.RECEIVED], apart=HOUR) == {}
         assert work.cases.begin([case], here=[S.RECEIVED], apart=HOUR, suspects=True) == {}
         assert work.cases.begin([case], here=[S.RECEIVED], apart=0) == {}, "only those that were told apart as suspects"
-        assert work.cases.suspects([case], here=[S.RECEIVED], apart=HOUR) == []
-        assert work.cases.suspects([case, other], here=[S.RECEIVED], apart=0) == [case]
-        assert work.cases.suspects([case], here=[S.APPROVED], apart=0) == []
+        assert work.cases.suspects([case], here=[S.RECEIVED], apart=HOUR) == {}
+        assert work.cases.suspects([case, other], here=[S.RECEIVED], apart=0) == {case: 1}
+        assert work.cases.suspects([case], here=[S.APPROVED], apart=0) == {}
         assert work.cases.begin([case], here=[S.RECEIVED], apart=0, suspects=True) == {case: 2}
 
 
@@ -474,7 +474,7 @@ def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
         work.cases.begin([case], here=[S.REFUNDING], apart=0)
         work.cases.lease([case], here=[S.REFUNDING], seconds=0)
     with books.work() as work:
-        assert work.cases.suspects([case], here=[S.REFUNDING], apart=0) == [case]
+        assert work.cases.suspects([case], here=[S.REFUNDING], apart=0) == {case: 1}
 
 
 # What nobody moves

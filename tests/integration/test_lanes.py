@@ -1,6 +1,7 @@
 """Deliveries: counted before anything is done, so that a case which ends its worker cannot do so for ever."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from producers.intake import accept
 from records import Records
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from worker import lanes
-from worker.lanes import LANES, MOST_DELIVERIES, Lane, run
+from worker.lanes import FEW, LANES, MOST_DELIVERIES, Lane, run
 from worker.tools import Tools, tools_of
 
 
@@ -23,6 +24,9 @@ def tools(sandbox: Settings) -> Iterator[Tools]:
     yield tools
     tools.hands.close()
     tools.records.engine.dispose()
+
+
+NOBODY = UUID(int=0)
 
 
 class WorkerEndedError(BaseException):
@@ -69,7 +73,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, poison: UUID, here: State) -> list
 def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it(
     tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = asked_for(tools.records, 5)
+    cases = asked_for(tools.records, 2 * FEW + 5)
     touched = poisoned(monkeypatch, cases[2], State.RECEIVED)
     for _ in range(MOST_DELIVERIES):
         with pytest.raises(WorkerEndedError):
@@ -79,14 +83,34 @@ def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_i
     while "received" in states(tools.records, cases):
         run(tools, RefundRequested, cases)
         some_time_later(tools.records)
-    assert states(tools.records, cases) == ["refunded", "refunded", "with_support", "refunded", "refunded"]
+    ends = ["refunded"] * len(cases)
+    ends[2] = "with_support"
+    assert states(tools.records, cases) == ends
     assert touched[0] == cases
-    assert all(len(group) == 1 for group in touched[1:])
-    assert sum(cases[2] in group for group in touched) == MOST_DELIVERIES
+    assert [len(group) for group in touched if cases[2] in group] == [len(cases), FEW, 1]
     with tools.records.work() as work:
         found = work.views.one(cases[2])
     assert found
     assert [reason["code"] for reason in found.reasons] == ["ended_its_workers"]
+
+
+def test_after_an_outage_those_that_ended_no_worker_catch_up_in_groups_as_long_as_there_is_time(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = asked_for(tools.records, 3 * FEW)
+    touched = poisoned(monkeypatch, NOBODY, State.RECEIVED)
+    with tools.records.work() as work:
+        work.cases.begin(cases, here=[State.RECEIVED], apart=0)
+    some_time_later(tools.records)
+    late = tools.settings.timers.soft_seconds
+    run(replace(tools, monotonic=lambda: late if touched else 0.0), RefundRequested, cases)
+    assert [len(group) for group in touched] == [FEW], "the time was over: the others stay as they were"
+    with tools.records.work() as work:
+        waiting = work.cases.suspects(cases, here=[State.RECEIVED], apart=0)
+    assert list(waiting.values()) == [1] * 2 * FEW
+    run(tools, RefundRequested, cases)
+    assert [len(group) for group in touched] == [FEW] * 3
+    assert states(tools.records, cases) == ["refunded"] * len(cases)
 
 
 @pytest.mark.parametrize("here", [State.APPROVED, State.REFUNDING])

@@ -103,7 +103,7 @@ def hurry(work: MemoryWork) -> None:  # noqa: ARG001  # every statement has it
 def suspects(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], apart: float) -> Iterable[CaseRow]:
     before = after(work.at, -apart)
     found = [row for row in _free(work, ids, heres) if row.deliveries > 0 and row.delivered_at <= before]
-    return sorted(found, key=lambda row: row.id)
+    return sorted(found, key=lambda row: (row.deliveries, row.id))
 
 
 @does(cases._FOR_ONE_REASON)

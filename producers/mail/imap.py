@@ -160,6 +160,7 @@ class Opened:
 
     def _letters(self) -> Iterator[tuple[str, Letter]]:
         """The oldest unseen mails with their UIDs. How large each is, is asked before it is fetched; the beginning will do."""
+        self._box.client.noop()  # a server need not speak of what came since unless it is asked
         now = monotonic()
         unseen = [
             uid for uid in self._box.uids("UNSEEN", charset=None) if self._stuck.get((self._validity, uid), 0) <= now

@@ -37,7 +37,7 @@ _ASKS = any_of(
     r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
     r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",
     r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
-    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevuelv|\bdesist|\breintegr|\banular\b",
+    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist|\breintegr|\banular\b",
     r"\brimbors|\brecesso\b|\brecedere\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\bsoldi\b|\bsoldi indietro\b|\bannullar",
     r"\bdevolu|\bestorn|\barrepend|\bdinheiro de volta\b|\bcancelar\b|\bcancelamento\b",
     r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリングオフ|お金を返",

@@ -1,0 +1,145 @@
+"""A real mail server for the tests: Debian's Dovecot, as an ordinary user, on ports of this machine alone."""
+
+import os
+import pwd
+import smtplib
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from imaplib import IMAP4
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.debian import installed
+from tests.services import eventually
+
+PACKAGES = "dovecot-imapd dovecot-lmtpd"
+PASSWORD = "s3cret:w@rd"
+
+_CONFIG = """
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+protocols = imap lmtp
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+first_valid_uid = 1
+first_valid_gid = 1
+mail_location = maildir:~/mails
+imap_idle_notify_interval = 10s
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid={user} gid={group} home={folder}/%u allow_all_users=yes
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+}}
+"""
+
+
+@dataclass
+class Dovecot:
+    """Where it is. Every user name has a mailbox of its own, made when it is first used."""
+
+    folder: Path
+    imap: int
+    lmtp: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def url(self, user: str) -> str:
+        return f"imap://{user}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.imap}/INBOX"
+
+    def deliver(self, user: str, raw: bytes) -> None:
+        """As a mail server on its way here would."""
+        with smtplib.LMTP("127.0.0.1", self.lmtp) as lmtp:
+            lmtp.sendmail("ada@example.com", [user], raw)
+
+    @contextmanager
+    def opened(self, user: str) -> Iterator[IMAP4]:
+        """This mailbox, as a person's mail program has it open."""
+        with IMAP4("127.0.0.1", self.imap, timeout=20) as box:
+            box.login(user, PASSWORD)
+            box.select("INBOX")
+            yield box
+
+    def flags(self, user: str) -> list[set[str]]:
+        """The flags of each mail in this mailbox."""
+        with self.opened(user) as box:
+            _, answer = box.fetch("1:*", "(FLAGS)")
+        told = (part.decode().partition("FLAGS (")[2].partition(")")[0] for part in answer if isinstance(part, bytes))
+        return [set(flags.split()) - {"\\Recent"} for flags in told]
+
+    def start(self) -> None:
+        command = [str(installed(PACKAGES, "dovecot")), "-F", "-c", str(self.folder / "dovecot.conf")]
+        user = "nobody" if os.geteuid() == 0 else None
+        self.process = subprocess.Popen(
+            command, user=user, group="nogroup" if user else None, extra_groups=[] if user else None
+        )
+        eventually(lambda: all(map(_answers, (self.imap, self.lmtp))))
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
+
+
+@contextmanager
+def running_dovecot() -> Iterator[Dovecot]:
+    """Raises a NotInstalledError where there is none."""
+    installed(PACKAGES, "/usr/lib/dovecot/lmtp")
+    with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
+        folder = Path(name)
+        user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        group = "nogroup" if os.geteuid() == 0 else str(os.getegid())
+        dovecot = Dovecot(folder, _free(), _free())
+        config = _CONFIG.format(
+            folder=folder, user=user.pw_name, group=group, password=PASSWORD, imap=dovecot.imap, lmtp=dovecot.lmtp
+        )
+        (folder / "dovecot.conf").write_text(config)
+        if os.geteuid() == 0:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        dovecot.start()
+        try:
+            yield dovecot
+        finally:
+            dovecot.stop()
+
+
+def _free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        return bool(connection.recv(1))
+    return False

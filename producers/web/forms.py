@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
@@ -130,6 +130,12 @@ def read(model: type[Model], asked: Mapping[str, object]) -> Model | dict[str, W
         found = {str(e["loc"][-1]): _wrong(str(e["loc"][-1]), e["type"], e.get("ctx") or {}) for e in error.errors()}
         return found | empty
     return empty or said
+
+
+def errors_of(said: BaseModel | Mapping[str, Wrong], fields: Sequence[str]) -> dict[str, Wrong]:
+    """What read() found wrong, in the order of the form's fields."""
+    wrong = {} if isinstance(said, BaseModel) else said
+    return {name: wrong[name] for name in fields if name in wrong}
 
 
 def _wrong(name: str, kind: str, facts: Mapping[str, object]) -> Wrong:

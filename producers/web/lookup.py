@@ -60,9 +60,8 @@ def ask(
     shown = {**{name: values.get(name, "") for name in FIELDS}, "ask": kind}
     trouble = forms.unknown(values, FIELDS)
     if trouble or isinstance(said, dict):
-        wrong = said if isinstance(said, dict) else {}
-        errors = {name: wrong[name] for name in FIELDS if name in wrong}
-        return _form(paper, front, forms.Filled(shown, "", errors, trouble), Kind.INVALID.status)
+        wrong = forms.Filled(shown, "", forms.errors_of(said, FIELDS), trouble)
+        return _form(paper, front, wrong, Kind.INVALID.status)
     reference = said.reference if isinstance(said, OnePurchase) else None
     try:
         with records.work() as work:

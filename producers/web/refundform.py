@@ -55,9 +55,8 @@ def send(
     said = forms.read(RefundRequest, _asked(values) | {"locale": paper.speech.language})
     trouble = forms.unknown(values, FIELDS)
     if trouble or not isinstance(said, RefundRequest):
-        wrong = {} if isinstance(said, RefundRequest) else said
-        errors = {name: wrong[name] for name in FIELDS if name in wrong}
-        return _form(paper, front, forms.Filled(shown, nonce, errors, trouble), Kind.INVALID.status)
+        filled = forms.Filled(shown, nonce, forms.errors_of(said, FIELDS), trouble)
+        return _form(paper, front, filled, Kind.INVALID.status)
     arrival = intake.arrival(said, Channel.WEB, key=forms.key_of(nonce, said), seller=front.seller if front else None)
     try:
         intake.accept_one(records, arrival)

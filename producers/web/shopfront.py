@@ -9,7 +9,7 @@ from producers.web.colours import Colour, stylesheet
 from producers.web.paper import SEEN
 from producers.web.problems import Kind, ProblemError
 from producers.web.state import TheRecords
-from records import Records
+from records import DatabaseDownError, Records
 from records.shopfronts import Shopfront
 
 LONGEST = 100  # characters of a seller's id
@@ -26,8 +26,14 @@ def known(seller: str, records: TheRecords) -> Shopfront:
 
 
 def asked(records: TheRecords, seller: str = "") -> Shopfront | None:
-    """The shopfront that a link came from. One that is not there is none: the page is ours then."""
-    return _front(records, seller) if seller else None
+    """The shopfront that a link came from. One that is not there is none: the page is ours then.
+
+    Nor is one while the database is away: a form that was sent meanwhile is to come back with what was typed.
+    """
+    try:
+        return _front(records, seller) if seller else None
+    except DatabaseDownError:
+        return None
 
 
 def _front(records: Records, seller: str) -> Shopfront | None:

@@ -55,9 +55,8 @@ def declare(
     said = forms.read(Declaration, filled.values)
     trouble = forms.unknown(values, (*FIELDS, _STEP))
     if trouble or not isinstance(said, Declaration):
-        wrong = {} if isinstance(said, Declaration) else said
-        errors = {name: wrong[name] for name in FIELDS if name in wrong}
-        return _form(paper, front, forms.Filled(filled.values, filled.nonce, errors, trouble), Kind.INVALID.status)
+        wrong = forms.Filled(filled.values, filled.nonce, forms.errors_of(said, FIELDS), trouble)
+        return _form(paper, front, wrong, Kind.INVALID.status)
     if values.get(_STEP) == _CHANGE:
         return _form(paper, front, filled, 200)
     statement = paper.speech.say(STATEMENT, **said.model_dump())

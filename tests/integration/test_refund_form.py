@@ -165,9 +165,10 @@ def test_a_form_of_ten_megabytes_is_refused_with_a_page(world: World) -> None:
     assert world.rows() == 0
 
 
-def test_a_form_sent_while_the_database_is_away_comes_back_to_be_sent_again(away: httpx.Client) -> None:
+@pytest.mark.parametrize("seller", ["", "aurora"])
+def test_a_form_sent_while_the_database_is_away_comes_back_to_be_sent_again(away: httpx.Client, seller: str) -> None:
     form = filled(comment="please")
-    answer = away.post("/refund", data=form)
+    answer = away.post("/refund", params={"seller": seller}, data=form)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert "nothing was sent" in answer.text
     assert form["nonce"] in answer.text

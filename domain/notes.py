@@ -23,3 +23,7 @@ class NoteKind(StrEnum):
     """A mail named no purchase: here is the form."""
     TOO_LARGE = "too_large"
     """A mail was too large to be read."""
+
+
+A_DAY = {NoteKind.PURCHASE: 20, NoteKind.REFERENCES: 10, NoteKind.NOTHING_FOUND: 5}
+"""So many notes of a kind an address gets in 24 hours at the most: whoever types it a hundred times fills nobody's mailbox."""

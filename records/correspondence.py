@@ -31,6 +31,7 @@ notes = Table(
     Column("ends_at", INSTANT),
     Column("opened_at", INSTANT),
     Index("notes_unsent", "created_at", postgresql_where=text("sent_at is null")),
+    Index(None, "email_key", "sent_at"),
 )
 
 mails = Table(

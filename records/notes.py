@@ -1,5 +1,6 @@
 """Notes that are owed, and those that were sent: each at most once. What is found is found out by the worker, not at the door."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Row
 
 from domain.messages import NotesDue
-from domain.notes import LINK_LASTS, MOST_REFERENCES, NoteKind
+from domain.notes import A_DAY, LINK_LASTS, MOST_REFERENCES, NoteKind
 from domain.purchases import email_key, reference_key
 from records.details import AROUND, BOUGHT, Bought, bought_of
 from records.outbox import Outbox
@@ -46,6 +47,15 @@ update notes n
   from unnest(cast(:ids as uuid[]), cast(:kinds as text[])) as i(id, kind)
  where n.id = i.id
 """
+
+_TOLD = """
+select n.id, n.email_key, n.kind,
+       (select count(*) from notes o where o.email_key = n.email_key and o.kind = n.kind
+           and o.sent_at > now() - interval '1 day') as told
+  from notes n where n.id = any(:ids)
+"""
+
+_FORGET = "delete from notes where id = any(:ids)"
 
 _SENT = "update notes set sent_at = now() where id = any(:ids)"
 
@@ -116,7 +126,10 @@ class Notes:
         return note
 
     def claim(self, notes: Sequence[UUID], *, seconds: float) -> list[Note]:
-        """Takes the unsent ones of these notes: nobody else sends them for so long. What they ask for is looked up here."""
+        """Takes the unsent ones of these notes: nobody else sends them for so long.
+
+        What they ask for is looked up here; those of which an address has had enough today are forgotten.
+        """
         rows = list(self._work.run(_CLAIM, ids=list(notes), seconds=seconds))
         asking = [row.id for row in rows if row.kind in _ASKS]
         found: dict[UUID, list[Bought]] = {note: [] for note in asking}
@@ -125,7 +138,20 @@ class Notes:
                 found[row.note].append(bought_of(row))
         claimed = [_note(row, found.get(row.id, [])) for row in rows]
         self._keep([note for note in claimed if note.id in found])
-        return claimed
+        spared = self._spared(asking) if asking else set()
+        return [note for note in claimed if note.id not in spared]
+
+    def _spared(self, asking: Sequence[UUID]) -> set[UUID]:
+        """Those that would be too many for an address today: they are forgotten, for there is nothing to send."""
+        told: Counter[tuple[str, str]] = Counter()
+        spared: set[UUID] = set()
+        for row in self._work.run(_TOLD, ids=list(asking)):
+            told[row.email_key, row.kind] += 1
+            if row.told + told[row.email_key, row.kind] > A_DAY[row.kind]:
+                spared.add(row.id)
+        if spared:
+            self._work.run(_FORGET, ids=list(spared))
+        return spared
 
     def _keep(self, notes: Sequence[Note]) -> None:
         """What was found is what the link will show."""

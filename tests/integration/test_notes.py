@@ -13,7 +13,7 @@ from config.links import Links, Purpose
 from config.settings import Settings
 from domain.details import Details
 from domain.messages import NotesDue
-from domain.notes import MOST_REFERENCES, NoteKind
+from domain.notes import A_DAY, MOST_REFERENCES, NoteKind
 from domain.purchases import Purchase
 from records import Records
 from records.shopfronts import Shopfront
@@ -280,6 +280,22 @@ def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
     new = settings.outbox_dir / "new"
     (letter,) = eventually(lambda: list(new.iterdir()), seconds=60)
     assert b"/open/" in letter.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [NoteKind.REFERENCES, NoteKind.NOTHING_FOUND])
+def test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox(
+    records: Records, tools: Tools, server: MailServer, kind: NoteKind
+) -> None:
+    if kind is NoteKind.REFERENCES:
+        bought(records)
+    for _ in range(2):
+        run(tools, NotesDue, [owe(records, NoteKind.REFERENCES) for _ in range(A_DAY[kind])])
+        assert len(server.taken) == A_DAY[kind]
+    with records.work() as work:
+        assert work.notes.overdue(seconds=-1, limit=100) == []  # what was not sent is not owed either
+        work.run("update notes set sent_at = sent_at - interval '25 hours'")
+    run(tools, NotesDue, [owe(records, NoteKind.REFERENCES)])
+    assert len(server.taken) == A_DAY[kind] + 1
 
 
 # Logs

@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("ends_at", INSTANT),
         sa.Column("opened_at", INSTANT),
     )
+    op.create_index("notes_email_key_sent_at_idx", "notes", ["email_key", "sent_at"])
     op.create_index("notes_unsent", "notes", ["created_at"], postgresql_where=sa.text("sent_at is null"))
     op.create_table(
         "mails",

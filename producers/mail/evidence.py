@@ -78,6 +78,8 @@ class Witness:
             asked = _Asked(self)
             try:
                 result = "pass" if checker.verify(number, dnsfunc=asked.key) else "fail"
+            except dkim.ValidationError:
+                result = "fail"
             except Exception:  # noqa: BLE001 - strangers write signatures, and the library raises whatever it likes
                 result = "permerror"
             fields = checker.signature_fields or {}
@@ -160,7 +162,9 @@ def _akin(one: str, other: str) -> bool:
 
 
 def _organisation(domain: str) -> str:
-    return _suffixes().get_public_suffix(domain) or domain
+    """Under a suffix that is not in the list, its last two names: the library takes all of a new suffix for one domain."""
+    known = _suffixes().get_public_suffix(domain) or ""
+    return known if "." in known else ".".join(domain.split(".")[-2:])
 
 
 @cache

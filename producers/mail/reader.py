@@ -131,7 +131,7 @@ _REPLY = re.compile(
     r"\s*(?:re|aw|antw|antwort|sv|vs|rif|fwd?|wg|tr|rv|enc|res|r|i|doorst|返信|転送)\s*(?:\[\d+\])?\s*[:：]",
     re.IGNORECASE,
 )
-_IDS = re.compile(r"<[!-;=?A-~]{1,250}>")
+_IDS = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
 def _with(mail: Mail, kind: Kind, locale: str = "en", requests: tuple[RefundRequest, ...] = ()) -> Mail:

@@ -24,7 +24,8 @@ update letters l set claimed_until = now() + make_interval(secs => :seconds)
    select case_id, stage from letters
     where case_id = any(:cases) and sent_at is null and claimed_until <= now() for update skip locked)
 returning l.case_id, l.stage,
-          array(select e.stage from letters e where e.case_id = l.case_id and e.sent_at is not null order by e.sent_at) as earlier
+       array(select e.stage from letters e where e.case_id = l.case_id and e.sent_at is not null order by e.sent_at) as earlier,
+       (select max(o.refund_id) from operations o where o.case_id = l.case_id and o.status = 'paid') as refund
 """
 
 _SENT = """
@@ -74,6 +75,8 @@ class Due:
     case: UUID
     stage: Stage
     earlier: tuple[Stage, ...] = ()
+    refund: str | None = None
+    """What the payment provider calls the refund that it made."""
 
 
 class Letters:
@@ -90,7 +93,7 @@ class Letters:
     def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[Due]:
         """Takes the unsent letters of these cases: nobody else sends them for so long."""
         rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
-        return [Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier))) for row in rows]
+        return [Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier)), row.refund) for row in rows]
 
     def sent(self, letters: Sequence[Due]) -> None:
         """These letters are out."""

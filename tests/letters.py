@@ -83,5 +83,5 @@ def bodies(letter: EmailMessage) -> tuple[str, str]:
     return text, html
 
 
-def a_letter(stage: Stage, *earlier: Stage, **changes: Any) -> EmailMessage:
-    return write(Due(CASE, stage, earlier), a_view(stage, **changes), LINKS, SENDER)
+def a_letter(stage: Stage, *earlier: Stage, refund: str | None = None, **changes: Any) -> EmailMessage:
+    return write(Due(CASE, stage, earlier, refund), a_view(stage, **changes), LINKS, SENDER)

@@ -923,6 +923,17 @@ def test_letters_that_nobody_sent_are_found_by_their_case(books: Records) -> Non
         assert work.letters.overdue(seconds=-1, limit=10) == []
 
 
+def test_a_letter_knows_those_before_it_and_what_the_provider_calls_the_refund(books: Records) -> None:
+    case = a_case(books, *REFUNDING)
+    operation = prepared(books, case)
+    with books.work() as work:
+        work.letters.due([(case, Stage.ACCEPTED), (case, Stage.REFUNDED)])
+        work.letters.sent([Due(case, Stage.ACCEPTED)])
+        work.operations.answered([(operation, Paid("re_9", operation.amount))])
+    with books.work() as work:
+        assert work.letters.claim([case], seconds=HOUR) == [Due(case, Stage.REFUNDED, (Stage.ACCEPTED,), "re_9")]
+
+
 # Tasks for people
 
 

@@ -69,10 +69,3 @@ def test_a_letter_of_which_nobody_knew_whether_it_left_has_left_when_it_comes_ba
     with records.work() as work:
         work.letters.claim([case], seconds=1e9)
     assert came_back(records, case)
-
-
-def test_a_letter_knows_those_before_it(records: Records, case: UUID) -> None:
-    left(records, case)
-    with records.work() as work:
-        work.letters.due([(case, Stage.ACCEPTED)])
-        assert work.letters.claim([case], seconds=60) == [Due(case, Stage.ACCEPTED, (Stage.START_REFUND,))]

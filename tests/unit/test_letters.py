@@ -248,6 +248,11 @@ def test_a_refund_that_was_paid_is_to_be_expected_as_it_was_paid_for(method: str
     assert words in bodies(a_letter(Stage.REFUNDED, method=method))[0]
 
 
+def test_a_refund_that_was_paid_is_named_as_the_provider_names_it() -> None:
+    assert "payment service: re_417\n" in bodies(a_letter(Stage.REFUNDED, refund="re_417"))[0]
+    assert "number at the payment service" not in bodies(a_letter(Stage.REFUNDED))[0]
+
+
 def test_support_asks_for_what_a_partial_wish_left_open() -> None:
     assert QUESTIONS["vat"] in bodies(a_letter(Stage.WITH_SUPPORT, wish="vat"))[0]
     assert QUESTIONS["partial"] in bodies(a_letter(Stage.WITH_SUPPORT, wish="partial"))[0]

@@ -74,7 +74,7 @@ LETTERS: Mapping[Stage, Copy] = {
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
         before=("The payment service has confirmed your refund. It goes back the way you paid:",),
-        facts=_PURCHASE,
+        facts=(*_PURCHASE, ("The refund’s number at the payment service", "refund")),
         after=(
             "{arrival}",
             "With the refund your right to use {product} has ended.",

@@ -56,7 +56,7 @@ def write(due: Due, view: View, links: Links, sender: str) -> EmailMessage:
         raise UnreadableError(f"The letter {due.stage} goes to the purchase's own address: this case has no purchase.")
     said = speech(view.locale)
     text = LETTERS[due.stage]
-    facts = _facts(view, said)
+    facts = _facts(view, said) | {"refund": one_line(due.refund or "")}
     letter = envelope(
         sender=sender,
         to=to,

@@ -91,6 +91,7 @@ class Claimed(NamedTuple):
     case_id: UUID
     stage: str
     earlier: list[str]
+    refund: str | None
 
 
 @does(letters._CLAIM)
@@ -102,10 +103,13 @@ def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[C
     ]
     for row in claimed:
         work.journal.change(row, claimed_until=after(work.at, seconds))
-    out = sorted((row.sent_at, row.case_id, row.stage) for row in work.tables.letters.values() if row.sent_at)
-    return [
-        Claimed(row.case_id, row.stage, [stage for _, case, stage in out if case == row.case_id]) for row in claimed
-    ]
+    left: dict[UUID, list[str]] = defaultdict(list)
+    for _, case, stage in sorted(
+        (one.sent_at, one.case_id, one.stage) for one in work.tables.letters.values() if one.sent_at
+    ):
+        left[case].append(stage)
+    refunds = {row.case_id: row.refund_id for row in work.tables.operations.values() if row.status == "paid"}
+    return [Claimed(row.case_id, row.stage, left[row.case_id], refunds.get(row.case_id)) for row in claimed]
 
 
 @does(letters._SENT)

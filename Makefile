@@ -7,7 +7,7 @@ STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.t
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 
-.PHONY: demo up test simulate check bench chaos languages lock clean help
+.PHONY: demo up test simulate check bench pages chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -33,6 +33,12 @@ bench: $(RUN)  ## refunds a second, CPU and latency of this machine (ARGS="-n 20
 
 chaos: $(DEV)  ## everything dies while customers ask, then the books are read (SECONDS=600 SEED=7 ARGS="--kills 500")
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+pages: $(DEV)  ## what the pages weigh, how quickly they are served, requests a second (ARGS="--seconds 5")
+	@$(BIN)/python -m tests.figures $(ARGS)
+
+screenshots: $(DEV)  ## a picture of every page in two widths and three languages (ARGS="home refund")
+	@$(BIN)/python -m tests.screenshots $(ARGS)
 
 languages: $(DEV)  ## gather every sentence for customers into config/languages/*.po, and count those to be translated
 	@$(BIN)/python -m tests.catalogues

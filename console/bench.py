@@ -152,10 +152,10 @@ class _Bench:
 
     def _cpu(self) -> dict[str, float]:
         servers = {"PostgreSQL": self._stack.servers.postgres.pid, "Valkey": self._stack.servers.valkey.pid}
-        return {name: _seconds(pid) for name, pid in {**self._pids, **servers}.items() if pid}
+        return {name: seconds_of(pid) for name, pid in {**self._pids, **servers}.items() if pid}
 
 
-def _seconds(pid: int) -> float:
+def seconds_of(pid: int) -> float:
     """CPU seconds of a process and its living children; those that ended count with their parent."""
     process = psutil.Process(pid)
     times = [one.cpu_times() for one in (process, *process.children(recursive=True))]

@@ -13,11 +13,13 @@ from domain.findings import Code
 from domain.purchases import Purchase
 from domain.states import State
 from producers.web.words import STANDINGS
+from tests.catalogues import catalogue
 from tests.e2e._town import DETAILS, Crew, Town, words
 from tests.services import eventually
 
 Visit = Callable[..., Page]
 STATUS = re.compile(r"/status/")
+SHORT = 12  # characters: what is shorter may be a name, or a part of a word
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 
 pytestmark = pytest.mark.usefixtures("crew")
@@ -270,6 +272,15 @@ def test_a_customer_is_spoken_to_in_their_language(visit: Visit, town: Town, lan
     expect(page.locator("html")).to_have_attribute("lang", language)
     letter = town.letter(bought.email, Purpose.CONFIRM)
     assert letter["Content-Language"] == language
+    page.goto(f"{town.url}/")
+    for said in (page.locator("body").inner_text(), words(letter)):
+        assert left_in_english(said, language) == []
+
+
+def left_in_english(said: str, language: str) -> list[str]:
+    """Sentences that the catalogue of this language has other words for."""
+    others = [one for one in catalogue(language) if one.string and one.string != one.id]
+    return [one.id for one in others if isinstance(one.id, str) and len(one.id) > SHORT and one.id in said]
 
 
 def test_another_language_keeps_the_place(page: Page, town: Town) -> None:

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from tests.debian import NotInstalledError
 from tests.e2e._browser import Watch, chromium
-from tests.figures.load import Outcome
 from tests.figures.town import Town, a_town
 
 LIGHT = 50_000  # bytes of the first page with all that it needs
@@ -47,11 +46,11 @@ def main() -> None:
         figures["pages"] = {}
         for name, path in town.pages().items():
             out.print(f"· {name}: {READERS:g} a second for {seconds:g} s", highlight=False)
-            figures["pages"][name] = _told(town.load(path, rate=READERS, seconds=seconds))
+            figures["pages"][name] = _measured(town, path, rate=READERS, seconds=seconds)
         out.print(f"· requests: {REQUESTS:g} a second for {seconds + 5:g} s", highlight=False)
         before = town.cases()
-        taken = town.load("/refund", rate=REQUESTS, seconds=seconds + 5, form=FORM)
-        figures["requests"] = {**_told(taken), "on_the_books": town.cases() - before}
+        taken = _measured(town, "/refund", rate=REQUESTS, seconds=seconds + 5, form=FORM)
+        figures["requests"] = {**taken, "on_the_books": town.cases() - before}
     _show(figures)
     print(json.dumps(figures))  # noqa: T201  # for a machine
 
@@ -76,12 +75,16 @@ def _weight(town: Town) -> dict[str, Any]:
     return {"bytes": sum(sizes.values()), "requests": len(sizes), "faults": watch.faults}
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _measured(town: Town, path: str, **job: Any) -> dict[str, Any]:
+    before = town.cpu()
+    outcome = town.load(path, **job)
+    used = {name: round(1_000 * (seconds - before[name]) / outcome.due, 2) for name, seconds in town.cpu().items()}
     return {
         "requests": outcome.due,
         "answers": outcome.answers,
         "per_s": round(sum(outcome.answers.values()) / outcome.seconds, 1),
         **{f"p{share}_ms": round(_percentile(outcome.times, share), 1) for share in (50, 99)},
+        "cpu_ms": used,
     }
 
 
@@ -92,12 +95,17 @@ def _percentile(times: list[float], share: int) -> float:
 
 def _show(figures: dict[str, Any]) -> None:
     table = Table(title=f"{figures['cores']} cores for customers, web and servers; PostgreSQL: {figures['postgresql']}")
-    for column in ("what", "a second", "p50 ms", "p99 ms", "answers"):
+    for column in ("what", "a second", "p50 ms", "p99 ms", "CPU: web", "DB", "answers"):
         table.add_column(column)
     rows = {**figures["pages"], "a request, committed": figures["requests"]}
     for name, told in rows.items():
         answers = ", ".join(f"{number} × {status}" for status, number in told["answers"].items())
-        table.add_row(name, *(str(told[key]) for key in ("per_s", "p50_ms", "p99_ms")), answers)
+        table.add_row(
+            name,
+            *(str(told[key]) for key in ("per_s", "p50_ms", "p99_ms")),
+            *map(str, told["cpu_ms"].values()),
+            answers,
+        )
     out.print(table)
     late = [name for name, told in figures["pages"].items() if told["p99_ms"] >= QUICK]
     first, taken = figures["first_page"], figures["requests"]

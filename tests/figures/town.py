@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 
 from config.links import Links, Purpose
 from config.settings import Settings, settings
+from console.bench import seconds_of
 from console.home import Home
 from console.processes import Processes, stop_on_signals
 from console.servers import Servers
@@ -31,8 +32,9 @@ LIMITS = {f"MONEYBACK_{name}": MANY for name in ("NETWORK_MINUTELY", "KEY_MINUTE
 class Town:
     """The web, and what stands behind it."""
 
-    def __init__(self, stack: Stack, records: Records, settings: Settings) -> None:
+    def __init__(self, stack: Stack, processes: Processes, records: Records, settings: Settings) -> None:
         self.stack = stack
+        self.processes = processes
         self.records = records
         self.settings = settings
 
@@ -83,6 +85,11 @@ class Town:
         )
         return Outcome(**json.loads(told.stdout))
 
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds that the web and PostgreSQL have used so far, with all their processes."""
+        pids = {"web": self.processes.pids["web"], "PostgreSQL": self.stack.servers.postgres.pid}
+        return {name: seconds_of(pid) for name, pid in pids.items() if pid}
+
     def cases(self) -> int:
         """How many requests are on the books."""
         with self.records.work() as work:
@@ -110,7 +117,7 @@ def a_town(*options: str) -> Iterator[Town]:
             processes.wait_for("web", lambda: stack.answers("web", "/readyz"))
             records = Records.of(settings())
             settle_in(records)
-            yield Town(stack, records, settings())
+            yield Town(stack, processes, records, settings())
             records.engine.dispose()
         home.clean()
 

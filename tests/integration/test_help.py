@@ -247,10 +247,12 @@ def test_a_shopfronts_links_go_on_with_the_seller(world: World) -> None:
     page = world.web.get("/s/aurora").text
     for path in ("/refund", "/lookup", "/help/payment"):
         assert f'href="{path}?seller=aurora' in page
-    for path in ("/lookup", "/lookup/sent", "/help/payment"):
+    for path in ("/lookup", "/lookup/sent", "/help/payment", "/refund", "/withdraw"):
         shown = world.web.get(path, params={"seller": "aurora"}).text
         assert "/s/aurora/colours.css" in shown
         assert 'href="/s/aurora"' in shown
+        others = re.sub(r"<a [^>]*>I bought from somebody else</a>", "", shown)
+        assert not re.search(r'href="/(refund|lookup|withdraw|help/\w+)?"', others), path
 
 
 @pytest.mark.parametrize("seller", ["nobody", "a\x00", "x" * 500, '"><b>'])

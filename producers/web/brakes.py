@@ -134,10 +134,18 @@ def _shared(url: str) -> RedisStorage:
 
 def _together(storage: RedisStorage, asked: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
     """What MovingWindowRateLimiter.hit() does, for all of them in one round trip."""
+    try:
+        return _in_one_trip(storage, asked)
+    except redis.exceptions.NoScriptError:  # a broker that was just started does not know it yet
+        storage.storage.script_load(storage.SCRIPT_ACQUIRE_MOVING_WINDOW)
+        return _in_one_trip(storage, asked)
+
+
+def _in_one_trip(storage: RedisStorage, asked: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
     with storage.storage.pipeline(transaction=False) as line:
         for item, name in asked:
             key = storage.prefixed_key(item.key_for(name))
-            storage.lua_acquire_moving_window([key], [time.time(), item.amount, item.get_expiry(), 1], client=line)
+            line.evalsha(storage.lua_acquire_moving_window.sha, 1, key, time.time(), item.amount, item.get_expiry(), 1)
         return [bool(taken) for taken in line.execute()]
 
 

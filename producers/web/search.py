@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -51,6 +52,7 @@ def words(asked: str) -> list[str]:
     return list(dict.fromkeys(apart))[:MOST_WORDS]
 
 
+@lru_cache(maxsize=1_000)  # all our articles in all languages: folding them anew would cost each search 20 ms
 def _folded(text: str) -> tuple[str, list[int]]:
     """The text as it is compared, and where each of its characters came from."""
     characters: list[str] = []
@@ -62,6 +64,7 @@ def _folded(text: str) -> tuple[str, list[int]]:
     return "".join(characters), places
 
 
+@lru_cache(maxsize=5_000)
 def _plain(char: str) -> str:
     bare = _ACCENTS.sub("", unicodedata.normalize("NFD", unicodedata.normalize("NFKC", char).casefold()))
     return unicodedata.normalize("NFC", bare)

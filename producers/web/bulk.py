@@ -18,7 +18,7 @@ from starlette.responses import Response
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
-from producers.web.answers import problems
+from producers.web.answers import lines_of, problems
 from producers.web.callers import NAME, Asking, CallKey
 from producers.web.conversation import Conversation
 from producers.web.lines import LONGEST, Line, batches
@@ -146,7 +146,17 @@ class Recall:
     summary="Ask for many refunds at once",
     response_description="An answer a line, in their order, while they come; the last line is a BulkSummary.",
     response_class=Response,
-    responses=problems(Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.TOO_LARGE, Kind.WRONG_MEDIA, Kind.INVALID, Kind.DOWN),
+    responses={
+        200: {"content": {NDJSON: lines_of(BulkAnswer, BulkSummary, example=_ANSWERS)}},
+        **problems(Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.TOO_LARGE, Kind.WRONG_MEDIA, Kind.INVALID, Kind.DOWN),
+    },
+    openapi_extra={
+        "requestBody": {
+            "description": "JSON lines: a request each",
+            "required": True,
+            "content": {NDJSON: lines_of(BulkRequest, example=[_LINE])},
+        }
+    },
 )
 def ask_for_many(
     caller: Asking,
@@ -163,6 +173,12 @@ def ask_for_many(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
         raise ProblemError(Kind.WRONG_MEDIA)
     return Conversation(_answers(request, Recall(records, caller, key)), NDJSON)
+
+
+@bulk.get("/refund-requests/bulk", include_in_schema=False)
+def not_a_case() -> None:
+    """There is nothing to see here, and no case of this name: another method would do."""
+    raise HTTPException(Kind.WRONG_METHOD.status, headers={"allow": "POST"})
 
 
 async def _answers(request: Request, recall: Recall) -> AsyncIterator[bytes]:

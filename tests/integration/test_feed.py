@@ -1,17 +1,22 @@
 """The queue that upstream forms publish on: what can be read is a case, what cannot is kept."""
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
+from kombu import Connection
+from pydantic import SecretStr
 
-from config.broker import DIRECT, connect, depth
+from config.broker import DIRECT, QUEUES, connect, depth
 from config.settings import Settings
 from console.servers import Servers
 from domain.messages import IncomingRequest
-from producers.feed import take
+from domain.requests import Channel, RefundRequest
+from producers.feed import Feed, take
+from producers.intake import arrival
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.services import Child, eventually
@@ -98,3 +103,85 @@ def test_the_process_takes_kombus_messages_and_plain_ones(
         eventually(lambda: cases(records) == 2 and len(dead(records)) == 1)
         eventually(lambda: depth(connection.channel(), QUEUE) == 0)
     assert dead(records)[0][1] == b"\x00 garbage"
+
+
+# Any broker
+
+
+@pytest.fixture
+def anywhere(records: Records, settings: Settings) -> Iterator[Connection]:
+    """A broker of kombu's that is not Redis, with a feed that reads from it."""
+    settle_in(records)
+    stop = threading.Event()
+    away = settings.model_copy(update={"broker_url": SecretStr("memory://")})
+    with connect(away) as reading, connect(away) as writing:
+        feed = threading.Thread(target=Feed(reading, records, stop).run)
+        feed.start()
+        yield writing
+        stop.set()
+        feed.join()
+        QUEUES[QUEUE](writing.default_channel).purge()
+
+
+@pytest.mark.parametrize(
+    "media", ["application/json", "application/cloudevents+json", "application/octet-stream", None], ids=str
+)
+def test_raw_json_is_read_from_any_broker_whatever_it_is_said_to_be(
+    records: Records, anywhere: Connection, media: str | None
+) -> None:
+    body = json.dumps(an_event()).encode()
+    for _ in range(3):
+        anywhere.Producer(exchange=DIRECT, routing_key=QUEUE).publish(
+            body, content_type=media or "application/data", content_encoding="binary"
+        )
+    anywhere.Producer(exchange=DIRECT, routing_key=QUEUE).publish(
+        b"\xff no JSON", content_type="application/json", content_encoding="binary"
+    )
+    eventually(lambda: len(dead(records)) == 1)
+    assert (cases(records), dead(records)[0][1]) == (1, b"\xff no JSON")
+    assert depth(anywhere.channel(), QUEUE) == 0
+
+
+# Acknowledged
+
+
+def test_a_message_is_acknowledged_after_its_commit_and_not_before(
+    records: Records, servers: Servers, start: Callable[..., Child]
+) -> None:
+    settle_in(records)
+    event = an_event()
+    with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker, records.work() as work:
+        earlier = arrival(
+            RefundRequest(**event["data"]["request"]), Channel.QUEUE, source="queue:aurora/form", key="form-1"
+        )
+        work.intake.accept([earlier])  # not committed: whoever brings the same must wait to see what becomes of it
+        start("feed", "feed")
+        broker.lpush(QUEUE, json.dumps(event))
+        eventually(lambda: broker.hlen("unacked") == 1)
+        eventually(lambda: waits(records))
+        assert broker.hlen("unacked") == 1
+        work.connection.rollback()
+        eventually(lambda: cases(records) == 1)
+        eventually(lambda: broker.hlen("unacked") == 0)
+        assert broker.llen(QUEUE) == 0
+
+
+def waits(records: Records) -> bool:
+    """Whether somebody waits for another's transaction."""
+    with records.work() as work:
+        return bool(work.run("select count(*) from pg_stat_activity where wait_event_type = 'Lock'").scalar_one())
+
+
+def test_what_a_dead_feed_had_committed_makes_no_second_case(
+    records: Records, servers: Servers, start: Callable[..., Child]
+) -> None:
+    settle_in(records)
+    body = json.dumps(an_event())
+    take(records, body.encode())  # and died before the acknowledgement: the broker delivers it again
+    start("feed", "feed")
+    with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
+        broker.lpush(QUEUE, body)
+        eventually(lambda: broker.llen(QUEUE) == 0)
+        eventually(lambda: broker.hlen("unacked") == 0)
+    assert cases(records) == 1
+    assert dead(records) == []

@@ -7,12 +7,14 @@ from typing import NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+from domain.details import Details
 from domain.money import Money
 from domain.policies import Category, Seller
 from domain.purchases import Dispute, Purchase
 from domain.reasons import Reason
 from domain.requests import Channel
 from records import Work
+from records.shopfronts import Shopfront
 
 SELLERS = (
     Seller(
@@ -40,6 +42,7 @@ POLICIES = {
     "paperboat": (Category.NO_RESTRICTIONS, None),
     "kumo": (Category.APPROVAL_REQUIRED, None),
 }
+COLOURS = {"aurora": "#7a3fd1", "paperboat": "#b3541e", "kumo": "#1a6fb0"}
 
 
 class Bought(NamedTuple):
@@ -150,4 +153,28 @@ def furnish(work: Work, roles: list[Role], now: datetime) -> None:
         work.sellers.put(seller)
         category, days = POLICIES[seller.id]
         work.sellers.new_policy(seller.id, category, days=days, in_force_from=now - timedelta(days=1_000))
+        work.shopfronts.put(_front(seller))
     work.purchases.put([role.purchase for role in roles])
+    work.details.put([(role.purchase.seller, role.purchase.reference, _private(role.purchase)) for role in roles])
+
+
+def _front(seller: Seller) -> Shopfront:
+    site = f"https://{seller.id}.example"
+    return Shopfront(
+        seller=seller.id,
+        name=seller.name,
+        support_email=seller.support_email,
+        colour=COLOURS[seller.id],
+        website=site,
+        technical_support=f"{site}/help",
+    )
+
+
+def _private(purchase: Purchase) -> Details:
+    """What /lookup mails the way to."""
+    digits = purchase.reference.rpartition("-")[2]
+    return Details(
+        licence_key=f"{purchase.seller.upper()}-{digits}-DEMO-KEY",
+        download_url=f"https://{purchase.seller}.example/downloads/{digits}",
+        invoice_number=f"{purchase.purchased_at:%Y}-{digits}",
+    )

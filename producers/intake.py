@@ -10,7 +10,12 @@ from domain.requests import Channel, RefundRequest
 from domain.states import Event, State
 from records import Records
 from records.intake import Accepted, Arrival
+from records.letters import Due
 from records.withdrawals import Withdrawal
+
+DECLARATIONS_A_DAY = 10
+"""More than any customer has contracts to withdraw from; a stranger's mailbox is not filled by ten letters."""
+_HOUR, _DAY = 3_600.0, 86_400.0  # seconds
 
 
 def arrival(
@@ -69,13 +74,17 @@ def accept_once(records: Records, arrival: Arrival) -> Accepted:
 def declare(records: Records, arrival: Arrival, *, name: str, statement: str) -> tuple[UUID, Withdrawal]:
     """A consumer withdraws from a contract by law: the case, the declaration and the letter that acknowledges it, in one commit.
 
-    It counts from this instant, whoever works the case and whenever; nothing is looked up about the contract.
+    It counts from this instant, whoever works the case and whenever; nothing is looked up about the contract. None is
+    ever refused: of an address with more than DECLARATIONS_A_DAY only the letters wait, each an hour longer.
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([arrival])
         if accepted.fresh:
             work.withdrawals.put(accepted.id, name, statement)
             work.letters.due([(accepted.id, Stage.WITHDRAWAL_RECEIVED)])
+            too_many = work.withdrawals.lately(arrival.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
+            if too_many > 0:
+                work.letters.give_back([Due(accepted.id, Stage.WITHDRAWAL_RECEIVED)], seconds=too_many * _HOUR)
             work.outbox.put([(LettersDue, accepted.id)])
         declared = work.withdrawals.of(accepted.id)
     if not accepted.same or declared is None:

@@ -1,16 +1,23 @@
 """Withdrawals by law: what a consumer declared, and when. They are kept as proof, whatever becomes of the case."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from domain.purchases import email_key
 from records.transaction import Transaction
 
 _PUT = """
 insert into withdrawals (case_id, name, statement, declared_at) values (:case, :name, :declaration, :at)
 """
 
-_OF = "select name, statement, declared_at from withdrawals where case_id = :case"
+_THESE = "select case_id, name, statement, declared_at from withdrawals where case_id = any(:cases)"
+
+_LATELY = """
+select count(*) from withdrawals w join cases c on c.id = w.case_id
+ where c.email_key = :email_key and w.declared_at > now() - make_interval(secs => :seconds)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,15 @@ class Withdrawals:
         """Keeps the declaration that this case is; it counts from now."""
         self._work.run(_PUT, case=case, name=name, declaration=statement, at=self._work.now)
 
+    def lately(self, email: str, *, seconds: float) -> int:
+        """How often this address declared something in the last seconds."""
+        return int(self._work.run(_LATELY, email_key=email_key(email), seconds=seconds).scalar_one())
+
     def of(self, case: UUID) -> Withdrawal | None:
         """What this case declared."""
-        row = self._work.run(_OF, case=case).one_or_none()
-        return None if row is None else Withdrawal(*row)
+        return self.these([case]).get(case)
+
+    def these(self, cases: Sequence[UUID]) -> dict[UUID, Withdrawal]:
+        """What each of these cases declared, of those that did."""
+        rows = self._work.run(_THESE, cases=list(cases)) if cases else ()
+        return {row.case_id: Withdrawal(row.name, row.statement, row.declared_at) for row in rows}

@@ -11,7 +11,7 @@ from domain.policies import SerialLimit
 from domain.purchases import Purchase
 from domain.requests import Channel
 from domain.states import State
-from producers.intake import accept, arrival
+from producers.intake import DECLARATIONS_A_DAY, accept, arrival, declare
 from records.audit import audit
 from tests.cast import a_recent_purchase, a_request, a_seller, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
@@ -84,6 +84,26 @@ def test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day(tools: Tool
     assert stages(tools, others) == {"not_found": 1}
     a_day_passes(tools)
     assert stages(tools, ask(tools, a_recent_purchase(email="Stranger@example.com"))) == {"not_found": 1}
+
+
+def test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_waits(tools: Tools) -> None:
+    settle_in(tools.records)
+    stranger = a_recent_purchase(email="stranger@example.com")
+
+    def declared() -> UUID:
+        return declare(tools.records, arrival(a_request(stranger), Channel.WEB), name="Ada", statement="I withdraw.")[0]
+
+    cases = [declared() for _ in range(DECLARATIONS_A_DAY + 2)]
+    assert stages(tools, cases) == {"withdrawal_received": len(cases)}
+    with tools.records.work() as work:
+        waits = [
+            round(row.hours)
+            for row in work.run(
+                "select greatest(extract(epoch from claimed_until - now()), 0) / 3600 as hours from letters order by created_at"
+            )
+        ]
+        assert waits == [0] * DECLARATIONS_A_DAY + [1, 2]
+        assert len(work.letters.claim(cases, seconds=1)) == DECLARATIONS_A_DAY
 
 
 class Asked(NamedTuple):

@@ -62,11 +62,17 @@ class Witness:
             return found | {"dkim": "none"}
         if len(raw) > LARGEST or len(head) > LONGEST_HEAD or re.search(rb"[ \t]{%d}" % LONGEST_GAP, raw):
             return found | {"dkim": "policy"}
+        try:
+            return found | self._proven(raw, sender)
+        except Exception:  # noqa: BLE001 - strangers write mails, and the library raises whatever it likes
+            return found | {"dkim": "permerror"}
+
+    def _proven(self, raw: bytes, sender: str) -> dict[str, str]:
         signatures = self._signatures(raw)
         domain = sender.rpartition("@")[2].casefold()
         best = next((one for one in signatures if one[0] == "pass" and _akin(one[1], domain)), None)
         result, signed = best or next((one for one in signatures if one[0] == "pass"), signatures[0])
-        return found | {"dkim": result, "signed_by": signed, "dmarc": self._dmarc(domain, result, signed)}
+        return {"dkim": result, "signed_by": signed, "dmarc": self._dmarc(domain, result, signed)}
 
     def _signatures(self, raw: bytes) -> list[tuple[str, str]]:
         """The result and the domain of each signature."""
@@ -80,7 +86,7 @@ class Witness:
                 result = "pass" if checker.verify(number, dnsfunc=asked.key) else "fail"
             except dkim.ValidationError:
                 result = "fail"
-            except Exception:  # noqa: BLE001 - strangers write signatures, and the library raises whatever it likes
+            except Exception:  # noqa: BLE001 - as above
                 result = "permerror"
             fields = checker.signature_fields or {}
             domain = fields.get(b"d", b"").decode("ascii", "replace").casefold()

@@ -13,7 +13,7 @@ from domain.notices import About, Notice
 from domain.providers import DisputeSeen, Failed, Paid, Pending, Refusal
 from domain.purchases import Dispute
 from records.operations import Operation
-from records.outbox import CHANNEL
+from records.outbox import Outbox
 from records.transaction import Transaction
 
 _KEEP = """
@@ -122,7 +122,7 @@ class Notices:
         )
         news = int(rows.scalar_one())
         if news:
-            self._work.run(f"notify {CHANNEL}")
+            Outbox(self._work).wake()
         return news
 
     def claim(self, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> list[Heard]:

@@ -90,8 +90,8 @@ class Outbox:
             self.wake()
 
     def wake(self) -> None:
-        """Wakes the relay when this transaction commits."""
-        self._work.run(f"notify {CHANNEL}")
+        """Wakes the relay once this transaction is committed."""
+        self._work.notifies = True
 
     def take(self, lane: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
         """Takes at most ``room`` cases of a lane, round robin over the sellers behind ``after`` (None: from the first).

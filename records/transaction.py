@@ -19,6 +19,7 @@ class Transaction:
     def __init__(self, connection: Connection, timers: Timers) -> None:
         self.connection = connection
         self.timers = timers
+        self.notifies = False  # whether the relay is told when this is committed
 
     def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
         """Runs one named statement with its values bound."""

@@ -4,14 +4,14 @@ No call to a provider, a mail server or the broker is made inside one: decide, l
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.settings import Settings, Timers
@@ -28,7 +28,7 @@ from records.mails import Mails
 from records.notes import Notes
 from records.notices import Notices
 from records.operations import Operations
-from records.outbox import Outbox
+from records.outbox import CHANNEL, Outbox
 from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.sellers import Sellers
@@ -70,6 +70,15 @@ def connect(url: str, *, pool: int = 4) -> Engine:
 def _speak_binary(connection: Any, _: object) -> None:  # noqa: ANN401  # the driver's connection
     """Arrays travel in binary: as text each of their strings is escaped, which costs more than all else in a batch."""
     connection.adapters.register_dumper(list, ListBinaryDumper)
+
+
+def _notify(connection: Connection) -> None:
+    """Tells the relay of what was committed: in the same transaction it would make all commits wait for one another.
+
+    A process that dies before it, or a database that went away, delays the relay until it looks by itself.
+    """
+    with suppress(DBAPIError):
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(f"notify {CHANNEL}"))
 
 
 class Work(Transaction):
@@ -115,8 +124,12 @@ class Records:
     @contextmanager
     def work(self) -> Iterator[Work]:
         """One transaction."""
-        with self.engine.begin() as connection:
-            yield Work(connection, self.timers)
+        with self.engine.connect() as connection:
+            with connection.begin():
+                work = Work(connection, self.timers)
+                yield work
+            if work.notifies:
+                _notify(connection)
 
     def notifications(self, channel: str, seconds: float) -> Iterator[bool]:
         """Yields whenever the channel was notified (True) or this long passed without it (False), until closed.

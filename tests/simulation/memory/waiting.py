@@ -18,11 +18,6 @@ class Owed(NamedTuple):
     seller: str
 
 
-@does(f"notify {outbox.CHANNEL}")
-def wake(work: MemoryWork) -> None:
-    work.notifies = True
-
-
 def enqueue(work: MemoryWork, lane: str, bulk: bool, seller: str, what: UUID) -> None:
     """Puts one message into the outbox."""
     work.tables.numbers += 1

@@ -63,7 +63,6 @@ class MemoryWork(Work):
         self.journal = Journal(tables)
         self.at = now
         self.now = now
-        self.notifies = False
         self._broken = False
 
     def __getattr__(self, name: str) -> Any:

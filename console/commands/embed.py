@@ -20,7 +20,10 @@ WRITE: Final = "Questions? Please write to {address}."
 SAME_DAY: Final = (
     "On the day of your purchase you may request a full refund, for any reason, using the self-service refund option."
 )
-NEXT_DAY: Final = "Until the day after your purchase you may request a full refund, for any reason, using the self-service refund option."
+NEXT_DAY: Final = (
+    "Until the day after your purchase you may request a full refund, for any reason, using the self-service refund "
+    "option."
+)
 APPROVAL: Final = "You may request a refund using the self-service refund option. A person decides about each request."
 
 WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {

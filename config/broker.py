@@ -57,11 +57,15 @@ def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whate
         found = _loads(raw, **options)
     except ValueError:
         found = None
-    if isinstance(found, dict) and isinstance(found.get("properties"), dict) and "body" in found:
+    if isinstance(found, dict) and _can_be_opened(found):
         return found
     if isinstance(found, list) and found and isinstance(found[0], dict) and "body" in found[0]:
         return found  # an entry of `unacked`: an envelope, its exchange and its routing key
-    body = raw.encode() if isinstance(raw, str) else raw
+    return _wrapped(raw.encode() if isinstance(raw, str) else raw)
+
+
+def _wrapped(body: bytes) -> dict[str, Any]:
+    """An envelope around these bytes."""
     return {
         "body": base64.b64encode(body).decode(),
         "content-type": "application/json",
@@ -75,6 +79,18 @@ def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whate
             "priority": 0,
         },
     }
+
+
+def _can_be_opened(envelope: dict[str, Any]) -> bool:
+    """Whether kombu can take the body out of this envelope; it tries outside of every handler, too."""
+    body, properties = envelope.get("body"), envelope.get("properties")
+    if not (isinstance(properties, dict) and isinstance(properties.get("delivery_tag"), str) and isinstance(body, str)):
+        return False
+    try:
+        base64.b64decode(body)
+    except ValueError:
+        return properties.get("body_encoding") is None
+    return properties.get("body_encoding") in {None, "base64"}
 
 
 class Channel(redis_transport.Channel):
@@ -95,7 +111,9 @@ class Transport(redis_transport.Transport):
 
     Channel = Channel
 
-    def _deliver(self, message: dict[str, Any], queue: str | None) -> None:
+    def _deliver(self, message: Any, queue: str | None) -> None:  # noqa: ANN401  # whatever a stranger put there
+        if not isinstance(message, dict):  # an entry of `unacked`, which a stranger put on a queue
+            message = _wrapped(json.dumps(message).encode())
         info = message["properties"].setdefault("delivery_info", {})
         info["routing_key"] = info.get("routing_key") or queue
         super()._deliver(message, queue)

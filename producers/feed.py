@@ -33,7 +33,9 @@ class Feed(ConsumerMixin):
 
     def get_consumers(self, consumer: Any, channel: Any) -> list[Consumer]:  # noqa: ANN401, ARG002  # kombu's signature
         queues = [QUEUES[IncomingRequest.queue]]
-        return [consumer(queues, on_message=self.on_message, accept=["json"], prefetch_count=100)]
+        reading = consumer(queues, on_message=self.on_message, accept=["json"], prefetch_count=100)
+        reading.on_decode_error = self.on_packed
+        return [reading]
 
     def on_message(self, message: Message) -> None:
         """Accepts one request. What nobody can read is kept in ``dead``; a database that is away leaves it unacknowledged."""
@@ -46,6 +48,10 @@ class Feed(ConsumerMixin):
             message.requeue()
             return
         message.ack()
+
+    def on_packed(self, message: Message, _: Exception) -> None:
+        """Takes one that says it is compressed, and is not: its bytes are read as they are."""
+        self.on_message(message)
 
 
 def take(records: Records, body: bytes) -> None:

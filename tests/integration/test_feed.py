@@ -185,3 +185,33 @@ def test_what_a_dead_feed_had_committed_makes_no_second_case(
         eventually(lambda: broker.hlen("unacked") == 0)
     assert cases(records) == 1
     assert dead(records) == []
+
+
+# Hostile
+
+ENVELOPES: list[Any] = [
+    {"body": "!!! not base64", "properties": {"body_encoding": "base64", "delivery_tag": "1"}},
+    {"body": "e30=", "properties": {"body_encoding": "base64"}},
+    {"body": "e30=", "properties": {"body_encoding": "rot13", "delivery_tag": "2"}},
+    {
+        "body": "e30=",
+        "properties": {"delivery_tag": "3", "body_encoding": "base64"},
+        "headers": {"compression": "gzip"},
+    },
+    {"body": 7, "properties": {"delivery_tag": "4"}},
+    {"body": {"a": 1}, "properties": {"delivery_tag": "5", "body_encoding": "base64"}},
+    {"body": "e30=", "properties": {"delivery_tag": "6", "body_encoding": "base64"}, "content-encoding": "no-such"},
+    [{"body": "e30="}],
+    [{"body": "e30=", "properties": {"delivery_tag": "7"}}, "", "somewhere"],
+]
+
+
+def test_no_envelope_stops_the_feed(records: Records, servers: Servers, start: Callable[..., Child]) -> None:
+    settle_in(records)
+    child = start("feed", "feed")
+    with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
+        for envelope in ENVELOPES:
+            broker.lpush(QUEUE, json.dumps(envelope))
+        broker.lpush(QUEUE, json.dumps(an_event()))
+        eventually(lambda: cases(records) == 1 or child.process.poll() is not None)
+    assert child.process.poll() is None, child.said()

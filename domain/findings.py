@@ -192,6 +192,10 @@ class Trouble(StrEnum):
         "notice_unexplained",
         "The payment provider told of a refund or a dispute that nothing explained in two days. Look at it in its own pages.",
     )
+    WITHDRAWAL_UNPAID = (
+        "withdrawal_unpaid",
+        "A consumer withdrew by law and never confirmed the refund. It counts all the same: pay or answer in fourteen days.",
+    )
     LETTER_BOUNCED = (
         "letter_bounced",
         "A letter to this customer came back: they do not know what it says. Reach them in another way.",

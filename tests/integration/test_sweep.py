@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from domain.findings import Trouble
 from domain.messages import LettersDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
 from domain.states import Event, State
 from producers.intake import accept
@@ -112,3 +113,22 @@ def test_every_state_that_must_move_has_a_time_by_which_it_must(records: Records
     with records.work() as work:
         due = work.run("select next_action_at from cases").scalar_one()
     assert due < datetime.now(UTC) + timedelta(minutes=1)
+
+
+def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_once(records: Records) -> None:
+    """The declaration counts from its day, whatever became of the link."""
+    move(records, 2, Event.FOUND_ELIGIBLE)
+    with records.work() as work:
+        declared, _ = (row.id for row in work.run("select id from cases order by id"))
+        work.withdrawals.put(declared, "Ada Lovelace", "I withdraw.")
+    pass_by(records, days=15)
+    for _ in range(2):
+        Sweep(records).run_once()
+    with records.work() as work:
+        assert work.views.counts() == {"expired": 2}
+        (task,) = work.tasks.claim([declared], seconds=60)
+        kept = work.withdrawals.of(declared)
+    assert kept
+    assert task.reasons[0]["code"] == Trouble.WITHDRAWAL_UNPAID
+    assert task.evidence == {"declared_at": kept.declared_at.isoformat()}  # who it was stands in the desk
+    assert waiting(records)[SupportNeeded.queue] == 1

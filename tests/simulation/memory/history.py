@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from records import history, intake, views
+from records import history, intake, views, withdrawals
 from tests.simulation.memory.cases import Seen
 from tests.simulation.memory.journal import refuse
 from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
@@ -190,6 +190,11 @@ def earlier(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> It
         for row in work.tables.cases.values()
         if (row.intake_source, row.intake_key) in wanted
     ]
+
+
+@does(withdrawals._THESE)
+def withdrawn(work: MemoryWork, cases: Sequence[UUID]) -> None:  # noqa: ARG001  # nobody withdraws by law here
+    return None
 
 
 @does(views._THESE)

@@ -77,7 +77,11 @@ Reference = Annotated[
 _NoCards = AfterValidator(without_cards)
 Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text), _NoCards]
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine, AfterValidator(_linkless)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    OneLine,
+    AfterValidator(_linkless),
+    _NoCards,
 ]
 Fact = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), OneLine, _NoCards]
 Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_text), _NoCards]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.redaction import REMOVED, without_cards
-from domain.requests import Answers, RefundRequest
+from domain.requests import Answers, Declaration, RefundRequest
 from records.intake import Arrival
 from tests.cast import a_purchase, a_request, an_arrival
 
@@ -105,6 +105,11 @@ def test_every_free_text_of_a_request_is_cleared_before_anybody_sees_it() -> Non
     )
     assert card not in asked.model_dump_json()
     assert asked.answers == Answers(amount=REMOVED, items=REMOVED, vat_id=REMOVED, exemption=REMOVED)
+
+
+def test_a_name_under_a_declaration_is_no_place_for_a_card_number_either() -> None:
+    said = Declaration(name="Ada 4111 1111 1111 1111", email="ada@example.com", reference="MB-1")
+    assert said.name == f"Ada {REMOVED}"
 
 
 def test_a_request_that_comes_again_is_the_same_request_although_its_card_number_was_removed() -> None:

@@ -24,14 +24,17 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def web(host: Host = "127.0.0.1", port: int = 8000) -> None:
+def web(
+    host: Host = "127.0.0.1",
+    port: int = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that serve, on one port.")] = 1,
+) -> None:
     """The help centre, the refund form, the API, and the addresses that payment providers send their webhooks to."""
-    from producers.web.app import serve
-    from worker.providers import readers
+    from producers.web.app import run
 
     log.set_up()
-    settings = wired()
-    serve(host, port, settings, readers=readers(settings))
+    wired()
+    run("console.serving:web", host, port, workers=workers)
 
 
 def desk(host: Host = "127.0.0.1", port: int = 8001) -> None:

@@ -95,17 +95,15 @@ async def lifespan(web: FastAPI) -> AsyncIterator[None]:
     web.state.records.engine.dispose()
 
 
-def serve(
-    host: str, port: int, settings: Settings | None = None, *, readers: Mapping[str, WebhookReader] | None = None
-) -> None:
-    """Serves until told to stop. No access log: whoever reads a status link in a log can follow it."""
-    run(app(settings, readers=readers), host, port)
+def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
+    """Serves until told to stop. Several processes each make their own application: it is given as ``module:function``.
 
-
-def run(web: FastAPI, host: str, port: int) -> None:
-    """Serves this application; the process has its logging already."""
+    No access log: whoever reads a status link in a log can follow it.
+    """
     uvicorn.run(
         web,
+        factory=isinstance(web, str),
+        workers=workers,
         host=host,
         port=port,
         log_config=None,

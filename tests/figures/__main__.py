@@ -39,9 +39,11 @@ def main() -> None:
     """Measures, tells while it does, and prints a table and one JSON object."""
     asked = argparse.ArgumentParser(prog="make pages")
     asked.add_argument("--seconds", type=float, default=15, help="for each page; the form takes 5 more")
-    seconds = asked.parse_args().seconds
-    with a_town() as town:
-        figures: dict[str, Any] = {"cores": os.cpu_count(), "postgresql": town.keeps()}
+    asked.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that serve")
+    given = asked.parse_args()
+    seconds, workers = given.seconds, given.workers
+    with a_town("--workers", str(workers)) as town:
+        figures: dict[str, Any] = {"cores": os.cpu_count(), "workers": workers, "postgresql": town.keeps()}
         figures["first_page"] = _weight(town)
         figures["pages"] = {}
         for name, path in town.pages().items():

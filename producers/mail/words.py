@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from producers.mail.html import text_of_html
 
-MOST = 100_000  # characters of a text that are looked at; a request has a few hundred
+MOST = 40_000  # characters of a text that are looked at; a request has a few hundred, and a thread some thousands
 DEEPEST = 12  # parts within parts; mail programs nest four
 
 Part: TypeAlias = "Message[str, str]"

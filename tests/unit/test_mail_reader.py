@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from producers.mail.reasons import REASONS
 from producers.mail.references import find
 from producers.mail.wording import asks, language_of, reason_of, wish_of
 from producers.mail.words import split
+from tests.fuzz import SOON
 from tests.mails.words import TONGUES
 
 MAILS = Path(__file__).parent.parent / "mails"
@@ -132,6 +134,18 @@ def test_of_a_large_mail_the_beginning_is_read() -> None:
 @pytest.mark.parametrize("part", [b"--x\n\n", b"--x\nContent-Type: multipart/mixed; boundary=x\n\n"])
 def test_a_mail_of_a_thousand_parts_is_refused_before_it_is_taken_apart(part: bytes) -> None:
     assert read(SMALL % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)).kind is Kind.UNREADABLE
+
+
+@pytest.mark.parametrize("kind", [b"", b"Content-Type: text/html\n"])
+@pytest.mark.parametrize(
+    "piece",
+    [b" ", b"4 ", b"order ", b"order 1 ", b"On a wrote:\n", b"<", b"> a\n", b"a@", b"2026-06-15 ", b"4111-", b"&#1"],
+)
+def test_a_mail_that_is_made_to_be_slow_is_read_soon(piece: bytes, kind: bytes) -> None:
+    raw = SMALL % (kind, piece * (LONGEST // len(piece)))
+    began = thread_time()
+    read(raw)
+    assert thread_time() - began < SOON
 
 
 @pytest.mark.parametrize("name", [b"From", b"Subject", b"Content-Type"])

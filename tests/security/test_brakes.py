@@ -195,6 +195,19 @@ def test_what_was_counted_leaves_the_window_by_itself(settings: Settings, monkey
     brakes.press({Brake.NETWORK: "192.0.2.0/24"})
 
 
+def test_a_broker_that_was_started_anew_counts_on(settings: Settings) -> None:
+    brakes = Brakes.of(slow(settings, network_minutely=2))
+    assert brakes
+    brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    with broker(settings) as held:
+        held.script_flush()
+    brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    with pytest.raises(TooManyError):
+        brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    with broker(settings) as held:
+        assert held.keys(f"{PREFIX}*")  # it was the broker that counted
+
+
 def test_the_law_lets_nobody_be_braked_by_their_own_address(settings: Settings) -> None:
     with a_web(settings, address_hourly=1, reference_hourly=1) as web:
         answers = [web.post("/withdraw", data={"email": "ada@example.com", "reference": "MB-1"}) for _ in range(3)]

@@ -114,8 +114,12 @@ class Transport(redis_transport.Transport):
     def _deliver(self, message: Any, queue: str | None) -> None:  # noqa: ANN401  # whatever a stranger put there
         if not isinstance(message, dict):  # an entry of `unacked`, which a stranger put on a queue
             message = _wrapped(json.dumps(message).encode())
-        info = message["properties"].setdefault("delivery_info", {})
-        info["routing_key"] = info.get("routing_key") or queue
+        told = message["properties"].get("delivery_info")
+        info = told if isinstance(told, dict) else {}
+        where = {"exchange": info.get("exchange") or "", "routing_key": info.get("routing_key") or queue}
+        message["properties"]["delivery_info"] = (
+            info | where
+        )  # without both it is popped, and never gets into `unacked`
         super()._deliver(message, queue)
 
 

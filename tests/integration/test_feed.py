@@ -206,12 +206,16 @@ ENVELOPES: list[Any] = [
 ]
 
 
-def test_no_envelope_stops_the_feed(records: Records, servers: Servers, start: Callable[..., Child]) -> None:
+def test_no_envelope_stops_the_feed_and_each_is_kept(
+    records: Records, servers: Servers, start: Callable[..., Child]
+) -> None:
     settle_in(records)
     child = start("feed", "feed")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         for envelope in ENVELOPES:
             broker.lpush(QUEUE, json.dumps(envelope))
         broker.lpush(QUEUE, json.dumps(an_event()))
-        eventually(lambda: cases(records) == 1 or child.process.poll() is not None)
+        eventually(
+            lambda: (cases(records), len(dead(records))) == (1, len(ENVELOPES)) or child.process.poll() is not None
+        )
     assert child.process.poll() is None, child.said()

@@ -24,6 +24,7 @@ from records import DatabaseDownError, Records
 
 SIDE_BY_SIDE = 4  # mails under way at once: as many connections as the records keep
 PATIENCE = 60.0  # seconds without a word from the other side
+NOBODY = "<>"  # sends the reports of mail servers
 LATER = "451 4.3.0 Please send it again later"
 LONGEST_LINE = 100_000  # bytes; RFC 5322 allows 998, and programs that write HTML do not know it
 
@@ -58,6 +59,8 @@ class Door:
         raw = envelope.original_content or b""
         if _BARE.search(raw):
             return "554 5.6.0 A line ends in CR LF, and no mail holds NUL"
+        if (envelope.mail_from or NOBODY) == NOBODY:  # who delivers a mail writes this down (RFC 5321, 4.4)
+            raw = b"Return-Path: <>\r\n" + raw
         async with self._places:
             return await asyncio.to_thread(self._take, raw)
 

@@ -58,6 +58,11 @@ def test_the_same_mail_twice_is_one_case(lmtp: smtplib.LMTP, records: Records) -
     assert cases(records) == 1
 
 
+def test_a_mail_from_nobody_is_a_machines(lmtp: smtplib.LMTP, records: Records) -> None:
+    assert lmtp.sendmail("", OURS, a_mail()) == {}
+    assert cases(records) == 0
+
+
 def test_every_recipient_is_answered(lmtp: smtplib.LMTP, records: Records) -> None:
     ours = [*OURS, "Refunds+spring@MONEYBACK.example"]
     strangers = ["nobody@moneyback.example", "refunds@elsewhere.example"]

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, text
+from sqlalchemy import Connection, CursorResult, Row, TextClause, text
 
 from config.settings import Timers
 
 Rows = CursorResult[*tuple[Any, ...]]
 """What a statement answered."""
+
+
+@cache
+def _text(statement: str) -> TextClause:
+    """A statement, read once: there are as many as are written down in this package."""
+    return text(statement)
 
 
 class Transaction:
@@ -23,11 +29,11 @@ class Transaction:
 
     def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
         """Runs one named statement with its values bound."""
-        return self.connection.execute(text(statement), values)
+        return self.connection.execute(_text(statement), values)
 
     def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
         """The rows of one statement, a thousand at a time in memory."""
-        return self.connection.execute(text(statement), values, execution_options={"yield_per": 1_000})
+        return self.connection.execute(_text(statement), values, execution_options={"yield_per": 1_000})
 
     @cached_property
     def now(self) -> datetime:

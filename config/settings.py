@@ -83,7 +83,8 @@ class Settings(FromEnvironment):
         None, description="imaps://user:password@host:port/INBOX, the mailbox that `moneyback mail` reads requests from"
     )
     mail_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="the addresses that requests are mailed to, with commas between, if MAIL_FROM is not the only one"
+        (),
+        description="the addresses that requests are mailed to, with commas between, if MAIL_FROM is not the only one",
     )
     mail_authserv_id: str | None = Field(
         None, description="the name under which our own mail server writes Authentication-Results into mails"

@@ -46,7 +46,9 @@ def desk(host: Host = "127.0.0.1", port: int = 8001) -> None:
 
 
 def mail(
-    lmtp: Annotated[str, typer.Option(help="Answer a mail server here instead: 127.0.0.1:2424, or a socket's path.")] = "",
+    lmtp: Annotated[
+        str, typer.Option(help="Answer a mail server here instead: 127.0.0.1:2424, or a socket's path.")
+    ] = "",
     smtp: Annotated[str, typer.Option(help="As --lmtp, but by SMTP.")] = "",
 ) -> None:
     """Reads requests from the mailbox in MONEYBACK_IMAP_URL and the maildir in MONEYBACK_INBOX_DIR."""

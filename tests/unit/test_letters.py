@@ -219,7 +219,7 @@ def test_the_receipt_of_a_withdrawal_says_what_was_declared_by_whom_and_when_to_
     text, html = bodies(letter)
     assert letter["To"] == "asked@example.net"
     for line in (
-        "Received: 15 June 2026, 14:00 CEST",
+        "Received: 15 June 2026, 12:00 UTC",
         "Name: Ada L.",
         "Contract: MB 1",
         "E-mail address: asked@example.net",

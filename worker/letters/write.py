@@ -2,12 +2,11 @@
 
 from email.message import EmailMessage
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from config.links import Links, Purpose
-from config.speech import UTC, Speech, speech
+from config.speech import Speech, speech
 from domain.aftermath import Stage
 from domain.arrivals import arrival
 from domain.errors import NotPossibleError, UnreadableError
@@ -105,7 +104,6 @@ def _paragraphs(sentences: tuple[str, ...], said: Speech, facts: dict[str, str])
 def _facts(view: View, said: Speech) -> dict[str, str]:
     seller = one_line(view.seller_name or "") or said.say(copy.NO_SELLER)
     support = one_line(view.support_email or "")
-    zone = ZoneInfo(view.time_zone) if view.time_zone else UTC
     question = None if view.answers else copy.QUESTIONS.get(view.wish)
     return {
         "amount": _amount(view, said),
@@ -114,7 +112,7 @@ def _facts(view: View, said: Speech) -> dict[str, str]:
         "asked_reference": one_line(view.reference),
         "case": str(view.id),
         "declarant": one_line(view.declared_by or ""),
-        "declared_at": said.instant(view.declared_at, zone) if view.declared_at else "",
+        "declared_at": said.instant(view.declared_at) if view.declared_at else "",
         "product": one_line(view.product or "") or said.say(copy.NO_PRODUCT),
         "question": said.say(question) if question else "",
         "reference": one_line(view.purchase_reference or "") or said.say(copy.NO_PRODUCT),

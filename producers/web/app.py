@@ -13,6 +13,7 @@ from config.links import Links
 from config.settings import Settings
 from config.settings import settings as from_environment
 from domain.notices import WebhookReader
+from producers.together import Together
 from producers.web import brakes, guard
 from producers.web.answers import problems
 from producers.web.api import api
@@ -55,6 +56,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
     equip(web, settings, Paper())
     web.state.brakes = brakes.Brakes.of(settings)
     web.add_exception_handler(brakes.TooManyError, brakes.on_too_many)
+    web.state.door = Together(web.state.records)
     web.state.links = Links.of(settings)
     web.state.schema = schema.newest()
     web.state.shelf = Shelf(*filter(None, [settings.help_dir]))
@@ -62,8 +64,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
     web.__dict__["openapi"] = partial(openapi_of, web)  # FastAPI's own way to change the document
     for router in (helppages, shopfronts, lookups, refundform, withdrawals, casepages):
         web.include_router(router, dependencies=[Depends(brakes.on_forms)])
-    for router in (api,):
-        web.include_router(router, dependencies=[Depends(brakes.on_calls)], responses=problems(Kind.TOO_MANY))
+    web.include_router(api, dependencies=[Depends(brakes.on_calls)], responses=problems(Kind.TOO_MANY))
     for router in (webhooks, health, reference):
         web.include_router(router)
     if settings.mailbox_page and settings.outbox_dir:

@@ -14,7 +14,7 @@ from producers.web import forms
 from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind
 from producers.web.shopfront import AFront
-from producers.web.state import ThePaper, TheRecords
+from producers.web.state import TheDoor, ThePaper
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 
@@ -47,7 +47,7 @@ def form(request: Request, paper: ThePaper, front: AFront) -> Response:
 
 @refundform.post("/refund")
 def send(
-    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: AFront
+    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, together: TheDoor, front: AFront
 ) -> Response:
     """Accepts a request. No purchase is looked up, and nothing in the answer depends on what there is to be found."""
     nonce = forms.nonce_of(values)
@@ -59,7 +59,7 @@ def send(
         return _form(paper, front, filled, Kind.INVALID.status)
     arrival = intake.arrival(said, Channel.WEB, key=forms.key_of(nonce, said), seller=front.seller if front else None)
     try:
-        intake.accept_one(records, arrival)
+        together.accept_one(arrival)
     except DatabaseDownError:
         kept = forms.Filled(shown, nonce, trouble=forms.Wrong(DOWN))
         return _form(paper, front, kept, Kind.DOWN.status, {"retry-after": "5"})

@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 
 from config.links import Links
 from config.settings import Settings
+from producers.together import Together
 from producers.web.paper import Sheet, sheet_of
 from records import Records
 
@@ -15,6 +16,12 @@ async def _records(connection: HTTPConnection) -> Records:
     records = connection.app.state.records
     assert isinstance(records, Records)
     return records
+
+
+async def _door(connection: HTTPConnection) -> Together:
+    door = connection.app.state.door
+    assert isinstance(door, Together)
+    return door
 
 
 async def _links(connection: HTTPConnection) -> Links:
@@ -34,6 +41,7 @@ async def _paper(connection: HTTPConnection) -> Sheet:
 
 
 TheRecords = Annotated[Records, Depends(_records)]
+TheDoor = Annotated[Together, Depends(_door)]
 TheLinks = Annotated[Links, Depends(_links)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 ThePaper = Annotated[Sheet, Depends(_paper)]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.aftermath import Stage
 from domain.findings import Trouble
+from domain.messages import LettersDue
 from records.tasks import Report, SupportTasks
 from records.transaction import Transaction
 
@@ -61,11 +62,13 @@ select i.id, i.email_key as about,
   from cases i where i.id = any(:cases)
 """
 
-_OVERDUE = """
+_OVERDUE = f"""
 select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from letters l join cases c on c.id = l.case_id
  where l.sent_at is null and l.claimed_until <= now() and l.created_at < now() - make_interval(secs => :seconds)
+   and not exists (select from outbox o where o.case_id = l.case_id and o.lane = '{LettersDue.queue}')
  limit :limit
 """
+"""What waits for the relay already has an owner: else a backlog would be swept again and again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,11 +63,13 @@ _GIVE_BACK = """
 update notes set claimed_until = now() + make_interval(secs => :seconds) where id = any(:ids) and sent_at is null
 """
 
-_OVERDUE = """
-select id from notes
+_OVERDUE = f"""
+select id from notes n
  where sent_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
+   and not exists (select from outbox o where o.case_id = n.id and o.lane = '{NotesDue.queue}')
  order by created_at limit :limit
 """
+"""Those that do not wait for the relay already."""
 
 _OPENS = "n.kind = 'purchase' and n.opened_at is null and n.ends_at > now()"
 

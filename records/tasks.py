@@ -49,12 +49,14 @@ update support_tasks t set published_at = now()
  where t.id = p.id and t.claimed_until = p.until
 """
 
-_OVERDUE = """
+_OVERDUE = f"""
 select distinct coalesce(t.case_id, t.id) as id, coalesce(c.bulk, false) as bulk, coalesce(t.seller, c.seller, '') as seller
   from support_tasks t left join cases c on c.id = t.case_id
  where t.published_at is null and t.claimed_until <= now() and t.created_at < now() - make_interval(secs => :seconds)
+   and not exists (select from outbox o where o.case_id = coalesce(t.case_id, t.id) and o.lane = '{SupportNeeded.queue}')
  limit :limit
 """
+"""Those that do not wait for the relay already."""
 
 _WAITS = """
 (t.kind <> 'case' or exists (select from cases w where w.id = t.case_id and w.state = 'with_support' and w.seq = t.seq))

@@ -103,8 +103,8 @@ def record_sent(work: Work, tools: Tools, answers: Sequence[tuple[Call, Answer |
     record(work, tools, [(call, answer) for call, answer in answers if not isinstance(answer, Unsent)])
 
 
-def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> None:
-    """Writes answers down, for the cases that are still ours: a step each, and what the provider said."""
+def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> set[UUID]:
+    """Writes answers down, for the cases that are still ours: a step each, and what the provider said. Returns those cases."""
     answers = list(answers)
     steps = [step_of(call.case, call.operation, answer, tools.settings.timers) for call, answer in answers]
     moved = work.history.record(steps)
@@ -115,6 +115,7 @@ def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> 
     for step in steps:
         if step.case.id not in moved:
             log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)
+    return set(moved)
 
 
 def _held_for(work: Work, tools: Tools, bought: Purchase) -> timedelta:

@@ -45,7 +45,7 @@ def lease(work: Work, tools: Tools, ids: Sequence[UUID], *, here: Sequence[State
 
 
 def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
-    """Looks these operations up, records what is news, repeats what certainly is not there. Returns what was found."""
+    """Looks these up, records news, repeats what certainly is not there. Returns what was found; not what came too late."""
     ends = sending_ends(tools)
     seen: dict[UUID, Found] = {}
     for wave in _look_up(tools, calls, ends):
@@ -54,7 +54,8 @@ def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
             again = [call for call, found in wave if isinstance(found, Absent) and _may_repeat(tools, call, work.now)]
             ours = work.operations.stamp([(call.case, call.operation) for call in again])
             repeated = {call.case.id for call in again}
-            _conclude(work, tools, [(call, found) for call, found in wave if call.case.id not in repeated])
+            void = _conclude(work, tools, [(call, found) for call, found in wave if call.case.id not in repeated])
+        seen = {case: found for case, found in seen.items() if case not in void}
         _repeat(tools, [call for call in again if call.operation.key in ours], ends)
     return seen
 
@@ -110,10 +111,10 @@ def _safe_for(keys_live: timedelta) -> timedelta:
     return keys_live - KEY_MARGIN
 
 
-def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> None:
-    """Records news; ends what was asked after for long enough; and gives the rest back, to be asked after again."""
+def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> set[UUID]:
+    """Records news; ends what was asked after for long enough; gives the rest back. Returns those taken over meanwhile."""
     news = [(call, found) for call, found in findings if _is_news(call, found)]
-    record(work, tools, [(call, found) for call, found in news if not isinstance(found, Absent | Elsewhere)])
+    told = record(work, tools, [(call, found) for call, found in news if not isinstance(found, Absent | Elsewhere)])
     known = {call.case.id for call, _ in news}
     rest = [(call, found) for call, found in findings if call.case.id not in known]
     endings = {call.case.id: step for call, found in rest if (step := _ending(work, tools, call, found))}
@@ -133,6 +134,7 @@ def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) 
         apart=LOOKS_APART.total_seconds(),
     )
     work.cases.release([(call.case, _pause(tools, call, found)) for call, found in waiting])
+    return known - told
 
 
 def _is_news(call: Call, found: Found) -> bool:

@@ -28,7 +28,11 @@ SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
 BOUND = 120.0
 """Within so many seconds after the last fault everything has come to rest: a lease, the longest pause of the supervisor
 before it starts a part again (10 s), three deliveries of a case that end its workers (6 s apart, at the pace of the
-lane), and the backlog that the faults have left on a machine with two cores."""
+lane), and a second for every CATCHING_UP cases that the faults have left."""
+
+CATCHING_UP = 25
+"""Cases a second that two workers of two processes catch up with at the least, where calls hang for two seconds each now
+and then and a batch waits for its slowest."""
 
 
 def environment() -> dict[str, str]:

@@ -970,6 +970,9 @@ def test_a_task_that_is_claimed_by_another_is_not_published_by_the_first(books: 
         held = work.tasks.claim([a_report().id], seconds=0)
         work.tasks.published(late)
     with books.work() as work:
+        assert work.tasks.overdue(seconds=-1, limit=10) == [], "it waits for the relay"
+    waiting(books, SupportNeeded)
+    with books.work() as work:
         assert work.tasks.overdue(seconds=-1, limit=10) == [(False, "", a_report().id)]
         work.tasks.published(held)
         assert work.tasks.overdue(seconds=-1, limit=10) == []
@@ -1002,6 +1005,7 @@ def test_tasks_that_nobody_published_are_found(books: Records) -> None:
         work.tasks.report([a_report(case=case), a_report(subject="another", seller="borealis")])
         work.tasks.claim([case], seconds=0)
     other = a_report(subject="another").id
+    waiting(books, SupportNeeded)
     with books.work() as work:
         assert work.tasks.overdue(seconds=HOUR, limit=10) == []
         found = work.tasks.overdue(seconds=-1, limit=10)

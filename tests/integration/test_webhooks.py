@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -711,6 +712,38 @@ def test_a_notice_that_ends_three_workers_takes_no_other_with_it_and_is_given_up
     assert fate(tools.records, bad.id) == (False, 4)
     (evidence,) = tasks(tools.records, "notice_unexplained")
     assert (evidence["event"], evidence["last_outcome"]) == (bad.id, "Whoever looked into it last did not come back.")
+
+
+class TakenOver:
+    """The sandbox's adapter, while somebody else takes the case over."""
+
+    def __init__(self, tools: Tools, case: UUID) -> None:
+        self._tools = tools
+        self._case = case
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tools.provider("sandbox"), name)
+
+    def look_up(self, charge: str, **question: Any) -> Found:
+        with self._tools.records.work() as work:
+            work.run("update cases set fence = fence + 1 where id = :id", id=self._case)
+        found: Found = self._tools.provider("sandbox").look_up(charge, **question)  # type: ignore[union-attr]
+        return found
+
+
+def test_news_that_came_too_late_to_be_recorded_explains_no_notice(web: httpx.Client, tools: Tools) -> None:
+    bought = charged("latefail")
+    (case,) = paid(tools, bought)
+    (made,) = at_the_provider(tools, bought)
+    eventually(lambda: at_the_provider(tools, bought)[0]["status"] == "failed")
+    tell(web, event := an_event("refund.updated", made | {"status": "failed"}))
+    hear_all(with_adapter(tools, TakenOver(tools, case)))
+    assert (fate(tools.records, event.id)[0], state(tools.records, case)) == (True, State.REFUNDED)
+    let_go(tools.records)
+    with tools.records.work() as work:
+        work.run("update cases set lease_until = 'epoch'")
+    hear_all(tools)
+    assert (fate(tools.records, event.id)[0], state(tools.records, case)) == (False, State.WITH_SUPPORT)
 
 
 def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, tools: Tools) -> None:

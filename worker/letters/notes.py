@@ -16,6 +16,7 @@ from worker.letters.notecopy import CONTACT, NOTES, PURCHASE, Page
 from worker.letters.post import NotSentError
 from worker.letters.sending import FOR_GOOD
 from worker.letters.write import Link, printed
+from worker.paying import sending_ends
 from worker.tools import Tools
 
 log = structlog.get_logger()
@@ -23,17 +24,23 @@ log = structlog.get_logger()
 
 def send_notes(tools: Tools, ids: Sequence[UUID]) -> None:
     """Sends these notes, if nobody else does. What holds for letters and the post holds for notes: see send()."""
+    ends = sending_ends(tools)
     for some in [ids] if tools.post.repeatable else [[note] for note in ids]:
-        _send_some(tools, some)
+        if tools.monotonic() <= ends:
+            _send_some(tools, some, ends)
 
 
-def _send_some(tools: Tools, ids: Sequence[UUID]) -> None:
+def _send_some(tools: Tools, ids: Sequence[UUID], ends: float) -> None:
     lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
         due = work.notes.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)
     done: list[UUID] = []
     not_left: list[UUID] = []
+    no_time: list[UUID] = []
     for note in due:
+        if tools.monotonic() > ends:
+            no_time.append(note.id)
+            continue
         try:
             tools.post.deliver(write_note(note, tools.links, tools.settings.mail_from))
         except NotSentError as error:
@@ -46,6 +53,7 @@ def _send_some(tools: Tools, ids: Sequence[UUID]) -> None:
     with tools.records.work() as work:
         work.notes.sent(done)
         work.notes.give_back(not_left, seconds=lease)
+        work.notes.give_back(no_time, seconds=0)
 
 
 def write_note(note: Note, links: Links, sender: str) -> EmailMessage:

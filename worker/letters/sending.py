@@ -10,6 +10,7 @@ from records.letters import Due
 from records.views import View
 from worker.letters.post import NotSentError
 from worker.letters.write import timely, write
+from worker.paying import sending_ends
 from worker.tools import Tools
 
 log = structlog.get_logger()
@@ -22,20 +23,27 @@ def send(tools: Tools, ids: Sequence[UUID]) -> None:
 
     The claim is committed before the letter leaves. Where the post cannot tell a repeat from a second letter the claim
     is for good, unless the letter certainly did not leave: one that may have left is not sent twice, and the status
-    page says the same. Such letters are claimed one by one, so that whoever dies takes one with it at the most.
+    page says the same. Such letters are claimed one by one, so that whoever dies takes one with it at the most. What
+    there is no time for stays as it is: the sweep sends it again.
     """
+    ends = sending_ends(tools)
     for some in [ids] if tools.post.repeatable else [[case] for case in ids]:
-        _send_some(tools, some)
+        if tools.monotonic() <= ends:
+            _send_some(tools, some, ends)
 
 
-def _send_some(tools: Tools, ids: Sequence[UUID]) -> None:
+def _send_some(tools: Tools, ids: Sequence[UUID], ends: float) -> None:
     lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
         due = work.letters.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)
         views = work.views.these([letter.case for letter in due])
     done: list[Due] = []
     not_left: list[Due] = []
+    no_time: list[Due] = []
     for letter in due:
+        if tools.monotonic() > ends:
+            no_time.append(letter)
+            continue
         try:
             _send(tools, letter, views[letter.case])
         except NotSentError as error:
@@ -48,6 +56,7 @@ def _send_some(tools: Tools, ids: Sequence[UUID]) -> None:
     with tools.records.work() as work:
         work.letters.sent(done)
         work.letters.give_back(not_left, seconds=lease)
+        work.letters.give_back(no_time, seconds=0)
 
 
 def _send(tools: Tools, letter: Due, view: View) -> None:

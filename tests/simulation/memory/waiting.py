@@ -147,13 +147,19 @@ def _was_told(work: MemoryWork, case: UUID, stage: str, seconds: float) -> bool:
     return letter is not None and letter.created_at > after(work.at, -seconds)
 
 
+def _queued(work: MemoryWork) -> set[tuple[str, UUID]]:
+    """What waits for the relay, and where."""
+    return {(row.lane, row.case_id) for row in work.tables.outbox.values()}
+
+
 @does(letters._OVERDUE)
 def letters_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
-    before = after(work.at, -seconds)
+    before, queued = after(work.at, -seconds), _queued(work)
     cases = {
         row.case_id: work.tables.cases[row.case_id]
         for row in work.tables.letters.values()
         if row.sent_at is None and row.claimed_until <= work.at and row.created_at < before
+        if ("letters", row.case_id) not in queued
     }
     return [Owed(row.id, row.bulk, row.seller or "") for row in cases.values()][:limit]
 
@@ -248,13 +254,15 @@ def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
 
 @does(tasks._OVERDUE)
 def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
-    before = after(work.at, -seconds)
+    before, queued = after(work.at, -seconds), _queued(work)
     found: dict[UUID, Owed] = {}
     for row in work.tables.tasks.values():
         if row.published_at is None and row.claimed_until <= work.at and row.created_at < before:
             case = work.tables.cases.get(row.case_id) if row.case_id else None
             seller = row.seller or (case.seller if case else None) or ""
             one = row.case_id or row.id
+            if ("support.publish", one) in queued:
+                continue
             found[one] = Owed(one, bool(case and case.bulk), seller)
     return list(found.values())[:limit]
 

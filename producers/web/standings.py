@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from domain.purchases import Method
+from domain.arrivals import arrival
 from domain.states import Event, State
 from producers.web.words import STANDINGS, Standing, Tone, short_of_money
 from records.history import Row
@@ -43,19 +43,6 @@ NO_BALANCE = Standing(
     Tone.WAITING,
 )
 
-EXPECTED: Mapping[str, str] = {
-    Method.CREDIT_CARD: "With cards it usually takes 5 to 10 business days until your statement shows it.",
-    Method.APPLE_PAY: "It goes to the card behind Apple Pay, whose statement usually shows it after 5 to 10 business days.",
-    Method.GOOGLE_PAY: "It goes to the card behind Google Pay, whose statement usually shows it after 5 to 10 business days.",
-    Method.PAYPAL: "A PayPal balance usually shows it within hours, a card or bank account behind PayPal within some days.",
-    Method.AMAZON_PAY: "With Amazon Pay it usually takes some hours, and 5 to 10 business days if you paid by card.",
-    Method.ALIPAY: "With Alipay it usually takes hours to some days.",
-    Method.DIRECT_DEBIT: "It goes to the bank account that was debited, which usually shows it within some business days.",
-}
-"""When the money of a refund that was made can be seen, by the way it was paid."""
-
-EXPECTED_OTHERWISE = "How long it takes until you see it depends on your bank or payment service: often some days."
-
 PAUSES: Mapping[State, int] = {
     State.RECEIVED: 3,
     State.APPROVED: 3,
@@ -84,7 +71,7 @@ def pause(view: View, history: Sequence[Row]) -> int | None:
 
 def expected(view: View) -> str | None:
     """When a refund that was made can be seen."""
-    return EXPECTED.get(view.method or "", EXPECTED_OTHERWISE) if view.state is State.REFUNDED else None
+    return arrival(view.method) if view.state is State.REFUNDED else None
 
 
 def refund_of(view: View, history: Sequence[Row]) -> str | None:

@@ -8,12 +8,13 @@ import pytest
 
 from config.links import Purpose
 from config.speech import speech
+from domain.arrivals import ARRIVALS, arrival
 from domain.cases import Evidence
 from domain.findings import Code
 from domain.providers import Refusal
 from domain.purchases import AUTOMATIC, Method
 from domain.states import MOVING, Event, State
-from producers.web.standings import AFTER, EXPECTED, EXPECTED_OTHERWISE, NO_BALANCE, PAUSES, WAITS
+from producers.web.standings import AFTER, NO_BALANCE, PAUSES, WAITS
 from producers.web.words import SHORT_OF_MONEY, STANDINGS
 from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
@@ -112,7 +113,7 @@ def test_a_refund_that_came_back_is_never_called_paid(world: World) -> None:
     page = world.web.get(path).text
     assert "<h1>Your refund did not go through</h1>" in page
     assert str(Code.RETURNED_BY_BANK.customer) in page
-    assert EXPECTED[Method.CREDIT_CARD] not in page
+    assert ARRIVALS[Method.CREDIT_CARD] not in page
 
 
 def test_a_refund_that_nobody_is_sure_of_is_neither_paid_nor_failed(world: World) -> None:
@@ -124,13 +125,13 @@ def test_a_refund_that_nobody_is_sure_of_is_neither_paid_nor_failed(world: World
 def test_a_paid_refund_says_when_to_expect_it_and_what_the_bank_can_find_it_by(world: World, method: str) -> None:
     paid = (State.REFUNDING, Event.PROVIDER_PAID, {"refund": "re_417"})
     page = world.web.get(after(world, State.REFUNDING, paid, method=method)).text
-    assert EXPECTED.get(method, EXPECTED_OTHERWISE) in page
+    assert arrival(method) in page
     assert '<dd class="code">re_417</dd>' in page
 
 
 def test_a_refund_that_is_not_paid_promises_no_day(world: World) -> None:
     page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, State.REFUND_PENDING))).text
-    assert not any(sentence in page for sentence in EXPECTED.values())
+    assert not any(sentence in page for sentence in ARRIVALS.values())
 
 
 def test_who_may_still_withdraw_is_told_how_and_the_status_link_is_not_the_way(world: World) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import quote
 
 import psutil
@@ -25,6 +26,7 @@ from console.stack import free_port
 from records import Records, schema
 from records.work import connect
 from tests.chaos.points import FUSES
+from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
 
 ROOT = Path(__file__).parents[2]
@@ -167,6 +169,8 @@ def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterato
 @contextmanager
 def _started(home: Home, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Parts]:
     with home.lock(), Servers(home) as servers, ExitStack() as ways:
+        for where, seconds in RESTART.items():
+            ways.enter_context(patch(where.replace(":", "."), seconds))
         owner = connect(servers.postgres.owner_url)
         schema.migrate(owner)
         owner.dispose()

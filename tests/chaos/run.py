@@ -16,7 +16,7 @@ from tests.chaos.director import Director
 from tests.chaos.load import Load
 from tests.chaos.parts import Parts, running
 from tests.chaos.plan import plan
-from tests.chaos.timers import BOUND, CATCHING_UP, SANDBOX, SHORTENED, TIMERS, environment
+from tests.chaos.timers import BOUND, CATCHING_UP, RESTART, SANDBOX, SHORTENED, TIMERS, environment
 from worker.reconciling import reconcile
 from worker.tools import tools_of
 
@@ -99,7 +99,7 @@ class Outcome:
             "provider": self.summary,
             "wrong": books.faults[:50],
             "timers": TIMERS,
-            "shortened": {name: str(value) for name, value in SHORTENED.items()},
+            "shortened": {name: str(value) for name, value in (SHORTENED | RESTART).items()},
         }
 
 

@@ -22,13 +22,15 @@ SHORTENED: dict[str, Any] = {
 }
 """Constants that no setting changes: hours in the product."""
 
+RESTART = {"console.processes:LONGEST_PAUSE": 1.0}
+"""The supervisor's patience with a part that keeps dying: here it is not the part's fault, and who is dead meets no fault."""
+
 SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
 """How long things take at the provider. It remembers keys for as long as its adapter believes."""
 
 BOUND = 120.0
-"""Within so many seconds after the last fault everything has come to rest: a lease, the longest pause of the supervisor
-before it starts a part again (10 s), three deliveries of a case that end its workers (6 s apart, at the pace of the
-lane), and a second for every CATCHING_UP cases that the faults have left."""
+"""Within so many seconds after the last fault everything has come to rest: a lease, three deliveries of a case that end
+its workers (6 s apart, at the pace of the lane), and a second for every CATCHING_UP cases that the faults have left."""
 
 CATCHING_UP = 25
 """Cases a second that two workers of two processes catch up with at the least, where calls hang for two seconds each now

@@ -17,7 +17,12 @@ from domain.messages import LANES, ContactSupport, IncomingRequest
 DIRECT = Exchange("", type="direct")
 """The default exchange: a named one forgets its bindings when the broker loses its memory, and then drops silently."""
 
-QUEUES = {name: Queue(name, DIRECT, routing_key=name) for name in (*LANES, ContactSupport.queue, IncomingRequest.queue)}
+TICKS = "ticks"
+"""What beat asks for now and then. In a lane they would gather while workers are busy, and keep the relay from filling it."""
+
+QUEUES = {
+    name: Queue(name, DIRECT, routing_key=name) for name in (*LANES, TICKS, ContactSupport.queue, IncomingRequest.queue)
+}
 
 TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,  # longer than any task may run: a running one is not delivered again

@@ -7,7 +7,7 @@ worker that acknowledges late ends itself when the broker restarts under a runni
 
 from typing import Any
 
-from config.broker import QUEUES, TRANSPORT_OPTIONS
+from config.broker import QUEUES, TICKS, TRANSPORT_OPTIONS
 from config.settings import Settings
 from domain.messages import LANES
 
@@ -20,7 +20,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": TRANSPORT_OPTIONS,
         "broker_connection_retry_on_startup": True,  # a worker may start before its broker
         "broker_connection_max_retries": None,  # and outlast it, however long it is away
-        "task_queues": [QUEUES[name] for name in LANES],
+        "task_queues": [QUEUES[name] for name in (*LANES, TICKS)],
         "task_default_queue": next(iter(LANES)),
         "task_default_exchange": "",
         "task_create_missing_queues": False,  # a mistyped queue is an error, not a place where messages wait for ever
@@ -44,8 +44,13 @@ def options(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 35.0,  # longer than the slowest call to a provider
         "worker_max_memory_per_child": 300_000,  # KiB
         "beat_schedule": {
-            "sweep": {"task": "sweep", "schedule": timers.sweep_seconds, "options": {"queue": "letters"}},
-            "reconcile": {"task": "reconcile", "schedule": 86_400.0, "options": {"queue": "letters"}},
+            "sweep": _tick("sweep", timers.sweep_seconds),
+            "reconcile": _tick("reconcile", 86_400.0),
         },
         "timezone": "UTC",
     }
+
+
+def _tick(task: str, seconds: float) -> dict[str, Any]:
+    """Every so often. One that nobody took before the next is not taken any more: two in a row find nothing to do."""
+    return {"task": task, "schedule": seconds, "options": {"queue": TICKS, "expires": seconds}}

@@ -1,14 +1,15 @@
 """docs/asyncapi.yaml: the queues and what lies on them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic.json_schema import models_json_schema
 
+from config.broker import TICKS
 from console.documents.markdown import MADE, plain, said
-from domain.messages import LANES, ContactSupport, IncomingRequest, LettersDue, Message
+from domain.messages import LANES, ContactSupport, IncomingRequest, Message
 from records.dead import DeadMessage
 
 Json = dict[str, Any]
@@ -33,14 +34,19 @@ def document() -> Json:
     messages |= {
         task.capitalize(): _task(task, f"Beat's tick: {says}. It has no argument.") for task, says in _TICKS.items()
     }
+    ticks = [task.capitalize() for task in _TICKS]
     operations: list[tuple[str, type[Message]]] = [("send", model) for model in sent]
     operations += [("receive", model) for model in received]
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Moneyback's queues", "version": "1", "description": _ABOUT},
         "defaultContentType": "application/json",
-        "channels": {model.queue: _channel(model) for model in every},
-        "operations": {f"{action}.{model.queue}": _operation(action, model) for action, model in operations},
+        "channels": {model.queue: _channel(model.queue, said(model), [model.__name__]) for model in every}
+        | {TICKS: _channel(TICKS, "What beat asks for now and then.", ticks)},
+        "operations": {
+            f"{act}.{model.queue}": _operation(act, model.queue, [model.__name__]) for act, model in operations
+        }
+        | {f"{action}.{TICKS}": _operation(action, TICKS, ticks) for action in ("send", "receive")},
         "components": {"messages": messages, "schemas": plain(schemas["$defs"])},
         "x-dead-store": {"description": _DEAD, "fields": [field.name for field in fields(DeadMessage)]},
     }
@@ -61,25 +67,20 @@ _DEAD = (
 _SCHEMAS = "#/components/schemas/"
 
 
-def _names(model: type[Message]) -> list[str]:
-    ticks = map(str.capitalize, _TICKS) if model is LettersDue else ()  # worker/options.py: they ride along
-    return [model.__name__, *ticks]
-
-
 _TICKS = {
     "sweep": "send again what nobody moved",
     "reconcile": "hold the refunds that providers list against ours, once a day",
 }
 
 
-def _channel(model: type[Message]) -> Json:
-    told = {name: {"$ref": f"#/components/messages/{name}"} for name in _names(model)}
-    return {"address": model.queue, "description": said(model), "messages": told}
+def _channel(queue: str, says: str, names: Sequence[str]) -> Json:
+    told = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
+    return {"address": queue, "description": says, "messages": told}
 
 
-def _operation(action: str, model: type[Message]) -> Json:
-    told = [{"$ref": f"#/channels/{model.queue}/messages/{name}"} for name in _names(model)]
-    return {"action": action, "channel": {"$ref": f"#/channels/{model.queue}"}, "messages": told}
+def _operation(action: str, queue: str, names: Sequence[str]) -> Json:
+    told = [{"$ref": f"#/channels/{queue}/messages/{name}"} for name in names]
+    return {"action": action, "channel": {"$ref": f"#/channels/{queue}"}, "messages": told}
 
 
 def _event(model: type[Message]) -> Json:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
-from config.broker import QUEUES
+from config.broker import QUEUES, TICKS
 from config.limits import Limits
 from config.settings import Settings, Timers
 from console import documents
@@ -115,7 +115,7 @@ def test_a_task_is_named_as_celery_names_it_and_beats_tick_is_described(queues: 
         database_url=SecretStr("postgresql://"), broker_url=SecretStr("redis://"), secret_key=SecretStr("s" * 32)
     )
     ticks = {(tick["options"]["queue"], tick["task"]) for tick in options(wired)["beat_schedule"].values()}
-    tasks = {(queue, queue) for queue in set(QUEUES) - {IncomingRequest.queue, ContactSupport.queue}}
+    tasks = {(queue, queue) for queue in set(QUEUES) - {TICKS, IncomingRequest.queue, ContactSupport.queue}}
     described = {
         (queue, message["headers"]["properties"]["task"]["const"])
         for queue, channel in queues["channels"].items()

@@ -73,7 +73,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, poison: UUID, here: State) -> list
 def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it(
     tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = asked_for(tools.records, 2 * FEW + 5)
+    cases = asked_for(tools.records, 2 * FEW)
     touched = poisoned(monkeypatch, cases[2], State.RECEIVED)
     for _ in range(MOST_DELIVERIES):
         with pytest.raises(WorkerEndedError):

@@ -12,12 +12,12 @@ from itertools import takewhile
 from time import monotonic
 from typing import Any
 
-import dkim  # type: ignore[import-untyped]
+import dkim
 import dns.exception
 import dns.resolver
-from authheaders.dmarc_lookup import lookup_receiver_record  # type: ignore[import-untyped]
-from authres import AuthenticationResultsHeader  # type: ignore[import-untyped]
-from publicsuffix2 import PublicSuffixList  # type: ignore[import-untyped]
+from authheaders.dmarc_lookup import lookup_receiver_record
+from authres import AuthenticationResultsHeader
+from publicsuffix2 import PublicSuffixList
 
 LOOK_UP_SECONDS = 2.0  # for one name, its servers and repeats together
 REST_SECONDS = (

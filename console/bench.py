@@ -54,8 +54,9 @@ class Measured:
 def run(stack: Stack, number: int, tell: Callable[[str], None]) -> Measured:
     """Measures batches, single requests, and one case a message, in this order."""
     os.environ.update(stack.env)
-    schema.migrate(connect(stack.servers.postgres.owner_url))
-    bench = _Bench(stack, Records.of(settings()))
+    owner = connect(stack.servers.postgres.owner_url)
+    schema.migrate(owner)
+    bench = _Bench(stack, Records.of(settings()), lambda: schema.analyze(owner))
     tell(f"{number} requests, up to {settings().batch} cases a message")
     with bench.parts(batch=settings().batch):
         bench.drain(WARM_UP)
@@ -78,9 +79,10 @@ def run(stack: Stack, number: int, tell: Callable[[str], None]) -> Measured:
 
 
 class _Bench:
-    def __init__(self, stack: Stack, records: Records) -> None:
+    def __init__(self, stack: Stack, records: Records, analyze: Callable[[], None]) -> None:
         self._stack = stack
         self._records = records
+        self._analyze = analyze
         self._serial = 0
         self._pids: dict[str, int] = {}
         zone = ZoneInfo("Europe/Berlin")
@@ -114,6 +116,7 @@ class _Bench:
         before = self._refunded()
         os.kill(self._pids["relay"], signal.SIGSTOP)
         self._load(number)
+        self._analyze()  # as on a database that is up for a minute: plans for empty tables are no figure
         used, began = self._cpu(), time.monotonic()
         os.kill(self._pids["relay"], signal.SIGCONT)
         self._wait(before + number)

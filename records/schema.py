@@ -27,6 +27,12 @@ def migrate(engine: Engine) -> str:
     return newest()
 
 
+def analyze(engine: Engine) -> None:
+    """Has the planner look how large the tables are: autovacuum does so by itself, up to a minute after they grew."""
+    with engine.begin() as connection:
+        connection.execute(text("analyze"))
+
+
 def newest() -> str:
     """The version this code was written for."""
     head = ScriptDirectory.from_config(_config()).get_current_head()

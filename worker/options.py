@@ -7,9 +7,13 @@ worker that acknowledges late ends itself when the broker restarts under a runni
 
 from typing import Any
 
+from celery.schedules import crontab
+
 from config.broker import QUEUES, TICKS, TRANSPORT_OPTIONS
 from config.settings import Settings
 from domain.messages import LANES
+
+RECONCILED_AT = crontab(hour="3", minute="0")  # UTC. An hour, as every interval begins anew when beat loses its file
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -44,13 +48,13 @@ def options(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 35.0,  # longer than the slowest call to a provider
         "worker_max_memory_per_child": 300_000,  # KiB
         "beat_schedule": {
-            "sweep": _tick("sweep", timers.sweep_seconds),
-            "reconcile": _tick("reconcile", 86_400.0),
+            "sweep": _tick("sweep", timers.sweep_seconds, expires=timers.sweep_seconds),
+            "reconcile": _tick("reconcile", RECONCILED_AT, expires=86_400.0),
         },
         "timezone": "UTC",
     }
 
 
-def _tick(task: str, seconds: float) -> dict[str, Any]:
+def _tick(task: str, schedule: float | crontab, *, expires: float) -> dict[str, Any]:
     """Every so often. One that nobody took before the next is not taken any more: two in a row find nothing to do."""
-    return {"task": task, "schedule": seconds, "options": {"queue": TICKS, "expires": seconds}}
+    return {"task": task, "schedule": schedule, "options": {"queue": TICKS, "expires": expires}}

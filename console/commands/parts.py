@@ -71,13 +71,18 @@ def feed() -> None:
 
 def worker(
     concurrency: Annotated[int, typer.Option("--concurrency", "-c", help="Processes that run tasks.")] = PROCESSES,
-    lanes: Annotated[str, typer.Option(help="The queues to work on, with commas between.")] = ",".join(LANES),
+    lanes: Annotated[
+        str, typer.Option(help="The queues to work on, with commas between; all, unless some are named.")
+    ] = "",
     name: Annotated[str, typer.Option(help="This worker's name in Flower.")] = "worker@%h",
 ) -> None:
-    """Judges, pays, settles, writes letters and hands cases to people."""
+    """Judges, pays, settles, writes letters, hands cases to people, and does what beat asks for."""
+    from config.broker import TICKS
+
     wired()
+    queues = lanes or ",".join((*LANES, TICKS))
     _celery(
-        "worker", "-c", str(concurrency), "-Q", lanes, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
+        "worker", "-c", str(concurrency), "-Q", queues, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
     )
 
 

@@ -24,3 +24,9 @@ def _logging(**_: Any) -> None:  # noqa: ANN401  # a signal brings whatever it b
 def _fresh(**_: Any) -> None:  # noqa: ANN401  # as above
     """A forked process dials its own connections: two on one socket would read each other's answers."""
     tools.tools.cache_clear()
+
+
+@signals.worker_process_shutdown.connect
+def _finish(**_: Any) -> None:  # noqa: ANN401  # as above
+    """Calls that nobody waits for end with their record, and not with their process."""
+    tools.tools().hands.close()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -43,9 +44,14 @@ def pay(tools: Tools, ids: Sequence[UUID]) -> None:
     send_until = sending_ends(tools)
     with tools.records.work() as work:
         calls = prepare(work, tools, ids)
-    for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=send_until), calls):
-        with tools.records.work() as work:
-            record_sent(work, tools, wave)
+    tools.hands.as_they_come(
+        lambda call: asking.refund(tools, call.operation, until=send_until), calls, partial(_keep, tools)
+    )
+
+
+def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
+    with tools.records.work() as work:
+        record_sent(work, tools, answers)
 
 
 def sending_ends(tools: Tools) -> float:

@@ -1,45 +1,18 @@
 """What the tasks of one process work with: made at the first use, after the fork."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
 
 from config.links import Links
 from config.settings import Settings, settings
 from domain.providers import PaymentProvider
 from records import Records
+from worker.hands import Hands
 from worker.letters.post import Post, post_of
 from worker.pace import Pace
 from worker.providers import connected
-
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
-
-GATHER = (
-    0.2  # seconds in which answers are gathered into one commit: a slow call does not hold up the record of quick ones
-)
-
-
-class Hands:
-    """Threads that make calls side by side, bounded."""
-
-    def __init__(self, number: int) -> None:
-        self._threads = ThreadPoolExecutor(number, thread_name_prefix="call")
-
-    def close(self) -> None:
-        """Lets go of them, once what they do is done."""
-        self._threads.shutdown()
-
-    def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
-        """Makes these calls, and yields their answers in waves as they come."""
-        under_way: dict[Future[Told], Asked] = {self._threads.submit(call, one): one for one in asked}
-        while under_way:
-            wait(under_way, return_when=FIRST_COMPLETED)
-            done, _ = wait(under_way, timeout=GATHER)
-            yield [(under_way.pop(future), future.result()) for future in done]
 
 
 @dataclass(frozen=True, slots=True)

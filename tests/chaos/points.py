@@ -37,8 +37,6 @@ class When(StrEnum):
     AFTER = "after"
     HANDS_OUT = "hands out"
     """Before each thing that a generator yields."""
-    TAKES_BACK = "takes back"
-    """After the body of the loop over a generator is done with a thing."""
 
 
 class Point(NamedTuple):
@@ -63,7 +61,7 @@ POINTS = {
     "prepared, not sent": Point("worker.asking:refund", When.BEFORE, DIRECT),
     "sent, not recorded": Point("worker.asking:refund", When.AFTER, DIRECT),
     "recorded, not committed": Point("worker.paying:record", When.AFTER, DIRECT),
-    "recorded": Point("worker.tools:Hands.side_by_side", When.TAKES_BACK, DIRECT),
+    "recorded": Point("worker.paying:_keep", When.AFTER, DIRECT),
     "taken over": Point("worker.settling:lease", When.AFTER, DIRECT),
     "looked up": Point("worker.settling:_look_up", When.HANDS_OUT, DIRECT),
     "stamped, not sent again": Point("worker.settling:_repeat", When.BEFORE, DIRECT),
@@ -181,14 +179,4 @@ def _hands_out(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _takes_back(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(real)
-    def wrapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        for thing in real(*args, **kwargs):
-            yield thing
-            passed(name)
-
-    return wrapped
-
-
-_WRAP = {When.BEFORE: _before, When.AFTER: _after, When.HANDS_OUT: _hands_out, When.TAKES_BACK: _takes_back}
+_WRAP = {When.BEFORE: _before, When.AFTER: _after, When.HANDS_OUT: _hands_out}

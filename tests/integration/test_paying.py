@@ -19,9 +19,11 @@ from domain.purchases import Purchase
 from domain.states import State
 from producers.intake import accept, accept_one, confirm
 from records import Records
+from records.operations import Operation
 from records.views import View
 from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
+from worker import hands
 from worker.judging import judge
 from worker.paying import pay, prepare, record
 from worker.settling import settle
@@ -203,6 +205,25 @@ def test_one_slow_call_does_not_hold_up_the_record_of_the_others(tools: Tools) -
         paying = worker.submit(pay, tools, cases)
         eventually(lambda: states(tools, cases[1:]) == ["refunded"] * 2)
         assert not paying.done()
+
+
+def test_a_call_that_hangs_gives_its_batch_back_and_is_recorded_when_it_ends(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands, "SLOW", 0.1)
+    hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
+    settle_in(tools.records, hanging, *quick)
+    cases = evaluate(tools, hanging, *quick)
+    pay(tools, cases)
+    assert states(tools, cases) == ["refunding", "refunded", "refunded"]
+    assert operation(tools, cases[0]).status == "sent"
+    eventually(lambda: operation(tools, cases[0]).status == "unknown")
+    assert len(at_the_provider(tools, hanging)) == 1
+
+
+def operation(tools: Tools, case: UUID) -> Operation:
+    with tools.records.work() as work:
+        return work.operations.of([case])[case]
 
 
 def test_a_worker_that_dies_after_the_intent_is_followed_by_one_that_looks_first(tools: Tools) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 import redis
+from celery import Celery
 
 from config.broker import QUEUES, connect
 from config.settings import Settings
@@ -25,6 +26,7 @@ from records.audit import audit
 from records.dead import DeadMessage
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import Child, environment, eventually, fresh_database, settings_of
+from worker.options import options
 
 
 @pytest.fixture
@@ -49,8 +51,9 @@ class Crew:
         self._at_work: dict[str, Child] = {}
         self._number = count(1)
 
-    def start(self, *verb: str) -> Child:
-        return Child(f"{verb[0]}-{next(self._number)}", environment(self._settings), *verb, log=self._folder)
+    def start(self, *verb: str, **env: str) -> Child:
+        told = environment(self._settings) | env
+        return Child(f"{verb[0]}-{next(self._number)}", told, *verb, log=self._folder)
 
     def worker(self) -> Child:
         """A worker that is ready: the one there is, or another."""
@@ -220,6 +223,24 @@ def _all_sent(records: Records) -> bool:
         return work.letters.unsent() == 0 and work.tasks.unpublished() == 0
 
 
+@pytest.mark.usefixtures("no_relay")
+def test_what_beat_asks_for_is_done_by_a_worker(settings: Settings, crew: Crew, worker: Child, tmp_path: Path) -> None:
+    """All that it asks for is sent as it would send it, for one of them comes round once a day; then beat itself ticks."""
+    app = Celery("beat", set_as_current=False)
+    app.config_from_object(options(settings))
+    with connect(settings) as connection:
+        producer = app.amqp.Producer(connection)
+        for tick in options(settings)["beat_schedule"].values():
+            app.send_task(tick["task"], producer=producer, **tick["options"])
+    eventually(lambda: "reconciled" in worker.said())
+    before = worker.said().count("Task sweep")
+    beat = crew.start("beat", "--schedule", str(tmp_path / "beat"))
+    try:
+        eventually(lambda: worker.said().count("Task sweep") > before)
+    finally:
+        beat.kill()
+
+
 @pytest.mark.usefixtures("relay")
 def test_the_broker_going_away_in_mid_task_ends_no_worker(
     records: Records, sandbox: Settings, worker: Child, servers: Servers
@@ -247,6 +268,24 @@ def test_a_child_killed_in_mid_payment_is_replaced_and_its_case_settled(
     eventually(lambda: states(records, cases) == ["refunded"] * 2)
     assert doomed.process.poll() is None
     assert_books_balance(sandbox, records, cases)
+
+
+@pytest.mark.usefixtures("no_worker", "relay")
+def test_a_worker_that_is_told_to_stop_still_records_the_call_that_nobody_waits_for(
+    records: Records, sandbox: Settings, crew: Crew
+) -> None:
+    """Its task is over after three seconds, the call that hangs after eight: the other case did not wait for it."""
+    patient = {"MONEYBACK_HTTP_SECONDS": "8", "MONEYBACK_SOFT_SECONDS": "16", "MONEYBACK_HARD_SECONDS": "20"}
+    worker = crew.start("worker", **patient, MONEYBACK_LEASE_SECONDS="30")
+    cases = ask(records, "hang", "ok")
+    eventually(lambda: "Task refund.evaluate" in worker.said() and "succeeded" in worker.said())
+    assert states(records, cases) == ["refunding", "refunded"]
+    worker.process.terminate()
+    worker.process.wait(30)
+    with records.work() as work:
+        (operation,) = work.operations.of(cases[:1]).values()
+    assert operation.status == "unknown"
+    assert refunds(sandbox, records, cases[0]) == 1
 
 
 @pytest.mark.usefixtures("no_worker", "relay")

@@ -1,15 +1,10 @@
 """Time that passes only when everybody waits, and the tasks that wait: one greenlet each, one at a time, in a seeded order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, TypeVar
+from typing import Any
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
-
-from worker.tools import GATHER, Hands
-
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
 
 
 class Killed(BaseException):
@@ -37,7 +32,7 @@ class Process:
 class Task:
     """One line of work."""
 
-    __slots__ = ("green", "is_thread", "number", "process", "soft", "started", "ticket", "what")
+    __slots__ = ("green", "number", "on_behalf_of", "process", "soft", "started", "ticket", "what")
 
     def __init__(self, number: int, process: Process, what: str, green: greenlet, started: float) -> None:
         self.number = number
@@ -47,7 +42,12 @@ class Task:
         self.started = started
         self.ticket = 0
         self.soft = False
-        self.is_thread = False
+        self.on_behalf_of = self
+
+    @property
+    def is_thread(self) -> bool:
+        """It makes a call for another task, and what it records is that one's."""
+        return self.on_behalf_of is not self
 
 
 class Clock:
@@ -162,47 +162,6 @@ class Clock:
                     task.green.throw(Killed)
         finally:
             self.current = None
-
-
-class SeededHands(Hands):
-    """As the real ones: calls side by side, each in a thread of this process, and their answers in waves."""
-
-    def __init__(self, clock: Clock, process: Process, delay: Callable[[], float]) -> None:
-        self._clock, self._process, self._delay = clock, process, delay
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
-    def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
-        """Each call is a task of its own; whoever waits gathers what is there after a moment."""
-        clock, done, failed = self._clock, list[tuple[Asked, Told]](), list[Exception]()
-        waiting = clock.current
-        assert waiting, "only tasks make calls"
-        parked = False
-
-        def make(one: Asked) -> None:
-            try:
-                done.append((one, call(one)))
-            except Exception as error:  # noqa: BLE001  # future.result() raises it in the one who waits
-                failed.append(error)
-            if parked:
-                clock.wake(waiting)
-
-        for one in asked:
-            clock.spawn(self._process, waiting.what, make, one, wait=self._delay()).is_thread = True
-        left = len(asked)
-        while left:
-            if not done and not failed:
-                parked = True
-                clock.park()
-                parked = False
-            clock.sleep(GATHER)
-            if failed:
-                raise failed[0]
-            wave, done[:] = list(done), []
-            left -= len(wave)
-            if wave:
-                yield wave
 
 
 def _raise(task: Task, error: Exception) -> None:  # noqa: ARG001  # as the callers' own

@@ -102,7 +102,7 @@ class Watch:
 
     def committed(self, journal: Journal) -> None:
         """A transaction was committed: what it changed is looked at."""
-        here = self._world.clock.current
+        here = self._acting()
         for row, _ in journal.changed:
             if isinstance(row, TransitionRow):
                 self._moved(row)
@@ -119,7 +119,7 @@ class Watch:
             self.violated("I5", f"{row.case_id} goes on from {row.here}, but was {before and before.there}.")
         if row.here in ENDED and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
             self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
-        if row.here in HELD and self._holder(row.case_id) is not self._world.clock.current:
+        if row.here in HELD and self._holder(row.case_id) is not self._acting():
             self.violated("I5", f"{row.case_id} is moved on by one who held it before another took it over.")
         if row.event == "prepared":
             purchase = tables.purchases[tables.cases[row.case_id].purchase or UUID(int=0)]
@@ -133,6 +133,11 @@ class Watch:
                 self.violated("I12", f"{row.case_id} came to support with {len(tasks)} tasks.")
         if row.there == State.REFUNDED:
             self._is_proven(row.case_id)
+
+    def _acting(self) -> Task | None:
+        """Whose work is done just now; a thread's is its task's."""
+        current = self._world.clock.current
+        return current and current.on_behalf_of
 
     def _holder(self, case: UUID) -> Task | None:
         return self._holders[case, self._world.records.tables.cases[case].fence]

@@ -23,8 +23,9 @@ from config.settings import Settings
 from domain.providers import PaymentProvider
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
-from tests.simulation.clock import Clock, Process, SeededHands, Task
+from tests.simulation.clock import Clock, Process, Task
 from tests.simulation.faults import DAY, HEALED, HOUR, MINUTE, OUTAGES, Faults
+from tests.simulation.hands import SeededHands
 from tests.simulation.invariants import Watch
 from tests.simulation.memory.records import MemoryRecords
 from tests.simulation.people import People

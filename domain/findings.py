@@ -137,6 +137,11 @@ class Code(StrEnum):
         "The payment provider would not refund this payment yet, for longer than we wait.",
         "The payment could not be returned yet; our support team is looking into it.",
     )
+    PROVIDER_OUT_OF_REACH = (
+        "provider_out_of_reach",
+        "The payment provider could not be reached, or refused our credentials, for longer than we wait. Nothing was paid.",
+        "The payment could not be returned yet; our support team is looking into it.",
+    )
     ENDED_ITS_WORKERS = (
         "ended_its_workers",
         "Working on this case ended the worker process three times. Tell the operators before deciding.",
@@ -167,6 +172,10 @@ class Trouble(StrEnum):
     BALANCE_SHORT = (
         "balance_short",
         "The seller's balance at the payment provider is too low: refunds wait until it is funded.",
+    )
+    CREDENTIALS_REFUSED = (
+        "credentials_refused",
+        "The payment provider refuses our credentials: refunds wait until they are mended.",
     )
     REFUND_MISSING = (
         "refund_missing",

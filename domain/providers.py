@@ -19,6 +19,8 @@ class Refusal(StrEnum):
     WINDOW_OVER = "window_over"  # another way to pay is needed
     NOT_YET = "not_yet"  # the charge is not settled: later, as a new operation
     PERMANENT = "permanent"  # a person looks
+    NO_ACCESS = "no_access"  # our credentials are refused: a person mends them, and the refund goes on
+    NOT_SENT = "not_sent"  # no word of it left us: the provider could not be reached, or there was no time left
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Unknown:
     """Seconds after which the provider wants to be asked again (Retry-After)."""
     replayed: bool = False
     """The provider repeats a stored answer of this kind: the same key will never say more."""
+    no_access: bool = False
+    """The provider turned this call away at the door: our credentials are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ class PollPlan:
     """The pauses double up to this one."""
     give_up: timedelta = timedelta(days=60)
     """After this a person asks: forty working days is the longest that a bank is known to take (Adyen)."""
+    unknown: timedelta = timedelta(days=2)
+    """A refund of which nobody knows for so long whether it was carried out is a person's: an outage of a day is outlived."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,11 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
+    (
+        S.REFUND_PENDING,
+        E.PROVIDER_DECLINED,
+    ): S.WITH_SUPPORT,  # it was refused after all: another refund of the payment counts
+    (S.REFUND_PENDING, E.PROVIDER_NOT_NOW): S.APPROVED,  # it failed for want of money: later, as a new operation
     (S.REFUND_PENDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our own operation is known at last

@@ -27,7 +27,6 @@ select case_id from claimed
 """
 """Claims each payment for one case, for good. Two claims of one payment, in this call or another, leave one of them out."""
 
-_ATTEMPTS = "select case_id, max(attempt) as attempts from operations where case_id = any(:cases) group by case_id"
 _PREPARE = """
 insert into operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, first_sent_at,
                         last_sent_at, status)
@@ -123,6 +122,11 @@ class Operation:
     empty_look_ups: int = 0
 
     @property
+    def is_open(self) -> bool:
+        """Money left, or may have left: another refund of this payment could be a second one."""
+        return self.status in {"sent", "unknown", "pending", "paid"}
+
+    @property
     def payload_hash(self) -> bytes:
         """What tells whether a repeat under this key asks for the very same."""
         return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()
@@ -148,10 +152,6 @@ class Operations:
             cases=[operation.case for operation in operations],
         )
         return {row.case_id for row in rows}
-
-    def attempts(self, cases: Sequence[UUID]) -> dict[UUID, int]:
-        """How many operations each of these cases had."""
-        return {row.case_id: row.attempts for row in self._work.run(_ATTEMPTS, cases=list(cases))}
 
     def prepare(self, operations: Sequence[Operation]) -> None:
         """Writes down what will be asked, as sent now: the commit comes before the call."""

@@ -8,10 +8,11 @@ from datetime import datetime
 from config.settings import Timers
 from domain.cases import Case, Step
 from domain.findings import Code, Trouble
-from domain.providers import Answer, Declined, Failed, Paid, Pending, Refusal, Unknown
+from domain.providers import Answer, Declined, Failed, Found, Paid, Pending, Refusal, Unknown
 from domain.states import Event, State
 from records.operations import Operation
 from records.tasks import Report
+from worker.asking import Unsent
 from worker.judging import because
 
 MOST_ATTEMPTS = 64  # operations of one case: with pauses of up to six hours, two weeks of waiting for a balance
@@ -24,10 +25,12 @@ REASONS = {
     Refusal.NO_BALANCE: Code.NO_BALANCE,
     Refusal.NOT_YET: Code.NOT_YET_REFUNDABLE,
     Refusal.PERMANENT: Code.PROVIDER_DECLINED,
+    Refusal.NO_ACCESS: Code.PROVIDER_OUT_OF_REACH,
+    Refusal.NOT_SENT: Code.PROVIDER_OUT_OF_REACH,
 }
 """What a person is told when a refusal is the end of it."""
 
-FOR_NOW = {Refusal.NO_BALANCE, Refusal.NOT_YET}
+FOR_NOW = {Refusal.NO_BALANCE, Refusal.NOT_YET, Refusal.NO_ACCESS, Refusal.NOT_SENT}
 """Refusals that time may mend. Nothing was carried out, so the next try is a new operation."""
 
 
@@ -50,22 +53,35 @@ def step_of(case: Case, operation: Operation, answer: Answer, timers: Timers) ->
 WHOSE = "The provider says that this payment is refunded already ({}): whose refund that is must be looked up."
 
 
-def balance_reports(answers: Iterable[tuple[Case, Operation, Answer]], at: datetime) -> list[Report]:
-    """One task a day for finance, for each seller whose balance at a provider is short."""
-    found = {
-        (case.seller or "", operation.provider): case
-        for case, operation, answer in answers
-        if isinstance(answer, Declined | Failed) and answer.refusal is Refusal.NO_BALANCE
-    }
+def daily_reports(answers: Iterable[tuple[Case, Operation, Found | Answer]], at: datetime) -> list[Report]:
+    """One task a day for finance, for each seller whose balance at a provider is short; one for operators who must mend a key."""
+    found: dict[tuple[Trouble, str, str], Case] = {}
+    for case, operation, answer in answers:
+        match answer:
+            case Declined(Refusal.NO_BALANCE) | Failed(refusal=Refusal.NO_BALANCE):
+                found.setdefault((Trouble.BALANCE_SHORT, case.seller or "", operation.provider), case)
+            case Declined(Refusal.NO_ACCESS) | Unknown(no_access=True):
+                found.setdefault((Trouble.CREDENTIALS_REFUSED, "", operation.provider), case)
     return [
         Report(
-            trouble=Trouble.BALANCE_SHORT,
-            subject=f"{seller} at {provider} on {at:%Y-%m-%d}",
-            seller=case.seller,
+            trouble=trouble,
+            subject=f"{seller or 'we'} at {provider} on {at:%Y-%m-%d}",
+            seller=seller or None,
             evidence={"provider": provider, "first_case": str(case.id)},
         )
-        for (seller, provider), case in found.items()
+        for (trouble, seller, provider), case in found.items()
     ]
+
+
+def for_certain(answer: Answer | Unsent) -> Answer:
+    """What the answer to a first sending proves: without a word sent, or past a closed door, nothing was carried out."""
+    match answer:
+        case Unsent(why):
+            return Declined(Refusal.NOT_SENT, why)
+        case Unknown(why, no_access=True):
+            return Declined(Refusal.NO_ACCESS, why)
+        case _:
+            return answer
 
 
 def pause(timers: Timers, asks: int) -> float:
@@ -86,7 +102,8 @@ def _about(seconds: float) -> float:
 
 
 def _mended_by_time(case: Case, operation: Operation, refusal: Refusal) -> bool:
-    return refusal in FOR_NOW and case.state is State.REFUNDING and operation.attempt < MOST_ATTEMPTS
+    open_there = case.state in {State.REFUNDING, State.REFUND_PENDING}
+    return refusal in FOR_NOW and open_there and operation.attempt < MOST_ATTEMPTS
 
 
 def _not_now(case: Case, refusal: Refusal, code: str, seconds: float) -> Step:
@@ -100,8 +117,7 @@ def _unclear(case: Case, why: str, seconds: float) -> Step:
 
 
 def _refused(case: Case, answer: Declined | Failed, refusal: Refusal, code: str) -> Step:
-    failed = isinstance(answer, Failed)
-    late = failed and case.state in {State.REFUND_PENDING, State.REFUNDED}
+    late = isinstance(answer, Failed) and case.state in {State.REFUND_PENDING, State.REFUNDED}
     event = Event.PROVIDER_FAILED_LATE if late else Event.PROVIDER_DECLINED
-    reason = Code.RETURNED_BY_BANK if failed else REASONS[refusal]
+    reason = Code.RETURNED_BY_BANK if late and refusal is Refusal.PERMANENT else REASONS[refusal]
     return case.after(event, actor="provider", why=reason.support, evidence=because(reason, code))

@@ -1,21 +1,28 @@
 """Asking providers: at their pace, within the time there is. Whatever goes wrong in here, money may have left: Unknown."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from domain.providers import (
+    Absent,
     Answer,
     Capabilities,
+    Declined,
     DisputeSeen,
+    Elsewhere,
     Found,
+    LooksUp,
     Paid,
     PaymentProvider,
     Pending,
+    Refusal,
     Unknown,
 )
 from records.operations import Operation
+from worker.providers.deadline import watched
 from worker.tools import Tools
 
 log = structlog.get_logger()
@@ -23,8 +30,27 @@ log = structlog.get_logger()
 Said = TypeVar("Said")
 
 
+@dataclass(frozen=True, slots=True)
 class Unsent:
-    """There was no time left to make this call within the lease: nothing was sent."""
+    """No word of this call left us: there was no time left within the lease, or nobody could be reached."""
+
+    why: str
+
+
+def first_refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
+    """Asks for a refund that the books know nothing of; a provider that would pay a payment twice is looked at first.
+
+    Books that were set back to a backup have forgotten what was paid since. And somebody may have paid it by hand.
+    """
+    adapter = tools.provider(operation.provider)
+    if adapter is None or adapter.capabilities.capped or adapter.capabilities.looks_up is LooksUp.NEVER:
+        return refund(tools, operation, until=until)
+    found = look_up(tools, operation, until=until)
+    if isinstance(found, Absent):
+        return refund(tools, operation, until=until)
+    if isinstance(found, Elsewhere):
+        return Declined(Refusal.ALREADY_REFUNDED, found.refund_id)
+    return Unsent(NO_TIME) if found == Unknown(NO_TIME) else found
 
 
 def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
@@ -33,13 +59,16 @@ def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unse
     if adapter is None:
         return _not_connected(operation.provider)
     if not _in_turn(tools, operation.provider, adapter.capabilities, until):
-        return Unsent()
-    answer = _ask(
-        tools,
-        operation.provider,
-        adapter,
-        lambda: adapter.refund(operation.charge, operation.amount, key=operation.key),
-    )
+        return Unsent(NO_TIME)
+    with watched() as wire:
+        answer = _ask(
+            tools,
+            operation.provider,
+            adapter,
+            lambda: adapter.refund(operation.charge, operation.amount, key=operation.key),
+        )
+    if isinstance(answer, Unknown) and wire.nobody_reached:
+        return Unsent(answer.why)
     return _of_this_amount(answer, operation)
 
 

@@ -8,7 +8,6 @@ from domain.states import Event
 from records import Work
 from records.operations import Operation
 from records.tasks import Report
-from worker.settling import OPEN
 
 
 def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool:
@@ -23,7 +22,7 @@ def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool
         work.history.record([_resumed(case, seen) for case in waiting])
         return not work.cases.still_with_support_for(*payment, Code.DISPUTE_OPEN)
     operation = work.operations.about([payment]).get(payment)
-    if operation and operation.status in OPEN:
+    if operation and operation.is_open:
         work.tasks.report([_paid_twice(operation, seen, purchase.seller)])
     return True
 

@@ -19,7 +19,7 @@ from domain.states import Event, State
 from records import Work
 from records.operations import Operation, key_of
 from worker import asking
-from worker.answers import balance_reports, step_of
+from worker.answers import daily_reports, for_certain, step_of
 from worker.asking import Unsent
 from worker.judging import because, question, reasons
 from worker.tools import Tools
@@ -45,13 +45,13 @@ def pay(tools: Tools, ids: Sequence[UUID]) -> None:
     with tools.records.work() as work:
         calls = prepare(work, tools, ids)
     tools.hands.as_they_come(
-        lambda call: asking.refund(tools, call.operation, until=send_until), calls, partial(_keep, tools)
+        lambda call: asking.first_refund(tools, call.operation, until=send_until), calls, partial(_keep, tools)
     )
 
 
 def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
     with tools.records.work() as work:
-        record_sent(work, tools, answers)
+        record(work, tools, [(call, for_certain(answer)) for call, answer in answers])
 
 
 def sending_ends(tools: Tools) -> float:
@@ -67,7 +67,7 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
     purchases = work.facts.purchases([case.id for case in cases])
     work.sellers.take_turns([bought.seller for bought in purchases.values()])
     facts = work.facts.about(list(purchases.values()))
-    earlier = work.operations.attempts([case.id for case in cases])
+    earlier = work.operations.of([case.id for case in cases])
     paid: list[Purchase] = []
     steps: list[Step] = []
     operations: dict[UUID, Operation] = {}
@@ -80,12 +80,14 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
         held = _held_for(work, tools, bought)
         if isinstance(decision, Escalate):
             steps.append(_not_any_more(case, {"reasons": reasons(decision.findings)}))
+        elif (last := earlier.get(case.id)) and last.is_open:
+            steps.append(_not_any_more(case, because(Code.OUTCOME_UNKNOWN, last.key)))
         elif tools.provider(bought.provider) is None:
             steps.append(_not_any_more(case, because(Code.PROVIDER_NOT_CONNECTED, bought.provider)))
         elif held > timedelta(0):
             steps.append(replace(case.after(Event.HELD, actor="rules", why=HELD), due_in=held.total_seconds()))
         else:
-            operations[case.id] = _operation(case, bought, earlier.get(case.id, 0) + 1)
+            operations[case.id] = _operation(case, bought, last.attempt + 1 if last else 1)
             paid.append(bought)
     ours = work.operations.claim(list(operations.values())) if operations else set()
     work.operations.prepare([operations[case] for case in ours])
@@ -103,12 +105,6 @@ def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
     ]
 
 
-def record_sent(work: Work, tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
-    """Writes down what was answered, and gives back what was not sent for want of time."""
-    work.cases.release([(call.case, 0.0) for call, answer in answers if isinstance(answer, Unsent)])
-    record(work, tools, [(call, answer) for call, answer in answers if not isinstance(answer, Unsent)])
-
-
 def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> set[UUID]:
     """Writes answers down, for the cases that are still ours: a step each, and what the provider said. Returns those cases."""
     answers = list(answers)
@@ -116,7 +112,7 @@ def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> 
     moved = work.history.record(steps)
     ours = [(call.operation, answer) for call, answer in answers if call.case.id in moved]
     work.operations.answered(ours)
-    work.tasks.report(balance_reports([(call.case, call.operation, a) for call, a in answers], work.now))
+    work.tasks.report(daily_reports([(call.case, call.operation, answer) for call, answer in answers], work.now))
     log.info("cases_moved", **Counter(step.event.value for step in steps if step.case.id in moved))
     for step in steps:
         if step.case.id not in moved:

@@ -6,14 +6,15 @@ from uuid import UUID
 
 from domain.cases import Case, Step
 from domain.findings import Code
-from domain.providers import Absent, Declined, Elsewhere, Found, LooksUp, Paid, Pending, Unknown
+from domain.providers import Absent, Declined, Elsewhere, Failed, Found, LooksUp, Paid, Pending, PollPlan, Unknown
 from domain.states import Event, State
 from records import Work
 from records.operations import Operation
 from worker import asking
-from worker.answers import FOR_NOW, pause
+from worker.answers import FOR_NOW, daily_reports, pause
+from worker.asking import Unsent
 from worker.judging import because
-from worker.paying import Call, record, record_sent, sending_ends
+from worker.paying import Call, record, sending_ends
 from worker.tools import Tools
 
 KEY_MARGIN = timedelta(
@@ -23,11 +24,7 @@ FOREIGN = timedelta(hours=6)  # a refund that is not ours is final only once our
 LOOKS_APART = timedelta(minutes=15)
 ENOUGH_LOOKS = 3  # empty look-ups so far apart, and FOREIGN after the last sending, prove that nothing was carried out
 MOST_PROOFS = 3  # operations in a row; a provider that always says otherwise than it shows is for a person
-LONGEST_PATIENCE = timedelta(days=60)
-LEAST_PATIENCE = timedelta(days=2)  # where keys live shorter, a provider that is away for a day is still waited for
 DOUBTFUL = "The provider refuses the repeat ({}), but what was sent before may still be carried out."
-
-OPEN = {"sent", "unknown", "pending", "paid"}
 
 
 def settle(tools: Tools, ids: Sequence[UUID]) -> None:
@@ -83,7 +80,9 @@ def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
     """
     for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=ends), calls):
         with tools.records.work() as work:
-            record_sent(work, tools, [told for told in wave if not isinstance(told[1], Unknown | Declined)])
+            work.cases.release([(call.case, 0.0) for call, answer in wave if isinstance(answer, Unsent)])
+            told = [(call, answer) for call, answer in wave if isinstance(answer, Paid | Pending | Failed)]
+            record(work, tools, told)
             refused = [(call, answer) for call, answer in wave if isinstance(answer, Declined)]
             for_good = [(call.operation, answer.code) for call, answer in refused if answer.refusal not in FOR_NOW]
             work.operations.refused(for_good)
@@ -91,7 +90,9 @@ def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
                 (call, Unknown(DOUBTFUL.format(answer.code), replayed=answer.refusal in FOR_NOW))
                 for call, answer in refused
             ]
-            _conclude(work, tools, [*doubtful, *((call, told) for call, told in wave if isinstance(told, Unknown))])
+            _conclude(
+                work, tools, [*doubtful, *((call, answer) for call, answer in wave if isinstance(answer, Unknown))]
+            )
 
 
 def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:
@@ -113,6 +114,7 @@ def _safe_for(keys_live: timedelta) -> timedelta:
 
 def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> set[UUID]:
     """Records news; ends what was asked after for long enough; gives the rest back. Returns those taken over meanwhile."""
+    work.tasks.report(daily_reports([(call.case, call.operation, found) for call, found in findings], work.now))
     news = [(call, found) for call, found in findings if _is_news(call, found)]
     told = record(work, tools, [(call, found) for call, found in news if not isinstance(found, Absent | Elsewhere)])
     known = {call.case.id for call, _ in news}
@@ -143,7 +145,7 @@ def _is_news(call: Call, found: Found) -> bool:
     if isinstance(found, Unknown | Absent | Elsewhere):
         return False
     if state is State.WITH_SUPPORT:
-        return call.operation.status in OPEN and not isinstance(found, Pending)
+        return call.operation.is_open and not isinstance(found, Pending)
     if isinstance(found, Pending):
         return state is State.REFUNDING
     return not (isinstance(found, Paid) and state is State.REFUNDED)
@@ -154,7 +156,7 @@ def _ending(work: Work, tools: Tools, call: Call, found: Found) -> Step | None:
     case, operation, now = call.case, call.operation, work.now
     if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
         return None
-    if isinstance(found, Elsewhere) and case.state is State.REFUNDING and _is_final(operation, now):
+    if isinstance(found, Elsewhere) and _is_final(operation, now):
         return _to_people(case, Event.PROVIDER_DECLINED, Code.REFUNDED_ELSEWHERE, found.refund_id)
     if isinstance(found, Absent) and case.state is State.REFUNDING and (step := _ending_by_absence(tools, call, now)):
         return step
@@ -225,13 +227,10 @@ def _last_words(operation: Operation) -> str:
 
 
 def _patience(tools: Tools, call: Call) -> timedelta:
-    """Twice the life of a key, when no repeat is safe any more; once the provider accepted it, as long as its plan says."""
+    """As the provider's plan says; while nobody knows whether it was carried out at all, much shorter."""
     adapter = tools.provider(call.operation.provider)
-    if adapter is None:
-        return LONGEST_PATIENCE
-    if call.case.state is State.REFUND_PENDING:
-        return adapter.capabilities.poll.give_up
-    return max(2 * adapter.capabilities.keys_live, LEAST_PATIENCE)
+    plan = adapter.capabilities.poll if adapter else PollPlan()
+    return plan.give_up if call.case.state is State.REFUND_PENDING else plan.unknown
 
 
 def _pause(tools: Tools, call: Call, found: Found) -> float:

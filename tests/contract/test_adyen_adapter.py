@@ -119,9 +119,9 @@ def test_a_payment_that_adyen_does_not_know_is_declined(provider: PaymentProvide
 
 def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str) -> None:
     answer = adapter(server.url, api_key="wrong").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Adyen refuses our credentials: 401.")
+    assert answer == Unknown("Adyen refuses our credentials: 401.", no_access=True)
     answer = adapter(server.url, merchant="Somebody").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Adyen refuses our credentials: 403.")
+    assert answer == Unknown("Adyen refuses our credentials: 403.", no_access=True)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -139,8 +139,8 @@ def test_the_examples_of_the_api_description_are_understood(
     examples = judge.description["components"]["examples"]
     expected = {
         "400": Declined(Refusal.PERMANENT, "702"),
-        "401": Unknown("Adyen refuses our credentials: 401."),
-        "403": Unknown("Adyen refuses our credentials: 403."),
+        "401": Unknown("Adyen refuses our credentials: 401.", no_access=True),
+        "403": Unknown("Adyen refuses our credentials: 403.", no_access=True),
         "422": Declined(Refusal.PERMANENT, "14_030"),
         "500": Unknown("Adyen answered 500."),
     }

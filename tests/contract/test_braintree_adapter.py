@@ -345,7 +345,7 @@ def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubl
 
 def test_keys_that_are_refused_are_said_to_be(server: Troubled, charge: str) -> None:
     answer = adapter(server, private="another").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Braintree refuses our API keys (401): a person must mend them.")
+    assert answer == Unknown("Braintree refuses our API keys (401): a person must mend them.", no_access=True)
 
 
 @pytest.mark.parametrize(

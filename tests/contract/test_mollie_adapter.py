@@ -248,6 +248,7 @@ def test_a_key_that_is_refused_is_said_to_be(server: Troubled, charge: str) -> N
     answer = adapter(server, api_key="live_another").refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.why == "Mollie refuses our API key (401): a person must mend it."
+    assert answer.no_access
 
 
 def test_a_key_that_is_none_is_not_quoted(server: Troubled) -> None:

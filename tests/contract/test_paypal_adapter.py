@@ -192,7 +192,7 @@ def test_a_token_that_is_taken_back_is_replaced_once(
 
 def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str, paypal: FakePayPal) -> None:
     answer = adapter(server.url, secret="wrong").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("PayPal refuses our credentials: 401.")
+    assert answer == Unknown("PayPal refuses our credentials: 401.", no_access=True)
     assert paypal.refunds == []
 
 
@@ -205,7 +205,7 @@ def test_a_token_that_is_never_taken_is_tried_twice(
     provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.taken_back = Every()
-    assert provider.refund(charge, PRICE, key=KEY) == Unknown("PayPal refuses our credentials: 401.")
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown("PayPal refuses our credentials: 401.", no_access=True)
     assert len(refunds_asked(server)) == len(paypal.tokens) == 2
 
 
@@ -214,7 +214,9 @@ def test_a_refusal_of_our_credentials_says_so(
     provider: PaymentProvider, server: Troubled, charge: str, status: int
 ) -> None:
     misbehaving(provider, server, charge, says(refused(status, "PERMISSION_DENIED")))
-    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal refuses our credentials: {status}.")
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown(
+        f"PayPal refuses our credentials: {status}.", no_access=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -334,7 +334,7 @@ def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_are_unknown_because_a_person_mends_them(status: int) -> None:
     with a_server_that(saying(say(status, {"error": {"code": "bad_key"}}))) as url:
-        assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.")
+        assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.", no_access=True)
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -165,12 +165,12 @@ def test_refused_credentials_are_unknown_because_a_person_mends_them(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
     stripe.before = [error(status, "charge_already_refunded")]
-    assert refund(adapter) == Unknown(f"Stripe refuses our credentials: {status}.")
+    assert refund(adapter) == Unknown(f"Stripe refuses our credentials: {status}.", no_access=True)
 
 
 def test_a_wrong_key_to_the_account_pays_nothing_and_is_not_shown(stripe: FakeStripe) -> None:
     unknown = refund(stripe.adapter(api_key="rk_wrong"))
-    assert unknown == Unknown("Stripe refuses our credentials: 401.")
+    assert unknown == Unknown("Stripe refuses our credentials: 401.", no_access=True)
     assert stripe.refunds == []
 
 

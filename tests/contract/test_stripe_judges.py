@@ -120,7 +120,7 @@ def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe:
 
 def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Judge, intent: str) -> None:
     unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE, key="key-1")
-    assert unknown == Unknown("Stripe refuses our credentials: 401.")
+    assert unknown == Unknown("Stripe refuses our credentials: 401.", no_access=True)
 
 
 def test_localstripes_webhooks_are_proven(localstripe: Judge, request: pytest.FixtureRequest) -> None:
@@ -232,7 +232,7 @@ def test_a_refund_is_in_the_list(mock: Judge, charge: str, key: str) -> None:
 
 def test_credentials_that_the_mock_refuses_are_unknown(mock: Judge, charge: str, key: str) -> None:
     unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE, key=key)
-    assert unknown == Unknown("Stripe refuses our credentials: 401.")
+    assert unknown == Unknown("Stripe refuses our credentials: 401.", no_access=True)
 
 
 def test_its_errors_are_read_as_stripes(mock: Judge, key: str) -> None:

@@ -27,9 +27,11 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Method
+from domain.states import Event
 from producers.intake import accept_one
 from tests.cast import a_recent_purchase, an_arrival, settle_in
 from tests.doubles.scripted import A_DAY, Scripted
+from worker import asking
 from worker.answers import MOST_ATTEMPTS
 from worker.lanes import run
 from worker.tools import Tools, tools_of
@@ -142,6 +144,43 @@ def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> Non
     assert story.one("select refunded from purchases") == PRICE.minor
 
 
+def test_a_refund_that_was_accepted_and_fails_for_want_of_money_is_made_again(tell: Tell) -> None:
+    story = tell([PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", Refusal.NO_BALANCE)])
+    assert story.goes_on(hours=1).is_now() == "approved"
+    assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
+    assert story.goes_on(days=1).is_now() == "refunded"
+    assert len(set(story.provider.keys)) == 2
+
+
+def test_credentials_that_are_refused_make_a_refund_wait_and_operators_are_told_once_a_day(tell: Tell) -> None:
+    """Nothing was carried out past a closed door, so that a wrong key over a weekend is no money in unknown state."""
+    story = tell([Unknown("It refuses our credentials.", no_access=True)] * 4 + [PAID])
+    for _ in range(3):
+        assert story.is_now() == "approved"
+        story.goes_on(hours=7)
+    assert story.one("select count(*) from support_tasks where kind = 'credentials_refused'") == 1
+    assert story.goes_on(days=2).is_now() == "refunded"
+    assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "declined " * 4 + "paid"
+
+
+def test_a_door_that_closed_after_the_first_sending_proves_nothing(tell: Tell) -> None:
+    closed = Unknown("It refuses our credentials.", no_access=True)
+    story = tell([LOST, closed, PAID], [Absent()])
+    assert story.goes_on(hours=1).is_now() == "refunding"
+    assert story.goes_on(hours=1).is_now() == "refunded"
+    assert len(set(story.provider.keys)) == 1
+
+
+def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as no_time:
+        no_time.setattr(asking, "_in_turn", lambda *_: False)
+        story = tell([PAID], can=replace(A_DAY, keys_live=timedelta(hours=1), capped=False))
+    assert (story.is_now(), story.provider.keys) == ("approved", [])
+    assert story.goes_on(days=3).is_now() == "refunded"
+
+
 @pytest.mark.parametrize("refusal", [Refusal.NO_BALANCE, Refusal.NOT_YET])
 def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: Refusal) -> None:
     story = tell([Declined(refusal, "their word")])
@@ -165,6 +204,22 @@ def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal
     assert story.one("select status from operations") == "declined"
 
 
+@pytest.mark.parametrize(
+    ("refusal", "at_once", "later"),
+    [
+        (Refusal.DISPUTED, "dispute_open", "dispute_open"),
+        (Refusal.WINDOW_OVER, "provider_window_closed", "provider_window_closed"),
+        (Refusal.PERMANENT, "provider_declined", "returned_by_bank"),
+    ],
+)
+def test_a_refund_that_was_made_and_failed_goes_to_a_person_with_its_reason(
+    tell: Tell, refusal: Refusal, at_once: str, later: str
+) -> None:
+    """Only what was accepted before can have come back from a bank."""
+    assert tell([Failed("re_0", "their word", refusal)]).codes() == [at_once]
+    assert tell([PENDING], [Failed("re_1", "their word", refusal)]).goes_on(hours=1).codes() == [later]
+
+
 def test_another_amount_than_was_asked_for_is_no_success(tell: Tell) -> None:
     other = Paid("re_1", Money(1, "EUR"))
     story = tell([other], [other])
@@ -178,6 +233,15 @@ def test_somebody_elses_refund_is_final_only_when_ours_cannot_be_under_way_any_m
     assert story.goes_on(hours=6).is_now() == "with_support"
     assert story.codes() == ["refunded_elsewhere"]
     assert story.one("select refunded from purchases") == PRICE.minor
+    assert story.one("select status from operations") == "declined"
+
+
+def test_somebody_elses_refund_ends_the_wait_for_one_of_ours_that_was_accepted(tell: Tell) -> None:
+    """Braintree accepts at once, and refuses when it settles, if the payment was refunded meanwhile."""
+    story = tell([PENDING], [THEIRS])
+    assert story.goes_on(hours=1).is_now() == "refund_pending"
+    assert story.goes_on(hours=6).is_now() == "with_support"
+    assert story.codes() == ["refunded_elsewhere"]
     assert story.one("select status from operations") == "declined"
 
 
@@ -258,6 +322,28 @@ def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person
         story.goes_on(hours=7)
     assert (story.is_now(), story.codes()) == ("with_support", ["outcome_unknown"])
     assert len(story.provider.keys) == 1
+
+
+@pytest.mark.parametrize("keys_live", [timedelta(hours=1), timedelta(days=1), timedelta(days=45)])
+def test_money_in_unknown_state_is_a_persons_after_two_days_however_long_keys_live(
+    tell: Tell, keys_live: timedelta
+) -> None:
+    story = tell([LOST], [LOST], can=replace(A_DAY, keys_live=keys_live))
+    assert story.goes_on(hours=47).is_now() == "refunding"
+    assert story.goes_on(hours=2).is_now() == "with_support"
+    assert story.codes() == ["outcome_unknown"]
+
+
+def test_a_payment_whose_last_refund_nobody_knows_of_is_not_refunded_again_whoever_approves_it(tell: Tell) -> None:
+    """And it takes nobody of its batch along."""
+    story = tell([LOST], [LOST])
+    assert story.goes_on(days=3).is_now() == "with_support"
+    with story.tools.records.work() as work:
+        case = work.cases.wait(story.case)
+        assert case
+        work.history.record([case.after(Event.SUPPORT_APPROVED, actor="somebody at the desk")])
+    assert story.goes_on().is_now() == "with_support"
+    assert (story.codes(), len(story.provider.keys)) == (["outcome_unknown"], 1)
 
 
 def test_money_in_unknown_state_tells_a_person_all_that_is_known(tell: Tell) -> None:

@@ -1,6 +1,8 @@
 """Asking providers when time is short: what would outlive its task is not begun."""
 
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +14,9 @@ from config.settings import Settings
 from domain.money import Money
 from domain.providers import Capabilities, Unknown
 from records.operations import Operation
+from tests.doubles.raw import a_server_that, say, saying
 from worker import asking
+from worker.providers.deadline import watched
 from worker.tools import Tools, tools_of
 
 
@@ -42,4 +46,44 @@ def test_what_would_outlive_its_task_is_not_asked(late: Tools) -> None:
         asking.dispute(late, "sandbox", "ok_1", until=99.0),
     ]
     assert found == [Unknown(asking.NO_TIME)] * 3
-    assert isinstance(asking.refund(late, operation, until=99.0), asking.Unsent)
+    assert asking.refund(late, operation, until=99.0) == asking.Unsent(asking.NO_TIME)
+
+
+@pytest.fixture
+def wired(settings: Settings) -> Iterator[Callable[[str], Tools]]:
+    """The tools of a task whose provider is at this address."""
+    made: list[Tools] = []
+
+    def at(url: str) -> Tools:
+        made.append(tools_of(settings.model_copy(update={"sandbox_url": url})))
+        return made[-1]
+
+    yield at
+    for tools in made:
+        tools.hands.close()
+        tools.records.engine.dispose()
+
+
+OPERATION = Operation(case=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_2_1")
+A_LONG_TIME = time.monotonic() + 3_600
+
+
+def test_where_nobody_listens_nothing_was_sent(wired: Callable[[str], Tools]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        answer = asking.refund(wired(f"http://127.0.0.1:{taken.getsockname()[1]}"), OPERATION, until=A_LONG_TIME)
+    assert answer == asking.Unsent("The sandbox cannot be reached.")
+
+
+def test_who_took_the_connection_may_have_heard_us(wired: Callable[[str], Tools]) -> None:
+    with a_server_that(lambda connection: connection.close()) as url:
+        assert isinstance(asking.refund(wired(url), OPERATION, until=A_LONG_TIME), Unknown)
+
+
+def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(wired: Callable[[str], Tools]) -> None:
+    """As where a token is asked for first, and then the refund."""
+    with a_server_that(saying(say(200, {"data": []}))) as alive, watched() as wire:
+        asking.look_up(wired(alive), OPERATION, until=A_LONG_TIME)
+        asking.look_up(wired("http://127.0.0.1:9"), OPERATION, until=A_LONG_TIME)
+    assert wire.refused
+    assert not wire.nobody_reached

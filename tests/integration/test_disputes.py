@@ -139,7 +139,8 @@ def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client
     assert state(tools.records, case) is State.REFUNDING
     heard(web, tools, dispute_at(tools, bought.charge, "open"))
     (told,) = about_paid_twice(tools)
-    assert (told.data.case_id, told.data.evidence["refund_is"]) == (case, "unknown")
+    assert told.data.case_id == case
+    assert told.data.evidence["refund_is"] in {"sent", "unknown"}  # the call that hangs may have its end yet to come
 
 
 def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, tools: Tools) -> None:

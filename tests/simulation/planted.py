@@ -38,6 +38,7 @@ from tests.simulation.mistakes import (
     no_index,
     no_late_failure,
     no_live_case,
+    not_about_disputes,
     ours_it_is,
     pay_first,
     pending_is_paid,
@@ -48,7 +49,7 @@ from tests.simulation.mistakes import (
     wherever_it_stands,
     whoever_comes,
 )
-from worker import answers, asking, disputes, hearing, lanes, paying, settling
+from worker import answers, asking, hearing, lanes, paying, settling
 from worker.relay import Relay
 from worker.remembering import Remembering
 from worker.sweep import Sweep
@@ -183,7 +184,7 @@ MISTAKES = (
     Mistake("the rules are not asked again before paying", (around(paying, "decide", blind),), {}, {"disputes": 0.7}),
     Mistake(
         "a dispute after our refund is told to nobody",
-        (instead(disputes, "OPEN", set()),),
+        (around(SupportTasks, "report", not_about_disputes),),
         {},
         {"disputes": 0.7},
     ),

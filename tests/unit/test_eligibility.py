@@ -365,6 +365,7 @@ def test_no_code_is_forgotten() -> None:
         Code.RETURNED_BY_BANK,
         Code.NO_BALANCE,
         Code.NOT_YET_REFUNDABLE,
+        Code.PROVIDER_OUT_OF_REACH,
         Code.ENDED_ITS_WORKERS,
     }
     rules = inspect.getsource(eligibility)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,31 @@ if hasattr(socket, "TCP_KEEPIDLE"):
 ONCE = Retry(total=False, redirect=False)  # whether to call again is for the caller to say
 
 _ends: ContextVar[float] = ContextVar("ends")
+_wire: ContextVar["Wire"] = ContextVar("wire")
+
+
+@dataclass
+class Wire:
+    """What became of the calls that a thread made inside ``watched()``."""
+
+    sent: bool = False
+    refused: bool = False
+
+    @property
+    def nobody_reached(self) -> bool:
+        """For certain: a host was called that did not accept, and not a byte was sent to any."""
+        return self.refused and not self.sent
+
+
+@contextmanager
+def watched() -> Iterator[Wire]:
+    """Tells whether what this thread asks for inside could have reached anybody."""
+    wire = Wire()
+    before = _wire.set(wire)
+    try:
+        yield wire
+    finally:
+        _wire.reset(before)
 
 
 class TooLargeError(HTTPError):
@@ -135,6 +161,7 @@ class _Connection(HTTPConnection):
                     return sock
         except OSError as error:  # nobody knows the name
             trouble = error
+        _wire.get(Wire()).refused = True
         if isinstance(trouble, TimeoutError):
             raise ConnectTimeoutError(self, f"{self.host} did not accept in time.") from trouble
         raise NewConnectionError(self, f"{self.host} cannot be reached: {trouble}") from trouble
@@ -143,6 +170,7 @@ class _Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         self.sock.settimeout(left())
+        _wire.get(Wire()).sent = True
         super().send(data)
 
 

@@ -15,11 +15,6 @@ class Claimed(NamedTuple):
     case_id: UUID
 
 
-class Attempts(NamedTuple):
-    case_id: UUID
-    attempts: int
-
-
 class Key(NamedTuple):
     key: str
 
@@ -42,11 +37,6 @@ def claim(
         if row.case_id == case:
             claimed.append(Claimed(case))
     return claimed
-
-
-@does(operations._ATTEMPTS)
-def attempts(work: MemoryWork, cases: Sequence[UUID]) -> Iterable[Attempts]:
-    return [Attempts(case, row.attempt) for case, row in _newest(work, cases).items()]
 
 
 def _newest(work: MemoryWork, cases: Sequence[UUID]) -> dict[UUID, OperationRow]:

@@ -93,7 +93,7 @@ class _Http:
 def _read(response: requests.Response) -> Reply | Unknown:
     status = response.status_code
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Unknown(f"Adyen refuses our credentials: {status}.")
+        return Unknown(f"Adyen refuses our credentials: {status}.", no_access=True)
     if status >= HTTPStatus.MULTIPLE_CHOICES and status not in DECIDED_STATUSES:
         return Unknown(f"Adyen answered {status}.", again_in=retry_after(response.headers.get("Retry-After")))
     try:

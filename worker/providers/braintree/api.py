@@ -98,7 +98,8 @@ class _Wire(Http):
         response = self._through.request(http_verb, path, headers=headers, data=request_body, verify=verify)
         status = response.status_code
         if status in _CREDENTIALS:
-            raise _UnclearError(Unknown(f"Braintree refuses our API keys ({status}): a person must mend them."))
+            why = f"Braintree refuses our API keys ({status}): a person must mend them."
+            raise _UnclearError(Unknown(why, no_access=True))
         if status not in _READABLE:
             again_in = retry_after(response.headers.get("Retry-After"))
             raise _UnclearError(Unknown(f"Braintree answered {status}, which does not say what happened.", again_in))

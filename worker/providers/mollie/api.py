@@ -119,7 +119,7 @@ def _read(response: requests.Response) -> Reply | Unknown:
     if type(document) is dict and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Reply(status, document)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Unknown(f"Mollie refuses our API key ({status}): a person must mend it.")
+        return Unknown(f"Mollie refuses our API key ({status}): a person must mend it.", no_access=True)
     refuses = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     from_mollie = type(document) is dict and document.get("status") == status  # not from somebody in between
     if refuses and from_mollie and (status not in UNDECIDED or _detail(document) in CODES):

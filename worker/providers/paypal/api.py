@@ -126,7 +126,7 @@ class Api:
         request = self._client.o_auth_authorization.request_token
         response = _sent(lambda: request({"authorization": self._basic}))
         if isinstance(response, requests.Response) and response.status_code == HTTPStatus.BAD_REQUEST:
-            return Unknown("PayPal refuses our credentials: 400.")
+            return Unknown("PayPal refuses our credentials: 400.", no_access=True)
         reply = _read(response)
         if isinstance(reply, Unknown):
             return reply
@@ -193,7 +193,7 @@ def _read(response: requests.Response | Unknown) -> Reply | Unknown:
         return response
     status = response.status_code
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Unknown(f"PayPal refuses our credentials: {status}.")
+        return Unknown(f"PayPal refuses our credentials: {status}.", no_access=True)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
         return Unknown(f"PayPal answered {status}.", again_in=retry_after(response.headers.get("Retry-After")))
     try:

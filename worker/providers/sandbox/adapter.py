@@ -130,7 +130,7 @@ class _Reply(NamedTuple):
 
 def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> _Reply | Unknown:
     if status in CREDENTIALS:
-        return Unknown(f"The sandbox refuses our credentials: {status}.")
+        return Unknown(f"The sandbox refuses our credentials: {status}.", no_access=True)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
         replayed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and headers.get("idempotent-replayed") == "true"
         return Unknown(f"The sandbox answered {status}.", retry_after(headers.get("retry-after")), replayed)

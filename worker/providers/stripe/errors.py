@@ -19,7 +19,7 @@ def answer_of(error: stripe.StripeError) -> Declined | Unknown:
             return Unknown("Stripe did not answer in time.")
         return Unknown(f"The connection to Stripe failed: {type(error.__cause__ or error).__name__}.")
     if status in CREDENTIALS:
-        return Unknown(f"Stripe refuses our credentials: {status}.")
+        return Unknown(f"Stripe refuses our credentials: {status}.", no_access=True)
     code = _code(error)
     if code is None or code in UNDECIDED_CODES or status in UNDECIDED_STATUSES or not _is_refusal(status):
         headers = error.headers or {}

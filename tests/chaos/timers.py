@@ -15,6 +15,7 @@ TIMERS = {
 }
 
 SHORTENED: dict[str, Any] = {
+    "worker.hands:SLOW": 0.3,
     "worker.answers:LONGEST_PAUSE": 4.0,
     "worker.answers:LONGEST_WAIT": 4.0,
     "worker.settling:LOOKS_APART": timedelta(seconds=2),
@@ -33,8 +34,7 @@ BOUND = 120.0
 its workers (6 s apart, at the pace of the lane), and a second for every CATCHING_UP cases that the faults have left."""
 
 CATCHING_UP = 25
-"""Cases a second that two workers of two processes catch up with at the least, where calls hang for two seconds each now
-and then and a batch waits for its slowest."""
+"""Cases a second that two workers of two processes catch up with at the least, beside all that this machine has to do."""
 
 
 def environment() -> dict[str, str]:

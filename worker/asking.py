@@ -50,7 +50,7 @@ def first_refund(tools: Tools, operation: Operation, *, until: float) -> Answer 
         return refund(tools, operation, until=until)
     if isinstance(found, Elsewhere):
         return Declined(Refusal.ALREADY_REFUNDED, found.refund_id)
-    return Unsent(NO_TIME) if found == Unknown(NO_TIME) else found
+    return Unsent(found.why) if isinstance(found, Unknown) and not found.no_access else found
 
 
 def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:

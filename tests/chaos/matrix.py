@@ -20,7 +20,10 @@ LANES, PAYING = "integration/test_lanes.py::", "integration/test_paying.py::"
 WORKER, WEBHOOKS = "integration/test_worker.py::", "integration/test_webhooks.py::"
 ANSWERS, SANDBOX = "integration/test_answers.py::", "contract/test_sandbox.py::"
 API, RECONCILING = "integration/test_api.py::", "integration/test_reconciling.py::"
-REMEMBERING = "integration/test_remembering.py::"
+REMEMBERING, RESTORE = "integration/test_remembering.py::", "integration/test_restore.py::"
+PASSWORD, DISK_FULL = "integration/test_password.py::", "integration/test_disk_full.py::"
+VERSIONS = "integration/test_versions.py::"
+TROUBLES, STRANGE = "integration/test_database_troubles.py::", "integration/test_strange_messages.py::"
 
 MATRIX = (
     Row(
@@ -44,13 +47,14 @@ MATRIX = (
         ),
     ),
     Row(
-        "kill -9 of relay, sweep, beat, feed and mail; two relays",
+        "kill -9 of relay, sweep, beat, feed and mail; two relays, two beats",
         "More hints, nothing else.",
         (
             "chaos: kill a part",
             "point: message published, not committed",
             "point: swept, not committed",
             "integration/test_relay.py::test_two_relays_share_the_work",
+            "integration/test_beats.py::test_two_beats_sweep_twice_and_each_case_is_paid_once",
         ),
     ),
     Row(
@@ -68,6 +72,14 @@ MATRIX = (
             f"{WORKER}test_the_broker_going_away_in_mid_task_ends_no_worker",
             "integration/test_relay.py::test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself",
             "canaries/test_broker.py::test_a_full_broker_takes_the_message_and_the_worker",
+            "simulation: broker_away",
+        ),
+    ),
+    Row(
+        "The broker's password changes",
+        "As if the broker were away, until the password is right again; no log tells it.",
+        (
+            f"{PASSWORD}test_who_is_locked_out_of_the_broker_loses_no_request_and_goes_on_once_the_password_is_right_again",
         ),
     ),
     Row(
@@ -84,11 +96,13 @@ MATRIX = (
         ),
     ),
     Row(
-        "Poison bytes, an unknown task, a message of another version, a large message",
+        "Poison bytes, an unknown task, a message of another version, a refused serializer, pickled code, ten megabytes",
         "Kept for a person; the worker stays; no case moves.",
         (
             "chaos: poison queues",
             f"{WORKER}test_a_message_nobody_can_read_is_kept_for_a_person",
+            f"{STRANGE}test_pickled_code_is_kept_and_not_run",
+            f"{STRANGE}test_ten_megabytes_are_kept_in_full_and_hold_up_nobody",
             "canaries/test_messages.py::test_bytes_that_are_no_envelope_end_a_plain_worker",
             "contract/test_messages.py::test_what_is_no_message_is_refused_in_a_sentence",
         ),
@@ -112,39 +126,72 @@ MATRIX = (
             "chaos: end backends",
             "chaos: lose a commit's answer",
             "chaos: lock the cases",
-            "simulation: serialization_failure",
+            f"{TROUBLES}test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_same_case",
+            f"{TROUBLES}test_a_worker_whose_commit_is_killed_reads_again_what_it_did",
             "simulation: commit_unknown",
             f"{API}test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked",
         ),
     ),
     Row(
-        "PostgreSQL is restored from a backup that knows less than the provider",
-        "The same keys are made again; the provider's list shows what the books forgot.",
+        "A deadlock, a serialization failure, a statement that takes too long, no connection left",
+        "Nothing is accepted or sent; tried again, and whoever was paid is found.",
         (
+            f"{TROUBLES}test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment",
+            "simulation: serialization_failure",
+            f"{TROUBLES}test_a_statement_that_takes_too_long_accepts_and_sends_nothing",
+            f"{TROUBLES}test_while_all_connections_are_in_use_who_comes_is_told_to_come_again",
+        ),
+    ),
+    Row(
+        "PostgreSQL's disk is full: its tables cannot grow, or its log, which ends it",
+        "Nothing is accepted, nothing is sent; with room again all of it goes on.",
+        (f"{DISK_FULL}test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once",),
+    ),
+    Row(
+        "PostgreSQL is set back, to a backup that was taken under load and knows less than the provider",
+        "The same keys are made again; what the books forgot is on the provider's list, and is not paid again.",
+        (
+            f"{RESTORE}test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twice",
+            f"{RESTORE}test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconciliation",
+            f"{RECONCILING}test_what_a_restored_database_forgot_is_not_paid_again",
             f"{RECONCILING}test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra",
             f"{ANSWERS}test_keys_are_the_same_whoever_makes_them_again",
         ),
     ),
     Row(
-        "The provider's answer is lost, before or after it paid; it pays late; its look-ups are wrongly empty",
+        "The provider's answer is lost, before or after it paid; it pays late",
         "Unknown, never failed: looked up, repeated under the same key, adopted.",
         (
             "charge: hang",
             "charge: tardy",
-            "charge: blind",
             "charge: lost500",
             "chaos: freeze the provider",
+            "simulation: lost_before",
+            "simulation: lost_after",
             "simulation: carried_out_late",
-            "simulation: look_up_empty",
         ),
     ),
     Row(
-        "A 500 after paying, a stored 500, garbage, another amount",
+        "A look-up is wrongly empty, out of date, or one page of many",
+        "Nothing is concluded from what is not shown.",
+        (
+            "charge: blind",
+            "simulation: look_up_empty",
+            f"{ANSWERS}test_looks_in_quick_succession_prove_nothing",
+            "contract/test_paypal_adapter.py::test_a_refund_that_no_list_shows_yet_is_unknown",
+            "contract/test_stripe_adapter.py::test_ours_is_found_on_the_last_of_many_pages",
+            f"{SANDBOX}test_a_page_that_may_hide_a_refund_is_unknown",
+            f"{WEBHOOKS}test_an_event_whose_refund_is_not_found_stays_owed_until_it_is",
+        ),
+    ),
+    Row(
+        "A 500 after paying, a stored 500, a 409 while the key is in use, garbage, another amount",
         "Unknown, then what a look-up proves; a stored error is given up for a new key only where the provider caps.",
         (
             "charge: fail500",
             "charge: garbage",
             "charge: wrong",
+            f"{SANDBOX}test_an_answer_nobody_can_read_is_unknown",
             f"{SANDBOX}test_a_stored_error_says_that_the_key_will_never_say_more",
             f"{ANSWERS}test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence",
             "simulation: error_stored",
@@ -174,6 +221,7 @@ MATRIX = (
         "The provider is away for longer than it remembers keys",
         "Nothing is sent again; a person is told that nobody knows.",
         (
+            "simulation: provider_down",
             f"{PAYING}test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key",
             f"{PAYING}test_a_provider_that_stays_silent_ends_with_a_person_as_money_in_unknown_state",
         ),
@@ -189,7 +237,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "Webhooks twice, in the wrong order, forged, stale, lost for ever",
+        "Webhooks twice, in the wrong order, before the answer, forged, stale, with another secret, lost for ever",
         "What the provider shows counts; a forged one is refused.",
         (
             "charge: dupes",
@@ -199,6 +247,10 @@ MATRIX = (
             "point: notice written, not committed",
             "point: notice claimed, not committed",
             f"{WEBHOOKS}test_a_signed_lie_moves_nothing_and_stays_owed",
+            f"{WEBHOOKS}test_what_nobody_proved_to_have_sent_is_refused_without_a_word_why",
+            f"{WEBHOOKS}test_an_event_about_a_case_that_somebody_holds_is_heard_later",
+            "contract/test_sandbox_webhooks.py::test_a_signature_is_good_for_five_minutes_either_way",
+            "contract/test_sandbox_webhooks.py::test_a_forgery_is_not_believed",
             "simulation: webhook_lies",
         ),
     ),
@@ -231,9 +283,13 @@ MATRIX = (
         ),
     ),
     Row(
-        "A clock jumps by hours",
+        "A host's clock is an hour ahead or behind, or jumps",
         "Leases and history know the database's clock alone.",
-        ("simulation: clock_jump", f"{PAYING}test_a_case_is_accepted_at_the_clock_of_the_database"),
+        (
+            "integration/test_clocks.py::test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other",
+            "simulation: clock_jump",
+            f"{PAYING}test_a_case_is_accepted_at_the_clock_of_the_database",
+        ),
     ),
     Row(
         "A worker sleeps for longer than its lease in the middle of a call, and wakes up",
@@ -246,9 +302,10 @@ MATRIX = (
         ),
     ),
     Row(
-        "Workers of yesterday and today side by side",
-        "Yesterday's messages are understood; a database of another version is not ready.",
+        "Workers of yesterday and today side by side, on a database that was migrated first; and back again",
+        "Nobody throws away what only the other knows; yesterday's messages are understood.",
         (
+            f"{VERSIONS}test_yesterdays_worker_and_todays_share_the_work_and_a_roll_back_loses_nothing",
             "contract/test_messages.py::test_yesterdays_message_is_still_understood",
             f"{API}test_a_database_at_another_version_is_not_ready",
         ),
@@ -278,10 +335,3 @@ MATRIX = (
         ("chaos/test_chaos.py::test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice",),
     ),
 )
-
-GAPS = {
-    "PostgreSQL's disk is full": "needs a file system of its own; what a refused commit does is `lose a commit's answer`",
-    "PostgreSQL is restored to a point in time under load": "only what follows from it is tested, on the books",
-    "the broker's password changes": "our own broker has none: it answers on a socket in a private folder",
-}
-"""What nothing here makes happen, and why."""

@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from domain.money import Money
-from domain.providers import Answer, Capabilities, DisputeSeen, Found, Page, Unknown
+from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Unknown
 from domain.purchases import Dispute
 
 A_DAY = Capabilities(keys_live=timedelta(hours=24), capped=True)
 
 
 class Scripted:
-    """The last answer of each kind is repeated for ever."""
+    """The last answer of each kind is repeated for ever. Of what it was not told to find, there is nothing."""
 
     def __init__(
         self, refunds: Iterable[Answer] = (), finds: Iterable[Found] = (), *, capabilities: Capabilities = A_DAY
     ) -> None:
         self.capabilities = capabilities
-        self._refunds, self._finds = list(refunds), list(finds)
+        self._refunds, self._finds = list(refunds), list(finds) or [Absent()]
         self.keys: list[str] = []
         """The key of each refund that was asked for."""
         self.looks = 0

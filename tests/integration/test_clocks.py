@@ -1,0 +1,81 @@
+"""The clocks of our hosts are an hour off, either way: leases, patience and history go by the database's."""
+
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import pytest
+from celery import Celery
+
+from config.settings import Settings
+from domain.messages import RefundUnsettled
+from records import Records
+from records.audit import audit
+from tests.canaries.workers import ask, state
+from tests.debian import installed
+from tests.integration._provider_fixtures import patient
+from tests.integration.test_worker import refunds
+from tests.services import Child, environment, eventually
+
+LIBRARY = f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketime.so.1"
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def at(start: Callable[..., Child], sandbox: Settings) -> Callable[..., Child]:
+    """Starts a part on a host whose clock is off by so much; time passes there as it does elsewhere."""
+    library = installed("libfaketime", LIBRARY)
+    wired = environment(patient(sandbox))
+
+    def starter(off: timedelta, name: str, *verb: str) -> Child:
+        fake = {"LD_PRELOAD": str(library), "FAKETIME": f"{off.total_seconds():+.0f}s"}
+        return start(name, *verb, **wired, **fake, FAKETIME_DONT_FAKE_MONOTONIC="1")
+
+    return starter
+
+
+def is_ready(worker: Child) -> bool:
+    return "ready" in worker.said()
+
+
+def says_that_it_is(child: Child, off: timedelta) -> bool:
+    """Whether its log has the time of its host's clock."""
+    around = (datetime.now(UTC) + off - late for late in (timedelta(0), MINUTE))
+    return any(f"{at:%Y-%m-%dT%H:%M:}" in child.said() for at in around)
+
+
+def events(records: Records, case: UUID) -> list[str]:
+    with records.work() as work:
+        return [step.event for step in work.history.of(case)]
+
+
+def test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other(
+    records: Records, sandbox: Settings, at: Callable[..., Child]
+) -> None:
+    """While one pays, the other is told again and again that nobody knows the outcome."""
+    begun = datetime.now(UTC)
+    hosts = {"ahead": HOUR, "behind": -HOUR}
+    workers = {name: at(off, name, "worker", "-c", "1", "--name", name) for name, off in hosts.items()}
+    at(HOUR, "relay", "relay")
+    for name, off in hosts.items():
+        eventually(partial(is_ready, workers[name]))
+        assert says_that_it_is(workers[name], off)
+    cases = [ask(records, behaviour) for behaviour in ("hang", "hang", "ok", "ok", "ok", "declined")]
+    hanging = cases[:2]
+    eventually(lambda: [state(records, case) for case in hanging] == ["refunding"] * 2)
+    stranger = Celery("stranger", broker=sandbox.broker_url.get_secret_value(), set_as_current=False)
+
+    def recorded() -> bool:
+        call = {"case_ids": [str(case) for case in hanging]}
+        stranger.send_task(RefundUnsettled.queue, [call], queue=RefundUnsettled.queue)
+        return all("provider_unclear" in events(records, case) for case in hanging)
+
+    eventually(recorded)  # by who paid: whoever had taken them over would have found the payment, and it would be void
+    eventually(lambda: [state(records, case) for case in cases] == ["refunded"] * 5 + ["with_support"])
+    assert [refunds(sandbox, records, case) for case in cases] == [1] * 5 + [0]
+    with records.work() as work:
+        assert audit(work).faults == []
+        times = [step.at for case in cases for step in work.history.of(case)]
+    assert begun - MINUTE < min(times) < max(times) < datetime.now(UTC) + MINUTE

@@ -1,5 +1,6 @@
 """The migrations: bringing a database to this version, and telling whether it is there."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -38,6 +39,17 @@ def newest() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head, "there is always a first migration"
     return head
+
+
+@cache
+def _earlier() -> frozenset[str]:
+    versions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return frozenset(versions - {newest()})
+
+
+def suits(version: str | None) -> bool:
+    """Whether this code can work on a database at this version: its own, or a later one, which has only added to it."""
+    return version is not None and version not in _earlier()
 
 
 def present(engine: Engine) -> str | None:

@@ -55,11 +55,10 @@ def _database(settings: Settings) -> list[tuple[str, bool, str]]:
 
     books = records()
     try:
-        present, newest = schema.present(books.engine), schema.newest()
-        if present != newest:
-            return [
-                ("database", False, f"It is at version {present}, this program at {newest}. Run `moneyback migrate`.")
-            ]
+        present = schema.present(books.engine)
+        if not schema.suits(present):
+            wanted = f"this program at {schema.newest()}. Run `moneyback migrate`."
+            return [("database", False, f"It is at version {present}, {wanted}")]
         with books.work() as work:
             waiting, dead, overdue = work.outbox.waiting(), len(work.dead.all()), len(work.cases.overdue(1_000))
     except DatabaseDownError as error:

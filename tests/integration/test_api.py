@@ -341,7 +341,16 @@ def test_a_process_with_its_database_is_alive_and_ready(world: World) -> None:
     assert world.web.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_database_at_another_version_is_not_ready(servers: Servers, tmp_path: Path) -> None:
+def test_a_database_that_a_later_release_has_migrated_is_ready(servers: Servers, tmp_path: Path) -> None:
+    """Migrations go first, and add before anything is removed: webs of the release before go on serving."""
+    with fresh_database(servers) as database:
+        settings = settings_of(servers, database, tmp_path)
+        tampering(servers, database, "update alembic_version set version_num = '9999'")
+        with served(app(settings)) as web:
+            assert web.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_database_at_an_earlier_version_is_not_ready(servers: Servers, tmp_path: Path) -> None:
     with fresh_database(servers) as database:
         settings = settings_of(servers, database, tmp_path)
         tampering(servers, database, "update alembic_version set version_num = '0001'")

@@ -8,6 +8,7 @@ from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, P
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
+from worker.providers.deadline import did_not_accept
 
 
 class Adapter:
@@ -29,6 +30,31 @@ class Adapter:
         self._travel()
         if provider.charges[charge].poison == "question":
             self._ends_the_process()
+        if lost := self._not_let_in() or self._lost_on_the_way(charge, amount, key):
+            return lost
+        said = provider.execute(charge, amount, key)
+        self._travel()
+        if provider.charges[charge].poison == "answer":
+            self._ends_the_process()
+        if faults.happens("lost_after"):
+            clock.sleep(TIMEOUT)
+            said = Unknown("timeout")
+        elif faults.happens("error_after"):
+            said = Unknown("500")
+        self._broken()
+        self._seam("after the call")
+        return said
+
+    def _not_let_in(self) -> Unknown | None:
+        """Nothing can have been carried out."""
+        if self._faults.happens("nobody_reached"):
+            did_not_accept()
+            return Unknown("connection refused")
+        return Unknown("401", no_access=True) if self._faults.happens("turned_away") else None
+
+    def _lost_on_the_way(self, charge: str, amount: Money, key: str) -> Unknown | None:
+        """What happens to a call before it is carried out, or instead, or long before it is."""
+        provider, clock, faults = self._provider, self._clock, self._faults
         if clock.now < provider.down_until or faults.happens("error_before"):
             return Unknown("503")
         if faults.happens("lost_before"):
@@ -43,18 +69,7 @@ class Adapter:
                 clock.later(late * self._random.random(), provider.refunded_by_hand, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
-        said = provider.execute(charge, amount, key)
-        self._travel()
-        if provider.charges[charge].poison == "answer":
-            self._ends_the_process()
-        if faults.happens("lost_after"):
-            clock.sleep(TIMEOUT)
-            said = Unknown("timeout")
-        elif faults.happens("error_after"):
-            said = Unknown("500")
-        self._broken()
-        self._seam("after the call")
-        return said
+        return None
 
     def look_up(self, charge: str, *, key: str) -> Found:
         """Asks what became of it."""

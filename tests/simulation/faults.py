@@ -29,6 +29,8 @@ MOST = {
     "publish_unknown": 0.1,
     "message_forged": 0.2,
     # the provider, a call
+    "nobody_reached": 0.1,
+    "turned_away": 0.1,
     "lost_before": 0.15,
     "lost_after": 0.2,
     "carried_out_late": 0.15,
@@ -87,7 +89,8 @@ class Faults:
 
     def happens(self, kind: str) -> bool:
         """Whether it goes wrong this time."""
-        if self.healed or self.random.random() >= self.rates[kind]:
+        rate = self.rates[kind]
+        if not rate or self.healed or self.random.random() >= rate:
             return False
         self.counts[kind] += 1
         return True

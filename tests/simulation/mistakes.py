@@ -21,6 +21,7 @@ from records.operations import Operations
 from tests.simulation.memory import journal
 from worker import asking, paying
 from worker.answers import for_certain
+from worker.asking import Unsent
 from worker.hearing import Verdict
 from worker.remembering import MARK
 
@@ -70,6 +71,11 @@ def pay_first(tools: Any, ids: Sequence[UUID]) -> None:
 def not_about_disputes(real: Any) -> Any:
     """A payment that may leave twice is nobody's task."""
     return lambda self, reports: real(self, [one for one in reports if one.trouble is not Trouble.PAID_TWICE])
+
+
+def nothing_left_us(answer: Any) -> Any:
+    """Who does not know says that nothing was carried out."""
+    return Declined(Refusal.NOT_SENT, "no answer") if isinstance(answer, Unknown | Unsent) else answer
 
 
 def timeout_is_a_failure(real: Any) -> Any:

@@ -39,6 +39,7 @@ from tests.simulation.mistakes import (
     no_late_failure,
     no_live_case,
     not_about_disputes,
+    nothing_left_us,
     ours_it_is,
     pay_first,
     pending_is_paid,
@@ -180,6 +181,7 @@ MISTAKES = (
         (instead(answers, "FOR_NOW", set(Refusal)),),
         {"declined": 0.5, "failed_at_once": 0.3},
     ),
+    Mistake("an answer that was lost is taken for nothing sent", (instead(paying, "for_certain", nothing_left_us),)),
     Mistake("deliveries are not counted", (instead(lanes, "_begun", uncounted),), {}, {"poison": 0.5}),
     Mistake("the rules are not asked again before paying", (around(paying, "decide", blind),), {}, {"disputes": 0.7}),
     Mistake(

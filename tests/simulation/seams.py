@@ -163,10 +163,11 @@ class WorldSeams(Seams):
     # What the sweep would find
 
     def ring(self) -> None:
-        """Something may be due: the relays look."""
+        """Something may be due: the relays look. Where none waits just now, the next that does sets the alarm again."""
         self._alarm = None
-        self.notified()
-        self.arm()
+        if self._idle:
+            self.notified()
+            self.arm()
 
     def arm(self) -> None:
         """Rings when the next thing is due: sweeps that would find nothing are left out."""

@@ -65,6 +65,11 @@ class TooLargeError(HTTPError):
     """The answer is larger than any that makes sense; it was not read to its end."""
 
 
+def did_not_accept() -> None:
+    """A host that this thread called took no connection."""
+    _wire.get(Wire()).refused = True
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """What this thread sends inside ends by then. A call inside a call keeps to the earlier of the two deadlines."""
@@ -161,7 +166,7 @@ class _Connection(HTTPConnection):
                     return sock
         except OSError as error:  # nobody knows the name
             trouble = error
-        _wire.get(Wire()).refused = True
+        did_not_accept()
         if isinstance(trouble, TimeoutError):
             raise ConnectTimeoutError(self, f"{self.host} did not accept in time.") from trouble
         raise NewConnectionError(self, f"{self.host} cannot be reached: {trouble}") from trouble

@@ -197,6 +197,10 @@ class Trouble(StrEnum):
         "refund_state_differs",
         "The payment provider and we disagree about what became of this refund.",
     )
+    LIST_INCOMPLETE = (
+        "list_incomplete",
+        "The payment provider's list of refunds could not be read to its end: what differs behind that was not found today.",
+    )
     NOTICE_UNEXPLAINED = (
         "notice_unexplained",
         "The payment provider told of a refund or a dispute that nothing explained in two days. Look at it in its own pages.",

@@ -95,6 +95,8 @@ class DisputeSeen:
 
     dispute: Dispute
     dispute_id: str = ""
+    stage: int = field(default=0, compare=False)
+    """How far this dispute had come when it was told of: words about one dispute may come in any order."""
 
 
 class Standing(StrEnum):

@@ -12,7 +12,7 @@ from domain.money import Money
 from domain.notices import About, Notice
 from domain.providers import DisputeSeen, Failed, Paid, Pending, Refusal
 from domain.purchases import Dispute
-from records.operations import Operation
+from records.operation import Operation
 from records.outbox import Outbox
 from records.transaction import Transaction
 
@@ -73,6 +73,13 @@ update notices n set claimed_until = 'epoch', next_action_at = now() + make_inte
 _SAID = """
 select said from notices
  where provider = :provider and charge = :charge and refund_id = :refund_id and about = 'refund' and said is not null
+"""
+
+_DISPUTES = """
+select n.provider, n.charge, n.said
+  from unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
+  join notices n on n.provider = i.provider and n.charge = i.charge
+ where n.about = 'dispute' and n.said is not null order by n.received_at desc, n.event
 """
 
 _OVERDUE = """
@@ -161,6 +168,16 @@ class Notices:
         told = [said for row in rows if isinstance(said := _read(row.said), Paid | Pending | Failed)]
         return max(told, key=lambda said: _LAST_WORD.index(type(said)), default=None)
 
+    def disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeSeen]]:
+        """All that signed notices ever said of the disputes about these payments (provider, charge), the last one first."""
+        told: dict[tuple[str, str], list[DisputeSeen]] = {}
+        if payments:
+            providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
+            for row in self._work.run(_DISPUTES, providers=providers, charges=charges):
+                if isinstance(said := _read(row.said), DisputeSeen):
+                    told.setdefault((row.provider, row.charge), []).append(said)
+        return told
+
     def overdue(self, limit: int) -> list[UUID]:
         """Notices that are owed a look and that nobody holds, locked."""
         return [row.id for row in self._work.run(_OVERDUE, limit=limit)]
@@ -182,7 +199,7 @@ def _dump(said: Paid | Pending | Failed | DisputeSeen | None) -> str | None:
         case Failed(refund_id, code, refusal):
             return json.dumps(["failed", refund_id, code, refusal])
         case DisputeSeen(dispute, dispute_id):
-            return json.dumps(["dispute", dispute, dispute_id])
+            return json.dumps(["dispute", dispute, dispute_id, said.stage])
     return None
 
 
@@ -194,8 +211,8 @@ def _read(said: list[Any] | None) -> Paid | Pending | Failed | DisputeSeen | Non
             return Pending(refund_id, Money(minor, currency))
         case ["failed", refund_id, code, refusal]:
             return Failed(refund_id, code, Refusal(refusal))
-        case ["dispute", dispute, dispute_id]:
-            return DisputeSeen(Dispute(dispute), dispute_id)
+        case ["dispute", dispute, dispute_id, *stage]:  # none in what an earlier version kept
+            return DisputeSeen(Dispute(dispute), dispute_id, *stage)
     return None
 
 

@@ -1,18 +1,14 @@
-"""Operations: what a provider was asked to pay, written down before it is asked. One operation, one key, for ever.
+"""The tables of operations and payment claims: what a provider was asked to pay, written down before it is asked.
 
 A case has one open operation at the most: another one is opened only after the last was certainly not carried out.
 """
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from domain.cases import Case
-from domain.money import Money
 from domain.providers import Answer, Declined, Failed, Paid, Pending, Refusal, Unknown
+from records.operation import OPERATION_COLUMNS, Operation, operation_of
 from records.transaction import Transaction
 
 _CLAIM = """
@@ -35,11 +31,6 @@ select *, now(), now(), 'sent'
               cast(:amounts as bigint[]), cast(:currencies as text[]), cast(:keys as text[]), cast(:hashes as bytea[]))
 """
 
-OPERATION_COLUMNS = """
-case_id, attempt, provider, charge, amount, currency, key, first_sent_at, last_sent_at, sends, asks, status, refund_id, code,
-replayed, empty_look_ups
-"""
-
 _OF = f"""
 select distinct on (case_id) {OPERATION_COLUMNS} from operations where case_id = any(:cases) order by case_id, attempt desc
 """
@@ -48,6 +39,12 @@ _ABOUT = f"""
 select distinct on (provider, charge) {OPERATION_COLUMNS}
   from operations join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(p, c) on provider = p and charge = c
  order by provider, charge, attempt desc
+"""
+
+_MADE = f"""
+select {OPERATION_COLUMNS}
+  from operations join unnest(cast(:providers as text[]), cast(:refund_ids as text[])) as i(p, r)
+    on provider = p and refund_id = r
 """
 
 _STAMP = """
@@ -100,43 +97,6 @@ update purchases p
 """Writes each answer to its operation, and to the purchase what was paid or came back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One refund of one payment: its amount, and its key for ever."""
-
-    case: UUID
-    attempt: int = 1
-    provider: str
-    charge: str
-    amount: Money
-    key: str
-    first_sent_at: datetime | None = None
-    last_sent_at: datetime | None = None
-    sends: int = 1
-    asks: int = 0
-    status: str = "sent"
-    refund_id: str | None = None
-    code: str | None = None
-    replayed: bool = False
-    """The provider repeats a stored error under this key: it will never say more."""
-    empty_look_ups: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Money left, or may have left: another refund of this payment could be a second one."""
-        return self.status in {"sent", "unknown", "pending", "paid"}
-
-    @property
-    def payload_hash(self) -> bytes:
-        """What tells whether a repeat under this key asks for the very same."""
-        return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()
-
-
-def key_of(case: UUID, attempt: int) -> str:
-    """The idempotency key of a case's operation: the same after a crash, and after a restored backup."""
-    return f"mb_{case.hex}_{attempt}"
-
-
 class Operations:
     """The tables of payment claims and operations."""
 
@@ -177,6 +137,14 @@ class Operations:
         providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
         rows = self._work.run(_ABOUT, providers=providers, charges=charges)
         return {(row.provider, row.charge): operation_of(row) for row in rows}
+
+    def made(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Operation]:
+        """The operations that made these refunds: (provider, the provider's id of the refund)."""
+        if not refunds:
+            return {}
+        providers, ids = [provider for provider, _ in refunds], [refund for _, refund in refunds]
+        rows = self._work.run(_MADE, providers=providers, refund_ids=ids)
+        return {(row.provider, row.refund_id): operation_of(row) for row in rows}
 
     def stamp(self, calls: Sequence[tuple[Case, Operation]]) -> set[str]:
         """Notes, before it happens, that these are sent once more under their keys; returns the keys that may be."""
@@ -235,13 +203,3 @@ def _told(answer: Answer) -> tuple[str, str | None, str | None]:
             return "declined", None, code
         case Unknown():
             return "unknown", None, None
-
-
-_AS_THEY_ARE = (
-    "attempt provider charge key first_sent_at last_sent_at sends asks status refund_id code replayed empty_look_ups"
-).split()
-
-
-def operation_of(row: Any) -> Operation:  # noqa: ANN401  # a row of OPERATION_COLUMNS
-    amount = Money(row.amount, row.currency)
-    return Operation(case=row.case_id, amount=amount, **{name: getattr(row, name) for name in _AS_THEY_ARE})

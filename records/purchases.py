@@ -41,6 +41,17 @@ select {PURCHASE_COLUMNS} from purchases p
 
 _TOUCHED = "update purchases set refunded = greatest(refunded, :minor) where id = :id"
 
+_HOLD = """
+select id from purchases
+ where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
+ order by id for no key update
+"""
+
+_OPEN_DISPUTES = """
+select distinct charge from purchases
+ where provider = :provider and disputed = 'open' and charge > :after order by charge limit :limit
+"""
+
 _DISPUTED = "update purchases set disputed = :dispute where provider = :provider and charge = :charge"
 
 
@@ -77,6 +88,16 @@ class Purchases:
     def touched(self, purchase: UUID, minor: int) -> None:
         """At least so many minor units of this purchase were refunded, by whomever."""
         self._work.run(_TOUCHED, id=purchase, minor=minor)
+
+    def hold(self, payments: Sequence[tuple[str, str]]) -> None:
+        """Whoever draws conclusions about these payments takes turns, until the commit."""
+        if payments:
+            providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
+            self._work.run(_HOLD, providers=providers, charges=charges)
+
+    def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
+        """Payments of this provider whose disputes are open as far as we know, from the one behind ``after`` on."""
+        return [row.charge for row in self._work.run(_OPEN_DISPUTES, provider=provider, after=after, limit=limit)]
 
     def disputed(self, provider: str, charge: str, dispute: Dispute) -> None:
         """So the provider says that the dispute about this payment stands."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from records.operations import OPERATION_COLUMNS, Operation, operation_of
+from records.operation import OPERATION_COLUMNS, Operation, operation_of
 from records.transaction import Transaction
 
 _LISTED = f"""

@@ -10,7 +10,7 @@ from domain.cases import Case, Step
 from domain.findings import Code, Trouble
 from domain.providers import Answer, Declined, Failed, Found, Paid, Pending, Refusal, Unknown
 from domain.states import Event, State
-from records.operations import Operation
+from records.operation import Operation
 from records.tasks import Report
 from worker.asking import Unsent
 from worker.judging import because

@@ -21,7 +21,7 @@ from domain.providers import (
     Refusal,
     Unknown,
 )
-from records.operations import Operation
+from records.operation import Operation
 from worker.providers.deadline import watched
 from worker.tools import Tools
 

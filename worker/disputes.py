@@ -1,13 +1,23 @@
 """Disputes: a payment that the customer disputes is not refunded as well, and one that was refunded is not lost twice."""
 
+from collections.abc import Iterable, Sequence
+
 from domain.cases import Case, Step
 from domain.findings import Code, Trouble
-from domain.providers import DisputeSeen
+from domain.notices import About, Notice
+from domain.providers import Answer, Declined, DisputeSeen, Failed, LooksUp, Refusal
 from domain.purchases import Dispute, Purchase
 from domain.states import Event
 from records import Work
-from records.operations import Operation
+from records.operation import Operation
 from records.tasks import Report
+from worker.providers.disputes import decisive, furthest
+from worker.tools import Tools
+
+STEP = 500  # payments in one transaction
+
+Payment = tuple[str, str]
+"""Of which provider, and by which name there."""
 
 
 def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool:
@@ -25,6 +35,52 @@ def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool
     if operation and operation.is_open:
         work.tasks.report([_paid_twice(operation, seen, purchase.seller)])
     return True
+
+
+def as_told(work: Work, payments: Sequence[Payment]) -> dict[Payment, DisputeSeen]:
+    """How disputes stand where the provider cannot be asked: by all that its signed notices ever said, not by the last.
+
+    Whoever reads them holds the payment: of two who conclude from what they read, the second has read what the first has.
+    """
+    work.purchases.hold(payments)
+    return {payment: decisive(furthest(said)) for payment, said in work.notices.disputes(payments).items()}
+
+
+def look_at_refusals(work: Work, tools: Tools, answers: Sequence[tuple[Operation, Answer]]) -> None:
+    """A refusal says that there is a dispute, but not which one, nor how it ends: that webhook may be lost."""
+    refused = [
+        operation
+        for operation, answer in answers
+        if isinstance(answer, Declined | Failed) and answer.refusal is Refusal.DISPUTED
+    ]
+    for provider in {operation.provider for operation in refused}:
+        if can_be_asked(tools, provider):
+            charges = [operation.charge for operation in refused if operation.provider == provider]
+            work.notices.keep(provider, _to_be_looked_at(charges, "refused"), b"")
+
+
+def look_at_open_ones(tools: Tools, provider: str) -> int:
+    """Once a day each dispute that is open as far as we know is asked about, whatever webhooks tell; returns how many."""
+    found, last = 0, ""
+    while True:
+        with tools.records.work() as work:
+            charges = work.purchases.open_disputes(provider, after=last, limit=STEP)
+            work.notices.keep(provider, _to_be_looked_at(charges, f"{work.now:%Y-%m-%d}"), b"")
+        found += len(charges)
+        if len(charges) < STEP:
+            return found
+        last = charges[-1]
+
+
+def can_be_asked(tools: Tools, provider: str) -> bool:
+    """Whether the provider answers questions: one that is not connected does not, nor one that only tells."""
+    adapter = tools.provider(provider)
+    return adapter is not None and adapter.capabilities.looks_up is not LooksUp.NEVER
+
+
+def _to_be_looked_at(charges: Iterable[str], why: str) -> list[Notice]:
+    """Notices of our own: they make us look, once for each reason."""
+    return [Notice(event=f"ours: {why} {charge}", about=About.DISPUTE, charge=charge) for charge in charges]
 
 
 def _resumed(case: Case, seen: DisputeSeen) -> Step:

@@ -1,6 +1,7 @@
 """Hearing: what a webhook told makes us look. What the provider then shows counts; an empty answer explains nothing."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
@@ -17,7 +18,7 @@ from records.notices import Heard
 from records.tasks import Report
 from worker import asking
 from worker.answers import pause
-from worker.disputes import draw_consequences
+from worker.disputes import as_told, draw_consequences
 from worker.paying import sending_ends
 from worker.settling import inquire, lease
 from worker.tools import Tools
@@ -68,7 +69,7 @@ def hear(tools: Tools, ids: Sequence[UUID]) -> None:
 def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     ends = sending_ends(tools)
     with tools.records.work() as work:
-        heard = [one for one in claimed if one.hearings <= MOST_HEARINGS and one.falls < MOST_FALLS]
+        heard = _named(work, [one for one in claimed if one.hearings <= MOST_HEARINGS and one.falls < MOST_FALLS])
         about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
         operations = work.operations.about(about) if about else {}
         purchases: dict[tuple[str, str], list[Purchase]] = {}
@@ -95,14 +96,42 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     strange = [one for one in known if one.id not in ours]
     for wave in chain([by_hand], tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
         with tools.records.work() as work:
-            verdicts |= {one.id: _conclude(work, one, purchases[_payment(one)], seen) for one, seen in wave}
+            told = _told_of_disputes(work, tools, [one for one, _ in wave])
+            verdicts |= {
+                one.id: _conclude(work, one, purchases[_payment(one)], told.get(one.id, seen)) for one, seen in wave
+            }
     with tools.records.work() as work:
         _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
 
 
+def _named(work: Work, heard: Sequence[Heard]) -> list[Heard]:
+    """Some notices name a refund and not its payment: one that is ours we know by its name."""
+    nameless = [
+        (one.provider, refund) for one in heard if one.notice.charge is None and (refund := one.notice.refund_id)
+    ]
+    made = work.operations.made(nameless)
+    return [
+        replace(one, notice=replace(one.notice, charge=operation.charge))
+        if one.notice.charge is None and (operation := made.get((one.provider, one.notice.refund_id or "")))
+        else one
+        for one in heard
+    ]
+
+
+def _told_of_disputes(work: Work, tools: Tools, heard: Sequence[Heard]) -> dict[UUID, DisputeSeen]:
+    about = {one.id: _payment(one) for one in heard if one.notice.about is About.DISPUTE and _is_silent(tools, one)}
+    told = as_told(work, list(set(about.values())))
+    return {one: told[payment] for one, payment in about.items() if payment in told}
+
+
+def _is_silent(tools: Tools, heard: Heard) -> bool:
+    adapter = tools.provider(heard.provider)
+    return adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER
+
+
 def _unknown(heard: Heard) -> Verdict:
     """Sellers may tell us of a purchase later than its provider of a dispute; but an account may serve others as well."""
-    if heard.notice.charge is None:
+    if heard.notice.charge is None and heard.notice.refund_id is None:
         return NO_PAYMENT
     return STRANGE if heard.hearings >= STRANGE_FOR else NOT_YET_KNOWN
 
@@ -155,9 +184,8 @@ def _explained(heard: Heard, found: Found | None) -> Verdict:
 def _ask(tools: Tools, heard: Heard, ends: float) -> Found | DisputeSeen:
     """A refund that we never asked for, or a dispute, as the provider shows it; what it said where it cannot be asked."""
     provider, charge = _payment(heard)
-    adapter, said = tools.provider(provider), heard.notice.said
-    if adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER:
-        return said or Absent()
+    if _is_silent(tools, heard):
+        return heard.notice.said or Absent()
     if heard.notice.about is About.DISPUTE:
         return asking.dispute(tools, provider, charge, until=ends)
     return asking.foreign(tools, provider, charge, until=ends)

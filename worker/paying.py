@@ -17,10 +17,11 @@ from domain.providers import Answer
 from domain.purchases import Method, Purchase, email_key
 from domain.states import Event, State
 from records import Work
-from records.operations import Operation, key_of
+from records.operation import Operation, key_of
 from worker import asking
 from worker.answers import daily_reports, for_certain, step_of
 from worker.asking import Unsent
+from worker.disputes import look_at_refusals
 from worker.judging import because, question, reasons
 from worker.tools import Tools
 
@@ -113,6 +114,7 @@ def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> 
     ours = [(call.operation, answer) for call, answer in answers if call.case.id in moved]
     work.operations.answered(ours)
     work.tasks.report(daily_reports([(call.case, call.operation, answer) for call, answer in answers], work.now))
+    look_at_refusals(work, tools, [(call.operation, answer) for call, answer in answers])
     log.info("cases_moved", **Counter(step.event.value for step in steps if step.case.id in moved))
     for step in steps:
         if step.case.id not in moved:

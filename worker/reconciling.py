@@ -16,8 +16,9 @@ from domain.notices import About, Notice
 from domain.providers import Listed, Page, Standing, Unknown
 from domain.purchases import Purchase
 from records import Work
-from records.operations import Operation
+from records.operation import Operation
 from records.tasks import Report
+from worker.disputes import can_be_asked, look_at_open_ones
 from worker.listing import pages
 from worker.tools import Tools
 
@@ -65,7 +66,10 @@ class Reconciled:
 
 
 def reconcile_all(tools: Tools, back: timedelta) -> int:
-    """Reconciles every connected provider that can list its refunds; returns how many discrepancies were found."""
+    """Reconciles every connected provider that can list its refunds, and asks about disputes that are open.
+
+    Returns how many discrepancies were found. A list that could not be read to its end is a task for operators.
+    """
     with tools.records.work() as work:
         since = work.now - back
     found = 0
@@ -80,7 +84,22 @@ def reconcile_all(tools: Tools, back: timedelta) -> int:
                 incomplete=done.incomplete,
             )
             found += done.discrepancies.total()
+            if done.incomplete:
+                _report_incomplete(tools, done)
+        if can_be_asked(tools, name):
+            log.info("disputes_asked_about", provider=name, open=look_at_open_ones(tools, name))
     return found
+
+
+def _report_incomplete(tools: Tools, done: Reconciled) -> None:
+    with tools.records.work() as work:
+        evidence: dict[str, str | int | None] = {
+            "provider": done.provider,
+            "why": done.incomplete,
+            "listed": done.listed,
+        }
+        subject = f"{done.provider} on {work.now:%Y-%m-%d}"
+        work.tasks.report([Report(trouble=Trouble.LIST_INCOMPLETE, subject=subject, seller=None, evidence=evidence)])
 
 
 def reconcile(

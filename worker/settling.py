@@ -9,7 +9,7 @@ from domain.findings import Code
 from domain.providers import Absent, Declined, Elsewhere, Failed, Found, LooksUp, Paid, Pending, PollPlan, Unknown
 from domain.states import Event, State
 from records import Work
-from records.operations import Operation
+from records.operation import Operation
 from worker import asking
 from worker.answers import FOR_NOW, daily_reports, pause
 from worker.asking import Unsent

@@ -7,7 +7,7 @@ from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Purchase
 from records import Work
 from records.notices import Heard
-from records.operations import Operation
+from records.operation import Operation
 from records.tasks import Report
 
 

@@ -16,7 +16,7 @@ from domain.messages import ContactSupport
 from domain.states import ENDED, MOVING, State
 from records import Work
 from records.audit import audit
-from records.operations import OPERATION_COLUMNS, Operation, operation_of
+from records.operation import OPERATION_COLUMNS, Operation, operation_of
 from tests.chaos import provider
 from tests.chaos.load import Load, name_in
 from tests.chaos.parts import Parts

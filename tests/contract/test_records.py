@@ -23,7 +23,7 @@ from domain.states import Event, State
 from records import Records, Work
 from records.audit import faults
 from records.letters import Due
-from records.operations import Operation, key_of
+from records.operation import Operation, key_of
 from records.tasks import Report
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
 from tests.services import QUICK

@@ -8,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+import worker.disputes
 from config.broker import QUEUES, connect
 from config.settings import Settings
 from domain.messages import ContactSupport, SupportNeeded
+from domain.notices import About, Notice
 from domain.providers import Capabilities, DisputeSeen, Found, LooksUp, Unknown
 from domain.purchases import Dispute, Purchase
 from domain.states import State
@@ -38,6 +40,7 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.services import eventually
+from worker.disputes import look_at_open_ones
 from worker.lanes import judge_and_pay, run
 from worker.paying import pay
 from worker.providers import readers
@@ -276,6 +279,85 @@ def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Cl
     only_tells = with_adapter(tools, Webhook())
     heard(web, only_tells, the_dispute(tools, bought) | {"status": "won"})
     assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
+
+
+def told(tools: Tools, charge: str, *words: DisputeSeen) -> None:
+    """Signed notices of a provider that cannot be asked come in this order, and a worker hears each at once."""
+    for word in words:
+        with tools.records.work() as work:
+            name = f"{word.dispute_id} {word.dispute} {word.stage}"
+            work.notices.keep("sandbox", [Notice(name, About.DISPUTE, charge, said=word)], b"")
+        hear_all(tools)
+
+
+OPENED, LOST, WON = (
+    DisputeSeen(kind, "dp_1", stage) for stage, kind in enumerate((Dispute.OPEN, Dispute.LOST, Dispute.WON))
+)
+ANOTHER = DisputeSeen(Dispute.OPEN, "dp_2", 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "then"),
+    [
+        ((OPENED, WON), Dispute.WON),
+        ((WON, OPENED), Dispute.WON),
+        ((WON, LOST), Dispute.WON),
+        ((ANOTHER, WON), Dispute.OPEN),
+        ((WON, ANOTHER), Dispute.OPEN),
+        ((OPENED, ANOTHER, WON, replace(ANOTHER, dispute=Dispute.WON, stage=2)), Dispute.WON),
+        ((WON, replace(ANOTHER, dispute=Dispute.LOST, stage=1)), Dispute.LOST),
+    ],
+)
+def test_where_nobody_can_be_asked_all_that_was_signed_counts_in_whatever_order_it_came(
+    tools: Tools, words: tuple[DisputeSeen, ...], then: Dispute
+) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    told(with_adapter(tools, Webhook()), bought.charge, *words)
+    assert stands(tools.records, bought) is then
+
+
+def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(tools: Tools) -> None:
+    bought = charged("ok")
+    settle_in(tools.records, bought)
+    told(with_adapter(tools, Webhook()), bought.charge, OPENED, ANOTHER, WON)
+    (case,) = paid(tools, bought)
+    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
+    assert at_the_provider(tools, bought) == []
+
+
+def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(tools: Tools) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    assert (state(tools.records, case), stands(tools.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
+    hear_all(tools)
+    assert stands(tools.records, bought) is Dispute.OPEN
+
+
+def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(tools: Tools) -> None:
+    bought = charged("disputed")
+    (case,) = paid(tools, bought)
+    hear_all(tools)
+    dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"])
+    assert look_at_open_ones(tools, "sandbox") == 1
+    hear_all(tools)
+    assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert look_at_open_ones(tools, "sandbox") == 0
+
+
+def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.disputes, "STEP", 2)
+    bought = [charged("ok") for _ in range(5)]
+    settle_in(tools.records, *bought)
+    with tools.records.work() as work:
+        for one in bought:
+            work.purchases.disputed(one.provider, one.charge, Dispute.OPEN)
+    assert look_at_open_ones(tools, "sandbox") == 5
+    assert look_at_open_ones(tools, "sandbox") == 5  # a second time on one day is no news
+    with tools.records.work() as work:
+        assert work.run("select count(*) from notices").scalar_one() == 5
 
 
 def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, tools: Tools) -> None:

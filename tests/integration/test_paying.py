@@ -19,7 +19,7 @@ from domain.purchases import Purchase
 from domain.states import State
 from producers.intake import accept, accept_one, confirm
 from records import Records
-from records.operations import Operation
+from records.operation import Operation
 from records.views import View
 from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually

@@ -462,6 +462,8 @@ def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
     provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
     three = _at_once(replace(tools, providers={"stripe": broken, "adyen": OnlyTells(), "sandbox": provider}))
     assert reconcile_all(three, A_WEEK) == 1
+    unread = [evidence["provider"] for kind, evidence in waiting(tools.records) if kind == Trouble.LIST_INCOMPLETE]
+    assert unread == ["stripe"]
     assert reconcile(three, "adyen", datetime.now(UTC)).incomplete
     assert reconcile(three, "nobody", datetime.now(UTC)).incomplete
 

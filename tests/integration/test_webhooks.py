@@ -342,6 +342,29 @@ def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(w
     assert_audit_is_clean(tools.records)
 
 
+def test_a_failure_that_is_told_by_the_refunds_name_alone_reopens_its_case(tools: Tools) -> None:
+    """Mollie's short form, and Braintree's at times: they name no payment."""
+    bought = charged("latefail")
+    (case,) = paid(tools, bought)
+    made = turned(tools, bought, "failed")
+    with tools.records.work() as work:
+        work.notices.keep("sandbox", [Notice("ev_short", About.REFUND, None, made["id"])], b"")
+    hear_all(tools)
+    assert (state(tools.records, case), owed(tools.records)) == (State.WITH_SUPPORT, [])
+
+
+def test_a_refund_that_nobody_knows_yet_by_its_name_is_looked_for_a_while(tools: Tools) -> None:
+    """It may be told of before our own record of it is written."""
+    with tools.records.work() as work:
+        work.notices.keep("sandbox", [Notice("ev_early", About.REFUND, None, "re_early")], b"")
+    for _ in range(STRANGE_FOR - 1):
+        hear_all(tools)
+        let_go(tools.records)
+    assert fate(tools.records, "ev_early") == (True, STRANGE_FOR - 1)
+    hear_all(tools)
+    assert fate(tools.records, "ev_early") == (False, STRANGE_FOR)
+
+
 def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(web: httpx.Client, tools: Tools) -> None:
     bought = charged("latefail")
     (case,) = paid(tools, bought)

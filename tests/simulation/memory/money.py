@@ -87,6 +87,12 @@ def about(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) ->
     return found.values()
 
 
+@does(operations._MADE)
+def made(work: MemoryWork, providers: Sequence[str], refund_ids: Sequence[str]) -> Iterable[OperationRow]:
+    wanted = set(zip(providers, refund_ids, strict=True))
+    return [row for row in work.tables.operations.values() if (row.provider, row.refund_id) in wanted]
+
+
 @does(operations._STAMP)
 def stamp(work: MemoryWork, keys: Sequence[str], cases: Sequence[UUID], fences: Sequence[int]) -> Iterable[Key]:
     stamped = []

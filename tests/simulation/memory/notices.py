@@ -116,6 +116,14 @@ def later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outco
             work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, falls=0)
 
 
+class Disputed(NamedTuple):
+    """A row of _DISPUTES."""
+
+    provider: str
+    charge: str | None
+    said: Any
+
+
 class Said(NamedTuple):
     said: Any
 
@@ -130,6 +138,19 @@ def said(work: MemoryWork, provider: str, charge: str, refund_id: str | None) ->
         and row.about == "refund"
         and row.said is not None
     ]
+
+
+@does(notices._DISPUTES)
+def disputes(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[Disputed]:
+    wanted = set(zip(providers, charges, strict=True))
+    rows = [
+        row
+        for row in work.tables.notices.values()
+        if (row.provider, row.charge) in wanted and row.about == "dispute" and row.said is not None
+    ]
+    rows.sort(key=lambda row: row.event)
+    rows.sort(key=lambda row: row.received_at, reverse=True)
+    return [Disputed(row.provider, row.charge, json.loads(row.said or "null")) for row in rows]
 
 
 def _free(work: MemoryWork) -> list[NoticeRow]:

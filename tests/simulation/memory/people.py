@@ -47,6 +47,12 @@ class Known(tuple[Any, ...]):
         return found
 
 
+class Charged(NamedTuple):
+    """A row of a payment's name."""
+
+    charge: str
+
+
 class New(NamedTuple):
     fresh: bool
 
@@ -143,6 +149,19 @@ def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) 
     rows = work.tables.purchases.values()
     wanted = list(zip(providers, charges, strict=True))
     return [_bought(row) for payment in wanted for row in rows if (row.provider, row.charge) == payment]
+
+
+@does(purchases._HOLD)
+def hold(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:  # noqa: ARG001  # one at a time here
+    return None
+
+
+@does(purchases._OPEN_DISPUTES)
+def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> Iterable[Charged]:
+    charges = {
+        row.charge for row in work.tables.purchases.values() if (row.provider, row.disputed) == (provider, "open")
+    }
+    return [Charged(charge) for charge in sorted(charges) if charge > after][:limit]
 
 
 @does(purchases._TOUCHED)

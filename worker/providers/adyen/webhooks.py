@@ -63,6 +63,8 @@ DISPUTES: Mapping[str, Dispute] = {
     "PREARBITRATION_LOST": Dispute.LOST,
 }
 """What an event says of the dispute with its pspReference. NOTIFICATION_OF_FRAUD is a hint and no dispute."""
+STAGES = (*DISPUTES,)
+"""In the order in which a dispute comes to them. When an event happened is written beside it, but nobody signs that."""
 
 
 class AdyenHmacKeyError(RefusedError):
@@ -128,7 +130,7 @@ def _notice(item: Mapping[str, Any]) -> Notice | None:
     event, success, id_ = item["eventCode"], item["success"], item["pspReference"]
     charge, name = item.get("originalReference") or None, f"{id_} {event} {success}"
     if event in DISPUTES and success == "true":
-        return Notice(name, About.DISPUTE, charge, said=DisputeSeen(DISPUTES[event], id_))
+        return Notice(name, About.DISPUTE, charge, said=DisputeSeen(DISPUTES[event], id_, STAGES.index(event)))
     if says := REFUNDS.get((event, success)):
         return Notice(name, About.REFUND, charge, id_, said=_said(says, item))
     return None

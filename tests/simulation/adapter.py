@@ -94,8 +94,7 @@ class Adapter:
         self._travel()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
-        known = self._provider.charges[charge]
-        return DisputeSeen(known.dispute, known.dispute_id)
+        return self._provider.charges[charge].disputed
 
     def page(self, since: datetime, after: str | None) -> Page | Unknown:
         """Asks for its list."""

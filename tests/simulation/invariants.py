@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from sqlalchemy.exc import OperationalError
 from domain.findings import Code, Trouble
 from domain.money import Money
 from domain.notices import Notice
-from domain.providers import Failed
+from domain.providers import DisputeSeen, Failed, LooksUp
+from domain.purchases import Dispute
 from domain.states import ENDED, LIVE, State
 from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
@@ -48,6 +50,8 @@ class Watch:
         self._holders: dict[tuple[UUID, int], Task | None] = {}
         """Who took a case over, by its fence."""
         self.broken: Counter[str] = Counter()
+        self._signed: dict[tuple[str, str], dict[str, Dispute]] = {}
+        """What we were told of disputes by providers that cannot be asked."""
 
     def violated(self, which: str, how: str) -> None:
         """Notes what does not hold; the world ends here."""
@@ -92,6 +96,10 @@ class Watch:
 
     def told(self, provider: Provider, notice: Notice) -> None:
         """A webhook of this was kept."""
+        if isinstance(notice.said, DisputeSeen) and notice.charge and provider.capabilities.looks_up is LooksUp.NEVER:
+            words = self._signed.setdefault((provider.name, notice.charge), {})
+            if words.get(notice.said.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # an end has the last word
+                words[notice.said.dispute_id] = notice.said.dispute
         for refund in provider.refunds.values():
             said_so = notice.refund_id == refund.id and isinstance(notice.said, Failed)
             made_us_look = notice.repeats and notice.charge == refund.charge
@@ -225,12 +233,24 @@ class Watch:
                 for t in tables.tasks.values()
                 if t.kind == Trouble.PAID_TWICE and purchase.charge in (t.subject or "")
             ]
-            if len(told) != 1:
+            disputes = len(self._world.providers[purchase.provider].charges[purchase.charge].disputes)
+            if not 1 <= len(told) <= disputes:
                 self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks say so.")
+        if (
+            (signed := self._signed.get(payment))
+            and purchase.disputed != _stands(signed)
+            and not self._unheard(payment)
+        ):
+            self.violated("I11", f"{purchase.charge} is {purchase.disputed}, but what was signed is {signed}.")
         if any(o.status == "paid" for o in operations):
             for refund in by_hand:
                 if refund.key is None and refund.named and not self._is_reported(refund):
                     self.violated("I11", f"{refund.id} was made beside ours, and nobody was told.")
+
+    def _unheard(self, payment: tuple[str, str]) -> bool:
+        """Whether a notice of it was given up, which a person was told."""
+        tasks = self._world.records.tables.tasks.values()
+        return any(task.kind == Trouble.NOTICE_UNEXPLAINED and payment[1] in (task.evidence or "") for task in tasks)
 
     def _is_reported(self, refund: Refund) -> bool:
         """Whether somebody was told of this one, which is not ours."""
@@ -269,3 +289,8 @@ class Watch:
         for notice in tables.notices.values():
             if notice.next_action_at is not None:
                 self.violated("I4", f"The notice {notice.event} is still owed a look.")
+
+
+def _stands(disputes: Mapping[str, Dispute]) -> Dispute:
+    """As the trade says: an open dispute counts before all others, then a lost one."""
+    return next(kind for kind in (Dispute.OPEN, Dispute.LOST, Dispute.WON) if kind in disputes.values())

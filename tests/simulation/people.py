@@ -110,12 +110,12 @@ class People:
         charge.poison = draw.choice(["question", "answer"]) if draw.random() < forced.get("poison", 0.02) else ""
         if draw.random() < forced.get("foreign", 0.08):
             at(draw.random() ** 2 * DAY, provider.refunded_by_hand, bought.charge)
-        if draw.random() < forced.get("disputes", 0.12):
-            opened = draw.random() ** 2 * 6 * HOUR
-            at(opened, provider.disputed, bought.charge, Dispute.OPEN)
+        for n in range(draw.choice([1, 1, 2]) if draw.random() < forced.get("disputes", 0.12) else 0):
+            one, opened = f"dp_{bought.charge}_{n}", draw.random() ** 2 * 6 * HOUR
+            at(opened, provider.disputed, bought.charge, one, Dispute.OPEN)
             if draw.random() < 0.7:
                 decided = opened + draw.choice([HOUR, DAY])
-                at(decided, provider.disputed, bought.charge, draw.choice([Dispute.WON, Dispute.LOST]))
+                at(decided, provider.disputed, bought.charge, one, draw.choice([Dispute.WON, Dispute.LOST]))
 
     # Customers
 

@@ -190,6 +190,12 @@ MISTAKES = (
         {},
         {"disputes": 0.7},
     ),
+    Mistake(
+        "the last word about a dispute counts",
+        (instead(hearing, "as_told", lambda *_: {}),),
+        {},
+        {"disputes": 0.9},
+    ),
     Mistake("a purchase does not know what was paid back", (around(Operations, "answered", unbooked),)),
     Mistake("letters are not claimed", (around(Letters, "claim", unclaimed),), {"message_repeated": 0.4}),
     Mistake(

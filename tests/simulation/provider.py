@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -31,6 +31,7 @@ from domain.providers import (
 from domain.purchases import Dispute
 from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
+from worker.providers.disputes import decisive
 
 TIMEOUT = 30.0  # seconds after which our side gives a call up
 LATEST = 3 * HOUR  # how long after that a call may still be carried out
@@ -63,10 +64,19 @@ class Charge:
     refundable_from: float = 0.0
     funded_from: float = 0.0
     declined: str | None = None
-    dispute: Dispute = Dispute.NONE
-    dispute_id: str = ""
+    disputes: dict[str, Dispute] = field(default_factory=dict)
     poison: str = ""
     """Asking about it, or reading the answer, ends the process that does."""
+
+    @property
+    def disputed(self) -> DisputeSeen:
+        """How it stands, whatever disputes it had."""
+        return decisive([DisputeSeen(dispute, one) for one, dispute in self.disputes.items()])
+
+    @property
+    def is_disputed(self) -> bool:
+        """Whether a dispute about it is open."""
+        return self.disputed.dispute is Dispute.OPEN
 
 
 class Provider:
@@ -143,7 +153,7 @@ class Provider:
 
     def _refusal(self, charge: str) -> Declined | None:
         paid, now = self.charges[charge], self.clock.now
-        if paid.dispute is Dispute.OPEN:
+        if paid.is_disputed:
             return Declined(Refusal.DISPUTED, "charge_disputed")
         if self.capabilities.capped and any(
             one.charge == charge and one.status != "failed" for one in self.refunds.values()
@@ -176,22 +186,19 @@ class Provider:
         """Somebody refunds it in the provider's own dashboard."""
         paid = self.charges[charge]
         alive = any(one.charge == charge and one.status != "failed" for one in self.refunds.values())
-        if not (alive and self.capabilities.capped) and paid.dispute is not Dispute.OPEN:
+        if not (alive and self.capabilities.capped) and not paid.is_disputed:
             self.faults.noted("foreign_refund")
             self._make(charge, paid.captured, None, "paid")
 
-    def disputed(self, charge: str, dispute: Dispute) -> None:
-        """The customer's bank opens a dispute, or decides it."""
-        paid = self.charges[charge]
-        if dispute is Dispute.OPEN:
-            paid.dispute_id = f"dp_{charge}"
-        paid.dispute = dispute
+    def disputed(self, charge: str, one: str, dispute: Dispute) -> None:
+        """The customer's bank opens this dispute, or decides it."""
+        self.charges[charge].disputes[one] = dispute
         self.faults.noted(f"dispute_{dispute}")
         notice = Notice(
-            event=f"evt_{paid.dispute_id}_{dispute}",
+            event=f"evt_{one}_{dispute}",
             about=About.DISPUTE,
             charge=charge,
-            said=DisputeSeen(dispute, paid.dispute_id),
+            said=DisputeSeen(dispute, one, stage=int(dispute is not Dispute.OPEN)),
         )
         self._send(self, notice)
 

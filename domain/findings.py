@@ -209,6 +209,10 @@ class Trouble(StrEnum):
         "withdrawal_unpaid",
         "A consumer withdrew by law and never confirmed the refund. It counts all the same: pay or answer in fourteen days.",
     )
+    WITHDRAWAL_UNMATCHED = (
+        "withdrawal_unmatched",
+        "A consumer withdrew by law from a purchase that we do not find by what they typed. It counts all the same: ask them.",
+    )
     LETTER_BOUNCED = (
         "letter_bounced",
         "A letter to this customer came back: they do not know what it says. Reach them in another way.",

@@ -1,8 +1,9 @@
 """Withdrawals by law: what a consumer declared, and when. They are kept as proof, whatever becomes of the case."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from domain.purchases import email_key
@@ -13,6 +14,16 @@ insert into withdrawals (case_id, name, statement, declared_at) values (:case, :
 """
 
 _THESE = "select case_id, name, statement, declared_at from withdrawals where case_id = any(:cases)"
+
+_ABOUT = """
+select w.case_id, w.name, w.statement, w.declared_at from withdrawals w where w.case_id = any(:cases)
+union all
+select e.id, w.name, w.statement, w.declared_at
+  from cases e join cases c on c.purchase = e.purchase and c.state = 'duplicate' join withdrawals w on w.case_id = c.id
+ where e.id = any(:cases)
+ order by declared_at desc
+"""
+"""A declaration may be another request for the same purchase, which joined this case."""
 
 _LATELY = """
 select count(*) from withdrawals w join cases c on c.id = w.case_id
@@ -49,5 +60,12 @@ class Withdrawals:
 
     def these(self, cases: Sequence[UUID]) -> dict[UUID, Withdrawal]:
         """What each of these cases declared, of those that did."""
-        rows = self._work.run(_THESE, cases=list(cases)) if cases else ()
-        return {row.case_id: Withdrawal(row.name, row.statement, row.declared_at) for row in rows}
+        return _by_case(self._work.run(_THESE, cases=list(cases)) if cases else ())
+
+    def about(self, cases: Sequence[UUID]) -> dict[UUID, Withdrawal]:
+        """What was declared first about the purchase of each of these cases, by itself or by a request that joined it."""
+        return _by_case(self._work.run(_ABOUT, cases=list(cases)) if cases else ())
+
+
+def _by_case(rows: Iterable[Any]) -> dict[UUID, Withdrawal]:
+    return {row.case_id: Withdrawal(row.name, row.statement, row.declared_at) for row in rows}

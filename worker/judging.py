@@ -8,11 +8,12 @@ from uuid import UUID
 
 from domain.cases import Case, Step
 from domain.eligibility import Approve, AskFirst, Decision, Escalate, Joins, Question, Unmatched, decide
-from domain.findings import Code, Finding
+from domain.findings import Code, Finding, Trouble
 from domain.providers import refund_window
 from domain.states import Event, State
 from records import Work
 from records.facts import Facts
+from worker.declared import declarations
 from worker.tools import Tools
 
 DAY = 86_400.0  # seconds
@@ -42,6 +43,9 @@ def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
         if known and not isinstance(decision, Joins):
             taken[known.purchase.id] = case.id
     moved = work.history.record(spared(work, steps))
+    misses = [step.case for step in steps if step.there is State.UNMATCHED]
+    declared = work.withdrawals.these([case.id for case in misses])
+    work.tasks.report(declarations(Trouble.WITHDRAWAL_UNMATCHED, misses, declared))
     return [step.case.id for step in steps if step.there is State.APPROVED and step.case.id in moved]
 
 

@@ -1,16 +1,13 @@
 """The sweep: whatever stayed in a state longer than that state's patience is sent again, or ended. No state without an owner."""
 
-from collections.abc import Sequence
-
 import structlog
 
 from domain.aftermath import AFTERMATH
-from domain.cases import Case
 from domain.findings import Trouble
 from domain.messages import LettersDue, NotesDue, Noticed, SupportNeeded
 from domain.states import Event, State
 from records import Records, Work
-from records.tasks import Report
+from worker.declared import declarations
 
 log = structlog.get_logger()
 
@@ -50,27 +47,13 @@ def _cases(work: Work) -> dict[str, int]:
         for case in work.cases.lock(lapsed, here=State.AWAITING_CONFIRMATION)
     ]
     expired = work.history.record(steps)
-    work.tasks.report(_withdrawn(work, [step.case for step in steps if step.case.id in expired]))
+    lapsed_cases = [step.case for step in steps if step.case.id in expired]
+    declared = work.withdrawals.about([case.id for case in lapsed_cases])
+    work.tasks.report(declarations(Trouble.WITHDRAWAL_UNPAID, lapsed_cases, declared))
     again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := AFTERMATH[State(row.state)].resend)]
     work.outbox.owe(again)
     work.cases.put_off([case for _, _, _, case in again], work.timers.lane_seconds)
     return {"resent": len(again), "expired": len(steps)}
-
-
-def _withdrawn(work: Work, cases: Sequence[Case]) -> list[Report]:
-    """What a person must answer although no link was opened: a withdrawal by law counts from its declaration."""
-    declared = work.withdrawals.these([case.id for case in cases])
-    return [
-        Report(
-            trouble=Trouble.WITHDRAWAL_UNPAID,
-            subject=str(case.id),
-            case=case.id,
-            seller=case.seller,
-            evidence={"declared_at": declared[case.id].declared_at.isoformat()},
-        )
-        for case in cases
-        if case.id in declared
-    ]
 
 
 def _owed(work: Work) -> dict[str, int]:

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
+from domain.findings import Trouble
 from domain.money import Money
 from domain.policies import SerialLimit
 from domain.providers import Absent, Answer, Capabilities, Paid, Unknown
@@ -27,6 +28,7 @@ from worker import hands
 from worker.judging import judge
 from worker.paying import pay, prepare, record
 from worker.settling import settle
+from worker.sweep import Sweep
 from worker.tools import Tools, tools_of
 
 
@@ -136,6 +138,47 @@ def test_a_purchase_requested_by_many_at_once_is_judged_by_one_worker_at_a_time(
         list(people.map(lambda case: pay(tools, [case]), found))
     assert sorted(states(tools, found)) == ["duplicate"] * 23 + ["refunded"]
     assert len(at_the_provider(tools, bought)) == 1
+
+
+def declared(tools: Tools, bought: Purchase) -> UUID:
+    """Somebody withdraws from this purchase by law."""
+    case = accept_one(tools.records, an_arrival(bought, trusted=False)).id
+    with tools.records.work() as work:
+        work.withdrawals.put(case, "Ada Lovelace", "I withdraw.")
+    return case
+
+
+def for_people(tools: Tools, trouble: Trouble) -> list[UUID | None]:
+    with tools.records.work() as work:
+        return [row.case_id for row in work.run("select case_id from support_tasks where kind = :kind", kind=trouble)]
+
+
+def test_a_withdrawal_by_law_that_matches_no_purchase_is_for_a_person(tools: Tools) -> None:
+    settle_in(tools.records, a_recent_purchase())
+    asked = accept_one(tools.records, an_arrival(a_recent_purchase(), trusted=False)).id
+    case = declared(tools, a_recent_purchase())
+    with tools.records.work() as work:
+        judge(work, tools, [asked, case])
+    assert states(tools, [asked, case]) == ["unmatched"] * 2
+    assert for_people(tools, Trouble.WITHDRAWAL_UNMATCHED) == [case]
+
+
+def test_a_withdrawal_by_law_that_joined_a_request_that_ran_out_is_for_a_person_and_once(tools: Tools) -> None:
+    """Somebody asked, never opened the link, and declared meanwhile: the declaration counts."""
+    bought = a_recent_purchase()
+    settle_in(tools.records, bought)
+    first = accept_one(tools.records, an_arrival(bought, trusted=False)).id
+    with tools.records.work() as work:
+        judge(work, tools, [first])
+    case = declared(tools, bought)
+    with tools.records.work() as work:
+        judge(work, tools, [case])
+        work.run("update cases set next_action_at = now() - interval '1 minute' where id = :id", id=first)
+    assert states(tools, [first, case]) == ["awaiting_confirmation", "duplicate"]
+    for _ in range(2):
+        Sweep(tools.records).run_once()
+    assert states(tools, [first]) == ["expired"]
+    assert for_people(tools, Trouble.WITHDRAWAL_UNPAID) == [first]
 
 
 def test_a_customer_confirms_before_anything_is_paid(tools: Tools) -> None:
@@ -330,9 +373,9 @@ def test_clicking_twice_at_once_is_one_yes(tools: Tools) -> None:
 
 
 class Broken:
-    """An adapter with a bug."""
+    """An adapter with a bug; its provider refuses to pay a payment twice, and so is asked without a look before."""
 
-    capabilities = Capabilities(keys_live=timedelta(hours=24))
+    capabilities = Capabilities(keys_live=timedelta(hours=24), capped=True)
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         raise RuntimeError(f"{charge} {amount} {key}")

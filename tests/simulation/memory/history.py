@@ -192,6 +192,7 @@ def earlier(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> It
     ]
 
 
+@does(withdrawals._ABOUT)
 @does(withdrawals._THESE)
 def withdrawn(work: MemoryWork, cases: Sequence[UUID]) -> None:  # noqa: ARG001  # nobody withdraws by law here
     return None

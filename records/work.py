@@ -4,7 +4,7 @@ No call to a provider, a mail server or the broker is made inside one: decide, l
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -120,6 +120,12 @@ class Records:
     def of(cls, settings: Settings, *, pool: int = 4) -> "Records":
         """The records these settings name."""
         return cls(connect(settings.database_url.get_secret_value(), pool=pool), settings.timers)
+
+    def dial(self, number: int) -> None:
+        """Opens so many connections ahead of their first use, where the database is there: each takes a while."""
+        with suppress(*DatabaseDownError), ExitStack() as opened:
+            for _ in range(number):
+                opened.enter_context(self.engine.connect())
 
     @contextmanager
     def work(self) -> Iterator[Work]:

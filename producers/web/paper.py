@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
@@ -20,12 +21,34 @@ KEPT = ("seller", "q", "ask")
 """What a page was asked for that its reader keeps with another language. What people typed about themselves is not among it."""
 
 
+class _Compiled(BytecodeCache):
+    """Templates that one language has compiled, for the others: they differ in what they say alone."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
 class Paper:
     """The web's templates, and those of folders that come first; each language has its own print of them."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = (*folders, HERE / "templates")
         self._presses: dict[str, Environment] = {}
+        self._compiled = _Compiled()
+
+    def warm(self) -> None:
+        """Makes what the first reader of each language would have to wait for."""
+        for language in LANGUAGES:
+            press = self.press(speech(language))
+            for template in press.list_templates():
+                press.get_template(template)
 
     def press(self, spoken: Speech) -> Environment:
         """The templates in this language."""
@@ -38,6 +61,8 @@ class Paper:
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
             undefined=StrictUndefined,
+            auto_reload=False,  # a process that is to know a changed file is started again
+            bytecode_cache=self._compiled,
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=["jinja2.ext.i18n"],

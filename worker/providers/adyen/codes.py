@@ -15,8 +15,8 @@ CAPABILITIES = Capabilities(
     # There is no call that shows a refund, and none that lists them: the REFUND webhook tells ("Refund").
     looks_up=LooksUp.NEVER,
     lists=False,
-    # Adyen publishes no rate limit for its checkout API; what is too much for it gets a 429.
-    calls_per_second=None,
+    # Adyen publishes no rate limit for its checkout API; this pace is ours, and what is too much gets a 429.
+    calls_per_second=10.0,
     # "Refund": the answer is always "received"; how long ago a payment may be depends on its method.
     otherwise=Route(synchronous=False),
 )

@@ -11,8 +11,8 @@ CAPABILITIES = Capabilities(
     keys_live=timedelta(days=45),
     # "Payments", REFUND_AMOUNT_EXCEEDED: no more than the part of the capture that has not yet been refunded.
     capped=True,
-    # PayPal publishes no rate limit; what is too much for it gets a 429.
-    calls_per_second=None,
+    # PayPal publishes no rate limit and changes it ("Rate limiting"); this pace is ours, and what is too much gets a 429.
+    calls_per_second=10.0,
     # PayPal's help, "How do I issue a refund": within 180 days, whatever the capture was paid with. A refund is PENDING
     # only while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
     otherwise=Route(window=timedelta(days=180)),

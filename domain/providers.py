@@ -37,6 +37,8 @@ class Pending:
 
     refund_id: str
     amount: Money
+    short_of_balance: bool = False
+    """It waits there until the seller's balance suffices: finance is told."""
 
 
 @dataclass(frozen=True, slots=True)

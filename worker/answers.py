@@ -37,9 +37,11 @@ FOR_NOW = {Refusal.NO_BALANCE, Refusal.NOT_YET, Refusal.NO_ACCESS, Refusal.NOT_S
 def step_of(case: Case, operation: Operation, answer: Answer, timers: Timers) -> Step:
     """The step an answer makes of a case that is being refunded, or was thought to be."""
     match answer:
-        case Paid(refund_id) | Pending(refund_id):
-            event = Event.PROVIDER_PAID if isinstance(answer, Paid) else Event.PROVIDER_ACCEPTED
-            return case.after(event, actor="provider", evidence={"refund": refund_id})
+        case Paid(refund_id):
+            return case.after(Event.PROVIDER_PAID, actor="provider", evidence={"refund": refund_id})
+        case Pending(refund_id, _, short_of_balance):
+            waits = {"refusal": Refusal.NO_BALANCE} if short_of_balance else {}
+            return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence={"refund": refund_id, **waits})
         case Unknown(why, again_in):
             return _unclear(case, why, max(pause(timers, operation.asks), again_in or 0.0))
         case Declined(Refusal.ALREADY_REFUNDED, code):
@@ -58,7 +60,7 @@ def daily_reports(answers: Iterable[tuple[Case, Operation, Found | Answer]], at:
     found: dict[tuple[Trouble, str, str], Case] = {}
     for case, operation, answer in answers:
         match answer:
-            case Declined(Refusal.NO_BALANCE) | Failed(refusal=Refusal.NO_BALANCE):
+            case Declined(Refusal.NO_BALANCE) | Failed(refusal=Refusal.NO_BALANCE) | Pending(short_of_balance=True):
                 found.setdefault((Trouble.BALANCE_SHORT, case.seller or "", operation.provider), case)
             case Declined(Refusal.NO_ACCESS) | Unknown(no_access=True):
                 found.setdefault((Trouble.CREDENTIALS_REFUSED, "", operation.provider), case)

@@ -58,7 +58,7 @@ WAITS = 60
 def standing(view: View, history: Sequence[Row]) -> Standing:
     """What the page says of a case."""
     last = _last(history)
-    if view.state is State.APPROVED and short_of_money(last):
+    if view.state in {State.APPROVED, State.REFUND_PENDING} and short_of_money(last):
         return NO_BALANCE
     return AFTER.get((view.state, Event(last.event))) or STANDINGS[view.state]
 

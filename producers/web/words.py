@@ -165,7 +165,8 @@ def timeline(history: Sequence[Row]) -> list[Happening]:
 
 def short_of_money(row: Row) -> bool:
     """Whether this step says that the seller's balance does not suffice."""
-    return row.event == Event.PROVIDER_NOT_NOW and row.evidence.get("refusal") == Refusal.NO_BALANCE
+    waits = {Event.PROVIDER_NOT_NOW, Event.PROVIDER_ACCEPTED}
+    return row.event in waits and row.evidence.get("refusal") == Refusal.NO_BALANCE
 
 
 def amount_of(view: View, spoken: Speech) -> str | None:

@@ -33,7 +33,7 @@ from tests.doubles.raw import UNREADABLE, a_server_that, saying
 from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
 from worker.providers.mollie import connect
 from worker.providers.mollie.api import MollieKeyError
-from worker.providers.mollie.codes import CODES, STANDINGS
+from worker.providers.mollie.codes import CODES, SHORT, STANDINGS
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -123,7 +123,7 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, mollie: FakeMol
     mollie.refunds[0]["status"] = status
     expected = {
         Standing.PAID: Paid("re_0", PRICE),
-        Standing.PENDING: Pending("re_0", PRICE),
+        Standing.PENDING: Pending("re_0", PRICE, short_of_balance=status == SHORT),
         Standing.FAILED: Failed("re_0", status),
     }
     assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]

@@ -218,7 +218,7 @@ def test_a_refund_that_failed_says_why(
 
 def test_a_refund_that_waits_for_balance_is_pending(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     stripe.charges["ch_1"] = replace(stripe.charges["ch_1"], status="pending", pending_reason="insufficient_funds")
-    assert refund(adapter) == Pending("re_0", FIVE)
+    assert refund(adapter) == Pending("re_0", FIVE, short_of_balance=True)
 
 
 def test_stripe_is_told_the_refund_and_nothing_of_us(stripe: FakeStripe, adapter: PaymentProvider) -> None:

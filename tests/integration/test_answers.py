@@ -144,6 +144,14 @@ def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> Non
     assert story.one("select refunded from purchases") == PRICE.minor
 
 
+def test_a_refund_that_waits_at_the_provider_for_the_sellers_balance_is_told_to_finance(tell: Tell) -> None:
+    story = tell([replace(PENDING, short_of_balance=True)], [PAID])
+    assert story.is_now() == "refund_pending"
+    assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
+    assert story.one("select evidence ->> 'refusal' from transitions where event = 'provider_accepted'") == "no_balance"
+    assert story.goes_on(hours=1).is_now() == "refunded"
+
+
 def test_a_refund_that_was_accepted_and_fails_for_want_of_money_is_made_again(tell: Tell) -> None:
     story = tell([PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", Refusal.NO_BALANCE)])
     assert story.goes_on(hours=1).is_now() == "approved"

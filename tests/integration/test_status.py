@@ -95,6 +95,13 @@ def test_a_refund_that_waits_for_the_sellers_balance_says_so(world: World) -> No
     assert STANDINGS[State.APPROVED].heading + "<" not in page
 
 
+def test_a_refund_that_waits_at_the_payment_service_for_the_sellers_balance_says_so(world: World) -> None:
+    waits = {"refund": "re_1", "refusal": Refusal.NO_BALANCE}
+    page = world.web.get(after(world, State.REFUNDING, (State.REFUNDING, Event.PROVIDER_ACCEPTED, waits))).text
+    assert NO_BALANCE.heading in page
+    assert STANDINGS[State.REFUND_PENDING].heading not in page
+
+
 def test_a_refund_that_is_too_early_does_not_blame_the_sellers_balance(world: World) -> None:
     page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NOT_YET))).text
     assert AFTER[State.APPROVED, Event.PROVIDER_NOT_NOW].sentence in page

@@ -43,9 +43,12 @@ UNDECIDED = frozenset(
 )
 """Answers that leave open what became of a refund sent before with this key."""
 
+SHORT = "queued"
+"""The status of a refund that waits until Mollie's balance suffices."""
+
 STANDINGS: Mapping[str, Standing] = {
     # docs.mollie.com, "Refunds", "Refund statuses"
-    "queued": Standing.PENDING,  # Mollie's balance is short: the refund goes out when there is enough
+    SHORT: Standing.PENDING,
     "pending": Standing.PENDING,
     "processing": Standing.PENDING,
     "refunded": Standing.PAID,  # the customer has the money, or it is on its way

@@ -7,7 +7,7 @@ from typing import Any
 from domain.money import Money
 from domain.providers import Failed, Listed, Paid, Pending, Standing
 from domain.purchases import Dispute
-from worker.providers.mollie.codes import STANDINGS
+from worker.providers.mollie.codes import SHORT, STANDINGS
 from worker.providers.words import is_word
 
 KEY = "moneyback_key"  # where our key is in a refund's metadata
@@ -31,7 +31,7 @@ class Refund:
             case Standing.PAID:
                 return Paid(self.id, self.amount)
             case Standing.PENDING:
-                return Pending(self.id, self.amount)
+                return Pending(self.id, self.amount, short_of_balance=self.status == SHORT)
             case Standing.FAILED:
                 return Failed(self.id, self.status)
 

@@ -29,6 +29,8 @@ class Refund(NamedTuple):
     key: str | None
     asked: str | None
     created: datetime
+    waits: bool
+    """For the seller's balance."""
 
     def answer(self) -> Paid | Pending | Failed:
         return _ANSWERS[self.standing](self)
@@ -47,7 +49,7 @@ class Refund(NamedTuple):
 
 _ANSWERS: dict[Standing, Callable[[Refund], Paid | Pending | Failed]] = {
     Standing.PAID: lambda refund: Paid(refund.id, refund.amount),
-    Standing.PENDING: lambda refund: Pending(refund.id, refund.amount),
+    Standing.PENDING: lambda refund: Pending(refund.id, refund.amount, refund.waits),
     Standing.FAILED: lambda refund: Failed(refund.id, refund.word, CODES.get(refund.word, Refusal.PERMANENT)),
 }
 
@@ -66,6 +68,7 @@ def read_refund(row: dict[str, Any]) -> Refund | None:
             key=metadata.get(KEY),
             asked=metadata.get(CHARGE),
             created=_instant(row["created"]),
+            waits=row.get("pending_reason") == "insufficient_funds",
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
         return None

@@ -29,6 +29,8 @@ class Paid:
 
     refund_id: str
     amount: Money
+    bank_reference: str | None = field(default=None, compare=False)
+    """The acquirer reference number (ARN), by which the customer's bank finds it. Card networks give it, often days later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Event(StrEnum):
     PROVIDER_FAILED_LATE = "provider_failed_late"
     GAVE_UP_ASKING = "gave_up_asking"
     PROVEN_ABSENT = "proven_absent"
+    BANK_REFERENCE_TOLD = "bank_reference_told"
     ENDED_ITS_WORKERS = "ended_its_workers"
     DISPUTE_WON = "dispute_won"
     SUPPORT_APPROVED = "support_approved"
@@ -83,6 +84,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUND_PENDING, E.PROVIDER_NOT_NOW): S.APPROVED,  # it failed for want of money: later, as a new operation
     (S.REFUND_PENDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
+    (S.REFUNDED, E.BANK_REFERENCE_TOLD): S.REFUNDED,  # by which a bank finds it: cards give it days later
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our own operation is known at last
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # as above: certainly not paid, the person may go on
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,

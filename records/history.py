@@ -45,6 +45,8 @@ _OF = """
 select seq, at, here, event, there, actor, why, evidence, hash from transitions where case_id = :case order by seq
 """
 
+_TELLING = "select distinct case_id from transitions where case_id = any(:cases) and evidence ? :name"
+
 _ALL = """
 select c.id, c.state, c.seq as last_seq, c.head, t.seq, t.at, t.here, t.event, t.there, t.actor, t.why, t.evidence, t.hash
   from cases c left join transitions t on t.case_id = c.id
@@ -120,6 +122,11 @@ class History:
     def of(self, case: UUID) -> list[Row]:
         """The history of one case, oldest first."""
         return [Row(*row) for row in self._work.run(_OF, case=case)]
+
+    def telling(self, cases: Sequence[UUID], name: str) -> set[UUID]:
+        """Those of these cases of whose steps one has evidence of this name."""
+        rows = self._work.run(_TELLING, cases=list(cases), name=name) if cases else ()
+        return {row.case_id for row in rows}
 
     def everything(self) -> Iterator[Story]:
         """Every case with its history, in bounded memory."""

@@ -37,8 +37,11 @@ FOR_NOW = {Refusal.NO_BALANCE, Refusal.NOT_YET, Refusal.NO_ACCESS, Refusal.NOT_S
 def step_of(case: Case, operation: Operation, answer: Answer, timers: Timers) -> Step:
     """The step an answer makes of a case that is being refunded, or was thought to be."""
     match answer:
-        case Paid(refund_id):
-            return case.after(Event.PROVIDER_PAID, actor="provider", evidence={"refund": refund_id})
+        case Paid(refund_id, _, bank_reference):
+            told = {"bank_reference": bank_reference} if bank_reference else {}
+            known = case.state is State.REFUNDED
+            event = Event.BANK_REFERENCE_TOLD if known else Event.PROVIDER_PAID
+            return replace(case.after(event, actor="provider", evidence={"refund": refund_id, **told}), quiet=known)
         case Pending(refund_id, _, short_of_balance):
             waits = {"refusal": Refusal.NO_BALANCE} if short_of_balance else {}
             return case.after(Event.PROVIDER_ACCEPTED, actor="provider", evidence={"refund": refund_id, **waits})

@@ -4,26 +4,20 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from domain.cases import Case, Step
-from domain.findings import Code
-from domain.providers import Absent, Declined, Elsewhere, Failed, Found, LooksUp, Paid, Pending, PollPlan, Unknown
+from domain.providers import Absent, Declined, Elsewhere, Failed, Found, Paid, Pending, Unknown
 from domain.states import Event, State
 from records import Work
-from records.operation import Operation
 from worker import asking
 from worker.answers import FOR_NOW, daily_reports, pause
 from worker.asking import Unsent
-from worker.judging import because
+from worker.endings import cannot_be_asked, ending, first_sent
 from worker.paying import Call, record, sending_ends
 from worker.tools import Tools
 
 KEY_MARGIN = timedelta(
     hours=4
 )  # no repeat in a key's last hours: a pause before the socket is written could outlive it
-FOREIGN = timedelta(hours=6)  # a refund that is not ours is final only once ours can no longer be under way there
 LOOKS_APART = timedelta(minutes=15)
-ENOUGH_LOOKS = 3  # empty look-ups so far apart, and FOREIGN after the last sending, prove that nothing was carried out
-MOST_PROOFS = 3  # operations in a row; a provider that always says otherwise than it shows is for a person
 DOUBTFUL = "The provider refuses the repeat ({}), but what was sent before may still be carried out."
 
 
@@ -59,18 +53,13 @@ def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
 
 def _look_up(tools: Tools, calls: Sequence[Call], ends: float) -> Iterator[list[tuple[Call, Found]]]:
     """What the provider shows; of one that cannot be asked, what its signed notices said."""
-    silent = [call for call in calls if _cannot_be_asked(tools, call.operation.provider)]
+    silent = [call for call in calls if cannot_be_asked(tools, call.operation.provider)]
     if silent:
         with tools.records.work() as work:
             said: list[tuple[Call, Found]] = [(call, work.notices.said(call.operation) or Absent()) for call in silent]
         yield said
     asked = [call for call in calls if call not in silent]
     yield from tools.hands.side_by_side(lambda call: asking.look_up(tools, call.operation, until=ends), asked)
-
-
-def _cannot_be_asked(tools: Tools, provider: str) -> bool:
-    adapter = tools.provider(provider)
-    return adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER
 
 
 def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
@@ -103,7 +92,7 @@ def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:
         and call.case.state is State.REFUNDING
         and not call.operation.replayed
         and call.operation.code is None
-        and now - _first_sent(call) < _safe_for(adapter.capabilities.keys_live)
+        and now - first_sent(call) < _safe_for(adapter.capabilities.keys_live)
     )
 
 
@@ -115,11 +104,17 @@ def _safe_for(keys_live: timedelta) -> timedelta:
 def _conclude(work: Work, tools: Tools, findings: Sequence[tuple[Call, Found]]) -> set[UUID]:
     """Records news; ends what was asked after for long enough; gives the rest back. Returns those taken over meanwhile."""
     work.tasks.report(daily_reports([(call.case, call.operation, found) for call, found in findings], work.now))
-    news = [(call, found) for call, found in findings if _is_news(call, found)]
+    told_later = [call.case.id for call, found in findings if _tells_bank(call, found)]
+    told_before = work.history.telling(told_later, "bank_reference")
+    news = [
+        (call, found)
+        for call, found in findings
+        if _is_news(call, found) or (_tells_bank(call, found) and call.case.id not in told_before)
+    ]
     told = record(work, tools, [(call, found) for call, found in news if not isinstance(found, Absent | Elsewhere)])
     known = {call.case.id for call, _ in news}
     rest = [(call, found) for call, found in findings if call.case.id not in known]
-    endings = {call.case.id: step for call, found in rest if (step := _ending(work, tools, call, found))}
+    endings = {call.case.id: step for call, found in rest if (step := ending(work, tools, call, found))}
     moved = work.history.record(list(endings.values()))
     ended = [(call, found) for call, found in rest if call.case.id in moved]
     absent = [call.operation for call, _ in ended if endings[call.case.id].event is Event.PROVEN_ABSENT]
@@ -151,86 +146,9 @@ def _is_news(call: Call, found: Found) -> bool:
     return not (isinstance(found, Paid) and state is State.REFUNDED)
 
 
-def _ending(work: Work, tools: Tools, call: Call, found: Found) -> Step | None:
-    """The step that ends the asking; None while there is hope of an answer."""
-    case, operation, now = call.case, call.operation, work.now
-    if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
-        return None
-    if isinstance(found, Elsewhere) and _is_final(operation, now):
-        return _to_people(case, Event.PROVIDER_DECLINED, Code.REFUNDED_ELSEWHERE, found.refund_id)
-    if isinstance(found, Absent) and case.state is State.REFUNDING and (step := _ending_by_absence(tools, call, now)):
-        return step
-    if now - _first_sent(call) > _patience(tools, call):
-        return _to_people(case, Event.GAVE_UP_ASKING, Code.OUTCOME_UNKNOWN, _last_words(operation))
-    return None
-
-
-def _ending_by_absence(tools: Tools, call: Call, now: datetime) -> Step | None:
-    """The provider shows no refund, and has had its last word."""
-    case, operation = call.case, call.operation
-    if _proven_absent(tools, call, now):
-        why = "The provider only repeats an error for this key and showed again and again that it made no refund."
-        return case.after(Event.PROVEN_ABSENT, actor="settle", why=why, evidence={"key": operation.key})
-    if not _has_no_more_to_say(tools, operation, now):
-        return None
-    if operation.code is not None and not _cannot_be_asked(tools, operation.provider):
-        return _to_people(case, Event.PROVIDER_DECLINED, Code.PROVIDER_DECLINED, operation.code)
-    return _to_people(case, Event.GAVE_UP_ASKING, Code.OUTCOME_UNKNOWN, _last_words(operation))
-
-
-def _has_no_more_to_say(tools: Tools, operation: Operation, now: datetime) -> bool:
-    """Whether nothing can change any more: the provider refused a repeat or only repeats an error, and shows no refund."""
-    last_word = operation.code is not None or operation.replayed
-    looked = operation.empty_look_ups >= ENOUGH_LOOKS or _cannot_be_asked(tools, operation.provider)
-    return last_word and looked and _is_late(operation, now)
-
-
-def _is_final(operation: Operation, now: datetime) -> bool:
-    """Either the provider refused all that we sent because of that refund, or nothing of ours can be under way any more."""
-    return (operation.code is not None and operation.sends == 1) or _is_late(operation, now)
-
-
-def _is_late(operation: Operation, now: datetime) -> bool:
-    """Whether nothing that was sent can still be under way."""
-    assert operation.last_sent_at, "an operation that was read back was sent"
-    return now - operation.last_sent_at > FOREIGN
-
-
-def _proven_absent(tools: Tools, call: Call, now: datetime) -> bool:
-    """A last word never turns into another. Where the provider caps refunds, absence may be proven, and a new key used."""
-    adapter, operation = tools.provider(call.operation.provider), call.operation
-    return (
-        adapter is not None
-        and adapter.capabilities.capped
-        and adapter.capabilities.looks_up is LooksUp.BY_KEY
-        and operation.replayed
-        and operation.code is None
-        and operation.empty_look_ups >= ENOUGH_LOOKS
-        and operation.attempt < MOST_PROOFS
-        and _is_late(operation, now)
-    )
-
-
-def _to_people(case: Case, event: Event, reason: Code, detail: str) -> Step:
-    return case.after(event, actor="settle", why=reason.support, evidence=because(reason, detail))
-
-
-def _last_words(operation: Operation) -> str:
-    """What a person needs to ask the provider: which payment, under which key, how often and when."""
-    assert operation.first_sent_at, "an operation that was read back was sent"
-    assert operation.last_sent_at, "an operation that was read back was sent"
-    return (
-        f"{operation.provider} {operation.charge}, {operation.amount}, key {operation.key}, sent {operation.sends} times "
-        f"from {operation.first_sent_at:%Y-%m-%d %H:%M} to {operation.last_sent_at:%Y-%m-%d %H:%M} UTC, "
-        f"asked after {operation.asks} times; the provider's refund is {operation.refund_id or 'not known'}."
-    )
-
-
-def _patience(tools: Tools, call: Call) -> timedelta:
-    """As the provider's plan says; while nobody knows whether it was carried out at all, much shorter."""
-    adapter = tools.provider(call.operation.provider)
-    plan = adapter.capabilities.poll if adapter else PollPlan()
-    return plan.give_up if call.case.state is State.REFUND_PENDING else plan.unknown
+def _tells_bank(call: Call, found: Found) -> bool:
+    """Whether this says by what the customer's bank finds a refund that we hold for made."""
+    return isinstance(found, Paid) and found.bank_reference is not None and call.case.state is State.REFUNDED
 
 
 def _pause(tools: Tools, call: Call, found: Found) -> float:
@@ -242,8 +160,3 @@ def _pause(tools: Tools, call: Call, found: Found) -> float:
         longest = adapter.capabilities.poll.longest.total_seconds()
         return max(min(longest, timers.settle_seconds * 2.0 ** min(asks, 16)), again_in or 0.0)
     return max(pause(timers, asks), again_in or 0.0)
-
-
-def _first_sent(call: Call) -> datetime:
-    assert call.operation.first_sent_at, "an operation that was read back was sent"
-    return call.operation.first_sent_at

@@ -16,6 +16,7 @@ from producers.web.answers import problems
 from producers.web.bulk import bulk
 from producers.web.callers import Asking, IdempotencyKey, Looking, Telling
 from producers.web.problems import Kind, ProblemError
+from producers.web.standings import bank_reference_of
 from producers.web.state import TheLinks, TheRecords
 from producers.web.words import sentence_for_support
 
@@ -75,6 +76,7 @@ class CaseOut(Receipt):
             "reference": "MB-2026-0417",
             "channel": "api",
             "reasons": [{"code": "outside_window", "sentence": "The purchase is older than the refund policy allows."}],
+            "bank_reference": None,
             "history": [
                 {
                     "seq": 1,
@@ -101,6 +103,10 @@ class CaseOut(Receipt):
     reference: str
     channel: Channel
     reasons: list[ReasonOut] = Field(description="empty unless a person must decide, or had to")
+    bank_reference: str | None = Field(
+        None,
+        description="by which the customer's bank finds a refund that was made (ARN); known for cards, often days later",
+    )
     history: list[StepOut]
 
 
@@ -179,6 +185,7 @@ def show(caller: Looking, case: Annotated[UUID, Path(alias="id")], records: TheR
         reference=view.reference,
         channel=view.channel,
         reasons=[ReasonOut(code=r["code"], sentence=sentence_for_support(r)) for r in view.reasons],
+        bank_reference=bank_reference_of(view, history),
         history=[
             StepOut(seq=r.seq, at=r.at, from_=r.here, event=r.event, to=r.there, actor=r.actor, why=r.why)
             for r in history

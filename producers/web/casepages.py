@@ -104,6 +104,7 @@ def _standing(template: str, token: str, paper: Sheet, records: Records, links: 
         standing=standings.standing(view, history),
         expected=standings.expected(view),
         refund=standings.refund_of(view, history),
+        bank_reference=standings.bank_reference_of(view, history),
         reasons=words.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],
         timeline=words.timeline(history),
         amount=words.amount_of(view, paper.speech),

@@ -82,6 +82,14 @@ def refund_of(view: View, history: Sequence[Row]) -> str | None:
     return next((str(name) for name in named if name), None)
 
 
+def bank_reference_of(view: View, history: Sequence[Row]) -> str | None:
+    """By what the customer's bank finds the refund, once the card's network has said so."""
+    if view.state is not State.REFUNDED:
+        return None
+    named = (row.evidence.get("bank_reference") for row in reversed(history))
+    return next((str(name) for name in named if name), None)
+
+
 def _last(history: Sequence[Row]) -> Row:
     """The last step that says how the case stands: what came to support is not changed by a look from there."""
     told = [row for row in history if not (row.here == row.there == State.WITH_SUPPORT)]

@@ -118,6 +118,7 @@ STEPS: Mapping[Event, str] = {
     Event.PROVIDER_DECLINED: "The payment service could not make the refund. The request was passed to the support team.",
     Event.PROVIDER_NOT_NOW: "The payment service cannot make the refund just yet. We are trying again.",
     Event.PROVEN_ABSENT: "The payment service has not made the refund. We are starting it again.",
+    Event.BANK_REFERENCE_TOLD: "We learnt the reference by which your bank finds the refund.",
     Event.PROVIDER_UNCLEAR: "The payment service has not given a clear answer yet. We are asking again.",
     Event.PROVIDER_FAILED_LATE: "The refund did not go through. The request was passed to the support team.",
     Event.ENDED_ITS_WORKERS: "The request was passed to the support team.",

@@ -19,7 +19,7 @@ SHORTENED: dict[str, Any] = {
     "worker.answers:LONGEST_PAUSE": 4.0,
     "worker.answers:LONGEST_WAIT": 4.0,
     "worker.settling:LOOKS_APART": timedelta(seconds=2),
-    "worker.settling:FOREIGN": timedelta(seconds=20),  # as the real one: longer than anything of ours can be under way
+    "worker.endings:FOREIGN": timedelta(seconds=20),  # as the real one: longer than anything of ours can be under way
 }
 """Constants that no setting changes: hours in the product."""
 

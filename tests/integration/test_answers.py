@@ -9,8 +9,9 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
+from domain.messages import Noticed, RefundApproved, RefundRequested, RefundUnsettled
 from domain.money import Money
+from domain.notices import About, Notice
 from domain.providers import (
     Absent,
     Answer,
@@ -68,6 +69,15 @@ class Story:
             )
         for lane in (RefundApproved, RefundUnsettled):
             run(self.tools, lane, [self.case])
+        return self
+
+    def is_told(self, event: str) -> "Story":
+        """What a webhook about the refund makes of it."""
+        with self.tools.records.work() as work:
+            charge = work.run("select charge from purchases where id = :id", id=self.purchase).scalar_one()
+            work.notices.keep("sandbox", [Notice(event, About.REFUND, charge, "re_1")], b"")
+            notices = [row.id for row in work.run("select id from notices where event = :event", event=event)]
+        run(self.tools, Noticed, notices)
         return self
 
     def is_now(self) -> str:
@@ -262,6 +272,25 @@ def test_it_is_final_at_once_where_the_provider_refused_our_key_because_of_it(te
 def test_already_refunded_by_ourselves_is_adopted(tell: Tell) -> None:
     story = tell([Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
     assert story.goes_on(minutes=10).is_now() == "refunded"
+
+
+def test_the_banks_reference_is_kept_with_the_payment_or_when_it_comes_once_and_without_a_letter(tell: Tell) -> None:
+    """Card networks give it days later: a webhook makes us look, and the refund stays what it is."""
+    told = replace(PAID, bank_reference="74537604221431003881865")
+    kept = "select string_agg(event || ' ' || (evidence ->> 'bank_reference'), ', ') from transitions"
+    story = tell([PAID], [told])
+    assert story.one(kept) is None
+    for event in ("ev_1", "ev_2"):
+        assert story.is_told(event).is_now() == "refunded"
+    assert story.one(kept) == "bank_reference_told 74537604221431003881865"
+    assert story.one("select count(*) from letters") == 1
+    assert story.one("select count(*) from notices where next_action_at is not null") == 0
+    assert story.one("select refunded from purchases") == PRICE.minor
+
+
+def test_a_banks_reference_that_is_known_at_once_stands_beside_the_payment(tell: Tell) -> None:
+    story = tell([replace(PAID, bank_reference="74537604221431003881865")])
+    assert story.one("select evidence ->> 'bank_reference' from transitions where event = 'provider_paid'")
 
 
 def test_what_is_certainly_absent_is_sent_again_under_the_same_key(tell: Tell) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -104,7 +105,9 @@ def test_a_refund_and_its_repeat_are_the_same_answer(process: SandboxProcess) ->
         "status": "succeeded",
         "key": "ok_same",
         "created": first.json()["created"],
+        "bank_reference": first.json()["bank_reference"],
     }
+    assert re.fullmatch("7[0-9]{22}", first.json()["bank_reference"])
     assert 0 <= time.time() - first.json()["created"] < PATIENCE
     assert second.data == first.data
     assert "Idempotent-Replayed" not in first.headers
@@ -333,7 +336,7 @@ def test_a_restart_keeps_the_time_at_which_a_status_turns(tmp_path: Path) -> Non
         process.start()
         found = eventually(lambda: _with_status(process, "pending_1", "succeeded"))
         assert found
-        assert refund(process, "pending_1").json() == found | {"status": "pending"}
+        assert refund(process, "pending_1").json() == found | {"status": "pending", "bank_reference": None}
 
 
 def _with_status(process: SandboxProcess, charge: str, status: str) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from domain.providers import Refusal
 from domain.purchases import AUTOMATIC, Method
 from domain.states import MOVING, Event, State
 from producers.web.standings import AFTER, NO_BALANCE, PAUSES, WAITS
-from producers.web.words import SHORT_OF_MONEY, STANDINGS
+from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
 from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case
@@ -100,6 +100,16 @@ def test_a_refund_that_waits_at_the_payment_service_for_the_sellers_balance_says
     page = world.web.get(after(world, State.REFUNDING, (State.REFUNDING, Event.PROVIDER_ACCEPTED, waits))).text
     assert NO_BALANCE.heading in page
     assert STANDINGS[State.REFUND_PENDING].heading not in page
+
+
+def test_a_paid_refund_shows_the_reference_by_which_a_bank_finds_it(world: World) -> None:
+    told = {"refund": "re_1", "bank_reference": "74537604221431003881865"}
+    page = world.web.get(after(world, State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_TOLD, told))).text
+    assert "Reference for your bank" in page
+    assert "74537604221431003881865" in page
+    assert STEPS[Event.BANK_REFERENCE_TOLD] in page
+    untold = world.web.get(after(world, State.REFUNDED)).text
+    assert "Reference for your bank" not in untold
 
 
 def test_a_refund_that_is_too_early_does_not_blame_the_sellers_balance(world: World) -> None:

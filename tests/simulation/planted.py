@@ -50,7 +50,7 @@ from tests.simulation.mistakes import (
     wherever_it_stands,
     whoever_comes,
 )
-from worker import answers, asking, hearing, lanes, paying, settling
+from worker import answers, asking, endings, hearing, lanes, paying, settling
 from worker.relay import Relay
 from worker.remembering import Remembering
 from worker.sweep import Sweep
@@ -118,7 +118,7 @@ MISTAKES = (
     ),
     Mistake(
         "a new key when a look-up is empty",
-        (instead(settling, "_proven_absent", absent_is_proof), instead(settling, "_may_repeat", lambda *_: False)),
+        (instead(endings, "_proven_absent", absent_is_proof), instead(settling, "_may_repeat", lambda *_: False)),
         OUTCOMES | LIES,
     ),
     Mistake(
@@ -126,13 +126,13 @@ MISTAKES = (
     ),
     Mistake(
         "somebody else's refund taken for the end while ours is under way",
-        (instead(settling, "_is_final", lambda *_: True),),
+        (instead(endings, "_is_final", lambda *_: True),),
         {"carried_out_late": 0.4},
     ),
     Mistake("a late failure is not heard", (around(settling, "_is_news", no_late_failure),), {"late_failure": 0.5}),
     Mistake(
         "a webhook is believed",
-        (instead(settling, "_cannot_be_asked", lambda *_: True),),
+        (instead(settling, "cannot_be_asked", lambda *_: True), instead(endings, "cannot_be_asked", lambda *_: True)),
         {"webhook_lies": 0.5, "late_failure": 0.3} | OUTCOMES,
     ),
     Mistake(
@@ -212,7 +212,7 @@ MISTAKES = (
     ),
     Mistake(
         "the unknown is told as a refusal",
-        (around(settling, "_to_people", a_definite_no),),
+        (around(endings, "_to_people", a_definite_no),),
         {"error_stored": 0.2} | OUTCOMES | LIES,
     ),
     Mistake(

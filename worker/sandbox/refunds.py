@@ -36,7 +36,13 @@ class Refund(NamedTuple):
             "status": status,
             "key": self.key,
             "created": int(self.created),
+            "bank_reference": self.bank_reference if status == "succeeded" else None,
         }
+
+    @property
+    def bank_reference(self) -> str:
+        """As card networks write acquirer reference numbers: 23 digits, of which the first is a 7."""
+        return f"7{int(self.id.removeprefix('re_'), 16) % 10**22:022}"
 
 
 def refund_of(order: Order, behaviour: Behaviour, now: float, times: Times) -> Refund:

@@ -182,6 +182,11 @@ class Earlier(NamedTuple):
     state: str
 
 
+@does(history._TELLING)
+def telling(work: MemoryWork, cases: Sequence[UUID], name: str) -> Iterable[Moved]:
+    return [Moved(case) for case in cases if any(name in json.loads(row.evidence) for row in _rows(work, case))]
+
+
 @does(intake._EARLIER)
 def earlier(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> Iterable[Earlier]:
     wanted = set(zip(sources, keys, strict=True))

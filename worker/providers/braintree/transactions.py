@@ -10,7 +10,7 @@ from domain.providers import DisputeSeen, Failed, Listed, Paid, Pending, Refusal
 from worker.providers.braintree.api import GARBAGE
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
 from worker.providers.disputes import decisive
-from worker.providers.words import is_word
+from worker.providers.words import as_bank_reference, is_word
 
 _WHY = {
     "gateway_rejected": "gateway_rejection_reason",
@@ -30,6 +30,7 @@ class Refund:
     """Why it failed; its status, where nothing else is said."""
     at: datetime
     key: str | None
+    bank_reference: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -42,7 +43,7 @@ class Refund:
     def answer(self) -> Paid | Pending | Failed:
         match self.standing:
             case Standing.PAID:
-                return Paid(self.id, self.amount)
+                return Paid(self.id, self.amount, self.bank_reference)
             case Standing.PENDING:
                 return Pending(self.id, self.amount)
             case Standing.FAILED:
@@ -64,6 +65,7 @@ def read_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK ma
             code=code if is_word(code) else status,
             at=transaction.created_at.replace(tzinfo=UTC),  # the SDK says it without one
             key=transaction.order_id if is_word(transaction.order_id) else None,
+            bank_reference=as_bank_reference(getattr(transaction, "acquirer_reference_number", None)),
         )
         sound = transaction.type == "credit" and status in STANDINGS and refund.amount.minor > 0
     except GARBAGE:

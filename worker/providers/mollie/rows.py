@@ -8,7 +8,7 @@ from domain.money import Money
 from domain.providers import Failed, Listed, Paid, Pending, Standing
 from domain.purchases import Dispute
 from worker.providers.mollie.codes import SHORT, STANDINGS
-from worker.providers.words import is_word
+from worker.providers.words import as_bank_reference, is_word
 
 KEY = "moneyback_key"  # where our key is in a refund's metadata
 
@@ -21,6 +21,7 @@ class Refund:
     status: str
     at: datetime
     key: str | None
+    bank_reference: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -29,7 +30,7 @@ class Refund:
     def answer(self) -> Paid | Pending | Failed:
         match self.standing:
             case Standing.PAID:
-                return Paid(self.id, self.amount)
+                return Paid(self.id, self.amount, self.bank_reference)
             case Standing.PENDING:
                 return Pending(self.id, self.amount, short_of_balance=self.status == SHORT)
             case Standing.FAILED:
@@ -56,6 +57,7 @@ def read_refund(row: Any) -> Refund | None:  # noqa: ANN401 - whatever came
             status=row["status"],
             at=_instant(row["createdAt"]),
             key=_key(row.get("metadata")),
+            bank_reference=_bank_reference(row.get("externalReference")),
         )
         sound = refund.status in STANDINGS and refund.amount.minor > 0
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -89,3 +91,9 @@ def _instant(text: str) -> datetime:
     if instant.tzinfo is None:
         raise ValueError("An instant says which zone it is in.")
     return instant
+
+
+def _bank_reference(told: Any) -> str | None:  # noqa: ANN401 - whatever came
+    """docs.mollie.com, "Get payment refund", externalReference: of cards, the acquirer's."""
+    of_cards = type(told) is dict and told.get("type") == "acquirer-reference"
+    return as_bank_reference(told.get("id")) if of_cards else None

@@ -10,7 +10,7 @@ from typing import Any
 from domain.money import CURRENCIES, Money
 from domain.providers import Failed, Paid, Pending, Refusal, Standing
 from worker.providers.paypal.codes import FAILURES, STANDINGS, WITHOUT_DECIMALS
-from worker.providers.words import is_word
+from worker.providers.words import as_bank_reference, is_word
 
 ID = re.compile(r"[A-Z0-9]{1,20}")  # "Payments", related_ids
 
@@ -30,6 +30,7 @@ class Refund:
     keys: frozenset[object]
     """What its maker called it: both ids are our key where that was us."""
     at: datetime | None = None
+    bank_reference: str | None = None
 
     @property
     def standing(self) -> Standing:
@@ -38,7 +39,7 @@ class Refund:
     def answer(self) -> Paid | Pending | Failed:
         match self.standing:
             case Standing.PAID:
-                return Paid(self.id, self.amount)
+                return Paid(self.id, self.amount, self.bank_reference)
             case Standing.PENDING:
                 return Pending(self.id, self.amount)
             case Standing.FAILED:
@@ -69,6 +70,7 @@ def read_refund(row: Any) -> Refund | None:  # noqa: ANN401 - whatever came
             status=row["status"],
             reason=_reason(row),
             keys=frozenset({row.get("custom_id"), row.get("invoice_id")} - {None}),
+            bank_reference=as_bank_reference(row.get("acquirer_reference_number")),
         )
         sound = refund.status in STANDINGS and refund.amount.minor > 0
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Elsewhere, Failed, Listed, Paid, Pending, Standing
-from worker.providers.words import is_word
+from worker.providers.words import as_bank_reference, is_word
 
 STANDINGS = {"succeeded": Standing.PAID, "pending": Standing.PENDING, "failed": Standing.FAILED}
 _ANSWERS: dict[Standing, Callable[["Refund"], Paid | Pending | Failed]] = {
-    Standing.PAID: lambda refund: Paid(refund.id, refund.amount),
+    Standing.PAID: lambda refund: Paid(refund.id, refund.amount, refund.bank_reference),
     Standing.PENDING: lambda refund: Pending(refund.id, refund.amount),
     Standing.FAILED: lambda refund: Failed(refund.id, "failed"),
 }
@@ -25,6 +25,7 @@ class Refund(NamedTuple):
     standing: Standing
     key: str
     created: datetime | None
+    bank_reference: str | None = None
 
     def answer(self) -> Paid | Pending | Failed:
         return _ANSWERS[self.standing](self)
@@ -49,6 +50,7 @@ def read_refund(row: dict[str, Any]) -> Refund | None:
             STANDINGS[row["status"]],
             row["key"],
             _instant(row.get("created")),
+            as_bank_reference(row.get("bank_reference")),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
         return None

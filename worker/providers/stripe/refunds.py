@@ -8,7 +8,7 @@ from domain.money import Money, UnknownMoneyError
 from domain.providers import DisputeSeen, Elsewhere, Failed, Listed, Paid, Pending, Refusal, Standing
 from worker.providers.stripe.amounts import from_stripe
 from worker.providers.stripe.codes import CODES, DISPUTES, STANDINGS
-from worker.providers.words import is_word
+from worker.providers.words import as_bank_reference, is_word
 
 KEY = "moneyback_key"
 """The name in a refund's metadata under which our key is kept: Stripe forgets idempotency keys after a day."""
@@ -31,6 +31,7 @@ class Refund(NamedTuple):
     created: datetime
     waits: bool
     """For the seller's balance."""
+    bank_reference: str | None
 
     def answer(self) -> Paid | Pending | Failed:
         return _ANSWERS[self.standing](self)
@@ -48,7 +49,7 @@ class Refund(NamedTuple):
 
 
 _ANSWERS: dict[Standing, Callable[[Refund], Paid | Pending | Failed]] = {
-    Standing.PAID: lambda refund: Paid(refund.id, refund.amount),
+    Standing.PAID: lambda refund: Paid(refund.id, refund.amount, refund.bank_reference),
     Standing.PENDING: lambda refund: Pending(refund.id, refund.amount, refund.waits),
     Standing.FAILED: lambda refund: Failed(refund.id, refund.word, CODES.get(refund.word, Refusal.PERMANENT)),
 }
@@ -69,6 +70,7 @@ def read_refund(row: dict[str, Any]) -> Refund | None:
             asked=metadata.get(CHARGE),
             created=_instant(row["created"]),
             waits=row.get("pending_reason") == "insufficient_funds",
+            bank_reference=_bank_reference(row.get("destination_details")),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
         return None
@@ -91,6 +93,15 @@ def read_dispute(row: dict[str, Any]) -> DisputeSeen | None:
 def is_about(row: dict[str, Any], charge: str) -> bool:
     """Whether a row of Stripe's, a refund or a dispute, is about the payment of this name."""
     return charge in (row.get("charge"), row.get("payment_intent"))
+
+
+def _bank_reference(details: Any) -> str | None:  # noqa: ANN401 - whatever came
+    """Stripe's "Refunds", destination_details: by the kind of destination, once it is "available" (up to seven days later)."""
+    kind = details.get("type") if type(details) is dict else None
+    told = details.get(kind) if type(details) is dict and type(kind) is str else None
+    if type(told) is not dict or told.get("reference_status") != "available":
+        return None
+    return as_bank_reference(told.get("reference"))
 
 
 def _instant(seconds: object) -> datetime:

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domain.errors import UnreadableError
-from domain.requests import RefundRequest
+from domain.requests import OneLine, RefundRequest
 
 MOST_CASES = 100  # a commit costs about as much as a message: both are paid once for this many
 
@@ -127,7 +127,7 @@ class IncomingRequestData(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seller: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    seller: Annotated[str, Field(min_length=1, max_length=100), OneLine] | None = None
     request: RefundRequest
 
 
@@ -137,8 +137,8 @@ class IncomingRequest(Message):
     queue: ClassVar[str] = "refund.requests"
 
     specversion: Literal["1.0"]
-    id: Annotated[str, Field(min_length=1, max_length=200)]
-    source: Annotated[str, Field(min_length=1, max_length=200)]
+    id: Annotated[str, Field(min_length=1, max_length=200), OneLine]
+    source: Annotated[str, Field(min_length=1, max_length=200), OneLine]
     type: Literal["moneyback.refund_requested.v1"]
     time: datetime | None = None
     datacontenttype: Literal["application/json"] = "application/json"

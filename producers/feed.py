@@ -55,34 +55,43 @@ class Feed(ConsumerMixin):
 
 
 def take(records: Records, body: bytes) -> None:
-    """Accepts the request in these bytes, or keeps them for a person."""
+    """Accepts the request in these bytes, or keeps them for a person: the next one must not wait for that."""
     try:
-        incoming = read(body)
-        seller = incoming.data.seller
-        with records.work() as work:
-            if seller is not None and work.sellers.one(seller) is None:
-                raise UnreadableError(f"There is no seller {seller!r} here.")
-        accept_one(
-            records,
-            arrival(
-                incoming.data.request,
-                Channel.QUEUE,
-                source=f"queue:{incoming.source}",
-                key=incoming.id,
-                seller=seller,
-            ),
-        )
+        _accept(records, read(body))
     except RefusedError as error:
-        with records.work() as work:
-            work.dead.keep(IncomingRequest.queue, body, str(error))
+        _bury(records, body, str(error))
         log.warning("message_unreadable", queue=IncomingRequest.queue)  # why may quote the customer: it is kept
+    except DatabaseDownError:
+        raise
+    except Exception as error:
+        _bury(
+            records,
+            body,
+            f"It broke its reader ({type(error).__name__}): put it back on its queue once that is mended.",
+        )
+        log.exception("message_broke_its_reader", queue=IncomingRequest.queue)
+
+
+def _accept(records: Records, incoming: IncomingRequest) -> None:
+    seller = incoming.data.seller
+    with records.work() as work:
+        if seller is not None and work.sellers.one(seller) is None:
+            raise UnreadableError(f"There is no seller {seller!r} here.")
+    source = f"queue:{incoming.source}"
+    asked = arrival(incoming.data.request, Channel.QUEUE, source=source, key=incoming.id, seller=seller)
+    accept_one(records, asked)
+
+
+def _bury(records: Records, body: bytes, why: str) -> None:
+    with records.work() as work:
+        work.dead.keep(IncomingRequest.queue, body, why)
 
 
 def read(body: bytes) -> IncomingRequest:
     """The request in these bytes, or an UnreadableError that says what is wrong with them."""
     try:
         payload = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(f"This is no JSON: {error}.") from None
     return IncomingRequest.read(payload)
 

@@ -33,7 +33,7 @@ class Dead:
 
     def keep(self, queue: str, body: bytes, why: str) -> None:
         """Keeps a message, byte for byte."""
-        self._work.run(_KEEP, queue=queue, body=body, why=why)
+        self._work.run(_KEEP, queue=queue, body=body, why=why.replace("\0", "\N{SYMBOL FOR NULL}"))  # text holds no NUL
 
     def all(self, *, redriven: bool = False) -> list[DeadMessage]:
         """The messages kept, the oldest first; with ``redriven`` also those that were put back."""

@@ -10,6 +10,7 @@ import redis
 from kombu import Connection
 from pydantic import SecretStr
 
+import producers.feed
 from config.broker import DIRECT, QUEUES, connect, depth
 from config.settings import Settings
 from console.servers import Servers
@@ -61,6 +62,11 @@ def test_an_event_delivered_twice_is_one_case(records: Records) -> None:
     ("body", "why"),
     [
         (b"no JSON", "This is no JSON"),
+        (b"[" * 100_000, "This is no JSON"),
+        (json.dumps(an_event(id="a\0b")).encode(), "id: "),
+        (json.dumps(an_event(source="a\0b")).encode(), "source: "),
+        (json.dumps(an_event(data=an_event()["data"] | {"seller": "a\0b"})).encode(), "data.seller: "),
+        (json.dumps(an_event() | {"a\0b": 1}).encode(), "a\N{SYMBOL FOR NULL}b: Extra inputs are not permitted"),
         (b"\xff\xfe\x00", "This is no JSON"),
         (json.dumps(an_event(type="moneyback.refund_requested.v2")).encode(), "type: Input should be"),
         (json.dumps(an_event(colour="blue")).encode(), "colour: Extra inputs are not permitted"),
@@ -79,6 +85,19 @@ def test_what_nobody_can_read_is_kept_byte_for_byte(records: Records, body: byte
     ((queue, kept, said),) = dead(records)
     assert (queue, kept) == (QUEUE, body)
     assert why in said
+
+
+def test_what_breaks_its_reader_is_kept_and_the_next_one_read(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle_in(records)
+    with monkeypatch.context() as broken:
+        broken.setattr(producers.feed, "accept_one", lambda *_: 1 // 0)
+        take(records, body := json.dumps(an_event()).encode())
+    ((_, kept, why),) = dead(records)
+    assert (kept, why.split("(")[1].split(")")[0]) == (body, "ZeroDivisionError")
+    take(records, body)
+    assert cases(records) == 1
 
 
 def test_one_id_for_two_requests_is_for_a_person(records: Records) -> None:

@@ -209,6 +209,10 @@ class Trouble(StrEnum):
         "withdrawal_unpaid",
         "A consumer withdrew by law and never confirmed the refund. It counts all the same: pay or answer in fourteen days.",
     )
+    WITHDRAWAL_DECLARED = (
+        "withdrawal_declared",
+        "A consumer withdrew by law, and the case does not go on by itself. It counts: pay or answer in fourteen days.",
+    )
     WITHDRAWAL_UNMATCHED = (
         "withdrawal_unmatched",
         "A consumer withdrew by law from a purchase that we do not find by what they typed. It counts all the same: ask them.",

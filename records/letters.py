@@ -19,14 +19,20 @@ insert into letters (case_id, stage)
 select * from unnest(cast(:cases as uuid[]), cast(:stages as text[])) on conflict do nothing
 """
 
-_CLAIM = """
+_JOINED = """
+(select cast(t.evidence ->> 'joins' as uuid) from transitions t where t.case_id = l.case_id and t.event = 'found_live_case')
+"""
+"""The case that a request joined, because it was there first."""
+
+_CLAIM = f"""
 update letters l set claimed_until = now() + make_interval(secs => :seconds)
  where (l.case_id, l.stage) in (
    select case_id, stage from letters
     where case_id = any(:cases) and sent_at is null and claimed_until <= now() for update skip locked)
 returning l.case_id, l.stage,
        array(select e.stage from letters e where e.case_id = l.case_id and e.sent_at is not null order by e.sent_at) as earlier,
-       (select max(o.refund_id) from operations o where o.case_id = l.case_id and o.status = 'paid') as refund
+       (select max(o.refund_id) from operations o where o.case_id in (l.case_id, {_JOINED}) and o.status = 'paid') as refund,
+       {_JOINED} as joined
 """
 
 _SENT = """
@@ -80,6 +86,8 @@ class Due:
     earlier: tuple[Stage, ...] = ()
     refund: str | None = None
     """What the payment provider calls the refund that it made."""
+    joined: UUID | None = None
+    """The case that this one joined: what its letter tells is how that one stands."""
 
 
 class Letters:
@@ -96,7 +104,9 @@ class Letters:
     def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[Due]:
         """Takes the unsent letters of these cases: nobody else sends them for so long."""
         rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
-        return [Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier)), row.refund) for row in rows]
+        return [
+            Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier)), row.refund, row.joined) for row in rows
+        ]
 
     def sent(self, letters: Sequence[Due]) -> None:
         """These letters are out."""

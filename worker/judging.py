@@ -24,6 +24,14 @@ LETTERS_A_DAY = {
 """So many letters at the most say that a case ended here, whoever asks however often."""
 
 
+DECLARED = {
+    State.UNMATCHED: Trouble.WITHDRAWAL_UNMATCHED,
+    State.DUPLICATE: Trouble.WITHDRAWAL_DECLARED,
+    State.WITH_SUPPORT: Trouble.WITHDRAWAL_DECLARED,
+}
+"""Where a declaration ends that a person must answer."""
+
+
 def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
     """Judges those of these cases that wait for it, and returns the ones that may be paid at once."""
     cases = work.cases.lock(ids, here=State.RECEIVED)
@@ -43,10 +51,16 @@ def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
         if known and not isinstance(decision, Joins):
             taken[known.purchase.id] = case.id
     moved = work.history.record(spared(work, steps))
-    misses = [step.case for step in steps if step.there is State.UNMATCHED]
-    declared = work.withdrawals.these([case.id for case in misses])
-    work.tasks.report(declarations(Trouble.WITHDRAWAL_UNMATCHED, misses, declared))
+    _report_declarations(work, steps)
     return [step.case.id for step in steps if step.there is State.APPROVED and step.case.id in moved]
+
+
+def _report_declarations(work: Work, steps: Sequence[Step]) -> None:
+    """A withdrawal by law that does not go on by itself is told to a person as what it is, and not as any request."""
+    declared = work.withdrawals.these([step.case.id for step in steps if step.there in DECLARED])
+    for trouble in set(DECLARED.values()):
+        ended = [step.case for step in steps if DECLARED.get(step.there) is trouble]
+        work.tasks.report(declarations(trouble, ended, declared))
 
 
 def spared(work: Work, steps: Sequence[Step]) -> list[Step]:

@@ -1,15 +1,21 @@
 """A letter that comes back is told to people, once, without anybody's address."""
 
+from dataclasses import replace
+from email.message import EmailMessage
 from uuid import UUID
 
 import pytest
 
+from config.settings import Settings
 from domain.aftermath import Stage
 from domain.findings import Trouble
 from domain.states import Event
 from records import Records
 from records.letters import Due
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from worker.letters.post import RefusedLetterError
+from worker.letters.sending import send
+from worker.tools import tools_of
 
 BOUNCED = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
 
@@ -23,7 +29,7 @@ def case(records: Records) -> UUID:
         (accepted,) = work.intake.accept([an_arrival(bought)])
         found = work.cases.wait(accepted.id)
         assert found
-        work.history.record([found.after(Event.FOUND_ELIGIBLE, actor="test")])
+        work.history.record([replace(found.after(Event.FOUND_ELIGIBLE, actor="test"), purchase=bought.id)])
     return accepted.id
 
 
@@ -69,3 +75,26 @@ def test_a_letter_of_which_nobody_knew_whether_it_left_has_left_when_it_comes_ba
     with records.work() as work:
         work.letters.claim([case], seconds=1e9)
     assert came_back(records, case)
+
+
+class Refusing:
+    """A mail server that takes no letter for this address, and says so while we talk to it."""
+
+    repeatable = False
+
+    def deliver(self, letter: EmailMessage) -> None:
+        assert letter["To"]
+        raise RefusedLetterError("The mail server refuses the recipient: 550 5.1.1.")
+
+
+def test_a_letter_that_the_mail_server_refuses_is_one_task_and_is_not_tried_again(
+    settings: Settings, records: Records, case: UUID
+) -> None:
+    tools = replace(tools_of(settings), records=records, post=Refusing())
+    for _ in range(2):
+        send(tools, [case])
+    with records.work() as work:
+        (task,) = work.tasks.waiting()
+    assert task.reasons[0]["code"] == Trouble.LETTER_BOUNCED
+    assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
+    tools.hands.close()

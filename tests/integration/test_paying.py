@@ -17,6 +17,7 @@ from domain.money import Money
 from domain.policies import SerialLimit
 from domain.providers import Absent, Answer, Capabilities, Paid, Unknown
 from domain.purchases import Purchase
+from domain.requests import Wish
 from domain.states import State
 from producers.intake import accept, accept_one, confirm
 from records import Records
@@ -161,6 +162,18 @@ def test_a_withdrawal_by_law_that_matches_no_purchase_is_for_a_person(tools: Too
         judge(work, tools, [asked, case])
     assert states(tools, [asked, case]) == ["unmatched"] * 2
     assert for_people(tools, Trouble.WITHDRAWAL_UNMATCHED) == [case]
+
+
+def test_a_withdrawal_by_law_that_joins_a_case_of_supports_or_becomes_one_is_told_as_what_it_is(tools: Tools) -> None:
+    """Support has a request for a part of the amount, or one that the policy refuses; neither says that days are counted."""
+    partial, old = a_recent_purchase(), a_recent_purchase(method="cash")
+    settle_in(tools.records, partial, old)
+    first = accept_one(tools.records, an_arrival(partial, trusted=False, wish=Wish.PARTIAL)).id
+    joins, refused = declared(tools, partial), declared(tools, old)
+    with tools.records.work() as work:
+        judge(work, tools, [first, joins, refused])
+    assert states(tools, [first, joins, refused]) == ["with_support", "duplicate", "with_support"]
+    assert set(for_people(tools, Trouble.WITHDRAWAL_DECLARED)) == {joins, refused}
 
 
 def test_a_withdrawal_by_law_that_joined_a_request_that_ran_out_is_for_a_person_and_once(tools: Tools) -> None:

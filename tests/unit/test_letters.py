@@ -2,9 +2,11 @@
 
 import re
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from mailbox import Maildir
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -135,6 +137,36 @@ def test_start_refund_has_the_link_that_confirms_and_says_what_it_means() -> Non
 @pytest.mark.parametrize("stage", sorted(set(Stage) - {Stage.START_REFUND}))
 def test_no_other_letter_can_confirm(stage: Stage) -> None:
     assert "/confirm/" not in "".join(bodies(a_letter(stage)))
+
+
+FIRST = UUID("00000000-0000-4000-8000-000000000001")
+
+
+def joined(first: Stage, **changes: Any) -> EmailMessage:
+    """The letter of a request that joined another, which stands where it got this letter."""
+    due = Due(CASE, Stage.ALREADY_ASKED, refund="re_1", joined=FIRST)
+    there = a_view(first, id=FIRST, **changes)
+    return write(due, a_view(Stage.ALREADY_ASKED, locale="de"), LINKS, SENDER, first=there)
+
+
+def test_whoever_asks_again_because_the_letter_got_lost_gets_its_link_again() -> None:
+    letter = joined(Stage.START_REFUND)
+    assert LINKS.to(Purpose.CONFIRM, FIRST) in bodies(letter)[0]
+    assert LINKS.to(Purpose.CONFIRM, CASE) not in bodies(letter)[0]
+    assert letter["Message-ID"] != a_letter(Stage.START_REFUND)["Message-ID"]
+    assert letter["Content-Language"] == "de"
+
+
+@pytest.mark.parametrize("stage", [Stage.ACCEPTED, Stage.REFUNDED, Stage.WITH_SUPPORT])
+def test_whoever_asks_again_is_told_how_the_first_request_stands(stage: Stage) -> None:
+    text, _ = bodies(joined(stage))
+    assert LINKS.to(Purpose.STATUS, FIRST) in text or str(FIRST) in text
+    assert joined(stage)["Subject"] == a_letter(stage, locale="de")["Subject"]
+
+
+def test_while_the_first_request_goes_on_by_itself_the_next_is_told_so() -> None:
+    said = speech("de").say(LETTERS[Stage.ALREADY_ASKED].heading)
+    assert said in bodies(joined(Stage.START_REFUND, state=State.APPROVED))[0]
 
 
 def test_an_accepted_refund_is_not_called_paid() -> None:

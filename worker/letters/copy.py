@@ -164,6 +164,14 @@ LETTERS: Mapping[Stage, Copy] = {
     ),
 }
 
+TOLD_ANEW: Mapping[State, Stage] = {
+    State.AWAITING_CONFIRMATION: Stage.START_REFUND,
+    State.REFUND_PENDING: Stage.ACCEPTED,
+    State.REFUNDED: Stage.REFUNDED,
+    State.WITH_SUPPORT: Stage.WITH_SUPPORT,
+}
+"""By the state of the case that was there first. In any other that one goes on by itself, and ALREADY_ASKED says so."""
+
 QUESTIONS: Mapping[str, str] = {
     Wish.PARTIAL: "So that they can decide, please write to them which amount or which items you want to have refunded.",
     Wish.VAT: (

@@ -8,7 +8,7 @@ import structlog
 from domain.errors import MoneybackError
 from records.letters import Due
 from records.views import View
-from worker.letters.post import NotSentError
+from worker.letters.post import NotSentError, RefusedLetterError
 from worker.letters.write import timely, write
 from worker.paying import sending_ends
 from worker.tools import Tools
@@ -36,19 +36,23 @@ def _send_some(tools: Tools, ids: Sequence[UUID], ends: float) -> None:
     lease = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
         due = work.letters.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)
-        views = work.views.these([letter.case for letter in due])
+        views = work.views.these([case for letter in due for case in (letter.case, letter.joined) if case])
     done: list[Due] = []
     not_left: list[Due] = []
     no_time: list[Due] = []
+    refused: list[tuple[Due, str]] = []
     for letter in due:
         if tools.monotonic() > ends:
             no_time.append(letter)
             continue
         try:
-            _send(tools, letter, views[letter.case])
+            first = views.get(letter.joined) if letter.joined else None
+            _send(tools, letter, views[letter.case], first)
         except NotSentError as error:
             log.warning("letter_not_sent", case_id=str(letter.case), stage=letter.stage, why=str(error))
             not_left.append(letter)
+        except RefusedLetterError as error:
+            refused.append((letter, str(error)))
         except MoneybackError as error:  # nobody knows whether it left, or nobody can take it: not to be repeated
             log.warning("letter_for_a_person", case_id=str(letter.case), stage=letter.stage, why=str(error))
         else:
@@ -57,9 +61,11 @@ def _send_some(tools: Tools, ids: Sequence[UUID], ends: float) -> None:
         work.letters.sent(done)
         work.letters.give_back(not_left, seconds=lease)
         work.letters.give_back(no_time, seconds=0)
+        for letter, why in refused:
+            work.letters.bounced(letter.case, letter.stage, why)
 
 
-def _send(tools: Tools, letter: Due, view: View) -> None:
+def _send(tools: Tools, letter: Due, view: View, first: View | None) -> None:
     """A letter that was overtaken has nothing to say any more: it counts as sent."""
     if timely(letter.stage, view.state):
-        tools.post.deliver(write(letter, view, tools.links, tools.settings.mail_from))
+        tools.post.deliver(write(letter, view, tools.links, tools.settings.mail_from, first=first))

@@ -16,7 +16,7 @@ from domain.states import State
 from records.letters import Due
 from records.views import View
 from worker.letters import copy
-from worker.letters.copy import LETTERS, Copy, Target
+from worker.letters.copy import LETTERS, TOLD_ANEW, Copy, Target
 from worker.letters.envelope import envelope, lines, one_line
 
 _TEMPLATES = Environment(
@@ -43,9 +43,10 @@ def timely(stage: Stage, state: State) -> bool:
     return state in LETTERS[stage].true_in
 
 
-def write(due: Due, view: View, links: Links, sender: str) -> EmailMessage:
+def write(due: Due, view: View, links: Links, sender: str, *, first: View | None = None) -> EmailMessage:
     """This letter. One that would no longer be true is refused with a NotPossibleError: ask timely() first.
 
+    A request that joined a case which was there ``first`` is told how that one stands, with the link of that letter again.
     A case or a sender without a usable address is refused with an UnreadableError.
     """
     if not timely(due.stage, view.state):
@@ -54,8 +55,8 @@ def write(due: Due, view: View, links: Links, sender: str) -> EmailMessage:
     if not to:
         raise UnreadableError(f"The letter {due.stage} goes to the purchase's own address: this case has no purchase.")
     said = speech(view.locale)
-    text = LETTERS[due.stage]
-    facts = _facts(view, said) | {"refund": one_line(due.refund or "")}
+    text, about = _told_anew(due, view, first)
+    facts = _facts(about, said) | {"refund": one_line(due.refund or "")}
     letter = envelope(
         sender=sender,
         to=to,
@@ -64,7 +65,14 @@ def write(due: Due, view: View, links: Links, sender: str) -> EmailMessage:
         after=[*filter(None, [view.thread]), *(f"{view.id}.{stage}" for stage in due.earlier)],
         reply=bool(view.thread) and not due.earlier,
     )
-    return printed(letter, said, **_parts(text, view, said, links, facts))
+    return printed(letter, said, **_parts(text, about, said, links, facts))
+
+
+def _told_anew(due: Due, view: View, first: View | None) -> tuple[Copy, View]:
+    """What is told, and of which case. One whose letter may be lost is told what that letter said."""
+    if due.stage is Stage.ALREADY_ASKED and first and (again := TOLD_ANEW.get(first.state)):
+        return LETTERS[again], first
+    return LETTERS[due.stage], view
 
 
 def printed(letter: EmailMessage, said: Speech, **parts: object) -> EmailMessage:

@@ -87,6 +87,7 @@ class Claimed(NamedTuple):
     stage: str
     earlier: list[str]
     refund: str | None
+    joined: UUID | None
 
 
 @does(letters._CLAIM)
@@ -104,7 +105,23 @@ def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[C
     ):
         left[case].append(stage)
     refunds = {row.case_id: row.refund_id for row in work.tables.operations.values() if row.status == "paid"}
-    return [Claimed(row.case_id, row.stage, left[row.case_id], refunds.get(row.case_id)) for row in claimed]
+    joined = {row.case_id: _joined(work, row.case_id) for row in claimed}
+    return [
+        Claimed(
+            row.case_id,
+            row.stage,
+            left[row.case_id],
+            refunds.get(row.case_id) or refunds.get(joined[row.case_id] or row.case_id),
+            joined[row.case_id],
+        )
+        for row in claimed
+    ]
+
+
+def _joined(work: MemoryWork, case: UUID) -> UUID | None:
+    last = work.tables.transitions.get((case, work.tables.cases[case].seq))
+    joins = json.loads(last.evidence).get("joins") if last else None
+    return UUID(joins) if joins else None
 
 
 @does(letters._SENT)

@@ -99,6 +99,7 @@ def _standing(template: str, token: str, paper: Sheet, records: Records, links: 
     pause = standings.pause(view, history)
     return paper.page(
         template,
+        alone=template == "standing.html",
         view=view,
         zone=words.zone_of(view),
         standing=standings.standing(view, history),

@@ -117,7 +117,7 @@ def answer(
             "problem.html",
             status=kind.status,
             headers=headers,
-            title=sheet.speech.say(kind.heading),
+            title=sheet.speech.say(_AS_PEOPLE_SEE_IT.get(kind, kind).heading),
             sentence=sheet.speech.say(sentence or _FOR_PEOPLE.get(kind) or kind.sentence),
         )
     problem = document(kind, sentence, errors)
@@ -148,7 +148,11 @@ _FOR_PEOPLE = {
     Kind.TOO_LARGE: "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
     Kind.DOWN: "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
     Kind.UNREADABLE: "We could not read this form. Please open it again and send it once more.",
+    Kind.INVALID: "We could not read this form. Please open it again and send it once more.",
 }
+_AS_PEOPLE_SEE_IT = {
+    Kind.INVALID: Kind.UNREADABLE
+}  # our own pages send nothing that is not right: it was tampered with
 
 
 class _AsciiJSON(JSONResponse):

@@ -14,6 +14,7 @@ from domain.findings import Code
 from domain.providers import Refusal
 from domain.purchases import AUTOMATIC, Method
 from domain.states import MOVING, Event, State
+from producers.web.problems import Kind
 from producers.web.standings import AFTER, NO_BALANCE, PAUSES, WAITS
 from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
 from tests.cast import a_recent_purchase
@@ -112,6 +113,21 @@ def test_a_paid_refund_shows_the_reference_by_which_a_bank_finds_it(world: World
     assert "Reference for your bank" not in untold
 
 
+def test_news_bring_the_title_along(world: World) -> None:
+    path = world.path(Purpose.STATUS, a_case(world.records, State.REFUNDED))
+    title = re.search(r"<title>([^<]*)", world.web.get(f"{path}/news?seen=0").text)
+    assert title
+    assert title[1].strip() == STANDINGS[State.REFUNDED].heading
+    assert world.web.get(path).text.count("<title>") == 1
+
+
+@pytest.mark.parametrize("path", ["/confirm/x", "/open/x"])
+def test_what_is_not_right_is_said_in_the_readers_language(world: World, path: str) -> None:
+    page = world.web.post(path, data={"colour": "blue"}, headers={"accept-language": "de"}).text
+    assert Kind.INVALID.heading not in page
+    assert speech("de").say(Kind.UNREADABLE.heading) in page
+
+
 def test_a_refund_that_is_too_early_does_not_blame_the_sellers_balance(world: World) -> None:
     page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NOT_YET))).text
     assert AFTER[State.APPROVED, Event.PROVIDER_NOT_NOW].sentence in page
@@ -180,7 +196,8 @@ def test_a_page_looks_for_news_while_something_moves_and_with_or_without_a_scrip
     moves = state in MOVING | {State.REFUND_PENDING}
     assert ("<script" in page) == moves
     assert ("hx-get" in page) == moves
-    assert (f'<noscript><meta http-equiv="refresh" content="{PAUSES.get(state)}"></noscript>' in page) == moves
+    slowly = max(PAUSES.get(state, 0), 30)  # seconds: a screen reader begins anew with every page
+    assert (f'<noscript><meta http-equiv="refresh" content="{slowly}"></noscript>' in page) == moves
     assert ("Look again" in page) == moves
     assert 'aria-live="polite"' in page
 

@@ -1,5 +1,6 @@
 """What a customer asks for, whichever way it came in."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,9 +63,15 @@ def _address(text: str) -> str:
     return text
 
 
+_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,}(?!\w))|[\w-]\.[\w-]+/")
+
+
 def _linkless(text: str) -> str:
-    """We mail it back to whatever address was given: nobody shall send a stranger a link through us."""
-    if any(sign in text.lower() for sign in ("://", "www.", "@")):
+    """We mail it back to whatever address was given: nobody shall send a stranger a link through us.
+
+    Mail programs make a link of a bare host as well. Initials and titles are none: J.R. Tolkien, Dr.Grace Hopper.
+    """
+    if any(sign in text.lower() for sign in ("://", "www.", "@")) or _HOST.search(text):
         raise ValueError("This holds a link or an address.")
     return text
 

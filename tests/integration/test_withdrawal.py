@@ -130,6 +130,9 @@ def test_a_declaration_is_acknowledged_alike_whether_or_not_there_is_such_a_purc
         ({"name": " "}, "name", "Please enter your name."),
         ({"name": "x" * 101}, "name", "This is too long: 100 characters at the most."),
         ({"name": "Win at https://evil.example"}, "name", "Please enter nothing but your name."),
+        ({"name": "Claim your prize at evil-shop.com/win now"}, "name", "Please enter nothing but your name."),
+        ({"name": "Ada of evil.co.uk"}, "name", "Please enter nothing but your name."),
+        ({"reference": "paypal-secure.com"}, "reference", "This cannot be a reference number."),
         ({"reference": "www.evil.example"}, "reference", "This cannot be a reference number."),
         ({"reference": ""}, "reference", "Please enter the reference number of the purchase."),
         ({"email": "ada"}, "email", "This is not a whole e-mail address."),
@@ -146,6 +149,13 @@ def test_what_cannot_be_declared_is_shown_again_with_a_sentence(
     assert f'id="{field}-wrong"' in answer.text
     assert re.search(rf'id="{field}"[^>]*autofocus', answer.text)
     assert world.rows() == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["J.R.R. Tolkien", "Dr.Grace Hopper", "prof.dr. Ada Lovelace", "Müller GmbH & Co.KG", "St. John's e.V."]
+)
+def test_initials_titles_and_companies_are_names(world: World, name: str) -> None:
+    assert world.web.post("/withdraw", data=typed(step="confirm", name=name)).status_code == 200
 
 
 def test_a_declaration_speaks_the_language_of_its_page(world: World) -> None:

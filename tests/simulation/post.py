@@ -23,7 +23,7 @@ class Letter:
     case: UUID
 
 
-def write(due: Due, view: View, links: Links, sender: str) -> Letter:  # noqa: ARG001  # as worker.letters.write
+def write(due: Due, view: View, links: Links, sender: str, *, first: View | None = None) -> Letter:  # noqa: ARG001  # as worker.letters.write
     """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
     return Letter(due.stage, view.id)
 

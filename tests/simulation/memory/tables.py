@@ -182,6 +182,7 @@ class LetterRow:
     created_at: datetime
     claimed_until: datetime = EPOCH
     sent_at: datetime | None = None
+    bounced_at: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -138,6 +138,19 @@ def give_back(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str], se
             work.journal.change(row, claimed_until=after(work.at, seconds))
 
 
+class Bounced(NamedTuple):
+    seller: str | None
+
+
+@does(letters._BOUNCED)
+def bounced(work: MemoryWork, case: UUID, stage: str) -> Iterable[Bounced]:
+    row = work.tables.letters.get((case, str(stage)))
+    if row is None or row.bounced_at is not None or row.claimed_until <= EPOCH:
+        return []
+    work.journal.change(row, bounced_at=work.at)
+    return [Bounced(work.tables.cases[case].seller)]
+
+
 class Told(NamedTuple):
     id: UUID | None
     about: Any

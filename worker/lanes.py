@@ -6,7 +6,7 @@ that such a case can end only its own worker; and one that ended three of them g
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
@@ -118,9 +118,10 @@ def _ended(case: Case) -> Step:
     codes = [Code.ENDED_ITS_WORKERS]
     if case.state in {State.REFUNDING, State.REFUND_PENDING}:
         codes.append(Code.OUTCOME_UNKNOWN)
-    return case.after(
+    step = case.after(
         Event.ENDED_ITS_WORKERS,
         actor="worker",
         why=" ".join(code.support for code in codes),
         evidence={"reasons": reasons([Finding("payment", code) for code in codes])},
     )
+    return replace(step, quiet=case.purchase is None)  # whose purchase it is, nobody has looked: there is no address to write to

@@ -90,8 +90,10 @@ def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_i
     assert [len(group) for group in touched if cases[2] in group] == [len(cases), FEW, 1]
     with tools.records.work() as work:
         found = work.views.one(cases[2])
+        letters = work.run("select count(*) from letters where case_id = :case", case=cases[2]).scalar_one()
     assert found
     assert [reason["code"] for reason in found.reasons] == ["ended_its_workers"]
+    assert letters == 0, "nobody has looked whose purchase it is: the letter would have no address, and wait for ever"
 
 
 def test_after_an_outage_those_that_ended_no_worker_catch_up_in_groups_as_long_as_there_is_time(

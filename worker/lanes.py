@@ -124,4 +124,6 @@ def _ended(case: Case) -> Step:
         why=" ".join(code.support for code in codes),
         evidence={"reasons": reasons([Finding("payment", code) for code in codes])},
     )
-    return replace(step, quiet=case.purchase is None)  # whose purchase it is, nobody has looked: there is no address to write to
+    return replace(
+        step, quiet=case.purchase is None
+    )  # whose purchase it is, nobody has looked: there is no address to write to

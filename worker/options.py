@@ -1,7 +1,7 @@
 """Every option of Celery that is not its default, and why.
 
 Celery 5.7.0 with early acknowledgement. Late acknowledgement would buy us nothing: a message has no authority here, and
-the sweep sends again what nobody moved. It would lean on one more mend of ours: without Channel in config/broker.py a
+the sweep sends again what nobody moved. It would lean on one more mend of ours: without Channel in config/transport.py a
 worker that acknowledges late ends itself when the broker restarts under a running task.
 """
 

@@ -6,7 +6,7 @@ seconds. A broker that comes back meanwhile has all children watched anew: Celer
 one that has nothing to watch than kombu 5.7 raises, and the whole worker ends with "file descriptor is None".
 
 Measured: killing children and then the broker, 9 of 43 rounds ended a worker, one this way and eight the way that
-Channel in config/broker.py speaks of. With both mends it was none of 65.
+Channel in config/transport.py speaks of. With both mends it was none of 65.
 """
 
 from typing import Any

@@ -35,7 +35,7 @@ def test_acknowledging_over_a_connection_that_is_gone_ends_a_plain_worker_and_no
         assert not has_ended(worker.process)
     else:
         assert "'NoneType' object has no attribute 'hostname'" in worker.said(), (
-            "Celery or kombu mended this: Channel in config/broker.py can go."
+            "Celery or kombu mended this: Channel in config/transport.py can go."
         )
 
 
@@ -69,6 +69,26 @@ def test_a_full_broker_takes_the_message_and_the_worker(
     broker.config_set("maxmemory", 0)
     ours("its successor")
     eventually(lambda: state(records, case) == "refunded")
+
+
+@pytest.mark.parametrize("options", [{}, SURVIVES], ids=["plain", "ours"])
+def test_a_half_open_connection_swallows_what_a_plain_worker_asks_for_next_and_not_what_one_on_our_transport_does(
+    plain: Callable[..., Plain], broker: redis.Redis, wire: Proxy, options: dict[str, object]
+) -> None:
+    """kombu renews the socket that it listens on, and finds that the one it writes down with is dead, too."""
+    quick = {"socket_timeout": 3, "health_check_interval": 1}
+    worker = plain(wire, broker_transport_options=quick, **options)
+    worker.send("note", "before")
+    eventually(lambda: worker.notes() == ["before"] and not known(broker, Plain.QUEUE))
+    wire.freeze()
+    eventually(lambda: "BRPOP got no reply" in worker.said())
+    worker.send("note", "next")
+    eventually(lambda: "Connection to broker lost" in worker.said())
+    if options:
+        eventually(lambda: worker.notes() == ["before", "next"])
+    else:
+        assert worker.notes() == ["before"]
+        assert known(broker, Plain.QUEUE) == 0, "kombu mended this: Poller in config/transport.py can go."
 
 
 def test_a_half_open_connection_is_given_up_within_fifteen_seconds(

@@ -41,6 +41,8 @@ CORPUS = [
     "[click](javascript:alert(1))", "<b>bold</b>", "<form action=//evil.example><input name=a>", "`onload=alert(1)",
 ]  # fmt: skip
 WORD = "word"
+HOST = "word.example"
+"""A word as well, which we do not mail to just anybody as the name they gave."""
 _numbers = count(1)
 
 
@@ -115,7 +117,8 @@ def pages_with(world: World, typed: str) -> list[str]:
 
 @pytest.mark.parametrize("typed", CORPUS)
 def test_every_page_and_letter_has_the_structure_it_has_for_a_word(world: World, typed: str) -> None:
-    for mine, plain in zip(pages_with(world, typed), pages_with(world, WORD), strict=True):
+    plainly = HOST if "evil.example" in typed else WORD
+    for mine, plain in zip(pages_with(world, typed), pages_with(world, plainly), strict=True):
         assert skeleton(mine) == skeleton(plain)
 
 

@@ -13,7 +13,7 @@ from domain.purchases import email_key, reference_key
 from domain.requests import Channel
 from producers import intake
 from producers.mail.evidence import Witness
-from producers.mail.kinds import FOR_A_PERSON, Kind, Mail
+from producers.mail.kinds import Kind, Mail
 from producers.mail.reader import read
 from records import DatabaseDownError, Records
 from records.intake import Arrival
@@ -117,7 +117,7 @@ class _Following:
         self._cases: dict[str, list[UUID]] = {mail.message_id: [] for mail in mails}
         self._notes: dict[str, UUID] = {}
         self._arrivals: list[tuple[Mail, Arrival]] = []
-        self._flagged = {mail.message_id for mail in mails if mail.kind in FOR_A_PERSON}
+        self._flagged = {mail.message_id for mail in mails if mail.for_a_person}
         self._kinds = {mail.message_id: mail.kind for mail in mails}
 
     def follow(self) -> dict[str, Outcome]:
@@ -199,8 +199,9 @@ def _answerable(mail: Mail) -> str | None:
 
 def _repeated(mail: Mail, same: bool) -> Outcome:
     """Nobody's request is swallowed because somebody else's mail has its name."""
-    kind = mail.kind if same else Kind.KEY_REUSED
-    return Outcome(kind, fresh=False, flagged=kind in FOR_A_PERSON)
+    if same:
+        return Outcome(mail.kind, fresh=False, flagged=mail.for_a_person)
+    return Outcome(Kind.KEY_REUSED, fresh=False, flagged=True)
 
 
 def _digest(mail: Mail) -> str:

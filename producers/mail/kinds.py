@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 FOR_A_PERSON = frozenset({Kind.NOT_A_REQUEST, Kind.TOO_LARGE, Kind.TOO_MANY, Kind.UNREADABLE, Kind.KEY_REUSED})
-"""These are marked for somebody to look at: nothing else will come of them."""
+"""Nothing else will come of these."""
 
 
 class Returned(NamedTuple):
@@ -58,7 +58,14 @@ class Mail:
     cases: tuple[UUID, ...] = ()
     """The cases whose letters it answers."""
     requests: tuple[RefundRequest, ...] = ()
+    asks: bool = False
+    """A machine sent it or passed it on, and its words ask for money all the same: a customer may have written them."""
     returned: Returned | None = None
+
+    @property
+    def for_a_person(self) -> bool:
+        """Whether somebody should look at it: nothing else will come of it."""
+        return self.kind in FOR_A_PERSON or self.asks
 
     @property
     def thread(self) -> str:

@@ -50,6 +50,11 @@ class Ours:
         return Returned(UUID(letter[1]), letter[2], status[1] if status else "") if letter else None
 
 
+def away(subject: str) -> bool:
+    """Whether this is the subject of an automatic reply."""
+    return _AWAY.match(subject) is not None
+
+
 def machine(message: Part, sender: str, subject: str, raw: bytes, ours: Ours) -> Kind | None:
     """Which kind of machine sent this mail; None for a person's."""
     if ours.wrote(message, sender):
@@ -58,7 +63,7 @@ def machine(message: Part, sender: str, subject: str, raw: bytes, ours: Ours) ->
         return Kind.BOUNCE if _failed(raw) else Kind.AUTO_REPLY
     if any(says(message) for says in _LIST):
         return Kind.LIST
-    automatic = _NOBODY.match(sender) or _AWAY.match(subject) or any(says(message) for says in _AUTOMATIC)
+    automatic = _NOBODY.match(sender) or away(subject) or any(says(message) for says in _AUTOMATIC)
     return Kind.AUTO_REPLY if automatic else None
 
 

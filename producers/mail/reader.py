@@ -4,6 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection
+from dataclasses import replace
 from email import message_from_bytes
 from email.headerregistry import AddressHeader
 from email.parser import BytesHeaderParser
@@ -16,7 +17,7 @@ from domain.redaction import without_cards
 from domain.requests import Email, RefundRequest
 from producers.mail import references
 from producers.mail.kinds import Kind, Mail
-from producers.mail.machines import Ours, machine
+from producers.mail.machines import Ours, away, machine
 from producers.mail.wording import SPOKEN, advertises, asks, language_of, reason_of, thanks, wish_of
 from producers.mail.words import Part, Words, header, texts
 
@@ -74,14 +75,28 @@ def _read(raw: bytes, ours: Ours, size: int) -> Mail:
         cases=ours.answered(answers),
         returned=ours.returned(raw[:LONGEST]) if kind is Kind.BOUNCE else None,
     )
-    if kind is not None or sender is None:
+    if kind is Kind.OWN_LETTER or told.returned or sender is None:
         return told
     if size > LARGEST:
-        return _with(told, Kind.TOO_LARGE)
+        return told if kind else replace(told, kind=Kind.TOO_LARGE)
     body = raw[:LONGEST]
     if body.count(b"\n--") > MOST_PARTS or body.lower().count(b"boundary") > MOST_LEVELS:
         return told
-    return _understood(told, message_from_bytes(body, policy=_POLICY))
+    message = message_from_bytes(body, policy=_POLICY)
+    return replace(told, asks=_asks_all_the_same(message)) if kind else _understood(told, message)
+
+
+def _asks_all_the_same(message: Part) -> bool:
+    """Whether somebody may have written this who wants their money: through a group address, or a shop's contact form."""
+    subject = _subject(message)
+    everything = texts(message)
+    if everything.sealed or header(message, "content-type").casefold().startswith("multipart/report"):
+        return False
+    title = "" if _REPLY.match(subject) or away(subject) else subject
+    return any(
+        asks(words.new, title if references.find(f"{title}\n{words.new}") else "") and not advertises(words.new)
+        for words in everything.versions
+    )
 
 
 def _understood(told: Mail, message: Part) -> Mail:
@@ -101,7 +116,7 @@ def _understood(told: Mail, message: Part) -> Mail:
         RefundRequest(email=told.sender, reference=one, reason=reason, wish=wish, comment=comment, locale=locale)
         for one in (found if kind is Kind.REQUEST else ())
     )
-    return _with(told, kind, locale=locale, requests=requests)
+    return replace(told, kind=kind, locale=locale, requests=requests)
 
 
 def _kind(subject: str, words: Words, found: list[str], *, quoted: bool, answers: bool) -> Kind:
@@ -132,18 +147,6 @@ _REPLY = re.compile(
     re.IGNORECASE,
 )
 _IDS = re.compile(r"<[!-;=?-~]{1,250}>")
-
-
-def _with(mail: Mail, kind: Kind, locale: str = "en", requests: tuple[RefundRequest, ...] = ()) -> Mail:
-    return Mail(
-        kind=kind,
-        message_id=mail.message_id,
-        sender=mail.sender,
-        locale=locale,
-        answers=mail.answers,
-        cases=mail.cases,
-        requests=requests,
-    )
 
 
 def _sender(message: Part) -> str | None:

@@ -80,7 +80,7 @@ def test_a_mail_becomes_a_case_that_nobody_trusts(inbox: Inbox, records: Records
 
 def test_a_mail_that_is_no_request_is_kept_for_a_person(inbox: Inbox, records: Records) -> None:
     deliver(inbox, "1.a", "My name is Ada and I like your program.", subject="Hello")
-    deliver(inbox, "2.b", head="Auto-Submitted: auto-replied\n")
+    deliver(inbox, "2.b", "I am away.", subject="Hello", head="Auto-Submitted: auto-replied\n")
     with capture_logs() as logs:
         assert inbox.run_once(records) == Read(taken=1, flagged=1)
     assert names(inbox, "cur") == ["1.a:2,FS", "2.b:2,S"]

@@ -173,9 +173,14 @@ def test_a_huge_mail_is_answered_once(records: Records) -> None:
         "X-Auto-Response-Suppress: All",
     ],
 )
-def test_a_machine_is_never_answered(records: Records, head: str) -> None:
-    assert not take(records, a_mail("I want my money back.", head=head))[0].flagged
-    assert not take(records, a_mail(head=head))[0].flagged
+def test_a_machine_is_never_answered_and_a_person_looks_at_what_asks_for_money_all_the_same(
+    records: Records, head: str
+) -> None:
+    """A group address or a shop's form passes customers' mails on under such a head."""
+    mails = [a_mail(words, head=head) for words in ("I want my money back.", "Please refund MB-2026-0417.")]
+    assert [outcome.flagged for outcome in take(records, *mails)] == [True, True]
+    assert [outcome.flagged for outcome in take(records, *mails)] == [True, True]
+    assert not take(records, a_mail("I am away until Monday.", subject="Away: Refund", head=head))[0].flagged
     assert (cases(records), notes(records)) == (0, [])
 
 

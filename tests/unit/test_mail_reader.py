@@ -39,6 +39,7 @@ def test_a_mail_is_read_as_its_label_says(name: str) -> None:
     label = dict(LABELS[name])
     mail = read((MAILS / f"{name}.eml").read_bytes(), own=OURS)
     assert mail.kind == label.pop("kind")
+    assert mail.asks is label.pop("asks", False)
     assert [request.reference for request in mail.requests] == label.pop("references", [])
     told = {"reason", "wish", "email", "comment"} & label.keys()
     for request in mail.requests:

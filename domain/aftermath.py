@@ -16,6 +16,7 @@ class Stage(StrEnum):
     REFUNDED = "refunded"
     WITH_SUPPORT = "with_support"
     RETURNED = "returned"
+    DECLINED = "declined"
     NOT_FOUND = "not_found"
     ALREADY_ASKED = "already_asked"
     WITHDRAWAL_RECEIVED = "withdrawal_received"  # due by the declaration itself, whatever becomes of the case
@@ -51,7 +52,7 @@ AFTERMATH: Mapping[State, Aftermath] = {
     State.WITH_SUPPORT: Aftermath(letter=Stage.WITH_SUPPORT, task=True),
     State.UNMATCHED: Aftermath(letter=Stage.NOT_FOUND),
     State.DUPLICATE: Aftermath(letter=Stage.ALREADY_ASKED),
-    State.DECLINED: Aftermath(),
+    State.DECLINED: Aftermath(letter=Stage.DECLINED),
     State.EXPIRED: Aftermath(),
     State.WITHDRAWN: Aftermath(),
 }

@@ -27,9 +27,6 @@ casepages = APIRouter(include_in_schema=False)
 
 Sure = Annotated[bool, Depends(forms.ticked)]
 
-_AGAIN = frozenset({State.EXPIRED, State.WITHDRAWN, State.UNMATCHED})
-"""States in which a new request may do what this one did not."""
-
 
 @casepages.api_route("/confirm/{token}", methods=SEEN)
 def ask(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
@@ -111,7 +108,7 @@ def _standing(template: str, token: str, paper: Sheet, records: Records, links: 
         amount=words.amount_of(view, paper.speech),
         shows_purchase=words.shows_purchase(view),
         may_withdraw=view.state is State.AWAITING_CONFIRMATION,
-        again=view.state in _AGAIN,
+        again=standings.again(view),
         pause=pause,
         seen=history[-1].seq,
         address=f"/status/{token}",
@@ -150,7 +147,7 @@ def _too_late(view: View, sentence: str, paper: Sheet, links: Links) -> Response
         zone=words.zone_of(view),
         heading=paper.speech.say(words.STANDINGS[view.state].heading),
         sentence=paper.speech.say(sentence),
-        again=view.state in _AGAIN,
+        again=standings.again(view),
         status_page=_status(links, view.id),
     )
 

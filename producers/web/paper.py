@@ -17,8 +17,8 @@ SEEN = ["GET", "HEAD"]
 """How a page is looked at."""
 LANGUAGE = "lang"
 """The parameter by which a reader chooses a language; links go on with it, so no cookie is needed."""
-KEPT = ("seller", "q", "ask")
-"""What a page was asked for that its reader keeps with another language. What people typed about themselves is not among it."""
+KEPT = ("seller", "q", "ask", "reference", "reason")
+"""What a page was asked for that its reader keeps with another language. Nobody's address is among it."""
 
 
 class _Compiled(BytecodeCache):

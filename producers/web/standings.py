@@ -43,6 +43,15 @@ NO_BALANCE = Standing(
     Tone.WAITING,
 )
 
+_AGAIN = frozenset({State.EXPIRED, State.WITHDRAWN, State.UNMATCHED})
+
+WITHDRAWAL_UNMATCHED = Standing(
+    "We could not match your withdrawal with a purchase",
+    "We have your declaration, and its day counts. But there is no purchase with exactly this reference number and this "
+    "e-mail address, so a person looks for it. You need not declare it again.",
+    Tone.WAITING,
+)
+
 PAUSES: Mapping[State, int] = {
     State.RECEIVED: 3,
     State.APPROVED: 3,
@@ -60,6 +69,8 @@ def standing(view: View, history: Sequence[Row]) -> Standing:
     last = _last(history)
     if view.state in {State.APPROVED, State.REFUND_PENDING} and short_of_money(last):
         return NO_BALANCE
+    if view.state is State.UNMATCHED and view.declared_at:
+        return WITHDRAWAL_UNMATCHED
     return AFTER.get((view.state, Event(last.event))) or STANDINGS[view.state]
 
 
@@ -67,6 +78,11 @@ def pause(view: View, history: Sequence[Row]) -> int | None:
     """Seconds until the page looks again; None where nothing moves by itself."""
     waits = (view.state, Event(_last(history).event)) in AFTER and view.state is State.APPROVED
     return WAITS if waits else PAUSES.get(view.state)
+
+
+def again(view: View) -> bool:
+    """Whether a new request may do what this one did not."""
+    return view.state in _AGAIN and not (view.state is State.UNMATCHED and view.declared_at)
 
 
 def expected(view: View) -> str | None:

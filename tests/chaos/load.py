@@ -176,7 +176,7 @@ class Load:
             answer = self._http.request("POST", f"{self._settings.public_url}{path}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError):
             return None
-        return None if answer.status >= 500 else answer
+        return None if answer.status >= 500 or "retry-after" in answer.headers else answer
 
     def _write(self, customer: Customer, ask: Ask) -> None:
         """A mail that lies in the folder is accepted: it stays there until its request is committed."""

@@ -175,8 +175,25 @@ def test_a_form_that_is_sent_again_after_going_back_is_refunded_once(page: Page,
     assert town.refunds(bought) == 1
 
 
-def test_everything_works_without_javascript(visit: Visit, town: Town) -> None:
-    the_whole_way(visit(java_script_enabled=False), town)
+def test_everything_works_without_javascript(visit: Visit, town: Town, crew: Crew) -> None:
+    """The status page promises no news by itself then: its link shows them."""
+    page = visit(java_script_enabled=False)
+    bought = town.sold()
+    ask(page, town, bought)
+    page.goto(town.link(bought.email, Purpose.CONFIRM))
+    with crew.at_rest():
+        confirm(page)
+        expect_heading(page, heading(State.APPROVED))
+        expect(page.get_by_text("This page shows news by itself.")).not_to_be_visible()
+
+    def is_paid() -> bool:
+        if page.get_by_role("heading", level=1).inner_text() == heading(State.REFUNDED):
+            return True
+        page.get_by_role("link", name="Look again").click()
+        return False
+
+    eventually(is_paid)
+    assert town.refunds(bought) == 1
 
 
 def test_everything_works_on_a_small_phone_at_night(visit: Visit, town: Town) -> None:

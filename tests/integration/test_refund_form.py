@@ -216,6 +216,16 @@ def test_a_link_fills_in_a_reason_and_names_the_seller(world: World) -> None:
         assert work.run("select seller from cases").scalar_one() == "aurora"
 
 
+def test_what_a_sellers_link_filled_in_is_there_in_another_language_and_nobodys_address_is(world: World) -> None:
+    link = {"seller": "aurora", "reference": "MB-2026-0417", "reason": "not_delivered", "email": "ada@example.com"}
+    page = world.web.get("/refund", params=link).text
+    (german,) = re.findall(r'href="([^"]+)" lang="de"', page)
+    assert "ada" not in german
+    page = world.web.get(html.unescape(german)).text
+    assert 'value="MB-2026-0417"' in page
+    assert '<option value="not_delivered" selected>' in page
+
+
 @pytest.mark.parametrize("seller", ["nobody", "\x00", "x" * 5_000, "<b>"])
 def test_a_link_that_names_no_seller_of_ours_is_the_plain_form(world: World, seller: str) -> None:
     answer = world.web.get("/refund", params={"seller": seller})

@@ -15,7 +15,7 @@ from domain.providers import Refusal
 from domain.purchases import AUTOMATIC, Method
 from domain.states import MOVING, Event, State
 from producers.web.problems import Kind
-from producers.web.standings import AFTER, NO_BALANCE, PAUSES, WAITS
+from producers.web.standings import AFTER, NO_BALANCE, WAITS
 from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
 from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
@@ -191,12 +191,15 @@ def test_a_case_speaks_its_own_language(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_page_looks_for_news_while_something_moves_and_with_or_without_a_script(world: World, state: State) -> None:
+def test_a_page_looks_for_news_while_something_moves_and_without_a_script_only_when_told_to(
+    world: World, state: State
+) -> None:
+    """A page that loads itself anew interrupts whoever has it read to them (WCAG 2.2.1, F41)."""
     page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, state))).text
     moves = state in MOVING | {State.REFUND_PENDING}
     assert ("<script" in page) == moves
     assert ("hx-get" in page) == moves
-    assert (f'<noscript><meta http-equiv="refresh" content="{PAUSES.get(state)}"></noscript>' in page) == moves
+    assert "http-equiv" not in page
     assert ("Look again" in page) == moves
     assert 'aria-live="polite"' in page
 

@@ -11,7 +11,7 @@ from config.links import Purpose
 from config.speech import speech
 from domain.aftermath import Stage
 from domain.policies import Category
-from domain.states import State
+from domain.states import Event, State
 from producers.web.withdrawal import STATEMENT
 from records.withdrawals import Withdrawals
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
@@ -196,3 +196,13 @@ def test_support_reads_the_declaration_and_the_day_counts_from_it(world: World) 
         kept = work.withdrawals.of(case)
     assert kept
     assert found.asked.at == kept.declared_at
+
+
+def test_a_withdrawal_that_names_no_purchase_counts_and_nobody_is_asked_to_ask_again(world: World) -> None:
+    _, case = declared(world, reference="MB-unknown")
+    with world.records.work() as work:
+        (step,) = work.cases.lock([case], here=State.RECEIVED)
+        work.history.record([step.after(Event.FOUND_NO_PURCHASE, actor="test")])
+    page = world.web.get(world.path(Purpose.STATUS, case)).text
+    assert "its day counts" in page
+    assert 'class="button"' not in page

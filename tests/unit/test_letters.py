@@ -1,6 +1,7 @@
 """Every letter says what it may, to the one address it may be said to, and nothing a stranger put in."""
 
 import re
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from mailbox import Maildir
@@ -74,6 +75,15 @@ def test_where_no_purchase_was_found_the_answer_goes_to_who_asked_and_quotes_not
     assert "typed by whoever asked" not in text + html + letter["Subject"]
     assert "https://refunds.example/help/refund" in text
     assert 'href="https://refunds.example/help/refund"' in html
+
+
+def test_who_withdrew_by_law_and_named_no_purchase_is_not_asked_to_ask_again() -> None:
+    """The acknowledgement says that the day counts: this letter must not say that nothing came of it."""
+    at = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    text, html = bodies(a_letter(Stage.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=at))
+    assert "its day counts" in text
+    assert "/refund" not in text + html
+    assert LINKS.to(Purpose.STATUS, CASE) in text
 
 
 @pytest.mark.parametrize("stage", WITH_PURCHASE)

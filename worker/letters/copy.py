@@ -111,6 +111,17 @@ LETTERS: Mapping[Stage, Copy] = {
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
+    Stage.DECLINED: Copy(
+        subject="Your refund for {reference} was declined",
+        heading="Your refund was declined",
+        before=(
+            "The support team has decided not to make this refund. If you think that this is wrong, please write to them.",
+        ),
+        facts=_PURCHASE,
+        after=("Your case number is {case}. Questions? {support}",),
+        link=("See how your request is getting on", Target.STATUS),
+        true_in=frozenset({State.DECLINED}),
+    ),
     Stage.NOT_FOUND: Copy(
         subject="We could not find your purchase",
         heading="We could not find your purchase",
@@ -163,6 +174,29 @@ LETTERS: Mapping[Stage, Copy] = {
         true_in=frozenset(State),
     ),
 }
+
+WITHDRAWAL_UNMATCHED = Copy(
+    subject="We could not match your withdrawal with a purchase",
+    heading="We could not match your withdrawal with a purchase",
+    before=(
+        (
+            "You declared that you withdraw from a contract. We have your declaration, and its day counts. But we found no "
+            "purchase with exactly these details, so a person looks for it. You need not declare it again."
+        ),
+    ),
+    facts=(("Contract", "asked_reference"), ("E-mail address", "asked_email")),
+    after=(
+        (
+            "The reference number is in the confirmation of your order. The e-mail address must be the one that you "
+            "gave when you ordered; it may be another one than this."
+        ),
+        "Your case number is {case}.",
+        "If you declared nothing, you need not do anything: no money moves.",
+    ),
+    link=("See how your request is getting on", Target.STATUS),
+    true_in=frozenset({State.UNMATCHED}),
+)
+"""NOT_FOUND for whoever declared by law that they withdraw: they are not asked to ask again."""
 
 TOLD_ANEW: Mapping[State, Stage] = {
     State.AWAITING_CONFIRMATION: Stage.START_REFUND,

@@ -55,7 +55,7 @@ def write(due: Due, view: View, links: Links, sender: str, *, first: View | None
     if not to:
         raise UnreadableError(f"The letter {due.stage} goes to the purchase's own address: this case has no purchase.")
     said = speech(view.locale)
-    text, about = _told_anew(due, view, first)
+    text, about = _told(due, view, first)
     facts = _facts(about, said) | {"refund": one_line(due.refund or "")}
     letter = envelope(
         sender=sender,
@@ -68,10 +68,12 @@ def write(due: Due, view: View, links: Links, sender: str, *, first: View | None
     return printed(letter, said, **_parts(text, about, said, links, facts))
 
 
-def _told_anew(due: Due, view: View, first: View | None) -> tuple[Copy, View]:
-    """What is told, and of which case. One whose letter may be lost is told what that letter said."""
+def _told(due: Due, view: View, first: View | None) -> tuple[Copy, View]:
+    """What is told, and of which case: one whose letter may be lost is told what it said, and who withdrew not to ask."""
     if due.stage is Stage.ALREADY_ASKED and first and (again := TOLD_ANEW.get(first.state)):
         return LETTERS[again], first
+    if due.stage is Stage.NOT_FOUND and view.declared_at:
+        return copy.WITHDRAWAL_UNMATCHED, view
     return LETTERS[due.stage], view
 
 

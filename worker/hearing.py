@@ -86,7 +86,8 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     verdicts = {one.id: _explained(one, found.get(ours[one.id])) for one in heard if one.id in ours}
     shown = {seen.refund_id for seen in found.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
     beside = [one for one in heard if one.id in ours and one.notice.refund_id not in shown | {None}]
-    _report_beside_ours(tools, [one for one in beside if verdicts[one.id].explained], purchases)
+    if explained := [one for one in beside if verdicts[one.id].explained]:
+        _report_beside_ours(tools, explained, purchases)
     others = [one for one in heard if one.id not in ours]
     verdicts |= {one.id: _unknown(one) for one in others}
     known = [one for one in heard if _payment(one) in purchases]
@@ -94,7 +95,7 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     by_hand: list[tuple[Heard, Found | DisputeSeen]]
     by_hand = [(one, elsewhere[ours[one.id]]) for one in known if ours.get(one.id) in elsewhere]
     strange = [one for one in known if one.id not in ours]
-    for wave in chain([by_hand], tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
+    for wave in chain(filter(None, [by_hand]), tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
         with tools.records.work() as work:
             told = _told_of_disputes(work, tools, [one for one, _ in wave])
             verdicts |= {

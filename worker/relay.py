@@ -53,8 +53,7 @@ class Relay:
 
     def run_once(self, connection: Connection) -> Moved:
         """Publishes what is due and has room in the broker. What could not be published stays in the outbox."""
-        with self._records.work() as work:
-            due = work.outbox.lanes()
+        due = self._due()
         if not due:
             return Moved(messages=0, cases=0)
         with connection.channel() as channel:
@@ -95,18 +94,24 @@ class Relay:
 
     def _direct(self, stop: threading.Event) -> None:
         """Works on what is due as a worker would, a batch a lane; only tasks for helpdesks must wait for the broker."""
-        for kind in LANES.values():
-            if kind is SupportNeeded or stop.is_set():
+        due = self._due()
+        for lane, kind in LANES.items():
+            if lane not in due or kind is SupportNeeded or stop.is_set():
                 continue
             with self._records.work() as work:
-                ids = self._take(work.outbox, kind.queue)
+                ids, _ = self._take(work.outbox, lane)
             if ids:
-                log.info("worked_without_broker", lane=kind.queue, cases=len(ids))
+                log.info("worked_without_broker", lane=lane, cases=len(ids))
                 run(self._tools, kind, ids)
+                due = self._due()  # what this was about may go on in the next lane
 
     @cached_property
     def _tools(self) -> Tools:
         return replace(tools_of(self._settings), records=self._records)
+
+    def _due(self) -> set[str]:
+        with self._records.work() as work:
+            return work.outbox.lanes()
 
     def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
         lane = message.queue
@@ -114,17 +119,17 @@ class Relay:
         messages = cases = 0
         while messages < room:
             with self._records.work() as work:
-                ids = self._take(work.outbox, lane)
+                ids, full = self._take(work.outbox, lane)
                 if ids:
                     payload = message(case_ids=tuple(ids)).model_dump(mode="json")
                     self._app.send_task(lane, [payload], queue=lane, producer=producer, argsrepr=f"{len(ids)} cases")
-            if not ids:
+                    messages, cases = messages + 1, cases + len(ids)
+            if not full:
                 break
-            messages, cases = messages + 1, cases + len(ids)
         return Moved(messages, cases)
 
-    def _take(self, outbox: Outbox, lane: str) -> list[UUID]:
-        """Interactive cases before bulk ones, round robin over the sellers of each."""
+    def _take(self, outbox: Outbox, lane: str) -> tuple[list[UUID], bool]:
+        """Interactive cases before bulk ones, round robin over the sellers of each; and whether more may be waiting."""
         ids: list[UUID] = []
         for bulk in (False, True):
             while len(ids) < self._batch:
@@ -137,4 +142,4 @@ class Relay:
                 ids += [case for case, _ in rows]
                 if after is None and not more_sellers:
                     break
-        return list(dict.fromkeys(ids))  # a case due twice is due once
+        return list(dict.fromkeys(ids)), len(ids) == self._batch  # a case due twice is due once

@@ -15,15 +15,18 @@ from tests.simulation.broker import BrokerAwayError
 from tests.simulation.world import World
 from worker import relay, support
 from worker.letters import sending
+from worker.sweep import Sweep
 
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """The relay's clock and broker, the helpdesk's queue, letters without words, ids of this seed; and no log, of
-    which it would be millions of lines."""
+    """The relay's clock and broker, no sweep that would find nothing, the helpdesk's queue, letters without words, ids of
+    this seed; and no log, of which it would be millions of lines."""
     log = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    sweep = Sweep.run_once
     with (
+        patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.sweeps() else 0),
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
         patch.object(relay, "depth", world.broker.depth),

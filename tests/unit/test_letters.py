@@ -82,7 +82,7 @@ def test_who_withdrew_by_law_and_named_no_purchase_is_not_asked_to_ask_again() -
     at = datetime(2026, 6, 15, 12, tzinfo=UTC)
     text, html = bodies(a_letter(Stage.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=at))
     assert "its day counts" in text
-    assert "/refund" not in text + html
+    assert "/help/refund" not in text + html
     assert LINKS.to(Purpose.STATUS, CASE) in text
 
 

@@ -25,7 +25,8 @@ class Watchdog(bootsteps.StartStopStep):
 
     A worker with a free credit asks its queues for more once a second, and one without has a credit again after its
     longest task. One that did not ask for longer than that is deaf, whatever the reason, a loop that stands still in a
-    call included. So the kernel's alarm is set to end the process, and each look puts it off if the worker asked since.
+    call included. So the kernel's alarm is set to end the process, and each look puts it off if the worker asked since,
+    or if it runs one of the few tasks that may take longer than the others: with one process there is no credit then.
     The supervisor starts it again, and where it stood is in the log.
     """
 
@@ -33,7 +34,8 @@ class Watchdog(bootsteps.StartStopStep):
 
     def __init__(self, consumer: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signature
         super().__init__(consumer)
-        self._patience = consumer.app.conf.task_time_limit + GRACE
+        self._usual = consumer.app.conf.task_time_limit
+        self._patience = self._usual + GRACE
         self._asked_at: float | None = None
         self._looks: Any = None
 
@@ -53,7 +55,8 @@ class Watchdog(bootsteps.StartStopStep):
     def look(self, channel: Any) -> None:  # noqa: ANN401  # kombu's channel
         """Happens between two turns of the event loop, on its own thread: nothing moves meanwhile."""
         _give_back(channel.qos)
-        if channel._brpop_sent_at != self._asked_at:  # noqa: SLF001  # kombu does not say it in public
+        busy = any((request.task.time_limit or 0) > self._usual for request in state.active_requests)
+        if busy or channel._brpop_sent_at != self._asked_at:  # noqa: SLF001  # kombu does not say it in public
             self._asked_at = channel._brpop_sent_at  # noqa: SLF001
             signal.setitimer(signal.ITIMER_REAL, self._patience)
 

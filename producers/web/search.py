@@ -1,4 +1,4 @@
-"""Search in the help centre: all words, whatever their case and accents; what stands in a question counts more."""
+"""Search in the help centre, whatever the words' case and accents; what stands in a question counts more."""
 
 import re
 import unicodedata
@@ -12,6 +12,7 @@ from producers.web.articles import Article
 
 LONGEST = 100  # characters of a question; more is not read
 MOST_WORDS = 10
+_TELLING = 4  # letters: shorter words stand in every sentence
 _AROUND = 70  # characters shown before the first hit, and twice as many after it
 
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
@@ -29,18 +30,28 @@ class Hit:
 
 
 def find(asked: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
-    """The articles that hold all the words, the best first."""
+    """The articles that hold all the words, the best first; where none does, those that hold the most of them.
+
+    People ask whole questions, and no article holds every word of one. Fewer than half of what says something is nothing.
+    """
     wanted = words(asked)
-    if not wanted:
-        return []
     articles = [article for some in topics.values() for article in some]
-    found: list[tuple[int, Article]] = []
+    telling = [word for word in wanted if len(word) >= _TELLING or not word.isascii()]
+    found = _holding(articles, wanted, len(wanted)) or _holding(articles, telling, (len(telling) + 1) // 2)
+    return [Hit(article, _marked(article.question, some), _excerpt(article.text, some)) for article, some in found]
+
+
+def _holding(articles: Sequence[Article], wanted: Sequence[str], least: int) -> list[tuple[Article, list[str]]]:
+    """Those articles that hold the most of these words, and at least so many; and which ones."""
+    found: list[tuple[int, Article, list[str]]] = []
     for article in articles:
         question, text = _folded(article.question)[0], _folded(article.text)[0]
-        if all(word in question or word in text for word in wanted):
-            found.append((sum(word in question for word in wanted), article))
+        held = [word for word in wanted if word in question or word in text]
+        if held and len(held) >= least:
+            found.append((sum(word in question for word in held), article, held))
+    most = max((len(held) for _, _, held in found), default=0)
     found.sort(key=lambda one: -one[0])
-    return [Hit(article, _marked(article.question, wanted), _excerpt(article.text, wanted)) for _, article in found]
+    return [(article, held) for _, article, held in found if len(held) == most]
 
 
 def words(asked: str) -> list[str]:

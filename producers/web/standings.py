@@ -54,11 +54,13 @@ WITHDRAWAL_UNMATCHED = Standing(
 
 PAUSES: Mapping[State, int] = {
     State.RECEIVED: 3,
+    State.AWAITING_CONFIRMATION: 10,
     State.APPROVED: 3,
     State.REFUNDING: 3,
     State.REFUND_PENDING: 60,
 }
-"""Seconds between two looks at a case that moves by itself. What takes days is not asked after every moment."""
+"""Seconds between two looks at a case that moves by itself, or by its customer's word in another tab. What takes days is
+not asked after every moment."""
 
 WAITS = 60
 """The same for a case that was put off: it goes on in minutes or days."""

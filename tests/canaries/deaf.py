@@ -1,12 +1,14 @@
-"""Our worker, which becomes deaf as soon as it is ready; DEAF says how. Its watchdog's grace is short."""
+"""Our worker, which becomes deaf as soon as it is ready, or busy; DEAF says how. Its watchdog's grace is short."""
 
 import os
 import socket
+import time
 from typing import Any
 
 from celery import signals
 from kombu.transport import redis
 
+from config.broker import TICKS
 from worker import watchdog
 from worker.app import app
 
@@ -27,6 +29,19 @@ def asks_for_nothing() -> None:
     channel._brpop_start = lambda *_: None
 
 
+@app.task(name="long", soft_time_limit=60, time_limit=60)
+def long() -> None:
+    """Takes longer than a worker may be deaf, as the reconciliation does."""
+    time.sleep(app.conf.task_time_limit + 2 * watchdog.GRACE + watchdog.GLANCE)
+    print("The long task is done.")  # noqa: T201  # Celery writes it to the log
+
+
+def busy() -> None:
+    """Its only process has a long task, and the next waits for it: there is no credit to ask for more with."""
+    for _ in range(2):
+        app.send_task("long", queue=TICKS)
+
+
 @signals.worker_ready.connect
 def _deafen(**_: Any) -> None:
-    {"stands_still": stands_still, "asks_for_nothing": asks_for_nothing}[os.environ["DEAF"]]()
+    {how.__name__: how for how in (stands_still, asks_for_nothing, busy)}[os.environ["DEAF"]]()

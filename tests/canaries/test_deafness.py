@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,9 @@ from tests.canaries.workers import has_ended
 from tests.services import environment, eventually
 
 
-@pytest.mark.parametrize("how", ["stands_still", "asks_for_nothing"])
-def test_a_deaf_worker_ends_and_says_where_it_stood(settings: Settings, tmp_path: Path, how: str) -> None:
-    log = tmp_path / "log"
+@contextmanager
+def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Our worker with one process, deaf in this way."""
     with (
         log.open("wb") as out,
         subprocess.Popen(
@@ -27,8 +29,22 @@ def test_a_deaf_worker_ends_and_says_where_it_stood(settings: Settings, tmp_path
         ) as process,
     ):
         try:
-            eventually(lambda: has_ended(process))
+            yield process
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", ["stands_still", "asks_for_nothing"])
+def test_a_deaf_worker_ends_and_says_where_it_stood(settings: Settings, tmp_path: Path, how: str) -> None:
+    log = tmp_path / "log"
+    with deaf(settings, log, how) as process:
+        eventually(lambda: has_ended(process))
     assert process.returncode == -signal.SIGALRM
     assert "most recent call first" in log.read_text()
+
+
+def test_a_worker_whose_only_process_is_busy_for_long_is_not_deaf(settings: Settings, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with deaf(settings, log, "busy") as process:
+        eventually(lambda: has_ended(process) or "The long task is done." in log.read_text())
+        assert not has_ended(process), log.read_text()

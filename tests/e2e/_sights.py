@@ -8,9 +8,10 @@ from playwright.sync_api import Page
 from config.links import Purpose
 from domain.cases import Evidence
 from domain.notes import NoteKind
-from domain.states import State
+from domain.providers import Refusal
+from domain.states import Event, State
 from tests.e2e._town import Town
-from tests.integration._web_fixtures import REASONS, a_case
+from tests.integration._web_fixtures import REASONS, Happened, a_case, goes_on
 
 Way = Callable[[Page, Town, str], None]
 """Goes there. The string is a language, for the address."""
@@ -45,6 +46,24 @@ def standing(state: State, purpose: Purpose = Purpose.STATUS, path: str = "") ->
         page.goto(f"{town.url}{_case(town, state, purpose)}{path}?lang={language}")
 
     return way
+
+
+def after(state: State, *steps: Happened) -> Way:
+    """The status page of a case that went on from this state."""
+
+    def way(page: Page, town: Town, language: str) -> None:
+        case = goes_on(town.records, a_case(town.records, state, purchase=town.sold()), *steps)
+        page.goto(f"{town.links.to(Purpose.STATUS, case)}?lang={language}")
+
+    return way
+
+
+def unmatched(page: Page, town: Town, language: str) -> None:
+    """A withdrawal by law that names no purchase."""
+    then(to("/withdraw"), DECLARED, send, send)(page, town, language)
+    case = UUID(page.locator("main .code").last.inner_text())
+    goes_on(town.records, case, (State.RECEIVED, Event.FOUND_NO_PURCHASE, {}))
+    page.goto(f"{town.links.to(Purpose.STATUS, case)}?lang={language}")
 
 
 def opened(page: Page, town: Town, language: str) -> None:
@@ -127,6 +146,17 @@ SIGHTS: Mapping[str, Way] = {
     "withdraw-sure": then(to("/withdraw"), DECLARED, send),
     "withdrawn": then(to("/withdraw"), DECLARED, send, send),
     **{f"status-{state.value.replace('_', '-')}": standing(state) for state in State},
+    "status-approved-held": after(State.APPROVED, (State.APPROVED, Event.HELD, {})),
+    "status-approved-not-now": after(State.REFUNDING, (State.REFUNDING, Event.PROVIDER_NOT_NOW, {"code": "x"})),
+    "status-approved-no-balance": after(
+        State.REFUNDING, (State.REFUNDING, Event.PROVIDER_NOT_NOW, {"code": "x", "refusal": Refusal.NO_BALANCE})
+    ),
+    "status-refunding-unclear": after(State.REFUNDING, (State.REFUNDING, Event.PROVIDER_UNCLEAR, {})),
+    "status-refunded-bank-reference": after(
+        State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_TOLD, {"bank_reference": "74537604221431003881865"})
+    ),
+    "status-returned": after(State.REFUNDED, (State.REFUNDED, Event.PROVIDER_FAILED_LATE, {"reasons": REASONS})),
+    "status-withdrawal-unmatched": unmatched,
     "not-found": to("/nowhere"),
     "docs": to("/docs"),
     "mailbox": to("/mailbox"),

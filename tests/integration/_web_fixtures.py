@@ -165,6 +165,20 @@ def a_case(
     return case
 
 
+Happened = tuple[State, Event, Evidence]
+"""From this state, by this event, with this to show for it."""
+
+
+def goes_on(records: Records, case: UUID, *steps: Happened) -> UUID:
+    """The case, after these steps as well."""
+    for here, event, evidence in steps:
+        with records.work() as work:
+            step = work.cases.lock([case], here=here)[0].after(event, actor="test", evidence=evidence)
+            assert work.history.record([replace(step, due_in=0.0)]) == {case}
+            work.run("update cases set lease_until = 'epoch', not_before = 'epoch' where id = :case", case=case)
+    return case
+
+
 def a_letter(folder: Path, subject: str, body: str) -> None:
     """A letter in the outbox, as the carrier leaves it there."""
     message = EmailMessage()

@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
 from config.links import Purpose
 from config.speech import speech
 from domain.arrivals import ARRIVALS, arrival
-from domain.cases import Evidence
 from domain.findings import Code
 from domain.providers import Refusal
 from domain.purchases import AUTOMATIC, Method
@@ -19,22 +17,15 @@ from producers.web.standings import AFTER, NO_BALANCE, WAITS
 from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
 from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
-from tests.integration._web_fixtures import World, a_case
+from tests.integration._web_fixtures import Happened, World, a_case, goes_on
 
 place, world = _web_fixtures.place, _web_fixtures.world
-
-Happened = tuple[State, Event, Evidence]
 
 
 def after(world: World, state: State, *steps: Happened, **changes: object) -> str:
     """The path of the status page of a case that went to this state and then these steps."""
     case = a_case(world.records, state, purchase=a_recent_purchase(**changes))
-    for here, event, evidence in steps:
-        with world.records.work() as work:
-            step = work.cases.lock([case], here=here)[0].after(event, actor="test", evidence=evidence)
-            assert work.history.record([replace(step, due_in=0.0)]) == {case}
-            work.run("update cases set lease_until = 'epoch', not_before = 'epoch' where id = :case", case=case)
-    return world.path(Purpose.STATUS, case)
+    return world.path(Purpose.STATUS, goes_on(world.records, case, *steps))
 
 
 def refused(refusal: Refusal) -> Sequence[Happened]:
@@ -196,7 +187,7 @@ def test_a_page_looks_for_news_while_something_moves_and_without_a_script_only_w
 ) -> None:
     """A page that loads itself anew interrupts whoever has it read to them (WCAG 2.2.1, F41)."""
     page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, state))).text
-    moves = state in MOVING | {State.REFUND_PENDING}
+    moves = state in MOVING | {State.AWAITING_CONFIRMATION}  # the customer may have said yes in another tab
     assert ("<script" in page) == moves
     assert ("hx-get" in page) == moves
     assert "http-equiv" not in page

@@ -98,9 +98,11 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     for wave in chain(filter(None, [by_hand]), tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
         with tools.records.work() as work:
             told = _told_of_disputes(work, tools, [one for one, _ in wave])
-            verdicts |= {
+            concluded = {
                 one.id: _conclude(work, one, purchases[_payment(one)], told.get(one.id, seen)) for one, seen in wave
             }
+        # that somebody else refunded the payment does not explain that our refund is said to have failed
+        verdicts |= {one: verdict for one, verdict in concluded.items() if verdicts.get(one) is not CONTRADICTED}
     with tools.records.work() as work:
         _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
 

@@ -17,6 +17,7 @@ from config.settings import Settings
 log = structlog.get_logger()
 
 BURST = 5.0  # calls that may follow each other at once after a rest
+MOMENT = 0.001  # seconds: less is not waited for, as a clock may count in larger steps, and a wait would never end
 AWAY = (redis.RedisError, OSError)
 
 _TAKE = """
@@ -90,7 +91,7 @@ class Pace:
         with self._lock:
             now = self._monotonic()
             full_at = max(self._full_at.get(provider, 0.0), now)
-            if (wait := full_at - (BURST - 1) * every - now) > 0:
+            if (wait := full_at - (BURST - 1) * every - now) > MOMENT:
                 return wait
             self._full_at[provider] = full_at + every
             return 0.0

@@ -66,10 +66,11 @@ def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
     """Asks for these refunds once more, under their keys.
 
     A refusal is no end here: not every provider keeps it under the key, and what was sent before may still be under way.
+    Of one that could not be sent all is known that was known before: the provider shows nothing.
     """
     for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=ends), calls):
         with tools.records.work() as work:
-            work.cases.release([(call.case, 0.0) for call, answer in wave if isinstance(answer, Unsent)])
+            unsent: list[tuple[Call, Found]] = [(call, Absent()) for call, answer in wave if isinstance(answer, Unsent)]
             told = [(call, answer) for call, answer in wave if isinstance(answer, Paid | Pending | Failed)]
             record(work, tools, told)
             refused = [(call, answer) for call, answer in wave if isinstance(answer, Declined)]
@@ -79,9 +80,8 @@ def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
                 (call, Unknown(DOUBTFUL.format(answer.code), replayed=answer.refusal in FOR_NOW))
                 for call, answer in refused
             ]
-            _conclude(
-                work, tools, [*doubtful, *((call, answer) for call, answer in wave if isinstance(answer, Unknown))]
-            )
+            unclear = [(call, answer) for call, answer in wave if isinstance(answer, Unknown)]
+            _conclude(work, tools, [*unsent, *doubtful, *unclear])
 
 
 def _may_repeat(tools: Tools, call: Call, now: datetime) -> bool:

@@ -300,6 +300,32 @@ def test_what_is_certainly_absent_is_sent_again_under_the_same_key(tell: Tell) -
     assert story.one("select sends from operations") == 2
 
 
+def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_pauses(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that shows what there is and takes no refunds would otherwise be asked at every sweep, day and night."""
+    pause = "select extract(epoch from not_before - now())::float from cases"
+    story = tell([LOST, PAID], [Absent()])
+    with monkeypatch.context() as nobody:
+        nobody.setattr(asking, "refund", lambda *_, **__: asking.Unsent("Nobody was reached."))
+        pauses = [story.goes_on(hours=1).one(pause) for _ in range(3)]
+    assert pauses[0] > 0
+    assert pauses == sorted(pauses)
+    assert pauses[0] * 2 < pauses[-1]
+    assert story.goes_on(hours=1).is_now() == "refunded"
+    assert len(set(story.provider.keys)) == 1
+
+
+def test_a_repeat_that_can_never_be_sent_is_for_a_person_after_two_days(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = tell([LOST], [Absent()], can=replace(A_DAY, keys_live=timedelta(days=90)))
+    monkeypatch.setattr(asking, "refund", lambda *_, **__: asking.Unsent("Nobody was reached."))
+    assert story.goes_on(hours=47).is_now() == "refunding"
+    assert story.goes_on(hours=2).is_now() == "with_support"
+    assert story.codes() == ["outcome_unknown"]
+
+
 def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
     story = tell([STORED, PAID], [Absent()])
     for _ in range(2):

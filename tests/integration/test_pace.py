@@ -189,3 +189,13 @@ def test_a_broker_that_is_no_redis_is_not_asked(settings: Settings, provider: st
     with capture_logs() as logs:
         assert taken(pace, provider, 9) == AT_ONCE
     assert logs == []
+
+
+def test_what_is_less_than_a_clock_can_tell_is_not_waited_for(provider: str) -> None:
+    """On a machine that is up for a year its clock counts in steps larger than the last bit of a wait."""
+    clock = Clock()
+    clock.now = 3e7 + 0.1
+    pace = Pace(None, monotonic=clock, sleep=clock.sleep)
+    pace.hold_off(provider, 3.0, 600.0)
+    assert pace.take(provider, 3.0, until=4e7)
+    assert clock.now < 3e7 + 601

@@ -564,6 +564,29 @@ def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_i
     assert_audit_is_clean(tools.records)
 
 
+class Returned(Mute):
+    """A provider that shows only the refund that somebody made by hand, once ours has failed."""
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        return Elsewhere("by hand", Money(4900, "EUR")) if charge and key else Absent()
+
+
+def test_that_ours_failed_is_not_explained_by_a_refund_that_somebody_else_made(web: httpx.Client, tools: Tools) -> None:
+    """The provider may show ours as failed later; until then, and if it never does, a person has to know."""
+    bought = charged("ok")
+    (case,) = paid(tools, bought)
+    with tools.records.work() as work:
+        ours = work.operations.of([case])[case].refund_id
+    tell(web, event := an_event("refund.updated", a_refund(bought.charge, "failed", id=ours)))
+    let_go(tools.records)
+    hear_all(with_adapter(tools, Returned(tools.providers["sandbox"])))
+    assert fate(tools.records, event.id) == (True, 1)
+    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
+    last_look(tools.records)
+    hear_all(with_adapter(tools, Returned(tools.providers["sandbox"])))
+    assert len(tasks(tools.records, "notice_unexplained")) == 1
+
+
 # All of it, by processes that know each other only by their addresses
 
 

@@ -17,9 +17,7 @@ from config.settings import Settings
 log = structlog.get_logger()
 
 BURST = 5.0  # calls that may follow each other at once after a rest
-MOMENT = (
-    0.001  # seconds: less is not waited for, as a clock may count in steps that large, and the wait would never end
-)
+MOMENT = 0.001  # seconds: less is not waited for, as a clock may count in steps that large, and no wait would end
 AWAY = (redis.RedisError, OSError)
 
 _TAKE = """

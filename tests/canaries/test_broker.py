@@ -103,6 +103,6 @@ def test_a_half_open_connection_is_given_up_within_fifteen_seconds(
     frozen = time.monotonic()
     case = ask(records)
     eventually(lambda: state(records, case) == "refunded")
-    assert "BRPOP got no reply" in worker.said(), "The connection was not half open: this test shows nothing."
+    assert "Connection to broker lost" in worker.said(), "The connection was not half open: this test shows nothing."
     assert time.monotonic() - frozen < 15
     assert not has_ended(worker.process)

@@ -74,7 +74,7 @@ def test_what_nobody_can_read_is_flagged_and_stays(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records
 ) -> None:
     dovecot.deliver(user, a_mail(head="Content-Type: application/pkcs7-mime; smime-type=enveloped-data"))
-    dovecot.deliver(user, a_mail(head="Auto-Submitted: auto-replied"))
+    dovecot.deliver(user, a_mail("I am away.", subject="Hello", head="Auto-Submitted: auto-replied"))
     with inbox.open() as folder:
         assert folder.run_once(records) == Read(taken=1, flagged=1)
     assert dovecot.flags(user) == [{SEEN, FLAGGED}, {SEEN}]

@@ -54,6 +54,7 @@ class Line(asyncio.Protocol):
         self._free = free
         self._seen = b""
         self._answered: asyncio.Future[int] | None = None
+        self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own is no subclass
@@ -75,6 +76,7 @@ class Line(asyncio.Protocol):
         self._free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False  # the web hangs up on whoever has asked for nothing for a while
         if self._answered:
             self._answered.set_exception(exc or ConnectionError("hung up"))
 
@@ -120,7 +122,7 @@ class Crowd:
         loop = asyncio.get_running_loop()
         async with self._lines:
             try:
-                line = self._free.pop() if self._free else await self._line()
+                line = await self._line()
                 status = await line.ask(request)
             except OSError:  # no answer: counted as lost
                 return
@@ -128,6 +130,9 @@ class Crowd:
         self._outcome.times.append((loop.time() - due) * 1_000)
 
     async def _line(self) -> Line:
+        while self._free:
+            if (kept := self._free.pop()).is_open:
+                return kept
         _, line = await asyncio.get_running_loop().create_connection(
             lambda: Line(self._free.append), "127.0.0.1", self.job.port
         )

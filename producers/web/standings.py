@@ -71,7 +71,7 @@ def standing(view: View, history: Sequence[Row]) -> Standing:
     last = _last(history)
     if view.state in {State.APPROVED, State.REFUND_PENDING} and short_of_money(last):
         return NO_BALANCE
-    if view.state is State.UNMATCHED and view.declared_at:
+    if _withdrew_in_vain(view):
         return WITHDRAWAL_UNMATCHED
     return AFTER.get((view.state, Event(last.event))) or STANDINGS[view.state]
 
@@ -84,7 +84,7 @@ def pause(view: View, history: Sequence[Row]) -> int | None:
 
 def again(view: View) -> bool:
     """Whether a new request may do what this one did not."""
-    return view.state in _AGAIN and not (view.state is State.UNMATCHED and view.declared_at)
+    return view.state in _AGAIN and not _withdrew_in_vain(view)
 
 
 def expected(view: View) -> str | None:
@@ -106,6 +106,11 @@ def bank_reference_of(view: View, history: Sequence[Row]) -> str | None:
         return None
     named = (row.evidence.get("bank_reference") for row in reversed(history))
     return next((str(name) for name in named if name), None)
+
+
+def _withdrew_in_vain(view: View) -> bool:
+    """Whether a withdrawal by law matched no purchase: it counts all the same, and a person looks for it."""
+    return view.state is State.UNMATCHED and view.declared_at is not None
 
 
 def _last(history: Sequence[Row]) -> Row:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,8 @@ def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[b
         try:
             yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended, and its child with it
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("how", ["stands_still", "asks_for_nothing"])

@@ -56,24 +56,17 @@ class WorldSeams(Seams):
             return
         if self._world.records.in_transaction:
             self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
-        if self._faults.healed and task.process.alive:  # half of all steps, of which nothing comes
-            self._clock.sleep(self._random.random() * 0.02)
-        else:
-            self.die(where)
-            self._pause(task, where)
-        if self._clock.now - task.started > self._timers.soft_seconds:
-            self._limits(task)
-
-    def _pause(self, task: Task, where: str) -> None:
+        self.die(where)
         happens = self._faults.happens
-        if not (happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call"))):
+        if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
+            seconds = self._random.choice(PAUSES)
+            if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
+                task.started += seconds
+            self._world.say(f"{task.process.name} stands still {where} for {seconds:g} s")
+            self._clock.sleep(seconds)
+        else:
             self._clock.sleep(self._random.random() * 0.02)
-            return
-        seconds = self._random.choice(PAUSES)
-        if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
-            task.started += seconds
-        self._world.say(f"{task.process.name} stands still {where} for {seconds:g} s")
-        self._clock.sleep(seconds)
+        self._limits(task)
 
     def die(self, where: str) -> None:
         """This process may end here."""
@@ -90,9 +83,10 @@ class WorldSeams(Seams):
 
     def _limits(self, task: Task) -> None:
         """Celery's time limits, for the tasks of workers."""
-        if task.is_thread or not task.process.name.startswith("worker"):
+        timers, age = self._timers, self._clock.now - task.started
+        if age <= timers.soft_seconds or task.is_thread or not task.process.name.startswith("worker"):
             return
-        if self._clock.now - task.started > self._timers.hard_seconds:
+        if age > timers.hard_seconds:
             self._faults.noted("hard_time_limit")
             self._clock.kill(task.process)
             raise Killed

@@ -61,7 +61,6 @@ select i.lane, i.bulk, i.seller, i.id
   from unnest(cast(:lanes as text[]), cast(:bulks as bool[]), cast(:sellers as text[]), cast(:ids as uuid[]))
     as i(lane, bulk, seller, id)
  where not exists (select from outbox o where o.case_id = i.id and o.lane = i.lane)
-returning case_id
 """
 """As _PUT, for what may be waiting already."""
 
@@ -78,22 +77,17 @@ class Outbox:
             self._work.run(_PUT, lanes=[lane.queue for lane, _ in lanes], ids=[case for _, case in lanes])
             self.wake()
 
-    def owe(self, lanes: Sequence[tuple[type[Cases], bool, str, UUID]]) -> set[UUID]:
-        """As put(), for cases of which a message may be waiting already: (lane, bulk, seller, case).
-
-        Returns those of which none was.
-        """
-        if not lanes:
-            return set()
-        rows = self._work.run(
-            _OWED,
-            lanes=[lane.queue for lane, _, _, _ in lanes],
-            bulks=[bulk for _, bulk, _, _ in lanes],
-            sellers=[seller for _, _, seller, _ in lanes],
-            ids=[case for _, _, _, case in lanes],
-        )
-        self.wake()
-        return {row.case_id for row in rows}
+    def owe(self, lanes: Sequence[tuple[type[Cases], bool, str, UUID]]) -> None:
+        """As put(), for cases of which a message may be waiting already: (lane, bulk, seller, case)."""
+        if lanes:
+            self._work.run(
+                _OWED,
+                lanes=[lane.queue for lane, _, _, _ in lanes],
+                bulks=[bulk for _, bulk, _, _ in lanes],
+                sellers=[seller for _, _, seller, _ in lanes],
+                ids=[case for _, _, _, case in lanes],
+            )
+            self.wake()
 
     def wake(self) -> None:
         """Wakes the relay once this transaction is committed."""

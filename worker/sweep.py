@@ -13,7 +13,6 @@ log = structlog.get_logger()
 
 STEP = 1_000  # cases in one transaction: a backlog is swept in bounded steps
 MOST_STEPS = 10  # of one sweep: the relay has other things to do as well
-WAITS = 3  # times as long a case is left alone that waits in the outbox: in a backlog every sweep would touch thousands
 
 
 class Sweep:
@@ -52,10 +51,8 @@ def _cases(work: Work) -> dict[str, int]:
     declared = work.withdrawals.about([case.id for case in lapsed_cases])
     work.tasks.report(declarations(Trouble.WITHDRAWAL_UNPAID, lapsed_cases, declared))
     again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := AFTERMATH[State(row.state)].resend)]
-    sent = work.outbox.owe(again)
-    waiting = [case for _, _, _, case in again if case not in sent]
-    work.cases.put_off(list(sent), work.timers.lane_seconds)
-    work.cases.put_off(waiting, WAITS * work.timers.lane_seconds)
+    work.outbox.owe(again)
+    work.cases.put_off([case for _, _, _, case in again], work.timers.lane_seconds)
     return {"resent": len(again), "expired": len(steps)}
 
 

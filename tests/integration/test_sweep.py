@@ -8,7 +8,7 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
-from worker.sweep import WAITS, Sweep
+from worker.sweep import Sweep
 
 
 def empty_outbox(records: Records) -> None:
@@ -53,24 +53,6 @@ def move(records: Records, number: int, *events: Event) -> None:
 def test_what_is_on_its_way_is_left_alone(records: Records) -> None:
     move(records, 3)
     assert Sweep(records).run_once() == 0
-
-
-def test_what_waits_in_a_backlog_is_looked_at_more_rarely(records: Records) -> None:
-    """It has an owner, and every sweep would touch thousands otherwise; what the broker lost has none."""
-    move(records, 2)
-    with records.work() as work:
-        (lost,) = work.run("delete from outbox where id = (select min(id) from outbox) returning case_id").scalars()
-    pass_by(records, hours=1)
-    Sweep(records).run_once()
-    with records.work() as work:
-        lane = work.timers.lane_seconds
-        pauses = {
-            row.id: round(float(row.pause) / lane)
-            for row in work.run("select id, extract(epoch from next_action_at - now()) as pause from cases")
-        }
-    assert pauses.pop(lost) == 1
-    assert list(pauses.values()) == [WAITS]
-    assert waiting(records) == {RefundRequested.queue: 2}
 
 
 def test_a_lost_message_is_sent_again_and_only_once(records: Records) -> None:

@@ -32,19 +32,14 @@ def put(work: MemoryWork, lanes: Sequence[str], ids: Sequence[UUID]) -> None:
             enqueue(work, lane, row.bulk, row.seller or "", case)
 
 
-class Put(NamedTuple):
-    case_id: UUID
-
-
 @does(outbox._OWED)
 def owed(
     work: MemoryWork, lanes: Sequence[str], bulks: Sequence[bool], sellers: Sequence[str], ids: Sequence[UUID]
-) -> Iterable[Put]:
+) -> None:
     there = {(row.lane, row.case_id) for row in work.tables.outbox.values()}
-    new = [one for one in zip(lanes, bulks, sellers, ids, strict=True) if (one[0], one[3]) not in there]
-    for lane, bulk, seller, what in new:
-        enqueue(work, lane, bulk, seller, what)
-    return [Put(what) for *_, what in new]
+    for lane, bulk, seller, what in zip(lanes, bulks, sellers, ids, strict=True):
+        if (lane, what) not in there:
+            enqueue(work, lane, bulk, seller, what)
 
 
 class Taken(NamedTuple):

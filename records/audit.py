@@ -32,9 +32,11 @@ select t.case_id, 'has a task for a person without a reason.' as fault from supp
  where jsonb_array_length(t.reasons) = 0
 """
 _UNOWNED = """
-select c.id, 'has been ' || c.state || ' for too long without an owner.' as fault from cases c
- where c.next_action_at < now() - make_interval(secs => :patience) and c.lease_until < now()
-   and not exists (select from outbox o where o.case_id = c.id)
+with unowned as (
+  select id from cases where next_action_at < now() - make_interval(secs => :patience) and lease_until < now()
+  except select case_id from outbox
+)
+select id, 'has been ' || c.state || ' for too long without an owner.' as fault from unowned join cases c using (id)
 """
 
 

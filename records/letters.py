@@ -69,12 +69,17 @@ select i.id, i.email_key as about,
 """
 
 _OVERDUE = f"""
-select distinct l.case_id as id, c.bulk, coalesce(c.seller, '') as seller from letters l join cases c on c.id = l.case_id
- where l.sent_at is null and l.claimed_until <= now() and l.created_at < now() - make_interval(secs => :seconds)
-   and not exists (select from outbox o where o.case_id = l.case_id and o.lane = '{LettersDue.queue}')
- limit :limit
+with owed as (
+  select case_id as id from letters
+   where sent_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
+  except select case_id from outbox where lane = '{LettersDue.queue}' limit :limit
+)
+select id, c.bulk, coalesce(c.seller, '') as seller from owed join cases c using (id)
 """
-"""What waits for the relay already has an owner: else a backlog would be swept again and again."""
+"""What waits for the relay already has an owner: else a backlog would be swept again and again.
+
+Sets are compared and rows are not: ``not exists`` was planned for an empty outbox and took seconds when twenty thousand waited.
+"""
 
 
 @dataclass(frozen=True, slots=True)

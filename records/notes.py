@@ -64,10 +64,9 @@ update notes set claimed_until = now() + make_interval(secs => :seconds) where i
 """
 
 _OVERDUE = f"""
-select id from notes n
+select id from notes
  where sent_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
-   and not exists (select from outbox o where o.case_id = n.id and o.lane = '{NotesDue.queue}')
- order by created_at limit :limit
+except select case_id from outbox where lane = '{NotesDue.queue}' limit :limit
 """
 """Those that do not wait for the relay already."""
 

@@ -50,13 +50,15 @@ update support_tasks t set published_at = now()
 """
 
 _OVERDUE = f"""
-select distinct coalesce(t.case_id, t.id) as id, coalesce(c.bulk, false) as bulk, coalesce(t.seller, c.seller, '') as seller
-  from support_tasks t left join cases c on c.id = t.case_id
- where t.published_at is null and t.claimed_until <= now() and t.created_at < now() - make_interval(secs => :seconds)
-   and not exists (select from outbox o where o.case_id = coalesce(t.case_id, t.id) and o.lane = '{SupportNeeded.queue}')
- limit :limit
+with owed as (
+  select coalesce(case_id, id) as id from support_tasks
+   where published_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
+  except select case_id from outbox where lane = '{SupportNeeded.queue}' limit :limit
+)
+select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller, c.seller, '') as seller
+  from owed left join cases c using (id) left join support_tasks t using (id)
 """
-"""Those that do not wait for the relay already."""
+"""Those that do not wait for the relay already; a case once, however many of its tasks are unpublished."""
 
 _WAITS = """
 (t.kind <> 'case' or exists (select from cases w where w.id = t.case_id and w.state = 'with_support' and w.seq = t.seq))

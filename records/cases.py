@@ -1,6 +1,6 @@
 """Cases: locking them, claiming them, counting their deliveries, and finding those that nobody moves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -54,10 +54,10 @@ with recursive seller as (
   select name, count(*) over () as sellers from seller
    where exists (select from cases c where c.next_action_at <= now() and coalesce(c.seller, '') = name)
 )
-select o.id, o.state, o.bulk, w.name as seller, o.deliveries
+select o.id, o.state, o.bulk, w.name as seller
   from waiting w cross join lateral (
-    select id, state, bulk, deliveries, row_number() over (order by next_action_at) as turn
-      from (select id, state, bulk, deliveries, next_action_at from cases c
+    select id, state, bulk, row_number() over (order by next_action_at) as turn
+      from (select id, state, bulk, next_action_at from cases c
              where coalesce(c.seller, '') = w.name and c.next_action_at <= now() and c.lease_until <= now()
              order by c.next_action_at limit :limit / w.sellers + 1 for no key update skip locked) mine
   ) o
@@ -79,6 +79,14 @@ _SUSPECTS = """
 select id, deliveries from cases
  where id = any(:ids) and state = any(:heres) and lease_until <= now() and not_before <= now()
    and deliveries > 0 and delivered_at <= now() - make_interval(secs => :apart) order by deliveries, id
+"""
+
+_CAME_BACK = """
+update cases c set deliveries = c.deliveries - 1, next_action_at = now()
+  from unnest(cast(:ids as uuid[]), cast(:counts as int[])) as i(id, count)
+ where c.id = i.id and c.deliveries = i.count
+   and c.id in (select id from cases where id = any(:ids) and state = any(:heres) and lease_until <= now()
+                 for no key update skip locked)
 """
 
 _ONE_REASON = """
@@ -147,6 +155,14 @@ class Cases:
         """Those of these cases that were begun at least so many seconds ago and did not move: how often, the least first."""
         rows = self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in here], apart=apart)
         return {row.id: row.deliveries for row in rows}
+
+    def came_back(self, counts: Mapping[UUID, int], *, here: Sequence[State]) -> None:
+        """Takes the counts of these deliveries back where the case still stands here and nobody moves it: nobody died of it.
+
+        Somebody held it for a moment, the sweep above all. It is due at once.
+        """
+        self._work.run("set local synchronous_commit = off")  # as in begin()
+        self._work.run(_CAME_BACK, ids=list(counts), counts=list(counts.values()), heres=[str(state) for state in here])
 
     def with_support_for(self, provider: str, charge: str, code: Code) -> list[Case]:
         """The cases about this payment that are with support for this reason alone and that nobody holds, locked."""

@@ -1,8 +1,9 @@
 """What each lane does with the cases of a message: the same in a Celery task as in direct mode.
 
-A delivery is counted before anything is done. First deliveries go on together; cases whose delivery came to nothing go in
-small groups, for most of them were only beside the one that ended their worker; those that it happened to again go alone, so
-that such a case can end only its own worker; and one that ended three of them goes to a person.
+A delivery is counted before anything is done, and uncounted when its worker lived on and the case stayed where it was. First
+deliveries go on together; cases whose delivery came to nothing go in small groups, for most of them were only beside the one
+that ended their worker; those that it happened to again go alone, so that such a case can end only its own worker; and one
+that ended three of them goes to a person.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,12 +76,17 @@ def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
     if not lane.here:
         lane.do(tools, ids)
         return
-    for group in _begun(tools, ids, lane.here):
-        lane.do(tools, group)
+    for counts in _begun(tools, ids, lane.here):
+        lane.do(tools, list(counts))
+        with tools.records.work() as work:
+            work.cases.came_back(counts, here=lane.here)
 
 
-def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[Sequence[UUID]]:
-    """What is done together, counted just before. What there is no time for stays uncounted: the sweep sends it again."""
+def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[dict[UUID, int]]:
+    """What is done together, each case with its deliveries, counted just before.
+
+    What there is no time for stays uncounted: the sweep sends it again.
+    """
     apart = tools.settings.timers.hard_seconds  # by then whoever began it has finished, or was ended
     ends = sending_ends(tools)
     with tools.records.work() as work:
@@ -88,7 +94,7 @@ def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator
         rest = [case for case in ids if case not in fresh]
         suspects = work.cases.suspects(rest, here=here, apart=apart) if rest else {}
     if fresh:
-        yield [case for case in ids if case in fresh]
+        yield {case: fresh[case] for case in ids if case in fresh}
     for group in _groups(suspects):
         if tools.monotonic() > ends:
             return
@@ -96,7 +102,7 @@ def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator
             counts = work.cases.begin(group, here=here, apart=apart, suspects=True)
         if worn := [case for case, count in counts.items() if count > MOST_DELIVERIES]:
             _to_people(tools, worn, here)
-        if sound := [case for case in counts if case not in worn]:
+        if sound := {case: count for case, count in counts.items() if case not in worn}:
             yield sound
 
 

@@ -468,6 +468,23 @@ def test_a_case_that_moved_or_was_given_back_is_counted_anew(books: Records) -> 
         assert work.cases.begin([case], here=[S.REFUNDING], apart=0) == {case: 1}
 
 
+def test_a_delivery_that_came_back_is_not_counted_and_its_case_is_due(books: Records) -> None:
+    case, moved, held, taken_over = (a_case(books, *ELIGIBLE) for _ in range(4))
+    here = [S.APPROVED]
+    with books.work() as work:
+        counts = work.cases.begin([case, moved, held, taken_over], here=here, apart=0)
+    go(books, moved, E.PREPARED)
+    with books.work() as work:
+        work.cases.lease([held], here=here, seconds=HOUR)
+        work.cases.begin([taken_over], here=here, apart=0, suspects=True)
+    with books.work() as work:
+        work.cases.came_back(counts, here=here)
+    assert overdue(books) == [case]
+    with books.work() as work:
+        assert work.cases.begin([case, moved, held, taken_over], here=here, apart=HOUR) == {case: 1}
+        assert work.cases.suspects([taken_over], here=here, apart=0) == {taken_over: 2}, "somebody else's count by now"
+
+
 def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
     case = a_case(books, *REFUNDING)
     with books.work() as work:
@@ -499,7 +516,7 @@ def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Record
             ("aurora", cases["aurora"][1]),
             ("borealis", cases["borealis"][1]),
         ]
-        assert {(row.state, row.bulk, row.deliveries) for row in found} == {("approved", False, 0)}
+        assert {(row.state, row.bulk) for row in found} == {("approved", False)}
         assert len(work.cases.overdue(100)) == 6
         work.cases.lease([everyone[0]], here=[S.APPROVED], seconds=HOUR)
         work.cases.put_off([everyone[0]], -1)

@@ -11,9 +11,10 @@ from config.settings import Settings
 from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
 from domain.states import State
 from producers.intake import accept
-from records import Records
+from records import Records, Work
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from worker import lanes
+from worker.judging import judge
 from worker.lanes import FEW, LANES, MOST_DELIVERIES, Lane, run
 from worker.tools import Tools, tools_of
 
@@ -113,6 +114,24 @@ def test_after_an_outage_those_that_ended_no_worker_catch_up_in_groups_as_long_a
     run(tools, RefundRequested, cases)
     assert [len(group) for group in touched] == [FEW] * 3
     assert states(tools.records, cases) == ["refunded"] * len(cases)
+
+
+def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = asked_for(tools.records, 3)
+    with tools.records.work() as work:
+        work.cases.put_off(cases[:1], -1)
+
+    def while_swept(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+        with tools.records.work() as sweeping:
+            assert [row.id for row in sweeping.cases.overdue(100)] == cases[:1]
+            return judge(work, tools, ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lanes, "judge", while_swept)
+        run(tools, RefundRequested, cases)
+    assert states(tools.records, cases) == ["received", "refunded", "refunded"]
+    run(tools, RefundRequested, cases)
+    assert states(tools.records, cases) == ["refunded"] * 3
 
 
 @pytest.mark.parametrize("here", [State.APPROVED, State.REFUNDING])

@@ -150,8 +150,8 @@ def wherever_it_stands(real: Any) -> Any:
     return lock
 
 
-def uncounted(tools: Any, ids: Sequence[UUID], here: Any) -> Iterator[Sequence[UUID]]:  # noqa: ARG001  # as lanes._begun
-    yield ids
+def uncounted(tools: Any, ids: Sequence[UUID], here: Any) -> Iterator[dict[UUID, int]]:  # noqa: ARG001  # as lanes._begun
+    yield dict.fromkeys(ids, 0)
 
 
 def done_when_taken(real: Any) -> Any:

@@ -17,7 +17,6 @@ class Overdue(NamedTuple):
     state: str
     bulk: bool
     seller: str
-    deliveries: int
 
 
 class Begun(NamedTuple):
@@ -75,7 +74,7 @@ def overdue(work: MemoryWork, limit: int) -> Iterable[Overdue]:
     for seller, rows in waiting.items():
         free = sorted(((due, row) for due, row in rows if row.lease_until <= work.at), key=lambda one: one[0])
         found += [
-            (turn, Overdue(row.id, row.state, row.bulk, seller, row.deliveries))
+            (turn, Overdue(row.id, row.state, row.bulk, seller))
             for turn, (_, row) in enumerate(free[: limit // len(waiting) + 1])
         ]
     return [one for _, one in sorted(found, key=lambda one: (one[0], one[1].seller))[:limit]]
@@ -92,6 +91,14 @@ def begin(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], suspects:
     for row in begun:
         work.journal.change(row, deliveries=row.deliveries + 1, delivered_at=work.at)
     return [Begun(row.id, row.deliveries) for row in begun]
+
+
+@does(cases._CAME_BACK)
+def came_back(work: MemoryWork, ids: Sequence[UUID], counts: Sequence[int], heres: Sequence[str]) -> None:
+    count_of = dict(zip(ids, counts, strict=True))
+    for row in _rows(work, ids):
+        if row.state in heres and row.lease_until <= work.at and row.deliveries == count_of[row.id]:
+            work.journal.change(row, deliveries=row.deliveries - 1, next_action_at=work.at)
 
 
 @does("set local synchronous_commit = off")

@@ -38,9 +38,9 @@ class Timers(BaseSettings):
     lease_seconds: float = Field(
         90, gt=0, description="a case is held by the worker that claimed it, on the database's clock"
     )
-    lane_seconds: float = Field(20, gt=0, description="the sweep sends a case again that nobody moved for this long")
+    lane_seconds: float = Field(8, gt=0, description="the sweep sends a case again that nobody moved for this long")
     settle_seconds: float = Field(20, gt=0, description="the first pause before a provider is asked again; it doubles")
-    sweep_seconds: float = Field(10, gt=0, description="the pause between two sweeps")
+    sweep_seconds: float = Field(4, gt=0, description="the pause between two sweeps")
     direct_seconds: float = Field(
         60, gt=0, description="after so long without a broker the relay works on cases itself"
     )

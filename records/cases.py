@@ -27,12 +27,16 @@ _WAIT = f"select {_CASE} from cases c where c.id = :id for no key update"
 _LEASE = f"""
 update cases c
    set fence = c.fence + 1, lease_until = now() + make_interval(secs => :lease),
-       next_action_at = case when c.next_action_at is not null then now() + make_interval(secs => :lease) end
+       next_action_at = case when c.next_action_at is not null
+                             then greatest(c.not_before, now() + make_interval(secs => :lease)) end
  where c.id in (select id from cases where id = any(:ids) and state = any(:heres) and lease_until <= now()
                  and (not_before <= now() or :early) for no key update skip locked)
 returning {_CASE}
 """
-"""Takes cases over: whoever held them before is fenced out from this commit on. One that has ended stays undisturbed."""
+"""Takes cases over: whoever held them before is fenced out from this commit on. One that has ended stays undisturbed.
+
+One that was taken early is due again when it was to be: if its holder dies, the news it came with is what is looked at anew.
+"""
 
 _RELEASE = """
 update cases c

@@ -412,7 +412,8 @@ def test_news_may_take_a_case_that_is_to_be_left_alone(books: Records) -> None:
     assert go(books, case, E.PROVIDER_UNCLEAR, due_in=HOUR)
     with books.work() as work:
         assert work.cases.lease([case], here=[S.REFUNDING], seconds=1) == []
-        assert work.cases.lease([case], here=[S.REFUNDING], seconds=1, early=True)
+        assert work.cases.lease([case], here=[S.REFUNDING], seconds=0, early=True)
+    assert overdue(books) == [], "nobody could go on with it before"
 
 
 def test_a_case_given_back_rests_for_as_long_as_was_said(books: Records) -> None:

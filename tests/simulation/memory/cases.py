@@ -48,7 +48,7 @@ def lease(work: MemoryWork, ids: Sequence[UUID], heres: Sequence[str], lease: fl
     ]
     until = after(work.at, lease)
     for row in taken:
-        due = row.next_action_at and until
+        due = row.next_action_at and max(row.not_before, until)
         work.journal.change(row, fence=row.fence + 1, lease_until=until, next_action_at=due)
         work.journal.check_case(row)
     return taken

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from tests.simulation.clock import Clock
 from tests.simulation.faults import Faults
+from worker.relay import WINDOW
 
 
 class BrokerAwayError(Exception):
@@ -98,6 +99,10 @@ class Broker:
         if self.away:
             raise BrokerAwayError
         return self.waiting[lane] + self.queued(lane)
+
+    def has_room(self, lane: str) -> bool:
+        """Whether the relay would publish into this lane."""
+        return self.waiting[lane] + self.queued(lane) < WINDOW
 
 
 class Keys:

@@ -32,7 +32,7 @@ class Process:
 class Task:
     """One line of work."""
 
-    __slots__ = ("green", "number", "on_behalf_of", "process", "soft", "started", "ticket", "what")
+    __slots__ = ("between", "green", "number", "on_behalf_of", "process", "soft", "started", "ticket", "what")
 
     def __init__(self, number: int, process: Process, what: str, green: greenlet, started: float) -> None:
         self.number = number
@@ -42,6 +42,8 @@ class Task:
         self.started = started
         self.ticket = 0
         self.soft = False
+        self.between = False
+        """It has done nothing since others last came in between, or it could have ended."""
         self.on_behalf_of = self
 
     @property
@@ -98,6 +100,7 @@ class Clock:
         without a way through the queue and two switches."""
         task, queue, ends = self.current, self._queue, self.now + seconds
         assert task, "only tasks sleep"
+        task.between = False
         task.ticket += 1
         self._numbers += 1
         is_next = not queue or ends < queue[0][0]

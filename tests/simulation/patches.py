@@ -13,15 +13,15 @@ from producers import intake
 from tests.simulation import post
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.world import World
-from worker import relay, support
+from worker import hearing, relay, support
 from worker.letters import sending
 from worker.sweep import Sweep
 
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """The relay's clock and broker, no sweep that would find nothing, the helpdesk's queue, letters without words, ids of
-    this seed; and no log, of which it would be millions of lines."""
+    """The relay's clock and broker, no sweep that would find nothing, how often a notice is looked at, the helpdesk's queue,
+    letters without words, ids of this seed; and no log, of which it would be millions of lines."""
     log = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     sweep = Sweep.run_once
@@ -31,6 +31,7 @@ def patched(world: World) -> Iterator[None]:
         patch.object(relay, "connect", world.broker.connect),
         patch.object(relay, "depth", world.broker.depth),
         patch.object(relay, "away", lambda _: (BrokerAwayError,)),
+        patch.object(hearing, "MOST_HEARINGS", world.looks),
         patch.object(support, "connect", world.helpdesk.connect),
         patch.object(sending, "write", post.write),
         patch.object(intake, "uuid4", world.people.uuid),

@@ -9,6 +9,7 @@ from tests.simulation.clock import Killed, Process, Task
 from tests.simulation.faults import MINUTE
 from tests.simulation.memory.journal import Journal, RefusedRowError
 from tests.simulation.memory.records import Seams
+from worker.relay import IDLE
 from worker.remembering import MARK
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class WorldSeams(Seams):
         self._alarm: float | None = None
         self._changed = True
         self._waiting: tuple[list[tuple[float, str]], set[str]] | None = None
+        self._swept_at: dict[Process, float] = {}
 
     # Between steps
 
@@ -67,6 +69,7 @@ class WorldSeams(Seams):
         else:
             self._clock.sleep(self._random.random() * 0.02)
         self._limits(task)
+        task.between = True
 
     def die(self, where: str) -> None:
         """This process may end here."""
@@ -75,6 +78,7 @@ class WorldSeams(Seams):
             return
         if not task.process.alive:
             raise Killed
+        task.between = False
         if self._faults.happens("kill") or (where in CALLS and self._faults.happens("kill_at_call")):
             self._faults.noted(f"kill {where}")
             self._world.say(f"{task.process.name} killed {where}")
@@ -98,8 +102,9 @@ class WorldSeams(Seams):
     # The database's
 
     def begin(self) -> None:
-        """Before a transaction."""
-        self.seam("before a transaction")
+        """Before a transaction; where one follows the other, between them is one place and not two."""
+        if not (self._clock.current and self._clock.current.between):
+            self.seam("before a transaction")
         if self._clock.current and self._clock.now < self.database_down_until:
             raise _down("The database is away.")
 
@@ -163,14 +168,14 @@ class WorldSeams(Seams):
     # What the sweep would find
 
     def ring(self) -> None:
-        """Something may be due: the relays look. Where none waits just now, the next that does sets the alarm again."""
+        """Something may be due: the relays look. The next that waits sets the alarm again."""
         self._alarm = None
-        if self._idle:
-            self.notified()
-            self.arm()
+        self.notified()
 
     def sweeps(self) -> bool:
         """Whether a sweep would find anything just now: one that would not is a step in which nothing can go wrong."""
+        if self._clock.current:
+            self._swept_at[self._clock.current.process] = self._clock.now
         if self._waiting is None:
             self._waiting = self._rows_due()
         now = self._world.since_beginning(self._world.database_clock())
@@ -184,14 +189,24 @@ class WorldSeams(Seams):
                 self._arm_for(min(due)[0])
 
     def _arm_for(self, due: float) -> None:
-        now, pause = self._clock.now, self._world.settings.timers.sweep_seconds
+        """Not before one of those that wait would sweep again: until then they would find nothing."""
+        now, pause = self._clock.now, self._timers.sweep_seconds
         if due <= now + MOST and (self._alarm is None or due < self._alarm - pause):
-            self._alarm = max(due, now) + self._random.random() * pause
+            swept_at = min((self._swept_at.get(task.process, -pause) for task in self._idle), default=-pause)
+            self._alarm = max(due, now, swept_at + pause) + self._random.random() * pause
             self._clock.at(self._alarm, self._rings, self._alarm)
 
     def _rings(self, at: float) -> None:
-        if self._alarm == at:
+        """What the alarm was set for may have been done meanwhile."""
+        if self._alarm != at:
+            return
+        self._alarm = None
+        if not (due := self.due()):
+            return
+        if min(due)[0] <= self._clock.now + IDLE:
             self.ring()
+        else:
+            self._arm_for(min(due)[0])
 
     def due(self) -> list[tuple[float, str]]:
         """When the sweep or the relay has something to do next, and about what."""
@@ -201,8 +216,8 @@ class WorldSeams(Seams):
         due, away = [*rows], self._world.broker.away
         if MARK not in self._world.broker.keys and not away:
             due.append((self._clock.now, "memory"))
-        if any(lane != "support.publish" or not away for lane in lanes):
-            due.append((self._clock.now + 1.0, "outbox"))
+        if any(lane != "support.publish" if away else self._world.broker.has_room(lane) for lane in lanes):
+            due.append((self._clock.now + IDLE, "outbox"))
         return due
 
     def _rows_due(self) -> tuple[list[tuple[float, str]], set[str]]:

@@ -54,7 +54,10 @@ class Workers:
         free = [one for one in self._processes if one.alive and all(task.is_thread for task in one.tasks.values())]
         while self._backlog and free:
             process = free.pop(self._world.random.randrange(len(free)))
+            was_full = not self._world.broker.has_room(self._backlog[0][0])
             lane, payload = self._backlog.pop(0)
+            if was_full and self._world.broker.has_room(lane):
+                self._world.seams.ring()
             self._world.clock.spawn(process, lane, self._work, process, lane, payload)
 
     def _work(self, process: Process, lane: str, payload: Any) -> None:

@@ -34,6 +34,7 @@ from tests.simulation.provider import Provider
 from tests.simulation.seams import WorldSeams
 from tests.simulation.webhooks import Webhooks
 from tests.simulation.workers import Workers
+from worker.hearing import MOST_HEARINGS
 from worker.pace import Pace
 from worker.reconciling import reconcile_all
 from worker.relay import Relay
@@ -41,6 +42,9 @@ from worker.tools import Tools
 
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
+FEW_LOOKS = 30
+"""At a notice that nothing explains, in most worlds: between the thirtieth and the hundredth nothing is new, but the time."""
+
 MOST_STEPS = 200_000  # a world that needs more goes round in circles
 
 
@@ -59,6 +63,7 @@ class World:
         self.faults = Faults.drawn(self.random)
         self.faults.rates.update(forced.get("rates", {}))
         self.trace: list[str] | None = [] if forced.get("traced") else None
+        self.looks = self.random.choice([FEW_LOOKS, FEW_LOOKS, FEW_LOOKS, MOST_HEARINGS])
         self.dead_broker = forced.get("dead_broker", self.random.random() < 0.05)
         self.seams = WorldSeams(self)
         self.records = MemoryRecords(settings.timers, self.database_clock, self.seams)

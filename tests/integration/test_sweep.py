@@ -1,12 +1,18 @@
 """The sweep: no state without an owner."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+
+from config.settings import Settings
 from domain.findings import Trouble
-from domain.messages import LettersDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.messages import LettersDue, NotesDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
 from domain.states import Event, State
 from producers.intake import accept
-from records import Records
+from records import Records, letters, notes, schema, tasks
+from records.work import connect
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from worker.sweep import Sweep
 
@@ -133,3 +139,46 @@ def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_onc
     assert task.reasons[0]["code"] == Trouble.WITHDRAWAL_UNPAID
     assert task.evidence == {"declared_at": kept.declared_at.isoformat()}  # who it was stands in the desk
     assert waiting(records)[SupportNeeded.queue] == 1
+
+
+BACKLOGS = {
+    LettersDue.queue: ("insert into letters (case_id, stage) select id, 'received' from cases", letters._OVERDUE),
+    SupportNeeded.queue: (
+        "insert into support_tasks (id, kind, subject, reasons) select id, 'x', cast(id as text), '[]' from cases",
+        tasks._OVERDUE,
+    ),
+    NotesDue.queue: (
+        "insert into notes (id, kind, email, email_key, locale) select id, 'purchase', '', '', 'en' from cases",
+        notes._OVERDUE,
+    ),
+}
+
+
+@pytest.mark.parametrize("lane", BACKLOGS)
+def test_a_backlog_that_waits_for_the_relay_is_gone_through_once(
+    records: Records, settings: Settings, lane: str
+) -> None:
+    many = 2_000
+    fill, overdue = BACKLOGS[lane]
+    move(records, many)
+    with records.work() as work:
+        work.run(fill)
+    assert settings.database_owner_url
+    owner = connect(settings.database_owner_url.get_secret_value())
+    schema.analyze(owner)  # no message of this lane waits as yet
+    owner.dispose()
+    with records.work() as work:
+        work.run("insert into outbox (lane, bulk, seller, case_id) select :lane, false, '', id from cases", lane=lane)
+    with records.work() as work:
+        values = {"seconds": -1.0, "limit": 1_000}
+        (plan,) = work.run(f"explain (analyze, format json) {overdue}", **values).scalar_one()
+        assert list(work.run(overdue, **values)) == []
+    assert sum(rows_of(plan["Plan"])) < 10 * many
+
+
+def rows_of(node: dict[str, Any]) -> Iterator[float]:
+    """The rows that each node of a plan gave on, or looked at and left out."""
+    for count in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"):
+        yield node.get(count, 0) * node["Actual Loops"]
+    for part in node.get("Plans", ()):
+        yield from rows_of(part)

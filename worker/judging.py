@@ -32,9 +32,8 @@ DECLARED = {
 """Where a declaration ends that a person must answer."""
 
 
-def judge(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
-    """Judges those of these cases that wait for it, and returns the ones that may be paid at once."""
-    cases = work.cases.lock(ids, here=State.RECEIVED)
+def judge(work: Work, tools: Tools, cases: Sequence[Case]) -> list[UUID]:
+    """Judges these cases, which were received and are locked, and returns the ones that may be paid at once."""
     if not cases:
         return []
     matches = work.facts.matches([case.id for case in cases])

@@ -1,12 +1,12 @@
 """What each lane does with the cases of a message: the same in a Celery task as in direct mode.
 
-A delivery is counted before anything is done, and uncounted when its worker lived on and the case stayed where it was. First
+A delivery is counted before anything is done, and uncounted where somebody else held the case just then. First
 deliveries go on together; cases whose delivery came to nothing go in small groups, for most of them were only beside the one
 that ended their worker; those that it happened to again go alone, so that such a case can end only its own worker; and one
 that ended three of them goes to a person.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -39,7 +39,8 @@ log = structlog.get_logger()
 MOST_DELIVERIES = 3
 FEW = 10  # a hundred cases one by one take longer than a worker may: after an outage it would never catch up
 
-Do = Callable[[Tools, Sequence[UUID]], None]
+Do = Callable[[Tools, Sequence[UUID]], Collection[UUID] | None]
+"""What a lane does; where deliveries are counted, it returns the cases that it got hold of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ class Lane:
     """Empty where the ids are not of cases, or nothing about the case is decided: then nothing is counted."""
 
 
-def judge_and_pay(tools: Tools, ids: Sequence[UUID]) -> None:
+def judge_and_pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
     """Judges cases, and goes straight on with those that may be paid: their commit stands alone, the sweep covers it."""
     with tools.records.work() as work:
-        approved = judge(work, tools, ids)
+        cases = work.cases.lock(ids, here=State.RECEIVED)
+        approved = judge(work, tools, cases)
     if approved:
         pay(tools, approved)
+    return [case.id for case in cases]
 
 
 LANES: dict[type[Cases], Lane] = {
@@ -77,9 +80,10 @@ def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
         lane.do(tools, ids)
         return
     for counts in _begun(tools, ids, lane.here):
-        lane.do(tools, list(counts))
-        with tools.records.work() as work:
-            work.cases.came_back(counts, here=lane.here)
+        held = set(lane.do(tools, list(counts)) or ())
+        if left := {case: count for case, count in counts.items() if case not in held}:
+            with tools.records.work() as work:
+                work.cases.came_back(left, here=lane.here)
 
 
 def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[dict[UUID, int]]:

@@ -40,14 +40,16 @@ CHANGED = "What held when the case was judged no longer holds, or cannot be carr
 HELD = "Payments of this kind are refunded only some time after the charge: until then a bank may return them unasked."
 
 
-def pay(tools: Tools, ids: Sequence[UUID]) -> None:
-    """Pays those of these cases that may be paid."""
+def pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+    """Pays those of these cases that may be paid; returns those it got hold of."""
     send_until = sending_ends(tools)
     with tools.records.work() as work:
-        calls = prepare(work, tools, ids)
+        cases = work.cases.lock(ids, here=State.APPROVED)
+        calls = prepare(work, tools, cases)
     tools.hands.as_they_come(
         lambda call: asking.first_refund(tools, call.operation, until=send_until), calls, partial(_keep, tools)
     )
+    return [case.id for case in cases]
 
 
 def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
@@ -60,9 +62,11 @@ def sending_ends(tools: Tools) -> float:
     return tools.monotonic() + tools.settings.timers.soft_seconds - tools.settings.timers.http_seconds
 
 
-def prepare(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[Call]:
-    """Claims the payments, writes the operations down and takes the lease. What no longer holds goes to people."""
-    cases = work.cases.lock(ids, here=State.APPROVED)
+def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
+    """Claims the payments of these cases, which are approved and locked, writes the operations down and takes the lease.
+
+    What no longer holds goes to people.
+    """
     if not cases:
         return []
     purchases = work.facts.purchases([case.id for case in cases])

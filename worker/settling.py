@@ -21,11 +21,12 @@ LOOKS_APART = timedelta(minutes=15)
 DOUBTFUL = "The provider refuses the repeat ({}), but what was sent before may still be carried out."
 
 
-def settle(tools: Tools, ids: Sequence[UUID]) -> None:
-    """Finds out about those of these cases that nobody holds."""
+def settle(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+    """Finds out about those of these cases that nobody holds; returns them."""
     with tools.records.work() as work:
         calls = lease(work, tools, ids, here=[State.REFUNDING, State.REFUND_PENDING])
     inquire(tools, calls)
+    return [call.case.id for call in calls]
 
 
 def lease(work: Work, tools: Tools, ids: Sequence[UUID], *, here: Sequence[State], early: bool = False) -> list[Call]:

@@ -65,7 +65,7 @@ def approved(tools: Tools, *purchases: Purchase) -> list[UUID]:
     settle_in(tools.records, *purchases)
     cases = ids(accept(tools.records, [an_arrival(one) for one in purchases]))
     with tools.records.work() as work:
-        judge(work, tools, cases)
+        judge(work, tools, work.cases.lock(cases, here=State.RECEIVED))
     return cases
 
 

@@ -135,7 +135,7 @@ def paid_but_not_recorded(tools: Tools, bought: Purchase) -> tuple[Call, Paid]:
     """The provider said that it paid; that is still to be written down."""
     cases = approved(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, cases)
+        (call,) = prepare(work, tools, work.cases.lock(cases, here=State.APPROVED))
     answer = tools.providers["sandbox"].refund(bought.charge, call.operation.amount, key=call.operation.key)
     assert isinstance(answer, Paid)
     return call, answer

@@ -1,6 +1,6 @@
 """Deliveries: counted before anything is done, so that a case which ends its worker cannot do so for ever."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -8,13 +8,14 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
+from domain.cases import Case
 from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
 from domain.states import State
 from producers.intake import accept
-from records import Records, Work
+from records import Records
+from records.cases import Cases
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from worker import lanes
-from worker.judging import judge
 from worker.lanes import FEW, LANES, MOST_DELIVERIES, Lane, run
 from worker.tools import Tools, tools_of
 
@@ -61,11 +62,11 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, poison: UUID, here: State) -> list
     does = LANES[kind].do
     touched: list[list[UUID]] = []
 
-    def do(tools: Tools, cases: Sequence[UUID]) -> None:
+    def do(tools: Tools, cases: Sequence[UUID]) -> Collection[UUID] | None:
         touched.append(list(cases))
         if poison in cases:
             raise WorkerEndedError
-        does(tools, cases)
+        return does(tools, cases)
 
     monkeypatch.setitem(lanes.LANES, kind, Lane(do, here=LANES[kind].here))
     return touched
@@ -121,13 +122,15 @@ def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(tools: Tools, mo
     with tools.records.work() as work:
         work.cases.put_off(cases[:1], -1)
 
-    def while_swept(work: Work, tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+    lock = Cases.lock
+
+    def while_swept(mine: Cases, ids: Sequence[UUID], *, here: State) -> list[Case]:
         with tools.records.work() as sweeping:
             assert [row.id for row in sweeping.cases.overdue(100)] == cases[:1]
-            return judge(work, tools, ids)
+            return lock(mine, ids, here=here)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lanes, "judge", while_swept)
+        patch.setattr(Cases, "lock", while_swept)
         run(tools, RefundRequested, cases)
     assert states(tools.records, cases) == ["received", "refunded", "refunded"]
     run(tools, RefundRequested, cases)

@@ -57,7 +57,9 @@ def test_who_has_no_time_left_to_look_sends_nothing(tools: Tools) -> None:
     asked = provider(Absent())
     ours = with_adapter(tools, asked)
     with tools.records.work() as work:
-        (call,) = prepare(work, ours, _provider_fixtures.approved(ours, charged("ok")))
+        (call,) = prepare(
+            work, ours, work.cases.lock(_provider_fixtures.approved(ours, charged("ok")), here=State.APPROVED)
+        )
     assert isinstance(first_refund(ours, call.operation, until=tools.monotonic() - 1), Unsent)
     assert (asked.keys, asked.looks) == ([], 0)
 

@@ -45,7 +45,7 @@ def evaluate(tools: Tools, *purchases: Purchase, trusted: bool = True, **changes
     """These customers ask; their cases are judged."""
     found = ids(accept(tools.records, [an_arrival(one, trusted=trusted, **changes) for one in purchases]))
     with tools.records.work() as work:
-        judge(work, tools, found)
+        judge(work, tools, work.cases.lock(found, here=State.RECEIVED))
     return found
 
 
@@ -125,7 +125,7 @@ def test_two_requests_for_one_purchase_are_one_case_and_one_that_joins_it(tools:
     settle_in(tools.records, bought)
     cases = ids(accept(tools.records, [an_arrival(bought), an_arrival(bought)]))
     with tools.records.work() as work:
-        judge(work, tools, cases)
+        judge(work, tools, work.cases.lock(cases, here=State.RECEIVED))
     assert sorted(states(tools, cases)) == ["approved", "duplicate"]
     (third,) = evaluate(tools, bought)
     assert states(tools, [third]) == ["duplicate"]
@@ -159,7 +159,7 @@ def test_a_withdrawal_by_law_that_matches_no_purchase_is_for_a_person(tools: Too
     asked = accept_one(tools.records, an_arrival(a_recent_purchase(), trusted=False)).id
     case = declared(tools, a_recent_purchase())
     with tools.records.work() as work:
-        judge(work, tools, [asked, case])
+        judge(work, tools, work.cases.lock([asked, case], here=State.RECEIVED))
     assert states(tools, [asked, case]) == ["unmatched"] * 2
     assert for_people(tools, Trouble.WITHDRAWAL_UNMATCHED) == [case]
 
@@ -171,7 +171,7 @@ def test_a_withdrawal_by_law_that_joins_a_case_of_supports_or_becomes_one_is_tol
     first = accept_one(tools.records, an_arrival(partial, trusted=False, wish=Wish.PARTIAL)).id
     joins, refused = declared(tools, partial), declared(tools, old)
     with tools.records.work() as work:
-        judge(work, tools, [first, joins, refused])
+        judge(work, tools, work.cases.lock([first, joins, refused], here=State.RECEIVED))
     assert states(tools, [first, joins, refused]) == ["with_support", "duplicate", "with_support"]
     assert set(for_people(tools, Trouble.WITHDRAWAL_DECLARED)) == {joins, refused}
 
@@ -182,10 +182,10 @@ def test_a_withdrawal_by_law_that_joined_a_request_that_ran_out_is_for_a_person_
     settle_in(tools.records, bought)
     first = accept_one(tools.records, an_arrival(bought, trusted=False)).id
     with tools.records.work() as work:
-        judge(work, tools, [first])
+        judge(work, tools, work.cases.lock([first], here=State.RECEIVED))
     case = declared(tools, bought)
     with tools.records.work() as work:
-        judge(work, tools, [case])
+        judge(work, tools, work.cases.lock([case], here=State.RECEIVED))
         work.run("update cases set next_action_at = now() - interval '1 minute' where id = :id", id=first)
     assert states(tools, [first, case]) == ["awaiting_confirmation", "duplicate"]
     for _ in range(2):
@@ -287,7 +287,7 @@ def test_a_worker_that_dies_after_the_intent_is_followed_by_one_that_looks_first
     settle_in(tools.records, bought)
     (case,) = evaluate(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, [case])
+        (call,) = prepare(work, tools, work.cases.lock([case], here=State.APPROVED))
     settle(tools, [case])
     assert at_the_provider(tools, bought) == []  # the dead worker's lease still holds
     assert settled(tools, case) is State.REFUNDED
@@ -301,7 +301,7 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(tools: Tools) -> None:
     settle_in(tools.records, bought)
     (case,) = evaluate(tools, bought)
     with tools.records.work() as work:
-        (late,) = prepare(work, tools, [case])
+        (late,) = prepare(work, tools, work.cases.lock([case], here=State.APPROVED))
     assert settled(tools, case) is State.REFUNDED
     adapter = tools.providers["sandbox"]
     answer = adapter.refund(late.operation.charge, late.operation.amount, key=late.operation.key)

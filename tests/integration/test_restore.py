@@ -189,7 +189,7 @@ def setback(books: Books, town: Town) -> Setback:
     flying, approved = town.ask(2)
     run(town.tools, RefundRequested, [flying])
     with records.work() as work:
-        judge(work, town.tools, [approved])
+        judge(work, town.tools, work.cases.lock([approved], here=State.RECEIVED))
     with town.busy():
         books.back_up()
     town.work()

@@ -413,7 +413,7 @@ def test_an_event_about_a_case_that_somebody_holds_is_heard_later(web: httpx.Cli
     bought = charged("ok")
     (case,) = approved(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, [case])
+        (call,) = prepare(work, tools, work.cases.lock([case], here=State.APPROVED))
     tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)
     (made,) = at_the_provider(tools, bought)
     tell(web, event := an_event("refund.created", made))
@@ -550,7 +550,7 @@ def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_i
     bought = charged("ok")
     (case,) = approved(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, [case])
+        (call,) = prepare(work, tools, work.cases.lock([case], here=State.APPROVED))
     let_go(tools.records)
     overtaken = with_adapter(tools, Overtaken(tools.providers["sandbox"]))
     tell(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))

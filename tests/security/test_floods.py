@@ -30,7 +30,7 @@ def ask(tools: Tools, purchase: Purchase, *, times: int = 1, at_once: bool = Tru
     cases = ids(accept(tools.records, [arrival(a_request(purchase), Channel.WEB) for _ in range(times)]))
     for batch in [cases] if at_once else [[case] for case in cases]:
         with tools.records.work() as work:
-            judge(work, tools, batch)
+            judge(work, tools, work.cases.lock(batch, here=State.RECEIVED))
     return cases
 
 
@@ -140,7 +140,7 @@ def test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so(tool
         settle_in(tools.records, bought, seller=seller)
         (case,) = ids(accept(tools.records, [an_arrival(bought)]))
         with tools.records.work() as work:
-            judge(work, tools, [case])
+            judge(work, tools, work.cases.lock([case], here=State.RECEIVED))
         pay(tools, [case])
         came_of.append(str(state(tools.records, case)))
         assert (codes(tools.records, case) == ["serial_refunds"]) == (line.label == "with_support")

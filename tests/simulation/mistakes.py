@@ -63,7 +63,7 @@ def another_key(real: Any) -> Any:
 def pay_first(tools: Any, ids: Sequence[UUID]) -> None:
     """The provider is called before the intent is committed."""
     with tools.records.work() as work:
-        calls = paying.prepare(work, tools, ids)
+        calls = paying.prepare(work, tools, work.cases.lock(ids, here=State.APPROVED))
         said = [(call, asking.refund(tools, call.operation, until=paying.sending_ends(tools))) for call in calls]
         paying.record(work, tools, [(call, for_certain(answer)) for call, answer in said])
 

@@ -48,6 +48,7 @@ UNSEEN = Verdict("The provider did not show it.", explained=False)
 HELD = Verdict("The case is held, or has nothing under way at the provider.", explained=False)
 ENDS_WORKERS = Verdict("Whoever looked into it last did not come back.", explained=False)
 CONTRADICTED = Verdict("The notice tells of something that the provider does not show.", explained=False)
+BEHIND = Verdict("The provider made our refund, and shows only somebody else's.", explained=False)
 
 
 def hear(tools: Tools, ids: Sequence[UUID]) -> None:
@@ -83,7 +84,10 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
         cases = list(set(ours.values()))
         calls = lease(work, tools, cases, here=ANY_OF_OURS, early=True) if cases else []
     found = inquire(tools, calls)
-    verdicts = {one.id: _explained(one, found.get(ours[one.id])) for one in heard if one.id in ours}
+    made = {call.case.id for call in calls if call.operation.status == "paid"}
+    verdicts = {
+        one.id: _explained(one, found.get(ours[one.id]), made=ours[one.id] in made) for one in heard if one.id in ours
+    }
     shown = {seen.refund_id for seen in found.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
     beside = [one for one in heard if one.id in ours and one.notice.refund_id not in shown | {None}]
     if explained := [one for one in beside if verdicts[one.id].explained]:
@@ -101,8 +105,8 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
             concluded = {
                 one.id: _conclude(work, one, purchases[_payment(one)], told.get(one.id, seen)) for one, seen in wave
             }
-        # that somebody else refunded the payment does not explain that our refund is said to have failed
-        verdicts |= {one: verdict for one, verdict in concluded.items() if verdicts.get(one) is not CONTRADICTED}
+        # that somebody else refunded the payment does not explain what is told of our refund, or may be
+        verdicts |= {one: it for one, it in concluded.items() if verdicts.get(one) not in (CONTRADICTED, BEHIND)}
     with tools.records.work() as work:
         _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
 
@@ -170,8 +174,8 @@ def _beside(heard: Heard, purchases: Sequence[Purchase]) -> Report:
     )
 
 
-def _explained(heard: Heard, found: Found | None) -> Verdict:
-    """Whether what the provider shows of our refund explains the notice."""
+def _explained(heard: Heard, found: Found | None, *, made: bool) -> Verdict:
+    """Whether what the provider shows of our refund, which it may have ``made``, explains the notice."""
     said = heard.notice.said
     if found is None:
         return HELD
@@ -181,6 +185,8 @@ def _explained(heard: Heard, found: Found | None) -> Verdict:
         isinstance(said, Paid) and isinstance(found, Pending)
     ):
         return CONTRADICTED
+    if made and isinstance(found, Elsewhere) and heard.notice.refund_id is None:
+        return BEHIND  # it names no refund: what it tells may have happened to ours
     return Verdict(f"The provider shows our refund as {type(found).__name__.lower()}.", explained=True)
 
 

@@ -21,7 +21,7 @@ from domain.findings import Trouble
 from domain.messages import Noticed
 from domain.money import Money
 from domain.notices import About, Forged, Notice
-from domain.providers import Absent, Answer, Declined, Elsewhere, Found, Refusal, Unknown
+from domain.providers import Absent, Answer, Declined, Elsewhere, Failed, Found, Refusal, Unknown
 from domain.states import State
 from producers.intake import accept
 from producers.web import guard
@@ -585,6 +585,35 @@ def test_that_ours_failed_is_not_explained_by_a_refund_that_somebody_else_made(w
     last_look(tools.records)
     hear_all(with_adapter(tools, Returned(tools.providers["sandbox"])))
     assert len(tasks(tools.records, "notice_unexplained")) == 1
+
+
+class Lagging(Returned):
+    """A provider that shows our refund long after the one that somebody made by hand."""
+
+    def __init__(self, honest: Any) -> None:
+        super().__init__(honest)
+        self.shows = False
+
+    def look_up(self, charge: str, *, key: str) -> Found:
+        return Failed("ours", "came_back") if self.shows else super().look_up(charge, key=key)
+
+
+def test_a_notice_without_words_is_not_explained_by_another_refund_while_ours_is_not_shown(tools: Tools) -> None:
+    """Mollie's name neither refund nor status: ours may be the one that something happened to."""
+    bought = charged("ok")
+    (case,) = paid(tools, bought)
+    let_go(tools.records)
+    with tools.records.work() as work:
+        work.notices.keep("sandbox", [Notice("any", About.REFUND, bought.charge, repeats=True)], b"")
+    lagging = Lagging(tools.providers["sandbox"])
+    hear_all(with_adapter(tools, lagging))
+    assert (state(tools.records, case), fate(tools.records, "any")) == (State.REFUNDED, (True, 1))
+    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
+    lagging.shows = True
+    let_go(tools.records)
+    hear_all(with_adapter(tools, lagging))
+    assert (state(tools.records, case), fate(tools.records, "any")) == (State.WITH_SUPPORT, (False, 2))
+    assert codes(tools.records, case) == ["returned_by_bank"]
 
 
 # All of it, by processes that know each other only by their addresses

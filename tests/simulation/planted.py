@@ -164,6 +164,12 @@ MISTAKES = (
         {"late_failure": 0.8},
         {"lists": 0.0, "repeats": 1.0},
     ),
+    Mistake(
+        "another refund explains a notice without words",
+        (instead(hearing, "BEHIND", hearing.BEHIND._replace(explained=True)),),
+        {"late_failure": 1.0, "webhook_lost": 0.0},
+        {"lists": 0.0, "repeats": 1.0, "foreign": 1.0, "disputes": 0.0},
+    ),
     Mistake("no sweep", (instead(Sweep, "run_once", lambda _: 0),), {"message_lost": 0.3}),
     Mistake("no work without a broker", (instead(Relay, "_direct", lambda *_: None),), {}, {"dead_broker": True}),
     Mistake(

@@ -103,6 +103,11 @@ class Heard:
     """How many of those who looked last did not come back."""
     received_at: datetime
 
+    @property
+    def payment(self) -> tuple[str, str]:
+        """The payment it is about; without a charge where it names none."""
+        return self.provider, self.notice.charge or ""
+
 
 class Notices:
     """The notices table."""

@@ -1,6 +1,6 @@
 """Hearing: what a webhook told makes us look. What the provider then shows counts; an empty answer explains nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -8,17 +8,16 @@ from uuid import UUID
 
 import structlog
 
-from domain.findings import Trouble
 from domain.notices import About
 from domain.providers import Absent, DisputeSeen, Elsewhere, Failed, Found, LooksUp, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
 from domain.states import State
 from records import Work
 from records.notices import Heard
-from records.tasks import Report
 from worker import asking
 from worker.answers import pause
 from worker.disputes import as_told, draw_consequences
+from worker.foreign import extra, report_beside_ours
 from worker.paying import sending_ends
 from worker.settling import inquire, lease
 from worker.tools import Tools
@@ -79,7 +78,7 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
         ours = {
             one.id: operations[payment].case
             for one in heard
-            if one.notice.about is not About.DISPUTE and (payment := _payment(one)) in operations
+            if one.notice.about is not About.DISPUTE and (payment := one.payment) in operations
         }
         cases = list(set(ours.values()))
         calls = lease(work, tools, cases, here=ANY_OF_OURS, early=True) if cases else []
@@ -91,10 +90,10 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
     shown = {seen.refund_id for seen in found.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
     beside = [one for one in heard if one.id in ours and one.notice.refund_id not in shown | {None}]
     if explained := [one for one in beside if verdicts[one.id].explained]:
-        _report_beside_ours(tools, explained, purchases)
+        report_beside_ours(tools, explained, purchases)
     others = [one for one in heard if one.id not in ours]
     verdicts |= {one.id: _unknown(one) for one in others}
-    known = [one for one in heard if _payment(one) in purchases]
+    known = [one for one in heard if one.payment in purchases]
     elsewhere = {case: seen for case, seen in found.items() if isinstance(seen, Elsewhere)}  # ours may still follow it
     by_hand: list[tuple[Heard, Found | DisputeSeen]]
     by_hand = [(one, elsewhere[ours[one.id]]) for one in known if ours.get(one.id) in elsewhere]
@@ -103,7 +102,7 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
         with tools.records.work() as work:
             told = _told_of_disputes(work, tools, [one for one, _ in wave])
             concluded = {
-                one.id: _conclude(work, one, purchases[_payment(one)], told.get(one.id, seen)) for one, seen in wave
+                one.id: _conclude(work, one, purchases[one.payment], told.get(one.id, seen)) for one, seen in wave
             }
         # that somebody else refunded the payment does not explain what is told of our refund, or may be
         verdicts |= {one: it for one, it in concluded.items() if verdicts.get(one) not in (CONTRADICTED, BEHIND)}
@@ -126,7 +125,7 @@ def _named(work: Work, heard: Sequence[Heard]) -> list[Heard]:
 
 
 def _told_of_disputes(work: Work, tools: Tools, heard: Sequence[Heard]) -> dict[UUID, DisputeSeen]:
-    about = {one.id: _payment(one) for one in heard if one.notice.about is About.DISPUTE and _is_silent(tools, one)}
+    about = {one.id: one.payment for one in heard if one.notice.about is About.DISPUTE and _is_silent(tools, one)}
     told = as_told(work, list(set(about.values())))
     return {one: told[payment] for one, payment in about.items() if payment in told}
 
@@ -141,37 +140,6 @@ def _unknown(heard: Heard) -> Verdict:
     if heard.notice.charge is None and heard.notice.refund_id is None:
         return NO_PAYMENT
     return STRANGE if heard.hearings >= STRANGE_FOR else NOT_YET_KNOWN
-
-
-def _payment(heard: Heard) -> tuple[str, str]:
-    return heard.provider, heard.notice.charge or ""
-
-
-def _report_beside_ours(
-    tools: Tools, heard: Sequence[Heard], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
-) -> None:
-    """A notice of a payment that we refunded may be about a second refund, which somebody else made of it."""
-    with tools.records.work() as work:
-        for provider in {one.provider for one in heard}:
-            told = [one for one in heard if one.provider == provider]
-            ids = [refund for one in told if (refund := one.notice.refund_id)]
-            known = {operation.refund_id for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)}
-            strange = [one for one in told if one.notice.refund_id not in known and not _has_failed(one)]
-            work.tasks.report([_beside(one, purchases.get(_payment(one), ())) for one in strange])
-
-
-def _has_failed(heard: Heard) -> bool:
-    return isinstance(heard.notice.said, Failed)
-
-
-def _beside(heard: Heard, purchases: Sequence[Purchase]) -> Report:
-    provider, charge = _payment(heard)
-    return Report(
-        trouble=Trouble.REFUND_EXTRA,
-        subject=f"{provider} {heard.notice.refund_id}",
-        seller=purchases[0].seller if purchases else None,
-        evidence={"provider": provider, "charge": charge, "refund": heard.notice.refund_id},
-    )
 
 
 def _explained(heard: Heard, found: Found | None, *, made: bool) -> Verdict:
@@ -192,7 +160,7 @@ def _explained(heard: Heard, found: Found | None, *, made: bool) -> Verdict:
 
 def _ask(tools: Tools, heard: Heard, ends: float) -> Found | DisputeSeen:
     """A refund that we never asked for, or a dispute, as the provider shows it; what it said where it cannot be asked."""
-    provider, charge = _payment(heard)
+    provider, charge = heard.payment
     if _is_silent(tools, heard):
         return heard.notice.said or Absent()
     if heard.notice.about is About.DISPUTE:
@@ -216,24 +184,8 @@ def _conclude(work: Work, heard: Heard, purchases: Sequence[Purchase], seen: Fou
             return Verdict(f"The dispute is {dispute}.", explained=True)
     for purchase in purchases:
         work.purchases.touched(purchase.id, seen.amount.minor)
-    work.tasks.report([_extra(heard.provider, purchases[0], seen)])
+    work.tasks.report([extra(heard.provider, purchases[0], seen)])
     return Verdict("The provider shows a refund that we did not make.", explained=True)
-
-
-def _extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere) -> Report:
-    """The task about a refund that somebody else made."""
-    return Report(
-        trouble=Trouble.REFUND_EXTRA,
-        subject=f"{provider} {found.refund_id}",
-        seller=purchase.seller,
-        evidence={
-            "provider": provider,
-            "charge": purchase.charge,
-            "refund": found.refund_id,
-            "amount": found.amount.minor,
-            "currency": found.amount.currency,
-        },
-    )
 
 
 def _note(work: Work, tools: Tools, verdicts: Sequence[tuple[Heard, Verdict]]) -> None:

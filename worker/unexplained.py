@@ -21,8 +21,7 @@ def report_unexplained(work: Work, given_up: Sequence[tuple[Heard, str]]) -> Non
     held = _held(work, [one for one, _ in given_up])
     reports = []
     for heard, outcome in given_up:
-        payment = heard.provider, heard.notice.charge or ""
-        operation, purchase = operations.get(payment), purchases.get(payment)
+        operation, purchase = operations.get(heard.payment), purchases.get(heard.payment)
         if (operation or purchase) and (heard.provider, heard.notice.refund_id, _told(heard)) not in held:
             reports.append(_report(heard, outcome, operation, purchase))
     work.tasks.report(reports)

@@ -148,7 +148,7 @@ MISTAKES = (
     ),
     Mistake(
         "a refund beside ours is told to nobody",
-        (instead(hearing, "_report_beside_ours", lambda *_: None),),
+        (instead(hearing, "report_beside_ours", lambda *_: None),),
         {},
         {"lists": 0.0, "foreign": 0.7},
     ),

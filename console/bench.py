@@ -151,9 +151,10 @@ class _Bench:
         while (began := time.monotonic()) < deadline:
             if (refunded := self._refunded()) >= number:
                 return
+            counting = time.monotonic() - began
             time.sleep(
-                max(glance, 20 * (time.monotonic() - began))
-            )  # counting takes a twentieth of one core at the most
+                max(glance, 20 * counting)
+            )  # of what is measured, counting takes a twentieth of a core at the most
         raise BoxError(f"Only {refunded} of {number} refunds were made in {PATIENCE:.0f} s.")
 
     def _cpu(self) -> dict[str, float]:

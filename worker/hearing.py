@@ -105,7 +105,7 @@ def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
                 one.id: _conclude(work, one, purchases[one.payment], told.get(one.id, seen)) for one, seen in wave
             }
         # that somebody else refunded the payment does not explain what is told of our refund, or may be
-        verdicts |= {one: it for one, it in concluded.items() if verdicts.get(one) not in (CONTRADICTED, BEHIND)}
+        verdicts |= {one: it for one, it in concluded.items() if one not in ours or verdicts[one].explained}
     with tools.records.work() as work:
         _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
 

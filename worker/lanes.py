@@ -53,7 +53,10 @@ class Lane:
 
 
 def judge_and_pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
-    """Judges cases, and goes straight on with those that may be paid: their commit stands alone, the sweep covers it."""
+    """Judges cases, and goes straight on with those that may be paid: their commit stands alone, the sweep covers it.
+
+    Returns those it got hold of.
+    """
     with tools.records.work() as work:
         cases = work.cases.lock(ids, here=State.RECEIVED)
         approved = judge(work, tools, cases)

@@ -98,11 +98,14 @@ class Broker:
         """How many messages wait in this lane."""
         if self.away:
             raise BrokerAwayError
-        return self.waiting[lane] + self.queued(lane)
+        return self._depth(lane)
 
     def has_room(self, lane: str) -> bool:
         """Whether the relay would publish into this lane."""
-        return self.waiting[lane] + self.queued(lane) < WINDOW
+        return self._depth(lane) < WINDOW
+
+    def _depth(self, lane: str) -> int:
+        return self.waiting[lane] + self.queued(lane)
 
 
 class Keys:

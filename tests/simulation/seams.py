@@ -69,7 +69,7 @@ class WorldSeams(Seams):
         else:
             self._clock.sleep(self._random.random() * 0.02)
         self._limits(task)
-        task.between = True
+        task.between = not where.startswith("before")
 
     def die(self, where: str) -> None:
         """This process may end here."""

@@ -170,7 +170,7 @@ def test_a_backlog_that_waits_for_the_relay_is_gone_through_once(
     with records.work() as work:
         work.run("insert into outbox (lane, bulk, seller, case_id) select :lane, false, '', id from cases", lane=lane)
     with records.work() as work:
-        values = {"seconds": -1.0, "limit": 1_000}
+        values = {"seconds": -1.0, "limit": 100}
         (plan,) = work.run(f"explain (analyze, format json) {overdue}", **values).scalar_one()
         assert list(work.run(overdue, **values)) == []
     assert sum(rows_of(plan["Plan"])) < 10 * many

@@ -28,7 +28,7 @@ TRANSLATED = [language for language in LANGUAGES if language != "en"]
 Sentence = str | tuple[str, str]
 """A sentence, or one and how it is said of many."""
 
-NOT_FOR_CUSTOMERS = {"docs.html", "letter.html", "mailbox.html"}
+NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html"}
 """Pages for developers, and the mailbox of the demo: these speak English."""
 
 SPOKEN: Mapping[str, tuple[int, ...]] = {
@@ -88,8 +88,13 @@ def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
     new = Catalog(locale=language)
     for sentence, places in sentences.items():
         known = old.get(sentence if isinstance(sentence, str) else sentence[0])
-        words = known.string if known is not None and known.id == sentence else ""
-        new.add(sentence, words, locations=[(place, 0) for place in sorted(places)])
+        kept = known if known is not None and known.id == sentence else None
+        new.add(
+            sentence,
+            kept.string if kept else "",
+            locations=[(place, 0) for place in sorted(places)],
+            user_comments=kept.user_comments if kept else (),
+        )
     with (HERE / f"{language}.po").open("wb") as file:
         file.write(_header(new).encode())
         write_po(file, new, width=120, sort_output=True, omit_header=True, include_lineno=False)

@@ -224,7 +224,7 @@ def test_where_the_seller_told_nothing_the_page_says_whom_to_ask(world: World) -
     _, link = a_link(world, bought(world, Details()))
     page = world.web.post(link).text
     assert "mailto:help@aurora.example" in page
-    assert "has not told us of a licence key" in page
+    assert "hasn’t given us a licence key" in page
 
 
 def test_what_a_seller_told_is_text_on_the_page(world: World) -> None:

@@ -179,13 +179,13 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _is_said(sentence: Sentence) -> bool:
-    """A name of a fact or of a style is not said: it is one small word. Nor is a header."""
+    """Returns whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (
         re.search("[a-z]", words) is not None
         and "=" not in words
-        and (" " in text or text[0].isupper() or not text.isascii())
+        and (" " in text or text[0].isupper() or text[0] == "(" or not text.isascii())
     )
 
 

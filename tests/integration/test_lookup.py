@@ -90,7 +90,7 @@ def test_nothing_is_looked_up_before_the_answer(world: World) -> None:
 
 
 def test_the_page_after_it_says_nothing_about_anybody(world: World) -> None:
-    assert "mailbox" in world.web.get("/lookup/sent").text
+    assert "Check your email in a few minutes." in world.web.get("/lookup/sent").text
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from domain.providers import Failed, Paid, Pending
-from worker.providers.braintree import transactions as braintree
-from worker.providers.mollie import rows as mollie
-from worker.providers.paypal import rows as paypal
-from worker.providers.sandbox import refunds as sandbox
-from worker.providers.stripe import refunds as stripe
+from worker.providers.braintree import resources as braintree
+from worker.providers.mollie import resources as mollie
+from worker.providers.paypal import resources as paypal
+from worker.providers.sandbox import resources as sandbox
+from worker.providers.stripe import resources as stripe
 
 ARN = "74537604221431003881865"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.notices import About, Forged, Notice, WebhookReader
 from tests.doubles.braintree import an_account, xml
 from worker.providers.braintree import reader
-from worker.providers.braintree.api import gateway_of
+from worker.providers.braintree.client import gateway_of
 from worker.providers.braintree.webhooks import EARLIEST, LATEST
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK's samples

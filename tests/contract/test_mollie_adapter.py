@@ -32,7 +32,7 @@ from tests.doubles.mollie import FakeMollie, adapter, refused
 from tests.doubles.raw import UNREADABLE, a_server_that, saying
 from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
 from worker.providers.mollie import connect
-from worker.providers.mollie.api import MollieKeyError
+from worker.providers.mollie.client import MollieKeyError
 from worker.providers.mollie.codes import CODES, SHORT, STANDINGS
 
 PRICE = Money(1999, "EUR")

@@ -46,8 +46,8 @@ from tests.doubles.troubled import (
     says,
 )
 from worker.providers.deadline import within
+from worker.providers.paypal.access_token import MARGIN, Tokens
 from worker.providers.paypal.codes import CODES, OUTCOMES, STANDINGS, UNDECIDED_CODES
-from worker.providers.paypal.tokens import MARGIN, Tokens
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"

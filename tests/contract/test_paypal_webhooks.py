@@ -23,7 +23,7 @@ from domain.notices import About, Forged, Notice
 from tests.contract.specs.judge import Judge
 from tests.doubles.troubled import Said, Troubled
 from worker.providers.paypal import reader
-from worker.providers.paypal.certificates import KEPT, CertificateError, Certificates, fetcher, trusted
+from worker.providers.paypal.webhook_certificates import KEPT, CertificateError, Certificates, fetcher, trusted
 from worker.providers.paypal.webhooks import ABOUT, PayPalReader
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -37,8 +37,8 @@ from tests.judges.node import HERE, installed, program
 from tests.services import eventually
 from worker.providers.deadline import session, within
 from worker.providers.stripe import connect
-from worker.providers.stripe.errors import answer_of
-from worker.providers.stripe.refunds import read_dispute
+from worker.providers.stripe.client import answer_of
+from worker.providers.stripe.resources import read_dispute
 from worker.providers.stripe.webhooks import StripeWebhooks
 
 PATIENCE = 20.0  # seconds; reached only when something is broken

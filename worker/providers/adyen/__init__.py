@@ -8,7 +8,7 @@ from domain.providers import PaymentProvider
 def connect(account: AdyenAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
     """The adapter of this account."""
     from worker.providers.adyen.adapter import Adyen  # noqa: PLC0415 - the SDK takes its time
-    from worker.providers.adyen.api import Api  # noqa: PLC0415
+    from worker.providers.adyen.client import Api  # noqa: PLC0415
 
     return Adyen(Api(account, connections=connections), account.merchant_account, http_seconds=http_seconds)
 

@@ -3,7 +3,7 @@ from datetime import datetime
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Answer, Declined, DisputeSeen, Found, Page, Pending, Refusal, Unknown
 from worker.providers.adyen.amounts import written
-from worker.providers.adyen.api import Api, Reply
+from worker.providers.adyen.client import Api, Reply
 from worker.providers.adyen.codes import CAPABILITIES, CODES, is_psp_reference
 from worker.providers.deadline import within
 

@@ -14,7 +14,7 @@ from domain.notices import About, Forged, Notice
 from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
 from worker.providers.adyen.amounts import read
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
 
 MOST_ITEMS = 100  # of one webhook; Adyen sends a few at most
 SIGNED = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference", "eventCode", "success")

@@ -9,7 +9,7 @@ from domain.providers import PaymentProvider
 with warnings.catch_warnings():  # the SDK warns of a class of its own as soon as it is imported
     warnings.simplefilter("ignore", DeprecationWarning)
     from worker.providers.braintree.adapter import Braintree
-    from worker.providers.braintree.api import Api, gateway_of
+    from worker.providers.braintree.client import Api, gateway_of
     from worker.providers.braintree.webhooks import BraintreeReader
 
 

@@ -21,11 +21,11 @@ from domain.providers import (
     Standing,
     Unknown,
 )
-from worker.providers.braintree.api import Api, NotThere
+from worker.providers.braintree.client import Api, NotThere
 from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED
-from worker.providers.braintree.transactions import Refund, read_disputes, read_refund, written
+from worker.providers.braintree.resources import Refund, read_disputes, read_refund, written
 from worker.providers.deadline import within
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
 
 MOST_REFUNDS = 20  # of one transaction: each is a call, and all of them have one deadline
 A_PAGE = 50  # transactions, as many as Braintree gives at once

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 from braintree.braintree_gateway import BraintreeGateway
 
 from domain.notices import About, Forged, Notice
-from worker.providers.braintree.api import GARBAGE
-from worker.providers.words import is_word
+from worker.providers.braintree.client import GARBAGE
+from worker.providers.identifiers import is_word
 
 # Braintree repeats what was not answered every hour for a day ("Webhooks", "Parse", "Retries"), and its time is the
 # event's. A replay within that day is a repeat like theirs: it makes us look once more.

@@ -4,7 +4,7 @@ from config.accounts import MollieAccount
 from domain.notices import WebhookReader
 from domain.providers import PaymentProvider
 from worker.providers.mollie.adapter import Mollie
-from worker.providers.mollie.api import Api
+from worker.providers.mollie.client import Api
 from worker.providers.mollie.webhooks import MollieReader
 
 

@@ -18,9 +18,9 @@ from domain.providers import (
 )
 from worker.providers.deadline import within
 from worker.providers.disputes import decisive
-from worker.providers.mollie.api import Api
+from worker.providers.mollie.client import Api
 from worker.providers.mollie.codes import CAPABILITIES, CODES
-from worker.providers.mollie.rows import KEY, Refund, read_chargeback, read_refund, written
+from worker.providers.mollie.resources import KEY, Refund, read_chargeback, read_refund, written
 
 MOST_PAGES = 8  # of one payment's refunds: two thousand, which nobody has
 _PAYMENT = re.compile(r"tr_\w{1,60}", re.ASCII)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from domain.notices import About, Forged, Notice
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
 
 # By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";
 # disputes as mollie-api-php has them, src/Webhooks/Events. Payments, payouts and the rest are nothing to us.

@@ -19,10 +19,10 @@ from domain.providers import (
 from domain.purchases import Dispute
 from worker.providers.deadline import within
 from worker.providers.disputes import decisive
-from worker.providers.paypal.api import Api, Reply
+from worker.providers.paypal.client import Api, Reply
 from worker.providers.paypal.codes import CAPABILITIES, CODES, OUTCOMES
-from worker.providers.paypal.rows import ID, Capture, Refund, read_capture, read_refund, written
-from worker.providers.paypal.search import page, refunds_about
+from worker.providers.paypal.resources import ID, Capture, Refund, read_capture, read_refund, written
+from worker.providers.paypal.transaction_search import page, refunds_about
 
 NO_CAPTURE = "INVALID_RESOURCE_ID"  # PayPal's own word
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from domain.notices import About, Forged, Notice
-from worker.providers.paypal.certificates import CertificateError, Certificates
-from worker.providers.paypal.rows import ID, charge_of, instant
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
+from worker.providers.paypal.resources import ID, charge_of, instant
+from worker.providers.paypal.webhook_certificates import CertificateError, Certificates
 
 ALGORITHM = "SHA256withRSA"
 SKEW = timedelta(minutes=5)

@@ -24,9 +24,9 @@ from domain.providers import (
 from domain.purchases import Dispute
 from worker.providers.deadline import ONCE, Pool, is_over, read, within
 from worker.providers.disputes import decisive
+from worker.providers.identifiers import is_word
 from worker.providers.retry_after import retry_after
-from worker.providers.sandbox.refunds import Refund, read_refund
-from worker.providers.words import is_word
+from worker.providers.sandbox.resources import Refund, read_refund
 
 CODES: Mapping[str, Refusal] = {
     "charge_already_refunded": Refusal.ALREADY_REFUNDED,

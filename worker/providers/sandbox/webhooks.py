@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from domain.notices import About, Forged, Notice
 from domain.providers import DisputeSeen
 from domain.purchases import Dispute
-from worker.providers.sandbox.refunds import read_refund
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
+from worker.providers.sandbox.resources import read_refund
 
 TOLERANCE = 300  # seconds between its clock and ours, the way included
 LONGEST = 64 * 1024  # bytes; an event has about three hundred

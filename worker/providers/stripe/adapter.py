@@ -21,8 +21,8 @@ from domain.providers import (
 from worker.providers.deadline import within
 from worker.providers.disputes import decisive
 from worker.providers.stripe.amounts import UNITS
-from worker.providers.stripe.errors import answer_of
-from worker.providers.stripe.refunds import CHARGE, KEY, is_about, read_dispute, read_refund
+from worker.providers.stripe.client import answer_of
+from worker.providers.stripe.resources import CHARGE, KEY, is_about, read_dispute, read_refund
 
 PAGE = 100  # rows, the most that Stripe lists at once
 PAGES = 10  # of one charge's refunds; nobody refunds a purchase in a thousand pieces

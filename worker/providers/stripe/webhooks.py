@@ -7,7 +7,7 @@ import stripe
 from pydantic import SecretStr
 
 from domain.notices import About, Forged, Notice
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
 
 OLDEST = 300  # seconds, as in Stripe's libraries; on both sides of now
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from domain.money import CURRENCIES, Money
 from domain.providers import Failed, Paid, Pending, Refusal, Standing
+from worker.providers.identifiers import as_bank_reference, is_word
 from worker.providers.paypal.codes import FAILURES, STANDINGS, WITHOUT_DECIMALS
-from worker.providers.words import as_bank_reference, is_word
 
 ID = re.compile(r"[A-Z0-9]{1,20}")  # "Payments", related_ids
 

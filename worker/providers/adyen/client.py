@@ -14,8 +14,8 @@ from config.accounts import AdyenAccount
 from domain.providers import Unknown
 from worker.providers.adyen.codes import DECIDED_STATUSES, UNDECIDED_CODES
 from worker.providers.deadline import session
+from worker.providers.identifiers import is_word
 from worker.providers.retry_after import retry_after
-from worker.providers.words import is_word
 
 TEST = "https://checkout-test.adyen.com"  # where the SDK thinks that every call goes, before it is told otherwise
 

@@ -15,9 +15,9 @@ from config.accounts import MollieAccount
 from domain.errors import RefusedError
 from domain.providers import Unknown
 from worker.providers.deadline import session
+from worker.providers.identifiers import is_word
 from worker.providers.mollie.codes import CODES, UNDECIDED
 from worker.providers.retry_after import retry_after
-from worker.providers.words import is_word
 
 A_PAGE = 250  # rows, the most that Mollie gives at once; a refund has about a thousand bytes
 

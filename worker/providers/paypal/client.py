@@ -19,10 +19,10 @@ from paypalserversdk.paypal_serversdk_client import PaypalServersdkClient
 from config.accounts import PayPalAccount
 from domain.providers import Unknown
 from worker.providers.deadline import session
+from worker.providers.identifiers import is_word
+from worker.providers.paypal.access_token import NoTokenError, Tokens
 from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STATUSES
-from worker.providers.paypal.tokens import NoTokenError, Tokens
 from worker.providers.retry_after import retry_after
-from worker.providers.words import is_word
 
 A_PAGE = 500  # transactions, the most that PayPal gives at once
 MOST_DISPUTES = 50  # of one capture: the most that PayPal gives at once, and more than any has

@@ -7,10 +7,10 @@ from typing import Any
 
 from domain.money import CURRENCIES, Money
 from domain.providers import DisputeSeen, Failed, Listed, Paid, Pending, Refusal, Standing
-from worker.providers.braintree.api import GARBAGE
+from worker.providers.braintree.client import GARBAGE
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
 from worker.providers.disputes import decisive
-from worker.providers.words import as_bank_reference, is_word
+from worker.providers.identifiers import as_bank_reference, is_word
 
 _WHY = {
     "gateway_rejected": "gateway_rejection_reason",

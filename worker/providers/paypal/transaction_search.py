@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.providers import Listed, Page, Unknown
-from worker.providers.paypal.api import Api
-from worker.providers.paypal.rows import Refund, amount_of, instant
-from worker.providers.words import is_word
+from worker.providers.identifiers import is_word
+from worker.providers.paypal.client import Api
+from worker.providers.paypal.resources import Refund, amount_of, instant
 
 REFUND = "T1107"  # "Transaction event codes": payment refund, made by the merchant
 LATE = timedelta(hours=3)  # "It takes a maximum of three hours for executed transactions to appear"

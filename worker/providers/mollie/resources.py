@@ -7,8 +7,8 @@ from typing import Any
 from domain.money import Money
 from domain.providers import Failed, Listed, Paid, Pending, Standing
 from domain.purchases import Dispute
+from worker.providers.identifiers import as_bank_reference, is_word
 from worker.providers.mollie.codes import SHORT, STANDINGS
-from worker.providers.words import as_bank_reference, is_word
 
 KEY = "moneyback_key"  # where our key is in a refund's metadata
 

@@ -6,9 +6,9 @@ import requests
 import stripe
 
 from domain.providers import Declined, Refusal, Unknown
+from worker.providers.identifiers import is_word
 from worker.providers.retry_after import retry_after
 from worker.providers.stripe.codes import CODES, CREDENTIALS, UNDECIDED_CODES, UNDECIDED_STATUSES
-from worker.providers.words import is_word
 
 
 def answer_of(error: stripe.StripeError) -> Declined | Unknown:

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
 from domain.providers import DisputeSeen, Elsewhere, Failed, Listed, Paid, Pending, Refusal, Standing
+from worker.providers.identifiers import as_bank_reference, is_word
 from worker.providers.stripe.amounts import from_stripe
 from worker.providers.stripe.codes import CODES, DISPUTES, STANDINGS
-from worker.providers.words import as_bank_reference, is_word
 
 KEY = "moneyback_key"
 """The name in a refund's metadata under which our key is kept: Stripe forgets idempotency keys after a day."""

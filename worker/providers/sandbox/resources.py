@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Elsewhere, Failed, Listed, Paid, Pending, Standing
-from worker.providers.words import as_bank_reference, is_word
+from worker.providers.identifiers import as_bank_reference, is_word
 
 STANDINGS = {"succeeded": Standing.PAID, "pending": Standing.PENDING, "failed": Standing.FAILED}
 _ANSWERS: dict[Standing, Callable[["Refund"], Paid | Pending | Failed]] = {

@@ -1,18 +1,18 @@
-"""Words of a provider that we keep and show: its codes, and its ids of things."""
+"""Checks the identifiers and codes of a provider before they are stored and shown."""
 
 import re
 from typing import TypeGuard
 
-_REFERENCE = re.compile(r"[0-9A-Za-z-]{4,64}")
+_BANK_REFERENCE = re.compile(r"[0-9A-Za-z-]{4,64}")
 
-LONGEST = 100  # characters; the longest known is a third of that
-
-
-def is_word(value: object) -> TypeGuard[str]:
-    """Whether this may be kept and shown as a code or an id."""
-    return type(value) is str and 0 < len(value) <= LONGEST and value.isprintable()
+MAX_LENGTH = 100  # characters; the longest known identifier has a third of them
 
 
-def as_bank_reference(value: object) -> str | None:
-    """A bank's reference as it may be shown; what is none is left out, as nothing depends on it."""
-    return value if type(value) is str and _REFERENCE.fullmatch(value) else None
+def is_identifier(value: object) -> TypeGuard[str]:
+    """Returns whether the value can be stored and shown as an identifier or a code."""
+    return type(value) is str and 0 < len(value) <= MAX_LENGTH and value.isprintable()
+
+
+def parse_bank_reference(value: object) -> str | None:
+    """Returns the bank's reference, or None if it cannot be shown: no decision depends on the reference."""
+    return value if type(value) is str and _BANK_REFERENCE.fullmatch(value) else None

@@ -1,46 +1,51 @@
-"""Reading what the SDK made of Braintree's transactions, strictly: what is not whole must not pass for ours."""
+"""Parses the SDK's transactions strictly, so that another refund is never taken for ours."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from domain.money import CURRENCIES, Money
+from domain.money import Money
 from domain.providers import DisputeSeen, Failed, Listed, Paid, Pending, Refusal, Standing
-from worker.providers.braintree.client import GARBAGE
+from worker.providers.braintree.amounts import parse_amount
+from worker.providers.braintree.client import PARSE_ERRORS
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
 from worker.providers.disputes import decisive
-from worker.providers.identifiers import as_bank_reference, is_word
+from worker.providers.identifiers import is_identifier, parse_bank_reference
 
-_WHY = {
+_REASON_FIELDS = {
     "gateway_rejected": "gateway_rejection_reason",
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""Where a transaction that failed so says why."""
+"""The field that says why a transaction has this status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    """Holds one refund of a transaction."""
+
     id: str
     charge: str
     amount: Money
     status: str
     code: str
-    """Why it failed; its status, where nothing else is said."""
-    at: datetime
+    """Why the refund failed, or its status."""
+    created: datetime
     key: str | None
     bank_reference: str | None = None
 
     @property
     def standing(self) -> Standing:
+        """Returns the status in our terms."""
         return STANDINGS[self.status]
 
     @property
     def refusal(self) -> Refusal:
+        """Returns the decline reason of a failed refund."""
         return CODES.get(self.code, Refusal.PERMANENT)
 
-    def answer(self) -> Paid | Pending | Failed:
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
         match self.standing:
             case Standing.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
@@ -49,46 +54,37 @@ class Refund:
             case Standing.FAILED:
                 return Failed(self.id, self.code, self.refusal)
 
-    def listed(self) -> Listed:
-        return Listed(self.id, self.charge, self.amount, self.standing, self.at, self.key)
+    def list_entry(self) -> Listed:
+        """Returns the refund as reconciliation reads it."""
+        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
 
 
-def read_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK makes its attributes of whatever came
+def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK has no types
+    """Returns the refund, or None if a field is missing or wrong, or if the transaction is not a refund."""
     try:
         status = transaction.status
-        code = getattr(transaction, _WHY.get(status, "status"), None)
+        code = getattr(transaction, _REASON_FIELDS.get(status, "status"), None)
         refund = Refund(
             id=transaction.id,
             charge=transaction.refunded_transaction_id,
-            amount=_money(transaction.amount, transaction.currency_iso_code),
+            amount=parse_amount(transaction.amount, transaction.currency_iso_code),
             status=status,
-            code=code if is_word(code) else status,
-            at=transaction.created_at.replace(tzinfo=UTC),  # the SDK says it without one
-            key=transaction.order_id if is_word(transaction.order_id) else None,
-            bank_reference=as_bank_reference(getattr(transaction, "acquirer_reference_number", None)),
+            code=code if is_identifier(code) else status,
+            created=transaction.created_at.replace(tzinfo=UTC),  # the SDK leaves the time zone out
+            key=transaction.order_id if is_identifier(transaction.order_id) else None,
+            bank_reference=parse_bank_reference(getattr(transaction, "acquirer_reference_number", None)),
         )
-        sound = transaction.type == "credit" and status in STANDINGS and refund.amount.minor > 0
-    except GARBAGE:
+        is_sound = transaction.type == "credit" and status in STANDINGS and refund.amount.minor > 0
+    except PARSE_ERRORS:
         return None
-    return refund if sound and is_word(refund.id) and is_word(refund.charge) else None
+    return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
 
 
-def read_disputes(transaction: Any) -> DisputeSeen | None:  # noqa: ANN401
+def parse_disputes(transaction: Any) -> DisputeSeen | None:  # noqa: ANN401 - the SDK has no types
+    """Returns the dispute that counts for the transaction, or None if a dispute cannot be read."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
-        seen = [DisputeSeen(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
-    except GARBAGE:
+        disputes = [DisputeSeen(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
+    except PARSE_ERRORS:
         return None
-    return decisive(seen) if all(is_word(one.dispute_id) for one in seen) else None
-
-
-def written(amount: Money) -> str:
-    """An amount as Braintree wants it: the currency is the transaction's."""
-    return str(amount).split()[0]
-
-
-def _money(amount: Decimal, currency: str) -> Money:
-    minor = amount.scaleb(CURRENCIES[currency])
-    if minor != minor.to_integral_value():
-        raise ValueError("An amount is a whole number of minor units.")
-    return Money(int(minor), currency)
+    return decisive(disputes) if all(is_identifier(dispute.dispute_id) for dispute in disputes) else None

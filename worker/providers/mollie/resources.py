@@ -1,4 +1,4 @@
-"""Reading what Mollie says of refunds and chargebacks, strictly: what is not whole must not pass for ours."""
+"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never taken for ours."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,93 +7,96 @@ from typing import Any
 from domain.money import Money
 from domain.providers import Failed, Listed, Paid, Pending, Standing
 from domain.purchases import Dispute
-from worker.providers.identifiers import as_bank_reference, is_word
-from worker.providers.mollie.codes import SHORT, STANDINGS
+from worker.providers.identifiers import is_identifier, parse_bank_reference
+from worker.providers.mollie.amounts import parse_amount
+from worker.providers.mollie.codes import SHORT_OF_BALANCE, STANDINGS
 
-KEY = "moneyback_key"  # where our key is in a refund's metadata
+KEY_FIELD = "moneyback_key"  # the field of a refund's metadata that holds our idempotency key
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
+    """Holds one refund of a payment."""
+
     id: str
     charge: str
     amount: Money
     status: str
-    at: datetime
+    created: datetime
     key: str | None
     bank_reference: str | None = None
 
     @property
     def standing(self) -> Standing:
+        """Returns the status in our terms."""
         return STANDINGS[self.status]
 
-    def answer(self) -> Paid | Pending | Failed:
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
         match self.standing:
             case Standing.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
             case Standing.PENDING:
-                return Pending(self.id, self.amount, short_of_balance=self.status == SHORT)
+                return Pending(self.id, self.amount, short_of_balance=self.status == SHORT_OF_BALANCE)
             case Standing.FAILED:
                 return Failed(self.id, self.status)
 
-    def listed(self) -> Listed:
-        return Listed(self.id, self.charge, self.amount, self.standing, self.at, self.key)
+    def list_entry(self) -> Listed:
+        """Returns the refund as reconciliation reads it."""
+        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class Chargeback:
+    """Holds one chargeback of a payment."""
+
     id: str
     charge: str
-    at: datetime
+    created: datetime
     dispute: Dispute
 
 
-def read_refund(row: Any) -> Refund | None:  # noqa: ANN401 - whatever came
+def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Returns the refund, or None if a field is missing or wrong."""
     try:
         refund = Refund(
             id=row["id"],
             charge=row["paymentId"],
-            amount=Money.parse(row["amount"]["value"], row["amount"]["currency"]),
+            amount=parse_amount(row["amount"]),
             status=row["status"],
-            at=_instant(row["createdAt"]),
-            key=_key(row.get("metadata")),
-            bank_reference=_bank_reference(row.get("externalReference")),
+            created=_parse_time(row["createdAt"]),
+            key=_parse_key(row.get("metadata")),
+            bank_reference=_parse_bank_reference(row.get("externalReference")),
         )
-        sound = refund.status in STANDINGS and refund.amount.minor > 0
+        is_sound = refund.status in STANDINGS and refund.amount.minor > 0
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return refund if sound and is_word(refund.id) and is_word(refund.charge) else None
+    return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
 
 
-def read_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - whatever came
-    """Mollie takes the money at once, so a chargeback is lost until it is reversed ("Chargebacks API")."""
+def parse_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Returns the chargeback, or None. It is lost until it is reversed: Mollie takes the money at once ("Chargebacks API")."""
     try:
         dispute = Dispute.WON if row.get("reversedAt") else Dispute.LOST
-        chargeback = Chargeback(row["id"], row["paymentId"], _instant(row["createdAt"]), dispute)
+        chargeback = Chargeback(row["id"], row["paymentId"], _parse_time(row["createdAt"]), dispute)
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return chargeback if is_word(chargeback.id) else None
+    return chargeback if is_identifier(chargeback.id) else None
 
 
-def written(amount: Money) -> dict[str, str]:
-    """An amount as Mollie wants it: a string with the decimals that the currency has."""
-    value, currency = str(amount).split()
-    return {"currency": currency, "value": value}
+def _parse_key(metadata: object) -> str | None:
+    key = metadata.get(KEY_FIELD) if isinstance(metadata, dict) else None
+    return key if is_identifier(key) else None
 
 
-def _key(metadata: object) -> str | None:
-    key = metadata.get(KEY) if isinstance(metadata, dict) else None
-    return key if is_word(key) else None
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("A time needs a time zone.")
+    return time
 
 
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError("An instant says which zone it is in.")
-    return instant
-
-
-def _bank_reference(told: Any) -> str | None:  # noqa: ANN401 - whatever came
-    """docs.mollie.com, "Get payment refund", externalReference: of cards, the acquirer's."""
-    of_cards = type(told) is dict and told.get("type") == "acquirer-reference"
-    return as_bank_reference(told.get("id")) if of_cards else None
+def _parse_bank_reference(reference: Any) -> str | None:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Returns the acquirer's reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
+    is_acquirers = type(reference) is dict and reference.get("type") == "acquirer-reference"
+    return parse_bank_reference(reference.get("id")) if is_acquirers else None

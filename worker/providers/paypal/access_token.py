@@ -1,50 +1,45 @@
-"""The token that PayPal wants with each call: one for a process, fetched anew before it ends."""
+"""Keeps the OAuth 2.0 access token for PayPal: one for each process, renewed before it expires."""
 
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-import requests
-
 from domain.providers import Unknown
-from worker.providers.deadline import left
+from worker.providers.deadline import remaining_seconds
 
-MARGIN = 120.0  # seconds before its end that a token is no longer used: longer than any call lasts
-
-
-class NoTokenError(Exception):
-    """PayPal gives no token; ``unknown`` says why."""
-
-    def __init__(self, unknown: Unknown) -> None:
-        super().__init__(unknown.why)
-        self.unknown = unknown
+MARGIN = 120.0  # seconds before its expiry that a token is no longer used: longer than any call takes
 
 
-class Tokens:
-    """Threads share it. Whoever finds the token used up fetches the next; the others wait for it, within their time."""
+class AccessToken:
+    """Shares one token between threads. The first thread that needs a new token fetches it; the others wait for it."""
 
     def __init__(self, fetch: Callable[[], tuple[str, float] | Unknown]) -> None:
+        """Takes a function that fetches a token and the seconds until it expires."""
         self._fetch = fetch
         self._lock = Lock()
-        self._token, self._until = "", 0.0
+        self._token, self._expires = "", 0.0
 
-    def current(self) -> str:
-        """Raises NoTokenError, and requests.Timeout where others took all the time."""
-        if not self._lock.acquire(timeout=left()):
-            raise requests.Timeout("The time for the call is up.")
+    def current(self) -> str | Unknown:
+        """Returns a valid token, or why there is none within the current time limit."""
         try:
-            if monotonic() >= self._until:
+            is_locked = self._lock.acquire(timeout=remaining_seconds())
+        except TimeoutError:
+            is_locked = False
+        if not is_locked:
+            return Unknown("PayPal did not answer in time.")
+        try:
+            if monotonic() >= self._expires:
                 fetched = self._fetch()
                 if isinstance(fetched, Unknown):
-                    raise NoTokenError(fetched)
+                    return fetched
                 self._token, seconds = fetched
-                self._until = monotonic() + seconds - MARGIN
+                self._expires = monotonic() + seconds - MARGIN
             return self._token
         finally:
             self._lock.release()
 
-    def forget(self, token: str) -> None:
-        """PayPal does not take this one any more."""
+    def discard(self, token: str) -> None:
+        """Drops this token, because PayPal rejects it. A token that another thread fetched meanwhile stays."""
         with self._lock:
             if token == self._token:
-                self._until = 0.0
+                self._expires = 0.0

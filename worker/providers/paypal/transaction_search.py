@@ -1,4 +1,4 @@
-"""PayPal's list of refunds: its "Transaction search", v1, a piece of time after the other."""
+"""Lists PayPal's refunds through its "Transaction search", v1, one time range after the other."""
 
 import re
 from collections.abc import Mapping
@@ -7,16 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.providers import Listed, Page, Unknown
-from worker.providers.identifiers import is_word
-from worker.providers.paypal.client import Api
-from worker.providers.paypal.resources import Refund, amount_of, instant
+from worker.providers.identifiers import is_identifier
+from worker.providers.paypal.amounts import parse_amount
+from worker.providers.paypal.client import PayPalClient
+from worker.providers.paypal.resources import Refund, parse_time
 
-REFUND = "T1107"  # "Transaction event codes": payment refund, made by the merchant
-LATE = timedelta(hours=3)  # "It takes a maximum of three hours for executed transactions to appear"
-LONGEST = timedelta(days=31)  # "The maximum supported range is 31 days."
-TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 of them: a shorter piece of time has fewer
-AROUND = timedelta(hours=12)  # a capture's last change and the refund that changed it are seconds apart
-MOST_PAGES = 10  # of 500 refunds within a day
+REFUND_EVENT = "T1107"  # "Transaction event codes": payment refund, made by the merchant
+LISTING_DELAY = timedelta(hours=3)  # "It takes a maximum of three hours for executed transactions to appear"
+MAX_RANGE = timedelta(days=31)  # "The maximum supported range is 31 days."
+MIN_RANGE = timedelta(minutes=1)
+TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions: a shorter time range has fewer
+MARGIN = timedelta(hours=12)  # a capture's last update and the refund that caused it are seconds apart
+MAX_PAGES = 10  # of 500 refunds within a day
 
 STATUSES: Mapping[str, str] = {
     "S": "COMPLETED",
@@ -24,110 +26,117 @@ STATUSES: Mapping[str, str] = {
     "D": "FAILED",
     "V": "CANCELLED",  # reversed: the money came back to the seller
 }
-"""A transaction's status, as a refund's own."""
+"""A transaction's status, as a refund's status."""
 
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # ours are; a shop's own words may be anything, an address too
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as our keys are; a shop's own text may be anything, even an address
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A page of a piece of time. As text it is where the next page starts."""
+class Cursor:
+    """Names one page of one time range. Its text is the cursor that reconciliation stores."""
 
     start: datetime
     end: datetime
     page: int = 1
 
     def __str__(self) -> str:
-        return f"{_written(self.start)} {_written(self.end)} {self.page}"
+        return f"{_format_time(self.start)} {_format_time(self.end)} {self.page}"
 
     @classmethod
-    def read(cls, text: str) -> "Piece":
+    def parse(cls, text: str) -> "Cursor":
+        """Parses the stored text."""
         start, end, page = text.split(" ")
-        return cls(instant(start), instant(end), int(page))
+        return cls(parse_time(start), parse_time(end), int(page))
 
     @classmethod
-    def since(cls, start: datetime, now: datetime) -> "Piece":
-        return cls(start, min(start + LONGEST, now))
+    def first(cls, start: datetime, now: datetime) -> "Cursor":
+        """Starts a time range that is as long as PayPal allows."""
+        return cls(start, min(start + MAX_RANGE, now))
 
-    def next_page(self) -> "Piece":
+    def next_page(self) -> "Cursor":
+        """Returns the next page of the same time range."""
         return replace(self, page=self.page + 1)
 
-    def shorter(self) -> "Piece":
-        return Piece(self.start, self.start + (self.end - self.start) / 2)
+    def first_half(self) -> "Cursor":
+        """Returns the first half of the time range."""
+        return Cursor(self.start, self.start + (self.end - self.start) / 2)
 
 
-def page(api: Api, since: datetime, after: str | None) -> Page | Unknown:
-    """As the provider's ``page()``. What is younger than three hours may be missing: it is read the next time."""
+def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Page | Unknown:
+    """Returns one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
     now = datetime.now(UTC)
-    piece = Piece.read(after) if after else Piece.since(since - LATE, now)
-    found = _search(api, piece)
+    cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
+    found = _search(client, cursor)
     if isinstance(found, Unknown):
         return found
     if found is None:
-        return Page([], str(piece.shorter()))
-    refunds, more = found
-    if more:
-        return Page([_listed(refund) for refund in refunds], str(piece.next_page()))
-    following = Piece.since(piece.end, now) if piece.end < now - LATE else None
-    return Page([_listed(refund) for refund in refunds], str(following) if following else None)
+        return Page([], str(cursor.first_half()))
+    refunds, has_more = found
+    if has_more:
+        return Page([_list_entry(refund) for refund in refunds], str(cursor.next_page()))
+    next_range = Cursor.first(cursor.end, now) if cursor.end < now - LISTING_DELAY else None
+    return Page([_list_entry(refund) for refund in refunds], str(next_range) if next_range else None)
 
 
-def refunds_about(api: Api, charge: str, at: datetime) -> list[Refund] | Unknown:
-    """The refunds of this capture that PayPal lists around this instant."""
-    piece = Piece(at - AROUND, at + AROUND)
+def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
+    """Returns the refunds of one capture that PayPal lists around this time."""
+    cursor = Cursor(at - MARGIN, at + MARGIN)
     refunds: list[Refund] = []
-    for _ in range(MOST_PAGES):
-        found = _search(api, piece)
+    for _ in range(MAX_PAGES):
+        found = _search(client, cursor)
         if isinstance(found, Unknown):
             return found
         if found is None:
             break
-        refunds += [refund for refund in found[0] if refund.charge == charge]
-        if not found[1]:
+        rows, has_more = found
+        refunds += [refund for refund in rows if refund.charge == capture]
+        if not has_more:
             return refunds
-        piece = piece.next_page()
+        cursor = cursor.next_page()
     return Unknown("PayPal lists more refunds of that day than can be read.")
 
 
-def _search(api: Api, piece: Piece) -> tuple[list[Refund], bool] | Unknown | None:
-    """A page of refunds, each once, and whether another follows; None where there are too many for PayPal."""
-    reply = api.search(REFUND, _written(piece.start), _written(piece.end), piece.page)
+def _search(client: PayPalClient, cursor: Cursor) -> tuple[list[Refund], bool] | Unknown | None:
+    """Returns a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
+    start, end = _format_time(cursor.start), _format_time(cursor.end)
+    reply = client.search_transactions(REFUND_EVENT, start, end, cursor.page)
     if isinstance(reply, Unknown):
         return reply
-    if reply.document.get("name") == TOO_MANY and piece.end - piece.start > timedelta(minutes=1):
+    if reply.body.get("name") == TOO_MANY and cursor.end - cursor.start > MIN_RANGE:
         return None
-    pages, rows = reply.document.get("total_pages"), reply.document.get("transaction_details", [])
-    if not reply.is_fine or type(pages) is not int or type(rows) is not list:
-        return Unknown(f"PayPal answered {reply.status}, with no list of refunds.")
-    refunds = [refund for row in rows if (refund := _read(row))]
+    pages, rows = reply.body.get("total_pages"), reply.body.get("transaction_details", [])
+    if not reply.is_success or type(pages) is not int or type(rows) is not list:
+        return Unknown(f"PayPal answered {reply.status}, without a list of refunds.")
+    refunds = [refund for row in rows if (refund := _parse_transaction(row))]
     if len(refunds) != len(rows):
         return Unknown("PayPal's list of refunds cannot be read.")
-    return [*{refund.id: refund for refund in refunds}.values()], piece.page < pages
+    return [*{refund.id: refund for refund in refunds}.values()], cursor.page < pages
 
 
-def _read(row: Any) -> Refund | None:  # noqa: ANN401 - whatever came
+def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JSON may be anything
     try:
         info = row["transaction_info"]
-        money, charge = info["transaction_amount"], info.get("paypal_reference_id")
+        amount, capture = info["transaction_amount"], info.get("paypal_reference_id")
         refund = Refund(
             id=info["transaction_id"],
-            charge=charge if is_word(charge) else "",
-            amount=amount_of({**money, "value": money["value"].removeprefix("-")}),  # the seller's account loses it
+            charge=capture if is_identifier(capture) else "",
+            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # the seller's balance sinks
             status=STATUSES[info["transaction_status"]],
             reason="",
             keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),
-            at=instant(info["transaction_initiation_date"]),
+            created=parse_time(info["transaction_initiation_date"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return refund if is_word(refund.id) else None
+    return refund if is_identifier(refund.id) else None
 
 
-def _listed(refund: Refund) -> Listed:
-    assert refund.at, "what is listed has its time"
+def _list_entry(refund: Refund) -> Listed:
+    assert refund.created, "a listed transaction has its time"
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
-    return Listed(refund.id, refund.charge, refund.amount, refund.standing, refund.at, keys[0] if keys else None)
+    key = keys[0] if keys else None
+    return Listed(refund.id, refund.charge, refund.amount, refund.standing, refund.created, key)
 
 
-def _written(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""The certificates that PayPal signs its webhooks with: fetched from PayPal, and believed only up to a known root."""
+"""Fetches the certificates that PayPal signs its webhooks with, and verifies them up to a known root."""
 
 import re
 import warnings
@@ -28,54 +28,55 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from worker.providers.deadline import session, within
+from worker.providers.deadline import create_session, time_limit
 
 SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
-"""Whom the certificates are made out to."""
-KEPT = 16  # certificates; PayPal changes its own about once a year
-LARGEST = 64 * 1024  # bytes; a certificate with its chain has about six thousand
-LONGEST_CHAIN = 8  # certificates
-SHORTEST_KEY = 2048  # bits: what public authorities sign; the verifier looks at their own keys only
+"""The names in the certificates."""
+MAX_CACHED = 16  # certificates; PayPal changes its certificate about once a year
+MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
+MAX_CHAIN = 8  # certificates
+MIN_KEY_BITS = 2048  # as public authorities require; the verifier checks only the keys of the authorities
 
-_ADDRESS = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
-"""No other host, no port, no user, no query: whoever writes the header cannot send us anywhere else."""
-_ISSUER = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
-"""Where DigiCert, which signs for PayPal, has its own certificates. They need no TLS: the chain proves them."""
+_PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
+"""No other host, no port, no user, no query: a forged header cannot make us call another address."""
+_DIGICERT_URL = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
+"""Where DigiCert, which signs for PayPal, publishes its certificates. They need no TLS, because the chain is verified."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class CertificateError(Exception):
-    """A certificate that proves nothing. The message says why."""
+    """The certificate cannot be trusted; the message says why."""
 
 
-class Certificates:
-    """Threads share it. ``fetch`` gets what is at an address, or raises CertificateError."""
+class CertificateCache:
+    """Fetches, verifies and caches certificates. Thread-safe."""
 
     def __init__(self, fetch: Callable[[str], bytes], roots: Sequence[Certificate]) -> None:
+        """Takes a function that returns what is at a URL, or raises CertificateError, and the trusted roots."""
         self._fetch = fetch
         self._roots = Store([*roots])
-        self._kept: OrderedDict[str, list[Certificate]] = OrderedDict()
+        self._cache: OrderedDict[str, list[Certificate]] = OrderedDict()
         self._lock = Lock()
 
-    def key(self, address: str, at: datetime) -> RSAPublicKey:
-        """The key of the certificate at this address, if it holds at this instant. Raises CertificateError."""
-        if not _ADDRESS.fullmatch(address):
-            raise CertificateError("The certificate is not at an address of PayPal's.")
+    def public_key(self, url: str, at: datetime) -> RSAPublicKey:
+        """Returns the key of the certificate at this URL, if it is valid at this time. Raises CertificateError."""
+        if not _PAYPAL_URL.fullmatch(url):
+            raise CertificateError("The certificate is not at a URL of PayPal.")
         with self._lock:
-            chain = self._kept.get(address)
+            chain = self._cache.get(url)
         if chain is None:
-            chain = _read(self._fetch(address))
-            if len(chain) == 1 and (issuer := _issuer(chain[0])):  # PayPal sends its own alone
-                chain += _read(self._fetch(issuer))
+            chain = _parse_chain(self._fetch(url))
+            if len(chain) == 1 and (issuer_url := _issuer_url(chain[0])):  # PayPal sends its certificate alone
+                chain += _parse_chain(self._fetch(issuer_url))
         self._verify(chain, at)
-        with self._lock:  # only what proved good is kept: forged addresses do not push it out
-            self._kept[address] = chain
-            self._kept.move_to_end(address)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+        with self._lock:  # only verified chains are cached, so that forged URLs do not evict them
+            self._cache[url] = chain
+            self._cache.move_to_end(url)
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
         key = chain[0].public_key()
-        if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY:
-            raise CertificateError("The certificate's key is not of RSA, or too short.")
+        if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
+            raise CertificateError("The certificate's key is not an RSA key, or is too short.")
         return key
 
     def _verify(self, chain: list[Certificate], at: datetime) -> None:
@@ -86,53 +87,56 @@ class Certificates:
             except (VerificationError, ValueError):
                 continue
             return
-        raise CertificateError("The certificate is not PayPal's, not of a root that is known, or not of this time.")
+        raise CertificateError("The certificate is not PayPal's, not signed by a known root, or not valid now.")
 
 
-def fetcher(http_seconds: float) -> Callable[[str], bytes]:
-    """Gets what is at an address, within so many seconds."""
-    http = session(connections=4)
+def create_fetcher(http_seconds: float) -> Callable[[str], bytes]:
+    """Creates a function that fetches a URL within this many seconds."""
+    session = create_session(connections=4)
 
-    def fetch(address: str) -> bytes:
+    def fetch(url: str) -> bytes:
         try:
-            with within(http_seconds):
-                response = http.get(address)
+            with time_limit(http_seconds):
+                response = session.get(url)
         except requests.RequestException as error:
             raise CertificateError("The certificate cannot be fetched.") from error
-        if response.status_code != requests.codes.ok or len(response.content) > LARGEST:
-            raise CertificateError(f"There was a {response.status_code} instead of a certificate.")
+        if response.status_code != requests.codes.ok or len(response.content) > MAX_BYTES:
+            raise CertificateError(
+                f"The certificate cannot be fetched: the answer is {response.status_code}, or too large."
+            )
         return response.content
 
     return fetch
 
 
-def trusted() -> list[Certificate]:
-    """The public roots that TLS trusts, too."""
+def load_trusted_roots() -> list[Certificate]:
+    """Loads the public roots that TLS trusts as well."""
     roots = []
     with warnings.catch_warnings():
         warnings.simplefilter("error", CryptographyDeprecationWarning)
         for pem in _PEM.findall(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes()):
-            with suppress(CryptographyDeprecationWarning, ValueError):  # one is numbered against the rules
+            with suppress(CryptographyDeprecationWarning, ValueError):  # one root has an invalid serial number
                 roots.append(load_pem_x509_certificate(pem))
     return roots
 
 
-def _read(raw: bytes) -> list[Certificate]:
+def _parse_chain(raw: bytes) -> list[Certificate]:
     try:
         chain = load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [load_der_x509_certificate(raw)]
     except ValueError as error:
-        raise CertificateError("What is at the certificate's address is none.") from error
-    if len(chain) > LONGEST_CHAIN:
+        raise CertificateError("The file at the certificate's URL is not a certificate.") from error
+    if len(chain) > MAX_CHAIN:
         raise CertificateError("The certificate's chain is too long.")
     return chain
 
 
-def _issuer(certificate: Certificate) -> str | None:
-    """Where the certificate of the one who signed this one is, if it says so and it is at DigiCert's."""
+def _issuer_url(certificate: Certificate) -> str | None:
+    """Returns the URL of the issuer's certificate, if this certificate names one at DigiCert."""
     try:
         access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value
     except (ExtensionNotFound, DuplicateExtension, UnsupportedGeneralNameType, ValueError):
         return None
-    places = (way.access_location for way in access if way.access_method == AuthorityInformationAccessOID.CA_ISSUERS)
-    texts = [place.value for place in places if isinstance(place, UniformResourceIdentifier)]
-    return next((text for text in texts if _ISSUER.fullmatch(text)), None)
+    issuers = (entry for entry in access if entry.access_method == AuthorityInformationAccessOID.CA_ISSUERS)
+    locations = (issuer.access_location for issuer in issuers)
+    urls = [location.value for location in locations if isinstance(location, UniformResourceIdentifier)]
+    return next((url for url in urls if _DIGICERT_URL.fullmatch(url)), None)

@@ -13,8 +13,7 @@ from pydantic import SecretStr
 
 from config.accounts import StripeAccount
 from domain.notices import About, Forged, Notice
-from worker.providers.stripe import reader
-from worker.providers.stripe.webhooks import StripeWebhooks
+from worker.providers.stripe.webhooks import StripeWebhookParser, create_webhook_parser
 
 SECRET = "whsec_for_tests_only"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -37,7 +36,7 @@ def read(
     body: bytes, header: str | None = None, secrets: str | None = SECRET, at: datetime = NOW
 ) -> list[Notice] | Forged:
     headers = {"stripe-signature": signature(body) if header is None else header}
-    found = StripeWebhooks(SecretStr(secrets) if secrets is not None else None).read(headers, body, at)
+    found = StripeWebhookParser(SecretStr(secrets) if secrets is not None else None).read(headers, body, at)
     return found if isinstance(found, Forged) else list(found)
 
 
@@ -86,7 +85,7 @@ def test_every_secret_in_use_is_good(secrets: str) -> None:
 def test_without_a_secret_nobody_is_believed(secrets: str | None) -> None:
     body = event("refund.updated", REFUND)
     assert read(body, signature(body, secret="x"), secrets) == Forged(
-        "There is no secret to read Stripe's webhooks with."
+        "Stripe's webhook secret is not configured, so no webhook can be verified."
     )
 
 
@@ -99,7 +98,9 @@ def test_a_signature_of_these_minutes_is_good(seconds: int) -> None:
 @pytest.mark.parametrize("seconds", [-301, 301, 10**9, -(10**9)])
 def test_a_signature_of_another_time_is_a_replay(seconds: int) -> None:
     body = event("refund.updated", REFUND)
-    assert read(body, signature(body, NOW.timestamp() + seconds)) == Forged("The signature is of another time.")
+    assert read(body, signature(body, NOW.timestamp() + seconds)) == Forged(
+        "The signature is too old, or from the future."
+    )
 
 
 BODY = event("refund.updated", REFUND)
@@ -162,7 +163,7 @@ def test_signed_garbage_is_forged_and_never_an_exception(body: str) -> None:
 
 def test_the_account_has_the_secret() -> None:
     account = StripeAccount.model_validate({"api_key": "rk_1", "webhook_secret": SECRET})
-    ours = reader(account, http_seconds=1)
+    ours = create_webhook_parser(account, http_seconds=1)
     assert ours.answer == b""
     assert ours.read({"stripe-signature": signature(BODY)}, BODY, NOW) == [
         Notice("evt_1", About.REFUND, "ch_1", "re_1")

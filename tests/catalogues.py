@@ -50,8 +50,8 @@ SPEAKERS = (
 )
 
 _PROGRAMS = (
-    "answers api app articles brakes bulk callers colours guard health lines mailbox networks paper reference search state "
-    "webhooks wrongs"
+    "app articles auth brakes colours dependencies guard health mailbox metrics networks paper search validation_errors "
+    "webhooks"
 )
 FOR_OTHERS = {
     *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),

@@ -10,9 +10,9 @@ from config.settings import Settings
 from config.settings import settings as from_environment
 from producers.web import words
 from producers.web.app import equip, lifespan, run
+from producers.web.dependencies import ThePaper, TheRecords
 from producers.web.paper import SEEN, Paper
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import ThePaper, TheRecords
 
 desk = APIRouter(include_in_schema=False)
 

@@ -15,8 +15,9 @@ from config.settings import settings as from_environment
 from domain.notices import WebhookReader
 from producers.together import Together
 from producers.web import brakes, guard
-from producers.web.answers import problems
-from producers.web.api import api
+from producers.web.api.openapi import openapi_of, reference
+from producers.web.api.refund_requests import api
+from producers.web.api.responses import problems
 from producers.web.articles import Shelf
 from producers.web.casepages import casepages
 from producers.web.health import health
@@ -25,7 +26,6 @@ from producers.web.lookup import lookups
 from producers.web.mailbox import letters
 from producers.web.paper import HERE, Paper
 from producers.web.problems import HANDLERS, Kind
-from producers.web.reference import openapi_of, reference
 from producers.web.refundform import refundform
 from producers.web.shopfront import shopfronts
 from producers.web.webhooks import Ears, webhooks

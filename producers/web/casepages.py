@@ -17,9 +17,9 @@ from domain.errors import NotPossibleError
 from domain.states import State
 from producers import intake
 from producers.web import forms, standings, words
+from producers.web.dependencies import TheLinks, ThePaper, TheRecords
 from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheLinks, ThePaper, TheRecords
 from records import Records
 from records.views import View
 

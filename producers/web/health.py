@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.states import State
-from producers.web.answers import problems
+from producers.web.api.responses import problems
+from producers.web.dependencies import TheRecords
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheRecords
 from records import Records, schema
 
 health = APIRouter(tags=["operation"])

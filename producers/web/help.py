@@ -8,11 +8,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from producers.web.articles import Shelf
+from producers.web.dependencies import ThePaper
 from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind, ProblemError
 from producers.web.search import LONGEST, find
 from producers.web.shopfront import AFront, ThisFront
-from producers.web.state import ThePaper
 from records.shopfronts import Shopfront
 
 HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}

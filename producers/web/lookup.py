@@ -14,10 +14,10 @@ from domain.errors import NotPossibleError
 from domain.notes import NoteKind
 from domain.requests import Email, Reference
 from producers.web import forms
+from producers.web.dependencies import TheLinks, ThePaper, TheRecords
 from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind, ProblemError
 from producers.web.shopfront import AFront
-from producers.web.state import TheLinks, ThePaper, TheRecords
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 

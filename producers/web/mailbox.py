@@ -13,9 +13,9 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from producers.web.dependencies import ThePaper, TheSettings
 from producers.web.paper import SEEN
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import ThePaper, TheSettings
 
 _MOST = 200  # what a person scrolls through
 _LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from domain.errors import KeyInFlightError, KeyReusedError
 from producers.web.paper import sheet_of
-from producers.web.wrongs import Wrong, sentence_of, wrongs_of
+from producers.web.validation_errors import Wrong, sentence_of, wrongs_of
 from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"

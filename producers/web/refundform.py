@@ -11,10 +11,10 @@ from domain.reasons import Reason
 from domain.requests import Channel, RefundRequest, Wish
 from producers import intake
 from producers.web import forms
+from producers.web.dependencies import TheDoor, ThePaper
 from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind
 from producers.web.shopfront import AFront
-from producers.web.state import TheDoor, ThePaper
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from producers.web.colours import Colour, stylesheet
+from producers.web.dependencies import TheRecords
 from producers.web.paper import SEEN
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheRecords
 from records import DatabaseDownError, Records
 from records.shopfronts import Shopfront
 

@@ -13,9 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from domain.notices import Forged, WebhookReader
-from producers.web.answers import problems
+from producers.web.api.responses import problems
+from producers.web.dependencies import TheRecords
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheRecords
 from records import Records
 
 SIDE_BY_SIDE: Final = 4  # of one provider: who waits for its certificate holds up no form, and nobody else's webhooks

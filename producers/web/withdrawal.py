@@ -16,10 +16,10 @@ from domain.reasons import Reason
 from domain.requests import Channel, Declaration, RefundRequest
 from producers import intake
 from producers.web import forms
+from producers.web.dependencies import ThePaper, TheRecords
 from producers.web.paper import SEEN, Sheet
 from producers.web.problems import Kind
 from producers.web.shopfront import AFront
-from producers.web.state import ThePaper, TheRecords
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 

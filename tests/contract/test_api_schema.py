@@ -13,8 +13,8 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from console.servers import Servers
+from producers.web.api.bulk import NDJSON
 from producers.web.app import app
-from producers.web.bulk import NDJSON
 from records import Records
 from tests.cast import settle_in
 from tests.integration._web_fixtures import served

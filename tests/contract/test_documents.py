@@ -20,7 +20,7 @@ from domain.aftermath import Patience
 from domain.messages import ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
 from producers.purchases import PurchaseIn
-from producers.web.api import Receipt
+from producers.web.api.refund_requests import Receipt
 from records.history import seconds_of
 from worker.options import options
 

@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from domain.scopes import EVERY, USUAL, Scope
-from producers.web import bulk, guard, lines
+from producers.web import guard
+from producers.web.api import bulk
+from producers.web.api import ndjson as lines
 from producers.web.problems import Kind
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import Place, World

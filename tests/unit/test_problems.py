@@ -17,7 +17,7 @@ from domain.states import Event, State
 from producers.web import guard, words
 from producers.web.paper import Paper
 from producers.web.problems import Kind, answer
-from producers.web.wrongs import MOST_ERRORS, wrongs_of
+from producers.web.validation_errors import MOST_ERRORS, wrongs_of
 
 GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from producers.web.problems import MEDIA_TYPE, Kind, Problem, document
-from producers.web.wrongs import Wrong
+from producers.web.validation_errors import Wrong
 
 Json = dict[str, Any]
 

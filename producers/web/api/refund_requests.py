@@ -12,12 +12,12 @@ from domain.requests import Channel, Reference, RefundRequest
 from domain.states import State
 from producers import intake
 from producers.purchases import PurchaseIn
-from producers.web.answers import problems
-from producers.web.bulk import bulk
-from producers.web.callers import Asking, IdempotencyKey, Looking, Telling
+from producers.web.api.bulk import bulk
+from producers.web.api.responses import problems
+from producers.web.auth import Asking, IdempotencyKey, Looking, Telling
+from producers.web.dependencies import TheLinks, TheRecords
 from producers.web.problems import Kind, ProblemError
 from producers.web.standings import bank_reference_of
-from producers.web.state import TheLinks, TheRecords
 from producers.web.words import sentence_for_support
 
 api = APIRouter(prefix="/v1", tags=["API"])

@@ -6,8 +6,8 @@ from fastapi import Depends, Header, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from domain.scopes import Scope
+from producers.web.dependencies import TheRecords
 from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheRecords
 from records.keys import Caller
 
 NAME: Final[dict[str, Any]] = {"pattern": r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$", "max_length": 200}

@@ -18,13 +18,13 @@ from starlette.responses import Response
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
-from producers.web.answers import lines_of, problems
-from producers.web.callers import NAME, Asking, CallKey
-from producers.web.conversation import Conversation
-from producers.web.lines import LONGEST, Line, batches
+from producers.web.api.duplex_response import Conversation
+from producers.web.api.ndjson import LONGEST, Line, batches
+from producers.web.api.responses import lines_of, problems
+from producers.web.auth import NAME, Asking, CallKey
+from producers.web.dependencies import TheRecords
 from producers.web.problems import Kind, Problem, ProblemError, document
-from producers.web.state import TheRecords
-from producers.web.wrongs import Wrong, wrongs_of
+from producers.web.validation_errors import Wrong, wrongs_of
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Arrival
 from records.keys import Caller

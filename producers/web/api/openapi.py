@@ -9,11 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producers.web.answers import TEMPLATE, problems
-from producers.web.bulk import BulkAnswer, BulkRequest, BulkSummary
+from producers.web.api.bulk import BulkAnswer, BulkRequest, BulkSummary
+from producers.web.api.responses import TEMPLATE, problems
+from producers.web.dependencies import ThePaper
 from producers.web.paper import SEEN
 from producers.web.problems import Kind, Problem
-from producers.web.state import ThePaper
 
 Json = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Whose program calls: the seller's key, whether it may do what it asks for, and what it calls its request."""
+"""Authentication: the API key of a request, its scopes, and the request's idempotency key."""
 
 from typing import Annotated, Any, Final
 
@@ -7,15 +7,24 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 
 from domain.scopes import Scope
 from producers.web.dependencies import TheRecords
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 from records.keys import Caller
 
-NAME: Final[dict[str, Any]] = {"pattern": r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$", "max_length": 200}
-"""How the name of a request is written: printable ASCII."""
+IDEMPOTENCY_KEY_FORMAT: Final[dict[str, Any]] = {
+    "pattern": r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$",
+    "max_length": 200,
+}
+"""An idempotency key is printable ASCII."""
 
-_KEY: Final[dict[str, Any]] = {"alias": "Idempotency-Key", "examples": ["order-4711-refund"], **NAME}
+_HEADER: Final[dict[str, Any]] = {
+    "alias": "Idempotency-Key",
+    "examples": ["order-4711-refund"],
+    **IDEMPOTENCY_KEY_FORMAT,
+}
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="seller's key", description="a key of the seller's: mb_…")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="sellerApiKey", bearerFormat="mb_…", description="an API key of the seller"
+)
 
 
 def _caller(
@@ -23,28 +32,31 @@ def _caller(
     records: TheRecords,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Caller:
-    """Whose key this is, if it has the scopes that the operation needs."""
+    """Returns the owner of the API key, if the key has the scopes that the operation needs."""
     caller = None
     if credentials is not None:
         with records.work() as work:
             caller = work.keys.caller(credentials.credentials)
     if caller is None:
-        raise ProblemError(Kind.KEY_MISSING)
+        raise ProblemError(ProblemCode.API_KEY_MISSING)
     for scope in needed.scopes:
         if scope not in caller.scopes:
             raise ProblemError(
-                Kind.SCOPE_MISSING, f"This key lacks the scope “{scope}”. Use one that was made with it."
+                ProblemCode.INSUFFICIENT_SCOPE,
+                f"The API key does not have the scope “{scope}”. Use an API key that has this scope.",
             )
     return caller
 
 
-Asking = Annotated[Caller, Security(_caller, scopes=[Scope.REQUESTS_WRITE])]
-Looking = Annotated[Caller, Security(_caller, scopes=[Scope.REQUESTS_READ])]
-Telling = Annotated[Caller, Security(_caller, scopes=[Scope.PURCHASES_WRITE])]
+RefundRequestWriter = Annotated[Caller, Security(_caller, scopes=[Scope.REQUESTS_WRITE])]
+RefundRequestReader = Annotated[Caller, Security(_caller, scopes=[Scope.REQUESTS_READ])]
+PurchaseWriter = Annotated[Caller, Security(_caller, scopes=[Scope.PURCHASES_WRITE])]
 
-IdempotencyKey = Annotated[
-    str | None, Header(description="the same key with the same body again is the same request, for ever", **_KEY)
+OptionalIdempotencyKey = Annotated[
+    str | None,
+    Header(description="the same key with the same body is always the same request; a key never expires", **_HEADER),
 ]
-CallKey = Annotated[
-    str, Header(description="the same key with the same lines again is the same requests, for ever", **_KEY)
+RequiredIdempotencyKey = Annotated[
+    str,
+    Header(description="the same key with the same lines is always the same requests; a key never expires", **_HEADER),
 ]

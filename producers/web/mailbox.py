@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from producers.web.dependencies import ThePaper, TheSettings
 from producers.web.paper import SEEN
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 
 _MOST = 200  # what a person scrolls through
 _LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")
@@ -55,7 +55,7 @@ def show(name: str, paper: ThePaper, settings: TheSettings) -> Response:
     """One letter. The name is looked up in the list and never becomes a path."""
     letter = next((letter for letter in _letters(settings.outbox_dir) if letter.name == name), None)
     if letter is None:
-        raise ProblemError(Kind.NOT_FOUND, "There is no such letter.")
+        raise ProblemError(ProblemCode.NOT_FOUND, "There is no such letter.")
     return paper.page("letter.html", letter=letter, parts=list(letter.parts(settings.public_url)))
 
 

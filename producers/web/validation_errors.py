@@ -1,4 +1,4 @@
-"""What is wrong with what a stranger sent: each thing with its place and a sentence for the one who can mend it."""
+"""Validation errors: pydantic's errors as sentences, each with the field that it is about."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,41 +6,44 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
-MOST_ERRORS = 20  # enough to mend a form; a body full of nonsense gets no answer larger than itself
-_LONGEST_NAME = 100
+MAX_ERRORS = 20  # enough to correct a form; a body full of nonsense gets no response larger than itself
+_MAX_NAME_LENGTH = 100
 
 
-class Wrong(BaseModel):
-    """One thing to change: where it stands, and what is wrong with it."""
+class FieldError(BaseModel):
+    """One error: which field is wrong, and what is wrong with it."""
 
     detail: str = Field(description="what is wrong, as a sentence")
     pointer: str | None = Field(None, description="a JSON pointer into the body", examples=["#/email"])
-    parameter: str | None = Field(None, description="the header or the part of the address")
+    parameter: str | None = Field(None, description="the name of the header or of the path parameter")
 
 
-def wrongs_of(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[Wrong]:
-    """What pydantic found, as sentences."""
-    return [Wrong(detail=sentence_of(error), **_place(tuple(error["loc"]))) for error in list(errors)[:MOST_ERRORS]]
+def field_errors(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[FieldError]:
+    """Returns pydantic's errors as field errors, at most MAX_ERRORS."""
+    return [
+        FieldError(detail=error_message(error), **_location(tuple(error["loc"]))) for error in list(errors)[:MAX_ERRORS]
+    ]
 
 
-def sentence_of(error: ErrorDetails | Mapping[str, Any]) -> str:
-    """One error of pydantic's as a sentence for the one who can mend it."""
-    sentence = _SENTENCES.get(error["type"])
-    if sentence is None:
+def error_message(error: ErrorDetails | Mapping[str, Any]) -> str:
+    """Returns one of pydantic's errors as a sentence that says what to change."""
+    message = _MESSAGES.get(error["type"])
+    if message is None:
         return f"{str(error['msg']).removeprefix('Value error, ').rstrip('.')}."
-    return sentence.format_map(error.get("ctx") or {})
+    return message.format_map(error.get("ctx") or {})
 
 
-_SENTENCES = {
+_NOT_AN_OBJECT = "The body must be one JSON object, sent as application/json."
+_MESSAGES = {
     "missing": "This is missing.",
-    "extra_forbidden": "This field is not known here. Please leave it out.",
+    "extra_forbidden": "This field is unknown. Leave it out.",
     "string_type": "This must be text.",
     "string_too_short": "This must not be empty.",
-    "string_too_long": "This is too long: {max_length} characters at the most.",
+    "string_too_long": "This is too long: at most {max_length} characters.",
     "too_short": "This must not be empty.",
-    "too_long": "This is too long: {max_length} characters at the most.",
-    "string_pattern_mismatch": "This is not written as it must be: {pattern}",
-    "string_unicode": "This text holds characters that are none.",
+    "too_long": "This is too long: at most {max_length} characters.",
+    "string_pattern_mismatch": "This does not match the pattern {pattern}",
+    "string_unicode": "This text contains invalid characters.",
     "enum": "This must be one of {expected}.",
     "int_type": "This must be a whole number.",
     "int_from_float": "This must be a whole number.",
@@ -49,18 +52,18 @@ _SENTENCES = {
     "less_than_equal": "This must be {le} or less.",
     "bool_type": "This must be true or false.",
     "bool_parsing": "This must be true or false.",
-    "uuid_parsing": "This is not an id of ours.",
-    "model_attributes_type": "The body must be one JSON object, sent as application/json.",
-    "model_type": "The body must be one JSON object, sent as application/json.",
-    "dict_type": "The body must be one JSON object, sent as application/json.",
+    "uuid_parsing": "This is not a valid id.",
+    "model_attributes_type": _NOT_AN_OBJECT,
+    "model_type": _NOT_AN_OBJECT,
+    "dict_type": _NOT_AN_OBJECT,
     "json_invalid": "The body is not JSON: {error}.",
-    "timezone_aware": "This instant must say its offset from UTC, such as 2026-04-17T14:05:00+02:00.",
+    "timezone_aware": "This time must have an offset from UTC, such as 2026-04-17T14:05:00+02:00.",
 }
 
 
-def _place(loc: tuple[int | str, ...]) -> dict[str, str]:
-    where, *rest = loc or ("body",)
-    if where != "body":
-        return {"parameter": str(rest[-1] if rest else where)[:_LONGEST_NAME]}
-    parts = (str(part)[:_LONGEST_NAME].replace("~", "~0").replace("/", "~1") for part in rest)
-    return {"pointer": "#" + "".join(f"/{part}" for part in parts)}
+def _location(loc: tuple[int | str, ...]) -> dict[str, str]:
+    part, *names = loc or ("body",)
+    if part != "body":
+        return {"parameter": str(names[-1] if names else part)[:_MAX_NAME_LENGTH]}
+    escaped = (str(name)[:_MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1") for name in names)
+    return {"pointer": "#" + "".join(f"/{name}" for name in escaped)}

@@ -19,14 +19,14 @@ from console import documents
 from domain.aftermath import Patience
 from domain.messages import ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
-from producers.purchases import PurchaseIn
+from producers.purchases import PurchaseInput
 from producers.web.api.refund_requests import Receipt
 from records.history import seconds_of
 from worker.options import options
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODELS: dict[str, type[BaseModel]] = {
-    model.__name__: model for model in (PurchaseIn, RefundRequest, Receipt, IncomingRequest, ContactSupport)
+    model.__name__: model for model in (PurchaseInput, RefundRequest, Receipt, IncomingRequest, ContactSupport)
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
 KNOWN = {

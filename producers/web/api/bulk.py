@@ -1,15 +1,15 @@
-"""Many requests in one call, as for a seller's recall: a line each, answered line by line while the others still come."""
+"""Bulk refund requests, for example for a recall: JSON lines in, and a JSON line back for each while the call goes on."""
 
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 from anyio.to_thread import run_sync
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,204 +18,230 @@ from starlette.responses import Response
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
-from producers.web.api.duplex_response import Conversation
-from producers.web.api.ndjson import LONGEST, Line, batches
-from producers.web.api.responses import lines_of, problems
-from producers.web.auth import NAME, Asking, CallKey
-from producers.web.dependencies import TheRecords
-from producers.web.problems import Kind, Problem, ProblemError, document
-from producers.web.validation_errors import Wrong, wrongs_of
+from producers.web.api.duplex_response import DuplexResponse
+from producers.web.api.ndjson import MAX_LINE_BYTES, NDJSON, Line, read_batches
+from producers.web.api.responses import EXAMPLE_ID, example_problem, ndjson_content, problem_responses
+from producers.web.auth import IDEMPOTENCY_KEY_FORMAT, RefundRequestWriter, RequiredIdempotencyKey
+from producers.web.dependencies import TheRecords, TheSettings
+from producers.web.problems import Problem, ProblemCode, ProblemError, problem_document
+from producers.web.validation_errors import FieldError, field_errors
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Arrival
 from records.keys import Caller
 
-NDJSON: Final = "application/x-ndjson"
-BATCH: Final = 500  # requests in one commit: a tenth of a second, of which a line on its own costs no more than that
-MOST_REFUSED: Final = 10_000  # lines of one call: whoever gets so many wrong sends something else than was meant
-SIDE_BY_SIDE: Final = 2  # batches of this process: a recall holds up no form
+BATCH_SIZE: Final = 500  # requests in one commit; it takes a tenth of a second, hardly more than one request takes
+MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with so many sends something else than it meant to
+MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay the forms
 
-_KEYLESS = "bulk:"  # what the keys that we make for lines without one begin with
-_turns: RunVar[CapacityLimiter] = RunVar("bulk_turns")
+_DERIVED_KEY_PREFIX = "bulk:"  # of the idempotency keys that are derived for lines without a key
+_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")
 
-_LINE: Final[dict[str, Any]] = {
-    "key": "recall-1",
+_LINE_EXAMPLE: Final[dict[str, Any]] = {
+    "idempotency_key": "recall-1",
     "email": "ada@example.com",
     "reference": "MB-2026-0417",
     "reason": "wrong_product",
 }
-_ANSWERS: Final[list[dict[str, Any]]] = [
-    {"line": 1, "id": "0198a6f0-0000-4000-8000-000000000001", "state": "received"},
-    {"line": 2, "problem": document(Kind.INVALID, errors=[Wrong(detail="This is missing.", pointer="#/reference")])},
-    {"accepted": 1, "refused": 1},
+_RESULT_EXAMPLES: Final[list[dict[str, Any]]] = [
+    {"line": 1, "id": EXAMPLE_ID, "state": "received"},
+    {"line": 2, "problem": example_problem(ProblemCode.VALIDATION_FAILED)},
+    {"accepted": 1, "rejected": 1},
 ]
 
-bulk = APIRouter()
+router = APIRouter(prefix="/v1/refund-requests/bulk", tags=["refund requests"])
 
 
-class BulkRequest(RefundRequest):
-    """One line: a request, and the key that names it."""
+class BulkRequestLine(RefundRequest):
+    """One line of the body: a refund request and, optionally, its idempotency key."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_LINE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_LINE_EXAMPLE]})
 
-    key: str | None = Field(
+    idempotency_key: str | None = Field(
         None,
-        **NAME,
-        description="the line's own Idempotency-Key; without one, the call's and what the line says name the request",
+        **IDEMPOTENCY_KEY_FORMAT,
+        description="by default a key is derived from the Idempotency-Key of the call and the content of the line",
         examples=["recall-4711"],
     )
 
     @property
-    def alone(self) -> RefundRequest:
-        """The request, as it would have come in a call of its own."""
+    def refund_request(self) -> RefundRequest:
+        """The refund request without its key, as it would arrive in a call of its own."""
         return RefundRequest.model_construct(**{name: getattr(self, name) for name in RefundRequest.model_fields})
 
 
-class BulkAnswer(BaseModel):
-    """What became of one line: the case that it has, or the problem with it."""
+class BulkResultLine(BaseModel):
+    """The result of one line: the case that was created or found, or the problem with the line."""
 
-    line: int = Field(description="which line, from one on; blank ones count and are not answered")
+    line: int = Field(description="the line's number, counted from one; blank lines count and have no result")
     id: UUID | None = None
     state: State | None = None
     problem: Problem | None = None
 
 
 class BulkSummary(BaseModel):
-    """The last line of the answer. An answer without it was cut off: send the same again."""
+    """The last line of the response. If it is missing, the response was cut off: send the same call again."""
 
     accepted: int
-    refused: int
-    problem: Problem | None = Field(None, description="why the call was not read to its end")
+    rejected: int
+    problem: Problem | None = Field(None, description="why the body was not read to its end")
 
 
-class Recall:
-    """One call: whose it is, and what has become of its lines."""
+class BulkIntake:
+    """Accepts the lines of one call, and counts the results."""
 
-    def __init__(self, records: Records, caller: Caller, key: str) -> None:
+    def __init__(self, records: Records, caller: Caller, idempotency_key: str, public_url: str) -> None:
         self._records = records
         self._caller = caller
-        self._key = key
+        self._idempotency_key = idempotency_key
+        self._public_url = public_url
         self.accepted = 0
-        self.refused = 0
+        self.rejected = 0
 
-    def take(self, lines: Sequence[Line]) -> bytes:
-        """Accepts what is right in these lines, in one commit; returns the answer to each, in their order."""
-        if self.refused > MOST_REFUSED:
-            sentence = f"More than {MOST_REFUSED:,} lines were refused. The others were not read."
-            raise ProblemError(Kind.INVALID, sentence)
-        read = {line.number: self._read(line) for line in lines}
-        # in the order of their keys: two calls with the same lines in another order do not wait for each other in turn
-        arrivals = sorted((one for one in read.values() if isinstance(one, Arrival)), key=lambda one: one.key)
-        cases = dict(zip((one.id for one in arrivals), intake.accept(self._records, arrivals), strict=True))
-        answers = [
-            {"line": number, **(_answer(cases[one.id]) if isinstance(one, Arrival) else {"problem": one})}
-            for number, one in read.items()
+    def accept(self, lines: Sequence[Line]) -> bytes:
+        """Accepts the valid lines in one commit; returns the result of each line, in the order of the lines."""
+        if self.rejected > MAX_REJECTED_LINES:
+            detail = f"More than {MAX_REJECTED_LINES:,} lines were rejected. The others were not read."
+            raise ProblemError(ProblemCode.VALIDATION_FAILED, detail)
+        parsed = {line.number: self._parse(line) for line in lines}
+        # sorted by key: two calls with the same lines in different orders do not deadlock
+        arrivals = sorted((item for item in parsed.values() if isinstance(item, Arrival)), key=lambda item: item.key)
+        cases = dict(zip((item.id for item in arrivals), intake.accept(self._records, arrivals), strict=True))
+        results = [
+            {"line": number, **(self._result(cases[item.id]) if isinstance(item, Arrival) else {"problem": item})}
+            for number, item in parsed.items()
         ]
-        refused = sum("problem" in answer for answer in answers)
-        self.refused += refused
-        self.accepted += len(answers) - refused
-        return b"".join(map(_line, answers))
+        rejected = sum("problem" in result for result in results)
+        self.rejected += rejected
+        self.accepted += len(results) - rejected
+        return b"".join(map(_encode, results))
 
-    def _read(self, line: Line) -> Arrival | dict[str, Any]:
-        """The request in a line, or the problem with it."""
+    def summary(self, problem: dict[str, Any] | None) -> bytes:
+        """Returns the last line of the response."""
+        return _encode(
+            {"accepted": self.accepted, "rejected": self.rejected} | ({"problem": problem} if problem else {})
+        )
+
+    def problem(
+        self, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
+    ) -> dict[str, Any]:
+        """Returns a problem document of this call or of one of its lines."""
+        return problem_document(self._public_url, code, detail, errors)
+
+    def _parse(self, line: Line) -> Arrival | dict[str, Any]:
+        """Returns the refund request in a line, or the problem with the line."""
         if line.text is None:
-            return document(Kind.TOO_LARGE, f"{LONGEST // 1024} KB is the most for a line. It was not read.")
+            detail = f"A line may have at most {MAX_LINE_BYTES // 1024} KB. This line was not read."
+            return self.problem(ProblemCode.CONTENT_TOO_LARGE, detail)
         try:
-            read = BulkRequest.model_validate_json(line.text)
+            parsed = BulkRequestLine.model_validate_json(line.text)
         except ValidationError as error:
             found = error.errors()
             if found[0]["type"] == "json_invalid":
-                return document(Kind.UNREADABLE, "This line is not JSON in UTF-8.")
-            return document(Kind.INVALID, errors=wrongs_of([{**one, "loc": ("body", *one["loc"])} for one in found]))
-        request = read.alone
+                return self.problem(ProblemCode.MALFORMED_BODY, "This line is not JSON in UTF-8.")
+            in_body = [{**item, "loc": ("body", *item["loc"])} for item in found]
+            return self.problem(ProblemCode.VALIDATION_FAILED, errors=field_errors(in_body))
+        request = parsed.refund_request
         return intake.arrival(
             request,
             Channel.API,
-            key=read.key or self._made_of(request),
+            key=parsed.idempotency_key or self._derive_key(request),
             seller=self._caller.seller,
             trusted=self._caller.trusted,
             bulk=True,
         )
 
-    def _made_of(self, request: RefundRequest) -> str:
-        """The key of a line that has none: the same line in a repeated call is the same request."""
-        return _KEYLESS + hashlib.sha256(f"{self._key}\n{request.model_dump_json()}".encode()).hexdigest()
+    def _derive_key(self, request: RefundRequest) -> str:
+        """Returns the key of a line without a key: the same line in a repeated call is the same request."""
+        content = f"{self._idempotency_key}\n{request.model_dump_json()}"
+        return _DERIVED_KEY_PREFIX + hashlib.sha256(content.encode()).hexdigest()
+
+    def _result(self, accepted: Accepted) -> dict[str, Any]:
+        if not accepted.same:
+            return {"problem": self.problem(ProblemCode.IDEMPOTENCY_KEY_REUSED)}
+        return {"id": str(accepted.id), "state": accepted.state}
 
 
-@bulk.post(
-    "/refund-requests/bulk",
-    summary="Ask for many refunds at once",
-    response_description="An answer a line, in their order, while they come; the last line is a BulkSummary.",
+async def _bulk_intake(
+    caller: RefundRequestWriter, records: TheRecords, settings: TheSettings, key: RequiredIdempotencyKey
+) -> BulkIntake:
+    return BulkIntake(records, caller, key, settings.public_url)
+
+
+@router.post(
+    "",
+    operation_id="createRefundRequestsInBulk",
+    summary="Create many refund requests in one call",
+    response_description="One BulkResultLine a line, in the order of the lines, sent while the lines arrive; at the end a "
+    "BulkSummary.",
     response_class=Response,
     responses={
-        200: {"content": {NDJSON: lines_of(BulkAnswer, BulkSummary, example=_ANSWERS)}},
-        **problems(Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.TOO_LARGE, Kind.WRONG_MEDIA, Kind.INVALID, Kind.DOWN),
+        200: {"content": {NDJSON: ndjson_content(BulkResultLine, BulkSummary, example=_RESULT_EXAMPLES)}},
+        **problem_responses(
+            ProblemCode.API_KEY_MISSING,
+            ProblemCode.INSUFFICIENT_SCOPE,
+            ProblemCode.CONTENT_TOO_LARGE,
+            ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+            ProblemCode.VALIDATION_FAILED,
+            ProblemCode.SERVICE_UNAVAILABLE,
+        ),
     },
     openapi_extra={
         "requestBody": {
-            "description": "JSON lines: a request each",
+            "description": "JSON lines, each a BulkRequestLine",
             "required": True,
-            "content": {NDJSON: lines_of(BulkRequest, example=[_LINE])},
+            "content": {NDJSON: ndjson_content(BulkRequestLine, example=[_LINE_EXAMPLE])},
         }
     },
 )
-def ask_for_many(
-    caller: Asking,
-    request: Request,
-    records: TheRecords,
-    key: CallKey,
+def create_refund_requests_in_bulk(
+    request: Request, bulk_intake: Annotated[BulkIntake, Depends(_bulk_intake)]
 ) -> Response:
-    """Takes JSON lines, 100,000 at the most, and answers them while they come: for a recall.
+    """Accepts JSON lines, at most 100,000, and returns their results while they arrive: for a recall.
 
-    A line that is wrong is answered with its problem, and no other is lost by it. What customers ask for themselves is
-    carried out first. A call that broke off is sent again as it was, with the same Idempotency-Key: what was accepted
-    is found again.
+    A line that is not valid has a problem as its result; the other lines are accepted. Requests of customers are
+    processed before bulk requests. Send a call that broke off again, with the same Idempotency-Key: the lines that were
+    accepted are found again.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
-        raise ProblemError(Kind.WRONG_MEDIA)
-    return Conversation(_answers(request, Recall(records, caller, key)), NDJSON)
+        raise ProblemError(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
+    return DuplexResponse(_results(request, bulk_intake), NDJSON)
 
 
-@bulk.get("/refund-requests/bulk", include_in_schema=False)
-def not_a_case() -> None:
-    """There is nothing to see here, and no case of this name: another method would do."""
-    raise HTTPException(Kind.WRONG_METHOD.status, headers={"allow": "POST"})
+@router.get("", include_in_schema=False)
+def method_not_allowed() -> None:
+    """Answers 405, because “bulk” is not the id of a refund request."""
+    raise HTTPException(ProblemCode.METHOD_NOT_ALLOWED.status, headers={"allow": "POST"})
 
 
-async def _answers(request: Request, recall: Recall) -> AsyncIterator[bytes]:
-    """The answer's lines, some at a time, while the request's are read; the last one says how it ended."""
-    trouble = None
+async def _results(request: Request, bulk_intake: BulkIntake) -> AsyncIterator[bytes]:
+    """Yields the results of each batch while the body is read, and the summary at the end."""
+    problem = None
     try:
-        async for lines in batches(request.stream(), BATCH):
-            yield await run_sync(recall.take, lines, limiter=_turn())
+        async for lines in read_batches(request.stream(), BATCH_SIZE):
+            yield await run_sync(bulk_intake.accept, lines, limiter=_batch_limiter())
     except ProblemError as error:
-        trouble = document(error.kind, str(error))
-    except HTTPException:  # the body was too large as a whole (guard.BodyLimit)
-        trouble = document(
-            Kind.TOO_LARGE, "64 MB is the most in one call. The lines after those answered were not read."
+        problem = bulk_intake.problem(error.code, error.detail)
+    except HTTPException:  # the whole body is too large (guard.BodyLimit)
+        problem = bulk_intake.problem(
+            ProblemCode.CONTENT_TOO_LARGE, "A call may have at most 64 MB. The lines without a result were not read."
         )
     except DatabaseDownError:
-        trouble = document(
-            Kind.DOWN,
-            "What was answered before this is accepted. Of the lines after it nothing is known: please send all of them "
+        problem = bulk_intake.problem(
+            ProblemCode.SERVICE_UNAVAILABLE,
+            "The lines with a result are accepted. It is not known whether the other lines are accepted. Send all lines "
             "again in a minute, with the same Idempotency-Key.",
         )
-    yield _line({"accepted": recall.accepted, "refused": recall.refused} | ({"problem": trouble} if trouble else {}))
+    yield bulk_intake.summary(problem)
 
 
-def _answer(accepted: Accepted) -> dict[str, Any]:
-    if not accepted.same:
-        return {"problem": document(Kind.KEY_REUSED)}
-    return {"id": str(accepted.id), "state": accepted.state}
+def _encode(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _line(answer: dict[str, Any]) -> bytes:
-    return json.dumps(answer, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _turn() -> CapacityLimiter:
-    """The line in front of the threads that accept in bulk; one a loop."""
+def _batch_limiter() -> CapacityLimiter:
+    """Returns the limiter of the threads that accept batches; each event loop has one."""
     try:
-        return _turns.get()
+        return _limiter.get()
     except LookupError:
-        _turns.set(line := CapacityLimiter(SIDE_BY_SIDE))
-        return line
+        _limiter.set(limiter := CapacityLimiter(MAX_CONCURRENT_BATCHES))
+        return limiter

@@ -1,4 +1,4 @@
-"""An answer that is given while its question is still being asked."""
+"""A response that is sent while the body of its request is still being read."""
 
 import math
 from collections.abc import AsyncIterator
@@ -10,39 +10,39 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 
-class Conversation(Response):
-    """Sends each piece of the answer as soon as there is one, while the request's body is still being read.
+class DuplexResponse(Response):
+    """Sends each chunk as soon as it exists, while the chunks' iterator still reads the request's body.
 
-    The two go on side by side, and reading never waits for sending: many clients read nothing before they have sent all,
-    and would wait for us as we for them. What they do not read yet is kept, so the pieces must have a bounded sum. (It is
-    no StreamingResponse: that one reads the request's messages itself, to see whether the client is still there.)
+    Reading never waits for sending: many clients read nothing before they have sent everything, and both sides would
+    wait for each other. Chunks that the client does not read yet are kept in memory, so their sum must be bounded.
+    StreamingResponse cannot do this: it reads the request's messages itself, to notice a disconnect.
     """
 
-    def __init__(self, pieces: AsyncIterator[bytes], media_type: str) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], media_type: str) -> None:
         self.status_code = 200
         self.media_type = media_type
         self.background = None
-        self.init_headers()  # no body: its length is not known, and it goes out in chunks
-        self._pieces = pieces
+        self.init_headers()  # without a body: the length is unknown, and the response is sent in chunks
+        self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as ASGI says
-        """Begins with the first piece: whoever waits to hear “100 Continue” does so until the body is asked for."""
-        tell, told = create_memory_object_stream[bytes](math.inf)
-        async with create_task_group() as both, told:
-            both.start_soon(self._think, tell)
+        """Sends the headers with the first chunk, because a client may wait for “100 Continue” until the body is read."""
+        sender, receiver = create_memory_object_stream[bytes](math.inf)
+        async with create_task_group() as tasks, receiver:
+            tasks.start_soon(self._pump, sender)
             started = False
-            async for piece in told:
+            async for chunk in receiver:
                 if not started:
                     await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                     started = True
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             if started:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _think(self, tell: MemoryObjectSendStream[bytes]) -> None:
-        async with tell:
+    async def _pump(self, sender: MemoryObjectSendStream[bytes]) -> None:
+        async with sender:
             try:
-                async for piece in self._pieces:
-                    tell.send_nowait(piece)
+                async for chunk in self._chunks:
+                    sender.send_nowait(chunk)
             except ClientDisconnect:
-                return  # nobody is there to read the rest
+                return  # there is no client to read the rest

@@ -1,66 +1,69 @@
-"""A body of many lines, as it comes: cut into lines that are counted and never longer than a request may be."""
+"""Newline-delimited JSON: splits a request body into numbered lines of limited length while the body arrives."""
 
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 
-LONGEST: Final = 64 * 1024  # bytes: what a request alone may have (guard.LARGEST_BODY)
-MOST: Final = 100_000  # lines of one body
+NDJSON: Final = "application/x-ndjson"
+MAX_LINE_BYTES: Final = 64 * 1024  # as many as the body of a single request may have (guard.LARGEST_BODY)
+MAX_LINES: Final = 100_000  # of one body
 
 
 class Line(NamedTuple):
-    """A line, and which one it is, from one on. Of one that is too long nothing is kept."""
+    """A line and its number, counted from one. The text is None if the line is too long."""
 
     number: int
     text: bytes | None
 
 
-class Lines:
-    """The lines of a body that comes in pieces; never more than one that has not ended is held."""
+class LineSplitter:
+    """Splits a body that arrives in chunks; it holds at most one unfinished line."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._rest = bytearray()
+        self._unfinished = bytearray()
         self._too_long = False
 
-    def feed(self, piece: bytes) -> list[Line]:
-        """The lines that this piece ends; blank ones are counted and left out."""
-        *ends, rest = piece.split(b"\n")
-        found = []
+    def feed(self, chunk: bytes) -> list[Line]:
+        """Returns the lines that this chunk finishes; blank lines are counted and left out."""
+        *ends, rest = chunk.split(b"\n")
+        lines = []
         for end in ends:
-            self._add(end)
-            found += self._end()
-        self._add(rest)
-        return found
+            self._append(end)
+            lines += self._finish()
+        self._append(rest)
+        return lines
 
     def close(self) -> list[Line]:
-        """The last line, if nothing ended it."""
-        return self._end() if self._rest or self._too_long else []
+        """Returns the last line if no line break ended it."""
+        return self._finish() if self._unfinished or self._too_long else []
 
-    def _end(self) -> list[Line]:
+    def _finish(self) -> list[Line]:
         self.count += 1
-        text = None if self._too_long else bytes(self._rest)
-        self._rest.clear()
+        text = None if self._too_long else bytes(self._unfinished)
+        self._unfinished.clear()
         self._too_long = False
         return [] if text is not None and not text.strip() else [Line(self.count, text)]
 
-    def _add(self, part: bytes) -> None:
-        self._too_long = self._too_long or len(self._rest) + len(part) > LONGEST
-        self._rest += b"" if self._too_long else part
+    def _append(self, part: bytes) -> None:
+        self._too_long = self._too_long or len(self._unfinished) + len(part) > MAX_LINE_BYTES
+        self._unfinished += b"" if self._too_long else part
 
 
-async def batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
-    """The lines that have come by now, at most ``size`` at once; no more is read until these are done with.
+async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
+    """Yields the lines that have arrived, at most ``size`` at once; the body is read on after each batch.
 
-    Nothing waits for a batch to fill: while one is being kept, the next lines gather in front of the door. A body of
-    more lines than MOST is a ProblemError after those.
+    A batch does not wait until it is full: the next lines arrive while the caller stores a batch. After MAX_LINES lines
+    a longer body raises a ProblemError.
     """
-    lines = Lines()
-    async for piece in body:
-        found = lines.feed(piece) if piece else lines.close()  # the last piece is empty, as Starlette reads
-        within = [line for line in found if line.number <= MOST]
-        for first in range(0, len(within), size):
-            yield within[first : first + size]
-        if lines.count > MOST:
-            raise ProblemError(Kind.TOO_LARGE, f"{MOST:,} lines are the most in one call. The others were not read.")
+    splitter = LineSplitter()
+    async for chunk in body:
+        lines = splitter.feed(chunk) if chunk else splitter.close()  # Starlette ends a body with an empty chunk
+        allowed = [line for line in lines if line.number <= MAX_LINES]
+        for first in range(0, len(allowed), size):
+            yield allowed[first : first + size]
+        if splitter.count > MAX_LINES:
+            raise ProblemError(
+                ProblemCode.CONTENT_TOO_LARGE, f"A call may have at most {MAX_LINES:,} lines. The others were not read."
+            )

@@ -1,143 +1,94 @@
-"""The API's documentation: OpenAPI for programs, and the same as a page that asks nobody else for a script."""
+"""The OpenAPI document: what FastAPI generates, with the schemas and the examples that FastAPI does not add."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.requests import Request
-from starlette.responses import Response
 
-from producers.web.api.bulk import BulkAnswer, BulkRequest, BulkSummary
-from producers.web.api.responses import TEMPLATE, problems
-from producers.web.dependencies import ThePaper
-from producers.web.paper import SEEN
-from producers.web.problems import Kind, Problem
+from producers.web.api.bulk import BulkRequestLine, BulkResultLine, BulkSummary
+from producers.web.api.responses import SCHEMA_REF
+from producers.web.problems import Problem
 
 Json = dict[str, Any]
 
-_BESIDES = (Problem, BulkRequest, BulkAnswer, BulkSummary)
-"""The models that no operation takes or answers as its whole body."""
+TAGS: Final = [
+    {"name": "refund requests", "description": "Create refund requests and read their cases."},
+    {"name": "purchases", "description": "Tell Moneyback about purchases."},
+    {"name": "webhooks", "description": "For payment providers."},
+    {"name": "health", "description": "For load balancers and orchestrators."},
+    {"name": "operations", "description": "For monitoring."},
+]
 
-reference = APIRouter(include_in_schema=False)
+_EXTRA_MODELS: Final = (Problem, BulkRequestLine, BulkResultLine, BulkSummary)
+"""The models that FastAPI does not find, because no operation has one of them as its body or its return type."""
+
+_REPLACED_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
+"""The schemas of FastAPI's own validation errors. Moneyback answers with problem documents."""
 
 
-def openapi_of(app: FastAPI) -> Json:
-    """The API as OpenAPI says it, with the problem documents in it."""
+def openapi_document(app: FastAPI) -> Json:
+    """Returns the OpenAPI document of the application; it is generated once."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes,
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            tags=app.openapi_tags,
+            routes=app.routes,
             separate_input_output_schemas=app.separate_input_output_schemas,
-        )  # fmt: skip
+        )
         schemas = document["components"]["schemas"]
-        for model in _BESIDES:
-            schema = model.model_json_schema(ref_template=TEMPLATE)
-            schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
-        for theirs in ("HTTPValidationError", "ValidationError"):  # ours are problem documents
-            schemas.pop(theirs, None)
-        for _, _, operation in _operations(document):
-            if "422" in operation["responses"]:
-                operation["responses"]["422"] = problems(Kind.INVALID)[Kind.INVALID.status]
+        _add_schemas(schemas)
+        for _, _, operation in operations_of(document):
+            _drop_default_validation_error(operation)
             for holder in (operation.get("requestBody", {}), *operation["responses"].values()):
-                _illustrate(holder, schemas)
+                _add_example(holder, schemas)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-@reference.api_route("/docs", methods=SEEN)
-async def docs(request: Request, paper: ThePaper) -> Response:
-    """Every operation, every schema, every problem."""
-    document = openapi_of(request.app)
-    return paper.page(
-        "docs.html",
-        document=document,
-        operations=[
-            {
-                "method": method.upper(),
-                "path": path,
-                "id": operation["operationId"],
-                "summary": operation.get("summary", ""),
-                "description": operation.get("description", ""),
-                "scopes": [scope for needs in operation.get("security", []) for one in needs.values() for scope in one],
-                "parameters": [p | {"words": _type(p["schema"])} for p in operation.get("parameters", [])],
-                "body": _body(operation),
-                "example": _example(operation.get("requestBody", {})),
-                "answer": _example(next(r for s, r in operation["responses"].items() if s.startswith("2"))),
-                "responses": [
-                    {"status": s, "description": r["description"], "schema": _schema_name(r)}
-                    for s, r in sorted(operation["responses"].items())
-                ],
-            }
-            for path, method, operation in _operations(document)
-        ],
-        schemas=[
-            {
-                "name": name,
-                "description": schema.get("description", ""),
-                "values": schema.get("enum", []),
-                "fields": [
-                    {
-                        "name": field,
-                        "type": _type(facts),
-                        "needed": field in schema.get("required", []),
-                        "description": facts.get("description", ""),
-                    }
-                    for field, facts in schema.get("properties", {}).items()
-                ],
-            }
-            for name, schema in sorted(document["components"]["schemas"].items())
-        ],
-        kinds=list(Kind),
-        headers={"cache-control": "public, max-age=300"},
-    )
+def operations_of(document: Json) -> Iterator[tuple[str, str, Json]]:
+    """Yields path, method and description of each operation."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
 
 
-def _illustrate(holder: Json, schemas: Json) -> None:
-    """A body without an example of its own shows its model's."""
-    name = _schema_name(holder)
-    for content in holder.get("content", {}).values():
-        if name and not content.keys() & {"example", "examples"}:
-            content["example"] = schemas[name]["examples"][0]
-
-
-def _operations(document: Json) -> list[tuple[str, str, Json]]:
-    return [(path, method, op) for path, methods in document["paths"].items() for method, op in methods.items()]
-
-
-def _body(operation: Json) -> str | None:
-    return _schema_name(operation["requestBody"]) if "requestBody" in operation else None
-
-
-def _schema_name(holder: Json) -> str | None:
-    """The model of a body; of a body of lines that of the first ones."""
+def schema_name(holder: Json) -> str | None:
+    """Returns the name of the schema of a request body or a response; for JSON lines the schema of the first line."""
     for content in holder.get("content", {}).values():
         schema = content.get("schema", {})
         schema = schema.get("items", schema)
-        for one in schema.get("anyOf", [schema]):
-            if "$ref" in one:
-                return str(one["$ref"]).rpartition("/")[2]
+        for alternative in schema.get("anyOf", [schema]):
+            if "$ref" in alternative:
+                return ref_name(alternative)
     return None
 
 
-def _type(facts: Mapping[str, Any]) -> str:
-    """A field's type in a few words."""
-    if "$ref" in facts:
-        return str(facts["$ref"]).rpartition("/")[2]
-    if "anyOf" in facts:
-        return " or ".join(_type(one) for one in facts["anyOf"])
-    if facts.get("type") == "array":
-        return f"list of {_type(facts['items'])}"
-    words = str(facts.get("format") or facts.get("type", "anything"))
-    if "maxLength" in facts:
-        words += f", {facts['maxLength']} characters at the most"
-    return words
+def ref_name(schema: Json) -> str:
+    """Returns the name of the schema that a reference leads to."""
+    return str(schema["$ref"]).rpartition("/")[2]
 
 
-def _example(holder: Json) -> str | None:
-    """What a body looks like."""
+def _add_schemas(schemas: Json) -> None:
+    for model in _EXTRA_MODELS:
+        schema = model.model_json_schema(ref_template=SCHEMA_REF)
+        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    for name in _REPLACED_SCHEMAS:
+        schemas.pop(name, None)
+
+
+def _drop_default_validation_error(operation: Json) -> None:
+    """Removes the response 422 that FastAPI adds to an operation that does not declare a response 422."""
+    if schema_name(operation["responses"].get("422", {})) in _REPLACED_SCHEMAS:
+        del operation["responses"]["422"]
+
+
+def _add_example(holder: Json, schemas: Json) -> None:
+    """Adds the example of the schema to a body without an example of its own."""
+    name = schema_name(holder)
     for content in holder.get("content", {}).values():
-        examples = [one["value"] for one in content.get("examples", {}).values()] or [content.get("example")]
-        if examples[0] is not None:
-            return examples[0] if isinstance(examples[0], str) else json.dumps(examples[0], indent=2)
-    return None
+        if name and not content.keys() & {"example", "examples"}:
+            content["example"] = schemas[name]["examples"][0]

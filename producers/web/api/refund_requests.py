@@ -1,4 +1,4 @@
-"""The API that sellers' own forms and shops speak: JSON, a bearer key, problem documents."""
+"""Refund requests in the API: create a refund request, and read the case that it became."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -8,26 +8,52 @@ from fastapi import APIRouter, Body, Path, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.links import Purpose
-from domain.requests import Channel, Reference, RefundRequest
+from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
-from producers.purchases import PurchaseIn
-from producers.web.api.bulk import bulk
-from producers.web.api.responses import problems
-from producers.web.auth import Asking, IdempotencyKey, Looking, Telling
+from producers.web.api.responses import EXAMPLE_ID, EXAMPLE_URL, problem_responses
+from producers.web.auth import OptionalIdempotencyKey, RefundRequestReader, RefundRequestWriter
 from producers.web.dependencies import TheLinks, TheRecords
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 from producers.web.standings import bank_reference_of
 from producers.web.words import sentence_for_support
 
-api = APIRouter(prefix="/v1", tags=["API"])
-api.include_router(bulk)
+PATH: Final = "/v1/refund-requests"
+
+router = APIRouter(prefix=PATH, tags=["refund requests"])
 
 
-_RECEIPT: Final[dict[str, Any]] = {
-    "id": "0198a6f0-0000-4000-8000-000000000001",
+_ACCEPTED_EXAMPLE: Final[dict[str, Any]] = {
+    "id": EXAMPLE_ID,
     "state": "received",
-    "status_url": "https://refunds.example.com/status/WzEsIjAxOThhNmYwIl0",
+    "status_url": f"{EXAMPLE_URL}/status/WzEsIjAxOThhNmYwIl0",
+}
+_CASE_EXAMPLE: Final[dict[str, Any]] = _ACCEPTED_EXAMPLE | {
+    "state": "with_support",
+    "reference": "MB-2026-0417",
+    "channel": "api",
+    "reasons": [{"code": "outside_window", "sentence": "The purchase is older than the refund policy allows."}],
+    "bank_reference": None,
+    "history": [
+        {
+            "seq": 1,
+            "created_at": "2026-06-15T12:00:00.000000Z",
+            "from_state": None,
+            "event": "accepted",
+            "to_state": "received",
+            "actor": "api",
+            "reason": "",
+        },
+        {
+            "seq": 2,
+            "created_at": "2026-06-15T12:00:00.011000Z",
+            "from_state": "received",
+            "event": "found_not_eligible",
+            "to_state": "with_support",
+            "actor": "rules",
+            "reason": "The purchase is older than the refund policy allows.",
+        },
+    ],
 }
 
 
@@ -35,97 +61,58 @@ def _example(value: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
-class Receipt(BaseModel):
-    """A request that was accepted."""
+class RefundRequestAccepted(BaseModel):
+    """A refund request that was accepted."""
 
-    model_config = _example(_RECEIPT)
+    model_config = _example(_ACCEPTED_EXAMPLE)
 
     id: UUID
     state: State
-    status_url: str = Field(description="a page for the customer; whoever has the link can see it")
+    status_url: str = Field(description="a page for the customer; everybody who has this link can see the page")
 
 
-class ReasonOut(BaseModel):
-    """Why a person must decide."""
+class SupportReason(BaseModel):
+    """Why support must decide."""
 
     code: str
     sentence: str
 
 
-class StepOut(BaseModel):
-    """One row of a case's history."""
-
-    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+class Transition(BaseModel):
+    """A change of a case's state."""
 
     seq: int
-    at: datetime
-    from_: str = Field(alias="from", description="empty in the first row")
+    created_at: datetime
+    from_state: str | None = Field(description="null in the first transition")
     event: str
-    to: str
+    to_state: str
     actor: str
-    why: str
+    reason: str = Field(description="why, as a sentence; it can be empty")
 
 
-class CaseOut(Receipt):
-    """Where a request stands, why, and how it came there."""
+class RefundCase(RefundRequestAccepted):
+    """The case of a refund request: its state, the reasons for it, and its history."""
 
-    model_config = _example(
-        _RECEIPT
-        | {
-            "state": "with_support",
-            "reference": "MB-2026-0417",
-            "channel": "api",
-            "reasons": [{"code": "outside_window", "sentence": "The purchase is older than the refund policy allows."}],
-            "bank_reference": None,
-            "history": [
-                {
-                    "seq": 1,
-                    "at": "2026-06-15T12:00:00.000000Z",
-                    "from": "",
-                    "event": "accepted",
-                    "to": "received",
-                    "actor": "api",
-                    "why": "",
-                },
-                {
-                    "seq": 2,
-                    "at": "2026-06-15T12:00:00.011000Z",
-                    "from": "received",
-                    "event": "found_not_eligible",
-                    "to": "with_support",
-                    "actor": "rules",
-                    "why": "The purchase is older than the refund policy allows.",
-                },
-            ],
-        }
-    )
+    model_config = _example(_CASE_EXAMPLE)
 
     reference: str
     channel: Channel
-    reasons: list[ReasonOut] = Field(description="empty unless a person must decide, or had to")
+    reasons: list[SupportReason] = Field(description="empty unless support must decide, or had to")
     bank_reference: str | None = Field(
         None,
-        description="by which the customer's bank finds a refund that was made (ARN); known for cards, often days later",
+        description="the acquirer reference number (ARN), by which the customer's bank finds the refund; known for cards, "
+        "often days later",
     )
-    history: list[StepOut]
+    history: list[Transition]
 
 
-class PurchaseOut(BaseModel):
-    """A purchase that is remembered."""
-
-    model_config = _example({"reference": "MB-2026-0417", "created": True})
-
-    reference: str
-    created: bool
-
-
-_ASKED: Final[dict[str, Any]] = {
+_REQUEST_EXAMPLES: Final[dict[str, Any]] = {
     "full": {
         "summary": "The whole amount",
         "value": {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied", "locale": "en"},
     },
     "partial": {
-        "summary": "A part of it, which a person decides",
+        "summary": "A part of the amount, which support decides",
         "value": {
             "email": "ada@example.com",
             "reference": "MB-2026-0417",
@@ -135,86 +122,91 @@ _ASKED: Final[dict[str, Any]] = {
         },
     },
 }
+_LOCATION: Final[dict[str, Any]] = {
+    "description": "the address of getRefundRequest for this refund request",
+    "required": True,
+    "schema": {"type": "string", "format": "uri"},
+    "example": f"{EXAMPLE_URL}{PATH}/{EXAMPLE_ID}",
+}
 
 
-@api.post(
-    "/refund-requests",
+@router.post(
+    "",
+    operation_id="createRefundRequest",
     status_code=status.HTTP_202_ACCEPTED,
-    summary="Ask for a refund",
-    response_description="The request was accepted.",
-    responses=problems(
-        Kind.UNREADABLE,
-        Kind.KEY_MISSING,
-        Kind.SCOPE_MISSING,
-        Kind.KEY_REUSED,
-        Kind.IN_FLIGHT,
-        Kind.TOO_LARGE,
-        Kind.INVALID,
-        Kind.DOWN,
-    ),
+    summary="Create a refund request",
+    response_description="The refund request was accepted.",
+    responses={
+        status.HTTP_202_ACCEPTED: {"headers": {"Location": _LOCATION}},
+        **problem_responses(
+            ProblemCode.MALFORMED_BODY,
+            ProblemCode.API_KEY_MISSING,
+            ProblemCode.INSUFFICIENT_SCOPE,
+            ProblemCode.IDEMPOTENCY_KEY_IN_USE,
+            ProblemCode.CONTENT_TOO_LARGE,
+            ProblemCode.VALIDATION_FAILED,
+            ProblemCode.IDEMPOTENCY_KEY_REUSED,
+            ProblemCode.SERVICE_UNAVAILABLE,
+        ),
+    },
 )
-def ask(
-    caller: Asking,
-    request: Annotated[RefundRequest, Body(openapi_examples=_ASKED)],
+def create_refund_request(
+    caller: RefundRequestWriter,
+    request: Annotated[RefundRequest, Body(openapi_examples=_REQUEST_EXAMPLES)],
     records: TheRecords,
     links: TheLinks,
-    idempotency_key: IdempotencyKey = None,
-) -> Receipt:
-    """Accepts a request. Whether there is such a purchase is found out later, so the answer does not tell."""
+    response: Response,
+    idempotency_key: OptionalIdempotencyKey = None,
+) -> RefundRequestAccepted:
+    """Accepts a refund request. The purchase is looked up later, so the response does not say whether it exists."""
     arrival = intake.arrival(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted)
     accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
-    return Receipt(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
+    response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
+    return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
 
 
-@api.get(
-    "/refund-requests/{id}",
-    summary="See where a request stands",
-    response_description="Where it stands.",
-    responses=problems(Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.NOT_FOUND, Kind.DOWN),
+@router.get(
+    "/{id}",
+    operation_id="getRefundRequest",
+    summary="Get the case of a refund request",
+    response_description="The case.",
+    responses=problem_responses(
+        ProblemCode.API_KEY_MISSING,
+        ProblemCode.INSUFFICIENT_SCOPE,
+        ProblemCode.NOT_FOUND,
+        ProblemCode.SERVICE_UNAVAILABLE,
+    ),
 )
-def show(caller: Looking, case: Annotated[UUID, Path(alias="id")], records: TheRecords, links: TheLinks) -> CaseOut:
-    """Shows one of the seller's own cases."""
+def get_refund_request(
+    caller: RefundRequestReader,
+    case_id: Annotated[UUID, Path(alias="id", description="the id of the refund request")],
+    records: TheRecords,
+    links: TheLinks,
+) -> RefundCase:
+    """Returns a case of the API key's seller."""
     with records.work() as work:
-        view = work.views.one(case)
-        history = work.history.of(case)
+        view = work.views.one(case_id)
+        history = work.history.of(case_id)
     if view is None or view.seller != caller.seller:
-        raise ProblemError(Kind.NOT_FOUND, "There is no such request.")
-    return CaseOut(
+        raise ProblemError(ProblemCode.NOT_FOUND, "There is no such request.")
+    return RefundCase(
         id=view.id,
         state=view.state,
         reference=view.reference,
         channel=view.channel,
-        reasons=[ReasonOut(code=r["code"], sentence=sentence_for_support(r)) for r in view.reasons],
+        reasons=[SupportReason(code=r["code"], sentence=sentence_for_support(r)) for r in view.reasons],
         bank_reference=bank_reference_of(view, history),
         history=[
-            StepOut(seq=r.seq, at=r.at, from_=r.here, event=r.event, to=r.there, actor=r.actor, why=r.why)
-            for r in history
+            Transition(
+                seq=row.seq,
+                created_at=row.at,
+                from_state=row.here or None,
+                event=row.event,
+                to_state=row.there,
+                actor=row.actor,
+                reason=row.why,
+            )
+            for row in history
         ],
         status_url=links.to(Purpose.STATUS, view.id),
     )
-
-
-@api.put(
-    "/purchases/{reference:path}",
-    summary="Tell us of a purchase, or of what became of it",
-    response_description="It was known before.",
-    responses={
-        status.HTTP_201_CREATED: {"model": PurchaseOut, "description": "It was not known before."},
-        **problems(Kind.UNREADABLE, Kind.KEY_MISSING, Kind.SCOPE_MISSING, Kind.TOO_LARGE, Kind.INVALID, Kind.DOWN),
-    },
-)
-def remember(
-    caller: Telling,
-    reference: Annotated[Reference, Path(description="the purchase's reference number")],
-    purchase: Annotated[PurchaseIn, Body()],
-    records: TheRecords,
-    response: Response,
-) -> PurchaseOut:
-    """Remembers a purchase by its reference. The same again changes nothing; what was refunded never shrinks."""
-    with records.work() as work:
-        created = work.purchases.put([purchase.of(caller.seller, reference)]) == 1
-        if purchase.details:
-            work.details.put([(caller.seller, reference, purchase.details.of())])
-    if created:
-        response.status_code = status.HTTP_201_CREATED
-    return PurchaseOut(reference=reference, created=created)

@@ -15,6 +15,7 @@ from producers.web.paper import SEEN
 from producers.web.problems import ProblemCode, ProblemError
 
 _CACHE = {"cache-control": "public, max-age=300"}
+_PROBLEMS = {code.value: code for code in ProblemCode}
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,16 +30,17 @@ async def docs(request: Request, paper: ThePaper) -> Response:
         document=document,
         operations=[_operation(*found) for found in operations_of(document)],
         schemas=[_schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items())],
-        problems=list(ProblemCode),
+        problems=_PROBLEMS.values(),
     )
 
 
 @router.api_route("/problems/{code}", methods=SEEN)
 async def problem(code: str, paper: ThePaper) -> Response:
     """Explains a problem: what happened, and what the client does."""
-    if code not in set(ProblemCode):
+    found = _PROBLEMS.get(code)
+    if found is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    return paper.page("problem_type.html", problem=ProblemCode(code))
+    return paper.page("problem_type.html", problem=found)
 
 
 def _operation(path: str, method: str, operation: Json) -> Json:

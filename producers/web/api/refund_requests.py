@@ -83,7 +83,7 @@ class Transition(BaseModel):
 
     seq: int
     created_at: datetime
-    from_state: str | None = Field(description="null in the first transition")
+    from_state: str | None = Field(None, description="null in the first transition")
     event: str
     to_state: str
     actor: str

@@ -12,7 +12,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from domain.requests import Reference
-from producers.purchases import PurchaseIn, Word
+from producers.purchases import PurchaseInput, Word
 from records import Records
 
 BATCH = 1_000  # purchases in one commit
@@ -23,7 +23,7 @@ _DETAILS = "details."
 """What the columns of a CSV file for what is private start with."""
 
 
-class Row(PurchaseIn):
+class Row(PurchaseInput):
     """A row of a file: a purchase, and whose it is."""
 
     seller: Word

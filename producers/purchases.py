@@ -73,7 +73,7 @@ HelpAddress = Annotated[
 ]
 
 
-class DetailsIn(BaseModel):
+class PurchaseDetailsInput(BaseModel):
     """What is private about a purchase: shown to its customer behind a link that is mailed to the purchase's address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -94,7 +94,7 @@ class DetailsIn(BaseModel):
         return Details(**self.model_dump())
 
 
-class PurchaseIn(BaseModel):
+class PurchaseInput(BaseModel):
     """One charge of one customer. A renewal is a purchase of its own, with its own charge and reference."""
 
     model_config = ConfigDict(
@@ -137,7 +137,7 @@ class PurchaseIn(BaseModel):
         0, description="what went back, in minor units"
     )
     dispute: Dispute = Dispute.NONE
-    details: DetailsIn | None = Field(
+    details: PurchaseDetailsInput | None = Field(
         None, repr=False, description="those that were told before stay as they are where this is left out, else they are "
         "replaced",
     )  # fmt: skip

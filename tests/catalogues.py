@@ -20,7 +20,6 @@ from jinja2.ext import babel_extract
 
 from config.speech import HERE, LANGUAGES
 from domain import arrivals, findings, reasons
-from producers.web import problems
 
 ROOT = Path(__file__).parents[1]
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
@@ -28,7 +27,7 @@ TRANSLATED = [language for language in LANGUAGES if language != "en"]
 Sentence = str | tuple[str, str]
 """A sentence, or one and how it is said of many."""
 
-NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html"}
+NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html", "problem_type.html"}
 """Pages for developers, and the mailbox of the demo: these speak English."""
 
 SPOKEN: Mapping[str, tuple[int, ...]] = {
@@ -50,19 +49,14 @@ SPEAKERS = (
 )
 
 _PROGRAMS = (
-    "answers api app articles brakes bulk callers colours guard health lines mailbox networks paper reference search state "
-    "webhooks wrongs"
+    "app articles auth brakes colours dependencies guard health mailbox metrics networks paper search validation_errors "
+    "webhooks"
 )
 FOR_OTHERS = {
     *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),
     *(f"worker/letters/{name}.py" for name in ("envelope", "post", "sending")),
 }
 """Modules that speak to programs, developers and operators."""
-
-FOR_PROGRAMS = {
-    "forged", "key_missing", "scope_missing", "key_reused", "in_flight", "wrong_media", "invalid", "not_ready"
-}  # fmt: skip
-"""Problems that no page answers with."""
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 
@@ -140,12 +134,9 @@ def _of_tables() -> Iterator[tuple[str, Sentence]]:
     yield _home(arrivals), arrivals.OTHERWISE
     yield from ((_home(reasons), reason.sentence) for reason in reasons.Reason)
     yield from ((_home(findings), code.customer) for code in findings.Code if code.customer)
-    for kind in sorted(set(problems.Kind) - FOR_PROGRAMS):
-        yield _home(problems), kind.heading
-        yield _home(problems), problems._FOR_PEOPLE.get(kind) or kind.sentence
     for path in _speakers():
         module = import_module(_place(path).removesuffix(".py").replace("/", "."))
-        for name in _constants(path) - {"_FOR_PEOPLE"}:
+        for name in _constants(path):
             yield from ((_place(path), sentence) for sentence in _strings(getattr(module, name)))
 
 

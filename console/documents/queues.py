@@ -1,106 +1,71 @@
-"""docs/asyncapi.yaml: the queues and what lies on them."""
+"""docs/asyncapi.yaml: the queues that other systems use, and their messages."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic.json_schema import models_json_schema
 
-from config.broker import TICKS
 from console.documents.markdown import MADE, plain, said
-from domain.messages import LANES, ContactSupport, IncomingRequest, Message
-from records.dead import DeadMessage
+from domain.messages import ContactSupport, IncomingRequest, Message
 
 Json = dict[str, Any]
-Mode = Literal["validation", "serialization"]
+Action = Literal["send", "receive"]
 
+_PUBLIC: tuple[tuple[Action, type[Message]], ...] = (("receive", IncomingRequest), ("send", ContactSupport))
+"""What Moneyback does with the messages of each public queue. The queues between its own processes are not public."""
 
-def page() -> str:
-    """The queues and what lies on them, as AsyncAPI 3.0 in YAML."""
-    return f"# {MADE}\n" + "\n".join(_yaml(document())) + "\n"
-
-
-def document() -> Json:
-    """The queues and what lies on them, as an AsyncAPI 3.0 document."""
-    lanes: list[type[Message]] = list(LANES.values())
-    sent: list[type[Message]] = [*lanes, ContactSupport]
-    received: list[type[Message]] = [*lanes, IncomingRequest]
-    every = list(dict.fromkeys(sent + received))
-    written: list[tuple[type[Message], Mode]] = [(model, "serialization") for model in sent]
-    _, schemas = models_json_schema([*written, (IncomingRequest, "validation")], ref_template=f"{_SCHEMAS}{{model}}")
-    messages = {model.__name__: _event(model) for model in every}
-    messages |= {model.__name__: _task(model.queue, said(model), model.__name__) for model in lanes}
-    messages |= {
-        task.capitalize(): _task(task, f"Beat's tick: {says}. It has no argument.") for task, says in _TICKS.items()
-    }
-    ticks = [task.capitalize() for task in _TICKS]
-    operations: list[tuple[str, type[Message]]] = [("send", model) for model in sent]
-    operations += [("receive", model) for model in received]
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "Moneyback's queues", "version": "1", "description": _ABOUT},
-        "defaultContentType": "application/json",
-        "channels": {model.queue: _channel(model.queue, said(model), [model.__name__]) for model in every}
-        | {TICKS: _channel(TICKS, "What beat asks for now and then.", ticks)},
-        "operations": {
-            f"{act}.{model.queue}": _operation(act, model.queue, [model.__name__]) for act, model in operations
-        }
-        | {f"{action}.{TICKS}": _operation(action, TICKS, ticks) for action in ("send", "receive")},
-        "components": {"messages": messages, "schemas": plain(schemas["$defs"])},
-        "x-dead-store": {"description": _DEAD, "fields": [field.name for field in fields(DeadMessage)]},
-    }
-
-
-_ABOUT = (
-    "Queues of one broker, on its default exchange: a queue's name is its routing key. The lanes "
-    "are between our own parts, as tasks of Celery: they say which cases may be ready to move, the database says whether they "
-    "are, so a lost message is sent again and a repeated one does nothing. Two queues are for others, as CloudEvents 1.0 in "
-    "JSON: helpdesks consume support.contact, where a repeated event has the same id; upstream forms publish to "
-    "refund.requests. On Redis and Valkey what we send lies in kombu's envelope, with its body in base64."
-)
-_DEAD = (
-    "Not a queue but a table of the database: messages of refund.requests and of the lanes that nobody could read, byte for "
-    "byte, each with the queue it lay on and a sentence that says why. `moneyback cases dead` lists them, `moneyback cases "
-    "redrive` puts them back on their queue."
+_DESCRIPTION = (
+    "Two queues of one broker, for other systems. Upstream forms publish to refund.requests, and helpdesks consume "
+    "support.contact. The messages are CloudEvents 1.0 in JSON. Both queues are on the default exchange, so the name of a "
+    "queue is its routing key. On Redis and Valkey, Moneyback publishes in kombu's envelope, with the message in base64."
 )
 _SCHEMAS = "#/components/schemas/"
 
 
-_TICKS = {
-    "sweep": "send again what nobody moved",
-    "reconcile": "hold the refunds that providers list against ours, once a day",
-}
+def page() -> str:
+    """Returns the document as YAML."""
+    return f"# {MADE}\n" + "\n".join(_yaml(document())) + "\n"
 
 
-def _channel(queue: str, says: str, names: Sequence[str]) -> Json:
-    told = {name: {"$ref": f"#/components/messages/{name}"} for name in names}
-    return {"address": queue, "description": says, "messages": told}
+def document() -> Json:
+    """Returns the public queues and their messages as an AsyncAPI 3.0 document."""
+    models = [model for _, model in _PUBLIC]
+    _, schemas = models_json_schema(
+        [(model, "serialization" if action == "send" else "validation") for action, model in _PUBLIC],
+        ref_template=f"{_SCHEMAS}{{model}}",
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Moneyback's queues", "version": "1", "description": _DESCRIPTION},
+        "defaultContentType": "application/json",
+        "channels": {model.queue: _channel(model) for model in models},
+        "operations": {f"{action}.{model.queue}": _operation(action, model) for action, model in _PUBLIC},
+        "components": {
+            "messages": {model.__name__: _message(model) for model in models},
+            "schemas": plain(schemas["$defs"]),
+        },
+    }
 
 
-def _operation(action: str, queue: str, names: Sequence[str]) -> Json:
-    told = [{"$ref": f"#/channels/{queue}/messages/{name}"} for name in names]
-    return {"action": action, "channel": {"$ref": f"#/channels/{queue}"}, "messages": told}
+def _channel(model: type[Message]) -> Json:
+    messages = {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"}}
+    return {"address": model.queue, "description": said(model), "messages": messages}
 
 
-def _event(model: type[Message]) -> Json:
+def _operation(action: Action, model: type[Message]) -> Json:
+    channel = f"#/channels/{model.queue}"
+    messages = [{"$ref": f"{channel}/messages/{model.__name__}"}]
+    return {"action": action, "channel": {"$ref": channel}, "messages": messages}
+
+
+def _message(model: type[Message]) -> Json:
     return {"summary": said(model), "payload": {"$ref": f"{_SCHEMAS}{model.__name__}"}}
 
 
-def _task(task: str, says: str, argument: str | None = None) -> Json:
-    """A message of Celery's, protocol 2: arguments, named arguments, and what is embedded for Celery itself."""
-    arguments: Json = {"type": "array", "maxItems": 0}
-    if argument:
-        arguments = {"type": "array", "items": [{"$ref": f"{_SCHEMAS}{argument}"}], "minItems": 1, "maxItems": 1}
-    parts = [arguments, {"type": "object"}, {"type": "object"}]
-    headers = {"required": ["task", "id"], "properties": {"task": {"const": task}, "id": {"type": "string"}}}
-    payload = {"type": "array", "items": parts, "minItems": len(parts), "maxItems": len(parts)}
-    return {"summary": says, "headers": {"type": "object", **headers}, "payload": payload}
-
-
 def _yaml(value: Json | list[Any], indent: str = "") -> Iterator[str]:
-    """Plain YAML: a string is as JSON writes it, which YAML reads the same."""
-    for name, inner in value.items() if isinstance(value, dict) else ((None, one) for one in value):
+    """Yields the lines of plain YAML; a string is written as in JSON, which YAML reads as well."""
+    for name, inner in value.items() if isinstance(value, dict) else ((None, item) for item in value):
         start = f"{indent}- " if name is None else f"{indent}{name}:"
         if not inner or not isinstance(inner, dict | list):
             yield f"{start.rstrip()} {json.dumps(inner, ensure_ascii=False)}"

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from config.settings import Settings
 from config.settings import settings as from_environment
 from producers.web import words
-from producers.web.app import equip, lifespan, run
+from producers.web.app import configure, lifespan, run
+from producers.web.dependencies import ThePaper, TheRecords
 from producers.web.paper import SEEN, Paper
-from producers.web.problems import Kind, ProblemError
-from producers.web.state import ThePaper, TheRecords
+from producers.web.problems import ProblemCode, ProblemError
 
 desk = APIRouter(include_in_schema=False)
 
@@ -32,7 +32,7 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
         view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
-        raise ProblemError(Kind.NOT_FOUND, "This case doesn’t exist.")
+        raise ProblemError(ProblemCode.NOT_FOUND, "This case doesn’t exist.")
     return paper.page(
         "case.html",
         view=view,
@@ -45,7 +45,7 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
 def app(settings: Settings | None = None) -> FastAPI:
     """The application these settings describe, or those of the environment."""
     web = FastAPI(title="Moneyback desk", openapi_url=None, lifespan=lifespan)
-    equip(web, settings or from_environment(), Paper(Path(__file__).with_name("templates")))
+    configure(web, settings or from_environment(), Paper(Path(__file__).with_name("templates")))
     web.include_router(desk)
     return web
 

@@ -31,7 +31,7 @@ from config.settings import Settings
 from domain.purchases import email_key, reference_key
 from producers.web import forms
 from producers.web.networks import network_of
-from producers.web.problems import Kind, answer, for_a_program
+from producers.web.problems import ProblemCode, is_program, problem_response
 
 AWAY: Final = (redis.RedisError, OSError)
 PATIENCE: Final = 0.25  # seconds; a broker on this network answers in one, and a customer does not wait for its brakes
@@ -196,9 +196,9 @@ def on_too_many(request: Request, error: Exception) -> Response:
     """When to come again, for people in a sentence and for programs in headers (draft-ietf-httpapi-ratelimit-headers)."""
     assert isinstance(error, TooManyError)
     headers = {"retry-after": str(error.seconds)}
-    if for_a_program(request):
+    if is_program(request):
         headers |= {"ratelimit-policy": error.policy, "ratelimit": error.left}
-    return answer(request, Kind.TOO_MANY, headers=headers)
+    return problem_response(request, ProblemCode.RATE_LIMITED, headers=headers)
 
 
 def _network(request: Request) -> str:

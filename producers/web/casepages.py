@@ -17,9 +17,9 @@ from domain.errors import NotPossibleError
 from domain.states import State
 from producers import intake
 from producers.web import forms, standings, words
+from producers.web.dependencies import TheLinks, ThePaper, TheRecords
 from producers.web.paper import SEEN, Sheet
-from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheLinks, ThePaper, TheRecords
+from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 from records.views import View
 
@@ -91,7 +91,7 @@ def _standing(template: str, token: str, paper: Sheet, records: Records, links: 
         view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
-        raise ProblemError(Kind.NOT_FOUND)
+        raise ProblemError(ProblemCode.NOT_FOUND)
     paper = paper.speaking(view.locale)
     pause = standings.pause(view, history)
     return paper.page(
@@ -128,7 +128,7 @@ def _asked(
     paper = paper.speaking(view.locale)
     return paper.page(
         template,
-        status=Kind.INVALID.status if unsure else 200,
+        status=ProblemCode.VALIDATION_FAILED.status if unsure else 200,
         view=view,
         zone=words.zone_of(view),
         amount=words.amount_of(view, paper.speech),
@@ -142,7 +142,7 @@ def _too_late(view: View, sentence: str, paper: Sheet, links: Links) -> Response
     paper = paper.speaking(view.locale)
     return paper.page(
         "not_possible.html",
-        status=(Kind.TOO_LATE if view.state is State.EXPIRED else Kind.NOT_POSSIBLE).status,
+        status=(ProblemCode.LINK_EXPIRED if view.state is State.EXPIRED else ProblemCode.NO_LONGER_POSSIBLE).status,
         view=view,
         zone=words.zone_of(view),
         heading=paper.speech.say(words.STANDINGS[view.state].heading),
@@ -156,14 +156,14 @@ def _case(links: Links, purpose: Purpose, token: str) -> UUID:
     try:
         return links.read(purpose, token)
     except NotPossibleError as error:
-        raise ProblemError(Kind.NOT_FOUND, str(error)) from None
+        raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
 def _view(records: Records, case: UUID) -> View:
     with records.work() as work:
         view = work.views.one(case)
     if view is None:
-        raise ProblemError(Kind.NOT_FOUND)
+        raise ProblemError(ProblemCode.NOT_FOUND)
     return view
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 
 NONCE: Final = "nonce"
 _MOST_FIELDS = 50  # more than any form of ours has, fewer than would cost anything
@@ -65,15 +65,15 @@ class Filled:
 async def typed(request: Request) -> dict[str, str]:
     """The fields of a form as they came; line breaks as we write them, not as browsers do."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        raise ProblemError(Kind.UNREADABLE, "Please use the form on this site.")
+        raise ProblemError(ProblemCode.MALFORMED_BODY, "Please use the form on this site.")
     try:
         body = (await request.body()).decode("ascii")
         pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError:  # not ASCII, not UTF-8, or more fields than any form of ours
-        raise ProblemError(Kind.UNREADABLE, "We couldn’t read this form. Please open it again.") from None
+        raise ProblemError(ProblemCode.MALFORMED_BODY, "We couldn’t read this form. Please open it again.") from None
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ProblemError(Kind.UNREADABLE, "This form contains a field twice. Please open it again.")
+        raise ProblemError(ProblemCode.MALFORMED_BODY, "This form contains a field twice. Please open it again.")
     return {name: value.replace("\r\n", "\n") for name, value in values.items()}
 
 
@@ -92,7 +92,7 @@ async def nothing_typed(request: Request) -> None:
 
 def _nothing_but(values: Mapping[str, str], fields: tuple[str, ...]) -> None:
     if set(values) - set(fields):
-        raise ProblemError(Kind.INVALID, "This form contains an unknown field. Nothing was changed.")
+        raise ProblemError(ProblemCode.VALIDATION_FAILED, "This form contains an unknown field. Nothing was changed.")
 
 
 def new_nonce() -> str:

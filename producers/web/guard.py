@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producers.web.problems import Kind, answer
+from producers.web.problems import ProblemCode, problem_response
 
 LARGEST_BODY: Final = 64 * 1024  # a comment of 4,000 characters, percent-encoded three times over
 LARGEST_WEBHOOK: Final = 256 * 1024  # a provider may tell of many events at once
@@ -74,7 +74,9 @@ class OurForms:
             and not scope["path"].startswith("/v1/")
             and not self._is_ours(Headers(scope=scope))
         )
-        await (answer(Request(scope), Kind.CROSS_SITE) if foreign else self.app)(scope, receive, send)
+        await (problem_response(Request(scope), ProblemCode.CROSS_SITE_REQUEST) if foreign else self.app)(
+            scope, receive, send
+        )
 
     def _is_ours(self, headers: Headers) -> bool:
         if site := headers.get("sec-fetch-site"):
@@ -107,7 +109,7 @@ class Apology:
             _log.exception("web_failed", method=scope["method"])  # no path: it may hold a customer's link
             if started:
                 raise  # half an answer is out: the connection has to break
-            await answer(Request(scope), Kind.BROKEN)(scope, receive, send)
+            await problem_response(Request(scope), ProblemCode.INTERNAL_ERROR)(scope, receive, send)
 
 
 class BodyLimit:
@@ -125,7 +127,7 @@ class BodyLimit:
         stated = Headers(scope=scope).get("content-length", "0")
         if not stated.isdecimal() or int(stated[:20]) > largest:
             # the rest of the body is not worth reading: the connection ends with this answer
-            refusal = answer(Request(scope), Kind.TOO_LARGE, headers={"connection": "close"})
+            refusal = problem_response(Request(scope), ProblemCode.CONTENT_TOO_LARGE, headers={"connection": "close"})
             await refusal(scope, receive, send)
             return
         seen = 0
@@ -135,7 +137,7 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > largest:
-                raise HTTPException(Kind.TOO_LARGE.status, headers={"connection": "close"})
+                raise HTTPException(ProblemCode.CONTENT_TOO_LARGE.status, headers={"connection": "close"})
             return message
 
         await self.app(scope, counted, send)

@@ -8,11 +8,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from producers.web.articles import Shelf
+from producers.web.dependencies import ThePaper
 from producers.web.paper import SEEN, Sheet
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 from producers.web.search import LONGEST, find
 from producers.web.shopfront import AFront, ThisFront
-from producers.web.state import ThePaper
 from records.shopfronts import Shopfront
 
 HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}
@@ -49,7 +49,7 @@ async def answers(topic: str, front: AFront, paper: ThePaper, shelf: TheShelf) -
     """All answers about one topic."""
     articles = shelf.topics(paper.speech.language).get(topic)
     if not articles:
-        raise ProblemError(Kind.NOT_FOUND)
+        raise ProblemError(ProblemCode.NOT_FOUND)
     ways = partial(paper.to, seller=front.seller if front else "")
     return paper.page("help.html", headers=_KEPT, heading=heading(topic), articles=articles, ways=ways, front=front)
 

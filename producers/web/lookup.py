@@ -14,10 +14,10 @@ from domain.errors import NotPossibleError
 from domain.notes import NoteKind
 from domain.requests import Email, Reference
 from producers.web import forms
+from producers.web.dependencies import TheLinks, ThePaper, TheRecords
 from producers.web.paper import SEEN, Sheet
-from producers.web.problems import Kind, ProblemError
+from producers.web.problems import ProblemCode, ProblemError
 from producers.web.shopfront import AFront
-from producers.web.state import TheLinks, ThePaper, TheRecords
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 
@@ -61,14 +61,14 @@ def ask(
     trouble = forms.unknown(values, FIELDS)
     if trouble or isinstance(said, dict):
         wrong = forms.Filled(shown, "", forms.errors_of(said, FIELDS), trouble)
-        return _form(paper, front, wrong, Kind.INVALID.status)
+        return _form(paper, front, wrong, ProblemCode.VALIDATION_FAILED.status)
     reference = said.reference if isinstance(said, OnePurchase) else None
     try:
         with records.work() as work:
             work.notes.owe(kind=kind, email=said.email, reference=reference, locale=paper.speech.language)
     except DatabaseDownError:
         down = forms.Filled(shown, "", trouble=forms.Wrong(DOWN))
-        return _form(paper, front, down, Kind.DOWN.status, {"retry-after": "5"})
+        return _form(paper, front, down, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
     return RedirectResponse(paper.to("/lookup/sent", seller=front.seller if front else ""), 303)
 
 
@@ -85,7 +85,7 @@ def closed(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) ->
     with records.work() as work:
         standing = work.notes.standing(note)
     if standing is None:
-        raise ProblemError(Kind.NOT_FOUND)
+        raise ProblemError(ProblemCode.NOT_FOUND)
     paper = paper.speaking(standing.locale)
     return paper.page("open_purchase.html", token=token) if standing.opens else _too_late(paper)
 
@@ -99,7 +99,7 @@ def opened(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) ->
         purchases = work.notes.open(note)
         bought = work.details.these(purchases or ())
     if standing is None:
-        raise ProblemError(Kind.NOT_FOUND)
+        raise ProblemError(ProblemCode.NOT_FOUND)
     paper = paper.speaking(standing.locale)
     return _too_late(paper) if purchases is None else paper.page("purchase_details.html", purchases=bought, front=None)
 
@@ -112,11 +112,11 @@ def _note(links: Links, token: str) -> UUID:
     try:
         return links.read(Purpose.OPEN, token)
     except NotPossibleError as error:
-        raise ProblemError(Kind.NOT_FOUND, str(error)) from None
+        raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
 def _too_late(paper: Sheet) -> Response:
-    return paper.page("link_expired.html", status=Kind.TOO_LATE.status)
+    return paper.page("link_expired.html", status=ProblemCode.LINK_EXPIRED.status)
 
 
 def _form(

@@ -13,9 +13,9 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from producers.web.dependencies import ThePaper, TheSettings
 from producers.web.paper import SEEN
-from producers.web.problems import Kind, ProblemError
-from producers.web.state import ThePaper, TheSettings
+from producers.web.problems import ProblemCode, ProblemError
 
 _MOST = 200  # what a person scrolls through
 _LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")
@@ -55,7 +55,7 @@ def show(name: str, paper: ThePaper, settings: TheSettings) -> Response:
     """One letter. The name is looked up in the list and never becomes a path."""
     letter = next((letter for letter in _letters(settings.outbox_dir) if letter.name == name), None)
     if letter is None:
-        raise ProblemError(Kind.NOT_FOUND, "This email doesn’t exist.")
+        raise ProblemError(ProblemCode.NOT_FOUND, "This email doesn’t exist.")
     return paper.page("mailbox_email.html", letter=letter, parts=list(letter.parts(settings.public_url)))
 
 

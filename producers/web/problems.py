@@ -1,9 +1,9 @@
-"""What goes wrong at the web's door, in sentences: RFC 9457 documents for programs, a plain page for people."""
+"""Error responses: RFC 9457 problem documents for programs, a plain page for customers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
@@ -13,211 +13,347 @@ from starlette.responses import JSONResponse, Response
 
 from domain.errors import KeyInFlightError, KeyReusedError
 from producers.web.paper import sheet_of
-from producers.web.wrongs import Wrong, sentence_of, wrongs_of
+from producers.web.validation_errors import FieldError, error_message, field_errors
 from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
-_TRY_AGAIN = "5"  # seconds; a database that restarts is back by then
-_IN_FLIGHT = "1"  # seconds; many times what a commit takes
+_RETRY_WHEN_DOWN = "5"  # seconds; a database that restarts is back by then
+_RETRY_WHEN_IN_USE = "1"  # seconds; many times what a commit takes
 
 
-class Kind(StrEnum):
-    """The kinds of problem. Each has its status, its heading and, where nothing better is known, its sentence."""
+class ProblemCode(StrEnum):
+    """The codes of problems. Each code has an HTTP status, a heading, what happened, and what the client does."""
 
     status: int
+    heading: str  # the document's title; str has a method of that name
+    cause: str
+    remedy: str
+
+    def __new__(cls, value: str, status: int, heading: str, cause: str, remedy: str) -> "ProblemCode":
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.status, code.heading, code.cause, code.remedy = status, heading, cause, remedy
+        return code
+
+    @property
+    def detail(self) -> str:
+        """The default detail of a problem document."""
+        return f"{self.cause} {self.remedy}"
+
+    MALFORMED_BODY = (
+        "malformed_body",
+        400,
+        "Malformed body",
+        "The body is not JSON in UTF-8.",
+        "Send one JSON object, encoded in UTF-8.",
+    )
+    INVALID_SIGNATURE = (
+        "invalid_signature",
+        400,
+        "Invalid webhook signature",
+        "The signature is not valid. The webhook was not stored.",
+        "Compare the webhook secret at the payment provider with the secret in Moneyback's settings.",
+    )
+    API_KEY_MISSING = (
+        "api_key_missing",
+        401,
+        "API key missing or invalid",
+        "The request has no API key, or the API key is unknown, expired or revoked.",
+        "Send an API key of the seller as “Authorization: Bearer mb_…”.",
+    )
+    INSUFFICIENT_SCOPE = (
+        "insufficient_scope",
+        403,
+        "Insufficient scope",
+        "The API key does not have the scope that this operation needs.",
+        "Use an API key that has this scope.",
+    )
+    CROSS_SITE_REQUEST = (
+        "cross_site_request",
+        403,
+        "Cross-site request",
+        "Another site made the browser send this form. Nothing was accepted.",
+        "Open the form on this site and send it from there.",
+    )
+    NOT_FOUND = (
+        "not_found",
+        404,
+        "Not found",
+        "There is nothing at this address.",
+        "Check that the address was copied completely.",
+    )
+    METHOD_NOT_ALLOWED = (
+        "method_not_allowed",
+        405,
+        "Method not allowed",
+        "This address does not accept this HTTP method.",
+        "Use a method that the Allow header lists.",
+    )
+    NO_LONGER_POSSIBLE = (
+        "no_longer_possible",
+        409,
+        "No longer possible",
+        "The state of the refund request does not allow this action any more.",
+        "Open the status page of the refund request.",
+    )
+    IDEMPOTENCY_KEY_IN_USE = (
+        "idempotency_key_in_use",
+        409,
+        "Idempotency key in use",
+        "A request with this Idempotency-Key is still being accepted.",
+        "Send the same request again in a second.",
+    )
+    LINK_EXPIRED = (
+        "link_expired",
+        410,
+        "Link expired",
+        "The link is too old.",
+        "Send the form again to get a new link.",
+    )
+    CONTENT_TOO_LARGE = (
+        "content_too_large",
+        413,
+        "Content too large",
+        "The body is too large. Nothing was stored.",
+        "Send at most 64 KB, for a webhook at most 256 KB, in bulk at most 64 MB.",
+    )
+    UNSUPPORTED_MEDIA_TYPE = (
+        "unsupported_media_type",
+        415,
+        "Unsupported media type",
+        "The Content-Type is not application/x-ndjson.",
+        "Send JSON lines in UTF-8 as application/x-ndjson.",
+    )
+    VALIDATION_FAILED = (
+        "validation_failed",
+        422,
+        "Validation failed",
+        "The request is not valid. Nothing was accepted.",
+        "Each entry of “errors” says what to change.",
+    )
+    IDEMPOTENCY_KEY_REUSED = (
+        "idempotency_key_reused",
+        422,
+        "Idempotency key reused",
+        "This Idempotency-Key was used before, for a different request.",
+        "Use a new key for a new request.",
+    )
+    RATE_LIMITED = (
+        "rate_limited",
+        429,
+        "Too many requests",
+        "The rate limit was reached. Nothing was accepted.",
+        "Send the same request again after the seconds in Retry-After.",
+    )
+    INTERNAL_ERROR = (
+        "internal_error",
+        500,
+        "Internal error",
+        "An unexpected error happened on our side and was logged.",
+        "Try again later.",
+    )
+    SERVICE_UNAVAILABLE = (
+        "service_unavailable",
+        503,
+        "Service unavailable",
+        "Requests cannot be accepted at the moment. Nothing was accepted.",
+        "Send the same request again in a minute. Sending it again is safe.",
+    )
+    NOT_READY = (
+        "not_ready",
+        503,
+        "Not ready",
+        "The database is not at the version that this program needs.",
+        "Run: moneyback migrate",
+    )
+
+
+class CustomerText(NamedTuple):
+    """What the error page says to a customer, as a heading and a sentence."""
+
     heading: str
     sentence: str
 
-    def __new__(cls, value: str, status: int, heading: str, sentence: str) -> "Kind":
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.status, kind.heading, kind.sentence = status, heading, sentence
-        return kind
 
-    UNREADABLE = "unreadable", 400, "This cannot be read", "The body is not JSON in UTF-8."
-    FORGED = "forged", 400, "This is no webhook of that provider", "Its signature proves nothing. Nothing was kept."
-    KEY_MISSING = (
-        "key_missing",
-        401,
-        "A seller's key is needed",
-        "Send a seller's key as “Authorization: Bearer mb_…”. There was none, or it is not one of ours.",
-    )
-    SCOPE_MISSING = "scope_missing", 403, "This key may not do that", "The key lacks the scope for this."
-    CROSS_SITE = (
-        "cross_site",
-        403,
+_UNREADABLE_FORM: Final = CustomerText(
+    "This cannot be read", "We could not read this form. Please open it again and send it once more."
+)
+CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
+    ProblemCode.MALFORMED_BODY: _UNREADABLE_FORM,
+    ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,  # our own pages send valid forms: somebody changed this form
+    ProblemCode.CROSS_SITE_REQUEST: CustomerText(
         "This did not come from our page",
         "Another site made your browser send this, so nothing was accepted. Please open our form and send it from there.",
-    )
-    NOT_FOUND = "not_found", 404, "There is nothing here", "This address is not one of ours, or was not copied whole."
-    WRONG_METHOD = "wrong_method", 405, "This cannot be done here", "This address does not take this method."
-    NOT_POSSIBLE = "not_possible", 409, "This is not possible any more", "The request has moved on."
-    KEY_REUSED = "key_reused", 409, "This idempotency key was used before", str(KeyReusedError())
-    IN_FLIGHT = "in_flight", 409, "This is being accepted right now", str(KeyInFlightError())
-    TOO_LATE = "too_late", 410, "This link is too old", "Please send the form again: the new link will work."
-    TOO_LARGE = (
-        "too_large",
-        413,
+    ),
+    ProblemCode.NOT_FOUND: CustomerText(
+        "There is nothing here", "This address is not one of ours, or was not copied whole."
+    ),
+    ProblemCode.METHOD_NOT_ALLOWED: CustomerText("This cannot be done here", "This address does not take this method."),
+    ProblemCode.NO_LONGER_POSSIBLE: CustomerText("This is not possible any more", "The request has moved on."),
+    ProblemCode.LINK_EXPIRED: CustomerText(
+        "This link is too old", "Please send the form again: the new link will work."
+    ),
+    ProblemCode.CONTENT_TOO_LARGE: CustomerText(
         "This is too large",
-        "64 KB is the most, for webhooks 256 KB and in bulk 64 MB. Nothing was kept.",
-    )
-    WRONG_MEDIA = "wrong_media", 415, "This is not sent as what it is", "Send it as application/x-ndjson, in UTF-8."
-    INVALID = "invalid", 422, "Something here is not right", "Nothing was accepted. Each error says what to change."
-    TOO_MANY = (
-        "too_many",
-        429,
+        "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
+    ),
+    ProblemCode.RATE_LIMITED: CustomerText(
         "This was asked too often",
-        "Nothing was accepted. Please come again after the seconds that Retry-After names.",
-    )
-    BROKEN = (
-        "broken",
-        500,
-        "Something went wrong on our side",
-        "This is our mistake; it was noted. Please try again later.",
-    )
-    DOWN = (
-        "down",
-        503,
+        "Many forms came from where you are, or about the same address or purchase, so this one was not taken. "
+        "Please wait a while, and send it again then. If you have sent it before, you need not: our answer comes by mail.",
+    ),
+    ProblemCode.INTERNAL_ERROR: CustomerText(
+        "Something went wrong on our side", "This is our mistake; it was noted. Please try again later."
+    ),
+    ProblemCode.SERVICE_UNAVAILABLE: CustomerText(
         "We cannot take this right now",
-        "Nothing was accepted. Please try again in a minute: sending the same again is safe.",
-    )
-    NOT_READY = "not_ready", 503, "Not ready", "The database is not at the version that this program was written for."
+        "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
+    ),
+}
+"""The problems that a page can show to a customer. The error page translates these texts."""
 
 
 class Problem(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="which kind of problem; the address explains it", examples=["/docs#invalid"])
+    type: str = Field(
+        description="identifies the problem; a page at this address explains the problem",
+        examples=["https://refunds.example.com/problems/validation_failed"],
+        json_schema_extra={"format": "uri"},
+    )
     title: str
-    status: int
-    detail: str = Field(description="what happened, as a sentence")
-    errors: list[Wrong] | None = Field(None, description="what to change, one by one")
+    status: int = Field(description="the HTTP status")
+    detail: str = Field(description="what happened, and what to do")
+    errors: list[FieldError] | None = Field(None, description="what to change, field by field")
 
 
 class ProblemError(Exception):
-    """A problem to answer with; its sentence is the kind's own if none is given."""
+    """Ends a request with a problem. Without a detail the response has the default detail of the code."""
 
-    def __init__(self, kind: Kind, sentence: str | None = None) -> None:
-        super().__init__(sentence or kind.sentence)
-        self.kind = kind
+    def __init__(self, code: ProblemCode, detail: str | None = None) -> None:
+        super().__init__(detail or code.detail)
+        self.code = code
+        self.detail = detail
 
 
-def answer(
+def problem_response(
     request: Request,
-    kind: Kind,
-    sentence: str | None = None,
+    code: ProblemCode,
+    detail: str | None = None,
     *,
-    errors: Sequence[Wrong] = (),
+    errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The problem as whoever asked can read it."""
-    if not for_a_program(request):
+    """Returns a problem document to a program and an error page to a customer."""
+    if not is_program(request):
         sheet = sheet_of(request)
+        text = CUSTOMER_TEXTS.get(code, CustomerText(code.heading, code.detail))
         return sheet.page(
             "problem.html",
-            status=kind.status,
+            status=code.status,
             headers=headers,
-            title=sheet.speech.say(_AS_PEOPLE_SEE_IT.get(kind, kind).heading),
-            sentence=sheet.speech.say(sentence or _FOR_PEOPLE.get(kind) or kind.sentence),
+            title=sheet.speech.say(text.heading),
+            sentence=sheet.speech.say(detail or text.sentence),
         )
-    problem = document(kind, sentence, errors)
-    # ASCII only: what strangers send may hold half a surrogate pair, which UTF-8 cannot carry
-    return _AsciiJSON(problem, kind.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    document = problem_document(request.app.state.settings.public_url, code, detail, errors)
+    return _AsciiJSONResponse(document, code.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def document(kind: Kind, sentence: str | None = None, errors: Sequence[Wrong] = ()) -> dict[str, Any]:
-    """The problem document, as JSON has it."""
+def problem_document(
+    public_url: str, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
+) -> dict[str, Any]:
+    """Returns the problem document as JSON values."""
     return Problem(
-        type=f"/docs#{kind}",
-        title=kind.heading,
-        status=kind.status,
-        detail=sentence or kind.sentence,
+        type=problem_type(public_url, code),
+        title=code.heading,
+        status=code.status,
+        detail=detail or code.detail,
         errors=list(errors) or None,
     ).model_dump(exclude_none=True)
 
 
-def for_a_program(request: Request) -> bool:
-    """Whether a program asked, by the address."""
+def problem_type(public_url: str, code: ProblemCode) -> str:
+    """Returns the absolute URI of the problem's type, which is the address of its page."""
+    return f"{public_url.rstrip('/')}/problems/{code}"
+
+
+def is_program(request: Request) -> bool:
+    """Tells by the address whether a program sent the request, and not a browser."""
     path = request.url.path
     return path.startswith("/v1/") or path in {"/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"}
 
 
-_FOR_PEOPLE = {
-    Kind.TOO_MANY: "Many forms came from where you are, or about the same address or purchase, so this one was not taken. "
-    "Please wait a while, and send it again then. If you have sent it before, you need not: our answer comes by mail.",
-    Kind.TOO_LARGE: "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
-    Kind.DOWN: "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
-    Kind.UNREADABLE: "We could not read this form. Please open it again and send it once more.",
-    Kind.INVALID: "We could not read this form. Please open it again and send it once more.",
-}
-_AS_PEOPLE_SEE_IT = {
-    Kind.INVALID: Kind.UNREADABLE
-}  # our own pages send nothing that is not right: it was tampered with
+class _AsciiJSONResponse(JSONResponse):
+    """JSON in ASCII: the input of a client can contain half a surrogate pair, which UTF-8 cannot encode."""
 
-
-class _AsciiJSON(JSONResponse):
     def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature of Starlette's
         return json.dumps(content).encode("ascii")
 
 
-# The handlers, one for each way in which trouble comes up.
-
-
 def on_problem(request: Request, error: Exception) -> Response:
-    """A problem raised on purpose."""
+    """Handles a ProblemError."""
     assert isinstance(error, ProblemError)
-    headers = {"www-authenticate": "Bearer"} if error.kind is Kind.KEY_MISSING else None
-    return answer(request, error.kind, str(error), headers=headers)
+    headers = {"www-authenticate": "Bearer"} if error.code is ProblemCode.API_KEY_MISSING else None
+    return problem_response(request, error.code, error.detail, headers=headers)
 
 
-def on_key_reused(request: Request, _: Exception) -> Response:
-    """One key, two requests."""
-    return answer(request, Kind.KEY_REUSED)
+def on_idempotency_key_reused(request: Request, _: Exception) -> Response:
+    """Handles two different requests with one idempotency key."""
+    return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_REUSED)
 
 
-def on_key_in_flight(request: Request, _: Exception) -> Response:
-    """The same request came before and is not kept yet; nothing is known of its end."""
-    return answer(request, Kind.IN_FLIGHT, headers={"retry-after": _IN_FLIGHT})
+def on_idempotency_key_in_use(request: Request, _: Exception) -> Response:
+    """Handles a repeated request while the first request is not committed yet."""
+    return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_IN_USE, headers={"retry-after": _RETRY_WHEN_IN_USE})
 
 
 def on_database_down(request: Request, _: Exception) -> Response:
-    """Nothing was accepted; the database's own words stay here."""
-    return answer(request, Kind.DOWN, headers={"retry-after": _TRY_AGAIN})
+    """Handles an unavailable database; the response does not contain the database's own message."""
+    return problem_response(request, ProblemCode.SERVICE_UNAVAILABLE, headers={"retry-after": _RETRY_WHEN_DOWN})
 
 
-def on_invalid(request: Request, error: Exception) -> Response:
-    """A body, a header or an address that is not as the schema says."""
+def on_validation_error(request: Request, error: Exception) -> Response:
+    """Handles a body, a header or a path that does not match the schema."""
     assert isinstance(error, RequestValidationError | ValidationError)
     found = list(error.errors())
     if any(e["type"] == "json_invalid" for e in found):
-        return answer(request, Kind.UNREADABLE, sentence_of({**found[0], "ctx": {"error": _json_error(found[0])}}))
+        detail = error_message({**found[0], "ctx": {"error": _json_error(found[0])}})
+        return problem_response(request, ProblemCode.MALFORMED_BODY, detail)
     if all(e["type"] == "uuid_parsing" and e["loc"][0] == "path" for e in found):
-        return answer(request, Kind.NOT_FOUND, "There is no such request.")
-    return answer(request, Kind.INVALID, errors=wrongs_of(found))
+        return problem_response(request, ProblemCode.NOT_FOUND, "There is no such request.")
+    return problem_response(request, ProblemCode.VALIDATION_FAILED, errors=field_errors(found))
 
 
-def on_http(request: Request, error: Exception) -> Response:
-    """What Starlette refuses by itself: no such address, no such method, a body that is none."""
+def on_http_exception(request: Request, error: Exception) -> Response:
+    """Handles what Starlette itself refuses, such as an unknown address, a wrong method or an unreadable body."""
     assert isinstance(error, HTTPException)
-    return answer(request, _BY_STATUS.get(error.status_code, Kind.BROKEN), headers=error.headers)
+    code = _BY_STATUS.get(error.status_code, ProblemCode.INTERNAL_ERROR)
+    return problem_response(request, code, headers=error.headers)
 
 
-_BY_STATUS = {
-    400: Kind.UNREADABLE, 401: Kind.KEY_MISSING, 404: Kind.NOT_FOUND, 405: Kind.WRONG_METHOD, 413: Kind.TOO_LARGE,
-}  # fmt: skip
+_BY_STATUS: Final = {
+    code.status: code
+    for code in (
+        ProblemCode.MALFORMED_BODY,
+        ProblemCode.API_KEY_MISSING,
+        ProblemCode.NOT_FOUND,
+        ProblemCode.METHOD_NOT_ALLOWED,
+        ProblemCode.CONTENT_TOO_LARGE,
+    )
+}
 
 
 def _json_error(error: Mapping[str, Any]) -> str:
-    where = error["loc"][-1]
-    return f"{str((error.get('ctx') or {}).get('error', '')).rstrip('.')}, at character {where}"
+    position = error["loc"][-1]
+    return f"{str((error.get('ctx') or {}).get('error', '')).rstrip('.')}, at character {position}"
 
 
 HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     ProblemError: on_problem,
-    KeyReusedError: on_key_reused,
-    KeyInFlightError: on_key_in_flight,
-    RequestValidationError: on_invalid,
-    HTTPException: on_http,
+    KeyReusedError: on_idempotency_key_reused,
+    KeyInFlightError: on_idempotency_key_in_use,
+    RequestValidationError: on_validation_error,
+    HTTPException: on_http_exception,
     **dict.fromkeys(DatabaseDownError, on_database_down),
 }
-"""Which answer each kind of trouble gets."""
+"""The handler of each exception."""

@@ -11,10 +11,10 @@ from domain.reasons import Reason
 from domain.requests import Channel, RefundRequest, Wish
 from producers import intake
 from producers.web import forms
+from producers.web.dependencies import TheDoor, ThePaper
 from producers.web.paper import SEEN, Sheet
-from producers.web.problems import Kind
+from producers.web.problems import ProblemCode
 from producers.web.shopfront import AFront
-from producers.web.state import TheDoor, ThePaper
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 
@@ -56,13 +56,13 @@ def send(
     trouble = forms.unknown(values, FIELDS)
     if trouble or not isinstance(said, RefundRequest):
         filled = forms.Filled(shown, nonce, forms.errors_of(said, FIELDS), trouble)
-        return _form(paper, front, filled, Kind.INVALID.status)
+        return _form(paper, front, filled, ProblemCode.VALIDATION_FAILED.status)
     arrival = intake.arrival(said, Channel.WEB, key=forms.key_of(nonce, said), seller=front.seller if front else None)
     try:
         together.accept_one(arrival)
     except DatabaseDownError:
         kept = forms.Filled(shown, nonce, trouble=forms.Wrong(DOWN))
-        return _form(paper, front, kept, Kind.DOWN.status, {"retry-after": "5"})
+        return _form(paper, front, kept, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
     return RedirectResponse(paper.to("/refund/sent", seller=front.seller if front else ""), 303)
 
 

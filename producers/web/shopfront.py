@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from producers.web.colours import Colour, stylesheet
+from producers.web.dependencies import TheRecords
 from producers.web.paper import SEEN
-from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheRecords
+from producers.web.problems import ProblemCode, ProblemError
 from records import DatabaseDownError, Records
 from records.shopfronts import Shopfront
 
@@ -21,7 +21,7 @@ def known(seller: str, records: TheRecords) -> Shopfront:
     """The shopfront that the address names."""
     front = _front(records, seller)
     if front is None:
-        raise ProblemError(Kind.NOT_FOUND)
+        raise ProblemError(ProblemCode.NOT_FOUND)
     return front
 
 

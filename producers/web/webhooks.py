@@ -1,4 +1,4 @@
-"""Webhooks: what payment providers tell us. Who sent it is proven first; what is kept only makes a worker look."""
+"""Receives the webhooks of payment providers: verifies the sender, then stores the events for a worker."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,72 +13,79 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from domain.notices import Forged, WebhookReader
-from producers.web.answers import problems
-from producers.web.problems import Kind, ProblemError
-from producers.web.state import TheRecords
+from producers.web.api.responses import problem_responses
+from producers.web.dependencies import TheRecords
+from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-SIDE_BY_SIDE: Final = 4  # of one provider: who waits for its certificate holds up no form, and nobody else's webhooks
+MAX_CONCURRENT_WEBHOOKS: Final = 4  # of one provider: fetching a certificate delays no form and no other provider
 
-webhooks = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 _log = structlog.get_logger()
 
 
-class Ears:
-    """The readers of the providers that are connected here, each with threads of its own."""
+class WebhookReceiver:
+    """Receives the webhooks of the connected providers; each provider has threads of its own."""
 
     def __init__(self, readers: Mapping[str, WebhookReader]) -> None:
-        self._readers = {name: (reader, CapacityLimiter(SIDE_BY_SIDE)) for name, reader in readers.items()}
+        self._readers = {name: (reader, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, reader in readers.items()}
 
-    async def hear(self, records: Records, provider: str, request: Request) -> bytes:
-        """Keeps what this webhook tells; returns what its provider wants to read."""
+    async def receive(self, records: Records, provider: str, request: Request) -> bytes:
+        """Stores the events of a webhook; returns the body that the provider expects."""
         if provider not in self._readers:
-            raise ProblemError(Kind.NOT_FOUND, "No payment provider of this name is connected here.")
-        reader, line = self._readers[provider]
+            raise ProblemError(ProblemCode.NOT_FOUND, "No payment provider of this name is connected.")
+        reader, limiter = self._readers[provider]
         body = await _body(request)
-        why = await run_sync(_keep, records, provider, reader, dict(request.headers), body, limiter=line)
+        why = await run_sync(_store, records, provider, reader, dict(request.headers), body, limiter=limiter)
         if why:
             _log.warning("webhook_refused", provider=provider, why=why)
-            raise ProblemError(Kind.FORGED)
+            raise ProblemError(ProblemCode.INVALID_SIGNATURE)
         return reader.answer
 
 
-@webhooks.post(
+@router.post(
     "/{provider}",
-    summary="A payment provider tells what happened",
+    operation_id="receiveProviderWebhook",
+    summary="Receive a webhook of a payment provider",
     response_class=Response,
-    response_description="It is kept, and will be looked into; the body is what this provider wants to read.",
-    responses=problems(Kind.FORGED, Kind.NOT_FOUND, Kind.TOO_LARGE, Kind.BROKEN, Kind.DOWN),
+    response_description="The webhook was stored and will be processed. The body is what the provider expects.",
+    responses=problem_responses(
+        ProblemCode.INVALID_SIGNATURE,
+        ProblemCode.NOT_FOUND,
+        ProblemCode.CONTENT_TOO_LARGE,
+        ProblemCode.INTERNAL_ERROR,
+        ProblemCode.SERVICE_UNAVAILABLE,
+    ),
     openapi_extra={
         "requestBody": {
-            "description": "the provider's own event, signed as it signs its webhooks",
+            "description": "the provider's event, signed by the provider",
             "content": {"application/json": {}, "application/x-www-form-urlencoded": {}},
         }
     },
 )
-async def hear(
-    provider: Annotated[str, Path(description="the provider's name, as purchases carry it", examples=["stripe"])],
+async def receive_provider_webhook(
+    provider: Annotated[str, Path(description="the provider's name, as in purchases", examples=["stripe"])],
     request: Request,
     records: TheRecords,
 ) -> Response:
-    """For payment providers only: enter this address in their dashboards. Nobody is paid because of what stands in it."""
-    ears = request.app.state.ears
-    assert isinstance(ears, Ears)
-    return Response(await ears.hear(records, provider, request), media_type="text/plain")
+    """Only for payment providers: enter this address in the provider's dashboard. No webhook causes a payment by itself."""
+    receiver = request.app.state.webhook_receiver
+    assert isinstance(receiver, WebhookReceiver)
+    return Response(await receiver.receive(records, provider, request), media_type="text/plain")
 
 
 async def _body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
-        raise HTTPException(Kind.UNREADABLE.status) from None  # nobody is there to read this
+        raise HTTPException(ProblemCode.MALFORMED_BODY.status) from None  # there is no client to read the response
 
 
-def _keep(
+def _store(
     records: Records, provider: str, reader: WebhookReader, headers: Mapping[str, str], body: bytes
 ) -> str | None:
-    """Why this webhook is refused; None when it is kept."""
+    """Stores the events of a webhook. Returns why the webhook is refused, or None when it is stored."""
     read = reader.read(headers, body, datetime.now(UTC))
     if isinstance(read, Forged):
         return read.why

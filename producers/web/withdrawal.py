@@ -16,10 +16,10 @@ from domain.reasons import Reason
 from domain.requests import Channel, Declaration, RefundRequest
 from producers import intake
 from producers.web import forms
+from producers.web.dependencies import ThePaper, TheRecords
 from producers.web.paper import SEEN, Sheet
-from producers.web.problems import Kind
+from producers.web.problems import ProblemCode
 from producers.web.shopfront import AFront
-from producers.web.state import ThePaper, TheRecords
 from records import DatabaseDownError
 from records.shopfronts import Shopfront
 
@@ -57,7 +57,7 @@ def declare(
     trouble = forms.unknown(values, (*FIELDS, _STEP))
     if trouble or not isinstance(said, Declaration):
         wrong = forms.Filled(filled.values, filled.nonce, forms.errors_of(said, FIELDS), trouble)
-        return _form(paper, front, wrong, Kind.INVALID.status)
+        return _form(paper, front, wrong, ProblemCode.VALIDATION_FAILED.status)
     if values.get(_STEP) == _CHANGE:
         return _form(paper, front, filled, 200)
     statement = paper.speech.say(STATEMENT, **said.model_dump())
@@ -73,7 +73,7 @@ def declare(
         case, declared = intake.declare(records, arrival, name=said.name, statement=statement)
     except DatabaseDownError:
         kept = forms.Filled(filled.values, filled.nonce, trouble=forms.Wrong(DOWN))
-        return _form(paper, front, kept, Kind.DOWN.status, {"retry-after": "5"})
+        return _form(paper, front, kept, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
     return paper.page("withdrawal_received.html", front=front, declared=declared, case=case, said=said)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
@@ -18,16 +19,17 @@ from config.limits import Limits
 from config.settings import Settings, Timers
 from console import documents
 from domain.aftermath import Patience
-from domain.messages import ContactSupport, IncomingRequest
+from domain.messages import LANES, ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
-from producers.purchases import PurchaseIn
-from producers.web.api import Receipt
+from producers.purchases import PurchaseInput
+from producers.web.api.refund_requests import RefundRequestAccepted
 from records.history import seconds_of
 from worker.options import options
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODELS: dict[str, type[BaseModel]] = {
-    model.__name__: model for model in (PurchaseIn, RefundRequest, Receipt, IncomingRequest, ContactSupport)
+    model.__name__: model
+    for model in (PurchaseInput, RefundRequest, RefundRequestAccepted, IncomingRequest, ContactSupport)
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
 BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
@@ -78,8 +80,14 @@ def test_the_queues_are_read_as_they_were_written(queues: dict[str, Any]) -> Non
     assert queues == documents.queues.document()
 
 
-def test_every_queue_of_the_code_is_described_and_no_other(queues: dict[str, Any]) -> None:
-    assert set(queues["channels"]) == {channel["address"] for channel in queues["channels"].values()} == set(QUEUES)
+PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
+
+
+def test_the_queues_for_others_are_described_and_no_queue_of_our_own(queues: dict[str, Any]) -> None:
+    assert {channel["address"] for channel in queues["channels"].values()} == set(queues["channels"]) == set(PUBLIC)
+    assert set(PUBLIC) == set(QUEUES) - set(LANES) - {TICKS}
+    internal = {message.__name__ for message in LANES.values()}
+    assert not internal & (set(queues["components"]["messages"]) | set(queues["components"]["schemas"]))
 
 
 def test_no_reference_leads_nowhere(queues: dict[str, Any]) -> None:
@@ -98,29 +106,39 @@ def test_a_reference_that_leads_nowhere_is_found(queues: dict[str, Any]) -> None
         lead(queues, "#/components/schemas/Nobody")
 
 
-def test_every_operation_speaks_of_messages_of_its_own_queue(queues: dict[str, Any]) -> None:
-    spoken = set()
+def test_every_operation_names_messages_of_its_own_queue_and_says_which_way_they_go(queues: dict[str, Any]) -> None:
+    actions = {}
     for operation in queues["operations"].values():
         channel = operation["channel"]["$ref"]
         assert all(message["$ref"].startswith(f"{channel}/messages/") for message in operation["messages"])
-        spoken.add((operation["action"], channel.removeprefix("#/channels/")))
-    assert {queue for action, queue in spoken if action == "send"} == set(QUEUES) - {IncomingRequest.queue}
-    assert {queue for action, queue in spoken if action == "receive"} == set(QUEUES) - {ContactSupport.queue}
+        actions[channel.removeprefix("#/channels/")] = operation["action"]
+    assert actions == PUBLIC
 
 
-def test_a_task_is_named_as_celery_names_it_and_beats_tick_is_described(queues: dict[str, Any]) -> None:
-    wired = Settings(
-        database_url=SecretStr("postgresql://"), broker_url=SecretStr("redis://"), secret_key=SecretStr("s" * 32)
+@pytest.mark.parametrize(
+    ("queue", "name"), [("refund.requests", "IncomingRequest"), ("support.contact", "ContactSupport")]
+)
+def test_the_examples_of_the_queues_are_valid_by_the_described_schemas(
+    queues: dict[str, Any], queue: str, name: str
+) -> None:
+    (message,) = refs(queues["channels"][queue])
+    schema = lead(queues, message)["payload"] | {"components": queues["components"]}
+    examples = [json.loads(example) for model, example in EXAMPLES if model == name]
+    assert examples
+    for example in examples:
+        Draft202012Validator(schema).validate(example)
+        assert not Draft202012Validator(schema).is_valid(example | {"unknown": 1})
+
+
+def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own() -> None:
+    configured = options(
+        Settings(
+            database_url=SecretStr("postgresql://"), broker_url=SecretStr("redis://"), secret_key=SecretStr("s" * 32)
+        )
     )
-    ticks = {(tick["options"]["queue"], tick["task"]) for tick in options(wired)["beat_schedule"].values()}
-    tasks = {(queue, queue) for queue in set(QUEUES) - {TICKS, IncomingRequest.queue, ContactSupport.queue}}
-    described = {
-        (queue, message["headers"]["properties"]["task"]["const"])
-        for queue, channel in queues["channels"].items()
-        for message in (lead(queues, ref) for ref in refs(channel))
-        if "headers" in message
-    }
-    assert described == tasks | ticks
+    assert configured["task_routes"] == {queue: {"queue": queue} for queue in LANES}
+    ticks = {(tick["options"]["queue"], tick["task"]) for tick in configured["beat_schedule"].values()}
+    assert ticks == {(TICKS, "sweep"), (TICKS, "reconcile")}
 
 
 @pytest.mark.parametrize("patience", Patience)

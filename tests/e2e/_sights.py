@@ -159,6 +159,7 @@ SIGHTS: Mapping[str, Way] = {
     "status-withdrawal-unmatched": unmatched,
     "not-found": to("/nowhere"),
     "docs": to("/docs"),
+    "problem": to("/problems/validation_failed"),
     "mailbox": to("/mailbox"),
 }
 """By the name of a picture of it."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,7 +19,7 @@ from domain.purchases import Dispute
 from domain.states import State
 from producers.web.app import app
 from producers.web.guard import HEADERS
-from producers.web.problems import Kind
+from producers.web.problems import ProblemCode, problem_type
 from records import schema
 from tests.cast import a_recent_purchase
 from tests.integration import _web_fixtures
@@ -49,15 +50,15 @@ def away(settings: Settings) -> Iterator[httpx.Client]:
         yield web
 
 
-def problem(answer: httpx.Response, kind: Kind) -> dict[str, Any]:
-    """The problem document of an answer, which is of this kind and whole."""
-    assert answer.status_code == kind.status, answer.text
+def problem(answer: httpx.Response, code: ProblemCode) -> dict[str, Any]:
+    """The problem document of an answer, which has this code and is whole."""
+    assert answer.status_code == code.status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     for name, value in HEADERS.items():
         assert answer.headers[name] == value
     document: dict[str, Any] = answer.json()
-    assert document["type"] == f"/docs#{kind}"
-    assert document["status"] == kind.status
+    assert document["type"] == f"http://testserver/problems/{code}"
+    assert document["status"] == code.status
     assert document["title"]
     assert document["detail"]
     return document
@@ -72,8 +73,21 @@ def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(world: Wor
     receipt = answer.json()
     assert receipt.keys() == {"id", "state", "status_url"}
     assert receipt["state"] == "received"
+    assert answer.headers["location"] == f"http://testserver{ASK}/{receipt['id']}"
+    assert (
+        world.web.get(answer.headers["location"].removeprefix("http://testserver"), headers=world.bearer()).json()["id"]
+        == receipt["id"]
+    )
     page = world.web.get(receipt["status_url"].removeprefix("http://testserver"))
     assert receipt["id"] in page.text
+
+
+def test_an_accepted_request_says_where_its_case_is(world: World) -> None:
+    accepted = world.web.post(ASK, json=ASKED, headers=world.bearer())
+    location = accepted.headers["location"]
+    assert location == f"http://testserver{ASK}/{accepted.json()['id']}"
+    case = world.web.get(location.removeprefix("http://testserver"), headers=world.bearer()).json()
+    assert (case["id"], case["reference"]) == (accepted.json()["id"], ASKED["reference"])
 
 
 def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(world: World) -> None:
@@ -98,7 +112,7 @@ def test_without_a_sellers_key_nothing_is_accepted_or_shown(world: World, header
         world.web.get(f"{ASK}/{uuid4()}", headers=header),
         world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
     ):
-        assert "Send a seller's key" in problem(answer, Kind.KEY_MISSING)["detail"]
+        assert "Send an API key" in problem(answer, ProblemCode.API_KEY_MISSING)["detail"]
         assert answer.headers["www-authenticate"] == "Bearer"
     assert world.rows() == 0
 
@@ -114,7 +128,7 @@ def test_a_key_that_named_another_request_is_refused(world: World) -> None:
     headers = world.bearer(**{"idempotency-key": "order-4711"})
     world.web.post(ASK, json=ASKED, headers=headers)
     answer = world.web.post(ASK, json=ASKED | {"reference": "MB-2"}, headers=headers)
-    assert "Use a new key" in problem(answer, Kind.KEY_REUSED)["detail"]
+    assert "Use a new key" in problem(answer, ProblemCode.IDEMPOTENCY_KEY_REUSED)["detail"]
     assert world.rows() == 1
 
 
@@ -132,7 +146,7 @@ def test_the_keys_of_two_sellers_never_meet(world: World) -> None:
 def test_an_idempotency_key_that_is_none_is_refused(world: World, key: str) -> None:
     headers = {b"authorization": f"Bearer {world.key}".encode(), b"idempotency-key": key.encode("latin-1")}
     answer = world.web.post(ASK, json=ASKED, headers=headers)
-    errors = problem(answer, Kind.INVALID)["errors"]
+    errors = problem(answer, ProblemCode.VALIDATION_FAILED)["errors"]
     assert errors[0]["parameter"] == "Idempotency-Key"
     assert world.rows() == 0
 
@@ -146,13 +160,13 @@ BAD_BODIES = [
     (b"[]", 422, "#", "one JSON object"),
     (b'"text"', 422, "#", "one JSON object"),
     ({}, 422, "#/email", "This is missing."),
-    (ASKED | {"amount": 1}, 422, "#/amount", "This field is not known here."),
+    (ASKED | {"amount": 1}, 422, "#/amount", "This field is unknown."),
     (ASKED | {"email": 1}, 422, "#/email", "This must be text."),
     (ASKED | {"email": ["ada@example.com"]}, 422, "#/email", "This must be text."),
     (ASKED | {"email": None}, 422, "#/email", "This must be text."),
     (ASKED | {"reference": 4711}, 422, "#/reference", "This must be text."),
     (ASKED | {"reference": True}, 422, "#/reference", "This must be text."),
-    (ASKED | {"reference": "x" * 101}, 422, "#/reference", "This is too long: 100 characters at the most."),
+    (ASKED | {"reference": "x" * 101}, 422, "#/reference", "This is too long: at most 100 characters."),
     (ASKED | {"reference": ""}, 422, "#/reference", "This must not be empty."),
     (ASKED | {"reference": "MB\x001"}, 422, "#/reference", "control characters"),
     (ASKED | {"reference": "MB\n1"}, 422, "#/reference", "line breaks"),
@@ -164,11 +178,11 @@ BAD_BODIES = [
     (ASKED | {"email": "ada@example.com\nBcc: eve@example.com"}, 422, "#/email", "line breaks"),
     (ASKED | {"email": "ada@" + "x" * 400 + ".com"}, 422, "#/email", "This is too long"),
     (ASKED | {"comment": "\x00"}, 422, "#/comment", "control characters"),
-    (ASKED | {"comment": "x" * 4_001}, 422, "#/comment", "This is too long: 4000 characters at the most."),
-    (ASKED | {"locale": "'; drop table cases"}, 422, "#/locale", "This is not written as it must be"),
+    (ASKED | {"comment": "x" * 4_001}, 422, "#/comment", "This is too long: at most 4000 characters."),
+    (ASKED | {"locale": "'; drop table cases"}, 422, "#/locale", "This does not match the pattern"),
     (ASKED | {"\ud800": 1}, 422, "#", ""),
-    (ASKED | {"seller": "babbage"}, 422, "#/seller", "This field is not known here."),
-    (ASKED | {"trusted": True}, 422, "#/trusted", "This field is not known here."),
+    (ASKED | {"seller": "babbage"}, 422, "#/seller", "This field is unknown."),
+    (ASKED | {"trusted": True}, 422, "#/trusted", "This field is unknown."),
 ]
 
 
@@ -178,7 +192,7 @@ def test_a_body_that_is_not_right_is_refused_with_a_sentence_and_nothing_is_kept
 ) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = world.web.post(ASK, content=content, headers=world.bearer(**{"content-type": "application/json"}))
-    document = problem(answer, Kind.UNREADABLE if status == 400 else Kind.INVALID)
+    document = problem(answer, ProblemCode.MALFORMED_BODY if status == 400 else ProblemCode.VALIDATION_FAILED)
     if pointer is None:
         assert sentence in document["detail"]
     else:
@@ -189,16 +203,16 @@ def test_a_body_that_is_not_right_is_refused_with_a_sentence_and_nothing_is_kept
 def test_a_body_that_does_not_say_it_is_json_is_refused(world: World) -> None:
     for headers in (world.bearer(), world.bearer(**{"content-type": "text/plain"})):
         answer = world.web.post(ASK, content=json.dumps(ASKED), headers=headers)
-        assert "application/json" in problem(answer, Kind.INVALID)["errors"][0]["detail"]
+        assert "application/json" in problem(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["detail"]
     assert world.rows() == 0
 
 
 def test_ten_megabytes_are_refused_whether_they_say_so_or_not(world: World) -> None:
     big = json.dumps(ASKED | {"comment": "x" * 10_000_000}).encode()
     headers = world.bearer(**{"content-type": "application/json"})
-    problem(world.web.post(ASK, content=big, headers=headers), Kind.TOO_LARGE)
+    problem(world.web.post(ASK, content=big, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
-    problem(world.web.post(ASK, content=pieces, headers=headers), Kind.TOO_LARGE)
+    problem(world.web.post(ASK, content=pieces, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
     assert world.rows() == 0
     assert world.web.post(ASK, json=ASKED, headers=headers).status_code == 202
 
@@ -212,7 +226,7 @@ def test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked(aw
         away.get("/readyz"),
         away.get("/metrics"),
     ):
-        assert "Nothing was accepted" in problem(answer, Kind.DOWN)["detail"]
+        assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
         assert answer.headers["retry-after"] == "5"
         for secret in ("127.0.0.1", "hunter2", "psycopg", "connection"):
             assert secret not in answer.text
@@ -228,7 +242,7 @@ def test_an_address_that_is_none_gets_a_problem_or_a_page(world: World, path: st
 
 def test_a_method_that_an_address_does_not_take_is_a_problem(world: World) -> None:
     answer = world.web.delete(ASK)
-    problem(answer, Kind.WRONG_METHOD)
+    problem(answer, ProblemCode.METHOD_NOT_ALLOWED)
     assert answer.headers["allow"] == "POST"
 
 
@@ -244,12 +258,12 @@ def test_a_seller_sees_state_reasons_and_history_of_a_case(world: World) -> None
     assert shown["reasons"] == [
         {"code": code.value, "sentence": code.support} for code in (Code.OUTSIDE_WINDOW, Code.SERIAL_REFUNDS)
     ]
-    assert [(step["seq"], step["from"], step["event"], step["to"]) for step in shown["history"]] == [
-        (1, "", "accepted", "received"),
+    assert [(step["seq"], step["from_state"], step["event"], step["to_state"]) for step in shown["history"]] == [
+        (1, None, "accepted", "received"),
         (2, "received", "found_not_eligible", "with_support"),
     ]
-    assert shown["history"][0].keys() == {"seq", "at", "from", "event", "to", "actor", "why"}
-    assert datetime.fromisoformat(shown["history"][0]["at"]).tzinfo is not None
+    assert shown["history"][0].keys() == {"seq", "created_at", "from_state", "event", "to_state", "actor", "reason"}
+    assert datetime.fromisoformat(shown["history"][0]["created_at"]).tzinfo is not None
 
 
 def test_a_seller_does_not_see_the_cases_of_another(world: World) -> None:
@@ -263,7 +277,7 @@ def test_a_seller_does_not_see_the_cases_of_another(world: World) -> None:
         world.web.get(f"{ASK}/{uuid4()}", headers=other),
         world.web.get(f"{ASK}/not-an-id", headers=other),
     ]
-    assert [problem(answer, Kind.NOT_FOUND)["detail"] for answer in answers] == ["There is no such request."] * 5
+    assert [problem(answer, ProblemCode.NOT_FOUND)["detail"] for answer in answers] == ["There is no such request."] * 5
 
 
 # Purchases
@@ -316,21 +330,21 @@ def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(
         ({"charge": ""}, "#/charge", "This must not be empty."),
         ({"currency": "E\x00R"}, "#/currency", "control characters"),
         ({"email": "ada"}, "#/email", "This is not an e-mail address"),
-        ({"seller": "babbage"}, "#/seller", "This field is not known here."),
+        ({"seller": "babbage"}, "#/seller", "This field is unknown."),
     ],
 )
 def test_a_purchase_that_is_not_right_is_refused_with_a_sentence(
     world: World, changes: dict[str, Any], pointer: str, sentence: str
 ) -> None:
     answer = world.web.put("/v1/purchases/MB-1", json=BOUGHT | changes, headers=world.bearer())
-    errors = problem(answer, Kind.INVALID)["errors"]
+    errors = problem(answer, ProblemCode.VALIDATION_FAILED)["errors"]
     assert [sentence in error["detail"] for error in errors if error["pointer"] == pointer] == [True], errors
 
 
 @pytest.mark.parametrize("reference", ["%00", "a%1bb", "---", "x" * 101, "%20"])
 def test_a_purchase_needs_a_reference_that_can_be_found_again(world: World, reference: str) -> None:
     answer = world.web.put(f"/v1/purchases/{reference}", json=BOUGHT, headers=world.bearer())
-    assert problem(answer, Kind.INVALID)["errors"][0]["parameter"] == "reference"
+    assert problem(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["parameter"] == "reference"
 
 
 # Operation
@@ -355,7 +369,7 @@ def test_a_database_at_an_earlier_version_is_not_ready(servers: Servers, tmp_pat
         settings = settings_of(servers, database, tmp_path)
         tampering(servers, database, "update alembic_version set version_num = '0001'")
         with served(app(settings)) as web:
-            detail = problem(web.get("/readyz"), Kind.NOT_READY)["detail"]
+            detail = problem(web.get("/readyz"), ProblemCode.NOT_READY)["detail"]
     assert detail == f"The database is at version 0001, this program needs {schema.newest()}. Run: moneyback migrate"
 
 
@@ -367,13 +381,14 @@ def test_the_numbers_are_those_of_the_database(world: World) -> None:
         'moneyback_cases{state="with_support"} 2.0',
         'moneyback_cases{state="refunded"} 1.0',
         'moneyback_cases{state="received"} 0.0',
-        'moneyback_outbox_waiting{lane="refund.evaluate"} 3.0',
-        'moneyback_outbox_waiting{lane="refund.settle"} 0.0',
-        "moneyback_letters_sent_total 0.0",
-        "moneyback_tasks_waiting 2.0",
+        'moneyback_outbox_messages{queue="refund.evaluate"} 3.0',
+        'moneyback_outbox_messages{queue="refund.settle"} 0.0',
+        "moneyback_emails_sent_total 0.0",
+        "moneyback_support_cases_open 2.0",
+        "moneyback_support_tasks_published_total 0.0",
     ):
         assert line in numbers.splitlines()
-    assert 'moneyback_outbox_oldest_seconds{lane="letters"}' in numbers
+    assert 'moneyback_outbox_oldest_message_age_seconds{queue="letters"}' in numbers
 
 
 def test_the_documentation_names_every_operation_and_every_problem(world: World) -> None:
@@ -383,8 +398,9 @@ def test_the_documentation_names_every_operation_and_every_problem(world: World)
         assert path in page
     for schema_name in document["components"]["schemas"]:
         assert f'id="{schema_name}"' in page
-    for kind in Kind:
-        assert f'id="{kind}"' in page
+    for code in ProblemCode:
+        assert f'id="{code}"' in page
+        assert f'href="/problems/{code}"' in page
     assert "&#34;reference&#34;: &#34;MB-2026-0417&#34;" in page
     assert "HTTPValidationError" not in json.dumps(document)
     assert set(document["paths"]) == {
@@ -392,6 +408,22 @@ def test_the_documentation_names_every_operation_and_every_problem(world: World)
         "/v1/webhooks/{provider}",
         "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_the_type_of_a_problem_is_the_address_of_a_page_that_explains_it(world: World, code: ProblemCode) -> None:
+    answer = world.web.get(problem_type("", code))
+    page = unescape(answer.text)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert f"<title>{code.heading} – Moneyback</title>" in page
+    assert f'<meta name="description" content="{code.cause}">' in page
+    for text in (code, code.cause, code.remedy):
+        assert text in page
+
+
+@pytest.mark.parametrize("code", ["nothing", "NOT_FOUND", "not_found/more", "%00", ""])
+def test_a_problem_that_does_not_exist_has_no_page(world: World, code: str) -> None:
+    assert world.web.get(f"/problems/{code}").status_code == 404
 
 
 def test_every_reference_in_the_document_can_be_followed(world: World) -> None:
@@ -413,7 +445,7 @@ def test_every_reference_in_the_document_can_be_followed(world: World) -> None:
 
 def test_the_examples_of_the_documentation_work(world: World) -> None:
     schemas = world.web.get("/openapi.json").json()["components"]["schemas"]
-    example = schemas["PurchaseIn"]["examples"][0]
+    example = schemas["PurchaseInput"]["examples"][0]
     assert world.web.put("/v1/purchases/MB-1", json=example, headers=world.bearer()).status_code == 201
     fields = schemas["RefundRequest"]["properties"]
     asked = {name: fields[name]["examples"][0] for name in ("email", "reference")} | {"reason": "other"}

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from domain.scopes import EVERY, USUAL, Scope
-from producers.web import bulk, guard, lines
-from producers.web.problems import Kind
+from producers.web import guard
+from producers.web.api import bulk, ndjson
+from producers.web.problems import ProblemCode
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import Place, World
 from tests.integration.test_api import ASK, ASKED, problem
@@ -21,7 +22,7 @@ from tests.services import tampering
 place, world = _web_fixtures.place, _web_fixtures.world
 
 BULK = f"{ASK}/bulk"
-HEADERS = {"content-type": bulk.NDJSON, "idempotency-key": "recall-2026-06"}
+HEADERS = {"content-type": ndjson.NDJSON, "idempotency-key": "recall-2026-06"}
 
 
 def asked(number: int, **changes: Any) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def body(*asks: dict[str, Any] | bytes) -> bytes:
 def told(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """What an answer says of each line, and its summary."""
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == bulk.NDJSON
+    assert answer.headers["content-type"] == ndjson.NDJSON
     *each, summary = map(json.loads, answer.text.splitlines())
     assert all("line" in one for one in each)
     assert "line" not in summary
@@ -47,7 +48,9 @@ def send(world: World, content: bytes | Iterable[bytes], **headers: str) -> http
 
 
 def kinds(each: list[dict[str, Any]]) -> list[str | None]:
-    return [one["problem"]["type"].removeprefix("/docs#") if "problem" in one else None for one in each]
+    return [
+        one["problem"]["type"].removeprefix("http://testserver/problems/") if "problem" in one else None for one in each
+    ]
 
 
 # What becomes of a line
@@ -58,7 +61,7 @@ def test_each_line_is_a_case_in_the_lane_for_many(world: World) -> None:
     assert [one["line"] for one in each] == list(range(1, 1_201))
     assert {one["state"] for one in each} == {"received"}
     assert len({one["id"] for one in each}) == 1_200
-    assert summary == {"accepted": 1_200, "refused": 0}
+    assert summary == {"accepted": 1_200, "rejected": 0}
     with world.records.work() as work:
         rows = work.run("select seller, channel, bulk, trusted, count(*) from cases group by 1, 2, 3, 4").all()
         waiting = work.run("select bulk, count(*) from outbox group by 1").all()
@@ -77,22 +80,20 @@ def test_a_line_that_is_wrong_loses_no_other(world: World) -> None:
         b"[" * 10_000,
         b"null",
         asked(3, amount=1),
-        asked(4, comment="x" * lines.LONGEST),
-        asked(5, key="two\nlines"),
+        asked(4, comment="x" * ndjson.MAX_LINE_BYTES),
+        asked(5, idempotency_key="two\nlines"),
         {"\ud800": 1},
         asked(6),
     )
     each, summary = told(send(world, content))
     assert [one["line"] for one in each] == [1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13]
     assert kinds(each) == [
-        None, "unreadable", "invalid", "unreadable", "unreadable", "invalid", "invalid", "too_large", "invalid",
-        "unreadable", None,
+        None, "malformed_body", "validation_failed", "malformed_body", "malformed_body", "validation_failed",
+        "validation_failed", "content_too_large", "validation_failed", "malformed_body", None,
     ]  # fmt: skip
     assert each[2]["problem"]["errors"][0]["pointer"] == "#/reason"
-    assert each[6]["problem"]["errors"] == [
-        {"detail": "This field is not known here. Please leave it out.", "pointer": "#/amount"}
-    ]
-    assert summary == {"accepted": 2, "refused": 9}
+    assert each[6]["problem"]["errors"] == [{"detail": "This field is unknown. Leave it out.", "pointer": "#/amount"}]
+    assert summary == {"accepted": 2, "rejected": 9}
     assert world.rows() == 2
 
 
@@ -104,7 +105,7 @@ def test_the_last_line_may_end_or_not(world: World, end: bytes) -> None:
 
 
 def test_a_call_without_lines_is_answered_with_its_summary(world: World) -> None:
-    assert told(send(world, b"")) == ([], {"accepted": 0, "refused": 0})
+    assert told(send(world, b"")) == ([], {"accepted": 0, "rejected": 0})
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
@@ -113,21 +114,21 @@ def test_where_a_piece_of_the_body_ends_does_not_matter(world: World, size: int)
     pieces = (content[first : first + size] for first in range(0, len(content), size))
     each, summary = told(send(world, pieces))
     assert [one["line"] for one in each] == list(range(1, 21))
-    assert summary == {"accepted": 20, "refused": 0}
+    assert summary == {"accepted": 20, "rejected": 0}
 
 
 # Keys
 
 
 def test_the_same_call_again_finds_the_same_cases(world: World) -> None:
-    content = body(*map(asked, range(1, 601)), asked(601, key="mine"), b"{")
+    content = body(*map(asked, range(1, 601)), asked(601, idempotency_key="mine"), b"{")
     first, again = (told(send(world, content)) for _ in range(2))
     assert first == again
     assert world.rows() == 601
 
 
 def test_another_calls_key_makes_other_requests_of_lines_without_one(world: World) -> None:
-    content = body(asked(1), asked(2, key="mine"))
+    content = body(asked(1), asked(2, idempotency_key="mine"))
     ids = [[one["id"] for one in told(send(world, content, **{"idempotency-key": key}))[0]] for key in ("one", "other")]
     assert ids[0][0] != ids[1][0]
     assert ids[0][1] == ids[1][1]
@@ -135,24 +136,44 @@ def test_another_calls_key_makes_other_requests_of_lines_without_one(world: Worl
 
 def test_a_lines_key_is_the_key_of_a_request_that_comes_alone(world: World) -> None:
     alone = world.web.post(ASK, json=asked(1), headers=world.bearer(**{"idempotency-key": "order-1"})).json()
-    each, _ = told(send(world, body(asked(1, key="order-1"), asked(2, key="order-1"), asked(3, key="order-3"))))
+    each, _ = told(
+        send(
+            world,
+            body(
+                asked(1, idempotency_key="order-1"),
+                asked(2, idempotency_key="order-1"),
+                asked(3, idempotency_key="order-3"),
+            ),
+        )
+    )
     assert each[0]["id"] == alone["id"]
-    assert kinds(each) == [None, "key_reused", None]
+    assert kinds(each) == [None, "idempotency_key_reused", None]
     alone = world.web.post(ASK, json=asked(3), headers=world.bearer(**{"idempotency-key": "order-3"})).json()
     assert each[2]["id"] == alone["id"]
 
 
 def test_a_line_that_comes_twice_is_one_case_and_both_are_told(world: World) -> None:
-    each, summary = told(send(world, body(asked(1), asked(1), asked(2, key="a"), asked(3, key="a"), asked(2, key="a"))))
+    each, summary = told(
+        send(
+            world,
+            body(
+                asked(1),
+                asked(1),
+                asked(2, idempotency_key="a"),
+                asked(3, idempotency_key="a"),
+                asked(2, idempotency_key="a"),
+            ),
+        )
+    )
     assert each[0]["id"] == each[1]["id"]
-    assert kinds(each) == [None, None, None, "key_reused", None]
+    assert kinds(each) == [None, None, None, "idempotency_key_reused", None]
     assert each[2]["id"] == each[4]["id"]
-    assert summary == {"accepted": 4, "refused": 1}
+    assert summary == {"accepted": 4, "rejected": 1}
     assert world.rows() == 2
 
 
 def test_the_lines_of_two_sellers_never_meet(world: World) -> None:
-    content = body(asked(1, key="mine"), asked(2))
+    content = body(asked(1, idempotency_key="mine"), asked(2))
     other = {"authorization": f"Bearer {world.other_key}", **HEADERS}
     ours = {one["id"] for one in told(send(world, content))[0]}
     theirs = {one["id"] for one in told(world.web.post(BULK, content=content, headers=other))[0]}
@@ -176,12 +197,12 @@ def test_what_is_wrong_with_the_call_is_said_before_a_line_is_read(world: World)
         _, secret = work.keys.make("aurora", EVERY - {Scope.REQUESTS_WRITE})
     lacking = {"authorization": f"Bearer {secret}"}
     content = body(asked(1))
-    problem(world.web.post(BULK, content=content, headers=HEADERS), Kind.KEY_MISSING)
-    problem(world.web.post(BULK, content=content, headers=HEADERS | lacking), Kind.SCOPE_MISSING)
+    problem(world.web.post(BULK, content=content, headers=HEADERS), ProblemCode.API_KEY_MISSING)
+    problem(world.web.post(BULK, content=content, headers=HEADERS | lacking), ProblemCode.INSUFFICIENT_SCOPE)
     for media in ("application/json", "", "text/plain; application/x-ndjson"):
-        problem(send(world, content, **{"content-type": media}), Kind.WRONG_MEDIA)
-    without = world.bearer(**{"content-type": bulk.NDJSON})
-    wrong = problem(world.web.post(BULK, content=content, headers=without), Kind.INVALID)
+        problem(send(world, content, **{"content-type": media}), ProblemCode.UNSUPPORTED_MEDIA_TYPE)
+    without = world.bearer(**{"content-type": ndjson.NDJSON})
+    wrong = problem(world.web.post(BULK, content=content, headers=without), ProblemCode.VALIDATION_FAILED)
     assert wrong["errors"] == [{"detail": "This is missing.", "parameter": "Idempotency-Key"}]
     assert send(world, content, **{"content-type": "Application/X-NDJSON; charset=utf-8"}).status_code == 200
     assert world.rows() == 1
@@ -191,19 +212,19 @@ def test_what_is_wrong_with_the_call_is_said_before_a_line_is_read(world: World)
 
 
 def test_a_hundred_thousand_lines_are_the_most(world: World) -> None:
-    each, summary = told(send(world, body(asked(1)) + b"\n" * (lines.MOST - 2) + body(asked(2))))
-    assert [one["line"] for one in each] == [1, lines.MOST]
+    each, summary = told(send(world, body(asked(1)) + b"\n" * (ndjson.MAX_LINES - 2) + body(asked(2))))
+    assert [one["line"] for one in each] == [1, ndjson.MAX_LINES]
     assert "problem" not in summary
-    each, summary = told(send(world, body(asked(1)) + b"\n" * (lines.MOST - 1) + body(asked(2))))
+    each, summary = told(send(world, body(asked(1)) + b"\n" * (ndjson.MAX_LINES - 1) + body(asked(2))))
     assert [one["line"] for one in each] == [1]
-    assert "100,000 lines are the most" in summary["problem"]["detail"]
+    assert "at most 100,000 lines" in summary["problem"]["detail"]
 
 
 def test_who_sends_something_else_than_was_meant_is_stopped(world: World) -> None:
-    each, summary = told(send(world, b"nothing\n" * (bulk.MOST_REFUSED + 5_000)))
-    assert bulk.MOST_REFUSED < len(each) <= bulk.MOST_REFUSED + bulk.BATCH
-    assert summary["refused"] == len(each)
-    assert "More than 10,000 lines were refused" in summary["problem"]["detail"]
+    each, summary = told(send(world, b"nothing\n" * (bulk.MAX_REJECTED_LINES + 5_000)))
+    assert bulk.MAX_REJECTED_LINES < len(each) <= bulk.MAX_REJECTED_LINES + bulk.BATCH_SIZE
+    assert summary["rejected"] == len(each)
+    assert "More than 10,000 lines were rejected" in summary["problem"]["detail"]
 
 
 def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
@@ -211,12 +232,12 @@ def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
 ) -> None:
     monkeypatch.setitem(guard._LARGER, BULK, 1_000_000)
     content = body(asked(1)) + b"\n" * 1_000 + b"x" * 3_000_000
-    problem(send(world, content), Kind.TOO_LARGE)
+    problem(send(world, content), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (content[first : first + 10_000] for first in range(0, len(content), 10_000))
     each, summary = told(send(world, pieces))
     assert [one["line"] for one in each] == [1]
-    assert "64 MB is the most" in summary["problem"]["detail"]
-    problem(world.web.post(ASK, content=content, headers=world.bearer()), Kind.TOO_LARGE)
+    assert "at most 64 MB" in summary["problem"]["detail"]
+    problem(world.web.post(ASK, content=content, headers=world.bearer()), ProblemCode.CONTENT_TOO_LARGE)
 
 
 # Both ways at once
@@ -267,7 +288,7 @@ def test_a_line_is_answered_while_the_next_is_not_written_yet(world: World, talk
         assert answer["line"] == number
         assert world.rows() == number
     talk.say(b"")
-    assert talk.hear() == [{"accepted": 5, "refused": 0}]
+    assert talk.hear() == [{"accepted": 5, "rejected": 0}]
     assert talk.hear() == []
 
 
@@ -284,7 +305,7 @@ def test_no_more_is_read_than_can_be_kept(world: World, talk: Talk) -> None:
     said = []
 
     def say_all() -> None:
-        for _ in range(lines.MOST // 100):
+        for _ in range(ndjson.MAX_LINES // 100):
             talk.say(line * 100)
             said.append(len(line) * 100)
 
@@ -300,7 +321,7 @@ def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_fo
     content = body(*map(asked, range(1, 20_001)))
     each, summary = told(send(world, (content[first : first + 60_000] for first in range(0, len(content), 60_000))))
     assert len(each) == 20_000
-    assert summary == {"accepted": 20_000, "refused": 0}
+    assert summary == {"accepted": 20_000, "rejected": 0}
 
 
 def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
@@ -346,9 +367,9 @@ def test_a_database_that_goes_away_in_the_middle_is_said_and_the_repeat_finds_wh
         (summary,) = talk.hear()
         assert talk.hear() == []
     assert summary["accepted"] == 100
-    assert summary["problem"]["type"] == f"/docs#{Kind.DOWN}"
+    assert summary["problem"]["type"] == f"http://testserver/problems/{ProblemCode.SERVICE_UNAVAILABLE}"
     assert "with the same Idempotency-Key" in summary["problem"]["detail"]
     again, summary = told(send(world, b"".join(content)))
     assert again[:100] == answered
-    assert summary == {"accepted": 300, "refused": 0}
+    assert summary == {"accepted": 300, "rejected": 0}
     assert world.rows() == 300

@@ -18,7 +18,7 @@ from domain.purchases import Purchase
 from domain.scopes import EVERY
 from domain.states import State
 from producers.web.app import POOL, app
-from producers.web.problems import Kind
+from producers.web.problems import ProblemCode
 from records import DatabaseDownError
 from records import work as work_module
 from tests.cast import a_recent_purchase, settle_in
@@ -123,7 +123,7 @@ def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_sa
     with ThreadPoolExecutor(1) as customer:
         asking = customer.submit(ask)
         killed_in_commit(operator, asking)
-        problem(asking.result(), Kind.DOWN)
+        problem(asking.result(), ProblemCode.SERVICE_UNAVAILABLE)
     standby("")
     (case,) = cases(tools)
     again = ask()
@@ -203,7 +203,7 @@ def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
     bought = charged("ok")
     (case,) = approved(tools, bought)
     with operator.holding("lock table cases in access exclusive mode"):
-        problem(ask(), Kind.DOWN)
+        problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)
         with pytest.raises(DatabaseDownError, match="statement timeout"):
             pay(tools, [case])
         assert at_the_provider(tools, bought) == []
@@ -218,5 +218,5 @@ def test_while_all_connections_are_in_use_who_comes_is_told_to_come_again(
     with ExitStack() as everybody:
         for _ in range(2 * POOL):
             everybody.enter_context(application.state.records.engine.connect())
-        assert "Nothing was accepted" in problem(ask(), Kind.DOWN)["detail"]
+        assert "Nothing was accepted" in problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)["detail"]
     assert ask().status_code == 202

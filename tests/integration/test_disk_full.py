@@ -25,7 +25,7 @@ from domain.purchases import Purchase
 from domain.scopes import EVERY
 from domain.states import State
 from producers.web.app import app
-from producers.web.problems import Kind
+from producers.web.problems import ProblemCode
 from records import DatabaseDownError, schema
 from records.work import connect
 from tests.cast import settle_in
@@ -165,7 +165,7 @@ def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_
         if answer.status_code != 202:
             break
         accepted.append(UUID(answer.json()["id"]))  # what the disk had room for
-    assert "Nothing was accepted" in problem(answer, Kind.DOWN)["detail"]
+    assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
     with pytest.raises(DatabaseDownError):
         run(tools, RefundApproved, [waiting])
     assert at_the_provider(tools, before) == []

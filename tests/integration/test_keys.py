@@ -16,7 +16,7 @@ import pytest
 from config.settings import Settings
 from domain.scopes import EVERY, USUAL, Scope
 from domain.states import State
-from producers.web.problems import Kind
+from producers.web.problems import ProblemCode
 from records import Records
 from records.keys import Key
 from tests.cast import a_recent_purchase, settle_in
@@ -66,7 +66,7 @@ def test_no_two_keys_are_alike(world: World) -> None:
 @pytest.mark.parametrize("change", [lambda key: key[:-1], lambda key: key + "x", str.upper, lambda key: key[36:]])
 def test_what_is_almost_a_key_is_none(world: World, change: Any) -> None:
     answer = world.web.post(ASK, json=ASKED, headers={"authorization": f"Bearer {change(world.key)}"})
-    problem(answer, Kind.KEY_MISSING)
+    problem(answer, ProblemCode.API_KEY_MISSING)
 
 
 # Scopes
@@ -87,7 +87,7 @@ def test_a_key_does_what_its_scope_allows_and_nothing_else(world: World, scope: 
         if needed is scope:
             assert answer.status_code in DONE
         else:
-            assert f"“{needed}”" in problem(answer, Kind.SCOPE_MISSING)["detail"]
+            assert f"“{needed}”" in problem(answer, ProblemCode.INSUFFICIENT_SCOPE)["detail"]
 
 
 def test_every_scope_but_trusted_is_an_operations(world: World) -> None:
@@ -117,7 +117,7 @@ def test_a_scope_of_a_later_version_allows_nothing_here(world: World) -> None:
     with world.records.work() as work:
         work.run("update api_keys set scopes = array['money:take', 'requests:read'] where id = :id", id=key.id)
     assert now_is(world, key.id).scopes == {Scope.REQUESTS_READ}
-    problem(world.web.post(ASK, json=ASKED, headers=header), Kind.SCOPE_MISSING)
+    problem(world.web.post(ASK, json=ASKED, headers=header), ProblemCode.INSUFFICIENT_SCOPE)
 
 
 # When it was used
@@ -184,7 +184,7 @@ def test_an_ended_key_is_unknown_from_then_on(world: World) -> None:
     assert ended.ends_at
     assert again is None
     for operation in OPERATIONS.values():
-        problem(operation(world.web, header), Kind.KEY_MISSING)
+        problem(operation(world.web, header), ProblemCode.API_KEY_MISSING)
     assert now_is(world, key.id).ends_at == ended.ends_at
 
 
@@ -196,13 +196,13 @@ def test_a_rotated_key_lives_on_for_its_grace_and_the_new_one_may_do_the_same(wo
     new, secret = rotated
     assert (new.seller, new.name, new.scopes, new.ends_at) == (old.seller, old.name, old.scopes, None)
     for one in (header, {"authorization": f"Bearer {secret}"}):
-        problem(world.web.get(f"{ASK}/{uuid4()}", headers=one), Kind.NOT_FOUND)
+        problem(world.web.get(f"{ASK}/{uuid4()}", headers=one), ProblemCode.NOT_FOUND)
     ends = now_is(world, old.id).ends_at
     assert ends
     assert timedelta(minutes=59) < ends - datetime.now(UTC) <= HOUR
     with world.records.work() as work:
         work.run("update api_keys set ends_at = now() - interval '1 second' where id = :id", id=old.id)
-    problem(world.web.get(f"{ASK}/{uuid4()}", headers=header), Kind.KEY_MISSING)
+    problem(world.web.get(f"{ASK}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
 
 
 def test_rotating_never_lengthens_a_life_and_an_ended_key_is_not_rotated(world: World) -> None:
@@ -295,7 +295,7 @@ def test_while_a_request_is_being_accepted_the_same_key_is_told_to_come_again(wo
     with world.records.work() as work:
         assert work.idempotency.claim("api:aurora", "order-4711")
         answer = world.web.post(ASK, json=ASKED, headers=headers)
-        assert "in a second" in problem(answer, Kind.IN_FLIGHT)["detail"]
+        assert "in a second" in problem(answer, ProblemCode.IDEMPOTENCY_KEY_IN_USE)["detail"]
         assert answer.headers["retry-after"] == "1"
         other = {"authorization": f"Bearer {world.other_key}", "idempotency-key": "order-4711"}
         assert world.web.post(ASK, json=ASKED, headers=other).status_code == 202
@@ -312,7 +312,7 @@ def test_twenty_at_once_with_one_key_are_one_case_and_each_is_told_so_or_to_come
         together.wait()
         answers = [world.web.post(ASK, json=ASKED, headers=headers)]
         while answers[-1].status_code == 409:
-            assert problem(answers[-1], Kind.IN_FLIGHT)
+            assert problem(answers[-1], ProblemCode.IDEMPOTENCY_KEY_IN_USE)
             answers.append(world.web.post(ASK, json=ASKED, headers=headers))
         return answers
 
@@ -327,19 +327,19 @@ def test_twenty_requests_at_once_with_one_key_are_one_case_and_nineteen_refusals
     headers = world.bearer(**{"idempotency-key": "order-4711"})
     together = threading.Barrier(20)
 
-    def ask(number: int) -> Kind | UUID:
+    def ask(number: int) -> ProblemCode | UUID:
         together.wait()
         while True:
             answer = world.web.post(ASK, json=ASKED | {"reference": f"MB-{number}"}, headers=headers)
             if answer.status_code == 202:
                 return UUID(answer.json()["id"])
-            if answer.json()["type"] != f"/docs#{Kind.IN_FLIGHT}":
-                problem(answer, Kind.KEY_REUSED)
-                return Kind.KEY_REUSED
+            if answer.json()["type"] != f"http://testserver/problems/{ProblemCode.IDEMPOTENCY_KEY_IN_USE}":
+                problem(answer, ProblemCode.IDEMPOTENCY_KEY_REUSED)
+                return ProblemCode.IDEMPOTENCY_KEY_REUSED
 
     with ThreadPoolExecutor(20) as pool:
         became = list(pool.map(ask, range(20)))
-    assert became.count(Kind.KEY_REUSED) == 19
+    assert became.count(ProblemCode.IDEMPOTENCY_KEY_REUSED) == 19
     assert world.rows() == 1
 
 

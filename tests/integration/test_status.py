@@ -12,7 +12,7 @@ from domain.findings import Code
 from domain.providers import Refusal
 from domain.purchases import AUTOMATIC, Method
 from domain.states import MOVING, Event, State
-from producers.web.problems import Kind
+from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
 from producers.web.standings import AFTER, NO_BALANCE, WAITS
 from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
 from tests.cast import a_recent_purchase
@@ -115,8 +115,8 @@ def test_news_bring_the_title_along(world: World) -> None:
 @pytest.mark.parametrize("path", ["/confirm/x", "/open/x"])
 def test_what_is_not_right_is_said_in_the_readers_language(world: World, path: str) -> None:
     page = world.web.post(path, data={"colour": "blue"}, headers={"accept-language": "de"}).text
-    assert Kind.INVALID.heading not in page
-    assert speech("de").say(Kind.UNREADABLE.heading) in page
+    assert ProblemCode.VALIDATION_FAILED.heading not in page
+    assert speech("de").say(CUSTOMER_TEXTS[ProblemCode.MALFORMED_BODY].heading) in page
 
 
 def test_a_refund_that_is_too_early_does_not_blame_the_sellers_balance(world: World) -> None:

@@ -36,7 +36,8 @@ def away(settings: Settings) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/refund", "/refund/sent", "/docs", "/static/moneyback.css", "/nope", "/v1/nope"]
+    "path",
+    ["/", "/refund", "/refund/sent", "/docs", "/problems/not_found", "/static/moneyback.css", "/nope", "/v1/nope"],
 )
 def test_every_answer_carries_the_safe_headers(world: World, path: str) -> None:
     answer = world.web.get(path)
@@ -45,7 +46,7 @@ def test_every_answer_carries_the_safe_headers(world: World, path: str) -> None:
     assert "server" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/refund", "/refund/sent", "/docs", "/nope"])
+@pytest.mark.parametrize("path", ["/", "/refund", "/refund/sent", "/docs", "/problems/not_found", "/nope"])
 def test_a_page_is_small_and_asks_nobody_else_for_anything(world: World, path: str) -> None:
     page = world.web.get(path).text
     assert len(page) + len(world.web.get("/static/moneyback.css").text) < 50_000

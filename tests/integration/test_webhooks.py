@@ -26,8 +26,8 @@ from domain.states import State
 from producers.intake import accept
 from producers.web import guard
 from producers.web.app import app
-from producers.web.problems import Kind
-from producers.web.webhooks import SIDE_BY_SIDE
+from producers.web.problems import ProblemCode
+from producers.web.webhooks import MAX_CONCURRENT_WEBHOOKS
 from records import Records
 from tests.cast import an_arrival, ids, settle_in
 from tests.doubles.sandbox import sandbox_in
@@ -75,8 +75,8 @@ def web(sandbox: Settings) -> Iterator[httpx.Client]:
         yield web
 
 
-def is_refused(answer: httpx.Response, kind: Kind) -> bool:
-    return (answer.status_code, answer.json()["type"]) == (kind.status, f"/docs#{kind}")
+def is_refused(answer: httpx.Response, kind: ProblemCode) -> bool:
+    return (answer.status_code, answer.json()["type"]) == (kind.status, f"http://testserver/problems/{kind}")
 
 
 def notices(records: Records) -> list[Any]:
@@ -136,8 +136,8 @@ def test_what_nobody_proved_to_have_sent_is_refused_without_a_word_why(
 ) -> None:
     with capture_logs() as logs:
         answer = REFUSED[how](web)
-    assert is_refused(answer, Kind.FORGED)
-    assert answer.json()["detail"] == Kind.FORGED.sentence
+    assert is_refused(answer, ProblemCode.INVALID_SIGNATURE)
+    assert answer.json()["detail"] == ProblemCode.INVALID_SIGNATURE.detail
     assert (notices(records), woken(records)) == ([], 0)
     (said,) = logs
     assert (said["event"], said["provider"], bool(said["why"])) == ("webhook_refused", "sandbox", True)
@@ -150,7 +150,8 @@ def test_more_than_256_kilobytes_are_not_read(web: httpx.Client, records: Record
     pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
     headers = {"sandbox-signature": signed(big)}
     assert is_refused(
-        web.post("/v1/webhooks/sandbox", content=big if stated else pieces, headers=headers), Kind.TOO_LARGE
+        web.post("/v1/webhooks/sandbox", content=big if stated else pieces, headers=headers),
+        ProblemCode.CONTENT_TOO_LARGE,
     )
     assert notices(records) == []
 
@@ -162,16 +163,16 @@ def test_an_event_of_an_unknown_type_is_answered_and_forgotten(web: httpx.Client
 
 @pytest.mark.parametrize("name", ["stripe", "nobody", "sandbox/more", "SANDBOX", "%00"])
 def test_a_provider_that_is_not_connected_has_no_address_here(web: httpx.Client, name: str) -> None:
-    assert is_refused(web.post(f"/v1/webhooks/{name}", content=LIE), Kind.NOT_FOUND)
+    assert is_refused(web.post(f"/v1/webhooks/{name}", content=LIE), ProblemCode.NOT_FOUND)
 
 
 def test_without_readers_no_provider_has_an_address(settings: Settings) -> None:
     with served(app(settings)) as web:
-        assert is_refused(tell(web, an_event("refund.created", a_refund("ok_1"))), Kind.NOT_FOUND)
+        assert is_refused(tell(web, an_event("refund.created", a_refund("ok_1"))), ProblemCode.NOT_FOUND)
 
 
 def test_looking_at_the_address_is_no_webhook(web: httpx.Client) -> None:
-    assert is_refused(web.get("/v1/webhooks/sandbox"), Kind.WRONG_METHOD)
+    assert is_refused(web.get("/v1/webhooks/sandbox"), ProblemCode.METHOD_NOT_ALLOWED)
 
 
 def test_while_the_database_is_away_the_provider_is_asked_to_send_it_again(
@@ -181,9 +182,9 @@ def test_while_the_database_is_away_the_provider_is_asked_to_send_it_again(
     event = an_event("refund.created", a_refund("ok_1"))
     with served(app(sandbox.model_copy(update={"database_url": dead}), readers=readers(sandbox))) as cut_off:
         answer = tell(cut_off, event)
-        assert is_refused(answer, Kind.DOWN)
+        assert is_refused(answer, ProblemCode.SERVICE_UNAVAILABLE)
         assert int(answer.headers["retry-after"]) > 0
-        assert is_refused(post(cut_off, LIE), Kind.FORGED)  # no database is needed to know a lie
+        assert is_refused(post(cut_off, LIE), ProblemCode.INVALID_SIGNATURE)  # no database is needed to know a lie
     assert tell(web, event).status_code == 200
     assert [notice.event for notice in notices(records)] == [event.id]
 
@@ -207,7 +208,7 @@ def broken(_: Mapping[str, str], body: bytes) -> Sequence[Notice]:
 
 def test_a_reader_that_breaks_is_our_mistake_and_the_provider_sends_again(settings: Settings, records: Records) -> None:
     with served(app(settings, readers={"sandbox": Reader(broken)})) as web, capture_logs() as logs:
-        assert is_refused(post(web, LIE), Kind.BROKEN)
+        assert is_refused(post(web, LIE), ProblemCode.INTERNAL_ERROR)
     assert notices(records) == []
     assert [log["event"] for log in logs] == ["web_failed"]
 
@@ -242,7 +243,7 @@ def test_webhooks_that_wait_for_a_certificate_hold_up_no_form_and_no_other_provi
     with served(app(settings, readers=both)) as web, ThreadPoolExecutor(40) as senders:
         try:
             sent = [senders.submit(web.post, "/v1/webhooks/paypal", content=b"{}") for _ in range(40)]
-            for _ in range(SIDE_BY_SIDE):
+            for _ in range(MAX_CONCURRENT_WEBHOOKS):
                 assert reading.acquire(timeout=30)
             with httpx.Client(base_url=web.base_url, timeout=10) as customer:
                 assert customer.get("/readyz").status_code == 200

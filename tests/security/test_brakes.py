@@ -114,7 +114,7 @@ def test_a_key_is_counted_apart_from_forms_and_its_programs_read_when_to_come_ag
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         last = answers[-1]
         assert last.headers["content-type"] == "application/problem+json"
-        assert last.json()["type"] == "/docs#too_many"
+        assert last.json()["type"] == "http://testserver/problems/rate_limited"
         seconds = last.headers["retry-after"]
         assert last.headers["ratelimit"] in {f'"key";r=0;t={seconds}', f'"calls";r=0;t={seconds}'}
         assert last.headers["ratelimit-policy"].endswith(";q=2;w=60")

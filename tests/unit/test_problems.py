@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from domain.requests import RefundRequest
 from domain.states import Event, State
 from producers.web import guard, words
 from producers.web.paper import Paper
-from producers.web.problems import Kind, answer
-from producers.web.wrongs import MOST_ERRORS, wrongs_of
+from producers.web.problems import CUSTOMER_TEXTS, ProblemCode, problem_response, problem_type
+from producers.web.validation_errors import MAX_ERRORS, field_errors
 
 GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
 
@@ -25,6 +26,7 @@ GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "rea
 def a_scope(path: str, *headers: tuple[bytes, bytes]) -> Scope:
     application = Starlette()
     application.state.paper = Paper()
+    application.state.settings = SimpleNamespace(public_url="https://refunds.example/")
     return {
         "type": "http", "method": "POST", "path": path, "query_string": b"", "headers": list(headers), "app": application,
         "server": ("testserver", 80), "scheme": "http", "root_path": "",
@@ -35,16 +37,16 @@ def errors_of(body: object) -> list[dict[str, str | None]]:
     with pytest.raises(ValidationError) as caught:
         RefundRequest.model_validate(body)
     return [
-        wrong.model_dump() for wrong in wrongs_of([{**e, "loc": ("body", *e["loc"])} for e in caught.value.errors()])
+        error.model_dump() for error in field_errors([{**e, "loc": ("body", *e["loc"])} for e in caught.value.errors()])
     ]
 
 
 def test_a_program_gets_a_problem_document_and_a_person_a_page() -> None:
-    for_a_program = answer(Request(a_scope("/v1/nothing")), Kind.NOT_FOUND)
-    for_a_person = answer(Request(a_scope("/nothing")), Kind.NOT_FOUND)
+    for_a_program = problem_response(Request(a_scope("/v1/nothing")), ProblemCode.NOT_FOUND)
+    for_a_person = problem_response(Request(a_scope("/nothing")), ProblemCode.NOT_FOUND)
     assert for_a_program.media_type == "application/problem+json"
-    assert json.loads(bytes(for_a_program.body))["type"] == "/docs#not_found"
-    assert "There is nothing here" in bytes(for_a_person.body).decode()
+    assert json.loads(bytes(for_a_program.body))["type"] == "https://refunds.example/problems/not_found"
+    assert CUSTOMER_TEXTS[ProblemCode.NOT_FOUND].heading in bytes(for_a_person.body).decode()
 
 
 def test_each_error_points_at_its_field_and_says_what_to_change() -> None:
@@ -55,7 +57,7 @@ def test_each_error_points_at_its_field_and_says_what_to_change() -> None:
             "pointer": "#/reason",
             "parameter": None,
         },
-        {"detail": "This field is not known here. Please leave it out.", "pointer": "#/extra", "parameter": None},
+        {"detail": "This field is unknown. Leave it out.", "pointer": "#/extra", "parameter": None},
     ]
 
 
@@ -66,19 +68,27 @@ def test_a_pointer_escapes_slashes_and_tildes_and_stays_short() -> None:
 
 
 def test_a_body_full_of_nonsense_gets_a_short_answer() -> None:
-    assert len(errors_of({str(n): n for n in range(1_000)})) == MOST_ERRORS
+    assert len(errors_of({str(n): n for n in range(1_000)})) == MAX_ERRORS
 
 
 def test_half_a_surrogate_pair_can_be_told() -> None:
-    errors = wrongs_of([{"type": "extra_forbidden", "loc": ("body", "\ud800"), "msg": ""}])
-    body = answer(Request(a_scope("/v1/x")), Kind.INVALID, errors=errors).body
+    errors = field_errors([{"type": "extra_forbidden", "loc": ("body", "\ud800"), "msg": ""}])
+    body = problem_response(Request(a_scope("/v1/x")), ProblemCode.VALIDATION_FAILED, errors=errors).body
     assert b"\\ud800" in bytes(body)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_problem_is_told_in_sentences(kind: Kind) -> None:
-    assert kind.sentence.endswith((".", "migrate"))
-    assert 400 <= kind.status < 600
+@pytest.mark.parametrize("code", ProblemCode)
+def test_every_problem_says_in_sentences_what_happened_and_what_to_do(code: ProblemCode) -> None:
+    assert code.cause.endswith(".")
+    assert code.remedy.endswith((".", "migrate"))
+    assert code.detail == f"{code.cause} {code.remedy}"
+    assert not code.heading.endswith(".")
+    assert 400 <= code.status < 600
+
+
+@pytest.mark.parametrize("public_url", ["https://refunds.example", "https://refunds.example/"])
+def test_the_type_of_a_problem_is_an_absolute_address(public_url: str) -> None:
+    assert problem_type(public_url, ProblemCode.RATE_LIMITED) == "https://refunds.example/problems/rate_limited"
 
 
 @pytest.mark.parametrize("state", State)

@@ -1,4 +1,4 @@
-"""What the application holds for every request, as FastAPI hands it to endpoints."""
+"""FastAPI dependencies: the application's shared objects, as endpoints receive them."""
 
 from typing import Annotated
 

@@ -1,0 +1,247 @@
+"""Bulk refund requests, for example for a recall: JSON lines in, and a JSON line back for each while the call goes on."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from anyio import CapacityLimiter
+from anyio.lowlevel import RunVar
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domain.requests import Channel, RefundRequest
+from domain.states import State
+from producers import intake
+from producers.web.api.duplex_response import DuplexResponse
+from producers.web.api.ndjson import MAX_LINE_BYTES, NDJSON, Line, read_batches
+from producers.web.api.responses import EXAMPLE_ID, example_problem, ndjson_content, problem_responses
+from producers.web.auth import IDEMPOTENCY_KEY_FORMAT, RefundRequestWriter, RequiredIdempotencyKey
+from producers.web.dependencies import TheRecords, TheSettings
+from producers.web.problems import Problem, ProblemCode, ProblemError, problem_document
+from producers.web.validation_errors import FieldError, field_errors
+from records import DatabaseDownError, Records
+from records.intake import Accepted, Arrival
+from records.keys import Caller
+
+BATCH_SIZE: Final = 500  # requests in one commit; it takes a tenth of a second, hardly more than one request takes
+MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with so many sends something else than it meant to
+MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay the forms
+
+_DERIVED_KEY_PREFIX = "bulk:"  # of the idempotency keys that are derived for lines without a key
+_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")
+
+_LINE_EXAMPLE: Final[dict[str, Any]] = {
+    "idempotency_key": "recall-1",
+    "email": "ada@example.com",
+    "reference": "MB-2026-0417",
+    "reason": "wrong_product",
+}
+_RESULT_EXAMPLES: Final[list[dict[str, Any]]] = [
+    {"line": 1, "id": EXAMPLE_ID, "state": "received"},
+    {"line": 2, "problem": example_problem(ProblemCode.VALIDATION_FAILED)},
+    {"accepted": 1, "rejected": 1},
+]
+
+router = APIRouter(prefix="/v1/refund-requests/bulk", tags=["refund requests"])
+
+
+class BulkRequestLine(RefundRequest):
+    """One line of the body: a refund request and, optionally, its idempotency key."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_LINE_EXAMPLE]})
+
+    idempotency_key: str | None = Field(
+        None,
+        **IDEMPOTENCY_KEY_FORMAT,
+        description="by default a key is derived from the Idempotency-Key of the call and the content of the line",
+        examples=["recall-4711"],
+    )
+
+    @property
+    def refund_request(self) -> RefundRequest:
+        """The refund request without its key, as it would arrive in a call of its own."""
+        return RefundRequest.model_construct(**{name: getattr(self, name) for name in RefundRequest.model_fields})
+
+
+class BulkResultLine(BaseModel):
+    """The result of one line: the case that was created or found, or the problem with the line."""
+
+    line: int = Field(description="the line's number, counted from one; blank lines count and have no result")
+    id: UUID | None = None
+    state: State | None = None
+    problem: Problem | None = None
+
+
+class BulkSummary(BaseModel):
+    """The last line of the response. If it is missing, the response was cut off: send the same call again."""
+
+    accepted: int
+    rejected: int
+    problem: Problem | None = Field(None, description="why the body was not read to its end")
+
+
+class BulkIntake:
+    """Accepts the lines of one call, and counts the results."""
+
+    def __init__(self, records: Records, caller: Caller, idempotency_key: str, public_url: str) -> None:
+        self._records = records
+        self._caller = caller
+        self._idempotency_key = idempotency_key
+        self._public_url = public_url
+        self.accepted = 0
+        self.rejected = 0
+
+    def accept(self, lines: Sequence[Line]) -> bytes:
+        """Accepts the valid lines in one commit; returns the result of each line, in the order of the lines."""
+        if self.rejected > MAX_REJECTED_LINES:
+            detail = f"More than {MAX_REJECTED_LINES:,} lines were rejected. The others were not read."
+            raise ProblemError(ProblemCode.VALIDATION_FAILED, detail)
+        parsed = {line.number: self._parse(line) for line in lines}
+        # sorted by key: two calls with the same lines in different orders do not deadlock
+        arrivals = sorted((item for item in parsed.values() if isinstance(item, Arrival)), key=lambda item: item.key)
+        cases = dict(zip((item.id for item in arrivals), intake.accept(self._records, arrivals), strict=True))
+        results = [
+            {"line": number, **(self._result(cases[item.id]) if isinstance(item, Arrival) else {"problem": item})}
+            for number, item in parsed.items()
+        ]
+        rejected = sum("problem" in result for result in results)
+        self.rejected += rejected
+        self.accepted += len(results) - rejected
+        return b"".join(map(_encode, results))
+
+    def summary(self, problem: dict[str, Any] | None) -> bytes:
+        """Returns the last line of the response."""
+        return _encode(
+            {"accepted": self.accepted, "rejected": self.rejected} | ({"problem": problem} if problem else {})
+        )
+
+    def problem(
+        self, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
+    ) -> dict[str, Any]:
+        """Returns a problem document of this call or of one of its lines."""
+        return problem_document(self._public_url, code, detail, errors)
+
+    def _parse(self, line: Line) -> Arrival | dict[str, Any]:
+        """Returns the refund request in a line, or the problem with the line."""
+        if line.text is None:
+            detail = f"A line may have at most {MAX_LINE_BYTES // 1024} KB. This line was not read."
+            return self.problem(ProblemCode.CONTENT_TOO_LARGE, detail)
+        try:
+            parsed = BulkRequestLine.model_validate_json(line.text)
+        except ValidationError as error:
+            found = error.errors()
+            if found[0]["type"] == "json_invalid":
+                return self.problem(ProblemCode.MALFORMED_BODY, "This line is not JSON in UTF-8.")
+            in_body = [{**item, "loc": ("body", *item["loc"])} for item in found]
+            return self.problem(ProblemCode.VALIDATION_FAILED, errors=field_errors(in_body))
+        request = parsed.refund_request
+        return intake.arrival(
+            request,
+            Channel.API,
+            key=parsed.idempotency_key or self._derive_key(request),
+            seller=self._caller.seller,
+            trusted=self._caller.trusted,
+            bulk=True,
+        )
+
+    def _derive_key(self, request: RefundRequest) -> str:
+        """Returns the key of a line without a key: the same line in a repeated call is the same request."""
+        content = f"{self._idempotency_key}\n{request.model_dump_json()}"
+        return _DERIVED_KEY_PREFIX + hashlib.sha256(content.encode()).hexdigest()
+
+    def _result(self, accepted: Accepted) -> dict[str, Any]:
+        if not accepted.same:
+            return {"problem": self.problem(ProblemCode.IDEMPOTENCY_KEY_REUSED)}
+        return {"id": str(accepted.id), "state": accepted.state}
+
+
+async def _bulk_intake(
+    caller: RefundRequestWriter, records: TheRecords, settings: TheSettings, key: RequiredIdempotencyKey
+) -> BulkIntake:
+    return BulkIntake(records, caller, key, settings.public_url)
+
+
+@router.post(
+    "",
+    operation_id="createRefundRequestsInBulk",
+    summary="Create many refund requests in one call",
+    response_description="One BulkResultLine a line, in the order of the lines, sent while the lines arrive; at the end a "
+    "BulkSummary.",
+    response_class=Response,
+    responses={
+        200: {"content": {NDJSON: ndjson_content(BulkResultLine, BulkSummary, example=_RESULT_EXAMPLES)}},
+        **problem_responses(
+            ProblemCode.API_KEY_MISSING,
+            ProblemCode.INSUFFICIENT_SCOPE,
+            ProblemCode.CONTENT_TOO_LARGE,
+            ProblemCode.UNSUPPORTED_MEDIA_TYPE,
+            ProblemCode.VALIDATION_FAILED,
+            ProblemCode.SERVICE_UNAVAILABLE,
+        ),
+    },
+    openapi_extra={
+        "requestBody": {
+            "description": "JSON lines, each a BulkRequestLine",
+            "required": True,
+            "content": {NDJSON: ndjson_content(BulkRequestLine, example=[_LINE_EXAMPLE])},
+        }
+    },
+)
+def create_refund_requests_in_bulk(
+    request: Request, bulk_intake: Annotated[BulkIntake, Depends(_bulk_intake)]
+) -> Response:
+    """Accepts JSON lines, at most 100,000, and returns their results while they arrive: for a recall.
+
+    A line that is not valid has a problem as its result; the other lines are accepted. Requests of customers are
+    processed before bulk requests. Send a call that broke off again, with the same Idempotency-Key: the lines that were
+    accepted are found again.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
+        raise ProblemError(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
+    return DuplexResponse(_results(request, bulk_intake), NDJSON)
+
+
+@router.get("", include_in_schema=False)
+def method_not_allowed() -> None:
+    """Answers 405, because “bulk” is not the id of a refund request."""
+    raise HTTPException(ProblemCode.METHOD_NOT_ALLOWED.status, headers={"allow": "POST"})
+
+
+async def _results(request: Request, bulk_intake: BulkIntake) -> AsyncIterator[bytes]:
+    """Yields the results of each batch while the body is read, and the summary at the end."""
+    problem = None
+    try:
+        async for lines in read_batches(request.stream(), BATCH_SIZE):
+            yield await run_sync(bulk_intake.accept, lines, limiter=_batch_limiter())
+    except ProblemError as error:
+        problem = bulk_intake.problem(error.code, error.detail)
+    except HTTPException:  # the whole body is too large (guard.BodyLimit)
+        problem = bulk_intake.problem(
+            ProblemCode.CONTENT_TOO_LARGE, "A call may have at most 64 MB. The lines without a result were not read."
+        )
+    except DatabaseDownError:
+        problem = bulk_intake.problem(
+            ProblemCode.SERVICE_UNAVAILABLE,
+            "The lines with a result are accepted. It is not known whether the other lines are accepted. Send all lines "
+            "again in a minute, with the same Idempotency-Key.",
+        )
+    yield bulk_intake.summary(problem)
+
+
+def _encode(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _batch_limiter() -> CapacityLimiter:
+    """Returns the limiter of the threads that accept batches; each event loop has one."""
+    try:
+        return _limiter.get()
+    except LookupError:
+        _limiter.set(limiter := CapacityLimiter(MAX_CONCURRENT_BATCHES))
+        return limiter

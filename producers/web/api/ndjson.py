@@ -1,0 +1,69 @@
+"""Newline-delimited JSON: splits a request body into numbered lines of limited length while the body arrives."""
+
+from collections.abc import AsyncIterator
+from typing import Final, NamedTuple
+
+from producers.web.problems import ProblemCode, ProblemError
+
+NDJSON: Final = "application/x-ndjson"
+MAX_LINE_BYTES: Final = 64 * 1024  # as many as the body of a single request may have (guard.LARGEST_BODY)
+MAX_LINES: Final = 100_000  # of one body
+
+
+class Line(NamedTuple):
+    """A line and its number, counted from one. The text is None if the line is too long."""
+
+    number: int
+    text: bytes | None
+
+
+class LineSplitter:
+    """Splits a body that arrives in chunks; it holds at most one unfinished line."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._unfinished = bytearray()
+        self._too_long = False
+
+    def feed(self, chunk: bytes) -> list[Line]:
+        """Returns the lines that this chunk finishes; blank lines are counted and left out."""
+        *ends, rest = chunk.split(b"\n")
+        lines = []
+        for end in ends:
+            self._append(end)
+            lines += self._finish()
+        self._append(rest)
+        return lines
+
+    def close(self) -> list[Line]:
+        """Returns the last line if no line break ended it."""
+        return self._finish() if self._unfinished or self._too_long else []
+
+    def _finish(self) -> list[Line]:
+        self.count += 1
+        text = None if self._too_long else bytes(self._unfinished)
+        self._unfinished.clear()
+        self._too_long = False
+        return [] if text is not None and not text.strip() else [Line(self.count, text)]
+
+    def _append(self, part: bytes) -> None:
+        self._too_long = self._too_long or len(self._unfinished) + len(part) > MAX_LINE_BYTES
+        self._unfinished += b"" if self._too_long else part
+
+
+async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
+    """Yields the lines that have arrived, at most ``size`` at once; the body is read on after each batch.
+
+    A batch does not wait until it is full: the next lines arrive while the caller stores a batch. After MAX_LINES lines
+    a longer body raises a ProblemError.
+    """
+    splitter = LineSplitter()
+    async for chunk in body:
+        lines = splitter.feed(chunk) if chunk else splitter.close()  # Starlette ends a body with an empty chunk
+        allowed = [line for line in lines if line.number <= MAX_LINES]
+        for first in range(0, len(allowed), size):
+            yield allowed[first : first + size]
+        if splitter.count > MAX_LINES:
+            raise ProblemError(
+                ProblemCode.CONTENT_TOO_LARGE, f"A call may have at most {MAX_LINES:,} lines. The others were not read."
+            )

@@ -1,0 +1,58 @@
+"""Purchases in the API: create or update a purchase under its reference."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Response, status
+from pydantic import BaseModel, ConfigDict
+
+from domain.requests import Reference
+from producers.purchases import PurchaseInput
+from producers.web.api.responses import problem_responses
+from producers.web.auth import PurchaseWriter
+from producers.web.dependencies import TheRecords
+from producers.web.problems import ProblemCode
+
+router = APIRouter(prefix="/v1/purchases", tags=["purchases"])
+
+
+class PurchaseUpserted(BaseModel):
+    """A purchase that was stored."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reference": "MB-2026-0417", "created": True}]})
+
+    reference: str
+    created: bool
+
+
+@router.put(
+    "/{reference:path}",
+    operation_id="upsertPurchase",
+    summary="Create or update a purchase",
+    response_description="The purchase was updated.",
+    responses={
+        status.HTTP_201_CREATED: {"model": PurchaseUpserted, "description": "The purchase was created."},
+        **problem_responses(
+            ProblemCode.MALFORMED_BODY,
+            ProblemCode.API_KEY_MISSING,
+            ProblemCode.INSUFFICIENT_SCOPE,
+            ProblemCode.CONTENT_TOO_LARGE,
+            ProblemCode.VALIDATION_FAILED,
+            ProblemCode.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def upsert_purchase(
+    caller: PurchaseWriter,
+    reference: Annotated[Reference, Path(description="the purchase's reference number")],
+    purchase: Annotated[PurchaseInput, Body()],
+    records: TheRecords,
+    response: Response,
+) -> PurchaseUpserted:
+    """Stores a purchase under its reference. The same purchase again changes nothing; ``refunded`` never decreases."""
+    with records.work() as work:
+        created = work.purchases.put([purchase.of(caller.seller, reference)]) == 1
+        if purchase.details:
+            work.details.put([(caller.seller, reference, purchase.details.of())])
+    if created:
+        response.status_code = status.HTTP_201_CREATED
+    return PurchaseUpserted(reference=reference, created=created)

@@ -1,0 +1,212 @@
+"""Refund requests in the API: create a refund request, and read the case that it became."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Path, Response, status
+from pydantic import BaseModel, ConfigDict, Field
+
+from config.links import Purpose
+from domain.requests import Channel, RefundRequest
+from domain.states import State
+from producers import intake
+from producers.web.api.responses import EXAMPLE_ID, EXAMPLE_URL, problem_responses
+from producers.web.auth import OptionalIdempotencyKey, RefundRequestReader, RefundRequestWriter
+from producers.web.dependencies import TheLinks, TheRecords
+from producers.web.problems import ProblemCode, ProblemError
+from producers.web.standings import bank_reference_of
+from producers.web.words import sentence_for_support
+
+PATH: Final = "/v1/refund-requests"
+
+router = APIRouter(prefix=PATH, tags=["refund requests"])
+
+
+_ACCEPTED_EXAMPLE: Final[dict[str, Any]] = {
+    "id": EXAMPLE_ID,
+    "state": "received",
+    "status_url": f"{EXAMPLE_URL}/status/WzEsIjAxOThhNmYwIl0",
+}
+_CASE_EXAMPLE: Final[dict[str, Any]] = _ACCEPTED_EXAMPLE | {
+    "state": "with_support",
+    "reference": "MB-2026-0417",
+    "channel": "api",
+    "reasons": [{"code": "outside_window", "sentence": "The purchase is older than the refund policy allows."}],
+    "bank_reference": None,
+    "history": [
+        {
+            "seq": 1,
+            "created_at": "2026-06-15T12:00:00.000000Z",
+            "from_state": None,
+            "event": "accepted",
+            "to_state": "received",
+            "actor": "api",
+            "reason": "",
+        },
+        {
+            "seq": 2,
+            "created_at": "2026-06-15T12:00:00.011000Z",
+            "from_state": "received",
+            "event": "found_not_eligible",
+            "to_state": "with_support",
+            "actor": "rules",
+            "reason": "The purchase is older than the refund policy allows.",
+        },
+    ],
+}
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+class RefundRequestAccepted(BaseModel):
+    """A refund request that was accepted."""
+
+    model_config = _example(_ACCEPTED_EXAMPLE)
+
+    id: UUID
+    state: State
+    status_url: str = Field(description="a page for the customer; everybody who has this link can see the page")
+
+
+class SupportReason(BaseModel):
+    """Why support must decide."""
+
+    code: str
+    sentence: str
+
+
+class Transition(BaseModel):
+    """A change of a case's state."""
+
+    seq: int
+    created_at: datetime
+    from_state: str | None = Field(None, description="null in the first transition")
+    event: str
+    to_state: str
+    actor: str
+    reason: str = Field(description="why, as a sentence; it can be empty")
+
+
+class RefundCase(RefundRequestAccepted):
+    """The case of a refund request: its state, the reasons for it, and its history."""
+
+    model_config = _example(_CASE_EXAMPLE)
+
+    reference: str
+    channel: Channel
+    reasons: list[SupportReason] = Field(description="empty unless support must decide, or had to")
+    bank_reference: str | None = Field(
+        None,
+        description="the acquirer reference number (ARN), by which the customer's bank finds the refund; known for cards, "
+        "often days later",
+    )
+    history: list[Transition]
+
+
+_REQUEST_EXAMPLES: Final[dict[str, Any]] = {
+    "full": {
+        "summary": "The whole amount",
+        "value": {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied", "locale": "en"},
+    },
+    "partial": {
+        "summary": "A part of the amount, which support decides",
+        "value": {
+            "email": "ada@example.com",
+            "reference": "MB-2026-0417",
+            "reason": "wrong_product",
+            "wish": "partial",
+            "comment": "One of the two licences was enough.",
+        },
+    },
+}
+_LOCATION: Final[dict[str, Any]] = {
+    "description": "the address of getRefundRequest for this refund request",
+    "required": True,
+    "schema": {"type": "string", "format": "uri"},
+    "example": f"{EXAMPLE_URL}{PATH}/{EXAMPLE_ID}",
+}
+
+
+@router.post(
+    "",
+    operation_id="createRefundRequest",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Create a refund request",
+    response_description="The refund request was accepted.",
+    responses={
+        status.HTTP_202_ACCEPTED: {"headers": {"Location": _LOCATION}},
+        **problem_responses(
+            ProblemCode.MALFORMED_BODY,
+            ProblemCode.API_KEY_MISSING,
+            ProblemCode.INSUFFICIENT_SCOPE,
+            ProblemCode.IDEMPOTENCY_KEY_IN_USE,
+            ProblemCode.CONTENT_TOO_LARGE,
+            ProblemCode.VALIDATION_FAILED,
+            ProblemCode.IDEMPOTENCY_KEY_REUSED,
+            ProblemCode.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def create_refund_request(
+    caller: RefundRequestWriter,
+    request: Annotated[RefundRequest, Body(openapi_examples=_REQUEST_EXAMPLES)],
+    records: TheRecords,
+    links: TheLinks,
+    response: Response,
+    idempotency_key: OptionalIdempotencyKey = None,
+) -> RefundRequestAccepted:
+    """Accepts a refund request. The purchase is looked up later, so the response does not say whether it exists."""
+    arrival = intake.arrival(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted)
+    accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
+    response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
+    return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
+
+
+@router.get(
+    "/{id}",
+    operation_id="getRefundRequest",
+    summary="Get the case of a refund request",
+    response_description="The case.",
+    responses=problem_responses(
+        ProblemCode.API_KEY_MISSING,
+        ProblemCode.INSUFFICIENT_SCOPE,
+        ProblemCode.NOT_FOUND,
+        ProblemCode.SERVICE_UNAVAILABLE,
+    ),
+)
+def get_refund_request(
+    caller: RefundRequestReader,
+    case_id: Annotated[UUID, Path(alias="id", description="the id of the refund request")],
+    records: TheRecords,
+    links: TheLinks,
+) -> RefundCase:
+    """Returns a case of the API key's seller."""
+    with records.work() as work:
+        view = work.views.one(case_id)
+        history = work.history.of(case_id)
+    if view is None or view.seller != caller.seller:
+        raise ProblemError(ProblemCode.NOT_FOUND, "There is no such request.")
+    return RefundCase(
+        id=view.id,
+        state=view.state,
+        reference=view.reference,
+        channel=view.channel,
+        reasons=[SupportReason(code=r["code"], sentence=sentence_for_support(r)) for r in view.reasons],
+        bank_reference=bank_reference_of(view, history),
+        history=[
+            Transition(
+                seq=row.seq,
+                created_at=row.at,
+                from_state=row.here or None,
+                event=row.event,
+                to_state=row.there,
+                actor=row.actor,
+                reason=row.why,
+            )
+            for row in history
+        ],
+        status_url=links.to(Purpose.STATUS, view.id),
+    )

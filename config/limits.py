@@ -12,25 +12,25 @@ class Limits(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
-    brakes: bool = Field(
+    rate_limits_enabled: bool = Field(
         True, description="off only where one machine plays many customers: a demo, a test, a benchmark"
     )
-    address_hourly: int = Field(
+    rate_limit_email_per_hour: int = Field(
         10, ge=1, description="forms about one e-mail address: a purchase or two, and a few slips of the pen"
     )
-    reference_hourly: int = Field(
+    rate_limit_reference_per_hour: int = Field(
         10, ge=1, description="forms about one reference number, and uses of one link: nobody needs more than three"
     )
-    network_minutely: int = Field(
+    rate_limit_network_per_minute: int = Field(
         60,
         ge=1,
         description="forms from one network (IPv4 /24, IPv6 /56): an office has many people behind one address",
     )
-    key_minutely: int = Field(
+    rate_limit_api_key_per_minute: int = Field(
         6_000,
         ge=1,
         description="calls of the API with one key, and from one network: 100 a second, a shop's busiest day",
     )
-    bulk_minutely: int = Field(
+    rate_limit_bulk_per_minute: int = Field(
         10, ge=1, description="bulk calls with one key, and from one network: each carries thousands of requests"
     )

@@ -30,26 +30,37 @@ class Timers(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
-    http_seconds: float = Field(30, gt=0, description="the longest call to a provider, connecting included")
-    soft_seconds: float = Field(60, gt=0, description="a task is asked to stop")
-    hard_seconds: float = Field(80, gt=0, description="a task is ended")
+    provider_timeout_seconds: float = Field(30, gt=0, description="the longest call to a provider, connecting included")
+    task_soft_time_limit_seconds: float = Field(60, gt=0, description="a task is asked to stop")
+    task_time_limit_seconds: float = Field(80, gt=0, description="a task is ended")
     lease_seconds: float = Field(
         90, gt=0, description="a case is held by the worker that claimed it, on the database's clock"
     )
-    lane_seconds: float = Field(8, gt=0, description="the sweep sends a case again that nobody moved for this long")
-    settle_seconds: float = Field(20, gt=0, description="the first pause before a provider is asked again; it doubles")
-    sweep_seconds: float = Field(4, gt=0, description="the pause between two sweeps")
-    direct_seconds: float = Field(
+    resend_after_seconds: float = Field(
+        8, gt=0, description="the sweep sends a case again that nobody moved for this long"
+    )
+    poll_initial_seconds: float = Field(
+        20, gt=0, description="the first pause before a provider is asked again; it doubles"
+    )
+    sweep_interval_seconds: float = Field(4, gt=0, description="the pause between two sweeps")
+    brokerless_after_seconds: float = Field(
         60, gt=0, description="after so long without a broker the relay works on cases itself"
     )
-    confirm_seconds: float = Field(14 * 86_400, gt=0, description="a Start refund link stays good for this long")
+    confirmation_ttl_seconds: float = Field(
+        14 * 86_400, gt=0, description="a Start refund link stays good for this long"
+    )
 
     @model_validator(mode="after")
     def _each_outlasts_the_last(self) -> Self:
-        order = (self.http_seconds, self.soft_seconds, self.hard_seconds, self.lease_seconds)
+        order = (
+            self.provider_timeout_seconds,
+            self.task_soft_time_limit_seconds,
+            self.task_time_limit_seconds,
+            self.lease_seconds,
+        )
         if sorted(set(order)) != list(order):
             raise ValueError(
-                "MONEYBACK_HTTP_SECONDS < SOFT_SECONDS < HARD_SECONDS < LEASE_SECONDS must hold, "
+                "MONEYBACK_PROVIDER_TIMEOUT_SECONDS < TASK_SOFT_TIME_LIMIT_SECONDS < TASK_TIME_LIMIT_SECONDS < LEASE_SECONDS must hold, "
                 f"but they are {order}: a worker would still be paying when its lease is over.",
             )
         return self
@@ -75,12 +86,12 @@ class Settings(FromEnvironment):
         0, ge=0, le=400, description="direct debits are not refunded sooner: banks return them unasked for 56 days"
     )
     smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; letters leave here")
-    outbox_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
-    inbox_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
+    sent_mail_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
+    incoming_mail_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
     imap_url: SecretStr | None = Field(
         None, description="imaps://user:password@host:port/INBOX, the mailbox that `moneyback mail` reads requests from"
     )
-    mail_to: Annotated[tuple[str, ...], NoDecode] = Field(
+    request_mail_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="the addresses that requests are mailed to, with commas between, if MAIL_FROM is not the only one",
     )
@@ -92,8 +103,8 @@ class Settings(FromEnvironment):
     )
     mailbox_page: bool = Field(False, description="show sent letters at /mailbox: for the demo, never in public")
     mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="the sender of letters")
-    calls_side_by_side: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")
-    batch: int = Field(100, ge=1, le=100, description="cases in one message at the most")
+    provider_concurrency: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")
+    batch_size: int = Field(100, ge=1, le=100, description="cases in one message at the most")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="networks of the proxies in front of us, with commas between: 10.0.0.0/8, …; theirs alone is an "
@@ -102,7 +113,7 @@ class Settings(FromEnvironment):
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
 
-    @field_validator("providers", "mail_to", "trusted_proxies", mode="before")
+    @field_validator("providers", "request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else given

@@ -64,7 +64,7 @@ def _database(settings: Settings) -> list[tuple[str, bool, str]]:
     except DatabaseDownError as error:
         return [("database", False, f"It does not answer: {str(error.__cause__ or error).splitlines()[0]}")]
     oldest = max(age for _, age in waiting.values())
-    patient = oldest < settings.timers.lane_seconds
+    patient = oldest < settings.timers.resend_after_seconds
     return [
         ("database", True, f"It is at version {present}."),
         ("relay", patient, f"{sum(n for n, _ in waiting.values())} messages wait, the oldest for {oldest:.0f} s."

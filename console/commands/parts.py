@@ -51,7 +51,7 @@ def mail(
     ] = "",
     smtp: Annotated[str, typer.Option(help="As --lmtp, but by SMTP.")] = "",
 ) -> None:
-    """Reads requests from the mailbox in MONEYBACK_IMAP_URL and the maildir in MONEYBACK_INBOX_DIR."""
+    """Reads requests from the mailbox in MONEYBACK_IMAP_URL and the maildir in MONEYBACK_INCOMING_MAIL_DIR."""
     from producers.mail.serving import serve, serve_handed
 
     log.set_up()

@@ -37,7 +37,7 @@ class People:
         self._settings = settings
         self._url = settings.public_url
         self._keys = keys
-        self._inbox = mailbox.Maildir(str(settings.inbox_dir), create=True)
+        self._inbox = mailbox.Maildir(str(settings.incoming_mail_dir), create=True)
         self._ask = {
             Channel.WEB: self._fill_in_the_form,
             Channel.API: self._call,

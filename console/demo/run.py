@@ -28,14 +28,14 @@ from records.work import connect as dial
 
 PARTS = ("sandbox", "relay", "worker", "web", "mail", "feed")
 TIMERS = {
-    "MONEYBACK_HTTP_SECONDS": "2",  # a provider that hangs is given up on while one watches
-    "MONEYBACK_SOFT_SECONDS": "6",
-    "MONEYBACK_HARD_SECONDS": "8",
+    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # a provider that hangs is given up on while one watches
+    "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "6",
+    "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "8",
     "MONEYBACK_LEASE_SECONDS": "10",
-    "MONEYBACK_LANE_SECONDS": "10",
-    "MONEYBACK_SETTLE_SECONDS": "1",
-    "MONEYBACK_SWEEP_SECONDS": "0.5",
-    "MONEYBACK_BRAKES": "false",  # one machine plays all the customers
+    "MONEYBACK_RESEND_AFTER_SECONDS": "10",
+    "MONEYBACK_POLL_INITIAL_SECONDS": "1",
+    "MONEYBACK_SWEEP_INTERVAL_SECONDS": "0.5",
+    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # one machine plays all the customers
 }
 PATIENCE = 50.0  # seconds until the demo says that something does not come to rest
 GLANCE = 0.2
@@ -135,7 +135,7 @@ def _will_answer(view: View, answering: dict[str, Role]) -> bool:
 def _start_refund_letters(ours: Settings) -> dict[str, str]:
     """The link in each Start refund letter, by whom it was sent to."""
     links = {}
-    for letter in mailbox.Maildir(str(ours.outbox_dir)):
+    for letter in mailbox.Maildir(str(ours.sent_mail_dir)):
         body = next(part for part in letter.walk() if part.get_content_type() == "text/plain")
         text = body.get_payload(decode=True)
         found = _LINK.search(text.decode()) if isinstance(text, bytes) else None
@@ -153,7 +153,7 @@ def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: f
         refunds=summary["refunds"] - summary["failed"],  # what came back was not paid
         duplicates=summary["duplicates"],
         support_tasks=_tasks_on_the_queue(ours),
-        letters=len(mailbox.Maildir(str(ours.outbox_dir))),
+        letters=len(mailbox.Maildir(str(ours.sent_mail_dir))),
         audited=audited,
         seconds=round(time.monotonic() - began, 1),
     )

@@ -20,7 +20,7 @@ def page() -> str:
         _settings(Settings, but=("timers", "limits")),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
-        "`MONEYBACK_HTTP_SECONDS` < `MONEYBACK_SOFT_SECONDS` < `MONEYBACK_HARD_SECONDS` < `MONEYBACK_LEASE_SECONDS` must hold; "
+        "`MONEYBACK_PROVIDER_TIMEOUT_SECONDS` < `MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS` < `MONEYBACK_TASK_TIME_LIMIT_SECONDS` < `MONEYBACK_LEASE_SECONDS` must hold; "
         "otherwise no part starts.",
         _settings(Timers),
         "## Limits",

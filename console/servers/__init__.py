@@ -29,8 +29,8 @@ class Servers:
             "MONEYBACK_DATABASE_OWNER_URL": self.postgres.owner_url,
             "MONEYBACK_BROKER_URL": self.valkey.url,
             "MONEYBACK_SECRET_KEY": self.home.secrets.secret_key,
-            "MONEYBACK_OUTBOX_DIR": str(self.home.outbox),
-            "MONEYBACK_INBOX_DIR": str(self.home.inbox),
+            "MONEYBACK_SENT_MAIL_DIR": str(self.home.outbox),
+            "MONEYBACK_INCOMING_MAIL_DIR": str(self.home.inbox),
         }
 
     def start(self) -> Self:

@@ -73,7 +73,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
         )
     for module in (webhooks, health, metrics, docs):
         web.include_router(module.router)
-    if settings.mailbox_page and settings.outbox_dir:
+    if settings.mailbox_page and settings.sent_mail_dir:
         web.include_router(letters)
     return web
 

@@ -23,7 +23,7 @@ ACCOUNT = an_account("http://127.0.0.1:1")
 
 @cache
 def a_reader() -> WebhookReader:
-    return create_webhook_parser(ACCOUNT, http_seconds=1.0)
+    return create_webhook_parser(ACCOUNT, provider_timeout_seconds=1.0)
 
 
 @cache

@@ -819,7 +819,7 @@ class TestListing:
 
 def test_where_no_address_is_set_paypals_own_is_called() -> None:
     account = PayPalAccount(client_id=SecretStr(ID), client_secret=SecretStr(SECRET))
-    provider: Any = create_adapter(account, http_seconds=1.0, connections=1)
+    provider: Any = create_adapter(account, provider_timeout_seconds=1.0, connections=1)
     assert provider._client._base_url == "https://api-m.paypal.com"
 
 

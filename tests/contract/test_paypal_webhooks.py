@@ -506,10 +506,10 @@ def test_the_reader_trusts_the_public_roots_and_the_id_of_the_account() -> None:
     assert len(load_trusted_roots()) > 50
     account = PayPalAccount(client_id="a", client_secret="b", webhook_id=OURS)
     assert isinstance(
-        create_webhook_parser(account, http_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged
+        create_webhook_parser(account, provider_timeout_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged
     )
     unset = PayPalAccount(client_id="a", client_secret="b", webhook_id=None)
-    assert isinstance(create_webhook_parser(unset, http_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
+    assert isinstance(create_webhook_parser(unset, provider_timeout_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
 
 
 NAMES = sorted(signed(BODY))

@@ -34,7 +34,7 @@ DISPUTE = {"id": "dp_1", "charge": "ok_1", "status": "open", "created": 1_763_83
 
 def a_reader(secret: str = "secret") -> WebhookReader:
     return create_webhook_parser(
-        SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), http_seconds=1
+        SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), provider_timeout_seconds=1
     )
 
 

@@ -155,6 +155,6 @@ def test_migrate_says_the_version(settings: Settings) -> None:
 
 
 def test_timers_that_would_let_two_workers_hold_one_case_are_refused(settings: Settings) -> None:
-    run = moneyback(settings, "cases", "list", MONEYBACK_HTTP_SECONDS="99")
+    run = moneyback(settings, "cases", "list", MONEYBACK_PROVIDER_TIMEOUT_SECONDS="99")
     assert run.returncode == 2
     assert "still be paying when its lease is over" in run.stderr

@@ -14,10 +14,10 @@ from domain.providers import Capabilities, PaymentProvider
 
 def connected(settings: Settings) -> dict[str, PaymentProvider]:
     """Creates the adapter of each connected provider. Call it once a process: adapters keep connections open."""
-    seconds, connections = settings.timers.http_seconds, settings.calls_side_by_side
+    seconds, connections = settings.timers.provider_timeout_seconds, settings.provider_concurrency
     return {
         name: import_module(f"{__name__}.{name}.adapter").create_adapter(
-            account, http_seconds=seconds, connections=connections
+            account, provider_timeout_seconds=seconds, connections=connections
         )
         for name, account in _accounts(settings).items()
     }
@@ -25,9 +25,11 @@ def connected(settings: Settings) -> dict[str, PaymentProvider]:
 
 def readers(settings: Settings) -> dict[str, WebhookReader]:
     """Creates the webhook parser of each connected provider."""
-    seconds = settings.timers.http_seconds
+    seconds = settings.timers.provider_timeout_seconds
     return {
-        name: import_module(f"{__name__}.{name}.webhooks").create_webhook_parser(account, http_seconds=seconds)
+        name: import_module(f"{__name__}.{name}.webhooks").create_webhook_parser(
+            account, provider_timeout_seconds=seconds
+        )
         for name, account in _accounts(settings).items()
     }
 

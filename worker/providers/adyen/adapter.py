@@ -14,10 +14,10 @@ from worker.providers.deadline import time_limit
 NO_LOOKUP = "Adyen's API does not show refunds or disputes: Adyen reports them by webhook only."
 
 
-def create_adapter(account: AdyenAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Creates the adapter for this account."""
     client = AdyenClient(account, connections=connections)
-    return AdyenAdapter(client, account.merchant_account, http_seconds=http_seconds)
+    return AdyenAdapter(client, account.merchant_account, provider_timeout_seconds=provider_timeout_seconds)
 
 
 class AdyenAdapter:
@@ -25,10 +25,10 @@ class AdyenAdapter:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: AdyenClient, merchant: str, *, http_seconds: float) -> None:
+    def __init__(self, client: AdyenClient, merchant: str, *, provider_timeout_seconds: float) -> None:
         self._client = client
         self._merchant = merchant
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Returns Pending at best, because Adyen only confirms that it received the refund."""

@@ -72,7 +72,7 @@ class AdyenHmacKeyError(RefusedError):
     """MONEYBACK_ADYEN_HMAC_KEY is not hexadecimal. Copy the key as Adyen's Customer Area shows it."""
 
 
-def create_webhook_parser(account: AdyenAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks. Raises AdyenHmacKeyError."""
     keys = account.hmac_key.get_secret_value() if account.hmac_key else ""
     return AdyenWebhookParser(keys, account.merchant_account)

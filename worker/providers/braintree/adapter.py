@@ -34,10 +34,10 @@ _TRANSACTION_ID = re.compile(r"\w{1,60}", re.ASCII)
 _NOT_FOUND = Declined(Refusal.PERMANENT, "not_found")
 
 
-def create_adapter(account: BraintreeAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def create_adapter(account: BraintreeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Creates the adapter for this account."""
     client = BraintreeClient(create_gateway(account, connections=connections))
-    return BraintreeAdapter(client, http_seconds=http_seconds)
+    return BraintreeAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
 
 class BraintreeAdapter:
@@ -45,9 +45,9 @@ class BraintreeAdapter:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: BraintreeClient, *, http_seconds: float) -> None:
+    def __init__(self, client: BraintreeClient, *, provider_timeout_seconds: float) -> None:
         self._client = client
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Refunds the transaction. A request has no currency, so the transaction's currency is looked up first."""

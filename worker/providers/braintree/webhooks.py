@@ -22,7 +22,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 _SUBJECTS = {"dispute": About.DISPUTE, "refund": About.REFUND, "transaction": About.REFUND}
 
 
-def create_webhook_parser(account: BraintreeAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks, which are signed with the API keys."""
     return BraintreeWebhookParser(create_gateway(account, connections=1))
 

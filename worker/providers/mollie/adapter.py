@@ -31,9 +31,11 @@ _PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
 _NOT_A_PAYMENT = "not a payment's id"
 
 
-def create_adapter(account: MollieAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Creates the adapter for this account. Raises MollieKeyError."""
-    return MollieAdapter(MollieClient(account, connections=connections), http_seconds=http_seconds)
+    return MollieAdapter(
+        MollieClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
+    )
 
 
 class MollieAdapter:
@@ -41,9 +43,9 @@ class MollieAdapter:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: MollieClient, *, http_seconds: float) -> None:
+    def __init__(self, client: MollieClient, *, provider_timeout_seconds: float) -> None:
         self._client = client
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Creates the refund. The idempotency key goes into the metadata, because Mollie keeps keys for an hour only."""

@@ -18,7 +18,7 @@ _SUBJECTS = {"refund": About.REFUND, "dispute": About.DISPUTE, "chargeback": Abo
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
-def create_webhook_parser(account: MollieAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks."""
     secret = account.webhook_secret
     return MollieWebhookParser(secret.get_secret_value() if secret else "")

@@ -39,9 +39,11 @@ INVALID_CAPTURE = "INVALID_RESOURCE_ID"  # PayPal's own code
 NOT_A_CAPTURE = Unknown("This is not the id of a PayPal capture, so there is nothing to look up.")
 
 
-def create_adapter(account: PayPalAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def create_adapter(account: PayPalAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Creates the adapter for this account."""
-    return PayPalAdapter(PayPalClient(account, connections=connections), http_seconds=http_seconds)
+    return PayPalAdapter(
+        PayPalClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
+    )
 
 
 class PayPalAdapter:
@@ -49,9 +51,9 @@ class PayPalAdapter:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: PayPalClient, *, http_seconds: float) -> None:
+    def __init__(self, client: PayPalClient, *, provider_timeout_seconds: float) -> None:
         self._client = client
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Refunds the capture, and checks that the reply is about this refund."""

@@ -90,13 +90,13 @@ class CertificateCache:
         raise CertificateError("The certificate is not PayPal's, not signed by a known root, or not valid now.")
 
 
-def create_fetcher(http_seconds: float) -> Callable[[str], bytes]:
+def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
     """Creates a function that fetches a URL within this many seconds."""
     session = create_session(connections=4)
 
     def fetch(url: str) -> bytes:
         try:
-            with time_limit(http_seconds):
+            with time_limit(provider_timeout_seconds):
                 response = session.get(url)
         except requests.RequestException as error:
             raise CertificateError("The certificate cannot be fetched.") from error

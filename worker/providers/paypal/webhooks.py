@@ -57,9 +57,11 @@ class NotVerifiedError(Exception):
     """The webhook's signature is not valid; the message says why."""
 
 
-def create_webhook_parser(account: PayPalAccount, *, http_seconds: float) -> WebhookReader:
+def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookReader:
     """Creates the parser of this account's webhooks. It fetches the certificates that sign them."""
-    fetch = create_fetcher(http_seconds / 2)  # at most twice: a certificate, and the certificate of its issuer
+    fetch = create_fetcher(
+        provider_timeout_seconds / 2
+    )  # at most twice: a certificate, and the certificate of its issuer
     return PayPalWebhookParser(account.webhook_id or "", CertificateCache(fetch, load_trusted_roots()))
 
 

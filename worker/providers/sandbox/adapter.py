@@ -30,10 +30,10 @@ PAGE_SIZE = 100  # refunds
 Resource = TypeVar("Resource")
 
 
-def create_adapter(account: SandboxAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def create_adapter(account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Creates the adapter for this account. Raises SandboxUrlError."""
-    client = SandboxClient(account, http_seconds=http_seconds, connections=connections)
-    return SandboxAdapter(client, http_seconds=http_seconds)
+    client = SandboxClient(account, provider_timeout_seconds=provider_timeout_seconds, connections=connections)
+    return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
 
 class SandboxAdapter:
@@ -41,9 +41,9 @@ class SandboxAdapter:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: SandboxClient, *, http_seconds: float) -> None:
+    def __init__(self, client: SandboxClient, *, provider_timeout_seconds: float) -> None:
         self._client = client
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Creates the refund, and checks that the reply is about this refund."""

@@ -38,13 +38,13 @@ class SandboxReply(HttpReply):
 class SandboxClient:
     """Calls one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks call the sandbox often."""
 
-    def __init__(self, account: SandboxAccount, *, http_seconds: float, connections: int) -> None:
+    def __init__(self, account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> None:
         """Raises SandboxUrlError."""
         url = urlsplit(account.url)
         if url.scheme != "http" or not url.hostname:
             raise SandboxUrlError(SandboxUrlError.__doc__)
         self._pool = HttpPool(url.hostname, url.port, maxsize=connections, block=True)
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def create_refund(self, request: Mapping[str, Any], *, key: str) -> SandboxReply | Unknown:
         """Creates a refund under this idempotency key."""

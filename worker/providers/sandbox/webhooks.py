@@ -29,7 +29,7 @@ SUBJECTS = {
 _UNREADABLE = Forged("The webhook is signed, but cannot be read.")
 
 
-def create_webhook_parser(account: SandboxAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks."""
     return SandboxWebhookParser(account.webhook_secret)
 

@@ -30,9 +30,11 @@ MAX_PAGES = 10  # of one charge's refunds: a thousand refunds, which no charge h
 Resource = TypeVar("Resource")
 
 
-def create_adapter(account: StripeAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def create_adapter(account: StripeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Creates the adapter for this account."""
-    return StripeAdapter(StripeClient(account, connections=connections), http_seconds=http_seconds)
+    return StripeAdapter(
+        StripeClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
+    )
 
 
 class StripeAdapter:
@@ -40,9 +42,9 @@ class StripeAdapter:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: StripeClient, *, http_seconds: float) -> None:
+    def __init__(self, client: StripeClient, *, provider_timeout_seconds: float) -> None:
         self._client = client
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Creates the refund. A request has no currency, so the currency is checked in the reply."""

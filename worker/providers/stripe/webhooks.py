@@ -19,7 +19,7 @@ _CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that carri
 _DISPUTE_EVENTS = "charge.dispute."
 
 
-def create_webhook_parser(account: StripeAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks."""
     return StripeWebhookParser(account.webhook_secret)
 

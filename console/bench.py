@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 import psutil
 
 from config.settings import settings
-from console.processes import Processes
-from console.servers import BoxError
+from console.servers import LocalStackError
 from console.stack import Stack
+from console.supervisor import Supervisor
 from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
 from domain.policies import Category, Seller
 from domain.purchases import Purchase
@@ -97,9 +97,9 @@ class _Bench:
     @contextmanager
     def parts(self, *, batch: int) -> Iterator[None]:
         """The parts that carry a refund, running; the relay holds still until it is let go."""
-        with Processes(self._stack.home) as processes:
+        with Supervisor(self._stack.data_dir) as processes:
             for name, options in (("sandbox", ()), ("worker", ("--lanes", LANES)), ("relay", ())):
-                part = self._stack.part(name, *options)
+                part = self._stack.service(name, *options)
                 processes.start(replace(part, env={**part.env, "MONEYBACK_BATCH": str(batch)}))
             processes.wait_for("sandbox", lambda: self._stack.answers("sandbox", "/v1/summary"))
             self._pids = processes.pids
@@ -155,7 +155,7 @@ class _Bench:
             time.sleep(
                 max(glance, 20 * counting)
             )  # of what is measured, counting takes a twentieth of a core at the most
-        raise BoxError(f"Only {refunded} of {number} refunds were made in {PATIENCE:.0f} s.")
+        raise LocalStackError(f"Only {refunded} of {number} refunds were made in {PATIENCE:.0f} s.")
 
     def _cpu(self) -> dict[str, float]:
         servers = {"PostgreSQL": self._stack.servers.postgres.pid, "Valkey": self._stack.servers.valkey.pid}

@@ -9,21 +9,21 @@ from rich.markup import escape
 
 from config.accounts import ACCOUNTS
 from console.commands import (
-    benchmark,
+    bench,
     cases,
     demo,
     doctor,
     embed,
-    parts,
     policy,
     providers,
     purchases,
     reconcile,
     sellers,
-    shopfront,
+    services,
+    storefront,
     up,
 )
-from console.wiring import NotWiredError
+from console.environment import NotConfiguredError
 from domain.errors import MoneybackError
 
 _PREFIXES = {account.__name__: account.model_config["env_prefix"] for account in ACCOUNTS.values()}
@@ -39,17 +39,17 @@ app = typer.Typer(
 
 demo.add_to(app)
 up.add_to(app)
-parts.add_to(app)
+services.add_to(app)
 doctor.add_to(app)
 reconcile.add_to(app)
-benchmark.add_to(app)
+bench.add_to(app)
 embed.add_to(app)
 app.add_typer(cases.app, name="cases")
 app.add_typer(policy.app, name="policy")
 app.add_typer(providers.app, name="providers")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(sellers.app, name="sellers")
-app.add_typer(shopfront.app, name="shopfront")
+app.add_typer(storefront.app, name="storefront")
 
 
 def main() -> None:
@@ -66,10 +66,10 @@ def main() -> None:
 
 def _explain(error: Exception) -> str | None:
     """The sentence for what a person can mend; None for a bug, which keeps its traceback."""
-    from console.servers import BoxError
+    from console.servers import LocalStackError
     from records import DatabaseDownError
 
-    if isinstance(error, MoneybackError | BoxError | NotWiredError):
+    if isinstance(error, MoneybackError | LocalStackError | NotConfiguredError):
         return str(error)
     if isinstance(error, ValidationError):
         prefix = _PREFIXES.get(error.title, "MONEYBACK_")

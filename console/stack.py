@@ -7,9 +7,9 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.home import Home
-from console.processes import Part
+from console.data_dir import DataDir
 from console.servers import Servers
+from console.supervisor import Service
 
 
 def free_port(wanted: int = 0) -> int:
@@ -29,7 +29,7 @@ def free_port(wanted: int = 0) -> int:
 class Stack:
     """The parts of one home, wired to its servers."""
 
-    home: Home
+    data_dir: DataDir
     servers: Servers
     timers: Mapping[str, str] = field(default_factory=dict)
     web: int = field(default_factory=lambda: free_port(8000))
@@ -63,25 +63,25 @@ class Stack:
             **self.timers,
         }
 
-    def part(self, name: str, *options: str) -> Part:
+    def service(self, name: str, *options: str) -> Service:
         """One part, by its verb."""
         words = {
             "web": ("--port", str(self.web)),
             "desk": ("--port", str(self.desk)),
             "flower": ("--port", str(self.flower)),
-            "sandbox": ("--port", str(self.sandbox), "--folder", str(self.home.path / "sandbox")),
-            "beat": ("--schedule", str(self.home.path / "beat")),
+            "sandbox": ("--port", str(self.sandbox), "--folder", str(self.data_dir.path / "sandbox")),
+            "beat": ("--schedule", str(self.data_dir.path / "beat")),
         }.get(name, ())
-        return Part(name, (sys.executable, "-m", "console", name, *words, *options), self.env)
+        return Service(name, (sys.executable, "-m", "console", name, *words, *options), self.env)
 
-    def parts(self, names: Sequence[str]) -> dict[str, Part]:
+    def services(self, names: Sequence[str]) -> dict[str, Service]:
         """These parts, by name; the sandbox tells what happens there to the web, if that is one of them."""
         told = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
-        return {name: self.part(name, *(told if name == "sandbox" else ())) for name in names}
+        return {name: self.service(name, *(told if name == "sandbox" else ())) for name in names}
 
-    def answers(self, part: str, path: str = "/") -> bool:
+    def answers(self, service: str, path: str = "/") -> bool:
         """Whether this part's page answers."""
-        port = {"web": self.web, "desk": self.desk, "sandbox": self.sandbox}[part]
+        port = {"web": self.web, "desk": self.desk, "sandbox": self.sandbox}[service]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004  # OK
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import typer
 
-from console.shown import Json, as_json, out, table
-from console.wiring import records
+from console.environment import records
+from console.output import Json, out, print_json, table
 
 app = typer.Typer(help="Looks at cases, and at messages that nobody could read.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def list_(
     with records().work() as work:
         views = work.views.search(state=state, seller=seller, limit=limit)
     if json:
-        as_json([_public(asdict(view)) for view in views])
+        print_json([_public(asdict(view)) for view in views])
         return
     rows = [
         (view.id, view.reference, view.channel, view.seller or "–", view.state, f"{view.received_at:%Y-%m-%d %H:%M}")
@@ -47,7 +47,7 @@ def show(case: UUID, *, json: Json = False) -> None:
         out.print(f"There is no case {case}.")
         raise typer.Exit(1)
     if json:
-        as_json(_public(asdict(view)) | {"history": [asdict(row) | {"hash": row.hash.hex()} for row in history]})
+        print_json(_public(asdict(view)) | {"history": [asdict(row) | {"hash": row.hash.hex()} for row in history]})
         return
     out.print(f"[bold]{view.id}[/]  {view.reference}  {view.seller or '–'}  {view.state}", highlight=False)
     for reason in view.reasons:
@@ -82,7 +82,7 @@ def dead(
     with records().work() as work:
         messages = work.dead.all(redriven=all_)
     if json:
-        as_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
+        print_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
         return
     rows = [
         (

@@ -6,9 +6,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from console.commands.benchmark import HOME as BENCH
-from console.shown import Json, as_json, out, table
-from console.wiring import UP
+from console.commands.bench import HOME as BENCH
+from console.environment import UP
+from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:
     from console.demo.run import Outcome
@@ -30,24 +30,24 @@ def demo(
     ] = False,
 ) -> None:
     """Shows the main job: requests come in, are judged, paid once or handed to support. Takes under a minute."""
-    from console.home import Home
+    from console.data_dir import DataDir
 
     if clean:
         for name in (DEMO, UP, BENCH):
-            Home.here(name).clean()
+            DataDir.here(name).clean()
         return
     from console.demo.run import TIMERS, run
-    from console.processes import stop_on_signals
     from console.servers import Servers
     from console.stack import Stack
+    from console.supervisor import stop_on_signals
 
-    home = Home.here(DEMO)
+    data_dir = DataDir.here(DEMO)
     with stop_on_signals(), _progress(json) as progress:
-        home.clean()  # every run begins with an empty house
-        with home.lock(), Servers(home) as servers:
+        data_dir.clean()  # every run begins with an empty house
+        with data_dir.lock(), Servers(data_dir) as servers:
             bar = progress.add_task("Starting the servers", total=1.0)
             outcome = run(
-                Stack(home, servers, TIMERS),
+                Stack(data_dir, servers, TIMERS),
                 lambda says, done: progress.update(bar, description=says, completed=done),
             )
     (_print_json if json else _print)(outcome)
@@ -66,7 +66,7 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _print_json(outcome: "Outcome") -> None:
-    as_json(
+    print_json(
         {
             "cases": [
                 {

@@ -3,8 +3,8 @@
 import typer
 
 from config.settings import Settings
-from console.shown import Json, as_json, out, table
-from console.wiring import records, wired
+from console.environment import load_settings, records
+from console.output import Json, out, print_json, table
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,11 +15,11 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(*, json: Json = False) -> None:
     """Looks whether every part is there and well, and says what to do where one is not."""
-    settings = wired()
+    settings = load_settings()
     findings = [*_database(settings), *_broker(settings), *_webhooks(settings)]
     well = all(fine for _, fine, _ in findings)
     if json:
-        as_json(
+        print_json(
             {"well": well, "findings": [{"part": part, "well": fine, "says": says} for part, fine, says in findings]}
         )
     else:
@@ -37,7 +37,7 @@ def audit(*, json: Json = False) -> None:
         audited = audit_books(work)
     if json:
         faults = [{"case": str(fault.case), "says": fault.sentence} for fault in audited.faults]
-        as_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
+        print_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
     else:
         for fault in audited.faults:
             out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import typer
 
 from config.speech import LANGUAGES, Speech, speech
-from console.shown import Json, as_json
-from console.wiring import records, wired
+from console.environment import load_settings, records
+from console.output import Json, print_json
 from domain.policies import Category, Policy, Seller, in_force
 
 QUICK: Final = "This self-service option lets you get your money back quickly if all the requirements are met."
@@ -91,7 +91,7 @@ def embed(
     if found is None:
         raise typer.BadParameter(f"There is no seller {seller!r}. `moneyback sellers list` names them.")
     policy = in_force(policies, datetime.now(UTC))
-    address = f"{wired().public_url.rstrip('/')}/refund?seller={quote(seller, safe='')}"
+    address = f"{load_settings().public_url.rstrip('/')}/refund?seller={quote(seller, safe='')}"
     spoken = {tag: sentences(found, policy, speech(tag)) for tag in ([language] if language else LANGUAGES)}
     pages = {
         tag: {
@@ -101,7 +101,7 @@ def embed(
         for tag, said in spoken.items()
     }
     if json:
-        as_json({tag: {str(format_): page for format_, page in printed.items()} for tag, printed in pages.items()})
+        print_json({tag: {str(format_): page for format_, page in printed.items()} for tag, printed in pages.items()})
         return
     typer.echo("\n".join(printed[as_] for printed in pages.values()), nl=False)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from console.shown import Json, as_json, table
-from console.wiring import records
+from console.environment import records
+from console.output import Json, print_json, table
 from domain.policies import Category, in_force
 
 app = typer.Typer(help="Shows and sets refund policies.", no_args_is_help=True)
@@ -21,7 +21,7 @@ def show(seller: str, *, json: Json = False) -> None:
         if work.sellers.one(seller) is None:
             raise typer.BadParameter(f"There is no seller {seller!r}. `moneyback sellers list` names them.")
     if json:
-        as_json(
+        print_json(
             [
                 asdict(p) | {"methods": sorted(p.methods), "excepted_products": sorted(p.excepted_products)}
                 for p in policies

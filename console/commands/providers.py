@@ -12,8 +12,8 @@ import typer
 
 from config import log
 from config.accounts import ACCOUNTS
-from console.shown import Json, as_json, out, table
-from console.wiring import wired
+from console.environment import load_settings
+from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Capabilities, LooksUp, Paid, PaymentProvider, Pending, Route
 
@@ -28,10 +28,10 @@ def list_(*, json: Json = False) -> None:
     """
     from console.accounts import accounts, capabilities
 
-    here = accounts(wired())
+    here = accounts(load_settings())
     known = {name: capabilities(name) for name in ACCOUNTS}
     if json:
-        as_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
+        print_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
         return
     rows = [
         (
@@ -82,7 +82,7 @@ def check(
     from worker.providers import connected
 
     log.set_up(logging.WARNING)
-    settings = wired()
+    settings = load_settings()
     account = accounts(settings).get(name)
     if account is None:
         raise typer.BadParameter(f"{name!r} is not connected here; see `moneyback providers list`.", param_hint="NAME")
@@ -141,7 +141,7 @@ def _show(steps: list[Step], wrong: list[str], *, json: bool) -> None:
     told = [(step.asked, type(step.answer).__name__.lower(), _details(step.answer), step.seconds) for step in steps]
     if json:
         names = ("asked", "answer", "details", "seconds")
-        as_json({"well": not wrong, "wrong": wrong, "steps": [dict(zip(names, step, strict=True)) for step in told]})
+        print_json({"well": not wrong, "wrong": wrong, "steps": [dict(zip(names, step, strict=True)) for step in told]})
         return
     rows = [(asked, answer, details, f"{seconds:.2f} s") for asked, answer, details, seconds in told]
     table("What the provider answered", ("asked", "answer", "which says", "took"), rows)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from console.shown import Json, as_json, table
-from console.wiring import records
+from console.environment import records
+from console.output import Json, print_json, table
 
 app = typer.Typer(help="Takes purchases in from a file.", no_args_is_help=True)
 
@@ -30,7 +30,7 @@ def import_(
 
     imported = import_file(records(), file)
     if json:
-        as_json(asdict(imported))
+        print_json(asdict(imported))
     else:
         if imported.bad:
             table("Left out", ("line", "why"), [(bad.line, bad.why) for bad in imported.bad])

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from config import log
-from console.shown import Json, as_json, out, table
-from console.wiring import wired
+from console.environment import load_settings
+from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` answers at once
     from worker.reconciling import Reconciled
@@ -45,7 +45,7 @@ def reconcile(
 
     log.set_up(logging.WARNING)
     begin = _instant(since) if since else datetime.now(UTC) - BACK
-    tools = tools_of(wired())
+    tools = tools_of(load_settings())
     try:
         names = _chosen(tools, provider)
         with _progress(names) as tell:
@@ -54,7 +54,7 @@ def reconcile(
         tools.hands.close()
         tools.records.engine.dispose()
     if json:
-        as_json({"since": begin, "providers": [_facts(one) for one in done]})
+        print_json({"since": begin, "providers": [_facts(one) for one in done]})
     else:
         _show(begin, done)
     raise typer.Exit(1 if any(one.discrepancies or one.incomplete for one in done) else 0)

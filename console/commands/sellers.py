@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from console.commands import keys
-from console.shown import table
-from console.wiring import records
+from console.commands import api_keys
+from console.environment import records
+from console.output import table
 from domain.money import Money
 from domain.policies import Seller, SerialLimit
 
 app = typer.Typer(help="Adds sellers and makes keys for their forms.", no_args_is_help=True)
-app.add_typer(keys.app, name="key")
+app.add_typer(api_keys.app, name="key")
 
 
 @app.command("list")

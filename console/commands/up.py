@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import typer
 
-from console import wiring
-from console.shown import out, table
+from console import environment
+from console.output import out, table
 
 if TYPE_CHECKING:
     from console.stack import Stack
@@ -25,44 +25,49 @@ def add_to(app: typer.Typer) -> None:
 
 def up() -> None:
     """Runs every part until Ctrl-C: pages, desk, Flower and the mailbox of sent letters. What happens is kept."""
-    from console.home import Home
-    from console.processes import Processes, stop_on_signals
+    from console.data_dir import DataDir
     from console.servers import Servers
     from console.stack import Stack
+    from console.supervisor import Supervisor, stop_on_signals
     from records import schema
     from records.work import connect
 
-    home = Home.here(wiring.UP)
-    with stop_on_signals(), home.lock(), Servers(home) as servers, Processes(home, tell=_tell) as processes:
-        stack = Stack(home, servers)
+    data_dir = DataDir.here(environment.UP)
+    with (
+        stop_on_signals(),
+        data_dir.lock(),
+        Servers(data_dir) as servers,
+        Supervisor(data_dir, tell=_tell) as processes,
+    ):
+        stack = Stack(data_dir, servers)
         os.environ.update(stack.env)
         schema.migrate(connect(servers.postgres.owner_url))
-        tried = _furnish(wiring.records())
-        parts = stack.parts(PARTS)
+        tried = _seed(environment.records())
+        parts = stack.services(PARTS)
         for part in parts.values():
             processes.start(part)
         processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))
         processes.wait_for(parts["desk"], lambda: stack.answers("desk"))
         processes.wait_for(parts["flower"], stack.flower_listens)
-        wiring.remember(home, stack.env)
+        environment.remember(data_dir, stack.env)
         try:
             _welcome(stack, tried)
             processes.wait(servers.revive)
         finally:
-            wiring.forget(home)
+            environment.forget(data_dir)
 
 
-def _furnish(records: "Records") -> list[tuple[str, ...]]:
+def _seed(records: "Records") -> list[tuple[str, ...]]:
     """The demo's sellers and purchases, if there are none yet; some of them to try."""
-    from console.demo.scene import cast, furnish
+    from console.demo.scenario import build_scenario, seed
 
     now = datetime.now(UTC)
-    roles = list(cast(now))
-    tried = [role.purchase for role in roles[:4]]
+    customers = list(build_scenario(now))
+    tried = [customer.purchase for customer in customers[:4]]
     late = replace(tried[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
     with records.work() as work:
         if not work.sellers.all():
-            furnish(work, roles, now)
+            seed(work, customers, now)
             work.purchases.put([late])
     records.engine.dispose()
     rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in tried]
@@ -83,7 +88,7 @@ def _welcome(stack: "Stack", tried: list[tuple[str, ...]]) -> None:
     table("Moneyback is up", ("what", "where"), rows)
     table("Purchases to try", ("reference", "e-mail", "product", "its refund"), tried)
     out.print(
-        f"Mail for it goes into {stack.home.inbox}/new, logs are in {stack.home.logs}. Ctrl-C stops everything.",
+        f"Mail for it goes into {stack.data_dir.inbox}/new, logs are in {stack.data_dir.logs}. Ctrl-C stops everything.",
         highlight=False,
     )
 

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 from config.broker import QUEUES, connect
 from config.settings import Settings, settings
-from console.demo.people import People
-from console.demo.scene import SELLERS, Role, cast, furnish
-from console.processes import Processes
-from console.servers import BoxError
+from console.demo.customers import CustomerSimulator
+from console.demo.scenario import SELLERS, DemoCustomer, build_scenario, seed
+from console.servers import LocalStackError
 from console.stack import Stack
+from console.supervisor import Supervisor
 from domain.messages import ContactSupport
 from domain.scopes import EVERY, USUAL
 from domain.states import ENDED, WAITING_FOR_A_PERSON, State
@@ -79,17 +79,17 @@ def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:
     tell("Preparing the database", 0.05)
     schema.migrate(dial(stack.servers.postgres.owner_url))
     records = Records.of(ours)
-    roles = list(cast(datetime.now(UTC)))
+    customers = list(build_scenario(datetime.now(UTC)))
     with records.work() as work:
-        furnish(work, roles, datetime.now(UTC))
+        seed(work, customers, datetime.now(UTC))
         keys = {seller.id: work.keys.make(seller.id, _SCOPES.get(seller.id, USUAL))[1] for seller in SELLERS}
-    with Processes(stack.home) as processes:
+    with Supervisor(stack.data_dir) as processes:
         tell("Starting the parts", 0.1)
-        parts = stack.parts(PARTS)
+        parts = stack.services(PARTS)
         for part in parts.values():
             processes.start(part)
         processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))
-        _play(People(ours, keys), roles, records, ours, tell)
+        _play(CustomerSimulator(ours, keys), customers, records, ours, tell)
         with urllib.request.urlopen(f"{stack.sandbox_url}/v1/summary") as answer:
             summary = json.load(answer)
         outcome = _outcome(records, ours, summary, began)
@@ -99,36 +99,40 @@ def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:
 
 
 def _play(
-    people: People, roles: list[Role], records: Records, ours: Settings, tell: Callable[[str, float], None]
+    simulator: CustomerSimulator,
+    customers: list[DemoCustomer],
+    records: Records,
+    ours: Settings,
+    tell: Callable[[str, float], None],
 ) -> None:
-    for number, role in enumerate(roles):
-        tell(f"{role.purchase.email} asks by {role.asks.channel}", 0.2 + 0.3 * number / len(roles))
-        people.ask(role)
-    answering = {role.purchase.email: role for role in roles if role.asks.says != "nothing"}
+    for number, customer in enumerate(customers):
+        tell(f"{customer.purchase.email} asks by {customer.request.channel}", 0.2 + 0.3 * number / len(customers))
+        simulator.ask(customer)
+    answering = {customer.purchase.email: customer for customer in customers if customer.request.says != "nothing"}
     deadline = time.monotonic() + PATIENCE
     while True:
         for email, link in _start_refund_letters(ours).items():
             if email in answering:
-                role = answering.pop(email)
-                tell(f"{email} says {role.asks.says}", 0.6)
-                people.answer(role, link)
+                customer = answering.pop(email)
+                tell(f"{email} says {customer.request.says}", 0.6)
+                simulator.answer(customer, link)
         with records.work() as work:
             views = work.views.search(limit=1_000)
             owed = work.letters.unsent() + work.tasks.unpublished()
         resting = [view for view in views if view.state in AT_REST and not _will_answer(view, answering)]
-        tell(f"{len(resting)} of {len(roles)} cases have come to rest", 0.6 + 0.35 * len(resting) / len(roles))
-        if len(resting) == len(roles) and not owed:
+        tell(f"{len(resting)} of {len(customers)} cases have come to rest", 0.6 + 0.35 * len(resting) / len(customers))
+        if len(resting) == len(customers) and not owed:
             return
         if time.monotonic() > deadline:
             late = [f"{view.reference} ({view.state})" for view in views if view not in resting]
-            raise BoxError(
+            raise LocalStackError(
                 f"Not everything came to rest within {PATIENCE:.0f} s. Still moving: {', '.join(late) or 'nothing'}; "
-                f"{owed} letters or tasks are unsent; {len(views)} of {len(roles)} requests came in."
+                f"{owed} letters or tasks are unsent; {len(views)} of {len(customers)} requests came in."
             )
         time.sleep(GLANCE)
 
 
-def _will_answer(view: View, answering: dict[str, Role]) -> bool:
+def _will_answer(view: View, answering: dict[str, DemoCustomer]) -> bool:
     return view.state is State.AWAITING_CONFIRMATION and view.email in answering
 
 

@@ -2,24 +2,24 @@
 
 from typing import TYPE_CHECKING, Self
 
-from console.servers.errors import BoxError, ServerError, UserError
+from console.servers.errors import LocalStackError, ServerError, UserError
 from console.servers.postgres import Postgres
 from console.servers.server import Server
 from console.servers.valkey import Valkey
 
-if TYPE_CHECKING:  # console.home asks this package who the servers' user is
-    from console.home import Home
+if TYPE_CHECKING:  # console.data_dir asks this package who the servers' user is
+    from console.data_dir import DataDir
 
-__all__ = ["BoxError", "Postgres", "Server", "ServerError", "Servers", "UserError", "Valkey"]
+__all__ = ["LocalStackError", "Postgres", "Server", "ServerError", "Servers", "UserError", "Valkey"]
 
 
 class Servers:
     """Both servers of a home, as one context. Enter it from the main thread."""
 
-    def __init__(self, home: "Home") -> None:
-        self.home = home
-        self.postgres = Postgres(home)
-        self.valkey = Valkey(home)
+    def __init__(self, data_dir: "DataDir") -> None:
+        self.data_dir = data_dir
+        self.postgres = Postgres(data_dir)
+        self.valkey = Valkey(data_dir)
 
     @property
     def env(self) -> dict[str, str]:
@@ -28,9 +28,9 @@ class Servers:
             "MONEYBACK_DATABASE_URL": self.postgres.app_url,
             "MONEYBACK_DATABASE_OWNER_URL": self.postgres.owner_url,
             "MONEYBACK_BROKER_URL": self.valkey.url,
-            "MONEYBACK_SECRET_KEY": self.home.secrets.secret_key,
-            "MONEYBACK_OUTBOX_DIR": str(self.home.outbox),
-            "MONEYBACK_INBOX_DIR": str(self.home.inbox),
+            "MONEYBACK_SECRET_KEY": self.data_dir.secrets.secret_key,
+            "MONEYBACK_OUTBOX_DIR": str(self.data_dir.outbox),
+            "MONEYBACK_INBOX_DIR": str(self.data_dir.inbox),
         }
 
     def start(self) -> Self:

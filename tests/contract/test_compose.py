@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
 from config.settings import Settings, Timers
-from console.commands import parts
+from console.commands import services
 from deploy import answers, holds
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def read(file: Path = FILE) -> Document:
 def verbs_of_console() -> dict[str, set[str]]:
     """Every verb that starts a part, with its options and the variables that it reads by itself."""
     app = typer.Typer()
-    parts.add_to(app)
+    services.add_to(app)
     group: Any = typer.main.get_command(app)
     return {
         name: {word for option in command.params for word in (*option.opts, *_variables(option))}

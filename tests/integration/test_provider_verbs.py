@@ -327,10 +327,10 @@ def test_every_verb_teaches(settings: Settings, words: tuple[str, ...]) -> None:
 def test_the_sandbox_of_a_stack_tells_the_web_where_there_is_one(tmp_path: Path) -> None:
     home: Any = SimpleNamespace(path=tmp_path)
     stack = Stack(home, SimpleNamespace(env={}))  # type: ignore[arg-type]  # nothing is started
-    parts = stack.parts(("sandbox", "web"))
+    parts = stack.services(("sandbox", "web"))
     told = list(parts["sandbox"].argv)
     assert told[told.index("--webhooks") + 1] == f"{stack.public_url}/v1/webhooks/sandbox"
     secrets = {part.env["MONEYBACK_SANDBOX_WEBHOOK_SECRET"] for part in parts.values()}
     assert len(secrets) == 1
     assert len(secrets.pop()) >= 32
-    assert "--webhooks" not in stack.parts(("sandbox", "worker"))["sandbox"].argv
+    assert "--webhooks" not in stack.services(("sandbox", "worker"))["sandbox"].argv

@@ -20,17 +20,17 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.sandbox.behaviours import BEHAVIOURS, Times
+from console.sandbox.disputes import Dispute
+from console.sandbox.errors import Refused
+from console.sandbox.fault_injection import FLAWS, Flaws
+from console.sandbox.journal import JournalDamagedError, JournalInUseError
+from console.sandbox.ledger import Carried, Ledger
+from console.sandbox.refund_requests import Order
 from domain.money import Money
 from domain.providers import Declined, Paid, PaymentProvider, Unknown
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
-from worker.sandbox.behaviours import BEHAVIOURS, Times
-from worker.sandbox.disputes import Dispute
-from worker.sandbox.flaws import FLAWS, Flaws
-from worker.sandbox.journal import JournalDamagedError, JournalInUseError
-from worker.sandbox.ledger import Carried, Ledger
-from worker.sandbox.orders import Order
-from worker.sandbox.refusals import Refused
 
 JOURNAL = "journal.jsonl"
 FIVE_EUROS = Money(500, "EUR")
@@ -401,7 +401,7 @@ def test_a_full_disk_refuses_and_leaves_no_half_line(
     with closing(a_ledger(tmp_path)) as ledger:
         ledger.carry_out(an_order("ok_1", "1"))
         with monkeypatch.context() as full:
-            full.setattr("worker.sandbox.journal.os.write", short)
+            full.setattr("console.sandbox.journal.os.write", short)
             with pytest.raises(OSError, match="could not be written"):
                 ledger.carry_out(an_order("ok_2", "2"))
         assert ledger.books.summary()["refunds"] == 1

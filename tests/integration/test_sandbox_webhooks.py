@@ -17,6 +17,10 @@ import urllib3
 from pydantic import SecretStr
 
 from config.accounts import SandboxAccount
+from console.sandbox.behaviours import Times
+from console.sandbox.ledger import Ledger
+from console.sandbox.refund_requests import Order
+from console.sandbox.webhooks import PAUSES
 from domain.money import Money
 from domain.notices import Forged, Notice
 from domain.providers import DisputeSeen, Failed, Paid, Pending
@@ -24,10 +28,6 @@ from domain.purchases import Dispute
 from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
 from tests.services import Child, eventually
 from worker.providers.sandbox import reader
-from worker.sandbox.behaviours import Times
-from worker.sandbox.ledger import Ledger
-from worker.sandbox.orders import Order
-from worker.sandbox.webhooks import PAUSES
 
 FIVE_EUROS = Money(500, "EUR")
 

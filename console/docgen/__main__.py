@@ -1,0 +1,5 @@
+from pathlib import Path
+
+from console.docgen import write
+
+write(Path("docs"))

@@ -98,7 +98,7 @@ class _Bench:
     def parts(self, *, batch: int) -> Iterator[None]:
         """The parts that carry a refund, running; the relay holds still until it is let go."""
         with Supervisor(self._stack.data_dir) as processes:
-            for name, options in (("sandbox", ()), ("worker", ("--lanes", LANES)), ("relay", ())):
+            for name, options in (("sandbox", ()), ("worker", ("--queues", LANES)), ("relay", ())):
                 part = self._stack.service(name, *options)
                 processes.start(replace(part, env={**part.env, "MONEYBACK_BATCH": str(batch)}))
             processes.wait_for("sandbox", lambda: self._stack.answers("sandbox", "/v1/summary"))

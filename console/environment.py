@@ -1,4 +1,4 @@
-"""Where this process finds its parts: the environment, or what `moneyback up` is running in this checkout."""
+"""Where a verb finds its settings: in the environment variables, or in the running `moneyback up` of this checkout."""
 
 import json
 import os
@@ -11,31 +11,31 @@ if TYPE_CHECKING:  # imported when a verb needs them, so that `moneyback --help`
     from records import Records
 
 UP = "up"
-_FILE = "wiring.json"
+_FILE = "environment.json"
 
 
 class NotConfiguredError(Exception):
-    """No part is running here. Start `moneyback up` first, or set MONEYBACK_DATABASE_URL, BROKER_URL and SECRET_KEY."""
+    """No database is configured. Start `moneyback up`, or set MONEYBACK_DATABASE_URL, _BROKER_URL and _SECRET_KEY."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
 
 
-def remember(data_dir: "DataDir", env: dict[str, str]) -> None:
-    """Notes how the parts of this home are wired, for `wired()` of other processes."""
+def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
+    """Writes the environment of the running `moneyback up`, for `load_settings()` of other processes."""
     file = data_dir.path / _FILE
     file.touch(0o600)
     file.write_text(json.dumps(env))
 
 
-def forget(data_dir: "DataDir") -> None:
-    """The parts of this home are gone."""
+def withdraw(data_dir: "DataDir") -> None:
+    """Removes the published environment, because the services have stopped."""
     (data_dir.path / _FILE).unlink(missing_ok=True)
 
 
 def load_settings() -> Settings:
-    """The settings of this process; without a DATABASE_URL, those of the running `moneyback up`."""
-    if "MONEYBACK_DATABASE_URL" not in os.environ:
+    """Returns this process's settings; without a DATABASE_URL, those of the running `moneyback up`."""
+    if not {"MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_URL_FILE"} & os.environ.keys():
         from console.data_dir import DataDir
 
         file = DataDir.here(UP).path / _FILE
@@ -46,7 +46,7 @@ def load_settings() -> Settings:
 
 
 def records() -> "Records":
-    """The records of this process's settings."""
+    """Returns the records in the database of this process's settings."""
     from records import Records
 
     return Records.of(load_settings())

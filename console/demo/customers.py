@@ -1,4 +1,4 @@
-"""What the people of the scene do: fill in the form, call the API, write a mail, publish, and answer the letter."""
+"""Simulates the demo's customers: they use the form, the API, e-mail or the queue, and confirm their refunds."""
 
 import json
 import mailbox
@@ -18,7 +18,7 @@ from domain.messages import IncomingRequest
 from domain.requests import Channel
 
 _NONCE = re.compile(r'name="nonce" value="([^"]+)"')
-_WORDS = {
+_REASONS = {
     "unwanted_renewal": "It renewed although I did not want the renewal.",
     "dissatisfied": "I am not satisfied with it.",
     "wrong_product": "I ordered the wrong product.",
@@ -31,50 +31,50 @@ _WORDS = {
 
 
 class CustomerSimulator:
-    """Everybody in the scene, at one installation."""
+    """Sends the requests of the scenario to one installation."""
 
     def __init__(self, settings: Settings, keys: Mapping[str, str]) -> None:
         self._settings = settings
         self._url = settings.public_url
         self._keys = keys
         self._inbox = mailbox.Maildir(str(settings.inbox_dir), create=True)
-        self._ask = {
-            Channel.WEB: self._fill_in_the_form,
-            Channel.API: self._call,
-            Channel.EMAIL: self._write,
+        self._send = {
+            Channel.WEB: self._submit_form,
+            Channel.API: self._call_api,
+            Channel.EMAIL: self._send_mail,
             Channel.QUEUE: self._publish,
         }
 
-    def ask(self, customer: DemoCustomer) -> None:
-        """Asks for the money back, each in their own way."""
-        self._ask[customer.request.channel](customer)
+    def send_request(self, customer: DemoCustomer) -> None:
+        """Sends the refund request through the customer's channel."""
+        self._send[customer.request.channel](customer)
 
-    def answer(self, customer: DemoCustomer, link: str) -> None:
-        """Opens the link of the Start refund letter, ticks the box and says yes, or no."""
+    def confirm(self, customer: DemoCustomer, link: str) -> None:
+        """Opens the link in the confirmation e-mail, and confirms or cancels."""
         with urllib.request.urlopen(link) as page:
             page.read()
-        path = {"yes": link, "no": f"{link}/withdraw"}[customer.request.says]
+        path = {"yes": link, "no": f"{link}/withdraw"}[customer.request.confirms]
         self._post(path, b"sure=yes", "application/x-www-form-urlencoded")
 
-    def _fill_in_the_form(self, customer: DemoCustomer) -> None:
+    def _submit_form(self, customer: DemoCustomer) -> None:
         with urllib.request.urlopen(f"{self._url}/refund") as page:
             nonce = _NONCE.search(page.read().decode())
-        form = self._words(customer) | {"nonce": nonce.group(1) if nonce else ""}
+        form = self._fields(customer) | {"nonce": nonce.group(1) if nonce else ""}
         self._post(f"{self._url}/refund", urllib.parse.urlencode(form).encode(), "application/x-www-form-urlencoded")
 
-    def _call(self, customer: DemoCustomer) -> None:
+    def _call_api(self, customer: DemoCustomer) -> None:
         headers = {"Authorization": f"Bearer {self._keys[customer.purchase.seller]}", "Idempotency-Key": str(uuid4())}
-        body = json.dumps(self._words(customer)).encode()
+        body = json.dumps(self._fields(customer)).encode()
         self._post(f"{self._url}/v1/refund-requests", body, "application/json", headers)
 
-    def _write(self, customer: DemoCustomer) -> None:
+    def _send_mail(self, customer: DemoCustomer) -> None:
         mail = EmailMessage()
         mail["From"], mail["To"] = customer.purchase.email, "refunds@moneyback.example"
         mail["Subject"] = f"Refund for {customer.reference}"
         mail["Message-ID"] = make_msgid(domain="example.com")
         name = customer.purchase.email.partition(".")[0].title()
         mail.set_content(
-            f"Hello,\n\nplease refund my order {customer.reference}. {_WORDS[customer.request.reason]}\n\nBest\n{name}\n"
+            f"Hello,\n\nplease refund my order {customer.reference}. {_REASONS[customer.request.reason]}\n\nBest\n{name}\n"
         )
         self._inbox.add(mail)
 
@@ -84,13 +84,13 @@ class CustomerSimulator:
             "id": str(uuid4()),
             "source": f"{customer.purchase.seller}/form",
             "type": "moneyback.refund_requested.v1",
-            "data": {"seller": customer.purchase.seller, "request": self._words(customer)},
+            "data": {"seller": customer.purchase.seller, "request": self._fields(customer)},
         }
         with connect(self._settings) as connection:
             producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")
             producer.publish(event)
 
-    def _words(self, customer: DemoCustomer) -> dict[str, str]:
+    def _fields(self, customer: DemoCustomer) -> dict[str, str]:
         return {"email": customer.purchase.email, "reference": customer.reference, "reason": customer.request.reason}
 
     def _post(self, url: str, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Who bought what from whom, and what they ask for. One line a request; what becomes of it is for Moneyback to say."""
+"""The demo's sellers, purchases and refund requests, one line for each request."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ COLOURS = {"aurora": "#7a3fd1", "paperboat": "#b3541e", "kumo": "#1a6fb0"}
 
 
 class DemoPurchase(NamedTuple):
-    """A purchase in a line: `days` ago, and how its charge behaves at the sandbox."""
+    """One purchase: made `days` ago; `charge` selects the sandbox's behaviour."""
 
     seller: str
     who: str
@@ -61,12 +61,12 @@ class DemoPurchase(NamedTuple):
 
 
 class DemoRequest(NamedTuple):
-    """A request in a line. `says` is what the customer does with the Start refund letter."""
+    """One refund request. `confirms` is what the customer does with the e-mail that asks for a confirmation."""
 
     channel: Channel
     bought: DemoPurchase
     reason: Reason
-    says: str = "yes"
+    confirms: str = "yes"
     wrong_reference: bool = False
 
 
@@ -110,19 +110,19 @@ REQUESTS = (
 
 @dataclass(frozen=True, slots=True)
 class DemoCustomer:
-    """One request of the scene, with the purchase it is about."""
+    """One customer of the scenario: the purchase and the refund request."""
 
     request: DemoRequest
     purchase: Purchase
 
     @property
     def reference(self) -> str:
-        """What the customer writes for a reference."""
+        """Returns the reference that the customer types, which may be wrong."""
         return f"{self.purchase.reference}9" if self.request.wrong_reference else self.purchase.reference
 
 
 def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
-    """Everybody in the scene, with what they bought, counted back from now."""
+    """Returns every customer of the scenario; the days of their purchases count back from `now`."""
     for number, request in enumerate(REQUESTS, start=1):
         bought = request.bought
         at = now - timedelta(days=bought.days)
@@ -148,19 +148,22 @@ def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
 
 
 def seed(work: Work, customers: list[DemoCustomer], now: datetime) -> None:
-    """Sets the sellers up, with their policies, and remembers what they sold."""
+    """Stores the sellers, their policies and the purchases."""
     for seller in SELLERS:
         work.sellers.put(seller)
         category, days = POLICIES[seller.id]
         work.sellers.new_policy(seller.id, category, days=days, in_force_from=now - timedelta(days=1_000))
-        work.shopfronts.put(_front(seller))
+        work.shopfronts.put(_storefront(seller))
     work.purchases.put([customer.purchase for customer in customers])
     work.details.put(
-        [(customer.purchase.seller, customer.purchase.reference, _private(customer.purchase)) for customer in customers]
+        [
+            (customer.purchase.seller, customer.purchase.reference, _purchase_details(customer.purchase))
+            for customer in customers
+        ]
     )
 
 
-def _front(seller: Seller) -> Shopfront:
+def _storefront(seller: Seller) -> Shopfront:
     site = f"https://{seller.id}.example"
     return Shopfront(
         seller=seller.id,
@@ -172,8 +175,8 @@ def _front(seller: Seller) -> Shopfront:
     )
 
 
-def _private(purchase: Purchase) -> Details:
-    """What /lookup mails the way to."""
+def _purchase_details(purchase: Purchase) -> Details:
+    """Returns the details that /lookup shows to the buyer."""
     digits = purchase.reference.rpartition("-")[2]
     return Details(
         licence_key=f"{purchase.seller.upper()}-{digits}-DEMO-KEY",

@@ -61,8 +61,8 @@ _ABOUT = (
 )
 _DEAD = (
     "Not a queue but a table of the database: messages of refund.requests and of the lanes that nobody could read, byte for "
-    "byte, each with the queue it lay on and a sentence that says why. `moneyback cases dead` lists them, `moneyback cases "
-    "redrive` puts them back on their queue."
+    "byte, each with the queue it lay on and a sentence that says why. `moneyback dead-letters list` lists them, `moneyback "
+    "dead-letters redrive` puts them back on their queue."
 )
 _SCHEMAS = "#/components/schemas/"
 

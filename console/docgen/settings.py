@@ -1,4 +1,4 @@
-"""docs/settings.md: every setting, those of our accounts with payment providers included."""
+"""docs/settings.md: every setting, those of the payment providers included."""
 
 import inspect
 
@@ -12,22 +12,22 @@ from console.docgen.markdown import document, said, table
 
 
 def page() -> str:
-    """Every setting."""
+    """Returns the page of all settings."""
     return document(
         "Settings",
-        "Every setting is an environment variable. 🔒 marks a secret. But for times and limits, each may stand in a file as "
-        "well: the variable with `_FILE` at its end names it, as container platforms mount their secrets.",
+        "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can be read from "
+        "a file, as container platforms mount secrets: set `<NAME>_FILE` to its path.",
         _settings(Settings, but=("timers", "limits")),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
         "`MONEYBACK_HTTP_SECONDS` < `MONEYBACK_SOFT_SECONDS` < `MONEYBACK_HARD_SECONDS` < `MONEYBACK_LEASE_SECONDS` must hold; "
-        "otherwise no part starts.",
+        "otherwise no service starts.",
         _settings(Timers),
         "## Limits",
         inspect.cleandoc(Limits.__doc__ or ""),
         _settings(Limits),
         "## Accounts with payment providers",
-        "Read where `MONEYBACK_PROVIDERS` names the provider. What to set up at each of them is in [providers.md](providers.md).",
+        "These are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) says what to set up at each.",
         *(part for account in ACCOUNTS.values() for part in (_heading(account), _settings(account))),
     )
 
@@ -40,12 +40,12 @@ def _heading(account: type[BaseSettings]) -> str:
 def _settings(block: type[BaseSettings], *, but: tuple[str, ...] = ()) -> str:
     prefix = block.model_config.get("env_prefix", "")
     rows = []
-    for name, facts in block.model_fields.items():
-        secret = "SecretStr" in str(facts.annotation)
-        default = _UNSET.get(facts.default, "set" if secret else f"`{facts.default}`")
+    for name, field in block.model_fields.items():
+        secret = "SecretStr" in str(field.annotation)
+        default = _UNSET.get(field.default, "set" if secret else f"`{field.default}`")
         if name not in but:
-            rows.append((f"`{prefix}{name.upper()}`{' 🔒' if secret else ''}", default, f"{facts.description}"))
-    return table(("variable", "default", "what it is"), rows)
+            rows.append((f"`{prefix}{name.upper()}`{' 🔒' if secret else ''}", default, f"{field.description}"))
+    return table(("variable", "default", "meaning"), rows)
 
 
 _UNSET = {PydanticUndefined: "must be set", None: "not set", (): "none"}

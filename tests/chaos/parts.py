@@ -30,7 +30,7 @@ from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "feed", "mail")
+NAMES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
 WORKERS = ("worker1", "worker2")
 
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env -S python -IS
-"""Does this page answer with 200? `answers.py URL`: 0 yes, 1 no. The image has no curl, and needs none."""
+"""Health check of a page: `http_check.py URL` exits with 0 if the status is 200, else with 1. The image has no curl."""
 
 import http.client
 import sys
 from urllib.parse import urlsplit
 
-SECONDS = 4.0  # shorter than the patience of the health check
+TIMEOUT = 4.0  # seconds; shorter than the timeout of the health check
 
 
-def wrong(url: str) -> str:
-    """What is wrong, for `docker inspect` to show; nothing where all is well."""
+def fault(url: str) -> str:
+    """Returns what is wrong, for `docker inspect`; an empty text if nothing is."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=SECONDS)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
     try:
         connection.request("GET", parts.path or "/")
         status = connection.getresponse().status
@@ -23,4 +23,4 @@ def wrong(url: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(wrong(sys.argv[1]) or 0)
+    sys.exit(fault(sys.argv[1]) or 0)

@@ -12,29 +12,29 @@ class Limits(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
-    brakes: bool = Field(
+    rate_limits_enabled: bool = Field(
         True,
         description="Whether the limits apply. Switch them off only where one machine plays many customers: a test.",
     )
-    address_hourly: int = Field(
+    rate_limit_email_per_hour: int = Field(
         10, ge=1, description="Forms per hour with one e-mail address: a purchase or two, and a few typing errors."
     )
-    reference_hourly: int = Field(
+    rate_limit_reference_per_hour: int = Field(
         10,
         ge=1,
         description="Forms per hour with one reference number, and uses of one link. Nobody needs more than three.",
     )
-    network_minutely: int = Field(
+    rate_limit_network_per_minute: int = Field(
         60,
         ge=1,
         description="Forms per minute from one network (IPv4 /24, IPv6 /56). An office has many people in one network.",
     )
-    key_minutely: int = Field(
+    rate_limit_api_key_per_minute: int = Field(
         6_000,
         ge=1,
         description="API calls per minute with one API key, and from one network: 100 per second, a shop's busiest day.",
     )
-    bulk_minutely: int = Field(
+    rate_limit_bulk_per_minute: int = Field(
         10,
         ge=1,
         description="Bulk calls per minute with one API key, and from one network. One call carries thousands of requests.",

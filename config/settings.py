@@ -43,37 +43,35 @@ def _content(variable: str) -> str:
 
 
 class Timers(BaseSettings):
-    """Timeouts and intervals, in seconds.
-
-    The first four must increase in this order. A worker has then stopped before its lease on a case ends, so two
-    workers never work on one case.
-    """
+    """Timeouts and intervals, in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
-    http_seconds: float = Field(
+    provider_timeout_seconds: float = Field(
         30, gt=0, description="Seconds until a call to a payment provider times out, connecting included."
     )
-    soft_seconds: float = Field(
+    task_soft_time_limit_seconds: float = Field(
         60, gt=0, description="Seconds until a Celery task is asked to stop (Celery's soft time limit)."
     )
-    hard_seconds: float = Field(80, gt=0, description="Seconds until a Celery task is killed (Celery's time limit).")
+    task_time_limit_seconds: float = Field(
+        80, gt=0, description="Seconds until a Celery task is killed (Celery's time limit)."
+    )
     lease_seconds: float = Field(
         90, gt=0, description="Seconds for which a worker holds a case that it claimed, by the database's clock."
     )
-    lane_seconds: float = Field(
+    resend_after_seconds: float = Field(
         8, gt=0, description="Seconds until the sweep sends the message of a case again that no worker has moved."
     )
-    settle_seconds: float = Field(
+    poll_initial_seconds: float = Field(
         20,
         gt=0,
         description="Seconds until a provider is polled for the first time about a refund; then the pause doubles.",
     )
-    sweep_seconds: float = Field(4, gt=0, description="Seconds between two sweeps for overdue cases.")
-    direct_seconds: float = Field(
+    sweep_interval_seconds: float = Field(4, gt=0, description="Seconds between two sweeps for overdue cases.")
+    brokerless_after_seconds: float = Field(
         60, gt=0, description="Seconds without a broker after which the relay works on cases itself."
     )
-    confirm_seconds: float = Field(
+    confirmation_ttl_seconds: float = Field(
         14 * 86_400,
         gt=0,
         description="Seconds for which the link in a confirmation e-mail is valid (1209600: 14 days).",
@@ -81,12 +79,18 @@ class Timers(BaseSettings):
 
     @model_validator(mode="after")
     def _must_increase(self) -> Self:
-        order = (self.http_seconds, self.soft_seconds, self.hard_seconds, self.lease_seconds)
-        if sorted(set(order)) != list(order):
+        names = (
+            "provider_timeout_seconds",
+            "task_soft_time_limit_seconds",
+            "task_time_limit_seconds",
+            "lease_seconds",
+        )
+        order = [getattr(self, name) for name in names]
+        if sorted(set(order)) != order:
             raise ValueError(
-                "MONEYBACK_HTTP_SECONDS, MONEYBACK_SOFT_SECONDS, MONEYBACK_HARD_SECONDS and MONEYBACK_LEASE_SECONDS must "
-                f"increase in this order, but they are {', '.join(f'{seconds:g}' for seconds in order)}: a worker would "
-                "still be paying when its lease is over.",
+                f"{', '.join(f'MONEYBACK_{name.upper()}' for name in names)} must increase in this order, "
+                f"but they are {', '.join(f'{seconds:g}' for seconds in order)}: a worker would still be paying when its "
+                "lease is over.",
             )
         return self
 
@@ -128,18 +132,20 @@ class Settings(FromEnvironment):
     smtp_url: SecretStr | None = Field(
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
     )
-    outbox_dir: Path | None = Field(
+    sent_mail_dir: Path | None = Field(
         None, description="Maildir for outgoing e-mails if `MONEYBACK_SMTP_URL` is not set; they reach nobody."
     )
-    inbox_dir: Path | None = Field(None, description="Maildir from which `moneyback mail` reads refund requests.")
+    incoming_mail_dir: Path | None = Field(
+        None, description="Maildir from which `moneyback mail` reads refund requests."
+    )
     imap_url: SecretStr | None = Field(
         None,
         description="Mailbox from which `moneyback mail` reads refund requests, as imaps://user:password@host:port/INBOX.",
     )
-    mail_to: Annotated[tuple[str, ...], NoDecode] = Field(
+    request_mail_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Addresses to which customers send refund requests, separated by commas. "
-        "If not set: the address in `MONEYBACK_MAIL_FROM`.",
+        description="Addresses to which customers send refund requests, separated by commas, "
+        "in addition to the address in `MONEYBACK_MAIL_FROM`.",
     )
     mail_authserv_id: str | None = Field(
         None,
@@ -152,10 +158,10 @@ class Settings(FromEnvironment):
         False, description="Show sent e-mails at /mailbox. For a demo only: whoever reads an e-mail can use its links."
     )
     mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="Sender of all e-mails.")
-    calls_side_by_side: int = Field(
+    provider_concurrency: int = Field(
         48, ge=1, le=500, description="Calls to payment providers that one batch makes at the same time, at most."
     )
-    batch: int = Field(100, ge=1, le=100, description="Cases in one message, at most.")
+    batch_size: int = Field(100, ge=1, le=100, description="Cases in one message, at most.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Networks of your reverse proxies, separated by commas, like 10.0.0.0/8. `X-Forwarded-For` and "
@@ -180,7 +186,7 @@ class Settings(FromEnvironment):
             )
         return url
 
-    @field_validator("providers", "mail_to", "trusted_proxies", mode="before")
+    @field_validator("providers", "request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
         return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else given

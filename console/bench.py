@@ -57,8 +57,8 @@ def run(stack: Stack, number: int, tell: Callable[[str], None]) -> Measured:
     owner = connect(stack.servers.postgres.owner_url)
     schema.migrate(owner)
     bench = _Bench(stack, Records.of(settings()), lambda: schema.analyze(owner))
-    tell(f"{number} requests, up to {settings().batch} cases a message")
-    with bench.parts(batch=settings().batch):
+    tell(f"{number} requests, up to {settings().batch_size} cases a message")
+    with bench.parts(batch=settings().batch_size):
         bench.drain(WARM_UP)
         rate, cpu = bench.measure(number)
         tell(f"{UNLOADED} requests, one after another")
@@ -100,7 +100,7 @@ class _Bench:
         with Supervisor(self._stack.data_dir) as processes:
             for name, options in (("sandbox", ()), ("worker", ("--queues", LANES)), ("relay", ())):
                 part = self._stack.service(name, *options)
-                processes.start(replace(part, env={**part.env, "MONEYBACK_BATCH": str(batch)}))
+                processes.start(replace(part, env={**part.env, "MONEYBACK_BATCH_SIZE": str(batch)}))
             processes.wait_for("sandbox", lambda: self._stack.answers("sandbox", "/v1/summary"))
             self._pids = processes.pids
             yield

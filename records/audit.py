@@ -66,7 +66,7 @@ def audit(work: Work) -> Audited:
         audited.faults += [Fault(story.id, sentence) for sentence in faults(story)]
     for statement in (_REFUNDED_WITHOUT_PROOF, _PAID_WITHOUT_END, _SUPPORT_WITHOUT_TASK, _TASK_WITHOUT_REASON):
         audited.faults += [Fault(row[0], row[1]) for row in work.run(statement)]
-    patience = 2 * work.timers.lane_seconds + work.timers.sweep_seconds
+    patience = 2 * work.timers.resend_after_seconds + work.timers.sweep_interval_seconds
     audited.faults += [Fault(row[0], row[1]) for row in work.run(_UNOWNED, patience=patience)]
     return audited
 

@@ -171,8 +171,8 @@ def seconds_of(patience: Patience, work: Transaction) -> float:
     """How long this patience is, by the settings in force."""
     timers = work.timers
     return {
-        Patience.LANE: timers.lane_seconds,
+        Patience.LANE: timers.resend_after_seconds,
         Patience.LEASE: timers.lease_seconds,
-        Patience.POLL: timers.settle_seconds,
-        Patience.CONFIRM: timers.confirm_seconds,
+        Patience.POLL: timers.poll_initial_seconds,
+        Patience.CONFIRM: timers.confirmation_ttl_seconds,
     }[patience]

@@ -96,7 +96,7 @@ class Intake:
             now=now,
             event=_EVENT,
             there=_THERE,
-            lane=self._work.timers.lane_seconds,
+            lane=self._work.timers.resend_after_seconds,
             lane_name=_LANE,
             ids=[arrival.id for arrival in arrivals],
             sellers=[arrival.seller for arrival in arrivals],

@@ -27,14 +27,14 @@ from records.work import connect
 TEMPLATE = "moneyback_template"
 Fact = TypeVar("Fact")
 QUICK = Timers(
-    http_seconds=1,
-    soft_seconds=3,
-    hard_seconds=4,
+    provider_timeout_seconds=1,
+    task_soft_time_limit_seconds=3,
+    task_time_limit_seconds=4,
     lease_seconds=5,
-    lane_seconds=5,
-    settle_seconds=0.3,
-    sweep_seconds=0.3,
-    confirm_seconds=3_600,
+    resend_after_seconds=5,
+    poll_initial_seconds=0.3,
+    sweep_interval_seconds=0.3,
+    confirmation_ttl_seconds=3_600,
 )
 """The order of the real timers, in seconds that a test can wait."""
 
@@ -136,9 +136,9 @@ def settings_of(servers: Servers, database: str, folder: Path) -> Settings:
         broker_url=SecretStr(servers.valkey.url),
         secret_key=SecretStr("only for tests, and long enough to sign with"),
         public_url="http://testserver",
-        outbox_dir=folder / "outbox",
-        inbox_dir=folder / "inbox",
-        limits=Limits(brakes=False),  # a test plays many customers from one network
+        sent_mail_dir=folder / "outbox",
+        incoming_mail_dir=folder / "inbox",
+        limits=Limits(rate_limits_enabled=False),  # a test plays many customers from one network
         timers=QUICK,
     )
 
@@ -151,10 +151,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "MONEYBACK_SECRET_KEY": settings.secret_key.get_secret_value(),
         "MONEYBACK_PUBLIC_URL": settings.public_url,
         "MONEYBACK_SANDBOX_URL": settings.sandbox_url or "",
-        "MONEYBACK_OUTBOX_DIR": str(settings.outbox_dir),
-        "MONEYBACK_INBOX_DIR": str(settings.inbox_dir),
-        "MONEYBACK_BATCH": str(settings.batch),
-        "MONEYBACK_BRAKES": str(settings.limits.brakes),
+        "MONEYBACK_SENT_MAIL_DIR": str(settings.sent_mail_dir),
+        "MONEYBACK_INCOMING_MAIL_DIR": str(settings.incoming_mail_dir),
+        "MONEYBACK_BATCH_SIZE": str(settings.batch_size),
+        "MONEYBACK_RATE_LIMITS_ENABLED": str(settings.limits.rate_limits_enabled),
     }
     return env | {f"MONEYBACK_{name.upper()}": str(value) for name, value in settings.timers.model_dump().items()}
 

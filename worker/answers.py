@@ -91,12 +91,12 @@ def for_certain(answer: Answer | Unsent) -> Answer:
 
 def pause(timers: Timers, asks: int) -> float:
     """Seconds until a provider is asked again what became of a refund: they double, up to half an hour."""
-    return _about(min(LONGEST_PAUSE, timers.settle_seconds * 2.0 ** min(asks, 16)))
+    return _about(min(LONGEST_PAUSE, timers.poll_initial_seconds * 2.0 ** min(asks, 16)))
 
 
 def wait(timers: Timers, attempt: int) -> float:
     """Seconds until a refund that was refused for now is asked for anew."""
-    return _about(min(LONGEST_WAIT, timers.settle_seconds * 2.0 ** min(attempt, 16)))
+    return _about(min(LONGEST_WAIT, timers.poll_initial_seconds * 2.0 ** min(attempt, 16)))
 
 
 LONGEST_PAUSE = 1_800.0  # seconds: a provider that mends itself is noticed within half an hour

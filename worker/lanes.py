@@ -94,7 +94,7 @@ def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator
 
     What there is no time for stays uncounted: the sweep sends it again.
     """
-    apart = tools.settings.timers.hard_seconds  # by then whoever began it has finished, or was ended
+    apart = tools.settings.timers.task_time_limit_seconds  # by then whoever began it has finished, or was ended
     ends = sending_ends(tools)
     with tools.records.work() as work:
         fresh = work.cases.begin(ids, here=here, apart=apart)

@@ -34,8 +34,8 @@ def options(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,  # the row in the database is the result
         "task_acks_late": False,
         "task_reject_on_worker_lost": False,  # True runs a message that ends its worker again at once, for ever
-        "task_soft_time_limit": timers.soft_seconds,
-        "task_time_limit": timers.hard_seconds,  # shorter than the lease: who is late is gone before another begins
+        "task_soft_time_limit": timers.task_soft_time_limit_seconds,
+        "task_time_limit": timers.task_time_limit_seconds,  # shorter than the lease: who is late is gone before another begins
         "task_publish_retry": False,  # the relay tries again itself, with the row still in the outbox
         "task_send_sent_event": True,  # Flower shows what was sent; a message carries many cases, so it costs little
         "worker_send_task_events": True,
@@ -48,7 +48,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "worker_soft_shutdown_timeout": 35.0,  # longer than the slowest call to a provider
         "worker_max_memory_per_child": 300_000,  # KiB
         "beat_schedule": {
-            "sweep": _tick("sweep", timers.sweep_seconds, expires=timers.sweep_seconds),
+            "sweep": _tick("sweep", timers.sweep_interval_seconds, expires=timers.sweep_interval_seconds),
             "reconcile": _tick("reconcile", RECONCILED_AT, expires=86_400.0),
         },
         "timezone": "UTC",

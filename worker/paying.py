@@ -59,7 +59,11 @@ def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None
 
 def sending_ends(tools: Tools) -> float:
     """The monotonic instant after which a call could outlive the task: less than one HTTP timeout is left."""
-    return tools.monotonic() + tools.settings.timers.soft_seconds - tools.settings.timers.http_seconds
+    return (
+        tools.monotonic()
+        + tools.settings.timers.task_soft_time_limit_seconds
+        - tools.settings.timers.provider_timeout_seconds
+    )
 
 
 def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:

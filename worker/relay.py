@@ -44,8 +44,8 @@ class Relay:
         self._settings = settings
         self._records = records
         self._app = app
-        self._batch = settings.batch
-        self._pause = settings.timers.sweep_seconds
+        self._batch = settings.batch_size
+        self._pause = settings.timers.sweep_interval_seconds
         self._sweep = Sweep(records)
         self._remembering = Remembering(records)
         self._swept_at = 0.0
@@ -76,7 +76,7 @@ class Relay:
                     except away(connection) as error:
                         away_since = away_since or time.monotonic()
                         log.warning("broker_away", error=type(error).__name__)
-                if away_since and time.monotonic() - away_since >= self._settings.timers.direct_seconds:
+                if away_since and time.monotonic() - away_since >= self._settings.timers.brokerless_after_seconds:
                     self._direct(stop)
             except DatabaseDownError as error:
                 log.warning("database_away", error=type(error).__name__)

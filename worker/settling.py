@@ -159,5 +159,5 @@ def _pause(tools: Tools, call: Call, found: Found) -> float:
     adapter = tools.provider(call.operation.provider)
     if call.case.state is State.REFUND_PENDING and adapter is not None:
         longest = adapter.capabilities.poll.longest.total_seconds()
-        return max(min(longest, timers.settle_seconds * 2.0 ** min(asks, 16)), again_in or 0.0)
+        return max(min(longest, timers.poll_initial_seconds * 2.0 ** min(asks, 16)), again_in or 0.0)
     return max(pause(timers, asks), again_in or 0.0)

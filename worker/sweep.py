@@ -52,13 +52,13 @@ def _cases(work: Work) -> dict[str, int]:
     work.tasks.report(declarations(Trouble.WITHDRAWAL_UNPAID, lapsed_cases, declared))
     again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := AFTERMATH[State(row.state)].resend)]
     work.outbox.owe(again)
-    work.cases.put_off([case for _, _, _, case in again], work.timers.lane_seconds)
+    work.cases.put_off([case for _, _, _, case in again], work.timers.resend_after_seconds)
     return {"resent": len(again), "expired": len(steps)}
 
 
 def _owed(work: Work) -> dict[str, int]:
     """Letters, tasks, notices and notes that nobody carried on."""
-    seconds = work.timers.lane_seconds
+    seconds = work.timers.resend_after_seconds
     letters = work.letters.overdue(seconds=seconds, limit=STEP)
     tasks = work.tasks.overdue(seconds=seconds, limit=STEP)
     notices = work.notices.overdue(STEP)

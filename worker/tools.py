@@ -41,7 +41,7 @@ def tools_of(ours: Settings) -> Tools:
         links=Links.of(ours),
         post=post_of(ours),
         providers=connected(ours),
-        hands=Hands(ours.calls_side_by_side),
+        hands=Hands(ours.provider_concurrency),
         pace=Pace.of(ours),
     )
 

@@ -62,7 +62,7 @@ def _database(settings: Settings) -> list[Check]:
         Check("database", True, f"It is at version {present}."),
         _check(
             "relay",
-            oldest < settings.timers.lane_seconds,
+            oldest < settings.timers.resend_after_seconds,
             f"{messages} messages wait, the oldest for {oldest:.0f} s.",
             "Is `moneyback relay` running?",
         ),

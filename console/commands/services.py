@@ -68,7 +68,7 @@ def mail(
     """Turns e-mails into refund requests. Reads an IMAP mailbox and a maildir, or receives by LMTP or SMTP.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`; and `MONEYBACK_IMAP_URL` or
-    `MONEYBACK_INBOX_DIR`, unless --lmtp or --smtp is given.
+    `MONEYBACK_INCOMING_MAIL_DIR`, unless --lmtp or --smtp is given.
 
     Example: `moneyback mail --lmtp 127.0.0.1:2424`
     """

@@ -37,7 +37,7 @@ class CustomerSimulator:
         self._settings = settings
         self._url = settings.public_url
         self._keys = keys
-        self._inbox = mailbox.Maildir(str(settings.inbox_dir), create=True)
+        self._inbox = mailbox.Maildir(str(settings.incoming_mail_dir), create=True)
         self._send = {
             Channel.WEB: self._submit_form,
             Channel.API: self._call_api,

@@ -28,14 +28,14 @@ from records.work import connect as dial
 
 SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
 TIMERS = {
-    "MONEYBACK_HTTP_SECONDS": "2",  # short, so that the timeout of a hanging provider is part of the demo
-    "MONEYBACK_SOFT_SECONDS": "6",
-    "MONEYBACK_HARD_SECONDS": "8",
+    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, so that the timeout of a hanging provider is part of the demo
+    "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "6",
+    "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "8",
     "MONEYBACK_LEASE_SECONDS": "10",
-    "MONEYBACK_LANE_SECONDS": "10",
-    "MONEYBACK_SETTLE_SECONDS": "1",
-    "MONEYBACK_SWEEP_SECONDS": "0.5",
-    "MONEYBACK_BRAKES": "false",  # all customers come from one machine
+    "MONEYBACK_RESEND_AFTER_SECONDS": "10",
+    "MONEYBACK_POLL_INITIAL_SECONDS": "1",
+    "MONEYBACK_SWEEP_INTERVAL_SECONDS": "0.5",
+    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # all customers come from one machine
 }
 DEADLINE = 50.0  # seconds until every case must have reached its end state
 POLL_INTERVAL = 0.2  # seconds
@@ -144,7 +144,7 @@ def _will_confirm(view: View, unconfirmed: dict[str, DemoCustomer]) -> bool:
 def _confirmation_links(ours: Settings) -> dict[str, str]:
     """Returns the link in each e-mail that asks for a confirmation, by recipient."""
     links = {}
-    for letter in mailbox.Maildir(str(ours.outbox_dir)):
+    for letter in mailbox.Maildir(str(ours.sent_mail_dir)):
         body = next(part for part in letter.walk() if part.get_content_type() == "text/plain")
         text = body.get_payload(decode=True)
         found = _LINK.search(text.decode()) if isinstance(text, bytes) else None
@@ -162,7 +162,7 @@ def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: f
         refunds=summary["refunds"] - summary["failed"],  # what came back was not paid
         duplicates=summary["duplicates"],
         support_tasks=_tasks_on_the_queue(ours),
-        emails_sent=len(mailbox.Maildir(str(ours.outbox_dir))),
+        emails_sent=len(mailbox.Maildir(str(ours.sent_mail_dir))),
         audited=audited,
         seconds=round(time.monotonic() - began, 1),
     )

@@ -20,8 +20,9 @@ def page() -> str:
         _settings(Settings, but=("timers", "limits")),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
-        "`MONEYBACK_HTTP_SECONDS` < `MONEYBACK_SOFT_SECONDS` < `MONEYBACK_HARD_SECONDS` < `MONEYBACK_LEASE_SECONDS` must hold; "
-        "otherwise no service starts.",
+        "The first four must increase in this order: a worker then stops before its lease on a case ends, so two workers never "
+        "work on one case. Otherwise no service starts. They are `MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, "
+        "`MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and `MONEYBACK_LEASE_SECONDS`.",
         _settings(Timers),
         "## Limits",
         inspect.cleandoc(Limits.__doc__ or ""),

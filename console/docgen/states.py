@@ -36,10 +36,10 @@ _SETS = {
     "live: these hold the purchase, and a second request for it joins the first": LIVE,
 }
 _SECONDS = {
-    Patience.LANE: "lane_seconds",
+    Patience.LANE: "resend_after_seconds",
     Patience.LEASE: "lease_seconds",
-    Patience.POLL: "settle_seconds",
-    Patience.CONFIRM: "confirm_seconds",
+    Patience.POLL: "poll_initial_seconds",
+    Patience.CONFIRM: "confirmation_ttl_seconds",
 }
 
 

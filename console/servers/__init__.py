@@ -29,8 +29,8 @@ class Servers:
             "MONEYBACK_DATABASE_OWNER_URL": self.postgres.owner_url,
             "MONEYBACK_BROKER_URL": self.valkey.url,
             "MONEYBACK_SECRET_KEY": self.data_dir.secrets.secret_key,
-            "MONEYBACK_OUTBOX_DIR": str(self.data_dir.outbox),
-            "MONEYBACK_INBOX_DIR": str(self.data_dir.inbox),
+            "MONEYBACK_SENT_MAIL_DIR": str(self.data_dir.outbox),
+            "MONEYBACK_INCOMING_MAIL_DIR": str(self.data_dir.inbox),
         }
 
     def start(self) -> Self:

@@ -22,20 +22,20 @@ log = structlog.get_logger(__name__)
 
 def ours(settings: Settings) -> tuple[str, ...]:
     """The addresses that mails come to and letters leave from."""
-    return tuple(dict.fromkeys((*settings.mail_to, parseaddr(settings.mail_from)[1])))
+    return tuple(dict.fromkeys((*settings.request_mail_addresses, parseaddr(settings.mail_from)[1])))
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
     """Reads the maildir and the IMAP mailbox of these settings until told to stop."""
     own, witness = ours(settings), Witness(authserv_id=settings.mail_authserv_id)
     boxes: list[Inbox | ImapInbox] = []
-    if settings.inbox_dir is not None:
-        boxes.append(Inbox(settings.inbox_dir, own, witness))
+    if settings.incoming_mail_dir is not None:
+        boxes.append(Inbox(settings.incoming_mail_dir, own, witness))
     if settings.imap_url is not None:
         boxes.append(ImapInbox(settings.imap_url.get_secret_value(), own, witness))
     if not boxes:
         raise MoneybackError(
-            "There is no mail to read: set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INBOX_DIR to a maildir."
+            "There is no mail to read: set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INCOMING_MAIL_DIR to a maildir."
         )
     records = Records.of(settings)
     others = [threading.Thread(target=box.run, args=(records, stop), daemon=True) for box in boxes[1:]]
@@ -59,13 +59,13 @@ def serve_handed(
     ready: Callable[[Any], None] = lambda where: log.info("door_open", where=str(where)),
 ) -> None:
     """Answers a mail server at this address until told to stop."""
-    if settings.inbox_dir is None:
-        raise MoneybackError("What a person should look at has no place: set MONEYBACK_INBOX_DIR to a maildir.")
+    if settings.incoming_mail_dir is None:
+        raise MoneybackError("What a person should look at has no place: set MONEYBACK_INCOMING_MAIL_DIR to a maildir.")
     own = ours(settings)
     records = Records.of(settings)
     witness = Witness(authserv_id=settings.mail_authserv_id)
     name = own[-1].rpartition("@")[2]
-    aside = Inbox(settings.inbox_dir, own, witness)
+    aside = Inbox(settings.incoming_mail_dir, own, witness)
 
     async def answering() -> None:
         door = Door(records, Clerk(own, witness), own, aside)

@@ -67,7 +67,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
     web.include_router(api, dependencies=[Depends(brakes.on_calls)], responses=problems(Kind.TOO_MANY))
     for router in (webhooks, health, reference):
         web.include_router(router)
-    if settings.mailbox_page and settings.outbox_dir:
+    if settings.mailbox_page and settings.sent_mail_dir:
         web.include_router(letters)
     return web
 

@@ -58,14 +58,14 @@ class Brake(StrEnum):
 
 def _items(limits: Limits) -> dict[Brake, RateLimitItem]:
     return {
-        Brake.ADDRESS: RateLimitItemPerHour(limits.address_hourly),
-        Brake.REFERENCE: RateLimitItemPerHour(limits.reference_hourly),
-        Brake.LINK: RateLimitItemPerHour(limits.reference_hourly),
-        Brake.NETWORK: RateLimitItemPerMinute(limits.network_minutely),
-        Brake.KEY: RateLimitItemPerMinute(limits.key_minutely),
-        Brake.CALLS: RateLimitItemPerMinute(limits.key_minutely),
-        Brake.BULK: RateLimitItemPerMinute(limits.bulk_minutely),
-        Brake.BULK_CALLS: RateLimitItemPerMinute(limits.bulk_minutely),
+        Brake.ADDRESS: RateLimitItemPerHour(limits.rate_limit_email_per_hour),
+        Brake.REFERENCE: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
+        Brake.LINK: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
+        Brake.NETWORK: RateLimitItemPerMinute(limits.rate_limit_network_per_minute),
+        Brake.KEY: RateLimitItemPerMinute(limits.rate_limit_api_key_per_minute),
+        Brake.CALLS: RateLimitItemPerMinute(limits.rate_limit_api_key_per_minute),
+        Brake.BULK: RateLimitItemPerMinute(limits.rate_limit_bulk_per_minute),
+        Brake.BULK_CALLS: RateLimitItemPerMinute(limits.rate_limit_bulk_per_minute),
     }
 
 
@@ -93,7 +93,7 @@ class Brakes:
     @classmethod
     def of(cls, settings: Settings) -> "Brakes | None":
         """The brakes that these settings put in; None where they put in none."""
-        if not settings.limits.brakes:
+        if not settings.limits.rate_limits_enabled:
             return None
         return cls(redis_url(settings), settings.secret_key.get_secret_value(), settings.limits)
 

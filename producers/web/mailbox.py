@@ -46,14 +46,14 @@ class Letter:
 @letters.api_route("/mailbox", methods=SEEN)
 def list_all(paper: ThePaper, settings: TheSettings) -> Response:
     """Every letter, the newest first."""
-    found = _letters(settings.outbox_dir)
+    found = _letters(settings.sent_mail_dir)
     return paper.page("mailbox.html", letters=found[:_MOST])
 
 
 @letters.api_route("/mailbox/{name}", methods=SEEN)
 def show(name: str, paper: ThePaper, settings: TheSettings) -> Response:
     """One letter. The name is looked up in the list and never becomes a path."""
-    letter = next((letter for letter in _letters(settings.outbox_dir) if letter.name == name), None)
+    letter = next((letter for letter in _letters(settings.sent_mail_dir) if letter.name == name), None)
     if letter is None:
         raise ProblemError(Kind.NOT_FOUND, "There is no such letter.")
     return paper.page("letter.html", letter=letter, parts=list(letter.parts(settings.public_url)))

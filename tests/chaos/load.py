@@ -58,9 +58,9 @@ class Load:
         hands: int = HANDS,
     ) -> None:
         self._settings, self._records, self._keys = settings, records, keys
-        assert settings.outbox_dir
-        assert settings.inbox_dir
-        self._outbox, self._inbox = settings.outbox_dir / "new", Maildir(str(settings.inbox_dir))
+        assert settings.sent_mail_dir
+        assert settings.incoming_mail_dir
+        self._outbox, self._inbox = settings.sent_mail_dir / "new", Maildir(str(settings.incoming_mail_dir))
         self._http = urllib3.PoolManager(maxsize=hands, timeout=3.0, retries=False)
         self._jobs: list[tuple[float, int, Job]] = []
         self._busy = 0

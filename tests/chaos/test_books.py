@@ -140,7 +140,7 @@ def test_a_task_that_the_broker_forgot_may_be_missing_only_when_its_case_went_on
 def test_a_letter_that_is_missing_or_that_nobody_owed_is_found(
     records: Records, cases: list[UUID], settings: Settings
 ) -> None:
-    outbox = settings.outbox_dir
+    outbox = settings.sent_mail_dir
     assert outbox
     letter = next((outbox / "new").glob(f"{cases[0]}.refunded@*"))
     assert about_letters(records, outbox).balance

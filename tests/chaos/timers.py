@@ -4,14 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 TIMERS = {
-    "http_seconds": 2.0,
-    "soft_seconds": 5.0,
-    "hard_seconds": 6.0,
+    "provider_timeout_seconds": 2.0,
+    "task_soft_time_limit_seconds": 5.0,
+    "task_time_limit_seconds": 6.0,
     "lease_seconds": 8.0,
-    "lane_seconds": 4.0,
-    "settle_seconds": 0.5,
-    "sweep_seconds": 1.0,
-    "direct_seconds": 6.0,
+    "resend_after_seconds": 4.0,
+    "poll_initial_seconds": 0.5,
+    "sweep_interval_seconds": 1.0,
+    "brokerless_after_seconds": 6.0,
 }
 
 SHORTENED: dict[str, Any] = {
@@ -39,4 +39,6 @@ CATCHING_UP = 25
 
 def environment() -> dict[str, str]:
     """These times as a process of the product reads them; all the customers are one machine, so no brake is on."""
-    return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()} | {"MONEYBACK_BRAKES": "false"}
+    return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()} | {
+        "MONEYBACK_RATE_LIMITS_ENABLED": "false"
+    }

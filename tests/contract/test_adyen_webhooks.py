@@ -213,12 +213,12 @@ def test_the_signature_that_adyens_documents_show_is_taken() -> None:
 
 def test_without_a_key_nothing_is_proven() -> None:
     assert isinstance(read(signed(an_item()), keys=""), Forged)
-    unset = reader(account("https://checkout-test.adyen.com"), http_seconds=1.0)
+    unset = reader(account("https://checkout-test.adyen.com"), provider_timeout_seconds=1.0)
     assert isinstance(unset.read({}, webhook(signed(an_item())), NOON), Forged)
 
 
 def test_the_key_of_the_account_is_used() -> None:
-    ours = reader(account("https://checkout-test.adyen.com", hmac_key=HMAC_KEY), http_seconds=1.0)
+    ours = reader(account("https://checkout-test.adyen.com", hmac_key=HMAC_KEY), provider_timeout_seconds=1.0)
     assert len([*ours.read({}, webhook(signed(an_item())), NOON)]) == 1  # type: ignore[misc]
 
 

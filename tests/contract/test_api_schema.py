@@ -53,7 +53,9 @@ def web(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A web with one seller, and a key of this one that may do everything that needs one."""
     with fresh_database(servers) as database:
         settings = settings_of(servers, database, tmp_path_factory.mktemp("web"))
-        settings = settings.model_copy(update={"limits": settings.limits.model_copy(update={"brakes": False})})
+        settings = settings.model_copy(
+            update={"limits": settings.limits.model_copy(update={"rate_limits_enabled": False})}
+        )
         records = Records.of(settings)
         settle_in(records)
         with records.work() as work:

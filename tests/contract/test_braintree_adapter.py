@@ -284,7 +284,7 @@ def test_a_braintree_that_is_not_there_is_unknown(braintree: FakeBraintree, char
 
 def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server: Troubled) -> None:
     for base in ("https://braintree.invalid", server.url.replace("http:", "https:")):
-        for answer in everything(connect(an_account(base), http_seconds=HURRY, connections=1), "dhpc9w"):
+        for answer in everything(connect(an_account(base), provider_timeout_seconds=HURRY, connections=1), "dhpc9w"):
             assert isinstance(answer, Unknown)
     assert server.asked == []
 
@@ -292,7 +292,7 @@ def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server
 @pytest.mark.parametrize("nonsense", UNREADABLE)
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
     with a_server_that(saying(UNREADABLE[nonsense])) as url:
-        for answer in everything(connect(an_account(url), http_seconds=2.0, connections=1), "dhpc9w"):
+        for answer in everything(connect(an_account(url), provider_timeout_seconds=2.0, connections=1), "dhpc9w"):
             assert isinstance(answer, Unknown)
 
 
@@ -527,7 +527,7 @@ def test_a_list_that_is_not_whole_is_unknown(
 
 def test_where_no_address_is_set_braintrees_own_is_called() -> None:
     account = an_account("http://127.0.0.1:1").model_copy(update={"api_base": None})
-    provider: Any = connect(account, http_seconds=1.0, connections=1)
+    provider: Any = connect(account, provider_timeout_seconds=1.0, connections=1)
     config = provider._api._transactions.config
     assert config.base_url() == "https://api.sandbox.braintreegateway.com:443"
     assert re.search(r"\.crt$", config.environment.ssl_certificate)

@@ -24,7 +24,7 @@ ACCOUNT = an_account("http://127.0.0.1:1")
 
 @cache
 def a_reader() -> WebhookReader:
-    return reader(ACCOUNT, http_seconds=1.0)
+    return reader(ACCOUNT, provider_timeout_seconds=1.0)
 
 
 @cache

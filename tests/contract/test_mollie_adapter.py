@@ -206,7 +206,7 @@ def test_a_mollie_that_is_not_there_is_unknown(mollie: FakeMollie, charge: str) 
 def test_a_name_that_nobody_knows_and_a_mollie_without_tls_are_unknown(server: Troubled) -> None:
     for base in ("https://mollie.invalid", server.url.replace("http:", "https:")):
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=base)
-        for answer in everything(connect(account, http_seconds=HURRY, connections=1), "tr_1"):
+        for answer in everything(connect(account, provider_timeout_seconds=HURRY, connections=1), "tr_1"):
             assert isinstance(answer, Unknown)
     assert server.asked == []
 
@@ -215,7 +215,7 @@ def test_a_name_that_nobody_knows_and_a_mollie_without_tls_are_unknown(server: T
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
     with a_server_that(saying(UNREADABLE[nonsense])) as url:
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=url)
-        for answer in everything(connect(account, http_seconds=2.0, connections=1), "tr_1"):
+        for answer in everything(connect(account, provider_timeout_seconds=2.0, connections=1), "tr_1"):
             assert isinstance(answer, Unknown)
 
 

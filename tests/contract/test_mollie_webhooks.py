@@ -20,7 +20,7 @@ OLD, NEW = "whs_old", "whs_new"
 
 def a_reader(secret: str | None = None) -> WebhookReader:
     account = MollieAccount(api_key=SecretStr("test_x"), webhook_secret=SecretStr(secret) if secret else None)
-    return reader(account, http_seconds=1.0)
+    return reader(account, provider_timeout_seconds=1.0)
 
 
 def signed(body: bytes, *secrets: str, prefix: str = "sha256=") -> dict[str, str]:

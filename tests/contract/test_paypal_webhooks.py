@@ -500,9 +500,9 @@ class TestFetching:
 def test_the_reader_trusts_the_public_roots_and_the_id_of_the_account() -> None:
     assert len(trusted()) > 50
     account = PayPalAccount(client_id="a", client_secret="b", webhook_id=OURS)
-    assert isinstance(reader(account, http_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged)
+    assert isinstance(reader(account, provider_timeout_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged)
     unset = PayPalAccount(client_id="a", client_secret="b", webhook_id=None)
-    assert isinstance(reader(unset, http_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
+    assert isinstance(reader(unset, provider_timeout_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
 
 
 NAMES = sorted(signed(BODY))

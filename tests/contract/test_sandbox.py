@@ -270,7 +270,7 @@ def _list(provider: PaymentProvider, since: datetime) -> list[Listed]:
 
 
 def adapter(url: str, seconds: float = PATIENCE) -> PaymentProvider:
-    return connect(SandboxAccount(url=url), http_seconds=seconds, connections=1)
+    return connect(SandboxAccount(url=url), provider_timeout_seconds=seconds, connections=1)
 
 
 def ask(url: str, seconds: float = PATIENCE) -> Answer:
@@ -485,4 +485,4 @@ def test_only_what_the_settings_wire_is_connected() -> None:
 @pytest.mark.parametrize("url", ["", "sandbox", "https://sandbox.example", "http://"])
 def test_a_sandbox_that_is_nowhere_is_said_at_once(url: str) -> None:
     with pytest.raises(SandboxUrlError, match="MONEYBACK_SANDBOX_URL"):
-        connect(SandboxAccount(url=url), http_seconds=1, connections=1)
+        connect(SandboxAccount(url=url), provider_timeout_seconds=1, connections=1)

@@ -33,7 +33,9 @@ DISPUTE = {"id": "dp_1", "charge": "ok_1", "status": "open", "created": 1_763_83
 
 
 def a_reader(secret: str = "secret") -> WebhookReader:
-    return reader(SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), http_seconds=1)
+    return reader(
+        SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), provider_timeout_seconds=1
+    )
 
 
 def an_event(kind: str = "refund.created", **changes: Any) -> bytes:

@@ -425,7 +425,9 @@ def test_what_stripe_can_do_is_declared(adapter: PaymentProvider) -> None:
 
 def at(url: str, seconds: float = PATIENCE) -> PaymentProvider:
     return connect(
-        StripeAccount.model_validate({"api_key": "rk_1", "api_base": url}), http_seconds=seconds, connections=2
+        StripeAccount.model_validate({"api_key": "rk_1", "api_base": url}),
+        provider_timeout_seconds=seconds,
+        connections=2,
     )
 
 

@@ -56,7 +56,7 @@ class Judge:
 
     def adapter(self, api_key: str = API_KEY) -> PaymentProvider:
         account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
-        return connect(account, http_seconds=PATIENCE, connections=2)
+        return connect(account, provider_timeout_seconds=PATIENCE, connections=2)
 
     def post(self, path: str, **fields: object) -> dict[str, Any]:
         answer = requests.post(f"{self.url}{path}", data=fields, auth=(API_KEY, ""), timeout=PATIENCE)

@@ -162,7 +162,7 @@ def test_signed_garbage_is_forged_and_never_an_exception(body: str) -> None:
 
 def test_the_account_has_the_secret() -> None:
     account = StripeAccount.model_validate({"api_key": "rk_1", "webhook_secret": SECRET})
-    ours = reader(account, http_seconds=1)
+    ours = reader(account, provider_timeout_seconds=1)
     assert ours.answer == b""
     assert ours.read({"stripe-signature": signature(BODY)}, BODY, NOW) == [
         Notice("evt_1", About.REFUND, "ch_1", "re_1")

@@ -96,7 +96,7 @@ def account(url: str, *, api_key: str = API_KEY, merchant: str = MERCHANT, hmac_
 
 
 def adapter(url: str, *, seconds: float = 20.0, **account_is: str) -> PaymentProvider:
-    return connect(account(url, **account_is), http_seconds=seconds, connections=10)
+    return connect(account(url, **account_is), provider_timeout_seconds=seconds, connections=10)
 
 
 def _said(status: int, document: dict[str, Any]) -> Said:

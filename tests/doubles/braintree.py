@@ -182,4 +182,4 @@ def an_account(url: str, *, private: str = PRIVATE) -> BraintreeAccount:
 
 
 def adapter(server: Troubled, *, seconds: float = 20.0, private: str = PRIVATE) -> PaymentProvider:
-    return connect(an_account(server.url, private=private), http_seconds=seconds, connections=10)
+    return connect(an_account(server.url, private=private), provider_timeout_seconds=seconds, connections=10)

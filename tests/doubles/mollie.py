@@ -118,7 +118,7 @@ def refused(status: int, detail: str, **more: str) -> Said:
 
 def adapter(server: Troubled, *, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
     account = MollieAccount(api_key=api_key, api_base=server.url)
-    return connect(account, http_seconds=seconds, connections=10)
+    return connect(account, provider_timeout_seconds=seconds, connections=10)
 
 
 def _said(status: int, document: dict[str, Any]) -> Said:

@@ -232,7 +232,7 @@ def refused(status: int, *issues: str) -> Said:
 
 def adapter(url: str, *, seconds: float = 20.0, secret: str = SECRET) -> PaymentProvider:
     account = PayPalAccount(client_id=ID, client_secret=secret, api_base=url)
-    return connect(account, http_seconds=seconds, connections=10)
+    return connect(account, provider_timeout_seconds=seconds, connections=10)
 
 
 def _transaction(row: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class SandboxProcess:
         self._process.communicate(timeout=PATIENCE)
 
     def adapter(self, seconds: float = PATIENCE) -> PaymentProvider:
-        return connect(SandboxAccount(url=self.url), http_seconds=seconds, connections=50)
+        return connect(SandboxAccount(url=self.url), provider_timeout_seconds=seconds, connections=50)
 
     def summary(self) -> dict[str, Any]:
         return dict(urllib3.request("GET", f"{self.url}/v1/summary", retries=False).json())

@@ -50,7 +50,7 @@ class FakeStripe:
 
     def adapter(self, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
         account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
-        return connect(account, http_seconds=seconds, connections=50)
+        return connect(account, provider_timeout_seconds=seconds, connections=50)
 
     def charge(self, name: str, amount: int = 500, **facts: Any) -> str:
         self.charges[name] = Charge(name, amount, **facts)

@@ -65,8 +65,8 @@ class Town:
 
     def letters(self, to: str) -> list[EmailMessage]:
         """What this address was sent."""
-        assert self.settings.outbox_dir
-        files = (self.settings.outbox_dir / "new").iterdir()
+        assert self.settings.sent_mail_dir
+        files = (self.settings.sent_mail_dir / "new").iterdir()
         found = [message_from_bytes(file.read_bytes(), policy=default) for file in files]
         return [letter for letter in found if letter["To"] == to]
 

@@ -25,7 +25,7 @@ from tests.integration._web_fixtures import a_case
 
 HOME = "pages"
 MANY = "1000000000"
-LIMITS = {f"MONEYBACK_{name}": MANY for name in ("NETWORK_MINUTELY", "KEY_MINUTELY")}
+LIMITS = {f"MONEYBACK_{name}": MANY for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")}
 """One machine plays all customers: the network's brake counts each of them, and stops none."""
 
 

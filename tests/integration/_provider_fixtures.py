@@ -34,7 +34,12 @@ OLD = 301  # seconds; a signature may be 300 old
 
 def patient(settings: Settings) -> Settings:
     """These settings, for tests in which a provider that is only slow must not look like one that hangs."""
-    longer = {"http_seconds": 4.0, "soft_seconds": 12.0, "hard_seconds": 13.0, "lease_seconds": 14.0}
+    longer = {
+        "provider_timeout_seconds": 4.0,
+        "task_soft_time_limit_seconds": 12.0,
+        "task_time_limit_seconds": 13.0,
+        "lease_seconds": 14.0,
+    }
     return settings.model_copy(update={"timers": settings.timers.model_copy(update=longer)})
 
 

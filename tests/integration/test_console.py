@@ -134,8 +134,16 @@ WRONG = {
     "no database": (("cases", "list"), {"MONEYBACK_DATABASE_URL": "nonsense"}, "MONEYBACK_DATABASE_URL: This is not"),
     "no broker": (("doctor",), {"MONEYBACK_BROKER_URL": "nonsense://x"}, "MONEYBACK_BROKER_URL: This is not a URL"),
     "no file": (("doctor",), {"MONEYBACK_SECRET_KEY_FILE": "/no/file"}, "MONEYBACK_SECRET_KEY_FILE: The file /no/file"),
-    "times out of order": (("doctor",), {"MONEYBACK_SOFT_SECONDS": "99"}, "must increase in this order, but they are"),
-    "no number": (("doctor",), {"MONEYBACK_SWEEP_SECONDS": "often"}, "MONEYBACK_SWEEP_SECONDS: Input should be"),
+    "times out of order": (
+        ("doctor",),
+        {"MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "99"},
+        "must increase in this order, but they are",
+    ),
+    "no number": (
+        ("doctor",),
+        {"MONEYBACK_SWEEP_INTERVAL_SECONDS": "often"},
+        "MONEYBACK_SWEEP_INTERVAL_SECONDS: Input should be",
+    ),
     "no provider": (("doctor",), {"MONEYBACK_PROVIDERS": "stripe,mybank"}, "There is no provider mybank"),
     "no queue": (("worker", "--queues", "nonsense"), {}, "There is no queue nonsense"),
     "no port": (("web", "--port", "99999"), {}, "less than or equal to 65535"),
@@ -274,6 +282,6 @@ def test_migrate_says_the_version(settings: Settings) -> None:
 
 
 def test_timers_that_would_let_two_workers_hold_one_case_are_refused(settings: Settings) -> None:
-    run = moneyback(settings, "cases", "list", MONEYBACK_HTTP_SECONDS="99")
+    run = moneyback(settings, "cases", "list", MONEYBACK_PROVIDER_TIMEOUT_SECONDS="99")
     assert run.returncode == 2
     assert "still be paying when its lease is over" in run.stderr

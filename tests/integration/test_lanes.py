@@ -106,7 +106,7 @@ def test_after_an_outage_those_that_ended_no_worker_catch_up_in_groups_as_long_a
     with tools.records.work() as work:
         work.cases.begin(cases, here=[State.RECEIVED], apart=0)
     some_time_later(tools.records)
-    late = tools.settings.timers.soft_seconds
+    late = tools.settings.timers.task_soft_time_limit_seconds
     run(replace(tools, monotonic=lambda: late if touched else 0.0), RefundRequested, cases)
     assert [len(group) for group in touched] == [FEW], "the time was over: the others stay as they were"
     with tools.records.work() as work:

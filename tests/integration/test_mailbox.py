@@ -244,8 +244,8 @@ def test_a_mail_about_a_purchase_names_it(inbox: Inbox, records: Records) -> Non
 
 
 def test_serve_reads_the_folder_of_the_settings(settings: Settings, records: Records) -> None:
-    assert settings.inbox_dir is not None
-    deliver(Inbox(settings.inbox_dir), "1.a")
+    assert settings.incoming_mail_dir is not None
+    deliver(Inbox(settings.incoming_mail_dir), "1.a")
     stop = threading.Event()
     server = threading.Thread(target=serve, args=(settings, stop))
     server.start()
@@ -255,8 +255,8 @@ def test_serve_reads_the_folder_of_the_settings(settings: Settings, records: Rec
 
 
 def test_serve_says_what_is_missing(settings: Settings) -> None:
-    with pytest.raises(MoneybackError, match="MONEYBACK_INBOX_DIR"):
-        serve(settings.model_copy(update={"inbox_dir": None}), threading.Event())
+    with pytest.raises(MoneybackError, match="MONEYBACK_INCOMING_MAIL_DIR"):
+        serve(settings.model_copy(update={"incoming_mail_dir": None}), threading.Event())
 
 
 class Turns(threading.Event):

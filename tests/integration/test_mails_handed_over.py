@@ -112,8 +112,8 @@ def test_while_the_database_is_down_the_mail_server_keeps_the_mail(settings: Set
 def test_what_a_person_should_look_at_is_kept_for_one(lmtp: smtplib.LMTP, settings: Settings, records: Records) -> None:
     mail = a_mail("My name is Ada, and I like your program.", subject="Hello")
     assert lmtp.sendmail("ada@example.com", OURS, mail) == {}
-    assert settings.inbox_dir is not None
-    (kept,) = (settings.inbox_dir / "cur").iterdir()
+    assert settings.incoming_mail_dir is not None
+    (kept,) = (settings.incoming_mail_dir / "cur").iterdir()
     assert kept.name.endswith(":2,FS")
     assert kept.read_bytes() == mail
     assert cases(records) == 0
@@ -132,8 +132,8 @@ def test_a_socket_is_a_door_as_well(settings: Settings, records: Records, tmp_pa
 
 
 def test_a_door_needs_a_place_for_what_is_set_aside(settings: Settings) -> None:
-    with pytest.raises(MoneybackError, match="MONEYBACK_INBOX_DIR"):
-        serve_handed(settings.model_copy(update={"inbox_dir": None}), threading.Event(), "2424", lmtp=True)
+    with pytest.raises(MoneybackError, match="MONEYBACK_INCOMING_MAIL_DIR"):
+        serve_handed(settings.model_copy(update={"incoming_mail_dir": None}), threading.Event(), "2424", lmtp=True)
 
 
 def test_a_door_is_on_this_machine_unless_told() -> None:

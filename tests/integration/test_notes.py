@@ -276,8 +276,8 @@ def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
     owe(records, reference=purchase.reference)
     start("relay", "relay")
     start("worker", "worker", "-c", "1")
-    assert settings.outbox_dir
-    new = settings.outbox_dir / "new"
+    assert settings.sent_mail_dir
+    new = settings.sent_mail_dir / "new"
     (letter,) = eventually(lambda: list(new.iterdir()), seconds=60)
     assert b"/open/" in letter.read_bytes()
 

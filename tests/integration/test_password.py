@@ -59,7 +59,11 @@ def web(settings: Settings, door: Door) -> Iterator[httpx.Client]:
 def part(start: Callable[..., Child], door: Door, sandbox_url: str) -> Callable[..., Child]:
     """Starts a part that knows the password; without a broker it waits for a second only."""
     url = door.url.get_secret_value()
-    told = {"MONEYBACK_BROKER_URL": url, "MONEYBACK_SANDBOX_URL": sandbox_url, "MONEYBACK_DIRECT_SECONDS": "1"}
+    told = {
+        "MONEYBACK_BROKER_URL": url,
+        "MONEYBACK_SANDBOX_URL": sandbox_url,
+        "MONEYBACK_BROKERLESS_AFTER_SECONDS": "1",
+    }
     return lambda *verb: start(verb[0], *verb, **told)
 
 

@@ -145,7 +145,7 @@ def test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself(
     sandbox: Settings, records: Records, tmp_path: Path
 ) -> None:
     """Direct mode: accepted requests end, letters leave; only a helpdesk's tasks wait for the broker."""
-    quick = sandbox.timers.model_copy(update={"direct_seconds": 0.5})
+    quick = sandbox.timers.model_copy(update={"brokerless_after_seconds": 0.5})
     nowhere = sandbox.model_copy(update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/nobody"), "timers": quick})
     bought = [a_recent_purchase(charge=f"{way}_{uuid4()}") for way in ("ok", "fail500", "declined")]
     settle_in(records, *bought)

@@ -96,7 +96,7 @@ def relaying(settings: Settings, records: Records) -> Iterator[None]:
     """A relay that sweeps all the time."""
     app = Celery("test", set_as_current=False)
     app.config_from_object(options(settings))
-    quick = settings.model_copy(update={"timers": settings.timers.model_copy(update={"sweep_seconds": 0.1})})
+    quick = settings.model_copy(update={"timers": settings.timers.model_copy(update={"sweep_interval_seconds": 0.1})})
     stop = threading.Event()
     thread = threading.Thread(target=Relay(quick, records, app).run, args=(stop,))
     thread.start()

@@ -43,7 +43,7 @@ class Received(NamedTuple):
     def read(self, secret: str = "sandbox") -> Notice | Forged:
         """As the product's own reader reads it."""
         account = SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret))
-        read = reader(account, http_seconds=1).read(self.headers, self.body, datetime.now(UTC))
+        read = reader(account, provider_timeout_seconds=1).read(self.headers, self.body, datetime.now(UTC))
         return read if isinstance(read, Forged) else read[0]
 
 

@@ -93,12 +93,12 @@ def test_a_page_about_a_case_says_so_while_the_database_is_away(
 @pytest.fixture
 def demo(settings: Settings) -> Iterator[tuple[httpx.Client, Path]]:
     """The web with its mailbox page, and the folder of the letters."""
-    assert settings.outbox_dir
+    assert settings.sent_mail_dir
     with served(app(settings.model_copy(update={"mailbox_page": True}))) as web:
-        yield web, settings.outbox_dir
+        yield web, settings.sent_mail_dir
 
 
-@pytest.mark.parametrize("changes", [{"mailbox_page": False}, {"mailbox_page": True, "outbox_dir": None}])
+@pytest.mark.parametrize("changes", [{"mailbox_page": False}, {"mailbox_page": True, "sent_mail_dir": None}])
 def test_there_is_no_mailbox_page_unless_the_settings_say_so(settings: Settings, changes: dict[str, Any]) -> None:
     with served(app(settings.model_copy(update=changes))) as web:
         assert web.get("/mailbox").status_code == 404

@@ -275,7 +275,11 @@ def test_a_worker_that_is_told_to_stop_still_records_the_call_that_nobody_waits_
     records: Records, sandbox: Settings, crew: Crew
 ) -> None:
     """Its task is over after three seconds, the call that hangs after eight: the other case did not wait for it."""
-    patient = {"MONEYBACK_HTTP_SECONDS": "8", "MONEYBACK_SOFT_SECONDS": "16", "MONEYBACK_HARD_SECONDS": "20"}
+    patient = {
+        "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "8",
+        "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "16",
+        "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "20",
+    }
     worker = crew.start("worker", **patient, MONEYBACK_LEASE_SECONDS="30")
     cases = ask(records, "hang", "ok")
     eventually(lambda: states(records, cases) == ["refunding", "refunded"] and worker.said().count("succeeded"))

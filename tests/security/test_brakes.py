@@ -32,7 +32,7 @@ FORM = {
 
 def slow(settings: Settings, **limits: Any) -> Settings:
     """These settings with their brakes on; the network's is far away unless a test wants it near."""
-    values = {"brakes": True, "network_minutely": 1_000, **limits}
+    values = {"rate_limits_enabled": True, "rate_limit_network_per_minute": 1_000, **limits}
     return settings.model_copy(update={"limits": Limits(**values)})
 
 
@@ -53,8 +53,8 @@ def broker(settings: Settings) -> redis.Redis:
 
 
 def test_brakes_are_on_unless_somebody_turns_them_off() -> None:
-    assert Limits.model_fields["brakes"].default is True
-    assert Limits().brakes
+    assert Limits.model_fields["rate_limits_enabled"].default is True
+    assert Limits().rate_limits_enabled
 
 
 def test_an_application_of_the_settings_as_they_come_has_its_brakes(settings: Settings) -> None:
@@ -73,14 +73,14 @@ def test_the_eleventh_form_about_one_address_in_an_hour_is_told_to_wait(settings
 
 
 def test_a_reference_is_counted_as_it_is_compared(settings: Settings) -> None:
-    with a_web(settings, reference_hourly=2) as web:
+    with a_web(settings, rate_limit_reference_per_hour=2) as web:
         spelt = ("mb-1", "MB 1", "#MB.1", "ｍｂ１")
         answers = [send(web, email=f"c{n}@example.com", reference=spelling) for n, spelling in enumerate(spelt)]
         assert [answer.status_code for answer in answers] == [303, 303, 429, 429]
 
 
 def test_a_network_is_counted_whatever_it_asks_for(settings: Settings) -> None:
-    with a_web(settings, network_minutely=3) as web:
+    with a_web(settings, rate_limit_network_per_minute=3) as web:
         asked = [send(web, email=f"c{n}@example.com", reference=f"MB-{n}") for n in range(4)]
         assert [answer.status_code for answer in asked] == [303, 303, 303, 429]
         assert int(asked[-1].headers["retry-after"]) <= 60
@@ -89,14 +89,14 @@ def test_a_network_is_counted_whatever_it_asks_for(settings: Settings) -> None:
 
 
 def test_lookup_and_refund_count_together_so_that_one_is_no_way_around_the_other(settings: Settings) -> None:
-    with a_web(settings, address_hourly=2) as web:
+    with a_web(settings, rate_limit_email_per_hour=2) as web:
         looked = [web.post("/lookup", data={"email": "ada@example.com", "reference": f"MB-{n}"}) for n in range(2)]
         assert [answer.status_code for answer in looked] == [303, 303]
         assert send(web).status_code == 429
 
 
 def test_a_link_is_counted_by_itself(settings: Settings) -> None:
-    with a_web(settings, reference_hourly=2) as web:
+    with a_web(settings, rate_limit_reference_per_hour=2) as web:
         assert [web.post("/open/nonsense").status_code for _ in range(3)] == [404, 404, 429]
         assert web.post("/confirm/else").status_code == 404
 
@@ -109,7 +109,7 @@ def test_a_key_is_counted_apart_from_forms_and_its_programs_read_when_to_come_ag
         key = work.keys.make("aurora")[1]
     request = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
     headers = {"authorization": f"Bearer {key}"}
-    with a_web(settings, key_minutely=2, network_minutely=1) as web:
+    with a_web(settings, rate_limit_api_key_per_minute=2, rate_limit_network_per_minute=1) as web:
         answers = [web.post("/v1/refund-requests", json=request, headers=headers) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         last = answers[-1]
@@ -122,14 +122,14 @@ def test_a_key_is_counted_apart_from_forms_and_its_programs_read_when_to_come_ag
 
 
 def test_wrong_keys_are_counted_by_where_they_come_from(settings: Settings) -> None:
-    with a_web(settings, key_minutely=2) as web:
+    with a_web(settings, rate_limit_api_key_per_minute=2) as web:
         asked = [web.get("/v1/refund-requests/x", headers={"authorization": f"Bearer mb_{n}"}) for n in range(3)]
         assert [answer.status_code for answer in asked][-1] == 429
         assert 429 not in {answer.status_code for answer in asked[:2]}
 
 
 def test_a_webhook_is_never_braked(settings: Settings) -> None:
-    with a_web(settings, key_minutely=1, network_minutely=1) as web:
+    with a_web(settings, rate_limit_api_key_per_minute=1, rate_limit_network_per_minute=1) as web:
         assert {web.post("/v1/webhooks/stripe").status_code for _ in range(5)} == {404}
 
 
@@ -138,7 +138,7 @@ def test_a_limit_tells_nothing_of_what_exists(settings: Settings, records: Recor
     bought = a_recent_purchase(email="ada@example.com")
     with records.work() as work:
         work.purchases.put([bought])
-    with a_web(settings, address_hourly=1) as web:
+    with a_web(settings, rate_limit_email_per_hour=1) as web:
         seen = []
         for email, reference in ((bought.email, bought.reference), ("nobody@example.com", "MB-none")):
             send(web, email=email, reference=reference)
@@ -149,7 +149,7 @@ def test_a_limit_tells_nothing_of_what_exists(settings: Settings, records: Recor
 
 
 def test_all_processes_count_together(settings: Settings) -> None:
-    with a_web(settings, address_hourly=3) as one, a_web(settings, address_hourly=3) as other:
+    with a_web(settings, rate_limit_email_per_hour=3) as one, a_web(settings, rate_limit_email_per_hour=3) as other:
         answers = [send(web, reference=f"MB-{n}") for n, web in enumerate((one, other, one, other))]
         assert [answer.status_code for answer in answers] == [303, 303, 303, 429]
 
@@ -172,12 +172,12 @@ def test_without_its_redis_a_customer_is_served_and_each_process_counts_for_itse
     settings: Settings, url: str
 ) -> None:
     away = settings.model_copy(update={"broker_url": SecretStr(url)})
-    with a_web(away, address_hourly=2) as web:
+    with a_web(away, rate_limit_email_per_hour=2) as web:
         assert [send(web, reference=f"MB-{n}").status_code for n in range(3)] == [303, 303, 429]
 
 
 def test_a_redis_that_is_away_costs_one_request_its_patience_and_not_every_one(settings: Settings) -> None:
-    brakes = Brakes("redis://127.0.0.1:1/0", "secret", slow(settings, address_hourly=500).limits)
+    brakes = Brakes("redis://127.0.0.1:1/0", "secret", slow(settings, rate_limit_email_per_hour=500).limits)
     began = time.monotonic()
     for _ in range(200):
         brakes.press({Brake.ADDRESS: "ada@example.com"})
@@ -185,7 +185,7 @@ def test_a_redis_that_is_away_costs_one_request_its_patience_and_not_every_one(s
 
 
 def test_what_was_counted_leaves_the_window_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    brakes = Brakes.of(slow(settings, network_minutely=1))
+    brakes = Brakes.of(slow(settings, rate_limit_network_per_minute=1))
     assert brakes
     brakes.press({Brake.NETWORK: "192.0.2.0/24"})
     with pytest.raises(TooManyError):
@@ -196,7 +196,7 @@ def test_what_was_counted_leaves_the_window_by_itself(settings: Settings, monkey
 
 
 def test_a_broker_that_was_started_anew_counts_on(settings: Settings) -> None:
-    brakes = Brakes.of(slow(settings, network_minutely=2))
+    brakes = Brakes.of(slow(settings, rate_limit_network_per_minute=2))
     assert brakes
     brakes.press({Brake.NETWORK: "192.0.2.0/24"})
     with broker(settings) as held:
@@ -209,13 +209,13 @@ def test_a_broker_that_was_started_anew_counts_on(settings: Settings) -> None:
 
 
 def test_the_law_lets_nobody_be_braked_by_their_own_address(settings: Settings) -> None:
-    with a_web(settings, address_hourly=1, reference_hourly=1) as web:
+    with a_web(settings, rate_limit_email_per_hour=1, rate_limit_reference_per_hour=1) as web:
         answers = [web.post("/withdraw", data={"email": "ada@example.com", "reference": "MB-1"}) for _ in range(3)]
         assert 429 not in {answer.status_code for answer in answers}
 
 
 def test_a_channel_that_is_braked_accepts_nothing(settings: Settings, records: Records) -> None:
-    with a_web(settings, address_hourly=1) as web:
+    with a_web(settings, rate_limit_email_per_hour=1) as web:
         send(web)
         send(web, reference="MB-2")
     with records.work() as work:

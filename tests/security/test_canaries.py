@@ -99,8 +99,8 @@ def ask_by_every_way_in(web: httpx.Client, settings: Settings, key: str) -> None
         web.get(f"/CanaryPerson/{address(1)}"),
     ]  # fmt: skip
     assert 500 not in {answer.status_code for answer in answers}
-    assert settings.inbox_dir
-    inbox = mailbox.Maildir(settings.inbox_dir)
+    assert settings.incoming_mail_dir
+    inbox = mailbox.Maildir(settings.incoming_mail_dir)
     inbox.add(a_mail(f"CanaryComment: please refund {reference(4)}", who=address(4)))
     inbox.add(b"From: CanaryPerson\xff\r\nSubject: CanaryComment \xff\r\n\r\n" + b"\xff" * 100)
     event = {
@@ -204,5 +204,5 @@ def _unpacked(said: str) -> str:
 
 
 def _log_of(settings: Settings, part: str) -> str:
-    assert settings.inbox_dir
-    return (settings.inbox_dir.parent / f"{part}.log").read_text(errors="replace")
+    assert settings.incoming_mail_dir
+    return (settings.incoming_mail_dir.parent / f"{part}.log").read_text(errors="replace")

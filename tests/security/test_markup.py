@@ -128,10 +128,10 @@ def test_what_was_typed_is_really_there(world: World) -> None:
 
 
 def test_a_letter_in_the_mailbox_of_the_demo_is_text(world: World) -> None:
-    assert world.settings.outbox_dir
+    assert world.settings.sent_mail_dir
     with served(app(world.settings.model_copy(update={"mailbox_page": True}))) as web:
         for typed in [WORD, *CORPUS]:
-            a_letter(world.settings.outbox_dir, typed, f"{typed}\n")
+            a_letter(world.settings.sent_mail_dir, typed, f"{typed}\n")
         names = re.findall(r'href="(/mailbox/[^"]+)"', web.get("/mailbox").text)
         seen = [skeleton(web.get(name).text) for name in names]
     assert len(seen) == 1 + len(CORPUS)

@@ -57,7 +57,7 @@ def wiring() -> tuple[Settings, Links]:
         database_url=SecretStr("memory:"),
         broker_url=SecretStr("memory:"),
         secret_key=SecretStr("only for worlds that end in a moment"),
-        timers=Timers(confirm_seconds=3 * DAY),
+        timers=Timers(confirmation_ttl_seconds=3 * DAY),
     )
     return settings, Links.of(settings)
 

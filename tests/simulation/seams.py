@@ -88,9 +88,9 @@ class WorldSeams(Seams):
     def _limits(self, task: Task) -> None:
         """Celery's time limits, for the tasks of workers."""
         timers, age = self._timers, self._clock.now - task.started
-        if age <= timers.soft_seconds or task.is_thread or not task.process.name.startswith("worker"):
+        if age <= timers.task_soft_time_limit_seconds or task.is_thread or not task.process.name.startswith("worker"):
             return
-        if age > timers.hard_seconds:
+        if age > timers.task_time_limit_seconds:
             self._faults.noted("hard_time_limit")
             self._clock.kill(task.process)
             raise Killed
@@ -190,7 +190,7 @@ class WorldSeams(Seams):
 
     def _arm_for(self, due: float) -> None:
         """Not before one of those that wait would sweep again: until then they would find nothing."""
-        now, pause = self._clock.now, self._timers.sweep_seconds
+        now, pause = self._clock.now, self._timers.sweep_interval_seconds
         if due <= now + MOST and (self._alarm is None or due < self._alarm - pause):
             swept_at = min((self._swept_at.get(task.process, -pause) for task in self._idle), default=-pause)
             self._alarm = max(due, now, swept_at + pause) + self._random.random() * pause
@@ -224,7 +224,7 @@ class WorldSeams(Seams):
         """When each row is due, and the lanes in which messages wait: the same until the next commit."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
-        patience = self._world.settings.timers.lane_seconds
+        patience = self._world.settings.timers.resend_after_seconds
         due = [(at(row.next_action_at), row.state) for row in tables.cases.values() if row.next_action_at is not None]
         due += [
             (at(row.next_action_at), row.event) for row in tables.notices.values() if row.next_action_at is not None

@@ -397,8 +397,8 @@ def settings(**values: Any) -> Settings:
 
 
 def test_smtp_comes_before_a_folder(tmp_path: Path) -> None:
-    assert isinstance(post_of(settings(smtp_url="smtp://mail.example", outbox_dir=tmp_path)), SmtpPost)
-    assert isinstance(post_of(settings(outbox_dir=tmp_path)), MaildirPost)
+    assert isinstance(post_of(settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpPost)
+    assert isinstance(post_of(settings(sent_mail_dir=tmp_path)), MaildirPost)
 
 
 def test_no_way_out_is_said_in_a_sentence() -> None:

@@ -90,7 +90,13 @@ def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"http_seconds": 60}, {"soft_seconds": 81}, {"lease_seconds": 80}, {"lane_seconds": 0}]
+    "wrong",
+    [
+        {"provider_timeout_seconds": 60},
+        {"task_soft_time_limit_seconds": 81},
+        {"lease_seconds": 80},
+        {"resend_after_seconds": 0},
+    ],
 )
 def test_each_timer_outlasts_the_one_before(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):

@@ -188,10 +188,10 @@ def post_of(settings: Settings) -> Post:
     """The way out that these settings name: SMTP before a maildir."""
     if settings.smtp_url is not None:
         return SmtpPost(settings.smtp_url.get_secret_value())
-    if settings.outbox_dir is not None:
-        return MaildirPost(settings.outbox_dir)
+    if settings.sent_mail_dir is not None:
+        return MaildirPost(settings.sent_mail_dir)
     raise MoneybackError(
-        "Letters have no way out: set MONEYBACK_SMTP_URL, or MONEYBACK_OUTBOX_DIR to keep them in a maildir."
+        "Letters have no way out: set MONEYBACK_SMTP_URL, or MONEYBACK_SENT_MAIL_DIR to keep them in a maildir."
     )
 
 

@@ -1,7 +1,7 @@
 """The providers that are connected here, by the name that a purchase carries. Each is a package of this one.
 
-A package has ``connect(account, *, http_seconds, connections)``, which makes its adapter, and ``reader(account, *,
-http_seconds)``, which makes the reader of its webhooks. It is imported when it is named: an SDK takes its time.
+A package has ``connect(account, *, provider_timeout_seconds, connections)``, which makes its adapter, and ``reader(account, *,
+provider_timeout_seconds)``, which makes the reader of its webhooks. It is imported when it is named: an SDK takes its time.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,9 @@ def connected(settings: Settings) -> dict[str, PaymentProvider]:
     """An adapter for each provider that the settings wire, made once a process: it keeps its connections open."""
     return {
         name: package.connect(
-            account, http_seconds=settings.timers.http_seconds, connections=settings.calls_side_by_side
+            account,
+            provider_timeout_seconds=settings.timers.provider_timeout_seconds,
+            connections=settings.provider_concurrency,
         )
         for name, package, account in _wired(settings)
     }
@@ -27,7 +29,7 @@ def connected(settings: Settings) -> dict[str, PaymentProvider]:
 def readers(settings: Settings) -> dict[str, WebhookReader]:
     """A reader of webhooks for each of them."""
     return {
-        name: package.reader(account, http_seconds=settings.timers.http_seconds)
+        name: package.reader(account, provider_timeout_seconds=settings.timers.provider_timeout_seconds)
         for name, package, account in _wired(settings)
     }
 

@@ -5,15 +5,19 @@ from domain.notices import WebhookReader
 from domain.providers import PaymentProvider
 
 
-def connect(account: AdyenAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def connect(account: AdyenAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """The adapter of this account."""
     from worker.providers.adyen.adapter import Adyen  # noqa: PLC0415 - the SDK takes its time
     from worker.providers.adyen.api import Api  # noqa: PLC0415
 
-    return Adyen(Api(account, connections=connections), account.merchant_account, http_seconds=http_seconds)
+    return Adyen(
+        Api(account, connections=connections),
+        account.merchant_account,
+        provider_timeout_seconds=provider_timeout_seconds,
+    )
 
 
-def reader(account: AdyenAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
+def reader(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
     """The reader of this account's webhooks. Raises AdyenHmacKeyError."""
     from worker.providers.adyen.webhooks import AdyenReader  # noqa: PLC0415 - the SDK takes its time
 

@@ -16,10 +16,10 @@ class Adyen:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, api: Api, merchant: str, *, http_seconds: float) -> None:
+    def __init__(self, api: Api, merchant: str, *, provider_timeout_seconds: float) -> None:
         self._api = api
         self._merchant = merchant
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """At best it is pending: Adyen says of every refund that it received it."""

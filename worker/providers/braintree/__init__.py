@@ -13,11 +13,13 @@ with warnings.catch_warnings():  # the SDK warns of a class of its own as soon a
     from worker.providers.braintree.webhooks import BraintreeReader
 
 
-def connect(account: BraintreeAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def connect(account: BraintreeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """The adapter of this account."""
-    return Braintree(Api(gateway_of(account, connections=connections)), http_seconds=http_seconds)
+    return Braintree(
+        Api(gateway_of(account, connections=connections)), provider_timeout_seconds=provider_timeout_seconds
+    )
 
 
-def reader(account: BraintreeAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
+def reader(account: BraintreeAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
     """The reader of this account's webhooks: they are signed with the API keys."""
     return BraintreeReader(gateway_of(account, connections=1))

@@ -39,9 +39,9 @@ class Braintree:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, api: Api, *, http_seconds: float) -> None:
+    def __init__(self, api: Api, *, provider_timeout_seconds: float) -> None:
         self._api = api
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """The currency cannot be said in the refund, so the transaction is asked for its own before."""

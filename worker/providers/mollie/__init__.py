@@ -8,12 +8,12 @@ from worker.providers.mollie.api import Api
 from worker.providers.mollie.webhooks import MollieReader
 
 
-def connect(account: MollieAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def connect(account: MollieAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """The adapter of this account."""
-    return Mollie(Api(account, connections=connections), http_seconds=http_seconds)
+    return Mollie(Api(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds)
 
 
-def reader(account: MollieAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
+def reader(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - nobody has to be asked
     """The reader of this account's webhooks."""
     secret = account.webhook_secret
     return MollieReader(secret.get_secret_value() if secret else "")

@@ -32,9 +32,9 @@ class Mollie:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, api: Api, *, http_seconds: float) -> None:
+    def __init__(self, api: Api, *, provider_timeout_seconds: float) -> None:
         self._api = api
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         if not _PAYMENT.fullmatch(charge):  # it becomes part of an address; nothing was sent

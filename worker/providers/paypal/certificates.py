@@ -89,13 +89,13 @@ class Certificates:
         raise CertificateError("The certificate is not PayPal's, not of a root that is known, or not of this time.")
 
 
-def fetcher(http_seconds: float) -> Callable[[str], bytes]:
+def fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
     """Gets what is at an address, within so many seconds."""
     http = session(connections=4)
 
     def fetch(address: str) -> bytes:
         try:
-            with within(http_seconds):
+            with within(provider_timeout_seconds):
                 response = http.get(address)
         except requests.RequestException as error:
             raise CertificateError("The certificate cannot be fetched.") from error

@@ -14,15 +14,15 @@ class SandboxUrlError(RefusedError):
     """The sandbox provider is asked for, but MONEYBACK_SANDBOX_URL does not say where it is, like http://host:port."""
 
 
-def connect(account: SandboxAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def connect(account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Raises SandboxUrlError."""
     place = urlsplit(account.url)
     if place.scheme != "http" or not place.hostname:
         raise SandboxUrlError(SandboxUrlError.__doc__)
-    return Sandbox(Pool(place.hostname, place.port, maxsize=connections, block=True), http_seconds)
+    return Sandbox(Pool(place.hostname, place.port, maxsize=connections, block=True), provider_timeout_seconds)
 
 
-def reader(account: SandboxAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def reader(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Its webhooks carry an HMAC under the secret that we share with it."""
     from worker.providers.sandbox.webhooks import SandboxWebhooks  # noqa: PLC0415 - only who listens needs it
 

@@ -51,9 +51,9 @@ class Sandbox:
 
     capabilities = Capabilities(keys_live=timedelta(hours=24), capped=True)  # as others promise
 
-    def __init__(self, pool: Pool, http_seconds: float) -> None:
+    def __init__(self, pool: Pool, provider_timeout_seconds: float) -> None:
         self._pool = pool
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         body = json.dumps({"charge": charge, "amount": amount.minor, "currency": amount.currency}).encode()

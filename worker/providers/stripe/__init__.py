@@ -12,7 +12,7 @@ from worker.providers.stripe.adapter import Stripe
 from worker.providers.stripe.webhooks import StripeWebhooks
 
 
-def connect(account: StripeAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+def connect(account: StripeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
     """Nothing is called yet."""
     stripe.enable_telemetry = False  # Stripe need not know how long its answers take us
     logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO it writes down every call and Stripe's sentences
@@ -22,9 +22,9 @@ def connect(account: StripeAccount, *, http_seconds: float, connections: int) ->
         http_client=stripe.RequestsClient(session=session(connections)),
         max_network_retries=0,
     )
-    return Stripe(client, http_seconds)
+    return Stripe(client, provider_timeout_seconds)
 
 
-def reader(account: StripeAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def reader(account: StripeAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
     """Of Stripe's snapshot events, signed with the endpoint's secret."""
     return StripeWebhooks(account.webhook_secret)

@@ -48,10 +48,10 @@ class Stripe:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, client: stripe.StripeClient, http_seconds: float) -> None:
+    def __init__(self, client: stripe.StripeClient, provider_timeout_seconds: float) -> None:
         self._refunds = client.v1.refunds
         self._disputes = client.v1.disputes
-        self._seconds = http_seconds
+        self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
         """Stripe takes no currency for a refund, it is the charge's: that it is ours is seen in the answer."""

@@ -104,7 +104,7 @@ class DataDir:
         if not parent.is_dir():
             raise DataDirError(f"There is no folder {parent}. Create it, or change MONEYBACK_HOME.")
         if not user.is_us:
-            user.must_reach(parent)
+            user.require_access(parent)
         try:
             self.path.mkdir(0o700, exist_ok=True)
         except FileExistsError:

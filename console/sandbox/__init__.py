@@ -1,1 +1,1 @@
-"""A payment provider to try things out with: a process of its own that keeps honest books and misbehaves on request."""
+"""The sandbox: a payment provider for tests and demos. It moves no money, and produces delays and faults on request."""

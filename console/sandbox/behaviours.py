@@ -1,4 +1,4 @@
-"""How a charge's refund goes: the word before the first underscore of the charge's id says it."""
+"""The behaviour of each charge: the prefix of its id, up to the first underscore, selects it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +11,7 @@ from console.sandbox.errors import (
     DECLINED,
     NOT_SETTLED,
     SHORT_OF_MONEY,
-    Refused,
+    ErrorResponse,
 )
 
 Status = Literal["succeeded", "pending", "failed"]
@@ -19,26 +19,26 @@ Status = Literal["succeeded", "pending", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long things take, in seconds."""
+    """Delays, in seconds."""
 
     latency: float = 0.0
     """Before every answer."""
     late: float = 1.5
     """Before the answer to the call that refunds a ``slow`` charge, and before a ``tardy`` one is refunded."""
     turn: float = 3.0
-    """Until things change by themselves: a refund's status, a look-up that was blind, a dispute that opens."""
+    """Before a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
     hold: float = 120.0
-    """A call that is never answered is held this long at the most: longer than any client's patience."""
+    """How long a call without an answer stays open at most: longer than the timeout of any client."""
     drip: float = 1.0
-    """Between two bytes of an answer that drips."""
+    """Between two bytes of a slow answer."""
     memory: float = 60.0
-    """Until the key of a ``forgets`` charge is forgotten. Real providers remember for a day, or for 45."""
+    """Until the key of a ``forgets`` charge expires. Real providers keep keys for a day, or for 45."""
     again: float = 1.0
     """Before a webhook that did not arrive is sent again; the pauses double."""
 
 
-class Manner(Enum):
-    """How a call is answered. A repeat with the same key is answered at once."""
+class ResponseMode(Enum):
+    """How a call is answered. A repeat with the same key is answered immediately."""
 
     AT_ONCE = "at once"
     LATE = "late"
@@ -51,8 +51,8 @@ class Manner(Enum):
     WRONG = "with a 200 about another amount"
 
 
-class Post(Enum):
-    """How what happens to a charge is told by webhook."""
+class WebhookMode(Enum):
+    """How the events of a charge are sent as webhooks."""
 
     ONCE = "once, until it arrived"
     THRICE = "three times"
@@ -65,32 +65,32 @@ class Post(Enum):
 class Behaviour:
     status: Status = "succeeded"
     becomes: Status | None = None
-    """What a look-up shows from ``Times.turn`` on."""
-    manner: Manner = Manner.AT_ONCE
-    refusal: Refused | None = None
-    stumble: Refused | None = None
-    """What the first calls of the charge get, without anything being carried out."""
+    """The status after ``Times.turn``."""
+    response_mode: ResponseMode = ResponseMode.AT_ONCE
+    refusal: ErrorResponse | None = None
+    stumble: ErrorResponse | None = None
+    """The error of the first calls of the charge; they are not carried out."""
     stumbles: int = 0
     stored: bool = False
-    """A stumble is the answer to its key for ever: the way on is a new key."""
+    """The error is the stored response of its key; only a new key helps."""
     deferred: bool = False
-    """The refund is made ``Times.late`` after its call; until then nothing shows it, and its key is in use."""
+    """The refund is made ``Times.late`` after its call. Until then it is invisible, and its key is in use."""
     hidden: bool = False
-    """Nothing shows the refund for the first ``Times.turn``, although it was made."""
+    """The refund is made, but invisible until ``Times.turn``."""
     elsewhere: bool = False
-    """Somebody refunded the charge by hand: the first call brings it to light."""
+    """Somebody else refunded the charge; the first call finds that refund."""
     disputed: bool = False
-    """The bank has a dispute open: the first call brings it to light."""
+    """The charge has an open dispute; the first call finds it."""
     crossed: bool = False
     """A dispute opens ``Times.turn`` after the refund was made."""
     forgets: bool = False
-    """The key is forgotten after ``Times.memory``."""
-    post: Post = Post.ONCE
+    """The key expires after ``Times.memory``."""
+    webhook_mode: WebhookMode = WebhookMode.ONCE
 
 
 BEHAVIOURS = {
     "ok": Behaviour(),
-    "slow": Behaviour(manner=Manner.LATE),
+    "slow": Behaviour(response_mode=ResponseMode.LATE),
     "pending": Behaviour(status="pending", becomes="succeeded"),
     "latefail": Behaviour(becomes="failed"),
     "pendingfail": Behaviour(status="pending", becomes="failed"),
@@ -99,27 +99,27 @@ BEHAVIOURS = {
     "crossing": Behaviour(crossed=True),
     "closed": Behaviour(refusal=CLOSED),
     "elsewhere": Behaviour(elsewhere=True),
-    "hang": Behaviour(manner=Manner.NEVER),
-    "blind": Behaviour(manner=Manner.NEVER, hidden=True),
-    "tardy": Behaviour(manner=Manner.DROPPED, deferred=True),
-    "drip": Behaviour(manner=Manner.DRIPPING),
-    "garbage": Behaviour(manner=Manner.GARBLED),
-    "wrong": Behaviour(manner=Manner.WRONG),
-    "fail500": Behaviour(manner=Manner.BROKEN),
+    "hang": Behaviour(response_mode=ResponseMode.NEVER),
+    "blind": Behaviour(response_mode=ResponseMode.NEVER, hidden=True),
+    "tardy": Behaviour(response_mode=ResponseMode.DROPPED, deferred=True),
+    "drip": Behaviour(response_mode=ResponseMode.DRIPPING),
+    "garbage": Behaviour(response_mode=ResponseMode.GARBLED),
+    "wrong": Behaviour(response_mode=ResponseMode.WRONG),
+    "fail500": Behaviour(response_mode=ResponseMode.BROKEN),
     "lost500": Behaviour(stumble=BROKEN, stumbles=1),
     "stored500": Behaviour(stumble=BROKEN, stumbles=1, stored=True),
     "busy": Behaviour(stumble=BUSY, stumbles=2),
     "broke": Behaviour(stumble=SHORT_OF_MONEY, stumbles=2, stored=True),
     "early": Behaviour(stumble=NOT_SETTLED, stumbles=2, stored=True),
     "forgets": Behaviour(forgets=True),
-    "dupes": Behaviour(status="pending", becomes="succeeded", post=Post.THRICE),
-    "shuffle": Behaviour(status="pending", becomes="succeeded", post=Post.LAST_FIRST),
-    "mute": Behaviour(status="pending", becomes="succeeded", post=Post.NEVER),
-    "forge": Behaviour(post=Post.FORGED),
+    "dupes": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.THRICE),
+    "shuffle": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.LAST_FIRST),
+    "mute": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.NEVER),
+    "forge": Behaviour(webhook_mode=WebhookMode.FORGED),
 }
 ORDINARY = BEHAVIOURS["ok"]
 
 
 def behaviour_of(charge: str) -> Behaviour:
-    """A charge whose first word is not in the table is an ordinary one."""
+    """Returns the behaviour of a charge; one with an unknown prefix succeeds."""
     return BEHAVIOURS.get(charge.partition("_")[0], ORDINARY)

@@ -1,17 +1,17 @@
-"""What happens at the provider, as its webhooks tell it."""
+"""The events that the sandbox sends as webhooks."""
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from console.sandbox.behaviours import Post, behaviour_of
+from console.sandbox.behaviours import WebhookMode, behaviour_of
 from console.sandbox.disputes import Dispute
 from console.sandbox.refunds import Refund
 
 
 class Event(NamedTuple):
     at: float
-    """When it happens, in epoch seconds: in the future for what is known to come."""
+    """When the event happens, in epoch seconds; it may be in the future."""
     id: str
     type: str
     charge: str
@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 def of_refund(refund: Refund) -> Iterator[Event]:
-    """It was made, and, where its status turns, that."""
+    """Yields the event of a new refund, and the event of its later change of status."""
     yield _event(refund.created, "refund.created", refund.charge, refund.document(refund.status))
     if refund.becomes:
         yield _event(refund.becomes_at, "refund.updated", refund.charge, refund.document(refund.becomes))
@@ -34,27 +34,27 @@ def of_dispute(dispute: Dispute, at: float) -> Event:
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
-    """The id follows from what happened: read from the journal again, it is the same event."""
+    """Returns an event whose id is a hash of its content, so a replay of the journal gives the same event."""
     digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 
 
 class Outbox:
-    """The events that nobody acknowledged yet."""
+    """The events that no receiver has acknowledged yet."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, Event] = {}
-        self.heard: Callable[[Event], None] = lambda _: None
-        """Is told of every event as it becomes known."""
+        self.on_event: Callable[[Event], None] = lambda _: None
+        """Called with every new event."""
         self._sent = self._failed = 0
 
     def add(self, event: Event) -> None:
-        if behaviour_of(event.charge).post is not Post.NEVER:
+        if behaviour_of(event.charge).webhook_mode is not WebhookMode.NEVER:
             self.waiting[event.id] = event
-            self.heard(event)
+            self.on_event(event)
 
     def settle(self, event_id: str, *, arrived: bool) -> None:
-        """It was acknowledged, or given up."""
+        """Removes an event that was acknowledged or given up."""
         self.waiting.pop(event_id, None)
         self._sent += arrived
         self._failed += not arrived

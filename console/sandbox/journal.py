@@ -1,3 +1,5 @@
+"""The append-only file that survives a crash of the sandbox."""
+
 import fcntl
 import json
 import os
@@ -11,19 +13,18 @@ _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  
 
 
 class JournalInUseError(Exception):
-    """Another sandbox is writing this journal."""
+    """Another sandbox has locked this journal."""
 
 
 class JournalDamagedError(Exception):
-    """A line in the middle of the journal is not a record; a sandbox that was killed does not leave such a line."""
+    """A line in the middle of the journal is not a record. A crash cannot leave such a line, so the file was changed."""
 
 
 class Journal:
-    """One JSON document a line, only ever added to, and written before anybody is told of what it says.
+    """One JSON document in each line. A line is written before the call that caused it is answered.
 
-    A tuple is written as its values in their order: that costs half of what the names would, and every refund pays it.
-    A line goes to the kernel in one write: it survives ``kill -9`` of the sandbox, but not a machine that loses its
-    power, because nobody waits for the disk.
+    A tuple is written as a list of its values, which costs half as much as an object with names.
+    A line reaches the kernel in one write: it survives ``kill -9``, but not a power failure, because there is no fsync.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +38,7 @@ class Journal:
         self._size = self._drop_torn_line()
 
     def append(self, record: Record) -> None:
-        """Raises OSError, and leaves nothing behind, when the line could not be written whole."""
+        """Appends a record. Raises OSError, and removes the partial line, if the disk is full."""
         line = _encode(record).encode() + b"\n"
         try:
             written = os.write(self._file, line)
@@ -49,7 +50,7 @@ class Journal:
         self._size += written
 
     def __iter__(self) -> Iterator[Record]:
-        """Every record, oldest first."""
+        """Yields every record, oldest first."""
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
@@ -61,7 +62,7 @@ class Journal:
         os.close(self._file)
 
     def _drop_torn_line(self) -> int:
-        """A sandbox that dies while it writes leaves half a line, which it had not answered for."""
+        """Removes the partial last line that a crash can leave; its call was not answered."""
         size = os.fstat(self._file).st_size
         whole = size
         while whole and os.pread(self._file, 1, whole - 1) != b"\n":

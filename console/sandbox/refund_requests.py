@@ -1,18 +1,20 @@
+"""Reads and checks the body of a refund request."""
+
 import json
 import re
 from typing import NamedTuple
 
-from console.sandbox.errors import KEY_MISSING, NOT_JSON, WRONG_ORDER, Refused
+from console.sandbox.errors import INVALID_REFUND_REQUEST, KEY_MISSING, NOT_JSON, ErrorResponse
 
-LONGEST = 255  # characters of a key or a charge's id, as at the providers we know
+LONGEST = 255  # characters of a key or a charge's id, as at real providers
 HIGHEST = 10**15  # minor units: more than any refund, small enough for every reader of JSON
 
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _FIELDS = {"charge", "amount", "currency"}
 
 
-class Order(NamedTuple):
-    """What the client wants: this charge back, once, under this key."""
+class RefundRequest(NamedTuple):
+    """A valid refund request: the charge, the amount, and the idempotency key."""
 
     charge: str
     amount: int
@@ -20,8 +22,8 @@ class Order(NamedTuple):
     key: str
 
 
-def read_order(body: bytes, key: str | None) -> Order | Refused:
-    """Everything is checked here, so that the ledger only ever sees orders that make sense."""
+def read_refund_request(body: bytes, key: str | None) -> RefundRequest | ErrorResponse:
+    """Returns the refund request, or the error; the ledger gets valid requests only."""
     if not key or len(key) > LONGEST or not key.isprintable():
         return KEY_MISSING
     try:
@@ -29,11 +31,11 @@ def read_order(body: bytes, key: str | None) -> Order | Refused:
     except (ValueError, RecursionError):
         return NOT_JSON
     if type(fields) is not dict or fields.keys() != _FIELDS:
-        return WRONG_ORDER
+        return INVALID_REFUND_REQUEST
     charge, amount, currency = fields["charge"], fields["amount"], fields["currency"]
     if not is_charge(charge) or not _is_amount(amount) or type(currency) is not str or not _CURRENCY(currency):
-        return WRONG_ORDER
-    return Order(charge, amount, currency, key)
+        return INVALID_REFUND_REQUEST
+    return RefundRequest(charge, amount, currency, key)
 
 
 def is_charge(value: object) -> bool:

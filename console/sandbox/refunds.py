@@ -1,12 +1,14 @@
+"""One refund of the sandbox, and how its status changes with time."""
+
 import os
 from typing import Any, NamedTuple
 
 from console.sandbox.behaviours import Behaviour, Status, Times
-from console.sandbox.refund_requests import Order
+from console.sandbox.refund_requests import RefundRequest
 
 
 class Refund(NamedTuple):
-    """Money that left. What will happen to it by itself, and when, is written down with it."""
+    """One refund, with its later status and the time of that change."""
 
     id: str
     charge: str
@@ -14,15 +16,15 @@ class Refund(NamedTuple):
     currency: str
     key: str
     created: float
-    """When the money leaves: in the future for one that is carried out later. All times are epoch seconds."""
+    """When the refund is made; in the future for a deferred refund. All times are epoch seconds."""
     shown_at: float
-    """From when on a look-up finds it."""
+    """From when on a lookup finds it."""
     status: Status
     becomes: Status | None
     becomes_at: float
 
-    def is_for(self, order: Order) -> bool:
-        return (self.charge, self.amount, self.currency) == (order.charge, order.amount, order.currency)
+    def is_for(self, request: RefundRequest) -> bool:
+        return (self.charge, self.amount, self.currency) == (request.charge, request.amount, request.currency)
 
     def status_at(self, now: float) -> Status:
         return self.becomes if self.becomes is not None and now >= self.becomes_at else self.status
@@ -41,19 +43,19 @@ class Refund(NamedTuple):
 
     @property
     def bank_reference(self) -> str:
-        """As card networks write acquirer reference numbers: 23 digits, of which the first is a 7."""
+        """Returns an acquirer reference number as card networks write it: 23 digits, the first of them 7."""
         return f"7{int(self.id.removeprefix('re_'), 16) % 10**22:022}"
 
 
-def refund_of(order: Order, behaviour: Behaviour, now: float, times: Times) -> Refund:
+def refund_of(request: RefundRequest, behaviour: Behaviour, now: float, times: Times) -> Refund:
     created = now + times.late if behaviour.deferred else now
     turns = created + times.turn
     return Refund(
         id=f"re_{os.urandom(12).hex()}",
-        charge=order.charge,
-        amount=order.amount,
-        currency=order.currency,
-        key=order.key,
+        charge=request.charge,
+        amount=request.amount,
+        currency=request.currency,
+        key=request.key,
         created=created,
         shown_at=turns if behaviour.hidden else created,
         status=behaviour.status,

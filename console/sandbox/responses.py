@@ -1,12 +1,12 @@
-"""How a call is answered, or is not."""
+"""Sends the response of a call in its response mode, for example late or byte by byte."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
-from console.sandbox.behaviours import Manner, Times
-from console.sandbox.errors import BROKEN, BUSY, TIMED_OUT, Refused
+from console.sandbox.behaviours import ResponseMode, Times
+from console.sandbox.errors import BROKEN, BUSY, TIMED_OUT, ErrorResponse
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,7 +24,7 @@ class Reply(NamedTuple):
     status: int
     document: dict[str, Any]
     headers: Headers = ()
-    manner: Manner = Manner.AT_ONCE
+    response_mode: ResponseMode = ResponseMode.AT_ONCE
 
 
 class Call(NamedTuple):
@@ -36,8 +36,8 @@ class Call(NamedTuple):
     times: Times
 
 
-def refusal(refused: Refused) -> Reply:
-    return Reply(refused.status, refused.document(), refused.headers)
+def error_reply(error: ErrorResponse) -> Reply:
+    return Reply(error.status, error.document(), error.headers)
 
 
 async def at_once(call: Call, reply: Reply) -> None:
@@ -52,22 +52,22 @@ async def _late(call: Call, reply: Reply) -> None:
 
 
 async def _never(call: Call, _: Reply) -> None:
-    """The wait is over when the client hangs up."""
+    """Waits until the client closes the connection."""
     if not await _gone(call.receive, call.times.hold):
-        await at_once(call, refusal(TIMED_OUT))
+        await at_once(call, error_reply(TIMED_OUT))
 
 
 async def _broken(call: Call, _: Reply) -> None:
-    await at_once(call, refusal(BROKEN))
+    await at_once(call, error_reply(BROKEN))
 
 
 async def _busy(call: Call, _: Reply) -> None:
-    await at_once(call, refusal(BUSY))
+    await at_once(call, error_reply(BUSY))
 
 
 async def _dropped(call: Call, _: Reply) -> None:
     call.hang_up()
-    await _gone(call.receive, call.times.hold)  # uvicorn would take it for a mistake that nobody is answered
+    await _gone(call.receive, call.times.hold)  # uvicorn would report an application that sends no response
 
 
 async def _dripping(call: Call, reply: Reply) -> None:
@@ -89,16 +89,16 @@ async def _wrong(call: Call, reply: Reply) -> None:
     await at_once(call, reply._replace(document=reply.document | {"amount": reply.document["amount"] + 1}))
 
 
-MANNERS: dict[Manner, Callable[[Call, Reply], Awaitable[None]]] = {
-    Manner.AT_ONCE: at_once,
-    Manner.LATE: _late,
-    Manner.NEVER: _never,
-    Manner.BROKEN: _broken,
-    Manner.BUSY: _busy,
-    Manner.DROPPED: _dropped,
-    Manner.DRIPPING: _dripping,
-    Manner.GARBLED: _garbled,
-    Manner.WRONG: _wrong,
+RESPONSE_MODES: dict[ResponseMode, Callable[[Call, Reply], Awaitable[None]]] = {
+    ResponseMode.AT_ONCE: at_once,
+    ResponseMode.LATE: _late,
+    ResponseMode.NEVER: _never,
+    ResponseMode.BROKEN: _broken,
+    ResponseMode.BUSY: _busy,
+    ResponseMode.DROPPED: _dropped,
+    ResponseMode.DRIPPING: _dripping,
+    ResponseMode.GARBLED: _garbled,
+    ResponseMode.WRONG: _wrong,
 }
 
 

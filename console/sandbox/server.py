@@ -1,3 +1,5 @@
+"""Runs the HTTP API and sends the webhooks, in one process."""
+
 import asyncio
 import socket
 from asyncio import Transport
@@ -11,16 +13,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from console.sandbox.app import App
 from console.sandbox.behaviours import Times
-from console.sandbox.fault_injection import Flaws
+from console.sandbox.fault_injection import FaultInjector
 from console.sandbox.ledger import Ledger
-from console.sandbox.webhooks import Postman, Webhooks
+from console.sandbox.webhooks import Webhooks, WebhookSender
 
-IDLE = 75  # seconds; longer than clients keep unused connections, so that it is rarely us who close them
+KEEP_ALIVE = 75  # seconds; longer than clients keep unused connections, so the client closes them first
 BACKLOG = 1024  # connections that may wait while all workers start at once
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP that can hang up in the middle of a call."""
+    """HTTP/1.1 with a way to abort the connection of a call."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as its parent has it
         super().connection_made(transport)
@@ -36,15 +38,15 @@ def serve(
     times: Times | None = None,
     webhooks: Webhooks | None = None,
     capped: bool = True,
-    flaws: Flaws | None = None,
+    fault_injector: FaultInjector | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Answers until SIGTERM or SIGINT. Port 0 is any free one; ``announce`` hears the address once it can be called."""
+    """Serves until SIGTERM or SIGINT. Port 0 takes any free port; ``announce`` is called with the address."""
     times = times or Times()
     ledger = Ledger(folder, times, capped=capped, tells=webhooks is not None)
-    with closing(ledger), _listening(host, port, unix) as door:
+    with closing(ledger), _listening(host, port, unix) as listener:
         config = uvicorn.Config(
-            App(ledger, times, flaws or Flaws()),
+            App(ledger, times, fault_injector or FaultInjector()),
             http=Protocol,
             ws="none",
             lifespan="off",
@@ -54,28 +56,28 @@ def serve(
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            timeout_keep_alive=IDLE,
-            timeout_graceful_shutdown=1,  # second; calls that are held on purpose need not be waited for
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=1,  # second; the server does not wait for calls that hang on purpose
         )
-        announce(f"unix://{unix}" if unix else f"http://{host}:{door.getsockname()[1]}")
-        postman = Postman(webhooks, ledger, times) if webhooks else None
-        uvloop.run(_run(uvicorn.Server(config), door, postman))
+        announce(f"unix://{unix}" if unix else f"http://{host}:{listener.getsockname()[1]}")
+        sender = WebhookSender(webhooks, ledger, times) if webhooks else None
+        uvloop.run(_run(uvicorn.Server(config), listener, sender))
 
 
-async def _run(server: uvicorn.Server, door: socket.socket, postman: Postman | None) -> None:
-    """A postman who stumbles ends the server: webhooks that stop silently would look like a quiet day."""
-    async with asyncio.TaskGroup() as both:
-        rounds = both.create_task(postman.run()) if postman else None
-        await server.serve(sockets=[door])
-        if rounds:
-            rounds.cancel()
+async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookSender | None) -> None:
+    """Runs the API and the webhook sender. If the sender fails, the server ends, so the failure is seen."""
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(sender.run()) if sender else None
+        await server.serve(sockets=[listener])
+        if sending:
+            sending.cancel()
 
 
 def _listening(host: str, port: int, unix: Path | None) -> socket.socket:
     if unix is None:
         return socket.create_server((host, port), backlog=BACKLOG)
-    unix.unlink(missing_ok=True)  # left by a sandbox that was killed: a living one would hold the journal's lock
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    door.bind(str(unix))
-    door.listen(BACKLOG)
-    return door
+    unix.unlink(missing_ok=True)  # left by a sandbox that was killed: a running one would hold the journal's lock
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(unix))
+    listener.listen(BACKLOG)
+    return listener

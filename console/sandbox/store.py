@@ -1,3 +1,5 @@
+"""The state of the sandbox, rebuilt from the journal."""
+
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import islice
@@ -7,17 +9,19 @@ from typing import Any
 from console.sandbox import events
 from console.sandbox.behaviours import behaviour_of
 from console.sandbox.disputes import Dispute, Disputes
-from console.sandbox.errors import Refused
+from console.sandbox.errors import ErrorResponse
 from console.sandbox.events import Outbox
 from console.sandbox.journal import Journal, JournalDamagedError, Record
-from console.sandbox.refund_requests import Order
+from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.refunds import Refund
 
-_CALLS = frozenset({"made", "replayed", "refused", "stumbled"})  # records of an order; the others happen by themselves
+_CALLS = frozenset(
+    {"made", "replayed", "refused", "stumbled"}
+)  # records of calls; the other records are changes without a call
 
 
-class Books:
-    """Everything that is known, as the journal has it: what is asked here was written there first."""
+class Store:
+    """The sandbox's state. Every change is written to the journal first."""
 
     def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,9 +30,9 @@ class Books:
         self.by_key: defaultdict[str, list[Refund]] = defaultdict(list)
         self.by_charge: defaultdict[str, list[Refund]] = defaultdict(list)
         self.stumbles: Counter[str] = Counter()
-        """How often each charge's calls stumbled."""
-        self.stored: dict[str, tuple[Order, Refused]] = {}
-        """The stumbles that are the answer to their key for ever."""
+        """How often the calls of each charge got a transient error."""
+        self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
+        """The errors that are the stored response of their key."""
         self._clock = clock
         self._refunds: list[Refund] = []
         self._place: dict[str, int] = {}
@@ -46,12 +50,12 @@ class Books:
         self._rebuild()
 
     def write(self, record: Record) -> None:
-        """First the journal, then the index: what could not be written did not happen."""
+        """Writes a record to the journal, then applies it. A record that could not be written is not applied."""
         self._journal.append(record)
         self._enter_record(record)
 
     def find(self, *, key: str | None, charge: str | None) -> list[dict[str, Any]]:
-        """The refunds of this key, of this charge, or, where both are named, of both."""
+        """Returns the visible refunds with this key, of this charge, or with both."""
         now = self._clock()
         found = self.by_charge.get(charge or "", []) if key is None else self.by_key.get(key, [])
         return [_document(each, now) for each in found if each.shown_at <= now and charge in (None, each.charge)]
@@ -133,14 +137,14 @@ class Books:
         self._replays += 1
 
     def _refused(self, _: Record) -> None:
-        """A refusal counts as a call and leaves nothing else."""
+        """Counts the call; an error changes nothing else."""
 
     def _stumbled(self, record: Record) -> None:
-        order = Order(*record["order"])
-        behaviour = behaviour_of(order.charge)
-        self.stumbles[order.charge] += 1
+        request = RefundRequest(*record["order"])
+        behaviour = behaviour_of(request.charge)
+        self.stumbles[request.charge] += 1
         if behaviour.stored and behaviour.stumble:
-            self.stored[order.key] = order, behaviour.stumble
+            self.stored[request.key] = request, behaviour.stumble
 
     def _disputed(self, record: Record) -> None:
         dispute = Dispute(*record["dispute"])

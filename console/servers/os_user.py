@@ -1,4 +1,4 @@
-"""Who the servers run as: ourselves, or `nobody` when we are root, because PostgreSQL refuses to be root."""
+"""The operating system user of the servers: the current user, or `nobody` for root, which PostgreSQL refuses."""
 
 import os
 import pwd
@@ -19,16 +19,16 @@ class User:
     def is_us(self) -> bool:
         return self.uid == os.geteuid()
 
-    def must_reach(self, folder: Path) -> None:
-        """Every folder on the way has to let the user pass; we never open somebody's folder for it."""
-        for step in (folder, *folder.parents):
-            if not self._may_pass(step.stat()):
+    def require_access(self, folder: Path) -> None:
+        """Checks that the user may enter the folder and its parents. Permissions of folders are never changed."""
+        for parent in (folder, *folder.parents):
+            if not self._may_enter(parent.stat()):
                 raise UserError(
-                    f"The servers run as the user {self.name}, who may not enter {step}. "
+                    f"The servers run as the user {self.name}, who may not enter {parent}. "
                     "Set MONEYBACK_HOME to a folder elsewhere, for example in /var/tmp.",
                 )
 
-    def _may_pass(self, folder: os.stat_result) -> bool:
+    def _may_enter(self, folder: os.stat_result) -> bool:
         if folder.st_uid == self.uid:
             return bool(folder.st_mode & stat.S_IXUSR)
         if folder.st_gid == self.gid:
@@ -37,7 +37,7 @@ class User:
 
 
 def server_user() -> User:
-    """Ourselves, or `nobody`: an account that every system has, so none is added."""
+    """Returns the current user, or `nobody`, an account that every system has."""
     if os.geteuid() != 0:
         return User("you", os.geteuid(), os.getegid())
     try:

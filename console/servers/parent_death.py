@@ -1,9 +1,9 @@
-"""Becomes a program that is told to stop when its parent is gone, even after a kill -9.
+"""Executes a program that gets a signal when its parent ends, even after kill -9 of the parent.
 
-Called as: leash.py PARENT SIGNAL OWNER PROGRAM…
+Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
 
-A script of its own instead of a preexec_fn, which would run Python between fork and exec of a process that has threads.
-The kernel watches the thread that started it, not its process: start from a thread that lives long enough.
+It is a script, because a preexec_fn would run Python between fork and exec of a process that has threads. The kernel
+watches the thread that started the child, not the process: start children from a thread that lives long enough.
 """
 
 import ctypes
@@ -12,11 +12,17 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-PLAIN = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)  # Python and nohup change these
+DEFAULT_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)  # Python and nohup change these
 
 
-def become(owner: str) -> None:
-    """OWNER is uid:gid, or - to stay who we are."""
+def change_user(owner: str) -> None:
+    """Changes to the user OWNER, as uid:gid; - keeps the user."""
     if owner != "-":
         uid, gid = map(int, owner.split(":"))
         os.setgroups([])
@@ -24,24 +30,24 @@ def become(owner: str) -> None:
         os.setuid(uid)
 
 
-def hold(parent: int, farewell: int) -> None:
-    """Only after become(): a change of user takes the leash off."""
+def signal_on_parent_death(parent: int, number: int) -> None:
+    """Asks the kernel for the signal. Call it after change_user(), because a change of user cancels it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, farewell, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the leash held
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:  # the parent ended before the request reached the kernel
         sys.exit(1)
 
 
-def main(parent: str, farewell: str, owner: str, *program: str) -> None:
-    become(owner)
-    hold(int(parent), int(farewell))
-    for number in PLAIN:
-        signal.signal(number, signal.SIG_DFL)
+def main(parent: str, number: str, owner: str, *program: str) -> None:
+    change_user(owner)
+    signal_on_parent_death(int(parent), int(number))
+    for default in DEFAULT_SIGNALS:
+        signal.signal(default, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execv(program[0], program)  # noqa: S606 - a list, from our own console
-    except OSError as trouble:
-        sys.exit(f"{program[0]} cannot be started: {trouble.strerror}.")
+    except OSError as error:
+        sys.exit(f"{program[0]} cannot be started: {error.strerror}.")
 
 
 if __name__ == "__main__":

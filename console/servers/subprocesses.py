@@ -1,4 +1,4 @@
-"""A child process: started on a leash, ended step by step, recognised by the folder it works in."""
+"""Child processes: started so that they end with their parent, stopped step by step, found by their folder."""
 
 import os
 import signal
@@ -13,10 +13,10 @@ import psutil
 
 from console.servers.os_user import User
 
-GLANCE = 0.01  # seconds between two looks at a process that ends
-LEASH = Path(__file__).with_name("parent_death.py")
-LOG_LIMIT = 10_000_000  # bytes; a longer log is put aside when its program starts again
-LAST_WORDS = 4_000  # bytes of a log that are worth repeating in an error
+POLL_INTERVAL = 0.01  # seconds between two checks of a process that ends
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
+LOG_LIMIT = 10_000_000  # bytes; a longer log is rotated when its program starts again
+TAIL = 4_000  # bytes of a log that an error repeats
 
 Step = tuple[signal.Signals, float]
 
@@ -28,15 +28,15 @@ def launch(
     env: Mapping[str, str],
     cwd: Path | None = None,
     user: User | None = None,
-    farewell: signal.Signals = signal.SIGTERM,
+    on_parent_death: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """A child in a session of its own: Ctrl-C reaches only us, and `farewell` reaches it when we are gone."""
+    """Starts a child in its own session: Ctrl-C does not reach it, and it gets `on_parent_death` when this process ends."""
     owner = "-" if user is None or user.is_us else f"{user.uid}:{user.gid}"
-    leash = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(farewell)), owner)
-    _put_aside(log)
+    wrapper = (sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(int(on_parent_death)), owner)
+    _rotate(log)
     with log.open("ab") as stream:
         return subprocess.Popen(
-            (*leash, *argv),
+            (*wrapper, *argv),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -47,7 +47,7 @@ def launch(
 
 
 def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]) -> None:
-    """Each step is a signal and the seconds it is given; psutil and Popen both know when the number is another's."""
+    """Sends the signal of each step and waits for its seconds, until the process has ended. A reused pid is never signalled."""
     for number, seconds in steps:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -55,13 +55,13 @@ def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]
         while not has_ended(process):
             if time.monotonic() > deadline:
                 break
-            time.sleep(GLANCE)
+            time.sleep(POLL_INTERVAL)
         else:
             return
 
 
 def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
-    """A zombie has ended too: a container's first process may never collect it."""
+    """Returns whether the process has ended. A zombie counts: a container's first process may never reap it."""
     if isinstance(process, subprocess.Popen):
         return process.poll() is not None
     try:
@@ -71,28 +71,28 @@ def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
 
 
 def working_in(folder: Path) -> Iterator[psutil.Process]:
-    """The processes whose working directory is this folder or inside it: our servers work where their data is."""
+    """Yields the processes whose working directory is in this folder: the servers run in their data folder."""
     here = folder.resolve()
     for process in psutil.process_iter():
         try:
             there = Path(process.cwd())
-        except (psutil.Error, OSError):  # another user's, or gone meanwhile
+        except (psutil.Error, OSError):  # another user's process, or it has just ended
             continue
         if there == here or here in there.parents:
             yield process
 
 
 def tail(log: Path) -> str:
-    """What a program said last."""
+    """Returns the end of a program's log, as a sentence."""
     try:
         with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - LAST_WORDS))
-            words = stream.read().decode(errors="replace").strip()
+            stream.seek(max(0, log.stat().st_size - TAIL))
+            text = stream.read().decode(errors="replace").strip()
     except OSError:
-        words = ""
-    return f"It said last, in {log}:\n{words}" if words else f"It said nothing in {log}."
+        text = ""
+    return f"Its log {log} ends with:\n{text}" if text else f"Its log {log} is empty."
 
 
-def _put_aside(log: Path) -> None:
+def _rotate(log: Path) -> None:
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".old"))

@@ -186,7 +186,7 @@ def a_refund(charge: str, status: str = "succeeded", **changes: Any) -> dict[str
 
 def tell(web: httpx.Client, event: Event, *, secret: str = SECRET, ago: int = 0) -> httpx.Response:
     """Sends an event as the sandbox does."""
-    letter = Webhooks("", secret).letter(event, int(time.time()) - ago)
+    letter = Webhooks("", secret).signed(event, int(time.time()) - ago)
     return post(web, letter.body, letter.signature)
 
 

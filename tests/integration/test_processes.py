@@ -17,7 +17,7 @@ import pytest
 
 from console.data_dir import DataDir
 from console.servers.errors import ServiceError
-from console.servers.signals import unbroken
+from console.servers.signals import uninterrupted
 from console.supervisor import Service, Stopped, Supervisor, stop_on_signals
 
 ROOT = Path(__file__).parents[2]
@@ -290,7 +290,7 @@ def test_a_signal_in_the_middle_of_something_is_answered_after_it() -> None:
 
     def work() -> None:
         with stop_on_signals():
-            with unbroken():
+            with uninterrupted():
                 os.kill(os.getpid(), signal.SIGTERM)
                 os.kill(os.getpid(), signal.SIGINT)
                 done.append("all of it")

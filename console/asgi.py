@@ -1,4 +1,4 @@
-"""The web as each of its processes makes it: wired by the environment that they all have."""
+"""The ASGI factory of the web, which each process of `moneyback web` calls."""
 
 import gc
 
@@ -11,12 +11,12 @@ from worker.providers import readers
 
 
 def web() -> FastAPI:
-    """The help centre, the refund form, the API, and the addresses of webhooks."""
+    """Returns the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
-    made = app(settings, readers=readers(settings))
-    made.state.paper.warm()
-    made.state.records.dial(POOL)
+    application = app(settings, readers=readers(settings))
+    application.state.paper.warm()
+    application.state.records.dial(POOL)
     gc.collect()
-    gc.freeze()  # what lives as long as the process is not looked through again and again, with all customers waiting
-    return made
+    gc.freeze()  # long-lived objects are not scanned again while customers wait
+    return application

@@ -1,4 +1,4 @@
-"""The documents that are made from the code: `python -m console.docgen` writes them into docs/ anew."""
+"""Generates documents from the code: `python -m console.docgen` writes them into docs/."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ PAGES = {
     "settings.md": settings.page,
     "asyncapi.yaml": asyncapi.page,
 }
-"""Every document that is made, by its file in docs/."""
+"""Every generated document, by its file in docs/."""
 
 
 def write(folder: Path) -> None:
-    """Writes all of them into this folder."""
+    """Writes every generated document into this folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (folder / name).write_text(page(), encoding="utf-8")

@@ -1,31 +1,31 @@
-"""Pages in Markdown, and the words of the code as people read them."""
+"""Builds Markdown pages and tables, and turns docstrings into plain text."""
 
 import inspect
 import re
 from collections.abc import Iterable
 from typing import Any
 
-MADE = "Made from the code by `python -m console.docgen`; a change made here is lost."
+MADE = "Generated from the code by `python -m console.docgen`. Do not edit: changes here are lost."
 
 
 def document(title: str, *parts: str) -> str:
-    """A page under this title."""
+    """Returns a page with this title."""
     return "\n\n".join([f"<!-- {MADE} -->", f"# {title}", *parts]) + "\n"
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table; a cell cannot hold its own fence."""
+    """Returns a table; a | in a cell becomes a /, because it would end the cell."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def said(thing: object) -> str:
-    """What the docstring says."""
+    """Returns the docstring as plain text."""
     return str(plain(inspect.getdoc(thing)))
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  # JSON
-    """Descriptions as people read them: one line a paragraph, one backtick where a docstring has two."""
+    """Returns the value with its texts made plain: one line for each paragraph, and one backtick instead of two."""
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items() if not (name == "title" and isinstance(inner, str))}
     if isinstance(value, list):

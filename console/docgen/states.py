@@ -1,4 +1,4 @@
-"""docs/states.md: the states of a case and the moves between them."""
+"""Generates docs/states.md: the states of a case and the transitions between them."""
 
 from console.docgen.markdown import document, table
 from domain.aftermath import AFTERMATH, Patience, lanes_of
@@ -7,20 +7,21 @@ from producers.web.words import STANDINGS
 
 
 def page() -> str:
-    """The states of a case and the moves between them."""
+    """Returns the page of the states and the transitions."""
     event, first = BEGIN
     arrows = [f"[*] --> {first}: {event}", *(f"{here} --> {there}: {event}" for (here, event), there in MOVES.items())]
     arrows += [f"{state} --> [*]" for state in State if state in ENDED]
     rows = [
-        (f"`{state}`", STANDINGS[state].heading, _arrival(state), _ways_on(state), _sweep(state)) for state in State
+        (f"`{state}`", STANDINGS[state].heading, _effects(state), _transitions(state), _timeout(state))
+        for state in State
     ]
     return document(
         "The states of a case",
-        "A case is in one of these states, and moves only along these arrows. Each move is a row of its history; the words "
-        "on the arrows are the events as history has them.",
+        "A case is in one of these states and changes only along these arrows. Each transition is a row of the case's history; "
+        "the arrows carry the names of the events.",
         "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {arrow}" for arrow in arrows), "```"]),
         "## State by state",
-        table(("state", "what the customer reads", "on arrival", "moved on by", "if nobody does"), rows),
+        table(("state", "what the customer reads", "effects", "events", "timeout"), rows),
         "## Sets of states",
         table(
             ("set", "states"),
@@ -30,10 +31,10 @@ def page() -> str:
 
 
 _SETS = {
-    "moving: our own workers must move these on; the sweep owns whatever stays in one too long": MOVING,
-    "waiting for a person: the customer or support says what comes next": WAITING_FOR_A_PERSON,
-    "ended: nobody need move these on": ENDED,
-    "live: these hold the purchase, and a second request for it joins the first": LIVE,
+    "worker states: a worker must act next; the sweep sends a case again that stays too long": MOVING,
+    "waiting states: the customer or support must act next": WAITING_FOR_A_PERSON,
+    "final states: nothing follows": ENDED,
+    "open states: a second request for the same purchase joins the first": LIVE,
 }
 _SECONDS = {
     Patience.LANE: "resend_after_seconds",
@@ -43,20 +44,20 @@ _SECONDS = {
 }
 
 
-def _arrival(state: State) -> str:
+def _effects(state: State) -> str:
     letter = AFTERMATH[state].letter
-    told = [f"`{lane.queue}`" for lane in lanes_of(AFTERMATH[state])]
-    return ", ".join([*told, *([f"letter `{letter}`"] if letter else [])]) or "–"
+    effects = [f"`{lane.queue}`" for lane in lanes_of(AFTERMATH[state])]
+    return ", ".join([*effects, *([f"e-mail `{letter}`"] if letter else [])]) or "–"
 
 
-def _ways_on(state: State) -> str:
-    ways = [f"`{event}` → `{there}`" for (here, event), there in MOVES.items() if here is state]
-    return "<br>".join(ways) or "–"
+def _transitions(state: State) -> str:
+    transitions = [f"`{event}` → `{there}`" for (here, event), there in MOVES.items() if here is state]
+    return "<br>".join(transitions) or "–"
 
 
-def _sweep(state: State) -> str:
-    after = AFTERMATH[state]
-    if after.patience is None:
+def _timeout(state: State) -> str:
+    effects = AFTERMATH[state]
+    if effects.patience is None:
         return "–"
-    act = f"sends it to `{after.resend.queue}`" if after.resend else "ends it"
-    return f"the sweep {act} after `MONEYBACK_{_SECONDS[after.patience].upper()}`"
+    act = f"sends it to `{effects.resend.queue}`" if effects.resend else "ends it"
+    return f"the sweep {act} after `MONEYBACK_{_SECONDS[effects.patience].upper()}`"

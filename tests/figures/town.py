@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 
 from config.links import Links, Purpose
 from config.settings import Settings, settings
-from console.bench import seconds_of
+from console.bench import cpu_seconds_of
 from console.data_dir import DataDir
 from console.servers import Servers
 from console.stack import Stack
@@ -88,7 +88,7 @@ class Town:
     def cpu(self) -> dict[str, float]:
         """CPU seconds that the web and PostgreSQL have used so far, with all their processes."""
         pids = {"web": self.processes.pids["web"], "PostgreSQL": self.stack.servers.postgres.pid}
-        return {name: seconds_of(pid) for name, pid in pids.items() if pid}
+        return {name: cpu_seconds_of(pid) for name, pid in pids.items() if pid}
 
     def cases(self) -> int:
         """How many requests are on the books."""

@@ -43,7 +43,7 @@ class Links:
         try:
             return UUID(hex=self._signers[purpose].loads(token))
         except (BadSignature, ValueError, TypeError, AttributeError):
-            raise NotPossibleError("This link is not one of ours, or was not copied whole.") from None
+            raise NotPossibleError("This link isn’t valid. Check that you copied all of it.") from None
 
     @classmethod
     def of(cls, settings: Settings) -> "Links":

@@ -5,15 +5,24 @@ from collections.abc import Mapping
 from domain.purchases import Method
 
 ARRIVALS: Mapping[str, str] = {
-    Method.CREDIT_CARD: "With cards it usually takes 5 to 10 business days until your statement shows it.",
-    Method.APPLE_PAY: "It goes to the card behind Apple Pay, whose statement usually shows it after 5 to 10 business days.",
-    Method.GOOGLE_PAY: "It goes to the card behind Google Pay, whose statement usually shows it after 5 to 10 business days.",
-    Method.PAYPAL: "A PayPal balance usually shows it within hours, a card or bank account behind PayPal within some days.",
-    Method.AMAZON_PAY: "With Amazon Pay it usually takes some hours, and 5 to 10 business days if you paid by card.",
-    Method.ALIPAY: "With Alipay it usually takes hours to some days.",
-    Method.DIRECT_DEBIT: "It goes to the bank account that was debited, which usually shows it within some business days.",
+    Method.CREDIT_CARD: "It usually takes 5 to 10 business days to show up on your card statement.",
+    Method.APPLE_PAY: (
+        "It goes back to the card you used with Apple Pay and usually shows up on your statement within 5 to 10 "
+        "business days."
+    ),
+    Method.GOOGLE_PAY: (
+        "It goes back to the card you used with Google Pay and usually shows up on your statement within 5 to 10 "
+        "business days."
+    ),
+    Method.PAYPAL: (
+        "It usually reaches a PayPal balance within hours, and a card or bank account linked to PayPal within a few "
+        "days."
+    ),
+    Method.AMAZON_PAY: "With Amazon Pay, it usually takes a few hours, or 5 to 10 business days if you paid by card.",
+    Method.ALIPAY: "With Alipay, it usually takes between a few hours and a few days.",
+    Method.DIRECT_DEBIT: "It goes back to the bank account you paid from and usually shows up within a few business days.",
 }
-OTHERWISE = "How long it takes until you see it depends on your bank or payment service: often some days."
+OTHERWISE = "How soon you see it depends on your bank or payment provider. It often takes a few days."
 
 
 def arrival(method: str | None) -> str:

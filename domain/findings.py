@@ -18,139 +18,151 @@ class Code(StrEnum):
 
     FULL_REFUND_ONLY = (
         "full_refund_only",
-        "Only the full amount is refunded automatically; this customer asks for a part of it or for the tax.",
-        "Refunds of a part of the amount or of the tax are made by our support team.",
+        "The customer wants a partial refund or a VAT refund. Only full refunds are automatic.",
+        "Our support team handles partial refunds and VAT refunds.",
     )
     SELF_SERVICE_OFF = (
         "self_service_off",
-        "The seller has switched refund self-service off.",
-        "This seller handles refunds personally.",
+        "The seller has turned off self-service refunds.",
+        "This seller reviews each refund request.",
     )
     NO_POLICY = (
         "no_policy",
         "No refund policy was in force when the purchase was made.",
-        "This seller handles refunds personally.",
+        "This seller reviews each refund request.",
     )
     APPROVAL_REQUIRED = (
         "approval_required",
-        "The refund policy in force at the purchase asks for the seller's approval.",
-        "The seller's refund policy asks for an approval first.",
+        "The refund policy in force at the purchase requires the seller's approval.",
+        "The seller’s refund policy requires approval first.",
     )
     IN_HOUSE_SUPPORT = (
         "in_house_support",
-        "The seller's own support handles refunds.",
         "The seller's own support team handles refunds.",
+        "The seller’s own support team handles refunds.",
     )
     NO_REFUNDS = (
         "no_refunds",
         "The refund policy in force at the purchase allows no refunds.",
-        "The seller's refund policy does not provide for refunds of this purchase.",
+        "The seller’s refund policy doesn’t allow refunds for this purchase.",
     )
     METHOD_NOT_AUTOMATIC = (
         "method_not_automatic",
-        "Payments by this method are not refunded automatically under the policy in force at the purchase.",
-        "Payments made this way are refunded by our support team.",
+        "The refund policy in force at the purchase excludes this payment method from automatic refunds.",
+        "Our support team handles refunds for this payment method.",
     )
     OUTSIDE_WINDOW = (
         "outside_window",
         "The purchase is older than the refund policy in force at the purchase allows.",
-        "The purchase is older than the seller's refund policy allows.",
+        "This purchase is older than the seller’s refund policy allows.",
     )
     PURCHASE_IN_FUTURE = (
         "purchase_in_future",
-        "The purchase is dated later than the request; its date or a clock is wrong.",
+        "The purchase is dated later than the request. Its date or a clock is wrong.",
     )
     ALREADY_REFUNDED = (
         "already_refunded",
-        "Money of this purchase was refunded before.",
-        "Money of this purchase was refunded before.",
+        "This purchase has already been refunded.",
+        "This purchase has already been refunded.",
     )
     DISPUTE_OPEN = (
         "dispute_open",
-        "A dispute or chargeback about this payment is open: refunding as well could pay twice.",
-        "The payment is being disputed with the bank or payment service, which decides first.",
+        "This payment has an open dispute or chargeback. A refund as well could pay the customer twice.",
+        "There’s an open dispute with your bank or payment provider. We have to wait for its decision.",
     )
     DISPUTE_LOST = (
         "dispute_lost",
-        "A dispute about this payment was lost: the money went back to the customer that way.",
-        "The payment was returned through the bank or payment service.",
+        "A dispute about this payment was lost. The customer got the money back that way.",
+        "This payment was returned to you through your bank or payment provider.",
     )
     AMOUNT_INVALID = (
         "amount_invalid",
-        "The purchase has no sound amount: it is unknown, not above zero, or in a currency we do not know.",
+        "The purchase amount is missing, not above zero, or in an unknown currency.",
     )
     PRODUCT_EXCEPTED = (
         "product_excepted",
-        "The refund policy in force at the purchase excepts this product.",
-        "The seller's refund policy excepts this product.",
+        "The refund policy in force at the purchase excludes this product.",
+        "The seller’s refund policy doesn’t cover this product.",
     )
     RENEWAL_EXCEPTED = (
         "renewal_excepted",
-        "The refund policy in force at the renewal excepts renewals.",
-        "The seller's refund policy excepts renewals.",
+        "The refund policy in force at the renewal excludes renewals.",
+        "The seller’s refund policy doesn’t cover renewals.",
     )
     OVER_CEILING = (
         "over_ceiling",
-        "The amount is above the seller's ceiling for automatic refunds, or in another currency than it.",
+        "The amount is above the seller's limit for automatic refunds, or in a different currency.",
     )
     PROVIDER_WINDOW_CLOSED = (
         "provider_window_closed",
-        "The payment provider no longer refunds this payment; another way to pay is needed.",
-        "The payment is too old to be returned the way it was made; our support team will find another way.",
+        "The payment provider no longer refunds this payment. Pay the customer another way.",
+        (
+            "This payment is too old to be refunded to your original payment method. Our support team will find "
+            "another way."
+        ),
     )
     SERIAL_REFUNDS = (
         "serial_refunds",
-        "This customer has had as many automatic refunds as the seller allows in the set time.",
+        "This customer has reached the seller's limit for automatic refunds in the set period.",
     )
     # Found while paying, not by a rule:
     PROVIDER_DECLINED = (
         "provider_declined",
         "The payment provider declined the refund.",
-        "The payment could not be returned the way it was made.",
+        "We couldn’t send the refund to your original payment method.",
     )
     PROVIDER_NOT_CONNECTED = (
         "provider_not_connected",
-        "The payment was made through a provider that is not connected here.",
-        "The payment cannot be returned automatically.",
+        "The payment was made through a payment provider that is not connected to Moneyback.",
+        "This payment can’t be refunded automatically.",
     )
     PAYMENT_CLAIMED = (
         "payment_claimed",
-        "Another case already claims this payment: refunding it here as well could pay twice.",
+        "Another case already covers this payment. A refund here as well could pay the customer twice.",
     )
     REFUNDED_ELSEWHERE = (
         "refunded_elsewhere",
-        "The payment provider has a refund of this payment that was not made here. Check it before answering the customer.",
-        "Money of this purchase was refunded before.",
+        (
+            "The payment provider shows a refund of this payment that Moneyback did not make. Check it before you "
+            "answer the customer."
+        ),
+        "This purchase has already been refunded.",
     )
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
-        "Money in unknown state: nobody could find out whether the provider paid. Ask the provider before paying again.",
-        "The payment provider has not confirmed the refund yet; our support team is asking.",
+        (
+            "We could not find out whether the payment provider made the refund. Ask the payment provider before you "
+            "pay again."
+        ),
+        "The payment provider hasn’t confirmed the refund yet. Our support team is following up.",
     )
     NO_BALANCE = (
         "no_balance",
-        "The seller's balance at the payment provider stayed too low for this refund. Fund it, then decide.",
-        "The refund is waiting for the seller.",
+        "The seller's balance at the payment provider stayed too low for this refund. Add funds, then decide.",
+        "We’re waiting for the seller before we can make this refund.",
     )
     NOT_YET_REFUNDABLE = (
         "not_yet_refundable",
-        "The payment provider would not refund this payment yet, for longer than we wait.",
-        "The payment could not be returned yet; our support team is looking into it.",
+        "The payment provider did not allow a refund of this payment within our waiting time.",
+        "We couldn’t make this refund yet. Our support team is looking into it.",
     )
     PROVIDER_OUT_OF_REACH = (
         "provider_out_of_reach",
-        "The payment provider could not be reached, or refused our credentials, for longer than we wait. Nothing was paid.",
-        "The payment could not be returned yet; our support team is looking into it.",
+        (
+            "The payment provider was unreachable or rejected our credentials during our whole waiting time. Nothing "
+            "was paid."
+        ),
+        "We couldn’t make this refund yet. Our support team is looking into it.",
     )
     ENDED_ITS_WORKERS = (
         "ended_its_workers",
-        "Working on this case ended the worker process three times. Tell the operators before deciding.",
-        "Our support team is looking into the request.",
+        "Processing this case crashed the worker three times. Tell the operators before you decide.",
+        "Our support team is looking into your request.",
     )
     RETURNED_BY_BANK = (
         "returned_by_bank",
-        "The provider accepted the refund, but it failed later and the money came back.",
-        "Your bank or payment service returned the refund to us.",
+        "The payment provider accepted the refund, but it failed later and the money came back.",
+        "Your bank or payment provider sent the refund back to us.",
     )
 
 
@@ -167,19 +179,22 @@ class Trouble(StrEnum):
 
     PAID_TWICE = (
         "paid_twice",
-        "A dispute was opened about a payment that we have refunded or are refunding. Answer it with this evidence.",
+        (
+            "The customer disputed a payment that we have refunded or are refunding. Answer the dispute with this "
+            "evidence."
+        ),
     )
     BALANCE_SHORT = (
         "balance_short",
-        "The seller's balance at the payment provider is too low: refunds wait until it is funded.",
+        "The seller's balance at the payment provider is too low. Refunds wait until funds are added.",
     )
     CREDENTIALS_REFUSED = (
         "credentials_refused",
-        "The payment provider refuses our credentials: refunds wait until they are mended.",
+        "The payment provider rejects our credentials. Refunds wait until they are fixed.",
     )
     REFUND_MISSING = (
         "refund_missing",
-        "We hold this refund for made, but the payment provider does not list it.",
+        "Our records show this refund as made, but the payment provider does not list it.",
     )
     REFUND_EXTRA = (
         "refund_extra",
@@ -187,39 +202,42 @@ class Trouble(StrEnum):
     )
     REFUND_AMOUNT_DIFFERS = (
         "refund_amount_differs",
-        "The payment provider lists this refund with another amount than we asked for.",
+        "The payment provider lists this refund with a different amount than we requested.",
     )
     REFUND_CURRENCY_DIFFERS = (
         "refund_currency_differs",
-        "The payment provider lists this refund in another currency than we asked for.",
+        "The payment provider lists this refund in a different currency than we requested.",
     )
     REFUND_STATE_DIFFERS = (
         "refund_state_differs",
-        "The payment provider and we disagree about what became of this refund.",
+        "The payment provider's status of this refund differs from ours.",
     )
     LIST_INCOMPLETE = (
         "list_incomplete",
-        "The payment provider's list of refunds could not be read to its end: what differs behind that was not found today.",
+        "The payment provider's list of refunds could not be read to the end. The rest was not compared today.",
     )
     NOTICE_UNEXPLAINED = (
         "notice_unexplained",
-        "The payment provider told of a refund or a dispute that nothing explained in two days. Look at it in its own pages.",
+        (
+            "The payment provider reported a refund or dispute and did not confirm it within two days. Check it in the "
+            "provider's dashboard."
+        ),
     )
     WITHDRAWAL_UNPAID = (
         "withdrawal_unpaid",
-        "A consumer withdrew by law and never confirmed the refund. It counts all the same: pay or answer in fourteen days.",
+        "Legal withdrawal, refund never confirmed. It is valid: pay or answer within 14 days.",
     )
     WITHDRAWAL_DECLARED = (
         "withdrawal_declared",
-        "A consumer withdrew by law, and the case does not go on by itself. It counts: pay or answer in fourteen days.",
+        "Legal withdrawal, and the case needs your decision. It is valid: pay or answer within 14 days.",
     )
     WITHDRAWAL_UNMATCHED = (
         "withdrawal_unmatched",
-        "A consumer withdrew by law from a purchase that we do not find by what they typed. It counts all the same: ask them.",
+        "Legal withdrawal, no matching purchase. It is valid: contact the customer.",
     )
     LETTER_BOUNCED = (
         "letter_bounced",
-        "A letter to this customer came back: they do not know what it says. Reach them in another way.",
+        "An email to this customer bounced, so they have not read it. Contact them another way.",
     )
 
 

@@ -14,11 +14,11 @@ class Reason(StrEnum):
         reason.sentence = sentence
         return reason
 
-    UNWANTED_RENEWAL = "unwanted_renewal", "A renewal that I did not want"
-    DISSATISFIED = "dissatisfied", "I am not satisfied with the product"
+    UNWANTED_RENEWAL = "unwanted_renewal", "I didn’t want the renewal"
+    DISSATISFIED = "dissatisfied", "I’m not satisfied with the product"
     WRONG_PRODUCT = "wrong_product", "I ordered the wrong product"
-    TECHNICAL_ISSUE = "technical_issue", "It cannot be installed or does not work"
+    TECHNICAL_ISSUE = "technical_issue", "It doesn’t work or can’t be installed"
     DUPLICATE_ORDER = "duplicate_order", "I ordered it twice"
-    POOR_SUPPORT = "poor_support", "I am not satisfied with the technical support"
-    NOT_DELIVERED = "not_delivered", "It was not delivered"
+    POOR_SUPPORT = "poor_support", "I’m not satisfied with the technical support"
+    NOT_DELIVERED = "not_delivered", "I didn’t receive it"
     OTHER = "other", "Another reason"

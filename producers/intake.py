@@ -117,11 +117,11 @@ def _say(records: Records, case: UUID, event: Event) -> State:
 
 
 _CONFIRMED = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
-_OTHERWISE = "This request cannot be changed any more."
+_OTHERWISE = "This request can no longer be changed."
 _SENTENCES = {
-    **dict.fromkeys(_CONFIRMED, "The refund was confirmed, so it goes on and cannot be withdrawn any more."),
-    State.EXPIRED: "This link is too old. Please send the form again: the new link will work.",
-    State.WITHDRAWN: "This request was withdrawn. Please send the form again if you want the refund after all.",
-    State.RECEIVED: "This request is still being looked at. Please wait for our e-mail.",
-    State.WITH_SUPPORT: "Our support team is looking at this request and will write to you.",
+    **dict.fromkeys(_CONFIRMED, "This refund is already confirmed and can’t be cancelled."),
+    State.EXPIRED: "This link has expired. Please send the form again to get a new one.",
+    State.WITHDRAWN: "This request was cancelled. If you still want the refund, please send the form again.",
+    State.RECEIVED: "We’re still checking this request. Please wait for our email.",
+    State.WITH_SUPPORT: "Our support team is reviewing this request and will email you.",
 }

@@ -28,7 +28,7 @@ TRANSLATED = [language for language in LANGUAGES if language != "en"]
 Sentence = str | tuple[str, str]
 """A sentence, or one and how it is said of many."""
 
-NOT_FOR_CUSTOMERS = {"docs.html", "letter.html", "mailbox.html"}
+NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html"}
 """Pages for developers, and the mailbox of the demo: these speak English."""
 
 SPOKEN: Mapping[str, tuple[int, ...]] = {
@@ -88,8 +88,13 @@ def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
     new = Catalog(locale=language)
     for sentence, places in sentences.items():
         known = old.get(sentence if isinstance(sentence, str) else sentence[0])
-        words = known.string if known is not None and known.id == sentence else ""
-        new.add(sentence, words, locations=[(place, 0) for place in sorted(places)])
+        kept = known if known is not None and known.id == sentence else None
+        new.add(
+            sentence,
+            kept.string if kept else "",
+            locations=[(place, 0) for place in sorted(places)],
+            user_comments=kept.user_comments if kept else (),
+        )
     with (HERE / f"{language}.po").open("wb") as file:
         file.write(_header(new).encode())
         write_po(file, new, width=120, sort_output=True, omit_header=True, include_lineno=False)
@@ -174,13 +179,13 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _is_said(sentence: Sentence) -> bool:
-    """A name of a fact or of a style is not said: it is one small word. Nor is a header."""
+    """Returns whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (
         re.search("[a-z]", words) is not None
         and "=" not in words
-        and (" " in text or text[0].isupper() or not text.isascii())
+        and (" " in text or text[0].isupper() or text[0] == "(" or not text.isascii())
     )
 
 

@@ -15,17 +15,19 @@ from console.environment import load_settings, records
 from console.output import Json, print_json
 from domain.policies import Category, Policy, Seller, in_force
 
-QUICK: Final = "This self-service option lets you get your money back quickly if all the requirements are met."
-LINK: Final = "Ask for a refund"
-WRITE: Final = "Questions? Please write to {address}."
+QUICK: Final = "This self-service option allows you to get a refund quickly if all the requirements are met."
+LINK: Final = "Request a refund"
+WRITE: Final = "Questions? Please email {address}."
 SAME_DAY: Final = (
-    "On the day of your purchase you may request a full refund, for any reason, using the self-service refund option."
+    "On the day of your purchase, you may request a full refund, for any reason, using the self-service refund option."
 )
 NEXT_DAY: Final = (
-    "Until the day after your purchase you may request a full refund, for any reason, using the self-service refund "
-    "option."
+    "Until the day after your purchase, you may request a full refund, for any reason, using the self-service "
+    "refund option."
 )
-APPROVAL: Final = "You may request a refund using the self-service refund option. A person decides about each request."
+APPROVAL: Final = (
+    "You may request a refund using the self-service refund option. Our support team reviews each request."
+)
 
 WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     Category.NO_RESTRICTIONS: (
@@ -34,31 +36,31 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     Category.WITHIN_DAYS: (
         (
-            "Within {days} days of your purchase you may request a full refund, for any reason, using the self-service "
-            "refund option."
+            "Within {days} days of your purchase, you may request a full refund, for any reason, using the "
+            "self-service refund option."
         ),
         QUICK,
     ),
     Category.STATUTORY_WITHDRAWAL: (
         (
-            "As a consumer you may withdraw within 14 days of your purchase, without giving a reason, and get a full "
-            "refund using the self-service refund option."
+            "As a consumer, you may withdraw within 14 days of your purchase, without giving a reason, and get a "
+            "full refund using the self-service refund option."
         ),
         QUICK,
-        "For purchases of businesses a person decides about each request.",
+        "For business purchases, our support team reviews each request.",
     ),
     Category.APPROVAL_REQUIRED: (APPROVAL,),
     Category.IN_HOUSE_SUPPORT: (APPROVAL,),
     Category.NO_REFUNDS: (
-        "Purchases are not refunded, except where the law gives you the right to a refund.",
-        "If you think that it does, use the self-service refund option: a person decides about each request.",
+        "Purchases are not refundable, except where the law gives you the right to a refund.",
+        "If you think it does, use the self-service refund option: our support team reviews each request.",
     ),
     None: (APPROVAL,),
 }
 """The sentences of each category; None stands for a seller without a policy. No sentence promises more than the policy."""
 
-NO_RENEWALS: Final = "For renewals of subscriptions a person decides about each request."
-NOT_THESE: Final = "A person decides about each request for these products: {products}."
+NO_RENEWALS: Final = "For subscription renewals, our support team reviews each request."
+NOT_THESE: Final = "Our support team reviews each request for these products: {products}."
 
 
 class Format(StrEnum):

@@ -22,7 +22,7 @@ def waiting(paper: ThePaper, records: TheRecords) -> Response:
     """The tasks that wait for a person, the oldest first."""
     with records.work() as work:
         tasks = work.tasks.waiting()
-    return paper.page("waiting.html", tasks=tasks, sentence=words.sentence_for_support)
+    return paper.page("tasks.html", tasks=tasks, sentence=words.sentence_for_support)
 
 
 @desk.api_route("/cases/{case}", methods=SEEN)
@@ -32,7 +32,7 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
         view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
-        raise ProblemError(Kind.NOT_FOUND, "There is no such case.")
+        raise ProblemError(Kind.NOT_FOUND, "This case doesn’t exist.")
     return paper.page(
         "case.html",
         view=view,

@@ -50,14 +50,14 @@ def confirm(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links:
 @casepages.api_route("/confirm/{token}/withdraw", methods=SEEN)
 def doubt(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """Shows what is about to be kept. Looking changes nothing here either."""
-    return _asked("keep.html", token, paper, records, links)
+    return _asked("cancel_request.html", token, paper, records, links)
 
 
 @casepages.post("/confirm/{token}/withdraw")
 def withdraw(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
     """The customer does not want the refund after all."""
     if not sure:
-        return _asked("keep.html", token, paper, records, links, unsure=True)
+        return _asked("cancel_request.html", token, paper, records, links, unsure=True)
     case = _case(links, Purpose.CONFIRM, token)
     try:
         intake.withdraw(records, case)
@@ -82,7 +82,7 @@ def news(token: str, paper: ThePaper, records: TheRecords, links: TheLinks, seen
         history = work.history.of(case)
     if history and history[-1].seq == seen:
         return Response(status_code=204)
-    return _standing("standing.html", token, paper, records, links)
+    return _standing("case_status.html", token, paper, records, links)
 
 
 def _standing(template: str, token: str, paper: Sheet, records: Records, links: Links) -> Response:
@@ -96,7 +96,7 @@ def _standing(template: str, token: str, paper: Sheet, records: Records, links: 
     pause = standings.pause(view, history)
     return paper.page(
         template,
-        alone=template == "standing.html",
+        alone=template == "case_status.html",
         view=view,
         zone=words.zone_of(view),
         standing=standings.standing(view, history),
@@ -141,7 +141,7 @@ def _too_late(view: View, sentence: str, paper: Sheet, links: Links) -> Response
     """What was asked for cannot be done any more: why, and what can."""
     paper = paper.speaking(view.locale)
     return paper.page(
-        "late.html",
+        "not_possible.html",
         status=(Kind.TOO_LATE if view.state is State.EXPIRED else Kind.NOT_POSSIBLE).status,
         view=view,
         zone=words.zone_of(view),

@@ -18,21 +18,21 @@ _NONCE_LENGTHS = range(16, 101)
 _LONGEST_NAME = 100  # characters of a field's name that are shown again
 
 WHEN_EMPTY: Final = {
-    "email": "Please enter the e-mail address that you used for the purchase.",
-    "reference": "Please enter the reference number of the purchase.",
-    "reason": "Please choose a reason.",
-    "name": "Please enter your name.",
+    "email": "Enter the email address you used for the purchase.",
+    "reference": "Enter the reference number of your purchase.",
+    "reason": "Choose a reason.",
+    "name": "Enter your name.",
 }
 WHEN_WRONG: Final = {
-    "email": "This is not a whole e-mail address. One looks like this: name@example.com.",
-    "reference": "This cannot be a reference number. Please copy it from your order confirmation.",
-    "reason": "Please choose one of the reasons in the list.",
-    "wish": "Please choose one of the three.",
-    "name": "Please enter nothing but your name.",
+    "email": "Enter a complete email address, like name@example.com.",
+    "reference": "This doesn’t look like a reference number. Copy it from your order confirmation.",
+    "reason": "Choose a reason from the list.",
+    "wish": "Choose one of the three options.",
+    "name": "Enter only your name.",
 }
-NOT_PLAIN: Final = "This holds characters that cannot be shown. Please type it again."
-TOO_LONG: Final = "This is too long: {most} characters at the most."
-NO_SUCH_FIELD: Final = "The form came with a field that it does not have: {name}. Nothing was changed."
+NOT_PLAIN: Final = "This contains characters that can’t be displayed. Please type it again."
+TOO_LONG: Final = "This is too long. Use up to {most} characters."
+NO_SUCH_FIELD: Final = "This form contains an unknown field: {name}. Nothing was changed."
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,15 +65,15 @@ class Filled:
 async def typed(request: Request) -> dict[str, str]:
     """The fields of a form as they came; line breaks as we write them, not as browsers do."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        raise ProblemError(Kind.UNREADABLE, "This address takes the form on this site only.")
+        raise ProblemError(Kind.UNREADABLE, "Please use the form on this site.")
     try:
         body = (await request.body()).decode("ascii")
         pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
     except ValueError:  # not ASCII, not UTF-8, or more fields than any form of ours
-        raise ProblemError(Kind.UNREADABLE, "This form cannot be read. Please open it again.") from None
+        raise ProblemError(Kind.UNREADABLE, "We couldn’t read this form. Please open it again.") from None
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ProblemError(Kind.UNREADABLE, "This form holds a field twice. Please open it again.")
+        raise ProblemError(Kind.UNREADABLE, "This form contains a field twice. Please open it again.")
     return {name: value.replace("\r\n", "\n") for name, value in values.items()}
 
 
@@ -92,7 +92,7 @@ async def nothing_typed(request: Request) -> None:
 
 def _nothing_but(values: Mapping[str, str], fields: tuple[str, ...]) -> None:
     if set(values) - set(fields):
-        raise ProblemError(Kind.INVALID, "The form came with a field that it does not have. Nothing was changed.")
+        raise ProblemError(Kind.INVALID, "This form contains an unknown field. Nothing was changed.")
 
 
 def new_nonce() -> str:

@@ -22,7 +22,7 @@ from records import DatabaseDownError
 from records.shopfronts import Shopfront
 
 FIELDS: Final = ("ask", "email", "reference")
-DOWN: Final = "We could not take this right now, so nothing was sent. Please press the button again in a minute."
+DOWN: Final = "Something went wrong on our side, so nothing was sent. Please try again in a minute."
 _LONGEST = 320  # characters that a link may fill in; no address is longer
 
 lookups = APIRouter(include_in_schema=False)
@@ -75,7 +75,7 @@ def ask(
 @lookups.api_route("/lookup/sent", methods=SEEN)
 def sent(paper: ThePaper, front: AFront) -> Response:
     """The same words for everybody, whether there is such a purchase or not."""
-    return paper.page("lookupsent.html", front=front)
+    return paper.page("lookup_sent.html", front=front)
 
 
 @lookups.api_route("/open/{token}", methods=SEEN)
@@ -87,7 +87,7 @@ def closed(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) ->
     if standing is None:
         raise ProblemError(Kind.NOT_FOUND)
     paper = paper.speaking(standing.locale)
-    return paper.page("open.html", token=token) if standing.opens else _too_late(paper)
+    return paper.page("open_purchase.html", token=token) if standing.opens else _too_late(paper)
 
 
 @lookups.post("/open/{token}", dependencies=[Depends(forms.nothing_typed)])
@@ -101,7 +101,7 @@ def opened(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) ->
     if standing is None:
         raise ProblemError(Kind.NOT_FOUND)
     paper = paper.speaking(standing.locale)
-    return _too_late(paper) if purchases is None else paper.page("opened.html", purchases=bought, front=None)
+    return _too_late(paper) if purchases is None else paper.page("purchase_details.html", purchases=bought, front=None)
 
 
 def _kind(values: Mapping[str, str]) -> NoteKind:
@@ -116,11 +116,11 @@ def _note(links: Links, token: str) -> UUID:
 
 
 def _too_late(paper: Sheet) -> Response:
-    return paper.page("openlate.html", status=Kind.TOO_LATE.status)
+    return paper.page("link_expired.html", status=Kind.TOO_LATE.status)
 
 
 def _form(
     paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
     lost = filled.values["ask"] == NoteKind.REFERENCES
-    return paper.page("lookup.html", status=status, headers=headers, form=filled, lost=lost, front=front)
+    return paper.page("lookup_form.html", status=status, headers=headers, form=filled, lost=lost, front=front)

@@ -55,8 +55,8 @@ def show(name: str, paper: ThePaper, settings: TheSettings) -> Response:
     """One letter. The name is looked up in the list and never becomes a path."""
     letter = next((letter for letter in _letters(settings.sent_mail_dir) if letter.name == name), None)
     if letter is None:
-        raise ProblemError(Kind.NOT_FOUND, "There is no such letter.")
-    return paper.page("letter.html", letter=letter, parts=list(letter.parts(settings.public_url)))
+        raise ProblemError(Kind.NOT_FOUND, "This email doesn’t exist.")
+    return paper.page("mailbox_email.html", letter=letter, parts=list(letter.parts(settings.public_url)))
 
 
 def _letters(folder: Path | None) -> list[Letter]:

@@ -30,8 +30,8 @@ PREFILLED: Final = ("email", "reference", "reason")
 _LONGEST = 320  # characters that a link may fill in; no address is longer
 
 DOWN: Final = (
-    "We could not take your request right now, so nothing was sent. Please press the button again in a minute: "
-    "sending it again is safe and counts once."
+    "Something went wrong on our side, so your request wasn’t sent. Please try again in a minute. It counts only "
+    "once, even if you send it twice."
 )
 
 refundform = APIRouter(include_in_schema=False)
@@ -69,7 +69,7 @@ def send(
 @refundform.api_route("/refund/sent", methods=SEEN)
 def sent(paper: ThePaper, front: AFront) -> Response:
     """The same words for everybody, whether there is such a purchase or not."""
-    return paper.page("sent.html", front=front)
+    return paper.page("request_sent.html", front=front)
 
 
 def _asked(values: Mapping[str, str]) -> dict[str, object]:
@@ -85,5 +85,11 @@ def _form(
     paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
     return paper.page(
-        "refund.html", status=status, headers=headers, form=filled, front=front, reasons=list(Reason), wishes=list(Wish)
+        "refund_form.html",
+        status=status,
+        headers=headers,
+        form=filled,
+        front=front,
+        reasons=list(Reason),
+        wishes=list(Wish),
     )

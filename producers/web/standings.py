@@ -10,45 +10,46 @@ from records.views import View
 
 AFTER: Mapping[tuple[State, Event], Standing] = {
     (State.APPROVED, Event.HELD): Standing(
-        "Your refund is approved and waits",
-        "This way of paying can be refunded safely only some days after the payment. We start the refund then. "
-        "No money has moved yet, and you need not do anything.",
+        "Your refund is approved but can’t start yet",
+        "Refunds for this payment method can only start a few days after payment. We’ll start yours then. Nothing "
+        "has been refunded yet, and you don’t need to do anything.",
         Tone.WAITING,
     ),
     (State.APPROVED, Event.PROVIDER_NOT_NOW): Standing(
-        "Your refund is approved and waits",
-        "The payment service cannot make the refund just yet. We try again by ourselves. No money has moved yet, and "
-        "you need not do anything.",
+        "Your refund is approved but can’t start yet",
+        "The payment provider can’t make the refund yet. We’ll try again automatically. Nothing has been refunded "
+        "yet, and you don’t need to do anything.",
         Tone.WAITING,
     ),
     (State.REFUNDING, Event.PROVIDER_UNCLEAR): Standing(
-        "Your refund is being made",
-        "The payment service has not told us clearly whether it made the refund. We keep asking until it does; nothing "
-        "is paid twice, and you need not do anything.",
+        "We’re processing your refund",
+        "The payment provider hasn’t clearly told us whether it made the refund. We’ll keep asking until it does. "
+        "Nothing is refunded twice, and you don’t need to do anything.",
         Tone.WAITING,
     ),
     (State.WITH_SUPPORT, Event.PROVIDER_FAILED_LATE): Standing(
-        "Your refund did not go through",
-        "The payment service had accepted the refund, but it failed or your bank returned it. The support team finds "
-        "another way and will write to you.",
+        "Your refund didn’t go through",
+        "The payment provider accepted the refund, but it failed later or your bank returned it. Our support team "
+        "will find another way and email you.",
         Tone.WAITING,
     ),
 }
 """Standings that the way into a state, or the last look from within it, tells more truly than the state."""
 
 NO_BALANCE = Standing(
-    "Your refund waits for the seller’s balance",
-    "The refund is approved, but the seller’s account at the payment service does not hold enough money for it just "
-    "now. We try again by ourselves until it does. No money has moved yet, and you need not do anything.",
+    "Your refund is waiting for the seller’s funds",
+    "The refund is approved, but the seller’s account with the payment provider doesn’t have enough money for it "
+    "right now. We’ll try again automatically until it does. Nothing has been refunded yet, and you don’t need to "
+    "do anything.",
     Tone.WAITING,
 )
 
 _AGAIN = frozenset({State.EXPIRED, State.WITHDRAWN, State.UNMATCHED})
 
 WITHDRAWAL_UNMATCHED = Standing(
-    "We could not match your withdrawal with a purchase",
-    "We have your declaration, and its day counts. But there is no purchase with exactly this reference number and this "
-    "e-mail address, so a person looks for it. You need not declare it again.",
+    "We couldn’t match your withdrawal to a purchase",
+    "We’ve received your withdrawal, and its date counts. But no purchase matches this reference number and email "
+    "address exactly, so our support team is looking for it. You don’t need to withdraw again.",
     Tone.WAITING,
 )
 

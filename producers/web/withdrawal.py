@@ -29,11 +29,12 @@ _CONFIRM, _CHANGE = "confirm", "change"
 _LONGEST = 320  # characters that a link may fill in
 
 STATEMENT: Final = (
-    "I withdraw from the contract with the reference number {reference}. My name: {name}. My e-mail address: {email}."
+    "I hereby give notice that I withdraw from my contract with the reference number {reference}. My name: {name}. "
+    "My email address: {email}."
 )
 DOWN: Final = (
-    "We could not take your withdrawal right now, so it is not declared yet. Please press the button again in a minute: "
-    "sending it again is safe and counts once."
+    "Something went wrong on our side, so your withdrawal hasn’t been submitted yet. Please try again in a minute. "
+    "It counts only once, even if you send it twice."
 )
 
 withdrawals = APIRouter(include_in_schema=False)
@@ -61,7 +62,7 @@ def declare(
         return _form(paper, front, filled, 200)
     statement = paper.speech.say(STATEMENT, **said.model_dump())
     if values.get(_STEP) != _CONFIRM:
-        return paper.page("withdrawconfirm.html", front=front, form=filled, statement=statement)
+        return paper.page("withdrawal_confirm.html", front=front, form=filled, statement=statement)
     arrival = intake.arrival(
         _request(said, paper.speech),
         Channel.WEB,
@@ -73,7 +74,7 @@ def declare(
     except DatabaseDownError:
         kept = forms.Filled(filled.values, filled.nonce, trouble=forms.Wrong(DOWN))
         return _form(paper, front, kept, Kind.DOWN.status, {"retry-after": "5"})
-    return paper.page("withdrawn.html", front=front, declared=declared, case=case, said=said)
+    return paper.page("withdrawal_received.html", front=front, declared=declared, case=case, said=said)
 
 
 def _request(said: Declaration, spoken: Speech) -> RefundRequest:
@@ -84,4 +85,4 @@ def _request(said: Declaration, spoken: Speech) -> RefundRequest:
 def _form(
     paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return paper.page("withdraw.html", status=status, headers=headers, form=filled, front=front)
+    return paper.page("withdrawal_form.html", status=status, headers=headers, form=filled, front=front)

@@ -34,108 +34,110 @@ class Standing:
 
 STANDINGS: Mapping[State, Standing] = {
     State.RECEIVED: Standing(
-        "We are checking your request",
-        "Your request has arrived. We are comparing it with the purchase. No money has moved yet.",
+        "We’re checking your request",
+        "We’ve received your request and are checking your purchase. Nothing has been refunded yet.",
         Tone.WAITING,
     ),
     State.AWAITING_CONFIRMATION: Standing(
-        "Please confirm the refund",
-        "Your purchase can be refunded. We are sending an e-mail to the address of the purchase: open the link in it "
-        "to start the refund. No money moves before you do.",
+        "Please confirm your refund",
+        "You’re eligible for a refund. We’re sending an email to the address used for the purchase. Open the link "
+        "in it to confirm. We won’t refund anything until you confirm.",
         Tone.WAITING,
     ),
     State.APPROVED: Standing(
         "Your refund is approved",
-        "We are about to hand it to the payment service. No money has moved yet.",
+        "We’re about to send it to the payment provider. Nothing has been refunded yet.",
         Tone.WAITING,
     ),
     State.REFUNDING: Standing(
-        "Your refund is being made",
-        "We are asking the payment service to return your money. It has not confirmed that yet.",
+        "We’re processing your refund",
+        "We’re asking the payment provider to return your money. It hasn’t confirmed the refund yet.",
         Tone.WAITING,
     ),
     State.REFUND_PENDING: Standing(
-        "Your refund is on its way through the payment service",
-        "The payment service has accepted the refund but has not completed it. With some ways of paying this takes "
-        "a few days. You need not do anything.",
+        "Your refund is on its way",
+        "The payment provider has accepted the refund but hasn’t completed it yet. With some payment methods, this "
+        "takes a few days. You don’t need to do anything.",
         Tone.WAITING,
     ),
     State.REFUNDED: Standing(
-        "Your money is refunded",
-        "The payment service has made the refund, the same way as you paid.",
+        "Your refund was sent",
+        "The payment provider has sent the refund to your original payment method.",
         Tone.DONE,
     ),
     State.WITH_SUPPORT: Standing(
-        "A person is looking at your request",
-        "This refund cannot be made automatically, so the support team decides about it and will write to you. "
-        "You need not send the form again.",
+        "Our support team is reviewing your request",
+        "We can’t make this refund automatically. Our support team will decide and email you. You don’t need to "
+        "send the form again.",
         Tone.WAITING,
     ),
     State.DECLINED: Standing(
         "Your refund was declined",
-        "The support team has decided not to make this refund. If you think that this is wrong, please write to them.",
+        "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
         Tone.ENDED,
     ),
     State.EXPIRED: Standing(
-        "This request has run out",
-        "The refund was not confirmed in time, so no money has moved. If you still want it, please send the form again.",
+        "This request has expired",
+        "The refund wasn’t confirmed in time, so nothing was refunded. If you still want it, please send the form "
+        "again.",
         Tone.ENDED,
     ),
     State.WITHDRAWN: Standing(
-        "You have withdrawn this request",
-        "No money has moved. If you want the refund after all, please send the form again.",
+        "You cancelled this request",
+        "Nothing was refunded. If you still want the refund, please send the form again.",
         Tone.ENDED,
     ),
     State.UNMATCHED: Standing(
-        "We could not find this purchase",
-        "There is no purchase with this reference number and this e-mail address together. Please compare both with "
-        "your order confirmation and send the form again.",
+        "We couldn’t find this purchase",
+        "No purchase matches this reference number and email address. Please check both against your order "
+        "confirmation and send the form again.",
         Tone.ENDED,
     ),
     State.DUPLICATE: Standing(
-        "You have asked for this refund before",
-        "There is already a request for the same purchase. Please follow the e-mails about that one; this one is "
-        "closed, and nothing is paid twice.",
+        "You’ve already requested this refund",
+        "There’s already a request for this purchase, so we closed this one. Please follow our emails about the "
+        "first request. Nothing is refunded twice.",
         Tone.ENDED,
     ),
 }
 
 STEPS: Mapping[Event, str] = {
     Event.ACCEPTED: "We received your request.",
-    Event.FOUND_ELIGIBLE: "Your purchase can be refunded. We asked you to confirm the refund by e-mail.",
-    Event.FOUND_ELIGIBLE_AND_TRUSTED: "Your purchase can be refunded. The refund was approved.",
-    Event.FOUND_NOT_ELIGIBLE: "The request was passed to the support team.",
-    Event.FOUND_NO_PURCHASE: "We found no purchase with this reference number and e-mail address.",
-    Event.FOUND_LIVE_CASE: "We found an earlier request for the same purchase.",
+    Event.FOUND_ELIGIBLE: "You’re eligible for a refund. We emailed you a link to confirm it.",
+    Event.FOUND_ELIGIBLE_AND_TRUSTED: "You’re eligible for a refund. The refund was approved.",
+    Event.FOUND_NOT_ELIGIBLE: "We passed your request to our support team.",
+    Event.FOUND_NO_PURCHASE: "We found no purchase with this reference number and email address.",
+    Event.FOUND_LIVE_CASE: "We found an earlier request for this purchase.",
     Event.CUSTOMER_CONFIRMED: "You confirmed the refund.",
-    Event.CUSTOMER_WITHDREW: "You withdrew the request.",
-    Event.TIME_RAN_OUT: "The time to confirm ran out.",
-    Event.HELD: "The refund is approved and waits until this way of paying can be refunded safely.",
-    Event.PREPARED: "We started the refund with the payment service.",
-    Event.NO_LONGER_ELIGIBLE: "Something about the purchase has changed. The request was passed to the support team.",
-    Event.PROVIDER_PAID: "The payment service made the refund.",
-    Event.PROVIDER_ACCEPTED: "The payment service accepted the refund and is working on it.",
-    Event.PROVIDER_DECLINED: "The payment service could not make the refund. The request was passed to the support team.",
-    Event.PROVIDER_NOT_NOW: "The payment service cannot make the refund just yet. We are trying again.",
-    Event.PROVEN_ABSENT: "The payment service has not made the refund. We are starting it again.",
-    Event.BANK_REFERENCE_TOLD: "We learnt the reference by which your bank finds the refund.",
-    Event.PROVIDER_UNCLEAR: "The payment service has not given a clear answer yet. We are asking again.",
-    Event.PROVIDER_FAILED_LATE: "The refund did not go through. The request was passed to the support team.",
-    Event.ENDED_ITS_WORKERS: "The request was passed to the support team.",
-    Event.DISPUTE_WON: "The dispute about the payment has ended. We are looking at the request again.",
-    Event.GAVE_UP_ASKING: "The payment service gave no clear answer. The request was passed to the support team.",
-    Event.SUPPORT_APPROVED: "The support team approved the refund.",
-    Event.SUPPORT_DECLINED: "The support team decided not to make the refund.",
+    Event.CUSTOMER_WITHDREW: "You cancelled the request.",
+    Event.TIME_RAN_OUT: "The refund wasn’t confirmed in time.",
+    Event.HELD: "The refund is approved. For this payment method, it can only start a few days after payment.",
+    Event.PREPARED: "We started the refund with the payment provider.",
+    Event.NO_LONGER_ELIGIBLE: "Something about the purchase has changed. We passed your request to our support team.",
+    Event.PROVIDER_PAID: "The payment provider sent the refund.",
+    Event.PROVIDER_ACCEPTED: "The payment provider accepted the refund and is processing it.",
+    Event.PROVIDER_DECLINED: "The payment provider couldn’t make the refund. We passed your request to our support team.",
+    Event.PROVIDER_NOT_NOW: "The payment provider can’t make the refund yet. We’re trying again.",
+    Event.PROVEN_ABSENT: "The payment provider hasn’t made the refund. We’re starting it again.",
+    Event.BANK_REFERENCE_TOLD: "We received a reference your bank can use to find the refund.",
+    Event.PROVIDER_UNCLEAR: "The payment provider hasn’t given a clear answer yet. We’re asking again.",
+    Event.PROVIDER_FAILED_LATE: "The refund didn’t go through. We passed your request to our support team.",
+    Event.ENDED_ITS_WORKERS: "We passed your request to our support team.",
+    Event.DISPUTE_WON: "The dispute about the payment has ended. We’re checking your request again.",
+    Event.GAVE_UP_ASKING: "The payment provider gave no clear answer. We passed your request to our support team.",
+    Event.SUPPORT_APPROVED: "Our support team approved the refund.",
+    Event.SUPPORT_DECLINED: "Our support team declined the refund.",
 }
 
 
 SHORT_OF_MONEY = (
-    "The seller’s account at the payment service did not hold enough money for the refund. We try again by ourselves."
+    "The seller’s account with the payment provider didn’t have enough money for the refund. We’ll try again "
+    "automatically."
 )
 
 _OWN_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
 _CODES = {code.value: code for code in Code}  # one of a later version is not among them
-_NOT_FOR_CUSTOMERS = "The purchase needs a check that only a person can make."
+_NOT_FOR_CUSTOMERS = "This purchase needs a manual check."
 
 
 def sentence_for_support(reason: Mapping[str, str]) -> str:

@@ -73,7 +73,7 @@ def test_a_customer_gets_the_money_back_without_talking_to_anyone(page: Page, to
     ask(page, town, bought)
     page.goto(town.link(bought.email, Purpose.CONFIRM))
     expect(page.get_by_role("main")).to_contain_text("€49.00")
-    expect(page.get_by_role("main")).to_contain_text("This cannot be undone.")
+    expect(page.get_by_role("main")).to_contain_text("Once you confirm, this can’t be undone.")
     with crew.at_rest():
         confirm(page)
         expect_heading(page, heading(State.APPROVED))
@@ -103,9 +103,9 @@ def test_who_cannot_be_refunded_at_once_learns_why_and_whom_to_ask(page: Page, t
 def test_what_is_private_about_a_purchase_is_mailed_and_opens_once(page: Page, town: Town) -> None:
     bought = town.sold()
     page.goto(f"{town.url}/lookup")
-    page.get_by_label("E-mail address").fill(bought.email)
+    page.get_by_label("Email address").fill(bought.email)
     page.get_by_label("Reference number").fill(bought.reference.lower())
-    page.get_by_role("button", name="Mail me my purchase").click()
+    page.get_by_role("button", name="Email me my purchase").click()
     expect(page).to_have_url(re.compile(r"/lookup/sent"))
     assert DETAILS.licence_key
     link = town.link(bought.email, Purpose.OPEN)
@@ -115,15 +115,15 @@ def test_what_is_private_about_a_purchase_is_mailed_and_opens_once(page: Page, t
     page.get_by_role("button", name="Show my purchase").click()
     expect(page.get_by_role("main")).to_contain_text(DETAILS.licence_key)
     page.goto(link)
-    expect_heading(page, "This link was used or is too old")
+    expect_heading(page, "This link has expired or was already used")
 
 
 def test_who_lost_the_reference_number_is_mailed_all_of_them(page: Page, town: Town) -> None:
     first = town.sold()
     second = town.sold(email=first.email)
     page.goto(f"{town.url}/lookup")
-    page.get_by_role("link", name="I do not have my reference number").click()
-    page.get_by_label("E-mail address").fill(first.email)
+    page.get_by_role("link", name="I don’t have my reference number").click()
+    page.get_by_label("Email address").fill(first.email)
     page.get_by_role("button").click()
     expect(page).to_have_url(re.compile(r"/lookup/sent"))
     (letter,) = eventually(lambda: town.letters(first.email))
@@ -184,12 +184,12 @@ def test_everything_works_without_javascript(visit: Visit, town: Town, crew: Cre
     with crew.at_rest():
         confirm(page)
         expect_heading(page, heading(State.APPROVED))
-        expect(page.get_by_text("This page shows news by itself.")).not_to_be_visible()
+        expect(page.get_by_text("This page updates automatically.")).not_to_be_visible()
 
     def is_paid() -> bool:
         if page.get_by_role("heading", level=1).inner_text() == heading(State.REFUNDED):
             return True
-        page.get_by_role("link", name="Look again").click()
+        page.get_by_role("link", name="Refresh").click()
         return False
 
     eventually(is_paid)
@@ -258,13 +258,13 @@ def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(pa
     page.get_by_role("contentinfo").get_by_role("link", name="Withdraw from contract here").click()
     page.get_by_label("Your name").fill("Ada Lovelace")
     page.get_by_label("Reference number").fill(bought.reference)
-    page.get_by_label("E-mail address").fill(bought.email)
+    page.get_by_label("Email address").fill(bought.email)
     before = town.cases()
-    page.get_by_role("button", name="Go on to the declaration").click()
-    expect(page.get_by_role("main")).to_contain_text("I withdraw from the contract")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("main")).to_contain_text("I hereby give notice that I withdraw from my contract")
     assert town.cases() == before
     page.get_by_role("button", name="Confirm withdrawal").click()
-    expect_heading(page, "We received your withdrawal")
+    expect_heading(page, "We’ve received your withdrawal")
     declared_at = datetime.fromisoformat(page.locator("time").get_attribute("datetime") or "")
     told, there = speech("en").instant(declared_at), speech("en").instant(declared_at, a_seller().time_zone)
     case = page.locator(".code").inner_text()

@@ -24,7 +24,7 @@ def test_the_confirm_page_shows_the_purchase_and_what_ends_with_it(world: World)
     page = world.web.get(
         world.path(Purpose.CONFIRM, a_case(world.records, State.AWAITING_CONFIRMATION, purchase=bought))
     ).text
-    for shown in (bought.product, bought.reference, "€49.00", "Aurora Software", "cannot be undone", "licence"):
+    for shown in (bought.product, bought.reference, "€49.00", "Aurora Software", "can’t be undone", "licence"):
         assert shown in page
 
 
@@ -87,7 +87,7 @@ def test_a_confirmed_refund_cannot_be_withdrawn(world: World, state: State) -> N
     path = world.path(Purpose.CONFIRM, a_case(world.records, state))
     answer = world.web.post(f"{path}/withdraw", data=SURE)
     assert answer.status_code == 409
-    assert "cannot be withdrawn any more" in answer.text
+    assert "already confirmed and can’t be cancelled" in answer.text
 
 
 def test_a_status_link_confirms_nothing(world: World) -> None:
@@ -100,7 +100,7 @@ def test_a_status_link_confirms_nothing(world: World) -> None:
         world.web.post(f"/confirm/{token}/withdraw", data=SURE),
     ):
         assert answer.status_code == 404
-        assert "not one of ours" in answer.text
+        assert "This link isn’t valid." in answer.text
     assert world.fingerprint() == before
     token = world.path(Purpose.CONFIRM, case).removeprefix("/confirm/")
     assert world.web.get(f"/status/{token}").status_code == 404
@@ -137,7 +137,7 @@ def test_a_scanner_that_presses_every_button_moves_nothing(world: World, act: st
     for _ in range(20):
         answer = world.web.post(path + act, data=data)
         assert answer.status_code == 422
-    assert "Please tick the box first" in answer.text
+    assert "Select the box to confirm." in answer.text
     assert 'id="sure-wrong"' in answer.text
     assert re.search(r'id="sure"[^>]*aria-invalid="true"[^>]*autofocus', answer.text)
     assert world.fingerprint() == before
@@ -203,7 +203,7 @@ def test_a_link_that_is_too_old_says_what_to_do(world: World, act: str) -> None:
     path = world.path(Purpose.CONFIRM, a_case(world.records, State.EXPIRED, purchase=bought))
     for answer in (world.web.get(path + act), world.web.post(path + act, data=SURE)):
         assert answer.status_code == 410
-        assert "This request has run out" in answer.text
+        assert "This request has expired" in answer.text
         assert f"/refund?reference={bought.reference}" in answer.text
         assert bought.email not in answer.text
 

@@ -25,7 +25,7 @@ def desk(settings: Settings, records: Records) -> Iterator[httpx.Client]:
 
 
 def test_an_empty_desk_says_so(desk: httpx.Client) -> None:
-    assert "Nothing waits for a decision." in desk.get("/").text
+    assert "No cases are waiting for a decision." in desk.get("/").text
 
 
 def test_the_desk_lists_what_waits_with_every_reason(desk: httpx.Client, records: Records) -> None:

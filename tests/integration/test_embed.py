@@ -44,9 +44,9 @@ def said(category: Category, **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("days", "begins"),
     [
-        (0, "On the day of your purchase you may request a full refund, for any reason"),
-        (1, "Until the day after your purchase you may request a full refund, for any reason"),
-        (30, "Within 30 days of your purchase you may request a full refund, for any reason"),
+        (0, "On the day of your purchase, you may request a full refund, for any reason"),
+        (1, "Until the day after your purchase, you may request a full refund, for any reason"),
+        (30, "Within 30 days of your purchase, you may request a full refund, for any reason"),
     ],
 )
 def test_the_days_are_those_of_the_policy(days: int, begins: str) -> None:

@@ -95,7 +95,7 @@ def test_nothing_can_be_confirmed_before_it_was_judged(records: Records) -> None
     settle_in(records, bought)
     case = accept_one(records, an_arrival(bought)).id
     for say in (confirm, withdraw):
-        with pytest.raises(NotPossibleError, match="still being looked at"):
+        with pytest.raises(NotPossibleError, match="still checking this request"):
             say(records, case)
 
 

@@ -140,7 +140,7 @@ def test_where_nothing_is_found_the_typed_address_is_told_so_and_nothing_else(
     note = owe(records, email=email, reference=reference or purchase.reference)
     run(tools, NotesDue, [note])
     (letter,) = server.taken
-    assert (letter["To"], letter["Subject"]) == (email, "We could not find your purchase")
+    assert (letter["To"], letter["Subject"]) == (email, "We couldn’t find your purchase")
     assert purchase.product not in letter.as_string()
     with records.work() as work:
         assert work.notes.open(note) is None

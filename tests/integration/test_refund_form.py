@@ -94,20 +94,20 @@ def test_a_comment_of_several_lines_is_accepted_as_browsers_send_it(world: World
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"email": ""}, "email", "Please enter the e-mail address that you used for the purchase."),
-        ({"email": "not an address"}, "email", "This is not a whole e-mail address."),
-        ({"email": "ada\x00@example.com"}, "email", "This is not a whole e-mail address."),
+        ({"email": ""}, "email", "Enter the email address you used for the purchase."),
+        ({"email": "not an address"}, "email", "Enter a complete email address"),
+        ({"email": "ada\x00@example.com"}, "email", "Enter a complete email address"),
         ({"email": "a" * 400 + "@example.com"}, "email", "This is too long"),
-        ({"reference": "  "}, "reference", "Please enter the reference number of the purchase."),
-        ({"reference": "MB\x001"}, "reference", "This cannot be a reference number."),
-        ({"reference": "1" * 101}, "reference", "This is too long: 100 characters at the most."),
-        ({"reason": ""}, "reason", "Please choose a reason."),
-        ({"reason": "boredom"}, "reason", "Please choose one of the reasons in the list."),
-        ({"wish": "double"}, "wish", "Please choose one of the three."),
-        ({"comment": "x" * 4_001}, "comment", "This is too long: 4000 characters at the most."),
-        ({"comment": "\x1b[31m"}, "comment", "characters that cannot be shown"),
-        ({"wish": "partial", "amount": "1" * 101}, "amount", "This is too long: 100 characters at the most."),
-        ({"wish": "vat", "exemption": "\x00"}, "exemption", "characters that cannot be shown"),
+        ({"reference": "  "}, "reference", "Enter the reference number of your purchase."),
+        ({"reference": "MB\x001"}, "reference", "This doesn’t look like a reference number."),
+        ({"reference": "1" * 101}, "reference", "This is too long. Use up to 100 characters."),
+        ({"reason": ""}, "reason", "Choose a reason."),
+        ({"reason": "boredom"}, "reason", "Choose a reason from the list."),
+        ({"wish": "double"}, "wish", "Choose one of the three options."),
+        ({"comment": "x" * 4_001}, "comment", "This is too long. Use up to 4000 characters."),
+        ({"comment": "\x1b[31m"}, "comment", "characters that can’t be displayed"),
+        ({"wish": "partial", "amount": "1" * 101}, "amount", "This is too long. Use up to 100 characters."),
+        ({"wish": "vat", "exemption": "\x00"}, "exemption", "characters that can’t be displayed"),
     ],
 )
 def test_a_field_that_is_not_right_is_shown_again_with_a_sentence(
@@ -130,13 +130,13 @@ def test_what_was_typed_is_kept_and_the_first_bad_field_gets_the_focus(world: Wo
     assert "&lt;b&gt;kept&lt;/b&gt;" in page
     assert page.count("autofocus") == 1
     assert re.search(r'id="reference"[^>]*autofocus', page)
-    assert "Please look at these fields:" in page
+    assert "Please check these fields:" in page
 
 
 def test_a_field_the_form_does_not_have_is_refused(world: World) -> None:
     answer = world.web.post("/refund", data=filled(**{"<amount>": "1000000"}))
     assert answer.status_code == 422
-    assert "a field that it does not have: &lt;amount&gt;" in answer.text
+    assert "an unknown field: &lt;amount&gt;" in answer.text
     assert world.rows() == 0
 
 
@@ -170,7 +170,7 @@ def test_a_form_sent_while_the_database_is_away_comes_back_to_be_sent_again(away
     form = filled(comment="please")
     answer = away.post("/refund", params={"seller": seller}, data=form)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    assert "nothing was sent" in answer.text
+    assert "your request wasn’t sent" in answer.text
     assert form["nonce"] in answer.text
     assert "please" in answer.text
 
@@ -260,5 +260,5 @@ def test_what_is_wrong_is_said_in_the_language_of_the_page(world: World) -> None
 
 def test_a_page_of_the_form_tells_what_will_happen(world: World) -> None:
     page = world.web.get("/refund/sent").text
-    assert "No money moves before you do." in page
+    assert "We won’t refund anything until you confirm." in page
     assert "A purchase is never refunded twice." in page

@@ -63,7 +63,7 @@ def test_a_page_served_by_tls_asks_for_tls_from_then_on(settings: Settings) -> N
 def test_the_help_centre_answers_and_leads_to_the_form(world: World) -> None:
     page = world.web.get("/").text
     assert 'href="/refund"' in page
-    for topic in ("Payment", "Delivery", "Ask a person"):
+    for topic in ("Payment", "Delivery", "Contact us"):
         assert topic in page
 
 
@@ -105,7 +105,7 @@ def test_there_is_no_mailbox_page_unless_the_settings_say_so(settings: Settings,
 
 
 def test_a_mailbox_without_letters_says_so(demo: tuple[httpx.Client, Path]) -> None:
-    assert "There is none yet." in demo[0].get("/mailbox").text
+    assert "No emails yet." in demo[0].get("/mailbox").text
 
 
 def test_a_letter_is_shown_as_text_and_only_our_own_links_can_be_clicked(demo: tuple[httpx.Client, Path]) -> None:

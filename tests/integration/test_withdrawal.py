@@ -127,16 +127,16 @@ def test_a_declaration_is_acknowledged_alike_whether_or_not_there_is_such_a_purc
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"name": " "}, "name", "Please enter your name."),
-        ({"name": "x" * 101}, "name", "This is too long: 100 characters at the most."),
-        ({"name": "Win at https://evil.example"}, "name", "Please enter nothing but your name."),
-        ({"name": "Claim your prize at evil-shop.com/win now"}, "name", "Please enter nothing but your name."),
-        ({"name": "Ada of evil.co.uk"}, "name", "Please enter nothing but your name."),
-        ({"reference": "paypal-secure.com"}, "reference", "This cannot be a reference number."),
-        ({"reference": "www.evil.example"}, "reference", "This cannot be a reference number."),
-        ({"reference": ""}, "reference", "Please enter the reference number of the purchase."),
-        ({"email": "ada"}, "email", "This is not a whole e-mail address."),
-        ({"email": "ada@example.com\nBcc: all@example.com"}, "email", "This is not a whole e-mail address."),
+        ({"name": " "}, "name", "Enter your name."),
+        ({"name": "x" * 101}, "name", "This is too long. Use up to 100 characters."),
+        ({"name": "Win at https://evil.example"}, "name", "Enter only your name."),
+        ({"name": "Claim your prize at evil-shop.com/win now"}, "name", "Enter only your name."),
+        ({"name": "Ada of evil.co.uk"}, "name", "Enter only your name."),
+        ({"reference": "paypal-secure.com"}, "reference", "This doesn’t look like a reference number."),
+        ({"reference": "www.evil.example"}, "reference", "This doesn’t look like a reference number."),
+        ({"reference": ""}, "reference", "Enter the reference number of your purchase."),
+        ({"email": "ada"}, "email", "Enter a complete email address"),
+        ({"email": "ada@example.com\nBcc: all@example.com"}, "email", "Enter a complete email address"),
     ],
 )
 @pytest.mark.parametrize("step", ["", "confirm"])
@@ -173,8 +173,8 @@ def test_the_status_page_tells_the_day_that_counts_even_when_time_ran_out(world:
         case = a_case(world.records, state, purchase=a_recent_purchase(email=bought.email))
         with world.records.work() as work:
             work.withdrawals.put(case, "Ada", "I withdraw.")
-        assert "That day counts" in world.web.get(world.path(Purpose.STATUS, case)).text
-    assert "stays declared" in world.web.get(world.path(Purpose.CONFIRM, case)).text
+        assert "That date counts" in world.web.get(world.path(Purpose.STATUS, case)).text
+    assert "still stands" in world.web.get(world.path(Purpose.CONFIRM, case)).text
 
 
 def test_a_seller_is_carried_from_the_link_to_the_case(world: World) -> None:
@@ -204,5 +204,5 @@ def test_a_withdrawal_that_names_no_purchase_counts_and_nobody_is_asked_to_ask_a
         (step,) = work.cases.lock([case], here=State.RECEIVED)
         work.history.record([step.after(Event.FOUND_NO_PURCHASE, actor="test")])
     page = world.web.get(world.path(Purpose.STATUS, case)).text
-    assert "its day counts" in page
+    assert "its date counts" in page
     assert 'class="button"' not in page

@@ -81,7 +81,7 @@ def test_who_withdrew_by_law_and_named_no_purchase_is_not_asked_to_ask_again() -
     """The acknowledgement says that the day counts: this letter must not say that nothing came of it."""
     at = datetime(2026, 6, 15, 12, tzinfo=UTC)
     text, html = bodies(a_letter(Stage.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=at))
-    assert "its day counts" in text
+    assert "its date counts" in text
     assert "/help/refund" not in text + html
     assert LINKS.to(Purpose.STATUS, CASE) in text
 
@@ -139,7 +139,7 @@ def test_start_refund_has_the_link_that_confirms_and_says_what_it_means() -> Non
     for link in (LINKS.to(Purpose.CONFIRM, CASE), LINKS.to(Purpose.STATUS, CASE)):
         assert link in text
         assert f'href="{link}"' in html
-    for fact in ("€49.00", "Aurora Photo 4", "MB-2026-0417", "Aurora Software", "cannot be undone", "ends"):
+    for fact in ("€49.00", "Aurora Photo 4", "MB-2026-0417", "Aurora Software", "can’t be undone", "ends"):
         assert fact in text
         assert fact in html
 
@@ -181,7 +181,7 @@ def test_while_the_first_request_goes_on_by_itself_the_next_is_told_so() -> None
 
 def test_an_accepted_refund_is_not_called_paid() -> None:
     text, _ = bodies(a_letter(Stage.ACCEPTED))
-    assert "has not paid it yet" in text
+    assert "hasn’t paid it yet" in text
     assert "sent" not in a_letter(Stage.ACCEPTED)["Subject"]
 
 
@@ -264,10 +264,10 @@ def test_the_receipt_of_a_withdrawal_says_what_was_declared_by_whom_and_when_to_
         "Received: 15 June 2026, 12:00 UTC",
         "Name: Ada L.",
         "Contract: MB 1",
-        "E-mail address: asked@example.net",
+        "Email address: asked@example.net",
     ):
         assert f"{line}\n" in text
-    assert "Declaration: I withdraw.\nNow .\n" in text
+    assert "Withdrawal statement: I withdraw.\nNow .\n" in text
     assert "I withdraw.\nNow .</dd>" in html
     assert "15 June 2026, 14:00 UTC" not in text
     assert "Aurora Photo 4" not in text + html
@@ -291,8 +291,8 @@ def test_a_refund_that_was_paid_is_to_be_expected_as_it_was_paid_for(method: str
 
 
 def test_a_refund_that_was_paid_is_named_as_the_provider_names_it() -> None:
-    assert "payment service: re_417\n" in bodies(a_letter(Stage.REFUNDED, refund="re_417"))[0]
-    assert "number at the payment service" not in bodies(a_letter(Stage.REFUNDED))[0]
+    assert "Refund ID: re_417\n" in bodies(a_letter(Stage.REFUNDED, refund="re_417"))[0]
+    assert "Refund ID" not in bodies(a_letter(Stage.REFUNDED))[0]
 
 
 def test_support_asks_for_what_a_partial_wish_left_open() -> None:

@@ -43,71 +43,77 @@ LETTERS: Mapping[Stage, Copy] = {
     Stage.START_REFUND: Copy(
         subject="Please confirm your refund for {reference}",
         heading="Please confirm your refund",
-        before=("We were asked to refund this purchase:",),
+        before=("We received a refund request for this purchase:",),
         facts=_PURCHASE,
-        ask="It can be refunded. Nothing happens until you say so:",
+        ask="You’re eligible for a refund. To go ahead, confirm here:",
         button=("Start refund", Target.CONFIRM),
         after=(
-            "You get back the whole amount, the way you paid.",
+            "You’ll get the full amount back on your original payment method.",
             (
-                "With the refund your right to use {product} ends, and with it the licence keys, downloads and "
-                "subscriptions that belong to it."
+                "With the refund, your right to use {product} ends, including its licence keys, downloads and "
+                "subscriptions."
             ),
-            "A refund that was started cannot be undone.",
-            "If you did not ask for a refund, you need not do anything: no money moves and your purchase stays as it is.",
+            "Once you confirm, this can’t be undone.",
+            (
+                "Didn’t request a refund? You can ignore this email. Nothing will be refunded and your purchase stays "
+                "as it is."
+            ),
         ),
-        link=("See how your request is getting on", Target.STATUS),
+        link=("Track your request", Target.STATUS),
         true_in=frozenset({State.AWAITING_CONFIRMATION}),
     ),
     Stage.ACCEPTED: Copy(
         subject="Your refund for {reference} is on its way",
         heading="Your refund is on its way",
         before=(
-            "The payment service has accepted your refund of {amount} for {product} ({reference}), but has not paid it yet.",
-            "With some ways of paying this takes a few days. We keep asking, and write to you again as soon as we know.",
+            (
+                "The payment provider has accepted your refund of {amount} for {product} ({reference}) but hasn’t paid "
+                "it yet."
+            ),
+            "With some payment methods, this takes a few days. We’ll email you again as soon as we know more.",
         ),
-        link=("See how your refund is getting on", Target.STATUS),
+        link=("Track your refund", Target.STATUS),
         after=("Questions? {support}",),
         true_in=frozenset({State.REFUND_PENDING}),
     ),
     Stage.REFUNDED: Copy(
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
-        before=("The payment service has confirmed your refund. It goes back the way you paid:",),
-        facts=(*_PURCHASE, ("The refund’s number at the payment service", "refund")),
+        before=("The payment provider has confirmed your refund. It goes back to your original payment method:",),
+        facts=(*_PURCHASE, ("Refund ID", "refund")),
         after=(
             "{arrival}",
-            "With the refund your right to use {product} has ended.",
-            "Not there in time? {support}",
+            "With the refund, your right to use {product} has ended.",
+            "Hasn’t arrived by then? {support}",
         ),
-        link=("See the details of your refund", Target.STATUS),
+        link=("View refund details", Target.STATUS),
         true_in=frozenset({State.REFUNDED}),
     ),
     Stage.WITH_SUPPORT: Copy(
         subject="Your refund request for {reference} is with our support team",
-        heading="A person is looking at your request",
-        before=("Your refund request for {product} ({reference}) could not be completed automatically:",),
+        heading="Our support team is reviewing your request",
+        before=("We couldn’t complete your refund request for {product} ({reference}) automatically:",),
         reasons=True,
         after=(
-            "Our support team has your request and will write to you. You need not send it again.",
+            "Our support team has your request and will email you. You don’t need to send it again.",
             "{question}",
             "Your case number is {case}. Questions? {support}",
         ),
-        link=("See how your request is getting on", Target.STATUS),
+        link=("Track your request", Target.STATUS),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
     Stage.RETURNED: Copy(
-        subject="Your refund for {reference} did not go through",
-        heading="Your refund did not go through",
+        subject="Your refund for {reference} didn’t go through",
+        heading="Your refund didn’t go through",
         before=(
             (
-                "The refund of {amount} for {product} ({reference}) failed: the payment service told us so after it had "
-                "accepted it. If we wrote to you that it was sent, that is no longer true, and we are sorry."
+                "Your refund of {amount} for {product} ({reference}) failed after the payment provider had "
+                "accepted it. If an earlier email said it was sent, we’re sorry: it has since failed."
             ),
-            "Your request is now with the support team, who will find another way. You need not do anything.",
+            "Our support team now has your request and will find another way. You don’t need to do anything.",
         ),
         reasons=True,
-        link=("See how your request is getting on", Target.STATUS),
+        link=("Track your request", Target.STATUS),
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
@@ -115,85 +121,89 @@ LETTERS: Mapping[Stage, Copy] = {
         subject="Your refund for {reference} was declined",
         heading="Your refund was declined",
         before=(
-            "The support team has decided not to make this refund. If you think that this is wrong, please write to them.",
+            "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
         ),
         facts=_PURCHASE,
         after=("Your case number is {case}. Questions? {support}",),
-        link=("See how your request is getting on", Target.STATUS),
+        link=("Track your request", Target.STATUS),
         true_in=frozenset({State.DECLINED}),
     ),
     Stage.NOT_FOUND: Copy(
-        subject="We could not find your purchase",
-        heading="We could not find your purchase",
+        subject="We couldn’t find your purchase",
+        heading="We couldn’t find your purchase",
         before=(
-            "We received a refund request from this address, but found no purchase with exactly these details.",
+            "We received a refund request from this address but found no purchase with exactly these details.",
             (
-                "The reference number is in the confirmation of your order. The e-mail address must be the one that you "
-                "gave when you ordered; it may be another one than this."
+                "The reference number is in your order confirmation. Use the email address you gave when you "
+                "ordered. It may not be this one."
             ),
         ),
         ask="Please try again with both:",
-        button=("Ask for a refund", Target.FORM),
-        after=("If you did not ask for a refund, you need not do anything.", "Your case number is {case}."),
+        button=("Request a refund", Target.FORM),
+        after=("Didn’t request a refund? You can ignore this email.", "Your case number is {case}."),
         true_in=frozenset({State.UNMATCHED}),
     ),
     Stage.ALREADY_ASKED: Copy(
         subject="We already have a refund request for {reference}",
         heading="We already have your request",
         before=(
-            "We received another refund request for {product} ({reference}). There is one already, so this one changes nothing.",
             (
-                "The first request goes on: see the letter that we sent you about it. If that letter asks you to start the "
-                "refund, please use the link in it. A purchase is refunded once, however often it is asked for."
+                "We received another refund request for {product} ({reference}). There’s already one, so this one "
+                "changes nothing."
+            ),
+            (
+                "Your first request continues: see the email we sent you about it. If that email asks you to "
+                "confirm the refund, please use the link in it. A purchase is refunded only once, no matter how "
+                "often you request it."
             ),
         ),
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.DUPLICATE}),
     ),
     Stage.WITHDRAWAL_RECEIVED: Copy(
-        subject="We have received your withdrawal from the contract",
-        heading="We have received your withdrawal",
-        before=("This letter confirms what you declared and when it reached us. Please keep it.",),
+        subject="We’ve received your withdrawal from the contract",
+        heading="We’ve received your withdrawal",
+        before=("This email confirms your withdrawal and when we received it. Please keep it.",),
         facts=(
             ("Received", "declared_at"),
             ("Name", "declarant"),
             ("Contract", "asked_reference"),
-            ("E-mail address", "asked_email"),
-            ("Declaration", "statement"),
+            ("Email address", "asked_email"),
+            ("Withdrawal statement", "statement"),
         ),
         after=(
-            "The time of your withdrawal counts from this moment, whatever happens later.",
+            "Your withdrawal is effective from the date and time above.",
             (
-                "Before any money moves we write to the e-mail address of the purchase: the refund is started with the link "
-                "in that letter. This protects you, as nobody else can ask in your name."
+                "Before we refund anything, we’ll email the address used for the purchase. Use the link in that "
+                "email to start the refund. This protects you: nobody else can start it in your name."
             ),
             "Your case number is {case}.",
-            "If you declared nothing, you need not do anything: no money moves.",
+            "Didn’t submit this? You can ignore this email. Nothing will be refunded.",
         ),
-        link=("See how your request is getting on", Target.STATUS),
+        link=("Track your request", Target.STATUS),
         true_in=frozenset(State),
     ),
 }
 
 WITHDRAWAL_UNMATCHED = Copy(
-    subject="We could not match your withdrawal with a purchase",
-    heading="We could not match your withdrawal with a purchase",
+    subject="We couldn’t match your withdrawal to a purchase",
+    heading="We couldn’t match your withdrawal to a purchase",
     before=(
         (
-            "You declared that you withdraw from a contract. We have your declaration, and its day counts. But we found no "
-            "purchase with exactly these details, so a person looks for it. You need not declare it again."
+            "We’ve received your withdrawal from a contract, and its date counts. But no purchase matches these "
+            "details exactly, so our support team is looking for it. You don’t need to withdraw again."
         ),
     ),
-    facts=(("Contract", "asked_reference"), ("E-mail address", "asked_email")),
+    facts=(("Contract", "asked_reference"), ("Email address", "asked_email")),
     after=(
         (
-            "The reference number is in the confirmation of your order. The e-mail address must be the one that you "
-            "gave when you ordered; it may be another one than this."
+            "The reference number is in your order confirmation. Use the email address you gave when you ordered. "
+            "It may not be this one."
         ),
         "Your case number is {case}.",
-        "If you declared nothing, you need not do anything: no money moves.",
+        "Didn’t submit this? You can ignore this email. Nothing will be refunded.",
     ),
-    link=("See how your request is getting on", Target.STATUS),
+    link=("Track your request", Target.STATUS),
     true_in=frozenset({State.UNMATCHED}),
 )
 """NOT_FOUND for whoever declared by law that they withdraw: they are not asked to ask again."""
@@ -207,21 +217,18 @@ TOLD_ANEW: Mapping[State, Stage] = {
 """By the state of the case that was there first. In any other that one goes on by itself, and ALREADY_ASKED says so."""
 
 QUESTIONS: Mapping[str, str] = {
-    Wish.PARTIAL: "So that they can decide, please write to them which amount or which items you want to have refunded.",
-    Wish.VAT: (
-        "So that they can decide, please write to them your VAT number, or why you are exempt, and the country that "
-        "you are in."
-    ),
+    Wish.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
+    Wish.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
 }
 """What support will want to know about a request that did not say it."""
 
-SOME_REASON = "Our support team needs to look at this purchase first."
+SOME_REASON = "Our support team needs to review this purchase first."
 """For reasons that are not for the customer to know."""
 
-SUPPORT = "Please write to {address}."
+SUPPORT = "Please email {address}."
 NO_SUPPORT = "Please contact the support team of {seller}."
 NO_AMOUNT = "the full amount"
 NO_PRODUCT = "your purchase"
 NO_SELLER = "the seller"
-FOOT = "We make refunds for {seller}. This letter was written by a program, about your request with the case number {case}."
-FOOT_WITHOUT_SELLER = "This letter was written by a program, about the request with the case number {case}."
+FOOT = "This is an automatic email about your request with the case number {case}. We handle refunds for {seller}."
+FOOT_WITHOUT_SELLER = "This is an automatic email about your request with the case number {case}."

@@ -29,62 +29,62 @@ class NoteCopy:
     foot: str
 
 
-_ASKED = "This letter was written by a program, because somebody entered this e-mail address in our help centre."
-_WROTE = "This letter was written by a program, in answer to an e-mail from this address."
-_NOT_ME = "If you did not ask for this, you need not do anything: only this mailbox was told."
+_ASKED = "This is an automatic email. Someone entered your address in our help centre."
+_WROTE = "This is an automatic reply to an email from this address."
+_NOT_ME = "Didn’t request this? You can ignore this email."
 
 NOTES: Mapping[NoteKind, NoteCopy] = {
     NoteKind.PURCHASE: NoteCopy(
         subject="The link to your purchase",
-        before=("Here is the link that you asked for. It opens once, within 30 minutes:",),
+        before=("Here’s the link you requested. It works once, for 30 minutes:",),
         button=("Show my purchase", Page.OPEN),
         after=(
-            "It shows your licence key, your download and your invoice, and whom to ask for technical help.",
+            "It shows your licence key, download and invoice, and who to contact for technical help.",
             "{contact}",
             _NOT_ME,
         ),
-        link=("Ask for a new link", Page.LOOKUP),
+        link=("Request a new link", Page.LOOKUP),
         foot=_ASKED,
     ),
     NoteKind.REFERENCES: NoteCopy(
         subject="Your reference numbers",
-        before=("These purchases were made with this e-mail address, the newest first:",),
-        after=("With a reference number you can see your licence key and your invoice, or ask for a refund.", _NOT_ME),
+        before=("Purchases made with this email address, newest first:",),
+        after=("With a reference number, you can see your licence key and invoice, or request a refund.", _NOT_ME),
         button=("Find a purchase", Page.LOOKUP),
-        link=("Ask for a refund", Page.FORM),
+        link=("Request a refund", Page.FORM),
         foot=_ASKED,
     ),
     NoteKind.NOTHING_FOUND: NoteCopy(
-        subject="We could not find your purchase",
+        subject="We couldn’t find your purchase",
         before=(
-            "Somebody entered this e-mail address to find a purchase. There is none with exactly these details.",
+            "Someone entered this email address to find a purchase. No purchase matches exactly these details.",
             (
-                "The reference number is in the confirmation of your order. The e-mail address must be the one that you "
-                "gave when you ordered; it may be another one than this."
+                "The reference number is in your order confirmation. Use the email address you gave when you "
+                "ordered. It may not be this one."
             ),
         ),
         ask="Please try again with both:",
         button=("Find a purchase", Page.LOOKUP),
         after=(_NOT_ME,),
-        link=("I do not have my reference number", Page.REFERENCES),
+        link=("I don’t have my reference number", Page.REFERENCES),
         foot=_ASKED,
     ),
     NoteKind.NO_REFERENCE: NoteCopy(
-        subject="Which purchase is your e-mail about?",
+        subject="Which purchase is your email about?",
         before=(
-            "Thank you for your e-mail. It names no reference number that we can read, so nothing has been asked for yet.",
+            "Thank you for your email. We couldn’t find a reference number in it, so no refund has been requested yet.",
         ),
-        ask="Please tell us in this form which purchase you want to have refunded:",
-        button=("Ask for a refund", Page.FORM),
-        after=("You can also answer this e-mail with the reference number: it is in the confirmation of your order.",),
-        link=("I do not have my reference number", Page.REFERENCES),
+        ask="Please use this form to tell us which purchase you’d like refunded:",
+        button=("Request a refund", Page.FORM),
+        after=("You can also reply to this email with the reference number from your order confirmation.",),
+        link=("I don’t have my reference number", Page.REFERENCES),
         foot=_WROTE,
     ),
     NoteKind.TOO_LARGE: NoteCopy(
-        subject="Your e-mail was too large",
-        before=("We could not read your e-mail because it is too large, so nothing has been asked for yet.",),
+        subject="Your email was too large",
+        before=("We couldn’t read your email because it’s too large, so no refund has been requested yet.",),
         ask="Please send it again without attachments, or use this form:",
-        button=("Ask for a refund", Page.FORM),
+        button=("Request a refund", Page.FORM),
         foot=_WROTE,
     ),
 }
@@ -92,4 +92,4 @@ NOTES: Mapping[NoteKind, NoteCopy] = {
 PURCHASE = "{reference}, {seller}, {day}"
 """A purchase in one line behind its product."""
 
-CONTACT = "Questions about the order? Please write to {address}."
+CONTACT = "Questions about your purchase? Please email {address}."

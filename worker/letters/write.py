@@ -81,7 +81,7 @@ def printed(letter: EmailMessage, said: Speech, **parts: object) -> EmailMessage
     """The letter with these parts in it, as text and as HTML."""
     text, html = (
         _TEMPLATES.get_template(name).render(parts, language=said.language)
-        for name in ("letter.txt.j2", "letter.html.j2")
+        for name in ("email.txt.j2", "email.html.j2")
     )
     letter.set_content(text, cte="quoted-printable")
     letter.add_alternative(html, subtype="html", cte="quoted-printable")

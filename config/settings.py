@@ -1,117 +1,188 @@
-"""Where the parts are and how long they may take. Every setting is an environment variable with the prefix MONEYBACK_."""
+"""Settings: environment variables with the prefix MONEYBACK_. docs/settings.md lists them."""
 
 import ipaddress
 import os
+from collections.abc import Collection
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.limits import Limits
 
+_POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
+_BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory: for tests, within one process
+
 
 class FromEnvironment(BaseSettings):
-    """Settings out of environment variables with one prefix; MONEYBACK_X_FILE names a file that holds MONEYBACK_X."""
+    """Settings from environment variables with one prefix; MONEYBACK_X_FILE is the path of a file with MONEYBACK_X."""
 
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
-        """As container platforms mount their secrets."""
+        """Reads the files of the *_FILE variables, which container platforms use for secrets."""
         prefix = cls.model_config["env_prefix"]
-        files = {name: os.environ.get(f"{prefix}{name.upper()}_FILE") for name in cls.model_fields}
-        read = {name: Path(file).read_text(encoding="utf-8").strip() for name, file in files.items() if file}
-        return read | values
+        variables = {name: f"{prefix}{name.upper()}_FILE" for name in cls.model_fields}
+        from_files = {name: _content(variable) for name, variable in variables.items() if os.environ.get(variable)}
+        return from_files | values
+
+
+def _content(variable: str) -> str:
+    file = os.environ[variable]
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise ValueError(f"{variable}: The file {file} cannot be read: {why}.") from None
 
 
 class Timers(BaseSettings):
-    """How long a step may take, in seconds. Each outlasts the one before it, so that no two workers hold one case."""
+    """Timeouts and intervals, in seconds."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
-    provider_timeout_seconds: float = Field(30, gt=0, description="the longest call to a provider, connecting included")
-    task_soft_time_limit_seconds: float = Field(60, gt=0, description="a task is asked to stop")
-    task_time_limit_seconds: float = Field(80, gt=0, description="a task is ended")
+    provider_timeout_seconds: float = Field(
+        30, gt=0, description="Seconds until a call to a payment provider times out, connecting included."
+    )
+    task_soft_time_limit_seconds: float = Field(
+        60, gt=0, description="Seconds until a Celery task is asked to stop (Celery's soft time limit)."
+    )
+    task_time_limit_seconds: float = Field(
+        80, gt=0, description="Seconds until a Celery task is killed (Celery's time limit)."
+    )
     lease_seconds: float = Field(
-        90, gt=0, description="a case is held by the worker that claimed it, on the database's clock"
+        90, gt=0, description="Seconds for which a worker holds a case that it claimed, by the database's clock."
     )
     resend_after_seconds: float = Field(
-        8, gt=0, description="the sweep sends a case again that nobody moved for this long"
+        8, gt=0, description="Seconds until the sweep sends the message of a case again that no worker has moved."
     )
     poll_initial_seconds: float = Field(
-        20, gt=0, description="the first pause before a provider is asked again; it doubles"
+        20,
+        gt=0,
+        description="Seconds until a provider is polled for the first time about a refund; then the pause doubles.",
     )
-    sweep_interval_seconds: float = Field(4, gt=0, description="the pause between two sweeps")
+    sweep_interval_seconds: float = Field(4, gt=0, description="Seconds between two sweeps for overdue cases.")
     brokerless_after_seconds: float = Field(
-        60, gt=0, description="after so long without a broker the relay works on cases itself"
+        60, gt=0, description="Seconds without a broker after which the relay works on cases itself."
     )
     confirmation_ttl_seconds: float = Field(
-        14 * 86_400, gt=0, description="a Start refund link stays good for this long"
+        14 * 86_400,
+        gt=0,
+        description="Seconds for which the link in a confirmation e-mail is valid (1209600: 14 days).",
     )
 
     @model_validator(mode="after")
-    def _each_outlasts_the_last(self) -> Self:
-        order = (
-            self.provider_timeout_seconds,
-            self.task_soft_time_limit_seconds,
-            self.task_time_limit_seconds,
-            self.lease_seconds,
+    def _must_increase(self) -> Self:
+        names = (
+            "provider_timeout_seconds",
+            "task_soft_time_limit_seconds",
+            "task_time_limit_seconds",
+            "lease_seconds",
         )
-        if sorted(set(order)) != list(order):
+        order = [getattr(self, name) for name in names]
+        if sorted(set(order)) != order:
             raise ValueError(
-                "MONEYBACK_PROVIDER_TIMEOUT_SECONDS < TASK_SOFT_TIME_LIMIT_SECONDS < TASK_TIME_LIMIT_SECONDS < LEASE_SECONDS must hold, "
-                f"but they are {order}: a worker would still be paying when its lease is over.",
+                f"{', '.join(f'MONEYBACK_{name.upper()}' for name in names)} must increase in this order, "
+                f"but they are {', '.join(f'{seconds:g}' for seconds in order)}: a worker would still be paying when its "
+                "lease is over.",
             )
         return self
 
 
 class Settings(FromEnvironment):
-    """One process's wiring, read once from the environment (secrets also from files named by *_FILE)."""
+    """The settings of one process, read from environment variables or from the files that *_FILE names."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
-    database_url: SecretStr = Field(description="postgresql://… as the role that may not change history")
-    database_owner_url: SecretStr | None = Field(None, description="the role that owns the tables; migrate uses it")
-    broker_url: SecretStr = Field(description="redis://…, redis+socket://…, amqp://…: any transport of kombu")
-    public_url: str = Field("http://127.0.0.1:8000", description="what the links in letters start with")
-    secret_key: SecretStr = Field(min_length=32, description="signs the links in letters; changing it ends all links")
+    database_url: SecretStr = Field(
+        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. Its role may not change history."
+    )
+    database_owner_url: SecretStr | None = Field(
+        None,
+        description="URL of the same database with the role that owns the tables. Only `moneyback migrate` uses it.",
+    )
+    broker_url: SecretStr = Field(
+        description="URL of the message broker: Redis or Valkey (redis://, rediss://, redis+socket://) or RabbitMQ (amqp://)."
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="Address that customers open. The links in e-mails start with it."
+    )
+    secret_key: SecretStr = Field(
+        min_length=32,
+        description="Key that signs the links in e-mails, 32 characters or more. A new key ends all links.",
+    )
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="the payment providers that are connected, with commas between: stripe, paypal, …"
+        (), description="Payment providers to connect, separated by commas: stripe, paypal, adyen, braintree, mollie."
     )
     sandbox_url: str | None = Field(
-        None, description="the sandbox provider, for trying things out; connects it as well"
+        None, description="Address of the sandbox provider, which moves no money. Setting it connects the sandbox."
     )
     sepa_hold_days: int = Field(
-        0, ge=0, le=400, description="direct debits are not refunded sooner: banks return them unasked for 56 days"
+        0,
+        ge=0,
+        le=400,
+        description="Days after the charge before a direct debit is refunded. Banks return direct debits for 56 days.",
     )
-    smtp_url: SecretStr | None = Field(None, description="smtp://user:password@host:port; letters leave here")
-    sent_mail_dir: Path | None = Field(None, description="letters are kept in this maildir when there is no SMTP_URL")
-    incoming_mail_dir: Path | None = Field(None, description="the maildir that `moneyback mail` reads requests from")
+    smtp_url: SecretStr | None = Field(
+        None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
+    )
+    sent_mail_dir: Path | None = Field(
+        None, description="Maildir for outgoing e-mails if `MONEYBACK_SMTP_URL` is not set; they reach nobody."
+    )
+    incoming_mail_dir: Path | None = Field(
+        None, description="Maildir from which `moneyback mail` reads refund requests."
+    )
     imap_url: SecretStr | None = Field(
-        None, description="imaps://user:password@host:port/INBOX, the mailbox that `moneyback mail` reads requests from"
+        None,
+        description="Mailbox from which `moneyback mail` reads refund requests, as imaps://user:password@host:port/INBOX.",
     )
     request_mail_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="the addresses that requests are mailed to, with commas between, if MAIL_FROM is not the only one",
+        description="Addresses to which customers send refund requests, separated by commas, "
+        "in addition to the address in `MONEYBACK_MAIL_FROM`.",
     )
     mail_authserv_id: str | None = Field(
-        None, description="the name under which our own mail server writes Authentication-Results into mails"
+        None,
+        description="Name of your mail server in the Authentication-Results headers that it adds (its authserv-id).",
     )
     help_dir: Path | None = Field(
-        None, description="the help centre's own articles, as language/topic/article.md; they come before ours"
+        None, description="Folder with your own help articles, as language/topic/article.md. They replace ours."
     )
-    mailbox_page: bool = Field(False, description="show sent letters at /mailbox: for the demo, never in public")
-    mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="the sender of letters")
-    provider_concurrency: int = Field(48, ge=1, le=500, description="provider calls of one batch under way at once")
-    batch_size: int = Field(100, ge=1, le=100, description="cases in one message at the most")
+    mailbox_page: bool = Field(
+        False, description="Show sent e-mails at /mailbox. For a demo only: whoever reads an e-mail can use its links."
+    )
+    mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="Sender of all e-mails.")
+    provider_concurrency: int = Field(
+        48, ge=1, le=500, description="Calls to payment providers that one batch makes at the same time, at most."
+    )
+    batch_size: int = Field(100, ge=1, le=100, description="Cases in one message, at most.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="networks of the proxies in front of us, with commas between: 10.0.0.0/8, …; theirs alone is an "
-        "X-Forwarded-For (or, where there is none, a Forwarded) that we believe, so they must set or remove both",
+        description="Networks of your reverse proxies, separated by commas, like 10.0.0.0/8. `X-Forwarded-For` and "
+        "`Forwarded` are trusted only from these networks; the proxies must overwrite or remove both.",
     )
     limits: Limits = Field(default_factory=Limits)
     timers: Timers = Field(default_factory=Timers)
+
+    @field_validator("database_url", "database_owner_url")
+    @classmethod
+    def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _is_url(url.get_secret_value(), _POSTGRESQL):
+            raise ValueError("This is not a URL like postgresql://user:password@host:5432/database.")
+        return url
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, url: SecretStr) -> SecretStr:
+        if not _is_url(url.get_secret_value(), _BROKERS):
+            raise ValueError(
+                "This is not a URL like redis://user:password@host:6379/0, rediss://…, redis+socket://… or amqp://…."
+            )
+        return url
 
     @field_validator("providers", "request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod
@@ -124,7 +195,7 @@ class Settings(FromEnvironment):
         from config.accounts import PROVIDERS  # noqa: PLC0415 - an account is a block of settings, so it imports this module
 
         if unknown := sorted(set(names) - PROVIDERS.keys()):
-            raise ValueError(f"There is no adapter for {', '.join(unknown)}; there are {', '.join(PROVIDERS)}.")
+            raise ValueError(f"There is no provider {', '.join(unknown)}; there are {', '.join(PROVIDERS)}.")
         return names
 
     @field_validator("trusted_proxies")
@@ -133,7 +204,15 @@ class Settings(FromEnvironment):
         return tuple(str(ipaddress.ip_network(name)) for name in names)
 
 
+def _is_url(text: str, schemes: Collection[str]) -> bool:
+    """Returns whether the text is a URL with one of these schemes, and with a number for its port if it has one."""
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        return parts.scheme in schemes and (parts.port is None or parts.port > 0)
+    return False
+
+
 @cache
 def settings() -> Settings:
-    """The settings of this process."""
+    """Returns the settings of this process, read once."""
     return Settings()

@@ -1,8 +1,8 @@
-"""The benchmark: a backlog of eligible requests through relay, broker, worker and sandbox, on a durable PostgreSQL.
+"""The benchmark: a backlog of eligible requests runs through relay, broker, worker and sandbox.
 
-What is measured: from the moment the relay may publish to the moment the last case is refunded, by this process's clock.
-What is not: intake, letters and tasks for people; their lanes are filled, but nobody works on them. The sandbox answers
-without delay. Everything shares this machine's cores, the sandbox included.
+The clock runs from the first message that the relay may publish to the last refund, on a PostgreSQL that syncs every
+commit. Intake, e-mails and support tasks are not measured: their queues fill, but no worker consumes them. The sandbox
+answers without delay, and shares this machine's cores with everything else.
 """
 
 import os
@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 import psutil
 
 from config.settings import settings
-from console.processes import Processes
-from console.servers import BoxError
+from console.servers import LocalStackError
 from console.stack import Stack
+from console.supervisor import Supervisor
 from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
 from domain.policies import Category, Seller
 from domain.purchases import Purchase
@@ -34,13 +34,13 @@ from records.work import connect
 SELLERS = 20
 WARM_UP = 500
 UNLOADED = 200
-LANES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundUnsettled))
-PATIENCE = 600.0  # seconds
+QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundUnsettled))
+TIMEOUT = 600.0  # seconds
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out; CPU is that of every process but this one."""
+    """The figures. CPU is that of all processes except this one."""
 
     refunds: int
     refunds_per_s: float
@@ -51,20 +51,20 @@ class Measured:
     p99_ms: float
 
 
-def run(stack: Stack, number: int, tell: Callable[[str], None]) -> Measured:
-    """Measures batches, single requests, and one case a message, in this order."""
+def run(stack: Stack, number: int, report: Callable[[str], None]) -> Measured:
+    """Measures full batches, single requests, and one case in each message."""
     os.environ.update(stack.env)
     owner = connect(stack.servers.postgres.owner_url)
     schema.migrate(owner)
     bench = _Bench(stack, Records.of(settings()), lambda: schema.analyze(owner))
-    tell(f"{number} requests, up to {settings().batch_size} cases a message")
-    with bench.parts(batch=settings().batch_size):
+    report(f"{number} requests, up to {settings().batch_size} cases in a message")
+    with bench.services(batch=settings().batch_size):
         bench.drain(WARM_UP)
         rate, cpu = bench.measure(number)
-        tell(f"{UNLOADED} requests, one after another")
+        report(f"{UNLOADED} requests, one at a time")
         latencies = bench.unloaded(UNLOADED)
-    tell(f"{number} requests, one case a message")
-    with bench.parts(batch=1):
+    report(f"{number} requests, one case in a message")
+    with bench.services(batch=1):
         bench.drain(WARM_UP // 5)
         single, _ = bench.measure(number)
     return Measured(
@@ -95,28 +95,28 @@ class _Bench:
                 )
 
     @contextmanager
-    def parts(self, *, batch: int) -> Iterator[None]:
-        """The parts that carry a refund, running; the relay holds still until it is let go."""
-        with Processes(self._stack.home) as processes:
-            for name, options in (("sandbox", ()), ("worker", ("--lanes", LANES)), ("relay", ())):
-                part = self._stack.part(name, *options)
-                processes.start(replace(part, env={**part.env, "MONEYBACK_BATCH_SIZE": str(batch)}))
-            processes.wait_for("sandbox", lambda: self._stack.answers("sandbox", "/v1/summary"))
-            self._pids = processes.pids
+    def services(self, *, batch: int) -> Iterator[None]:
+        """Runs the services that process a refund, with at most `batch` cases in a message."""
+        with Supervisor(self._stack.data_dir) as supervisor:
+            for name, options in (("sandbox", ()), ("worker", ("--queues", QUEUES)), ("relay", ())):
+                service = self._stack.service(name, *options)
+                supervisor.start(replace(service, env={**service.env, "MONEYBACK_BATCH_SIZE": str(batch)}))
+            supervisor.wait_for("sandbox", lambda: self._stack.answers("sandbox", "/v1/summary"))
+            self._pids = supervisor.pids
             yield
 
     def drain(self, number: int) -> None:
-        """Takes requests in and waits until each is refunded."""
+        """Accepts requests and waits until each is refunded."""
         before = self._refunded()
         self._load(number)
         self._wait(before + number)
 
     def measure(self, number: int) -> tuple[float, dict[str, float]]:
-        """Refunds a second, and CPU milliseconds a refund by part, of a backlog that waits when the relay is let go."""
+        """Returns refunds per second, and CPU milliseconds per refund by service, for a backlog that the stopped relay holds."""
         before = self._refunded()
         os.kill(self._pids["relay"], signal.SIGSTOP)
         self._load(number)
-        self._analyze()  # as on a database that is up for a minute: plans for empty tables are no figure
+        self._analyze()  # as on a database that is up for a minute: plans for empty tables would distort the figures
         used, began = self._cpu(), time.monotonic()
         os.kill(self._pids["relay"], signal.SIGCONT)
         self._wait(before + number)
@@ -125,11 +125,11 @@ class _Bench:
         return number / seconds, {part: round(1_000 * (now[part] - used[part]) / number, 3) for part in now}
 
     def unloaded(self, number: int) -> list[float]:
-        """Milliseconds from acceptance to payment, by the database's clock, of requests that come one at a time."""
+        """Returns the milliseconds from acceptance to refund, by the database's clock, for requests one at a time."""
         for _ in range(number):
             before = self._refunded()
             self._load(1)
-            self._wait(before + 1, glance=0.005)
+            self._wait(before + 1, interval=0.005)
         with self._records.work() as work:
             return sorted(work.views.latencies(number))
 
@@ -146,26 +146,24 @@ class _Bench:
         with self._records.work() as work:
             return work.views.counts().get("refunded", 0)
 
-    def _wait(self, number: int, glance: float = 0.05) -> None:
-        deadline = time.monotonic() + PATIENCE
+    def _wait(self, number: int, interval: float = 0.05) -> None:
+        deadline = time.monotonic() + TIMEOUT
         while (began := time.monotonic()) < deadline:
             if (refunded := self._refunded()) >= number:
                 return
             counting = time.monotonic() - began
-            time.sleep(
-                max(glance, 20 * counting)
-            )  # of what is measured, counting takes a twentieth of a core at the most
-        raise BoxError(f"Only {refunded} of {number} refunds were made in {PATIENCE:.0f} s.")
+            time.sleep(max(interval, 20 * counting))  # counting uses at most a twentieth of a core
+        raise LocalStackError(f"Only {refunded} of {number} refunds were made in {TIMEOUT:.0f} s.")
 
     def _cpu(self) -> dict[str, float]:
         servers = {"PostgreSQL": self._stack.servers.postgres.pid, "Valkey": self._stack.servers.valkey.pid}
-        return {name: seconds_of(pid) for name, pid in {**self._pids, **servers}.items() if pid}
+        return {name: cpu_seconds_of(pid) for name, pid in {**self._pids, **servers}.items() if pid}
 
 
-def seconds_of(pid: int) -> float:
-    """CPU seconds of a process and its living children; those that ended count with their parent."""
+def cpu_seconds_of(pid: int) -> float:
+    """Returns the CPU seconds of a process and its children; ended children count with their parent."""
     process = psutil.Process(pid)
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    times = [running.cpu_times() for running in (process, *process.children(recursive=True))]
     return sum(t.user + t.system for t in times) + times[0].children_user + times[0].children_system
 
 

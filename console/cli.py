@@ -1,79 +1,69 @@
-"""The `moneyback` command: one verb a part, and the verbs people use to look and to set things up."""
+"""The `moneyback` command: one verb for each service, and the verbs to set up, inspect and repair an installation."""
 
 import sys
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from config.accounts import ACCOUNTS
 from console.commands import (
-    benchmark,
+    api_keys,
+    audit,
+    bench,
     cases,
+    dead_letters,
     demo,
     doctor,
     embed,
-    parts,
     policy,
     providers,
     purchases,
     reconcile,
     sellers,
-    shopfront,
+    services,
+    storefront,
     up,
 )
-from console.wiring import NotWiredError
-from domain.errors import MoneybackError
-
-_PREFIXES = {account.__name__: account.model_config["env_prefix"] for account in ACCOUNTS.values()}
-"""What the variables of an account's settings start with."""
 
 app = typer.Typer(
     name="moneyback",
-    help="Gives a customer's money back, once, and says why. Start with `moneyback demo`.",
+    help="Refunds customers exactly once, and records why. Start with `moneyback demo`.\n\n"
+    "Settings are environment variables (docs/settings.md). Without `MONEYBACK_DATABASE_URL`, a verb that needs the "
+    "database uses the running `moneyback up`.\n\n"
+    "Exit codes: 0 success; 1 the verb found a problem or did not find what was asked for; 2 wrong usage or settings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 demo.add_to(app)
 up.add_to(app)
-parts.add_to(app)
+services.add_to(app)
 doctor.add_to(app)
+audit.add_to(app)
 reconcile.add_to(app)
-benchmark.add_to(app)
+bench.add_to(app)
 embed.add_to(app)
+app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(cases.app, name="cases")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(policy.app, name="policy")
 app.add_typer(providers.app, name="providers")
 app.add_typer(purchases.app, name="purchases")
 app.add_typer(sellers.app, name="sellers")
-app.add_typer(shopfront.app, name="shopfront")
+app.add_typer(storefront.app, name="storefront")
 
 
 def main() -> None:
-    """Runs one verb. What a person can mend is a sentence and exit code 2; what was found wrong is exit code 1."""
+    """Runs one verb. An error that the user can correct is printed as a sentence, with exit code 2."""
     try:
         app()
     except Exception as error:
-        sentence = _explain(error)
+        from console.error_messages import message_for
+
+        sentence = message_for(error)
         if sentence is None:
             raise
         Console(stderr=True).print(f"[red]{escape(sentence)}[/red]", highlight=False, soft_wrap=True)
         sys.exit(2)
-
-
-def _explain(error: Exception) -> str | None:
-    """The sentence for what a person can mend; None for a bug, which keeps its traceback."""
-    from console.servers import BoxError
-    from records import DatabaseDownError
-
-    if isinstance(error, MoneybackError | BoxError | NotWiredError):
-        return str(error)
-    if isinstance(error, ValidationError):
-        prefix = _PREFIXES.get(error.title, "MONEYBACK_")
-        return "; ".join(f"{prefix}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-    if isinstance(error, DatabaseDownError):
-        return f"The database does not answer: {str(error.__cause__ or error).splitlines()[0]}"
-    return None

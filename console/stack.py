@@ -1,4 +1,4 @@
-"""Every part as a process: the list is the architecture. `demo` runs those it needs, `up` runs them all."""
+"""The services of `demo`, `up` and `bench`, with their ports and environment variables."""
 
 import secrets
 import socket
@@ -7,29 +7,29 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from console.home import Home
-from console.processes import Part
+from console.data_dir import DataDir
 from console.servers import Servers
+from console.supervisor import Service
 
 
 def free_port(wanted: int = 0) -> int:
-    """This port of the loopback address, or the next one that nobody listens on."""
+    """Returns this port on 127.0.0.1, or the next free one; 0 stands for any free port."""
     for port in range(wanted, wanted + 100) if wanted else [0]:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            taken: int = probe.getsockname()[1]
-            return taken
+            free: int = probe.getsockname()[1]
+            return free
     return free_port()
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The parts of one home, wired to its servers."""
+    """The services of one data directory, configured for its servers."""
 
-    home: Home
+    data_dir: DataDir
     servers: Servers
     timers: Mapping[str, str] = field(default_factory=dict)
     web: int = field(default_factory=lambda: free_port(8000))
@@ -41,17 +41,17 @@ class Stack:
 
     @property
     def public_url(self) -> str:
-        """Where the pages are."""
+        """Returns the address of the web."""
         return f"http://127.0.0.1:{self.web}"
 
     @property
     def sandbox_url(self) -> str:
-        """Where the sandbox answers."""
+        """Returns the address of the sandbox."""
         return f"http://127.0.0.1:{self.sandbox}"
 
     @property
     def env(self) -> dict[str, str]:
-        """What every part has to be told."""
+        """Returns the environment variables of every service."""
         return {
             **self.servers.env,
             "MONEYBACK_PUBLIC_URL": self.public_url,
@@ -63,29 +63,29 @@ class Stack:
             **self.timers,
         }
 
-    def part(self, name: str, *options: str) -> Part:
-        """One part, by its verb."""
-        words = {
+    def service(self, name: str, *options: str) -> Service:
+        """Returns one service, by its verb."""
+        arguments = {
             "web": ("--port", str(self.web)),
             "desk": ("--port", str(self.desk)),
             "flower": ("--port", str(self.flower)),
-            "sandbox": ("--port", str(self.sandbox), "--folder", str(self.home.path / "sandbox")),
-            "beat": ("--schedule", str(self.home.path / "beat")),
+            "sandbox": ("--port", str(self.sandbox), "--folder", str(self.data_dir.path / "sandbox")),
+            "beat": ("--schedule", str(self.data_dir.path / "beat")),
         }.get(name, ())
-        return Part(name, (sys.executable, "-m", "console", name, *words, *options), self.env)
+        return Service(name, (sys.executable, "-m", "console", name, *arguments, *options), self.env)
 
-    def parts(self, names: Sequence[str]) -> dict[str, Part]:
-        """These parts, by name; the sandbox tells what happens there to the web, if that is one of them."""
-        told = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
-        return {name: self.part(name, *(told if name == "sandbox" else ())) for name in names}
+    def services(self, names: Sequence[str]) -> dict[str, Service]:
+        """Returns these services by name. The sandbox sends webhooks to the web if both are among them."""
+        webhooks = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
+        return {name: self.service(name, *(webhooks if name == "sandbox" else ())) for name in names}
 
-    def answers(self, part: str, path: str = "/") -> bool:
-        """Whether this part's page answers."""
-        port = {"web": self.web, "desk": self.desk, "sandbox": self.sandbox}[part]
+    def answers(self, service: str, path: str = "/") -> bool:
+        """Returns whether a page of this service has the status 200."""
+        port = {"web": self.web, "desk": self.desk, "sandbox": self.sandbox}[service]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004  # OK
 
     def flower_listens(self) -> bool:
-        """Whether Flower answers; its pages ask for the login."""
+        """Returns whether Flower listens; its pages need the login."""
         with socket.create_connection(("127.0.0.1", self.flower), 1):
             return True

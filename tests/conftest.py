@@ -82,7 +82,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The sandbox provider as a process, for the whole run: every test has charges of its own."""
     folder = tmp_path_factory.mktemp("sandbox")
-    command = [sys.executable, "-m", "worker.sandbox", str(folder), "--turn", "1", "--late", "0.6"]
+    command = [sys.executable, "-m", "console.sandbox", str(folder), "--turn", "1", "--late", "0.6"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         yield process.stdout.readline().strip()

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from config.limits import Limits
 from config.settings import Settings, Timers
-from console.home import Home
+from console.data_dir import DataDir
 from console.servers import Servers
 from records import schema
 from records.work import connect
@@ -53,8 +53,8 @@ def running_servers() -> Iterator[Servers]:
     """PostgreSQL and Valkey in a throwaway home with a short path, with a migrated database to clone."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)  # as root the servers are another user, who must pass through
-        home = Home(Path(folder) / "t")
-        with home.lock(), Servers(home) as servers:
+        data_dir = DataDir(Path(folder) / "t")
+        with data_dir.lock(), Servers(data_dir) as servers:
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # a test need not outlive a power cut
                 _keep(servers, f"alter system set {setting} = off")
             _keep(servers, "select pg_reload_conf()")
@@ -63,7 +63,7 @@ def running_servers() -> Iterator[Servers]:
             schema.migrate(engine)
             engine.dispose()
             yield servers
-        home.clean()
+        data_dir.clean()
 
 
 @contextmanager

@@ -1,53 +1,78 @@
-"""Cases: looking at them, and at the messages that nobody could read."""
+"""Cases: one for each refund request."""
 
 import csv
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from console.shown import Json, as_json, out, table
-from console.wiring import records
+from console.arguments import require_seller
+from console.environment import records
+from console.output import Json, minute, out, print_json, rfc3339, table
+from domain.states import State
 
-app = typer.Typer(help="Looks at cases, and at messages that nobody could read.", no_args_is_help=True)
+if TYPE_CHECKING:  # records are imported when a verb needs them
+    from records.views import View
 
+app = typer.Typer(help="Lists, shows and exports cases: one case for each refund request.", no_args_is_help=True)
+
+EVERY_CASE = 10_000_000  # more than one installation has
+PRIVATE = {"email", "purchase_email", "comment"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
+
+InState = Annotated[State | None, typer.Option("--state", help="Only cases in this state.")]
 
 
 @app.command("list")
 def list_(
-    state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None,
-    seller: Annotated[str | None, typer.Option(help="Only cases of this seller.")] = None,
-    limit: Annotated[int, typer.Option(help="At the most so many, the newest first.")] = 100,
+    state: InState = None,
+    seller: Annotated[str | None, typer.Option(metavar="SELLER", help="Only cases of the seller with this id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show at most N, newest first.")] = 100,
     *,
     json: Json = False,
 ) -> None:
-    """The newest cases."""
+    """Lists cases, newest first, without personal data.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback cases list --state with_support --seller aurora`
+    """
     with records().work() as work:
+        if seller is not None:
+            require_seller(work, seller, "--seller")
         views = work.views.search(state=state, seller=seller, limit=limit)
     if json:
-        as_json([_public(asdict(view)) for view in views])
+        print_json([_public(view) for view in views])
         return
     rows = [
-        (view.id, view.reference, view.channel, view.seller or "–", view.state, f"{view.received_at:%Y-%m-%d %H:%M}")
+        (view.id, view.reference, view.channel, view.seller or "–", view.state, minute(view.received_at))
         for view in views
     ]
     table(f"{len(rows)} cases", ("case", "reference", "channel", "seller", "state", "received (UTC)"), rows)
 
 
 @app.command()
-def show(case: UUID, *, json: Json = False) -> None:
-    """One case, with its whole history."""
+def show(
+    case: Annotated[UUID, typer.Argument(metavar="CASE", help="The case's id, from `moneyback cases list`.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Shows one case with its whole history, without personal data.
+
+    Exit code 1 if there is no such case. Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback cases show 01985a3e-7a3c-7000-8000-000000000001 --json`
+    """
     with records().work() as work:
         view = work.views.one(case)
         history = work.history.of(case)
     if view is None:
-        out.print(f"There is no case {case}.")
+        typer.echo(f"There is no case {case}.", err=True)
         raise typer.Exit(1)
     if json:
-        as_json(_public(asdict(view)) | {"history": [asdict(row) | {"hash": row.hash.hex()} for row in history]})
+        print_json(_public(view) | {"history": [asdict(row) | {"hash": row.hash.hex()} for row in history]})
         return
     out.print(f"[bold]{view.id}[/]  {view.reference}  {view.seller or '–'}  {view.state}", highlight=False)
     for reason in view.reasons:
@@ -59,67 +84,42 @@ def show(case: UUID, *, json: Json = False) -> None:
 
 
 @app.command()
-def export(state: Annotated[str | None, typer.Option(help="Only cases in this state.")] = None) -> None:
-    """Every case as CSV, safe to open in a spreadsheet."""
+def export(state: InState = None, *, json: Json = False) -> None:
+    """Prints every case as CSV that is safe to open in a spreadsheet.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback cases export --state refunded > refunded.csv`
+    """
     with records().work() as work:
-        views = work.views.search(state=state, limit=10_000_000)
+        views = work.views.search(state=state, limit=EVERY_CASE)
+    rows = [_exported(view) for view in views]
+    if json:
+        print_json(rows)
+        return
     writer = csv.writer(sys.stdout)
     writer.writerow(("case", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
-    for view in views:
-        why = " ".join(reason["code"] for reason in view.reasons)
-        cells = (
-            view.id, view.reference, view.channel, view.seller or "", view.state, view.reason,
-            view.received_at.isoformat(), why,
-        )  # fmt: skip
-        writer.writerow([_not_a_formula(str(cell)) for cell in cells])
+    for row in rows:
+        writer.writerow([_not_a_formula(cell) for cell in row.values()])
 
 
-@app.command()
-def dead(
-    *, all_: Annotated[bool, typer.Option("--all", help="Also those put back.")] = False, json: Json = False
-) -> None:
-    """Messages that nobody could read, as they came."""
-    with records().work() as work:
-        messages = work.dead.all(redriven=all_)
-    if json:
-        as_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
-        return
-    rows = [
-        (
-            message.id,
-            message.queue,
-            f"{message.at:%Y-%m-%d %H:%M}",
-            message.why,
-            message.body[:120].decode(errors="replace"),
-        )
-        for message in messages
-    ]
-    table(f"{len(rows)} messages", ("id", "queue", "since (UTC)", "why", "what came"), rows)
+def _public(view: "View") -> dict[str, object]:
+    return {name: value for name, value in asdict(view).items() if name not in PRIVATE}
 
 
-@app.command()
-def redrive(
-    ids: Annotated[list[int] | None, typer.Argument(help="The messages' ids, from `cases dead`.")] = None,
-    *,
-    all_: Annotated[bool, typer.Option("--all", help="Every message kept.")] = False,
-) -> None:
-    """Puts messages back on the queue they came from, as they came."""
-    ours = records()
-    from worker.app import app as celery
-    from worker.redrive import redrive as put_back
-
-    with ours.work() as work:
-        kept = [message.id for message in work.dead.all()]
-    chosen = kept if all_ else ids or []
-    if not chosen:
-        raise typer.BadParameter("Name the messages to put back, or use --all; `moneyback cases dead` lists them.")
-    out.print(f"Put {put_back(ours, celery, chosen)} of {len(chosen)} messages back.")
-
-
-def _public(view: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in view.items() if name not in {"email", "purchase_email", "comment"}}
+def _exported(view: "View") -> dict[str, str]:
+    return {
+        "case": str(view.id),
+        "reference": view.reference,
+        "channel": str(view.channel),
+        "seller": view.seller or "",
+        "state": str(view.state),
+        "reason": str(view.reason),
+        "received_at": rfc3339(view.received_at),
+        "why": " ".join(reason["code"] for reason in view.reasons),
+    }
 
 
 def _not_a_formula(cell: str) -> str:
-    """A spreadsheet runs a cell that begins like a formula (OWASP ASVS 5.0, 1.2.10)."""
+    """Escapes a cell that a spreadsheet would run as a formula (OWASP ASVS 5.0, 1.2.10)."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -1,4 +1,4 @@
-"""`moneyback demo`: the main job on believable requests, from servers that are started for it and stopped after it."""
+"""`moneyback demo`: processes believable requests on servers that it starts and stops itself."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -6,9 +6,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from console.commands.benchmark import HOME as BENCH
-from console.shown import Json, as_json, out, table
-from console.wiring import UP
+from console.commands.bench import NAME as BENCH
+from console.environment import UP
+from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:
     from console.demo.run import Outcome
@@ -25,30 +25,34 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     *,
     json: Json = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Remove all that demo, up and bench have kept, and do nothing else.")
-    ] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Only remove the files that demo, up and bench left.")] = False,
 ) -> None:
-    """Shows the main job: requests come in, are judged, paid once or handed to support. Takes under a minute."""
-    from console.home import Home
+    """Shows what Moneyback does: 28 requests arrive, and each is refunded once or handed to support.
+
+    Takes less than a minute. Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings. Exit code 1
+    if a refund was made twice or a request was lost.
+
+    Example: `moneyback demo --json`
+    """
+    from console.data_dir import DataDir
 
     if clean:
         for name in (DEMO, UP, BENCH):
-            Home.here(name).clean()
+            DataDir.here(name).clean()
         return
     from console.demo.run import TIMERS, run
-    from console.processes import stop_on_signals
     from console.servers import Servers
     from console.stack import Stack
+    from console.supervisor import stop_on_signals
 
-    home = Home.here(DEMO)
+    data_dir = DataDir.here(DEMO)
     with stop_on_signals(), _progress(json) as progress:
-        home.clean()  # every run begins with an empty house
-        with home.lock(), Servers(home) as servers:
+        data_dir.clean()  # every run begins with an empty folder
+        with data_dir.lock(), Servers(data_dir) as servers:
             bar = progress.add_task("Starting the servers", total=1.0)
             outcome = run(
-                Stack(home, servers, TIMERS),
-                lambda says, done: progress.update(bar, description=says, completed=done),
+                Stack(data_dir, servers, TIMERS),
+                lambda step, done: progress.update(bar, description=step, completed=done),
             )
     (_print_json if json else _print)(outcome)
     raise typer.Exit(0 if outcome.well else 1)
@@ -66,7 +70,7 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _print_json(outcome: "Outcome") -> None:
-    as_json(
+    print_json(
         {
             "cases": [
                 {
@@ -81,7 +85,7 @@ def _print_json(outcome: "Outcome") -> None:
             ],
             "provider": {"refunds": outcome.refunds, "duplicates": outcome.duplicates},
             "support_tasks": outcome.support_tasks,
-            "letters": outcome.letters,
+            "emails_sent": outcome.emails_sent,
             "seconds": outcome.seconds,
         },
     )
@@ -98,29 +102,29 @@ def _print(outcome: "Outcome") -> None:
         )
         for view in outcome.views
     ]
-    table("What became of every request", ("reference", "channel", "seller", "end state", "why"), rows)
+    table("Result of every request", ("reference", "channel", "seller", "end state", "why"), rows)
     verdict = (
         "Every history replays to its state; the books balance." if outcome.well else "[red]Something is wrong:[/]"
     )
     out.print(
-        f"{len(rows)} requests: the provider paid {outcome.refunds} refunds, {outcome.duplicates} of them twice. "
-        f"{outcome.support_tasks} tasks wait on support.contact, {outcome.letters} letters were sent. "
+        f"{len(rows)} requests: the provider made {outcome.refunds} refunds, {outcome.duplicates} of them twice. "
+        f"{outcome.support_tasks} tasks are in the queue support.contact, {outcome.emails_sent} e-mails were sent. "
         f"{verdict} {outcome.seconds} s.",
         highlight=False,
     )
     for fault in outcome.audited.faults:
         out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
-    out.print("See it live with `make up`; remove what was kept with `moneyback demo --clean`.", highlight=False)
+    out.print("Next: `make up` keeps it running; `moneyback demo --clean` removes its files.", highlight=False)
 
 
 def _why(view: "View") -> str:
     return " ".join(reason["sentence"] for reason in view.reasons) or WHY.get(view.state, "")
 
 
-WHY = {
-    "refunded": "Eligible, and paid once.",
+WHY = {  # for the states that have no reason code
+    "refunded": "Eligible, and refunded once.",
     "awaiting_confirmation": "Eligible; the customer has not confirmed yet.",
-    "withdrawn": "Eligible, but the customer decided against it.",
-    "unmatched": "No purchase has this reference and address.",
-    "duplicate": "Another case holds this purchase.",
+    "withdrawn": "Eligible, but the customer cancelled the request.",
+    "unmatched": "No purchase has this reference and e-mail address.",
+    "duplicate": "Another case is about this purchase.",
 }

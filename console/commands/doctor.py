@@ -1,80 +1,81 @@
-"""The doctor and the auditor: is everything there, and is everything as it must be?"""
+"""`moneyback doctor`: checks the database, the relay, the broker and the webhook secrets."""
+
+from typing import NamedTuple
 
 import typer
 
 from config.settings import Settings
-from console.shown import Json, as_json, out, table
-from console.wiring import records, wired
+from console.environment import load_settings, records
+from console.output import Json, print_json, table
+
+MOST_COUNTED = 1_000  # overdue cases; more than that are as bad
+
+
+class Check(NamedTuple):
+    """One check and its result."""
+
+    name: str
+    ok: bool
+    message: str
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verbs."""
+    """Adds the verb."""
     app.command()(doctor)
-    app.command()(audit)
 
 
 def doctor(*, json: Json = False) -> None:
-    """Looks whether every part is there and well, and says what to do where one is not."""
-    settings = wired()
-    findings = [*_database(settings), *_broker(settings), *_webhooks(settings)]
-    well = all(fine for _, fine, _ in findings)
+    """Checks the database, the relay, the sweep, the broker and the webhook secrets; says how to repair each.
+
+    Exit code 1 if a check fails. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `moneyback doctor --json`
+    """
+    settings = load_settings()
+    checks = [*_database(settings), *_broker(settings), *_webhooks(settings)]
+    ok = all(check.ok for check in checks)
     if json:
-        as_json(
-            {"well": well, "findings": [{"part": part, "well": fine, "says": says} for part, fine, says in findings]}
-        )
+        print_json({"ok": ok, "checks": [check._asdict() for check in checks]})
     else:
-        table(
-            "Doctor", ("part", "", "says"), [(part, "well" if fine else "ILL", says) for part, fine, says in findings]
-        )
-    raise typer.Exit(0 if well else 1)
+        rows = [(check.name, "ok" if check.ok else "FAIL", check.message) for check in checks]
+        table("Doctor", ("check", "", "result"), rows)
+    raise typer.Exit(0 if ok else 1)
 
 
-def audit(*, json: Json = False) -> None:
-    """Replays every history and holds the books against the states. Finds a row that was changed or removed."""
-    from records.audit import audit as audit_books
-
-    with records().work() as work:
-        audited = audit_books(work)
-    if json:
-        faults = [{"case": str(fault.case), "says": fault.sentence} for fault in audited.faults]
-        as_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
-    else:
-        for fault in audited.faults:
-            out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
-        verdict = (
-            f"{len(audited.faults)} faults."
-            if audited.faults
-            else "Every history replays to its state; the books balance."
-        )
-        out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
-    raise typer.Exit(1 if audited.faults else 0)
-
-
-def _database(settings: Settings) -> list[tuple[str, bool, str]]:
+def _database(settings: Settings) -> list[Check]:
+    from console.error_messages import first_line
     from records import DatabaseDownError, schema
 
-    books = records()
+    opened = records()
     try:
-        present = schema.present(books.engine)
+        present = schema.present(opened.engine)
         if not schema.suits(present):
-            wanted = f"this program at {schema.newest()}. Run `moneyback migrate`."
-            return [("database", False, f"It is at version {present}, {wanted}")]
-        with books.work() as work:
-            waiting, dead, overdue = work.outbox.waiting(), len(work.dead.all()), len(work.cases.overdue(1_000))
+            wanted = f"this program needs {schema.newest()}. Run `moneyback migrate`."
+            return [Check("database", False, f"It is at version {present}; {wanted}")]
+        with opened.work() as work:
+            waiting, dead = work.outbox.waiting(), len(work.dead.all())
+            overdue = len(work.cases.overdue(MOST_COUNTED))
     except DatabaseDownError as error:
-        return [("database", False, f"It does not answer: {str(error.__cause__ or error).splitlines()[0]}")]
-    oldest = max(age for _, age in waiting.values())
-    patient = oldest < settings.timers.resend_after_seconds
+        return [Check("database", False, f"It does not answer: {first_line(error.__cause__ or error)}")]
+    messages, oldest = sum(count for count, _ in waiting.values()), max(age for _, age in waiting.values())
     return [
-        ("database", True, f"It is at version {present}."),
-        ("relay", patient, f"{sum(n for n, _ in waiting.values())} messages wait, the oldest for {oldest:.0f} s."
-         + ("" if patient else " Is `moneyback relay` running?")),
-        ("sweep", overdue == 0, f"{overdue} cases are overdue." + (" Is `moneyback relay` running?" if overdue else "")),
-        ("dead", dead == 0, f"{dead} messages could not be read." + (" See `moneyback cases dead`." if dead else "")),
-    ]  # fmt: skip
+        Check("database", True, f"It is at version {present}."),
+        _check(
+            "relay",
+            oldest < settings.timers.resend_after_seconds,
+            f"{messages} messages wait, the oldest for {oldest:.0f} s.",
+            "Is `moneyback relay` running?",
+        ),
+        _check("sweep", overdue == 0, f"{overdue} cases are overdue.", "Is `moneyback relay` running?"),
+        _check("dead-letters", dead == 0, f"{dead} messages are unreadable.", "See `moneyback dead-letters list`."),
+    ]
 
 
-def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
+def _check(name: str, ok: bool, finding: str, advice: str) -> Check:
+    return Check(name, ok, finding if ok else f"{finding} {advice}")
+
+
+def _broker(settings: Settings) -> list[Check]:
     from config.broker import QUEUES, away, connect, depth
 
     with connect(settings) as connection:
@@ -82,22 +83,22 @@ def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
             with connection.channel() as channel:
                 depths = {name: depth(channel, name) for name in QUEUES}
         except away(connection) as error:
-            return [("broker", False, f"It does not answer: {error}")]
-    return [("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]
+            return [Check("broker", False, f"It does not answer: {error}")]
+    return [Check("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]
 
 
-def _webhooks(settings: Settings) -> list[tuple[str, bool, str]]:
+def _webhooks(settings: Settings) -> list[Check]:
     from config.accounts import PROVIDERS, connected_accounts
 
-    findings = []
+    checks = []
     for name, account in connected_accounts(settings).items():
         spec = PROVIDERS[name]
-        setting = f"{account.model_config.get('env_prefix')}{spec.webhook_setting}".upper()
-        can_verify = spec.can_verify_webhooks(account)
-        says = (
-            f"They are verified with {setting}."
-            if can_verify
-            else f"{setting} is not set, {spec.without_webhook_setting}."
+        variable = f"{account.model_config.get('env_prefix')}{spec.webhook_setting}".upper()
+        verified = spec.can_verify_webhooks(account)
+        message = (
+            f"They are verified with {variable}."
+            if verified
+            else f"{variable} is not set, {spec.without_webhook_setting}."
         )
-        findings.append((f"webhooks of {name}", can_verify or spec.accepts_unsigned_webhooks, says))
-    return findings
+        checks.append(Check(f"webhooks of {name}", verified or spec.accepts_unsigned_webhooks, message))
+    return checks

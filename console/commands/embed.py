@@ -10,8 +10,9 @@ from urllib.parse import quote
 import typer
 
 from config.speech import LANGUAGES, Speech, speech
-from console.shown import Json, as_json
-from console.wiring import records, wired
+from console.arguments import SellerId, require_seller
+from console.environment import load_settings, records
+from console.output import Json, print_json
 from domain.policies import Category, Policy, Seller, in_force
 
 QUICK: Final = "This self-service option allows you to get a refund quickly if all the requirements are met."
@@ -56,7 +57,7 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""What each category says, and no policy at all. A sentence promises nothing that the policy does not keep."""
+"""The sentences of each category; None stands for a seller without a policy. No sentence promises more than the policy."""
 
 NO_RENEWALS: Final = "For subscription renewals, our support team reviews each request."
 NOT_THESE: Final = "Our support team reviews each request for these products: {products}."
@@ -75,71 +76,74 @@ def add_to(app: typer.Typer) -> None:
 
 
 def embed(
-    seller: str,
+    seller: SellerId,
     language: Annotated[
-        str | None, typer.Option(help="One of " + ", ".join(LANGUAGES) + "; all, if not given.")
+        str | None, typer.Option(help="One of " + ", ".join(LANGUAGES) + "; default: all of them.")
     ] = None,
-    as_: Annotated[Format, typer.Option("--format", help="For a page, or for a mail.")] = Format.TEXT,
+    as_: Annotated[Format, typer.Option("--format", help="html for a web page, text for an e-mail.")] = Format.TEXT,
     *,
     json: Json = False,
 ) -> None:
-    """Prints the wording for a seller's support page, with the link to the refund form, from the policy in force now."""
+    """Prints a text for the seller's own support page: the refund policy in force now, and a link to the refund form.
+
+    Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_PUBLIC_URL`.
+
+    Example: `moneyback embed aurora --language de --format html`
+    """
     if language not in {None, *LANGUAGES}:
         raise typer.BadParameter(
             f"There is no {language!r}; there are {', '.join(LANGUAGES)}.", param_hint="--language"
         )
     with records().work() as work:
-        found, policies = work.sellers.one(seller), work.sellers.policies(seller)
-    if found is None:
-        raise typer.BadParameter(f"There is no seller {seller!r}. `moneyback sellers list` names them.")
+        found, policies = require_seller(work, seller), work.sellers.policies(seller)
     policy = in_force(policies, datetime.now(UTC))
-    address = f"{wired().public_url.rstrip('/')}/refund?seller={quote(seller, safe='')}"
-    spoken = {tag: sentences(found, policy, speech(tag)) for tag in ([language] if language else LANGUAGES)}
+    address = f"{load_settings().public_url.rstrip('/')}/refund?seller={quote(seller, safe='')}"
+    texts = {tag: sentences(found, policy, speech(tag)) for tag in ([language] if language else LANGUAGES)}
     pages = {
         tag: {
-            Format.HTML: as_html(said, speech(tag), f"{address}&lang={tag}"),
-            Format.TEXT: as_text(said, speech(tag), f"{address}&lang={tag}"),
+            Format.HTML: as_html(text, speech(tag), f"{address}&lang={tag}"),
+            Format.TEXT: as_text(text, speech(tag), f"{address}&lang={tag}"),
         }
-        for tag, said in spoken.items()
+        for tag, text in texts.items()
     }
     if json:
-        as_json({tag: {str(format_): page for format_, page in printed.items()} for tag, printed in pages.items()})
+        print_json({tag: {str(format_): page for format_, page in printed.items()} for tag, printed in pages.items()})
         return
     typer.echo("\n".join(printed[as_] for printed in pages.values()), nl=False)
 
 
-def sentences(seller: Seller, policy: Policy | None, said: Speech) -> list[str]:
-    """What is true of this seller's refunds today."""
+def sentences(seller: Seller, policy: Policy | None, translations: Speech) -> list[str]:
+    """Returns the sentences that are true of this seller's refunds today."""
     automatic = policy if policy and policy.category in _AUTOMATIC and seller.self_service else None
-    refused = policy is not None and policy.category is Category.NO_REFUNDS
+    no_refunds = policy is not None and policy.category is Category.NO_REFUNDS
     if automatic is None:
-        told = WORDING[Category.NO_REFUNDS if refused else None]
+        wording = WORDING[Category.NO_REFUNDS if no_refunds else None]
     else:
-        told = (_SHORT.get(automatic.days, WORDING[automatic.category][0]), *WORDING[automatic.category][1:])
-        told += (NO_RENEWALS,) * automatic.renewals_excepted
-        told += (NOT_THESE,) * bool(automatic.excepted_products)
+        wording = (_SHORT.get(automatic.days, WORDING[automatic.category][0]), *WORDING[automatic.category][1:])
+        wording += (NO_RENEWALS,) * automatic.renewals_excepted
+        wording += (NOT_THESE,) * bool(automatic.excepted_products)
     facts = {
         "days": automatic.days if automatic else "",
         "products": ", ".join(sorted(automatic.excepted_products)) if automatic else "",
         "address": seller.support_email,
     }
-    return [said.say(sentence, **facts) for sentence in (*told, WRITE)]
+    return [translations.say(sentence, **facts) for sentence in (*wording, WRITE)]
 
 
-def as_text(sentences: list[str], said: Speech, address: str) -> str:
-    """For a mail."""
-    return f"{_together(sentences, said)}\n{said.say(LINK)}: {address}\n"
+def as_text(sentences: list[str], translations: Speech, address: str) -> str:
+    """Returns the sentences and the link as text for an e-mail."""
+    return f"{_joined(sentences, translations)}\n{translations.say(LINK)}: {address}\n"
 
 
-def as_html(sentences: list[str], said: Speech, address: str) -> str:
-    """For a page: plain elements, so that it takes on the page's own looks."""
-    text = escape(_together(sentences, said))
-    link = f'<a href="{escape(address)}">{escape(said.say(LINK))}</a>'
-    return f'<div lang="{said.language}">\n<p>{text}</p>\n<p>{link}</p>\n</div>\n'
+def as_html(sentences: list[str], translations: Speech, address: str) -> str:
+    """Returns the sentences and the link as plain HTML elements, which take on the style of the page around them."""
+    text = escape(_joined(sentences, translations))
+    link = f'<a href="{escape(address)}">{escape(translations.say(LINK))}</a>'
+    return f'<div lang="{translations.language}">\n<p>{text}</p>\n<p>{link}</p>\n</div>\n'
 
 
-def _together(sentences: list[str], said: Speech) -> str:
-    return ("" if said.language == "ja" else " ").join(sentences)  # Japanese has no spaces between sentences
+def _joined(sentences: list[str], translations: Speech) -> str:
+    return ("" if translations.language == "ja" else " ").join(sentences)  # Japanese has no spaces between sentences
 
 
 _AUTOMATIC = {Category.NO_RESTRICTIONS, Category.WITHIN_DAYS, Category.STATUTORY_WITHDRAWAL}

@@ -2,66 +2,88 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.shown import Json, as_json, table
-from console.wiring import records
+from console.arguments import SellerId, require_seller
+from console.environment import records
+from console.output import Json, minute, print_json, table
 from domain.policies import Category, in_force
 
-app = typer.Typer(help="Shows and sets refund policies.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from domain.policies import Policy
+
+app = typer.Typer(help="Shows and sets the refund policies of sellers.", no_args_is_help=True)
+
+_CATEGORIES = (
+    "no_restrictions: any purchase, at any time; within_days: for --days days; statutory_withdrawal: consumers, for 14 "
+    "days; approval_required and in_house_support: support decides about each request; no_refunds: none."
+)
 
 
 @app.command()
-def show(seller: str, *, json: Json = False) -> None:
-    """Every version of a seller's policy; each counts for purchases made while it was in force."""
+def show(seller: SellerId, *, json: Json = False) -> None:
+    """Shows every version of a seller's policy. A purchase keeps the version that was in force when it was made.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback policy show aurora`
+    """
     with records().work() as work:
+        require_seller(work, seller)
         policies = work.sellers.policies(seller)
-        if work.sellers.one(seller) is None:
-            raise typer.BadParameter(f"There is no seller {seller!r}. `moneyback sellers list` names them.")
     if json:
-        as_json(
-            [
-                asdict(p) | {"methods": sorted(p.methods), "excepted_products": sorted(p.excepted_products)}
-                for p in policies
-            ]
-        )
+        print_json([_as_dict(policy) for policy in policies])
         return
-    now = in_force(policies, datetime.now(UTC))
+    current = in_force(policies, datetime.now(UTC))
     rows = [
         (
-            p.version, f"{p.in_force_from:%Y-%m-%d %H:%M}", p.category, "–" if p.days is None else p.days,
-            ", ".join(sorted(p.methods)), ", ".join(sorted(p.excepted_products)), "yes" if p.renewals_excepted else "no",
-            "in force" if p == now else "",
+            policy.version,
+            minute(policy.in_force_from),
+            policy.category,
+            "–" if policy.days is None else policy.days,
+            ", ".join(sorted(policy.methods)),
+            ", ".join(sorted(policy.excepted_products)),
+            "yes" if policy.renewals_excepted else "no",
+            "in force" if policy == current else "",
         )
-        for p in policies
-    ]  # fmt: skip
-    columns = ("version", "from (UTC)", "category", "days", "also refunds", "excepts", "excepts renewals", "")
+        for policy in policies
+    ]
+    columns = ("version", "from (UTC)", "category", "days", "extra methods", "excepts", "excepts renewals", "")
     table(f"Policy of {seller}", columns, rows)
 
 
 @app.command("set")
 def set_(
-    seller: str,
-    category: Category,
-    days: Annotated[int | None, typer.Option(help="How many days, for within_days.")] = None,
-    since: Annotated[datetime | None, typer.Option("--from", help="In force from (UTC); now, if not given.")] = None,
-    method: Annotated[
-        list[str] | None, typer.Option(help="A payment method to refund as well; may be repeated.")
+    seller: SellerId,
+    category: Annotated[Category, typer.Argument(help=_CATEGORIES)],
+    days: Annotated[int | None, typer.Option(min=0, help="Days for within_days; 0 is the day of purchase.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="In force from this instant (UTC); default: now.")
     ] = None,
-    except_product: Annotated[list[str] | None, typer.Option(help="A product to except; may be repeated.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Also refund this payment method automatically; may be repeated.")
+    ] = None,
+    except_product: Annotated[
+        list[str] | None, typer.Option(help="Never refund this product automatically; may be repeated.")
+    ] = None,
     *,
-    except_renewals: Annotated[bool, typer.Option(help="Except renewals.")] = False,
+    except_renewals: Annotated[
+        bool, typer.Option("--except-renewals", help="Never refund subscription renewals automatically.")
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Adds a version. Versions are never edited: purchases made earlier keep the policy they were made under."""
+    """Adds a version of the policy. Versions are never edited: earlier purchases keep theirs.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback policy set aurora within_days --days 30 --except-product "Gift card"`
+    """
     if (category is Category.WITHIN_DAYS) != (days is not None):
         raise typer.BadParameter("Give --days with within_days, and only with it.", param_hint="--days")
-    if days is not None and days < 0:
-        raise typer.BadParameter("A window cannot be shorter than 0 days, the same day.", param_hint="--days")
     with records().work() as work:
-        if work.sellers.one(seller) is None:
-            raise typer.BadParameter(f"There is no seller {seller!r}. Add it with `moneyback sellers add`.")
+        require_seller(work, seller)
         policy = work.sellers.new_policy(
             seller,
             category,
@@ -71,6 +93,14 @@ def set_(
             excepted_products=except_product or (),
             renewals_excepted=except_renewals,
         )
-    typer.echo(
-        f"Version {policy.version} of {seller}'s policy is in force from {policy.in_force_from:%Y-%m-%d %H:%M} UTC."
-    )
+    if json:
+        print_json(_as_dict(policy))
+    else:
+        typer.echo(
+            f"Version {policy.version} of {seller}'s policy is in force from {minute(policy.in_force_from)} UTC."
+        )
+
+
+def _as_dict(policy: "Policy") -> dict[str, object]:
+    sets = {"methods": sorted(policy.methods), "excepted_products": sorted(policy.excepted_products)}
+    return asdict(policy) | sets

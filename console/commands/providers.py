@@ -1,4 +1,4 @@
-"""Payment providers: what each can do, and whether a test account answers as its adapter expects."""
+"""Payment providers: what each can do, and whether a test account behaves as its adapter expects."""
 
 import logging
 import sys
@@ -12,26 +12,29 @@ import typer
 
 from config import log
 from config.accounts import PROVIDERS, connected_accounts
-from console.shown import Json, as_json, out, table
-from console.wiring import wired
+from console.environment import load_settings
+from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Capabilities, LooksUp, Paid, PaymentProvider, Pending, Route
 
-app = typer.Typer(help="Shows what payment providers can do, and tries a test account.", no_args_is_help=True)
+app = typer.Typer(help="Lists what payment providers can do, and checks a test account.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(*, json: Json = False) -> None:
-    """Every adapter, whether it is connected here, and what its provider can do.
+    """Lists every provider: whether it is connected, and what it can do.
 
-    A provider is connected by its name in MONEYBACK_PROVIDERS and the settings of its account (docs/settings.md).
+    A provider is connected if `MONEYBACK_PROVIDERS` names it and its settings are set (docs/settings.md). Needs
+    `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `moneyback providers list --json`
     """
     from worker.providers import capabilities
 
-    here = connected_accounts(wired())
+    here = connected_accounts(load_settings())
     known = {name: capabilities(name) for name in PROVIDERS}
     if json:
-        as_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
+        print_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
         return
     rows = [
         (
@@ -40,54 +43,59 @@ def list_(*, json: Json = False) -> None:
             _windows(can),
             _long(can.keys_live),
             "yes" if can.capped else "no",
-            "at once" if can.otherwise.synchronous else "later",
+            "immediate" if can.otherwise.synchronous else "later",
             "yes" if can.looks_up is LooksUp.BY_KEY else "by webhook only",
             "yes" if can.lists else "no",
             f"{can.calls_per_second:g}/s" if can.calls_per_second else "–",
         )
         for name, can in known.items()
     ]
-    heads = ("provider", "", "refunds until", "keys live", "capped", "outcome", "looks up", "lists", "calls")
-    table("Payment providers", heads, rows)
+    columns = ("provider", "", "refunds until", "keys kept", "capped", "outcome", "lookup", "lists", "calls")
+    table("Payment providers", columns, rows)
 
 
 class Step(NamedTuple):
-    """One question to the provider, its answer, and how long that took."""
+    """One call to the provider, its result, and its duration."""
 
-    asked: str
-    answer: Any
+    call: str
+    result: Any
     seconds: float
 
     @property
     def refund_id(self) -> str | None:
-        return self.answer.refund_id if isinstance(self.answer, Paid | Pending) else None
+        return self.result.refund_id if isinstance(self.result, Paid | Pending) else None
 
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="The provider, as in MONEYBACK_PROVIDERS.")],
-    charge: Annotated[str, typer.Option(help="A payment of the test account that was not refunded yet.")],
-    amount: Annotated[str, typer.Option(help="Its whole amount, like 19.99.")],
-    currency: Annotated[str, typer.Option(help="Its currency, like EUR.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The provider, as in `MONEYBACK_PROVIDERS`.")],
+    charge: Annotated[
+        str, typer.Option(help="The provider's id of a payment in the test account that is not refunded yet.")
+    ],
+    amount: Annotated[str, typer.Option(help="The payment's whole amount, like 19.99.")],
+    currency: Annotated[str, typer.Option(help="The payment's currency, like EUR.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before refunding.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Refund without asking first.")] = False,
     json: Json = False,
 ) -> None:
-    """Refunds one payment of a TEST account, and shows whether the provider answers as its adapter expects.
+    """Refunds one payment of a TEST account, and checks that the provider behaves as its adapter expects.
 
-    Looks the payment up, refunds it, sends the same refund again under the same key, and looks it up again. The repeat
-    must be the same refund. Accounts that move real money are refused.
+    Looks the payment up, refunds it, repeats the refund with the same idempotency key, and looks it up again. The
+    repeat must return the same refund. Accounts that move real money are refused. Exit code 1 if a check fails. Needs
+    `MONEYBACK_PROVIDERS` and the settings of the provider.
+
+    Example: `moneyback providers check stripe --charge ch_3N… --amount 19.99 --currency EUR`
     """
     from worker.providers import connected
 
     log.set_up(logging.WARNING)
-    settings = wired()
+    settings = load_settings()
     account = connected_accounts(settings).get(name)
     if account is None:
-        raise typer.BadParameter(f"{name!r} is not connected here; see `moneyback providers list`.", param_hint="NAME")
+        raise typer.BadParameter(f"{name!r} is not connected; see `moneyback providers list`.", param_hint="NAME")
     if not PROVIDERS[name].is_test_account(account):
         raise typer.BadParameter(
-            f"The settings of {name} are not those of a test account: this would move real money.", param_hint="NAME"
+            f"The settings of {name} are not for a test account: this would move real money.", param_hint="NAME"
         )
     try:
         money = Money.parse(amount, currency)
@@ -97,59 +105,58 @@ def check(
         raise typer.BadParameter("There is nothing to refund.", param_hint="--amount")
     if not yes:
         if not sys.stdin.isatty():
-            raise typer.BadParameter("Nobody is here to ask: say --yes.", param_hint="--yes")
+            raise typer.BadParameter("There is no terminal to ask on: use --yes.", param_hint="--yes")
         typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
     adapter = connected(settings)[name]
     steps = _try(adapter, charge, money)
-    wrong = _wrong(steps, adapter.capabilities)
-    _show(steps, wrong, json=json)
-    raise typer.Exit(1 if wrong else 0)
+    faults = _faults(steps, adapter.capabilities)
+    _show(steps, faults, json=json)
+    raise typer.Exit(1 if faults else 0)
 
 
 def _try(adapter: PaymentProvider, charge: str, amount: Money) -> list[Step]:
-    key = f"chk_{uuid4().hex}"  # not one of a case's: reconciliation must not take it for a forgotten refund
+    key = f"chk_{uuid4().hex}"  # not a case's key: reconciliation must not report this refund as missing
     return [
-        _timed("look-up", lambda: adapter.look_up(charge, key=key)),
+        _timed("lookup", lambda: adapter.look_up(charge, key=key)),
         _timed("refund", lambda: adapter.refund(charge, amount, key=key)),
-        _timed("the same again", lambda: adapter.refund(charge, amount, key=key)),
-        _timed("look-up", lambda: adapter.look_up(charge, key=key)),
+        _timed("repeat", lambda: adapter.refund(charge, amount, key=key)),
+        _timed("lookup", lambda: adapter.look_up(charge, key=key)),
     ]
 
 
-def _timed(asked: str, call: Callable[[], object]) -> Step:
+def _timed(name: str, call: Callable[[], object]) -> Step:
     began = time.monotonic()
-    return Step(asked, call(), time.monotonic() - began)
+    return Step(name, call(), time.monotonic() - began)
 
 
-def _wrong(steps: list[Step], can: Capabilities) -> list[str]:
-    """What did not go as it must."""
+def _faults(steps: list[Step], can: Capabilities) -> list[str]:
+    """Returns a sentence for each check that failed."""
     _, refund, repeat, found = steps
     if refund.refund_id is None:
-        return ["The payment was not refunded; the answers say why."]
-    wrong = []
+        return ["The payment was not refunded; the results say why."]
+    faults = []
     if repeat.refund_id != refund.refund_id:
-        wrong.append("The repeat under the same key is not the same refund. Look at the account before anything else.")
+        faults.append("The repeat with the same key is another refund. Check the account before you go on.")
     if can.looks_up is LooksUp.BY_KEY and found.refund_id != refund.refund_id:
-        wrong.append(
-            "The refund is not found again by its key. Providers may take a moment: look again, then ask them."
-        )
-    return wrong
+        faults.append("A lookup by the key does not find the refund. Look again in a moment, then ask the provider.")
+    return faults
 
 
-def _show(steps: list[Step], wrong: list[str], *, json: bool) -> None:
-    told = [(step.asked, type(step.answer).__name__.lower(), _details(step.answer), step.seconds) for step in steps]
+def _show(steps: list[Step], faults: list[str], *, json: bool) -> None:
+    results = [(step.call, type(step.result).__name__.lower(), _details(step.result), step.seconds) for step in steps]
     if json:
-        names = ("asked", "answer", "details", "seconds")
-        as_json({"well": not wrong, "wrong": wrong, "steps": [dict(zip(names, step, strict=True)) for step in told]})
+        names = ("call", "result", "details", "seconds")
+        rows_as_dicts = [dict(zip(names, result, strict=True)) for result in results]
+        print_json({"ok": not faults, "faults": faults, "steps": rows_as_dicts})
         return
-    rows = [(asked, answer, details, f"{seconds:.2f} s") for asked, answer, details, seconds in told]
-    table("What the provider answered", ("asked", "answer", "which says", "took"), rows)
-    for sentence in wrong or ["The repeat is the same refund: the provider keeps our key."]:
+    rows = [(call, result, details, f"{seconds:.2f} s") for call, result, details, seconds in results]
+    table("The provider's results", ("call", "result", "details", "took"), rows)
+    for sentence in faults or ["The repeat returned the same refund: the provider honours the idempotency key."]:
         out.print(sentence, highlight=False)
 
 
-def _details(answer: object) -> str:
-    values = {name: getattr(answer, name) for name in getattr(answer, "__slots__", ())}
+def _details(result: object) -> str:
+    values = {name: getattr(result, name) for name in getattr(result, "__slots__", ())}
     return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, "", False))
 
 
@@ -174,7 +181,7 @@ def _route(route: Route) -> dict[str, object]:
 
 
 def _windows(can: Capabilities) -> str:
-    """By method, the others last."""
+    """Returns the refund window of each payment method, the other methods last."""
     by_method = [f"{method} {_long(route.window)}" for method, route in can.routes.items()]
     rest = _long(can.otherwise.window)
     return ", ".join([*by_method, f"others {rest}" if by_method else rest])

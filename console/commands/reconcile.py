@@ -1,4 +1,4 @@
-"""Reconciliation by hand: the providers' own lists of refunds held against ours."""
+"""`moneyback reconcile`: compares the providers' lists of refunds with ours."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -10,15 +10,15 @@ import typer
 from rich.console import Console
 
 from config import log
-from console.shown import Json, as_json, out, table
-from console.wiring import wired
+from console.environment import load_settings
+from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` answers at once
     from worker.reconciling import Reconciled
     from worker.tools import Tools
 
-BACK = timedelta(days=8)  # a week, and a day to have looked at it
-COLUMNS = ("provider", "listed", "ours", "not ours", "looked into", "differ", "")
+DEFAULT_PERIOD = timedelta(days=8)  # a week, and a day more for who runs it once a week
+COLUMNS = ("provider", "listed", "ours", "not ours", "looked up", "discrepancies", "")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,37 +27,43 @@ def add_to(app: typer.Typer) -> None:
 
 
 def reconcile(
-    provider: Annotated[str | None, typer.Option(help="Only this one; every one that can list, if not given.")] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Only this provider; default: every provider that can list refunds.")
+    ] = None,
     since: Annotated[
-        str | None, typer.Option(help="From this date or instant on (UTC), like 2026-11-01; 8 days back, if not given.")
+        str | None,
+        typer.Option(metavar="DATE", help="From this date or instant on (UTC), like 2026-11-01; default: 8 days ago."),
     ] = None,
     *,
     json: Json = False,
 ) -> None:
-    """Holds the refunds that providers list against ours, both ways.
+    """Compares the providers' refunds with ours, in both directions.
 
-    What only is news to us is looked up by a worker. What people must look into becomes a task, once: refunds that are
-    missing or that we did not make, and those whose amount, currency or state differs. Exit code 1 when something
-    differs or a list could not be read to its end; nothing is called missing then.
+    A refund that is missing, that Moneyback did not make, or that differs in amount, currency or status becomes a
+    support task, once. Other news is looked up by a worker. Exit code 1 if there is a discrepancy, or if a list could
+    not be read completely; no refund is then reported missing. Needs `MONEYBACK_DATABASE_URL`,
+    `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, and `MONEYBACK_PROVIDERS` with the settings of each provider.
+
+    Example: `moneyback reconcile --provider stripe --since 2026-11-01`
     """
-    from worker.reconciling import reconcile as hold_against
+    from worker.reconciling import reconcile as compare
     from worker.tools import tools_of
 
     log.set_up(logging.WARNING)
-    begin = _instant(since) if since else datetime.now(UTC) - BACK
-    tools = tools_of(wired())
+    begin = _instant(since) if since else datetime.now(UTC) - DEFAULT_PERIOD
+    tools = tools_of(load_settings())
     try:
         names = _chosen(tools, provider)
-        with _progress(names) as tell:
-            done = [hold_against(tools, name, begin, tell) for name in names]
+        with _progress(names) as report:
+            results = [compare(tools, name, begin, report) for name in names]
     finally:
         tools.hands.close()
         tools.records.engine.dispose()
     if json:
-        as_json({"since": begin, "providers": [_facts(one) for one in done]})
+        print_json({"since": begin, "providers": [_as_dict(result) for result in results]})
     else:
-        _show(begin, done)
-    raise typer.Exit(1 if any(one.discrepancies or one.incomplete for one in done) else 0)
+        _show(begin, results)
+    raise typer.Exit(1 if any(result.discrepancies or result.incomplete for result in results) else 0)
 
 
 def _chosen(tools: "Tools", provider: str | None) -> list[str]:
@@ -66,8 +72,8 @@ def _chosen(tools: "Tools", provider: str | None) -> list[str]:
         return able
     if provider in able:
         return [provider]
-    who = f"{provider!r} is not connected here, or cannot" if provider else "No provider that is connected here can"
-    others = f" Those that can: {', '.join(able)}." if able else ""
+    who = f"{provider!r} is not connected, or cannot" if provider else "No connected provider can"
+    others = f" These can: {', '.join(able)}." if able else ""
     raise typer.BadParameter(f"{who} list its refunds.{others}", param_hint="--provider")
 
 
@@ -76,49 +82,68 @@ def _instant(text: str) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no date like 2026-11-01, nor an instant.", param_hint="--since"
+            f"{text!r} is neither a date like 2026-11-01 nor an instant.", param_hint="--since"
         ) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @contextmanager
 def _progress(names: list[str]) -> "Iterator[Callable[[Reconciled], None]]":
-    """On the terminal's error stream, so that what is printed can be piped."""
+    """Shows the progress on standard error, so that standard output can be piped."""
     with Console(stderr=True).status(f"Asking {', '.join(names)} …") as status:
-        yield lambda done: status.update(f"{done.provider}: {done.listed} refunds listed, {done.matched} ours …")
+        yield lambda so_far: status.update(
+            f"{so_far.provider}: {so_far.listed} refunds listed, {so_far.matched} ours …"
+        )
 
 
-def _show(begin: datetime, done: "list[Reconciled]") -> None:
+def _show(begin: datetime, results: "list[Reconciled]") -> None:
     rows = [
-        (one.provider, one.listed, one.matched, one.not_ours, one.looked_into, one.discrepancies.total(),
-         f"incomplete: {one.incomplete}" if one.incomplete else "")
-        for one in done
-    ]  # fmt: skip
+        (
+            result.provider,
+            result.listed,
+            result.matched,
+            result.not_ours,
+            result.looked_into,
+            result.discrepancies.total(),
+            f"incomplete: {result.incomplete}" if result.incomplete else "",
+        )
+        for result in results
+    ]
     table(f"Refunds since {begin:%Y-%m-%d %H:%M} UTC", COLUMNS, rows)
-    shown = [
-        (report.trouble, report.evidence.get("charge"), report.evidence.get("refund") or report.evidence.get("our_refund"),
-         report.trouble.sentence)
-        for one in done
-        for report in one.reports
-    ]  # fmt: skip
-    if shown:
-        table("Tasks for people", ("trouble", "payment", "refund", "says"), shown)
-    more = sum(one.discrepancies.total() - len(one.reports) for one in done)
+    tasks = [
+        (
+            report.trouble,
+            report.evidence.get("charge"),
+            report.evidence.get("refund") or report.evidence.get("our_refund"),
+            report.trouble.sentence,
+        )
+        for result in results
+        for report in result.reports
+    ]
+    if tasks:
+        table("Support tasks", ("kind", "payment", "refund", "meaning"), tasks)
+    more = sum(result.discrepancies.total() - len(result.reports) for result in results)
     if more:
-        out.print(f"And {more} more: the desk has all of them.", highlight=False)
+        out.print(f"And {more} more: the desk lists all of them.", highlight=False)
 
 
-def _facts(done: "Reconciled") -> dict[str, object]:
+def _as_dict(result: "Reconciled") -> dict[str, object]:
     return {
-        "provider": done.provider,
-        "listed": done.listed,
-        "ours": done.matched,
-        "not_ours": done.not_ours,
-        "looked_into": done.looked_into,
-        "discrepancies": dict(done.discrepancies),
-        "incomplete": done.incomplete or None,
+        "provider": result.provider,
+        "listed": result.listed,
+        "ours": result.matched,
+        "not_ours": result.not_ours,
+        "looked_up": result.looked_into,
+        "discrepancies": dict(result.discrepancies),
+        "incomplete": result.incomplete or None,
         "first": [
-            {"trouble": one.trouble, "says": one.trouble.sentence, "task": one.id, "case": one.case, **one.evidence}
-            for one in done.reports
+            {
+                "kind": report.trouble,
+                "message": report.trouble.sentence,
+                "task": report.id,
+                "case": report.case,
+                **report.evidence,
+            }
+            for report in result.reports
         ],
     }

@@ -1,26 +1,35 @@
-"""Sellers, and the keys of their forms."""
+"""Sellers: who sells, in which time zone, and the limits of their automatic refunds."""
 
+import re
 from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from console.commands import keys
-from console.shown import table
-from console.wiring import records
+from console.environment import records
+from console.output import Json, print_json, table
 from domain.money import Money
 from domain.policies import Seller, SerialLimit
 
-app = typer.Typer(help="Adds sellers and makes keys for their forms.", no_args_is_help=True)
-app.add_typer(keys.app, name="key")
+app = typer.Typer(help="Lists and adds sellers.", no_args_is_help=True)
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @app.command("list")
-def list_() -> None:
-    """Every seller, as set up today."""
+def list_(*, json: Json = False) -> None:
+    """Lists every seller with its settings.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback sellers list`
+    """
     with records().work() as work:
         sellers = work.sellers.all()
+    if json:
+        print_json([_as_dict(seller) for seller in sellers])
+        return
     rows = [
         (s.id, s.name, s.time_zone.key, s.support_email, "on" if s.self_service else "off", s.ceiling or "–")
         for s in sellers
@@ -30,34 +39,82 @@ def list_() -> None:
 
 @app.command()
 def add(
-    seller: str,
-    name: str,
-    support_email: str,
-    time_zone: Annotated[str, typer.Option(help="Whose calendar days count, like Europe/Berlin.")] = "UTC",
-    ceiling: Annotated[str | None, typer.Option(help="The largest automatic refund, like 200.00-EUR.")] = None,
+    seller: Annotated[str, typer.Argument(help="The seller's id: letters, digits, and . _ - between them.")],
+    name: Annotated[str, typer.Argument(help="The name that customers read.")],
+    support_email: Annotated[str, typer.Argument(help="The address that customers write to.")],
+    time_zone: Annotated[str, typer.Option(help="The time zone that decides when a day ends.")] = "UTC",
+    ceiling: Annotated[
+        str | None, typer.Option(metavar="AMOUNT-CURRENCY", help="The largest automatic refund, like 200.00-EUR.")
+    ] = None,
     serial_limit: Annotated[
-        str | None, typer.Option(help="At most so many automatic refunds in so many days, like 3/90.")
+        str | None,
+        typer.Option(metavar="N/DAYS", help="At most N automatic refunds for a customer in DAYS days, like 3/90."),
     ] = None,
     *,
-    self_service: Annotated[bool, typer.Option(help="Whether customers may help themselves.")] = True,
+    self_service: Annotated[bool, typer.Option(help="Whether refunds may be automatic.")] = True,
+    json: Json = False,
 ) -> None:
-    """Adds a seller, or changes what one has switched on."""
-    try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise typer.BadParameter(f"There is no time zone {time_zone!r}.", param_hint="--time-zone") from None
+    """Adds a seller, or changes the seller that has this id.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback sellers add aurora "Aurora Software" help@aurora.example --time-zone Europe/Berlin`
+    """
     made = Seller(
-        id=seller,
+        id=_id(seller),
         name=name,
-        time_zone=zone,
-        support_email=support_email,
+        time_zone=_zone(time_zone),
+        support_email=_email(support_email),
         self_service=self_service,
         ceiling=_money(ceiling),
         serial_limit=_limit(serial_limit),
     )
     with records().work() as work:
         work.sellers.put(made)
-    typer.echo(f"{name} is set up. Give it a policy next: moneyback policy set {seller} within_days --days 30")
+    if json:
+        print_json(_as_dict(made))
+    else:
+        typer.echo(f"{name} is set up. Give it a policy next: moneyback policy set {seller} within_days --days 30")
+
+
+def _as_dict(seller: Seller) -> dict[str, object]:
+    limit = seller.serial_limit
+    return {
+        "id": seller.id,
+        "name": seller.name,
+        "time_zone": seller.time_zone.key,
+        "support_email": seller.support_email,
+        "self_service": seller.self_service,
+        "ceiling": {"minor": seller.ceiling.minor, "currency": seller.ceiling.currency} if seller.ceiling else None,
+        "serial_limit": {"count": limit.count, "days": limit.within.days} if limit else None,
+    }
+
+
+def _id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise typer.BadParameter(
+            f"{text!r} is not an id: use letters and digits, with . _ or - between them, at most 64.",
+            param_hint="SELLER",
+        )
+    return text
+
+
+def _email(text: str) -> str:
+    from pydantic import TypeAdapter, ValidationError
+
+    from domain.requests import Email
+
+    try:
+        return TypeAdapter(Email).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is not an e-mail address.", param_hint="SUPPORT_EMAIL") from None
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise typer.BadParameter(f"There is no time zone {text!r}.", param_hint="--time-zone") from None
 
 
 def _money(text: str | None) -> Money | None:

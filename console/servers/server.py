@@ -1,4 +1,4 @@
-"""What our servers share: one of each in a home, started until it answers, ended until nothing of it is left."""
+"""What both servers share: how a server is started, checked and stopped with all its processes."""
 
 import os
 import signal
@@ -13,43 +13,43 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import psutil
 
 from console.servers.binaries import Wheel
-from console.servers.child import Step, end, launch, tail, working_in
 from console.servers.errors import ServerError
-from console.servers.signals import unbroken
-from console.servers.user import server_user
+from console.servers.os_user import server_user
+from console.servers.signals import uninterrupted
+from console.servers.subprocesses import Step, end, launch, tail, working_in
 
-if TYPE_CHECKING:  # console.home asks this package who the servers' user is
-    from console.home import Home
+if TYPE_CHECKING:  # console.data_dir imports this package
+    from console.data_dir import DataDir
 
-KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some Pythons, and so the leash, do not start without it
-ENVIRONMENT = {  # nothing else of ours: PGDATA and the like would lead a server astray
+KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some Pythons, which run parent_death.py, do not start without it
+ENVIRONMENT = {  # no other variable: PGDATA and the like would mislead a server
     "PATH": "/usr/bin:/bin",
     "LC_ALL": "C",
     **{name: os.environ[name] for name in KEPT if name in os.environ},
 }
-FIRMLY: Step = (signal.SIGKILL, 5)
-GLANCE = 0.01  # seconds between two looks at a server that starts
+KILL: Step = (signal.SIGKILL, 5)
+POLL_INTERVAL = 0.01  # seconds between two checks of a server that starts
 
 
 class Server(ABC):
-    """One server of one home. Start it from the main thread: it stops when the thread that started it ends."""
+    """One server of one data directory. Start it from the main thread: it stops when the thread that started it ends."""
 
     name: ClassVar[str]
     program: ClassVar[str]
     wheel: ClassVar[Wheel]
-    steps: ClassVar[Sequence[Step]]  # how it is ended; the first is also its farewell when we are gone
+    steps: ClassVar[Sequence[Step]]  # how it is stopped; the first signal is also sent when this process ends
 
-    def __init__(self, home: "Home", *, patience: float = 30.0) -> None:
-        self.home = home
+    def __init__(self, data_dir: "DataDir", *, patience: float = 30.0) -> None:
+        self.data_dir = data_dir
         self.patience = patience
         self.user = server_user()
-        self.log = home.log(self.program)
+        self.log = data_dir.log(self.program)
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
     @abstractmethod
     def folder(self) -> Path:
-        """Where its data is and where it works."""
+        """The folder of its data, and its working directory."""
 
     @abstractmethod
     def _command(self) -> Sequence[str]: ...
@@ -58,12 +58,12 @@ class Server(ABC):
     def _answers(self) -> bool: ...
 
     @abstractmethod
-    def _before(self) -> None:
-        """Makes what has to be there before it starts."""
+    def _prepare(self) -> None:
+        """Prepares the folder before the server starts."""
 
     @abstractmethod
-    def _after(self) -> None:
-        """Tells it what it has to know once it answers."""
+    def _set_up(self) -> None:
+        """Sets the server up once it answers."""
 
     @property
     def running(self) -> bool:
@@ -74,37 +74,37 @@ class Server(ABC):
         return self._child.pid if self._child and self.running else None
 
     def start(self) -> Self:
-        """Returns when the server answers. What an earlier life of this home left running is ended first."""
+        """Starts the server and waits until it answers. Processes that an earlier run left are stopped first."""
         if self.running:
             return self
-        self.home.create()
+        self.data_dir.create()
         self.end_leftovers()
-        self._before()
+        self._prepare()
         try:
-            with unbroken():
+            with uninterrupted():
                 self._child = self._launch(self._command())
             self._wait(self._answers)
-            self._after()
+            self._set_up()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """Ends the server; nothing happens when it is not running."""
-        with unbroken():
+        """Stops the server, if it runs."""
+        with uninterrupted():
             if self._child is not None:
                 end(self._child, self.steps)
-                self.end_leftovers()  # PostgreSQL's helpers outlive, for a moment, a master that was killed
+                self.end_leftovers()  # after kill -9 of its main process, PostgreSQL's helpers run for a moment
             self._child = None
 
     def end_leftovers(self) -> None:
-        """Only processes that are this program and work in this home's folder; the master first, it ends the others."""
-        with unbroken():
+        """Stops this program's processes in this folder; the main process first, because it stops the others."""
+        with uninterrupted():
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)
         if left := self._leftovers():
-            raise ServerError(f"{self.name} of {self.home.path} does not end: process {left[0].pid}. Use kill -9.")
+            raise ServerError(f"{self.name} of {self.data_dir.path} does not stop: process {left[0].pid}. Use kill -9.")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -121,18 +121,20 @@ class Server(ABC):
         return found
 
     def _launch(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        farewell = self.steps[0][0]
-        return launch(command, log=self.log, env=ENVIRONMENT, cwd=self.folder, user=self.user, farewell=farewell)
+        on_parent_death = self.steps[0][0]
+        return launch(
+            command, log=self.log, env=ENVIRONMENT, cwd=self.folder, user=self.user, on_parent_death=on_parent_death
+        )
 
-    def _wait(self, fact: Callable[[], bool]) -> None:
+    def _wait(self, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + self.patience
-        while not fact():
+        while not is_ready():
             if self._child is None or self._child.poll() is not None:
                 raise ServerError(f"{self.name} ended while it was starting. {tail(self.log)}")
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.name} does not answer after {self.patience:g} seconds. {tail(self.log)}")
-            time.sleep(GLANCE)
+            time.sleep(POLL_INTERVAL)
 
     def _program(self, path: str) -> str:
-        installed = self.wheel.in_place() if self.user.is_us else self.wheel.copied_to(self.home.bin)
+        installed = self.wheel.in_place() if self.user.is_us else self.wheel.copied_to(self.data_dir.bin)
         return str(installed / path)

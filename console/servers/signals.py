@@ -1,4 +1,4 @@
-"""A signal that asks us to stop becomes an exception, once, and never in the middle of starting or stopping a child."""
+"""Turns a stop signal into one exception, which is never raised while a child process is started or stopped."""
 
 import signal
 import threading
@@ -6,43 +6,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ASK_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(SystemExit):
-    """A signal asked us to stop. Uncaught, it is the exit status 128 + signal: 130 for Ctrl-C."""
+    """A stop signal arrived. If nothing catches it, the exit status is 128 + signal: 130 for Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
         self.signal = signal.Signals(number)
 
 
-class _Gate:
-    """The first signal is raised once nothing unbroken is under way; further ones are ignored."""
+class _SignalGate:
+    """Raises the first signal outside of uninterrupted blocks; ignores later signals."""
 
     def __init__(self) -> None:
-        self.unbroken = 0
+        self.uninterrupted = 0
         self.first: int | None = None
         self.raised = False
 
-    def heard(self, number: int, _frame: FrameType | None) -> None:
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.first = self.first or number
-        self.answer()
+        self.raise_pending()
 
-    def answer(self) -> None:
-        if self.first and not self.raised and not self.unbroken:
+    def raise_pending(self) -> None:
+        if self.first and not self.raised and not self.uninterrupted:
             self.raised = True
             raise Stopped(self.first)
 
 
-_gate = _Gate()
+_gate = _SignalGate()
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise Stopped in the block, once. The outermost of a program's contexts."""
+    """Raises Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. Make it the outermost context."""
     _gate.first, _gate.raised = None, False
-    before = {number: signal.signal(number, _gate.heard) for number in ASK_TO_STOP if not _by_nohup(number)}
+    before = {number: signal.signal(number, _gate.on_signal) for number in STOP_SIGNALS if not _by_nohup(number)}
     try:
         yield
     finally:
@@ -51,20 +51,20 @@ def stop_on_signals() -> Iterator[None]:
 
 
 @contextmanager
-def unbroken() -> Iterator[None]:
-    """A signal that arrives in here is answered after it: no child is forgotten, no stop is left half done."""
+def uninterrupted() -> Iterator[None]:
+    """Delays a stop signal until the end of the block, so every child is known and every stop completes."""
     if threading.current_thread() is not threading.main_thread():  # signals are only raised in the main thread
         yield
         return
-    _gate.unbroken += 1
+    _gate.uninterrupted += 1
     try:
         yield
     finally:
-        _gate.unbroken -= 1
-        if not _gate.unbroken:
-            _gate.answer()
+        _gate.uninterrupted -= 1
+        if not _gate.uninterrupted:
+            _gate.raise_pending()
 
 
 def _by_nohup(number: signal.Signals) -> bool:
-    """A terminal that goes away is no reason to stop for somebody who asked for nohup."""
+    """Returns whether nohup has set this signal to be ignored."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

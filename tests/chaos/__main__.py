@@ -9,8 +9,8 @@ import json
 import sys
 import time
 
-from console.processes import stop_on_signals
-from console.shown import out, table
+from console.output import out, table
+from console.supervisor import stop_on_signals
 from tests.chaos.recovery import recover
 from tests.chaos.run import Asked, Outcome, WrongError, run
 

@@ -61,7 +61,7 @@ WAYS = {
     "untrusted api": Way(trusted=False, often=8),
     "form": Way(trusted=False, often=8),
     "mail": Way(trusted=False, often=10),
-    "feed": Way(trusted=False, often=14),
+    "consume": Way(trusted=False, often=14),
 }
 
 

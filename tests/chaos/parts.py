@@ -19,10 +19,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config.settings import Settings
-from console.home import Home
-from console.processes import Part, Processes
+from console.data_dir import DataDir
 from console.servers import Servers
 from console.stack import free_port
+from console.supervisor import Service, Supervisor
 from records import Records, schema
 from records.work import connect
 from tests.chaos.points import FUSES
@@ -30,7 +30,7 @@ from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "feed", "mail")
+NAMES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
 WORKERS = ("worker1", "worker2")
 
 
@@ -38,9 +38,9 @@ WORKERS = ("worker1", "worker2")
 class Parts:
     """One installation. The workers and the relay reach everything through proxies; the others reach it directly."""
 
-    home: Home
+    data_dir: DataDir
     servers: Servers
-    processes: Processes
+    processes: Supervisor
     ways: Mapping[str, Proxy]
     """From the workers and the relay to the database, to the broker, to the provider."""
     timers: Mapping[str, str]
@@ -50,7 +50,7 @@ class Parts:
 
     @property
     def fuses(self) -> Path:
-        return self.home.path / "fuses"
+        return self.data_dir.path / "fuses"
 
     @property
     def url(self) -> str:
@@ -58,7 +58,7 @@ class Parts:
 
     @property
     def provider_socket(self) -> Path:
-        return self.home.path / "sandbox.sock"
+        return self.data_dir.path / "sandbox.sock"
 
     @cached_property
     def settings(self) -> Settings:
@@ -90,7 +90,7 @@ class Parts:
     def start(self) -> None:
         """Starts every part, and returns when requests can come in."""
         for name in NAMES:
-            self.processes.start(Part(name, self._argv(name), self._env(name), grace=5.0))
+            self.processes.start(Service(name, self._argv(name), self._env(name), grace=5.0))
         self.processes.wait_for("web", self._listens, seconds=60)
         for name in WORKERS:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
@@ -119,29 +119,29 @@ class Parts:
         ours = (sys.executable, "-m", "tests.chaos.launch")
         match name:
             case "sandbox":
-                folder = str(self.home.path / "sandbox")
+                folder = str(self.data_dir.path / "sandbox")
                 hook = f"{self.url}/v1/webhooks/sandbox"
                 words = ("--unix", str(self.provider_socket), "--webhooks", hook, *self.sandbox)
-                return (sys.executable, "-m", "worker.sandbox", folder, *words)
+                return (sys.executable, "-m", "console.sandbox", folder, *words)
             case "worker1" | "worker2":
                 return (*ours, "worker", "-c", "2", "--name", f"{name}@chaos")
             case "web":
                 return (*ours, "web", "--port", str(self.web))
             case "beat":
-                return (*ours, "beat", "--schedule", str(self.home.path / "beat"))
+                return (*ours, "beat", "--schedule", str(self.data_dir.path / "beat"))
         return (*ours, name)
 
     def _env(self, name: str) -> dict[str, str]:
         env = self.env | {FUSES: str(self.fuses / name)}
         if name in (*WORKERS, "relay"):
-            password = quote(self.home.secrets.app_password, safe="")
+            password = quote(self.data_dir.secrets.app_password, safe="")
             address = f"127.0.0.1:{self.ways['database'].port}"
             env["MONEYBACK_DATABASE_URL"] = f"postgresql://moneyback:{password}@{address}/moneyback"
             env["MONEYBACK_BROKER_URL"] = f"redis://127.0.0.1:{self.ways['broker'].port}/0"
         return env
 
     def _is_ready(self, name: str) -> bool:
-        return b" ready" in self.home.log(name).read_bytes()
+        return b" ready" in self.data_dir.log(name).read_bytes()
 
     def _listens(self) -> bool:
         with socket.create_connection(("127.0.0.1", self.web), 1):
@@ -153,35 +153,35 @@ def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterato
     """Servers, proxies and parts in a throwaway home. An error names the home, which is kept then, with its logs."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
     folder.chmod(0o711)  # as root the servers are another user, who must pass through
-    home = Home(folder / "c")
+    data_dir = DataDir(folder / "c")
     try:
-        with _started(home, timers, sandbox) as parts:
+        with _started(data_dir, timers, sandbox) as parts:
             yield parts
     except Exception as error:
-        error.add_note(f"The logs are in {home.logs}.")
+        error.add_note(f"The logs are in {data_dir.logs}.")
         raise
     except BaseException:  # somebody pressed Ctrl-C
-        _remove(home)
+        _remove(data_dir)
         raise
-    _remove(home)
+    _remove(data_dir)
 
 
 @contextmanager
-def _started(home: Home, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Parts]:
-    with home.lock(), Servers(home) as servers, ExitStack() as ways:
+def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Parts]:
+    with data_dir.lock(), Servers(data_dir) as servers, ExitStack() as ways:
         for where, seconds in RESTART.items():
             ways.enter_context(patch(where.replace(":", "."), seconds))
         owner = connect(servers.postgres.owner_url)
         schema.migrate(owner)
         owner.dispose()
         parts = Parts(
-            home=home,
+            data_dir=data_dir,
             servers=servers,
-            processes=Processes(home),
+            processes=Supervisor(data_dir),
             ways={
-                "database": ways.enter_context(Proxy(home.run / ".s.PGSQL.5432", postgres)),
+                "database": ways.enter_context(Proxy(data_dir.run / ".s.PGSQL.5432", postgres)),
                 "broker": ways.enter_context(Proxy(servers.valkey.socket, resp)),
-                "provider": ways.enter_context(Proxy(home.path / "sandbox.sock", len)),
+                "provider": ways.enter_context(Proxy(data_dir.path / "sandbox.sock", len)),
             },
             timers=timers,
             sandbox=sandbox,
@@ -204,6 +204,6 @@ def _started(home: Home, timers: Mapping[str, str], sandbox: tuple[str, ...]) ->
             parts.broker.close()
 
 
-def _remove(home: Home) -> None:
-    home.clean()
-    home.path.parent.rmdir()
+def _remove(data_dir: DataDir) -> None:
+    data_dir.clean()
+    data_dir.path.parent.rmdir()

@@ -49,7 +49,7 @@ class Point(NamedTuple):
 
 WORKERS = frozenset({"worker1", "worker2"})
 DIRECT = WORKERS | {"relay"}  # the relay works itself while the broker is away
-PRODUCERS = frozenset({"web", "mail", "feed"})
+PRODUCERS = frozenset({"web", "mail", "consume"})
 WEB, RELAY = frozenset({"web"}), frozenset({"relay"})
 
 POINTS = {

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
 
-from console.processes import stop_on_signals
+from console.supervisor import stop_on_signals
 from tests.chaos import provider
 from tests.chaos.books import look
 from tests.chaos.customers import Ask, Customer, customers, furnish

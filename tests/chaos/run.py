@@ -128,7 +128,7 @@ def run(asked: Asked, tell: Tell) -> Outcome:
             unburnt = director.end()
             outcome = _settle(asked, parts, director, load, unburnt, tell)
         if not outcome.well:
-            raise WrongError(outcome, str(parts.home.path))
+            raise WrongError(outcome, str(parts.data_dir.path))
     return outcome
 
 

@@ -1,6 +1,7 @@
 """docker-compose.yml: what the schema of Compose says, and what it cannot: names that lead nowhere, doors left open."""
 
 import copy
+import json
 import re
 import socket
 import subprocess
@@ -15,9 +16,10 @@ import typer
 from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
+from config.limits import Limits
 from config.settings import Settings, Timers
-from console.commands import parts
-from deploy import answers, holds
+from console.commands import services
+from deploy import connection_check, http_check
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
@@ -35,7 +37,7 @@ def read(file: Path = FILE) -> Document:
 def verbs_of_console() -> dict[str, set[str]]:
     """Every verb that starts a part, with its options and the variables that it reads by itself."""
     app = typer.Typer()
-    parts.add_to(app)
+    services.add_to(app)
     group: Any = typer.main.get_command(app)
     return {
         name: {word for option in command.params for word in (*option.opts, *_variables(option))}
@@ -45,14 +47,15 @@ def verbs_of_console() -> dict[str, set[str]]:
 
 def variables() -> set[str]:
     """Every MONEYBACK_ variable that some part reads."""
-    fields = {*Settings.model_fields, *Timers.model_fields} - {"timers"}
     own = {word for words in verbs_of_console().values() for word in words if word.startswith("MONEYBACK_")}
-    accounts = {
-        f"{account.model_config['env_prefix']}{field.upper()}"
-        for account in ACCOUNTS.values()
-        for field in account.model_fields
-    }
-    return {f"MONEYBACK_{field.upper()}" for field in fields} | own | accounts
+    return settings_of_every_block() | own
+
+
+def settings_of_every_block() -> set[str]:
+    """Every variable of docs/settings.md."""
+    blocks = (Settings, Timers, Limits, *ACCOUNTS.values())
+    names = {f"{block.model_config['env_prefix']}{field.upper()}" for block in blocks for field in block.model_fields}
+    return names - {"MONEYBACK_TIMERS", "MONEYBACK_LIMITS"}
 
 
 def _variables(option: Any) -> list[str]:
@@ -154,6 +157,17 @@ def known_words(document: Document) -> Iterator[str]:
                 yield f"{name} gives `moneyback {verb}` the option {option}, which it does not have."
 
 
+def passed_on(document: Document) -> Iterator[str]:
+    """Every setting reaches the services: from .env, or set by the document. Only `migrate` knows the tables' owner."""
+    services: Services = document["services"]
+    for name, service in services.items():
+        if "build" not in service or "MONEYBACK_DATABASE_URL" not in service.get("environment", {}):
+            continue
+        owner = set() if name == "migrate" else {"MONEYBACK_DATABASE_OWNER_URL"}
+        for variable in sorted(settings_of_every_block() - service["environment"].keys() - owner):
+            yield f"{name} is not given {variable}."
+
+
 def answered_questions(document: Document) -> Iterator[str]:
     """What the document takes from .env is exactly what the example explains."""
     explained = set(re.findall(r"^#?([A-Z][A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)) - {"COMPOSE_PROFILES"}
@@ -173,6 +187,7 @@ CHECKS: tuple[Callable[[Document], Iterator[str]], ...] = (
     looked_after,
     locked_down,
     known_words,
+    passed_on,
     answered_questions,
 )
 
@@ -237,7 +252,7 @@ BROKEN = {
     "web waits for databse,": _set("services", "web", "depends_on", to={"databse": {"condition": "service_healthy"}}),
     "migrate waits until postgres is healthy,": _drop("services", "postgres", "healthcheck"),
     "relay waits until migrate has ended,": _set("services", "migrate", "restart", to="always"),
-    "feed waits for redis, which is only there with": _set("services", "redis", "profiles", to=["trial"]),
+    "consume waits for redis, which is only there with": _set("services", "redis", "profiles", to=["trial"]),
     "beat uses que, which is none of the networks": _set("services", "beat", "networks", to=["que"]),
     "beat uses key, which is none of the secrets": _set("services", "beat", "secrets", to=[{"source": "key"}]),
     "mail uses rules, which is none of the configs": _set("services", "mail", "configs", to=["rules"]),
@@ -249,7 +264,7 @@ BROKEN = {
     "relay has its health check switched off": _set("services", "relay", "healthcheck", to={"disable": True}),
     "web does not say what becomes of it": _drop("services", "web", "restart"),
     "web may write to its image": _drop("services", "web", "read_only"),
-    "feed may do more than it needs to": _drop("services", "feed", "cap_drop"),
+    "consume may do more than it needs to": _drop("services", "consume", "cap_drop"),
     "flower is not kept apart": _set("services", "flower", "network_mode", to="host"),
     "desk publishes 8001:8001 to everybody": _set("services", "desk", "ports", to=["8001:8001"]),
     "web publishes 0.0.0.0:80:8000 to everybody": _set("services", "web", "ports", to=["0.0.0.0:80:8000"]),
@@ -259,6 +274,7 @@ BROKEN = {
     "beat gives `moneyback beat` the option --scheduel,": _set(
         "services", "beat", "command", to=["beat", "--scheduel", "x"]
     ),
+    "relay is not given MONEYBACK_LEASE_SECONDS": _drop("services", "relay", "environment", "MONEYBACK_LEASE_SECONDS"),
     "mail sets MONEYBACK_INBOX,": _set("services", "mail", "environment", to={"MONEYBACK_INBOX": "/inbox"}),
     "deploy/example.env does not explain TAG": _set("services", "web", "image", to="moneyback:${TAG}"),
     "deploy/example.env explains WORKER_CONCURRENCY,": _set("services", "worker", "command", to=["worker"]),
@@ -287,18 +303,18 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_a_part_that_lives_and_holds_its_connection_is_well(proc: Path) -> None:
-    assert holds.wrong([6379], proc) == ""
-    assert holds.wrong([], proc) == ""
+    assert connection_check.fault([6379], proc) == ""
+    assert connection_check.fault([], proc) == ""
 
 
 def test_a_part_without_its_connection_is_ill(proc: Path) -> None:
-    assert holds.wrong([6379, 5432], proc) == "There is no connection to port 5432."
+    assert connection_check.fault([6379, 5432], proc) == "There is no connection to port 5432."
 
 
 @pytest.mark.parametrize("state", ["T", "Z"])
 def test_a_part_that_is_stopped_or_dead_is_ill(proc: Path, state: str) -> None:
     (proc / "1" / "stat").write_text(f"1 (a (strange) name) {state} 0 1 1")
-    assert holds.wrong([6379], proc) == "Process 1 does not run."
+    assert connection_check.fault([6379], proc) == "Process 1 does not run."
 
 
 @pytest.mark.parametrize(("status", "well"), [(200, True), (503, False), (302, False)])
@@ -307,9 +323,16 @@ def test_a_page_is_well_when_it_answers_200(status: int, *, well: bool) -> None:
         port = door.getsockname()[1]
         answer = threading.Thread(target=_answer_once, args=(door, status))
         answer.start()
-        assert (answers.wrong(f"http://127.0.0.1:{port}/readyz") == "") is well
+        assert (http_check.fault(f"http://127.0.0.1:{port}/readyz") == "") is well
         answer.join(timeout=10)
-    assert "does not answer" in answers.wrong(f"http://127.0.0.1:{port}/readyz")
+    assert "does not answer" in http_check.fault(f"http://127.0.0.1:{port}/readyz")
+
+
+def test_the_example_shows_the_defaults() -> None:
+    shown = dict(re.findall(r"^#(MONEYBACK_[A-Z_]+)=(.+)$", EXAMPLE.read_text(), re.MULTILINE))
+    for block in (Timers, Limits):
+        for name, field in block.model_fields.items():
+            assert json.loads(shown[f"MONEYBACK_{name.upper()}"]) == field.default
 
 
 def _answer_once(door: socket.socket, status: int) -> None:

@@ -17,7 +17,7 @@ from config.accounts import ACCOUNTS
 from config.broker import QUEUES, TICKS
 from config.limits import Limits
 from config.settings import Settings, Timers
-from console import documents
+from console import docgen
 from domain.aftermath import Patience
 from domain.messages import LANES, ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
@@ -65,19 +65,19 @@ def lead(document: Any, ref: str) -> Any:
     return document
 
 
-@pytest.mark.parametrize("name", documents.PAGES)
+@pytest.mark.parametrize("name", docgen.PAGES)
 def test_a_document_is_what_the_code_makes_now(name: str) -> None:
-    made, kept = documents.PAGES[name](), (DOCS / name).read_text("utf-8")
-    assert made == kept, f"docs/{name} is not what the code makes. Write it anew: python -m console.documents"
+    made, kept = docgen.PAGES[name](), (DOCS / name).read_text("utf-8")
+    assert made == kept, f"docs/{name} is not what the code makes. Write it anew: python -m console.docgen"
 
 
 def test_all_of_them_are_written_into_a_folder_that_need_not_be_there(tmp_path: Path) -> None:
-    documents.write(tmp_path / "new" / "docs")
-    assert {file.name for file in (tmp_path / "new" / "docs").iterdir()} == set(documents.PAGES)
+    docgen.write(tmp_path / "new" / "docs")
+    assert {file.name for file in (tmp_path / "new" / "docs").iterdir()} == set(docgen.PAGES)
 
 
 def test_the_queues_are_read_as_they_were_written(queues: dict[str, Any]) -> None:
-    assert queues == documents.queues.document()
+    assert queues == docgen.asyncapi.document()
 
 
 PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
@@ -145,11 +145,11 @@ def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own(
 def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) -> None:
     timers = Timers()
     work: Any = SimpleNamespace(timers=timers)
-    assert seconds_of(patience, work) == getattr(timers, documents.states._SECONDS[patience])
+    assert seconds_of(patience, work) == getattr(timers, docgen.states._SECONDS[patience])
 
 
 def test_every_secret_is_marked_and_nothing_else() -> None:
-    marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", documents.settings.page()))
+    marked = set(re.findall(r"`MONEYBACK_(\w+)` 🔒", docgen.settings.page()))
     ours = {"DATABASE_URL", "DATABASE_OWNER_URL", "BROKER_URL", "SECRET_KEY", "SMTP_URL", "IMAP_URL"}
     theirs = {
         *("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "PAYPAL_CLIENT_ID", "PAYPAL_CLIENT_SECRET", "ADYEN_API_KEY"),
@@ -165,7 +165,7 @@ def test_every_secret_is_marked_and_nothing_else() -> None:
 
 
 def test_every_setting_of_every_account_is_there() -> None:
-    page = documents.settings.page()
+    page = docgen.settings.page()
     assert {name for name in KNOWN if f"`{name}`" not in page} == {"MONEYBACK_LIMITS", "MONEYBACK_TIMERS"}
 
 

@@ -23,7 +23,7 @@ class SandboxProcess:
     """The provider's server, started for real; its times are short, because the tests wait for them."""
 
     def __init__(self, folder: Path, **options: float | str | Path) -> None:
-        self._command = [sys.executable, "-m", "worker.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
+        self._command = [sys.executable, "-m", "console.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
         self._command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.start()
 

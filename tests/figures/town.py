@@ -10,11 +10,11 @@ from dataclasses import asdict, replace
 
 from config.links import Links, Purpose
 from config.settings import Settings, settings
-from console.bench import seconds_of
-from console.home import Home
-from console.processes import Processes, stop_on_signals
+from console.bench import cpu_seconds_of
+from console.data_dir import DataDir
 from console.servers import Servers
 from console.stack import Stack
+from console.supervisor import Supervisor, stop_on_signals
 from domain.notes import NoteKind
 from domain.states import State
 from records import Records, schema
@@ -32,7 +32,7 @@ LIMITS = {f"MONEYBACK_{name}": MANY for name in ("RATE_LIMIT_NETWORK_PER_MINUTE"
 class Town:
     """The web, and what stands behind it."""
 
-    def __init__(self, stack: Stack, processes: Processes, records: Records, settings: Settings) -> None:
+    def __init__(self, stack: Stack, processes: Supervisor, records: Records, settings: Settings) -> None:
         self.stack = stack
         self.processes = processes
         self.records = records
@@ -88,7 +88,7 @@ class Town:
     def cpu(self) -> dict[str, float]:
         """CPU seconds that the web and PostgreSQL have used so far, with all their processes."""
         pids = {"web": self.processes.pids["web"], "PostgreSQL": self.stack.servers.postgres.pid}
-        return {name: seconds_of(pid) for name, pid in pids.items() if pid}
+        return {name: cpu_seconds_of(pid) for name, pid in pids.items() if pid}
 
     def cases(self) -> int:
         """How many requests are on the books."""
@@ -105,21 +105,21 @@ class Town:
 @contextmanager
 def a_town(*options: str) -> Iterator[Town]:
     """Servers of its own in a home of its own, and the web as `moneyback web` serves it."""
-    home = Home.here(HOME)
+    data_dir = DataDir.here(HOME)
     with stop_on_signals():
-        home.clean()
-        with home.lock(), Servers(home) as servers, Processes(home) as processes:
-            stack = Stack(home, servers)
+        data_dir.clean()
+        with data_dir.lock(), Servers(data_dir) as servers, Supervisor(data_dir) as processes:
+            stack = Stack(data_dir, servers)
             os.environ.update(stack.env)
             schema.migrate(connect(servers.postgres.owner_url))
-            part = stack.part("web", *options)
+            part = stack.service("web", *options)
             processes.start(replace(part, env={**part.env, **LIMITS}))
             processes.wait_for("web", lambda: stack.answers("web", "/readyz"))
             records = Records.of(settings())
             settle_in(records)
             yield Town(stack, processes, records, settings())
             records.engine.dispose()
-        home.clean()
+        data_dir.clean()
 
 
 def _path(link: str) -> str:

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from config.settings import Settings
+from console.sandbox.events import Event
+from console.sandbox.webhooks import Webhooks
 from domain.messages import Noticed
 from domain.money import Money
 from domain.providers import Paid
@@ -24,8 +26,6 @@ from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from worker.judging import judge
 from worker.lanes import run
 from worker.paying import pay
-from worker.sandbox.events import Event
-from worker.sandbox.webhooks import Webhooks
 from worker.tools import Tools, tools_of
 
 SECRET = "sandbox"
@@ -186,7 +186,7 @@ def a_refund(charge: str, status: str = "succeeded", **changes: Any) -> dict[str
 
 def tell(web: httpx.Client, event: Event, *, secret: str = SECRET, ago: int = 0) -> httpx.Response:
     """Sends an event as the sandbox does."""
-    letter = Webhooks("", secret).letter(event, int(time.time()) - ago)
+    letter = Webhooks("", secret).signed(event, int(time.time()) - ago)
     return post(web, letter.body, letter.signature)
 
 

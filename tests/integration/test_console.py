@@ -2,20 +2,26 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import typer
 
 from config.settings import Settings
+from console.cli import app
 from console.servers import Servers
+from domain.messages import LANES
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records, schema
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
-from tests.services import environment, tampering
+from tests.services import environment, of_database, tampering
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -48,9 +54,54 @@ def case(records: Records) -> UUID:
     return found
 
 
+def verbs(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every verb below this group, with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, *words, name)
+        else:
+            yield (*words, name), command
+
+
+VERBS = dict(verbs(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_the_help_of_every_verb_says_what_it_does_what_it_needs_and_how_it_is_called(words: tuple[str, ...]) -> None:
+    text = VERBS[words].help or ""
+    first, *more = text.split("\n\n")
+    assert re.match(r"[A-Z][a-z]+s ", first), "It opens with a verb in the third person."
+    assert re.search(r"\b[Nn]eeds?\s", text)
+    assert f"`moneyback {' '.join(words)}" in more[-1] or f"moneyback {' '.join(words)}`" in more[-1]
+    assert "Example" in more[-1]
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_every_argument_and_option_of_every_verb_has_a_sentence(words: tuple[str, ...]) -> None:
+    silent = [parameter.name for parameter in VERBS[words].params if not parameter.help]
+    assert silent == []
+
+
+PRINTS_DATA = (
+    ("audit",), ("bench",), ("demo",), ("doctor",), ("embed",), ("migrate",), ("reconcile",),
+    *(words for words in VERBS if len(words) > 1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", PRINTS_DATA, ids=" ".join)
+def test_every_verb_that_prints_data_prints_json_for_machines(words: tuple[str, ...]) -> None:
+    assert "--json" in {option for parameter in VERBS[words].params for option in parameter.opts}
+
+
+def test_the_workers_queues_are_named_in_its_help() -> None:
+    (queues,) = [parameter for parameter in VERBS["worker",].params if parameter.name == "queues"]
+    assert all(name in queues.help for name in LANES)
+
+
 def test_every_verb_has_help_that_teaches() -> None:
     top = moneyback(None, "--help")
     assert top.returncode == 0
+    assert moneyback(None, "-h").stdout == top.stdout
     for verb in (
         "demo",
         "up",
@@ -68,12 +119,88 @@ def test_every_verb_has_help_that_teaches() -> None:
         "purchases",
     ):
         assert f" {verb} " in top.stdout
-    assert moneyback(None, "cases", "redrive", "--help").returncode == 0
+    assert moneyback(None, "dead-letters", "redrive", "--help").returncode == 0
 
 
 def test_a_wrong_word_is_bad_usage() -> None:
     assert moneyback(None, "refund-everything").returncode == 2
     assert moneyback(None, "policy", "set", "aurora", "within_days").returncode == 2
+
+
+WRONG = {
+    "a limit below one": (("cases", "list", "--limit", "-5"), {}, "greater than or equal to 1"),
+    "a state that is none": (("cases", "list", "--state", "nonsense"), {}, "'nonsense' is not one of"),
+    "a seller that is none": (("cases", "list", "--seller", "nobody"), {}, "There is no seller 'nobody'"),
+    "no database": (("cases", "list"), {"MONEYBACK_DATABASE_URL": "nonsense"}, "MONEYBACK_DATABASE_URL: This is not"),
+    "no broker": (("doctor",), {"MONEYBACK_BROKER_URL": "nonsense://x"}, "MONEYBACK_BROKER_URL: This is not a URL"),
+    "no file": (("doctor",), {"MONEYBACK_SECRET_KEY_FILE": "/no/file"}, "MONEYBACK_SECRET_KEY_FILE: The file /no/file"),
+    "times out of order": (
+        ("doctor",),
+        {"MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "99"},
+        "must increase in this order, but they are",
+    ),
+    "no number": (
+        ("doctor",),
+        {"MONEYBACK_SWEEP_INTERVAL_SECONDS": "often"},
+        "MONEYBACK_SWEEP_INTERVAL_SECONDS: Input should be",
+    ),
+    "no provider": (("doctor",), {"MONEYBACK_PROVIDERS": "stripe,mybank"}, "There is no provider mybank"),
+    "no queue": (("worker", "--queues", "nonsense"), {}, "There is no queue nonsense"),
+    "no port": (("web", "--port", "99999"), {}, "less than or equal to 65535"),
+    "no dead letter": (("dead-letters", "redrive"), {}, "Name the ids, or use --all"),
+    "no id": (("sellers", "add", "we ird/../id", "Bad", "help@example.com"), {}, "is not an id"),
+    "no address": (("sellers", "add", "bad", "Bad", "not an address"), {}, "is not an e-mail address"),
+}
+
+
+@pytest.mark.parametrize(("words", "env", "sentence"), WRONG.values(), ids=WRONG)
+def test_what_the_user_can_correct_is_a_sentence_and_exit_code_2(
+    settings: Settings, words: tuple[str, ...], env: dict[str, str], sentence: str
+) -> None:
+    run = moneyback(settings, *words, **env)
+    assert (run.returncode, "Traceback" in run.stderr) == (2, False), run.stderr
+    assert sentence in " ".join(run.stderr.replace("│", " ").split())
+
+
+def test_a_database_that_is_not_migrated_is_a_sentence(settings: Settings, servers: Servers) -> None:
+    empty = {"MONEYBACK_DATABASE_URL": of_database(servers.postgres.app_url, "postgres")}
+    run = moneyback(settings, "cases", "list", **empty)
+    assert (run.returncode, "Run `moneyback migrate`." in run.stderr) == (2, True), run.stderr
+    ill = moneyback(settings, "doctor", **empty)
+    assert (ill.returncode, "FAIL" in ill.stdout) == (1, True)
+
+
+def test_instants_are_printed_as_rfc_3339_in_utc(settings: Settings, case: UUID) -> None:
+    (listed,) = json.loads(moneyback(settings, "cases", "list", "--json").stdout)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", listed["received_at"])
+    exported = json.loads(moneyback(settings, "cases", "export", "--json").stdout)
+    assert [(row["case"], row["received_at"]) for row in exported] == [(str(case), listed["received_at"])]
+
+
+def test_sellers_policies_and_storefronts_are_set_and_printed_as_json(settings: Settings) -> None:
+    words = ("sellers", "add", "paper-boat", "Paperboat", "help@paperboat.example", "--ceiling", "200.00-EUR")
+    added = json.loads(moneyback(settings, *words, "--serial-limit", "3/90", "--json").stdout)
+    assert (added["id"], added["time_zone"]) == ("paper-boat", "UTC")
+    assert (added["ceiling"], added["serial_limit"]) == (
+        {"minor": 20_000, "currency": "EUR"},
+        {"count": 3, "days": 90},
+    )
+    assert json.loads(moneyback(settings, "sellers", "list", "--json").stdout) == [added]
+    policy = json.loads(
+        moneyback(settings, "policy", "set", "paper-boat", "within_days", "--days", "30", "--json").stdout
+    )
+    assert (policy["version"], policy["category"], policy["days"]) == (1, "within_days", 30)
+    set_ = ("storefront", "set", "paper-boat", "--website", "https://paperboat.example", "--json")
+    assert json.loads(moneyback(settings, *set_).stdout)["website"] == "https://paperboat.example"
+
+
+def test_a_dead_letter_is_redriven_once(settings: Settings, records: Records) -> None:
+    with records.work() as work:
+        work.dead.keep("refund.requests", b"nonsense", "It is not JSON.")
+    (kept,) = json.loads(moneyback(settings, "dead-letters", "list", "--json").stdout)
+    for expected, code in ((1, 0), (0, 1)):
+        run = moneyback(settings, "dead-letters", "redrive", str(kept["id"]), "--json")
+        assert (json.loads(run.stdout), run.returncode) == ({"requested": 1, "redriven": expected}, code)
 
 
 def test_without_parts_there_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
@@ -111,22 +238,22 @@ def test_an_export_holds_no_formula(settings: Settings, records: Records) -> Non
 def test_the_audit_says_so_and_finds_a_tampered_row(
     settings: Settings, case: UUID, servers: Servers, database: str
 ) -> None:
-    well = moneyback(settings, "audit")
-    assert (well.returncode, "the books balance" in well.stdout) == (0, True)
+    fine = moneyback(settings, "audit")
+    assert (fine.returncode, "the books balance" in fine.stdout) == (0, True)
     tampering(servers, database, "update transitions set why = 'It is fine.' where seq = 2")
     ill = moneyback(settings, "audit", "--json")
     assert ill.returncode == 1
     (fault,) = json.loads(ill.stdout)["faults"]
-    assert fault["case"] == str(case)
-    assert "changed after it was written" in fault["says"]
+    assert fault["case_id"] == str(case)
+    assert "changed after it was written" in fault["message"]
 
 
 def test_the_doctor_says_what_is_well_and_what_is_not(settings: Settings) -> None:
     assert moneyback(settings, "doctor").returncode == 0
     ill = moneyback(settings, "doctor", "--json", MONEYBACK_BROKER_URL="redis://127.0.0.1:1/0")
     assert ill.returncode == 1
-    findings = {one["part"]: one["well"] for one in json.loads(ill.stdout)["findings"]}
-    assert findings == {"database": True, "relay": True, "sweep": True, "dead": True, "broker": False}
+    checks = {one["name"]: one["ok"] for one in json.loads(ill.stdout)["checks"]}
+    assert checks == {"database": True, "relay": True, "sweep": True, "dead-letters": True, "broker": False}
 
 
 def test_policies_are_added_and_never_edited(settings: Settings, records: Records) -> None:

@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import Settings
-from console.home import Home
+from console.data_dir import DataDir
 from console.servers import Postgres
 from domain.messages import RefundApproved, RefundRequested
 from domain.purchases import Purchase
@@ -75,14 +75,14 @@ def small_disk(folder: Path) -> Iterator[Path]:
 class Books:
     """A PostgreSQL whose data lies on a small disk, and the stone that takes up what is left of it."""
 
-    def __init__(self, home: Home, disk: Path) -> None:
-        self.postgres = Postgres(home.create())
+    def __init__(self, data_dir: DataDir, disk: Path) -> None:
+        self.postgres = Postgres(data_dir.create())
         self._stone = disk / "stone"
         data = disk / "postgres"
         data.mkdir(0o700)
         os.chown(data, self.postgres.user.uid, self.postgres.user.gid)
-        home.postgres.rmdir()
-        home.postgres.symlink_to(data)
+        data_dir.postgres.rmdir()
+        data_dir.postgres.symlink_to(data)
 
     def fill(self) -> None:
         """To the last byte."""
@@ -114,14 +114,14 @@ def books() -> Iterator[Books]:
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        home = Home(folder / "h")
+        data_dir = DataDir(folder / "h")
         with small_disk(folder / "disk") as disk:
-            books = Books(home, disk)
+            books = Books(data_dir, disk)
             with books.postgres:
                 yield books
-            home.postgres.unlink()
+            data_dir.postgres.unlink()
             shutil.rmtree(disk / "postgres")
-        home.clean()
+        data_dir.clean()
 
 
 @pytest.fixture

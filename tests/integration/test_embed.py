@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from config.settings import Settings
 from config.speech import LANGUAGES, speech
 from console.cli import app
-from console.commands import embed, shopfront
+from console.commands import embed, storefront
 from console.commands.embed import sentences
 from domain.policies import Category
 from records import Records
@@ -26,9 +26,9 @@ Verb = Callable[..., Result]
 def verb(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> Verb:
     """The command, as a seller's operator types it."""
     settle_in(records)
-    for module in (embed, shopfront):
+    for module in (embed, storefront):
         monkeypatch.setattr(module, "records", lambda: records)
-    monkeypatch.setattr(embed, "wired", lambda: settings)
+    monkeypatch.setattr(embed, "load_settings", lambda: settings)
     return lambda *words: CliRunner().invoke(app, words)
 
 
@@ -113,12 +113,12 @@ def test_every_language_is_there_for_a_machine(verb: Verb) -> None:
     [
         (("embed", "nobody"), "There is no seller 'nobody'"),
         (("embed", "aurora", "--language", "xx"), "There is no 'xx'"),
-        (("shopfront", "show", "nobody"), "There is no seller 'nobody'"),
-        (("shopfront", "set", "nobody", "--colour", "#123456"), "There is no seller 'nobody'"),
-        (("shopfront", "set", "aurora"), "Say what to set"),
-        (("shopfront", "set", "aurora", "--colour", "blue"), "six hexadecimal digits"),
-        (("shopfront", "set", "aurora", "--website", "http://aurora.example"), "over https"),
-        (("shopfront", "set", "aurora", "--technical-support", "us"), "not an e-mail address"),
+        (("storefront", "show", "nobody"), "There is no seller 'nobody'"),
+        (("storefront", "set", "nobody", "--colour", "#123456"), "There is no seller 'nobody'"),
+        (("storefront", "set", "aurora"), "Say what to set"),
+        (("storefront", "set", "aurora", "--colour", "blue"), "six hexadecimal digits"),
+        (("storefront", "set", "aurora", "--website", "http://aurora.example"), "over https"),
+        (("storefront", "set", "aurora", "--technical-support", "us"), "not an e-mail address"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(verb: Verb, words: tuple[str, ...], says: str) -> None:
@@ -127,11 +127,11 @@ def test_what_cannot_be_is_a_sentence(verb: Verb, words: tuple[str, ...], says: 
     assert says in re.sub(r"[\s│]+", " ", done.stderr)
 
 
-def test_a_shopfront_is_set_a_part_at_a_time(verb: Verb) -> None:
-    assert verb("shopfront", "set", "aurora", "--colour", "#8A2BE2").exit_code == 0
-    assert verb("shopfront", "set", "aurora", "--technical-support", "pro@aurora.example").exit_code == 0
-    front = json.loads(verb("shopfront", "show", "aurora", "--json").stdout)
+def test_a_storefront_is_set_a_part_at_a_time(verb: Verb) -> None:
+    assert verb("storefront", "set", "aurora", "--colour", "#8A2BE2").exit_code == 0
+    assert verb("storefront", "set", "aurora", "--technical-support", "pro@aurora.example").exit_code == 0
+    front = json.loads(verb("storefront", "show", "aurora", "--json").stdout)
     assert (front["colour"], front["technical_support"]) == ("#8a2be2", "pro@aurora.example")
-    assert verb("shopfront", "set", "aurora", "--colour", "").exit_code == 0
-    front = json.loads(verb("shopfront", "show", "aurora", "--json").stdout)
+    assert verb("storefront", "set", "aurora", "--colour", "").exit_code == 0
+    front = json.loads(verb("storefront", "show", "aurora", "--json").stdout)
     assert (front["colour"], front["technical_support"]) == (None, "pro@aurora.example")

@@ -112,7 +112,7 @@ def test_the_process_takes_kombus_messages_and_plain_ones(
     records: Records, settings: Settings, servers: Servers, start: Callable[..., Child]
 ) -> None:
     settle_in(records)
-    start("feed", "feed")
+    start("consume", "consume")
     with connect(settings) as connection:
         producer = connection.Producer(exchange=DIRECT, routing_key=QUEUE, serializer="json")
         producer.publish(an_event(id="by kombu"))
@@ -174,7 +174,7 @@ def test_a_message_is_acknowledged_after_its_commit_and_not_before(
             RefundRequest(**event["data"]["request"]), Channel.QUEUE, source="queue:aurora/form", key="form-1"
         )
         work.intake.accept([earlier])  # not committed: whoever brings the same must wait to see what becomes of it
-        start("feed", "feed")
+        start("consume", "consume")
         broker.lpush(QUEUE, json.dumps(event))
         eventually(lambda: broker.hlen("unacked") == 1)
         eventually(lambda: waits(records))
@@ -197,7 +197,7 @@ def test_what_a_dead_feed_had_committed_makes_no_second_case(
     settle_in(records)
     body = json.dumps(an_event())
     take(records, body.encode())  # and died before the acknowledgement: the broker delivers it again
-    start("feed", "feed")
+    start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(QUEUE, body)
         eventually(lambda: broker.llen(QUEUE) == 0)
@@ -229,7 +229,7 @@ def test_no_envelope_stops_the_feed_and_each_is_kept(
     records: Records, servers: Servers, start: Callable[..., Child]
 ) -> None:
     settle_in(records)
-    child = start("feed", "feed")
+    child = start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         for envelope in ENVELOPES:
             broker.lpush(QUEUE, json.dumps(envelope))

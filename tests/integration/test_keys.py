@@ -236,11 +236,11 @@ def told(run: subprocess.CompletedProcess[str]) -> Any:
 
 
 def test_a_key_is_made_listed_rotated_and_ended_by_command(shop: Records, settings: Settings) -> None:
-    key = ("sellers", "key")
-    plain = moneyback(settings, *key, "make", "aurora", "--name", "shop")
+    key = ("api-keys",)
+    plain = moneyback(settings, *key, "create", "aurora", "--name", "shop")
     assert re.fullmatch(r"mb_[0-9a-f]{32}_[\w-]{43}\n", plain.stdout)
     made = told(
-        moneyback(settings, *key, "make", "aurora", "--scope", "requests:write", "--scope", "trusted", "--json")
+        moneyback(settings, *key, "create", "aurora", "--scope", "requests:write", "--scope", "trusted", "--json")
     )
     assert made["scopes"] == ["requests:write", "trusted"]
     with shop.work() as work:
@@ -254,35 +254,35 @@ def test_a_key_is_made_listed_rotated_and_ended_by_command(shop: Records, settin
     rotated = told(moneyback(settings, *key, "rotate", made["id"], "--grace", "30m", "--json"))
     assert (rotated["replaces"], rotated["scopes"]) == (made["id"], made["scopes"])
     assert rotated["old_ends_at"]
-    assert told(moneyback(settings, *key, "end", made["id"], "--json"))["ends_at"]
+    assert told(moneyback(settings, *key, "revoke", made["id"], "--json"))["ends_at"]
     shown = moneyback(settings, *key, "list", "aurora")
-    assert "3 keys of aurora" in shown.stdout
+    assert "3 API keys of aurora" in shown.stdout
     assert "ended" in shown.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("make", "nobody"), "There is no seller 'nobody'."),
-        (("make", "aurora", "--scope", "money:take"), "money:take"),
+        (("create", "nobody"), "There is no seller 'nobody'."),
+        (("create", "aurora", "--scope", "money:take"), "money:take"),
         (("rotate", str(uuid4())), "that still works"),
         (("rotate", str(uuid4()), "--grace", "soon"), "Write it as 30m, 24h or 7d"),
-        (("end", str(uuid4())), "that still works"),
-        (("end", "not-an-id"), "KEY"),
+        (("revoke", str(uuid4())), "that still works"),
+        (("revoke", "not-an-id"), "KEY"),
     ],
 )
 @pytest.mark.usefixtures("shop")
 def test_what_cannot_be_done_is_a_sentence_and_bad_usage(
     settings: Settings, words: tuple[str, ...], sentence: str
 ) -> None:
-    run = moneyback(settings, "sellers", "key", *words)
+    run = moneyback(settings, "api-keys", *words)
     assert run.returncode == 2
     assert sentence in " ".join(run.stderr.replace("│", " ").split())
 
 
-@pytest.mark.parametrize("verb", ["make", "list", "rotate", "end"])
+@pytest.mark.parametrize("verb", ["create", "list", "rotate", "revoke"])
 def test_every_verb_of_a_key_has_help(verb: str) -> None:
-    run = moneyback(None, "sellers", "key", verb, "--help")
+    run = moneyback(None, "api-keys", verb, "--help")
     assert run.returncode == 0
     assert "--json" in run.stdout
 

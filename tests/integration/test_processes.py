@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from console.home import Home
-from console.processes import Part, Processes, Stopped, stop_on_signals
-from console.servers.errors import PartError
-from console.servers.signals import unbroken
+from console.data_dir import DataDir
+from console.servers.errors import ServiceError
+from console.servers.signals import uninterrupted
+from console.supervisor import Service, Stopped, Supervisor, stop_on_signals
 
 ROOT = Path(__file__).parents[2]
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -49,17 +49,17 @@ POLITE = (sys.executable, "-c", KEEPS_A_DIARY)
 DRIVER = """
 import fcntl, json, os, sys, termios
 from pathlib import Path
-from console.home import Home
-from console.processes import Part, Processes, stop_on_signals
+from console.data_dir import DataDir
+from console.supervisor import Service, Supervisor, stop_on_signals
 from console.servers import Valkey
 
 folder, parts, wants_terminal = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3] == "terminal"
 if wants_terminal:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-home = Home(folder / "h")
-with stop_on_signals(), home.lock(), Valkey(home) as valkey, Processes(home, tell=print) as processes:
+data_dir = DataDir(folder / "h")
+with stop_on_signals(), data_dir.lock(), Valkey(data_dir) as valkey, Supervisor(data_dir, tell=print) as processes:
     for name, argv in parts.items():
-        processes.start(Part(name, argv, grace=1))
+        processes.start(Service(name, argv, grace=1))
         processes.wait_for(name, (folder / name).exists if len(argv) > 3 else lambda: True)
     told = {"valkey": valkey.pid, **processes.pids}
     (folder / "told.new").write_text(json.dumps(told))
@@ -82,7 +82,7 @@ def gone(pid: int) -> bool:
         return True
 
 
-def is_another(processes: Processes, first: int) -> bool:
+def is_another(processes: Supervisor, first: int) -> bool:
     return processes.pids.get("worker") not in (None, first)
 
 
@@ -94,10 +94,10 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def home(folder: Path) -> Iterator[Home]:
-    home = Home(folder / "h").create()
-    yield home
-    home.clean()
+def data_dir(folder: Path) -> Iterator[DataDir]:
+    data_dir = DataDir(folder / "h").create()
+    yield data_dir
+    data_dir.clean()
 
 
 class Driver:
@@ -195,10 +195,10 @@ def test_a_real_terminal_ends_everybody(folder: Path, ending: str) -> None:
     assert all(gone(pid) for pid in pids)
 
 
-def test_a_part_that_was_killed_is_started_again_and_again(home: Home) -> None:
+def test_a_part_that_was_killed_is_started_again_and_again(data_dir: DataDir) -> None:
     told: list[str] = []
-    with Processes(home, tell=told.append) as processes:
-        processes.start(Part("worker", SLEEPER))
+    with Supervisor(data_dir, tell=told.append) as processes:
+        processes.start(Service("worker", SLEEPER))
         for _ in range(2):
             first = processes.pids["worker"]
             os.kill(first, signal.SIGKILL)
@@ -211,21 +211,21 @@ def test_a_part_that_was_killed_is_started_again_and_again(home: Home) -> None:
     ]
 
 
-def test_what_a_part_leaves_behind_is_ended_with_it(home: Home, folder: Path) -> None:
-    with Processes(home) as processes:
-        processes.start(Part("parent", (*PARENT, str(folder / "child")), restart=False))
+def test_what_a_part_leaves_behind_is_ended_with_it(data_dir: DataDir, folder: Path) -> None:
+    with Supervisor(data_dir) as processes:
+        processes.start(Service("parent", (*PARENT, str(folder / "child")), restart=False))
         processes.wait_for("parent", lambda: (folder / "child").exists() and bool((folder / "child").read_text()))
         child = int((folder / "child").read_text())
         os.kill(processes.pids["parent"], signal.SIGKILL)
         eventually(lambda: gone(child))
-        eventually(lambda: "parent has ended with status -9." in home.log("processes").read_text())
+        eventually(lambda: "parent has ended with status -9." in data_dir.log("processes").read_text())
 
 
-def test_every_part_is_asked_to_stop_once(home: Home, folder: Path) -> None:
+def test_every_part_is_asked_to_stop_once(data_dir: DataDir, folder: Path) -> None:
     diary = folder / "diary"
-    with Processes(home) as processes:
+    with Supervisor(data_dir) as processes:
         for name in "abc":
-            processes.start(Part(name, (*POLITE, str(diary), name)))
+            processes.start(Service(name, (*POLITE, str(diary), name)))
             processes.wait_for(name, Path(f"{diary}{name}").exists)
         os.kill(processes.pids["a"], signal.SIGKILL)
         Path(f"{diary}a").unlink()
@@ -235,53 +235,53 @@ def test_every_part_is_asked_to_stop_once(home: Home, folder: Path) -> None:
     assert sorted(diary.read_text()) == ["a", "b", "c"]
 
 
-def test_a_stubborn_part_is_ended_after_its_grace(home: Home, folder: Path) -> None:
-    with Processes(home) as processes:
-        processes.start(Part("stubborn", (*STUBBORN, str(folder / "ready")), grace=0.2))
+def test_a_stubborn_part_is_ended_after_its_grace(data_dir: DataDir, folder: Path) -> None:
+    with Supervisor(data_dir) as processes:
+        processes.start(Service("stubborn", (*STUBBORN, str(folder / "ready")), grace=0.2))
         processes.wait_for("stubborn", (folder / "ready").exists)
         pid = processes.pids["stubborn"]
     assert gone(pid)
 
 
-def test_waiting_for_a_part_that_died_fails_with_its_last_words(home: Home) -> None:
-    with Processes(home) as processes:
+def test_waiting_for_a_part_that_died_fails_with_its_last_words(data_dir: DataDir) -> None:
+    with Supervisor(data_dir) as processes:
         for restart in (True, False):
-            part = Part(f"web-{restart}", (sys.executable, "-c", "exit('The port is taken.')"), restart=restart)
+            part = Service(f"web-{restart}", (sys.executable, "-c", "exit('The port is taken.')"), restart=restart)
             processes.start(part)
-            with pytest.raises(PartError, match=r"(?s)ended while it was starting.*The port is taken\."):
+            with pytest.raises(ServiceError, match=r"(?s)ended while it was starting.*The port is taken\."):
                 processes.wait_for(part, lambda: False)
 
 
-def test_waiting_for_a_part_ends_in_time(home: Home) -> None:
-    with Processes(home) as processes:
-        processes.start(Part("web", SLEEPER))
-        with pytest.raises(PartError, match=r"not ready after 0\.2 seconds"):
+def test_waiting_for_a_part_ends_in_time(data_dir: DataDir) -> None:
+    with Supervisor(data_dir) as processes:
+        processes.start(Service("web", SLEEPER))
+        with pytest.raises(ServiceError, match=r"not ready after 0\.2 seconds"):
             processes.wait_for("web", lambda: False, 0.2)
 
 
-def test_a_program_that_is_not_there_is_named(home: Home) -> None:
-    with Processes(home) as processes:
-        processes.start(Part("web", ("/no/such/program",)))
-        with pytest.raises(PartError, match="/no/such/program cannot be started: No such file"):
+def test_a_program_that_is_not_there_is_named(data_dir: DataDir) -> None:
+    with Supervisor(data_dir) as processes:
+        processes.start(Service("web", ("/no/such/program",)))
+        with pytest.raises(ServiceError, match="/no/such/program cannot be started: No such file"):
             processes.wait_for("web", lambda: False)
 
 
-def test_waiting_ends_when_a_part_has_ended_that_is_not_started_again(home: Home) -> None:
-    with Processes(home) as processes:
-        processes.start(Part("story", (sys.executable, "-c", "print('The end.')"), restart=False))
-        with pytest.raises(PartError, match=r"(?s)story has ended.*The end\."):
+def test_waiting_ends_when_a_part_has_ended_that_is_not_started_again(data_dir: DataDir) -> None:
+    with Supervisor(data_dir) as processes:
+        processes.start(Service("story", (sys.executable, "-c", "print('The end.')"), restart=False))
+        with pytest.raises(ServiceError, match=r"(?s)story has ended.*The end\."):
             processes.wait()
 
 
-def test_a_part_is_told_its_surroundings(home: Home, folder: Path) -> None:
+def test_a_part_is_told_its_surroundings(data_dir: DataDir, folder: Path) -> None:
     say = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(os.environ['MONEYBACK_PUBLIC_URL'])"
-    part = Part(
+    part = Service(
         "web", (sys.executable, "-c", say, str(folder / "said")), {"MONEYBACK_PUBLIC_URL": "http://here"}, False
     )
-    with Processes(home) as processes:
+    with Supervisor(data_dir) as processes:
         processes.start(part)
         eventually(lambda: (folder / "said").exists() and (folder / "said").read_text() == "http://here")
-        with pytest.raises(PartError, match="started already"):
+        with pytest.raises(ServiceError, match="started already"):
             processes.start(part)
 
 
@@ -290,7 +290,7 @@ def test_a_signal_in_the_middle_of_something_is_answered_after_it() -> None:
 
     def work() -> None:
         with stop_on_signals():
-            with unbroken():
+            with uninterrupted():
                 os.kill(os.getpid(), signal.SIGTERM)
                 os.kill(os.getpid(), signal.SIGINT)
                 done.append("all of it")

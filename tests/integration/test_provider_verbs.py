@@ -180,8 +180,8 @@ def test_a_provider_that_keeps_our_key_is_well(wired: Settings, process: Sandbox
     run = moneyback(wired, "providers", "check", "sandbox", "--charge", "ok_1", *AMOUNT, "--yes", "--json")
     assert run.returncode == 0, run.stderr
     found = told(run)
-    assert (found["well"], found["wrong"]) == (True, [])
-    assert [step["answer"] for step in found["steps"]] == ["absent", "paid", "paid", "paid"]
+    assert (found["ok"], found["faults"]) == (True, [])
+    assert [step["result"] for step in found["steps"]] == ["absent", "paid", "paid", "paid"]
     assert len({step["details"] for step in found["steps"][1:]}) == 1
     assert all(0 <= step["seconds"] < 60 for step in found["steps"])
     assert (process.summary()["refunds"], process.summary()["replays"]) == (1, 1)
@@ -191,14 +191,14 @@ def test_a_refund_that_is_only_accepted_is_well_too(wired: Settings) -> None:
     run = moneyback(wired, "providers", "check", "sandbox", "--charge", "pending_1", *AMOUNT, "--yes")
     assert run.returncode == 0, run.stdout
     assert "pending" in run.stdout
-    assert "the provider keeps our key" in run.stdout
+    assert "the provider honours the idempotency key" in run.stdout
 
 
 @pytest.mark.parametrize("charge", ["declined_1", "hang_1", "elsewhere_1", "garbage_1"])
 def test_a_payment_that_is_not_refunded_is_wrong(wired: Settings, charge: str) -> None:
     run = moneyback(wired, "providers", "check", "sandbox", "--charge", charge, *AMOUNT, "--yes", "--json")
     assert run.returncode == 1
-    assert "was not refunded" in told(run)["wrong"][0]
+    assert "was not refunded" in told(run)["faults"][0]
 
 
 def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings
         words = ("providers", "check", "sandbox", "--charge", "forgets_1", *AMOUNT, "--yes")
         run = moneyback(forgetful, *words)
         assert run.returncode == 1
-        assert "is not the same refund" in run.stdout
+        assert "is another refund" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -361,8 +361,8 @@ def test_the_doctor_says_whose_webhooks_nobody_can_prove(
     env = variables(name, TEST[name]) | {"MONEYBACK_PROVIDERS": name}
     for proof, is_set in ((None, False), ("ab" * 32, True)):
         run = moneyback(settings, "doctor", "--json", **env, **({lacking: proof} if proof else {}))
-        (finding,) = [one for one in told(run)["findings"] if one["part"] == f"webhooks of {name}"]
-        assert (finding["well"], lacking in finding["says"]) == (well or is_set, True)
+        (check,) = [one for one in told(run)["checks"] if one["name"] == f"webhooks of {name}"]
+        assert (check["ok"], lacking in check["message"]) == (well or is_set, True)
 
 
 @pytest.mark.parametrize("name", ["sandbox", "braintree"])
@@ -386,12 +386,12 @@ def test_every_verb_teaches(settings: Settings, words: tuple[str, ...]) -> None:
 
 
 def test_the_sandbox_of_a_stack_tells_the_web_where_there_is_one(tmp_path: Path) -> None:
-    home: Any = SimpleNamespace(path=tmp_path)
-    stack = Stack(home, SimpleNamespace(env={}))  # type: ignore[arg-type]  # nothing is started
-    parts = stack.parts(("sandbox", "web"))
+    data_dir: Any = SimpleNamespace(path=tmp_path)
+    stack = Stack(data_dir, SimpleNamespace(env={}))  # type: ignore[arg-type]  # nothing is started
+    parts = stack.services(("sandbox", "web"))
     told = list(parts["sandbox"].argv)
     assert told[told.index("--webhooks") + 1] == f"{stack.public_url}/v1/webhooks/sandbox"
     secrets = {part.env["MONEYBACK_SANDBOX_WEBHOOK_SECRET"] for part in parts.values()}
     assert len(secrets) == 1
     assert len(secrets.pop()) >= 32
-    assert "--webhooks" not in stack.parts(("sandbox", "worker"))["sandbox"].argv
+    assert "--webhooks" not in stack.services(("sandbox", "worker"))["sandbox"].argv

@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import Settings
-from console.home import Home
+from console.data_dir import DataDir
 from console.servers import Postgres
 from domain.findings import Trouble
 from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
@@ -58,9 +58,9 @@ class Uncapped(SandboxProcess):
 class Books:
     """A PostgreSQL that can be copied while it works, and set back to the copy."""
 
-    def __init__(self, home: Home) -> None:
-        self.postgres = Postgres(home)
-        self._copy = home.path / "copy"
+    def __init__(self, data_dir: DataDir) -> None:
+        self.postgres = Postgres(data_dir)
+        self._copy = data_dir.path / "copy"
 
     def back_up(self) -> None:
         """As an operator does: with everybody at work."""
@@ -83,15 +83,15 @@ class Books:
 def books() -> Iterator[Books]:
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
-        home = Home(Path(name) / "h")
-        with home.lock():
-            books = Books(home)
+        data_dir = DataDir(Path(name) / "h")
+        with data_dir.lock():
+            books = Books(data_dir)
             with books.postgres:
                 engine = connect(books.postgres.owner_url)
                 schema.migrate(engine)
                 engine.dispose()
                 yield books
-        home.clean()
+        data_dir.clean()
 
 
 class Town:

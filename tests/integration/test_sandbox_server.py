@@ -20,17 +20,17 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from console.sandbox.behaviours import BEHAVIOURS, Times
+from console.sandbox.disputes import Dispute
+from console.sandbox.errors import ErrorResponse
+from console.sandbox.fault_injection import FAULTS, FaultInjector
+from console.sandbox.journal import JournalDamagedError, JournalInUseError
+from console.sandbox.ledger import Ledger, RefundResult
+from console.sandbox.refund_requests import RefundRequest
 from domain.money import Money
 from domain.providers import Declined, Paid, PaymentProvider, Unknown
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
-from worker.sandbox.behaviours import BEHAVIOURS, Times
-from worker.sandbox.disputes import Dispute
-from worker.sandbox.flaws import FLAWS, Flaws
-from worker.sandbox.journal import JournalDamagedError, JournalInUseError
-from worker.sandbox.ledger import Carried, Ledger
-from worker.sandbox.orders import Order
-from worker.sandbox.refusals import Refused
 
 JOURNAL = "journal.jsonl"
 FIVE_EUROS = Money(500, "EUR")
@@ -57,23 +57,23 @@ def refund(process: SandboxProcess, charge: str, key: str | None = None, amount:
     return call(process, "POST", "/v1/refunds", order, key or charge)
 
 
-def an_order(charge: str = "ok_1", key: str = "key-1", amount: int = 500) -> Order:
-    return Order(charge, amount, "EUR", key)
+def an_order(charge: str = "ok_1", key: str = "key-1", amount: int = 500) -> RefundRequest:
+    return RefundRequest(charge, amount, "EUR", key)
 
 
 def a_ledger(folder: Path, clock: Callable[[], float] = lambda: 0.0, *, capped: bool = True) -> Ledger:
     return Ledger(folder, TIMES, clock, capped=capped)
 
 
-def carried(ledger: Ledger, order: Order) -> Carried:
-    answer = ledger.carry_out(order)
-    assert isinstance(answer, Carried)
+def carried(ledger: Ledger, order: RefundRequest) -> RefundResult:
+    answer = ledger.refund(order)
+    assert isinstance(answer, RefundResult)
     return answer
 
 
-def refused(ledger: Ledger, order: Order) -> str:
-    answer = ledger.carry_out(order)
-    assert isinstance(answer, Refused)
+def refused(ledger: Ledger, order: RefundRequest) -> str:
+    answer = ledger.refund(order)
+    assert isinstance(answer, ErrorResponse)
     return answer.code
 
 
@@ -349,17 +349,17 @@ def _with_status(process: SandboxProcess, charge: str, status: str) -> dict[str,
 
 def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
-        ledger.carry_out(an_order("ok_1", "1"))
+        ledger.refund(an_order("ok_1", "1"))
         whole = (tmp_path / JOURNAL).stat().st_size
-        ledger.carry_out(an_order("ok_2", "2"))
+        ledger.refund(an_order("ok_2", "2"))
     text = (tmp_path / JOURNAL).read_bytes()
     for torn in range(whole, len(text)):
         (tmp_path / JOURNAL).write_bytes(text[:torn])
         with closing(a_ledger(tmp_path)) as ledger:
-            assert ledger.books.summary()["refunds"] == 1
-            assert isinstance(ledger.carry_out(an_order("ok_2", "2")), Carried)
+            assert ledger.store.summary()["refunds"] == 1
+            assert isinstance(ledger.refund(an_order("ok_2", "2")), RefundResult)
         with closing(a_ledger(tmp_path)) as ledger:
-            assert ledger.books.summary()["refunds"] == 2
+            assert ledger.store.summary()["refunds"] == 2
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> Non
 )
 def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path: Path, damage: str) -> None:
     with closing(a_ledger(tmp_path)) as ledger:
-        ledger.carry_out(an_order())
+        ledger.refund(an_order())
     good = (tmp_path / JOURNAL).read_text()
     (tmp_path / JOURNAL).write_text(f"{good}{damage}\n{good}")
     for _ in range(2):  # the first refusal does not keep the journal locked
@@ -399,15 +399,15 @@ def test_a_full_disk_refuses_and_leaves_no_half_line(
         return write(file, line[:room])
 
     with closing(a_ledger(tmp_path)) as ledger:
-        ledger.carry_out(an_order("ok_1", "1"))
+        ledger.refund(an_order("ok_1", "1"))
         with monkeypatch.context() as full:
-            full.setattr("worker.sandbox.journal.os.write", short)
+            full.setattr("console.sandbox.journal.os.write", short)
             with pytest.raises(OSError, match="could not be written"):
-                ledger.carry_out(an_order("ok_2", "2"))
-        assert ledger.books.summary()["refunds"] == 1
-        assert isinstance(ledger.carry_out(an_order("ok_2", "2")), Carried)
+                ledger.refund(an_order("ok_2", "2"))
+        assert ledger.store.summary()["refunds"] == 1
+        assert isinstance(ledger.refund(an_order("ok_2", "2")), RefundResult)
     with closing(a_ledger(tmp_path)) as ledger:
-        assert ledger.books.summary()["refunds"] == 2
+        assert ledger.store.summary()["refunds"] == 2
 
 
 def test_whoever_asks_a_sandbox_with_a_full_disk_is_told_that_nothing_was_done(tmp_path: Path) -> None:
@@ -442,12 +442,12 @@ def test_whoever_asks_a_sandbox_with_a_full_disk_is_told_that_nothing_was_done(t
 def test_a_status_turns_at_its_time(tmp_path: Path, kind: str, first: str, later: str) -> None:
     moments = [1000.0]
     with closing(a_ledger(tmp_path, lambda: moments[-1])) as ledger:
-        ledger.carry_out(an_order(f"{kind}_1"))
+        ledger.refund(an_order(f"{kind}_1"))
         for moment, status in [(1002.9, first), (1003.0, later), (9999.0, later)]:
             moments.append(moment)
-            (found,) = ledger.books.find(key="key-1", charge=None)
+            (found,) = ledger.store.find(key="key-1", charge=None)
             assert found["status"] == status
-            assert ledger.books.summary()["failed"] == (status == "failed")
+            assert ledger.store.summary()["failed"] == (status == "failed")
 
 
 ORDERS = st.builds(
@@ -461,22 +461,22 @@ ORDERS = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(orders=st.lists(ORDERS | st.just("restart"), max_size=30), capped=st.booleans())
 def test_whatever_is_ordered_each_key_pays_at_most_once_and_each_charge_too_where_it_is_capped(
-    tmp_path_factory: pytest.TempPathFactory, orders: list[Order | str], capped: bool
+    tmp_path_factory: pytest.TempPathFactory, orders: list[RefundRequest | str], capped: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("ledger")
     clock = Clock()
     ledger = a_ledger(folder, clock, capped=capped)
-    paid: dict[str, Carried] = {}
+    paid: dict[str, RefundResult] = {}
     by_hand: set[str] = set()
     for order in orders:
         if isinstance(order, str):
-            before = ledger.books.summary()
+            before = ledger.store.summary()
             ledger.close()
             ledger = a_ledger(folder, clock, capped=capped)
-            assert ledger.books.summary() == before
+            assert ledger.store.summary() == before
             continue
-        answer = ledger.carry_out(order)
-        if isinstance(answer, Refused):
+        answer = ledger.refund(order)
+        if isinstance(answer, ErrorResponse):
             if answer.code == "charge_already_refunded" and order.charge.startswith("elsewhere"):
                 by_hand.add(order.charge)
             continue
@@ -486,11 +486,11 @@ def test_whatever_is_ordered_each_key_pays_at_most_once_and_each_charge_too_wher
     ledger.close()
     clock.now += 1000  # the tardy ones are carried out, too
     charges = Counter(carried.refund.charge for carried in paid.values())
-    summary = ledger.books.summary()
+    summary = ledger.store.summary()
     assert summary["refunds"] == len(paid) + len(by_hand)
     assert summary["duplicates"] == sum(times > 1 for times in charges.values())
     assert summary["duplicates"] == 0 or not capped
-    assert summary["calls"] == sum(isinstance(order, Order) for order in orders)
+    assert summary["calls"] == sum(isinstance(order, RefundRequest) for order in orders)
 
 
 def test_a_refusal_is_the_same_under_every_key(process: SandboxProcess) -> None:
@@ -593,17 +593,17 @@ def test_a_dispute_crosses_a_refund(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
         made = carried(ledger, an_order("crossing_1"))
         clock.now += TIMES.turn - 0.1
-        assert ledger.books.disputes_of("crossing_1") == []
-        assert ledger.books.summary()["disputes"]["open"] == 0
+        assert ledger.store.disputes_of("crossing_1") == []
+        assert ledger.store.summary()["disputes"]["open"] == 0
         assert refused(ledger, an_order("crossing_1", "another")) == "charge_already_refunded"
         clock.now += 0.1
-        (opened,) = ledger.books.disputes_of("crossing_1")
+        (opened,) = ledger.store.disputes_of("crossing_1")
         assert (opened["status"], opened["created"]) == ("open", int(1000 + TIMES.turn))
         assert refused(ledger, an_order("crossing_1", "another")) == "charge_disputed"
-        assert carried(ledger, an_order("crossing_1")) == Carried(made.refund, replayed=True)
+        assert carried(ledger, an_order("crossing_1")) == RefundResult(made.refund, replayed=True)
         assert isinstance(ledger.close_dispute(opened["id"], "lost"), Dispute)
     with closing(a_ledger(tmp_path, clock)) as ledger:
-        assert ledger.books.disputes_of("crossing_1") == [opened | {"status": "lost"}]
+        assert ledger.store.disputes_of("crossing_1") == [opened | {"status": "lost"}]
 
 
 # Refusals that are stored
@@ -658,24 +658,24 @@ def test_until_a_tardy_refund_is_made_nothing_shows_it_and_its_key_is_in_use(tmp
     with closing(a_ledger(tmp_path, clock)) as ledger:
         coming = carried(ledger, an_order("tardy_1"))
         clock.now += TIMES.late - 0.1
-        assert ledger.books.find(key="key-1", charge=None) == []
-        assert ledger.books.get(coming.refund.id) is None
-        assert ledger.books.page(1, None) == ([], False)
-        assert ledger.books.summary()["refunds"] == 0
-        assert ledger.books.summary()["amounts"] == {}
+        assert ledger.store.find(key="key-1", charge=None) == []
+        assert ledger.store.get(coming.refund.id) is None
+        assert ledger.store.page(1, None) == ([], False)
+        assert ledger.store.summary()["refunds"] == 0
+        assert ledger.store.summary()["amounts"] == {}
         assert refused(ledger, an_order("tardy_1")) == "idempotency_key_in_use"
         assert refused(ledger, an_order("tardy_1", "another")) == "charge_already_refunded"
     clock.now += 0.1
     with closing(a_ledger(tmp_path, clock)) as ledger:  # killed in between, it is made all the same
-        (found,) = ledger.books.find(key="key-1", charge=None)
+        (found,) = ledger.store.find(key="key-1", charge=None)
         assert found["created"] == int(1000 + TIMES.late)
-        assert carried(ledger, an_order("tardy_1")) == Carried(coming.refund, replayed=True)
-        assert ledger.books.summary()["refunds"] == 1
+        assert carried(ledger, an_order("tardy_1")) == RefundResult(coming.refund, replayed=True)
+        assert ledger.store.summary()["refunds"] == 1
 
 
 def first_page(ledger: Ledger) -> tuple[list[str], bool]:
     """The charge of the first refund, and whether there are more."""
-    page = ledger.books.page(1, None)
+    page = ledger.store.page(1, None)
     assert page
     return [refund["charge"] for refund in page[0]], page[1]
 
@@ -683,16 +683,16 @@ def first_page(ledger: Ledger) -> tuple[list[str], bool]:
 def test_a_blind_look_up_shows_nothing_of_a_refund_that_was_made(tmp_path: Path, clock: Clock) -> None:
     with closing(a_ledger(tmp_path, clock)) as ledger:
         made = carried(ledger, an_order("blind_1"))
-        ledger.carry_out(an_order("ok_1", "2"))
+        ledger.refund(an_order("ok_1", "2"))
         clock.now += TIMES.turn - 0.1
-        assert ledger.books.find(key="key-1", charge=None) == ledger.books.find(key=None, charge="blind_1") == []
-        assert ledger.books.get(made.refund.id) is None
+        assert ledger.store.find(key="key-1", charge=None) == ledger.store.find(key=None, charge="blind_1") == []
+        assert ledger.store.get(made.refund.id) is None
         assert first_page(ledger) == (["ok_1"], False)
-        assert ledger.books.summary()["refunds"] == 2
-        assert carried(ledger, an_order("blind_1")) == Carried(made.refund, replayed=True)
+        assert ledger.store.summary()["refunds"] == 2
+        assert carried(ledger, an_order("blind_1")) == RefundResult(made.refund, replayed=True)
         clock.now += 0.1
-        (found,) = ledger.books.find(key="key-1", charge=None)
-        assert ledger.books.get(made.refund.id) == found
+        (found,) = ledger.store.find(key="key-1", charge=None)
+        assert ledger.store.get(made.refund.id) == found
         assert first_page(ledger) == (["blind_1"], True)
 
 
@@ -746,17 +746,17 @@ def test_a_forgotten_key_pays_again_only_where_nothing_caps_the_charge(
     with closing(a_ledger(tmp_path, clock, capped=capped)) as ledger:
         first = carried(ledger, an_order("forgets_1"))
         clock.now += TIMES.memory - 0.1
-        assert carried(ledger, an_order("forgets_1")) == Carried(first.refund, replayed=True)
+        assert carried(ledger, an_order("forgets_1")) == RefundResult(first.refund, replayed=True)
         clock.now += 0.1
         if capped:
             assert refused(ledger, an_order("forgets_1")) == "charge_already_refunded"
         else:
             again = carried(ledger, an_order("forgets_1"))
             assert not again.replayed
-            found = [refund["id"] for refund in ledger.books.find(key="key-1", charge=None)]
+            found = [refund["id"] for refund in ledger.store.find(key="key-1", charge=None)]
             assert found == [first.refund.id, again.refund.id]
-            assert carried(ledger, an_order("forgets_1")) == Carried(again.refund, replayed=True)
-        assert ledger.books.summary()["duplicates"] == (not capped)
+            assert carried(ledger, an_order("forgets_1")) == RefundResult(again.refund, replayed=True)
+        assert ledger.store.summary()["duplicates"] == (not capped)
 
 
 class Uncapped(SandboxProcess):
@@ -819,10 +819,10 @@ def test_a_look_up_has_bad_luck_too_and_429_says_when_to_come_back(tmp_path: Pat
 
 def test_bad_luck_comes_as_often_as_it_is_told_and_the_same_seed_brings_the_same() -> None:
     def luck(probability: float, seed: int) -> list[object]:
-        flaws = Flaws(probability, seed)
-        return [flaws.roll() for _ in range(1000)]
+        fault_injector = FaultInjector(probability, seed)
+        return [fault_injector.roll() for _ in range(1000)]
 
     assert set(luck(0, 1)) == {None}
-    assert set(luck(1, 1)) == set(FLAWS)
+    assert set(luck(1, 1)) == set(FAULTS)
     assert 150 < sum(flaw is not None for flaw in luck(0.2, 1)) < 250
     assert luck(0.5, 1) == luck(0.5, 1) != luck(0.5, 2)

@@ -17,6 +17,10 @@ import urllib3
 from pydantic import SecretStr
 
 from config.accounts import SandboxAccount
+from console.sandbox.behaviours import Times
+from console.sandbox.ledger import Ledger
+from console.sandbox.refund_requests import RefundRequest
+from console.sandbox.webhooks import PAUSES
 from domain.money import Money
 from domain.notices import Forged, Notice
 from domain.providers import DisputeSeen, Failed, Paid, Pending
@@ -24,10 +28,6 @@ from domain.purchases import Dispute
 from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
 from tests.services import Child, eventually
 from worker.providers.sandbox.webhooks import create_webhook_parser
-from worker.sandbox.behaviours import Times
-from worker.sandbox.ledger import Ledger
-from worker.sandbox.orders import Order
-from worker.sandbox.webhooks import PAUSES
 
 FIVE_EUROS = Money(500, "EUR")
 
@@ -312,8 +312,8 @@ def test_what_happened_while_nobody_wanted_webhooks_is_never_told(tmp_path: Path
 def test_an_event_keeps_its_id_when_it_is_read_from_the_journal(tmp_path: Path) -> None:
     def waiting() -> dict[str, Any]:
         with closing(Ledger(tmp_path, Times(), lambda: 1000.0, tells=True)) as ledger:
-            ledger.carry_out(Order("pending_1", 500, "EUR", "key-1"))
-            return dict(ledger.books.outbox.waiting)
+            ledger.refund(RefundRequest("pending_1", 500, "EUR", "key-1"))
+            return dict(ledger.store.outbox.waiting)
 
     first = waiting()
     assert len(first) == 2

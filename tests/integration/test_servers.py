@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from kombu import Connection
 
-from console.home import Home
+from console.data_dir import DataDir
 from console.servers import Postgres, Servers, Valkey
 from console.servers.binaries import Wheel
-from console.servers.errors import HomeError, ServerError, UserError
+from console.servers.errors import DataDirError, ServerError, UserError
 from console.servers.server import ENVIRONMENT, Server
 
 IS_ROOT = os.geteuid() == 0
@@ -42,22 +42,22 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def home(folder: Path) -> Iterator[Home]:
-    home = Home(folder / "h")
-    yield home
-    home.clean()
+def data_dir(folder: Path) -> Iterator[DataDir]:
+    data_dir = DataDir(folder / "h")
+    yield data_dir
+    data_dir.clean()
 
 
 @pytest.fixture(scope="module")
-def prepared() -> Iterator[Home]:
+def prepared() -> Iterator[DataDir]:
     """A home whose servers have been started for the first time and stopped: others start from a copy of it."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
-        home = Home(Path(name) / "h")
-        with Servers(home):
+        data_dir = DataDir(Path(name) / "h")
+        with Servers(data_dir):
             pass
-        yield home
-        home.clean()
+        yield data_dir
+        data_dir.clean()
 
 
 @pytest.fixture(scope="module")
@@ -65,29 +65,29 @@ def servers() -> Iterator[Servers]:
     """Running servers, for the tests that only look. Whoever stops or breaks one takes `own`."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
-        home = Home(Path(name) / "h")
-        with Servers(home) as servers:
+        data_dir = DataDir(Path(name) / "h")
+        with Servers(data_dir) as servers:
             yield servers
-        home.clean()
+        data_dir.clean()
 
 
 @pytest.fixture
-def used(prepared: Home, home: Home) -> Home:
+def used(prepared: DataDir, data_dir: DataDir) -> DataDir:
     """A home of this test alone, in which the servers have run before: no test of a first start."""
-    return copied(prepared, home)
+    return copied(prepared, data_dir)
 
 
 @pytest.fixture
-def own(used: Home) -> Iterator[Servers]:
+def own(used: DataDir) -> Iterator[Servers]:
     with Servers(used) as servers:
         yield servers
 
 
-def copied(home: Home, there: Home) -> Home:
+def copied(data_dir: DataDir, there: DataDir) -> DataDir:
     """With owners and modes; the programs, which nobody changes, as links."""
-    shutil.copytree(home.bin, there.create().bin, copy_function=os.link, dirs_exist_ok=True)
-    subprocess.run(["/bin/cp", "-Rp", str(home.postgres / "data"), str(there.postgres)], check=True)
-    shutil.copy2(home.path / "secrets.json", there.path)
+    shutil.copytree(data_dir.bin, there.create().bin, copy_function=os.link, dirs_exist_ok=True)
+    subprocess.run(["/bin/cp", "-Rp", str(data_dir.postgres / "data"), str(there.postgres)], check=True)
+    shutil.copy2(data_dir.path / "secrets.json", there.path)
     return there
 
 
@@ -126,39 +126,39 @@ def test_the_servers_run_as_nobody_when_we_are_root_and_as_ourselves_otherwise(s
     for server in (servers.postgres, servers.valkey):
         process = process_of(server)
         assert set(process.uids()) == {SERVER_UID}
-        assert (servers.home.bin in Path(process.exe()).parents) == IS_ROOT
+        assert (servers.data_dir.bin in Path(process.exe()).parents) == IS_ROOT
         assert server.folder.stat().st_uid == SERVER_UID
         if IS_ROOT:
             assert "Groups:\t \n" in Path(f"/proc/{process.pid}/status").read_text()
 
 
-def test_no_account_is_added_and_no_folder_on_the_way_is_opened(home: Home) -> None:
+def test_no_account_is_added_and_no_folder_on_the_way_is_opened(data_dir: DataDir) -> None:
     def surroundings() -> object:
         wheels: list[Wheel] = [Postgres.wheel, Valkey.wheel]
-        places = [home.path, *(wheel.in_place() / wheel.package for wheel in wheels), Path(__file__)]
+        places = [data_dir.path, *(wheel.in_place() / wheel.package for wheel in wheels), Path(__file__)]
         above = {step for place in places for step in place.parents}
         return Path("/etc/passwd").read_text(), [(p, p.stat().st_mode, p.stat().st_uid, p.stat().st_gid) for p in above]
 
     before = surroundings()
-    with Servers(home):
+    with Servers(data_dir):
         assert surroundings() == before
 
 
 def test_only_ourselves_and_the_servers_get_into_the_home(servers: Servers) -> None:
-    home = servers.home
-    assert stat.S_IMODE(home.path.stat().st_mode) == (0o710 if IS_ROOT else 0o700)
-    private = (home.logs, home.mail, home.outbox, home.postgres, home.valkey, home.run)
+    data_dir = servers.data_dir
+    assert stat.S_IMODE(data_dir.path.stat().st_mode) == (0o710 if IS_ROOT else 0o700)
+    private = (data_dir.logs, data_dir.mail, data_dir.outbox, data_dir.postgres, data_dir.valkey, data_dir.run)
     assert {stat.S_IMODE(part.stat().st_mode) for part in private} == {0o700}
-    assert stat.S_IMODE((home.path / "secrets.json").stat().st_mode) == 0o600
-    assert not (home.postgres / "password").exists()
+    assert stat.S_IMODE((data_dir.path / "secrets.json").stat().st_mode) == 0o600
+    assert not (data_dir.postgres / "password").exists()
 
 
 def test_no_secret_is_in_a_log_or_on_a_command_line(servers: Servers) -> None:
-    secrets = vars(servers.home.secrets).values()
-    said = "".join(log.read_text() for log in servers.home.logs.iterdir())
+    secrets = vars(servers.data_dir.secrets).values()
+    said = "".join(log.read_text() for log in servers.data_dir.logs.iterdir())
     asked = "".join(" ".join(process_of(server).cmdline()) for server in (servers.postgres, servers.valkey))
     assert not [secret for secret in secrets if secret in said + asked]
-    assert not [secret for secret in secrets if secret in repr(servers.home.secrets)]
+    assert not [secret for secret in secrets if secret in repr(servers.data_dir.secrets)]
 
 
 def test_postgresql_keeps_what_it_promised(servers: Servers) -> None:
@@ -177,7 +177,7 @@ def test_the_owner_owns_the_tables_and_the_product_only_uses_them(servers: Serve
 
 
 def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
-    url = servers.postgres.app_url.replace(servers.home.secrets.app_password, "guessed")
+    url = servers.postgres.app_url.replace(servers.data_dir.secrets.app_password, "guessed")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url)
 
@@ -206,7 +206,7 @@ def test_a_stop_leaves_nothing_of_postgresql_behind_even_after_a_kill(own: Serve
     assert not [one for one in everyone if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(used: Home) -> None:
+def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(used: DataDir) -> None:
     with Postgres(used) as postgres:
         process_of(postgres).kill()
         eventually(lambda: not postgres.running)
@@ -221,19 +221,19 @@ def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(used: Home
 
 
 @pytest.mark.parametrize("kind", [Postgres, Valkey])
-def test_a_server_that_was_left_running_is_ended_and_replaced(used: Home, kind: type[Server]) -> None:
+def test_a_server_that_was_left_running_is_ended_and_replaced(used: DataDir, kind: type[Server]) -> None:
     with kind(used) as server:
         server.stop()
         with launched_by_a_console_that_was_killed(server) as leftover:
             eventually(server._leftovers)
-            with pytest.raises(HomeError, match=f"in use by process {leftover.pid}"):
+            with pytest.raises(DataDirError, match=f"in use by process {leftover.pid}"):
                 used.clean()
             server.start()
             assert leftover.wait(10) is not None
             assert server.pid != leftover.pid
 
 
-def test_a_stranger_in_the_folder_is_not_ended(used: Home) -> None:
+def test_a_stranger_in_the_folder_is_not_ended(used: DataDir) -> None:
     with Valkey(used) as valkey, subprocess.Popen(["/bin/sleep", "60"], cwd=used.valkey) as stranger:
         valkey.stop()
         valkey.start()
@@ -241,14 +241,14 @@ def test_a_stranger_in_the_folder_is_not_ended(used: Home) -> None:
         stranger.kill()
 
 
-def test_two_homes_live_side_by_side(folder: Path, prepared: Home) -> None:
-    homes = copied(prepared, Home(folder / "one")), copied(prepared, Home(folder / "two"))
+def test_two_homes_live_side_by_side(folder: Path, prepared: DataDir) -> None:
+    homes = copied(prepared, DataDir(folder / "one")), copied(prepared, DataDir(folder / "two"))
     with Servers(homes[0]) as one, Servers(homes[1]) as two:
         one.stop()
         assert answer(two.postgres.app_url, "SELECT 1") == (1,)
 
 
-def test_a_server_that_cannot_start_says_what_it_said(used: Home) -> None:
+def test_a_server_that_cannot_start_says_what_it_said(used: DataDir) -> None:
     with Postgres(used) as postgres:
         postgres.stop()
         (postgres.data / "postgresql.conf").write_text("max_connections = a few\n")
@@ -257,7 +257,7 @@ def test_a_server_that_cannot_start_says_what_it_said(used: Home) -> None:
         assert not postgres.running
 
 
-def test_data_of_another_version_is_not_touched(used: Home) -> None:
+def test_data_of_another_version_is_not_touched(used: DataDir) -> None:
     with Postgres(used) as postgres:
         postgres.stop()
         (postgres.data / "PG_VERSION").write_text("12\n")
@@ -265,13 +265,17 @@ def test_data_of_another_version_is_not_touched(used: Home) -> None:
             postgres.start()
 
 
-def test_a_first_start_that_was_cut_short_is_done_again(home: Home) -> None:
-    home.create()
-    postgres = Postgres(home)
-    (home.postgres / "data.new").mkdir()
-    (home.postgres / "data.new" / "half").touch()
-    (home.postgres / "password").touch()
-    for left in (home.postgres / "data.new", home.postgres / "data.new" / "half", home.postgres / "password"):
+def test_a_first_start_that_was_cut_short_is_done_again(data_dir: DataDir) -> None:
+    data_dir.create()
+    postgres = Postgres(data_dir)
+    (data_dir.postgres / "data.new").mkdir()
+    (data_dir.postgres / "data.new" / "half").touch()
+    (data_dir.postgres / "password").touch()
+    for left in (
+        data_dir.postgres / "data.new",
+        data_dir.postgres / "data.new" / "half",
+        data_dir.postgres / "password",
+    ):
         os.chown(left, postgres.user.uid, postgres.user.gid)
     with postgres:
         assert answer(postgres.app_url, "SELECT 1") == (1,)
@@ -291,10 +295,10 @@ def test_a_home_in_a_folder_that_nobody_may_enter_is_refused_not_opened(folder: 
     folder.chmod(0o700)
     if IS_ROOT:
         with pytest.raises(UserError, match="may not enter"):
-            Home(folder / "h").create()
+            DataDir(folder / "h").create()
         assert list(folder.iterdir()) == []
     else:
-        Home(folder / "h").create()
+        DataDir(folder / "h").create()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
@@ -306,7 +310,7 @@ def test_a_folder_that_is_not_ours_is_refused(folder: Path) -> None:
     (folder / "open").chmod(0o777)
     (folder / "file").touch()
     refusals = {
-        "full": "has something else in it",
+        "full": "is not empty",
         "link": "is not a folder",
         "open": "Others may write",
         "file": "is not a folder",
@@ -314,10 +318,10 @@ def test_a_folder_that_is_not_ours_is_refused(folder: Path) -> None:
         "a" * 100: "too long",
     }
     for name, refusal in refusals.items():
-        with pytest.raises(HomeError, match=refusal):
-            Home(folder / name).create()
-    with pytest.raises(HomeError, match="has something else in it"):
-        Home(folder / "full").clean()
+        with pytest.raises(DataDirError, match=refusal):
+            DataDir(folder / name).create()
+    with pytest.raises(DataDirError, match="is not empty"):
+        DataDir(folder / "full").clean()
     assert (folder / "full" / "thesis.txt").exists()
 
 
@@ -325,46 +329,46 @@ def test_a_folder_that_is_not_ours_is_refused(folder: Path) -> None:
 def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
     (folder / "h").mkdir()
     os.chown(folder / "h", SERVER_UID, -1)
-    with pytest.raises(HomeError, match="belongs to another user"):
-        Home(folder / "h").create()
+    with pytest.raises(DataDirError, match="belongs to another user"):
+        DataDir(folder / "h").create()
 
 
 def test_the_home_of_up_is_not_the_home_of_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Home.here("up").path != Home.here("demo").path
+    assert DataDir.here("up").path != DataDir.here("demo").path
     monkeypatch.setenv("MONEYBACK_HOME", str(folder / "h"))
-    Home.here("up").create()
-    for verb in (Home.here("demo").create, Home.here("demo").clean):
-        with pytest.raises(HomeError, match="not the home of moneyback demo"):
+    DataDir.here("up").create()
+    for verb in (DataDir.here("demo").create, DataDir.here("demo").clean):
+        with pytest.raises(DataDirError, match="not a data directory of `moneyback demo`"):
             verb()
-    Home.here("up").clean()
+    DataDir.here("up").clean()
 
 
-def test_clean_can_be_done_twice_and_before_the_first_start(home: Home) -> None:
-    home.clean()
-    secrets = home.create().secrets
-    assert home.secrets == secrets
-    home.clean()
-    home.clean()
-    assert not home.path.exists()
+def test_clean_can_be_done_twice_and_before_the_first_start(data_dir: DataDir) -> None:
+    data_dir.clean()
+    secrets = data_dir.create().secrets
+    assert data_dir.secrets == secrets
+    data_dir.clean()
+    data_dir.clean()
+    assert not data_dir.path.exists()
 
 
 def test_a_home_in_use_is_not_removed(servers: Servers) -> None:
-    with pytest.raises(HomeError, match="in use by process"):
-        servers.home.clean()
+    with pytest.raises(DataDirError, match="in use by process"):
+        servers.data_dir.clean()
     assert answer(servers.postgres.app_url, "SELECT 1") == (1,)
 
 
-def test_one_program_at_a_time_and_the_other_is_told_which(home: Home) -> None:
-    with home.lock():
-        for verb in (Home(home.path).lock().__enter__, Home(home.path).clean):
-            with pytest.raises(HomeError, match=f"as process {os.getpid()}. Stop it"):
+def test_one_program_at_a_time_and_the_other_is_told_which(data_dir: DataDir) -> None:
+    with data_dir.lock():
+        for verb in (DataDir(data_dir.path).lock().__enter__, DataDir(data_dir.path).clean):
+            with pytest.raises(DataDirError, match=f"as process {os.getpid()}. Stop it"):
                 verb()
-        home.clean()  # the holder may, when it is done
-    with home.lock():
-        assert home.outbox.is_dir()
+        data_dir.clean()  # the holder may, when it is done
+    with data_dir.lock():
+        assert data_dir.outbox.is_dir()
 
 
-def test_a_broker_that_does_not_go_is_ended_anyway(used: Home) -> None:
+def test_a_broker_that_does_not_go_is_ended_anyway(used: DataDir) -> None:
     with Valkey(used) as valkey:
         process = process_of(valkey)
         process.send_signal(signal.SIGSTOP)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from config.settings import Settings
+from console.sandbox.webhooks import Webhooks
 from console.stack import free_port
 from domain.findings import Trouble
 from domain.messages import Noticed
@@ -61,7 +62,6 @@ from worker.hearing import MOST_HEARINGS, STRANGE_FOR
 from worker.lanes import run
 from worker.paying import prepare
 from worker.providers import readers
-from worker.sandbox.webhooks import Webhooks
 from worker.settling import settle
 from worker.tools import Tools
 

@@ -368,9 +368,9 @@ def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: 
     (message,) = more_dead(records, partial(broker.lpush, RefundRequested.queue, unreadable))
 
     def redrive() -> None:
-        run = crew.start("cases", "redrive", str(message.id))
+        run = crew.start("dead-letters", "redrive", str(message.id))
         assert run.process.wait(30) == 0
-        assert "Put 1 of 1 messages back." in run.said()
+        assert "Republished 1 of 1 messages." in run.said()
 
     (again,) = more_dead(records, redrive)
     assert message not in dead(records)

@@ -24,7 +24,7 @@ from tests.services import Child, eventually
 
 WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")
 """Whoever reads one of these where it must not be has found personal data. They are compared without regard to case."""
-PARTS = ("web", "worker", "relay", "mail", "feed")
+PARTS = ("web", "worker", "relay", "mail", "consume")
 
 
 def address(number: int) -> str:

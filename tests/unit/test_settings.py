@@ -39,8 +39,48 @@ def test_the_variable_itself_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert Settings().database_url.get_secret_value() == WIRING["MONEYBACK_DATABASE_URL"]
 
 
+def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MONEYBACK_SECRET_KEY_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ValidationError, match=r"MONEYBACK_SECRET_KEY_FILE: The file .*missing cannot be read: No such"):
+        Settings()
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("MONEYBACK_SECRET_KEY_FILE", str(tmp_path / "binary"))
+    with pytest.raises(ValidationError, match="not text in UTF-8"):
+        Settings()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://db/moneyback", "postgresql://db:port/moneyback", ""])
+@pytest.mark.parametrize("name", ["MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_OWNER_URL"])
+def test_a_database_that_is_no_postgresql_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(ValidationError, match="not a URL like postgresql://"):
+        Settings()
+
+
+@pytest.mark.parametrize("url", ["nonsense://x", "sqs://", "redis://broker:port/0", "broker"])
+def test_a_broker_that_is_not_supported_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MONEYBACK_BROKER_URL", url)
+    with pytest.raises(ValidationError, match="not a URL like redis://"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://b/0", "rediss://b", "redis+socket:///run/b.sock?virtual_host=0", "amqp://b//"]
+)
+def test_the_supported_brokers_are_accepted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MONEYBACK_BROKER_URL", url)
+    assert Settings().broker_url.get_secret_value() == url
+
+
 def test_secrets_are_not_shown() -> None:
     assert "thirty-two" not in repr(Settings())
+
+
+def test_a_refused_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONEYBACK_DATABASE_URL", "mysql://moneyback:the-password@db/moneyback")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "the-password" not in str([one["msg"] for one in refused.value.errors()])
 
 
 def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,22 @@
+"""The ASGI factory of the web, which each process of `moneyback web` calls."""
+
+import gc
+
+from fastapi import FastAPI
+
+from config import log
+from console.environment import load_settings
+from producers.web.app import POOL, app
+from worker.providers import readers
+
+
+def web() -> FastAPI:
+    """Returns the application: the pages, the API, and the webhook endpoints."""
+    log.set_up()
+    settings = load_settings()
+    application = app(settings, readers=readers(settings))
+    application.state.paper.warm()
+    application.state.records.dial(POOL)
+    gc.collect()
+    gc.freeze()  # long-lived objects are not scanned again while customers wait
+    return application

@@ -1,0 +1,157 @@
+"""API keys: what a seller's programs sign in with."""
+
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+from console.arguments import SellerId, require_seller
+from console.environment import records
+from console.output import Json, minute, print_json, table
+from domain.scopes import USUAL, Scope
+
+if TYPE_CHECKING:  # records are imported when a verb needs them
+    from records.keys import Key
+
+app = typer.Typer(help="Creates, lists, rotates and revokes the API keys of sellers.", no_args_is_help=True)
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_MAX_DIGITS = 4
+
+
+def _grace(text: str) -> timedelta:
+    written = re.fullmatch(rf"(\d{{1,{_MAX_DIGITS}}})([mhd])", text)
+    if written is None:
+        raise typer.BadParameter("Write it as 30m, 24h or 7d; 0h ends the old key immediately.")
+    return timedelta(**{_UNITS[written[2]]: int(written[1])})
+
+
+KeyId = Annotated[
+    UUID, typer.Argument(metavar="KEY", help="The key's id, from `moneyback api-keys list`; not the key itself.")
+]
+
+
+@app.command()
+def create(
+    seller: SellerId,
+    name: Annotated[str, typer.Option(help="A name to recognise the key by, like 'web shop'.")] = "",
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What the key may do; may be repeated. Default: every scope except `trusted`."),
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Creates an API key and prints it once: only its hash is stored.
+
+    The scope `trusted` says that the seller has signed its customers in: an eligible refund is then made without a
+    confirmation by e-mail. Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback api-keys create aurora --name "web shop"`
+    """
+    with records().work() as work:
+        require_seller(work, seller)
+        key, secret = work.keys.make(seller, scope or USUAL, name=name)
+    _print_once(key, secret, json=json)
+
+
+@app.command("list")
+def list_(seller: SellerId, *, json: Json = False) -> None:
+    """Lists a seller's API keys, revoked ones included: scopes, last use and end.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback api-keys list aurora`
+    """
+    with records().work() as work:
+        require_seller(work, seller)
+        keys = work.keys.of(seller)
+    if json:
+        print_json([_public(key) for key in keys])
+        return
+    rows = [
+        (
+            key.id,
+            key.name or "–",
+            " ".join(sorted(key.scopes)),
+            minute(key.created_at),
+            "never" if key.last_used_at is None else minute(key.last_used_at),
+            _end_of(key),
+        )
+        for key in keys
+    ]
+    columns = ("key", "name", "scopes", "created (UTC)", "last used (UTC)", "ends (UTC)")
+    table(f"{len(rows)} API keys of {seller}", columns, rows)
+
+
+@app.command()
+def rotate(
+    key: KeyId,
+    grace: Annotated[
+        timedelta, typer.Option(parser=_grace, metavar="24h", help="How long the old key still works: 30m, 24h, 7d.")
+    ] = "24h",  # type: ignore[assignment]  # a default is parsed as well
+    *,
+    json: Json = False,
+) -> None:
+    """Creates a key with the name and scopes of an old one. The old key works until the grace period ends.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback api-keys rotate 01985a3e-7a3c-7000-8000-000000000001 --grace 7d`
+    """
+    with records().work() as work:
+        rotated = work.keys.rotate(key, grace)
+        old = work.keys.one(key)
+    if rotated is None or old is None:
+        raise _no_live_key(key)
+    new, secret = rotated
+    if not json:
+        typer.echo(f"The old key ends: {_end_of(old)} UTC.", err=True)
+    _print_once(new, secret, json=json, replaces=key, old_ends_at=old.ends_at)
+
+
+@app.command()
+def revoke(key: KeyId, *, json: Json = False) -> None:
+    """Revokes a key for good, from this moment on. Calls with it get the status 401.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback api-keys revoke 01985a3e-7a3c-7000-8000-000000000001`
+    """
+    with records().work() as work:
+        revoked = work.keys.end(key)
+    if revoked is None:
+        raise _no_live_key(key)
+    if json:
+        print_json(_public(revoked))
+    else:
+        typer.echo(f"The key {revoked.id} of {revoked.seller} is revoked.")
+
+
+def _print_once(key: "Key", secret: str, *, json: bool, **more: object) -> None:
+    """Prints the key alone on standard output, so that a script can read it from there."""
+    if json:
+        print_json(_public(key) | {"key": secret} | more)
+        return
+    typer.echo(f"The key {key.id} has the scopes {' '.join(sorted(key.scopes))}.", err=True)
+    typer.echo("Store it now: it is not shown again.", err=True)
+    typer.echo(secret)
+
+
+def _public(key: "Key") -> dict[str, object]:
+    return asdict(key) | {"scopes": sorted(key.scopes)}
+
+
+def _end_of(key: "Key") -> str:
+    if key.ends_at is None:
+        return "–"
+    return "ended" if key.ends_at <= datetime.now(UTC) else minute(key.ends_at)
+
+
+def _no_live_key(key: UUID) -> typer.BadParameter:
+    return typer.BadParameter(
+        f"There is no key {key} that still works. `moneyback api-keys list` shows a seller's keys.", param_hint="KEY"
+    )

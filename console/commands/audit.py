@@ -1,0 +1,34 @@
+"""`moneyback audit`: checks that the history of every case is complete and unchanged."""
+
+import typer
+
+from console.environment import records
+from console.output import Json, out, print_json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command()(audit)
+
+
+def audit(*, json: Json = False) -> None:
+    """Replays the history of every case and compares it with the stored states and refunds.
+
+    Finds rows that were changed or removed. Exit code 1 if there is a fault. Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback audit --json`
+    """
+    from records.audit import audit as audit_books
+
+    with records().work() as work:
+        audited = audit_books(work)
+    if json:
+        faults = [{"case_id": fault.case, "message": fault.sentence} for fault in audited.faults]
+        print_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
+    else:
+        for fault in audited.faults:
+            out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
+        faults_found = f"{len(audited.faults)} faults."
+        verdict = faults_found if audited.faults else "Every history replays to its state; the books balance."
+        out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
+    raise typer.Exit(1 if audited.faults else 0)

@@ -1,0 +1,54 @@
+"""`moneyback bench`: measures this machine's throughput, CPU and latency."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from console.output import Json, out, print_json, table
+
+NAME = "bench"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command()(bench)
+
+
+def bench(
+    number: Annotated[int, typer.Option("-n", "--number", min=100, help="Refunds of each of the two runs.")] = 5_000,
+    *,
+    json: Json = False,
+) -> None:
+    """Measures refunds per second, CPU per refund and latency, against the sandbox provider.
+
+    Runs a backlog through relay, broker, worker and sandbox twice: with many cases in a message, then with one.
+    Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings.
+
+    Example: `moneyback bench -n 20000 --json`
+    """
+    from console.bench import run
+    from console.data_dir import DataDir
+    from console.servers import Servers
+    from console.stack import Stack
+    from console.supervisor import stop_on_signals
+
+    data_dir = DataDir.here(NAME)
+    report = (lambda _: None) if json else (lambda step: out.print(f"· {step}", highlight=False))
+    with stop_on_signals():
+        data_dir.clean()
+        with data_dir.lock(), Servers(data_dir) as servers:
+            measured = run(Stack(data_dir, servers), number, report)
+        data_dir.clean()
+    if json:
+        print_json(asdict(measured))
+        return
+    services = ", ".join(f"{name} {ms}" for name, ms in measured.cpu_ms_by_part.items())
+    rows = [
+        ("refunds per second", measured.refunds_per_s),
+        ("… with one case in a message", measured.one_a_message_per_s),
+        ("gain of batches", f"{measured.refunds_per_s / measured.one_a_message_per_s:.1f}×"),
+        ("CPU per refund, ms", f"{measured.cpu_ms} ({services})"),
+        ("accepted to paid without load, ms", f"p50 {measured.p50_ms}, p99 {measured.p99_ms}"),
+    ]
+    table(f"{number} refunds", ("figure", "value"), rows)

@@ -1,0 +1,70 @@
+"""Dead letters: messages that no consumer could read, kept byte for byte."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from console.environment import records
+from console.output import Json, minute, out, print_json, table
+
+EXCERPT = 120  # bytes of a message's body that fit into a table
+
+app = typer.Typer(help="Lists and republishes messages that no consumer could read.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Also messages that were republished already.")] = False,
+    json: Json = False,
+) -> None:
+    """Lists dead letters, the oldest first: the queue, the reason, and the body as it arrived.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback dead-letters list --json`
+    """
+    with records().work() as work:
+        messages = work.dead.all(redriven=all_)
+    if json:
+        print_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
+        return
+    rows = [
+        (message.id, message.queue, minute(message.at), message.why, message.body[:EXCERPT].decode(errors="replace"))
+        for message in messages
+    ]
+    table(f"{len(rows)} dead letters", ("id", "queue", "since (UTC)", "why", "body"), rows)
+
+
+@app.command()
+def redrive(
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID…", help="The ids, from `moneyback dead-letters list`.")
+    ] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Republish every dead letter.")] = False,
+    json: Json = False,
+) -> None:
+    """Republishes dead letters, unchanged, to the queues that they came from.
+
+    Exit code 1 if an id is unknown or was republished already. Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_BROKER_URL`.
+
+    Examples: `moneyback dead-letters redrive 17 18`, `moneyback dead-letters redrive --all`
+    """
+    if not ids and not all_:
+        raise typer.BadParameter("Name the ids, or use --all; `moneyback dead-letters list` shows them.")
+    opened = records()
+    from worker.app import app as celery
+    from worker.redrive import redrive as publish_again
+
+    chosen = sorted(set(ids or []))
+    if all_:
+        with opened.work() as work:
+            chosen = [message.id for message in work.dead.all()]
+    redriven = publish_again(opened, celery, chosen)
+    if json:
+        print_json({"requested": len(chosen), "redriven": redriven})
+    else:
+        out.print(f"Republished {redriven} of {len(chosen)} messages.", highlight=False)
+    raise typer.Exit(0 if redriven == len(chosen) else 1)

@@ -1,0 +1,245 @@
+"""One verb for each process: `up` runs all of them side by side, a cluster runs one in each container."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config import log
+from console.environment import load_settings
+from console.output import Json, print_json
+from domain.messages import LANES
+
+PROCESSES = (os.cpu_count() or 1) + 1  # one more than cores: while one waits for its commit, another works
+HIGHEST_PORT = 65_535
+
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=HIGHEST_PORT, help="The port to listen on.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the verbs."""
+    for verb in (web, desk, mail, consume, worker, relay, beat, flower, sandbox, migrate):
+        app.command()(verb)
+
+
+def web(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+) -> None:
+    """Serves the help centre, the refund form, the API, and the webhook endpoints of payment providers.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY` and `MONEYBACK_PUBLIC_URL`.
+
+    Example: `moneyback web --host 0.0.0.0 --workers 4`
+    """
+    from producers.web.app import run
+
+    log.set_up()
+    load_settings()
+    run("console.asgi:web", host, port, workers=workers)
+
+
+def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
+    """Serves the support desk: the cases that wait for support, with every reason. It has no login.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `moneyback desk --port 8001`
+    """
+    from producers.desk.app import serve
+
+    log.set_up()
+    serve(host, port, load_settings())
+
+
+def mail(
+    lmtp: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT|PATH", help="Receive by LMTP here instead, like 127.0.0.1:2424 or a socket."),
+    ] = "",
+    smtp: Annotated[str, typer.Option(metavar="HOST:PORT|PATH", help="As --lmtp, but by SMTP.")] = "",
+) -> None:
+    """Turns e-mails into refund requests. Reads an IMAP mailbox and a maildir, or receives by LMTP or SMTP.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`; and `MONEYBACK_IMAP_URL` or
+    `MONEYBACK_INCOMING_MAIL_DIR`, unless --lmtp or --smtp is given.
+
+    Example: `moneyback mail --lmtp 127.0.0.1:2424`
+    """
+    from producers.mail.serving import serve, serve_handed
+
+    log.set_up()
+    if lmtp or smtp:
+        serve_handed(load_settings(), _until_stopped(), lmtp or smtp, lmtp=bool(lmtp))
+    else:
+        serve(load_settings(), _until_stopped())
+
+
+def consume() -> None:
+    """Consumes refund requests that other systems publish to the queue `refund.requests`.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `moneyback consume`
+    """
+    from producers.feed import serve
+
+    log.set_up()
+    serve(load_settings(), _until_stopped())
+
+
+def _queues(text: str) -> str:
+    """Checks a comma-separated list of queues; empty stands for all of them."""
+    from config.broker import TICKS
+
+    known = (*LANES, TICKS)
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"There is no queue {', '.join(unknown)}. There are: {', '.join(known)}.")
+    return ",".join(names)
+
+
+def worker(
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-c", min=1, help="Processes that run tasks.")
+    ] = PROCESSES,
+    queues: Annotated[
+        str,
+        typer.Option(
+            "--queues",
+            "-Q",
+            metavar="QUEUE,…",
+            callback=_queues,
+            help=f"The queues to work on; default: all. There are {', '.join(LANES)}, and the one of beat's tasks.",
+        ),
+    ] = "",
+    name: Annotated[str, typer.Option(help="This worker's name; Celery puts the host's name for %h.")] = "worker@%h",
+) -> None:
+    """Runs a Celery worker: decides about refunds, makes them, follows their outcome, and sends e-mails and tasks.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, `MONEYBACK_PROVIDERS` with the
+    settings of each provider, and `MONEYBACK_SMTP_URL`.
+
+    Example: `moneyback worker -c 4`
+    """
+    load_settings()
+    _celery(
+        "worker", "-c", str(concurrency), "-Q", queues, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
+    )
+
+
+def relay() -> None:
+    """Publishes the messages of the outbox table to the broker, and sends overdue cases again.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `moneyback relay`
+    """
+    from records import Records
+
+    log.set_up()
+    settings = load_settings()
+    from worker.app import app
+    from worker.relay import Relay
+
+    Relay(settings, Records.of(settings), app).run(_until_stopped())
+
+
+def beat(
+    schedule: Annotated[Path, typer.Option(help="The file in which Celery beat keeps its schedule.")] = Path(
+        "celerybeat-schedule"
+    ),
+) -> None:
+    """Sends scheduled tasks (Celery beat): the sweep, and the daily reconciliation. Run one of it.
+
+    Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `moneyback beat --schedule /var/lib/moneyback/beat`
+    """
+    load_settings()
+    _celery("beat", "-s", str(schedule))
+
+
+def flower(
+    host: Host = "127.0.0.1",
+    port: Port = 5555,
+    login: Annotated[
+        str, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", metavar="USER:PASSWORD", help="Who may sign in to Flower.")
+    ] = "",
+) -> None:
+    """Serves Flower: Celery's workers and tasks in the browser.
+
+    Needs `MONEYBACK_FLOWER_LOGIN`, `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
+
+    Example: `MONEYBACK_FLOWER_LOGIN=ops:secret moneyback flower`
+    """
+    if ":" not in login:
+        raise typer.BadParameter(
+            "Flower can shut workers down, so it needs a login, as USER:PASSWORD.", param_hint="--login"
+        )
+    load_settings()
+    os.environ["FLOWER_BASIC_AUTH"] = login  # not on the command line, where every user of the machine reads it
+    _celery("flower", f"--address={host}", f"--port={port}")
+
+
+def sandbox(
+    folder: Annotated[Path, typer.Option(help="Where the sandbox keeps its journal of refunds.")] = Path("sandbox"),
+    host: Host = "127.0.0.1",
+    port: Port = 8003,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds that every answer takes.")] = 0.0,
+    webhooks: Annotated[str, typer.Option(metavar="URL", help="Where to send webhooks; default: nowhere.")] = "",
+) -> None:
+    """Serves a payment provider that moves no money. The prefix of a charge's id selects success, delay or fault.
+
+    Webhooks are signed with `MONEYBACK_SANDBOX_WEBHOOK_SECRET`. Needs no other settings.
+
+    Example: `moneyback sandbox --webhooks http://127.0.0.1:8000/v1/webhooks/sandbox`
+    """
+    from config.accounts import SandboxAccount
+    from console.sandbox.behaviours import Times
+    from console.sandbox.server import serve
+    from console.sandbox.webhooks import Webhooks
+
+    secret = SandboxAccount(url=f"http://{host}:{port}").webhook_secret.get_secret_value()
+    sender = Webhooks(webhooks, secret) if webhooks else None
+    serve(folder, host=host, port=port, times=Times(latency=latency), webhooks=sender)
+
+
+def migrate(*, json: Json = False) -> None:
+    """Brings the database's tables to the version of this program. Safe to run again, and by several at once.
+
+    Needs `MONEYBACK_DATABASE_OWNER_URL`, or `MONEYBACK_DATABASE_URL` with the owner's rights;
+    `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY` must be set, too.
+
+    Example: `moneyback migrate`
+    """
+    from records import schema
+    from records.work import connect
+
+    settings = load_settings()
+    owner = settings.database_owner_url or settings.database_url
+    version = schema.migrate(connect(owner.get_secret_value()))
+    if json:
+        print_json({"version": version})
+    else:
+        typer.echo(f"The database is at version {version}.")
+
+
+def _celery(*arguments: str) -> None:
+    """Replaces this process with Celery's, so that signals and exit codes are Celery's own."""
+    argv = [sys.executable, "-m", "celery", "-A", "worker.app", "--quiet", *arguments]
+    os.execv(sys.executable, argv)  # noqa: S606  # no shell: the arguments are ours
+
+
+def _until_stopped() -> threading.Event:
+    """Returns an event that SIGTERM or SIGINT sets."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

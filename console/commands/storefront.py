@@ -1,0 +1,94 @@
+"""`moneyback storefront`: what customers see of a seller at /s/SELLER."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from console.arguments import SellerId, require_seller
+from console.environment import records
+from console.output import Json, print_json, table
+
+app = typer.Typer(help="Shows and sets what customers see of a seller at /s/SELLER.", no_args_is_help=True)
+
+
+@app.command()
+def show(seller: SellerId, *, json: Json = False) -> None:
+    """Shows a seller's name, colour, website and technical support.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback storefront show aurora`
+    """
+    with records().work() as work:
+        require_seller(work, seller)
+        front = work.shopfronts.one(seller)
+    assert front
+    if json:
+        print_json(asdict(front))
+        return
+    rows = [(name.replace("_", " "), value or "–") for name, value in asdict(front).items()]
+    table(f"Storefront of {seller}", ("what", "value"), rows)
+
+
+@app.command("set")
+def set_(
+    seller: SellerId,
+    colour: Annotated[
+        str | None,
+        typer.Option(metavar="#RRGGBB", help="The seller's colour; adjusted where text on it would be hard to read."),
+    ] = None,
+    website: Annotated[str | None, typer.Option(metavar="URL", help="The seller's website, over https.")] = None,
+    technical_support: Annotated[
+        str | None, typer.Option(metavar="URL|EMAIL", help="Technical support: an e-mail address, or an https URL.")
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Sets the options that are given and keeps the others. An empty text removes a value.
+
+    Needs `MONEYBACK_DATABASE_URL`.
+
+    Example: `moneyback storefront set aurora --colour '#1a5fb4' --website https://aurora.example`
+    """
+    from producers.purchases import help_address, over_https
+    from producers.web.colours import Colour
+    from records.shopfronts import Shopfront
+
+    given = {
+        "colour": _checked("--colour", colour, lambda text: str(Colour.read(text))),
+        "website": _checked("--website", website, over_https),
+        "technical_support": _checked("--technical-support", technical_support, help_address),
+    }
+    changes = {name: text or None for name, text in given.items() if text is not None}
+    if not changes:
+        raise typer.BadParameter("Say what to set: --colour, --website or --technical-support.")
+    with records().work() as work:
+        require_seller(work, seller)
+        front = work.shopfronts.one(seller)
+        assert front
+        changed = Shopfront(**asdict(front) | changes)
+        work.shopfronts.put(changed)
+    if json:
+        print_json(asdict(changed))
+    else:
+        typer.echo(f"Customers of {front.name} see this at /s/{seller}.")
+
+
+def _checked(option: str, text: str | None, read: Callable[[str], str]) -> str | None:
+    if not text:
+        return text
+    try:
+        return read(text)
+    except ValueError as error:
+        raise typer.BadParameter(_sentence(error), param_hint=option) from None
+
+
+def _sentence(error: ValueError) -> str:
+    """Returns the message of a check; pydantic wraps the message of a validator in its own."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return str(error)

@@ -1,0 +1,192 @@
+"""The private data directory of `moneyback demo`, `up` and `bench`: databases, e-mails, logs, secrets and sockets."""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+from console.servers.errors import DataDirError
+from console.servers.os_user import User, server_user
+from console.servers.subprocesses import working_in
+
+LONGEST_SOCKET = 103  # bytes a socket's path may have: 107 on Linux, 103 on macOS
+LAST_SOCKET = "run/.s.PGSQL.5432"
+DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and outlives a restart; create() refuses what is not ours
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class Secrets:
+    secret_key: str = field(default_factory=_secret, repr=False)
+    superuser_password: str = field(default_factory=_secret, repr=False)
+    owner_password: str = field(default_factory=_secret, repr=False)
+    app_password: str = field(default_factory=_secret, repr=False)
+
+
+class DataDir:
+    """A data directory with a marker file. A folder without the marker is never filled or removed."""
+
+    def __init__(self, path: Path, name: str = "main") -> None:
+        self.path = path.absolute()
+        self.name = name
+        self.bin, self.logs, self.run = (self.path / part for part in ("bin", "logs", "run"))
+        self.postgres, self.valkey = self.path / "postgres", self.path / "valkey"
+        self.mail = self.path / "mail"
+        self.outbox, self.inbox = self.mail / "outbox", self.mail / "inbox"
+        self._marker = self.path / f"{name}.home"
+        self._locked = False
+
+    @classmethod
+    def here(cls, name: str = "main") -> Self:
+        """Returns $MONEYBACK_HOME, or a default folder for this user, this checkout and this name."""
+        if chosen := os.environ.get("MONEYBACK_HOME"):
+            return cls(Path(chosen), name)
+        checkout = Path(__file__).resolve().parent.parent
+        digest = hashlib.sha256(f"{checkout}{name}".encode()).hexdigest()[:8]
+        return cls(DEFAULT_PARENT / f"moneyback-{os.geteuid()}-{digest}", name)
+
+    @property
+    def secrets(self) -> Secrets:
+        """Reads the secrets; the first call creates the file atomically."""
+        path = self.path / "secrets.json"
+        if not path.exists():
+            self._make_secrets(path)
+        return Secrets(**json.loads(path.read_text()))
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def create(self) -> Self:
+        """Creates the folder and its subfolders; changes nothing that is there already."""
+        self._refuse_long_path()
+        user = server_user()
+        self._make_folder(user)
+        self._refuse_foreign()
+        if not user.is_us:
+            os.chown(self.path, -1, user.gid)  # so that the servers may pass through, and nobody else
+            self.path.chmod(0o710)
+        self._marker.touch(0o600)
+        self._create_subfolders(user)
+        return self
+
+    @contextmanager
+    def lock(self) -> Iterator[Self]:
+        """Creates the folder and locks it for this process. The kernel releases the lock when the process ends."""
+        self.create()
+        with self._exclusive():
+            self._marker.write_text(f"{os.getpid()}\n")
+            yield self
+
+    def clean(self) -> None:
+        """Removes the folder. The marker is removed last, so an interrupted clean can run again."""
+        if not os.path.lexists(self.path):
+            return
+        self._refuse_foreign()
+        if self._locked:
+            self._remove()
+            return
+        with self._exclusive():
+            self._remove()
+
+    def _make_folder(self, user: User) -> None:
+        parent = self.path.parent
+        if not parent.is_dir():
+            raise DataDirError(f"There is no folder {parent}. Create it, or change MONEYBACK_HOME.")
+        if not user.is_us:
+            user.require_access(parent)
+        try:
+            self.path.mkdir(0o700, exist_ok=True)
+        except FileExistsError:
+            raise DataDirError(f"{self.path} is not a folder. Remove it, or change MONEYBACK_HOME.") from None
+        except PermissionError:
+            raise DataDirError(f"You may not create a folder in {parent}. Change MONEYBACK_HOME.") from None
+
+    def _create_subfolders(self, user: User) -> None:
+        ours = User("ours", os.geteuid(), os.getegid())
+        maildirs = [maildir / part for maildir in (self.outbox, self.inbox) for part in ("", "cur", "new", "tmp")]
+        for folder, mode, owner in (
+            (self.bin, 0o755, ours),
+            *((folder, 0o700, user) for folder in (self.postgres, self.valkey, self.run)),
+            *((folder, 0o700, ours) for folder in (self.logs, self.mail, *maildirs)),
+        ):
+            folder.mkdir(mode, exist_ok=True)
+            folder.chmod(mode)  # the umask may have taken some of it
+            if not owner.is_us:
+                os.chown(folder, owner.uid, owner.gid)
+
+    def _refuse_long_path(self) -> None:
+        longest = len(os.fsencode(self.path / LAST_SOCKET))
+        if longest > LONGEST_SOCKET:
+            raise DataDirError(
+                f"{self.path} is {longest - LONGEST_SOCKET} characters too long: a socket in it could not be opened. "
+                "Name a shorter folder in MONEYBACK_HOME.",
+            )
+
+    def _refuse_foreign(self) -> None:
+        """Refuses a folder of another user: everybody may create folders in /var/tmp."""
+        found = self.path.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise DataDirError(f"{self.path} is not a folder. Remove it, or change MONEYBACK_HOME.")
+        if found.st_uid != os.geteuid():
+            raise DataDirError(f"{self.path} belongs to another user ({found.st_uid}). Change MONEYBACK_HOME.")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise DataDirError(f"Others may write to {self.path}: chmod go-w it, or change MONEYBACK_HOME.")
+        if not self._marker.exists() and any(self.path.iterdir()):
+            raise DataDirError(
+                f"{self.path} is not empty and is not a data directory of `moneyback {self.name}`. Change MONEYBACK_HOME.",
+            )
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Locks the folder itself, because systemd's cleaning of /var/tmp skips locked folders."""
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._lock(folder)
+            self._locked = True
+            yield
+        finally:
+            self._locked = False
+            os.close(folder)
+
+    def _lock(self, folder: int) -> None:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = self._marker.read_text().strip() or "unknown"
+            raise DataDirError(
+                f"Moneyback already runs in {self.path}, as process {pid}. Stop it with Ctrl-C where it runs "
+                f"or with `kill {pid}`, or choose another folder with MONEYBACK_HOME.",
+            ) from None
+        if not self._marker.exists():
+            raise DataDirError(f"{self.path} was being removed by another process. Try again.")
+
+    def _remove(self) -> None:
+        for process in (*working_in(self.postgres), *working_in(self.valkey)):
+            raise DataDirError(f"{self.path} is in use by process {process.pid} ({process.name()}). Stop it first.")
+        for part in self.path.iterdir():
+            if part.is_dir():
+                shutil.rmtree(part)
+            elif part != self._marker:
+                part.unlink()
+        self._marker.unlink()
+        self.path.rmdir()
+
+    def _make_secrets(self, path: Path) -> None:
+        """Writes a temporary file and links it: os.link is atomic and never replaces another process's file."""
+        new = path.with_name(f"secrets.{os.getpid()}.new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+            json.dump(asdict(Secrets()), stream)
+        with suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()

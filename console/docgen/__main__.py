@@ -1,0 +1,7 @@
+"""Writes the generated documents into docs/: `python -m console.docgen`."""
+
+from pathlib import Path
+
+from console.docgen import write
+
+write(Path("docs"))

@@ -1,0 +1,76 @@
+"""docs/asyncapi.yaml: the queues that other systems use, and their messages."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic.json_schema import models_json_schema
+
+from console.docgen.markdown import MADE, plain, said
+from domain.messages import ContactSupport, IncomingRequest, Message
+
+Json = dict[str, Any]
+Action = Literal["send", "receive"]
+
+_PUBLIC: tuple[tuple[Action, type[Message]], ...] = (("receive", IncomingRequest), ("send", ContactSupport))
+"""What Moneyback does with the messages of each public queue. The queues between its own processes are not public."""
+
+_DESCRIPTION = (
+    "Two queues of one broker, for other systems. Upstream forms publish to refund.requests, and helpdesks consume "
+    "support.contact. The messages are CloudEvents 1.0 in JSON. Both queues are on the default exchange, so the name of a "
+    "queue is its routing key. On Redis and Valkey, Moneyback publishes in kombu's envelope, with the message in base64."
+)
+_SCHEMAS = "#/components/schemas/"
+
+
+def page() -> str:
+    """Returns the document as YAML."""
+    return f"# {MADE}\n" + "\n".join(_yaml(document())) + "\n"
+
+
+def document() -> Json:
+    """Returns the public queues and their messages as an AsyncAPI 3.0 document."""
+    models = [model for _, model in _PUBLIC]
+    _, schemas = models_json_schema(
+        [(model, "serialization" if action == "send" else "validation") for action, model in _PUBLIC],
+        ref_template=f"{_SCHEMAS}{{model}}",
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Moneyback's queues", "version": "1", "description": _DESCRIPTION},
+        "defaultContentType": "application/json",
+        "channels": {model.queue: _channel(model) for model in models},
+        "operations": {f"{action}.{model.queue}": _operation(action, model) for action, model in _PUBLIC},
+        "components": {
+            "messages": {model.__name__: _message(model) for model in models},
+            "schemas": plain(schemas["$defs"]),
+        },
+    }
+
+
+def _channel(model: type[Message]) -> Json:
+    messages = {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"}}
+    return {"address": model.queue, "description": said(model), "messages": messages}
+
+
+def _operation(action: Action, model: type[Message]) -> Json:
+    channel = f"#/channels/{model.queue}"
+    messages = [{"$ref": f"{channel}/messages/{model.__name__}"}]
+    return {"action": action, "channel": {"$ref": channel}, "messages": messages}
+
+
+def _message(model: type[Message]) -> Json:
+    return {"summary": said(model), "payload": {"$ref": f"{_SCHEMAS}{model.__name__}"}}
+
+
+def _yaml(value: Json | list[Any], indent: str = "") -> Iterator[str]:
+    """Yields the lines of plain YAML; a string is written as in JSON, which YAML reads as well."""
+    for name, inner in value.items() if isinstance(value, dict) else ((None, item) for item in value):
+        start = f"{indent}- " if name is None else f"{indent}{name}:"
+        if not inner or not isinstance(inner, dict | list):
+            yield f"{start.rstrip()} {json.dumps(inner, ensure_ascii=False)}"
+        elif name is None:
+            first, *others = _yaml(inner, f"{indent}  ")
+            yield from (f"{start}{first.lstrip()}", *others)
+        else:
+            yield from (start, *_yaml(inner, f"{indent}  "))

@@ -1,0 +1,23 @@
+"""Generates docs/rules.md: the rules of an automatic refund, and the reason codes."""
+
+from console.docgen.markdown import document, said, table
+from domain.eligibility import RULES
+from domain.findings import Code
+
+
+def page() -> str:
+    """Returns the page of the rules and the reason codes."""
+    listed = [(f"`{rule.__name__}`", said(rule).partition("\n\n")[0]) for rule in RULES]
+    head = ("code", "for support", "for the customer")
+    codes = [(f"`{code}`", code.support, code.customer or "– (only that support will look at it)") for code in Code]
+    return document(
+        "The rules of an automatic refund",
+        f"All {len(RULES)} rules are checked for every request whose purchase is known and has no open case, so support sees all "
+        "reasons together. A refund is automatic if every rule is met; otherwise support decides. The policy that was in "
+        "force at the time of the purchase applies.",
+        table(("rule", "meaning"), listed),
+        "## Reason codes",
+        "Some codes come from the execution of a refund instead of a rule. A code without a sentence for the customer is not "
+        "shown to the customer.",
+        table(head, codes),
+    )

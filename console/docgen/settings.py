@@ -1,0 +1,52 @@
+"""docs/settings.md: every setting, those of the payment providers included."""
+
+import inspect
+
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from config.accounts import ACCOUNTS
+from config.limits import Limits
+from config.settings import Settings, Timers
+from console.docgen.markdown import document, said, table
+
+
+def page() -> str:
+    """Returns the page of all settings."""
+    return document(
+        "Settings",
+        "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can be read from "
+        "a file, as container platforms mount secrets: set `<NAME>_FILE` to its path.",
+        _settings(Settings, but=("timers", "limits")),
+        "## Times",
+        inspect.cleandoc(Timers.__doc__ or ""),
+        "The first four must increase in this order: a worker then stops before its lease on a case ends, so two workers never "
+        "work on one case. Otherwise no service starts. They are `MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, "
+        "`MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and `MONEYBACK_LEASE_SECONDS`.",
+        _settings(Timers),
+        "## Limits",
+        inspect.cleandoc(Limits.__doc__ or ""),
+        _settings(Limits),
+        "## Accounts with payment providers",
+        "These are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) says what to set up at each.",
+        *(part for account in ACCOUNTS.values() for part in (_heading(account), _settings(account))),
+    )
+
+
+def _heading(account: type[BaseSettings]) -> str:
+    name, _, more = said(account).partition(". ")
+    return "\n\n".join([f"### {name.rstrip('.')}", *([more] if more else [])])
+
+
+def _settings(block: type[BaseSettings], *, but: tuple[str, ...] = ()) -> str:
+    prefix = block.model_config.get("env_prefix", "")
+    rows = []
+    for name, field in block.model_fields.items():
+        secret = "SecretStr" in str(field.annotation)
+        default = _UNSET.get(field.default, "set" if secret else f"`{field.default}`")
+        if name not in but:
+            rows.append((f"`{prefix}{name.upper()}`{' 🔒' if secret else ''}", default, f"{field.description}"))
+    return table(("variable", "default", "meaning"), rows)
+
+
+_UNSET = {PydanticUndefined: "must be set", None: "not set", (): "none"}

@@ -1,0 +1,63 @@
+"""Generates docs/states.md: the states of a case and the transitions between them."""
+
+from console.docgen.markdown import document, table
+from domain.aftermath import AFTERMATH, Patience, lanes_of
+from domain.states import BEGIN, ENDED, LIVE, MOVES, MOVING, WAITING_FOR_A_PERSON, State
+from producers.web.words import STANDINGS
+
+
+def page() -> str:
+    """Returns the page of the states and the transitions."""
+    event, first = BEGIN
+    arrows = [f"[*] --> {first}: {event}", *(f"{here} --> {there}: {event}" for (here, event), there in MOVES.items())]
+    arrows += [f"{state} --> [*]" for state in State if state in ENDED]
+    rows = [
+        (f"`{state}`", STANDINGS[state].heading, _effects(state), _transitions(state), _timeout(state))
+        for state in State
+    ]
+    return document(
+        "The states of a case",
+        "A case is in one of these states and changes only along these arrows. Each transition is a row of the case's history; "
+        "the arrows carry the names of the events.",
+        "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {arrow}" for arrow in arrows), "```"]),
+        "## State by state",
+        table(("state", "what the customer reads", "effects", "events", "timeout"), rows),
+        "## Sets of states",
+        table(
+            ("set", "states"),
+            [(says, ", ".join(f"`{s}`" for s in State if s in states)) for says, states in _SETS.items()],
+        ),
+    )
+
+
+_SETS = {
+    "worker states: a worker must act next; the sweep sends a case again that stays too long": MOVING,
+    "waiting states: the customer or support must act next": WAITING_FOR_A_PERSON,
+    "final states: nothing follows": ENDED,
+    "open states: a second request for the same purchase joins the first": LIVE,
+}
+_SECONDS = {
+    Patience.LANE: "resend_after_seconds",
+    Patience.LEASE: "lease_seconds",
+    Patience.POLL: "poll_initial_seconds",
+    Patience.CONFIRM: "confirmation_ttl_seconds",
+}
+
+
+def _effects(state: State) -> str:
+    letter = AFTERMATH[state].letter
+    effects = [f"`{lane.queue}`" for lane in lanes_of(AFTERMATH[state])]
+    return ", ".join([*effects, *([f"e-mail `{letter}`"] if letter else [])]) or "–"
+
+
+def _transitions(state: State) -> str:
+    transitions = [f"`{event}` → `{there}`" for (here, event), there in MOVES.items() if here is state]
+    return "<br>".join(transitions) or "–"
+
+
+def _timeout(state: State) -> str:
+    effects = AFTERMATH[state]
+    if effects.patience is None:
+        return "–"
+    act = f"sends it to `{effects.resend.queue}`" if effects.resend else "ends it"
+    return f"the sweep {act} after `MONEYBACK_{_SECONDS[effects.patience].upper()}`"

@@ -1,5 +1,0 @@
-from pathlib import Path
-
-from console.documents import write
-
-write(Path("docs"))

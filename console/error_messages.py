@@ -1,0 +1,57 @@
+"""The sentences for errors that the user of a verb can correct. Every other error is a bug and keeps its traceback."""
+
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from config.accounts import ACCOUNTS
+
+_PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
+"""The prefix of each account's environment variables, by the class that pydantic names in its error."""
+
+_OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL: undefined_table, undefined_column
+
+
+def message_for(error: Exception) -> str | None:
+    """Returns the sentence for an error that the user can correct; None for a bug."""
+    for kinds, describe in _messages():
+        if isinstance(error, kinds):
+            return describe(error)
+    return _schema_error(error)
+
+
+def _messages() -> tuple[tuple[tuple[type[Exception], ...], Callable[[Exception], str]], ...]:
+    from console.environment import NotConfiguredError
+    from console.servers import LocalStackError
+    from domain.errors import MoneybackError
+    from records import DatabaseDownError
+
+    return (
+        ((MoneybackError, LocalStackError, NotConfiguredError), str),
+        ((ValidationError,), _invalid_settings),
+        (DatabaseDownError, lambda error: f"The database does not answer: {first_line(error.__cause__ or error)}"),
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message."""
+    return str(error).partition("\n")[0]
+
+
+def _invalid_settings(error: Exception) -> str:
+    assert isinstance(error, ValidationError)
+    prefix = _PREFIXES.get(error.title, "MONEYBACK_")
+    return "; ".join(_invalid_setting(prefix, list(one["loc"]), one["msg"]) for one in error.errors())
+
+
+def _invalid_setting(prefix: str, names: list[int | str], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{prefix}{'_'.join(map(str, names)).upper()}: {message}" if names else message
+
+
+def _schema_error(error: Exception) -> str | None:
+    """Recognises a database without our tables or columns by PostgreSQL's error code."""
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if code in _OLD_SCHEMA:
+        return "The database is not at the version of this program. Run `moneyback migrate`."
+    return None

@@ -1,0 +1,56 @@
+"""How verbs print: tables for people, JSON for machines."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+STYLES = {
+    "refunded": "green",
+    "approved": "cyan",
+    "refunding": "cyan",
+    "refund_pending": "cyan",
+    "awaiting_confirmation": "yellow",
+    "received": "yellow",
+    "with_support": "magenta",
+    "FAIL": "red",
+}
+
+out = Console(soft_wrap=False)
+
+
+def rfc3339(at: datetime) -> str:
+    """Returns an instant in UTC as RFC 3339 writes it, like 2026-11-29T23:16:07Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def minute(at: datetime) -> str:
+    """Returns an instant in UTC to the minute, for a table whose column says UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401  # whatever JSON can say
+    """Prints one JSON value; instants are written as RFC 3339."""
+    typer.echo(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table; a cell that is a state of a case has that state's colour."""
+    printed = Table(title=title, title_justify="left", header_style="bold", show_lines=False, pad_edge=False)
+    for column in columns:
+        printed.add_column(column, overflow="fold")
+    for row in rows:
+        cells = [escape(str(cell)) for cell in row]
+        printed.add_row(*(f"[{STYLES[cell]}]{cell}[/]" if cell in STYLES else cell for cell in cells))
+    out.print(printed)
+
+
+def _as_json(value: object) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else str(value)

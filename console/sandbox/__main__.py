@@ -1,0 +1,45 @@
+"""``python -m console.sandbox FOLDER``: runs the sandbox for tests, and prints its address first."""
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from console.sandbox.behaviours import Times
+from console.sandbox.fault_injection import FaultInjector
+from console.sandbox.server import serve
+from console.sandbox.webhooks import Webhooks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m console.sandbox", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the folder of the journal")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--unix", type=Path, help="listen on this socket instead of a port")
+    for time in fields(Times):
+        parser.add_argument(f"--{time.name}", type=float, default=time.default, metavar="SECONDS")
+    parser.add_argument("--webhooks", metavar="URL", help="where to send webhooks")
+    parser.add_argument("--secret", default="sandbox", help="the secret that signs the webhooks")
+    parser.add_argument(
+        "--uncapped", dest="capped", action="store_false", help="let a second key refund a charge again"
+    )
+    parser.add_argument(
+        "--flaky", type=float, default=0.0, metavar="P", help="probability of a fault in a call, 0 to 1"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
+    chosen = vars(parser.parse_args())
+    times = Times(**{time.name: chosen.pop(time.name) for time in fields(Times)})
+    secret, url = chosen.pop("secret"), chosen.pop("webhooks")
+    fault_injector = FaultInjector(chosen.pop("flaky"), chosen.pop("seed"))
+    webhooks = Webhooks(url, secret) if url else None
+    serve(**chosen, times=times, webhooks=webhooks, fault_injector=fault_injector, announce=_say)
+
+
+def _say(address: str) -> None:
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The HTTP API of the sandbox provider: refunds, disputes, and a summary for tests."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+from urllib.parse import parse_qs
+
+from console.sandbox.behaviours import Times, behaviour_of
+from console.sandbox.disputes import read_closing, read_opening
+from console.sandbox.errors import (
+    INVALID_PAGE,
+    JOURNAL_FULL,
+    NOT_FOUND,
+    NOT_JSON,
+    REPLAYED,
+    TOO_LARGE,
+    WHOSE_DISPUTES,
+    WRONG_METHOD,
+    ErrorResponse,
+)
+from console.sandbox.fault_injection import FaultInjector
+from console.sandbox.ledger import Ledger
+from console.sandbox.refund_requests import read_refund_request
+from console.sandbox.responses import RESPONSE_MODES, Call, Message, Receive, Reply, Send, error_reply
+
+LARGEST = 64 * 1024  # bytes of a body; a refund request has about a hundred
+LONGEST_PAGE = 1000
+
+Handler = Callable[[Message, Receive], Awaitable[Reply]]
+
+_NOTHING = Reply(200, {})  # for a call that is not carried out; its response mode replaces it
+
+
+class App:
+    """The HTTP API, as a bare ASGI application: it must cost little, because benchmarks run on the same machine."""
+
+    def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
+        self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector
+        self._provider: dict[tuple[str, str], Handler] = {
+            ("POST", "/v1/refunds"): self._refund,
+            ("GET", "/v1/refunds"): self._refunds,
+            ("GET", "/v1/refunds/"): self._one_refund,
+            ("GET", "/v1/disputes"): self._disputes,
+        }
+        self._control: dict[tuple[str, str], Handler] = {  # for tests: no random faults
+            ("GET", "/v1/summary"): self._summary,
+            ("POST", "/v1/disputes"): self._open_dispute,
+            ("POST", "/v1/disputes/"): self._close_dispute,
+        }
+        self._paths = {path for _, path in (*self._provider, *self._control)}
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path not in self._paths:
+            path = path[: path.rfind("/") + 1]
+        try:
+            reply = await self._reply((scope["method"], path), scope, receive)
+        except OSError:
+            reply = error_reply(JOURNAL_FULL)
+        if self._times.latency:
+            await asyncio.sleep(self._times.latency)
+        await RESPONSE_MODES[reply.response_mode](Call(receive, send, scope["state"]["hang_up"], self._times), reply)
+
+    async def _reply(self, place: tuple[str, str], scope: Message, receive: Receive) -> Reply:
+        handler = self._provider.get(place)
+        if handler is None:
+            handler = self._control.get(place)
+            error = WRONG_METHOD if place[1] in self._paths else NOT_FOUND
+            return await handler(scope, receive) if handler else error_reply(error)
+        fault = self._fault_injector.roll()
+        if fault is None:
+            return await handler(scope, receive)
+        reply = await handler(scope, receive) if fault.carried_out else _NOTHING
+        return reply._replace(response_mode=fault.response_mode)
+
+    async def _refund(self, scope: Message, receive: Receive) -> Reply:
+        body = await _body(receive)
+        if isinstance(body, ErrorResponse):
+            return error_reply(body)
+        key = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"idempotency-key"), None)
+        request = read_refund_request(body, key)
+        if isinstance(request, ErrorResponse):
+            return error_reply(request)
+        result = self._ledger.refund(request)
+        if isinstance(result, ErrorResponse):
+            return error_reply(result)
+        document = result.refund.document(result.refund.status)
+        if result.replayed:
+            return Reply(200, document, (REPLAYED,))
+        return Reply(200, document, (), behaviour_of(request.charge).response_mode)
+
+    async def _refunds(self, scope: Message, _: Receive) -> Reply:
+        query = _query(scope)
+        if "key" in query or "charge" in query:
+            return Reply(200, {"data": self._store.find(key=query.get("key"), charge=query.get("charge"))})
+        limit = query.get("limit", "100")
+        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:5]) <= LONGEST_PAGE):
+            return error_reply(INVALID_PAGE)
+        page = self._store.page(int(limit), query.get("starting_after"))
+        return error_reply(INVALID_PAGE) if page is None else Reply(200, {"data": page[0], "has_more": page[1]})
+
+    async def _one_refund(self, scope: Message, _: Receive) -> Reply:
+        found = self._store.get(_last_word(scope))
+        return error_reply(NOT_FOUND) if found is None else Reply(200, found)
+
+    async def _disputes(self, scope: Message, _: Receive) -> Reply:
+        charge = _query(scope).get("charge")
+        return error_reply(WHOSE_DISPUTES) if charge is None else Reply(200, {"data": self._store.disputes_of(charge)})
+
+    async def _open_dispute(self, _: Message, receive: Receive) -> Reply:
+        body = await _body(receive)
+        charge = body if isinstance(body, ErrorResponse) else read_opening(body)
+        if isinstance(charge, ErrorResponse):
+            return error_reply(charge)
+        opened = self._ledger.open_dispute(charge)
+        return error_reply(opened) if isinstance(opened, ErrorResponse) else Reply(200, opened.document())
+
+    async def _close_dispute(self, scope: Message, receive: Receive) -> Reply:
+        body = await _body(receive)
+        status = body if isinstance(body, ErrorResponse) else read_closing(body)
+        if isinstance(status, ErrorResponse):
+            return error_reply(status)
+        closed = self._ledger.close_dispute(_last_word(scope), status)
+        return error_reply(closed) if isinstance(closed, ErrorResponse) else Reply(200, closed.document())
+
+    async def _summary(self, _: Message, __: Receive) -> Reply:
+        return Reply(200, self._store.summary())
+
+
+def _query(scope: Message) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+
+
+def _last_word(scope: Message) -> str:
+    return cast("str", scope["path"].rpartition("/")[2])
+
+
+async def _body(receive: Receive) -> bytes | ErrorResponse:
+    """Returns the body, or an error as soon as the body is too large."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return NOT_JSON  # half a body may look complete, but the client did not send it
+        body += cast("bytes", message.get("body", b""))
+        if len(body) > LARGEST:
+            return TOO_LARGE
+        if not message.get("more_body", False):
+            return body

@@ -1,0 +1,63 @@
+"""The events that the sandbox sends as webhooks."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from console.sandbox.behaviours import WebhookMode, behaviour_of
+from console.sandbox.disputes import Dispute
+from console.sandbox.refunds import Refund
+
+
+class Event(NamedTuple):
+    at: float
+    """When the event happens, in epoch seconds; it may be in the future."""
+    id: str
+    type: str
+    charge: str
+    data: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        return {"id": self.id, "type": self.type, "created": int(self.at), "data": self.data}
+
+
+def of_refund(refund: Refund) -> Iterator[Event]:
+    """Yields the event of a new refund, and the event of its later change of status."""
+    yield _event(refund.created, "refund.created", refund.charge, refund.document(refund.status))
+    if refund.becomes:
+        yield _event(refund.becomes_at, "refund.updated", refund.charge, refund.document(refund.becomes))
+
+
+def of_dispute(dispute: Dispute, at: float) -> Event:
+    word = "opened" if dispute.status == "open" else dispute.status
+    return _event(at, f"dispute.{word}", dispute.charge, dispute.document())
+
+
+def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
+    """Returns an event whose id is a hash of its content, so a replay of the journal gives the same event."""
+    digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
+    return Event(at, f"ev_{digest[:24]}", kind, charge, data)
+
+
+class Outbox:
+    """The events that no receiver has acknowledged yet."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, Event] = {}
+        self.on_event: Callable[[Event], None] = lambda _: None
+        """Called with every new event."""
+        self._sent = self._failed = 0
+
+    def add(self, event: Event) -> None:
+        if behaviour_of(event.charge).webhook_mode is not WebhookMode.NEVER:
+            self.waiting[event.id] = event
+            self.on_event(event)
+
+    def settle(self, event_id: str, *, arrived: bool) -> None:
+        """Removes an event that was acknowledged or given up."""
+        self.waiting.pop(event_id, None)
+        self._sent += arrived
+        self._failed += not arrived
+
+    def count(self) -> dict[str, int]:
+        return {"sent": self._sent, "failed": self._failed, "waiting": len(self.waiting)}

@@ -1,0 +1,36 @@
+"""Random faults for a share of the calls."""
+
+from random import Random
+from typing import NamedTuple
+
+from console.sandbox.behaviours import ResponseMode
+
+
+class Fault(NamedTuple):
+    """One kind of fault, and whether the call is carried out before it."""
+
+    response_mode: ResponseMode
+    carried_out: bool
+
+
+FAULTS = (
+    Fault(ResponseMode.BROKEN, carried_out=True),
+    Fault(ResponseMode.DROPPED, carried_out=False),
+    Fault(ResponseMode.DROPPED, carried_out=True),
+    Fault(ResponseMode.BUSY, carried_out=False),
+    Fault(ResponseMode.LATE, carried_out=True),
+)
+
+
+class FaultInjector:
+    """Chooses faults at random. The same seed gives the same calls the same faults."""
+
+    def __init__(self, probability: float = 0.0, seed: int = 0) -> None:
+        self._probability = probability
+        self._random = Random(seed)  # noqa: S311  # chance, not secrets
+
+    def roll(self) -> Fault | None:
+        """Returns the fault of the next call; None for most calls."""
+        if not self._probability or self._random.random() >= self._probability:
+            return None
+        return self._random.choice(FAULTS)

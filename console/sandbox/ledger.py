@@ -1,0 +1,138 @@
+"""Decides the result of every refund request, and writes it to the journal first."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.sandbox.behaviours import Behaviour, Times, behaviour_of
+from console.sandbox.disputes import Dispute, DisputeStatus
+from console.sandbox.errors import (
+    ALREADY_REFUNDED,
+    DISPUTE_CLOSED,
+    DISPUTE_OPEN,
+    DISPUTED,
+    KEY_IN_USE,
+    KEY_REUSED,
+    NOT_FOUND,
+    ErrorResponse,
+)
+from console.sandbox.events import Event
+from console.sandbox.refund_requests import RefundRequest
+from console.sandbox.refunds import Refund, refund_of
+from console.sandbox.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class RefundResult:
+    """The refund of a request: new, or, for a replay, the earlier refund with the same key."""
+
+    refund: Refund
+    replayed: bool
+
+
+class Ledger:
+    """Decides the result of each refund request, and writes it to the journal before the response.
+
+    ``capped``: a charge is refunded once, whatever the key. ``tells``: new events are sent as webhooks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        times: Times,
+        clock: Callable[[], float] = time.time,
+        *,
+        capped: bool = True,
+        tells: bool = False,
+    ) -> None:
+        self._times, self._clock, self._capped, self._tells = times, clock, capped, tells
+        self.store = Store(folder, clock)
+
+    def refund(self, request: RefundRequest) -> RefundResult | ErrorResponse:
+        """Makes the refund. A known key gets its earlier response again, whatever the charge would do now."""
+        now = self._clock()
+        if (known := self._refund_with_key(request.key, now)) is not None:
+            return self._replay(known, request, now)
+        if (stored := self.store.stored.get(request.key)) is not None:
+            return self._replay_error(*stored, request)
+        return self._new_refund(request, behaviour_of(request.charge), now)
+
+    def open_dispute(self, charge: str) -> Dispute | ErrorResponse:
+        now = self._clock()
+        if any(dispute.status == "open" for dispute in self.store.disputes.of(charge, now)):
+            return DISPUTE_OPEN
+        return self._open_dispute(charge, now)
+
+    def close_dispute(self, dispute_id: str, status: DisputeStatus) -> Dispute | ErrorResponse:
+        now = self._clock()
+        dispute = self.store.disputes.get(dispute_id, now)
+        if dispute is None:
+            return NOT_FOUND
+        return DISPUTE_CLOSED if dispute.status != "open" else self._write_dispute(dispute._replace(status=status), now)
+
+    def posted(self, event: Event, *, arrived: bool) -> None:
+        """Records that the webhook of this event was acknowledged, or given up."""
+        self.store.write({"kind": "posted", "event": event.id, "arrived": arrived})
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _refund_with_key(self, key: str, now: float) -> Refund | None:
+        refunds = self.store.by_key.get(key)
+        if not refunds:
+            return None
+        last = refunds[-1]
+        forgotten = behaviour_of(last.charge).forgets and now >= last.created + self._times.memory
+        return None if forgotten else last
+
+    def _new_refund(self, request: RefundRequest, behaviour: Behaviour, now: float) -> RefundResult | ErrorResponse:
+        self._record_earlier_events(request, behaviour, now)
+        if self.store.disputes.block(request.charge, now):
+            return self._refuse(request, DISPUTED)
+        if (earlier := self.store.by_charge.get(request.charge)) and (self._capped or behaviour.elsewhere):
+            return self._refuse(request, ALREADY_REFUNDED.about(earlier[0].id))
+        if behaviour.stumble and self.store.stumbles[request.charge] < behaviour.stumbles:
+            self.store.write({"kind": "stumbled", "order": request})
+            return behaviour.stumble
+        if behaviour.refusal:
+            return self._refuse(request, behaviour.refusal)
+        return RefundResult(self._write_refund("made", refund_of(request, behaviour, now, self._times)), replayed=False)
+
+    def _replay(self, known: Refund, request: RefundRequest, now: float) -> RefundResult | ErrorResponse:
+        if not known.is_for(request):
+            return self._refuse(request, KEY_REUSED)
+        if now < known.created:
+            return self._refuse(request, KEY_IN_USE)
+        self.store.write({"kind": "replayed", "key": request.key})
+        return RefundResult(known, replayed=True)
+
+    def _replay_error(self, stored: RefundRequest, stumble: ErrorResponse, request: RefundRequest) -> ErrorResponse:
+        if request != stored:
+            return self._refuse(request, KEY_REUSED)
+        self.store.write({"kind": "replayed", "key": request.key})
+        return stumble.repeated()
+
+    def _record_earlier_events(self, request: RefundRequest, behaviour: Behaviour, now: float) -> None:
+        """Records what others did to the charge before: the sandbox knows a charge only from its first call."""
+        if behaviour.elsewhere and request.charge not in self.store.by_charge:
+            by_hand = request._replace(key=f"by-hand-{os.urandom(6).hex()}")
+            self._write_refund("found", refund_of(by_hand, behaviour, now, self._times))
+        if behaviour.disputed and not self.store.disputes.of(request.charge, now):
+            self._open_dispute(request.charge, now)
+
+    def _refuse(self, request: RefundRequest, refusal: ErrorResponse) -> ErrorResponse:
+        self.store.write({"kind": "refused", "charge": request.charge, "key": request.key, "code": refusal.code})
+        return refusal
+
+    def _write_refund(self, kind: str, refund: Refund) -> Refund:
+        self.store.write({"kind": kind, "refund": refund, "told": self._tells})
+        return refund
+
+    def _open_dispute(self, charge: str, now: float) -> Dispute:
+        return self._write_dispute(Dispute(f"dp_{os.urandom(12).hex()}", charge, "open", now), now)
+
+    def _write_dispute(self, dispute: Dispute, at: float) -> Dispute:
+        self.store.write({"kind": "disputed", "dispute": dispute, "at": at, "told": self._tells})
+        return dispute

@@ -1,0 +1,46 @@
+"""Reads and checks the body of a refund request."""
+
+import json
+import re
+from typing import NamedTuple
+
+from console.sandbox.errors import INVALID_REFUND_REQUEST, KEY_MISSING, NOT_JSON, ErrorResponse
+
+LONGEST = 255  # characters of a key or a charge's id, as at real providers
+HIGHEST = 10**15  # minor units: more than any refund, small enough for every reader of JSON
+
+_CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
+_FIELDS = {"charge", "amount", "currency"}
+
+
+class RefundRequest(NamedTuple):
+    """A valid refund request: the charge, the amount, and the idempotency key."""
+
+    charge: str
+    amount: int
+    currency: str
+    key: str
+
+
+def read_refund_request(body: bytes, key: str | None) -> RefundRequest | ErrorResponse:
+    """Returns the refund request, or the error; the ledger gets valid requests only."""
+    if not key or len(key) > LONGEST or not key.isprintable():
+        return KEY_MISSING
+    try:
+        fields = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return NOT_JSON
+    if type(fields) is not dict or fields.keys() != _FIELDS:
+        return INVALID_REFUND_REQUEST
+    charge, amount, currency = fields["charge"], fields["amount"], fields["currency"]
+    if not is_charge(charge) or not _is_amount(amount) or type(currency) is not str or not _CURRENCY(currency):
+        return INVALID_REFUND_REQUEST
+    return RefundRequest(charge, amount, currency, key)
+
+
+def is_charge(value: object) -> bool:
+    return type(value) is str and 0 < len(value) <= LONGEST and value.isprintable()
+
+
+def _is_amount(value: object) -> bool:
+    return type(value) is int and 0 < value <= HIGHEST  # `type`, because True is an int, too

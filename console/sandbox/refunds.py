@@ -1,0 +1,64 @@
+"""One refund of the sandbox, and how its status changes with time."""
+
+import os
+from typing import Any, NamedTuple
+
+from console.sandbox.behaviours import Behaviour, Status, Times
+from console.sandbox.refund_requests import RefundRequest
+
+
+class Refund(NamedTuple):
+    """One refund, with its later status and the time of that change."""
+
+    id: str
+    charge: str
+    amount: int
+    currency: str
+    key: str
+    created: float
+    """When the refund is made; in the future for a deferred refund. All times are epoch seconds."""
+    shown_at: float
+    """From when on a lookup finds it."""
+    status: Status
+    becomes: Status | None
+    becomes_at: float
+
+    def is_for(self, request: RefundRequest) -> bool:
+        return (self.charge, self.amount, self.currency) == (request.charge, request.amount, request.currency)
+
+    def status_at(self, now: float) -> Status:
+        return self.becomes if self.becomes is not None and now >= self.becomes_at else self.status
+
+    def document(self, status: Status) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "charge": self.charge,
+            "amount": self.amount,
+            "currency": self.currency,
+            "status": status,
+            "key": self.key,
+            "created": int(self.created),
+            "bank_reference": self.bank_reference if status == "succeeded" else None,
+        }
+
+    @property
+    def bank_reference(self) -> str:
+        """Returns an acquirer reference number as card networks write it: 23 digits, the first of them 7."""
+        return f"7{int(self.id.removeprefix('re_'), 16) % 10**22:022}"
+
+
+def refund_of(request: RefundRequest, behaviour: Behaviour, now: float, times: Times) -> Refund:
+    created = now + times.late if behaviour.deferred else now
+    turns = created + times.turn
+    return Refund(
+        id=f"re_{os.urandom(12).hex()}",
+        charge=request.charge,
+        amount=request.amount,
+        currency=request.currency,
+        key=request.key,
+        created=created,
+        shown_at=turns if behaviour.hidden else created,
+        status=behaviour.status,
+        becomes=behaviour.becomes,
+        becomes_at=turns,
+    )

@@ -1,0 +1,118 @@
+"""Sends the response of a call in its response mode, for example late or byte by byte."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+from console.sandbox.behaviours import ResponseMode, Times
+from console.sandbox.errors import BROKEN, BUSY, TIMED_OUT, ErrorResponse
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+
+PAGE = b"<!DOCTYPE html><title>Welcome</title><h1>This page is under construction.</h1>"
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
+_JSON = (b"content-type", b"application/json")
+_HTML = (b"content-type", b"text/html")
+
+
+class Reply(NamedTuple):
+    status: int
+    document: dict[str, Any]
+    headers: Headers = ()
+    response_mode: ResponseMode = ResponseMode.AT_ONCE
+
+
+class Call(NamedTuple):
+    """The client's end of a call."""
+
+    receive: Receive
+    send: Send
+    hang_up: Callable[[], None]
+    times: Times
+
+
+def error_reply(error: ErrorResponse) -> Reply:
+    return Reply(error.status, error.document(), error.headers)
+
+
+async def at_once(call: Call, reply: Reply) -> None:
+    body = encode(reply.document).encode()
+    await call.send(_start(reply.status, body, _JSON, *reply.headers))
+    await call.send({"type": "http.response.body", "body": body})
+
+
+async def _late(call: Call, reply: Reply) -> None:
+    await asyncio.sleep(call.times.late)
+    await at_once(call, reply)
+
+
+async def _never(call: Call, _: Reply) -> None:
+    """Waits until the client closes the connection."""
+    if not await _gone(call.receive, call.times.hold):
+        await at_once(call, error_reply(TIMED_OUT))
+
+
+async def _broken(call: Call, _: Reply) -> None:
+    await at_once(call, error_reply(BROKEN))
+
+
+async def _busy(call: Call, _: Reply) -> None:
+    await at_once(call, error_reply(BUSY))
+
+
+async def _dropped(call: Call, _: Reply) -> None:
+    call.hang_up()
+    await _gone(call.receive, call.times.hold)  # uvicorn would report an application that sends no response
+
+
+async def _dripping(call: Call, reply: Reply) -> None:
+    body = encode(reply.document).encode()
+    await call.send(_start(reply.status, body, _JSON, *reply.headers))
+    for place in range(len(body)):
+        await call.send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})
+        if await _gone(call.receive, call.times.drip):
+            return
+    await call.send({"type": "http.response.body"})
+
+
+async def _garbled(call: Call, _: Reply) -> None:
+    await call.send(_start(200, PAGE, _HTML))
+    await call.send({"type": "http.response.body", "body": PAGE})
+
+
+async def _wrong(call: Call, reply: Reply) -> None:
+    await at_once(call, reply._replace(document=reply.document | {"amount": reply.document["amount"] + 1}))
+
+
+RESPONSE_MODES: dict[ResponseMode, Callable[[Call, Reply], Awaitable[None]]] = {
+    ResponseMode.AT_ONCE: at_once,
+    ResponseMode.LATE: _late,
+    ResponseMode.NEVER: _never,
+    ResponseMode.BROKEN: _broken,
+    ResponseMode.BUSY: _busy,
+    ResponseMode.DROPPED: _dropped,
+    ResponseMode.DRIPPING: _dripping,
+    ResponseMode.GARBLED: _garbled,
+    ResponseMode.WRONG: _wrong,
+}
+
+
+def _start(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Message:
+    length = (b"content-length", b"%d" % len(body))
+    return {"type": "http.response.start", "status": status, "headers": (length, *headers)}
+
+
+async def _gone(receive: Receive, seconds: float) -> bool:
+    """Whether the client hung up within this time."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True

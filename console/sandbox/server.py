@@ -1,0 +1,83 @@
+"""Runs the HTTP API and sends the webhooks, in one process."""
+
+import asyncio
+import socket
+from asyncio import Transport
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from console.sandbox.app import App
+from console.sandbox.behaviours import Times
+from console.sandbox.fault_injection import FaultInjector
+from console.sandbox.ledger import Ledger
+from console.sandbox.webhooks import Webhooks, WebhookSender
+
+KEEP_ALIVE = 75  # seconds; longer than clients keep unused connections, so the client closes them first
+BACKLOG = 1024  # connections that may wait while all workers start at once
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 with a way to abort the connection of a call."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as its parent has it
+        super().connection_made(transport)
+        self.app_state = {"hang_up": transport.abort}
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    unix: Path | None = None,
+    times: Times | None = None,
+    webhooks: Webhooks | None = None,
+    capped: bool = True,
+    fault_injector: FaultInjector | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. Port 0 takes any free port; ``announce`` is called with the address."""
+    times = times or Times()
+    ledger = Ledger(folder, times, capped=capped, tells=webhooks is not None)
+    with closing(ledger), _listening(host, port, unix) as listener:
+        config = uvicorn.Config(
+            App(ledger, times, fault_injector or FaultInjector()),
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=1,  # second; the server does not wait for calls that hang on purpose
+        )
+        announce(f"unix://{unix}" if unix else f"http://{host}:{listener.getsockname()[1]}")
+        sender = WebhookSender(webhooks, ledger, times) if webhooks else None
+        uvloop.run(_run(uvicorn.Server(config), listener, sender))
+
+
+async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookSender | None) -> None:
+    """Runs the API and the webhook sender. If the sender fails, the server ends, so the failure is seen."""
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(sender.run()) if sender else None
+        await server.serve(sockets=[listener])
+        if sending:
+            sending.cancel()
+
+
+def _listening(host: str, port: int, unix: Path | None) -> socket.socket:
+    if unix is None:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    unix.unlink(missing_ok=True)  # left by a sandbox that was killed: a running one would hold the journal's lock
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(unix))
+    listener.listen(BACKLOG)
+    return listener

@@ -1,0 +1,160 @@
+"""The state of the sandbox, rebuilt from the journal."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from console.sandbox import events
+from console.sandbox.behaviours import behaviour_of
+from console.sandbox.disputes import Dispute, Disputes
+from console.sandbox.errors import ErrorResponse
+from console.sandbox.events import Outbox
+from console.sandbox.journal import Journal, JournalDamagedError, Record
+from console.sandbox.refund_requests import RefundRequest
+from console.sandbox.refunds import Refund
+
+_CALLS = frozenset(
+    {"made", "replayed", "refused", "stumbled"}
+)  # records of calls; the other records are changes without a call
+
+
+class Store:
+    """The sandbox's state. Every change is written to the journal first."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.disputes = Disputes()
+        self.outbox = Outbox()
+        self.by_key: defaultdict[str, list[Refund]] = defaultdict(list)
+        self.by_charge: defaultdict[str, list[Refund]] = defaultdict(list)
+        self.stumbles: Counter[str] = Counter()
+        """How often the calls of each charge got a transient error."""
+        self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
+        """The errors that are the stored response of their key."""
+        self._clock = clock
+        self._refunds: list[Refund] = []
+        self._place: dict[str, int] = {}
+        self._calls = self._replays = 0
+        self._enter = {
+            "made": self._made,
+            "found": self._made,
+            "replayed": self._replayed,
+            "refused": self._refused,
+            "stumbled": self._stumbled,
+            "disputed": self._disputed,
+            "posted": self._posted,
+        }
+        self._journal = Journal(folder / "journal.jsonl")
+        self._rebuild()
+
+    def write(self, record: Record) -> None:
+        """Writes a record to the journal, then applies it. A record that could not be written is not applied."""
+        self._journal.append(record)
+        self._enter_record(record)
+
+    def find(self, *, key: str | None, charge: str | None) -> list[dict[str, Any]]:
+        """Returns the visible refunds with this key, of this charge, or with both."""
+        now = self._clock()
+        found = self.by_charge.get(charge or "", []) if key is None else self.by_key.get(key, [])
+        return [_document(each, now) for each in found if each.shown_at <= now and charge in (None, each.charge)]
+
+    def get(self, refund_id: str) -> dict[str, Any] | None:
+        now = self._clock()
+        place = self._place.get(refund_id)
+        refund = None if place is None else self._refunds[place]
+        return _document(refund, now) if refund and refund.shown_at <= now else None
+
+    def page(self, limit: int, starting_after: str | None) -> tuple[list[dict[str, Any]], bool] | None:
+        """Refunds, oldest first, and whether there are more; None when there is no refund to start after."""
+        start = 0 if starting_after is None else self._place.get(starting_after, -1) + 1
+        if starting_after is not None and start == 0:
+            return None
+        now = self._clock()
+        shown = (refund for refund in islice(self._refunds, start, None) if refund.shown_at <= now)
+        found = list(islice(shown, limit + 1))
+        return [_document(refund, now) for refund in found[:limit]], len(found) > limit
+
+    def disputes_of(self, charge: str) -> list[dict[str, Any]]:
+        """Oldest first."""
+        return [dispute.document() for dispute in self.disputes.of(charge, self._clock())]
+
+    def summary(self) -> dict[str, Any]:
+        """Refunds and amounts are what left; some of it came back, because the refund failed later.
+
+        ``duplicates`` are the charges that were refunded more than once.
+        """
+        now = self._clock()
+        made = [refund for refund in self._refunds if refund.created <= now]
+        amounts: Counter[str] = Counter()
+        for refund in made:
+            amounts[refund.currency] += refund.amount
+        return {
+            "refunds": len(made),
+            "failed": sum(refund.status_at(now) == "failed" for refund in made),
+            "duplicates": sum(times > 1 for times in Counter(refund.charge for refund in made).values()),
+            "calls": self._calls,
+            "replays": self._replays,
+            "amounts": dict(amounts),
+            "disputes": self.disputes.count(now),
+            "webhooks": self.outbox.count(),
+        }
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def _rebuild(self) -> None:
+        try:
+            for record in self._journal:
+                self._enter_record(record)
+        except (KeyError, TypeError, AttributeError) as error:
+            self.close()
+            raise JournalDamagedError(f"The journal holds a record that no sandbox wrote: {error!r}.") from None
+        except JournalDamagedError:
+            self.close()
+            raise
+
+    def _enter_record(self, record: Record) -> None:
+        """The only way into the index, for a new record as for one read at the start."""
+        self._enter[record["kind"]](record)
+        self._calls += record["kind"] in _CALLS
+
+    def _made(self, record: Record) -> None:
+        refund = Refund(*record["refund"])
+        self._place[refund.id] = len(self._refunds)
+        self._refunds.append(refund)
+        self.by_key[refund.key].append(refund)
+        self.by_charge[refund.charge].append(refund)
+        if record["told"]:
+            for event in events.of_refund(refund):
+                self.outbox.add(event)
+        if behaviour_of(refund.charge).crossed:
+            dispute = Dispute(f"dp_{refund.id}", refund.charge, "open", refund.becomes_at)
+            self._disputed({"dispute": dispute, "at": dispute.created, "told": record["told"]})
+
+    def _replayed(self, _: Record) -> None:
+        self._replays += 1
+
+    def _refused(self, _: Record) -> None:
+        """Counts the call; an error changes nothing else."""
+
+    def _stumbled(self, record: Record) -> None:
+        request = RefundRequest(*record["order"])
+        behaviour = behaviour_of(request.charge)
+        self.stumbles[request.charge] += 1
+        if behaviour.stored and behaviour.stumble:
+            self.stored[request.key] = request, behaviour.stumble
+
+    def _disputed(self, record: Record) -> None:
+        dispute = Dispute(*record["dispute"])
+        self.disputes.put(dispute)
+        if record["told"]:
+            self.outbox.add(events.of_dispute(dispute, record["at"]))
+
+    def _posted(self, record: Record) -> None:
+        self.outbox.settle(record["event"], arrived=record["arrived"])
+
+
+def _document(refund: Refund, now: float) -> dict[str, Any]:
+    return refund.document(refund.status_at(now))

@@ -1,0 +1,110 @@
+"""Sends signed webhooks. Each is repeated until the receiver acknowledges it, or ten attempts have failed."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
+from http import HTTPStatus
+from typing import NamedTuple
+
+import urllib3
+
+from console.sandbox.behaviours import Times, WebhookMode, behaviour_of
+from console.sandbox.events import Event
+from console.sandbox.ledger import Ledger
+from console.sandbox.responses import encode
+
+PAUSES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)  # before each attempt, times Times.again: ten attempts in nine minutes
+TIMEOUT = 5.0  # seconds until a receiver must have responded
+CONCURRENCY = 32  # as many threads as asyncio has at the most
+DAY = 86_400
+
+_BEGINNINGS = ("refund.created", "dispute.opened")
+_FORGED_STATUS = {"refund": ("refund.updated", "failed"), "dispute": ("dispute.won", "won")}
+
+
+class SignedWebhook(NamedTuple):
+    """One POST: the body and its signature header."""
+
+    body: bytes
+    signature: str | None
+
+
+class Webhooks(NamedTuple):
+    """The receiver's URL and the secrets. Several secrets, separated by commas, make several signatures."""
+
+    url: str
+    secrets: str
+
+    def signature(self, body: bytes, at: int) -> str:
+        signed = [hmac.new(secret.strip().encode(), b"%d." % at + body, sha256) for secret in self.secrets.split(",")]
+        return ",".join((f"t={at}", *(f"v1={each.hexdigest()}" for each in signed)))
+
+    def signed(self, event: Event, at: int) -> SignedWebhook:
+        body = encode(event.document()).encode()
+        return SignedWebhook(body, self.signature(body, at))
+
+    def forgeries(self, event: Event, at: int) -> Iterator[SignedWebhook]:
+        """Yields forged webhooks with the event's id: unsigned, wrongly signed, with another body's signature, and too old."""
+        kind, status = _FORGED_STATUS[event.type.partition(".")[0]]
+        lie = encode(event._replace(type=kind, data=event.data | {"status": status}).document()).encode()
+        yield SignedWebhook(lie, None)
+        yield SignedWebhook(lie, self._replace(secrets="a stranger's").signature(lie, at))
+        yield SignedWebhook(lie, self.signed(event, at).signature)
+        yield SignedWebhook(lie, self.signature(lie, at - DAY))
+
+
+class WebhookSender:
+    """Sends the events of the outbox, and records in the journal which arrived and which were given up."""
+
+    def __init__(self, webhooks: Webhooks, ledger: Ledger, times: Times) -> None:
+        self._webhooks, self._ledger, self._times = webhooks, ledger, times
+        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)  # nor redirects
+
+    async def run(self) -> None:
+        """Sends events until it is cancelled. After a restart, unfinished events are sent again from the first attempt."""
+        outbox = self._ledger.store.outbox
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        outbox.on_event = events.put_nowait
+        for event in outbox.waiting.values():
+            events.put_nowait(event)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._deliver(await events.get()))
+
+    async def _deliver(self, event: Event) -> None:
+        while (ahead := self._due(event) - time.time()) > 0:  # noqa: ASYNC110  # a timer may fire a little early
+            await asyncio.sleep(ahead)
+        arrived = False
+        for pause in PAUSES:
+            await asyncio.sleep(self._times.again * pause)
+            if arrived := await asyncio.to_thread(self._try, event):
+                break
+        with suppress(OSError):  # if the disk is full, the event is sent again after a restart
+            self._ledger.posted(event, arrived=arrived)
+
+    def _due(self, event: Event) -> float:
+        waits = behaviour_of(event.charge).webhook_mode is WebhookMode.LAST_FIRST and event.type in _BEGINNINGS
+        return event.at + (self._times.turn + self._times.late if waits else 0)
+
+    def _try(self, event: Event) -> bool:
+        """Returns whether the receiver acknowledged every true webhook of the event; forgeries do not count."""
+        webhook_mode = behaviour_of(event.charge).webhook_mode
+        now = int(time.time())
+        if webhook_mode is WebhookMode.FORGED:
+            for forgery in self._webhooks.forgeries(event, now):
+                self._send(forgery)
+        times = 3 if webhook_mode is WebhookMode.THRICE else 1
+        return all(self._send(self._webhooks.signed(event, now)) for _ in range(times))
+
+    def _send(self, signed: SignedWebhook) -> bool:
+        headers = {"Content-Type": "application/json"}
+        if signed.signature is not None:
+            headers["Sandbox-Signature"] = signed.signature
+        try:
+            response = self._pool.request("POST", self._webhooks.url, body=signed.body, headers=headers)
+        except (urllib3.exceptions.HTTPError, OSError):
+            return False
+        return HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES

@@ -1,0 +1,49 @@
+"""The operating system user of the servers: the current user, or `nobody` for root, which PostgreSQL refuses."""
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from console.servers.errors import UserError
+
+
+@dataclass(frozen=True)
+class User:
+    name: str
+    uid: int
+    gid: int
+
+    @property
+    def is_us(self) -> bool:
+        return self.uid == os.geteuid()
+
+    def require_access(self, folder: Path) -> None:
+        """Checks that the user may enter the folder and its parents. Permissions of folders are never changed."""
+        for parent in (folder, *folder.parents):
+            if not self._may_enter(parent.stat()):
+                raise UserError(
+                    f"The servers run as the user {self.name}, who may not enter {parent}. "
+                    "Set MONEYBACK_HOME to a folder elsewhere, for example in /var/tmp.",
+                )
+
+    def _may_enter(self, folder: os.stat_result) -> bool:
+        if folder.st_uid == self.uid:
+            return bool(folder.st_mode & stat.S_IXUSR)
+        if folder.st_gid == self.gid:
+            return bool(folder.st_mode & stat.S_IXGRP)
+        return bool(folder.st_mode & stat.S_IXOTH)
+
+
+def server_user() -> User:
+    """Returns the current user, or `nobody`, an account that every system has."""
+    if os.geteuid() != 0:
+        return User("you", os.geteuid(), os.getegid())
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise UserError(
+            "As root the servers run as the user nobody, and this system has none. Run moneyback as an ordinary user.",
+        ) from None
+    return User(nobody.pw_name, nobody.pw_uid, nobody.pw_gid)

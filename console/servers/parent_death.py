@@ -1,0 +1,54 @@
+"""Executes a program that gets a signal when its parent ends, even after kill -9 of the parent.
+
+Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
+
+It is a script, because a preexec_fn would run Python between fork and exec of a process that has threads. The kernel
+watches the thread that started the child, not the process: start children from a thread that lives long enough.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+DEFAULT_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)  # Python and nohup change these
+
+
+def change_user(owner: str) -> None:
+    """Changes to the user OWNER, as uid:gid; - keeps the user."""
+    if owner != "-":
+        uid, gid = map(int, owner.split(":"))
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+
+
+def signal_on_parent_death(parent: int, number: int) -> None:
+    """Asks the kernel for the signal. Call it after change_user(), because a change of user cancels it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:  # the parent ended before the request reached the kernel
+        sys.exit(1)
+
+
+def main(parent: str, number: str, owner: str, *program: str) -> None:
+    change_user(owner)
+    signal_on_parent_death(int(parent), int(number))
+    for default in DEFAULT_SIGNALS:
+        signal.signal(default, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    try:
+        os.execv(program[0], program)  # noqa: S606 - a list, from our own console
+    except OSError as error:
+        sys.exit(f"{program[0]} cannot be started: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

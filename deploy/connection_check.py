@@ -1,0 +1,44 @@
+#!/usr/bin/env -S python -IS
+"""Health check of a process without a page: `connection_check.py [PORT ...]` exits with 0 or 1.
+
+It exits with 0 if process 1 runs and has a connection to each of the ports. It only reads /proc, so it is cheap.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ESTABLISHED = "01"  # as /proc/net/tcp writes it
+DEAD = frozenset("TtXZ")  # stopped, traced, dead, zombie
+
+
+def is_running(proc: Path, pid: int = 1) -> bool:
+    """Returns whether this process runs or sleeps. Its name, in brackets, may contain any character."""
+    try:
+        state = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in DEAD
+
+
+def connected_ports(proc: Path) -> set[int]:
+    """Returns the remote ports of the connections of this network namespace, the container."""
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        file = proc / "net" / table
+        for line in file.read_text().splitlines()[1:] if file.exists() else ():
+            _, _, remote, state, *_ = line.split()
+            if state == ESTABLISHED:
+                ports.add(int(remote.rpartition(":")[2], 16))
+    return ports
+
+
+def fault(ports: Iterable[int], proc: Path = Path("/proc")) -> str:
+    """Returns what is wrong, for `docker inspect`; an empty text if nothing is."""
+    faults = [] if is_running(proc) else ["Process 1 does not run."]
+    faults += [f"There is no connection to port {port}." for port in sorted(set(ports) - connected_ports(proc))]
+    return "\n".join(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(fault(map(int, sys.argv[1:])) or 0)

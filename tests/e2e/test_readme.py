@@ -28,7 +28,9 @@ BLOCKS = [
 COMMANDS = [command for block in BLOCKS for command in block]
 SET_UP = BLOCKS[-1]
 NOT_RUN = {
+    "make quick": "is a part of make test",
     "make test": "is what runs this",
+    "make test-slow": "runs beside make test in the pipeline",
     "make check": "is the gate before the tests",
     "make simulate": "runs, shorter, in tests/simulation",
     "make chaos": "runs, shorter, in tests/chaos",
@@ -39,7 +41,7 @@ NOT_RUN = {
     "moneyback worker -c 4": "runs in test_worker",
     "moneyback web": "runs in the demo",
     "moneyback mail": "runs in the demo",
-    "moneyback feed": "runs in the demo",
+    "moneyback consume": "runs in the demo",
     "moneyback desk": "runs under make up",
     "moneyback beat": "runs under make up",
     "moneyback flower": "runs under make up",

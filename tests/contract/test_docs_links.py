@@ -159,6 +159,12 @@ def test_the_index_names_every_page_of_docs() -> None:
     assert pages <= linked
 
 
+@pytest.mark.parametrize("decision", sorted((DOCS / "decisions").glob("*.md")), ids=lambda decision: decision.stem)
+def test_a_decision_has_context_consequences_and_measured_facts(decision: Path) -> None:
+    headings = re.findall(r"^## (.+)$", decision.read_text("utf-8"), re.MULTILINE)
+    assert headings == ["Context", "Decision", "Consequences", "Measured"]
+
+
 def test_the_test_tree_in_contributing_is_the_test_tree() -> None:
     [tree] = re.findall(r"```\ntests/\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
     listed = {line.split()[0].rstrip("/") for line in tree.splitlines()}

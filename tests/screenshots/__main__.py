@@ -16,7 +16,7 @@ from tests.services import running_servers
 ROOT = Path(__file__).parents[2]
 ALBUM = ROOT / "build" / "screenshots"
 README_PICTURE = ROOT / "docs" / "images" / "refund-form.png"
-README_SIZE: ViewportSize = {"width": 720, "height": 900}
+README_SIZE: ViewportSize = {"width": 720, "height": 845}
 LANGUAGES = ("en", "de", "ja")
 SIZES: tuple[ViewportSize, ...] = ({"width": 1280, "height": 900}, {"width": 360, "height": 740})
 FONT = "/usr/share/fonts/truetype/vlgothic/VL-Gothic-Regular.ttf"

@@ -30,7 +30,7 @@ SET_UP = BLOCKS[-1]
 NOT_RUN = {
     "make quick": "is a part of make test",
     "make test": "is what runs this",
-    "make test-slow": "runs beside make test in the pipeline",
+    "make test-slow": "is the other half of what runs this",
     "make check": "is the gate before the tests",
     "make simulate": "runs, shorter, in tests/simulation",
     "make chaos": "runs, shorter, in tests/chaos",

@@ -13,7 +13,10 @@ from tests.e2e._sights import SIGHTS
 from tests.e2e._town import Town, a_town
 from tests.services import running_servers
 
-ALBUM = Path(__file__).parents[2] / "build" / "screenshots"
+ROOT = Path(__file__).parents[2]
+ALBUM = ROOT / "build" / "screenshots"
+README_PICTURE = ROOT / "docs" / "images" / "refund-form.png"
+README_SIZE: ViewportSize = {"width": 720, "height": 845}
 LANGUAGES = ("en", "de", "ja")
 SIZES: tuple[ViewportSize, ...] = ({"width": 1280, "height": 900}, {"width": 360, "height": 740})
 FONT = "/usr/share/fonts/truetype/vlgothic/VL-Gothic-Regular.ttf"
@@ -27,7 +30,10 @@ img { height: 22rem; border: 1px solid #999; }</style></head><body><h1>Every pag
 
 
 def main(names: list[str]) -> None:
-    """Takes all pictures, or those of these pages."""
+    """Takes all pictures, those of these pages, or with `readme` the picture of the README."""
+    if names == ["readme"]:
+        _take_for_readme()
+        return
     installed("fonts-vlgothic", FONT)
     wanted = names or list(SIGHTS)
     if not names:
@@ -44,6 +50,24 @@ def main(names: list[str]) -> None:
                 _take(browser, town, wanted, language, size)
     (ALBUM / "index.html").write_text(_index(), encoding="utf-8")
     sys.stdout.write(f"{len(list(ALBUM.glob('*.png')))} pictures: {ALBUM / 'index.html'}\n")
+
+
+def _take_for_readme() -> None:
+    """Takes the refund form in English, filled in, as the README shows it."""
+    README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        running_servers() as servers,
+        tempfile.TemporaryDirectory() as folder,
+        a_town(servers, None, Path(folder)) as town,
+        chromium() as browser,
+    ):
+        page = browser.new_page(locale="en", viewport=README_SIZE)
+        SIGHTS["refund"](page, town, "en")
+        page.locator("#email").fill("ada@example.com")
+        page.locator("#reason").select_option(index=1)
+        page.locator("h1").click()  # no field has the focus ring
+        page.screenshot(path=README_PICTURE)
+    sys.stdout.write(f"{README_PICTURE}\n")
 
 
 def _take(browser: Browser, town: Town, names: list[str], language: str, size: ViewportSize) -> None:

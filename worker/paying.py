@@ -1,13 +1,10 @@
-"""Paying: intent, call, record. The intent is committed before the call, and no transaction is open during it."""
+"""Execution: intent, call, record. The intent is committed before the call, and no transaction is open during the call."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
-
-import structlog
 
 from domain.cases import Case, Step
 from domain.eligibility import Escalate, decide
@@ -15,26 +12,16 @@ from domain.findings import Code
 from domain.money import Money
 from domain.providers import Answer
 from domain.purchases import Method, Purchase, email_key
+from domain.refund_operations import Operation, key_of
 from domain.states import Event, State
 from records import Work
-from records.operation import Operation, key_of
 from worker import asking
-from worker.answers import daily_reports, for_certain, step_of
 from worker.asking import Unsent
-from worker.disputes import look_at_refusals
 from worker.judging import because, question, reasons
+from worker.refunds import recording
+from worker.refunds.outcomes import Sent
+from worker.refunds.recording import Call
 from worker.tools import Tools
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One refund to ask a provider for: a case we hold, and its operation."""
-
-    case: Case
-    operation: Operation
-
 
 CHANGED = "What held when the case was judged no longer holds, or cannot be carried out."
 HELD = "Payments of this kind are refunded only some time after the charge: until then a bank may return them unasked."
@@ -54,7 +41,7 @@ def pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
 
 def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
     with tools.records.work() as work:
-        record(work, tools, [(call, for_certain(answer)) for call, answer in answers])
+        recording.record(work, tools, [(call, Sent(answer)) for call, answer in answers])
 
 
 def sending_ends(tools: Tools) -> float:
@@ -108,22 +95,6 @@ def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
         for step in steps
         if step.event is Event.PREPARED and step.case.id in moved
     ]
-
-
-def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> set[UUID]:
-    """Writes answers down, for the cases that are still ours: a step each, and what the provider said. Returns those cases."""
-    answers = list(answers)
-    steps = [step_of(call.case, call.operation, answer, tools.settings.timers) for call, answer in answers]
-    moved = work.history.record(steps)
-    ours = [(call.operation, answer) for call, answer in answers if call.case.id in moved]
-    work.operations.answered(ours)
-    work.tasks.report(daily_reports([(call.case, call.operation, answer) for call, answer in answers], work.now))
-    look_at_refusals(work, tools, [(call.operation, answer) for call, answer in answers])
-    log.info("cases_moved", **Counter(step.event.value for step in steps if step.case.id in moved))
-    for step in steps:
-        if step.case.id not in moved:
-            log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)
-    return set(moved)
 
 
 def _held_for(work: Work, tools: Tools, bought: Purchase) -> timedelta:

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.limits import Limits
+from domain.aftermath import Patience
 
 PROVIDERS = ("stripe", "paypal", "adyen", "braintree", "mollie", "sandbox")
 
@@ -45,6 +46,10 @@ class Timers(BaseSettings):
         60, gt=0, description="after so long without a broker the relay works on cases itself"
     )
     confirm_seconds: float = Field(14 * 86_400, gt=0, description="a Start refund link stays good for this long")
+
+    def seconds_of(self, patience: Patience) -> float:
+        """Returns how long this is by the settings in force."""
+        return float(getattr(self, patience))
 
     @model_validator(mode="after")
     def _each_outlasts_the_last(self) -> Self:

@@ -1,7 +1,7 @@
 """docs/states.md: the states of a case and the moves between them."""
 
 from console.documents.markdown import document, table
-from domain.aftermath import AFTERMATH, Patience, lanes_of
+from domain.aftermath import AFTERMATH, lanes_of
 from domain.states import BEGIN, ENDED, LIVE, MOVES, MOVING, WAITING_FOR_A_PERSON, State
 from producers.web.words import STANDINGS
 
@@ -35,12 +35,6 @@ _SETS = {
     "ended: nobody need move these on": ENDED,
     "live: these hold the purchase, and a second request for it joins the first": LIVE,
 }
-_SECONDS = {
-    Patience.LANE: "lane_seconds",
-    Patience.LEASE: "lease_seconds",
-    Patience.POLL: "settle_seconds",
-    Patience.CONFIRM: "confirm_seconds",
-}
 
 
 def _arrival(state: State) -> str:
@@ -59,4 +53,4 @@ def _sweep(state: State) -> str:
     if after.patience is None:
         return "–"
     act = f"sends it to `{after.resend.queue}`" if after.resend else "ends it"
-    return f"the sweep {act} after `MONEYBACK_{_SECONDS[after.patience].upper()}`"
+    return f"the sweep {act} after `MONEYBACK_{after.patience.upper()}`"

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.limits import Limits
+from domain.aftermath import Patience
 
 _POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 _BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory: for tests, within one process
@@ -74,6 +75,10 @@ class Timers(BaseSettings):
         gt=0,
         description="Seconds for which the link in a confirmation e-mail is valid (1209600: 14 days).",
     )
+
+    def seconds_of(self, patience: Patience) -> float:
+        """Returns how long this is by the settings in force."""
+        return float(getattr(self, patience))
 
     @model_validator(mode="after")
     def _must_increase(self) -> Self:

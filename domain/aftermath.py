@@ -23,12 +23,12 @@ class Stage(StrEnum):
 
 
 class Patience(StrEnum):
-    """How long a state may last before the sweep acts; the settings say how many seconds each is."""
+    """How long a state may last before the sweep acts: each is the name of a setting, in seconds."""
 
-    LANE = "lane"
-    LEASE = "lease"
-    POLL = "poll"
-    CONFIRM = "confirm"
+    LANE = "resend_after_seconds"
+    LEASE = "lease_seconds"
+    POLL = "poll_initial_seconds"
+    CONFIRM = "confirmation_ttl_seconds"
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,8 +181,13 @@ class Capabilities:
     """By payment method; one that is not named goes by ``otherwise``."""
     otherwise: Route = Route()
 
+    @property
+    def can_look_up(self) -> bool:
+        """Whether the provider answers what became of a refund; one that cannot only reports by webhook."""
+        return self.looks_up is not LooksUp.NEVER
+
     def route(self, method: str) -> Route:
-        """What holds for payments of this method."""
+        """Returns what the provider can do with payments of this method."""
         return self.routes.get(method, self.otherwise)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.aftermath import AFTERMATH, Patience, lanes_of, letter_of
+from domain.aftermath import AFTERMATH, lanes_of, letter_of
 from domain.cases import Step
 from domain.messages import Cases as CasesMessage
 from domain.messages import LettersDue
@@ -147,7 +147,7 @@ class History:
         if step.due_in is not None:
             return step.due_in
         patience = AFTERMATH[step.there].patience
-        return None if patience is None else seconds_of(patience, self._work)
+        return None if patience is None else self._work.timers.seconds_of(patience)
 
     def _set_going(self, steps: Iterable[Step]) -> None:
         lanes: list[tuple[type[CasesMessage], UUID]] = []
@@ -165,14 +165,3 @@ class History:
         self._tasks.open(tasks)
         self._letters.due(letters)
         self._outbox.put(lanes)
-
-
-def seconds_of(patience: Patience, work: Transaction) -> float:
-    """How long this patience is, by the settings in force."""
-    timers = work.timers
-    return {
-        Patience.LANE: timers.resend_after_seconds,
-        Patience.LEASE: timers.lease_seconds,
-        Patience.POLL: timers.poll_initial_seconds,
-        Patience.CONFIRM: timers.confirmation_ttl_seconds,
-    }[patience]

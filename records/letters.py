@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.aftermath import Stage
 from domain.findings import Trouble
 from domain.messages import LettersDue
+from records.leased_queue import LeasedQueue
 from records.tasks import Report, SupportTasks
 from records.transaction import Transaction
 
@@ -20,32 +21,29 @@ select * from unnest(cast(:cases as uuid[]), cast(:stages as text[])) on conflic
 """
 
 _JOINED = """
-(select cast(t.evidence ->> 'joins' as uuid) from transitions t where t.case_id = l.case_id and t.event = 'found_live_case')
+(select cast(h.evidence ->> 'joins' as uuid) from transitions h where h.case_id = t.case_id and h.event = 'found_live_case')
 """
 """The case that a request joined, because it was there first."""
 
-_CLAIM = f"""
-update letters l set claimed_until = now() + make_interval(secs => :seconds)
- where (l.case_id, l.stage) in (
-   select case_id, stage from letters
-    where case_id = any(:cases) and sent_at is null and claimed_until <= now() for update skip locked)
-returning l.case_id, l.stage,
-       array(select e.stage from letters e where e.case_id = l.case_id and e.sent_at is not null order by e.sent_at) as earlier,
-       (select max(o.refund_id) from operations o where o.case_id in (l.case_id, {_JOINED}) and o.status = 'paid') as refund,
-       {_JOINED} as joined
-"""
+_QUEUE = LeasedQueue(
+    table="letters",
+    key={"case_id": "uuid", "stage": "text"},
+    done_at="sent_at",
+    queue=LettersDue.queue,
+    message_id="case_id",
+)
 
-_SENT = """
-update letters l set sent_at = now()
-  from unnest(cast(:cases as uuid[]), cast(:stages as text[])) as i(case_id, stage)
- where l.case_id = i.case_id and l.stage = i.stage
-"""
+_CLAIM = _QUEUE.claim(
+    "case_id = any(:cases)",
+    f"""t.case_id, t.stage,
+       array(select e.stage from letters e where e.case_id = t.case_id and e.sent_at is not null order by e.sent_at) as earlier,
+       (select max(o.refund_id) from operations o where o.case_id in (t.case_id, {_JOINED}) and o.status = 'paid') as refund,
+       {_JOINED} as joined""",
+)
 
-_GIVE_BACK = """
-update letters l set claimed_until = now() + make_interval(secs => :seconds)
-  from unnest(cast(:cases as uuid[]), cast(:stages as text[])) as i(case_id, stage)
- where l.case_id = i.case_id and l.stage = i.stage and l.sent_at is null
-"""
+_SENT = _QUEUE.done()
+
+_GIVE_BACK = _QUEUE.give_back()
 
 _BOUNCED = """
 update letters l set bounced_at = now() from cases c
@@ -69,16 +67,8 @@ select i.id, i.email_key as about,
 """
 
 _OVERDUE = f"""
-with owed as (
-  select case_id as id from letters
-   where sent_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
-  except select case_id from outbox where lane = '{LettersDue.queue}' limit :limit
-)
+with owed as ({_QUEUE.overdue()})
 select id, c.bulk, coalesce(c.seller, '') as seller from owed join cases c using (id)
-"""
-"""What waits for the relay already has an owner: else a backlog would be swept again and again.
-
-Sets are compared and rows are not: ``not exists`` was planned for an empty outbox and took seconds when twenty thousand waited.
 """
 
 
@@ -117,13 +107,13 @@ class Letters:
         """These letters are out."""
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
-            self._work.run(_SENT, cases=cases, stages=stages)
+            self._work.run(_SENT, case_ids=cases, stages=stages)
 
     def give_back(self, letters: Sequence[Due], *, seconds: float) -> None:
         """These letters certainly did not leave: they may be sent in so many seconds."""
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
-            self._work.run(_GIVE_BACK, cases=cases, stages=stages, seconds=seconds)
+            self._work.run(_GIVE_BACK, case_ids=cases, stages=stages, seconds=seconds)
 
     def about_purchases(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
         """How often customers were told in the last seconds that they had asked already, by purchase."""
@@ -157,8 +147,8 @@ class Letters:
 
     def unsent(self) -> int:
         """How many letters are still to be sent."""
-        return int(self._work.run("select count(*) from letters where sent_at is null").scalar_one())
+        return int(self._work.run(_QUEUE.waiting()).scalar_one())
 
     def count_sent(self) -> int:
         """How many letters went out."""
-        return int(self._work.run("select count(*) from letters where sent_at is not null").scalar_one())
+        return int(self._work.run(_QUEUE.finished()).scalar_one())

@@ -12,6 +12,7 @@ from domain.messages import NotesDue
 from domain.notes import A_DAY, LINK_LASTS, MOST_REFERENCES, NoteKind
 from domain.purchases import email_key, reference_key
 from records.details import AROUND, BOUGHT, Bought, bought_of
+from records.leased_queue import LeasedQueue
 from records.outbox import Outbox
 from records.transaction import Transaction
 
@@ -23,12 +24,9 @@ with note as (
 insert into outbox (lane, bulk, seller, case_id) values (:lane, false, '', :id)
 """
 
-_CLAIM = """
-update notes set claimed_until = now() + make_interval(secs => :seconds)
- where id in (
-   select id from notes where id = any(:ids) and sent_at is null and claimed_until <= now() for update skip locked)
-returning id, kind, email, email_key, locale, thread
-"""
+_QUEUE = LeasedQueue(table="notes", key={"id": "uuid"}, done_at="sent_at", queue=NotesDue.queue, message_id="id")
+
+_CLAIM = _QUEUE.claim("id = any(:ids)", "t.id, t.kind, t.email, t.email_key, t.locale, t.thread")
 
 _LOOK_UP = f"""
 select n.id as note, b.* from notes n
@@ -57,18 +55,11 @@ select n.id, n.email_key, n.kind,
 
 _FORGET = "delete from notes where id = any(:ids)"
 
-_SENT = "update notes set sent_at = now() where id = any(:ids)"
+_SENT = _QUEUE.done()
 
-_GIVE_BACK = """
-update notes set claimed_until = now() + make_interval(secs => :seconds) where id = any(:ids) and sent_at is null
-"""
+_GIVE_BACK = _QUEUE.give_back()
 
-_OVERDUE = f"""
-select id from notes
- where sent_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
-except select case_id from outbox where lane = '{NotesDue.queue}' limit :limit
-"""
-"""Those that do not wait for the relay already."""
+_OVERDUE = _QUEUE.overdue()
 
 _OPENS = "n.kind = 'purchase' and n.opened_at is null and n.ends_at > now()"
 

@@ -12,7 +12,7 @@ from domain.money import Money
 from domain.notices import About, Notice
 from domain.providers import DisputeSeen, Failed, Paid, Pending, Refusal
 from domain.purchases import Dispute
-from records.operation import Operation
+from domain.refund_operations import Operation
 from records.outbox import Outbox
 from records.transaction import Transaction
 

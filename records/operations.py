@@ -4,12 +4,19 @@ A case has one open operation at the most: another one is opened only after the 
 """
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from domain.cases import Case
-from domain.providers import Answer, Declined, Failed, Paid, Pending, Refusal, Unknown
-from records.operation import OPERATION_COLUMNS, Operation, operation_of
+from domain.money import Money
+from domain.providers import Answer, Declined, Failed, Paid, Pending, Unknown
+from domain.refund_operations import Operation, OperationStatus, status_of
 from records.transaction import Transaction
+
+OPERATION_COLUMNS = """
+case_id, attempt, provider, charge, amount, currency, key, first_sent_at, last_sent_at, sends, asks, status, refund_id, code,
+replayed, empty_look_ups
+"""
 
 _CLAIM = """
 with claimed as (
@@ -166,13 +173,14 @@ class Operations:
     def answered(self, answers: Sequence[tuple[Operation, Answer]]) -> None:
         """Writes answers down."""
         if answers:
-            told = [_told(answer) for _, answer in answers]
             self._work.run(
                 _ANSWERED,
                 keys=[operation.key for operation, _ in answers],
-                statuses=[status for status, _, _ in told],
-                refund_ids=[refund_id for _, refund_id, _ in told],
-                codes=[code for _, _, code in told],
+                statuses=[status_of(answer) for _, answer in answers],
+                refund_ids=[
+                    answer.refund_id if isinstance(answer, Paid | Pending | Failed) else None for _, answer in answers
+                ],
+                codes=[answer.code if isinstance(answer, Declined | Failed) else None for _, answer in answers],
                 replays=[isinstance(answer, Unknown) and answer.replayed for _, answer in answers],
             )
 
@@ -182,24 +190,23 @@ class Operations:
         if words:
             self._work.run(_REFUSED, keys=keys, codes=codes)
 
-    def close(self, operations: Sequence[Operation], status: str) -> None:
-        """Nothing of these was carried out, and nothing will be: they are ``absent`` or ``declined``."""
+    def close(self, operations: Sequence[Operation], status: OperationStatus) -> None:
+        """Closes operations that were not carried out and never will be: they are ``absent`` or ``declined``."""
         if operations:
             keys = [operation.key for operation in operations]
             self._work.run("update operations set status = :status where key = any(:keys)", keys=keys, status=status)
 
 
-def _told(answer: Answer) -> tuple[str, str | None, str | None]:
-    match answer:
-        case Paid(refund_id):
-            return "paid", refund_id, None
-        case Pending(refund_id):
-            return "pending", refund_id, None
-        case Failed(refund_id, code):
-            return "failed", refund_id, code
-        case Declined(Refusal.ALREADY_REFUNDED, code):
-            return "unknown", None, code  # whose refund that is, is still to be looked up
-        case Declined(_, code):
-            return "declined", None, code
-        case Unknown():
-            return "unknown", None, None
+def operation_of(row: Any) -> Operation:  # noqa: ANN401  # a row of OPERATION_COLUMNS
+    """Returns the operation that this row holds."""
+    return Operation(
+        case=row.case_id,
+        amount=Money(row.amount, row.currency),
+        status=OperationStatus(row.status),
+        **{name: getattr(row, name) for name in _UNCHANGED},
+    )
+
+
+_UNCHANGED = (
+    "attempt provider charge key first_sent_at last_sent_at sends asks refund_id code replayed empty_look_ups".split()
+)

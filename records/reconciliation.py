@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from records.operation import OPERATION_COLUMNS, Operation, operation_of
+from domain.refund_operations import Operation
+from records.operations import OPERATION_COLUMNS, operation_of
 from records.transaction import Transaction
 
 _LISTED = f"""

@@ -16,14 +16,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
+from domain import refund_operations
 from domain.states import LIVE, MOVING
 from records.metadata import INSTANT, metadata, words
 
 LIVE_STATES = words(LIVE)
 MOVING_STATES = words(MOVING)
 
-OPEN_STATUSES = words(frozenset({"sent", "unknown", "pending", "paid"}))
-"""What an operation is while its money may have left, or has. The others are ``declined``, ``failed`` and ``absent``."""
+OPEN_STATUSES = words(refund_operations.OPEN_STATUSES)
 
 sellers = Table(
     "sellers",

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from domain.findings import Trouble
 from domain.messages import SupportNeeded
+from records.leased_queue import LeasedQueue
 from records.transaction import Transaction
 
 _OPEN = """
@@ -33,32 +34,29 @@ select id from fresh
 """
 """Opens a task for each trouble that has none yet."""
 
-_CLAIM = """
-update support_tasks t set claimed_until = now() + make_interval(secs => :seconds)
- where t.id in (
-   select id from support_tasks
-    where (case_id = any(:ids) or id = any(:ids)) and published_at is null and claimed_until <= now()
-      for update skip locked)
-returning t.id, t.case_id, coalesce(t.seller, (select c.seller from cases c where c.id = t.case_id), '') as seller,
-          t.reasons, t.evidence, t.created_at, t.claimed_until
-"""
+_QUEUE = LeasedQueue(
+    table="support_tasks",
+    key={"id": "uuid"},
+    done_at="published_at",
+    queue=SupportNeeded.queue,
+    message_id="coalesce(case_id, id)",
+    fenced=True,
+)
 
-_PUBLISHED = """
-update support_tasks t set published_at = now()
-  from unnest(cast(:ids as uuid[]), cast(:untils as timestamptz[])) as p(id, until)
- where t.id = p.id and t.claimed_until = p.until
-"""
+_CLAIM = _QUEUE.claim(
+    "case_id = any(:ids) or id = any(:ids)",
+    """t.id, t.case_id, coalesce(t.seller, (select c.seller from cases c where c.id = t.case_id), '') as seller,
+          t.reasons, t.evidence, t.created_at, t.claimed_until""",
+)
+
+_PUBLISHED = _QUEUE.done()
 
 _OVERDUE = f"""
-with owed as (
-  select coalesce(case_id, id) as id from support_tasks
-   where published_at is null and claimed_until <= now() and created_at < now() - make_interval(secs => :seconds)
-  except select case_id from outbox where lane = '{SupportNeeded.queue}' limit :limit
-)
+with owed as ({_QUEUE.overdue()})
 select id, coalesce(c.bulk, false) as bulk, coalesce(t.seller, c.seller, '') as seller
   from owed left join cases c using (id) left join support_tasks t using (id)
 """
-"""Those that do not wait for the relay already; a case once, however many of its tasks are unpublished."""
+"""A case is found once, however many of its tasks are unpublished."""
 
 _WAITS = """
 (t.kind <> 'case' or exists (select from cases w where w.id = t.case_id and w.state = 'with_support' and w.seq = t.seq))
@@ -151,7 +149,7 @@ class SupportTasks:
         """These tasks are on the queue; one that somebody else claimed since, or that is due again, stays to be published."""
         if tasks:
             ids, untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
-            self._work.run(_PUBLISHED, ids=ids, untils=untils)
+            self._work.run(_PUBLISHED, ids=ids, claimed_untils=untils)
 
     def publish_again(self) -> int:
         """Every task that waits for a person is to be published as if it never was; returns how many there are.
@@ -170,8 +168,8 @@ class SupportTasks:
 
     def unpublished(self) -> int:
         """How many tasks are still to be published."""
-        return int(self._work.run("select count(*) from support_tasks where published_at is null").scalar_one())
+        return int(self._work.run(_QUEUE.waiting()).scalar_one())
 
     def count(self) -> int:
         """How many tasks were published."""
-        return int(self._work.run("select count(*) from support_tasks where published_at is not null").scalar_one())
+        return int(self._work.run(_QUEUE.finished()).scalar_one())

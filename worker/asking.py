@@ -1,4 +1,4 @@
-"""Asking providers: at their pace, within the time there is. Whatever goes wrong in here, money may have left: Unknown."""
+"""Provider client: calls a provider within its rate limit and the time that is left. If anything goes wrong: Unknown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,13 @@ from domain.providers import (
     DisputeSeen,
     Elsewhere,
     Found,
-    LooksUp,
     Paid,
     PaymentProvider,
     Pending,
     Refusal,
     Unknown,
 )
-from records.operation import Operation
+from domain.refund_operations import Operation
 from worker.providers.deadline import watched
 from worker.tools import Tools
 
@@ -32,18 +31,18 @@ Said = TypeVar("Said")
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """No word of this call left us: there was no time left within the lease, or nobody could be reached."""
+    """Nothing of this call was sent: there was no time left within the lease, or the provider could not be reached."""
 
     why: str
 
 
 def first_refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
-    """Asks for a refund that the books know nothing of; a provider that would pay a payment twice is looked at first.
+    """Sends a refund of which the records know nothing. A provider that would pay a payment twice is looked up first.
 
-    Books that were set back to a backup have forgotten what was paid since. And somebody may have paid it by hand.
+    Records that were restored from a backup lack what was paid since; and support may have paid the refund by hand.
     """
     adapter = tools.provider(operation.provider)
-    if adapter is None or adapter.capabilities.capped or adapter.capabilities.looks_up is LooksUp.NEVER:
+    if adapter is None or adapter.capabilities.capped or not adapter.capabilities.can_look_up:
         return refund(tools, operation, until=until)
     found = look_up(tools, operation, until=until)
     if isinstance(found, Absent):
@@ -54,18 +53,14 @@ def first_refund(tools: Tools, operation: Operation, *, until: float) -> Answer 
 
 
 def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
-    """Asks for the refund, unless this monotonic instant has passed before its turn came."""
-    adapter = tools.provider(operation.provider)
-    if adapter is None:
-        return _not_connected(operation.provider)
-    if not _in_turn(tools, operation.provider, adapter.capabilities, until):
-        return Unsent(NO_TIME)
+    """Sends the refund, unless this monotonic instant passes before its turn comes."""
     with watched() as wire:
-        answer = _ask(
+        answer = _call(
             tools,
             operation.provider,
-            adapter,
-            lambda: adapter.refund(operation.charge, operation.amount, key=operation.key),
+            lambda adapter: adapter.refund(operation.charge, operation.amount, key=operation.key),
+            until=until,
+            no_time=Unsent(NO_TIME),
         )
     if isinstance(answer, Unknown) and wire.nobody_reached:
         return Unsent(answer.why)
@@ -73,65 +68,78 @@ def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unse
 
 
 def look_up(tools: Tools, operation: Operation, *, until: float) -> Found:
-    """What the provider knows of this operation."""
-    adapter = tools.provider(operation.provider)
-    if adapter is None:
-        return _not_connected(operation.provider)
-    if not _in_turn(tools, operation.provider, adapter.capabilities, until):
-        return Unknown(NO_TIME)
-    found = _ask(tools, operation.provider, adapter, lambda: adapter.look_up(operation.charge, key=operation.key))
+    """Returns what the provider knows of this operation."""
+    found = _call(
+        tools,
+        operation.provider,
+        lambda adapter: adapter.look_up(operation.charge, key=operation.key),
+        until=until,
+        no_time=Unknown(NO_TIME),
+    )
     return _of_this_amount(found, operation)
 
 
 def foreign(tools: Tools, provider: str, charge: str, *, until: float) -> Found:
-    """What refund a payment has that we never asked for."""
-    adapter = tools.provider(provider)
-    if adapter is None:
-        return _not_connected(provider)
-    if not _in_turn(tools, provider, adapter.capabilities, until):
-        return Unknown(NO_TIME)
-    return _ask(tools, provider, adapter, lambda: adapter.look_up(charge, key=NOBODYS))
+    """Returns the refund of a payment that was not made by us."""
+    return _call(
+        tools,
+        provider,
+        lambda adapter: adapter.look_up(charge, key=NO_MATCHING_KEY),
+        until=until,
+        no_time=Unknown(NO_TIME),
+    )
 
 
 def dispute(tools: Tools, provider: str, charge: str, *, until: float) -> DisputeSeen | Unknown:
-    """How the dispute about this payment stands."""
+    """Returns the status of the dispute about this payment."""
+    return _call(tools, provider, lambda adapter: adapter.dispute(charge), until=until, no_time=Unknown(NO_TIME))
+
+
+def cannot_look_up(tools: Tools, provider: str) -> bool:
+    """Whether this provider is connected and only reports by signed webhook events."""
     adapter = tools.provider(provider)
-    if adapter is None:
-        return _not_connected(provider)
-    if not _in_turn(tools, provider, adapter.capabilities, until):
-        return Unknown(NO_TIME)
-    return _ask(tools, provider, adapter, lambda: adapter.dispute(charge))
+    return adapter is not None and not adapter.capabilities.can_look_up
 
 
-NOBODYS = "mb_nobodys"
-"""A key that no operation has."""
+def guarded(provider: str, call: Callable[[], Said]) -> Said | Unknown:
+    """Makes this call. An adapter that raises an error has a bug, and nobody knows what the provider did: Unknown."""
+    try:
+        return call()
+    except Exception as error:
+        log.exception("provider_adapter_broke", provider=provider)
+        return Unknown(f"The adapter broke: {type(error).__name__}.")
 
+
+NO_MATCHING_KEY = "mb_nobodys"
+"""An idempotency key that no operation has."""
 
 NO_TIME = "There was no time left to ask: the others, or the provider's rate limit, took it."
 
+NoTime = TypeVar("NoTime", Unsent, Unknown)
+
+
+def _call(
+    tools: Tools, provider: str, call: Callable[[PaymentProvider], Said], *, until: float, no_time: NoTime
+) -> Said | Unknown | NoTime:
+    """Makes a call to this provider in its turn. Begun later, the call could outlive its task, with its result."""
+    adapter = tools.provider(provider)
+    if adapter is None:
+        return Unknown(f"The provider {provider} is not connected here any more.")
+    if not _in_turn(tools, provider, adapter.capabilities, until):
+        return no_time
+    said = guarded(provider, lambda: call(adapter))
+    if isinstance(said, Unknown) and said.again_in is not None:
+        tools.pace.hold_off(provider, adapter.capabilities.calls_per_second, said.again_in)
+    return said
+
 
 def _in_turn(tools: Tools, provider: str, capabilities: Capabilities, until: float) -> bool:
-    """Whether there is time for this call. Begun any later, it could outlive its task, with what the others answered."""
+    """Waits for this call's turn at the provider's rate limit. Returns whether there is time left for the call."""
     return tools.monotonic() <= until and tools.pace.take(provider, capabilities.calls_per_second, until=until)
 
 
-def _ask(tools: Tools, name: str, adapter: PaymentProvider, call: Callable[[], Said]) -> Said | Unknown:
-    try:
-        said = call()
-    except Exception as error:
-        log.exception("provider_adapter_broke", provider=name)
-        return Unknown(f"The adapter broke: {type(error).__name__}.")
-    if isinstance(said, Unknown) and said.again_in is not None:
-        tools.pace.hold_off(name, adapter.capabilities.calls_per_second, said.again_in)
-    return said
-
-
 def _of_this_amount(said: Said, operation: Operation) -> Said | Unknown:
-    """A refund of another amount than was asked for is not ours to take for success."""
+    """Replaces a result about another amount by Unknown: a refund of another amount than was asked for is no success."""
     if isinstance(said, Paid | Pending) and said.amount != operation.amount:
         return Unknown(f"The provider speaks of {said.amount}, but {operation.amount} was asked for.")
     return said
-
-
-def _not_connected(provider: str) -> Unknown:
-    return Unknown(f"The provider {provider} is not connected here any more.")

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from domain.cases import Case, Step
 from domain.findings import Code, Trouble
 from domain.notices import About, Notice
-from domain.providers import Answer, Declined, DisputeSeen, Failed, LooksUp, Refusal
+from domain.providers import Answer, Declined, DisputeSeen, Failed, Refusal
 from domain.purchases import Dispute, Purchase
+from domain.refund_operations import Operation
 from domain.states import Event
 from records import Work
-from records.operation import Operation
 from records.tasks import Report
 from worker.providers.disputes import decisive, furthest
 from worker.tools import Tools
@@ -73,9 +73,9 @@ def look_at_open_ones(tools: Tools, provider: str) -> int:
 
 
 def can_be_asked(tools: Tools, provider: str) -> bool:
-    """Whether the provider answers questions: one that is not connected does not, nor one that only tells."""
+    """Whether this provider is connected and answers look-ups."""
     adapter = tools.provider(provider)
-    return adapter is not None and adapter.capabilities.looks_up is not LooksUp.NEVER
+    return adapter is not None and adapter.capabilities.can_look_up
 
 
 def _to_be_looked_at(charges: Iterable[str], why: str) -> list[Notice]:

@@ -1,205 +1,261 @@
-"""Hearing: what a webhook told makes us look. What the provider then shows counts; an empty answer explains nothing."""
+"""Processing of webhook events: an event makes a worker look at the provider. What the provider shows then counts."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import chain
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
 
 from domain.notices import About
-from domain.providers import Absent, DisputeSeen, Elsewhere, Failed, Found, LooksUp, Paid, Pending, Unknown
+from domain.providers import Absent, DisputeSeen, Elsewhere, Failed, Found, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
+from domain.refund_operations import OperationStatus
 from domain.states import State
 from records import Work
 from records.notices import Heard
 from worker import asking
-from worker.answers import pause
+from worker.asking import cannot_look_up
 from worker.disputes import as_told, draw_consequences
 from worker.foreign import extra, report_beside_ours
 from worker.paying import sending_ends
+from worker.refunds.backoff import jitter, poll_delay
+from worker.refunds.recording import Call
 from worker.settling import inquire, lease
 from worker.tools import Tools
 from worker.unexplained import report_unexplained
+from worker.webhook_events.outcomes import DISPUTE_CODES, REFUND_CODES, Outcome, OutcomeCode, Resolved, Retry
 
 log = structlog.get_logger()
 
 ANY_OF_OURS = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
-"""States in which the provider may have news of a refund of ours."""
+"""States in which the provider may have news of our refund."""
 
-STRANGE_FOR = 10  # hearings, which are two hours, in which a payment may become one of a purchase that we know
-MOST_FALLS = 3  # workers that did not come back from one look each: as many as a case may end
-MOST_HEARINGS = 100  # with pauses of up to half an hour, two days; then a person is told
-
-
-class Verdict(NamedTuple):
-    """What came of looking into a notice; one that was not ``explained`` is looked into again."""
-
-    outcome: str
-    explained: bool
+STRANGE_FOR = (
+    10  # attempts, which take two hours: by then a seller has told us of the purchase that the payment belongs to
+)
+MOST_FALLS = 3  # workers that one event may crash: as many as a case may crash
+MOST_HEARINGS = 100  # attempts, which take two days with delays of up to half an hour; then the event goes to support
 
 
-NO_PAYMENT = Verdict("The notice names no payment.", explained=True)
-STRANGE = Verdict("The payment is not of a purchase that we know.", explained=True)
-NOT_YET_KNOWN = Verdict("The payment is not of a purchase that we know yet.", explained=False)
-UNSEEN = Verdict("The provider did not show it.", explained=False)
-HELD = Verdict("The case is held, or has nothing under way at the provider.", explained=False)
-ENDS_WORKERS = Verdict("Whoever looked into it last did not come back.", explained=False)
-CONTRADICTED = Verdict("The notice tells of something that the provider does not show.", explained=False)
-BEHIND = Verdict("The provider made our refund, and shows only somebody else's.", explained=False)
+@dataclass(frozen=True, slots=True)
+class MatchedEvent:
+    """A claimed event with what we know of its payment."""
+
+    event: Heard
+    own_case: UUID | None
+    """The case whose refund the event is about; None if the event is about a dispute, or about no refund of ours."""
+    purchases: Sequence[Purchase]
+    """The purchases that the payment paid: one payment may have paid two."""
 
 
 def hear(tools: Tools, ids: Sequence[UUID]) -> None:
-    """Looks into those of these notices that are owed a look: one that its last worker did not come back from, alone."""
+    """Processes those of these events that are due. An event that crashed its last worker is processed alone."""
     lease_seconds = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
         claimed = work.notices.claim(ids, seconds=lease_seconds)
-        known = {one.id for one in claimed}
-        suspects = work.notices.suspects([one for one in ids if one not in known])
+        taken = {event.id for event in claimed}
+        suspects = work.notices.suspects([event for event in ids if event not in taken])
     if claimed:
-        _look(tools, claimed)
+        _process(tools, claimed)
     for suspect in suspects:
         with tools.records.work() as work:
             alone = work.notices.claim([suspect], seconds=lease_seconds, suspects=True)
         if alone:
-            _look(tools, alone)
+            _process(tools, alone)
 
 
-def _look(tools: Tools, claimed: Sequence[Heard]) -> None:
+def _process(tools: Tools, claimed: Sequence[Heard]) -> None:
+    """Sorts the events into three kinds, and resolves each kind in its own way."""
     ends = sending_ends(tools)
     with tools.records.work() as work:
-        heard = _named(work, [one for one in claimed if one.hearings <= MOST_HEARINGS and one.falls < MOST_FALLS])
-        about = [(one.provider, charge) for one in heard if (charge := one.notice.charge)]
-        operations = work.operations.about(about) if about else {}
-        purchases: dict[tuple[str, str], list[Purchase]] = {}
-        for purchase in work.purchases.paid_by(about):
-            purchases.setdefault((purchase.provider, purchase.charge), []).append(purchase)
-        ours = {
-            one.id: operations[payment].case
-            for one in heard
-            if one.notice.about is not About.DISPUTE and (payment := one.payment) in operations
-        }
-        cases = list(set(ours.values()))
-        calls = lease(work, tools, cases, here=ANY_OF_OURS, early=True) if cases else []
-    found = inquire(tools, calls)
-    made = {call.case.id for call in calls if call.operation.status == "paid"}
-    verdicts = {
-        one.id: _explained(one, found.get(ours[one.id]), made=ours[one.id] in made) for one in heard if one.id in ours
-    }
-    shown = {seen.refund_id for seen in found.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
-    beside = [one for one in heard if one.id in ours and one.notice.refund_id not in shown | {None}]
-    if explained := [one for one in beside if verdicts[one.id].explained]:
-        report_beside_ours(tools, explained, purchases)
-    others = [one for one in heard if one.id not in ours]
-    verdicts |= {one.id: _unknown(one) for one in others}
-    known = [one for one in heard if one.payment in purchases]
-    elsewhere = {case: seen for case, seen in found.items() if isinstance(seen, Elsewhere)}  # ours may still follow it
-    by_hand: list[tuple[Heard, Found | DisputeSeen]]
-    by_hand = [(one, elsewhere[ours[one.id]]) for one in known if ours.get(one.id) in elsewhere]
-    strange = [one for one in known if one.id not in ours]
-    for wave in chain(filter(None, [by_hand]), tools.hands.side_by_side(lambda one: _ask(tools, one, ends), strange)):
-        with tools.records.work() as work:
-            told = _told_of_disputes(work, tools, [one for one, _ in wave])
-            concluded = {
-                one.id: _conclude(work, one, purchases[one.payment], told.get(one.id, seen)) for one, seen in wave
-            }
-        # that somebody else refunded the payment does not explain what is told of our refund, or may be
-        verdicts |= {one: it for one, it in concluded.items() if one not in ours or verdicts[one].explained}
+        sound = [event for event in claimed if event.hearings <= MOST_HEARINGS and event.falls < MOST_FALLS]
+        matched = _match(work, sound)
+        own = [match for match in matched if match.own_case]
+        cases = {match.own_case for match in own if match.own_case}
+        calls = lease(work, tools, list(cases), here=ANY_OF_OURS, early=True) if cases else []
+    external = [match for match in matched if not match.own_case and match.purchases]
+    unknown = [match.event for match in matched if not match.own_case and not match.purchases]
+    outcomes = _resolve_own(tools, own, calls) | _resolve_external(tools, external, ends) | _resolve_unknown(unknown)
     with tools.records.work() as work:
-        _note(work, tools, [(one, verdicts.get(one.id, ENDS_WORKERS)) for one in claimed])
+        crashed = Retry(OutcomeCode.CRASHED_WORKER)
+        _store(work, tools, [(event, outcomes.get(event.id, crashed)) for event in claimed])
 
 
-def _named(work: Work, heard: Sequence[Heard]) -> list[Heard]:
-    """Some notices name a refund and not its payment: one that is ours we know by its name."""
-    nameless = [
-        (one.provider, refund) for one in heard if one.notice.charge is None and (refund := one.notice.refund_id)
-    ]
-    made = work.operations.made(nameless)
+def _match(work: Work, events: Sequence[Heard]) -> list[MatchedEvent]:
+    """Finds the case and the purchases that each event is about."""
+    events = _fill_in_charges(work, events)
+    payments = [event.payment for event in events if event.notice.charge]
+    operations = work.operations.about(payments) if payments else {}
+    purchases: dict[tuple[str, str], list[Purchase]] = {}
+    for purchase in work.purchases.paid_by(payments):
+        purchases.setdefault((purchase.provider, purchase.charge), []).append(purchase)
     return [
-        replace(one, notice=replace(one.notice, charge=operation.charge))
-        if one.notice.charge is None and (operation := made.get((one.provider, one.notice.refund_id or "")))
-        else one
-        for one in heard
+        MatchedEvent(
+            event,
+            own_case=operations[event.payment].case
+            if event.payment in operations and event.notice.about is not About.DISPUTE
+            else None,
+            purchases=purchases.get(event.payment, []),
+        )
+        for event in events
     ]
 
 
-def _told_of_disputes(work: Work, tools: Tools, heard: Sequence[Heard]) -> dict[UUID, DisputeSeen]:
-    about = {one.id: one.payment for one in heard if one.notice.about is About.DISPUTE and _is_silent(tools, one)}
-    told = as_told(work, list(set(about.values())))
-    return {one: told[payment] for one, payment in about.items() if payment in told}
+def _fill_in_charges(work: Work, events: Sequence[Heard]) -> list[Heard]:
+    """Completes events that name a refund and not its payment: the operation that made the refund knows the payment."""
+    incomplete = [
+        (event.provider, refund)
+        for event in events
+        if event.notice.charge is None and (refund := event.notice.refund_id)
+    ]
+    made = work.operations.made(incomplete)
+    return [
+        replace(event, notice=replace(event.notice, charge=operation.charge))
+        if event.notice.charge is None and (operation := made.get((event.provider, event.notice.refund_id or "")))
+        else event
+        for event in events
+    ]
 
 
-def _is_silent(tools: Tools, heard: Heard) -> bool:
-    adapter = tools.provider(heard.provider)
-    return adapter is not None and adapter.capabilities.looks_up is LooksUp.NEVER
+def _resolve_own(tools: Tools, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
+    """Resolves events about our own refunds: the refunds are polled.
+
+    A refund that was not made by us is reported, but does not resolve an event that is, or may be, about our own refund.
+    """
+    lookups = inquire(tools, calls)
+    paid = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
+    found = {match.event.id: lookups.get(match.own_case) for match in matched if match.own_case}
+    outcomes = {
+        match.event.id: _own_outcome(match.event, found[match.event.id], was_paid=match.own_case in paid)
+        for match in matched
+    }
+    shown = {seen.refund_id for seen in lookups.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
+    beside = [
+        match
+        for match in matched
+        if isinstance(outcomes[match.event.id], Resolved) and match.event.notice.refund_id not in shown | {None}
+    ]
+    if beside:
+        purchases = {match.event.payment: match.purchases for match in beside}
+        report_beside_ours(tools, [match.event for match in beside], purchases)
+    external = [(match, seen) for match in matched if isinstance(seen := found[match.event.id], Elsewhere)]
+    if known := [(match, seen) for match, seen in external if match.purchases]:
+        with tools.records.work() as work:
+            for match, seen in known:
+                _record_external_refund(work, match, seen)
+    return outcomes
 
 
-def _unknown(heard: Heard) -> Verdict:
-    """Sellers may tell us of a purchase later than its provider of a dispute; but an account may serve others as well."""
-    if heard.notice.charge is None and heard.notice.refund_id is None:
-        return NO_PAYMENT
-    return STRANGE if heard.hearings >= STRANGE_FOR else NOT_YET_KNOWN
-
-
-def _explained(heard: Heard, found: Found | None, *, made: bool) -> Verdict:
-    """Whether what the provider shows of our refund, which it may have ``made``, explains the notice."""
-    said = heard.notice.said
+def _own_outcome(event: Heard, found: Found | None, *, was_paid: bool) -> Outcome:
+    """Returns whether what the provider shows of our refund, which ``was_paid`` before, resolves the event."""
+    reported = event.notice.said
     if found is None:
-        return HELD
+        return Retry(OutcomeCode.CASE_LOCKED)
     if isinstance(found, Unknown | Absent):
-        return UNSEEN
-    if (isinstance(said, Failed) and not isinstance(found, Failed)) or (
-        isinstance(said, Paid) and isinstance(found, Pending)
-    ):
-        return CONTRADICTED
-    if made and isinstance(found, Elsewhere) and heard.notice.refund_id is None:
-        return BEHIND  # it names no refund: what it tells may have happened to ours
-    return Verdict(f"The provider shows our refund as {type(found).__name__.lower()}.", explained=True)
+        return Retry(REFUND_CODES[type(found)], found.why if isinstance(found, Unknown) else "")
+    if isinstance(reported, Failed) and not isinstance(found, Failed):
+        return Retry(OutcomeCode.CONTRADICTED)
+    if isinstance(reported, Paid) and isinstance(found, Pending):
+        return Retry(OutcomeCode.CONTRADICTED)
+    if was_paid and isinstance(found, Elsewhere) and event.notice.refund_id is None:
+        return Retry(OutcomeCode.LOOKUP_LAGS)  # the event names no refund, so it may be about ours
+    return Resolved(REFUND_CODES[type(found)])
 
 
-def _ask(tools: Tools, heard: Heard, ends: float) -> Found | DisputeSeen:
-    """A refund that we never asked for, or a dispute, as the provider shows it; what it said where it cannot be asked."""
-    provider, charge = heard.payment
-    if _is_silent(tools, heard):
-        return heard.notice.said or Absent()
-    if heard.notice.about is About.DISPUTE:
+def _resolve_external(tools: Tools, matched: Sequence[MatchedEvent], ends: float) -> dict[UUID, Outcome]:
+    """Resolves events about payments of known purchases that we did not refund, or that are disputed: by a look-up."""
+    outcomes: dict[UUID, Outcome] = {}
+    for wave in tools.hands.side_by_side(lambda match: _look_up(tools, match.event, ends), matched):
+        with tools.records.work() as work:
+            disputes = _disputes_from_events(work, tools, [match.event for match, _ in wave])
+            for match, seen in wave:
+                outcomes[match.event.id] = _apply(work, match, disputes.get(match.event.id, seen))
+    return outcomes
+
+
+def _look_up(tools: Tools, event: Heard, ends: float) -> Found | DisputeSeen:
+    """Returns the refund or the dispute as the provider shows it; without look-ups, as the signed event reports it."""
+    provider, charge = event.payment
+    if cannot_look_up(tools, provider):
+        return event.notice.said or Absent()
+    if event.notice.about is About.DISPUTE:
         return asking.dispute(tools, provider, charge, until=ends)
     return asking.foreign(tools, provider, charge, until=ends)
 
 
-def _conclude(work: Work, heard: Heard, purchases: Sequence[Purchase], seen: Found | DisputeSeen) -> Verdict:
-    """Writes down what the provider shows of the payment of these purchases: two may have been paid by one."""
+def _disputes_from_events(work: Work, tools: Tools, events: Sequence[Heard]) -> dict[UUID, DisputeSeen]:
+    """Returns the status of disputes at providers without look-ups, from all events that were ever received."""
+    disputed = {
+        event.id: event.payment
+        for event in events
+        if event.notice.about is About.DISPUTE and cannot_look_up(tools, event.provider)
+    }
+    reported = as_told(work, list(set(disputed.values())))
+    return {event: reported[payment] for event, payment in disputed.items() if payment in reported}
+
+
+def _apply(work: Work, match: MatchedEvent, seen: Found | DisputeSeen) -> Outcome:
+    """Records what the provider shows of the payment."""
     match seen:
         case DisputeSeen(Dispute.NONE) | Absent() | Failed():
-            return UNSEEN
+            return Retry(OutcomeCode.NOT_VISIBLE)
         case Unknown(why):
-            return Verdict(why, explained=False)
-        case DisputeSeen(dispute):
-            if not draw_consequences(work, purchases[0], seen):
-                return HELD
-            ended = heard.notice.said in {DisputeSeen(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
-            if dispute is Dispute.OPEN and ended:
-                return CONTRADICTED
-            return Verdict(f"The dispute is {dispute}.", explained=True)
-    for purchase in purchases:
+            return Retry(OutcomeCode.LOOKUP_FAILED, why)
+        case DisputeSeen():
+            return _apply_dispute(work, match, seen)
+        case Paid() | Pending() | Elsewhere():
+            _record_external_refund(work, match, seen)
+            return Resolved(OutcomeCode.EXTERNAL_REFUND)
+
+
+def _apply_dispute(work: Work, match: MatchedEvent, seen: DisputeSeen) -> Outcome:
+    """Records the dispute as the provider shows it. An event about its end is not resolved while it is shown as open."""
+    if not draw_consequences(work, match.purchases[0], seen):
+        return Retry(OutcomeCode.CASE_LOCKED)
+    ends = {DisputeSeen(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
+    if seen.dispute is Dispute.OPEN and match.event.notice.said in ends:
+        return Retry(OutcomeCode.CONTRADICTED)
+    return Resolved(DISPUTE_CODES[seen.dispute])
+
+
+def _record_external_refund(work: Work, match: MatchedEvent, seen: Paid | Pending | Elsewhere) -> None:
+    """Marks the purchases as refunded, and opens a support task for the refund."""
+    for purchase in match.purchases:
         work.purchases.touched(purchase.id, seen.amount.minor)
-    work.tasks.report([extra(heard.provider, purchases[0], seen)])
-    return Verdict("The provider shows a refund that we did not make.", explained=True)
+    work.tasks.report([extra(match.event.provider, match.purchases[0], seen)])
 
 
-def _note(work: Work, tools: Tools, verdicts: Sequence[tuple[Heard, Verdict]]) -> None:
-    done: list[tuple[Heard, str]] = []
-    given_up: list[tuple[Heard, str]] = []
-    later: list[tuple[Heard, float, str]] = []
-    for heard, verdict in verdicts:
-        if verdict.explained:
-            done.append((heard, verdict.outcome))
-        elif heard.hearings >= MOST_HEARINGS or heard.falls >= MOST_FALLS:
-            log.warning("notice_never_explained", notice=str(heard.id), provider=heard.provider, why=verdict.outcome)
-            given_up.append((heard, verdict.outcome))
-        else:
-            later.append((heard, pause(tools.settings.timers, heard.hearings), verdict.outcome))
-    report_unexplained(work, given_up)
-    work.notices.done([*done, *((heard, f"Never explained: {why}") for heard, why in given_up)])
-    work.notices.later(later)
+def _resolve_unknown(events: Iterable[Heard]) -> dict[UUID, Outcome]:
+    """Resolves events about unknown payments, after a while: a seller may tell us of the purchase later."""
+    return {event.id: _unknown_outcome(event) for event in events}
+
+
+def _unknown_outcome(event: Heard) -> Outcome:
+    if event.notice.charge is None and event.notice.refund_id is None:
+        return Resolved(OutcomeCode.NO_PAYMENT)
+    outcome = Resolved if event.hearings >= STRANGE_FOR else Retry
+    return outcome(OutcomeCode.UNKNOWN_PAYMENT)
+
+
+def _store(work: Work, tools: Tools, outcomes: Sequence[tuple[Heard, Outcome]]) -> None:
+    """Stores the outcomes. Events that were never resolved go to support after the last attempt."""
+    retries = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Retry)]
+    given_up = [(event, retry) for event, retry in retries if _is_given_up(event)]
+    for event, retry in given_up:
+        log.warning("notice_never_explained", notice=str(event.id), provider=event.provider, why=retry.code)
+    report_unexplained(work, [(event, retry.sentence) for event, retry in given_up])
+    done = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Resolved)]
+    work.notices.done(
+        [(event, outcome.code) for event, outcome in done] + [(event, retry.code) for event, retry in given_up]
+    )
+    work.notices.later(
+        [
+            (event, poll_delay(tools.settings.timers, event.hearings) * jitter(), retry.code)
+            for event, retry in retries
+            if not _is_given_up(event)
+        ]
+    )
+
+
+def _is_given_up(event: Heard) -> bool:
+    return event.hearings >= MOST_HEARINGS or event.falls >= MOST_FALLS

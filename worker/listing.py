@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-
-import structlog
+from functools import partial
 
 from domain.providers import Page, PaymentProvider, Unknown
+from worker.asking import guarded
 from worker.tools import Tools
-
-log = structlog.get_logger()
 
 TRIES = 5  # of one page
 PATIENCE = 60.0  # seconds for a page's turn at the provider's pace
@@ -35,17 +33,9 @@ def _page(tools: Tools, provider: str, adapter: PaymentProvider, since: datetime
     for _ in range(TRIES):
         if not tools.pace.take(provider, known.calls_per_second, until=tools.monotonic() + PATIENCE):
             return Unknown("The provider's rate limit left no time to ask.")
-        page = _ask(provider, adapter, since, after)
+        page = guarded(provider, partial(adapter.page, since, after))
         if isinstance(page, Page):
             moves_on = page.after is None or page.after != after
             return page if moves_on else Unknown("The provider's list does not move on.")
         tools.pace.hold_off(provider, known.calls_per_second, page.again_in or 1.0)
     return page
-
-
-def _ask(provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
-    try:
-        return adapter.page(since, after)
-    except Exception as error:
-        log.exception("provider_adapter_broke", provider=provider)
-        return Unknown(f"The adapter broke: {type(error).__name__}.")

@@ -1,13 +1,10 @@
-"""Paying: intent, call, record. The intent is committed before the call, and no transaction is open during it."""
+"""Execution: intent, call, record. The intent is committed before the call, and no transaction is open during the call."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
-
-import structlog
 
 from domain.cases import Case, Step
 from domain.eligibility import Escalate, decide
@@ -15,33 +12,24 @@ from domain.findings import Code
 from domain.money import Money
 from domain.providers import Answer
 from domain.purchases import Method, Purchase, email_key
+from domain.refund_operations import Operation, key_of
 from domain.states import Event, State
 from records import Work
-from records.operation import Operation, key_of
+from records.facts import Facts
 from worker import asking
-from worker.answers import daily_reports, for_certain, step_of
 from worker.asking import Unsent
-from worker.disputes import look_at_refusals
 from worker.judging import because, question, reasons
+from worker.refunds import recording
+from worker.refunds.outcomes import Sent
+from worker.refunds.recording import Call
 from worker.tools import Tools
-
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One refund to ask a provider for: a case we hold, and its operation."""
-
-    case: Case
-    operation: Operation
-
 
 CHANGED = "What held when the case was judged no longer holds, or cannot be carried out."
 HELD = "Payments of this kind are refunded only some time after the charge: until then a bank may return them unasked."
 
 
 def pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
-    """Pays those of these cases that may be paid; returns those it got hold of."""
+    """Pays those of these cases that may be paid, and returns the cases that it could lock."""
     send_until = sending_ends(tools)
     with tools.records.work() as work:
         cases = work.cases.lock(ids, here=State.APPROVED)
@@ -54,11 +42,11 @@ def pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
 
 def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
     with tools.records.work() as work:
-        record(work, tools, [(call, for_certain(answer)) for call, answer in answers])
+        recording.record(work, tools, [(call, Sent(answer)) for call, answer in answers])
 
 
 def sending_ends(tools: Tools) -> float:
-    """The monotonic instant after which a call could outlive the task: less than one HTTP timeout is left."""
+    """Returns the monotonic instant after which a call could outlive its task: less than one HTTP timeout is left."""
     return (
         tools.monotonic()
         + tools.settings.timers.task_soft_time_limit_seconds
@@ -67,9 +55,9 @@ def sending_ends(tools: Tools) -> float:
 
 
 def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
-    """Claims the payments of these cases, which are approved and locked, writes the operations down and takes the lease.
+    """Claims the payments of these approved and locked cases, writes their operations down, and takes the lease.
 
-    What no longer holds goes to people.
+    A case that may not be refunded any more goes to support.
     """
     if not cases:
         return []
@@ -81,20 +69,10 @@ def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
     steps: list[Step] = []
     operations: dict[UUID, Operation] = {}
     for case in cases:
-        bought = purchases[case.id]
-        before = facts[bought.id]
-        in_this_batch = (work.now,) * sum(_same_customer(bought, other) for other in paid if before.seller.serial_limit)
-        known = replace(before, live_case=None, refunds=before.refunds + in_this_batch)
-        decision = decide(question(case, known, tools, at=work.now))
-        held = _held_for(work, tools, bought)
-        if isinstance(decision, Escalate):
-            steps.append(_not_any_more(case, {"reasons": reasons(decision.findings)}))
-        elif (last := earlier.get(case.id)) and last.is_open:
-            steps.append(_not_any_more(case, because(Code.OUTCOME_UNKNOWN, last.key)))
-        elif tools.provider(bought.provider) is None:
-            steps.append(_not_any_more(case, because(Code.PROVIDER_NOT_CONNECTED, bought.provider)))
-        elif held > timedelta(0):
-            steps.append(replace(case.after(Event.HELD, actor="rules", why=HELD), due_in=held.total_seconds()))
+        bought, last = purchases[case.id], earlier.get(case.id)
+        known = _with_this_batch(work, facts[bought.id], bought, paid)
+        if step := _objection(work, tools, case, bought, known, last):
+            steps.append(step)
         else:
             operations[case.id] = _operation(case, bought, last.attempt + 1 if last else 1)
             paid.append(bought)
@@ -114,24 +92,31 @@ def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
     ]
 
 
-def record(work: Work, tools: Tools, answers: Iterable[tuple[Call, Answer]]) -> set[UUID]:
-    """Writes answers down, for the cases that are still ours: a step each, and what the provider said. Returns those cases."""
-    answers = list(answers)
-    steps = [step_of(call.case, call.operation, answer, tools.settings.timers) for call, answer in answers]
-    moved = work.history.record(steps)
-    ours = [(call.operation, answer) for call, answer in answers if call.case.id in moved]
-    work.operations.answered(ours)
-    work.tasks.report(daily_reports([(call.case, call.operation, answer) for call, answer in answers], work.now))
-    look_at_refusals(work, tools, [(call.operation, answer) for call, answer in answers])
-    log.info("cases_moved", **Counter(step.event.value for step in steps if step.case.id in moved))
-    for step in steps:
-        if step.case.id not in moved:
-            log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)
-    return set(moved)
+def _with_this_batch(work: Work, facts: Facts, bought: Purchase, paid: Sequence[Purchase]) -> Facts:
+    """Adds the refunds of this batch to what is known, because the limit of refunds per customer counts them too."""
+    in_this_batch = (work.now,) * sum(_same_customer(bought, other) for other in paid if facts.seller.serial_limit)
+    return replace(facts, live_case=None, refunds=facts.refunds + in_this_batch)
+
+
+def _objection(
+    work: Work, tools: Tools, case: Case, bought: Purchase, known: Facts, last: Operation | None
+) -> Step | None:
+    """Returns the transition of a case that cannot be paid now; None if it can be paid."""
+    decision = decide(question(case, known, tools, at=work.now))
+    if isinstance(decision, Escalate):
+        return _not_any_more(case, {"reasons": reasons(decision.findings)})
+    if last and last.is_open:
+        return _not_any_more(case, because(Code.OUTCOME_UNKNOWN, last.key))
+    if tools.provider(bought.provider) is None:
+        return _not_any_more(case, because(Code.PROVIDER_NOT_CONNECTED, bought.provider))
+    held = _held_for(work, tools, bought)
+    if held > timedelta(0):
+        return replace(case.after(Event.HELD, actor="rules", why=HELD), due_in=held.total_seconds())
+    return None
 
 
 def _held_for(work: Work, tools: Tools, bought: Purchase) -> timedelta:
-    """How much longer this payment may not be refunded: the provider's minimum delay, or our hold of direct debits."""
+    """Returns for how long this payment may not be refunded yet: the provider's minimum delay, or the hold of direct debits."""
     adapter = tools.provider(bought.provider)
     delay = adapter.capabilities.route(bought.method).minimum_delay if adapter else timedelta(0)
     hold = timedelta(days=tools.settings.sepa_hold_days if bought.method == Method.DIRECT_DEBIT else 0)
@@ -139,7 +124,7 @@ def _held_for(work: Work, tools: Tools, bought: Purchase) -> timedelta:
 
 
 def _same_customer(one: Purchase, other: Purchase) -> bool:
-    """As rule 14 counts: the seller's customer by address, or by payment instrument where it is known."""
+    """Whether these two purchases are of one customer of a seller: by address, or by payment instrument if it is known."""
     same_instrument = one.instrument is not None and one.instrument == other.instrument
     return one.seller == other.seller and (email_key(one.email) == email_key(other.email) or same_instrument)
 

@@ -15,8 +15,8 @@ from domain.findings import Trouble
 from domain.notices import About, Notice
 from domain.providers import Listed, Page, Standing, Unknown
 from domain.purchases import Purchase
+from domain.refund_operations import Operation, OperationStatus
 from records import Work
-from records.operation import Operation
 from records.tasks import Report
 from worker.disputes import can_be_asked, look_at_open_ones
 from worker.listing import pages
@@ -31,13 +31,13 @@ OURS_BY_KEY = "mb_"
 """What the keys of our own refunds start with, whichever database made them."""
 
 MONEY_DIFFERS = {
-    ("paid", Standing.FAILED),
-    ("declined", Standing.PAID),
-    ("declined", Standing.PENDING),
-    ("failed", Standing.PAID),
-    ("failed", Standing.PENDING),
-    ("absent", Standing.PAID),
-    ("absent", Standing.PENDING),
+    (OperationStatus.PAID, Standing.FAILED),
+    (OperationStatus.DECLINED, Standing.PAID),
+    (OperationStatus.DECLINED, Standing.PENDING),
+    (OperationStatus.FAILED, Standing.PAID),
+    (OperationStatus.FAILED, Standing.PENDING),
+    (OperationStatus.ABSENT, Standing.PAID),
+    (OperationStatus.ABSENT, Standing.PENDING),
 }
 """What we hold a refund for, and what the provider does, where people must look. Any other difference is only news."""
 
@@ -158,7 +158,11 @@ def _compare(work: Work, done: Reconciled, page: Page) -> None:
     done.found(work, reports)
 
 
-_AGREE = {("paid", Standing.PAID), ("pending", Standing.PENDING), ("failed", Standing.FAILED)}
+_AGREE = {
+    (OperationStatus.PAID, Standing.PAID),
+    (OperationStatus.PENDING, Standing.PENDING),
+    (OperationStatus.FAILED, Standing.FAILED),
+}
 
 
 def _differences(provider: str, one: Listed, operation: Operation) -> Iterator[Report]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from domain.findings import Trouble
 from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Purchase
+from domain.refund_operations import Operation
 from records import Work
 from records.notices import Heard
-from records.operation import Operation
 from records.tasks import Report
 
 

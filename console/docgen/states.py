@@ -1,7 +1,7 @@
 """Generates docs/states.md: the states of a case and the transitions between them."""
 
 from console.docgen.markdown import document, table
-from domain.aftermath import AFTERMATH, Patience, lanes_of
+from domain.aftermath import AFTERMATH, lanes_of
 from domain.states import BEGIN, ENDED, LIVE, MOVES, MOVING, WAITING_FOR_A_PERSON, State
 from producers.web.words import STANDINGS
 
@@ -35,12 +35,6 @@ _SETS = {
     "waiting states: the customer or support must act next": WAITING_FOR_A_PERSON,
     "final states: nothing follows": ENDED,
     "open states: a second request for the same purchase joins the first": LIVE,
-}
-_SECONDS = {
-    Patience.LANE: "resend_after_seconds",
-    Patience.LEASE: "lease_seconds",
-    Patience.POLL: "poll_initial_seconds",
-    Patience.CONFIRM: "confirmation_ttl_seconds",
 }
 
 

@@ -13,10 +13,11 @@ import redis
 
 from domain.aftermath import Stage
 from domain.messages import ContactSupport
+from domain.refund_operations import Operation
 from domain.states import ENDED, MOVING, State
 from records import Work
 from records.audit import audit
-from records.operation import OPERATION_COLUMNS, Operation, operation_of
+from records.operations import OPERATION_COLUMNS, operation_of
 from tests.chaos import provider
 from tests.chaos.load import Load, name_in
 from tests.chaos.parts import Parts

@@ -60,7 +60,7 @@ POINTS = {
     "prepared, not committed": Point("worker.paying:prepare", When.AFTER, DIRECT),
     "prepared, not sent": Point("worker.asking:refund", When.BEFORE, DIRECT),
     "sent, not recorded": Point("worker.asking:refund", When.AFTER, DIRECT),
-    "recorded, not committed": Point("worker.paying:record", When.AFTER, DIRECT),
+    "recorded, not committed": Point("worker.refunds.recording:record", When.AFTER, DIRECT),
     "recorded": Point("worker.paying:_keep", When.AFTER, DIRECT),
     "taken over": Point("worker.settling:lease", When.AFTER, DIRECT),
     "looked up": Point("worker.settling:_look_up", When.HANDS_OUT, DIRECT),

@@ -16,10 +16,10 @@ TIMERS = {
 
 SHORTENED: dict[str, Any] = {
     "worker.hands:SLOW": 0.3,
-    "worker.answers:LONGEST_PAUSE": 4.0,
-    "worker.answers:LONGEST_WAIT": 4.0,
-    "worker.settling:LOOKS_APART": timedelta(seconds=2),
-    "worker.endings:FOREIGN": timedelta(seconds=20),  # as the real one: longer than anything of ours can be under way
+    "worker.refunds.backoff:MAX_POLL_DELAY": 4.0,
+    "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
+    "worker.refunds.recording:LOOK_UPS_APART": timedelta(seconds=2),
+    "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than anything of ours can be under way
 }
 """Constants that no setting changes: hours in the product."""
 

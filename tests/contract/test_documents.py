@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,12 +17,11 @@ from config.broker import QUEUES, TICKS
 from config.limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
-from domain.aftermath import Patience
+from domain.aftermath import AFTERMATH, Patience
 from domain.messages import LANES, ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
 from producers.purchases import PurchaseInput
 from producers.web.api.refund_requests import RefundRequestAccepted
-from records.history import seconds_of
 from worker.options import options
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -143,9 +141,11 @@ def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own(
 
 @pytest.mark.parametrize("patience", Patience)
 def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) -> None:
-    timers = Timers()
-    work: Any = SimpleNamespace(timers=timers)
-    assert seconds_of(patience, work) == getattr(timers, docgen.states._SECONDS[patience])
+    seconds = {name: float(n) for n, name in enumerate(Timers.model_fields, 1)}
+    timers = Timers.model_validate(seconds)
+    state = next(state for state, after in AFTERMATH.items() if after.patience is patience)
+    assert timers.seconds_of(patience) == seconds[patience]
+    assert docgen.states._sweep(state).endswith(f"after `MONEYBACK_{patience.upper()}`")
 
 
 def test_every_secret_is_marked_and_nothing_else() -> None:

@@ -19,11 +19,11 @@ from domain.notices import About, Notice
 from domain.policies import Category, SerialLimit
 from domain.providers import Declined, DisputeSeen, Failed, Paid, Pending, Refusal, Unknown
 from domain.purchases import Dispute, Purchase
+from domain.refund_operations import Operation, OperationStatus, key_of
 from domain.states import Event, State
 from records import Records, Work
 from records.audit import faults
 from records.letters import Due
-from records.operation import Operation, key_of
 from records.tasks import Report
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
 from tests.services import QUICK
@@ -658,8 +658,8 @@ def test_a_payment_has_one_open_operation(books: Records) -> None:
         with pytest.raises(IntegrityError, match="operations_one_open_a_payment"), books.work() as work:
             work.operations.prepare([again])
     with books.work() as work:
-        work.operations.close([first], "absent")
-        work.operations.close([], "absent")
+        work.operations.close([first], OperationStatus.ABSENT)
+        work.operations.close([], OperationStatus.ABSENT)
         work.operations.prepare([an_operation(case, 2, charge="ch_1")])
         assert work.operations.of([case])[case].attempt == 2
         assert work.operations.about([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt == 2
@@ -686,7 +686,7 @@ def test_an_answer_is_written_to_its_operation(books: Records, answer: Any, stat
         work.operations.answered([])
     found = newest(books, case)
     refund_id, code = getattr(answer, "refund_id", None), getattr(answer, "code", None)
-    assert found == replace(asked, status=status, refund_id=refund_id, code=code, asks=1)
+    assert found == replace(asked, status=OperationStatus(status), refund_id=refund_id, code=code, asks=1)
     another = an_operation(case, 2)
     if opens:
         with books.work() as work:

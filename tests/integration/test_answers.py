@@ -33,8 +33,8 @@ from producers.intake import accept_one
 from tests.cast import a_recent_purchase, an_arrival, settle_in
 from tests.doubles.scripted import A_DAY, Scripted
 from worker import asking
-from worker.answers import MOST_ATTEMPTS
 from worker.lanes import run
+from worker.refunds.outcomes import MAX_ATTEMPTS
 from worker.tools import Tools, tools_of
 
 PRICE = Money(4900, "EUR")
@@ -138,7 +138,7 @@ def test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time(tell: T
 def test_a_balance_that_stays_short_goes_to_a_person(tell: Tell) -> None:
     story = tell([SHORT])
     with story.tools.records.work() as work:
-        work.run("update operations set attempt = :most, key = 'the last'", most=MOST_ATTEMPTS - 1)
+        work.run("update operations set attempt = :most, key = 'the last'", most=MAX_ATTEMPTS - 1)
     assert story.goes_on(days=1).is_now() == "with_support"
     assert story.codes() == ["no_balance"]
 

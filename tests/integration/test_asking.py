@@ -13,7 +13,7 @@ import pytest
 from config.settings import Settings
 from domain.money import Money
 from domain.providers import Capabilities, Unknown
-from records.operation import Operation
+from domain.refund_operations import Operation
 from tests.doubles.raw import a_server_that, say, saying
 from worker import asking
 from worker.providers.deadline import watched

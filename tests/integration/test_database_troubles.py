@@ -34,7 +34,9 @@ from tests.integration._provider_fixtures import (
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
 from tests.services import eventually, of_database
-from worker.paying import Call, pay, prepare, record
+from worker.paying import pay, prepare
+from worker.refunds.outcomes import Sent
+from worker.refunds.recording import Call, record
 from worker.settling import settle
 from worker.tools import Tools
 
@@ -143,7 +145,7 @@ def paid_but_not_recorded(tools: Tools, bought: Purchase) -> tuple[Call, Paid]:
 
 def recorded(tools: Tools, call: Call, answer: Paid) -> None:
     with tools.records.work() as work:
-        record(work, tools, [(call, answer)])
+        record(work, tools, [(call, Sent(answer))])
 
 
 def settled(tools: Tools, case: UUID) -> State:

@@ -17,17 +17,19 @@ from domain.money import Money
 from domain.policies import SerialLimit
 from domain.providers import Absent, Answer, Capabilities, Paid, Unknown
 from domain.purchases import Purchase
+from domain.refund_operations import Operation
 from domain.requests import Wish
 from domain.states import State
 from producers.intake import accept, accept_one, confirm
 from records import Records
-from records.operation import Operation
 from records.views import View
 from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
 from worker import hands
 from worker.judging import judge
-from worker.paying import pay, prepare, record
+from worker.paying import pay, prepare
+from worker.refunds.outcomes import Sent
+from worker.refunds.recording import record
 from worker.settling import settle
 from worker.sweep import Sweep
 from worker.tools import Tools, tools_of
@@ -307,7 +309,7 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(tools: Tools) -> None:
     answer = adapter.refund(late.operation.charge, late.operation.amount, key=late.operation.key)
     with tools.records.work() as work:
         before = len(work.history.of(case))
-        record(work, tools, [(late, answer)])
+        record(work, tools, [(late, Sent(answer))])
         assert len(work.history.of(case)) == before
     assert len(at_the_provider(tools, bought)) == 1
 

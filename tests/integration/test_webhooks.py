@@ -64,6 +64,7 @@ from worker.paying import prepare
 from worker.providers import readers
 from worker.settling import settle
 from worker.tools import Tools
+from worker.webhook_events.outcomes import OutcomeCode
 
 __all__ = ["tools"]
 
@@ -703,7 +704,7 @@ def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_
     assert fate(tools.records, event.id) == (False, MOST_HEARINGS)
     (evidence,) = tasks(tools.records, "notice_unexplained")
     assert (evidence["charge"], evidence["refund"], evidence["told"]) == (bought.charge, told["id"], "paid")
-    assert (evidence["event"], evidence["last_outcome"]) == (event.id, "The provider did not show it.")
+    assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
 
 
 def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once(
@@ -787,7 +788,7 @@ def test_a_notice_that_ends_three_workers_takes_no_other_with_it_and_is_given_up
     assert fate(tools.records, good.id)[1] >= 2, "it is looked into, before or after the one that is suspected"
     assert fate(tools.records, bad.id) == (False, 4)
     (evidence,) = tasks(tools.records, "notice_unexplained")
-    assert (evidence["event"], evidence["last_outcome"]) == (bad.id, "Whoever looked into it last did not come back.")
+    assert (evidence["event"], evidence["last_outcome"]) == (bad.id, OutcomeCode.CRASHED_WORKER.sentence)
 
 
 class TakenOver:

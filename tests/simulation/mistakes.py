@@ -20,10 +20,11 @@ from records.notices import Notices
 from records.operations import Operations
 from tests.simulation.memory import journal
 from worker import asking, paying
-from worker.answers import for_certain
 from worker.asking import Unsent
-from worker.hearing import Verdict
+from worker.refunds import recording
+from worker.refunds.outcomes import Sent
 from worker.remembering import MARK
+from worker.webhook_events.outcomes import OutcomeCode, Resolved
 
 Plant = Callable[[], AbstractContextManager[object]]
 
@@ -65,7 +66,7 @@ def pay_first(tools: Any, ids: Sequence[UUID]) -> None:
     with tools.records.work() as work:
         calls = paying.prepare(work, tools, work.cases.lock(ids, here=State.APPROVED))
         said = [(call, asking.refund(tools, call.operation, until=paying.sending_ends(tools))) for call in calls]
-        paying.record(work, tools, [(call, for_certain(answer)) for call, answer in said])
+        recording.record(work, tools, [(call, Sent(answer)) for call, answer in said])
 
 
 def not_about_disputes(real: Any) -> Any:
@@ -79,19 +80,19 @@ def nothing_left_us(answer: Any) -> Any:
 
 
 def timeout_is_a_failure(real: Any) -> Any:
-    def step_of(case: Any, operation: Any, answer: Any, timers: Any) -> Any:
+    def transition_for(case: Any, operation: Any, answer: Any, limits: Any) -> Any:
         answer = Declined(Refusal.PERMANENT, answer.why) if isinstance(answer, Unknown) else answer
-        return real(case, operation, answer, timers)
+        return real(case, operation, answer, limits)
 
-    return step_of
+    return transition_for
 
 
 def pending_is_paid(real: Any) -> Any:
-    def step_of(case: Any, operation: Any, answer: Any, timers: Any) -> Any:
+    def transition_for(case: Any, operation: Any, answer: Any, limits: Any) -> Any:
         answer = Paid(answer.refund_id, answer.amount) if isinstance(answer, Pending) else answer
-        return real(case, operation, answer, timers)
+        return real(case, operation, answer, limits)
 
-    return step_of
+    return transition_for
 
 
 def whoever_comes(real: Any) -> Any:
@@ -127,18 +128,26 @@ def ours_it_is(real: Any) -> Any:
     return look_up
 
 
-def absent_is_proof(tools: Any, call: Any, now: Any) -> bool:  # noqa: ARG001  # as settling._proven_absent
-    return call.case.state is State.REFUNDING
-
-
 def no_late_failure(real: Any) -> Any:
-    return lambda call, found: (
-        real(call, found) and not (isinstance(found, Failed) and call.case.state is State.REFUNDED)
+    return lambda case, operation, found: (
+        real(case, operation, found) and not (isinstance(found, Failed) and case.state is State.REFUNDED)
     )
 
 
 def explains_itself(real: Any) -> Any:
-    return lambda heard, found: Verdict("Nothing is there.", True) if isinstance(found, Absent) else real(heard, found)
+    return lambda event, found, *, was_paid: (
+        Resolved(OutcomeCode.NOT_VISIBLE) if isinstance(found, Absent) else real(event, found, was_paid=was_paid)
+    )
+
+
+def lagging_is_enough(real: Any) -> Any:
+    """A refund that was not made by us resolves an event without words, while our refund is not shown yet."""
+
+    def own_outcome(event: Any, found: Any, *, was_paid: bool) -> Any:
+        outcome = real(event, found, was_paid=was_paid)
+        return Resolved(outcome.code) if outcome.code is OutcomeCode.LOOKUP_LAGS else outcome
+
+    return own_outcome
 
 
 def wherever_it_stands(real: Any) -> Any:
@@ -158,8 +167,8 @@ def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUI
 def done_when_taken(real: Any) -> Any:
     """A notice is crossed off before it was looked into."""
 
-    def claim(self: Notices, ids: Sequence[UUID], *, seconds: float) -> Any:
-        heard = real(self, ids, seconds=seconds)
+    def claim(self: Notices, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> Any:
+        heard = real(self, ids, seconds=seconds, suspects=suspects)
         self.done([(one, "taken") for one in heard])
         return heard
 

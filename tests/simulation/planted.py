@@ -24,7 +24,6 @@ from tests.simulation.memory import journal
 from tests.simulation.mistakes import (
     Plant,
     a_definite_no,
-    absent_is_proof,
     always_another,
     another_key,
     any_stamp,
@@ -34,6 +33,7 @@ from tests.simulation.mistakes import (
     done_when_taken,
     explains_itself,
     instead,
+    lagging_is_enough,
     marked_first,
     no_index,
     no_late_failure,
@@ -50,7 +50,9 @@ from tests.simulation.mistakes import (
     wherever_it_stands,
     whoever_comes,
 )
-from worker import answers, asking, endings, hearing, lanes, paying, settling
+from worker import asking, hearing, lanes, paying, settling
+from worker.refunds import give_up, outcomes
+from worker.refunds.limits import Limits
 from worker.relay import Relay
 from worker.remembering import Remembering
 from worker.sweep import Sweep
@@ -91,8 +93,8 @@ MISTAKES = (
         ),
     ),
     Mistake("a key for each attempt", (around(asking, "refund", another_key),)),
-    Mistake("timeout taken for a failure", (around(paying, "step_of", timeout_is_a_failure),), OUTCOMES),
-    Mistake("pending taken for paid", (around(paying, "step_of", pending_is_paid),)),
+    Mistake("timeout taken for a failure", (around(outcomes, "transition_for", timeout_is_a_failure),), OUTCOMES),
+    Mistake("pending taken for paid", (around(outcomes, "transition_for", pending_is_paid),)),
     Mistake("called before the intent is committed", (instead(lanes, "pay", pay_first),)),
     Mistake(
         "repeats are not stamped",
@@ -113,12 +115,12 @@ MISTAKES = (
     ),
     Mistake(
         "repeated after the key was forgotten",
-        (instead(settling, "_safe_for", lambda _: timedelta(days=99)),),
+        (instead(outcomes, "_repeatable_for", lambda _: timedelta(days=99)),),
         OUTCOMES | LIES,
     ),
     Mistake(
         "a new key when a look-up is empty",
-        (instead(endings, "_proven_absent", absent_is_proof), instead(settling, "_may_repeat", lambda *_: False)),
+        (instead(give_up, "_is_proven_absent", lambda *_: True), instead(outcomes, "_may_repeat", lambda *_: False)),
         OUTCOMES | LIES,
     ),
     Mistake(
@@ -126,18 +128,18 @@ MISTAKES = (
     ),
     Mistake(
         "somebody else's refund taken for the end while ours is under way",
-        (instead(endings, "_is_final", lambda *_: True),),
+        (instead(give_up, "_is_final", lambda *_: True),),
         {"carried_out_late": 0.4},
     ),
-    Mistake("a late failure is not heard", (around(settling, "_is_news", no_late_failure),), {"late_failure": 0.5}),
+    Mistake("a late failure is not heard", (around(outcomes, "_is_news", no_late_failure),), {"late_failure": 0.5}),
     Mistake(
         "a webhook is believed",
-        (instead(settling, "cannot_be_asked", lambda *_: True), instead(endings, "cannot_be_asked", lambda *_: True)),
+        (instead(settling, "cannot_look_up", lambda *_: True), instead(Limits, "can_look_up", False)),
         {"webhook_lies": 0.5, "late_failure": 0.3} | OUTCOMES,
     ),
     Mistake(
         "an empty look-up explains a notice",
-        (around(hearing, "_explained", explains_itself),),
+        (around(hearing, "_own_outcome", explains_itself),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),
     Mistake(
@@ -166,7 +168,7 @@ MISTAKES = (
     ),
     Mistake(
         "another refund explains a notice without words",
-        (instead(hearing, "BEHIND", hearing.BEHIND._replace(explained=True)),),
+        (around(hearing, "_own_outcome", lagging_is_enough),),
         {"late_failure": 1.0, "webhook_lost": 0.0},
         {"lists": 0.0, "repeats": 1.0, "foreign": 1.0, "disputes": 0.0},
     ),
@@ -184,10 +186,12 @@ MISTAKES = (
     ),
     Mistake(
         "a final refusal is tried again under a new key",
-        (instead(answers, "FOR_NOW", set(Refusal)),),
+        (instead(outcomes, "RETRYABLE", set(Refusal)),),
         {"declined": 0.5, "failed_at_once": 0.3},
     ),
-    Mistake("an answer that was lost is taken for nothing sent", (instead(paying, "for_certain", nothing_left_us),)),
+    Mistake(
+        "an answer that was lost is taken for nothing sent", (instead(outcomes, "require_definite", nothing_left_us),)
+    ),
     Mistake("deliveries are not counted", (instead(lanes, "_begun", uncounted),), {}, {"poison": 0.5}),
     Mistake("the rules are not asked again before paying", (around(paying, "decide", blind),), {}, {"disputes": 0.7}),
     Mistake(
@@ -218,7 +222,7 @@ MISTAKES = (
     ),
     Mistake(
         "the unknown is told as a refusal",
-        (around(endings, "_to_people", a_definite_no),),
+        (around(give_up, "_hand_over", a_definite_no),),
         {"error_stored": 0.2} | OUTCOMES | LIES,
     ),
     Mistake(

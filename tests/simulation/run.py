@@ -1,6 +1,7 @@
 """Running worlds: one by its seed, many side by side, and hunts for planted mistakes."""
 
 import hashlib
+import re
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from tests.simulation.planted import MISTAKES, Mistake
 from tests.simulation.world import World
 
 MOST_WORLDS = 1_500  # in which one planted mistake is hunted
+MISFIT = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
+"""A planted function that the product cannot call proves nothing."""
 HUNTS_BEGIN = 1_000_000  # their seeds are not those of the campaign
 
 
@@ -95,6 +98,8 @@ def hunt(mistake: Mistake, most: int = MOST_WORLDS) -> Hunted:
             for plant in mistake.plants:
                 planted.enter_context(plant())
             _, outcome = world_of(seed, rates=mistake.rates, **mistake.forced)
+        if any(MISFIT.search(sentence) for _, sentence in outcome.violations):
+            return Hunted(mistake.name, number + 1, None, f"It does not fit the product: {outcome.violations[0][1]}")
         if outcome.violations and not _sound(seed, mistake):
             return Hunted(mistake.name, number + 1, None, f"World {seed} is violated without the mistake as well.")
         if outcome.violations:

@@ -1,4 +1,4 @@
-"""Notes: written and sent as letters are, each at most once. A repeated one has the same Message-ID."""
+"""Inquiry e-mails: written and sent, each at most once. A repeated e-mail has the same Message-ID."""
 
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -8,56 +8,47 @@ import structlog
 
 from config.links import Links, Purpose
 from config.speech import Speech, speech
-from domain.errors import MoneybackError
 from records.details import Bought
 from records.notes import Note
+from worker.emails.delivery import Delivered, deliver_batch
 from worker.letters.envelope import envelope, one_line
 from worker.letters.notecopy import CONTACT, NOTES, PURCHASE, Page
-from worker.letters.post import NotSentError
-from worker.letters.sending import FOR_GOOD
 from worker.letters.write import Link, printed
-from worker.paying import sending_ends
 from worker.tools import Tools
 
 log = structlog.get_logger()
 
 
 def send_notes(tools: Tools, ids: Sequence[UUID]) -> None:
-    """Sends these notes, if nobody else does. What holds for letters and the post holds for notes: see send()."""
-    ends = sending_ends(tools)
-    for some in [ids] if tools.post.repeatable else [[note] for note in ids]:
-        if tools.monotonic() <= ends:
-            _send_some(tools, some, ends)
+    """Sends these inquiry e-mails, if no other worker sends them."""
+
+    def claim(notes: Sequence[UUID], seconds: float) -> list[Note]:
+        with tools.records.work() as work:
+            return work.notes.claim(notes, seconds=seconds)
+
+    deliver_batch(
+        tools,
+        ids,
+        claim=claim,
+        send=lambda note: tools.post.deliver(write_note(note, tools.links, tools.settings.mail_from)),
+        record=lambda delivered: _record(tools, delivered),
+    )
 
 
-def _send_some(tools: Tools, ids: Sequence[UUID], ends: float) -> None:
-    lease = tools.settings.timers.lease_seconds
+def _record(tools: Tools, delivered: Delivered[Note]) -> None:
+    for note, why in delivered.not_sent:
+        log.warning("note_not_sent", note=str(note.id), kind=note.kind, why=why)
+    for note, why in [*delivered.refused, *delivered.failed]:
+        log.warning("note_given_up", note=str(note.id), kind=note.kind, why=why)
     with tools.records.work() as work:
-        due = work.notes.claim(ids, seconds=lease if tools.post.repeatable else FOR_GOOD)
-    done: list[UUID] = []
-    not_left: list[UUID] = []
-    no_time: list[UUID] = []
-    for note in due:
-        if tools.monotonic() > ends:
-            no_time.append(note.id)
-            continue
-        try:
-            tools.post.deliver(write_note(note, tools.links, tools.settings.mail_from))
-        except NotSentError as error:
-            log.warning("note_not_sent", note=str(note.id), kind=note.kind, why=str(error))
-            not_left.append(note.id)
-        except MoneybackError as error:  # nobody knows whether it left, or nobody can take it: not to be repeated
-            log.warning("note_given_up", note=str(note.id), kind=note.kind, why=str(error))
-        else:
-            done.append(note.id)
-    with tools.records.work() as work:
-        work.notes.sent(done)
-        work.notes.give_back(not_left, seconds=lease)
-        work.notes.give_back(no_time, seconds=0)
+        work.notes.sent([note.id for note in delivered.sent])
+        not_sent = [note.id for note, _ in delivered.not_sent]
+        work.notes.give_back(not_sent, seconds=tools.settings.timers.lease_seconds)
+        work.notes.give_back([note.id for note in delivered.no_time], seconds=0)
 
 
 def write_note(note: Note, links: Links, sender: str) -> EmailMessage:
-    """This note. An address that no letter can go to is refused with an UnreadableError."""
+    """Returns this inquiry e-mail. Raises UnreadableError for an address to which no e-mail can be sent."""
     said = speech(note.locale)
     text = NOTES[note.kind]
     subject = said.say(text.subject)
@@ -95,7 +86,7 @@ def _in_one_line(bought: Bought, said: Speech) -> str:
 
 
 def _contact(note: Note, said: Speech) -> str:
-    """Whom to write to, where all the purchases are of one seller."""
+    """Returns the support address, if all the purchases are of one seller."""
     addresses = {one_line(bought.support_email) for bought in note.purchases}
     return said.say(CONTACT, address=addresses.pop()) if len(addresses) == 1 else ""
 

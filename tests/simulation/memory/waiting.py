@@ -125,15 +125,15 @@ def _joined(work: MemoryWork, case: UUID) -> UUID | None:
 
 
 @does(letters._SENT)
-def sent(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str]) -> None:
-    for which in zip(cases, stages, strict=True):
+def sent(work: MemoryWork, case_ids: Sequence[UUID], stages: Sequence[str]) -> None:
+    for which in zip(case_ids, stages, strict=True):
         if row := work.tables.letters.get(which):
             work.journal.change(row, sent_at=work.at)
 
 
 @does(letters._GIVE_BACK)
-def give_back(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str], seconds: float) -> None:
-    for which in zip(cases, stages, strict=True):
+def give_back(work: MemoryWork, case_ids: Sequence[UUID], stages: Sequence[str], seconds: float) -> None:
+    for which in zip(case_ids, stages, strict=True):
         if (row := work.tables.letters.get(which)) and row.sent_at is None:
             work.journal.change(row, claimed_until=after(work.at, seconds))
 
@@ -262,8 +262,8 @@ def _task(work: MemoryWork, row: TaskRow) -> tuple[Any, ...]:
 
 
 @does(tasks._PUBLISHED)
-def published(work: MemoryWork, ids: Sequence[UUID], untils: Sequence[datetime]) -> None:
-    for one, until in zip(ids, untils, strict=True):
+def published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequence[datetime]) -> None:
+    for one, until in zip(ids, claimed_untils, strict=True):
         if (row := work.tables.tasks.get(one)) and row.claimed_until == until:
             work.journal.change(row, published_at=work.at)
 

@@ -1,0 +1,43 @@
+"""Limits: what the settings and the provider's capabilities allow when a result is decided on."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from config.settings import Timers
+from domain.providers import Capabilities, PollPlan
+from worker.refunds.backoff import jitter
+from worker.tools import Tools
+
+KEY_MARGIN = timedelta(hours=4)
+"""An idempotency key is not sent in its last hours, because a process may pause just before it writes to the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits for one result. ``capabilities`` is None if the provider is not connected."""
+
+    timers: Timers
+    capabilities: Capabilities | None
+    jitter: float = 1.0
+    """A factor for delays."""
+
+    @property
+    def can_look_up(self) -> bool:
+        """Whether look-ups are possible: a provider that is not connected may be connected again."""
+        return self.capabilities is None or self.capabilities.can_look_up
+
+    @property
+    def absence_can_be_proven(self) -> bool:
+        """Whether empty look-ups prove that no refund was made: only if the provider rejects a second refund itself."""
+        return self.capabilities is not None and self.capabilities.capped and self.capabilities.can_look_up
+
+    @property
+    def poll(self) -> PollPlan:
+        """How long the provider is polled."""
+        return self.capabilities.poll if self.capabilities else PollPlan()
+
+
+def limits_for(tools: Tools, provider: str) -> Limits:
+    """Returns the limits for a result of this provider."""
+    adapter = tools.provider(provider)
+    return Limits(tools.settings.timers, adapter.capabilities if adapter else None, jitter())

@@ -1,0 +1,90 @@
+"""Recording: writes down what the results of provider calls change, in one transaction with the cases' transitions."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+
+from domain.cases import Case, Step
+from domain.providers import Absent, Elsewhere, Unknown
+from domain.refund_operations import Operation, OperationStatus
+from records import Work
+from worker.disputes import look_at_refusals
+from worker.refunds.limits import limits_for
+from worker.refunds.outcomes import Decision, Result, daily_reports, decide
+from worker.tools import Tools
+
+log = structlog.get_logger()
+
+LOOK_UPS_APART = timedelta(minutes=15)
+"""An empty look-up counts as one more if it comes so long after the last that counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One refund to ask a provider for: a case whose lease this worker holds, and its operation."""
+
+    case: Case
+    operation: Operation
+
+
+class Recorded(NamedTuple):
+    """What became of the calls whose results were recorded."""
+
+    moved: set[UUID]
+    """The cases whose transitions were recorded."""
+    lost: set[UUID]
+    """The cases whose lease was lost: another worker took them over, and their transitions were not recorded."""
+    repeat: list[Call]
+    """The operations to send again, under the same key."""
+
+
+def record(work: Work, tools: Tools, results: Iterable[tuple[Call, Result]]) -> Recorded:
+    """Decides what these results change, and records it for the cases whose lease this worker still holds."""
+    decided = [
+        (call, decide(call.case, call.operation, result, work.now, limits_for(tools, call.operation.provider)))
+        for call, result in results
+    ]
+    transitions = [decision.transition for _, decision in decided if decision.transition]
+    moved = work.history.record(transitions)
+    _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
+    work.operations.refused([(call.operation, decision.refused) for call, decision in decided if decision.refused])
+    work.tasks.report(daily_reports([(call.case, call.operation, it.result) for call, it in decided], work.now))
+    look_at_refusals(work, tools, [(call.operation, decision.answer) for call, decision in decided if decision.answer])
+    _release(work, [(call, decision) for call, decision in decided if not (decision.transition or decision.repeat)])
+    _log(transitions, moved)
+    lost = {step.case.id for step in transitions} - moved
+    return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
+
+
+def _update_operations(work: Work, decided: Sequence[tuple[Call, Decision]]) -> None:
+    """Writes down what became of the operations of cases that moved."""
+    work.operations.answered([(call.operation, decision.answer) for call, decision in decided if decision.answer])
+    for status in OperationStatus:
+        closed = [(call, it) for call, it in decided if it.status is status and not it.answer]
+        work.operations.close([call.operation for call, _ in closed], status)
+    for call, decision in decided:
+        if isinstance(decision.result, Elsewhere) and call.case.purchase:
+            work.purchases.touched(call.case.purchase, decision.result.amount.minor)
+
+
+def _release(work: Work, decided: Sequence[tuple[Call, Decision]]) -> None:
+    """Counts the polls that changed nothing, and releases their cases until the next poll."""
+    polls = [
+        (call.operation.key, isinstance(it.result, Absent), isinstance(it.result, Unknown) and it.result.replayed)
+        for call, it in decided
+    ]
+    work.operations.asked(polls, apart=LOOK_UPS_APART.total_seconds())
+    work.cases.release([(call.case, decision.due_in or 0.0) for call, decision in decided])
+
+
+def _log(transitions: Sequence[Step], moved: Collection[UUID]) -> None:
+    if moved:
+        log.info("cases_moved", **Counter(step.event.value for step in transitions if step.case.id in moved))
+    for step in transitions:
+        if step.case.id not in moved:
+            log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)

@@ -1,0 +1,1 @@
+"""Webhook events: what a worker does with the events that providers sent."""

@@ -1,0 +1,89 @@
+"""Outcomes of webhook events: the database keeps the code, support reads its sentence."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.providers import Absent, Elsewhere, Failed, Found, Paid, Pending, Unknown
+from domain.purchases import Dispute
+
+
+class OutcomeCode(StrEnum):
+    """What processing a webhook event found out."""
+
+    NO_PAYMENT = "no_payment"
+    UNKNOWN_PAYMENT = "unknown_payment"
+    REFUND_PAID = "refund_paid"
+    REFUND_PENDING = "refund_pending"
+    REFUND_FAILED = "refund_failed"
+    EXTERNAL_REFUND = "external_refund"
+    DISPUTE_OPEN = "dispute_open"
+    DISPUTE_WON = "dispute_won"
+    DISPUTE_LOST = "dispute_lost"
+    NOT_VISIBLE = "not_visible"
+    LOOKUP_FAILED = "lookup_failed"
+    LOOKUP_LAGS = "lookup_lags"
+    CONTRADICTED = "contradicted"
+    CASE_LOCKED = "case_locked"
+    CRASHED_WORKER = "crashed_worker"
+
+    @property
+    def sentence(self) -> str:
+        """What support reads."""
+        return SENTENCES[self]
+
+
+SENTENCES = {
+    OutcomeCode.NO_PAYMENT: "The event names no payment.",
+    OutcomeCode.UNKNOWN_PAYMENT: "The payment belongs to no purchase that we know.",
+    OutcomeCode.REFUND_PAID: "The provider shows our refund as paid.",
+    OutcomeCode.REFUND_PENDING: "The provider shows our refund as pending.",
+    OutcomeCode.REFUND_FAILED: "The provider shows our refund as failed.",
+    OutcomeCode.EXTERNAL_REFUND: "The provider shows a refund that was not made by us.",
+    OutcomeCode.DISPUTE_OPEN: "The dispute is open.",
+    OutcomeCode.DISPUTE_WON: "The dispute was won.",
+    OutcomeCode.DISPUTE_LOST: "The dispute was lost.",
+    OutcomeCode.NOT_VISIBLE: "The provider does not show what the event reports.",
+    OutcomeCode.LOOKUP_FAILED: "The provider could not be asked, or did not answer.",
+    OutcomeCode.LOOKUP_LAGS: "The provider made our refund, and shows only a refund that was not made by us.",
+    OutcomeCode.CONTRADICTED: "The provider shows something else than the event reports.",
+    OutcomeCode.CASE_LOCKED: "Another worker holds the case, or the case has no refund at the provider.",
+    OutcomeCode.CRASHED_WORKER: "The last worker that processed the event crashed.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The event needs no further look."""
+
+    code: OutcomeCode
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The event is processed again later, and goes to support after the last attempt."""
+
+    code: OutcomeCode
+    detail: str = ""
+    """Why the provider's answer is unknown."""
+
+    @property
+    def sentence(self) -> str:
+        """What support reads."""
+        return f"{self.code.sentence} {self.detail}".strip()
+
+
+Outcome = Resolved | Retry
+
+REFUND_CODES: dict[type[Found], OutcomeCode] = {
+    Paid: OutcomeCode.REFUND_PAID,
+    Pending: OutcomeCode.REFUND_PENDING,
+    Failed: OutcomeCode.REFUND_FAILED,
+    Elsewhere: OutcomeCode.EXTERNAL_REFUND,
+    Absent: OutcomeCode.NOT_VISIBLE,
+    Unknown: OutcomeCode.LOOKUP_FAILED,
+}
+DISPUTE_CODES = {
+    Dispute.OPEN: OutcomeCode.DISPUTE_OPEN,
+    Dispute.WON: OutcomeCode.DISPUTE_WON,
+    Dispute.LOST: OutcomeCode.DISPUTE_LOST,
+}

@@ -54,4 +54,4 @@ def _timeout(state: State) -> str:
     if effects.patience is None:
         return "–"
     act = f"sends it to `{effects.resend.queue}`" if effects.resend else "ends it"
-    return f"the sweep {act} after `MONEYBACK_{_SECONDS[effects.patience].upper()}`"
+    return f"the sweep {act} after `MONEYBACK_{effects.patience.upper()}`"

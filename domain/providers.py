@@ -1,4 +1,4 @@
-"""What a payment provider is asked and what it may answer. "I don't know" is one of the answers."""
+"""The provider port: what a payment provider is asked, and what it may answer. Unknown is one of the answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

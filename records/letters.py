@@ -1,4 +1,4 @@
-"""Letters that are due, and those that were sent: at most one a case and stage."""
+"""E-mails about cases: due, claimed, sent, bounced; at most one for each case and stage."""
 
 import re
 from collections import Counter
@@ -92,25 +92,25 @@ class Letters:
         self._work = work
 
     def due(self, letters: Sequence[tuple[UUID, str]]) -> None:
-        """Notes that these letters are to be sent; one that was due before stays one letter."""
+        """Stores that these e-mails are to be sent; an e-mail that is due already stays one e-mail."""
         if letters:
             self._work.run(_DUE, cases=[case for case, _ in letters], stages=[stage for _, stage in letters])
 
     def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[Due]:
-        """Takes the unsent letters of these cases: nobody else sends them for so long."""
+        """Claims the unsent e-mails of these cases for ``seconds``."""
         rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
         return [
             Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier)), row.refund, row.joined) for row in rows
         ]
 
     def sent(self, letters: Sequence[Due]) -> None:
-        """These letters are out."""
+        """Stores that these e-mails were sent."""
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
             self._work.run(_SENT, case_ids=cases, stages=stages)
 
     def give_back(self, letters: Sequence[Due], *, seconds: float) -> None:
-        """These letters certainly did not leave: they may be sent in so many seconds."""
+        """Releases e-mails that were certainly not sent: they may be sent in ``seconds``."""
         if letters:
             cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
             self._work.run(_GIVE_BACK, case_ids=cases, stages=stages, seconds=seconds)
@@ -142,7 +142,7 @@ class Letters:
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Cases with a letter that nobody sent for so long: (bulk, seller, case)."""
+        """Returns cases with an e-mail that is unsent for ``seconds``: (bulk, seller, case)."""
         return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
     def unsent(self) -> int:

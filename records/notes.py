@@ -118,9 +118,9 @@ class Notes:
         return note
 
     def claim(self, notes: Sequence[UUID], *, seconds: float) -> list[Note]:
-        """Takes the unsent ones of these notes: nobody else sends them for so long.
+        """Claims the unsent ones of these inquiry e-mails for ``seconds``, and looks up what they ask for.
 
-        What they ask for is looked up here; those of which an address has had enough today are forgotten.
+        An e-mail above the daily limit of its address is deleted.
         """
         rows = list(self._work.run(_CLAIM, ids=list(notes), seconds=seconds))
         asking = [row.id for row in rows if row.kind in _ASKS]
@@ -159,17 +159,17 @@ class Notes:
             )
 
     def sent(self, notes: Sequence[UUID]) -> None:
-        """These notes are out."""
+        """Stores that these inquiry e-mails were sent."""
         if notes:
             self._work.run(_SENT, ids=list(notes))
 
     def give_back(self, notes: Sequence[UUID], *, seconds: float) -> None:
-        """These notes certainly did not leave: they may be sent in so many seconds."""
+        """Releases inquiry e-mails that were certainly not sent: they may be sent in ``seconds``."""
         if notes:
             self._work.run(_GIVE_BACK, ids=list(notes), seconds=seconds)
 
     def overdue(self, *, seconds: float, limit: int) -> list[UUID]:
-        """Notes that nobody sent for so long."""
+        """Returns inquiry e-mails that are unsent for ``seconds``."""
         return [row.id for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
     def standing(self, note: UUID) -> Standing | None:

@@ -1,4 +1,4 @@
-"""Notices: what providers' webhooks told us, kept as it came, once an event. Each is owed a look until one explained it."""
+"""Webhook events: stored as they came, each event once, and processed until it is resolved."""
 
 import json
 from collections.abc import Sequence
@@ -35,9 +35,9 @@ with kept as (
 )
 select count(*) filter (where arrivals = 1 or event = any(:repeating)) as news from kept
 """
-"""A repeat changes nothing, unless the provider sends the same id for every change: then all looks are ahead of it again.
+"""Duplicates are ignored. Exception: providers that use one event id for every change (Mollie); their attempts start again.
 
-The event alone says what is the same: an id made from it would be a second key to collide with, when both come at once.
+The event id alone identifies a duplicate: an id of ours made from it would be a second key with which inserts could collide.
 """
 
 _CLAIM = """
@@ -48,7 +48,7 @@ update notices n
                  and (:suspects or claimed_until = 'epoch') for no key update skip locked)
 returning id, provider, event, about, charge, refund_id, said, arrivals, hearings, falls, received_at
 """
-"""A claim that ran out and was not given back is one whose holder fell."""
+"""If a claim is over and was not given back, its worker crashed."""
 
 _SUSPECTS = """
 select id from notices
@@ -61,7 +61,7 @@ update notices n set outcome = i.outcome, claimed_until = 'epoch',
   from unnest(cast(:ids as uuid[]), cast(:arrivals as int[]), cast(:outcomes as text[])) as i(id, arrivals, outcome)
  where n.id = i.id
 """
-"""One that arrived again while it was looked into is owed another look."""
+"""An event that was received again during its processing is processed again."""
 
 _LATER = """
 update notices n set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome,
@@ -92,7 +92,7 @@ _PUT_OFF = "update notices set next_action_at = now() + make_interval(secs => :s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A notice as a worker holds it."""
+    """A webhook event that a worker has claimed."""
 
     id: UUID
     provider: str
@@ -100,12 +100,12 @@ class Heard:
     arrivals: int
     hearings: int
     falls: int
-    """How many of those who looked last did not come back."""
+    """How many workers in a row crashed while they processed it."""
     received_at: datetime
 
     @property
     def payment(self) -> tuple[str, str]:
-        """The payment it is about; without a charge where it names none."""
+        """The payment that the event is about; the charge is empty if the event names none."""
         return self.provider, self.notice.charge or ""
 
 
@@ -116,7 +116,7 @@ class Notices:
         self._work = work
 
     def keep(self, provider: str, notices: Sequence[Notice], body: bytes) -> int:
-        """Keeps what one webhook told, and wakes a worker for it at the commit; returns how much of it was news."""
+        """Stores the events of one webhook, and wakes a worker at the commit. Returns how many events were new."""
         once = {notice.event: notice for notice in notices}
         if not once:
             return 0
@@ -138,15 +138,15 @@ class Notices:
         return news
 
     def claim(self, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> list[Heard]:
-        """Takes those of these notices that are still owed a look: nobody else looks for so long. No suspects() unasked."""
+        """Claims unresolved events for ``seconds``. Events that crashed their last worker are claimed only with ``suspects``."""
         return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds, suspects=suspects)]
 
     def suspects(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Those of these notices that whoever looked into them last did not come back from."""
+        """Returns those of these events that crashed their last worker."""
         return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids))]
 
     def done(self, outcomes: Sequence[tuple[Heard, str]]) -> None:
-        """These were looked into: (notice, what came of it)."""
+        """Stores that these events are resolved or given up: (event, outcome code)."""
         if outcomes:
             self._work.run(
                 _DONE,
@@ -156,7 +156,7 @@ class Notices:
             )
 
     def later(self, waits: Sequence[tuple[Heard, float, str]]) -> None:
-        """These are to be looked into again: (notice, in how many seconds, why)."""
+        """Has these events processed again: (event, seconds until then, outcome code)."""
         if waits:
             self._work.run(
                 _LATER,
@@ -166,7 +166,7 @@ class Notices:
             )
 
     def said(self, operation: Operation) -> Paid | Pending | Failed | None:
-        """What signed notices say of this operation's refund, in whatever order they came: a failure has the last word."""
+        """Returns what signed events report of this operation's refund, in any order of arrival: a failure counts most."""
         rows = self._work.run(
             _SAID, provider=operation.provider, charge=operation.charge, refund_id=operation.refund_id
         )
@@ -174,7 +174,7 @@ class Notices:
         return max(told, key=lambda said: _LAST_WORD.index(type(said)), default=None)
 
     def disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeSeen]]:
-        """All that signed notices ever said of the disputes about these payments (provider, charge), the last one first."""
+        """Returns all that signed events ever reported of disputes about these payments (provider, charge), newest first."""
         told: dict[tuple[str, str], list[DisputeSeen]] = {}
         if payments:
             providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
@@ -184,11 +184,11 @@ class Notices:
         return told
 
     def overdue(self, limit: int) -> list[UUID]:
-        """Notices that are owed a look and that nobody holds, locked."""
+        """Returns unresolved events that are due and that no worker holds, locked."""
         return [row.id for row in self._work.run(_OVERDUE, limit=limit)]
 
     def put_off(self, ids: Sequence[UUID], seconds: float) -> None:
-        """Sends these again after so many seconds, if nobody looked by then."""
+        """Has these events sent to workers again after ``seconds``, if they are not processed by then."""
         if ids:
             self._work.run(_PUT_OFF, ids=list(ids), seconds=seconds)
 

@@ -1,6 +1,6 @@
-"""The tables of operations and payment claims: what a provider was asked to pay, written down before it is asked.
+"""Refund operations and payment claims: what a provider is asked to pay, stored before the provider is asked.
 
-A case has one open operation at the most: another one is opened only after the last was certainly not carried out.
+A case has at most one open operation. A new operation is opened only if the last was certainly not carried out.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ with claimed as (
 )
 select case_id from claimed
 """
-"""Claims each payment for one case, for good. Two claims of one payment, in this call or another, leave one of them out."""
+"""Claims each payment for one case, for good. If two cases claim one payment, one of them gets it."""
 
 _PREPARE = """
 insert into operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash, first_sent_at,
@@ -61,7 +61,7 @@ update operations o set last_sent_at = now(), sends = sends + 1
  where o.key = i.key and c.fence = i.fence and c.lease_until > now()
 returning o.key
 """
-"""Stamps only what its worker still holds: one that was overtaken may not send."""
+"""Stamps only operations whose case this worker still leases: a worker whose lease was lost may not send."""
 
 _ASKED = """
 update operations o
@@ -74,7 +74,7 @@ update operations o
   from unnest(cast(:keys as text[]), cast(:empties as bool[]), cast(:replays as bool[])) as i(key, empty, replayed)
  where o.key = i.key
 """
-"""Empty look-ups count when they are far enough apart to be more than one look."""
+"""Empty look-ups count only if ``apart`` seconds are between them."""
 
 _REFUSED = """
 update operations o set code = i.code
@@ -101,7 +101,7 @@ update purchases p
   from was w join now_is n on n.key = w.key
  where p.id = w.purchase and (n.status = 'paid') <> (w.status = 'paid')
 """
-"""Writes each answer to its operation, and to the purchase what was paid or came back."""
+"""Stores each answer in its operation, and in the purchase what was paid or came back."""
 
 
 class Operations:
@@ -111,7 +111,7 @@ class Operations:
         self._work = work
 
     def claim(self, operations: Sequence[Operation]) -> set[UUID]:
-        """Claims the payments of these operations; returns the cases that hold theirs."""
+        """Claims the payments of these operations, and returns the cases that got their claim."""
         rows = self._work.run(
             _CLAIM,
             providers=[operation.provider for operation in operations],
@@ -121,7 +121,7 @@ class Operations:
         return {row.case_id for row in rows}
 
     def prepare(self, operations: Sequence[Operation]) -> None:
-        """Writes down what will be asked, as sent now: the commit comes before the call."""
+        """Stores these operations as sent now: the commit comes before the call."""
         if operations:
             self._work.run(
                 _PREPARE,
@@ -136,17 +136,17 @@ class Operations:
             )
 
     def of(self, cases: Sequence[UUID]) -> dict[UUID, Operation]:
-        """The newest operation of each of these cases."""
+        """Returns the newest operation of each of these cases."""
         return {row.case_id: operation_of(row) for row in self._work.run(_OF, cases=list(cases))}
 
     def about(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Operation]:
-        """The newest operation about each of these payments: (provider, charge)."""
+        """Returns the newest operation about each of these payments: (provider, charge)."""
         providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
         rows = self._work.run(_ABOUT, providers=providers, charges=charges)
         return {(row.provider, row.charge): operation_of(row) for row in rows}
 
     def made(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Operation]:
-        """The operations that made these refunds: (provider, the provider's id of the refund)."""
+        """Returns the operations that made these refunds: (provider, the provider's id of the refund)."""
         if not refunds:
             return {}
         providers, ids = [provider for provider, _ in refunds], [refund for _, refund in refunds]
@@ -154,7 +154,7 @@ class Operations:
         return {(row.provider, row.refund_id): operation_of(row) for row in rows}
 
     def stamp(self, calls: Sequence[tuple[Case, Operation]]) -> set[str]:
-        """Notes, before it happens, that these are sent once more under their keys; returns the keys that may be."""
+        """Stores that these operations are sent again, before they are. Returns the keys that may be sent."""
         if not calls:
             return set()
         keys, cases = [operation.key for _, operation in calls], [case for case, _ in calls]
@@ -162,16 +162,16 @@ class Operations:
         return {row.key for row in self._work.run(_STAMP, keys=keys, cases=ids, fences=fences)}
 
     def asked(self, looks: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
-        """The provider was asked and had nothing new to say: (key, whether it found nothing, whether it replays).
+        """Counts polls without news: (key, whether nothing was found, whether the provider replays an error).
 
-        A look that found nothing counts as one more when it is ``apart`` seconds after the last that counted.
+        An empty look-up counts if it comes ``apart`` seconds after the last that counted.
         """
         if looks:
             keys, empties, replays = map(list, zip(*looks, strict=True))
             self._work.run(_ASKED, keys=keys, empties=empties, replays=replays, apart=apart)
 
     def answered(self, answers: Sequence[tuple[Operation, Answer]]) -> None:
-        """Writes answers down."""
+        """Stores the provider's answers to these operations."""
         if answers:
             self._work.run(
                 _ANSWERED,
@@ -185,7 +185,7 @@ class Operations:
             )
 
     def refused(self, words: Sequence[tuple[Operation, str]]) -> None:
-        """Notes the provider's last word about these, which does not end them: (operation, code)."""
+        """Stores the code with which the provider refused a repeat, which does not close the operation: (operation, code)."""
         keys, codes = [operation.key for operation, _ in words], [code for _, code in words]
         if words:
             self._work.run(_REFUSED, keys=keys, codes=codes)

@@ -1,4 +1,4 @@
-"""Tasks for people: one for each time a case comes to support, one for each trouble with a payment; published once."""
+"""Support tasks: one each time a case comes to support, one for each trouble with a payment; each is published once."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
 
 @dataclass(frozen=True, slots=True)
 class SupportTask:
-    """What a person must decide, and why."""
+    """What support must decide, and why."""
 
     id: UUID
     case: UUID | None
@@ -142,28 +142,28 @@ class SupportTasks:
         return {row.id for row in rows}
 
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[SupportTask]:
-        """Takes the unpublished tasks of these cases, or with these ids: nobody else publishes them for so long."""
+        """Claims the unpublished tasks of these cases, or with these ids, for ``seconds``."""
         return [SupportTask(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
 
     def published(self, tasks: Sequence[SupportTask]) -> None:
-        """These tasks are on the queue; one that somebody else claimed since, or that is due again, stays to be published."""
+        """Stores that these tasks are published. A task that is claimed by another worker, or due again, stays unpublished."""
         if tasks:
             ids, untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
             self._work.run(_PUBLISHED, ids=ids, claimed_untils=untils)
 
     def publish_again(self) -> int:
-        """Every task that waits for a person is to be published as if it never was; returns how many there are.
+        """Has every open task published again, and returns how many there are.
 
-        Whoever is publishing one of them loses the claim: what was put on the queue may be forgotten with the rest.
+        A worker that is publishing such a task loses its claim, because the broker may have lost that message too.
         """
         return int(self._work.run(_AGAIN).scalar_one())
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Cases with a task that nobody published for so long, or the task where it has none: (bulk, seller, id)."""
+        """Returns cases with a task that is unpublished for ``seconds``, or the task if it has no case: (bulk, seller, id)."""
         return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
     def waiting(self, limit: int = 200) -> list[SupportTask]:
-        """The tasks that wait for a person, the oldest first."""
+        """Returns the open tasks, the oldest first."""
         return [SupportTask(*row) for row in self._work.run(_OPEN_ONES, limit=limit)]
 
     def unpublished(self) -> int:

@@ -1,4 +1,4 @@
-"""Declared: a withdrawal by law counts from its day. Where its case ends unpaid, a person answers it."""
+"""Statutory withdrawals: a withdrawal counts from its day. If its case ends unpaid, support answers it."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from records.withdrawals import Withdrawal
 
 
 def declarations(trouble: Trouble, ended: Sequence[Case], declared: Mapping[UUID, Withdrawal]) -> list[Report]:
-    """A task for each of these cases that was declared: who it was, and in what words, stands at the desk."""
+    """Returns a support task for each of these cases with a statutory withdrawal. The desk shows its name and its text."""
     return [
         Report(
             trouble=trouble,

@@ -1,4 +1,4 @@
-"""Disputes: a payment that the customer disputes is not refunded as well, and one that was refunded is not lost twice."""
+"""Disputes: a disputed payment is not refunded as well, and a refunded payment is not lost a second time."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,13 +17,14 @@ from worker.tools import Tools
 STEP = 500  # payments in one transaction
 
 Payment = tuple[str, str]
-"""Of which provider, and by which name there."""
+"""The provider, and the provider's id of the charge."""
 
 
 def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool:
-    """Open or lost after our refund: the money may leave twice, a person answers it. Won: what waited for it goes on.
+    """Applies the status of a dispute to the payment's cases.
 
-    Returns whether that is all: a case that somebody holds right now cannot go on yet.
+    If a refunded payment is disputed or lost, the money may leave twice, and support gets a task. If the dispute was won,
+    the cases that waited for it go on. Returns False if another worker holds such a case.
     """
     payment = purchase.provider, purchase.charge
     work.purchases.disputed(*payment, seen.dispute)
@@ -38,16 +39,16 @@ def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool
 
 
 def as_told(work: Work, payments: Sequence[Payment]) -> dict[Payment, DisputeSeen]:
-    """How disputes stand where the provider cannot be asked: by all that its signed notices ever said, not by the last.
+    """Returns the status of disputes at providers without look-ups, computed from all stored webhook events.
 
-    Whoever reads them holds the payment: of two who conclude from what they read, the second has read what the first has.
+    The payments are locked first, so the second of two concurrent callers sees what the first saw.
     """
     work.purchases.hold(payments)
     return {payment: decisive(furthest(said)) for payment, said in work.notices.disputes(payments).items()}
 
 
 def look_at_refusals(work: Work, tools: Tools, answers: Sequence[tuple[Operation, Answer]]) -> None:
-    """A refusal says that there is a dispute, but not which one, nor how it ends: that webhook may be lost."""
+    """Has disputes looked up after a refusal: it says that there is a dispute, but not which, and its webhook may be lost."""
     refused = [
         operation
         for operation, answer in answers
@@ -60,7 +61,7 @@ def look_at_refusals(work: Work, tools: Tools, answers: Sequence[tuple[Operation
 
 
 def look_at_open_ones(tools: Tools, provider: str) -> int:
-    """Once a day each dispute that is open as far as we know is asked about, whatever webhooks tell; returns how many."""
+    """Has every open dispute looked up once a day, because a webhook may be lost. Returns how many there are."""
     found, last = 0, ""
     while True:
         with tools.records.work() as work:
@@ -79,7 +80,7 @@ def can_be_asked(tools: Tools, provider: str) -> bool:
 
 
 def _to_be_looked_at(charges: Iterable[str], why: str) -> list[Notice]:
-    """Notices of our own: they make us look, once for each reason."""
+    """Returns events of our own, which make a worker look the disputes up: once for each reason."""
     return [Notice(event=f"ours: {why} {charge}", about=About.DISPUTE, charge=charge) for charge in charges]
 
 

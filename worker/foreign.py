@@ -1,4 +1,4 @@
-"""Refunds that somebody else made of a payment: a task about each, for whoever keeps the seller's books."""
+"""External refunds: refunds of a payment that were not made by us. Each opens a support task."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from worker.tools import Tools
 def report_beside_ours(
     tools: Tools, heard: Sequence[Heard], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
 ) -> None:
-    """A notice of a payment that we refunded may be about a second refund, which somebody else made of it."""
+    """Opens support tasks for events about payments that we refunded: they may be about a second, external refund."""
     with tools.records.work() as work:
         for provider in {one.provider for one in heard}:
             told = [one for one in heard if one.provider == provider]
@@ -24,7 +24,7 @@ def report_beside_ours(
 
 
 def extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere) -> Report:
-    """The task about a refund that the provider shows and that is not ours."""
+    """Returns the support task for a refund that the provider shows and that was not made by us."""
     return Report(
         trouble=Trouble.REFUND_EXTRA,
         subject=f"{provider} {found.refund_id}",

@@ -1,9 +1,8 @@
-"""What each lane does with the cases of a message: the same in a Celery task as in direct mode.
+"""Dispatch: which handler works on a queue's messages, in a Celery task as well as in direct mode.
 
-A delivery is counted before anything is done, and uncounted where somebody else held the case just then. First
-deliveries go on together; cases whose delivery came to nothing go in small groups, for most of them were only beside the one
-that ended their worker; those that it happened to again go alone, so that such a case can end only its own worker; and one
-that ended three of them goes to a person.
+A delivery is counted before the handler runs. The count is undone if another worker held the case. First deliveries run as one
+batch. A case whose worker crashed is retried in a small batch, then alone; after three crashes it goes to support
+(poison-message isolation).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -40,22 +39,22 @@ MOST_DELIVERIES = 3
 FEW = 10  # a hundred cases one by one take longer than a worker may: after an outage it would never catch up
 
 Do = Callable[[Tools, Sequence[UUID]], Collection[UUID] | None]
-"""What a lane does; where deliveries are counted, it returns the cases that it got hold of."""
+"""A handler. If deliveries are counted, it returns the cases that it could lock or lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What is done with its cases, and the states in which it finds something to do."""
+    """A handler, and the states of the cases that it works on."""
 
     do: Do
     here: tuple[State, ...] = ()
-    """Empty where the ids are not of cases, or nothing about the case is decided: then nothing is counted."""
+    """Empty if the ids are not ids of cases, or the handler decides nothing about them: then no deliveries are counted."""
 
 
 def judge_and_pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
-    """Judges cases, and goes straight on with those that may be paid: their commit stands alone, the sweep covers it.
+    """Evaluates cases, and pays those that may be paid. If the worker crashes between the two commits, the sweep goes on.
 
-    Returns those it got hold of.
+    Returns the cases that it could lock.
     """
     with tools.records.work() as work:
         cases = work.cases.lock(ids, here=State.RECEIVED)
@@ -77,7 +76,7 @@ LANES: dict[type[Cases], Lane] = {
 
 
 def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
-    """Does what this lane does."""
+    """Runs the handler of this kind of message."""
     lane = LANES[kind]
     if not lane.here:
         lane.do(tools, ids)
@@ -90,11 +89,11 @@ def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
 
 
 def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[dict[UUID, int]]:
-    """What is done together, each case with its deliveries, counted just before.
+    """Yields the cases to work on together, each with its deliveries, which are counted just before.
 
-    What there is no time for stays uncounted: the sweep sends it again.
+    Cases for which no time is left stay uncounted, and the sweep sends them again.
     """
-    apart = tools.settings.timers.task_time_limit_seconds  # by then whoever began it has finished, or was ended
+    apart = tools.settings.timers.task_time_limit_seconds  # by then the worker that began has finished, or was killed
     ends = sending_ends(tools)
     with tools.records.work() as work:
         fresh = work.cases.begin(ids, here=here, apart=apart)
@@ -120,7 +119,7 @@ def _groups(suspects: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
 
 
 def _to_people(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> None:
-    """What it is that ends workers is for people to find out; money that may have left is said to be unknown."""
+    """Hands cases that crash workers over to support; if money may have left, support reads that the outcome is unknown."""
     with tools.records.work() as work:
         cases = work.cases.lease(ids, here=here, seconds=tools.settings.timers.lease_seconds)
         work.history.record([_ended(case) for case in cases])

@@ -1,4 +1,4 @@
-"""Contact support: tasks for people, as CloudEvents on the queue that helpdesks read."""
+"""Publishing of support tasks, as CloudEvents on the queue that helpdesks read."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,8 +12,8 @@ from worker.tools import Tools
 def publish(tools: Tools, ids: Sequence[UUID]) -> None:
     """Publishes the tasks of these cases that are not on the queue yet.
 
-    A worker that dies between the broker's yes and the commit leaves a task that is published once more, under the
-    same event id: consumers know a repeat by it.
+    If a worker crashes after the broker accepted a task and before the commit, the task is published again under the same
+    event id. Consumers detect the duplicate by this id.
     """
     with tools.records.work() as work:
         tasks = work.tasks.claim(ids, seconds=tools.settings.timers.lease_seconds)
@@ -27,13 +27,13 @@ def publish(tools: Tools, ids: Sequence[UUID]) -> None:
                 event = contact_support(task)
                 producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
                 there.append(task)
-    finally:  # a broker that goes away in the middle has those before it: they are not published again
+    finally:  # tasks that the broker accepted before it went away are not published again
         with tools.records.work() as work:
             work.tasks.published(there)
 
 
 def contact_support(task: SupportTask) -> ContactSupport:
-    """A task as helpdesks get it: the case and every reason, and nothing about the person."""
+    """Returns a task as helpdesks receive it: the case and every reason, and no personal data."""
     return ContactSupport(
         id=task.id,
         time=task.created_at,

@@ -1,4 +1,4 @@
-"""Notices that were given up: money may have come back, or be disputed, so a person looks where the provider did not show it."""
+"""Unresolved webhook events: money may have come back, or may be disputed, so support looks at the provider."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from records.tasks import Report
 
 
 def report_unexplained(work: Work, given_up: Sequence[tuple[Heard, str]]) -> None:
-    """A task for each of these, with the last outcome, that is about a payment of ours and tells more than we hold."""
+    """Opens a support task, with the last outcome, for each event about a known payment that reports more than we recorded."""
     payments = {(one.provider, charge) for one, _ in given_up if (charge := one.notice.charge)}
     if not payments:
         return
@@ -28,7 +28,7 @@ def report_unexplained(work: Work, given_up: Sequence[tuple[Heard, str]]) -> Non
 
 
 def _held(work: Work, given_up: Sequence[Heard]) -> set[tuple[str, str | None, str]]:
-    """What we hold for true of the refunds that these tell of: nobody need be told of it."""
+    """Returns the (provider, refund, status) triples that our records agree with: they need no support task."""
     refunds: dict[str, list[str]] = {}
     for one in given_up:
         if one.notice.refund_id:
@@ -42,7 +42,7 @@ def _held(work: Work, given_up: Sequence[Heard]) -> set[tuple[str, str | None, s
 
 
 def _told(heard: Heard) -> str:
-    """In a word; empty where the notice only says that something changed."""
+    """Returns what the event reports, in one word; empty if it only says that something changed."""
     match heard.notice.said:
         case DisputeSeen(dispute):
             return dispute.value

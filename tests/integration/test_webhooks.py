@@ -705,6 +705,7 @@ def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_
     (evidence,) = tasks(tools.records, "notice_unexplained")
     assert (evidence["charge"], evidence["refund"], evidence["told"]) == (bought.charge, told["id"], "paid")
     assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
+    assert [notice.outcome for notice in notices(tools.records)] == ["not_visible"]
 
 
 def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once(

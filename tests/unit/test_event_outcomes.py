@@ -1,0 +1,83 @@
+"""Outcomes of webhook events: what resolves an event about our own refund, and what support reads."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from domain.money import Money
+from domain.notices import About, Notice
+from domain.providers import Absent, Elsewhere, Failed, Found, Paid, Pending, Unknown
+from domain.purchases import Dispute
+from records.notices import Heard
+from tests.cast import NOON
+from worker.hearing import STRANGE_FOR, _own_outcome, _unknown_outcome
+from worker.webhook_events.outcomes import (
+    DISPUTE_CODES,
+    REFUND_CODES,
+    SENTENCES,
+    Outcome,
+    OutcomeCode,
+    Resolved,
+    Retry,
+)
+
+PRICE = Money(4900, "EUR")
+PAID, PENDING, FAILED = Paid("re_1", PRICE), Pending("re_1", PRICE), Failed("re_1", "closed")
+THEIRS = Elsewhere("re_theirs", PRICE)
+
+
+def an_event(
+    reported: Any = None, *, refund_id: str | None = "re_1", attempts: int = 1, charge: str | None = "ch_1"
+) -> Heard:
+    notice = Notice(event="ev_1", about=About.REFUND, charge=charge, refund_id=refund_id, said=reported)
+    return Heard(
+        id=UUID(int=1), provider="sandbox", notice=notice, arrivals=1, hearings=attempts, falls=0, received_at=NOON
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "found", "was_paid", "outcome"),
+    [
+        (an_event(PAID), None, False, Retry(OutcomeCode.CASE_LOCKED)),
+        (an_event(PAID), Absent(), False, Retry(OutcomeCode.NOT_VISIBLE)),
+        (an_event(PAID), Unknown("timeout"), False, Retry(OutcomeCode.LOOKUP_FAILED, "timeout")),
+        (an_event(PAID), PAID, False, Resolved(OutcomeCode.REFUND_PAID)),
+        (an_event(), PENDING, False, Resolved(OutcomeCode.REFUND_PENDING)),
+        (an_event(FAILED), FAILED, True, Resolved(OutcomeCode.REFUND_FAILED)),
+        (an_event(FAILED), PAID, True, Retry(OutcomeCode.CONTRADICTED)),
+        (an_event(FAILED), THEIRS, True, Retry(OutcomeCode.CONTRADICTED)),
+        (an_event(PAID), PENDING, False, Retry(OutcomeCode.CONTRADICTED)),
+        (an_event(PAID), FAILED, False, Resolved(OutcomeCode.REFUND_FAILED)),
+        (an_event(refund_id=None), THEIRS, True, Retry(OutcomeCode.LOOKUP_LAGS)),
+        (an_event(refund_id=None), THEIRS, False, Resolved(OutcomeCode.EXTERNAL_REFUND)),
+        (an_event(refund_id=None), FAILED, True, Resolved(OutcomeCode.REFUND_FAILED)),
+        (an_event(PAID, refund_id="re_theirs"), THEIRS, True, Resolved(OutcomeCode.EXTERNAL_REFUND)),
+    ],
+)
+def test_only_what_the_provider_shows_resolves_an_event_about_our_refund(
+    event: Heard, found: Found | None, was_paid: bool, outcome: Outcome
+) -> None:
+    assert _own_outcome(event, found, was_paid=was_paid) == outcome
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (an_event(charge=None, refund_id=None), Resolved(OutcomeCode.NO_PAYMENT)),
+        (an_event(charge=None), Retry(OutcomeCode.UNKNOWN_PAYMENT)),
+        (an_event(attempts=STRANGE_FOR - 1), Retry(OutcomeCode.UNKNOWN_PAYMENT)),
+        (an_event(attempts=STRANGE_FOR), Resolved(OutcomeCode.UNKNOWN_PAYMENT)),
+    ],
+)
+def test_an_unknown_payment_may_become_known_for_a_while(event: Heard, outcome: Outcome) -> None:
+    assert _unknown_outcome(event) == outcome
+
+
+def test_every_code_has_a_sentence_for_support() -> None:
+    assert set(SENTENCES) == set(OutcomeCode)
+    assert len(set(SENTENCES.values())) == len(OutcomeCode)
+    assert {*REFUND_CODES.values(), *DISPUTE_CODES.values()} <= set(OutcomeCode)
+    assert set(DISPUTE_CODES) == set(Dispute) - {Dispute.NONE}
+    assert Retry(OutcomeCode.LOOKUP_FAILED, "timeout").sentence == f"{OutcomeCode.LOOKUP_FAILED.sentence} timeout"
+    assert Retry(OutcomeCode.NOT_VISIBLE).sentence == OutcomeCode.NOT_VISIBLE.sentence

@@ -72,7 +72,7 @@ class Stack:
             "sandbox": ("--port", str(self.sandbox), "--folder", str(self.home.path / "sandbox")),
             "beat": ("--schedule", str(self.home.path / "beat")),
         }.get(name, ())
-        return Part(name, (sys.executable, "-m", "console", name, *words, *options), self.env)
+        return Part(name, (sys.executable, "-P", "-m", "console", name, *words, *options), self.env)
 
     def parts(self, names: Sequence[str]) -> dict[str, Part]:
         """These parts, by name; the sandbox tells what happens there to the web, if that is one of them."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from config.extras import require
 from console.shown import Json, as_json, out, table
 
 HOME = "bench"
@@ -21,6 +22,7 @@ def bench(
     json: Json = False,
 ) -> None:
     """Drains a backlog through relay, broker, worker and sandbox: with many cases a message, and with one."""
+    require("bench")
     from console.bench import run
     from console.home import Home
     from console.processes import stop_on_signals

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from config.extras import require
 from console.commands.benchmark import HOME as BENCH
 from console.shown import Json, as_json, out, table
 from console.wiring import UP
@@ -36,6 +37,7 @@ def demo(
         for name in (DEMO, UP, BENCH):
             Home.here(name).clean()
         return
+    require(DEMO)
     from console.demo.run import TIMERS, run
     from console.processes import stop_on_signals
     from console.servers import Servers

@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(*, json: Json = False) -> None:
     """Looks whether every part is there and well, and says what to do where one is not."""
     settings = wired()
-    findings = [*_database(settings), *_broker(settings), *_webhooks(settings)]
+    findings = [*_extras(settings), *_database(settings), *_broker(settings), *_webhooks(settings)]
     well = all(fine for _, fine, _ in findings)
     if json:
         as_json(
@@ -48,6 +48,15 @@ def audit(*, json: Json = False) -> None:
         )
         out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
     raise typer.Exit(1 if audited.faults else 0)
+
+
+def _extras(settings: Settings) -> list[tuple[str, bool, str]]:
+    """What is not installed here: a fault where the settings ask for it."""
+    from config.extras import EXTRAS, missing, wanted_by
+
+    wanted = wanted_by(settings)
+    absent = [(extra, missing(extra)) for extra, known in EXTRAS.items() if extra in wanted or known.verbs]
+    return [(f"extra {extra}", extra not in wanted, says) for extra, says in absent if says]
 
 
 def _database(settings: Settings) -> list[tuple[str, bool, str]]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config import log
+from config.extras import require
 from console.wiring import wired
 from domain.messages import LANES
 
@@ -33,7 +33,7 @@ def web(
     from producers.web.app import run
 
     log.set_up()
-    wired()
+    require("web", wired())
     run("console.serving:web", host, port, workers=workers)
 
 
@@ -52,6 +52,7 @@ def mail(
     smtp: Annotated[str, typer.Option(help="As --lmtp, but by SMTP.")] = "",
 ) -> None:
     """Reads requests from the mailbox in MONEYBACK_IMAP_URL and the maildir in MONEYBACK_INBOX_DIR."""
+    require("mail")
     from producers.mail.serving import serve, serve_handed
 
     log.set_up()
@@ -79,7 +80,7 @@ def worker(
     """Judges, pays, settles, writes letters, hands cases to people, and does what beat asks for."""
     from config.broker import TICKS
 
-    wired()
+    require("worker", wired())
     queues = lanes or ",".join((*LANES, TICKS))
     _celery(
         "worker", "-c", str(concurrency), "-Q", queues, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
@@ -92,6 +93,7 @@ def relay() -> None:
 
     log.set_up()
     settings = wired()
+    require("relay", settings)
     from worker.app import app
     from worker.relay import Relay
 
@@ -112,6 +114,7 @@ def flower(
     login: Annotated[str, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", help="user:password.")] = "",
 ) -> None:
     """Flower: the workers and their tasks, in the browser."""
+    require("flower")
     if ":" not in login:
         raise typer.BadParameter(
             "Flower shows and steers workers: give it a login, as user:password.", param_hint="--login"
@@ -153,9 +156,16 @@ def migrate() -> None:
 
 
 def _celery(*arguments: str) -> None:
-    """Becomes a process of Celery's: signals and exit codes are its own."""
-    argv = [sys.executable, "-m", "celery", "-A", "worker.app", "--quiet", *arguments]
-    os.execv(sys.executable, argv)  # noqa: S606  # no shell: the arguments are ours
+    """Runs Celery's command with our application in this process, and ends with its exit code.
+
+    Celery looks for a module in the current folder first. So our modules are imported before: a stranger's `worker` or
+    `config.py` in that folder is never imported in place of ours.
+    """
+    from celery.bin.celery import celery
+
+    import worker.tasks  # noqa: F401
+
+    celery.main(["-A", "worker.app", "--quiet", *arguments], prog_name="celery", auto_envvar_prefix="CELERY")
 
 
 def _until_stopped() -> threading.Event:

@@ -12,6 +12,7 @@ import typer
 
 from config import log
 from config.accounts import ACCOUNTS
+from config.extras import missing, require
 from console.shown import Json, as_json, out, table
 from console.wiring import wired
 from domain.money import Money, UnknownMoneyError
@@ -29,7 +30,8 @@ def list_(*, json: Json = False) -> None:
     from console.accounts import accounts, capabilities
 
     here = accounts(wired())
-    known = {name: capabilities(name) for name in ACCOUNTS}
+    absent = {name: fault for name in ACCOUNTS if (fault := missing(name))}
+    known = {name: capabilities(name) for name in ACCOUNTS if name not in absent}
     if json:
         as_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
         return
@@ -49,6 +51,8 @@ def list_(*, json: Json = False) -> None:
     ]
     heads = ("provider", "", "refunds until", "keys live", "capped", "outcome", "looks up", "lists", "calls")
     table("Payment providers", heads, rows)
+    for name, fault in absent.items():
+        out.print(f"{name}: {fault}", highlight=False, markup=False, soft_wrap=True)
 
 
 class Step(NamedTuple):
@@ -100,6 +104,7 @@ def check(
         if not sys.stdin.isatty():
             raise typer.BadParameter("Nobody is here to ask: say --yes.", param_hint="--yes")
         typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
+    require("providers", settings)
     adapter = connected(settings)[name]
     steps = _try(adapter, charge, money)
     wrong = _wrong(steps, adapter.capabilities)

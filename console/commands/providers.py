@@ -11,8 +11,7 @@ from uuid import uuid4
 import typer
 
 from config import log
-from config.accounts import ACCOUNTS
-from config.extras import missing, require
+from config.accounts import PROVIDERS, connected_accounts
 from console.shown import Json, as_json, out, table
 from console.wiring import wired
 from domain.money import Money, UnknownMoneyError
@@ -27,11 +26,10 @@ def list_(*, json: Json = False) -> None:
 
     A provider is connected by its name in MONEYBACK_PROVIDERS and the settings of its account (docs/settings.md).
     """
-    from console.accounts import accounts, capabilities
+    from worker.providers import capabilities
 
-    here = accounts(wired())
-    absent = {name: fault for name in ACCOUNTS if (fault := missing(name))}
-    known = {name: capabilities(name) for name in ACCOUNTS if name not in absent}
+    here = connected_accounts(wired())
+    known = {name: capabilities(name) for name in PROVIDERS}
     if json:
         as_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
         return
@@ -51,8 +49,6 @@ def list_(*, json: Json = False) -> None:
     ]
     heads = ("provider", "", "refunds until", "keys live", "capped", "outcome", "looks up", "lists", "calls")
     table("Payment providers", heads, rows)
-    for name, fault in absent.items():
-        out.print(f"{name}: {fault}", highlight=False, markup=False, soft_wrap=True)
 
 
 class Step(NamedTuple):
@@ -82,15 +78,14 @@ def check(
     Looks the payment up, refunds it, sends the same refund again under the same key, and looks it up again. The repeat
     must be the same refund. Accounts that move real money are refused.
     """
-    from console.accounts import accounts, is_for_tests
     from worker.providers import connected
 
     log.set_up(logging.WARNING)
     settings = wired()
-    account = accounts(settings).get(name)
+    account = connected_accounts(settings).get(name)
     if account is None:
         raise typer.BadParameter(f"{name!r} is not connected here; see `moneyback providers list`.", param_hint="NAME")
-    if not is_for_tests(name, account):
+    if not PROVIDERS[name].is_test_account(account):
         raise typer.BadParameter(
             f"The settings of {name} are not those of a test account: this would move real money.", param_hint="NAME"
         )
@@ -104,7 +99,6 @@ def check(
         if not sys.stdin.isatty():
             raise typer.BadParameter("Nobody is here to ask: say --yes.", param_hint="--yes")
         typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
-    require("providers", settings)
     adapter = connected(settings)[name]
     steps = _try(adapter, charge, money)
     wrong = _wrong(steps, adapter.capabilities)

@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 
 from config import log
-from config.extras import require
 from console.shown import Json, as_json, out, table
 from console.wiring import wired
 
@@ -46,9 +45,7 @@ def reconcile(
 
     log.set_up(logging.WARNING)
     begin = _instant(since) if since else datetime.now(UTC) - BACK
-    settings = wired()
-    require("reconcile", settings)
-    tools = tools_of(settings)
+    tools = tools_of(wired())
     try:
         names = _chosen(tools, provider)
         with _progress(names) as tell:

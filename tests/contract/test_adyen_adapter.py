@@ -15,6 +15,7 @@ from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import BELOW, MERCHANT, FakeAdyen, adapter, refused
 from tests.doubles.raw import UNREADABLE, a_server_that, saying
 from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
+from worker.providers.adyen.adapter import NO_LOOKUP
 from worker.providers.adyen.codes import CODES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
@@ -265,5 +266,5 @@ def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: Tr
         provider.dispute(charge),
         provider.page(datetime(2026, 11, 22, tzinfo=UTC), None),
     ]
-    assert told == [Unknown("Adyen cannot be asked what became of a payment: it only tells, by webhook.")] * 3
+    assert told == [Unknown(NO_LOOKUP)] * 3
     assert server.asked == []

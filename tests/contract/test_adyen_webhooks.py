@@ -17,8 +17,13 @@ from domain.purchases import Dispute
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, FakeAdyen, account, adapter, signed, webhook
 from tests.doubles.troubled import Troubled
-from worker.providers.adyen import reader
-from worker.providers.adyen.webhooks import DISPUTES, REFUNDS, AdyenHmacKeyError, AdyenReader
+from worker.providers.adyen.webhooks import (
+    DISPUTES,
+    REFUNDS,
+    AdyenHmacKeyError,
+    AdyenWebhookParser,
+    create_webhook_parser,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OTHER_KEY = "00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF"
@@ -39,7 +44,7 @@ def an_item(event: str = "REFUND", success: str = "true", **changes: object) -> 
 
 
 def read(*items: dict[str, Any], keys: str = HMAC_KEY) -> list[Notice] | Forged:
-    answer = AdyenReader(keys, MERCHANT).read({}, webhook(*items), NOON)
+    answer = AdyenWebhookParser(keys, MERCHANT).read({}, webhook(*items), NOON)
     return answer if isinstance(answer, Forged) else [*answer]
 
 
@@ -130,7 +135,7 @@ def _read_whole(*items: dict[str, Any]) -> list[Notice]:
 
 
 def test_the_answer_is_the_one_that_adyen_wants() -> None:
-    assert AdyenReader(HMAC_KEY, MERCHANT).answer == b"[accepted]"
+    assert AdyenWebhookParser(HMAC_KEY, MERCHANT).answer == b"[accepted]"
 
 
 def test_a_refund_goes_from_received_to_its_outcome() -> None:
@@ -191,7 +196,7 @@ def test_both_keys_count_while_one_takes_the_others_place() -> None:
 
 def test_a_webhook_of_days_ago_is_taken() -> None:
     body = webhook(signed(an_item()))
-    late = AdyenReader(HMAC_KEY, MERCHANT).read({}, body, NOON + timedelta(days=30))
+    late = AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON + timedelta(days=30))
     assert not isinstance(late, Forged)
 
 
@@ -206,26 +211,26 @@ def test_the_signature_that_adyens_documents_show_is_taken() -> None:
         "success": "true",
         "additionalData": {"hmacSignature": "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0="},
     }
-    reader_of_theirs = AdyenReader(HMAC_KEY, "TestMerchant")
+    reader_of_theirs = AdyenWebhookParser(HMAC_KEY, "TestMerchant")
     assert reader_of_theirs.read({}, webhook(item), NOON) == []
     assert isinstance(reader_of_theirs.read({}, webhook(item | {"eventCode": "REFUND"}), NOON), Forged)
 
 
 def test_without_a_key_nothing_is_proven() -> None:
     assert isinstance(read(signed(an_item()), keys=""), Forged)
-    unset = reader(account("https://checkout-test.adyen.com"), http_seconds=1.0)
+    unset = create_webhook_parser(account("https://checkout-test.adyen.com"), http_seconds=1.0)
     assert isinstance(unset.read({}, webhook(signed(an_item())), NOON), Forged)
 
 
 def test_the_key_of_the_account_is_used() -> None:
-    ours = reader(account("https://checkout-test.adyen.com", hmac_key=HMAC_KEY), http_seconds=1.0)
+    ours = create_webhook_parser(account("https://checkout-test.adyen.com", hmac_key=HMAC_KEY), http_seconds=1.0)
     assert len([*ours.read({}, webhook(signed(an_item())), NOON)]) == 1  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("key", ["no hex", "44782", "44 78", "ä"])
 def test_a_key_that_is_no_hex_is_told_at_once_and_not_quoted(key: str) -> None:
     with pytest.raises(AdyenHmacKeyError) as told:
-        AdyenReader(f"{HMAC_KEY},{key}", MERCHANT)
+        AdyenWebhookParser(f"{HMAC_KEY},{key}", MERCHANT)
     assert key not in str(told.value)
 
 
@@ -239,7 +244,7 @@ def _without(name: str) -> Callable[[], dict[str, Any]]:
 
 
 def _wrapping() -> dict[str, Any]:
-    """The SDK checks the signature of an item within the item: that one is good, and says something else."""
+    """Adyen's SDK checks the signature of an item within the item: that one is good, and says something else."""
     inner: dict[str, Any] = json.loads(webhook(signed(an_item(success="false"))))
     return an_item(additionalData={"hmacSignature": "x"}) | inner
 
@@ -309,13 +314,13 @@ def test_what_is_not_signed_does_not_count() -> None:
     ],
 )
 def test_garbage_is_refused(body: bytes) -> None:
-    assert isinstance(AdyenReader(HMAC_KEY, MERCHANT).read({}, body, NOON), Forged)
+    assert isinstance(AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON), Forged)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_any_bytes_are_refused(body: bytes) -> None:
-    assert isinstance(AdyenReader(HMAC_KEY, MERCHANT).read({}, body, NOON), Forged)
+    assert isinstance(AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON), Forged)
 
 
 JSON = st.recursive(

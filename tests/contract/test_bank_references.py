@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from domain.providers import Failed, Paid, Pending
-from worker.providers.braintree import transactions as braintree
-from worker.providers.mollie import rows as mollie
-from worker.providers.paypal import rows as paypal
-from worker.providers.sandbox import refunds as sandbox
-from worker.providers.stripe import refunds as stripe
+from worker.providers.braintree import resources as braintree
+from worker.providers.mollie import resources as mollie
+from worker.providers.paypal import resources as paypal
+from worker.providers.sandbox import resources as sandbox
+from worker.providers.stripe import resources as stripe
 
 ARN = "74537604221431003881865"
 
@@ -31,7 +31,7 @@ def by_stripe(reference: object, status: str = "available", kind: str = "card") 
         "created": 1_790_000_000,
         "destination_details": {"type": kind, "card": {"reference": reference, "reference_status": status}},
     }
-    return _answer(stripe.read_refund(row))
+    return _answer(stripe.parse_refund(row))
 
 
 def by_paypal(reference: object) -> Paid | Pending | Failed:
@@ -42,7 +42,7 @@ def by_paypal(reference: object) -> Paid | Pending | Failed:
         "links": [{"rel": "up", "href": "https://api.paypal.com/v2/payments/captures/2GG279541U471931P"}],
         "acquirer_reference_number": reference,
     }
-    return _answer(paypal.read_refund(row))
+    return _answer(paypal.parse_refund(row))
 
 
 def by_braintree(reference: object) -> Paid | Pending | Failed:
@@ -57,7 +57,7 @@ def by_braintree(reference: object) -> Paid | Pending | Failed:
         order_id="mb_1",
         acquirer_reference_number=reference,
     )
-    return _answer(braintree.read_refund(transaction))
+    return _answer(braintree.parse_refund(transaction))
 
 
 def by_mollie(reference: object, kind: str = "acquirer-reference") -> Paid | Pending | Failed:
@@ -69,17 +69,17 @@ def by_mollie(reference: object, kind: str = "acquirer-reference") -> Paid | Pen
         "createdAt": "2026-06-15T12:00:00+00:00",
         "externalReference": {"type": kind, "id": reference},
     }
-    return _answer(mollie.read_refund(row))
+    return _answer(mollie.parse_refund(row))
 
 
 def by_the_sandbox(reference: object) -> Paid | Pending | Failed:
     row = {"id": "re_1", "charge": "ok_1", "amount": 4900, "currency": "EUR", "status": "succeeded", "key": "mb_1"}
-    return _answer(sandbox.read_refund(row | {"bank_reference": reference}))
+    return _answer(sandbox.parse_refund(row | {"bank_reference": reference}))
 
 
 def _answer(refund: Any) -> Paid | Pending | Failed:
     assert refund
-    answer: Paid | Pending | Failed = refund.answer()
+    answer: Paid | Pending | Failed = refund.result()
     return answer
 
 

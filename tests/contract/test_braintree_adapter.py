@@ -40,8 +40,8 @@ from tests.doubles.troubled import (
     reset_before,
     says,
 )
-from worker.providers.braintree import connect
-from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS, UNDECIDED
+from worker.providers.braintree.adapter import create_adapter
+from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -199,7 +199,7 @@ def test_a_code_that_is_not_in_the_table_is_for_a_person(
     assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "91599")
 
 
-@pytest.mark.parametrize("code", UNDECIDED)
+@pytest.mark.parametrize("code", UNDECIDED_CODES)
 def test_a_code_about_the_key_does_not_say_what_became_of_the_refund(
     provider: PaymentProvider, server: Troubled, charge: str, code: str
 ) -> None:
@@ -284,7 +284,7 @@ def test_a_braintree_that_is_not_there_is_unknown(braintree: FakeBraintree, char
 
 def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server: Troubled) -> None:
     for base in ("https://braintree.invalid", server.url.replace("http:", "https:")):
-        for answer in everything(connect(an_account(base), http_seconds=HURRY, connections=1), "dhpc9w"):
+        for answer in everything(create_adapter(an_account(base), http_seconds=HURRY, connections=1), "dhpc9w"):
             assert isinstance(answer, Unknown)
     assert server.asked == []
 
@@ -292,7 +292,7 @@ def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server
 @pytest.mark.parametrize("nonsense", UNREADABLE)
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
     with a_server_that(saying(UNREADABLE[nonsense])) as url:
-        for answer in everything(connect(an_account(url), http_seconds=2.0, connections=1), "dhpc9w"):
+        for answer in everything(create_adapter(an_account(url), http_seconds=2.0, connections=1), "dhpc9w"):
             assert isinstance(answer, Unknown)
 
 
@@ -345,7 +345,7 @@ def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubl
 
 def test_keys_that_are_refused_are_said_to_be(server: Troubled, charge: str) -> None:
     answer = adapter(server, private="another").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Braintree refuses our API keys (401): a person must mend them.", no_access=True)
+    assert answer == Unknown("Braintree refuses our credentials: 401.", no_access=True)
 
 
 @pytest.mark.parametrize(
@@ -527,8 +527,8 @@ def test_a_list_that_is_not_whole_is_unknown(
 
 def test_where_no_address_is_set_braintrees_own_is_called() -> None:
     account = an_account("http://127.0.0.1:1").model_copy(update={"api_base": None})
-    provider: Any = connect(account, http_seconds=1.0, connections=1)
-    config = provider._api._transactions.config
+    provider: Any = create_adapter(account, http_seconds=1.0, connections=1)
+    config = provider._client._transactions.config
     assert config.base_url() == "https://api.sandbox.braintreegateway.com:443"
     assert re.search(r"\.crt$", config.environment.ssl_certificate)
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from domain.notices import About, Forged, Notice, WebhookReader
 from tests.doubles.braintree import an_account, xml
-from worker.providers.braintree import reader
-from worker.providers.braintree.api import gateway_of
-from worker.providers.braintree.webhooks import EARLIEST, LATEST
+from worker.providers.braintree.client import create_gateway
+from worker.providers.braintree.webhooks import CLOCK_SKEW, MAX_AGE, create_webhook_parser
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK's samples
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -24,12 +23,12 @@ ACCOUNT = an_account("http://127.0.0.1:1")
 
 @cache
 def a_reader() -> WebhookReader:
-    return reader(ACCOUNT, http_seconds=1.0)
+    return create_webhook_parser(ACCOUNT, http_seconds=1.0)
 
 
 @cache
 def samples() -> Any:
-    return gateway_of(ACCOUNT, connections=1).webhook_testing
+    return create_gateway(ACCOUNT, connections=1).webhook_testing
 
 
 def a_sample(kind: str, name: str = "abc123") -> bytes:
@@ -108,10 +107,10 @@ def test_the_same_change_told_twice_is_one_event_and_another_is_another() -> Non
     ("age", "is_taken"),
     [
         (timedelta(0), True),
-        (LATEST, True),
-        (LATEST + timedelta(seconds=1), False),
-        (-EARLIEST, True),
-        (-EARLIEST - timedelta(seconds=1), False),
+        (MAX_AGE, True),
+        (MAX_AGE + timedelta(seconds=1), False),
+        (-CLOCK_SKEW, True),
+        (-CLOCK_SKEW - timedelta(seconds=1), False),
     ],
 )
 def test_what_is_older_than_any_repeat_is_a_replay(age: timedelta, is_taken: bool) -> None:

@@ -23,7 +23,16 @@ from urllib3.exceptions import HTTPError
 
 from tests.doubles.raw import DRIPS, Flood, a_server_that, dripping, resetting, say, saying
 from worker.providers import deadline
-from worker.providers.deadline import LARGEST, ONCE, Pool, is_over, left, read, session, within
+from worker.providers.deadline import (
+    MAX_BODY_BYTES,
+    NO_RETRIES,
+    HttpPool,
+    create_session,
+    is_expired,
+    read_body,
+    remaining_seconds,
+    time_limit,
+)
 
 PATIENCE = 20.0  # seconds; reached only when something is broken
 HURRY = 0.4  # seconds; the deadline of a call that is about to be kept waiting
@@ -31,8 +40,8 @@ LATE = 1.5  # seconds; a call that ends after them has forgotten its deadline
 
 
 def ask(url: str, seconds: float = PATIENCE, **options: Any) -> requests.Response:
-    with within(seconds):
-        return session(1).get(url, **options)
+    with time_limit(seconds):
+        return create_session(1).get(url, **options)
 
 
 @contextmanager
@@ -63,8 +72,8 @@ def test_an_answer_that_never_comes() -> None:
 def test_a_body_that_nobody_takes() -> None:
     """The server reads a little and then no more, so that sending blocks."""
     done = Event()
-    with a_server_that(lambda _: done.wait(PATIENCE)) as url, in_time(), within(HURRY):
-        session(1).post(url, data=b" " * 50_000_000)
+    with a_server_that(lambda _: done.wait(PATIENCE)) as url, in_time(), time_limit(HURRY):
+        create_session(1).post(url, data=b" " * 50_000_000)
     done.set()
 
 
@@ -98,15 +107,15 @@ def test_a_pool_whose_connections_are_all_in_use() -> None:
         done.wait(PATIENCE)
 
     with a_server_that(hold) as url, ThreadPoolExecutor(1) as threads:
-        shared = session(1)
+        shared = create_session(1)
 
         def occupy() -> None:
-            with within(PATIENCE), pytest.raises(requests.ConnectionError):
+            with time_limit(PATIENCE), pytest.raises(requests.ConnectionError):
                 shared.get(url)
 
         occupied = threads.submit(occupy)
         assert taken.wait(PATIENCE)
-        with in_time(), within(HURRY):
+        with in_time(), time_limit(HURRY):
             shared.get(url)
         done.set()
         occupied.result()
@@ -127,14 +136,14 @@ def test_an_answer_that_drips_in_by_tls(tls: "Tls") -> None:
 
 
 def test_a_call_inside_a_call_keeps_to_the_earlier_deadline() -> None:
-    with within(1), within(PATIENCE):
-        assert left() <= 1
-    with within(PATIENCE), within(1):
-        assert left() <= 1
-    with within(PATIENCE):
-        with within(0):
-            assert is_over()
-        assert not is_over()
+    with time_limit(1), time_limit(PATIENCE):
+        assert remaining_seconds() <= 1
+    with time_limit(PATIENCE), time_limit(1):
+        assert remaining_seconds() <= 1
+    with time_limit(PATIENCE):
+        with time_limit(0):
+            assert is_expired()
+        assert not is_expired()
 
 
 def test_when_the_time_is_up_nothing_is_sent() -> None:
@@ -146,12 +155,12 @@ def test_when_the_time_is_up_nothing_is_sent() -> None:
 
 def test_who_sets_no_deadline_is_told() -> None:
     with pytest.raises(LookupError):
-        session(1).get("http://127.0.0.1:9/")
+        create_session(1).get("http://127.0.0.1:9/")
 
 
 def test_each_thread_has_a_deadline_of_its_own() -> None:
-    with within(PATIENCE), ThreadPoolExecutor(1) as threads, pytest.raises(LookupError):
-        threads.submit(left).result()
+    with time_limit(PATIENCE), ThreadPoolExecutor(1) as threads, pytest.raises(LookupError):
+        threads.submit(remaining_seconds).result()
 
 
 # Trouble that is no lack of time
@@ -188,7 +197,7 @@ def test_an_answer_without_end_is_not_read_to_it() -> None:
 
 
 def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
-    bomb = gzip.compress(b" " * (LARGEST * 20))
+    bomb = gzip.compress(b" " * (MAX_BODY_BYTES * 20))
     packed = saying(say(200, bomb, "Content-Encoding: gzip"))
     with a_server_that(packed) as url, pytest.raises(requests.ConnectionError, match="TooLargeError"):
         ask(url)
@@ -212,11 +221,11 @@ def test_no_trouble_keeps_a_connection_of_the_pool(flaw: Callable[[socket.socket
         answers.pop(0)(connection)
 
     with a_server_that(next_one) as url:
-        ours = session(1)
+        ours = create_session(1)
         for _ in range(2):
-            with within(HURRY), pytest.raises(requests.RequestException):
+            with time_limit(HURRY), pytest.raises(requests.RequestException):
                 ours.get(url)
-        with within(PATIENCE):
+        with time_limit(PATIENCE):
             assert ours.get(url).json() == {}
 
 
@@ -263,8 +272,8 @@ def test_no_answer_makes_it_call_again(status: int) -> None:
 
 
 def test_connections_are_kept_and_cookies_are_not() -> None:
-    with counting() as (url, asked), within(PATIENCE):
-        ours = session(1)
+    with counting() as (url, asked), time_limit(PATIENCE):
+        ours = create_session(1)
         for _ in range(3):
             ours.get(url)
     assert [cookie for _, cookie, _ in asked] == [None, None, None]
@@ -272,9 +281,9 @@ def test_connections_are_kept_and_cookies_are_not() -> None:
 
 
 def test_a_connection_that_is_kept_is_kept_alive() -> None:
-    with counting() as (url, _), within(PATIENCE):
-        pool = Pool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
-        read(pool.urlopen("GET", "/", retries=ONCE, preload_content=False))
+    with counting() as (url, _), time_limit(PATIENCE):
+        pool = HttpPool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
+        read_body(pool.urlopen("GET", "/", retries=NO_RETRIES, preload_content=False))
         kept = pool._get_conn()
         assert kept.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert kept.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -291,10 +300,10 @@ def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_threads_share_a_session() -> None:
     with counting() as (url, asked), ThreadPoolExecutor(20) as threads:
-        ours = session(3)
+        ours = create_session(3)
 
         def one(number: int) -> int:
-            with within(PATIENCE):
+            with time_limit(PATIENCE):
                 return ours.get(f"{url}/{number}").status_code
 
         assert list(threads.map(one, range(100))) == [200] * 100
@@ -307,10 +316,10 @@ def test_threads_share_a_session() -> None:
 
 def test_a_plain_pool_keeps_the_deadline_too() -> None:
     with a_server_that(dripping(DRIPS["a body"], HURRY / 10)) as url:
-        pool = Pool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
+        pool = HttpPool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
         began = time.monotonic()
-        with within(HURRY), pytest.raises((HTTPError, OSError)):
-            read(pool.urlopen("GET", "/", retries=ONCE, preload_content=False))
+        with time_limit(HURRY), pytest.raises((HTTPError, OSError)):
+            read_body(pool.urlopen("GET", "/", retries=NO_RETRIES, preload_content=False))
         assert time.monotonic() - began < LATE
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretStr
+from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
@@ -29,11 +30,8 @@ MODELS: dict[str, type[BaseModel]] = {
     model.__name__: model for model in (PurchaseIn, RefundRequest, Receipt, IncomingRequest, ContactSupport)
 }
 EXAMPLES = re.findall(r"<!-- (\w+) -->\n```json\n(.*?)```", (DOCS / "integrators.md").read_text("utf-8"), re.DOTALL)
-KNOWN = {
-    f"{block.model_config.get('env_prefix')}{name.upper()}"
-    for block in (Settings, Timers, Limits, *ACCOUNTS.values())
-    for name in block.model_fields
-}
+BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
+KNOWN = {f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields}
 PAGES = sorted(DOCS.glob("*.md"))
 
 

@@ -19,8 +19,8 @@ from tests.contract import (
 )
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, signed, webhook
 from tests.fuzz import thrown
-from worker.providers.adyen.webhooks import AdyenReader
-from worker.providers.stripe.webhooks import StripeWebhooks
+from worker.providers.adyen.webhooks import AdyenWebhookParser
+from worker.providers.stripe.webhooks import StripeWebhookParser
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Headers = Mapping[str, str]
@@ -48,7 +48,7 @@ def of_adyen(body: bytes) -> tuple[Headers, bytes]:
 
 HEARD = {
     "stripe": Heard(
-        lambda: StripeWebhooks(SecretStr(test_stripe_webhooks.SECRET)),
+        lambda: StripeWebhookParser(SecretStr(test_stripe_webhooks.SECRET)),
         lambda: test_stripe_webhooks.event("refund.failed", test_stripe_webhooks.REFUND),
         of_stripe,
     ),
@@ -58,7 +58,7 @@ HEARD = {
         lambda body: (test_paypal_webhooks.signed(body), body),
     ),
     "adyen": Heard(
-        lambda: AdyenReader(HMAC_KEY, MERCHANT),
+        lambda: AdyenWebhookParser(HMAC_KEY, MERCHANT),
         lambda: webhook(signed(test_adyen_webhooks.an_item())),
         of_adyen,
     ),

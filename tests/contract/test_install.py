@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from config.accounts import PROVIDERS
 from config.extras import EXTRAS
-from config.settings import PROVIDERS, Settings
+from config.settings import Settings
 from console.servers import Servers
 from console.stack import Stack, free_port
 from records import Records
@@ -173,7 +174,7 @@ def test_the_table_of_extras_is_that_of_the_package() -> None:
     (everything,) = extras.pop("all")
     assert everything == f"moneyback[{','.join(sorted(extras))}]"
     assert extras.keys() == EXTRAS.keys()
-    assert set(PROVIDERS) - {"sandbox"} < EXTRAS.keys()
+    assert PROVIDERS.keys() - {"sandbox"} < EXTRAS.keys()
     for name, asked in extras.items():
         brought = [top_level(re.split(r"[^\w-]", line)[0]) for line in asked]
         assert len(brought) == len(EXTRAS[name].modules)

@@ -31,9 +31,9 @@ from domain.purchases import Dispute
 from tests.doubles.mollie import FakeMollie, adapter, refused
 from tests.doubles.raw import UNREADABLE, a_server_that, saying
 from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
-from worker.providers.mollie import connect
-from worker.providers.mollie.api import MollieKeyError
-from worker.providers.mollie.codes import CODES, SHORT, STANDINGS
+from worker.providers.mollie.adapter import create_adapter
+from worker.providers.mollie.client import MollieKeyError
+from worker.providers.mollie.codes import CODES, SHORT_OF_BALANCE, STANDINGS
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -69,7 +69,8 @@ def test_the_whole_charge_is_refunded_under_our_key(
     [asked] = server.asked
     assert (asked.method, asked.path) == ("POST", f"/v2/payments/{charge}/refunds")
     assert asked.headers["idempotency-key"] == KEY
-    assert asked.headers["x-mollie-client-info"] == "Moneyback"
+    assert asked.headers["user-agent"] == "Moneyback"
+    assert "x-mollie-client-info" not in asked.headers  # it is for the name of this machine
     assert json.loads(asked.body) == {
         "amount": {"currency": "EUR", "value": "19.99"},
         "description": f"Refund of {charge}",
@@ -123,7 +124,7 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, mollie: FakeMol
     mollie.refunds[0]["status"] = status
     expected = {
         Standing.PAID: Paid("re_0", PRICE),
-        Standing.PENDING: Pending("re_0", PRICE, short_of_balance=status == SHORT),
+        Standing.PENDING: Pending("re_0", PRICE, short_of_balance=status == SHORT_OF_BALANCE),
         Standing.FAILED: Failed("re_0", status),
     }
     assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
@@ -206,7 +207,7 @@ def test_a_mollie_that_is_not_there_is_unknown(mollie: FakeMollie, charge: str) 
 def test_a_name_that_nobody_knows_and_a_mollie_without_tls_are_unknown(server: Troubled) -> None:
     for base in ("https://mollie.invalid", server.url.replace("http:", "https:")):
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=base)
-        for answer in everything(connect(account, http_seconds=HURRY, connections=1), "tr_1"):
+        for answer in everything(create_adapter(account, http_seconds=HURRY, connections=1), "tr_1"):
             assert isinstance(answer, Unknown)
     assert server.asked == []
 
@@ -215,7 +216,7 @@ def test_a_name_that_nobody_knows_and_a_mollie_without_tls_are_unknown(server: T
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
     with a_server_that(saying(UNREADABLE[nonsense])) as url:
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=url)
-        for answer in everything(connect(account, http_seconds=2.0, connections=1), "tr_1"):
+        for answer in everything(create_adapter(account, http_seconds=2.0, connections=1), "tr_1"):
             assert isinstance(answer, Unknown)
 
 
@@ -247,7 +248,7 @@ def test_an_error_that_is_kept_under_the_key_is_known_for_one(
 def test_a_key_that_is_refused_is_said_to_be(server: Troubled, charge: str) -> None:
     answer = adapter(server, api_key="live_another").refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
-    assert answer.why == "Mollie refuses our API key (401): a person must mend it."
+    assert answer.why == "Mollie refuses our credentials: 401."
     assert answer.no_access
 
 
@@ -255,7 +256,7 @@ def test_a_key_that_is_none_is_not_quoted(server: Troubled) -> None:
     with pytest.raises(MollieKeyError) as error:
         adapter(server, api_key="sk_secret")
     assert "sk_secret" not in str(error.value)
-    assert error.value.__suppress_context__
+    assert error.value.__context__ is None
 
 
 @pytest.mark.parametrize(

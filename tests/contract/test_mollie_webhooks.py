@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from config.accounts import MollieAccount
 from domain.notices import About, Forged, Notice, WebhookReader
-from worker.providers.mollie import reader
+from worker.providers.mollie.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OLD, NEW = "whs_old", "whs_new"
@@ -20,7 +20,7 @@ OLD, NEW = "whs_old", "whs_new"
 
 def a_reader(secret: str | None = None) -> WebhookReader:
     account = MollieAccount(api_key=SecretStr("test_x"), webhook_secret=SecretStr(secret) if secret else None)
-    return reader(account, http_seconds=1.0)
+    return create_webhook_parser(account, http_seconds=1.0)
 
 
 def signed(body: bytes, *secrets: str, prefix: str = "sha256=") -> dict[str, str]:

@@ -22,9 +22,14 @@ from config.accounts import PayPalAccount
 from domain.notices import About, Forged, Notice
 from tests.contract.specs.judge import Judge
 from tests.doubles.troubled import Said, Troubled
-from worker.providers.paypal import reader
-from worker.providers.paypal.certificates import KEPT, CertificateError, Certificates, fetcher, trusted
-from worker.providers.paypal.webhooks import ABOUT, PayPalReader
+from worker.providers.paypal.webhook_certificates import (
+    MAX_CACHED,
+    CertificateCache,
+    CertificateError,
+    create_fetcher,
+    load_trusted_roots,
+)
+from worker.providers.paypal.webhooks import SUBJECTS, PayPalWebhookParser, create_webhook_parser
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SENT = "2026-11-22T11:59:58Z"
@@ -126,13 +131,13 @@ def pem(*chain: x509.Certificate) -> bytes:
 
 def reading(
     chain: bytes = pem(PAYPAL, BETWEEN.certificate), *, ids: str = OURS, fetched: list[str] | None = None
-) -> PayPalReader:
+) -> PayPalWebhookParser:
     def fetch(address: str) -> bytes:
         if fetched is not None:
             fetched.append(address)
         return chain
 
-    return PayPalReader(ids, Certificates(fetch, [ROOT.certificate]))
+    return PayPalWebhookParser(ids, CertificateCache(fetch, [ROOT.certificate]))
 
 
 def an_event(kind: str = "PAYMENT.CAPTURE.REFUNDED", **resource: object) -> dict[str, Any]:
@@ -193,7 +198,7 @@ def read(event: dict[str, Any]) -> list[Notice] | Forged:
     return answer if isinstance(answer, Forged) else [*answer]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ABOUT if not kind.startswith("CUSTOMER")])
+@pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if not kind.startswith("CUSTOMER")])
 def test_every_event_says_what_it_is_about(kind: str) -> None:
     about = About.DISPUTE if kind.endswith("REVERSED") else About.REFUND
     assert read(an_event(kind)) == [Notice(NOTICE.event, about, CHARGE, REFUND)]
@@ -204,7 +209,7 @@ def test_a_refunded_subscription_names_its_sale() -> None:
     assert read(event) == [Notice(NOTICE.event, About.REFUND, "9T0916710M1105906", REFUND)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ABOUT if kind.startswith("CUSTOMER")])
+@pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if kind.startswith("CUSTOMER")])
 def test_a_dispute_names_its_captures(kind: str) -> None:
     rows = [{"seller_transaction_id": id_} for id_ in (CHARGE, "OTHER", CHARGE)] + [{}]
     assert read(an_event(kind, dispute_id="PP-D-27803", disputed_transactions=rows)) == [
@@ -404,7 +409,7 @@ AT_DIGICERT = "http://cacerts.digicert.com/DigiCertSHA2ExtendedValidationServerC
 def test_who_signed_a_certificate_that_comes_alone_is_asked_of_digicert(issuer: bytes, *, is_believed: bool) -> None:
     alone = pem(BETWEEN.signs(SIGNER, KEY, issuer_at=AT_DIGICERT))
     there = {ADDRESS: alone, AT_DIGICERT: issuer}
-    asking = PayPalReader(OURS, Certificates(there.__getitem__, [ROOT.certificate]))
+    asking = PayPalWebhookParser(OURS, CertificateCache(there.__getitem__, [ROOT.certificate]))
     answer = asking.read(signed(BODY), BODY, NOON)
     assert answer == [NOTICE] if is_believed else isinstance(answer, Forged)
 
@@ -447,7 +452,7 @@ def test_a_certificate_is_fetched_once_and_checked_each_time() -> None:
 def test_certificates_that_are_kept_are_few_and_the_good_ones() -> None:
     fetched: list[str] = []
     kept = reading(fetched=fetched)
-    addresses = [f"{ADDRESS}{number}" for number in range(KEPT + 1)]
+    addresses = [f"{ADDRESS}{number}" for number in range(MAX_CACHED + 1)]
     for address in addresses:
         kept.read(signed(BODY, cert_url=address), BODY, NOON)
     for address in reversed(addresses):
@@ -458,7 +463,7 @@ def test_certificates_that_are_kept_are_few_and_the_good_ones() -> None:
 def test_the_certificate_that_is_used_is_kept() -> None:
     fetched: list[str] = []
     kept = reading(fetched=fetched)
-    for number in range(3 * KEPT):
+    for number in range(3 * MAX_CACHED):
         kept.read(signed(BODY), BODY, NOON)
         kept.read(signed(BODY, cert_url=f"{ADDRESS}{number}"), BODY, NOON)
     assert fetched.count(ADDRESS) == 1
@@ -466,7 +471,7 @@ def test_the_certificate_that_is_used_is_kept() -> None:
 
 def test_a_certificate_that_cannot_be_fetched_proves_nothing_now_and_may_later() -> None:
     chains = [b"", pem(PAYPAL, BETWEEN.certificate)]
-    moody = PayPalReader(OURS, Certificates(lambda _: chains.pop(0), [ROOT.certificate]))
+    moody = PayPalWebhookParser(OURS, CertificateCache(lambda _: chains.pop(0), [ROOT.certificate]))
     assert isinstance(moody.read(signed(BODY), BODY, NOON), Forged)
     assert moody.read(signed(BODY), BODY, NOON) == [NOTICE]
 
@@ -474,7 +479,7 @@ def test_a_certificate_that_cannot_be_fetched_proves_nothing_now_and_may_later()
 class TestFetching:
     def test_what_is_there_is_fetched(self) -> None:
         with Troubled(lambda _: Said(200, b"a certificate")) as server:
-            assert fetcher(20.0)(f"{server.url}/CERT-1") == b"a certificate"
+            assert create_fetcher(20.0)(f"{server.url}/CERT-1") == b"a certificate"
 
     @pytest.mark.parametrize(
         "said",
@@ -487,22 +492,24 @@ class TestFetching:
     )
     def test_anything_else_is_an_error(self, said: Said) -> None:
         with Troubled(lambda _: said) as server, pytest.raises(CertificateError):
-            fetcher(20.0)(f"{server.url}/CERT-1")
+            create_fetcher(20.0)(f"{server.url}/CERT-1")
         assert [asked.path for asked in server.asked] == ["/CERT-1"]
 
     def test_nobody_there_is_an_error(self) -> None:
         with Troubled(lambda _: Said(200)) as server:
             url = server.url
         with pytest.raises(CertificateError):
-            fetcher(20.0)(url)
+            create_fetcher(20.0)(url)
 
 
 def test_the_reader_trusts_the_public_roots_and_the_id_of_the_account() -> None:
-    assert len(trusted()) > 50
+    assert len(load_trusted_roots()) > 50
     account = PayPalAccount(client_id="a", client_secret="b", webhook_id=OURS)
-    assert isinstance(reader(account, http_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged)
+    assert isinstance(
+        create_webhook_parser(account, http_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged
+    )
     unset = PayPalAccount(client_id="a", client_secret="b", webhook_id=None)
-    assert isinstance(reader(unset, http_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
+    assert isinstance(create_webhook_parser(unset, http_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
 
 
 NAMES = sorted(signed(BODY))
@@ -526,7 +533,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([*ABOUT]), JSON)
+@given(st.sampled_from([*SUBJECTS]), JSON)
 def test_odd_but_signed_never_breaks(kind: str, resource: object) -> None:
     answer = read(an_event(kind) | {"resource": resource})
     assert isinstance(answer, Forged) or all(notice.event.startswith("WH-") for notice in answer)

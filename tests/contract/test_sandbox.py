@@ -37,8 +37,8 @@ from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping,
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
 from worker.providers import connected
-from worker.providers.sandbox import SandboxUrlError, connect
-from worker.providers.sandbox.adapter import Sandbox
+from worker.providers.sandbox.adapter import SandboxAdapter, create_adapter
+from worker.providers.sandbox.client import SandboxUrlError
 
 T = TypeVar("T")
 FIVE_EUROS = Money(500, "EUR")
@@ -270,7 +270,7 @@ def _list(provider: PaymentProvider, since: datetime) -> list[Listed]:
 
 
 def adapter(url: str, seconds: float = PATIENCE) -> PaymentProvider:
-    return connect(SandboxAccount(url=url), http_seconds=seconds, connections=1)
+    return create_adapter(SandboxAccount(url=url), http_seconds=seconds, connections=1)
 
 
 def ask(url: str, seconds: float = PATIENCE) -> Answer:
@@ -479,10 +479,10 @@ def settings_with(sandbox_url: str | None) -> Settings:
 
 def test_only_what_the_settings_wire_is_connected() -> None:
     assert connected(settings_with(None)) == {}
-    assert isinstance(connected(settings_with("http://127.0.0.1:8790"))["sandbox"], Sandbox)
+    assert isinstance(connected(settings_with("http://127.0.0.1:8790"))["sandbox"], SandboxAdapter)
 
 
 @pytest.mark.parametrize("url", ["", "sandbox", "https://sandbox.example", "http://"])
 def test_a_sandbox_that_is_nowhere_is_said_at_once(url: str) -> None:
     with pytest.raises(SandboxUrlError, match="MONEYBACK_SANDBOX_URL"):
-        connect(SandboxAccount(url=url), http_seconds=1, connections=1)
+        create_adapter(SandboxAccount(url=url), http_seconds=1, connections=1)

@@ -16,7 +16,7 @@ from domain.money import Money
 from domain.notices import About, Forged, Notice, WebhookReader
 from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
-from worker.providers.sandbox import reader
+from worker.providers.sandbox.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
 FIVE_EUROS = Money(500, "EUR")
@@ -33,7 +33,9 @@ DISPUTE = {"id": "dp_1", "charge": "ok_1", "status": "open", "created": 1_763_83
 
 
 def a_reader(secret: str = "secret") -> WebhookReader:
-    return reader(SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), http_seconds=1)
+    return create_webhook_parser(
+        SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), http_seconds=1
+    )
 
 
 def an_event(kind: str = "refund.created", **changes: Any) -> bytes:

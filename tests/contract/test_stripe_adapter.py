@@ -34,11 +34,11 @@ from domain.providers import (
 from domain.purchases import Dispute
 from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
 from tests.doubles.stripe import FakeStripe, a_stripe, error
-from worker.providers.stripe import connect
-from worker.providers.stripe.amounts import UNITS, from_stripe
+from worker.providers.http_client import CREDENTIALS_REFUSED
+from worker.providers.stripe.adapter import create_adapter
+from worker.providers.stripe.amounts import UNITS, parse_amount
 from worker.providers.stripe.codes import (
     CODES,
-    CREDENTIALS,
     DISPUTES,
     STANDINGS,
     UNDECIDED_CODES,
@@ -160,7 +160,7 @@ def test_a_stored_error_says_that_the_key_will_never_say_more(stripe: FakeStripe
     assert refund(adapter) == Unknown("Stripe answered 500.", replayed=True)
 
 
-@pytest.mark.parametrize("status", sorted(CREDENTIALS))
+@pytest.mark.parametrize("status", sorted(CREDENTIALS_REFUSED))
 def test_refused_credentials_are_unknown_because_a_person_mends_them(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
@@ -270,7 +270,7 @@ def test_an_amount_comes_back_as_it_went(minor: int, currency: str) -> None:
     money = Money(minor, currency)
     if currency == "MGA":  # of which Stripe knows no fifth
         money = Money(minor * 100, currency)
-    assert from_stripe(UNITS.written(money), currency.lower()) == money
+    assert parse_amount(UNITS.to_provider(money), currency.lower()) == money
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_an_amount_comes_back_as_it_went(minor: int, currency: str) -> None:
 )
 def test_what_is_no_amount_is_not_taken_for_one(amount: object, currency: object) -> None:
     with pytest.raises(UnknownMoneyError):
-        from_stripe(amount, currency)
+        parse_amount(amount, currency)
 
 
 # Looking up
@@ -424,7 +424,7 @@ def test_what_stripe_can_do_is_declared(adapter: PaymentProvider) -> None:
 
 
 def at(url: str, seconds: float = PATIENCE) -> PaymentProvider:
-    return connect(
+    return create_adapter(
         StripeAccount.model_validate({"api_key": "rk_1", "api_base": url}), http_seconds=seconds, connections=2
     )
 

@@ -35,11 +35,11 @@ from domain.providers import (
 from domain.purchases import Dispute
 from tests.judges.node import HERE, installed, program
 from tests.services import eventually
-from worker.providers.deadline import session, within
-from worker.providers.stripe import connect
-from worker.providers.stripe.errors import answer_of
-from worker.providers.stripe.refunds import read_dispute
-from worker.providers.stripe.webhooks import StripeWebhooks
+from worker.providers.deadline import create_session, time_limit
+from worker.providers.stripe.adapter import create_adapter
+from worker.providers.stripe.client import result_of_error
+from worker.providers.stripe.resources import parse_dispute
+from worker.providers.stripe.webhooks import StripeWebhookParser
 
 PATIENCE = 20.0  # seconds; reached only when something is broken
 API_KEY = "sk_test_for_judges_only"
@@ -56,7 +56,7 @@ class Judge:
 
     def adapter(self, api_key: str = API_KEY) -> PaymentProvider:
         account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
-        return connect(account, http_seconds=PATIENCE, connections=2)
+        return create_adapter(account, http_seconds=PATIENCE, connections=2)
 
     def post(self, path: str, **fields: object) -> dict[str, Any]:
         answer = requests.post(f"{self.url}{path}", data=fields, auth=(API_KEY, ""), timeout=PATIENCE)
@@ -129,9 +129,9 @@ def test_localstripes_webhooks_are_proven(localstripe: Judge, request: pytest.Fi
         request.getfixturevalue("intent")
         headers, body = heard.get(timeout=PATIENCE)
         now = datetime.now(UTC)
-        assert StripeWebhooks(SecretStr(SECRET)).read(headers, body, now) == []
-        assert isinstance(StripeWebhooks(SecretStr("whsec_other")).read(headers, body, now), Forged)
-        assert isinstance(StripeWebhooks(SecretStr(SECRET)).read(headers, body + b" ", now), Forged)
+        assert StripeWebhookParser(SecretStr(SECRET)).read(headers, body, now) == []
+        assert isinstance(StripeWebhookParser(SecretStr("whsec_other")).read(headers, body, now), Forged)
+        assert isinstance(StripeWebhookParser(SecretStr(SECRET)).read(headers, body + b" ", now), Forged)
 
 
 class _Ear(BaseHTTPRequestHandler):
@@ -211,7 +211,7 @@ def test_a_disputed_charge_is_not_refunded(mock: Judge, key: str) -> None:
     charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_createDispute")["id"]
     dispute = eventually(lambda: mock.get(f"/v1/charges/{charge}")["dispute"])
     assert mock.adapter().refund(charge, FIVE, key=key) == Declined(Refusal.DISPUTED, "charge_disputed")
-    assert read_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeSeen(Dispute.OPEN, dispute)
+    assert parse_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeSeen(Dispute.OPEN, dispute)
 
 
 def test_a_charge_that_nobody_knows_is_refused(mock: Judge, key: str) -> None:
@@ -238,15 +238,15 @@ def test_credentials_that_the_mock_refuses_are_unknown(mock: Judge, charge: str,
 def test_its_errors_are_read_as_stripes(mock: Judge, key: str) -> None:
     """It has these for charges only, which we never make: so the SDK is asked, as the adapter asks it."""
     client = stripe.StripeClient(
-        API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=session(1))
+        API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=create_session(1))
     )
 
     def failing(token: str) -> Declined | Unknown:
-        with within(PATIENCE), pytest.raises(stripe.StripeError) as raised:
+        with time_limit(PATIENCE), pytest.raises(stripe.StripeError) as raised:
             client.v1.charges.create(
                 {"amount": 500, "currency": "usd", "source": token}, {"idempotency_key": f"{key}{token}"}
             )
-        return answer_of(raised.value)
+        return result_of_error(raised.value)
 
     assert failing("tok_429") == Unknown("Stripe answered 429.")
     assert failing("tok_429") == Unknown("Stripe answered 429.")

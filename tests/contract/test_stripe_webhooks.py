@@ -13,8 +13,7 @@ from pydantic import SecretStr
 
 from config.accounts import StripeAccount
 from domain.notices import About, Forged, Notice
-from worker.providers.stripe import reader
-from worker.providers.stripe.webhooks import StripeWebhooks
+from worker.providers.stripe.webhooks import StripeWebhookParser, create_webhook_parser
 
 SECRET = "whsec_for_tests_only"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -37,7 +36,7 @@ def read(
     body: bytes, header: str | None = None, secrets: str | None = SECRET, at: datetime = NOW
 ) -> list[Notice] | Forged:
     headers = {"stripe-signature": signature(body) if header is None else header}
-    found = StripeWebhooks(SecretStr(secrets) if secrets is not None else None).read(headers, body, at)
+    found = StripeWebhookParser(SecretStr(secrets) if secrets is not None else None).read(headers, body, at)
     return found if isinstance(found, Forged) else list(found)
 
 
@@ -162,7 +161,7 @@ def test_signed_garbage_is_forged_and_never_an_exception(body: str) -> None:
 
 def test_the_account_has_the_secret() -> None:
     account = StripeAccount.model_validate({"api_key": "rk_1", "webhook_secret": SECRET})
-    ours = reader(account, http_seconds=1)
+    ours = create_webhook_parser(account, http_seconds=1)
     assert ours.answer == b""
     assert ours.read({"stripe-signature": signature(BODY)}, BODY, NOW) == [
         Notice("evt_1", About.REFUND, "ch_1", "re_1")

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from config.accounts import BraintreeAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said, Troubled
-from worker.providers.braintree import connect
+from worker.providers.braintree.adapter import create_adapter
 
 PUBLIC, PRIVATE, MERCHANT = "a_public_key", "a_private_key", "a_merchant"
 _PATH = re.compile(rf"/merchants/{MERCHANT}/transactions/(?P<name>\w+)(?P<refund>/refund)?")
@@ -182,4 +182,4 @@ def an_account(url: str, *, private: str = PRIVATE) -> BraintreeAccount:
 
 
 def adapter(server: Troubled, *, seconds: float = 20.0, private: str = PRIVATE) -> PaymentProvider:
-    return connect(an_account(server.url, private=private), http_seconds=seconds, connections=10)
+    return create_adapter(an_account(server.url, private=private), http_seconds=seconds, connections=10)

@@ -10,7 +10,7 @@ from typing import Any
 from config.accounts import MollieAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said, Troubled
-from worker.providers.mollie import connect
+from worker.providers.mollie.adapter import create_adapter
 
 API_KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
 _PATH = re.compile(r"/v2(?:/payments/(?P<payment>[^/]+))?/(?P<kind>refunds|chargebacks)")
@@ -118,7 +118,7 @@ def refused(status: int, detail: str, **more: str) -> Said:
 
 def adapter(server: Troubled, *, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
     account = MollieAccount(api_key=api_key, api_base=server.url)
-    return connect(account, http_seconds=seconds, connections=10)
+    return create_adapter(account, http_seconds=seconds, connections=10)
 
 
 def _said(status: int, document: dict[str, Any]) -> Said:

@@ -12,7 +12,7 @@ from typing import Any
 from config.accounts import PayPalAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said, Troubled
-from worker.providers.paypal import connect
+from worker.providers.paypal.adapter import create_adapter
 
 ID, SECRET = (
     "AeA1QIZXiflr1_-r0U2UbWTziOWX1GRQer5jkUq4ZfWT5qwb6qQRPq7jDtv57TL4POEEezGLdutcxnkJ",
@@ -232,7 +232,7 @@ def refused(status: int, *issues: str) -> Said:
 
 def adapter(url: str, *, seconds: float = 20.0, secret: str = SECRET) -> PaymentProvider:
     account = PayPalAccount(client_id=ID, client_secret=secret, api_base=url)
-    return connect(account, http_seconds=seconds, connections=10)
+    return create_adapter(account, http_seconds=seconds, connections=10)
 
 
 def _transaction(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import urllib3
 import worker
 from config.accounts import SandboxAccount
 from domain.providers import PaymentProvider
-from worker.providers.sandbox import connect
+from worker.providers.sandbox.adapter import create_adapter
 
 PATIENCE = 20.0  # seconds until a fact we wait for is given up; reached only when something is broken
 ENOUGH = 1.5  # seconds; enough to be understood, not enough for a call that is never answered
@@ -39,7 +39,7 @@ class SandboxProcess:
         self._process.communicate(timeout=PATIENCE)
 
     def adapter(self, seconds: float = PATIENCE) -> PaymentProvider:
-        return connect(SandboxAccount(url=self.url), http_seconds=seconds, connections=50)
+        return create_adapter(SandboxAccount(url=self.url), http_seconds=seconds, connections=50)
 
     def summary(self) -> dict[str, Any]:
         return dict(urllib3.request("GET", f"{self.url}/v1/summary", retries=False).json())

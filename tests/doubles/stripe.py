@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from config.accounts import StripeAccount
 from domain.providers import PaymentProvider
-from worker.providers.stripe import connect
+from worker.providers.stripe.adapter import create_adapter
 
 API_KEY = "rk_test_for_tests_only"
 Answer = tuple[int, dict[str, Any], dict[str, str]]
@@ -50,7 +50,7 @@ class FakeStripe:
 
     def adapter(self, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
         account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
-        return connect(account, http_seconds=seconds, connections=50)
+        return create_adapter(account, http_seconds=seconds, connections=50)
 
     def charge(self, name: str, amount: int = 500, **facts: Any) -> str:
         self.charges[name] = Charge(name, amount, **facts)

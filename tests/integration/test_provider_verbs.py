@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from config.accounts import ACCOUNTS, Account
-from config.settings import PROVIDERS, Settings
-from console.accounts import ADAPTERS, PROOFS, capabilities, is_for_tests, is_proven
+from config import accounts
+from config.accounts import ACCOUNTS, PROVIDERS, Account, MissingExtraError, missing_extras
+from config.settings import Settings
 from console.stack import Stack
 from domain.money import Money
 from domain.providers import Paid
@@ -23,6 +23,7 @@ from tests.cast import settle_in
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
 from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
 from tests.services import environment
+from worker.providers import capabilities, connected, readers
 from worker.tools import tools_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,9 +109,68 @@ def test_every_provider_is_listed_with_what_it_can_do(wired: Settings) -> None:
     assert "by webhook only" in table
 
 
-def test_every_name_has_an_adapter_and_an_account() -> None:
-    assert set(ADAPTERS) == set(ACCOUNTS) == set(PROVIDERS) == set(TEST)
-    assert set(PROOFS) == set(PROVIDERS) - {"braintree"}
+def test_every_provider_has_a_package_of_one_layout() -> None:
+    folder = ROOT / "worker" / "providers"
+    packages = {init.parent.name for init in folder.glob("*/__init__.py")}
+    assert packages == set(PROVIDERS) == set(TEST)
+    layout = {"__init__.py", "adapter.py", "client.py", "codes.py", "resources.py", "webhooks.py"}
+    optional = {"amounts.py"}
+    more = {"paypal": {"access_token.py", "transaction_search.py", "webhook_certificates.py"}}
+    for name in packages:
+        modules = {file.name for file in (folder / name).glob("*.py")}
+        assert modules - optional == layout | more.get(name, set()), name
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_provider_names_settings_that_its_account_has(name: str) -> None:
+    spec = PROVIDERS[name]
+    assert {spec.test_setting, spec.webhook_setting} <= set(spec.account.model_fields)
+
+
+def account_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that connect this provider, by a test account."""
+    for variable, value in variables(name, TEST[name]).items():
+        monkeypatch.setenv(variable, value)
+    words = {"database_url": "postgresql://x", "broker_url": "redis://x", "secret_key": "x" * 32, "providers": name}
+    return Settings.model_validate(words)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_provider_is_connected_by_its_name_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = account_of(name, monkeypatch)
+    assert [*connected(settings)] == [*readers(settings)] == [name]
+    assert missing_extras(settings) == []
+
+
+@pytest.mark.parametrize("name", ["stripe", "braintree", "paypal"])
+def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = account_of(name, monkeypatch)
+    package = PROVIDERS[name].extra_package
+    monkeypatch.setattr(accounts, "find_spec", lambda asked: None if asked == package else asked)
+    assert missing_extras(settings) == [name]
+    for connect in (connected, readers):
+        with pytest.raises(MissingExtraError, match=rf"pip install 'moneyback\[{name}\]'"):
+            connect(settings)
+
+
+@pytest.mark.parametrize("package", ["stripe", "braintree"])
+def test_an_sdk_is_imported_only_for_its_own_provider(package: str) -> None:
+    """What providers can do is read without it, and so are the others connected."""
+    program = f"""
+import sys
+sys.modules["{package}"] = None  # an import of it fails
+from config.accounts import PROVIDERS
+from worker.providers import capabilities
+import importlib
+for name in PROVIDERS:
+    capabilities(name)
+    for module in ("adapter", "webhooks") if name != "{package}" else ():
+        importlib.import_module(f"worker.providers.{{name}}.{{module}}")
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 # providers check
@@ -181,9 +241,10 @@ def test_an_account_that_moves_real_money_is_refused(settings: Settings, name: s
 
 @pytest.mark.parametrize("name", TEST)
 def test_what_a_test_account_is(name: str) -> None:
-    assert is_for_tests(name, account(name, TEST[name]))
+    spec = PROVIDERS[name]
+    assert spec.is_test_account(account(name, TEST[name]))
     if name in LIVE:
-        assert not is_for_tests(name, account(name, LIVE[name]))
+        assert not spec.is_test_account(account(name, LIVE[name]))
 
 
 def test_a_person_at_a_terminal_is_asked_first(wired: Settings, process: SandboxProcess) -> None:
@@ -306,7 +367,7 @@ def test_the_doctor_says_whose_webhooks_nobody_can_prove(
 
 @pytest.mark.parametrize("name", ["sandbox", "braintree"])
 def test_webhooks_that_need_no_secret_of_their_own_are_proven(name: str) -> None:
-    assert is_proven(name, account(name, TEST[name]))
+    assert PROVIDERS[name].can_verify_webhooks(account(name, TEST[name]))
 
 
 def test_a_setting_that_is_missing_is_named_as_the_environment_has_it(settings: Settings) -> None:

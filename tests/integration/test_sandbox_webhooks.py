@@ -23,7 +23,7 @@ from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
 from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
 from tests.services import Child, eventually
-from worker.providers.sandbox import reader
+from worker.providers.sandbox.webhooks import create_webhook_parser
 from worker.sandbox.behaviours import Times
 from worker.sandbox.ledger import Ledger
 from worker.sandbox.orders import Order
@@ -43,7 +43,7 @@ class Received(NamedTuple):
     def read(self, secret: str = "sandbox") -> Notice | Forged:
         """As the product's own reader reads it."""
         account = SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret))
-        read = reader(account, http_seconds=1).read(self.headers, self.body, datetime.now(UTC))
+        read = create_webhook_parser(account, http_seconds=1).read(self.headers, self.body, datetime.now(UTC))
         return read if isinstance(read, Forged) else read[0]
 
 

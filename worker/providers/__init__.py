@@ -1,39 +1,46 @@
-"""The providers that are connected here, by the name that a purchase carries. Each is a package of this one.
+"""Creates the adapters and webhook parsers of the connected payment providers.
 
-A package has ``connect(account, *, http_seconds, connections)``, which makes its adapter, and ``reader(account, *,
-http_seconds)``, which makes the reader of its webhooks. It is imported when it is named: an SDK takes its time.
+The code of each provider is the package of its name, and all packages have the same layout. They are imported only when
+they are needed, because an SDK takes time and may not be installed.
 """
 
-from collections.abc import Iterator
 from importlib import import_module
-from types import ModuleType
 
-from config.accounts import ACCOUNTS, Account, SandboxAccount
+from config.accounts import Account, MissingExtraError, connected_accounts, missing_extras
 from config.settings import Settings
 from domain.notices import WebhookReader
-from domain.providers import PaymentProvider
+from domain.providers import Capabilities, PaymentProvider
 
 
 def connected(settings: Settings) -> dict[str, PaymentProvider]:
-    """An adapter for each provider that the settings wire, made once a process: it keeps its connections open."""
+    """Creates the adapter of each connected provider. Call it once a process: adapters keep connections open."""
+    seconds, connections = settings.timers.http_seconds, settings.calls_side_by_side
     return {
-        name: package.connect(
-            account, http_seconds=settings.timers.http_seconds, connections=settings.calls_side_by_side
+        name: import_module(f"{__name__}.{name}.adapter").create_adapter(
+            account, http_seconds=seconds, connections=connections
         )
-        for name, package, account in _wired(settings)
+        for name, account in _accounts(settings).items()
     }
 
 
 def readers(settings: Settings) -> dict[str, WebhookReader]:
-    """A reader of webhooks for each of them."""
+    """Creates the webhook parser of each connected provider."""
+    seconds = settings.timers.http_seconds
     return {
-        name: package.reader(account, http_seconds=settings.timers.http_seconds)
-        for name, package, account in _wired(settings)
+        name: import_module(f"{__name__}.{name}.webhooks").create_webhook_parser(account, http_seconds=seconds)
+        for name, account in _accounts(settings).items()
     }
 
 
-def _wired(settings: Settings) -> Iterator[tuple[str, ModuleType, Account]]:
-    for name in settings.providers:
-        yield name, import_module(f"worker.providers.{name}"), ACCOUNTS[name]()
-    if settings.sandbox_url and "sandbox" not in settings.providers:
-        yield "sandbox", import_module("worker.providers.sandbox"), SandboxAccount(url=settings.sandbox_url)
+def capabilities(provider: str) -> Capabilities:
+    """Returns what a provider can do, whether it is connected or not."""
+    declared = import_module(f"{__name__}.{provider}.codes").CAPABILITIES
+    assert isinstance(declared, Capabilities)
+    return declared
+
+
+def _accounts(settings: Settings) -> dict[str, Account]:
+    """Raises MissingExtraError."""
+    for provider in missing_extras(settings):
+        raise MissingExtraError(provider)
+    return connected_accounts(settings)

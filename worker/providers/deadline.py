@@ -1,7 +1,7 @@
-"""One deadline for a whole call: resolving, connecting, shaking hands, sending, and reading to the end.
+"""Enforces one deadline for a whole HTTP call: resolve, connect, TLS handshake, send, and read to the end.
 
-A socket's own timeout begins anew with every drop, a resolver has none, and a host with ten addresses is tried ten
-times. Here all of it ends at one moment, which ``within()`` sets for what the thread sends inside it.
+A socket timeout starts anew with each received packet, a resolver has no timeout, and a host with ten addresses is
+tried ten times. ``time_limit()`` sets one deadline for everything that the current thread sends inside it.
 """
 
 import http.client
@@ -25,34 +25,34 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-CONNECT_SECONDS = 5.0  # a provider that is up accepts in much less; the rest of the time is for its answer
-LARGEST = 2 * 1024 * 1024  # bytes of an answer; a page of a hundred refunds has about 200 KB
-# A firewall forgets a connection that was silent for minutes, and nobody answers the next refund that is sent on it.
-OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+CONNECT_SECONDS = 5.0  # a healthy provider accepts much faster; the rest of the time is for its reply
+MAX_BODY_BYTES = 2 * 1024 * 1024  # a page of a hundred refunds has about 200 KB
+# A firewall drops a connection that was idle for minutes, and a refund that is sent on it gets no reply.
+SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
 if hasattr(socket, "TCP_KEEPIDLE"):
-    OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))  # seconds
-ONCE = Retry(total=False, redirect=False)  # whether to call again is for the caller to say
+    SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))  # seconds
+NO_RETRIES = Retry(total=False, redirect=False)  # the caller decides whether to call again
 
-_ends: ContextVar[float] = ContextVar("ends")
+_deadline: ContextVar[float] = ContextVar("deadline")
 _wire: ContextVar["Wire"] = ContextVar("wire")
 
 
 @dataclass
 class Wire:
-    """What became of the calls that a thread made inside ``watched()``."""
+    """Records what the calls of a thread inside ``watched()`` put on the wire."""
 
     sent: bool = False
     refused: bool = False
 
     @property
     def nobody_reached(self) -> bool:
-        """For certain: a host was called that did not accept, and not a byte was sent to any."""
+        """Whether it is certain that no host received anything: a connection was refused, and no byte was sent."""
         return self.refused and not self.sent
 
 
 @contextmanager
 def watched() -> Iterator[Wire]:
-    """Tells whether what this thread asks for inside could have reached anybody."""
+    """Yields a record of whether the calls inside could have reached a host."""
     wire = Wire()
     before = _wire.set(wire)
     try:
@@ -62,66 +62,68 @@ def watched() -> Iterator[Wire]:
 
 
 class TooLargeError(HTTPError):
-    """The answer is larger than any that makes sense; it was not read to its end."""
+    """The reply is larger than any valid reply, so it was not read to its end."""
 
 
 def did_not_accept() -> None:
-    """A host that this thread called took no connection."""
+    """Records that a host refused a connection of this thread."""
     _wire.get(Wire()).refused = True
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """What this thread sends inside ends by then. A call inside a call keeps to the earlier of the two deadlines."""
-    ends = monotonic() + seconds
-    before = _ends.set(min(_ends.get(ends), ends))
+def time_limit(seconds: float) -> Iterator[None]:
+    """Limits everything that this thread sends inside. In a nested call the earlier of the two deadlines holds."""
+    deadline = monotonic() + seconds
+    before = _deadline.set(min(_deadline.get(deadline), deadline))
     try:
         yield
     finally:
-        _ends.reset(before)
+        _deadline.reset(before)
 
 
-def left() -> float:
-    """Seconds until the deadline. Raises TimeoutError when it is over, LookupError outside of ``within()``."""
-    if (seconds := _ends.get() - monotonic()) <= 0:
+def remaining_seconds() -> float:
+    """Returns the seconds until the deadline. Raises TimeoutError after it, LookupError outside of ``time_limit()``."""
+    if (seconds := _deadline.get() - monotonic()) <= 0:
         raise TimeoutError
     return seconds
 
 
-def is_over() -> bool:
-    """Whether what failed just now failed because the time was up."""
-    return _ends.get() <= monotonic()
+def is_expired() -> bool:
+    """Returns whether the deadline has passed, so that it explains an error that was just caught."""
+    return _deadline.get() <= monotonic()
 
 
-def session(connections: int) -> requests.Session:
-    """For SDKs: so many connections to a host at most; retries nothing, follows nothing, keeps no cookie.
+def create_session(connections: int) -> requests.Session:
+    """Creates a thread-safe session that does not retry, does not follow redirects and keeps no cookies.
 
-    Raises requests.Timeout when the time is up, and another requests.RequestException when the connection fails or
-    the answer is too large. Threads may share it. Nothing is taken from the environment: no proxy, no netrc.
+    ``connections`` is the maximum for each host. A call raises requests.Timeout after the deadline, and another
+    requests.RequestException when the connection fails or the reply is too large. The session ignores the
+    environment: it uses no proxy and no netrc.
     """
-    made = _Session()
-    made.trust_env = False
+    session = _Session()
+    session.trust_env = False
+    session.headers["User-Agent"] = "Moneyback"
     for scheme in ("http://", "https://"):
-        made.mount(scheme, _Adapter(pool_maxsize=connections, pool_block=True, max_retries=ONCE))
-    return made
+        session.mount(scheme, _Adapter(pool_maxsize=connections, pool_block=True, max_retries=NO_RETRIES))
+    return session
 
 
-def read(response: BaseHTTPResponse) -> bytes:
-    """The whole body, unpacked. Raises TooLargeError, and then the connection is not used again."""
+def read_body(response: BaseHTTPResponse) -> bytes:
+    """Returns the whole decoded body. Raises TooLargeError, and then the connection is not used again."""
     body = bytearray()
     try:
         with response:
-            while piece := response.read(64 * 1024, decode_content=True):
-                body += piece
-                if len(body) > LARGEST:
+            while chunk := response.read(64 * 1024, decode_content=True):
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
                     raise TooLargeError(TooLargeError.__doc__)
     finally:
-        response.release_conn()  # closed or not: its place in the pool must not be lost
+        response.release_conn()  # even a closed connection must give its place in the pool back
     return bytes(body)
 
 
-class _Drops(io.RawIOBase):
-    """What a socket receives, until the deadline."""
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until the deadline."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock = raw, sock
@@ -130,7 +132,7 @@ class _Drops(io.RawIOBase):
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        self._sock.settimeout(left())
+        self._sock.settimeout(remaining_seconds())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -141,84 +143,84 @@ class _Drops(io.RawIOBase):
 class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         super().__init__(sock, debuglevel, method)
-        self.fp = io.BufferedReader(_Drops(self.fp.detach(), sock))
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
 
 class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Any of the host's addresses; what is left of the time is for shaking hands, where there is TLS."""
-        trouble: OSError = OSError("it has no address")
+        """Connects to the first address that accepts. The remaining time is for the TLS handshake, if there is one."""
+        failure: OSError = OSError("it has no address")
         try:
             for family, kind, protocol, _, address in _addresses(self._dns_host, self.port):
                 sock = socket.socket(family, kind, protocol)
                 try:
-                    sock.settimeout(min(CONNECT_SECONDS, left()))
-                    for option in OPTIONS:
+                    sock.settimeout(min(CONNECT_SECONDS, remaining_seconds()))
+                    for option in SOCKET_OPTIONS:
                         sock.setsockopt(*option)
                     sock.connect(address)
-                    sock.settimeout(left())
+                    sock.settimeout(remaining_seconds())
                 except OSError as error:
                     sock.close()
-                    trouble = error
+                    failure = error
                 else:
                     return sock
-        except OSError as error:  # nobody knows the name
-            trouble = error
+        except OSError as error:  # the name cannot be resolved
+            failure = error
         did_not_accept()
-        if isinstance(trouble, TimeoutError):
-            raise ConnectTimeoutError(self, f"{self.host} did not accept in time.") from trouble
-        raise NewConnectionError(self, f"{self.host} cannot be reached: {trouble}") from trouble
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, f"{self.host} did not accept in time.") from failure
+        raise NewConnectionError(self, f"{self.host} cannot be reached: {failure}") from failure
 
-    def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # we send no files
+    def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # requests here have no file as body
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(left())
+        self.sock.settimeout(remaining_seconds())
         _wire.get(Wire()).sent = True
         super().send(data)
 
 
-class _SecureConnection(_Connection, HTTPSConnection):
+class _HttpsConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Waiting(HTTPConnectionPool):
-    """A pool of which nobody waits for a connection longer than his call may last."""
+class _DeadlinePool(HTTPConnectionPool):
+    """Waits for a free connection no longer than until the deadline."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
-        return super()._get_conn(left())
+        return super()._get_conn(remaining_seconds())
 
 
-class Pool(_Waiting):
-    """For those who need no SDK: connections to one host, by http."""
+class HttpPool(_DeadlinePool):
+    """Keeps plain HTTP connections to one host."""
 
     ConnectionCls = _Connection
 
 
-class _SecurePool(_Waiting, HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": _HttpsPool}
 
     def send(
         self,
         request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002 - the deadline is for the body, too
-        timeout: object = None,  # noqa: ARG002 - the deadline is within()'s
+        stream: bool = False,  # noqa: ARG002 - the deadline holds for the body as well
+        timeout: object = None,  # noqa: ARG002 - time_limit() sets the deadline
         verify: bool | str = True,
         cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         try:
             response = super().send(request, stream=True, verify=verify, cert=cert, proxies=proxies)
-            response.raw = io.BytesIO(read(response.raw))
+            response.raw = io.BytesIO(read_body(response.raw))
         except (requests.RequestException, HTTPError, OSError) as error:
-            if is_over():
+            if is_expired():
                 raise requests.Timeout("The time for the call is up.", request=request) from error
             if isinstance(error, requests.RequestException):
                 raise
@@ -230,18 +232,18 @@ class _Adapter(HTTPAdapter):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """A redirect is an answer like any other: money is not sent after it."""
+        """Returns None, so that a redirect is a reply like any other: a refund is never sent to another address."""
 
 
 def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    """The resolver knows no deadline, so a thread asks it, which may be left behind."""
-    answer: Future[list[tuple[Any, ...]]] = Future()
+    """Resolves the name in a thread of its own: the resolver has no timeout, so after the deadline the thread is left."""
+    addresses: Future[list[tuple[Any, ...]]] = Future()
 
-    def ask() -> None:
+    def resolve() -> None:
         try:
-            answer.set_result([*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
-        except BaseException as error:  # noqa: BLE001 - the one who waits is told
-            answer.set_exception(error)
+            addresses.set_result([*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+            addresses.set_exception(error)
 
-    Thread(target=ask, daemon=True).start()
-    return answer.result(left())
+    Thread(target=resolve, daemon=True).start()
+    return addresses.result(remaining_seconds())

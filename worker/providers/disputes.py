@@ -1,28 +1,28 @@
-"""How a charge stands that was disputed, perhaps more than once."""
+"""Decides the dispute status of a charge that was disputed, perhaps more than once."""
 
 from collections.abc import Sequence
 
 from domain.providers import DisputeSeen
 from domain.purchases import Dispute
 
-_DECISIVE = (Dispute.OPEN, Dispute.LOST, Dispute.WON)
-"""An open dispute counts before all others; a lost one took the money, whatever was won beside it."""
+_PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.WON)
+"""An open dispute counts first. A lost dispute took the money, even if another dispute was won."""
 
 
 def furthest(told: Sequence[DisputeSeen]) -> list[DisputeSeen]:
-    """Of all that was told, in whatever order it came, how each dispute stands."""
-    newest: dict[str, DisputeSeen] = {}
-    for seen in told:
-        known = newest.get(seen.dispute_id)
-        if known is None or seen.stage > known.stage:
-            newest[seen.dispute_id] = seen
-    return list(newest.values())
+    """Returns the latest stage of each dispute, whatever the order of the reports."""
+    latest: dict[str, DisputeSeen] = {}
+    for dispute in told:
+        known = latest.get(dispute.dispute_id)
+        if known is None or dispute.stage > known.stage:
+            latest[dispute.dispute_id] = dispute
+    return list(latest.values())
 
 
 def decisive(disputes: Sequence[DisputeSeen]) -> DisputeSeen:
-    """The one of these disputes of a charge, newest first, that says how the charge stands."""
-    for kind in _DECISIVE:
-        for seen in disputes:
-            if seen.dispute is kind:
-                return seen
+    """Returns the dispute that decides the status of the charge. ``disputes`` has the newest dispute first."""
+    for status in _PRECEDENCE:
+        for dispute in disputes:
+            if dispute.dispute is status:
+                return dispute
     return DisputeSeen(Dispute.NONE)

@@ -1,4 +1,4 @@
-"""Amounts as a provider counts them: in minor units that, for a few currencies, are not those of ISO 4217."""
+"""Converts amounts to a provider's minor units, which for a few currencies differ from those of ISO 4217."""
 
 from collections.abc import Mapping
 
@@ -6,24 +6,24 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 
 
 class MinorUnits:
-    """``decimals`` are the provider's own, of the currencies in which it differs."""
+    """Converts between our minor units and a provider's. ``decimals`` lists the currencies that differ."""
 
     def __init__(self, decimals: Mapping[str, int]) -> None:
-        self._places = {currency: decimals.get(currency, ours) - ours for currency, ours in CURRENCIES.items()}
+        self._shift = {currency: decimals.get(currency, iso) - iso for currency, iso in CURRENCIES.items()}
 
-    def written(self, money: Money) -> int:
-        """The amount that the provider is told; UnknownMoneyError for what it cannot express, half a rupiah, say."""
-        return _moved(money.minor, self._places[money.currency])
+    def to_provider(self, money: Money) -> int:
+        """Returns the amount in the provider's minor units. Raises UnknownMoneyError for half a rupiah, for example."""
+        return _shifted(money.minor, self._shift[money.currency])
 
-    def read(self, amount: object, currency: object) -> Money:
-        """The amount that it speaks of; UnknownMoneyError for what is none of a currency that we know."""
+    def from_provider(self, amount: object, currency: object) -> Money:
+        """Returns the provider's amount as Money. Raises UnknownMoneyError if it is not an amount of a known currency."""
         if type(amount) is not int or type(currency) is not str or currency not in CURRENCIES:
-            raise UnknownMoneyError(f"{amount!r} {currency!r} is no amount of a currency that we know.")
-        return Money(_moved(amount, -self._places[currency]), currency)
+            raise UnknownMoneyError(f"{amount!r} {currency!r} is not an amount of a known currency.")
+        return Money(_shifted(amount, -self._shift[currency]), currency)
 
 
-def _moved(number: int, places: int) -> int:
-    """The number with its decimal point moved, and no digit lost."""
+def _shifted(number: int, places: int) -> int:
+    """Moves the decimal point without losing a digit."""
     factor: int = 10 ** abs(places)
     if places >= 0:
         return number * factor

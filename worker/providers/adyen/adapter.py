@@ -1,57 +1,68 @@
+"""Implements the payment provider Adyen."""
+
 from datetime import datetime
 
+from config.accounts import AdyenAccount
 from domain.money import Money, UnknownMoneyError
-from domain.providers import Answer, Declined, DisputeSeen, Found, Page, Pending, Refusal, Unknown
-from worker.providers.adyen.amounts import written
-from worker.providers.adyen.api import Api, Reply
-from worker.providers.adyen.codes import CAPABILITIES, CODES, is_psp_reference
-from worker.providers.deadline import within
+from domain.providers import Answer, Declined, DisputeSeen, Found, Page, PaymentProvider, Pending, Refusal, Unknown
+from worker.providers.adyen.amounts import format_amount
+from worker.providers.adyen.client import AdyenClient, AdyenReply
+from worker.providers.adyen.codes import CAPABILITIES, CODES, INVALID_AMOUNT, PAYMENT_NOT_FOUND
+from worker.providers.adyen.resources import is_psp_reference, parse_refund_id
+from worker.providers.deadline import time_limit
 
-NO_PAYMENT, NO_AMOUNT = "167", "137"  # Adyen's own codes
-CANNOT_BE_ASKED = "Adyen cannot be asked what became of a payment: it only tells, by webhook."
+NO_LOOKUP = "Adyen's API does not show refunds or disputes: Adyen reports them by webhook only."
 
 
-class Adyen:
-    """Our side of Adyen. A charge is a payment's pspReference; our key is the refund's reference, too."""
+def create_adapter(account: AdyenAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+    """Creates the adapter for this account."""
+    client = AdyenClient(account, connections=connections)
+    return AdyenAdapter(client, account.merchant_account, http_seconds=http_seconds)
+
+
+class AdyenAdapter:
+    """Refunds payments through Adyen. The idempotency key is the refund's reference as well."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, api: Api, merchant: str, *, http_seconds: float) -> None:
-        self._api = api
+    def __init__(self, client: AdyenClient, merchant: str, *, http_seconds: float) -> None:
+        self._client = client
         self._merchant = merchant
         self._seconds = http_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
-        """At best it is pending: Adyen says of every refund that it received it."""
+        """Returns Pending at best, because Adyen only confirms that it received the refund."""
         if not is_psp_reference(charge):
-            return Declined(Refusal.PERMANENT, NO_PAYMENT)
+            return Declined(Refusal.PERMANENT, PAYMENT_NOT_FOUND)
         try:
-            ours = {"merchantAccount": self._merchant, "amount": written(amount), "reference": key}
+            request = {"merchantAccount": self._merchant, "amount": format_amount(amount), "reference": key}
         except UnknownMoneyError:
-            return Declined(Refusal.PERMANENT, NO_AMOUNT)
-        with within(self._seconds):
-            reply = self._api.refund(charge, ours | {"merchantRefundReason": "CUSTOMER REQUEST"}, key)
+            return Declined(Refusal.PERMANENT, INVALID_AMOUNT)
+        with time_limit(self._seconds):
+            reply = self._client.refund(charge, request | {"merchantRefundReason": "CUSTOMER REQUEST"}, key=key)
         if isinstance(reply, Unknown):
             return reply
-        if not reply.is_fine:
-            return _refused(reply)
-        told, ours = reply.document, ours | {"paymentPspReference": charge, "status": "received"}
-        refund = told.get("pspReference")
-        if {name: told.get(name) for name in ours} != ours or not is_psp_reference(refund):
+        if not reply.is_success:
+            return _declined(reply)
+        refund_id = parse_refund_id(reply.body, request | {"paymentPspReference": charge, "status": "received"})
+        if refund_id is None:
             return Unknown("Adyen's answer is not about the refund that it was asked for.")
-        return Pending(refund, amount)
+        return Pending(refund_id, amount)
 
     def look_up(self, charge: str, *, key: str) -> Found:  # noqa: ARG002
-        return Unknown(CANNOT_BE_ASKED)
+        """Returns Unknown, because Adyen has no call that shows a refund."""
+        return Unknown(NO_LOOKUP)
 
     def dispute(self, charge: str) -> DisputeSeen | Unknown:  # noqa: ARG002
-        return Unknown(CANNOT_BE_ASKED)
+        """Returns Unknown, because Adyen reports disputes by webhook only."""
+        return Unknown(NO_LOOKUP)
 
     def page(self, since: datetime, after: str | None) -> Page | Unknown:  # noqa: ARG002
-        return Unknown(CANNOT_BE_ASKED)
+        """Returns Unknown, because Adyen has no call that lists refunds."""
+        return Unknown(NO_LOOKUP)
 
 
-def _refused(reply: Reply) -> Declined | Unknown:
+def _declined(reply: AdyenReply) -> Declined | Unknown:
     if reply.code is None:
         return Unknown(f"Adyen answered {reply.status}, which does not say whether it refunded.")
     return Declined(CODES.get(reply.code, Refusal.PERMANENT), reply.code)

@@ -1,4 +1,4 @@
-"""Amounts as Adyen writes them."""
+"""Converts amounts between ours and Adyen's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from domain.money import Money
 from worker.providers.minor_units import MinorUnits
 
 UNITS = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
-"""docs.adyen.com, "Currency codes and minor units": for these the standard has another number of decimals."""
+"""docs.adyen.com, "Currency codes and minor units": here Adyen's number of decimals differs from ISO 4217."""
 
 
-def written(amount: Money) -> dict[str, Any]:
-    """Raises UnknownMoneyError for an amount that Adyen cannot express: half a rupiah."""
-    return {"value": UNITS.written(amount), "currency": amount.currency}
+def format_amount(amount: Money) -> dict[str, Any]:
+    """Returns the amount as Adyen's API takes it. Raises UnknownMoneyError if Adyen cannot express it: half a rupiah."""
+    return {"value": UNITS.to_provider(amount), "currency": amount.currency}
 
 
-def read(row: Mapping[str, Any]) -> Money:
-    """Raises UnknownMoneyError."""
-    return UNITS.read(row["value"], row["currency"])
+def parse_amount(row: Mapping[str, Any]) -> Money:
+    """Returns Adyen's amount as Money. Raises UnknownMoneyError."""
+    return UNITS.from_provider(row["value"], row["currency"])

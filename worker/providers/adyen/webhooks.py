@@ -1,143 +1,154 @@
-"""Adyen's webhooks: the only way in which it tells what became of a refund. Each item is signed, though not all of it."""
+"""Verifies and parses Adyen's webhooks, which alone report what became of a refund. Each item is signed, in part."""
 
+import hmac
 import json
+from base64 import b64encode
 from binascii import unhexlify
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from Adyen.util import is_valid_hmac_notification
-
+from config.accounts import AdyenAccount
 from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
-from domain.notices import About, Forged, Notice
+from domain.notices import About, Forged, Notice, WebhookReader
 from domain.providers import DisputeSeen, Failed, Paid, Pending
 from domain.purchases import Dispute
-from worker.providers.adyen.amounts import read
-from worker.providers.words import is_word
+from worker.providers.adyen.amounts import parse_amount
+from worker.providers.identifiers import is_identifier
 
-MOST_ITEMS = 100  # of one webhook; Adyen sends a few at most
-SIGNED = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference", "eventCode", "success")
-"""What the signature covers, with the amount ("Verify HMAC signatures"). Nothing else decides anything: a failed refund
-is PERMANENT whatever its ``reason`` says, as the words are for people, and ``disputeStatus`` is not looked at."""
-NEEDED = ("pspReference", "merchantAccountCode", "eventCode", "success")
+MAX_ITEMS = 100  # of one webhook; Adyen sends a few at most
+REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
 
-Said = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
+ReportedRefund = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
 
 
 def _paid(item: Mapping[str, Any]) -> Paid:
-    return Paid(item["pspReference"], read(item["amount"]))
+    return Paid(item["pspReference"], parse_amount(item["amount"]))
 
 
 def _pending(item: Mapping[str, Any]) -> Pending:
-    return Pending(item["pspReference"], read(item["amount"]))
+    return Pending(item["pspReference"], parse_amount(item["amount"]))
 
 
 def _failed(item: Mapping[str, Any]) -> Failed:
+    """Returns a permanent failure. Adyen writes ``reason`` for people and does not sign it, so it decides nothing."""
     reason = item.get("reason")
-    return Failed(item["pspReference"], reason if is_word(reason) else item["eventCode"])
+    return Failed(item["pspReference"], reason if is_identifier(reason) else item["eventCode"])
 
 
-REFUNDS: Mapping[tuple[str, str], Said] = {
+REFUNDS: Mapping[tuple[str, str], ReportedRefund] = {
     # by eventCode and success ("Refund", "Webhook types")
     ("REFUND", "true"): _paid,
     ("REFUND", "false"): _failed,
-    ("REFUND_FAILED", "true"): _failed,  # the scheme or the bank rejected it after all
+    ("REFUND_FAILED", "true"): _failed,  # the card scheme or the bank rejected the refund later
     ("REFUNDED_REVERSED", "true"): _failed,  # the money came back
-    ("POSTPONED_REFUND", "true"): _pending,  # it goes out when the payment is settled
-    ("VOID_PENDING_REFUND", "true"): _failed,  # such a one was called back
-    ("CANCEL_OR_REFUND", "true"): _paid,  # somebody reversed the payment: cancelled or refunded, the customer has it
+    ("POSTPONED_REFUND", "true"): _pending,  # Adyen sends the refund when the payment is settled
+    ("VOID_PENDING_REFUND", "true"): _failed,  # a postponed refund was cancelled
+    ("CANCEL_OR_REFUND", "true"): _paid,  # the payment was cancelled or refunded: the customer has the money
     ("CANCEL_OR_REFUND", "false"): _failed,
 }
-"""What an event says of the refund with its pspReference."""
+"""The status that an event reports for the refund with its pspReference."""
 
 DISPUTES: Mapping[str, Dispute] = {
     # docs.adyen.com, "Dispute webhooks"
     "REQUEST_FOR_INFORMATION": Dispute.OPEN,
     "NOTIFICATION_OF_CHARGEBACK": Dispute.OPEN,
-    "CHARGEBACK": Dispute.LOST,  # the money is gone, though it may be fought for
-    "CHARGEBACK_REVERSED": Dispute.OPEN,  # it is back for now: a second chargeback may follow
+    "CHARGEBACK": Dispute.LOST,  # the money is gone, although the seller may still defend it
+    "CHARGEBACK_REVERSED": Dispute.OPEN,  # the money is back for now: a second chargeback may follow
     "SECOND_CHARGEBACK": Dispute.LOST,
     "PREARBITRATION_OPEN": Dispute.OPEN,
     "PREARBITRATION_WON": Dispute.WON,
     "PREARBITRATION_LOST": Dispute.LOST,
 }
-"""What an event says of the dispute with its pspReference. NOTIFICATION_OF_FRAUD is a hint and no dispute."""
+"""The status that an event reports for the dispute with its pspReference. Adyen does not sign ``disputeStatus``, so it
+decides nothing. NOTIFICATION_OF_FRAUD is left out, because it is not a dispute."""
+
 STAGES = (*DISPUTES,)
-"""In the order in which a dispute comes to them. When an event happened is written beside it, but nobody signs that."""
+"""The order in which a dispute reaches these events. Adyen does not sign the time of an event."""
 
 
 class AdyenHmacKeyError(RefusedError):
-    """MONEYBACK_ADYEN_HMAC_KEY is not in hex, as Adyen's Customer Area shows it."""
+    """MONEYBACK_ADYEN_HMAC_KEY is not hexadecimal. Copy the key as Adyen's Customer Area shows it."""
 
 
-class AdyenReader:
-    """Adyen signs no time, and tries for days: that a webhook is a repeat is for its event id to say."""
+def create_webhook_parser(account: AdyenAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+    """Creates the parser of this account's webhooks. Raises AdyenHmacKeyError."""
+    keys = account.hmac_key.get_secret_value() if account.hmac_key else ""
+    return AdyenWebhookParser(keys, account.merchant_account)
+
+
+class AdyenWebhookParser:
+    """Verifies each item's signature. Adyen signs no time and retries for days; the event id identifies a repeat."""
 
     answer = b"[accepted]"
 
     def __init__(self, keys: str, merchant: str) -> None:
-        """``keys`` may be several with commas between, or empty. Raises AdyenHmacKeyError."""
-        self._keys = [part.strip() for part in keys.split(",") if part.strip()]
+        """Takes the HMAC keys, several of them separated by commas, or none. Raises AdyenHmacKeyError."""
         self._merchant = merchant
         try:
-            for key in self._keys:
-                unhexlify(key)
-        except ValueError:  # which quotes it
+            self._keys = [unhexlify(part.strip()) for part in keys.split(",") if part.strip()]
+        except ValueError:  # its text quotes the key
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ARG002
+        """Parses the items of our merchant account, if all items of the webhook are signed."""
         if not self._keys:
-            return Forged("Adyen's HMAC key is not configured, so nobody can prove who sent this.")
+            return Forged("Adyen's HMAC key is not configured, so no webhook can be verified.")
         try:
             rows = json.loads(body.decode())["notificationItems"]
             items = [row["NotificationRequestItem"] for row in rows]
         except (ValueError, RecursionError, KeyError, TypeError):
             return Forged("The webhook cannot be read.")
-        if not 0 < len(items) <= MOST_ITEMS or not all(self._is_signed(item) for item in items):
+        if not 0 < len(items) <= MAX_ITEMS or not all(self._is_signed(item) for item in items):
             return Forged("An item of the webhook is not signed with our key.")
-        ours = [item for item in items if item["merchantAccountCode"] == self._merchant]
-        return [notice for item in ours if (notice := _notice(item))]
+        own_items = [item for item in items if item["merchantAccountCode"] == self._merchant]
+        return [event for item in own_items if (event := _parse_event(item))]
 
-    def _is_signed(self, item: Any) -> bool:  # noqa: ANN401 - whatever came
-        """Only what is signed is shown to the SDK: it would look for the signature in an item within the item."""
+    def _is_signed(self, item: Any) -> bool:  # noqa: ANN401 - Adyen's JSON may be anything
         try:
-            signed = {name: item[name] for name in SIGNED if name in item}
-            amount = {"value": item["amount"]["value"], "currency": item["amount"]["currency"]}
-            signature = item["additionalData"]["hmacSignature"]
+            text, signature = _signed_text(item), item["additionalData"]["hmacSignature"]
         except (KeyError, TypeError):
             return False
-        if not _is_unequivocal(signed, amount) or not is_word(signature) or not signature.isascii():
+        if text is None or not is_identifier(signature) or not signature.isascii():
             return False
-        whole = {**signed, "amount": amount, "additionalData": {"hmacSignature": signature}}
-        try:
-            return any(is_valid_hmac_notification(whole, key) for key in self._keys)
-        except UnicodeEncodeError:  # half a character, which nobody could have signed
-            return False
+        return any(hmac.compare_digest(compute_signature(text, key), signature) for key in self._keys)
 
 
-def _is_unequivocal(signed: Mapping[str, object], amount: Mapping[str, object]) -> bool:
-    """The signature is of its fields joined by colons: with one in two of them, it would fit two items."""
-    words = [signed.get(name) for name in NEEDED] + [amount["currency"], signed.get("originalReference") or "-"]
-    return (
-        all(is_word(word) and ":" not in word for word in words)
-        and type(amount["value"]) is int
-        and type(signed.get("merchantReference", "")) is str
+def compute_signature(text: str, key: bytes) -> str:
+    """Computes the signature of an item: Base64 of HMAC-SHA256 (docs.adyen.com, "Verify HMAC signatures")."""
+    return b64encode(hmac.digest(key, text.encode(errors="surrogatepass"), "sha256")).decode()
+
+
+def _signed_text(item: Mapping[str, Any]) -> str | None:
+    """Returns the fields that Adyen signs, joined by colons, or None if a colon in a field makes the text ambiguous."""
+    value, currency = item["amount"]["value"], item["amount"]["currency"]
+    original, merchant_reference = item.get("originalReference"), item.get("merchantReference", "")
+    identifiers = [*(item[name] for name in REQUIRED_IDENTIFIERS), currency, *([original] if original else [])]
+    is_unambiguous = (
+        all(is_identifier(identifier) and ":" not in identifier for identifier in identifiers)
+        and type(value) is int
+        and type(merchant_reference) is str
     )
+    if not is_unambiguous:
+        return None
+    psp_reference, merchant, event, success = identifiers[:4]
+    return ":".join([psp_reference, original or "", merchant, merchant_reference, str(value), currency, event, success])
 
 
-def _notice(item: Mapping[str, Any]) -> Notice | None:
-    event, success, id_ = item["eventCode"], item["success"], item["pspReference"]
-    charge, name = item.get("originalReference") or None, f"{id_} {event} {success}"
+def _parse_event(item: Mapping[str, Any]) -> Notice | None:
+    event, success, psp_reference = item["eventCode"], item["success"], item["pspReference"]
+    charge, event_id = item.get("originalReference") or None, f"{psp_reference} {event} {success}"
     if event in DISPUTES and success == "true":
-        return Notice(name, About.DISPUTE, charge, said=DisputeSeen(DISPUTES[event], id_, STAGES.index(event)))
-    if says := REFUNDS.get((event, success)):
-        return Notice(name, About.REFUND, charge, id_, said=_said(says, item))
+        dispute = DisputeSeen(DISPUTES[event], psp_reference, STAGES.index(event))
+        return Notice(event_id, About.DISPUTE, charge, said=dispute)
+    if reported_refund := REFUNDS.get((event, success)):
+        return Notice(event_id, About.REFUND, charge, psp_reference, said=_reported(reported_refund, item))
     return None
 
 
-def _said(says: Said, item: Mapping[str, Any]) -> Paid | Pending | Failed | None:
+def _reported(reported_refund: ReportedRefund, item: Mapping[str, Any]) -> Paid | Pending | Failed | None:
     try:
-        return says(item)
+        return reported_refund(item)
     except UnknownMoneyError:
         return None

@@ -1,13 +1,10 @@
-"""Refunds through Braintree, looked up by the order id that is our key."""
+"""Implements the payment provider Braintree. A look-up finds our refund by its order id, which is the idempotency key."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from braintree.error_result import ErrorResult
-from braintree.successful_result import SuccessfulResult
-from braintree.transaction_search import TransactionSearch
-
+from config.accounts import BraintreeAccount
 from domain.money import Money
 from domain.providers import (
     Absent,
@@ -17,146 +14,151 @@ from domain.providers import (
     Elsewhere,
     Found,
     Page,
+    PaymentProvider,
     Refusal,
     Standing,
     Unknown,
 )
-from worker.providers.braintree.api import Api, NotThere
-from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED
-from worker.providers.braintree.transactions import Refund, read_disputes, read_refund, written
-from worker.providers.deadline import within
-from worker.providers.words import is_word
+from worker.providers.braintree.amounts import format_amount
+from worker.providers.braintree.client import BraintreeClient, NotFound, RefundReply, create_gateway
+from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED_CODES
+from worker.providers.braintree.resources import Refund, parse_disputes, parse_refund
+from worker.providers.deadline import time_limit
+from worker.providers.identifiers import is_identifier
 
-MOST_REFUNDS = 20  # of one transaction: each is a call, and all of them have one deadline
-A_PAGE = 50  # transactions, as many as Braintree gives at once
-MOST_FOUND = 20_000  # ids; Braintree's search leaves out, without a word, what is beyond
-_TRANSACTION = re.compile(r"\w{1,60}", re.ASCII)
+MAX_REFUNDS = 20  # of one transaction: each is a call, and all of them share one time limit
+PAGE_SIZE = 50  # transactions, as many as Braintree returns at once
+MAX_FOUND = 20_000  # ids; Braintree's search omits further ids without saying so
+
+_TRANSACTION_ID = re.compile(r"\w{1,60}", re.ASCII)
 _NOT_FOUND = Declined(Refusal.PERMANENT, "not_found")
 
 
-class Braintree:
-    """Our side of Braintree. Threads share it; a call has one deadline, whatever it takes to answer it included."""
+def create_adapter(account: BraintreeAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+    """Creates the adapter for this account."""
+    client = BraintreeClient(create_gateway(account, connections=connections))
+    return BraintreeAdapter(client, http_seconds=http_seconds)
+
+
+class BraintreeAdapter:
+    """Refunds transactions through Braintree. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, api: Api, *, http_seconds: float) -> None:
-        self._api = api
+    def __init__(self, client: BraintreeClient, *, http_seconds: float) -> None:
+        self._client = client
         self._seconds = http_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
-        """The currency cannot be said in the refund, so the transaction is asked for its own before."""
-        wanted = {"amount": written(amount), "order_id": key, "api_request_key": key}
-        with within(self._seconds):
-            sale = self._transaction(charge)
+        """Refunds the transaction. A request has no currency, so the transaction's currency is looked up first."""
+        with time_limit(self._seconds):
+            sale = self._find(charge)
             if isinstance(sale, Unknown):
                 return sale
-            if isinstance(sale, NotThere):
+            if isinstance(sale, NotFound):
                 return _NOT_FOUND
             if sale.currency_iso_code != amount.currency:
                 return Declined(Refusal.PERMANENT, f"currency {sale.currency_iso_code}")
-            result = self._api.ask(lambda transactions: transactions.refund(charge, wanted))
-        if isinstance(result, Unknown | NotThere):
-            return result if isinstance(result, Unknown) else _NOT_FOUND
-        return _judged(result, charge, amount, key)
+            reply = self._client.refund(charge, format_amount(amount), key=key)
+        if isinstance(reply, Unknown):
+            return reply
+        return _NOT_FOUND if isinstance(reply, NotFound) else _result_of(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> Found:
-        """Ours by the order id; a live refund under another one was made by somebody else."""
-        with within(self._seconds):
-            refunds = self._refunds_of(charge)
+        """Finds our refund by the order id. A refund with another one, unless it failed, was made outside Moneyback."""
+        with time_limit(self._seconds):
+            refunds = self._list_refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
         live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
-        ours = [refund for refund in [*live, *refunds] if refund.key == key]
-        if ours and not (live and ours[0].refusal is Refusal.ALREADY_REFUNDED):
-            return ours[0].answer()
+        own = [refund for refund in [*live, *refunds] if refund.key == key]
+        if own and not (live and own[0].refusal is Refusal.ALREADY_REFUNDED):
+            return own[0].result()
         return Elsewhere(live[0].id, live[0].amount) if live else Absent()
 
     def dispute(self, charge: str) -> DisputeSeen | Unknown:
-        with within(self._seconds):
-            sale = self._transaction(charge)
+        """Returns the dispute that counts for this transaction."""
+        with time_limit(self._seconds):
+            sale = self._find(charge)
         if isinstance(sale, Unknown):
             return sale
-        if isinstance(sale, NotThere):
-            return Unknown("Braintree knows no such transaction.")
-        return read_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
+        if isinstance(sale, NotFound):
+            return Unknown("Braintree does not know this transaction.")
+        return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
     def page(self, since: datetime, after: str | None) -> Page | Unknown:
-        """Braintree gives all the ids at once, and the transactions fifty at a time: ``after`` is the last one seen."""
-        credits_since = (
-            TransactionSearch.type.in_list(["credit"]),
-            TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
-        )
-        with within(self._seconds):
-            ids = self._api.ask(lambda transactions: list(transactions.search(*credits_since).ids))
-            if isinstance(ids, Unknown | NotThere):
-                return ids if isinstance(ids, Unknown) else Unknown("Braintree cannot be searched.")
-            if len(ids) >= MOST_FOUND or not all(map(is_word, ids)) or (after is not None and after not in ids):
-                return Unknown("Braintree's list of refunds is not whole.")
+        """Lists refunds, fifty at a time. Braintree returns all ids at once; ``after`` is the last one of the page before."""
+        with time_limit(self._seconds):
+            ids = self._client.search_refund_ids(since)
+            if isinstance(ids, Unknown):
+                return ids
+            if len(ids) >= MAX_FOUND or not all(map(is_identifier, ids)) or (after is not None and after not in ids):
+                return Unknown("Braintree's list of refunds is incomplete.")
             start = ids.index(after) + 1 if after else 0
-            wanted = ids[start : start + A_PAGE]
-            found = self._all(wanted) if wanted else []
-        if isinstance(found, Unknown):
-            return found
-        refunds = [refund for one in found if (refund := read_refund(one))]
-        if len(refunds) != len(found):
+            page_ids = ids[start : start + PAGE_SIZE]
+            transactions = self._find_refunds(page_ids) if page_ids else []
+        if isinstance(transactions, Unknown):
+            return transactions
+        refunds = [refund for transaction in transactions if (refund := parse_refund(transaction))]
+        if len(refunds) != len(transactions):
             return Unknown("Braintree's list of refunds cannot be read.")
-        return Page([refund.listed() for refund in refunds], wanted[-1] if ids[start + A_PAGE :] else None)
+        return Page([refund.list_entry() for refund in refunds], page_ids[-1] if ids[start + PAGE_SIZE :] else None)
 
-    def _transaction(self, charge: str) -> Any:  # noqa: ANN401 - the SDK makes its attributes of whatever came
-        if not _TRANSACTION.fullmatch(charge):  # it becomes part of an address; nothing was sent
-            return NotThere()
-        found = self._api.ask(lambda transactions: transactions.find(charge))
-        if isinstance(found, Unknown | NotThere):
+    def _find(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
+        """Returns the SDK's transaction, NotFound or Unknown."""
+        if not _TRANSACTION_ID.fullmatch(transaction_id):  # it would become part of the URL; nothing was sent
+            return NotFound()
+        found = self._client.find_transaction(transaction_id)
+        if isinstance(found, Unknown | NotFound):
             return found
-        if getattr(found, "id", None) != charge or not is_word(getattr(found, "currency_iso_code", None)):
+        if getattr(found, "id", None) != transaction_id or not is_identifier(getattr(found, "currency_iso_code", None)):
             return Unknown("Braintree's answer is not about the transaction that it was asked for.")
         return found
 
-    def _refunds_of(self, charge: str) -> list[Refund] | Unknown:
-        sale = self._transaction(charge)
+    def _list_refunds_of(self, charge: str) -> list[Refund] | Unknown:
+        sale = self._find(charge)
         if isinstance(sale, Unknown):
             return sale
         ids = getattr(sale, "refund_ids", None)
-        if type(ids) is not list or len(ids) > MOST_REFUNDS or not all(map(is_word, ids)):
+        if type(ids) is not list or len(ids) > MAX_REFUNDS or not all(map(is_identifier, ids)):
             return Unknown("Braintree does not say which refunds this transaction has.")
         refunds: list[Refund] = []
-        for name in ids:
-            found = self._transaction(name)
+        for refund_id in ids:
+            found = self._find(refund_id)
             if isinstance(found, Unknown):
                 return found
-            refund = read_refund(found)
+            refund = parse_refund(found)
             if refund is None or refund.charge != charge:
                 return Unknown("A refund of this transaction cannot be read.")
             refunds.append(refund)
         return refunds
 
-    def _all(self, ids: list[str]) -> list[Any] | Unknown:
-        """The transactions with these ids that are refunds: a detached credit gives nothing back."""
-        these = TransactionSearch.ids.in_list(ids)
-        found = self._api.ask(lambda transactions: list(transactions.search(these)))
-        if isinstance(found, Unknown | NotThere) or {getattr(one, "id", None) for one in found} != set(ids):
-            return found if isinstance(found, Unknown) else Unknown("Braintree did not list what it was asked for.")
-        return [one for one in found if getattr(one, "refunded_transaction_id", None)]
+    def _find_refunds(self, ids: list[str]) -> list[Any] | Unknown:
+        """Returns those transactions that are refunds: a detached credit refunds no transaction."""
+        found = self._client.search_transactions(ids)
+        if isinstance(found, Unknown):
+            return found
+        if {getattr(transaction, "id", None) for transaction in found} != set(ids):
+            return Unknown("Braintree did not list the transactions that it was asked for.")
+        return [transaction for transaction in found if getattr(transaction, "refunded_transaction_id", None)]
 
 
-def _judged(result: SuccessfulResult | ErrorResult | None, charge: str, amount: Money, key: str) -> Answer:
-    refund = read_refund(getattr(result, "transaction", None))
-    if refund is None and isinstance(result, ErrorResult):
-        return _refused(result)
+def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> Answer:
+    refund = parse_refund(reply.transaction)
+    if refund is None and reply.error_codes is not None:
+        return _declined(reply.error_codes)
     if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
         return Unknown("Braintree's answer is not about the refund that it was asked for.")
     if refund.standing is Standing.FAILED and refund.refusal is Refusal.ALREADY_REFUNDED:
-        return Declined(refund.refusal, refund.code)  # by another refund, which must be looked up
-    return refund.answer()
+        return Declined(refund.refusal, refund.code)  # another refund was made, so a look-up must follow
+    return refund.result()
 
 
-def _refused(result: ErrorResult) -> Declined | Unknown:
-    said: list[object] = [getattr(error, "code", None) for error in result.errors.deep_errors]
-    codes = [code for code in said if is_word(code)]
+def _declined(codes: list[str]) -> Declined | Unknown:
     for code in codes:
-        if code in UNDECIDED:
-            return Unknown(f"Braintree does not say what became of our key ({code}).", replayed=UNDECIDED[code])
+        if code in UNDECIDED_CODES:
+            return Unknown(f"Braintree does not say what became of our key ({code}).", replayed=UNDECIDED_CODES[code])
     if not codes:
-        return Unknown("Braintree refused, but not why.")
+        return Unknown("Braintree refused the refund without a reason.")
     code = next((code for code in codes if code in CODES), codes[0])
     return Declined(CODES.get(code, Refusal.PERMANENT), code)

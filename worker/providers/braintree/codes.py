@@ -1,4 +1,4 @@
-"""What Braintree's codes mean, what it can do, and until when."""
+"""Maps Braintree's codes to ours, and declares what Braintree can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -6,36 +6,36 @@ from datetime import timedelta
 from domain.providers import Capabilities, Refusal, Route, Standing
 from domain.purchases import Dispute
 
-_PAYPALS_WINDOW = Route(window=timedelta(days=180), synchronous=False)
+_WALLET = Route(window=timedelta(days=180), synchronous=False)
 
 CAPABILITIES = Capabilities(
     # Braintree's GraphQL reference, RefundTransactionInput.apiRequestKey: 30 days. The SDK sends the same key in XML,
-    # for which nothing is promised in writing, so we count on a day.
+    # for which Braintree documents nothing, so we rely on one day.
     keys_live=timedelta(days=1),
-    # "Transaction: Refund": not more than the transaction. But settlement response 4026 knows accounts of PayPal and
-    # Venmo that may refund more than was settled.
+    # "Transaction: Refund": not more than the transaction. But settlement response 4026 mentions PayPal and Venmo
+    # accounts that may refund more than was settled.
     capped=False,
-    # Braintree publishes no figure, and answers 429 or 503 to too many.
+    # Braintree publishes no rate limit, and answers 429 or 503 to too many calls.
     calls_per_second=10.0,
     # "Refunds, Voids, and Detached Credits": PayPal and Venmo within 180 days; others while the method is active. A
-    # refund is settled like a sale, and only then is the money sent.
-    routes={"paypal": _PAYPALS_WINDOW, "venmo": _PAYPALS_WINDOW},
+    # refund is settled like a sale, and the money is sent only then.
+    routes={"paypal": _WALLET, "venmo": _WALLET},
     otherwise=Route(synchronous=False),
 )
 
 CODES: Mapping[str, Refusal] = {
     # Validation errors: braintree.error_codes.ErrorCodes.Transaction, and "Validation Errors" of the API's reference
     "91505": Refusal.PERMANENT,  # CannotRefundCredit
-    "91506": Refusal.NOT_YET,  # CannotRefundUnlessSettled; it could be voided, but a void is no refund
+    "91506": Refusal.NOT_YET,  # CannotRefundUnlessSettled; it could be voided, but a void is not a refund
     "91574": Refusal.NOT_YET,  # CannotRefundSettlingTransaction
     "91512": Refusal.ALREADY_REFUNDED,  # HasAlreadyBeenRefunded
-    "91521": Refusal.ALREADY_REFUNDED,  # RefundAmountIsTooLarge: a part went before
+    "91521": Refusal.ALREADY_REFUNDED,  # RefundAmountIsTooLarge: a part was refunded before
     "91538": Refusal.PERMANENT,  # CannotRefundWithSuspendedMerchantAccount
     "91547": Refusal.PERMANENT,  # MerchantAccountDoesNotSupportRefunds
     "91559": Refusal.PERMANENT,  # CannotRefundWithPendingMerchantAccount
     "915200": Refusal.PERMANENT,  # RefundAuthHardDeclined
     "915201": Refusal.NOT_YET,  # RefundAuthSoftDeclined: "try again at a later time"
-    "915231": Refusal.PERMANENT,  # ApiRequestKeyNotAllowed: the account must be given them, or nobody pays once only
+    "915231": Refusal.PERMANENT,  # ApiRequestKeyNotAllowed: without keys a refund could be paid twice
     # "Settlement" processor responses
     "4001": Refusal.PERMANENT,  # Settlement Declined
     "4004": Refusal.ALREADY_REFUNDED,  # Already Refunded
@@ -47,26 +47,26 @@ CODES: Mapping[str, Refusal] = {
     "4023": Refusal.PERMANENT,  # PayPal Refund Merchant Account Missing ACH
     "4024": Refusal.WINDOW_OVER,  # Refund Time Limit Exceeded
     "4025": Refusal.PERMANENT,  # Payer Account Is Locked Or Closed
-    "4026": Refusal.ALREADY_REFUNDED,  # not configured to refund more than settled amount: a part went before
-    # "Authorization" processor responses, as "Refund Authorizations" has them; the rest of 2000 is PERMANENT as well
+    "4026": Refusal.ALREADY_REFUNDED,  # not configured to refund more than settled amount: a part was refunded before
+    # "Authorization" processor responses, as in "Refund Authorizations"; all other 2000 codes are PERMANENT as well
     "2004": Refusal.PERMANENT,  # Expired Card
     "2005": Refusal.PERMANENT,  # Invalid Credit Card Number
     "2014": Refusal.PERMANENT,  # Processor Declined – Fraud Suspected
     "2047": Refusal.PERMANENT,  # Call Issuer. Pick Up Card.
     "3000": Refusal.NOT_YET,  # Processor Network Unavailable – Try Again
     # Transaction.GatewayRejectionReason, and "Duplicate Transaction Checking": the same amount under the same order id,
-    # which is our key, within seconds: the one before it went through
+    # which is our key, within seconds: the earlier refund succeeded
     "duplicate": Refusal.ALREADY_REFUNDED,
 }
-"""Any other code is a PERMANENT no: nothing was paid, and a person has a look."""
+"""The decline reason by code. Any other code is PERMANENT: nothing was paid, and support reviews the case."""
 
-UNDECIDED: Mapping[str, bool] = {
+UNDECIDED_CODES: Mapping[str, bool] = {
     "915232": False,  # ApiRequestKeyCanBeReusedOnlyWithTheSameRequest
     "915233": False,  # ApiRequestKeyIsInFlight
     "915234": True,  # ApiRequestKeyWithFailedRequest
     "915235": False,  # ApiRequestKeyServerError
 }
-"""Codes that say something of our key, but not what became of the refund; whether the key will never say more."""
+"""Codes about our key that leave the outcome open. True means that a repeat with this key returns the same code forever."""
 
 STANDINGS: Mapping[str, Standing] = {
     # braintree.Transaction.Status: a refund is paid when it is settled
@@ -85,7 +85,7 @@ STANDINGS: Mapping[str, Standing] = {
     "failed": Standing.FAILED,
     "voided": Standing.FAILED,
 }
-"""A status that is not here is not understood, and an answer with it is Unknown."""
+"""A refund's status. A reply with a status that is not listed here is Unknown."""
 
 DISPUTES: Mapping[str, Dispute] = {
     # braintree.Dispute.Status
@@ -96,5 +96,5 @@ DISPUTES: Mapping[str, Dispute] = {
     "lost": Dispute.LOST,
     "accepted": Dispute.LOST,
     "auto_accepted": Dispute.LOST,
-    "expired": Dispute.LOST,  # nobody answered in time
+    "expired": Dispute.LOST,  # the seller did not respond in time
 }

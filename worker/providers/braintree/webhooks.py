@@ -1,61 +1,73 @@
-"""Braintree's webhooks: a form with a signed notification."""
+"""Verifies and parses Braintree's webhooks: a form with a signed notification."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from braintree.braintree_gateway import BraintreeGateway
+from config.accounts import BraintreeAccount
+from domain.notices import About, Forged, Notice, WebhookReader
+from worker.providers.braintree.client import PARSE_ERRORS, create_gateway
+from worker.providers.identifiers import is_identifier
 
-from domain.notices import About, Forged, Notice
-from worker.providers.braintree.api import GARBAGE
-from worker.providers.words import is_word
+if TYPE_CHECKING:
+    from braintree.braintree_gateway import BraintreeGateway
 
-# Braintree repeats what was not answered every hour for a day ("Webhooks", "Parse", "Retries"), and its time is the
-# event's. A replay within that day is a repeat like theirs: it makes us look once more.
-LATEST = timedelta(hours=25)
-EARLIEST = timedelta(minutes=5)  # their clock may be ahead of ours
-_ABOUT = {"dispute": About.DISPUTE, "refund": About.REFUND, "transaction": About.REFUND}  # by the first part of a kind
+# Braintree repeats a webhook without a reply every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is
+# the event's. A replay within that day is like such a repeat: it makes a worker look once more.
+MAX_AGE = timedelta(hours=25)
+CLOCK_SKEW = timedelta(minutes=5)
+
+# By the first part of a notification's kind.
+_SUBJECTS = {"dispute": About.DISPUTE, "refund": About.REFUND, "transaction": About.REFUND}
 
 
-class BraintreeReader:
+def create_webhook_parser(account: BraintreeAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+    """Creates the parser of this account's webhooks, which are signed with the API keys."""
+    return BraintreeWebhookParser(create_gateway(account, connections=1))
+
+
+class BraintreeWebhookParser:
+    """Verifies the signature with the SDK, and parses the notification."""
+
     answer = b""
 
-    def __init__(self, gateway: BraintreeGateway) -> None:
+    def __init__(self, gateway: "BraintreeGateway") -> None:
         self._notifications = gateway.webhook_notification
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ARG002
+        """Parses a notification about a dispute or a refund, if it is signed with our keys."""
         try:
             form = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)
             [signature], [payload] = form["bt_signature"], form["bt_payload"]
             notification: Any = self._notifications.parse(signature, payload)
             kind, signed_at = notification.kind, notification.timestamp.replace(tzinfo=UTC)
-            about = _ABOUT.get(kind.partition("_")[0])
-            if not at - LATEST <= signed_at <= at + EARLIEST:
-                return Forged("The webhook is older than any that Braintree repeats.")
+            about = _SUBJECTS.get(kind.partition("_")[0])
+            if not at - MAX_AGE <= signed_at <= at + CLOCK_SKEW:
+                return Forged("The webhook is too old, or from the future.")
             if about is About.DISPUTE:
                 dispute = notification.dispute
-                return _notices(f"{kind} {dispute.id}", signed_at, about, dispute.transaction.id, None)
+                return _event(f"{kind} {dispute.id}", signed_at, about, dispute.transaction.id, None)
             if about is About.REFUND:
-                return _about_a_refund(kind, notification.transaction, signed_at)
-        except GARBAGE:
+                return _refund_event(kind, notification.transaction, signed_at)
+        except PARSE_ERRORS:
             return Forged("The webhook is not signed with our keys, or cannot be read.")
         return []
 
 
-def _about_a_refund(kind: str, transaction: Any, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ANN401
-    """A transaction that is no refund is nothing to us: we take no payments."""
+def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ANN401 - the SDK has no types
+    """Ignores a transaction that is not a refund."""
     charge = getattr(transaction, "refunded_transaction_id", None)
     if charge is None and kind != "refund_failed":
         return []
-    return _notices(f"{kind} {transaction.id}", at, About.REFUND, charge, transaction.id)
+    return _event(f"{kind} {transaction.id}", at, About.REFUND, charge, transaction.id)
 
 
-def _notices(
+def _event(
     what: str, at: datetime, about: About, charge: str | None, refund_id: str | None
 ) -> Sequence[Notice] | Forged:
-    """Braintree gives its notifications no ids: what happened to what, and when, is one."""
-    event = f"{what} {at:%Y-%m-%dT%H:%M:%SZ}"
-    if not all(word is None or is_word(word) for word in (event, charge, refund_id)):
+    """Builds the event id from what happened and when, because Braintree's notifications have no id."""
+    event_id = f"{what} {at:%Y-%m-%dT%H:%M:%SZ}"
+    if not all(identifier is None or is_identifier(identifier) for identifier in (event_id, charge, refund_id)):
         return Forged("The webhook is signed, but cannot be read.")
-    return [Notice(event=event, about=about, charge=charge, refund_id=refund_id)]
+    return [Notice(event=event_id, about=about, charge=charge, refund_id=refund_id)]

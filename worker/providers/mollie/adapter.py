@@ -1,8 +1,9 @@
-"""Refunds through Mollie, looked up by the metadata that carries our key."""
+"""Implements the payment provider Mollie. A look-up finds our refund by the idempotency key in its metadata."""
 
 import re
 from datetime import datetime
 
+from config.accounts import MollieAccount
 from domain.money import Money
 from domain.providers import (
     Absent,
@@ -12,100 +13,109 @@ from domain.providers import (
     Elsewhere,
     Found,
     Page,
+    PaymentProvider,
     Refusal,
     Standing,
     Unknown,
 )
-from worker.providers.deadline import within
+from worker.providers.deadline import time_limit
 from worker.providers.disputes import decisive
-from worker.providers.mollie.api import Api
+from worker.providers.mollie.amounts import format_amount
+from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
-from worker.providers.mollie.rows import KEY, Refund, read_chargeback, read_refund, written
+from worker.providers.mollie.resources import KEY_FIELD, Refund, parse_chargeback, parse_refund
 
-MOST_PAGES = 8  # of one payment's refunds: two thousand, which nobody has
-_PAYMENT = re.compile(r"tr_\w{1,60}", re.ASCII)
-_NO_PAYMENT = "not a payment's id"
+MAX_PAGES = 8  # of one payment's refunds: two thousand refunds, which no payment has
+
+_PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
+_NOT_A_PAYMENT = "not a payment's id"
 
 
-class Mollie:
-    """Our side of Mollie. Threads share it; a call has one deadline, all its pages included."""
+def create_adapter(account: MollieAccount, *, http_seconds: float, connections: int) -> PaymentProvider:
+    """Creates the adapter for this account. Raises MollieKeyError."""
+    return MollieAdapter(MollieClient(account, connections=connections), http_seconds=http_seconds)
+
+
+class MollieAdapter:
+    """Refunds payments through Mollie. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, api: Api, *, http_seconds: float) -> None:
-        self._api = api
+    def __init__(self, client: MollieClient, *, http_seconds: float) -> None:
+        self._client = client
         self._seconds = http_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
-        if not _PAYMENT.fullmatch(charge):  # it becomes part of an address; nothing was sent
-            return Declined(Refusal.PERMANENT, _NO_PAYMENT)
-        wanted = {"amount": written(amount), "description": f"Refund of {charge}", "metadata": {KEY: key}}
-        with within(self._seconds):
-            reply = self._api.call("POST", f"payments/{charge}/refunds", data=wanted, key=key)
+        """Creates the refund. The idempotency key goes into the metadata, because Mollie keeps keys for an hour only."""
+        if not _PAYMENT_ID.fullmatch(charge):  # it would become part of the URL; nothing was sent
+            return Declined(Refusal.PERMANENT, _NOT_A_PAYMENT)
+        request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
+        with time_limit(self._seconds):
+            reply = self._client.create_refund(charge, request, key=key)
         if isinstance(reply, Unknown):
             return reply
-        if not reply.is_fine:
+        if not reply.is_success:
             return Declined(CODES.get(reply.detail, Refusal.PERMANENT), reply.code)
-        refund = read_refund(reply.document)
+        refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
             return Unknown("Mollie's answer is not about the refund that it was asked for.")
-        return refund.answer()
+        return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> Found:
-        """Ours by the metadata; a live refund without our key was made by somebody else."""
+        """Finds our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
         refunds = self._refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
         live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
         for refund in [*live, *refunds]:
             if refund.key == key:
-                return refund.answer()
+                return refund.result()
         return Elsewhere(live[0].id, live[0].amount) if live else Absent()
 
     def dispute(self, charge: str) -> DisputeSeen | Unknown:
-        """Mollie tells of chargebacks only: the bank has the money already, so none of them is open."""
-        rows = self._all(charge, "chargebacks")
+        """Returns the chargeback that counts. None is open: the bank has the money before Mollie shows the chargeback."""
+        rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):
             return rows
-        read = [chargeback for row in rows if (chargeback := read_chargeback(row))]
-        if len(read) != len(rows) or any(chargeback.charge != charge for chargeback in read):
+        chargebacks = [chargeback for row in rows if (chargeback := parse_chargeback(row))]
+        if len(chargebacks) != len(rows) or any(chargeback.charge != charge for chargeback in chargebacks):
             return Unknown("Mollie's list of chargebacks cannot be read.")
-        newest_first = sorted(read, key=lambda chargeback: chargeback.at, reverse=True)
+        newest_first = sorted(chargebacks, key=lambda chargeback: chargeback.created, reverse=True)
         return decisive([DisputeSeen(chargeback.dispute, chargeback.id) for chargeback in newest_first])
 
     def page(self, since: datetime, after: str | None) -> Page | Unknown:
-        """Mollie lists the newest first and cannot be asked for a time: we stop at the first that is older."""
-        with within(self._seconds):
-            piece = self._api.rows("refunds", "refunds", after)
-        if isinstance(piece, Unknown):
-            return piece
-        refunds = [refund for row in piece.rows if (refund := read_refund(row))]
-        if len(refunds) != len(piece.rows):
+        """Lists refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
+        with time_limit(self._seconds):
+            page = self._client.list_page("refunds", "refunds", after)
+        if isinstance(page, Unknown):
+            return page
+        refunds = [refund for row in page.rows if (refund := parse_refund(row))]
+        if len(refunds) != len(page.rows):
             return Unknown("Mollie's list of refunds cannot be read.")
-        wanted = [refund.listed() for refund in refunds if refund.at >= since]
-        return Page(wanted, piece.after if len(wanted) == len(refunds) else None)
+        recent = [refund.list_entry() for refund in refunds if refund.created >= since]
+        return Page(recent, page.next_id if len(recent) == len(refunds) else None)
 
     def _refunds_of(self, charge: str) -> list[Refund] | Unknown:
-        rows = self._all(charge, "refunds")
+        rows = self._all_rows(charge, "refunds")
         if isinstance(rows, Unknown):
             return rows
-        refunds = [refund for row in rows if (refund := read_refund(row))]
+        refunds = [refund for row in rows if (refund := parse_refund(row))]
         if len(refunds) != len(rows) or any(refund.charge != charge for refund in refunds):
             return Unknown("Mollie's list of refunds cannot be read, or is not about this payment.")
         return refunds
 
-    def _all(self, charge: str, kind: str) -> list[object] | Unknown:
-        if not _PAYMENT.fullmatch(charge):
-            return Unknown(f"This is {_NO_PAYMENT} of Mollie's, so there is nothing to ask for.")
+    def _all_rows(self, charge: str, kind: str) -> list[object] | Unknown:
+        if not _PAYMENT_ID.fullmatch(charge):
+            return Unknown(f"This is {_NOT_A_PAYMENT} of Mollie's, so there is nothing to look up.")
         rows: list[object] = []
-        after = None
-        with within(self._seconds):
-            for _ in range(MOST_PAGES):
-                piece = self._api.rows(f"payments/{charge}/{kind}", kind, after)
-                if isinstance(piece, Unknown):
-                    return piece
-                rows += piece.rows
-                after = piece.after
-                if after is None:
+        next_id = None
+        with time_limit(self._seconds):
+            for _ in range(MAX_PAGES):
+                page = self._client.list_page(f"payments/{charge}/{kind}", kind, next_id)
+                if isinstance(page, Unknown):
+                    return page
+                rows += page.rows
+                next_id = page.next_id
+                if next_id is None:
                     return rows
         return Unknown(f"The payment has more {kind} than can be read.")

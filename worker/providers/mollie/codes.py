@@ -1,4 +1,4 @@
-"""What Mollie's words mean, what it can do, and until when."""
+"""Maps Mollie's error texts and statuses to ours, and declares what Mollie can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -6,12 +6,13 @@ from datetime import timedelta
 from domain.providers import Capabilities, Refusal, Route, Standing
 
 CAPABILITIES = Capabilities(
-    # docs.mollie.com, "API idempotency": keys older than one hour are removed, and then it is a new request.
+    # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour; then the same key is a new request.
     keys_live=timedelta(hours=1),
-    # docs.mollie.com, "Create payment refund": up to 25.00 EUR more than was paid, but for cards and PayPal. A payment
-    # of less than that could be refunded twice.
+    # docs.mollie.com, "Create payment refund": up to 25.00 EUR more than was paid, except for cards and PayPal. So a
+    # payment of less than 25.00 EUR could be refunded twice.
     capped=False,
-    # Mollie states no figure, only that it answers 429, and 503 to many refunds at once ("Refunds", "Possible errors").
+    # Mollie publishes no rate limit, only that it answers 429, and 503 to many refunds at once ("Refunds", "Possible
+    # errors").
     calls_per_second=10.0,
     routes={
         # docs.mollie.com, "Cards": refund validity 365 days.
@@ -19,40 +20,42 @@ CAPABILITIES = Capabilities(
         # docs.mollie.com, changelog of the API v2: the period of PayPal refunds is 180 days.
         "paypal": Route(window=timedelta(days=180), synchronous=False),
     },
-    # hexdocs.pm/mollie_api, "Cancel payment refund": a refund is carried out two hours after it was made.
+    # hexdocs.pm/mollie_api, "Cancel payment refund": Mollie carries a refund out two hours after it was created.
     otherwise=Route(synchronous=False),
 )
 
 CODES: Mapping[str, Refusal] = {
-    # docs.mollie.com, "Create payment refund", 409: the payment has a refund of this amount, made in the last hour.
+    # docs.mollie.com, "Create payment refund", 409: the payment has a refund of this amount, created in the last hour.
     "A duplicate refund has been detected": Refusal.ALREADY_REFUNDED,
-    # 422 for amount.value: more than is left of the payment. Somebody refunded it at Mollie (mollie/magento2#246), or
-    # PayPal's balance is short (mollie/mollie-api-ruby#143); Mollie's own queues the refund. The look-up says which.
+    # 422 for amount.value: more than is left of the payment. Either somebody refunded it at Mollie (mollie/magento2#246)
+    # or PayPal's balance is too low (mollie/mollie-api-ruby#143). If Mollie's own balance is too low, the refund is
+    # queued. The look-up finds out which.
     "The specified amount cannot be refunded": Refusal.ALREADY_REFUNDED,
 }
-"""By Mollie's ``detail``: it has no codes. Another 4xx is a PERMANENT no, but for what is in UNDECIDED."""
+"""The decline reason by Mollie's ``detail``, because Mollie has no error codes. Any other 4xx is PERMANENT, except for
+UNDECIDED_STATUSES."""
 
-UNDECIDED = frozenset(
+UNDECIDED_STATUSES = frozenset(
     {
-        400,  # what was sent differs from what this key was sent with before, and that may be paid ("API idempotency")
+        400,  # the request differs from an earlier one under this key, which may have paid ("API idempotency")
         408,
-        409,  # another call with this key is under way ("API idempotency")
+        409,  # another call with this key is in progress ("API idempotency")
         425,
         429,
     },
 )
-"""Answers that leave open what became of a refund sent before with this key."""
+"""These statuses leave open what became of an earlier refund under this key."""
 
-SHORT = "queued"
-"""The status of a refund that waits until Mollie's balance suffices."""
+SHORT_OF_BALANCE = "queued"
+"""The status of a refund that waits until Mollie's balance is sufficient."""
 
 STANDINGS: Mapping[str, Standing] = {
     # docs.mollie.com, "Refunds", "Refund statuses"
-    SHORT: Standing.PENDING,
+    SHORT_OF_BALANCE: Standing.PENDING,
     "pending": Standing.PENDING,
     "processing": Standing.PENDING,
     "refunded": Standing.PAID,  # the customer has the money, or it is on its way
-    "failed": Standing.FAILED,  # it comes back: the account was closed, for example
+    "failed": Standing.FAILED,  # the money comes back: the account was closed, for example
     "canceled": Standing.FAILED,
 }
-"""A status that is not here is not understood, and an answer with it is Unknown."""
+"""A refund's status. A reply with a status that is not listed here is Unknown."""

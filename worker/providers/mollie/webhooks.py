@@ -1,4 +1,4 @@
-"""Mollie's webhooks. The classic ones only name a payment; the signed ones carry an event."""
+"""Verifies and parses Mollie's webhooks. A classic webhook only names a payment; a signed one carries an event."""
 
 import hmac
 import json
@@ -8,67 +8,76 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from domain.notices import About, Forged, Notice
-from worker.providers.words import is_word
+from config.accounts import MollieAccount
+from domain.notices import About, Forged, Notice, WebhookReader
+from worker.providers.identifiers import is_identifier
 
 # By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";
-# disputes as mollie-api-php has them, src/Webhooks/Events. Payments, payouts and the rest are nothing to us.
-_ABOUT = {"refund": About.REFUND, "dispute": About.DISPUTE, "chargeback": About.DISPUTE}
-_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
+# disputes as in mollie-api-php, src/Webhooks/Events. Events about payments, payouts and the rest are ignored.
+_SUBJECTS = {"refund": About.REFUND, "dispute": About.DISPUTE, "chargeback": About.DISPUTE}
+_RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
-class MollieReader:
-    """Without a secret only classic webhooks are taken: nobody signs them, but all they can do is make us look.
+def create_webhook_parser(account: MollieAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+    """Creates the parser of this account's webhooks."""
+    secret = account.webhook_secret
+    return MollieWebhookParser(secret.get_secret_value() if secret else "")
 
-    With a secret, which is for the next-generation webhooks, nothing unsigned is taken. Mollie signs no time, and
-    repeats an event for a day: that it is one of those is for its id to say.
+
+class MollieWebhookParser:
+    """Accepts classic webhooks without a secret, and with a secret only signed, next-generation webhooks.
+
+    Nobody signs a classic webhook, but it only makes a worker look the payment up. Mollie signs no time and repeats an
+    event for a day; the event id identifies a repeat.
     """
 
     answer = b""
 
     def __init__(self, secret: str) -> None:
-        """``secret`` may be several with commas between, or empty."""
+        """Takes the secret, several of them separated by commas, or none."""
         self._secrets = [part.strip().encode() for part in secret.split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ARG002
+        """Parses a classic webhook if there is no secret, else a signed event."""
         if not self._secrets:
-            return _classic(body)
+            return _parse_classic(body)
         if not self._is_signed(headers.get("x-mollie-signature", ""), body):
             return Forged("The webhook is not signed with our secret.")
-        return _event(body)
+        return _parse_event(body)
 
     def _is_signed(self, header: str, body: bytes) -> bool:
-        """Any of the header's signatures by any of our secrets: Mollie sends two while a secret changes."""
+        """Returns whether one signature fits one of our secrets: Mollie sends two while the secret changes."""
         signatures = [part.strip().removeprefix("sha256=").encode(errors="replace") for part in header.split(",")]
-        ours = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
-        return any(hmac.compare_digest(one, other) for one in ours for other in signatures)
+        expected = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
+        return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
 
 
-def _classic(body: bytes) -> Sequence[Notice] | Forged:
-    """``id=tr_…``: something about this payment changed, a refund or a chargeback among it."""
+def _parse_classic(body: bytes) -> Sequence[Notice] | Forged:
+    """Parses ``id=tr_…``: something about this payment changed, perhaps a refund or a chargeback."""
     try:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
         ids = []
-    if len(ids) != 1 or not _ID.fullmatch(ids[0]):
-        return Forged("The webhook is unsigned, and no classic one that names what changed.")
+    if len(ids) != 1 or not _RESOURCE_ID.fullmatch(ids[0]):
+        return Forged("The webhook is not signed, and it is not a classic webhook that names one resource.")
     if not ids[0].startswith("tr_"):
         return []  # an order, a subscription, a payment link
     return [Notice(event=ids[0], about=About.REFUND, charge=ids[0], repeats=True)]
 
 
-def _event(body: bytes) -> Sequence[Notice] | Forged:
+def _parse_event(body: bytes) -> Sequence[Notice] | Forged:
     try:
         event: dict[str, Any] = json.loads(body)
-        about = _ABOUT.get(event["type"].partition(".")[0])
+        about = _SUBJECTS.get(event["type"].partition(".")[0])
         if about is None:
             return []
-        name, subject = event["id"], event["entityId"]
-        entity = (event.get("_embedded") or {}).get("entity") or {}  # there is none where the short form is wanted
-        charge = entity.get("paymentId")
+        event_id, resource_id = event["id"], event["entityId"]
+        resource = (event.get("_embedded") or {}).get("entity") or {}  # the short form of an event has none
+        charge = resource.get("paymentId")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return Forged("The webhook is signed, but cannot be read.")
-    if not is_word(name) or not is_word(subject) or (charge is not None and not is_word(charge)):
+    identifiers = [event_id, resource_id, *([] if charge is None else [charge])]
+    if not all(map(is_identifier, identifiers)):
         return Forged("The webhook is signed, but cannot be read.")
-    refund = subject if about is About.REFUND else None
-    return [Notice(event=name, about=about, charge=charge, refund_id=refund)]
+    refund_id = resource_id if about is About.REFUND else None
+    return [Notice(event=event_id, about=about, charge=charge, refund_id=refund_id)]

@@ -1,4 +1,4 @@
-"""What PayPal's words mean, what it can do, and until when. Its API description is "Payments", v2."""
+"""Maps PayPal's codes to ours, and declares what PayPal can do. The API description is "Payments", v2."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,19 +11,20 @@ CAPABILITIES = Capabilities(
     keys_live=timedelta(days=45),
     # "Payments", REFUND_AMOUNT_EXCEEDED: no more than the part of the capture that has not yet been refunded.
     capped=True,
-    # PayPal publishes no rate limit and changes it ("Rate limiting"); this pace is ours, and what is too much gets a 429.
+    # PayPal publishes no rate limit and changes it ("Rate limiting"). This limit is our choice; PayPal answers 429 to too
+    # many calls.
     calls_per_second=10.0,
-    # PayPal's help, "How do I issue a refund": within 180 days, whatever the capture was paid with. A refund is PENDING
-    # only while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
+    # PayPal's help, "How do I issue a refund": within 180 days, whatever the payment method. A refund is PENDING only
+    # while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
     otherwise=Route(window=timedelta(days=180)),
 )
 
 CODES: Mapping[str, Refusal] = {
     # "Payments", captures.refund: the issues of a 422
     "CAPTURE_FULLY_REFUNDED": Refusal.ALREADY_REFUNDED,
-    "CAPTURED_AMOUNT_FULLY_REFUNDED": Refusal.ALREADY_REFUNDED,  # its older name, of v1
-    "REFUND_AMOUNT_EXCEEDED": Refusal.ALREADY_REFUNDED,  # we ask for the whole, so a part of it went before
-    "DUPLICATE_INVOICE_ID": Refusal.ALREADY_REFUNDED,  # our key is the invoice id: only our own refund can have used it
+    "CAPTURED_AMOUNT_FULLY_REFUNDED": Refusal.ALREADY_REFUNDED,  # the older name, of v1
+    "REFUND_AMOUNT_EXCEEDED": Refusal.ALREADY_REFUNDED,  # we refund the whole amount, so a part was refunded before
+    "DUPLICATE_INVOICE_ID": Refusal.ALREADY_REFUNDED,  # our key is the invoice id, so only our own refund can have used it
     "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": Refusal.DISPUTED,
     "TRANSACTION_DISPUTED": Refusal.DISPUTED,
     "REFUND_FAILED_INSUFFICIENT_FUNDS": Refusal.NO_BALANCE,
@@ -53,16 +54,16 @@ CODES: Mapping[str, Refusal] = {
     "INVALID_STRING_LENGTH": Refusal.PERMANENT,
     "INVALID_RESOURCE_ID": Refusal.PERMANENT,
 }
-"""By the issue, of which a refusal may name several. Another one is PERMANENT: what PayPal refuses with an issue "could
-not be performed" ("Payments", error_400 and error_422), so nothing was paid."""
+"""The decline reason by issue; a refusal may name several. Any other issue is PERMANENT: a request that PayPal refuses
+with an issue "could not be performed" ("Payments", error_400 and error_422), so nothing was paid."""
 
 UNDECIDED_CODES = frozenset(
     {
-        "PREVIOUS_REQUEST_IN_PROGRESS",  # another call with our key is under way there, and may pay
-        "DUPLICATE_REQUEST_ID",  # our key was used for something else, and that may be paid
+        "PREVIOUS_REQUEST_IN_PROGRESS",  # another call with our key is in progress, and may pay
+        "DUPLICATE_REQUEST_ID",  # our key was used for another request, which may have paid
     }
 )
-UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # "not now" and "not in time" say nothing about the refund
+UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # "not now" and "not in time" leave the outcome open
 
 STANDINGS: Mapping[str, Standing] = {
     "COMPLETED": Standing.PAID,
@@ -70,20 +71,17 @@ STANDINGS: Mapping[str, Standing] = {
     "FAILED": Standing.FAILED,
     "CANCELLED": Standing.FAILED,
 }
-"""A refund's status. One that is not here is not understood, and an answer with it is Unknown."""
+"""A refund's status. A reply with a status that is not listed here is Unknown."""
 
-FAILURES: Mapping[str, Refusal] = {
-    "ECHECK": Refusal.NO_BALANCE,  # the bank did not pay the eCheck that the refund was to be paid with
+FAILURE_REASONS: Mapping[str, Refusal] = {
+    "ECHECK": Refusal.NO_BALANCE,  # the seller's bank did not pay the eCheck for the refund
 }
-"""Why a refund failed (refund_status_details). Without a reason it is PERMANENT."""
+"""Why a refund failed (refund_status_details). A failure without a known reason is PERMANENT."""
 
-OUTCOMES: Mapping[str, Dispute] = {
+DISPUTE_OUTCOMES: Mapping[str, Dispute] = {
     "RESOLVED_SELLER_FAVOUR": Dispute.WON,
     "CANCELED_BY_BUYER": Dispute.WON,
     "DENIED": Dispute.WON,
 }
-"""How a dispute was resolved ("Disputes", v1, dispute_outcome). Any other way the customer has money back, or may have."""
-
-WITHOUT_DECIMALS = frozenset(
-    {"HUF", "JPY", "TWD"}
-)  # "Currency codes": PayPal takes no decimals of these, though ISO has
+"""How a dispute was resolved ("Disputes", v1, dispute_outcome). After any other outcome the customer has money back, or
+may have."""

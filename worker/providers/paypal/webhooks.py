@@ -1,4 +1,4 @@
-"""PayPal's webhooks: signed with a certificate of PayPal's, over the raw body and our webhook's id."""
+"""Verifies and parses PayPal's webhooks. PayPal signs the raw body and our webhook's id with its certificate."""
 
 import json
 import re
@@ -13,23 +13,29 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from domain.notices import About, Forged, Notice
-from worker.providers.paypal.certificates import CertificateError, Certificates
-from worker.providers.paypal.rows import ID, charge_of, instant
-from worker.providers.words import is_word
+from config.accounts import PayPalAccount
+from domain.notices import About, Forged, Notice, WebhookReader
+from worker.providers.identifiers import is_identifier
+from worker.providers.paypal.resources import ID, parse_capture_link, parse_time
+from worker.providers.paypal.webhook_certificates import (
+    CertificateCache,
+    CertificateError,
+    create_fetcher,
+    load_trusted_roots,
+)
 
 ALGORITHM = "SHA256withRSA"
-SKEW = timedelta(minutes=5)
-OLDEST = timedelta(days=3) + SKEW
+CLOCK_SKEW = timedelta(minutes=5)
+MAX_AGE = timedelta(days=3) + CLOCK_SKEW
 """PayPal sends an event up to 25 times within three days ("Webhooks", "Notification messages"), and does not say that it
-signs it anew each time. An old one that is replayed has an event id that we know, and only makes us look."""
-ANYBODYS = "WEBHOOK_ID"  # what PayPal's public simulator signs for, whoever asks it
-LONGEST_HEADER = 1_000  # characters
+signs each of them anew. A replayed event has a known event id, and only makes a worker look."""
+SIMULATOR_ID = "WEBHOOK_ID"  # PayPal's public simulator signs with this id for anybody
+MAX_HEADER = 1_000  # characters
 
-ABOUT: Mapping[str, About] = {
+SUBJECTS: Mapping[str, About] = {
     "PAYMENT.CAPTURE.REFUNDED": About.REFUND,
-    "PAYMENT.CAPTURE.REVERSED": About.DISPUTE,  # PayPal took the money back: a dispute or a chargeback was lost
-    "PAYMENT.SALE.REFUNDED": About.REFUND,  # of a subscription, which still has the words of v1
+    "PAYMENT.CAPTURE.REVERSED": About.DISPUTE,  # PayPal took the money back: the seller lost a dispute or a chargeback
+    "PAYMENT.SALE.REFUNDED": About.REFUND,  # of a subscription, which still uses the names of v1
     "PAYMENT.SALE.REVERSED": About.DISPUTE,
     "PAYMENT.REFUND.PENDING": About.REFUND,
     "PAYMENT.REFUND.COMPLETED": About.REFUND,
@@ -39,85 +45,96 @@ ABOUT: Mapping[str, About] = {
     "CUSTOMER.DISPUTE.UPDATED": About.DISPUTE,
     "CUSTOMER.DISPUTE.RESOLVED": About.DISPUTE,
 }
-"""What an event is about ("Webhook event names"). Others are none of our business."""
+"""What an event is about ("Webhook event names"). All other events are ignored."""
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
-_SIGNED = ("transmission-id", "transmission-time", "transmission-sig", "cert-url")
+_SIGNATURE_HEADERS = ("transmission-id", "transmission-time", "transmission-sig", "cert-url")
 
 
-class NotProvenError(Exception):
-    """Nobody proved to have sent this. The message says why."""
+class NotVerifiedError(Exception):
+    """The webhook's signature is not valid; the message says why."""
 
 
-class PayPalReader:
-    """``webhook_ids`` with a comma between them are all ours, while one takes the other's place."""
+def create_webhook_parser(account: PayPalAccount, *, http_seconds: float) -> WebhookReader:
+    """Creates the parser of this account's webhooks. It fetches the certificates that sign them."""
+    fetch = create_fetcher(http_seconds / 2)  # at most twice: a certificate, and the certificate of its issuer
+    return PayPalWebhookParser(account.webhook_id or "", CertificateCache(fetch, load_trusted_roots()))
+
+
+class PayPalWebhookParser:
+    """Verifies the signature, and parses the event."""
 
     answer = b""
 
-    def __init__(self, webhook_ids: str, certificates: Certificates) -> None:
-        self._ours = [id_ for part in webhook_ids.split(",") if (id_ := part.strip()) and id_ != ANYBODYS]
+    def __init__(self, webhook_ids: str, certificates: CertificateCache) -> None:
+        """Takes the webhook's id, or two separated by a comma while the webhook is replaced."""
+        ids = [part.strip() for part in webhook_ids.split(",")]
+        self._webhook_ids = [webhook_id for webhook_id in ids if webhook_id and webhook_id != SIMULATOR_ID]
         self._certificates = certificates
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
-        if not self._ours:
-            return Forged("PayPal's webhook id is not configured, so nobody can prove who sent this.")
+        """Parses the event, if PayPal signed it for our webhook."""
+        if not self._webhook_ids:
+            return Forged("PayPal's webhook id is not configured, so no webhook can be verified.")
         try:
             event = json.loads(body.decode())
         except (ValueError, RecursionError):
             return Forged("The body cannot be read.")
         try:
-            self._prove(headers, body, at)
-        except (NotProvenError, CertificateError) as error:
+            self._verify(headers, body, at)
+        except (NotVerifiedError, CertificateError) as error:
             return Forged(str(error))
         try:
-            return _notices(event)
+            return _parse_event(event)
         except (KeyError, TypeError, ValueError, AttributeError):
             return Forged("The event cannot be read.")
 
-    def _prove(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Raises NotProvenError and CertificateError. Nothing is fetched for what is wrong at first sight."""
-        id_, time, signature, address = (headers.get(f"paypal-{name}", "") for name in _SIGNED)
-        if any(not 0 < len(value) <= LONGEST_HEADER for value in (id_, time, signature, address)):
-            raise NotProvenError("A header of the signature is missing, or too long.")
+    def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
+        """Raises NotVerifiedError or CertificateError. Checks everything else before it fetches a certificate."""
+        transmission_id, time, signature, certificate_url = (
+            headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
+        )
+        if any(not 0 < len(value) <= MAX_HEADER for value in (transmission_id, time, signature, certificate_url)):
+            raise NotVerifiedError("A header of the signature is missing, or too long.")
         if headers.get("paypal-auth-algo") != ALGORITHM:
-            raise NotProvenError("The signature is not SHA256withRSA.")
-        if not _is_of_our_time(time, at):
-            raise NotProvenError("The signature is too old, or of the future.")
+            raise NotVerifiedError("The signature is not SHA256withRSA.")
+        if not _is_recent(time, at):
+            raise NotVerifiedError("The signature is too old, or from the future.")
         try:
-            proof = b64decode(signature, validate=True)
+            signature_bytes = b64decode(signature, validate=True)
         except ValueError:
-            raise NotProvenError("The signature cannot be read.") from None
-        key = self._certificates.key(address, at)
-        for ours in self._ours:
-            signed = f"{id_}|{time}|{ours}|{zlib.crc32(body)}"
+            raise NotVerifiedError("The signature cannot be read.") from None
+        key = self._certificates.public_key(certificate_url, at)
+        for webhook_id in self._webhook_ids:
+            signed = f"{transmission_id}|{time}|{webhook_id}|{zlib.crc32(body)}"
             with suppress(InvalidSignature):
-                key.verify(proof, signed.encode(errors="replace"), PKCS1v15(), SHA256())
+                key.verify(signature_bytes, signed.encode(errors="replace"), PKCS1v15(), SHA256())
                 return
-        raise NotProvenError("The signature is not of this body and our webhook.")
+        raise NotVerifiedError("The signature does not fit this body and our webhook.")
 
 
-def _is_of_our_time(text: str, at: datetime) -> bool:
+def _is_recent(text: str, at: datetime) -> bool:
     try:
-        return bool(_TIME.fullmatch(text)) and -SKEW <= at - instant(text) <= OLDEST
+        return bool(_TIME.fullmatch(text)) and -CLOCK_SKEW <= at - parse_time(text) <= MAX_AGE
     except (ValueError, OverflowError):
         return False
 
 
-def _notices(event: Any) -> list[Notice]:  # noqa: ANN401 - whatever PayPal signed
-    about = ABOUT.get(event["event_type"])
+def _parse_event(event: Any) -> list[Notice]:  # noqa: ANN401 - PayPal's JSON may be anything
+    about = SUBJECTS.get(event["event_type"])
     if about is None:
         return []
-    id_, resource = event["id"], event["resource"]
-    if not is_word(id_):
+    event_id, resource = event["id"], event["resource"]
+    if not is_identifier(event_id):
         raise ValueError("An event has an id.")
     if event["event_type"].startswith("CUSTOMER.DISPUTE."):
-        charges = [_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
-        return [Notice(f"{id_}/{charge}", about, charge) for charge in dict.fromkeys(charges) if charge]
-    charge = _id(resource.get("sale_id")) or charge_of({"links": resource.get("links") or []}) or None
-    return [Notice(id_, about, charge, _id(resource["id"]))]
+        captures = [_parse_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
+        return [Notice(f"{event_id}/{capture}", about, capture) for capture in dict.fromkeys(captures) if capture]
+    capture = _parse_id(resource.get("sale_id")) or parse_capture_link({"links": resource.get("links") or []}) or None
+    return [Notice(event_id, about, capture, _parse_id(resource["id"]))]
 
 
-def _id(value: object) -> str | None:
+def _parse_id(value: object) -> str | None:
     return value if type(value) is str and ID.fullmatch(value) else None

@@ -1,4 +1,4 @@
-"""The sandbox's webhooks: signed over the time and the body, so that nobody can make one up or send an old one again."""
+"""Verifies and parses the sandbox's webhooks. The signature covers the time and the body, against forgery and replay."""
 
 import hmac
 import json
@@ -9,89 +9,92 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from domain.notices import About, Forged, Notice
-from domain.providers import DisputeSeen
-from domain.purchases import Dispute
-from worker.providers.sandbox.refunds import read_refund
-from worker.providers.words import is_word
+from config.accounts import SandboxAccount
+from domain.notices import About, Forged, Notice, WebhookReader
+from worker.providers.identifiers import is_identifier
+from worker.providers.sandbox.resources import parse_dispute, parse_refund
 
-TOLERANCE = 300  # seconds between its clock and ours, the way included
-LONGEST = 64 * 1024  # bytes; an event has about three hundred
-LONGEST_CHARGE = 255  # characters, as the sandbox has it
-LONGEST_HEADER = 1000  # characters; two signatures have about 150
+TOLERANCE = 300  # seconds between the sandbox's clock and ours, including the time of delivery
+MAX_BYTES = 64 * 1024  # an event has about three hundred bytes
+MAX_CHARGE = 255  # characters, as in the sandbox
+MAX_HEADER = 1000  # characters; two signatures have about 150
 
-ABOUT = {
+SUBJECTS = {
     "refund.created": About.REFUND,
     "refund.updated": About.REFUND,
     "dispute.opened": About.DISPUTE,
     "dispute.won": About.DISPUTE,
     "dispute.lost": About.DISPUTE,
 }
-_DISPUTES = {"open": Dispute.OPEN, "won": Dispute.WON, "lost": Dispute.LOST}
-_UNREADABLE = Forged("The webhook is signed, but nobody can read it.")
+_UNREADABLE = Forged("The webhook is signed, but cannot be read.")
 
 
-class SandboxWebhooks:
-    """Reads what the sandbox tells. ``secret`` is several with commas between while it changes."""
+def create_webhook_parser(account: SandboxAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+    """Creates the parser of this account's webhooks."""
+    return SandboxWebhookParser(account.webhook_secret)
+
+
+class SandboxWebhookParser:
+    """Verifies the signature, and parses the event."""
 
     answer = b""
 
     def __init__(self, secret: SecretStr) -> None:
-        self._secrets = [each.encode() for part in secret.get_secret_value().split(",") if (each := part.strip())]
+        """Takes the secret, or several separated by commas while it changes."""
+        self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
-        if len(body) > LONGEST:
-            return Forged("The webhook is too large to be one of the sandbox's.")
-        signed_at, signatures = _read_signature(headers.get("sandbox-signature", ""))
+        """Parses the event, if it is signed with one of our secrets, and now."""
+        if len(body) > MAX_BYTES:
+            return Forged("The webhook is too large for an event of the sandbox.")
+        signed_at, signatures = _parse_signature(headers.get("sandbox-signature", ""))
         if signed_at is None:
             return Forged("The webhook has no signature that can be read.")
-        if not self._signed(f"{signed_at}.".encode() + body, signatures):
+        if not self._is_signed(f"{signed_at}.".encode() + body, signatures):
             return Forged("The webhook is not signed with our secret.")
         if abs(at.timestamp() - int(signed_at)) > TOLERANCE:
             return Forged(f"The webhook was signed more than {TOLERANCE} seconds away from now.")
-        return _read_event(body)
+        return _parse_event(body)
 
-    def _signed(self, text: bytes, signatures: Sequence[bytes]) -> bool:
-        ours = [hmac.new(secret, text, sha256).hexdigest().encode() for secret in self._secrets]
-        return any(hmac.compare_digest(one, theirs) for one in ours for theirs in signatures)
+    def _is_signed(self, text: bytes, signatures: Sequence[bytes]) -> bool:
+        expected = [hmac.new(secret, text, sha256).hexdigest().encode() for secret in self._secrets]
+        return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
 
 
-def _read_signature(header: str) -> tuple[str | None, list[bytes]]:
-    """The time, as it was signed, and every signature: there are several while the secret changes."""
-    parts = [part.partition("=") for part in header[:LONGEST_HEADER].split(",")]
+def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
+    """Returns the signed time as text, and the signatures: there are several while the secret changes."""
+    parts = [part.partition("=") for part in header[:MAX_HEADER].split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = [value.encode(errors="replace") for name, _, value in parts if name == "v1"]
-    sound = len(times) == 1 and times[0].isascii() and times[0].isdecimal()
-    return times[0] if sound else None, signatures
+    is_sound = len(times) == 1 and times[0].isascii() and times[0].isdecimal()
+    return times[0] if is_sound else None, signatures
 
 
-def _read_event(body: bytes) -> Sequence[Notice] | Forged:
+def _parse_event(body: bytes) -> Sequence[Notice] | Forged:
     try:
         event = json.loads(body)
-        about, name, data = ABOUT.get(event["type"]), event["id"], event["data"]
+        about, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return _UNREADABLE
-    if not is_word(name) or type(data) is not dict:
+    if not is_identifier(event_id) or type(data) is not dict:
         return _UNREADABLE
     if about is None:
         return []
     if not _is_charge(data.get("charge")):
         return _UNREADABLE
-    notice = _of_refund(name, data) if about is About.REFUND else _of_dispute(name, data)
+    notice = _refund_event(event_id, data) if about is About.REFUND else _dispute_event(event_id, data)
     return [notice] if notice else _UNREADABLE
 
 
-def _of_refund(event: str, data: dict[str, Any]) -> Notice | None:
-    refund = read_refund(data)
-    return refund and Notice(event, About.REFUND, refund.charge, refund.id, refund.answer())
+def _refund_event(event_id: str, data: dict[str, Any]) -> Notice | None:
+    refund = parse_refund(data)
+    return refund and Notice(event_id, About.REFUND, refund.charge, refund.id, refund.result())
 
 
-def _of_dispute(event: str, data: dict[str, Any]) -> Notice | None:
-    dispute_id, status = data.get("id"), data.get("status")
-    if not is_word(dispute_id) or type(status) is not str or status not in _DISPUTES:
-        return None
-    return Notice(event, About.DISPUTE, data["charge"], said=DisputeSeen(_DISPUTES[status], dispute_id))
+def _dispute_event(event_id: str, data: dict[str, Any]) -> Notice | None:
+    dispute = parse_dispute(data)
+    return Notice(event_id, About.DISPUTE, data["charge"], said=dispute) if dispute else None
 
 
 def _is_charge(value: object) -> bool:
-    return type(value) is str and 0 < len(value) <= LONGEST_CHARGE and value.isprintable()
+    return type(value) is str and 0 < len(value) <= MAX_CHARGE and value.isprintable()

@@ -1,4 +1,4 @@
-"""Amounts as Stripe writes them."""
+"""Converts amounts between ours and Stripe's."""
 
 from domain.money import Money, UnknownMoneyError
 from worker.providers.minor_units import MinorUnits
@@ -7,9 +7,9 @@ UNITS = MinorUnits({"ISK": 2, "UGX": 2, "MGA": 0})
 """Stripe: "Supported currencies", zero-decimal currencies and special cases. Five krónur are 500 there, and 5 in ISO."""
 
 
-def from_stripe(amount: object, currency: object) -> Money:
-    """Its currencies are in lower case; UnknownMoneyError for what is no positive amount of one that we know."""
-    money = UNITS.read(amount, currency.upper() if type(currency) is str else currency)
+def parse_amount(amount: object, currency: object) -> Money:
+    """Returns Stripe's amount as Money. Raises UnknownMoneyError if it is not a positive amount of a known currency."""
+    money = UNITS.from_provider(amount, currency.upper() if type(currency) is str else currency)
     if money.minor <= 0:
-        raise UnknownMoneyError(f"{money} is not more than nothing.")
+        raise UnknownMoneyError(f"{money} is not a positive amount.")
     return money

@@ -1,3 +1,5 @@
+"""Verifies and parses Stripe's webhooks: snapshot events, signed with the endpoint's secret."""
+
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -6,35 +8,43 @@ from typing import Any
 import stripe
 from pydantic import SecretStr
 
-from domain.notices import About, Forged, Notice
-from worker.providers.words import is_word
+from config.accounts import StripeAccount
+from domain.notices import About, Forged, Notice, WebhookReader
+from worker.providers.identifiers import is_identifier
 
-OLDEST = 300  # seconds, as in Stripe's libraries; on both sides of now
+TOLERANCE = 300  # seconds before and after now, as in Stripe's libraries
 
-_REFUNDS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
-_REFUNDED = "charge.refunded"  # the only one about a refund that carries the charge instead
-_DISPUTES = "charge.dispute."
+_REFUND_EVENTS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
+_CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that carries the charge instead
+_DISPUTE_EVENTS = "charge.dispute."
 
 
-class StripeWebhooks:
-    """Reads Stripe's snapshot events. What they say is not believed: they make us look."""
+def create_webhook_parser(account: StripeAccount, *, http_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+    """Creates the parser of this account's webhooks."""
+    return StripeWebhookParser(account.webhook_secret)
+
+
+class StripeWebhookParser:
+    """Verifies the signature, and parses the event. An event only makes a worker look the refund up."""
 
     answer = b""
 
-    def __init__(self, secrets: SecretStr | None) -> None:
-        texts = secrets.get_secret_value().split(",") if secrets else []
-        self._secrets = [text.strip() for text in texts if text.strip()]
+    def __init__(self, secret: SecretStr | None) -> None:
+        """Takes the secret, several of them separated by commas, or none."""
+        parts = secret.get_secret_value().split(",") if secret else []
+        self._secrets = [part.strip() for part in parts if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+        """Parses the event, if it is signed with one of our secrets, and now."""
         if not self._secrets:
-            return Forged("There is no secret to read Stripe's webhooks with.")
+            return Forged("Stripe's webhook secret is not configured, so no webhook can be verified.")
         header = headers.get("stripe-signature", "")
         if not any(_is_signed(body, header, secret) for secret in self._secrets):
-            return Forged("The signature is not Stripe's.")
-        if abs(at.timestamp() - _signed_at(header)) > OLDEST:
-            return Forged("The signature is of another time.")
+            return Forged("The webhook is not signed with our secret.")
+        if abs(at.timestamp() - _signed_at(header)) > TOLERANCE:
+            return Forged("The signature is too old, or from the future.")
         try:
-            return _notices(json.loads(body))
+            return _parse_event(json.loads(body))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return Forged("Stripe's event cannot be read.")
 
@@ -42,12 +52,12 @@ class StripeWebhooks:
 def _is_signed(body: bytes, header: str, secret: str) -> bool:
     try:
         return bool(stripe.WebhookSignature.verify_header(body, header, secret))
-    except (stripe.SignatureVerificationError, ValueError, TypeError):  # no UTF-8; a signature that is no ASCII
+    except (stripe.SignatureVerificationError, ValueError, TypeError):  # not UTF-8, or a signature that is not ASCII
         return False
 
 
 def _signed_at(header: str) -> float:
-    """The signed time, which is the first one: so the SDK reads it."""
+    """Returns the first time in the header, because that is the one the SDK verifies."""
     times = (part.partition("=")[2] for part in header.split(",") if part.startswith("t="))
     try:
         return float(int(next(times)))
@@ -55,29 +65,29 @@ def _signed_at(header: str) -> float:
         return float("-inf")
 
 
-def _notices(event: dict[str, Any]) -> list[Notice]:
-    kind, told = event["type"], event["data"]["object"]
-    if kind in _REFUNDS:
-        return _about(About.REFUND, event, told["charge"], told.get("payment_intent"), refund=_word(told["id"]))
-    if kind == _REFUNDED:
-        return _about(About.REFUND, event, told["id"], told.get("payment_intent"))
-    if kind.startswith(_DISPUTES):
-        return _about(About.DISPUTE, event, told["charge"], told.get("payment_intent"))
+def _parse_event(event: dict[str, Any]) -> list[Notice]:
+    event_type, resource = event["type"], event["data"]["object"]
+    if event_type in _REFUND_EVENTS:
+        refund_id = _identifier(resource["id"])
+        return _notices(event, About.REFUND, resource["charge"], resource.get("payment_intent"), refund_id=refund_id)
+    if event_type == _CHARGE_REFUNDED:
+        return _notices(event, About.REFUND, resource["id"], resource.get("payment_intent"))
+    if event_type.startswith(_DISPUTE_EVENTS):
+        return _notices(event, About.DISPUTE, resource["charge"], resource.get("payment_intent"))
     return []
 
 
-def _about(about: About, event: dict[str, Any], *names: object, refund: str | None = None) -> list[Notice]:
-    """A payment has two names, and a purchase may carry either: one notice for each, the second under an id of its own."""
-    known = [_word(name) for name in names if name is not None]
-    if not known:
-        raise ValueError
+def _notices(event: dict[str, Any], about: About, *payment_ids: object, refund_id: str | None = None) -> list[Notice]:
+    """Returns one event for each id of the payment, because a purchase may hold either; the second has its own event id."""
+    first, *others = [_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
+    first_event = Notice(_identifier(event["id"]), about, first, refund_id)
     return [
-        Notice(_word(event["id"] if name is known[0] else f"{event['id']}:{name}"), about, name, refund)
-        for name in known
+        first_event,
+        *(Notice(_identifier(f"{event['id']}:{payment_id}"), about, payment_id, refund_id) for payment_id in others),
     ]
 
 
-def _word(value: object) -> str:
-    if not is_word(value):
-        raise ValueError
+def _identifier(value: object) -> str:
+    if not is_identifier(value):
+        raise ValueError("This is not an identifier.")
     return value

@@ -1,0 +1,54 @@
+"""Calls Adyen's Checkout API, and maps its errors to results."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import requests
+
+from config.accounts import AdyenAccount
+from domain.providers import Unknown
+from worker.providers.adyen.codes import DECIDED_STATUSES, UNDECIDED_CODES
+from worker.providers.deadline import create_session
+from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused, send
+from worker.providers.identifiers import is_identifier
+from worker.providers.retry_after import retry_after
+
+API_VERSION = "v72"
+
+
+class AdyenReply(HttpReply):
+    """Holds Adyen's reply to one call."""
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> str | None:
+        """Returns Adyen's errorCode, or None if there is none, or one that leaves the outcome open."""
+        code = self.body.get("errorCode")
+        return code if is_identifier(code) and code not in UNDECIDED_CODES else None
+
+
+class AdyenClient:
+    """Calls Adyen for one account. Thread-safe."""
+
+    def __init__(self, account: AdyenAccount, *, connections: int) -> None:
+        self._session = create_session(connections)
+        self._base_url = f"{account.api_base}/{API_VERSION}"
+        self._api_key = account.api_key.get_secret_value()
+
+    def refund(self, payment: str, request: Mapping[str, Any], *, key: str) -> AdyenReply | Unknown:
+        """Refunds a captured payment under this idempotency key."""
+        headers = {"x-api-key": self._api_key, "Idempotency-Key": key}
+        url = f"{self._base_url}/payments/{payment}/refunds"
+        response = send(self._session, "Adyen", "POST", url, headers=headers, json=request)
+        return response if isinstance(response, Unknown) else _read_reply(response)
+
+
+def _read_reply(response: requests.Response) -> AdyenReply | Unknown:
+    status = response.status_code
+    if status in CREDENTIALS_REFUSED:
+        return credentials_refused("Adyen", status)
+    if status >= HTTPStatus.MULTIPLE_CHOICES and status not in DECIDED_STATUSES:
+        return Unknown(f"Adyen answered {status}.", again_in=retry_after(response.headers.get("Retry-After")))
+    return AdyenReply.parse(status, response.content) or Unknown(f"Adyen's {status} cannot be read.")

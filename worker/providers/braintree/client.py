@@ -1,0 +1,170 @@
+"""Calls Braintree through its SDK, and maps the SDK's errors to results. Only this module imports the SDK."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from xml.parsers.expat import ExpatError
+
+import requests
+
+from config.accounts import BraintreeAccount
+from domain.providers import Unknown
+from worker.providers.deadline import create_session
+from worker.providers.http_client import CREDENTIALS_REFUSED, connection_failure, credentials_refused
+from worker.providers.identifiers import is_identifier
+from worker.providers.retry_after import retry_after
+
+with warnings.catch_warnings():  # the SDK warns of one of its own classes when it is imported
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from braintree.braintree_gateway import BraintreeGateway
+    from braintree.configuration import Configuration
+    from braintree.environment import Environment
+    from braintree.error_result import ErrorResult
+    from braintree.exceptions.braintree_error import BraintreeError
+    from braintree.exceptions.not_found_error import NotFoundError
+    from braintree.transaction_gateway import TransactionGateway
+    from braintree.transaction_search import TransactionSearch
+    from braintree.util.http import Http
+
+Result = TypeVar("Result")
+
+PARSE_ERRORS = (
+    BraintreeError,
+    ExpatError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""The errors that the SDK, and a look at its objects, raise for a reply that is not Braintree's."""
+
+_READABLE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
+
+
+class NotFound:
+    """Braintree answered that it does not know this transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefundReply:
+    """Holds Braintree's reply to a refund: a transaction of the SDK, error codes, or both."""
+
+    transaction: Any
+    error_codes: list[str] | None
+    """None unless Braintree refused the refund."""
+
+
+class BraintreeClient:
+    """Calls Braintree for one account. Thread-safe: the SDK creates its mutable objects per call."""
+
+    def __init__(self, gateway: BraintreeGateway) -> None:
+        self._transactions: TransactionGateway = gateway.transaction
+
+    def find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
+        """Returns the SDK's transaction, NotFound or Unknown."""
+        return self._call(lambda transactions: transactions.find(transaction_id))
+
+    def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | NotFound | Unknown:
+        """Refunds a transaction under this idempotency key, which is the refund's order id as well."""
+        request = {"amount": amount, "order_id": key, "api_request_key": key}
+        return self._call(lambda transactions: _refund_reply(transactions.refund(transaction_id, request)))
+
+    def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
+        """Returns the ids of all credits since this time."""
+        criteria = (
+            TransactionSearch.type.in_list(["credit"]),
+            TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
+        )
+        ids = self._call(lambda transactions: list(transactions.search(*criteria).ids))
+        return Unknown("Braintree's transactions cannot be searched.") if isinstance(ids, NotFound) else ids
+
+    def search_transactions(self, ids: list[str]) -> list[Any] | Unknown:
+        """Returns the transactions with these ids."""
+        criterion = TransactionSearch.ids.in_list(ids)
+        found = self._call(lambda transactions: list(transactions.search(criterion)))
+        return Unknown("Braintree's transactions cannot be searched.") if isinstance(found, NotFound) else found
+
+    def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | NotFound | Unknown:
+        """Makes one call, once, within the current time limit."""
+        try:
+            return call(self._transactions)
+        except NotFoundError:
+            return NotFound()
+        except _UndecidedError as error:
+            return error.unknown
+        except requests.RequestException as error:
+            return connection_failure("Braintree", error)
+        except PARSE_ERRORS:
+            return Unknown("Braintree's answer cannot be read.")
+
+
+def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
+    """Creates the SDK's gateway for this account. It calls through a session with a deadline and without retries."""
+    return BraintreeGateway(
+        Configuration(
+            environment=_CustomEnvironment(account.api_base) if account.api_base else account.environment,
+            merchant_id=account.merchant_id,
+            public_key=account.public_key,
+            private_key=account.private_key.get_secret_value(),
+            http_strategy=partial(_SessionHttp, create_session(connections)),
+        )
+    )
+
+
+class _UndecidedError(Exception):
+    """The status does not say what happened."""
+
+    def __init__(self, unknown: Unknown) -> None:
+        super().__init__(unknown.why)
+        self.unknown = unknown
+
+
+class _SessionHttp(Http):
+    """Sends the SDK's requests through our session. The SDK's own session has no deadline for a slow reply."""
+
+    def __init__(self, session: requests.Session, config: Configuration, environment: Environment) -> None:
+        super().__init__(config, environment)
+        self._session = session
+
+    def http_do(self, http_verb: str, path: str, headers: dict[str, Any], request_body: Any) -> list[int | str]:  # noqa: ANN401
+        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, where there is one
+        response = self._session.request(http_verb, path, headers=headers, data=request_body, verify=verify)
+        status = response.status_code
+        if status in CREDENTIALS_REFUSED:
+            raise _UndecidedError(credentials_refused("Braintree", status))
+        if status not in _READABLE:
+            again_in = retry_after(response.headers.get("Retry-After"))
+            raise _UndecidedError(Unknown(f"Braintree answered {status}, which does not say what happened.", again_in))
+        return [status, response.content.decode()]
+
+
+class _CustomEnvironment(Environment):
+    """Calls another address than Braintree's own."""
+
+    def __init__(self, base: str) -> None:
+        url = urlsplit(base)
+        super().__init__("custom", url.netloc, url.port, "", url.scheme == "https", None)
+        self._base = base
+
+    @property
+    def protocol(self) -> str:
+        return ""
+
+    @property
+    def server_and_port(self) -> str:
+        return self._base
+
+
+def _refund_reply(result: Any) -> RefundReply:  # noqa: ANN401 - the SDK has no types
+    transaction = getattr(result, "transaction", None)
+    if not isinstance(result, ErrorResult):
+        return RefundReply(transaction, None)
+    codes: list[object] = [getattr(error, "code", None) for error in result.errors.deep_errors]
+    return RefundReply(transaction, [code for code in codes if is_identifier(code)])

@@ -1,0 +1,90 @@
+"""Parses the SDK's transactions strictly, so that another refund is never taken for ours."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from domain.money import Money
+from domain.providers import DisputeSeen, Failed, Listed, Paid, Pending, Refusal, Standing
+from worker.providers.braintree.amounts import parse_amount
+from worker.providers.braintree.client import PARSE_ERRORS
+from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
+from worker.providers.disputes import decisive
+from worker.providers.identifiers import is_identifier, parse_bank_reference
+
+_REASON_FIELDS = {
+    "gateway_rejected": "gateway_rejection_reason",
+    "processor_declined": "processor_response_code",
+    "settlement_declined": "processor_settlement_response_code",
+}
+"""The field that says why a transaction has this status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Holds one refund of a transaction."""
+
+    id: str
+    charge: str
+    amount: Money
+    status: str
+    code: str
+    """Why the refund failed, or its status."""
+    created: datetime
+    key: str | None
+    bank_reference: str | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Returns the status in our terms."""
+        return STANDINGS[self.status]
+
+    @property
+    def refusal(self) -> Refusal:
+        """Returns the decline reason of a failed refund."""
+        return CODES.get(self.code, Refusal.PERMANENT)
+
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
+        match self.standing:
+            case Standing.PAID:
+                return Paid(self.id, self.amount, self.bank_reference)
+            case Standing.PENDING:
+                return Pending(self.id, self.amount)
+            case Standing.FAILED:
+                return Failed(self.id, self.code, self.refusal)
+
+    def list_entry(self) -> Listed:
+        """Returns the refund as reconciliation reads it."""
+        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+
+
+def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK has no types
+    """Returns the refund, or None if a field is missing or wrong, or if the transaction is not a refund."""
+    try:
+        status = transaction.status
+        code = getattr(transaction, _REASON_FIELDS.get(status, "status"), None)
+        refund = Refund(
+            id=transaction.id,
+            charge=transaction.refunded_transaction_id,
+            amount=parse_amount(transaction.amount, transaction.currency_iso_code),
+            status=status,
+            code=code if is_identifier(code) else status,
+            created=transaction.created_at.replace(tzinfo=UTC),  # the SDK leaves the time zone out
+            key=transaction.order_id if is_identifier(transaction.order_id) else None,
+            bank_reference=parse_bank_reference(getattr(transaction, "acquirer_reference_number", None)),
+        )
+        is_sound = transaction.type == "credit" and status in STANDINGS and refund.amount.minor > 0
+    except PARSE_ERRORS:
+        return None
+    return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
+
+
+def parse_disputes(transaction: Any) -> DisputeSeen | None:  # noqa: ANN401 - the SDK has no types
+    """Returns the dispute that counts for the transaction, or None if a dispute cannot be read."""
+    try:
+        newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
+        disputes = [DisputeSeen(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
+    except PARSE_ERRORS:
+        return None
+    return decisive(disputes) if all(is_identifier(dispute.dispute_id) for dispute in disputes) else None

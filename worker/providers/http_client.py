@@ -1,0 +1,73 @@
+"""Sends HTTP requests to a payment provider, and reads its JSON replies."""
+
+import json as json_codec
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self
+
+import requests
+
+from domain.providers import Unknown
+
+CREDENTIALS_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""Support corrects the credentials, and then the same refund continues."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply(ABC):
+    """Holds a reply that decides something: its status, and its body, which is a JSON object."""
+
+    status: int
+    body: dict[str, Any]
+
+    @classmethod
+    def parse(cls, status: int, raw: bytes) -> Self | None:
+        """Parses the body. Returns None if the body is not a JSON object."""
+        try:
+            body = json_codec.loads(raw.decode())
+        except (ValueError, RecursionError):
+            return None
+        return cls(status, body) if type(body) is dict else None
+
+    @property
+    def is_success(self) -> bool:
+        """Returns whether the provider did what it was asked to do."""
+        return self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    @abstractmethod
+    def code(self) -> str | None:
+        """Returns the provider's error code, or None if the reply has no code that decides the outcome."""
+
+
+def send(
+    session: requests.Session,
+    provider: str,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    json: Mapping[str, Any] | None = None,
+    form: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+) -> requests.Response | Unknown:
+    """Sends one request, once, within the current time limit. ``provider`` is its name for people."""
+    accept = {"Accept": "application/json"}
+    try:
+        return session.request(method, url, headers=accept | dict(headers), json=json, data=form, params=query)
+    except requests.RequestException as error:
+        return connection_failure(provider, error)
+
+
+def connection_failure(provider: str, error: requests.RequestException) -> Unknown:
+    """Describes a call that got no reply."""
+    if isinstance(error, requests.Timeout):
+        return Unknown(f"{provider} did not answer in time.")
+    return Unknown(f"The connection to {provider} failed: {type(error).__name__}.")
+
+
+def credentials_refused(provider: str, status: int) -> Unknown:
+    """Describes a call that the provider refused before it looked at it."""
+    return Unknown(f"{provider} refuses our credentials: {status}.", no_access=True)

@@ -1,0 +1,17 @@
+"""Converts amounts between ours and Mollie's: strings with the decimals of the currency."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.money import Money
+
+
+def format_amount(amount: Money) -> dict[str, str]:
+    """Returns the amount as Mollie's API takes it."""
+    value, currency = str(amount).split()
+    return {"currency": currency, "value": value}
+
+
+def parse_amount(row: Mapping[str, Any]) -> Money:
+    """Returns Mollie's amount as Money. Raises KeyError, TypeError or ValueError if it is not an amount."""
+    return Money.parse(row["value"], row["currency"])

@@ -1,0 +1,121 @@
+"""Calls Mollie's API, and maps its errors to results."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+from config.accounts import MollieAccount
+from domain.errors import RefusedError
+from domain.providers import Unknown
+from worker.providers.deadline import create_session
+from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused, send
+from worker.providers.identifiers import is_identifier
+from worker.providers.mollie.codes import CODES, UNDECIDED_STATUSES
+from worker.providers.retry_after import retry_after
+
+PAGE_SIZE = 250  # rows, the most that Mollie returns at once; a refund has about a thousand bytes
+
+_API_KEY = re.compile(r"(live|test)_\w+", re.ASCII)
+
+
+class MollieKeyError(RefusedError):
+    """MONEYBACK_MOLLIE_API_KEY is not an API key of Mollie: its keys begin with live_ or test_."""
+
+
+class MollieReply(HttpReply):
+    """Holds Mollie's reply to one call."""
+
+    __slots__ = ()
+
+    @property
+    def detail(self) -> str:
+        """Returns Mollie's sentence about an error, without its full stop."""
+        detail = self.body.get("detail")
+        return detail.rstrip(". ") if isinstance(detail, str) else ""
+
+    @property
+    def code(self) -> str:
+        """Returns Mollie's sentence where CODES knows it, else the status and the field that is wrong."""
+        if self.detail in CODES:
+            return self.detail
+        field = self.body.get("field")
+        return f"{self.status} {field}" if is_identifier(field) else str(self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """Holds one page of a list, and the id that the next page starts with."""
+
+    rows: list[Any]
+    next_id: str | None
+
+
+class MollieClient:
+    """Calls Mollie for one account. Thread-safe."""
+
+    def __init__(self, account: MollieAccount, *, connections: int) -> None:
+        """Raises MollieKeyError."""
+        api_key = account.api_key.get_secret_value().strip()
+        if not _API_KEY.fullmatch(api_key):
+            raise MollieKeyError(MollieKeyError.__doc__)
+        self._session = create_session(connections)
+        self._base_url = f"{account.api_base}/v2"
+        self._authorization = f"Bearer {api_key}"
+
+    def create_refund(self, payment: str, request: Mapping[str, Any], *, key: str) -> MollieReply | Unknown:
+        """Refunds a payment under this idempotency key."""
+        return self._call("POST", f"payments/{payment}/refunds", json=request, headers={"Idempotency-Key": key})
+
+    def list_page(self, path: str, kind: str, from_id: str | None = None) -> ListPage | Unknown:
+        """Returns one page of a list, the newest row first. ``kind`` is refunds or chargebacks."""
+        reply = self._call("GET", path, query={"limit": str(PAGE_SIZE)} | ({"from": from_id} if from_id else {}))
+        if isinstance(reply, Unknown):
+            return reply
+        if not reply.is_success:
+            return Unknown(f"Mollie refused to list {kind}: {reply.code}.")
+        try:
+            rows, next_link = reply.body["_embedded"][kind], reply.body["_links"].get("next")
+            if type(rows) is not list or reply.body["count"] != len(rows):
+                return Unknown(f"Mollie's list of {kind} is incomplete.")
+            return ListPage(rows, parse_qs(urlsplit(next_link["href"]).query)["from"][0] if next_link else None)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return Unknown(f"Mollie's list of {kind} cannot be read.")
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> MollieReply | Unknown:
+        authorized = {"Authorization": self._authorization} | dict(headers or {})
+        url = f"{self._base_url}/{path}"
+        response = send(self._session, "Mollie", method, url, headers=authorized, json=json, query=query)
+        return response if isinstance(response, Unknown) else _read_reply(response)
+
+
+def _read_reply(response: requests.Response) -> MollieReply | Unknown:
+    status = response.status_code
+    reply = MollieReply.parse(status, response.content)
+    if reply and status >= HTTPStatus.OK and (reply.is_success or _is_refusal(reply)):
+        return reply
+    if status in CREDENTIALS_REFUSED:
+        return credentials_refused("Mollie", status)
+    replayed = "Idempotent-Replayed" in response.headers
+    again_in = retry_after(response.headers.get("Retry-After"))
+    return Unknown(f"Mollie answered {status}, which does not say what happened.", again_in, replayed)
+
+
+def _is_refusal(reply: MollieReply) -> bool:
+    """Returns whether Mollie itself, and not a proxy in between, refused the call and did nothing."""
+    is_client_error = HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    is_from_mollie = reply.body.get("status") == reply.status
+    is_decided = reply.status not in UNDECIDED_STATUSES or reply.detail in CODES
+    return is_client_error and is_from_mollie and is_decided and reply.status not in CREDENTIALS_REFUSED

@@ -1,0 +1,102 @@
+"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never taken for ours."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.money import Money
+from domain.providers import Failed, Listed, Paid, Pending, Standing
+from domain.purchases import Dispute
+from worker.providers.identifiers import is_identifier, parse_bank_reference
+from worker.providers.mollie.amounts import parse_amount
+from worker.providers.mollie.codes import SHORT_OF_BALANCE, STANDINGS
+
+KEY_FIELD = "moneyback_key"  # the field of a refund's metadata that holds our idempotency key
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Holds one refund of a payment."""
+
+    id: str
+    charge: str
+    amount: Money
+    status: str
+    created: datetime
+    key: str | None
+    bank_reference: str | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Returns the status in our terms."""
+        return STANDINGS[self.status]
+
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
+        match self.standing:
+            case Standing.PAID:
+                return Paid(self.id, self.amount, self.bank_reference)
+            case Standing.PENDING:
+                return Pending(self.id, self.amount, short_of_balance=self.status == SHORT_OF_BALANCE)
+            case Standing.FAILED:
+                return Failed(self.id, self.status)
+
+    def list_entry(self) -> Listed:
+        """Returns the refund as reconciliation reads it."""
+        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Chargeback:
+    """Holds one chargeback of a payment."""
+
+    id: str
+    charge: str
+    created: datetime
+    dispute: Dispute
+
+
+def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Returns the refund, or None if a field is missing or wrong."""
+    try:
+        refund = Refund(
+            id=row["id"],
+            charge=row["paymentId"],
+            amount=parse_amount(row["amount"]),
+            status=row["status"],
+            created=_parse_time(row["createdAt"]),
+            key=_parse_key(row.get("metadata")),
+            bank_reference=_parse_bank_reference(row.get("externalReference")),
+        )
+        is_sound = refund.status in STANDINGS and refund.amount.minor > 0
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
+
+
+def parse_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Returns the chargeback, or None. It is lost until it is reversed: Mollie takes the money at once ("Chargebacks API")."""
+    try:
+        dispute = Dispute.WON if row.get("reversedAt") else Dispute.LOST
+        chargeback = Chargeback(row["id"], row["paymentId"], _parse_time(row["createdAt"]), dispute)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return chargeback if is_identifier(chargeback.id) else None
+
+
+def _parse_key(metadata: object) -> str | None:
+    key = metadata.get(KEY_FIELD) if isinstance(metadata, dict) else None
+    return key if is_identifier(key) else None
+
+
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("A time needs a time zone.")
+    return time
+
+
+def _parse_bank_reference(reference: Any) -> str | None:  # noqa: ANN401 - Mollie's JSON may be anything
+    """Returns the acquirer's reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
+    is_acquirers = type(reference) is dict and reference.get("type") == "acquirer-reference"
+    return parse_bank_reference(reference.get("id")) if is_acquirers else None

@@ -1,0 +1,32 @@
+"""Converts amounts between ours and PayPal's: strings with the decimals that PayPal takes of the currency."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from domain.money import CURRENCIES, Money
+
+# "Currency codes": PayPal takes no decimals of these currencies, although ISO 4217 has two.
+WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
+
+_VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
+
+
+def format_amount(amount: Money) -> dict[str, str]:
+    """Returns the amount as PayPal's API takes it."""
+    value, currency = str(amount).split()
+    if currency in WITHOUT_DECIMALS:
+        value = value.removesuffix(".00")
+    return {"currency_code": currency, "value": value}
+
+
+def parse_amount(row: Mapping[str, Any]) -> Money:
+    """Returns PayPal's amount as Money; PayPal may write 500 yen as ``500.00``. Raises KeyError, TypeError or ValueError."""
+    value, currency = row["value"], row["currency_code"]
+    if not _VALUE.fullmatch(value):
+        raise ValueError("An amount is a plain number.")
+    minor = Decimal(value).scaleb(CURRENCIES[currency])
+    if minor != int(minor):
+        raise ValueError("An amount has no more decimals than its currency.")
+    return Money(int(minor), currency)

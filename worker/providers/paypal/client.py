@@ -1,0 +1,128 @@
+"""Calls PayPal's REST API, and maps its errors to results."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import requests
+
+from config.accounts import PayPalAccount
+from domain.providers import Unknown
+from worker.providers.deadline import create_session
+from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused, send
+from worker.providers.identifiers import is_identifier
+from worker.providers.paypal.access_token import AccessToken
+from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STATUSES
+from worker.providers.retry_after import retry_after
+
+TRANSACTIONS_PAGE_SIZE = 500  # the most that PayPal returns at once
+MAX_DISPUTES = 50  # of one capture: the most that PayPal returns at once, and more than any capture has
+
+
+class PayPalReply(HttpReply):
+    """Holds PayPal's reply to one call."""
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> str | None:
+        """Returns PayPal's issue, or None if there is none, or one that leaves the outcome open."""
+        details = self.body.get("details")
+        rows = details if type(details) is list else []
+        issues = [row.get("issue") for row in rows if type(row) is dict] or [self.body.get("name")]
+        codes = [issue for issue in issues if is_identifier(issue)]
+        if not codes or not UNDECIDED_CODES.isdisjoint(codes):
+            return None
+        return next((code for code in codes if code in CODES), codes[0])
+
+
+class PayPalClient:
+    """Calls PayPal for one account. Thread-safe."""
+
+    def __init__(self, account: PayPalAccount, *, connections: int) -> None:
+        self._session = create_session(connections)
+        self._base_url = account.api_base
+        id_and_secret = f"{account.client_id.get_secret_value()}:{account.client_secret.get_secret_value()}"
+        self._basic = f"Basic {b64encode(id_and_secret.encode()).decode()}"
+        self._token = AccessToken(self._fetch_token)
+
+    def refund_capture(self, capture: str, amount: Mapping[str, str], *, key: str) -> PayPalReply | Unknown:
+        """Refunds a capture under this idempotency key, which is the refund's custom id and invoice id as well."""
+        return self._call(
+            "POST",
+            f"/v2/payments/captures/{capture}/refund",
+            headers={"PayPal-Request-Id": key, "Prefer": "return=representation"},
+            json={"amount": amount, "custom_id": key, "invoice_id": key},
+        )
+
+    def get_capture(self, capture: str) -> PayPalReply | Unknown:
+        """Fetches a capture."""
+        return self._call("GET", f"/v2/payments/captures/{capture}")
+
+    def get_order(self, order: str) -> PayPalReply | Unknown:
+        """Fetches an order with its captures and refunds."""
+        return self._call("GET", f"/v2/checkout/orders/{order}")
+
+    def search_transactions(self, event_code: str, start: str, end: str, page: int) -> PayPalReply | Unknown:
+        """Fetches one page of the transactions of this kind, between two times."""
+        query = {
+            "start_date": start,
+            "end_date": end,
+            "transaction_type": event_code,
+            "fields": "transaction_info",
+            "balance_affecting_records_only": "N",  # a pending refund has not changed the balance yet
+            "page_size": str(TRANSACTIONS_PAGE_SIZE),
+            "page": str(page),
+        }
+        return self._call("GET", "/v1/reporting/transactions", query=query)
+
+    def list_disputes(self, capture: str) -> PayPalReply | Unknown:
+        """Lists the disputes of a capture, the newest first."""
+        query = {"disputed_transaction_id": capture, "page_size": str(MAX_DISPUTES)}
+        return self._call("GET", "/v1/customer/disputes", query=query)
+
+    def get_dispute(self, dispute: str) -> PayPalReply | Unknown:
+        """Fetches a dispute with its outcome."""
+        return self._call("GET", f"/v1/customer/disputes/{dispute}")
+
+    def _call(self, method: str, path: str, **request: Mapping[str, Any]) -> PayPalReply | Unknown:
+        """Calls with the current token, and once more with a new one if PayPal rejects it: a rejected call did nothing."""
+        response = self._send_authorized(method, path, **request)
+        if isinstance(response, requests.Response) and response.status_code == HTTPStatus.UNAUTHORIZED:
+            self._token.discard(response.request.headers["Authorization"].removeprefix("Bearer "))
+            response = self._send_authorized(method, path, **request)
+        return response if isinstance(response, Unknown) else _read_reply(response)
+
+    def _send_authorized(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **request: Mapping[str, Any]
+    ) -> requests.Response | Unknown:
+        token = self._token.current()
+        if isinstance(token, Unknown):
+            return token
+        authorized = {"Authorization": f"Bearer {token}"} | dict(headers or {})
+        return send(self._session, "PayPal", method, f"{self._base_url}{path}", headers=authorized, **request)
+
+    def _fetch_token(self) -> tuple[str, float] | Unknown:
+        url, grant = f"{self._base_url}/v1/oauth2/token", {"grant_type": "client_credentials"}
+        response = send(self._session, "PayPal", "POST", url, headers={"Authorization": self._basic}, form=grant)
+        if isinstance(response, Unknown):
+            return response
+        if response.status_code == HTTPStatus.BAD_REQUEST:
+            return credentials_refused("PayPal", response.status_code)
+        reply = _read_reply(response)
+        if isinstance(reply, Unknown):
+            return reply
+        token, seconds = reply.body.get("access_token"), reply.body.get("expires_in")
+        if not reply.is_success or type(token) is not str or not token.isascii() or type(seconds) is not int:
+            return Unknown("PayPal's access token cannot be read.")
+        return token, seconds
+
+
+def _read_reply(response: requests.Response) -> PayPalReply | Unknown:
+    status = response.status_code
+    if status in CREDENTIALS_REFUSED:
+        return credentials_refused("PayPal", status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
+        return Unknown(f"PayPal answered {status}.", again_in=retry_after(response.headers.get("Retry-After")))
+    return PayPalReply.parse(status, response.content) or Unknown(f"PayPal's {status} cannot be read.")

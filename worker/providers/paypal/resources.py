@@ -1,0 +1,143 @@
+"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never taken for ours."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from domain.money import Money
+from domain.providers import Failed, Paid, Pending, Refusal, Standing
+from worker.providers.identifiers import is_identifier, parse_bank_reference
+from worker.providers.paypal.amounts import parse_amount
+from worker.providers.paypal.codes import FAILURE_REASONS, STANDINGS
+
+ID = re.compile(r"[A-Z0-9]{1,20}")  # "Payments", related_ids
+
+_CAPTURE_LINK = re.compile(rf".*/captures/({ID.pattern})")
+_DISPUTE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")  # "Disputes", dispute_info
+_NOT_REFUNDED = frozenset({"COMPLETED", "DECLINED", "FAILED", "PENDING"})
+_CAPTURE_STATUSES = _NOT_REFUNDED | {"REFUNDED", "PARTIALLY_REFUNDED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Holds one refund of a capture."""
+
+    id: str
+    charge: str
+    amount: Money
+    status: str
+    reason: str
+    keys: frozenset[object]
+    """The custom id and the invoice id: both are our idempotency key if Moneyback made the refund."""
+    created: datetime | None = None
+    bank_reference: str | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """Returns the status in our terms."""
+        return STANDINGS[self.status]
+
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
+        match self.standing:
+            case Standing.PAID:
+                return Paid(self.id, self.amount, self.bank_reference)
+            case Standing.PENDING:
+                return Pending(self.id, self.amount)
+            case Standing.FAILED:
+                return Failed(self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, Refusal.PERMANENT))
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Holds one capture, which is a payment that can be refunded."""
+
+    id: str
+    status: str
+    reason: str
+    order: str | None
+    """Only an order shows the refunds of a capture; a subscription's capture has no order."""
+    updated: datetime
+
+    @property
+    def is_unrefunded(self) -> bool:
+        """Returns whether PayPal says that no part of the capture was refunded."""
+        return self.status in _NOT_REFUNDED and self.reason != "REFUNDED"
+
+
+def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JSON may be anything
+    """Returns the refund, or None if a field is missing or wrong."""
+    try:
+        refund = Refund(
+            id=row["id"],
+            charge=parse_capture_link(row),
+            amount=parse_amount(row["amount"]),
+            status=row["status"],
+            reason=_parse_reason(row),
+            keys=frozenset({row.get("custom_id"), row.get("invoice_id")} - {None}),
+            bank_reference=parse_bank_reference(row.get("acquirer_reference_number")),
+        )
+        is_sound = refund.status in STANDINGS and refund.amount.minor > 0
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return refund if is_sound and is_identifier(refund.id) and refund.charge else None
+
+
+def parse_capture(row: Any) -> Capture | None:  # noqa: ANN401 - PayPal's JSON may be anything
+    """Returns the capture, or None if a field is missing or wrong."""
+    try:
+        order = ((row.get("supplementary_data") or {}).get("related_ids") or {}).get("order_id")
+        capture = Capture(row["id"], row["status"], _parse_reason(row), order, parse_time(row["update_time"]))
+        is_sound = capture.status in _CAPTURE_STATUSES and (order is None or ID.fullmatch(order))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return capture if is_sound else None
+
+
+def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] | None:
+    """Returns the refunds of this capture. Returns None if any refund of the order is wrong: it may be the right one."""
+    try:
+        payments = [unit.get("payments") or {} for unit in order["purchase_units"]]
+        captures = [row["id"] for group in payments for row in group.get("captures") or []]
+        rows = [row for group in payments for row in group.get("refunds") or []]
+    except (KeyError, TypeError, AttributeError):
+        return None
+    refunds = [refund for row in rows if (refund := parse_refund(row))]
+    if len(refunds) != len(rows) or capture not in captures:
+        return None
+    return [refund for refund in refunds if refund.charge == capture]
+
+
+def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
+    """Returns each dispute's id and whether it is resolved, or None if the list is wrong or has another page."""
+    rows, links = body.get("items", []), body.get("links")
+    try:
+        disputes = [(row["dispute_id"], row["status"] == "RESOLVED") for row in rows]
+        are_ids = all(_DISPUTE_ID.fullmatch(dispute_id) for dispute_id, _ in disputes)
+        is_last_page = not any(link["rel"] == "next" for link in links or [])
+    except (KeyError, TypeError, AttributeError):
+        return None
+    is_list = links is not None or "items" in body
+    return disputes if are_ids and is_last_page and is_list else None
+
+
+def parse_capture_link(refund: Mapping[str, Any]) -> str:
+    """Returns the capture that a refund links to, or an empty string unless there is exactly one."""
+    links = [link["href"] for link in refund["links"] if link["rel"] == "up"]
+    captures = {match[1] for link in links if (match := _CAPTURE_LINK.fullmatch(link))}
+    return captures.pop() if len(captures) == 1 else ""
+
+
+def parse_time(text: str) -> datetime:
+    """Returns the time. Raises ValueError if it has no time zone."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("A time needs a time zone.")
+    return time
+
+
+def _parse_reason(row: Mapping[str, Any]) -> str:
+    reason = (row.get("status_details") or {}).get("reason")
+    return reason if is_identifier(reason) else ""

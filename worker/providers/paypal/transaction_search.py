@@ -1,0 +1,142 @@
+"""Lists PayPal's refunds through its "Transaction search", v1, one time range after the other."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from domain.providers import Listed, Page, Unknown
+from worker.providers.identifiers import is_identifier
+from worker.providers.paypal.amounts import parse_amount
+from worker.providers.paypal.client import PayPalClient
+from worker.providers.paypal.resources import Refund, parse_time
+
+REFUND_EVENT = "T1107"  # "Transaction event codes": payment refund, made by the merchant
+LISTING_DELAY = timedelta(hours=3)  # "It takes a maximum of three hours for executed transactions to appear"
+MAX_RANGE = timedelta(days=31)  # "The maximum supported range is 31 days."
+MIN_RANGE = timedelta(minutes=1)
+TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions: a shorter time range has fewer
+MARGIN = timedelta(hours=12)  # a capture's last update and the refund that caused it are seconds apart
+MAX_PAGES = 10  # of 500 refunds within a day
+
+STATUSES: Mapping[str, str] = {
+    "S": "COMPLETED",
+    "P": "PENDING",
+    "D": "FAILED",
+    "V": "CANCELLED",  # reversed: the money came back to the seller
+}
+"""A transaction's status, as a refund's status."""
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as our keys are; a shop's own text may be anything, even an address
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Names one page of one time range. Its text is the cursor that reconciliation stores."""
+
+    start: datetime
+    end: datetime
+    page: int = 1
+
+    def __str__(self) -> str:
+        return f"{_format_time(self.start)} {_format_time(self.end)} {self.page}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Parses the stored text."""
+        start, end, page = text.split(" ")
+        return cls(parse_time(start), parse_time(end), int(page))
+
+    @classmethod
+    def first(cls, start: datetime, now: datetime) -> "Cursor":
+        """Starts a time range that is as long as PayPal allows."""
+        return cls(start, min(start + MAX_RANGE, now))
+
+    def next_page(self) -> "Cursor":
+        """Returns the next page of the same time range."""
+        return replace(self, page=self.page + 1)
+
+    def first_half(self) -> "Cursor":
+        """Returns the first half of the time range."""
+        return Cursor(self.start, self.start + (self.end - self.start) / 2)
+
+
+def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Page | Unknown:
+    """Returns one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
+    now = datetime.now(UTC)
+    cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
+    found = _search(client, cursor)
+    if isinstance(found, Unknown):
+        return found
+    if found is None:
+        return Page([], str(cursor.first_half()))
+    refunds, has_more = found
+    if has_more:
+        return Page([_list_entry(refund) for refund in refunds], str(cursor.next_page()))
+    next_range = Cursor.first(cursor.end, now) if cursor.end < now - LISTING_DELAY else None
+    return Page([_list_entry(refund) for refund in refunds], str(next_range) if next_range else None)
+
+
+def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
+    """Returns the refunds of one capture that PayPal lists around this time."""
+    cursor = Cursor(at - MARGIN, at + MARGIN)
+    refunds: list[Refund] = []
+    for _ in range(MAX_PAGES):
+        found = _search(client, cursor)
+        if isinstance(found, Unknown):
+            return found
+        if found is None:
+            break
+        rows, has_more = found
+        refunds += [refund for refund in rows if refund.charge == capture]
+        if not has_more:
+            return refunds
+        cursor = cursor.next_page()
+    return Unknown("PayPal lists more refunds of that day than can be read.")
+
+
+def _search(client: PayPalClient, cursor: Cursor) -> tuple[list[Refund], bool] | Unknown | None:
+    """Returns a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
+    start, end = _format_time(cursor.start), _format_time(cursor.end)
+    reply = client.search_transactions(REFUND_EVENT, start, end, cursor.page)
+    if isinstance(reply, Unknown):
+        return reply
+    if reply.body.get("name") == TOO_MANY and cursor.end - cursor.start > MIN_RANGE:
+        return None
+    pages, rows = reply.body.get("total_pages"), reply.body.get("transaction_details", [])
+    if not reply.is_success or type(pages) is not int or type(rows) is not list:
+        return Unknown(f"PayPal answered {reply.status}, without a list of refunds.")
+    refunds = [refund for row in rows if (refund := _parse_transaction(row))]
+    if len(refunds) != len(rows):
+        return Unknown("PayPal's list of refunds cannot be read.")
+    return [*{refund.id: refund for refund in refunds}.values()], cursor.page < pages
+
+
+def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JSON may be anything
+    try:
+        info = row["transaction_info"]
+        amount, capture = info["transaction_amount"], info.get("paypal_reference_id")
+        refund = Refund(
+            id=info["transaction_id"],
+            charge=capture if is_identifier(capture) else "",
+            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # the seller's balance sinks
+            status=STATUSES[info["transaction_status"]],
+            reason="",
+            keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),
+            created=parse_time(info["transaction_initiation_date"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return refund if is_identifier(refund.id) else None
+
+
+def _list_entry(refund: Refund) -> Listed:
+    assert refund.created, "a listed transaction has its time"
+    keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
+    key = keys[0] if keys else None
+    return Listed(refund.id, refund.charge, refund.amount, refund.standing, refund.created, key)
+
+
+def _format_time(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

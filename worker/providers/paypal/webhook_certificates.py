@@ -1,0 +1,142 @@
+"""Fetches the certificates that PayPal signs its webhooks with, and verifies them up to a known root."""
+
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+
+import requests
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import (
+    AuthorityInformationAccess,
+    Certificate,
+    DNSName,
+    DuplicateExtension,
+    ExtensionNotFound,
+    UniformResourceIdentifier,
+    UnsupportedGeneralNameType,
+    load_der_x509_certificate,
+    load_pem_x509_certificate,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import AuthorityInformationAccessOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from worker.providers.deadline import create_session, time_limit
+
+SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
+"""The names in the certificates."""
+MAX_CACHED = 16  # certificates; PayPal changes its certificate about once a year
+MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
+MAX_CHAIN = 8  # certificates
+MIN_KEY_BITS = 2048  # as public authorities require; the verifier checks only the keys of the authorities
+
+_PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
+"""No other host, no port, no user, no query: a forged header cannot make us call another address."""
+_DIGICERT_URL = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
+"""Where DigiCert, which signs for PayPal, publishes its certificates. They need no TLS, because the chain is verified."""
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class CertificateError(Exception):
+    """The certificate cannot be trusted; the message says why."""
+
+
+class CertificateCache:
+    """Fetches, verifies and caches certificates. Thread-safe."""
+
+    def __init__(self, fetch: Callable[[str], bytes], roots: Sequence[Certificate]) -> None:
+        """Takes a function that returns what is at a URL, or raises CertificateError, and the trusted roots."""
+        self._fetch = fetch
+        self._roots = Store([*roots])
+        self._cache: OrderedDict[str, list[Certificate]] = OrderedDict()
+        self._lock = Lock()
+
+    def public_key(self, url: str, at: datetime) -> RSAPublicKey:
+        """Returns the key of the certificate at this URL, if it is valid at this time. Raises CertificateError."""
+        if not _PAYPAL_URL.fullmatch(url):
+            raise CertificateError("The certificate is not at a URL of PayPal.")
+        with self._lock:
+            chain = self._cache.get(url)
+        if chain is None:
+            chain = _parse_chain(self._fetch(url))
+            if len(chain) == 1 and (issuer_url := _issuer_url(chain[0])):  # PayPal sends its certificate alone
+                chain += _parse_chain(self._fetch(issuer_url))
+        self._verify(chain, at)
+        with self._lock:  # only verified chains are cached, so that forged URLs do not evict them
+            self._cache[url] = chain
+            self._cache.move_to_end(url)
+            while len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
+        key = chain[0].public_key()
+        if not isinstance(key, RSAPublicKey) or key.key_size < MIN_KEY_BITS:
+            raise CertificateError("The certificate's key is not an RSA key, or is too short.")
+        return key
+
+    def _verify(self, chain: list[Certificate], at: datetime) -> None:
+        for signer in SIGNERS:
+            policy = PolicyBuilder().store(self._roots).time(at).build_server_verifier(DNSName(signer))
+            try:
+                policy.verify(chain[0], chain[1:])
+            except (VerificationError, ValueError):
+                continue
+            return
+        raise CertificateError("The certificate is not PayPal's, not signed by a known root, or not valid now.")
+
+
+def create_fetcher(http_seconds: float) -> Callable[[str], bytes]:
+    """Creates a function that fetches a URL within this many seconds."""
+    session = create_session(connections=4)
+
+    def fetch(url: str) -> bytes:
+        try:
+            with time_limit(http_seconds):
+                response = session.get(url)
+        except requests.RequestException as error:
+            raise CertificateError("The certificate cannot be fetched.") from error
+        if response.status_code != requests.codes.ok or len(response.content) > MAX_BYTES:
+            raise CertificateError(
+                f"The certificate cannot be fetched: the answer is {response.status_code}, or too large."
+            )
+        return response.content
+
+    return fetch
+
+
+def load_trusted_roots() -> list[Certificate]:
+    """Loads the public roots that TLS trusts as well."""
+    roots = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        for pem in _PEM.findall(Path(DEFAULT_CA_BUNDLE_PATH).read_bytes()):
+            with suppress(CryptographyDeprecationWarning, ValueError):  # one root has an invalid serial number
+                roots.append(load_pem_x509_certificate(pem))
+    return roots
+
+
+def _parse_chain(raw: bytes) -> list[Certificate]:
+    try:
+        chain = load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [load_der_x509_certificate(raw)]
+    except ValueError as error:
+        raise CertificateError("The file at the certificate's URL is not a certificate.") from error
+    if len(chain) > MAX_CHAIN:
+        raise CertificateError("The certificate's chain is too long.")
+    return chain
+
+
+def _issuer_url(certificate: Certificate) -> str | None:
+    """Returns the URL of the issuer's certificate, if this certificate names one at DigiCert."""
+    try:
+        access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value
+    except (ExtensionNotFound, DuplicateExtension, UnsupportedGeneralNameType, ValueError):
+        return None
+    issuers = (entry for entry in access if entry.access_method == AuthorityInformationAccessOID.CA_ISSUERS)
+    locations = (issuer.access_location for issuer in issuers)
+    urls = [location.value for location in locations if isinstance(location, UniformResourceIdentifier)]
+    return next((url for url in urls if _DIGICERT_URL.fullmatch(url)), None)

@@ -1,0 +1,84 @@
+"""Calls the sandbox's API, and maps its errors to results."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from config.accounts import SandboxAccount
+from domain.errors import RefusedError
+from domain.providers import Unknown
+from worker.providers.deadline import NO_RETRIES, HttpPool, is_expired, read_body
+from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused
+from worker.providers.identifiers import is_identifier
+from worker.providers.retry_after import retry_after
+from worker.providers.sandbox.codes import UNDECIDED_CODES, UNDECIDED_STATUSES
+
+
+class SandboxUrlError(RefusedError):
+    """The sandbox provider is connected, but MONEYBACK_SANDBOX_URL is not a URL like http://host:port."""
+
+
+class SandboxReply(HttpReply):
+    """Holds the sandbox's reply to one call."""
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> str | None:
+        """Returns the sandbox's error code, or None if there is none, or one that leaves the outcome open."""
+        error = self.body.get("error")
+        code = error.get("code") if type(error) is dict else None
+        return code if is_identifier(code) and code not in UNDECIDED_CODES else None
+
+
+class SandboxClient:
+    """Calls one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks call the sandbox often."""
+
+    def __init__(self, account: SandboxAccount, *, http_seconds: float, connections: int) -> None:
+        """Raises SandboxUrlError."""
+        url = urlsplit(account.url)
+        if url.scheme != "http" or not url.hostname:
+            raise SandboxUrlError(SandboxUrlError.__doc__)
+        self._pool = HttpPool(url.hostname, url.port, maxsize=connections, block=True)
+        self._seconds = http_seconds
+
+    def create_refund(self, request: Mapping[str, Any], *, key: str) -> SandboxReply | Unknown:
+        """Creates a refund under this idempotency key."""
+        headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+        return self._call("POST", "/v1/refunds", json.dumps(request).encode(), headers)
+
+    def list_refunds(self, **query: str) -> SandboxReply | Unknown:
+        """Lists refunds, the oldest first."""
+        return self._call("GET", f"/v1/refunds?{urlencode(query)}")
+
+    def list_disputes(self, **query: str) -> SandboxReply | Unknown:
+        """Lists disputes, the oldest first."""
+        return self._call("GET", f"/v1/disputes?{urlencode(query)}")
+
+    def _call(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> SandboxReply | Unknown:
+        try:
+            response = self._pool.urlopen(
+                method, path, body=body, headers=headers, retries=NO_RETRIES, redirect=False, preload_content=False
+            )
+            return _read_reply(response.status, response.headers, read_body(response))
+        except (HTTPError, OSError) as error:
+            if is_expired():
+                return Unknown(f"The sandbox did not answer within {self._seconds:g} seconds.")
+            if isinstance(error, NewConnectionError | ConnectTimeoutError):
+                return Unknown("The sandbox cannot be reached.")
+            return Unknown(f"The connection to the sandbox failed: {type(error).__name__}.")
+
+
+def _read_reply(status: int, headers: Mapping[str, str], raw: bytes) -> SandboxReply | Unknown:
+    if status in CREDENTIALS_REFUSED:
+        return credentials_refused("The sandbox", status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
+        replayed = status >= HTTPStatus.INTERNAL_SERVER_ERROR and headers.get("idempotent-replayed") == "true"
+        return Unknown(f"The sandbox answered {status}.", retry_after(headers.get("retry-after")), replayed)
+    return SandboxReply.parse(status, raw) or Unknown(f"The sandbox's {status} cannot be read.")

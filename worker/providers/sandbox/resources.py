@@ -1,0 +1,94 @@
+"""Parses the sandbox's refunds and disputes strictly, so that another refund is never taken for ours."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+from domain.money import Money, UnknownMoneyError
+from domain.providers import DisputeSeen, Elsewhere, Failed, Listed, Paid, Pending, Standing
+from worker.providers.identifiers import is_identifier, parse_bank_reference
+from worker.providers.sandbox.codes import DISPUTES, STANDINGS
+
+Resource = TypeVar("Resource")
+
+
+class Refund(NamedTuple):
+    """Holds one refund of a charge."""
+
+    id: str
+    charge: str
+    amount: Money
+    standing: Standing
+    key: str
+    created: datetime | None
+    """None if the sandbox does not say when it made the refund."""
+    bank_reference: str | None = None
+
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
+        match self.standing:
+            case Standing.PAID:
+                return Paid(self.id, self.amount, self.bank_reference)
+            case Standing.PENDING:
+                return Pending(self.id, self.amount)
+            case Standing.FAILED:
+                return Failed(self.id, "failed")
+
+    def elsewhere(self) -> Elsewhere:
+        """Returns the refund as one that was made outside Moneyback."""
+        return Elsewhere(self.id, self.amount)
+
+    def list_entry(self) -> Listed | None:
+        """Returns the refund as reconciliation reads it, or None if it has no time."""
+        if self.created is None:
+            return None
+        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+
+
+def parse_refund(row: Mapping[str, Any]) -> Refund | None:
+    """Returns the refund, or None if a field is missing or wrong."""
+    try:
+        refund = Refund(
+            row["id"],
+            row["charge"],
+            Money(row["amount"], row["currency"]),
+            STANDINGS[row["status"]],
+            row["key"],
+            _parse_time(row.get("created")),
+            parse_bank_reference(row.get("bank_reference")),
+        )
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
+        return None
+    is_sound = is_identifier(refund.id) and type(refund.charge) is type(refund.key) is str and refund.amount.minor > 0
+    return refund if is_sound else None
+
+
+def parse_list_entry(row: Mapping[str, Any]) -> Listed | None:
+    """Returns the refund as reconciliation reads it, or None."""
+    refund = parse_refund(row)
+    return refund and refund.list_entry()
+
+
+def parse_dispute(row: Mapping[str, Any]) -> DisputeSeen | None:
+    """Returns the dispute, or None if its id is wrong or its status is not known."""
+    status, dispute_id = row.get("status"), row.get("id")
+    if not is_identifier(dispute_id) or type(status) is not str or status not in DISPUTES:
+        return None
+    return DisputeSeen(DISPUTES[status], dispute_id)
+
+
+def parse_all(rows: object, parse: Callable[[dict[str, Any]], Resource | None]) -> list[Resource] | None:
+    """Returns all rows of a list. Returns None if any row is wrong, because it may be the right one."""
+    if type(rows) is not list:
+        return None
+    resources = [parse(row) if type(row) is dict else None for row in rows]
+    sound = [resource for resource in resources if resource is not None]
+    return sound if len(sound) == len(rows) else None
+
+
+def _parse_time(seconds: object) -> datetime | None:
+    if seconds is None:
+        return None
+    if type(seconds) not in {int, float}:
+        raise TypeError
+    return datetime.fromtimestamp(seconds, UTC)  # type: ignore[arg-type]

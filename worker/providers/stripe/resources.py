@@ -1,0 +1,118 @@
+"""Parses Stripe's refunds and disputes strictly, so that another refund is never taken for ours."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from domain.money import Money, UnknownMoneyError
+from domain.providers import DisputeSeen, Elsewhere, Failed, Listed, Paid, Pending, Refusal, Standing
+from worker.providers.identifiers import is_identifier, parse_bank_reference
+from worker.providers.stripe.amounts import parse_amount
+from worker.providers.stripe.codes import CODES, DISPUTES, STANDINGS
+
+KEY_FIELD = "moneyback_key"
+"""The field of a refund's metadata that holds our idempotency key, because Stripe forgets keys after a day."""
+CHARGE_FIELD = "moneyback_charge"
+"""The field of the metadata that holds the payment's id under which we asked for the refund."""
+
+
+class Refund(NamedTuple):
+    """Holds one refund. Its payment has two ids, the charge's and the payment intent's; a purchase may hold either."""
+
+    id: str
+    charge: str | None
+    payment_intent: str | None
+    amount: Money
+    standing: Standing
+    code: str
+    """Why the refund failed, or its status."""
+    key: str | None
+    requested_charge: str | None
+    created: datetime
+    short_of_balance: bool
+    bank_reference: str | None
+
+    @property
+    def payment_ids(self) -> list[str]:
+        """Returns the ids of the payment."""
+        return [payment_id for payment_id in (self.charge, self.payment_intent) if payment_id is not None]
+
+    def result(self) -> Paid | Pending | Failed:
+        """Returns the refund as the result of a call."""
+        match self.standing:
+            case Standing.PAID:
+                return Paid(self.id, self.amount, self.bank_reference)
+            case Standing.PENDING:
+                return Pending(self.id, self.amount, self.short_of_balance)
+            case Standing.FAILED:
+                return Failed(self.id, self.code, CODES.get(self.code, Refusal.PERMANENT))
+
+    def elsewhere(self) -> Elsewhere:
+        """Returns the refund as one that was made outside Moneyback."""
+        return Elsewhere(self.id, self.amount)
+
+    def list_entries(self) -> list[Listed]:
+        """Returns the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
+        is_own = self.requested_charge in self.payment_ids
+        payment_ids = [str(self.requested_charge)] if is_own else self.payment_ids
+        return [
+            Listed(self.id, payment_id, self.amount, self.standing, self.created, self.key)
+            for payment_id in payment_ids
+        ]
+
+
+def parse_refund(row: dict[str, Any]) -> Refund | None:
+    """Returns the refund, or None if a field is missing or wrong."""
+    metadata = row.get("metadata") or {}
+    try:
+        refund = Refund(
+            id=row["id"],
+            charge=row.get("charge"),
+            payment_intent=row.get("payment_intent"),
+            amount=parse_amount(row["amount"], row["currency"]),
+            standing=STANDINGS[row["status"]],
+            code=row.get("failure_reason") or row["status"],
+            key=metadata.get(KEY_FIELD),
+            requested_charge=metadata.get(CHARGE_FIELD),
+            created=_parse_time(row["created"]),
+            short_of_balance=row.get("pending_reason") == "insufficient_funds",
+            bank_reference=_parse_bank_reference(row.get("destination_details")),
+        )
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
+        return None
+    is_sound = (
+        row.get("object") == "refund"
+        and refund.payment_ids
+        and all(map(is_identifier, (refund.id, refund.code, *refund.payment_ids)))
+        and type(refund.key) in {str, type(None)}
+    )
+    return refund if is_sound else None
+
+
+def parse_dispute(row: dict[str, Any]) -> DisputeSeen | None:
+    """Returns the dispute, or None if its status is not known."""
+    status, dispute_id = row.get("status"), row.get("id")
+    is_known = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
+    return DisputeSeen(DISPUTES[str(status)], str(dispute_id)) if is_known else None
+
+
+def is_about(row: dict[str, Any], charge: str) -> bool:
+    """Returns whether a refund or a dispute is about the payment with this id."""
+    return charge in (row.get("charge"), row.get("payment_intent"))
+
+
+def _parse_bank_reference(details: Any) -> str | None:  # noqa: ANN401 - Stripe's JSON may be anything
+    """Returns the reference of the refund's destination, once it is available: up to seven days later.
+
+    Stripe: "Refunds", destination_details.
+    """
+    kind = details.get("type") if type(details) is dict else None
+    destination = details.get(kind) if type(details) is dict and type(kind) is str else None
+    if type(destination) is not dict or destination.get("reference_status") != "available":
+        return None
+    return parse_bank_reference(destination.get("reference"))
+
+
+def _parse_time(seconds: object) -> datetime:
+    if type(seconds) is not int:
+        raise TypeError
+    return datetime.fromtimestamp(seconds, UTC)

@@ -32,7 +32,7 @@ def top_level(name: str) -> set[str]:
 def build(folder: Path, target: str) -> Path:
     """The wheel or the sdist of this checkout."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stderr
     (file,) = folder.iterdir()
     return file
@@ -43,13 +43,13 @@ class Install:
 
     def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
         self.bin = folder / "bin"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=300)
         (site,) = folder.glob("lib/python*/site-packages")
         for requirement in locked(lock):
             for entry in top_level(requirement.name):
                 (site / entry).symlink_to(Path(str(distribution(requirement.name).locate_file(entry))))
         uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
-        subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=60)
+        subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=300)
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """This environment; what the checkout lends to the tests is no part of it."""

@@ -61,7 +61,7 @@ def release(repository: Path) -> Release:
             env=os.environ | {"BIN": str(Path(sys.executable).parent)},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 
@@ -162,7 +162,7 @@ def test_a_release_that_cannot_be_built_is_taken_back(repository: Path, release:
 )
 def test_a_file_of_the_repository_follows_its_schema(schema: str, file: str) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(GITHUB / file)]
-    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert checked.returncode == 0, checked.stdout
 
 

@@ -3,9 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.toml | cksum | cut -d' ' -f1)
+STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt requirements/build.txt pyproject.toml | cksum | cut -d' ' -f1)
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
+# A package without a wheel is built here: what builds it is locked by its hash too.
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+LOCKED := --compile-bytecode --require-hashes --build-constraint requirements/build.txt --requirement
 
 .PHONY: demo up test simulate check bench pages chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
@@ -46,6 +49,10 @@ languages: $(DEV)  ## gather every sentence for customers into config/languages/
 lock: $(DEV)  ## write requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
 
+.PHONY: release
+release: $(DEV)  ## commit, tag and build a version; nothing is published (VERSION=0.2.0)
+	@BIN=$(BIN) deploy/release.sh "$(VERSION)"
+
 clean:  ## remove the virtual environment and what the demo kept
 	@if [ -x $(BIN)/moneyback ]; then $(BIN)/moneyback demo --clean; fi
 	@rm -rf $(VENV)
@@ -58,11 +65,11 @@ $(VENV)/bin/uv: requirements/bootstrap.txt
 	@touch $@
 
 $(RUN): $(VENV)/bin/uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements/run.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(INSTALL) $(LOCKED) requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): $(VENV)/bin/uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(INSTALL) $(LOCKED) requirements/dev.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(RUN)  # what runs is a part of what develops

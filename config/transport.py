@@ -5,29 +5,28 @@ import json
 import uuid
 from typing import Any
 
+import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-_transport: Any = redis_transport  # its stubs do not know what it imports
-_loads = _transport.loads
+from domain.errors import MoneybackError
 
 
-def _envelope(raw: str | bytes, **options: Any) -> Any:  # noqa: ANN401  # whatever a stranger put on a queue
-    """What lies on a queue, as kombu's envelope; bytes that are none become the body of one.
+def envelope(raw: bytes) -> bytes:
+    """Returns the bytes of a queue if kombu can open them as its envelope, or an envelope with these bytes as its body.
 
-    kombu's Redis transport reads its envelope outside of every handler: bytes that are no JSON end the worker that
-    pops them, and the message with it. In an envelope they reach the consumer, which keeps them for a person.
+    kombu's Redis transport opens the envelope outside of every error handler. Bytes that are no JSON end the worker that
+    takes them, and the message is lost. In an envelope they reach the consumer, which keeps them for support.
     """
     try:
-        found = _loads(raw, **options)
-    except ValueError:
+        found = loads(bytes_to_str(raw))
+    except Exception:  # noqa: BLE001  # kombu decodes dates and numbers in it too, and these raise what they like
         found = None
-    if isinstance(found, dict) and _can_be_opened(found):
-        return found
-    if isinstance(found, list) and found and isinstance(found[0], dict) and "body" in found[0]:
-        return found  # an entry of `unacked`: an envelope, its exchange and its routing key
-    return _wrapped(raw.encode() if isinstance(raw, str) else raw)
+    readable = isinstance(found, dict) and _can_be_opened(found)
+    return raw if readable else json.dumps(_wrapped(raw)).encode()
 
 
 def _wrapped(body: bytes) -> dict[str, Any]:
@@ -59,6 +58,17 @@ def _can_be_opened(envelope: dict[str, Any]) -> bool:
     return properties.get("body_encoding") in {None, "base64"}
 
 
+class Client(redis.Redis):
+    """redis-py's client. A message that it takes off a queue is always an envelope that kombu can open."""
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:  # noqa: ANN401  # redis-py's signature
+        answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # stubs lag
+        if answer and command_name == "BRPOP":  # kombu reads queues with it
+            queue, message = answer
+            return queue, envelope(message)
+        return envelope(answer) if answer and command_name == "RPOP" else answer  # basic_get of kombu
+
+
 class Channel(redis_transport.Channel):
     """kombu's own, which may be asked for something when its connection is gone: that is an error of the connection.
 
@@ -66,10 +76,18 @@ class Channel(redis_transport.Channel):
     then stumbles over the missing address with an AttributeError, which no one expects and which ends Celery's worker.
     """
 
+    def _get_client(self) -> type[redis.Redis]:
+        kombus = super()._get_client()  # type: ignore[misc]  # its stubs lag
+        if kombus is not redis.Redis:
+            raise MoneybackError(
+                f"kombu reads queues with {kombus} and not with redis.Redis: change config/transport.py."
+            )
+        return Client
+
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: ANN401  # kombu's signature
         if self.connection.client is None:
             raise RedisConnectionError("The connection of this channel was closed.")
-        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # its stubs lag
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # as above
 
     @property
     def asks(self) -> bool:
@@ -107,8 +125,6 @@ class Transport(redis_transport.Transport):
         self.cycle = Poller()
 
     def _deliver(self, message: Any, queue: str | None) -> None:  # noqa: ANN401  # whatever a stranger put there
-        if not isinstance(message, dict):  # an entry of `unacked`, which a stranger put on a queue
-            message = _wrapped(json.dumps(message).encode())
         told = message["properties"].get("delivery_info")
         info = told if isinstance(told, dict) else {}
         where = {"exchange": info.get("exchange") or "", "routing_key": info.get("routing_key") or queue}
@@ -122,4 +138,3 @@ def register() -> None:
     """From now on this is what kombu dials redis:// with, in this process."""
     for alias in ("redis", "rediss"):  # redis+socket is redis to kombu
         TRANSPORT_ALIASES[alias] = f"{__name__}:{Transport.__name__}"
-    _transport.loads = _envelope

@@ -72,7 +72,7 @@ class Stack:
             "sandbox": ("--port", str(self.sandbox), "--folder", str(self.data_dir.path / "sandbox")),
             "beat": ("--schedule", str(self.data_dir.path / "beat")),
         }.get(name, ())
-        return Service(name, (sys.executable, "-m", "console", name, *arguments, *options), self.env)
+        return Service(name, (sys.executable, "-P", "-m", "console", name, *arguments, *options), self.env)
 
     def services(self, names: Sequence[str]) -> dict[str, Service]:
         """Returns these services by name. The sandbox sends webhooks to the web if both are among them."""

@@ -53,11 +53,21 @@ class Watchdog(bootsteps.StartStopStep):
             self._looks.cancel()
 
     def look(self, channel: Any) -> None:  # noqa: ANN401  # kombu's channel
-        """Happens between two turns of the event loop, on its own thread: nothing moves meanwhile."""
-        _give_back(channel.qos)
+        """Runs between two turns of the event loop, on the thread of the loop: nothing moves meanwhile.
+
+        What it reads of kombu is private. If another version of kombu has other names, the watchdog turns itself off: a
+        worker without a watchdog is better than a healthy worker that ends every two minutes.
+        """
+        try:
+            _give_back(channel.qos)
+            asked_at = channel._brpop_sent_at  # noqa: SLF001  # kombu has no public name for it
+        except AttributeError as error:
+            log.warning("watchdog_off", error=str(error))
+            self.stop(None)
+            return
         busy = any((request.task.time_limit or 0) > self._usual for request in state.active_requests)
-        if busy or channel._brpop_sent_at != self._asked_at:  # noqa: SLF001  # kombu does not say it in public
-            self._asked_at = channel._brpop_sent_at  # noqa: SLF001
+        if busy or asked_at != self._asked_at:
+            self._asked_at = asked_at
             signal.setitimer(signal.ITIMER_REAL, self._patience)
 
 

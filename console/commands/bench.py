@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from config.extras import require
 from console.output import Json, out, print_json, table
 
 NAME = "bench"
@@ -27,6 +28,7 @@ def bench(
 
     Example: `moneyback bench -n 20000 --json`
     """
+    require("bench")
     from console.bench import run
     from console.data_dir import DataDir
     from console.servers import Servers

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from config.extras import require
 from console.commands.bench import NAME as BENCH
 from console.environment import UP
 from console.output import Json, out, print_json, table
@@ -40,6 +41,7 @@ def demo(
         for name in (DEMO, UP, BENCH):
             DataDir.here(name).clean()
         return
+    require(DEMO)
     from console.demo.run import TIMERS, run
     from console.servers import Servers
     from console.stack import Stack

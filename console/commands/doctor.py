@@ -32,7 +32,7 @@ def doctor(*, json: Json = False) -> None:
     Example: `moneyback doctor --json`
     """
     settings = load_settings()
-    checks = [*_database(settings), *_broker(settings), *_webhooks(settings)]
+    checks = [*_extras(settings), *_database(settings), *_broker(settings), *_webhooks(settings)]
     ok = all(check.ok for check in checks)
     if json:
         print_json({"ok": ok, "checks": [check._asdict() for check in checks]})
@@ -40,6 +40,15 @@ def doctor(*, json: Json = False) -> None:
         rows = [(check.name, "ok" if check.ok else "FAIL", check.message) for check in checks]
         table("Doctor", ("check", "", "result"), rows)
     raise typer.Exit(0 if ok else 1)
+
+
+def _extras(settings: Settings) -> list[Check]:
+    """Returns a check for each extra that is not installed; the check fails if the settings need the extra."""
+    from config.extras import EXTRAS, missing, wanted_by
+
+    wanted = wanted_by(settings)
+    absent = [(extra, missing(extra)) for extra, known in EXTRAS.items() if extra in wanted or known.verbs]
+    return [Check(f"extra {extra}", extra not in wanted, message) for extra, message in absent if message]
 
 
 def _database(settings: Settings) -> list[Check]:

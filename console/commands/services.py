@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config import log
+from config.extras import require
 from console.environment import load_settings
 from console.output import Json, print_json
 from domain.messages import LANES
@@ -41,7 +41,7 @@ def web(
     from producers.web.app import run
 
     log.set_up()
-    load_settings()
+    require("web", load_settings())
     run("console.asgi:web", host, port, workers=workers)
 
 
@@ -72,6 +72,7 @@ def mail(
 
     Example: `moneyback mail --lmtp 127.0.0.1:2424`
     """
+    require("mail")
     from producers.mail.serving import serve, serve_handed
 
     log.set_up()
@@ -128,7 +129,7 @@ def worker(
 
     Example: `moneyback worker -c 4`
     """
-    load_settings()
+    require("worker", load_settings())
     _celery(
         "worker", "-c", str(concurrency), "-Q", queues, "-n", name, "-O", "fair", "--without-gossip", "--without-mingle"
     )
@@ -145,6 +146,7 @@ def relay() -> None:
 
     log.set_up()
     settings = load_settings()
+    require("relay", settings)
     from worker.app import app
     from worker.relay import Relay
 
@@ -179,6 +181,7 @@ def flower(
 
     Example: `MONEYBACK_FLOWER_LOGIN=ops:secret moneyback flower`
     """
+    require("flower")
     if ":" not in login:
         raise typer.BadParameter(
             "Flower can shut workers down, so it needs a login, as USER:PASSWORD.", param_hint="--login"
@@ -232,9 +235,16 @@ def migrate(*, json: Json = False) -> None:
 
 
 def _celery(*arguments: str) -> None:
-    """Replaces this process with Celery's, so that signals and exit codes are Celery's own."""
-    argv = [sys.executable, "-m", "celery", "-A", "worker.app", "--quiet", *arguments]
-    os.execv(sys.executable, argv)  # noqa: S606  # no shell: the arguments are ours
+    """Runs Celery's command with our application in this process, and ends with its exit code.
+
+    Celery looks for a module in the current folder first. So our modules are imported before: a stranger's `worker` or
+    `config.py` in that folder is never imported in place of ours.
+    """
+    from celery.bin.celery import celery
+
+    import worker.tasks  # noqa: F401
+
+    celery.main(["-A", "worker.app", "--quiet", *arguments], prog_name="celery", auto_envvar_prefix="CELERY")
 
 
 def _until_stopped() -> threading.Event:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import typer
 
+from config.extras import require
 from console import environment
 from console.output import out, table
 
@@ -31,6 +32,7 @@ def up() -> None:
 
     Example: `moneyback up`, and in another terminal `moneyback cases list`
     """
+    require("up")
     from console.data_dir import DataDir
     from console.servers import Servers
     from console.stack import Stack

@@ -30,7 +30,7 @@ class Wheel:
         """Returns the installation folder, without importing the package, because an import has side effects."""
         spec = find_spec(self.package)
         if spec is None or spec.origin is None:
-            raise ServerError(f"The package {self.distribution} is not installed: pip install moneyback.")
+            raise ServerError(f"{self.distribution} is not installed. Run: pip install 'moneyback[embedded]'")
         return Path(spec.origin).parent.parent
 
     def copied_to(self, folder: Path) -> Path:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from email.parser import BytesHeaderParser
 from functools import cache
-from importlib.resources import files
 from itertools import takewhile
 from time import monotonic
 from typing import Any
@@ -15,9 +14,6 @@ from typing import Any
 import dkim
 import dns.exception
 import dns.resolver
-from authheaders.dmarc_lookup import lookup_receiver_record
-from authres import AuthenticationResultsHeader
-from publicsuffix2 import PublicSuffixList
 
 LOOK_UP_SECONDS = 2.0  # for one name, its servers and repeats together
 REST_SECONDS = (
@@ -27,6 +23,13 @@ LARGEST, LONGEST_HEAD, LONGEST_GAP = 1_000_000, 50_000, 200
 """Bytes of a mail, of its headers, and of white space in a row: the library takes minutes over more."""
 LONGEST_RESULTS = 4_000  # characters
 MOST_SIGNATURES = 3  # mailing services add one beside the sender's
+LONGEST_WALK = 8  # look-ups for the policy of one domain (RFC 9989, 4.10)
+POLICIES = {"none", "quarantine", "reject"}
+
+_QUOTED = r'"(?:\\.|[^"\\])*"'
+_PART = re.compile(rf'(?:{_QUOTED}|[^";])+', re.DOTALL)
+_AUTHSERV_ID = re.compile(rf'\s*({_QUOTED}|[^\s";=]+)(?:\s+\d+)?\s*', re.DOTALL)
+_RESULT = re.compile(r"\s*([a-z0-9-]+)\s*(?:/\s*\d+\s*)?=\s*([a-z0-9-]+)(?=\s|$)", re.IGNORECASE)
 
 TextOf = Callable[[str], str | None]
 """The text record of a name, None where it has none; raises a TimeoutError where nobody answers."""
@@ -36,11 +39,13 @@ def text_of(name: str) -> str | None:
     """As the name servers of this machine say."""
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return None
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
+        return None  # nobody has this name, or nobody can have it
     except dns.exception.DNSException as error:
         raise TimeoutError(f"No name server answered: {type(error).__name__}.") from None
     records = [b"".join(record.strings).decode("latin-1") for record in answer]
+    if sum(record.startswith("v=DMARC1") for record in records) > 1:
+        return None  # two policies are none (RFC 9989, 4.10)
     return next((record for record in records if record.startswith(("v=DKIM1", "v=DMARC1"))), next(iter(records), None))
 
 
@@ -70,9 +75,13 @@ class Witness:
     def _proven(self, raw: bytes, sender: str) -> dict[str, str]:
         signatures = self._signatures(raw)
         domain = sender.rpartition("@")[2].casefold()
-        best = next((one for one in signatures if one[0] == "pass" and _akin(one[1], domain)), None)
-        result, signed = best or next((one for one in signatures if one[0] == "pass"), signatures[0])
-        return {"dkim": result, "signed_by": signed, "dmarc": self._dmarc(domain, result, signed)}
+        holding = [signed for result, signed in signatures if result == "pass"]
+        if not holding:
+            result, signed = signatures[0]
+            dmarc = "temperror" if result == "temperror" else self._dmarc(domain, [])[0]
+            return {"dkim": result, "signed_by": signed, "dmarc": dmarc}
+        dmarc, signed = self._dmarc(domain, holding)
+        return {"dkim": "pass", "signed_by": signed or holding[0], "dmarc": dmarc}
 
     def _signatures(self, raw: bytes) -> list[tuple[str, str]]:
         """The result and the domain of each signature."""
@@ -93,23 +102,21 @@ class Witness:
             signatures.append(("temperror" if asked.in_vain else result, domain))
         return signatures
 
-    def _dmarc(self, domain: str, result: str, signed: str) -> str:
-        """Whether a signature that holds is one of the domain that the mail names, where that domain has a policy."""
-        if result == "temperror":
-            return "temperror"
+    def _dmarc(self, domain: str, holding: list[str]) -> tuple[str, str]:
+        """Returns the DMARC result of a mail from this domain, and the aligned one of the domains whose signatures hold."""
         asked = _Asked(self)
+        policies = _Policies(asked.policy)
         try:
-            hosts = dict.fromkeys((domain, _organisation(domain)))
-            policies = (lookup_receiver_record(host, asked.policy) for host in hosts)
-            policy: dict[str, str] = next(filter(None, policies), {})
+            policy = policies.of(domain)
+            strict = policy.get("adkim") == "s"
+            aligned = next((one for one in holding if _is_aligned(one, domain, policies, strict=strict)), "")
         except Exception:  # noqa: BLE001 - as above
-            return "permerror"
+            return "permerror", ""
         if asked.in_vain:
-            return "temperror"
+            return "temperror", aligned
         if not policy:
-            return "none"
-        aligned = signed == domain if policy.get("adkim") == "s" else _akin(signed, domain)
-        return "pass" if result == "pass" and aligned else "fail"
+            return "none", aligned
+        return ("pass" if aligned else "fail"), aligned
 
     def _results(self, head: bytes) -> dict[str, str]:
         """What our own mail server found.
@@ -121,9 +128,9 @@ class Witness:
             lambda item: item[0].casefold() != "received",
             BytesHeaderParser().parsebytes(head[:LONGEST_HEAD]).items() if self._authserv_id else (),
         )
-        found = (_parsed(value) for name, value in above if name.casefold() == "authentication-results")
-        ours = (one for one in found if one and str(one.authserv_id).casefold() == self._authserv_id)
-        return {str(result.method)[:20]: str(result.result)[:20] for one in ours for result in one.results[:10]}
+        found = (_parsed(str(value)) for name, value in above if name.casefold() == "authentication-results")
+        ours = (results for authserv_id, results in found if authserv_id.casefold() == self._authserv_id)
+        return {method[:20]: result[:20] for results in ours for method, result in results[:10]}
 
     def text(self, name: str) -> str | None:
         """The text record of this name, unless nobody answered a moment ago."""
@@ -136,11 +143,27 @@ class Witness:
             raise
 
 
-def _parsed(value: str) -> AuthenticationResultsHeader | None:
-    try:
-        return AuthenticationResultsHeader.parse(f"Authentication-Results: {value[:LONGEST_RESULTS]}")
-    except Exception:  # noqa: BLE001 - as above
-        return None
+def _parsed(value: str) -> tuple[str, list[tuple[str, str]]]:
+    """Returns who wrote this Authentication-Results field (RFC 8601, 2.2), and its methods with their results."""
+    name, *parts = _PART.findall(_without_comments(value[:LONGEST_RESULTS])) or [""]
+    authserv_id = _AUTHSERV_ID.fullmatch(name)
+    results = [_RESULT.match(part) for part in parts if part.strip()]
+    if authserv_id is None or not all(results):
+        return "", []
+    written = re.sub(r"\\(.)", r"\1", authserv_id[1].strip('"'))
+    return written, [(found[1].casefold(), found[2].casefold()) for found in results if found]
+
+
+def _without_comments(value: str) -> str:
+    """Returns a header field without its comments, which may be nested (RFC 5322, 3.2.2); nothing if one has no end."""
+    kept, depth, quoted = "", 0, False
+    for sign in re.findall(r"\\.|.", value, re.DOTALL):  # a backslash takes the meaning of the next character away
+        if sign == '"' and not depth:
+            quoted = not quoted
+        depth += sign == "(" and not quoted
+        kept += " " if depth else sign
+        depth -= sign == ")" and not quoted and depth > 0
+    return "" if depth or quoted else kept
 
 
 class _Asked:
@@ -162,19 +185,50 @@ class _Asked:
             return None
 
 
-def _akin(one: str, other: str) -> bool:
-    """Whether two domains belong to one organisation, as DMARC says it (RFC 7489, 3.1)."""
-    return bool(one) and _organisation(one) == _organisation(other)
+class _Policies:
+    """The DMARC policies that the domains of one mail publish, found by a walk up the tree of names (RFC 9989, 4.10)."""
+
+    def __init__(self, text_of: TextOf) -> None:
+        self._tags = cache(lambda name: _tags(text_of(f"_dmarc.{name}") or ""))
+
+    def of(self, domain: str) -> dict[str, str]:
+        """Returns the policy for mails from this domain, as its tags; none where there is no usable policy."""
+        policy = self._tags(domain) or self._tags(self.organisation(domain)) or [{}, *self._walk(domain).values()][-1]
+        return policy if policy.get("p") in POLICIES or "rua" in policy else {}
+
+    def organisation(self, domain: str) -> str:
+        """Returns the organisational domain of this domain: the domain itself where nobody publishes a policy."""
+        found = self._walk(domain)
+        for name, tags in found.items():
+            if tags.get("psd") == "n":
+                return name
+            if tags.get("psd") == "y" and name != domain:
+                labels = name.count(".") + 2
+                return ".".join(domain.split(".")[-labels:])
+        return [domain, *found][-1]
+
+    def _walk(self, domain: str) -> dict[str, dict[str, str]]:
+        """Returns the policies of this domain and of those above it, the longest name first."""
+        labels = domain.split(".")
+        found = {}
+        for length in (len(labels), *range(min(len(labels), LONGEST_WALK) - 1, 0, -1)):
+            name = ".".join(labels[-length:])
+            if tags := self._tags(name):
+                found[name] = tags
+            if tags.get("psd") in {"y", "n"}:
+                break
+        return found
 
 
-def _organisation(domain: str) -> str:
-    """Under a suffix that is not in the list, its last two names: the library takes all of a new suffix for one domain."""
-    known = _suffixes().get_public_suffix(domain) or ""
-    return known if "." in known else ".".join(domain.split(".")[-2:])
+def _tags(record: str) -> dict[str, str]:
+    """Returns the tags of a DMARC policy (RFC 9989, 4.7 and 4.8); none where the record is no such policy."""
+    pairs = [part.partition("=") for part in record.split(";")]
+    (name, _, version), *_ = pairs
+    if (name.strip(), version.strip()) != ("v", "DMARC1"):
+        return {}
+    return {name.strip().casefold(): value.strip().casefold() for name, equals, value in reversed(pairs) if equals}
 
 
-@cache
-def _suffixes() -> PublicSuffixList:
-    """Read once: it takes a tenth of a second."""
-    with (files("authheaders") / "public_suffix_list.txt").open(encoding="utf-8") as lines:
-        return PublicSuffixList(lines)
+def _is_aligned(signed: str, domain: str, policies: _Policies, *, strict: bool) -> bool:
+    """Returns whether a signature of one domain speaks for mails from the other (RFC 9989, 4.10.2)."""
+    return signed == domain or (not strict and policies.organisation(signed) == policies.organisation(domain))

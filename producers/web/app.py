@@ -118,4 +118,5 @@ def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
         server_header=False,
         proxy_headers=False,  # MONEYBACK_TRUSTED_PROXIES decides instead (producers/web/networks.py)
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=60,  # a busy machine takes longer than the usual 5 seconds to start a process
     )

@@ -51,7 +51,7 @@ def test_bytes_that_are_no_envelope_end_a_plain_worker(plain: Callable[..., Plai
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu mended this: _envelope() in config/transport.py can go, if such bytes end in `dead`."
+        "kombu mended this: envelope() in config/transport.py can go, if such bytes end in `dead`."
     )
     assert worker.process.returncode
     assert "JSONDecodeError" in worker.said()

@@ -1,7 +1,7 @@
 """Named points at which a process of the product ends itself, or freezes, when somebody laid a fuse for it.
 
-The product has no hooks. A process of a run of chaos is started through `tests.chaos.launch` or `tests.chaos.app`, which
-wrap a few functions; each time one is passed, the folder of this part is looked into for a fuse: a file that says which
+The product has no hooks. A process of a run of chaos is started through `tests.chaos.launch`, which
+wraps a few functions; each time one is passed, the folder of this part is looked into for a fuse: a file that says which
 point, how many more passes, and what happens then.
 """
 

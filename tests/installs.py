@@ -1,0 +1,80 @@
+"""Throwaway installations of the wheel: a virtual environment with exactly what one of the locks lists, and the wheel."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+LOCKS = ROOT / "requirements"
+
+
+def locked(lock: str) -> Iterator[Requirement]:
+    """The packages that this lock lists for this machine."""
+    for line in (LOCKS / lock).read_text().splitlines():
+        if line and not line.startswith((" ", "#")):
+            requirement = Requirement(line.rstrip("\\ "))
+            if requirement.marker is None or requirement.marker.evaluate():
+                yield requirement
+
+
+def top_level(name: str) -> set[str]:
+    """What an installed package brings into site-packages, at the top."""
+    files = distribution(name).files
+    assert files is not None, f"{name} has no list of its files."
+    return {file.parts[0] for file in files} - {"..", "__pycache__"}
+
+
+def build(folder: Path, target: str) -> Path:
+    """The wheel or the sdist of this checkout."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert built.returncode == 0, built.stderr
+    (file,) = folder.iterdir()
+    return file
+
+
+class Install:
+    """A virtual environment with the wheel and the packages of a lock; these are links to those of the tests."""
+
+    def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
+        self.bin = folder / "bin"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=300)
+        (site,) = folder.glob("lib/python*/site-packages")
+        for requirement in locked(lock):
+            for entry in top_level(requirement.name):
+                (site / entry).symlink_to(Path(str(distribution(requirement.name).locate_file(entry))))
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
+        subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=300)
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """This environment; what the checkout lends to the tests is no part of it."""
+        return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(env)
+
+    def run(
+        self, *words: str, cwd: Path, env: Mapping[str, str], program: str = "moneyback"
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.bin / program, *words],
+            cwd=cwd,
+            env=self.environment(env),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def start(self, *words: str, cwd: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [self.bin / "moneyback", *words],
+                cwd=cwd,
+                env=self.environment(env),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )

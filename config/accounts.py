@@ -13,7 +13,7 @@ from domain.errors import RefusedError
 
 def _https(url: str) -> str:
     if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-        raise ValueError("A provider is called by https; only one on this machine may be http.")
+        raise ValueError("Use https for the address of a provider. Only a provider on this machine may use http.")
     return url.rstrip("/")
 
 
@@ -21,7 +21,7 @@ BaseUrl = Annotated[str, AfterValidator(_https)]
 
 
 class Account(FromEnvironment):
-    """Our account with a payment provider, as environment variables with the provider's prefix."""
+    """Holds the settings of our account with one payment provider, which are environment variables with its prefix."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 

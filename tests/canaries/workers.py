@@ -15,6 +15,7 @@ from celery import Celery
 from producers.intake import accept
 from records import Records
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.services import Process
 
 QUIETLY = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
@@ -56,11 +57,11 @@ class Plain:
         self.process.wait()
 
 
-def has_ended(process: subprocess.Popen[bytes]) -> bool:
+def has_ended(process: Process) -> bool:
     return process.poll() is not None
 
 
-def children(process: subprocess.Popen[bytes]) -> list[int]:
+def children(process: Process) -> list[int]:
     """The processes of this worker's pool."""
     return [child.pid for child in psutil.Process(process.pid).children()]
 

@@ -7,11 +7,11 @@ STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt pyproject.t
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 
-.PHONY: demo up test simulate check bench pages chaos screenshots languages lock clean help
+.PHONY: demo up quick test test-slow simulate check bench pages chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
 
 demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--json for a machine)
 	@$(BIN)/moneyback demo $(ARGS)
@@ -19,8 +19,14 @@ demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--
 up: $(RUN)  ## every part, kept running, with the addresses of its pages
 	@$(BIN)/moneyback up $(ARGS)
 
+quick: $(DEV)  ## the tests of the inner loop, in a minute: tests/unit and tests/contract
+	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract $(ARGS)
+
 test: $(DEV)  ## the tests, against servers they start themselves (ARGS goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(DEV)  ## the tests that take too long for `make test`: timing, canaries, chaos, simulation, bench
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 simulate: $(DEV)  ## the protocol in thousands of seeded worlds where everything goes wrong (ARGS="--requests 250000", "--replay 7")
 	@$(BIN)/python -m tests.simulation $(ARGS)

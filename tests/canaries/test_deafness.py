@@ -14,6 +14,8 @@ from config.settings import Settings
 from tests.canaries.workers import has_ended
 from tests.services import environment, eventually
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:

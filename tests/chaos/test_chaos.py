@@ -19,6 +19,7 @@ from tests.chaos.timers import SHORTENED
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice() -> None:
     said: list[str] = []
     outcome = run(Asked(seconds=12, seed=7, requests=36, kills=5), said.append)
@@ -28,6 +29,7 @@ def test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice() -> Non
     assert outcome.books.states["refunded"] > 0
 
 
+@pytest.mark.slow
 def test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once() -> None:
     raced = race(rounds=4, seed=7)
     assert raced.well, raced

@@ -296,6 +296,7 @@ def test_no_more_is_read_than_can_be_kept(world: World, talk: Talk) -> None:
     assert sum(said) < 16_000_000, "It was read on while nothing could be kept."
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_for_ever(world: World) -> None:
     content = body(*map(asked, range(1, 20_001)))
     each, summary = told(send(world, (content[first : first + 60_000] for first in range(0, len(content), 60_000))))
@@ -303,6 +304,7 @@ def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_fo
     assert summary == {"accepted": 20_000, "refused": 0}
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
     us, held = psutil.Process(), []
 

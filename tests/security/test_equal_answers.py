@@ -129,6 +129,7 @@ def test_every_answer_is_the_same_byte_for_byte(world: World, kinds: Mapping[str
     assert all(answer == seen["unknown"] for answer in seen.values()), seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOORS)
 def test_no_answer_takes_longer_for_what_there_is(world: World, kinds: Mapping[str, Asked], name: str) -> None:
     with asking(world, app(world.settings)) as ask:
@@ -136,6 +137,7 @@ def test_no_answer_takes_longer_for_what_there_is(world: World, kinds: Mapping[s
     assert {kind: late for kind, late in heard.items() if abs(late) > AUDIBLE} == {}
 
 
+@pytest.mark.slow
 def test_a_look_up_of_two_milliseconds_would_have_been_heard(world: World, kinds: Mapping[str, Asked]) -> None:
     with asking(world, Telltale(app(world.settings), kinds["known"].reference)) as ask:
         heard = listen(ask, DOORS["refund"], kinds)

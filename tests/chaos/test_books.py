@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,22 +18,18 @@ from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.chaos import books
 from tests.chaos.books import Books
 from tests.chaos.load import Load
+from tests.integration import _provider_fixtures
 from worker.lanes import judge_and_pay
 from worker.letters.sending import send
 from worker.support import contact_support
-from worker.tools import Tools, tools_of
+from worker.tools import Tools
 
 NAMES = [f"{number:032x}" for number in (1, 2)]
 
 Refund = dict[str, Any]
 
 
-@pytest.fixture
-def tools(sandbox: Settings) -> Iterator[Tools]:
-    tools = tools_of(sandbox)
-    yield tools
-    tools.hands.close()
-    tools.records.engine.dispose()
+tools = _provider_fixtures.hasty_tools
 
 
 @pytest.fixture

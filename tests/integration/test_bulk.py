@@ -13,12 +13,9 @@ import pytest
 from domain.scopes import EVERY, USUAL, Scope
 from producers.web import bulk, guard, lines
 from producers.web.problems import Kind
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import Place, World
 from tests.integration.test_api import ASK, ASKED, problem
 from tests.services import tampering
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 BULK = f"{ASK}/bulk"
 HEADERS = {"content-type": bulk.NDJSON, "idempotency-key": "recall-2026-06"}

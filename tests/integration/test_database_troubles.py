@@ -22,7 +22,6 @@ from producers.web.problems import Kind
 from records import DatabaseDownError
 from records import work as work_module
 from tests.cast import a_recent_purchase, settle_in
-from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import (
     approved,
     assert_audit_is_clean,
@@ -37,8 +36,6 @@ from tests.services import eventually, of_database
 from worker.paying import Call, pay, prepare, record
 from worker.settling import settle
 from worker.tools import Tools
-
-tools = _provider_fixtures.tools
 
 
 class Operator:

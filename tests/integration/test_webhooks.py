@@ -52,7 +52,6 @@ from tests.integration._provider_fixtures import (
     state,
     tasks,
     tell,
-    tools,
     with_adapter,
 )
 from tests.integration._web_fixtures import served
@@ -64,8 +63,6 @@ from worker.providers import readers
 from worker.sandbox.webhooks import Webhooks
 from worker.settling import settle
 from worker.tools import Tools
-
-__all__ = ["tools"]
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, context: BrowserContext, home: str) -> None:
         self.faults: list[str] = []
         self._home = f"{home}/"
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.faults.append(f"error: {error.error}"))
         context.on("request", self._request)

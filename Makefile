@@ -41,7 +41,7 @@ chaos: $(DEV)  ## everything dies while customers ask, then the books are read (
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 pages: $(DEV)  ## what the pages weigh, how quickly they are served, requests a second (ARGS="--seconds 5")
-	@$(BIN)/python -m tests.figures $(ARGS)
+	@$(BIN)/python -m tests.page_load $(ARGS)
 
 screenshots: $(DEV)  ## a picture of every page in two widths and three languages (ARGS="home refund")
 	@$(BIN)/python -m tests.screenshots $(ARGS)

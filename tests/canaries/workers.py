@@ -31,7 +31,7 @@ class Plain:
         self._notes.touch()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "2", "-l", "INFO", *QUIETLY],
+                [sys.executable, "-m", "celery", "-A", "plain_celery_app", "worker", "-c", "2", "-l", "INFO", *QUIETLY],
                 env=os.environ
                 | {"PYTHONPATH": str(Path(__file__).parent), "PLAIN_BROKER": url}
                 | {"PLAIN_OPTIONS": json.dumps(options), "PLAIN_NOTES": str(self._notes)},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from console.cli import main
-from tests.chaos.points import DIRECT, FUSES, find, install
+from tests.chaos.kill_points import DIRECT, FUSES, find, install
 from tests.chaos.timers import SHORTENED
 
 _execv = os.execv

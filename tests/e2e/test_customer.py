@@ -15,7 +15,7 @@ from domain.states import State
 from producers.web.words import STANDINGS
 from tests.cast import a_seller
 from tests.catalogues import catalogue
-from tests.e2e._town import DETAILS, Crew, Town, words
+from tests.e2e._site import DETAILS, Crew, Town, words
 from tests.services import eventually
 
 Visit = Callable[..., Page]

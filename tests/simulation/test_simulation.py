@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.planted import MISTAKES, Mistake
+from tests.simulation.planted_mistakes import MISTAKES, Mistake
 from tests.simulation.run import fingerprint, hunt, worlds
 
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from console.servers import Servers
 from console.stack import free_port
 from records import Records, schema
 from records.work import connect
-from tests.chaos.points import FUSES
+from tests.chaos.kill_points import FUSES
 from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
 

@@ -23,7 +23,7 @@ def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[b
     with (
         log.open("wb") as out,
         subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "deaf", "worker", "-c", "1"],
+            [sys.executable, "-m", "celery", "-A", "hanging_worker_app", "worker", "-c", "1"],
             env=os.environ | environment(settings) | {"PYTHONPATH": str(Path(__file__).parent), "DEAF": how},
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -19,7 +19,7 @@ from records.audit import audit
 from records.operation import OPERATION_COLUMNS, Operation, operation_of
 from tests.chaos import provider
 from tests.chaos.load import Load, name_in
-from tests.chaos.parts import Parts
+from tests.chaos.processes import Parts
 from worker.letters.write import timely
 
 OURS = "mb_"

@@ -10,11 +10,11 @@ DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 LOCKED := --compile-bytecode --require-hashes --build-constraint requirements/build.txt --requirement
 
-.PHONY: demo up test simulate check bench pages chaos screenshots languages lock clean help
+.PHONY: demo up quick test test-slow simulate check bench pages chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
 
 demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--json for a machine)
 	@$(BIN)/moneyback demo $(ARGS)
@@ -22,8 +22,14 @@ demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--
 up: $(RUN)  ## every part, kept running, with the addresses of its pages
 	@$(BIN)/moneyback up $(ARGS)
 
+quick: $(DEV)  ## the tests of the inner loop, in a minute: tests/unit and tests/contract
+	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract $(ARGS)
+
 test: $(DEV)  ## the tests, against servers they start themselves (ARGS goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(DEV)  ## the tests that take too long for `make test`: timing, canaries, chaos, simulation, bench
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 simulate: $(DEV)  ## the protocol in thousands of seeded worlds where everything goes wrong (ARGS="--requests 250000", "--replay 7")
 	@$(BIN)/python -m tests.simulation $(ARGS)
@@ -38,7 +44,7 @@ chaos: $(DEV)  ## everything dies while customers ask, then the books are read (
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 pages: $(DEV)  ## what the pages weigh, how quickly they are served, requests a second (ARGS="--seconds 5")
-	@$(BIN)/python -m tests.figures $(ARGS)
+	@$(BIN)/python -m tests.page_load $(ARGS)
 
 screenshots: $(DEV)  ## a picture of every page in two widths and three languages (ARGS="home refund")
 	@$(BIN)/python -m tests.screenshots $(ARGS)

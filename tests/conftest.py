@@ -1,7 +1,7 @@
 """Fixtures: the violence and the machinery live here, so that the tests stay plain."""
 
+import gc
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from config.settings import Settings
 from console.servers import Servers
 from records import Records
 from records.work import connect
+from tests.doubles.sandbox import sandbox_in
 from tests.services import (
     Child,
     emptied,
@@ -23,9 +24,21 @@ from tests.services import (
 )
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parent.parent / ".pytest_cache" / "bytecode"))
-# The tests start some two hundred Pythons: each would compile Celery, SQLAlchemy and FastAPI anew where none may keep
-# what it compiled, and a start takes three times as long. Kept in a folder of our own, beside pytest's.
+sys.dont_write_bytecode = False
+# Compiled modules are kept, also where the environment says otherwise: the tests start many Pythons, and each would
+# compile the product again.
+
+
+def pytest_collection() -> None:
+    """Stops the garbage collector while thousands of tests are collected: it would find nothing."""
+    gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keeps what lives as long as the run out of every later collection."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +94,8 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The sandbox provider as a process, for the whole run: every test has charges of its own."""
-    folder = tmp_path_factory.mktemp("sandbox")
-    command = [sys.executable, "-m", "console.sandbox", str(folder), "--turn", "1", "--late", "0.6"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield process.stdout.readline().strip()
-        process.terminate()
+    with sandbox_in(tmp_path_factory.mktemp("sandbox"), turn=1, late=0.6) as process:
+        yield process.url
 
 
 @pytest.fixture

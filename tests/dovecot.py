@@ -13,7 +13,7 @@ from imaplib import IMAP4
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.debian import installed
+from tests.debian_packages import installed
 from tests.services import eventually
 
 PACKAGES = "dovecot-imapd dovecot-lmtpd"

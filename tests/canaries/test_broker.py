@@ -15,6 +15,8 @@ from tests.canaries.workers import Plain, ask, has_ended, known, state
 from tests.proxy import Proxy
 from tests.services import Child, eventually
 
+pytestmark = pytest.mark.slow
+
 SURVIVES = {"imports": ["config.broker"]}
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 
+import pytest
 import redis
 
 from records import Records
 from tests.canaries.workers import Plain, ask, has_ended, state
 from tests.proxy import Proxy
 from tests.services import Child, eventually
+
+pytestmark = pytest.mark.slow
 
 
 def is_deaf(broker: redis.Redis) -> bool:

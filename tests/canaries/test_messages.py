@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 
+import pytest
 import redis
 
 from domain.messages import RefundRequested
@@ -11,6 +12,8 @@ from records import Records
 from tests.canaries.workers import Plain, ask, children, has_ended, known, state
 from tests.proxy import Proxy
 from tests.services import Child, eventually
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_answer_lost_on_its_way_takes_the_message_with_it(

@@ -8,6 +8,8 @@ from console.servers import Servers
 from tests.canaries.workers import Plain
 from tests.services import eventually
 
+pytestmark = pytest.mark.slow
+
 SURVIVES = {"worker_pool": "worker.pool:TaskPool"}
 
 

@@ -15,6 +15,7 @@ from celery import Celery
 from producers.intake import accept
 from records import Records
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.services import Process
 
 QUIETLY = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
@@ -30,7 +31,7 @@ class Plain:
         self._notes.touch()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "plain", "worker", "-c", "2", "-l", "INFO", *QUIETLY],
+                [sys.executable, "-m", "celery", "-A", "plain_celery_app", "worker", "-c", "2", "-l", "INFO", *QUIETLY],
                 env=os.environ
                 | {"PYTHONPATH": str(Path(__file__).parent), "PLAIN_BROKER": url}
                 | {"PLAIN_OPTIONS": json.dumps(options), "PLAIN_NOTES": str(self._notes)},
@@ -56,11 +57,11 @@ class Plain:
         self.process.wait()
 
 
-def has_ended(process: subprocess.Popen[bytes]) -> bool:
+def has_ended(process: Process) -> bool:
     return process.poll() is not None
 
 
-def children(process: subprocess.Popen[bytes]) -> list[int]:
+def children(process: Process) -> list[int]:
     """The processes of this worker's pool."""
     return [child.pid for child in psutil.Process(process.pid).children()]
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from console.cli import main
-from tests.chaos.points import DIRECT, FUSES, find, install
+from tests.chaos.kill_points import DIRECT, FUSES, find, install
 from tests.chaos.timers import SHORTENED
 
 

@@ -91,7 +91,7 @@ MATRIX = (
             "chaos: lose a broker's answer",
             "canaries/test_broker.py::test_a_half_open_connection_is_given_up_within_fifteen_seconds",
             "canaries/test_credits.py::test_our_worker_gets_its_credits_back",
-            "canaries/test_deafness.py::test_a_deaf_worker_ends_and_says_where_it_stood",
+            "canaries/test_hanging_worker.py::test_a_deaf_worker_ends_and_says_where_it_stood",
             "canaries/test_messages.py::test_an_answer_lost_on_its_way_takes_the_message_with_it",
         ),
     ),

@@ -9,10 +9,10 @@ from random import Random
 
 from console.supervisor import stop_on_signals
 from tests.chaos import provider
-from tests.chaos.books import look
 from tests.chaos.customers import Ask, Customer, customers, furnish
+from tests.chaos.final_checks import look
 from tests.chaos.load import Load
-from tests.chaos.parts import running
+from tests.chaos.processes import running
 from tests.chaos.run import rest
 from tests.chaos.timers import BOUND, SANDBOX, environment
 

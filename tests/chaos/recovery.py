@@ -17,8 +17,8 @@ from config.settings import Timers
 from domain.requests import Channel
 from producers.intake import accept, arrival
 from tests.chaos.customers import Customer, customers, furnish
-from tests.chaos.parts import WORKERS, Parts, running
-from tests.chaos.points import End, burnt, lay, undone
+from tests.chaos.kill_points import End, burnt, lay, undone
+from tests.chaos.processes import WORKERS, Parts, running
 from tests.chaos.run import Tell
 
 GLANCE = 0.05  # seconds

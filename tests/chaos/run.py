@@ -10,12 +10,12 @@ from typing import Any
 from domain.states import MOVING
 from records import DatabaseDownError
 from tests.chaos import provider
-from tests.chaos.books import Books, at_rest, look
 from tests.chaos.customers import customers, furnish
-from tests.chaos.director import Director
+from tests.chaos.fault_injector import Director
+from tests.chaos.final_checks import Books, at_rest, look
 from tests.chaos.load import Load
-from tests.chaos.parts import Parts, running
 from tests.chaos.plan import plan
+from tests.chaos.processes import Parts, running
 from tests.chaos.timers import BOUND, CATCHING_UP, RESTART, SANDBOX, SHORTENED, TIMERS, environment
 from worker.reconciling import reconcile
 from worker.tools import tools_of

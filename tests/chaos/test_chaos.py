@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from tests.chaos.customers import customers
+from tests.chaos.kill_points import FUSES, POINTS, End, burnt, lay, undone
 from tests.chaos.plan import KILLS, TROUBLES, plan
-from tests.chaos.points import FUSES, POINTS, End, burnt, lay, undone
 from tests.chaos.race import AT_ONCE, race
 from tests.chaos.run import Asked, run
 from tests.chaos.timers import SHORTENED
@@ -19,6 +19,7 @@ from tests.chaos.timers import SHORTENED
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice() -> None:
     said: list[str] = []
     outcome = run(Asked(seconds=12, seed=7, requests=36, kills=5), said.append)
@@ -28,6 +29,7 @@ def test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice() -> Non
     assert outcome.books.states["refunded"] > 0
 
 
+@pytest.mark.slow
 def test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once() -> None:
     raced = race(rounds=4, seed=7)
     assert raced.well, raced
@@ -52,7 +54,7 @@ def product(tmp_path: Path) -> dict[str, str]:
 
 def test_every_point_is_a_place_in_the_product(product: dict[str, str]) -> None:
     program = (
-        "from tests.chaos.points import POINTS, find, install, DIRECT, PRODUCERS\n"
+        "from tests.chaos.kill_points import POINTS, find, install, DIRECT, PRODUCERS\n"
         "from tests.chaos.launch import prepare\n"
         "prepare()\n"
         "for part in ('relay', *PRODUCERS): install(part)\n"
@@ -68,7 +70,7 @@ def test_every_point_is_a_place_in_the_product(product: dict[str, str]) -> None:
 @pytest.mark.parametrize(("end", "signalled"), [(End.CHILD, signal.SIGKILL), (End.WHOLE, signal.SIGKILL)])
 def test_a_fuse_burns_once_at_its_pass(tmp_path: Path, end: End, signalled: signal.Signals) -> None:
     lay(tmp_path, "part", "a point", 3, end)
-    program = "from tests.chaos.points import passed\nfor n in range(9): print(n, flush=True); passed('a point')"
+    program = "from tests.chaos.kill_points import passed\nfor n in range(9): print(n, flush=True); passed('a point')"
     env = {**os.environ, FUSES: str(tmp_path / "part")}
     command = [sys.executable, "-c", program]
     passes = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.customers import BEHAVIOURS
+from tests.chaos.kill_points import POINTS
 from tests.chaos.matrix import MATRIX, Row
 from tests.chaos.plan import KILLS, TROUBLES
-from tests.chaos.points import POINTS
 
 TESTS = Path(__file__).parents[1]
 KINDS = {

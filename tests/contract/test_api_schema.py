@@ -27,8 +27,6 @@ from tests.cast import settle_in
 from tests.integration._web_fixtures import served
 from tests.services import fresh_database, settings_of
 
-EXAMPLES = 15  # of each operation and phase
-
 BEYOND = (
     "This text holds control characters",
     "This text holds line breaks or control characters",
@@ -73,14 +71,16 @@ def web(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.mark.usefixtures("taught")
-def test_schemathesis_finds_nothing(web: tuple[httpx.Client, str]) -> None:
+@pytest.mark.parametrize("examples", [1, pytest.param(15, marks=pytest.mark.slow)])
+def test_schemathesis_finds_nothing(web: tuple[httpx.Client, str], examples: int) -> None:
+    """Asks with so many examples for each operation and phase."""
     client, key = web
     config = SchemathesisConfig.from_dict(
         {
             "seed": 1,
             "base-url": str(client.base_url),
             "auth": {"openapi": {"sellerApiKey": {"bearer": key}}},
-            "generation": {"max-examples": EXAMPLES, "deterministic": True, "database": "none", "no-shrink": True},
+            "generation": {"max-examples": examples, "deterministic": True, "database": "none", "no-shrink": True},
             "cache": {"enabled": False},
             "operations": [
                 {  # a line that is wrong is refused in its place, in an answer of 200

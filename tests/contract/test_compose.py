@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
@@ -53,7 +54,7 @@ def variables() -> set[str]:
 
 def settings_of_every_block() -> set[str]:
     """Every variable of docs/settings.md."""
-    blocks = (Settings, Timers, Limits, *ACCOUNTS.values())
+    blocks: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
     names = {f"{block.model_config['env_prefix']}{field.upper()}" for block in blocks for field in block.model_fields}
     return names - {"MONEYBACK_TIMERS", "MONEYBACK_LIMITS"}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from pydantic_settings import BaseSettings
 
 from config.accounts import ACCOUNTS
 from config.broker import QUEUES
@@ -33,10 +34,9 @@ NOT_IN_SETTINGS = {
     "MONEYBACK_HOME",  # where demo and up keep their data
     "MONEYBACK_KEY",  # the reader's own shell variable in docs/integrators.md
 }
+BLOCKS: tuple[type[BaseSettings], ...] = (Settings, Timers, Limits, *ACCOUNTS.values())
 SETTINGS = NOT_IN_SETTINGS | {
-    f"{block.model_config.get('env_prefix')}{name.upper()}"
-    for block in (Settings, Timers, Limits, *ACCOUNTS.values())
-    for name in block.model_fields
+    f"{block.model_config.get('env_prefix')}{name.upper()}" for block in BLOCKS for name in block.model_fields
 }
 MAX_GLOSSARY = 60  # words; a longer list is not read before a name is chosen
 MAX_PICTURE = 120_000  # bytes; the README's picture is loaded by everybody who looks at the project

@@ -145,7 +145,7 @@ def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) ->
     timers = Timers.model_validate(seconds)
     state = next(state for state, after in AFTERMATH.items() if after.patience is patience)
     assert timers.seconds_of(patience) == seconds[patience]
-    assert docgen.states._sweep(state).endswith(f"after `MONEYBACK_{patience.upper()}`")
+    assert docgen.states._timeout(state).endswith(f"after `MONEYBACK_{patience.upper()}`")
 
 
 def test_every_secret_is_marked_and_nothing_else() -> None:

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import urllib3
 
-import worker
 from config.accounts import SandboxAccount
 from domain.providers import PaymentProvider
+from tests.fork_server import Forked
 from worker.providers.sandbox.adapter import create_adapter
 
 PATIENCE = 20.0  # seconds until a fact we wait for is given up; reached only when something is broken
@@ -23,20 +22,21 @@ class SandboxProcess:
     """The provider's server, started for real; its times are short, because the tests wait for them."""
 
     def __init__(self, folder: Path, **options: float | str | Path) -> None:
-        self._command = [sys.executable, "-m", "console.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
+        self._command = ["console.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
         self._command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         self.start()
 
     def start(self) -> None:
-        root = Path(worker.__file__).parent.parent
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, cwd=root)
+        self._process = Forked(*self._command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
         assert self.url, "The sandbox did not start; what it says is above."
 
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         self._process.send_signal(how)
-        self._process.communicate(timeout=PATIENCE)
+        self._process.wait(PATIENCE)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def adapter(self, seconds: float = PATIENCE) -> PaymentProvider:
         return create_adapter(SandboxAccount(url=self.url), provider_timeout_seconds=seconds, connections=50)

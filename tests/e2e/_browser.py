@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
-from tests.debian import installed
+from tests.debian_packages import installed
 
 _ALONE = (
     "--disable-quic",
@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, context: BrowserContext, home: str) -> None:
         self.faults: list[str] = []
         self._home = f"{home}/"
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)
         context.on("console", self._console)
         context.on("weberror", lambda error: self.faults.append(f"error: {error.error}"))
         context.on("request", self._request)

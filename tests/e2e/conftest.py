@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from console.servers import Servers
-from tests.debian import NotInstalledError
+from tests.debian_packages import NotInstalledError
 from tests.e2e._browser import Watch, chromium
-from tests.e2e._town import Crew, Town, a_town
+from tests.e2e._site import Crew, Town, a_town
 
 
 @pytest.fixture(scope="module")

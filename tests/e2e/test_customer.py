@@ -15,7 +15,7 @@ from domain.states import State
 from producers.web.words import STANDINGS
 from tests.cast import a_seller
 from tests.catalogues import catalogue
-from tests.e2e._town import DETAILS, Crew, Town, words
+from tests.e2e._site import DETAILS, Crew, Town, words
 from tests.services import eventually
 
 Visit = Callable[..., Page]
@@ -53,7 +53,7 @@ def heading(state: State, language: str = "en") -> str:
 
 
 def expect_heading(page: Page, words: str) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text(words, timeout=30_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text(words, timeout=120_000)
 
 
 def the_whole_way(page: Page, town: Town, language: str = "en") -> Purchase:

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, Request, ViewportSize
 
 from config.speech import LANGUAGES
 from tests.e2e._browser import axe
-from tests.e2e._sights import SIGHTS
-from tests.e2e._town import Town
+from tests.e2e._page_states import SIGHTS
+from tests.e2e._site import Town
 
 Visit = Callable[..., Page]
 DESK: ViewportSize = {"width": 1280, "height": 900}

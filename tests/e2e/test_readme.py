@@ -6,7 +6,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import tempfile
 import urllib.request
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from tests import fork_server
 from tests.cast import a_recent_purchase
 from tests.services import environment, eventually
 
@@ -82,8 +82,9 @@ def test_every_command_is_run_or_has_its_reason() -> None:
     assert set(NOT_RUN) | RUN <= set(COMMANDS)
 
 
-def test_make_demo_shows_the_main_job_twice_in_a_row(home: Path) -> None:
-    for _ in range(2):
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["once", "twice in a row"])
+def test_make_demo_shows_the_main_job(home: Path, times: int) -> None:
+    for _ in range(times):
         run = make("demo", home, "--json")
         out, err = run.communicate(timeout=300)
         assert run.returncode == 0, err
@@ -130,6 +131,7 @@ def _is_gone(page: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_make_bench_prints_its_figures(home: Path) -> None:
     run = make("bench", home, "-n 100 --json")
     out, err = run.communicate(timeout=300)
@@ -157,14 +159,7 @@ def test_the_commands_that_set_a_seller_up(settings: Settings, tmp_path: Path) -
     for command in SET_UP:
         program, *words = shlex.split(command)
         assert program == "moneyback"
-        run = subprocess.run(
-            [sys.executable, "-m", "console", *words],
-            cwd=tmp_path,
-            env={**os.environ, **environment(settings), "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run = fork_server.run("console", *words, env={**os.environ, **environment(settings)}, folder=tmp_path)
         assert run.returncode == 0, (command, run.stdout, run.stderr)
         told.append(run.stdout)
     assert "1 new purchases" in told[3]

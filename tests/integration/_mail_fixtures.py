@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from records import Records
-from tests.debian import NotInstalledError
+from tests.debian_packages import NotInstalledError
 from tests.dovecot import Dovecot, running_dovecot
 
 OURS = ["refunds@moneyback.example"]

@@ -45,7 +45,18 @@ def patient(settings: Settings) -> Settings:
 
 @pytest.fixture
 def tools(sandbox: Settings) -> Iterator[Tools]:
-    tools = tools_of(patient(sandbox))
+    """A worker's tools, wired to the sandbox with the patience of `patient()`."""
+    yield from opened(patient(sandbox))
+
+
+@pytest.fixture
+def hasty_tools(sandbox: Settings) -> Iterator[Tools]:
+    """A worker's tools, wired to the sandbox with the short timers of all tests."""
+    yield from opened(sandbox)
+
+
+def opened(settings: Settings) -> Iterator[Tools]:
+    tools = tools_of(settings)
     yield tools
     closed(tools)
 

@@ -50,9 +50,9 @@ def served(application: FastAPI, door: socket.socket | None = None) -> Iterator[
             thread.join()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Place"]:
-    """One web on a database of its own, for all the tests of a file."""
+    """One web on a database of its own, for all tests of this process."""
     with fresh_database(servers) as database:
         settings = settings_of(servers, database, tmp_path_factory.mktemp("web"))
         records = Records.of(settings)
@@ -65,6 +65,8 @@ def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def world(place: "Place") -> "World":
     """The web before its first visitor: nothing is there but two sellers with their keys."""
     emptied(place.servers, place.database)
+    for letter in (place.settings.outbox_dir or Path()).glob("*/*"):
+        letter.unlink()
     settle_in(place.records)
     settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
     with place.records.work() as work:

@@ -22,11 +22,8 @@ from producers.web.guard import HEADERS
 from producers.web.problems import ProblemCode, problem_type
 from records import schema
 from tests.cast import a_recent_purchase
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case, served
 from tests.services import fresh_database, settings_of, tampering
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 ASK = "/v1/refund-requests"
 ASKED: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "unwanted_renewal"}

@@ -14,12 +14,9 @@ from domain.scopes import EVERY, USUAL, Scope
 from producers.web import guard
 from producers.web.api import bulk, ndjson
 from producers.web.problems import ProblemCode
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import Place, World
 from tests.integration.test_api import ASK, ASKED, problem
 from tests.services import tampering
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 BULK = f"{ASK}/bulk"
 HEADERS = {"content-type": ndjson.NDJSON, "idempotency-key": "recall-2026-06"}
@@ -317,6 +314,7 @@ def test_no_more_is_read_than_can_be_kept(world: World, talk: Talk) -> None:
     assert sum(said) < 16_000_000, "It was read on while nothing could be kept."
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_for_ever(world: World) -> None:
     content = body(*map(asked, range(1, 20_001)))
     each, summary = told(send(world, (content[first : first + 60_000] for first in range(0, len(content), 60_000))))
@@ -324,6 +322,7 @@ def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_fo
     assert summary == {"accepted": 20_000, "rejected": 0}
 
 
+@pytest.mark.slow
 def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
     us, held = psutil.Process(), []
 

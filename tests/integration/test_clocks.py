@@ -14,7 +14,7 @@ from domain.messages import RefundUnsettled
 from records import Records
 from records.audit import audit
 from tests.canaries.workers import ask, state
-from tests.debian import installed
+from tests.debian_packages import installed
 from tests.integration._provider_fixtures import patient
 from tests.integration.test_worker import refunds
 from tests.services import Child, environment, eventually

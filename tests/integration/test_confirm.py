@@ -10,10 +10,7 @@ from config.links import Purpose
 from domain.states import State
 from producers.web.words import STANDINGS
 from tests.cast import a_recent_purchase
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 SURE = {"sure": "yes"}
 """What a person adds: the box ticked by hand."""

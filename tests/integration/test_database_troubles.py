@@ -22,7 +22,6 @@ from producers.web.problems import ProblemCode
 from records import DatabaseDownError
 from records import work as work_module
 from tests.cast import a_recent_purchase, settle_in
-from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import (
     approved,
     assert_audit_is_clean,
@@ -39,8 +38,6 @@ from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call, record
 from worker.settling import settle
 from worker.tools import Tools
-
-tools = _provider_fixtures.tools
 
 
 class Operator:

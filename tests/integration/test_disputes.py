@@ -35,7 +35,6 @@ from tests.integration._provider_fixtures import (
     state,
     tasks,
     tell,
-    tools,
     with_adapter,
 )
 from tests.integration._web_fixtures import served
@@ -46,8 +45,6 @@ from worker.paying import pay
 from worker.providers import readers
 from worker.settling import lease
 from worker.tools import Tools
-
-__all__ = ["tools"]
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ from producers.web.app import app
 from producers.web.articles import HERE, TOPICS, Shelf
 from producers.web.search import find, words
 from records.shopfronts import Shopfront
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, served
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 
 def plain(page: httpx.Response) -> str:

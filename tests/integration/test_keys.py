@@ -20,12 +20,9 @@ from producers.web.problems import ProblemCode
 from records import Records
 from records.keys import Key
 from tests.cast import a_recent_purchase, settle_in
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World
 from tests.integration.test_api import ASK, ASKED, BOUGHT, problem
 from tests.integration.test_console import moneyback
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 HOUR = timedelta(hours=1)
 

@@ -1,13 +1,12 @@
 """Deliveries: counted before anything is done, so that a case which ends its worker cannot do so for ever."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from config.settings import Settings
 from domain.cases import Case
 from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
 from domain.states import State
@@ -15,17 +14,12 @@ from producers.intake import accept
 from records import Records
 from records.cases import Cases
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.integration import _provider_fixtures
 from worker import lanes
 from worker.lanes import FEW, LANES, MOST_DELIVERIES, Lane, run
-from worker.tools import Tools, tools_of
+from worker.tools import Tools
 
-
-@pytest.fixture
-def tools(sandbox: Settings) -> Iterator[Tools]:
-    tools = tools_of(sandbox)
-    yield tools
-    tools.hands.close()
-    tools.records.engine.dispose()
+tools = _provider_fixtures.hasty_tools
 
 
 NOBODY = UUID(int=0)

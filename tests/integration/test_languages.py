@@ -17,9 +17,9 @@ from domain.states import State
 from producers.web import paper
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.catalogues import gather
-from tests.foreign import Foreign, Seen, english
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case
+from tests.pseudolocale import Foreign, Seen, english
 
 place, world = _web_fixtures.place, _web_fixtures.world
 

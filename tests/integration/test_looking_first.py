@@ -13,7 +13,6 @@ from worker.paying import pay, prepare
 from worker.settling import settle
 from worker.tools import Tools
 
-tools = _provider_fixtures.tools
 PRICE = Money(4900, "EUR")
 
 

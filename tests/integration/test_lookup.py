@@ -14,10 +14,7 @@ from domain.notes import NoteKind
 from domain.purchases import Purchase
 from records.notes import Note
 from tests.cast import a_recent_purchase
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 PRIVATE = Details(
     licence_key="ADA1-8150-ENGN",

@@ -24,6 +24,7 @@ from producers.intake import accept, accept_one, confirm
 from records import Records
 from records.views import View
 from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
+from tests.integration import _provider_fixtures
 from tests.services import eventually
 from worker import hands
 from worker.judging import judge
@@ -34,13 +35,7 @@ from worker.settling import settle
 from worker.sweep import Sweep
 from worker.tools import Tools, tools_of
 
-
-@pytest.fixture
-def tools(sandbox: Settings) -> Iterator[Tools]:
-    tools = tools_of(sandbox)
-    yield tools
-    tools.hands.close()
-    tools.records.engine.dispose()
+tools = _provider_fixtures.hasty_tools
 
 
 def evaluate(tools: Tools, *purchases: Purchase, trusted: bool = True, **changes: Any) -> list[UUID]:

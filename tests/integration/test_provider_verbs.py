@@ -19,6 +19,7 @@ from config.settings import Settings
 from console.stack import Stack
 from domain.money import Money
 from domain.providers import Paid
+from tests import fork_server
 from tests.cast import settle_in
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
 from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
@@ -63,15 +64,7 @@ def wired(settings: Settings, process: SandboxProcess) -> Settings:
 
 
 def moneyback(settings: Settings, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "console", *words],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "240", **environment(settings), **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return fork_server.run("console", *words, env={**os.environ, "COLUMNS": "240", **environment(settings), **env})
 
 
 def told(run: subprocess.CompletedProcess[str]) -> Any:
@@ -252,18 +245,10 @@ def test_a_person_at_a_terminal_is_asked_first(wired: Settings, process: Sandbox
     for says, code, refunds in ((b"n\n", 1, 0), (b"y\n", 0, 1)):
         ours, theirs = pty.openpty()
         os.write(ours, says)
-        run = subprocess.run(
-            [sys.executable, "-m", "console", *words],
-            cwd=ROOT,
-            env={**os.environ, **environment(wired)},
-            stdin=theirs,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ran = fork_server.run("console", *words, env={**os.environ, **environment(wired)}, stdin=theirs)
         os.close(ours)
         os.close(theirs)
-        assert (run.returncode, "Refund 49.00 EUR of ok_1 at sandbox?" in run.stdout + run.stderr) == (code, True)
+        assert (ran.returncode, "Refund 49.00 EUR of ok_1 at sandbox?" in ran.stdout + ran.stderr) == (code, True)
         assert process.summary()["refunds"] == refunds
 
 

@@ -16,10 +16,7 @@ from domain.requests import RefundRequest
 from producers.web.app import app
 from producers.web.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
 from tests.cast import a_recent_purchase
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, served
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 ASKED = {
     "email": "ada@example.com",

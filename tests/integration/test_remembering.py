@@ -18,20 +18,18 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records, Work
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.integration import _provider_fixtures
 from tests.services import eventually
 from worker.options import options
 from worker.relay import Relay
 from worker.remembering import MARK, Remembering
 from worker.support import publish
-from worker.tools import Tools, tools_of
+from worker.tools import Tools
 
 
 @pytest.fixture
 def tools(settings: Settings) -> Iterator[Tools]:
-    tools = tools_of(settings)
-    yield tools
-    tools.hands.close()
-    tools.records.engine.dispose()
+    yield from _provider_fixtures.opened(settings)
 
 
 @pytest.fixture

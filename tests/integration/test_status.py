@@ -16,10 +16,7 @@ from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
 from producers.web.standings import AFTER, NO_BALANCE, WAITS
 from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
 from tests.cast import a_recent_purchase
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import Happened, World, a_case, goes_on
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 
 def after(world: World, state: State, *steps: Happened, **changes: object) -> str:

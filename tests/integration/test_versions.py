@@ -52,7 +52,7 @@ class Yesterday(Child):
                     "-m",
                     "celery",
                     "-A",
-                    "yesterday",
+                    "previous_release_worker",
                     "worker",
                     "-c",
                     "1",

@@ -18,10 +18,7 @@ from producers.web.app import app
 from producers.web.guard import HEADERS
 from producers.web.paper import Paper
 from records import Records
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_letter, served
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 
 @pytest.fixture

@@ -53,7 +53,6 @@ from tests.integration._provider_fixtures import (
     state,
     tasks,
     tell,
-    tools,
     with_adapter,
 )
 from tests.integration._web_fixtures import served
@@ -65,8 +64,6 @@ from worker.providers import readers
 from worker.settling import settle
 from worker.tools import Tools
 from worker.webhook_events.outcomes import OutcomeCode
-
-__all__ = ["tools"]
 
 
 @pytest.fixture
@@ -124,7 +121,7 @@ REFUSED: dict[str, Callable[[httpx.Client], httpx.Response]] = {
     "under the signature of another": lambda web: post(web, LIE, signed(b"{}")),
     "changed by one bit": lambda web: post(web, LIE[:-1] + b"~", signed(LIE)),
     "out of date": lambda web: tell(web, an_event("refund.created", a_refund("ok_1")), ago=OLD),
-    "from the future": lambda web: tell(web, an_event("refund.created", a_refund("ok_1")), ago=-OLD),
+    "from the future": lambda web: tell(web, an_event("refund.created", a_refund("ok_1")), ago=-1_000 * OLD),
     "empty": lambda web: post(web, b""),
     "garbage, signed": lambda web: post(web, b'\xff{"id": ["<', signed(b'\xff{"id": ["<')),
     "too large for the sandbox": lambda web: post(web, b" " * 200_000, signed(b" " * 200_000)),

@@ -15,10 +15,7 @@ from domain.states import Event, State
 from producers.web.withdrawal import STATEMENT
 from records.withdrawals import Withdrawals
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 TYPED = {"name": "Ada <b>Lovelace</b>", "reference": "MB-2026-0417", "email": "ada@example.com"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ViewportSize
 
-from tests.debian import NotInstalledError, installed
+from tests.debian_packages import NotInstalledError, installed
 from tests.e2e._browser import chromium
-from tests.e2e._sights import SIGHTS
-from tests.e2e._town import Town, a_town
+from tests.e2e._page_states import SIGHTS
+from tests.e2e._site import Town, a_town
 from tests.services import running_servers
 
 ROOT = Path(__file__).parents[2]

@@ -19,10 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.states import State
 from producers.web.app import app
 from tests.cast import a_recent_purchase
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case, served
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 ORACLE = 0.002  # seconds; a purchase that is looked up by an index and read costs about as much
 AUDIBLE = ORACLE / 2
@@ -130,6 +127,7 @@ def test_every_answer_is_the_same_byte_for_byte(world: World, kinds: Mapping[str
     assert all(answer == seen["unknown"] for answer in seen.values()), seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOORS)
 def test_no_answer_takes_longer_for_what_there_is(world: World, kinds: Mapping[str, Asked], name: str) -> None:
     with asking(world, app(world.settings)) as ask:
@@ -137,6 +135,7 @@ def test_no_answer_takes_longer_for_what_there_is(world: World, kinds: Mapping[s
     assert {kind: late for kind, late in heard.items() if abs(late) > AUDIBLE} == {}
 
 
+@pytest.mark.slow
 def test_a_look_up_of_two_milliseconds_would_have_been_heard(world: World, kinds: Mapping[str, Asked]) -> None:
     with asking(world, Telltale(app(world.settings), kinds["known"].reference)) as ask:
         heard = listen(ask, DOORS["refund"], kinds)

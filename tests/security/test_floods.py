@@ -20,8 +20,6 @@ from worker.judging import LETTERS_A_DAY, judge
 from worker.paying import pay
 from worker.tools import Tools
 
-tools = _provider_fixtures.tools
-
 MANY = 20
 
 

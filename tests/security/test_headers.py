@@ -18,10 +18,7 @@ from domain.states import State
 from producers.desk.app import app as desk
 from producers.web.app import app
 from producers.web.guard import HEADERS
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case, served
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 FOR_ALL = {"/", "/docs", "/openapi.json", "/help/{topic}", "/s/{seller}", "/s/{seller}/colours.css"}
 """Pages that are the same for everybody; a cache may keep them."""

@@ -18,11 +18,8 @@ from producers.desk.app import app as desk
 from producers.web.app import app
 from records.letters import Due
 from tests.cast import a_recent_purchase, a_request
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case, a_letter, served
 from worker.letters.write import write
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 CORPUS = [
     "<script>alert(1)</script>",

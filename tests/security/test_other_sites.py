@@ -5,10 +5,7 @@ from starlette.datastructures import Headers
 
 from producers.desk.app import app as desk
 from producers.web.guard import OurForms
-from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, served
-
-place, world = _web_fixtures.place, _web_fixtures.world
 
 FORM = {
     "email": "ada@example.com",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.pool import AsyncResult, Pool
 
-from tests.simulation.planted import MISTAKES
+from tests.simulation.planted_mistakes import MISTAKES
 from tests.simulation.run import Hunted, Outcome, hunt_named, world_of, worlds
 
 CHUNK = 25  # worlds a process runs before it tells what they came to

@@ -18,14 +18,14 @@ from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
+from tests.simulation.interleaving import SoftTimeLimit
 from tests.simulation.memory.journal import OPEN, Journal
+from tests.simulation.memory.queued_work import waits
 from tests.simulation.memory.tables import CaseRow, PurchaseRow, TransitionRow
-from tests.simulation.memory.waiting import waits
 from tests.simulation.provider import Provider, Refund
-from tests.simulation.seams import SoftTimeLimit
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.scenario import World
 
 UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.WITHDRAWN}
 FINAL = {"declined", "card_closed"}

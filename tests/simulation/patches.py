@@ -10,9 +10,9 @@ from unittest.mock import patch
 import structlog
 
 from producers import intake
-from tests.simulation import post
+from tests.simulation import mail_server
 from tests.simulation.broker import BrokerAwayError
-from tests.simulation.world import World
+from tests.simulation.scenario import World
 from worker import hearing, relay, support
 from worker.letters import sending
 from worker.sweep import Sweep
@@ -33,7 +33,7 @@ def patched(world: World) -> Iterator[None]:
         patch.object(relay, "away", lambda _: (BrokerAwayError,)),
         patch.object(hearing, "MOST_HEARINGS", world.looks),
         patch.object(support, "connect", world.helpdesk.connect),
-        patch.object(sending, "write", post.write),
+        patch.object(sending, "write", mail_server.write),
         patch.object(intake, "uuid4", world.people.uuid),
     ):
         yield

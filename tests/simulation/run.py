@@ -15,8 +15,8 @@ from config.settings import Settings, Timers
 from tests.simulation.faults import DAY
 from tests.simulation.invariants import ViolatedError
 from tests.simulation.patches import patched
-from tests.simulation.planted import MISTAKES, Mistake
-from tests.simulation.world import World
+from tests.simulation.planted_mistakes import MISTAKES, Mistake
+from tests.simulation.scenario import World
 
 MOST_WORLDS = 1_500  # in which one planted mistake is hunted
 MISFIT = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")

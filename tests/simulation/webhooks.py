@@ -10,7 +10,7 @@ from tests.simulation.faults import HOUR, MINUTE
 from tests.simulation.provider import Provider
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.scenario import World
 
 
 class Webhooks:

@@ -10,7 +10,7 @@ from tests.simulation.faults import HOUR
 from worker import lanes
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.scenario import World
 
 
 class Workers:

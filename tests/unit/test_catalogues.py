@@ -17,8 +17,8 @@ from domain.requests import Wish
 from records.details import Bought
 from records.notes import Note
 from tests.catalogues import TRANSLATED, Sentence, catalogue, gather, placeholders, said
-from tests.foreign import Foreign, Seen, english
-from tests.letters import LINKS, SENDER, a_letter, bodies
+from tests.pseudolocale import Foreign, Seen, english
+from tests.sample_emails import LINKS, SENDER, a_letter, bodies
 from worker.letters import notes, write
 
 FACTS: dict[str, Any] = {

@@ -23,7 +23,7 @@ from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.findings import Code
 from domain.states import State
 from records.letters import Due
-from tests.letters import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
+from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
 from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
 from worker.letters.copy import LETTERS, QUESTIONS, SOME_REASON
 from worker.letters.envelope import one_line

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from records import cases
+from tests.simulation.memory.queued_work import codes
 from tests.simulation.memory.tables import EPOCH, CaseRow, after
-from tests.simulation.memory.waiting import codes
 from tests.simulation.memory.work import MemoryWork, does
 
 

@@ -8,8 +8,8 @@ from uuid import NAMESPACE_OID as NAMESPACE
 from uuid import UUID, uuid5
 
 from records import notices
+from tests.simulation.memory.queued_work import enqueue
 from tests.simulation.memory.tables import EPOCH, NoticeRow, after
-from tests.simulation.memory.waiting import enqueue
 from tests.simulation.memory.work import MemoryWork, does
 
 

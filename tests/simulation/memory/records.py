@@ -12,11 +12,11 @@ from records import Records, Work
 from tests.simulation.memory import (  # noqa: F401  # what statements do
     cases,
     history,
-    money,
     notes,
     notices,
-    people,
-    waiting,
+    queued_work,
+    refund_operations,
+    sellers_and_purchases,
 )
 from tests.simulation.memory.journal import Journal
 from tests.simulation.memory.tables import Database

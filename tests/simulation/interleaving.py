@@ -15,7 +15,7 @@ from worker.remembering import MARK
 if TYPE_CHECKING:
     from threading import Event
 
-    from tests.simulation.world import World
+    from tests.simulation.scenario import World
 
 MOST = 120 * 86_400.0
 """Seconds: a claim for good is not waited for."""

@@ -20,8 +20,8 @@ from domain.states import State
 from records import Records, schema
 from records.work import connect
 from tests.cast import a_recent_purchase, settle_in
-from tests.figures.load import Job, Outcome
 from tests.integration._web_fixtures import a_case
+from tests.page_load.load_generator import Job, Outcome
 
 HOME = "pages"
 MANY = "1000000000"
@@ -76,7 +76,7 @@ class Town:
         """Lets customers come, from a process of their own."""
         job = Job(self.stack.web, path, rate, seconds, form)
         told = subprocess.run(
-            [sys.executable, "-m", "tests.figures.load"],
+            [sys.executable, "-m", "tests.page_load.load_generator"],
             input=json.dumps(asdict(job)),
             stdout=subprocess.PIPE,
             text=True,

@@ -21,7 +21,7 @@ from tests.simulation.faults import DAY, HOUR, MINUTE
 from tests.simulation.provider import Charge
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.scenario import World
 
 ZONE = ZoneInfo("Europe/Berlin")
 

@@ -10,7 +10,7 @@ from domain.cases import Evidence
 from domain.notes import NoteKind
 from domain.providers import Refusal
 from domain.states import Event, State
-from tests.e2e._town import Town
+from tests.e2e._site import Town
 from tests.integration._web_fixtures import REASONS, Happened, a_case, goes_on
 
 Way = Callable[[Page, Town, str], None]

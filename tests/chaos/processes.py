@@ -25,7 +25,7 @@ from console.stack import free_port
 from console.supervisor import Service, Supervisor
 from records import Records, schema
 from records.work import connect
-from tests.chaos.points import FUSES
+from tests.chaos.kill_points import FUSES
 from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
 

@@ -12,7 +12,7 @@ from records.views import View
 from worker.letters.post import NotSentError, RefusedLetterError, UnclearError
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tests.simulation.scenario import World
 
 
 @dataclass(frozen=True, slots=True)

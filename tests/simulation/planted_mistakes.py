@@ -21,7 +21,7 @@ from records.operations import Operations
 from records.tasks import SupportTasks
 from tests.simulation.faults import DAY
 from tests.simulation.memory import journal
-from tests.simulation.mistakes import (
+from tests.simulation.removed_safeguards import (
     Plant,
     a_definite_no,
     always_another,

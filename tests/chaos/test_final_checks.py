@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,25 +15,21 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
-from tests.chaos import books
-from tests.chaos.books import Books
+from tests.chaos import final_checks
+from tests.chaos.final_checks import Books
 from tests.chaos.load import Load
+from tests.integration import _provider_fixtures
 from worker.lanes import judge_and_pay
 from worker.letters.sending import send
 from worker.support import contact_support
-from worker.tools import Tools, tools_of
+from worker.tools import Tools
 
 NAMES = [f"{number:032x}" for number in (1, 2)]
 
 Refund = dict[str, Any]
 
 
-@pytest.fixture
-def tools(sandbox: Settings) -> Iterator[Tools]:
-    tools = tools_of(sandbox)
-    yield tools
-    tools.hands.close()
-    tools.records.engine.dispose()
+tools = _provider_fixtures.hasty_tools
 
 
 @pytest.fixture
@@ -65,7 +61,7 @@ def refund(records: Records, cases: list[UUID]) -> Refund:
 def about_payments(records: Records, *refunds: Refund) -> Books:
     found = Books()
     with records.work() as work:
-        books._payments(work, found, list(refunds))
+        final_checks._payments(work, found, list(refunds))
     return found
 
 
@@ -104,7 +100,7 @@ def test_a_request_that_is_no_case_is_lost(records: Records, accepted: list[str]
     found = Books()
     load = SimpleNamespace(accepted=dict.fromkeys(accepted, ""), clickers=set())
     with records.work() as work:
-        books._requests(work, found, cast("Load", load))
+        final_checks._requests(work, found, cast("Load", load))
     assert (found.lost, found.balance) == (lost, accepted == NAMES)
 
 
@@ -119,7 +115,7 @@ def test_a_task_that_is_not_on_the_queue_is_found_and_a_repeat_is_counted(record
         )
         found = [Books() for _ in range(3)]
         for one, queue in zip(found, ([], [there, there], [there, strange]), strict=True):
-            books._tasks(work, one, queue, [there])
+            final_checks._tasks(work, one, queue, [there])
     assert [(one.balance, one.repeated_tasks) for one in found] == [(False, 0), (True, 1), (False, 0)]
 
 
@@ -133,7 +129,7 @@ def test_a_task_that_the_broker_forgot_may_be_missing_only_when_its_case_went_on
         swept = json.dumps({"body": b64encode(contact_support(task).model_dump_json().encode()).decode()}).encode()
         found = [Books(), Books()]
         for one, forgotten in zip(found, ([], [swept]), strict=True):
-            books._tasks(work, one, [], forgotten)
+            final_checks._tasks(work, one, [], forgotten)
     assert [one.balance for one in found] == [False, True]
 
 
@@ -154,5 +150,5 @@ def test_a_letter_that_is_missing_or_that_nobody_owed_is_found(
 def about_letters(records: Records, outbox: Path) -> Books:
     found = Books()
     with records.work() as work:
-        books._letters(work, found, outbox)
+        final_checks._letters(work, found, outbox)
     return found

@@ -14,6 +14,8 @@ from config.settings import Settings
 from tests.canaries.workers import has_ended
 from tests.services import environment, eventually
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -21,7 +23,7 @@ def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[b
     with (
         log.open("wb") as out,
         subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "deaf", "worker", "-c", "1"],
+            [sys.executable, "-m", "celery", "-A", "hanging_worker_app", "worker", "-c", "1"],
             env=os.environ | environment(settings) | {"PYTHONPATH": str(Path(__file__).parent), "DEAF": how},
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -13,10 +13,10 @@ import redis
 from kombu.exceptions import KombuError
 
 from records import DatabaseDownError
-from tests.chaos.parts import NAMES, Parts
+from tests.chaos.faults import LONGEST, Troubles
+from tests.chaos.kill_points import End, burnt, undone
 from tests.chaos.plan import LATER, Fault
-from tests.chaos.points import End, burnt, undone
-from tests.chaos.troubles import LONGEST, Troubles
+from tests.chaos.processes import NAMES, Parts
 from tests.proxy import Cut
 
 AWAY = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)

@@ -14,8 +14,8 @@ from celery import Celery
 
 from console.servers import Server
 from domain.messages import LANES, Cases
-from tests.chaos.parts import NAMES, WORKERS, Parts
-from tests.chaos.points import POINTS, End, lay
+from tests.chaos.kill_points import POINTS, End, lay
+from tests.chaos.processes import NAMES, WORKERS, Parts
 from tests.chaos.provider import ask
 from tests.proxy import Cut
 from worker.options import options

@@ -20,7 +20,7 @@ from records.audit import audit
 from records.operations import OPERATION_COLUMNS, operation_of
 from tests.chaos import provider
 from tests.chaos.load import Load, name_in
-from tests.chaos.parts import Parts
+from tests.chaos.processes import Parts
 from worker.letters.write import timely
 
 OURS = "mb_"

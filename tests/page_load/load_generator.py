@@ -1,4 +1,4 @@
-"""`python -m tests.figures.load`: customers who come when they come, whether the web keeps up or not.
+"""`python -m tests.page_load.load_generator`: customers who come when they come, whether the web keeps up or not.
 
 A process of its own, so that it has its own interpreter. Arrivals are drawn beforehand (Poisson), and an answer's time
 counts from the moment its request was due: a web that stalls is charged for everybody who had to wait meanwhile.

@@ -23,15 +23,15 @@ from config.settings import Settings
 from domain.providers import PaymentProvider
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
+from tests.simulation.call_pool import SeededHands
 from tests.simulation.clock import Clock, Process, Task
+from tests.simulation.customers import People
 from tests.simulation.faults import DAY, HEALED, HOUR, MINUTE, OUTAGES, Faults
-from tests.simulation.hands import SeededHands
+from tests.simulation.interleaving import WorldSeams
 from tests.simulation.invariants import Watch
+from tests.simulation.mail_server import SeededPost
 from tests.simulation.memory.records import MemoryRecords
-from tests.simulation.people import People
-from tests.simulation.post import SeededPost
 from tests.simulation.provider import Provider
-from tests.simulation.seams import WorldSeams
 from tests.simulation.webhooks import Webhooks
 from tests.simulation.workers import Workers
 from worker.hearing import MOST_HEARINGS

@@ -1,4 +1,4 @@
-"""`python -m tests.figures`: what the pages weigh, how quickly they are served, and how many requests are taken a second.
+"""`python -m tests.page_load`: what the pages weigh, how quickly they are served, and how many requests are taken a second.
 
 One machine does everything here: the customers, the web, PostgreSQL and Valkey share its cores.
 """
@@ -13,9 +13,9 @@ from playwright.sync_api import Request
 from rich.console import Console
 from rich.table import Table
 
-from tests.debian import NotInstalledError
+from tests.debian_packages import NotInstalledError
 from tests.e2e._browser import Watch, chromium
-from tests.figures.town import Town, a_town
+from tests.page_load.site import Town, a_town
 
 LIGHT = 50_000  # bytes of the first page with all that it needs
 QUICK = 20.0  # milliseconds that 99 of 100 answers take at the most

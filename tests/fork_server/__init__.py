@@ -1,0 +1,144 @@
+"""Starts parts of the product as processes of their own, without a new Python for each of them.
+
+A Python that imports the product takes one to two seconds of CPU. The tests start hundreds. So one process imports
+everything once, has one thread, and forks for each start. The child gets its own arguments, environment, folder,
+standard streams and session, and then runs its module as ``python -m`` does.
+
+Tests of the start itself use `subprocess`: `make demo` and `make up` in tests/e2e, the processes in tests/integration.
+"""
+
+import atexit
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+ROOT = Path(__file__).parents[2]
+AT_START = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
+"""Variables that the loader and Python read only when a process starts."""
+
+
+def needs_a_fresh_python(env: Mapping[str, str]) -> bool:
+    """Returns whether this environment has an effect that a fork cannot have."""
+    return any(env.get(name) != os.environ.get(name) for name in AT_START)
+
+
+class Forked:
+    """A started process, with the part of `subprocess.Popen` that the tests use."""
+
+    def __init__(
+        self,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | IO[Any] = subprocess.DEVNULL,
+        stderr: int | IO[Any] | None = None,
+    ) -> None:
+        self.returncode: int | None = None
+        self.stdout: IO[str] | None = None
+        self._lock = threading.Lock()
+        self._status, theirs = socket.socketpair()
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        opened = [nowhere]
+        if stdout == subprocess.PIPE:
+            ours, stdout = os.pipe()
+            self.stdout = os.fdopen(ours, encoding="utf-8")
+            opened.append(stdout)
+        out = nowhere if stdout == subprocess.DEVNULL else stdout if isinstance(stdout, int) else stdout.fileno()
+        streams = [nowhere if stdin == subprocess.DEVNULL else stdin, out]
+        match stderr:
+            case None:
+                streams.append(2)
+            case subprocess.STDOUT:
+                streams.append(out)
+            case int():
+                streams.append(stderr)
+            case _:
+                streams.append(stderr.fileno())
+        request = json.dumps([words, dict(os.environ if env is None else env), str(folder)])
+        _server().send(request.encode(), [*streams, theirs.fileno()])
+        theirs.close()
+        for descriptor in opened:
+            os.close(descriptor)
+        self.pid = int(self._status.recv(32))
+
+    def poll(self) -> int | None:
+        return self._ended(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        status = self._ended(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _ended(self, timeout: float | None) -> int | None:
+        """Waits for the exit status. The server keeps the process's number until this has read the status."""
+        with self._lock:
+            if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
+                self.returncode = int(self._status.recv(32))
+                self._status.close()
+            return self.returncode
+
+
+def run(*words: str, env: Mapping[str, str], folder: Path = ROOT, stdin: int = subprocess.DEVNULL) -> "Ran":
+    """Runs a module to its end, as `subprocess.run` does."""
+    with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
+        code = Forked(*words, env=env, folder=folder, stdin=stdin, stdout=out, stderr=err).wait()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+Ran = subprocess.CompletedProcess[str]
+
+
+class _Server:
+    """This process's side of the server."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        self._socket = ours
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+                cwd=ROOT,
+                env={**os.environ, "COLUMNS": "240"},  # rich reads the width of its tables when it is imported
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        atexit.register(self.close)
+
+    def send(self, request: bytes, descriptors: Sequence[int]) -> None:
+        with self._lock:
+            socket.send_fds(self._socket, [request], descriptors)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+@cache
+def _server() -> _Server:
+    return _Server()

@@ -1,0 +1,133 @@
+"""The server: imports what the parts import when they start, but for modules that read the environment, and forks."""
+
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+import celery.apps.beat
+import celery.apps.worker
+import celery.bin.celery
+import celery.concurrency.prefork  # noqa: F401
+import uvicorn.lifespan.on
+import uvicorn.loops.auto
+import uvicorn.protocols.http.auto  # noqa: F401
+
+import config.broker  # noqa: F401
+import console.asgi  # noqa: F401
+import producers.desk.app
+import producers.feed
+import producers.mail.serving
+import producers.web.app  # noqa: F401
+import worker.lanes
+import worker.options
+import worker.providers
+import worker.reconciling
+import worker.relay
+import worker.tools
+import worker.watchdog  # noqa: F401
+
+LARGEST = 1 << 20  # bytes of one request: arguments and environment
+
+
+class Start(NamedTuple):
+    """What a child is to become; three file descriptors come with it."""
+
+    words: list[str]
+    env: dict[str, str]
+    folder: str
+
+
+def _serve(door: socket.socket) -> Start:
+    """Forks for each request until the tests hang up. Returns, in each child, what it is to become."""
+    children: dict[int, socket.socket] = {}
+    ended, woken = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(ended, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+    while True:
+        ready, _, _ = select.select([door.fileno(), ended], [], [])
+        if ended in ready:
+            os.read(ended, 4096)
+            _report(children)
+        if door.fileno() in ready:
+            message, descriptors, _, _ = socket.recv_fds(door, LARGEST, 4)
+            if not message:
+                _leave(children)
+            *streams, status = descriptors
+            pid = os.fork()
+            if not pid:
+                for inherited in (door, *children.values()):
+                    inherited.close()
+                return _dressed(Start(*json.loads(message)), streams)
+            for stream in streams:
+                os.close(stream)
+            children[pid] = socket.socket(fileno=status)
+            children[pid].send(str(pid).encode())
+
+
+def _report(children: dict[int, socket.socket]) -> None:
+    """Tells the tests which children ended, before the numbers of these processes are free again."""
+    for pid in list(children):
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is not None:
+            code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            with children.pop(pid) as status:
+                status.send(str(code).encode())
+            os.waitpid(pid, 0)
+
+
+def _leave(children: dict[int, socket.socket]) -> NoReturn:
+    for pid in children:
+        os.killpg(pid, signal.SIGKILL)
+    os._exit(0)
+
+
+def _dressed(start: Start, streams: Sequence[int]) -> Start:
+    """Gives this new process what a process has that was started by itself."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(len(streams), 256)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    os.environ.clear()
+    os.environ.update(start.env)
+    time.tzset()
+    os.chdir(start.folder)
+    sys.path[0] = start.folder
+    return start
+
+
+def _become(words: Sequence[str]) -> None:
+    """Runs a module as ``python -m`` does, and what it replaces itself with as well."""
+    execv = os.execv
+
+    def replaced(path: str, argv: list[str]) -> None:
+        if path != sys.executable or argv[1] != "-m":
+            execv(path, argv)
+        _become(argv[2:])
+        sys.exit(0)
+
+    os.execv = replaced  # type: ignore[assignment]
+    sys.argv = [words[0], *words[1:]]
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    gc.collect()
+    gc.freeze()
+    _become(_serve(socket.socket(fileno=int(sys.argv[1]))).words)

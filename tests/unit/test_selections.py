@@ -1,0 +1,40 @@
+"""Every test is in `make test` or in `make test-slow`, and `make quick` is a part of `make test`."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EVERYTHING: list[str] = []
+"""No paths: pytest collects all of `testpaths`."""
+
+
+def selection(target: str) -> tuple[str, list[str]]:
+    """Returns the marker expression and the paths that this target of the Makefile gives to pytest."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    pytest = r"\n\t@\$\(BIN\)/python -m pytest -m "
+    found = re.search(rf'^{target}:.*{pytest}(?:"([^"]+)"|(\w+))(.*) \$\(ARGS\)$', makefile, re.MULTILINE)
+    assert found, f"The target {target} does not run pytest with a marker expression."
+    return found[1] or found[2], found[3].split()
+
+
+def test_every_test_is_in_one_of_two_selections() -> None:
+    assert selection("test") == ("not slow", EVERYTHING)
+    assert selection("test-slow") == ("slow", EVERYTHING)
+
+
+def test_the_inner_loop_is_a_part_of_the_tests() -> None:
+    expression, paths = selection("quick")
+    assert expression == "not slow"
+    assert all((ROOT / path).is_dir() for path in paths)
+
+
+def test_no_setting_of_pytest_leaves_a_test_out() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    assert options["testpaths"] == ["tests"]
+    assert not any(option.startswith(("-m", "-k", "--ignore", "--deselect")) for option in options["addopts"])
+    assert "--strict-markers" in options["addopts"]
+
+
+def test_the_pipeline_runs_both_selections() -> None:
+    assert "for target in check test test-slow; do" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

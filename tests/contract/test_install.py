@@ -163,7 +163,7 @@ def test_a_verb_without_its_extra_ends_with_a_sentence(
 def test_the_parts_of_up_and_demo_start_our_code(
     base: Install, hostile: Path, env: dict[str, str], servers: Servers
 ) -> None:
-    _, *words = Stack(servers.home, servers).part("beat").argv
+    _, *words = Stack(servers.data_dir, servers).service("beat").argv
     ended = base.run(*words, "--help", cwd=hostile, env=env, program="python")
     assert ended.returncode == 0, ended.stderr
     assert "--schedule" in ended.stdout

@@ -65,7 +65,7 @@ def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def world(place: "Place") -> "World":
     """The web before its first visitor: nothing is there but two sellers with their keys."""
     emptied(place.servers, place.database)
-    for letter in (place.settings.outbox_dir or Path()).glob("*/*"):
+    for letter in (place.settings.sent_mail_dir or Path()).glob("*/*"):
         letter.unlink()
     settle_in(place.records)
     settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))

@@ -16,7 +16,11 @@ from tests.services import Child, eventually
 
 LANE = RefundRequested.queue
 LARGE = 10_000_000  # bytes
-UNHURRIED = {"MONEYBACK_SOFT_SECONDS": "60", "MONEYBACK_HARD_SECONDS": "70", "MONEYBACK_LEASE_SECONDS": "80"}
+UNHURRIED = {
+    "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "60",
+    "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "70",
+    "MONEYBACK_LEASE_SECONDS": "80",
+}
 """Limits that a busy machine keeps while it reads so much: these tests are not about limits."""
 
 

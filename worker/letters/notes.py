@@ -10,7 +10,7 @@ from config.links import Links, Purpose
 from config.speech import Speech, speech
 from records.details import Bought
 from records.notes import Note
-from worker.emails.delivery import Delivered, deliver_batch
+from worker.letters.delivery import Delivered, deliver_batch
 from worker.letters.envelope import envelope, one_line
 from worker.letters.notecopy import CONTACT, NOTES, PURCHASE, Page
 from worker.letters.write import Link, printed

@@ -7,7 +7,7 @@ import structlog
 
 from records.letters import Due
 from records.views import View
-from worker.emails.delivery import Delivered, deliver_batch
+from worker.letters.delivery import Delivered, deliver_batch
 from worker.letters.write import timely, write
 from worker.tools import Tools
 

@@ -1,1 +1,0 @@
-"""E-mails to customers: how they are delivered."""

@@ -50,7 +50,7 @@ class Books:
     """Gone with the broker's memory before anybody had read them."""
     letters: int = 0
     dead: int = 0
-    poll_initial_seconds: list[float] = field(default_factory=list)
+    settle_seconds: list[float] = field(default_factory=list)
     """Seconds that each case was ours to move, waiting for customers and people not counted."""
     faults: list[str] = field(default_factory=list)
 
@@ -99,7 +99,7 @@ def look(parts: Parts, load: Load, swept_tasks: list[bytes]) -> Books:
         _letters(work, books, parts.data_dir.outbox)
         books.faults += [f"Case {fault.case} {fault.sentence}" for fault in audit(work).faults]
         books.dead = len(work.dead.all(redriven=True))
-        books.poll_initial_seconds = sorted(float(row.seconds) for row in work.run(_MOVING_TIME, moving=list(MOVING)))
+        books.settle_seconds = sorted(float(row.seconds) for row in work.run(_MOVING_TIME, moving=list(MOVING)))
     return books
 
 

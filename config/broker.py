@@ -8,16 +8,16 @@ from kombu.exceptions import OperationalError
 
 from config import transport
 from config.settings import Settings
-from domain.messages import LANES, ContactSupport, IncomingRequest
+from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 
 DIRECT = Exchange("", type="direct")
 """The default exchange: a named one forgets its bindings when the broker loses its memory, and then drops silently."""
 
-TICKS = "ticks"
+PERIODIC = "ticks"
 """What beat asks for now and then. In a lane they would gather while workers are busy, and keep the relay from filling it."""
 
 QUEUES = {
-    name: Queue(name, DIRECT, routing_key=name) for name in (*LANES, TICKS, ContactSupport.queue, IncomingRequest.queue)
+    name: Queue(name, DIRECT, routing_key=name) for name in (*WORK_QUEUES, PERIODIC, ContactSupport.queue, IncomingRequest.queue)
 }
 
 TRANSPORT_OPTIONS = {
@@ -41,13 +41,13 @@ def connect(settings: Settings) -> Connection:
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=2)
 
 
-def away(connection: Connection) -> tuple[type[Exception], ...]:
+def is_unavailable(connection: Connection) -> tuple[type[Exception], ...]:
     """What a broker that is away, full or restarting raises through this connection."""
     kombu: Any = connection  # its stubs lag
     return (OperationalError, *kombu.connection_errors, *kombu.channel_errors)
 
 
-def depth(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel, whose stubs lag
+def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel, whose stubs lag
     """How many messages wait in a queue."""
     bound: Any = QUEUES[queue](channel)
     return int(bound.queue_declare().message_count)

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.limits import Limits
-from domain.aftermath import Patience
+from domain.aftermath import Timeout
 
 _POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 _BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory: for tests, within one process
@@ -76,7 +76,7 @@ class Timers(BaseSettings):
         description="Seconds for which the link in a confirmation e-mail is valid (1209600: 14 days).",
     )
 
-    def seconds_of(self, patience: Patience) -> float:
+    def seconds_of(self, patience: Timeout) -> float:
         """Returns how long this is by the settings in force."""
         return float(getattr(self, patience))
 

@@ -40,17 +40,17 @@ UTC = ZoneInfo("UTC")
 _DECIMALS = re.compile(r"0\.0+")
 
 
-class Speech:
+class Translator:
     """One language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
         self._locale = Locale.parse("en_GB" if language == "en" else language)
-        self.translations = _catalogue(language)
+        self.catalogue = _catalogue(language)
 
-    def say(self, sentence: str, **facts: object) -> str:
+    def gettext(self, sentence: str, **facts: object) -> str:
         """This sentence; facts take the place of their names in braces."""
-        said = self.translations.gettext(sentence)
+        said = self.catalogue.gettext(sentence)
         return said.format_map({name: str(fact) for name, fact in facts.items()}) if facts else said
 
     def money(self, money: Money) -> str:
@@ -73,17 +73,17 @@ class Speech:
 
 
 @cache
-def speech(locale: str) -> Speech:
+def translator_for(locale: str) -> Translator:
     """The speech for a locale, such as ``pt-BR``; English where its language is not spoken here."""
-    return Speech(spoken(locale))
+    return Translator(language_for(locale))
 
 
-def spoken(locale: str) -> str:
+def language_for(locale: str) -> str:
     """The language of ours that this locale asks for."""
     return negotiate_locale([locale.replace("-", "_").lower()[:35]], list(LANGUAGES)) or "en"
 
 
-def preferred(accepted: str) -> str:
+def preferred_language(accepted: str) -> str:
     """The language that a browser asks for by its Accept-Language header (RFC 9110, 12.5.4)."""
     wanted = sorted(_weighted(accepted[:500]), key=lambda one: -one[0])
     found = (negotiate_locale([tag], list(LANGUAGES)) for weight, tag in wanted if weight > 0)

@@ -21,20 +21,20 @@ from config.settings import settings
 from console.servers import LocalStackError
 from console.stack import Stack
 from console.supervisor import Supervisor
-from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
+from domain.messages import RefundApproved, RefundRequested, RefundOutcomeUnknown
 from domain.policies import Category, Seller
 from domain.purchases import Purchase
-from domain.reasons import Reason
+from domain.reasons import RefundReason
 from domain.requests import Channel, RefundRequest
-from producers.intake import accept, arrival
+from producers.intake import accept, submission
 from records import Records, schema
-from records.intake import Arrival
+from records.intake import Submission
 from records.work import connect
 
 SELLERS = 20
 WARM_UP = 500
 UNLOADED = 200
-QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundUnsettled))
+QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown))
 TIMEOUT = 600.0  # seconds
 
 
@@ -89,7 +89,7 @@ class _Bench:
         with records.work() as work:
             for number in range(SELLERS):
                 seller = Seller(id=f"seller{number}", name="A seller", time_zone=zone, support_email="s@example.com")
-                work.sellers.put(seller)
+                work.sellers.upsert(seller)
                 work.sellers.new_policy(
                     seller.id, Category.WITHIN_DAYS, days=30, in_force_from=datetime.now(UTC) - timedelta(days=99)
                 )
@@ -131,7 +131,7 @@ class _Bench:
             self._load(1)
             self._wait(before + 1, interval=0.005)
         with self._records.work() as work:
-            return sorted(work.views.latencies(number))
+            return sorted(work.case_views.latencies(number))
 
     def _load(self, number: int) -> None:
         numbers = range(self._serial, self._serial + number)
@@ -139,12 +139,12 @@ class _Bench:
         for first in range(0, number, 1_000):
             purchases = [_purchase(n) for n in numbers[first : first + 1_000]]
             with self._records.work() as work:
-                work.purchases.put(purchases)
+                work.purchases.upsert(purchases)
             accept(self._records, [_arrival(purchase) for purchase in purchases])
 
     def _refunded(self) -> int:
         with self._records.work() as work:
-            return work.views.counts().get("refunded", 0)
+            return work.case_views.counts().get("refunded", 0)
 
     def _wait(self, number: int, interval: float = 0.05) -> None:
         deadline = time.monotonic() + TIMEOUT
@@ -185,6 +185,6 @@ def _purchase(number: int) -> Purchase:
     )
 
 
-def _arrival(purchase: Purchase) -> Arrival:
-    request = RefundRequest(email=purchase.email, reference=purchase.reference, reason=Reason.DISSATISFIED)
-    return arrival(request, Channel.API, seller=purchase.seller, trusted=True)
+def _arrival(purchase: Purchase) -> Submission:
+    request = RefundRequest(email=purchase.email, reference=purchase.reference, reason=RefundReason.DISSATISFIED)
+    return submission(request, Channel.API, seller=purchase.seller, trusted=True)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.messages import Cases, LettersDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.messages import WorkItems, CaseEmailsDue, RefundApproved, RefundRequested, RefundOutcomeUnknown, SupportNeeded
 from domain.states import Event, State
 
 
-class Stage(StrEnum):
+class EmailKind(StrEnum):
     """The letters a customer can get, one a stage."""
 
     START_REFUND = "start_refund"
@@ -18,64 +18,64 @@ class Stage(StrEnum):
     RETURNED = "returned"
     DECLINED = "declined"
     NOT_FOUND = "not_found"
-    ALREADY_ASKED = "already_asked"
+    ALREADY_REQUESTED = "already_asked"
     WITHDRAWAL_RECEIVED = "withdrawal_received"  # due by the declaration itself, whatever becomes of the case
 
 
-class Patience(StrEnum):
+class Timeout(StrEnum):
     """How long a state may last before the sweep acts: each is the name of a setting, in seconds."""
 
-    LANE = "resend_after_seconds"
+    RESEND = "resend_after_seconds"
     LEASE = "lease_seconds"
     POLL = "poll_initial_seconds"
-    CONFIRM = "confirmation_ttl_seconds"
+    CONFIRMATION = "confirmation_ttl_seconds"
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class StateEffects:
     """``lane`` moves the case on at once; ``resend`` is the lane the sweep uses when nobody did within ``patience``."""
 
-    lane: type[Cases] | None = None
-    letter: Stage | None = None
-    task: bool = False
-    patience: Patience | None = None
-    resend: type[Cases] | None = None
+    message: type[WorkItems] | None = None
+    email: EmailKind | None = None
+    support_task: bool = False
+    timeout: Timeout | None = None
+    resend: type[WorkItems] | None = None
 
 
-AFTERMATH: Mapping[State, Aftermath] = {
-    State.RECEIVED: Aftermath(lane=RefundRequested, patience=Patience.LANE, resend=RefundRequested),
-    State.AWAITING_CONFIRMATION: Aftermath(letter=Stage.START_REFUND, patience=Patience.CONFIRM),
-    State.APPROVED: Aftermath(lane=RefundApproved, patience=Patience.LANE, resend=RefundApproved),
-    State.REFUNDING: Aftermath(patience=Patience.LEASE, resend=RefundUnsettled),
-    State.REFUND_PENDING: Aftermath(letter=Stage.ACCEPTED, patience=Patience.POLL, resend=RefundUnsettled),
-    State.REFUNDED: Aftermath(letter=Stage.REFUNDED),
-    State.WITH_SUPPORT: Aftermath(letter=Stage.WITH_SUPPORT, task=True),
-    State.UNMATCHED: Aftermath(letter=Stage.NOT_FOUND),
-    State.DUPLICATE: Aftermath(letter=Stage.ALREADY_ASKED),
-    State.DECLINED: Aftermath(letter=Stage.DECLINED),
-    State.EXPIRED: Aftermath(),
-    State.WITHDRAWN: Aftermath(),
+EFFECTS: Mapping[State, StateEffects] = {
+    State.RECEIVED: StateEffects(message=RefundRequested, timeout=Timeout.RESEND, resend=RefundRequested),
+    State.AWAITING_CONFIRMATION: StateEffects(email=EmailKind.START_REFUND, timeout=Timeout.CONFIRMATION),
+    State.APPROVED: StateEffects(message=RefundApproved, timeout=Timeout.RESEND, resend=RefundApproved),
+    State.REFUNDING: StateEffects(timeout=Timeout.LEASE, resend=RefundOutcomeUnknown),
+    State.REFUND_PENDING: StateEffects(email=EmailKind.ACCEPTED, timeout=Timeout.POLL, resend=RefundOutcomeUnknown),
+    State.REFUNDED: StateEffects(email=EmailKind.REFUNDED),
+    State.WITH_SUPPORT: StateEffects(email=EmailKind.WITH_SUPPORT, support_task=True),
+    State.UNMATCHED: StateEffects(email=EmailKind.NOT_FOUND),
+    State.DUPLICATE: StateEffects(email=EmailKind.ALREADY_REQUESTED),
+    State.DECLINED: StateEffects(email=EmailKind.DECLINED),
+    State.EXPIRED: StateEffects(),
+    State.CANCELLED: StateEffects(),
 }
 
-LETTERS: Mapping[Event, Stage] = {
-    Event.PROVIDER_FAILED_LATE: Stage.RETURNED,  # its customer was told of success, or may have had this state's letter before
+EMAILS: Mapping[Event, EmailKind] = {
+    Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,  # its customer was told of success, or may have had this state's letter before
 }
 """Where what happened says more than the state reached."""
 
 
-def letter_of(event: Event, there: State) -> Stage | None:
+def email_for(event: Event, to_state: State) -> EmailKind | None:
     """The letter that this step asks for."""
-    return LETTERS.get(event, AFTERMATH[there].letter)
+    return EMAILS.get(event, EFFECTS[to_state].email)
 
 
-def lanes_of(aftermath: Aftermath) -> tuple[type[Cases], ...]:
+def messages_for(effects: StateEffects) -> tuple[type[WorkItems], ...]:
     """Every lane that gets a message when a case arrives here."""
     return tuple(
         lane
         for lane in (
-            aftermath.lane,
-            LettersDue if aftermath.letter else None,
-            SupportNeeded if aftermath.task else None,
+            effects.message,
+            CaseEmailsDue if effects.email else None,
+            SupportNeeded if effects.support_task else None,
         )
         if lane
     )

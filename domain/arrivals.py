@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from domain.purchases import Method
 
-ARRIVALS: Mapping[str, str] = {
+ARRIVAL_BY_METHOD: Mapping[str, str] = {
     Method.CREDIT_CARD: "It usually takes 5 to 10 business days to show up on your card statement.",
     Method.APPLE_PAY: (
         "It goes back to the card you used with Apple Pay and usually shows up on your statement within 5 to 10 "
@@ -22,9 +22,9 @@ ARRIVALS: Mapping[str, str] = {
     Method.ALIPAY: "With Alipay, it usually takes between a few hours and a few days.",
     Method.DIRECT_DEBIT: "It goes back to the bank account you paid from and usually shows up within a few business days.",
 }
-OTHERWISE = "How soon you see it depends on your bank or payment provider. It often takes a few days."
+DEFAULT_ARRIVAL = "How soon you see it depends on your bank or payment provider. It often takes a few days."
 
 
-def arrival(method: str | None) -> str:
+def expected_arrival(method: str | None) -> str:
     """What to tell a customer who paid this way."""
-    return ARRIVALS.get(method or "", OTHERWISE)
+    return ARRIVAL_BY_METHOD.get(method or "", DEFAULT_ARRIVAL)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from domain.requests import Asked
-from domain.states import Event, State, move
+from domain.requests import SubmittedRequest
+from domain.states import Event, State, next_state
 
 Evidence = Mapping[str, object]
 """What a step was based on, as JSON without floats: it is hashed."""
@@ -21,26 +21,26 @@ class Case:
     id: UUID
     state: State
     seq: int
-    head: bytes
+    head_hash: bytes
     fence: int
-    asked: Asked
+    request: SubmittedRequest
     purchase: UUID | None = None
     seller: str | None = None
 
-    def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Step":
+    def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Transition":
         """The step this event makes of the case; an OutOfStepError where the table has none."""
-        return Step(
-            case=self, event=event, there=move(self.state, event), actor=actor, why=why, evidence=evidence or {}
+        return Transition(
+            case=self, event=event, to_state=next_state(self.state, event), actor=actor, why=why, evidence=evidence or {}
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Transition:
     """One row of a case's history, before it is recorded."""
 
     case: Case
     event: Event
-    there: State
+    to_state: State
     actor: str
     why: str = ""
     evidence: Evidence = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Step:
     """Seconds for which nobody touches the case; None: it goes on at once, and again when this state's patience ends."""
     lease: float | None = None
     """Seconds for which whoever records this step holds the case; everybody before is fenced out."""
-    handed_on: bool = False
+    continued: bool = False
     """The caller goes straight on with the case: no message is needed, the sweep covers it."""
 
     quiet: bool = False
@@ -64,37 +64,37 @@ class Step:
     def case_after(self, at: datetime) -> Case:
         """The case as it stands once this step was recorded at this instant."""
         fence = self.case.fence + (self.lease is not None)
-        return replace(self.case, state=self.there, seq=self.seq, head=self.digest(at), fence=fence)
+        return replace(self.case, state=self.to_state, seq=self.seq, head=self.digest(at), fence=fence)
 
     def digest(self, at: datetime) -> bytes:
         """This row's link of the hash chain."""
-        return link(
-            self.case.head, self.case.id, self.seq, at, self.case.state, self.event, self.there, self.actor, self.why,
+        return chain_hash(
+            self.case.head_hash, self.case.id, self.seq, at, self.case.state, self.event, self.to_state, self.actor, self.why,
             self.evidence,
         )  # fmt: skip
 
 
-def link(
-    before: bytes,
+def chain_hash(
+    previous: bytes,
     case_id: UUID,
     seq: int,
-    at: datetime,
-    here: str,
+    created_at: datetime,
+    from_state: str,
     event: str,
-    there: str,
+    to_state: str,
     actor: str,
     why: str,
     evidence: Evidence,
 ) -> bytes:
     """SHA-256 over the link before and everything this row says, as JSON with sorted keys."""
     row = [
-        before.hex(),
+        previous.hex(),
         str(case_id),
         seq,
-        int(at.timestamp() * 1_000_000),
-        here,
+        int(created_at.timestamp() * 1_000_000),
+        from_state,
         event,
-        there,
+        to_state,
         actor,
         why,
         evidence,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
+class PurchaseDetails:
     """What a seller tells with a purchase. Nothing of it is in its repr, so that no log can hold it by mistake."""
 
     licence_key: str | None = field(default=None, repr=False)

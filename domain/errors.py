@@ -40,5 +40,5 @@ class NotPossibleError(RefusedError):
     """This is not possible any more, or not yet."""
 
 
-class OutOfStepError(MoneybackError):
+class InvalidTransitionError(MoneybackError):
     """The table of states has no such move."""

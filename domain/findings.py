@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Code(StrEnum):
+class ReasonCode(StrEnum):
     """One way in which a request is not an automatic refund."""
 
     support: str
     customer: str | None
 
-    def __new__(cls, value: str, support: str, customer: str | None = None) -> "Code":
+    def __new__(cls, value: str, support: str, customer: str | None = None) -> "ReasonCode":
         code = str.__new__(cls, value)
         code._value_ = value
         code.support, code.customer = support, customer
@@ -79,12 +79,12 @@ class Code(StrEnum):
         "amount_invalid",
         "The purchase amount is missing, not above zero, or in an unknown currency.",
     )
-    PRODUCT_EXCEPTED = (
+    PRODUCT_EXCLUDED = (
         "product_excepted",
         "The refund policy in force at the purchase excludes this product.",
         "The seller’s refund policy doesn’t cover this product.",
     )
-    RENEWAL_EXCEPTED = (
+    RENEWAL_EXCLUDED = (
         "renewal_excepted",
         "The refund policy in force at the renewal excludes renewals.",
         "The seller’s refund policy doesn’t cover renewals.",
@@ -136,7 +136,7 @@ class Code(StrEnum):
         ),
         "The payment provider hasn’t confirmed the refund yet. Our support team is following up.",
     )
-    NO_BALANCE = (
+    INSUFFICIENT_BALANCE = (
         "no_balance",
         "The seller's balance at the payment provider stayed too low for this refund. Add funds, then decide.",
         "We’re waiting for the seller before we can make this refund.",
@@ -146,7 +146,7 @@ class Code(StrEnum):
         "The payment provider did not allow a refund of this payment within our waiting time.",
         "We couldn’t make this refund yet. Our support team is looking into it.",
     )
-    PROVIDER_OUT_OF_REACH = (
+    PROVIDER_UNAVAILABLE = (
         "provider_out_of_reach",
         (
             "The payment provider was unreachable or rejected our credentials during our whole waiting time. Nothing "
@@ -154,7 +154,7 @@ class Code(StrEnum):
         ),
         "We couldn’t make this refund yet. Our support team is looking into it.",
     )
-    ENDED_ITS_WORKERS = (
+    CRASHED_WORKERS = (
         "ended_its_workers",
         "Processing this case crashed the worker three times. Tell the operators before you decide.",
         "Our support team is looking into your request.",
@@ -166,37 +166,37 @@ class Code(StrEnum):
     )
 
 
-class Trouble(StrEnum):
+class SupportTaskKind(StrEnum):
     """What a person must look into although no case waits for it: the copy deck of such tasks."""
 
     sentence: str
 
-    def __new__(cls, value: str, sentence: str) -> "Trouble":
+    def __new__(cls, value: str, sentence: str) -> "SupportTaskKind":
         trouble = str.__new__(cls, value)
         trouble._value_ = value
         trouble.sentence = sentence
         return trouble
 
-    PAID_TWICE = (
+    REFUND_AND_DISPUTE = (
         "paid_twice",
         (
             "The customer disputed a payment that we have refunded or are refunding. Answer the dispute with this "
             "evidence."
         ),
     )
-    BALANCE_SHORT = (
+    INSUFFICIENT_BALANCE = (
         "balance_short",
         "The seller's balance at the payment provider is too low. Refunds wait until funds are added.",
     )
-    CREDENTIALS_REFUSED = (
+    INVALID_CREDENTIALS = (
         "credentials_refused",
         "The payment provider rejects our credentials. Refunds wait until they are fixed.",
     )
-    REFUND_MISSING = (
+    MISSING_REFUND = (
         "refund_missing",
         "Our records show this refund as made, but the payment provider does not list it.",
     )
-    REFUND_EXTRA = (
+    UNEXPECTED_REFUND = (
         "refund_extra",
         "The payment provider lists a refund of this payment that we did not make.",
     )
@@ -212,39 +212,39 @@ class Trouble(StrEnum):
         "refund_state_differs",
         "The payment provider's status of this refund differs from ours.",
     )
-    LIST_INCOMPLETE = (
+    REFUND_LIST_INCOMPLETE = (
         "list_incomplete",
         "The payment provider's list of refunds could not be read to the end. The rest was not compared today.",
     )
-    NOTICE_UNEXPLAINED = (
+    WEBHOOK_EVENT_UNRESOLVED = (
         "notice_unexplained",
         (
             "The payment provider reported a refund or dispute and did not confirm it within two days. Check it in the "
             "provider's dashboard."
         ),
     )
-    WITHDRAWAL_UNPAID = (
+    STATUTORY_WITHDRAWAL_UNPAID = (
         "withdrawal_unpaid",
         "Legal withdrawal, refund never confirmed. It is valid: pay or answer within 14 days.",
     )
-    WITHDRAWAL_DECLARED = (
+    STATUTORY_WITHDRAWAL = (
         "withdrawal_declared",
         "Legal withdrawal, and the case needs your decision. It is valid: pay or answer within 14 days.",
     )
-    WITHDRAWAL_UNMATCHED = (
+    STATUTORY_WITHDRAWAL_UNMATCHED = (
         "withdrawal_unmatched",
         "Legal withdrawal, no matching purchase. It is valid: contact the customer.",
     )
-    LETTER_BOUNCED = (
+    EMAIL_BOUNCED = (
         "letter_bounced",
         "An email to this customer bounced, so they have not read it. Contact them another way.",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleResult:
     """What one rule found: ``code`` is None when the rule is kept."""
 
     rule: str
-    code: Code | None = None
+    code: ReasonCode | None = None
     detail: str = ""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import UnreadableError
 from domain.requests import OneLine, RefundRequest
 
-MOST_CASES = 100  # a commit costs about as much as a message: both are paid once for this many
+MAX_IDS = 100  # a commit costs about as much as a message: both are paid once for this many
 
 
 class Message(BaseModel):
@@ -34,50 +34,50 @@ class Message(BaseModel):
             raise UnreadableError(f"This is not a message for {cls.queue}: {wrong}.") from None
 
 
-class Cases(Message):
+class WorkItems(Message):
     """The cases that may be ready for one step."""
 
     version: Literal[1] = 1
-    case_ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MOST_CASES)]
+    ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_IDS)]
 
 
-class RefundRequested(Cases):
+class RefundRequested(WorkItems):
     """Stored, not judged."""
 
     queue: ClassVar[str] = "refund.evaluate"
 
 
-class RefundApproved(Cases):
+class RefundApproved(WorkItems):
     """May be paid."""
 
     queue: ClassVar[str] = "refund.execute"
 
 
-class RefundUnsettled(Cases):
+class RefundOutcomeUnknown(WorkItems):
     """Sent to the provider; what became of it is to be found out."""
 
     queue: ClassVar[str] = "refund.settle"
 
 
-class Noticed(Cases):
+class WebhookEventsReceived(WorkItems):
     """Webhooks that were stored; here the ids are theirs."""
 
     queue: ClassVar[str] = "provider.notices"
 
 
-class SupportNeeded(Cases):
+class SupportNeeded(WorkItems):
     """Handed to people; the task for them is to be published."""
 
     queue: ClassVar[str] = "support.publish"
 
 
-class LettersDue(Cases):
+class CaseEmailsDue(WorkItems):
     """There is a letter to send."""
 
     queue: ClassVar[str] = "letters"
 
 
-class NotesDue(Cases):
+class InquiryEmailsDue(WorkItems):
     """There is a letter to send that belongs to no case; here the ids are the notes'."""
 
     queue: ClassVar[str] = "notes"
@@ -145,8 +145,8 @@ class IncomingRequest(Message):
     data: IncomingRequestData
 
 
-LANES: dict[str, type[Cases]] = {
+WORK_QUEUES: dict[str, type[WorkItems]] = {
     message.queue: message
-    for message in (RefundRequested, RefundApproved, RefundUnsettled, Noticed, SupportNeeded, LettersDue, NotesDue)
+    for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown, WebhookEventsReceived, SupportNeeded, CaseEmailsDue, InquiryEmailsDue)
 }
 """The queues our own workers consume."""

@@ -3,14 +3,14 @@
 from datetime import timedelta
 from enum import StrEnum
 
-LINK_LASTS = timedelta(minutes=30)
+LINK_TTL = timedelta(minutes=30)
 """How long a link to what is private about a purchase can be opened: mail has arrived by then, and nobody else has found it."""
 
-MOST_REFERENCES = 100
+MAX_REFERENCES = 100
 """How many purchases one note names, the newest first."""
 
 
-class NoteKind(StrEnum):
+class InquiryEmailKind(StrEnum):
     """What a note says. The first two ask: whether anything was found decides what is said at last."""
 
     PURCHASE = "purchase"
@@ -25,5 +25,5 @@ class NoteKind(StrEnum):
     """A mail was too large to be read."""
 
 
-A_DAY = {NoteKind.PURCHASE: 20, NoteKind.REFERENCES: 10, NoteKind.NOTHING_FOUND: 5}
+MAX_PER_DAY = {InquiryEmailKind.PURCHASE: 20, InquiryEmailKind.REFERENCES: 10, InquiryEmailKind.NOTHING_FOUND: 5}
 """So many notes of a kind an address gets in 24 hours at the most: whoever types it a hundred times fills nobody's mailbox."""

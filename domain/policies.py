@@ -32,8 +32,8 @@ class Policy:
     category: Category
     days: int | None = None
     methods: frozenset[str] = frozenset()
-    excepted_products: frozenset[str] = frozenset()
-    renewals_excepted: bool = False
+    excluded_products: frozenset[str] = frozenset()
+    renewals_excluded: bool = False
 
     def __post_init__(self) -> None:
         if (self.category is Category.WITHIN_DAYS) != (self.days is not None):

@@ -10,16 +10,16 @@ from domain.money import Money
 from domain.purchases import Dispute
 
 
-class Refusal(StrEnum):
+class DeclineReason(StrEnum):
     """Why a provider says no: each class has its own way on."""
 
     ALREADY_REFUNDED = "already_refunded"  # look up whose refund that is; ours is adopted
     DISPUTED = "disputed"  # never again: the bank decides, a person looks
-    NO_BALANCE = "no_balance"  # the seller's balance is short: wait, and tell finance
-    WINDOW_OVER = "window_over"  # another way to pay is needed
-    NOT_YET = "not_yet"  # the charge is not settled: later, as a new operation
+    INSUFFICIENT_BALANCE = "no_balance"  # the seller's balance is short: wait, and tell finance
+    REFUND_WINDOW_EXPIRED = "window_over"  # another way to pay is needed
+    NOT_YET_REFUNDABLE = "not_yet"  # the charge is not settled: later, as a new operation
     PERMANENT = "permanent"  # a person looks
-    NO_ACCESS = "no_access"  # our credentials are refused: a person mends them, and the refund goes on
+    INVALID_CREDENTIALS = "no_access"  # our credentials are refused: a person mends them, and the refund goes on
     NOT_SENT = "not_sent"  # no word of it left us: the provider could not be reached, or there was no time left
 
 
@@ -39,7 +39,7 @@ class Pending:
 
     refund_id: str
     amount: Money
-    short_of_balance: bool = False
+    insufficient_balance: bool = False
     """It waits there until the seller's balance suffices: finance is told."""
 
 
@@ -49,14 +49,14 @@ class Failed:
 
     refund_id: str
     code: str
-    refusal: Refusal = Refusal.PERMANENT
+    reason: DeclineReason = DeclineReason.PERMANENT
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
     """The provider did not and will not carry this refund out. ``code`` is the provider's own word."""
 
-    refusal: Refusal
+    reason: DeclineReason
     code: str
 
 
@@ -65,16 +65,16 @@ class Unknown:
     """The refund may or may not have been carried out: a timeout, a lost connection, a 5xx, an answer nobody can read."""
 
     why: str
-    again_in: float | None = None
+    retry_after: float | None = None
     """Seconds after which the provider wants to be asked again (Retry-After)."""
     replayed: bool = False
     """The provider repeats a stored answer of this kind: the same key will never say more."""
-    no_access: bool = False
+    invalid_credentials: bool = False
     """The provider turned this call away at the door: our credentials are refused."""
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class ExternalRefund:
     """The charge has a refund that was not made under our key."""
 
     refund_id: str
@@ -82,19 +82,19 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class NotFound:
     """The provider answered that it knows no refund under this key, and none of this charge."""
 
 
-Answer = Paid | Pending | Failed | Declined | Unknown
+RefundResult = Paid | Pending | Failed | Declined | Unknown
 """What a provider may say to a refund that it is asked for."""
 
-Found = Paid | Pending | Failed | Elsewhere | Absent | Unknown
+LookupResult = Paid | Pending | Failed | ExternalRefund | NotFound | Unknown
 """What a look-up may find."""
 
 
 @dataclass(frozen=True, slots=True)
-class DisputeSeen:
+class DisputeStatus:
     """How the dispute about a charge stands; ``dispute_id`` is the newest one's, empty where there is none."""
 
     dispute: Dispute
@@ -103,7 +103,7 @@ class DisputeSeen:
     """How far this dispute had come when it was told of: words about one dispute may come in any order."""
 
 
-class Standing(StrEnum):
+class RefundStatus(StrEnum):
     """How a refund stands in the provider's own list."""
 
     PAID = "paid"
@@ -112,26 +112,26 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRefund:
     """One refund of the provider's own list; ``key`` is ours where we made it."""
 
     refund_id: str
     charge: str
     amount: Money
-    standing: Standing
-    at: datetime
+    status: RefundStatus
+    created_at: datetime
     key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RefundPage:
     """A piece of the provider's list, and where the next one starts; None after the last."""
 
-    refunds: Sequence[Listed]
-    after: str | None = None
+    refunds: Sequence[ListedRefund]
+    next_cursor: str | None = None
 
 
-class LooksUp(StrEnum):
+class Lookup(StrEnum):
     """By what a provider finds a refund again."""
 
     BY_KEY = "by_key"  # by our key, or by metadata that carries it; then by the charge
@@ -155,11 +155,11 @@ class Route:
 class PollPlan:
     """How a refund that the provider accepted is asked after."""
 
-    longest: timedelta = timedelta(hours=6)
+    max_delay: timedelta = timedelta(hours=6)
     """The pauses double up to this one."""
     give_up: timedelta = timedelta(days=60)
     """After this a person asks: forty working days is the longest that a bank is known to take (Adyen)."""
-    unknown: timedelta = timedelta(days=2)
+    give_up_unknown: timedelta = timedelta(days=2)
     """A refund of which nobody knows for so long whether it was carried out is a person's: an outage of a day is outlived."""
 
 
@@ -167,28 +167,28 @@ class PollPlan:
 class Capabilities:
     """What a provider can do for us, and until when."""
 
-    keys_live: timedelta
+    idempotency_key_ttl: timedelta
     """How long the provider surely remembers an idempotency key; after it, the same key could pay again."""
-    capped: bool = False
+    rejects_over_refund: bool = False
     """It refuses to refund more than was captured, whatever the key."""
-    looks_up: LooksUp = LooksUp.BY_KEY
-    lists: bool = True
+    lookup: Lookup = Lookup.BY_KEY
+    lists_refunds: bool = True
     """It can list its refunds, for reconciliation."""
     calls_per_second: float | None = None
     """The provider's own rate limit, shared by all our workers; None is no limit."""
     poll: PollPlan = PollPlan()
     routes: Mapping[str, Route] = field(default_factory=dict)
     """By payment method; one that is not named goes by ``otherwise``."""
-    otherwise: Route = Route()
+    default_route: Route = Route()
 
     @property
     def can_look_up(self) -> bool:
         """Whether the provider answers what became of a refund; one that cannot only reports by webhook."""
-        return self.looks_up is not LooksUp.NEVER
+        return self.lookup is not Lookup.NEVER
 
     def route(self, method: str) -> Route:
         """Returns what the provider can do with payments of this method."""
-        return self.routes.get(method, self.otherwise)
+        return self.routes.get(method, self.default_route)
 
 
 _WINDOWS: dict[tuple[str | None, str], timedelta] = {
@@ -211,18 +211,18 @@ class PaymentProvider(Protocol):
 
     capabilities: Capabilities
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Refunds the whole charge. The same key never pays twice. There is no payee: money goes back where it came from."""
         ...
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """What became of the refund that was sent with this key, or, where the key is unknown, of this charge."""
         ...
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """How the dispute about this charge stands."""
         ...
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """A piece of the provider's refunds since this instant, starting after ``after``."""
         ...

@@ -3,12 +3,12 @@
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class RefundReason(StrEnum):
     """The reasons of the refund form, in the form's order."""
 
     sentence: str
 
-    def __new__(cls, value: str, sentence: str) -> "Reason":
+    def __new__(cls, value: str, sentence: str) -> "RefundReason":
         reason = str.__new__(cls, value)
         reason._value_ = value
         reason.sentence = sentence

@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
-from domain.providers import Answer, Declined, Failed, Paid, Pending, Refusal, Unknown
+from domain.providers import RefundResult, Declined, Failed, Paid, Pending, DeclineReason, Unknown
 
 
 class OperationStatus(StrEnum):
@@ -32,10 +32,10 @@ CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class RefundOperation:
     """One refund of one payment: its amount, and its idempotency key."""
 
-    case: UUID
+    case_id: UUID
     attempt: int = 1
     provider: str
     charge: str
@@ -44,13 +44,13 @@ class Operation:
     first_sent_at: datetime | None = None
     last_sent_at: datetime | None = None
     sends: int = 1
-    asks: int = 0
+    polls: int = 0
     status: OperationStatus = OperationStatus.SENT
     refund_id: str | None = None
     code: str | None = None
     replayed: bool = False
     """The provider repeats a stored error under this key, and will never answer anything else."""
-    empty_look_ups: int = 0
+    empty_lookups: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +68,7 @@ def key_of(case: UUID, attempt: int) -> str:
     return f"mb_{case.hex}_{attempt}"
 
 
-def status_of(answer: Answer) -> OperationStatus:
+def status_of(answer: RefundResult) -> OperationStatus:
     """Returns the status of an operation that got this answer."""
     match answer:
         case Paid():
@@ -77,7 +77,7 @@ def status_of(answer: Answer) -> OperationStatus:
             return OperationStatus.PENDING
         case Failed():
             return OperationStatus.FAILED
-        case Unknown() | Declined(Refusal.ALREADY_REFUNDED):  # a look-up must find out whose refund that is
+        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a look-up must find out whose refund that is
             return OperationStatus.UNKNOWN
         case Declined():
             return OperationStatus.DECLINED

@@ -11,7 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from domain.purchases import reference_key
-from domain.reasons import Reason
+from domain.reasons import RefundReason
 from domain.redaction import without_cards
 
 
@@ -24,7 +24,7 @@ class Channel(StrEnum):
     QUEUE = "queue"
 
 
-class Wish(StrEnum):
+class RefundScope(StrEnum):
     """How much is asked for. Only the full amount is refunded without a person."""
 
     FULL = "full"
@@ -95,7 +95,7 @@ Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}$")]
 
 
-class Answers(BaseModel):
+class FormAnswers(BaseModel):
     """What a customer said to the questions that a person would ask about a partial or a VAT refund. All are optional."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=1_000)
@@ -106,7 +106,7 @@ class Answers(BaseModel):
     exemption: Told = Field("", description="why no VAT is owed")
 
 
-NO_ANSWERS = Answers()
+NO_ANSWERS = FormAnswers()
 
 
 class RefundRequest(BaseModel):
@@ -116,18 +116,18 @@ class RefundRequest(BaseModel):
 
     email: Email = Field(description="the address the purchase was made with", examples=["ada@example.com"])
     reference: Reference = Field(description="the purchase's reference number", examples=["MB-2026-0417"])
-    reason: Reason = Field(description="why the money is asked back")
-    wish: Wish = Field(Wish.FULL, description="only a full refund is made without a person")
+    reason: RefundReason = Field(description="why the money is asked back")
+    refund_scope: RefundScope = Field(RefundScope.FULL, description="only a full refund is made without a person")
     comment: Comment = Field("", description="anything the customer wants to add")
     locale: Locale = Field("en", description="the customer's language")
-    answers: Answers = Field(
+    answers: FormAnswers = Field(
         NO_ANSWERS,
         description="what a person would ask about a partial or a VAT refund",
         exclude_if=lambda answers: answers == NO_ANSWERS,  # a request without answers reads as before there were any
     )
 
 
-class Declaration(BaseModel):
+class WithdrawalDeclaration(BaseModel):
     """A consumer's withdrawal from a contract, with no more than may be asked for (Directive 2011/83/EU, Article 11a)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -138,10 +138,10 @@ class Declaration(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SubmittedRequest:
     """A request as it stands in a case: the words, when and how they came, and whether the sender is known to be the customer."""
 
-    wish: Wish
-    at: datetime
+    refund_scope: RefundScope
+    received_at: datetime
     channel: Channel
     trusted: bool

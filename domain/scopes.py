@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Scope(StrEnum):
+class ApiScope(StrEnum):
     """One thing that a key allows. A key has some of them, and never more than it was made with."""
 
     REQUESTS_WRITE = "requests:write"
@@ -16,6 +16,6 @@ class Scope(StrEnum):
     """Its customers are signed in: what is eligible is paid without a confirmation by mail."""
 
 
-EVERY = frozenset(Scope)
-USUAL = EVERY - {Scope.TRUSTED}
+ALL_SCOPES = frozenset(ApiScope)
+DEFAULT_SCOPES = ALL_SCOPES - {ApiScope.TRUSTED}
 """What a key may do if nothing else is said."""

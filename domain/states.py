@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from domain.errors import OutOfStepError
+from domain.errors import InvalidTransitionError
 
 
 class State(StrEnum):
@@ -17,7 +17,7 @@ class State(StrEnum):
     WITH_SUPPORT = "with_support"
     DECLINED = "declined"
     EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
+    CANCELLED = "withdrawn"
     UNMATCHED = "unmatched"
     DUPLICATE = "duplicate"
 
@@ -30,23 +30,23 @@ class Event(StrEnum):
     FOUND_ELIGIBLE_AND_TRUSTED = "found_eligible_and_trusted"
     FOUND_NOT_ELIGIBLE = "found_not_eligible"
     FOUND_NO_PURCHASE = "found_no_purchase"
-    FOUND_LIVE_CASE = "found_live_case"
+    FOUND_OPEN_CASE = "found_live_case"
     CUSTOMER_CONFIRMED = "customer_confirmed"
-    CUSTOMER_WITHDREW = "customer_withdrew"
-    TIME_RAN_OUT = "time_ran_out"
-    HELD = "held"
-    PREPARED = "prepared"
+    CUSTOMER_CANCELLED = "customer_withdrew"
+    CONFIRMATION_EXPIRED = "time_ran_out"
+    PUT_ON_HOLD = "held"
+    REFUND_STARTED = "prepared"
     NO_LONGER_ELIGIBLE = "no_longer_eligible"
     PROVIDER_PAID = "provider_paid"
     PROVIDER_ACCEPTED = "provider_accepted"
     PROVIDER_DECLINED = "provider_declined"
-    PROVIDER_NOT_NOW = "provider_not_now"
-    PROVIDER_UNCLEAR = "provider_unclear"
+    REFUND_DEFERRED = "provider_not_now"
+    OUTCOME_UNKNOWN = "provider_unclear"
     PROVIDER_FAILED_LATE = "provider_failed_late"
-    GAVE_UP_ASKING = "gave_up_asking"
-    PROVEN_ABSENT = "proven_absent"
-    BANK_REFERENCE_TOLD = "bank_reference_told"
-    ENDED_ITS_WORKERS = "ended_its_workers"
+    POLLING_GAVE_UP = "gave_up_asking"
+    CONFIRMED_NOT_REFUNDED = "proven_absent"
+    BANK_REFERENCE_RECEIVED = "bank_reference_told"
+    CRASHED_WORKERS = "ended_its_workers"
     DISPUTE_WON = "dispute_won"
     SUPPORT_APPROVED = "support_approved"
     SUPPORT_DECLINED = "support_declined"
@@ -54,65 +54,65 @@ class Event(StrEnum):
 
 S, E = State, Event
 
-BEGIN = (E.ACCEPTED, S.RECEIVED)
+INITIAL = (E.ACCEPTED, S.RECEIVED)
 
 MOVES: dict[tuple[State, Event], State] = {
     (S.RECEIVED, E.FOUND_ELIGIBLE): S.AWAITING_CONFIRMATION,
     (S.RECEIVED, E.FOUND_ELIGIBLE_AND_TRUSTED): S.APPROVED,
     (S.RECEIVED, E.FOUND_NOT_ELIGIBLE): S.WITH_SUPPORT,
     (S.RECEIVED, E.FOUND_NO_PURCHASE): S.UNMATCHED,
-    (S.RECEIVED, E.FOUND_LIVE_CASE): S.DUPLICATE,
+    (S.RECEIVED, E.FOUND_OPEN_CASE): S.DUPLICATE,
     (S.AWAITING_CONFIRMATION, E.CUSTOMER_CONFIRMED): S.APPROVED,
-    (S.AWAITING_CONFIRMATION, E.CUSTOMER_WITHDREW): S.WITHDRAWN,
-    (S.AWAITING_CONFIRMATION, E.TIME_RAN_OUT): S.EXPIRED,
-    (S.APPROVED, E.HELD): S.APPROVED,
-    (S.APPROVED, E.PREPARED): S.REFUNDING,
+    (S.AWAITING_CONFIRMATION, E.CUSTOMER_CANCELLED): S.CANCELLED,
+    (S.AWAITING_CONFIRMATION, E.CONFIRMATION_EXPIRED): S.EXPIRED,
+    (S.APPROVED, E.PUT_ON_HOLD): S.APPROVED,
+    (S.APPROVED, E.REFUND_STARTED): S.REFUNDING,
     (S.APPROVED, E.NO_LONGER_ELIGIBLE): S.WITH_SUPPORT,
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
-    (S.REFUNDING, E.PROVIDER_NOT_NOW): S.APPROVED,  # certainly not carried out: later, as a new operation
-    (S.REFUNDING, E.PROVEN_ABSENT): S.APPROVED,  # as above, where the provider's cap stands behind the proof
-    (S.REFUNDING, E.PROVIDER_UNCLEAR): S.REFUNDING,  # unknown is not failed: the operation says what was sent, and when
-    (S.REFUNDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
+    (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # certainly not carried out: later, as a new operation
+    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # as above, where the provider's cap stands behind the proof
+    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # unknown is not failed: the operation says what was sent, and when
+    (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (
         S.REFUND_PENDING,
         E.PROVIDER_DECLINED,
     ): S.WITH_SUPPORT,  # it was refused after all: another refund of the payment counts
-    (S.REFUND_PENDING, E.PROVIDER_NOT_NOW): S.APPROVED,  # it failed for want of money: later, as a new operation
-    (S.REFUND_PENDING, E.GAVE_UP_ASKING): S.WITH_SUPPORT,
+    (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # it failed for want of money: later, as a new operation
+    (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
-    (S.REFUNDED, E.BANK_REFERENCE_TOLD): S.REFUNDED,  # by which a bank finds it: cards give it days later
+    (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # by which a bank finds it: cards give it days later
     (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our own operation is known at last
     (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # as above: certainly not paid, the person may go on
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
     **{
-        (state, E.ENDED_ITS_WORKERS): S.WITH_SUPPORT
+        (state, E.CRASHED_WORKERS): S.WITH_SUPPORT
         for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.REFUND_PENDING)
     },
 }
 
-LIVE = frozenset(
+OPEN_STATES = frozenset(
     {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
 )
 """States that hold a purchase: a second request for it joins the first. A paid one holds it for good."""
 
-ENDED = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.WITHDRAWN, S.UNMATCHED, S.DUPLICATE})
+FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
 """States that nobody need move on."""
 
-WAITING_FOR_A_PERSON = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
+WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
 
-MOVING = frozenset(State) - ENDED - WAITING_FOR_A_PERSON
+WORKER_STATES = frozenset(State) - FINAL_STATES - WAITING_STATES
 """States that our own workers must move on; the sweep owns whatever stays in one too long."""
 
 
-def move(here: State, event: Event) -> State:
+def next_state(from_state: State, event: Event) -> State:
     """The state this event leads to."""
     try:
-        return MOVES[here, event]
+        return MOVES[from_state, event]
     except KeyError:
-        raise OutOfStepError(f"A case that is {here} cannot take the event {event}.") from None
+        raise InvalidTransitionError(f"A case that is {from_state} cannot take the event {event}.") from None

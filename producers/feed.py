@@ -13,13 +13,13 @@ from config.settings import Settings
 from domain.errors import RefusedError, UnreadableError
 from domain.messages import IncomingRequest
 from domain.requests import Channel
-from producers.intake import accept_one, arrival
+from producers.intake import accept_one, submission
 from records import DatabaseDownError, Records
 
 log = structlog.get_logger()
 
 
-class Feed(ConsumerMixin):
+class QueueConsumer(ConsumerMixin):
     """Takes one message at a time; each is acknowledged after its commit, so that none is lost or counted twice."""
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
@@ -41,7 +41,7 @@ class Feed(ConsumerMixin):
         """Accepts one request. What nobody can read is kept in ``dead``; a database that is away leaves it unacknowledged."""
         body = raw_body(message)
         try:
-            take(self._records, body)
+            consume(self._records, body)
         except DatabaseDownError:
             log.warning("database_away", queue=IncomingRequest.queue)
             self._stop.wait(1)
@@ -54,7 +54,7 @@ class Feed(ConsumerMixin):
         self.on_message(message)
 
 
-def take(records: Records, body: bytes) -> None:
+def consume(records: Records, body: bytes) -> None:
     """Accepts the request in these bytes, or keeps them for a person: the next one must not wait for that."""
     try:
         _accept(records, read(body))
@@ -75,16 +75,16 @@ def take(records: Records, body: bytes) -> None:
 def _accept(records: Records, incoming: IncomingRequest) -> None:
     seller = incoming.data.seller
     with records.work() as work:
-        if seller is not None and work.sellers.one(seller) is None:
+        if seller is not None and work.sellers.get(seller) is None:
             raise UnreadableError(f"There is no seller {seller!r} here.")
     source = f"queue:{incoming.source}"
-    asked = arrival(incoming.data.request, Channel.QUEUE, source=source, key=incoming.id, seller=seller)
+    asked = submission(incoming.data.request, Channel.QUEUE, source=source, key=incoming.id, seller=seller)
     accept_one(records, asked)
 
 
 def _bury(records: Records, body: bytes, why: str) -> None:
     with records.work() as work:
-        work.dead.keep(IncomingRequest.queue, body, why)
+        work.dead_letters.keep(IncomingRequest.queue, body, why)
 
 
 def read(body: bytes) -> IncomingRequest:
@@ -99,4 +99,4 @@ def read(body: bytes) -> IncomingRequest:
 def serve(settings: Settings, stop: threading.Event) -> None:
     """Reads the queue until told to stop."""
     with connect(settings) as connection:
-        Feed(connection, Records.of(settings), stop).run()
+        QueueConsumer(connection, Records.of(settings), stop).run()

@@ -15,7 +15,7 @@ from domain.requests import Reference
 from producers.purchases import PurchaseInput, Word
 from records import Records
 
-BATCH = 1_000  # purchases in one commit
+BATCH_SIZE = 1_000  # purchases in one commit
 
 _NUMBERS = {"amount", "refunded"}
 _FLAGS = {"renewal", "consumer", "details.subscription"}
@@ -39,41 +39,41 @@ class BadRow:
 
 
 @dataclass(slots=True)
-class Imported:
+class ImportResult:
     """What became of a file."""
 
     new: int
-    known: int
-    bad: list[BadRow]
+    updated: int
+    rejected: list[BadRow]
 
 
-def import_file(records: Records, path: Path) -> Imported:
+def import_file(records: Records, path: Path) -> ImportResult:
     """Remembers the purchases of a JSON Lines or CSV file (by its ending, .csv or any other)."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = _csv(file) if path.suffix.lower() == ".csv" else _json_lines(file)
         return import_rows(records, rows)
 
 
-def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> Imported:
+def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
     """Remembers purchases, by line number and what stands there, a thousand a commit."""
-    imported = Imported(new=0, known=0, bad=[])
+    imported = ImportResult(new=0, updated=0, rejected=[])
     with records.work() as work:
-        sellers = {seller.id for seller in work.sellers.all()}
+        sellers = {seller.id for seller in work.sellers.list_all()}
     pending = iter(rows)
-    while batch := list(islice(pending, BATCH)):
+    while batch := list(islice(pending, BATCH_SIZE)):
         good: list[Row] = []
         for line, values in batch:
             checked = _check(values, sellers)
             if isinstance(checked, str):
-                imported.bad.append(BadRow(line, checked))
+                imported.rejected.append(BadRow(line, checked))
             else:
                 good.append(checked)
         if good:
             with records.work() as work:
-                new = work.purchases.put([row.of(row.seller, row.reference) for row in good])
-                work.details.put([(row.seller, row.reference, row.details.of()) for row in good if row.details])
+                new = work.purchases.upsert([row.of(row.seller, row.reference) for row in good])
+                work.purchase_details.put([(row.seller, row.reference, row.details.of()) for row in good if row.details])
             imported.new += new
-            imported.known += len(good) - new
+            imported.updated += len(good) - new
     return imported
 
 

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from domain.aftermath import Stage
+from domain.aftermath import EmailKind
 from domain.errors import KeyInFlightError, KeyReusedError, NotPossibleError
-from domain.messages import LettersDue
+from domain.messages import CaseEmailsDue
 from domain.requests import Channel, RefundRequest
 from domain.states import Event, State
 from records import Records
-from records.intake import Accepted, Arrival
-from records.letters import Due
-from records.withdrawals import Withdrawal
+from records.intake import Accepted, Submission
+from records.letters import DueEmail
+from records.withdrawals import StatutoryWithdrawal
 
 DECLARATIONS_A_DAY = 10
 """More than any customer has contracts to withdraw from; a stranger's mailbox is not filled by ten letters."""
 _HOUR, _DAY = 3_600.0, 86_400.0  # seconds
 
 
-def arrival(
+def submission(
     request: RefundRequest,
     channel: Channel,
     *,
@@ -28,9 +28,9 @@ def arrival(
     thread: str | None = None,
     trusted: bool = False,
     bulk: bool = False,
-) -> Arrival:
+) -> Submission:
     """A request at the door. Without a key of its sender's it is a request of its own, however often it comes."""
-    return Arrival(
+    return Submission(
         id=uuid4(),
         request=request,
         channel=channel,
@@ -43,7 +43,7 @@ def arrival(
     )
 
 
-def accept(records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:
+def accept(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:
     """Makes a case of each arrival, or finds the one it has; committed when this returns.
 
     Nothing is looked up about the purchase here: known or unknown, the answer and its timing are the same.
@@ -52,26 +52,26 @@ def accept(records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:
         return work.intake.accept(arrivals)
 
 
-def accept_one(records: Records, arrival: Arrival) -> Accepted:
+def accept_one(records: Records, arrival: Submission) -> Accepted:
     """As accept(); a key that named another request before is refused with a KeyReusedError."""
     (accepted,) = accept(records, [arrival])
-    if not accepted.same:
+    if not accepted.identical:
         raise KeyReusedError
     return accepted
 
 
-def accept_once(records: Records, arrival: Arrival) -> Accepted:
+def accept_once(records: Records, arrival: Submission) -> Accepted:
     """As accept_one(), for whoever can come again: the same key's request in flight is a KeyInFlightError."""
     with records.work() as work:
         if not work.idempotency.claim(arrival.source, arrival.key):
             raise KeyInFlightError
         (accepted,) = work.intake.accept([arrival])
-    if not accepted.same:
+    if not accepted.identical:
         raise KeyReusedError
     return accepted
 
 
-def declare(records: Records, arrival: Arrival, *, name: str, statement: str) -> tuple[UUID, Withdrawal]:
+def declare(records: Records, arrival: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
     """A consumer withdraws from a contract by law: the case, the declaration and the letter that acknowledges it, in one commit.
 
     It counts from this instant, whoever works the case and whenever; nothing is looked up about the contract. None is
@@ -79,15 +79,15 @@ def declare(records: Records, arrival: Arrival, *, name: str, statement: str) ->
     """
     with records.work() as work:
         (accepted,) = work.intake.accept([arrival])
-        if accepted.fresh:
-            work.withdrawals.put(accepted.id, name, statement)
-            work.letters.due([(accepted.id, Stage.WITHDRAWAL_RECEIVED)])
-            too_many = work.withdrawals.lately(arrival.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
+        if accepted.created:
+            work.statutory_withdrawals.insert(accepted.id, name, statement)
+            work.case_emails.enqueue([(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)])
+            too_many = work.statutory_withdrawals.count_recent(arrival.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
             if too_many > 0:
-                work.letters.give_back([Due(accepted.id, Stage.WITHDRAWAL_RECEIVED)], seconds=too_many * _HOUR)
-            work.outbox.put([(LettersDue, accepted.id)])
-        declared = work.withdrawals.of(accepted.id)
-    if not accepted.same or declared is None:
+                work.case_emails.release([DueEmail(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=too_many * _HOUR)
+            work.outbox.enqueue([(CaseEmailsDue, accepted.id)])
+        declared = work.statutory_withdrawals.get(accepted.id)
+    if not accepted.identical or declared is None:
         raise KeyReusedError
     return accepted.id, declared
 
@@ -99,18 +99,18 @@ def confirm(records: Records, case: UUID) -> State:
 
 def withdraw(records: Records, case: UUID) -> State:
     """The customer does not want the refund after all; possible until it was confirmed."""
-    return _say(records, case, Event.CUSTOMER_WITHDREW)
+    return _say(records, case, Event.CUSTOMER_CANCELLED)
 
 
 def _say(records: Records, case: UUID, event: Event) -> State:
     with records.work() as work:
-        found = work.cases.wait(case)
+        found = work.cases.lock_one(case)
         if found is None:
             raise NotPossibleError("There is no such request.")
         if found.state is State.AWAITING_CONFIRMATION:
             step = found.after(event, actor="customer")
             work.history.record([step])
-            return step.there
+            return step.to_state
     if event is Event.CUSTOMER_CONFIRMED and found.state in _CONFIRMED:
         return found.state
     raise NotPossibleError(_SENTENCES.get(found.state, _OTHERWISE))
@@ -121,7 +121,7 @@ _OTHERWISE = "This request can no longer be changed."
 _SENTENCES = {
     **dict.fromkeys(_CONFIRMED, "This refund is already confirmed and can’t be cancelled."),
     State.EXPIRED: "This link has expired. Please send the form again to get a new one.",
-    State.WITHDRAWN: "This request was cancelled. If you still want the refund, please send the form again.",
+    State.CANCELLED: "This request was cancelled. If you still want the refund, please send the form again.",
     State.RECEIVED: "We’re still checking this request. Please wait for our email.",
     State.WITH_SUPPORT: "Our support team is reviewing this request and will email you.",
 }

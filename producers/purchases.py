@@ -18,7 +18,7 @@ from pydantic import (
     TypeAdapter,
 )
 
-from domain.details import Details
+from domain.details import PurchaseDetails
 from domain.purchases import Dispute, Purchase
 from domain.requests import Email, OneLine
 
@@ -89,9 +89,9 @@ class PurchaseDetailsInput(BaseModel):
     )  # fmt: skip
     subscription: StrictBool = Field(False, repr=False, description="whether the purchase renews itself")
 
-    def of(self) -> Details:
+    def of(self) -> PurchaseDetails:
         """As they are remembered."""
-        return Details(**self.model_dump())
+        return PurchaseDetails(**self.model_dump())
 
 
 class PurchaseInput(BaseModel):

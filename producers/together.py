@@ -7,7 +7,7 @@ from threading import Lock
 from domain.errors import KeyReusedError
 from producers import intake
 from records import DatabaseDownError, Records
-from records.intake import Accepted, Arrival
+from records.intake import Accepted, Submission
 
 MOST = 100  # in one commit: it costs about as much as the row of one more request
 
@@ -16,11 +16,11 @@ MOST = 100  # in one commit: it costs about as much as the row of one more reque
 class _Waiting:
     """A request, until it is known what became of it."""
 
-    arrival: Arrival
+    arrival: Submission
     outcome: Accepted | Exception | None = None
 
 
-class Together:
+class GroupCommit:
     """The door for the threads of one process. Whoever's turn it is takes everybody with them who came by then."""
 
     def __init__(self, records: Records) -> None:
@@ -29,7 +29,7 @@ class Together:
         self._line = Lock()
         self._turn = Lock()
 
-    def accept_one(self, arrival: Arrival) -> Accepted:
+    def accept_one(self, arrival: Submission) -> Accepted:
         """As intake.accept_one(): committed when this returns."""
         mine = _Waiting(arrival)
         with self._line:
@@ -41,7 +41,7 @@ class Together:
                 self._commit(some)
         if isinstance(mine.outcome, Exception):
             raise mine.outcome
-        if not mine.outcome.same:
+        if not mine.outcome.identical:
             raise KeyReusedError
         return mine.outcome
 

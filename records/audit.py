@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domain.cases import GENESIS, link
-from domain.states import BEGIN, MOVES, Event, State
-from records.history import Story
-from records.work import Work
+from domain.cases import GENESIS, chain_hash
+from domain.states import INITIAL, MOVES, Event, State
+from records.history import CaseHistory
+from records.work import UnitOfWork
 
 _REFUNDED_WITHOUT_PROOF = """
 select c.id, 'is refunded, but no operation of it was paid in full.' as fault
@@ -41,7 +41,7 @@ select id, 'has been ' || c.state || ' for too long without an owner.' as fault 
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class AuditFinding:
     """One thing that is not as it must be."""
 
     case: UUID
@@ -49,49 +49,49 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Audited:
+class AuditReport:
     """What was looked at, and what was found."""
 
     cases: int = 0
     rows: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[AuditFinding] = field(default_factory=list)
 
 
-def audit(work: Work) -> Audited:
+def audit(work: UnitOfWork) -> AuditReport:
     """Looks at every case, its whole history, and the books, in bounded memory."""
-    audited = Audited()
-    for story in work.history.everything():
+    audited = AuditReport()
+    for story in work.history.stream_all():
         audited.cases += 1
         audited.rows += len(story.rows)
-        audited.faults += [Fault(story.id, sentence) for sentence in faults(story)]
+        audited.faults += [AuditFinding(story.id, sentence) for sentence in faults(story)]
     for statement in (_REFUNDED_WITHOUT_PROOF, _PAID_WITHOUT_END, _SUPPORT_WITHOUT_TASK, _TASK_WITHOUT_REASON):
-        audited.faults += [Fault(row[0], row[1]) for row in work.run(statement)]
+        audited.faults += [AuditFinding(row[0], row[1]) for row in work.run(statement)]
     patience = 2 * work.timers.resend_after_seconds + work.timers.sweep_interval_seconds
-    audited.faults += [Fault(row[0], row[1]) for row in work.run(_UNOWNED, patience=patience)]
+    audited.faults += [AuditFinding(row[0], row[1]) for row in work.run(_UNOWNED, patience=patience)]
     return audited
 
 
-def faults(story: Story) -> Iterator[str]:
+def faults(story: CaseHistory) -> Iterator[str]:
     """What is wrong with one case's history: a gap, a move that is none, a link that does not fit, another end."""
     head, state = GENESIS, ""
     for number, row in enumerate(story.rows, start=1):
         if row.seq != number:
             yield f"has no row {number} in its history; row {row.seq} follows."
             return
-        if row.here != state or not _possible(row.here, row.event, row.there):
-            yield f"cannot have gone from {row.here or 'nothing'} to {row.there} by {row.event} in row {number}."
-        head = link(head, story.id, row.seq, row.at, row.here, row.event, row.there, row.actor, row.why, row.evidence)
+        if row.from_state != state or not _possible(row.from_state, row.event, row.to_state):
+            yield f"cannot have gone from {row.from_state or 'nothing'} to {row.to_state} by {row.event} in row {number}."
+        head = chain_hash(head, story.id, row.seq, row.created_at, row.from_state, row.event, row.to_state, row.actor, row.why, row.evidence)
         if head != row.hash:
             yield f"has a row {number} in its history that was changed after it was written."
             return
-        state = row.there
-    if (len(story.rows), state, head) != (story.last_seq, story.state, story.head):
+        state = row.to_state
+    if (len(story.rows), state, head) != (story.last_seq, story.state, story.head_hash):
         yield f"is {story.state} at row {story.last_seq}, but its history ends in {state or 'nothing'} at row {len(story.rows)}."
 
 
 def _possible(here: str, event: str, there: str) -> bool:
     if not here:
-        return (event, there) == BEGIN
+        return (event, there) == INITIAL
     try:
         return MOVES.get((State(here), Event(event))) == there
     except ValueError:

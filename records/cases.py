@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from domain.cases import Case
-from domain.findings import Code
-from domain.requests import Asked, Channel, Wish
+from domain.findings import ReasonCode
+from domain.requests import SubmittedRequest, Channel, RefundScope
 from domain.states import State
 from records.transaction import Transaction
 
@@ -116,21 +116,21 @@ class Cases:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def lock(self, ids: Sequence[UUID], *, here: State) -> list[Case]:
+    def lock(self, ids: Sequence[UUID], *, state: State) -> list[Case]:
         """Those of these cases that still stand here and that nobody holds, locked until the commit."""
-        return [_case(row) for row in self._work.run(_LOCK, ids=list(ids), here=here)]
+        return [_case(row) for row in self._work.run(_LOCK, ids=list(ids), here=state)]
 
-    def wait(self, case: UUID) -> Case | None:
+    def lock_one(self, case: UUID) -> Case | None:
         """This case, locked until the commit; waits for whoever is moving it."""
         row = self._work.run(_WAIT, id=case).one_or_none()
         return None if row is None else _case(row)
 
-    def lease(self, ids: Sequence[UUID], *, here: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
+    def lease(self, ids: Sequence[UUID], *, states: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
         """Takes those of these cases over that stand here and that nobody holds; they are ours for so long.
 
         One that is to be left alone for a while is taken only ``early``: there is news of it.
         """
-        heres = [str(state) for state in here]
+        heres = [str(state) for state in states]
         rows = self._work.run(_LEASE, ids=list(ids), heres=heres, lease=seconds, early=early)
         return [_case(row) for row in rows]
 
@@ -144,35 +144,35 @@ class Cases:
                 seconds=[seconds for _, seconds in cases],
             )
 
-    def begin(
-        self, ids: Sequence[UUID], *, here: Sequence[State], apart: float, suspects: bool = False
+    def count_deliveries(
+        self, ids: Sequence[UUID], *, states: Sequence[State], apart: float, include_crashed: bool = False
     ) -> dict[UUID, int]:
         """Counts a delivery of those of these cases that stand here; returns how many each had since it last moved.
 
         Only first deliveries, or with ``suspects`` those as well that began at least ``apart`` seconds ago and came to nothing.
         """
         self._work.run("set local synchronous_commit = off")  # a count that a power cut takes away is not missed
-        rows = self._work.run(_BEGIN, ids=list(ids), heres=[str(s) for s in here], suspects=suspects, apart=apart)
+        rows = self._work.run(_BEGIN, ids=list(ids), heres=[str(s) for s in states], suspects=include_crashed, apart=apart)
         return {row.id: row.deliveries for row in rows}
 
-    def suspects(self, ids: Sequence[UUID], *, here: Sequence[State], apart: float) -> dict[UUID, int]:
+    def crashed_before(self, ids: Sequence[UUID], *, states: Sequence[State], apart: float) -> dict[UUID, int]:
         """Those of these cases that were begun at least so many seconds ago and did not move: how often, the least first."""
-        rows = self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in here], apart=apart)
+        rows = self._work.run(_SUSPECTS, ids=list(ids), heres=[str(s) for s in states], apart=apart)
         return {row.id: row.deliveries for row in rows}
 
-    def came_back(self, counts: Mapping[UUID, int], *, here: Sequence[State]) -> None:
+    def uncount_deliveries(self, counts: Mapping[UUID, int], *, states: Sequence[State]) -> None:
         """Takes the counts of these deliveries back where the case still stands here and nobody moves it: nobody died of it.
 
         Somebody held it for a moment, the sweep above all. It is due at once.
         """
         self._work.run("set local synchronous_commit = off")  # as in begin()
-        self._work.run(_CAME_BACK, ids=list(counts), counts=list(counts.values()), heres=[str(state) for state in here])
+        self._work.run(_CAME_BACK, ids=list(counts), counts=list(counts.values()), heres=[str(state) for state in states])
 
-    def with_support_for(self, provider: str, charge: str, code: Code) -> list[Case]:
+    def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
         """The cases about this payment that are with support for this reason alone and that nobody holds, locked."""
         return [_case(row) for row in self._work.run(_FOR_ONE_REASON, provider=provider, charge=charge, code=code)]
 
-    def still_with_support_for(self, provider: str, charge: str, code: Code) -> bool:
+    def still_with_support_for(self, provider: str, charge: str, code: ReasonCode) -> bool:
         """Whether there is such a case now, be it held."""
         return bool(self._work.run(_STILL_FOR_ONE_REASON, provider=provider, charge=charge, code=code).scalar_one())
 
@@ -180,21 +180,21 @@ class Cases:
         """Cases whose patience ran out (``id``, ``state``, ``bulk``, ``seller``), locked."""
         return list(self._work.run(_OVERDUE, limit=limit))
 
-    def put_off(self, ids: Sequence[UUID], seconds: float) -> None:
+    def postpone(self, ids: Sequence[UUID], seconds: float) -> None:
         """Looks at these cases again after so many seconds."""
         if ids:
             self._work.run(_PUT_OFF, ids=list(ids), seconds=seconds)
 
 
 def _case(row: Row[*tuple[Any, ...]]) -> Case:
-    asked = Asked(wish=Wish(row.wish), at=row.received_at, channel=Channel(row.channel), trusted=row.trusted)
+    asked = SubmittedRequest(refund_scope=RefundScope(row.wish), received_at=row.received_at, channel=Channel(row.channel), trusted=row.trusted)
     return Case(
         id=row.id,
         state=State(row.state),
         seq=row.seq,
-        head=row.head,
+        head_hash=row.head,
         fence=row.fence,
-        asked=asked,
+        request=asked,
         purchase=row.purchase,
         seller=row.seller,
     )

@@ -14,7 +14,7 @@ returning id, queue, body, why, at, redriven_at
 
 
 @dataclass(frozen=True, slots=True)
-class DeadMessage:
+class DeadLetter:
     """A message as it came, and why nobody could read it."""
 
     id: int
@@ -25,7 +25,7 @@ class DeadMessage:
     redriven_at: datetime | None
 
 
-class Dead:
+class DeadLetters:
     """The dead table."""
 
     def __init__(self, work: Transaction) -> None:
@@ -35,10 +35,10 @@ class Dead:
         """Keeps a message, byte for byte."""
         self._work.run(_KEEP, queue=queue, body=body, why=why.replace("\0", "\N{SYMBOL FOR NULL}"))  # text holds no NUL
 
-    def all(self, *, redriven: bool = False) -> list[DeadMessage]:
+    def list_all(self, *, redriven: bool = False) -> list[DeadLetter]:
         """The messages kept, the oldest first; with ``redriven`` also those that were put back."""
-        return [DeadMessage(*row) for row in self._work.run(_LIST, all=redriven)]
+        return [DeadLetter(*row) for row in self._work.run(_LIST, all=redriven)]
 
-    def redrive(self, ids: list[int]) -> list[DeadMessage]:
+    def redrive(self, ids: list[int]) -> list[DeadLetter]:
         """Marks these as put back and returns them; publish them before the commit."""
-        return [DeadMessage(*row) for row in self._work.run(_REDRIVE, ids=ids)]
+        return [DeadLetter(*row) for row in self._work.run(_REDRIVE, ids=ids)]

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from domain.details import Details
+from domain.details import PurchaseDetails
 from domain.purchases import reference_key
 from records.transaction import Transaction
 
-_NAMES = [field.name for field in fields(Details)]
+_NAMES = [field.name for field in fields(PurchaseDetails)]
 
 _PUT = f"""
 insert into purchase_details (purchase, {", ".join(_NAMES)})
@@ -43,7 +43,7 @@ _THESE = f"select {BOUGHT} from purchases p {AROUND} where p.id = any(:ids) orde
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bought:
+class PurchaseWithDetails:
     """A purchase as its customer sees it."""
 
     id: UUID
@@ -60,14 +60,14 @@ class Bought:
     website: str | None
     whom_to_ask: str | None
     """Technical support of this product; of this seller's products, where the purchase has none of its own."""
-    details: Details
+    details: PurchaseDetails
 
 
-def bought_of(row: Any) -> Bought:  # noqa: ANN401  # a row with the columns of BOUGHT
+def purchase_with_details(row: Any) -> PurchaseWithDetails:  # noqa: ANN401  # a row with the columns of BOUGHT
     """The purchase in a row."""
     private = {name: getattr(row, name) for name in _NAMES}
     private["subscription"] = bool(private["subscription"])
-    return Bought(
+    return PurchaseWithDetails(
         id=row.id,
         reference=row.reference,
         email=row.email,
@@ -80,17 +80,17 @@ def bought_of(row: Any) -> Bought:  # noqa: ANN401  # a row with the columns of 
         support_email=row.support_email,
         website=row.website,
         whom_to_ask=row.whom_to_ask,
-        details=Details(**private),
+        details=PurchaseDetails(**private),
     )
 
 
-class PurchaseDetails:
+class PurchaseDetailsTable:
     """The purchase_details table."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def put(self, told: Sequence[tuple[str, str, Details]]) -> None:
+    def put(self, told: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
         """Remembers what is private about purchases that are known: (seller, reference, details).
 
         What was remembered of such a purchase before is forgotten. Of two about the same one in a call the later counts.
@@ -105,6 +105,6 @@ class PurchaseDetails:
                 **{name: list(values) for name, values in columns},
             )
 
-    def these(self, purchases: Sequence[UUID]) -> list[Bought]:
+    def get_many(self, purchases: Sequence[UUID]) -> list[PurchaseWithDetails]:
         """These purchases, the newest first."""
-        return [bought_of(row) for row in self._work.run(_THESE, ids=list(purchases))]
+        return [purchase_with_details(row) for row in self._work.run(_THESE, ids=list(purchases))]

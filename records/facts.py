@@ -9,7 +9,7 @@ from domain.policies import Policy, Seller
 from domain.purchases import Purchase
 from records.purchases import PURCHASE_COLUMNS, purchase_of
 from records.sellers import policy_of, seller_of
-from records.tables import LIVE_STATES, OPEN_STATUSES
+from records.tables import OPEN_STATE_NAMES, OPEN_STATUSES
 from records.transaction import Transaction
 
 _MATCH = f"""
@@ -30,7 +30,7 @@ select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id
 
 _FACTS = f"""
 select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.excepted_products, y.renewals_excepted,
-       (select c.id from cases c where c.purchase = p.id and c.state in ({LIVE_STATES}) limit 1) as live_case,
+       (select c.id from cases c where c.purchase = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as live_case,
        case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
            from cases c join purchases q on q.id = c.purchase join operations o on o.case_id = c.id
@@ -50,17 +50,17 @@ select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class DecisionInput:
     """What a decision about one purchase needs."""
 
     purchase: Purchase
     seller: Seller
     policy: Policy | None
-    live_case: UUID | None
+    open_case: UUID | None
     refunds: tuple[datetime, ...]
 
 
-class FactsOf:
+class DecisionInputs:
     """What is known of purchases."""
 
     def __init__(self, work: Transaction) -> None:
@@ -77,16 +77,16 @@ class FactsOf:
         """For each case the purchase it holds, locked."""
         return {row.case_id: purchase_of(row[1:]) for row in self._work.run(_OWN, ids=list(ids))}
 
-    def about(self, purchases: Sequence[Purchase]) -> dict[UUID, Facts]:
+    def load(self, purchases: Sequence[Purchase]) -> dict[UUID, DecisionInput]:
         """What a decision about each of these purchases needs, by the purchase's id. Lock the purchases first."""
         known = {purchase.id: purchase for purchase in purchases}
         rows = self._work.run(_FACTS, purchases=list(known))
         return {
-            row[0]: Facts(
+            row[0]: DecisionInput(
                 purchase=known[row[0]],
                 seller=seller_of(row[1:10]),
                 policy=policy_of(row[1], row[10:17]),
-                live_case=row.live_case,
+                open_case=row.live_case,
                 refunds=tuple(row.refunds),
             )
             for row in rows

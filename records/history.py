@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.aftermath import AFTERMATH, lanes_of, letter_of
-from domain.cases import Step
-from domain.messages import Cases as CasesMessage
-from domain.messages import LettersDue
-from records.letters import Letters
+from domain.aftermath import EFFECTS, messages_for, email_for
+from domain.cases import Transition
+from domain.messages import WorkItems as CasesMessage
+from domain.messages import CaseEmailsDue
+from records.letters import CaseEmails
 from records.outbox import Outbox
 from records.tasks import SupportTasks
 from records.transaction import Transaction
@@ -55,14 +55,14 @@ select c.id, c.state, c.seq as last_seq, c.head, t.seq, t.at, t.here, t.event, t
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class HistoryRow:
     """One row of a case's history, as it stands."""
 
     seq: int
-    at: datetime
-    here: str
+    created_at: datetime
+    from_state: str
     event: str
-    there: str
+    to_state: str
     actor: str
     why: str
     evidence: dict[str, object]
@@ -70,14 +70,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class CaseHistory:
     """A case's row and its whole history, to be held against each other."""
 
     id: UUID
     state: str
     last_seq: int
-    head: bytes
-    rows: tuple[Row, ...]
+    head_hash: bytes
+    rows: tuple[HistoryRow, ...]
 
 
 class History:
@@ -85,9 +85,9 @@ class History:
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
-        self._tasks, self._letters, self._outbox = SupportTasks(work), Letters(work), Outbox(work)
+        self._tasks, self._letters, self._outbox = SupportTasks(work), CaseEmails(work), Outbox(work)
 
-    def record(self, steps: Sequence[Step]) -> set[UUID]:
+    def record(self, steps: Sequence[Transition]) -> set[UUID]:
         """Records these steps and what each state reached sets going: messages, letters, tasks for people.
 
         Returns the cases that moved. One that somebody else moved or took over meanwhile is not among them, and
@@ -104,7 +104,7 @@ class History:
             seqs=[step.seq for step in steps],
             heres=[step.case.state for step in steps],
             events=[step.event for step in steps],
-            theres=[step.there for step in steps],
+            theres=[step.to_state for step in steps],
             actors=[step.actor for step in steps],
             whys=[step.why for step in steps],
             evidences=[json.dumps(step.evidence) for step in steps],
@@ -119,49 +119,49 @@ class History:
         self._set_going([step for step in steps if step.case.id in done])
         return done
 
-    def of(self, case: UUID) -> list[Row]:
+    def for_case(self, case: UUID) -> list[HistoryRow]:
         """The history of one case, oldest first."""
-        return [Row(*row) for row in self._work.run(_OF, case=case)]
+        return [HistoryRow(*row) for row in self._work.run(_OF, case=case)]
 
-    def telling(self, cases: Sequence[UUID], name: str) -> set[UUID]:
+    def with_evidence(self, cases: Sequence[UUID], name: str) -> set[UUID]:
         """Those of these cases of whose steps one has evidence of this name."""
         rows = self._work.run(_TELLING, cases=list(cases), name=name) if cases else ()
         return {row.case_id for row in rows}
 
-    def everything(self) -> Iterator[Story]:
+    def stream_all(self) -> Iterator[CaseHistory]:
         """Every case with its history, in bounded memory."""
         rows = self._work.stream(_ALL)
-        story: list[Row] = []
+        story: list[HistoryRow] = []
         last = None
         for row in rows:
             if last is not None and row.id != last.id:
-                yield Story(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
+                yield CaseHistory(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
                 story = []
             last = row
             if row.seq is not None:
-                story.append(Row(*row[4:]))
+                story.append(HistoryRow(*row[4:]))
         if last is not None:
-            yield Story(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
+            yield CaseHistory(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
 
-    def _due_in(self, step: Step) -> float | None:
+    def _due_in(self, step: Transition) -> float | None:
         if step.due_in is not None:
             return step.due_in
-        patience = AFTERMATH[step.there].patience
+        patience = EFFECTS[step.to_state].timeout
         return None if patience is None else self._work.timers.seconds_of(patience)
 
-    def _set_going(self, steps: Iterable[Step]) -> None:
+    def _set_going(self, steps: Iterable[Transition]) -> None:
         lanes: list[tuple[type[CasesMessage], UUID]] = []
         letters: list[tuple[UUID, str]] = []
         tasks: list[tuple[UUID, int, str]] = []
         for step in steps:
-            after = AFTERMATH[step.there]
-            if after.task:
+            after = EFFECTS[step.to_state]
+            if after.support_task:
                 tasks.append((step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
-            if not step.quiet and (letter := letter_of(step.event, step.there)):
+            if not step.quiet and (letter := email_for(step.event, step.to_state)):
                 letters.append((step.case.id, letter))
-            left_out = {after.lane if step.handed_on or step.due_in is not None else None}
-            left_out |= {LettersDue} if step.quiet else set()
-            lanes += [(lane, step.case.id) for lane in lanes_of(after) if lane not in left_out]
-        self._tasks.open(tasks)
-        self._letters.due(letters)
-        self._outbox.put(lanes)
+            left_out = {after.message if step.continued or step.due_in is not None else None}
+            left_out |= {CaseEmailsDue} if step.quiet else set()
+            lanes += [(lane, step.case.id) for lane in messages_for(after) if lane not in left_out]
+        self._tasks.create_for_cases(tasks)
+        self._letters.enqueue(letters)
+        self._outbox.enqueue(lanes)

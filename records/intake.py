@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.cases import GENESIS, link
+from domain.cases import GENESIS, chain_hash
 from domain.messages import RefundRequested
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel, RefundRequest
-from domain.states import BEGIN, State
+from domain.states import INITIAL, State
 from records.outbox import Outbox
 from records.transaction import Transaction
 
-_EVENT, _THERE = BEGIN
+_EVENT, _THERE = INITIAL
 _LANE = RefundRequested.queue
 
 _INSERT = """
@@ -50,7 +50,7 @@ select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Submission:
     """A request at the door. ``source`` and ``key`` name it: the same pair again is the same request."""
 
     id: UUID
@@ -76,8 +76,8 @@ class Accepted:
 
     id: UUID
     state: State
-    fresh: bool
-    same: bool
+    created: bool
+    identical: bool
     """Whether the earlier request said the same."""
 
 
@@ -87,10 +87,10 @@ class Intake:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def accept(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+    def accept(self, submissions: Sequence[Submission]) -> list[Accepted]:
         """Makes a case of each arrival, in their order; an arrival known by its source and key gets the case it has."""
         now = self._work.now
-        requests = [arrival.request for arrival in arrivals]
+        requests = [arrival.request for arrival in submissions]
         fresh = self._work.run(
             _INSERT,
             now=now,
@@ -98,47 +98,47 @@ class Intake:
             there=_THERE,
             lane=self._work.timers.resend_after_seconds,
             lane_name=_LANE,
-            ids=[arrival.id for arrival in arrivals],
-            sellers=[arrival.seller for arrival in arrivals],
-            channels=[arrival.channel for arrival in arrivals],
-            sources=[arrival.source for arrival in arrivals],
-            keys=[arrival.key for arrival in arrivals],
-            digests=[arrival.digest for arrival in arrivals],
+            ids=[arrival.id for arrival in submissions],
+            sellers=[arrival.seller for arrival in submissions],
+            channels=[arrival.channel for arrival in submissions],
+            sources=[arrival.source for arrival in submissions],
+            keys=[arrival.key for arrival in submissions],
+            digests=[arrival.digest for arrival in submissions],
             emails=[request.email for request in requests],
             email_keys=[email_key(request.email) for request in requests],
             references=[request.reference for request in requests],
             reference_keys=[reference_key(request.reference) for request in requests],
             reasons=[request.reason for request in requests],
-            wishes=[request.wish for request in requests],
+            wishes=[request.refund_scope for request in requests],
             comments=[request.comment for request in requests],
             answers=[request.answers.model_dump_json(exclude_defaults=True) for request in requests],
             locales=[request.locale for request in requests],
-            threads=[arrival.thread for arrival in arrivals],
-            trusteds=[arrival.trusted for arrival in arrivals],
-            bulks=[arrival.bulk for arrival in arrivals],
+            threads=[arrival.thread for arrival in submissions],
+            trusteds=[arrival.trusted for arrival in submissions],
+            bulks=[arrival.bulk for arrival in submissions],
             hashes=[
-                link(GENESIS, arrival.id, 1, now, "", _EVENT, _THERE, arrival.channel, "", {}) for arrival in arrivals
+                chain_hash(GENESIS, arrival.id, 1, now, "", _EVENT, _THERE, arrival.channel, "", {}) for arrival in submissions
             ],
         )
         new = {row.id for row in fresh}
         if new:
             Outbox(self._work).wake()
-        earlier = {} if len(new) == len(arrivals) else self._earlier(arrivals)
+        earlier = {} if len(new) == len(submissions) else self._earlier(submissions)
         return [
-            Accepted(arrival.id, State.RECEIVED, fresh=True, same=True)
+            Accepted(arrival.id, State.RECEIVED, created=True, identical=True)
             if arrival.id in new
             else earlier[arrival.source, arrival.key, arrival.digest]
-            for arrival in arrivals
+            for arrival in submissions
         ]
 
-    def _earlier(self, arrivals: Sequence[Arrival]) -> dict[tuple[str, str, bytes], Accepted]:
+    def _earlier(self, arrivals: Sequence[Submission]) -> dict[tuple[str, str, bytes], Accepted]:
         digests: dict[tuple[str, str], list[bytes]] = {}
         for arrival in arrivals:
             digests.setdefault((arrival.source, arrival.key), []).append(arrival.digest)
         rows = self._work.run(_EARLIER, sources=[source for source, _ in digests], keys=[key for _, key in digests])
         return {
             (row.intake_source, row.intake_key, digest): Accepted(
-                row.id, State(row.state), fresh=False, same=digest == row.intake_digest
+                row.id, State(row.state), created=False, identical=digest == row.intake_digest
             )
             for row in rows
             for digest in digests[row.intake_source, row.intake_key]

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Row
 
-from domain.scopes import USUAL, Scope
+from domain.scopes import DEFAULT_SCOPES, ApiScope
 from records.transaction import Transaction
 
 _SHOWN = "id, seller, name, scopes, created_at, last_used_at, nullif(ends_at, 'infinity') as ends_at"
@@ -46,73 +46,73 @@ update api_keys set last_used_at = now()
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """A key as it may be shown: all but itself. Its id stands in it, so that one that leaked can be found and ended."""
 
     id: UUID
     seller: str
     name: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[ApiScope]
     created_at: datetime
     last_used_at: datetime | None
     """To the minute."""
-    ends_at: datetime | None
+    expires_at: datetime | None
     """None for one that does not end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ApiClient:
     """Whose program this is, and what its key allows."""
 
     seller: str
-    scopes: frozenset[Scope]
+    scopes: frozenset[ApiScope]
 
     @property
     def trusted(self) -> bool:
         """Whether its customers are signed in, so that they need not confirm by mail."""
-        return Scope.TRUSTED in self.scopes
+        return ApiScope.TRUSTED in self.scopes
 
 
-class Keys:
+class ApiKeys:
     """The table of keys."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def make(self, seller: str, scopes: Collection[Scope] = USUAL, *, name: str = "") -> tuple[Key, str]:
+    def create(self, seller: str, scopes: Collection[ApiScope] = DEFAULT_SCOPES, *, name: str = "") -> tuple[ApiKey, str]:
         """A key for a seller's program, and what it is called here. The key is told this once: only its hash is kept."""
         id_, secret = _new()
         row = self._work.run(_MAKE, id=id_, seller=seller, hash=_hash(secret), name=name, scopes=sorted(scopes)).one()
         return _key(row), secret
 
-    def rotate(self, key: UUID, grace: timedelta) -> tuple[Key, str] | None:
+    def rotate(self, key: UUID, grace: timedelta) -> tuple[ApiKey, str] | None:
         """A new key with the same name and scopes; the old one lives on for the grace time. None if it has ended."""
         id_, secret = _new()
         row = self._work.run(_ROTATE, old=key, grace=grace, id=id_, hash=_hash(secret)).one_or_none()
         return None if row is None else (_key(row), secret)
 
-    def end(self, key: UUID) -> Key | None:
+    def revoke(self, key: UUID) -> ApiKey | None:
         """Ends a key now, for good. None if there is no such key, or it has ended."""
         row = self._work.run(_END, id=key).one_or_none()
         return None if row is None else _key(row)
 
-    def of(self, seller: str) -> list[Key]:
+    def for_seller(self, seller: str) -> list[ApiKey]:
         """A seller's keys, the oldest first, with those that have ended."""
         return [_key(row) for row in self._work.run(_OF, seller=seller)]
 
-    def one(self, key: UUID) -> Key | None:
+    def get(self, key: UUID) -> ApiKey | None:
         """This key."""
         row = self._work.run(_ONE, id=key).one_or_none()
         return None if row is None else _key(row)
 
-    def caller(self, secret: str) -> Caller | None:
+    def authenticate(self, secret: str) -> ApiClient | None:
         """Who calls with this key; None for one that is none of ours or has ended. That it was used is noted."""
         row = self._work.run(_CALLER, hash=_hash(secret)).one_or_none()
         if row is None:
             return None
         if row.unnoted:
             self._work.run(_NOTE_USE, id=row.id)
-        return Caller(row.seller, _scopes(row.scopes))
+        return ApiClient(row.seller, _scopes(row.scopes))
 
 
 def _new() -> tuple[UUID, str]:
@@ -124,11 +124,11 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()  # 256 random bits need no salt and no slow hash
 
 
-def _scopes(names: Collection[str]) -> frozenset[Scope]:
+def _scopes(names: Collection[str]) -> frozenset[ApiScope]:
     """A scope that this version does not know yet allows nothing here."""
-    return frozenset(scope for scope in Scope if scope in names)
+    return frozenset(scope for scope in ApiScope if scope in names)
 
 
-def _key(row: Row[*tuple[Any, ...]]) -> Key:
+def _key(row: Row[*tuple[Any, ...]]) -> ApiKey:
     values = row._asdict()
-    return Key(**values | {"scopes": _scopes(row.scopes)})
+    return ApiKey(**values | {"scopes": _scopes(row.scopes)})

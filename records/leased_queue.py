@@ -35,7 +35,7 @@ returning {returning}
         fence = {"claimed_until": "timestamptz"} if self.fenced else {}
         return f"update {self.table} t set {self.done_at} = now() {self._these({**self.key, **fence})}"
 
-    def give_back(self) -> str:
+    def release(self) -> str:
         """Lets these rows be claimed again in ``seconds``, unless they are done."""
         until = "now() + make_interval(secs => :seconds)"
         return f"update {self.table} t set claimed_until = {until} {self._these(self.key)} and t.{self.done_at} is null"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.aftermath import Stage
-from domain.findings import Trouble
-from domain.messages import LettersDue
+from domain.aftermath import EmailKind
+from domain.findings import SupportTaskKind
+from domain.messages import CaseEmailsDue
 from records.leased_queue import LeasedQueue
-from records.tasks import Report, SupportTasks
+from records.tasks import NewSupportTask, SupportTasks
 from records.transaction import Transaction
 
 _STATUS = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
@@ -29,7 +29,7 @@ _QUEUE = LeasedQueue(
     table="letters",
     key={"case_id": "uuid", "stage": "text"},
     done_at="sent_at",
-    queue=LettersDue.queue,
+    queue=CaseEmailsDue.queue,
     message_id="case_id",
 )
 
@@ -43,7 +43,7 @@ _CLAIM = _QUEUE.claim(
 
 _SENT = _QUEUE.done()
 
-_GIVE_BACK = _QUEUE.give_back()
+_GIVE_BACK = _QUEUE.release()
 
 _BOUNCED = """
 update letters l set bounced_at = now() from cases c
@@ -73,59 +73,59 @@ select id, c.bulk, coalesce(c.seller, '') as seller from owed join cases c using
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueEmail:
     """One letter to write, and those of its case that went out before it."""
 
     case: UUID
-    stage: Stage
-    earlier: tuple[Stage, ...] = ()
+    kind: EmailKind
+    earlier: tuple[EmailKind, ...] = ()
     refund: str | None = None
     """What the payment provider calls the refund that it made."""
     joined: UUID | None = None
     """The case that this one joined: what its letter tells is how that one stands."""
 
 
-class Letters:
+class CaseEmails:
     """The letters table. What a letter says is made when it is sent: no link of one is kept here."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def due(self, letters: Sequence[tuple[UUID, str]]) -> None:
+    def enqueue(self, letters: Sequence[tuple[UUID, str]]) -> None:
         """Stores that these e-mails are to be sent; an e-mail that is due already stays one e-mail."""
         if letters:
             self._work.run(_DUE, cases=[case for case, _ in letters], stages=[stage for _, stage in letters])
 
-    def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[Due]:
+    def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[DueEmail]:
         """Claims the unsent e-mails of these cases for ``seconds``."""
         rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
         return [
-            Due(row.case_id, Stage(row.stage), tuple(map(Stage, row.earlier)), row.refund, row.joined) for row in rows
+            DueEmail(row.case_id, EmailKind(row.stage), tuple(map(EmailKind, row.earlier)), row.refund, row.joined) for row in rows
         ]
 
-    def sent(self, letters: Sequence[Due]) -> None:
+    def mark_sent(self, letters: Sequence[DueEmail]) -> None:
         """Stores that these e-mails were sent."""
         if letters:
-            cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
+            cases, stages = [letter.case for letter in letters], [str(letter.kind) for letter in letters]
             self._work.run(_SENT, case_ids=cases, stages=stages)
 
-    def give_back(self, letters: Sequence[Due], *, seconds: float) -> None:
+    def release(self, letters: Sequence[DueEmail], *, seconds: float) -> None:
         """Releases e-mails that were certainly not sent: they may be sent in ``seconds``."""
         if letters:
-            cases, stages = [letter.case for letter in letters], [str(letter.stage) for letter in letters]
+            cases, stages = [letter.case for letter in letters], [str(letter.kind) for letter in letters]
             self._work.run(_GIVE_BACK, case_ids=cases, stages=stages, seconds=seconds)
 
-    def about_purchases(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
+    def count_by_purchase(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
         """How often customers were told in the last seconds that they had asked already, by purchase."""
-        rows = self._work.run(_OF_PURCHASES, purchases=list(purchases), stage=Stage.ALREADY_ASKED, seconds=seconds)
+        rows = self._work.run(_OF_PURCHASES, purchases=list(purchases), stage=EmailKind.ALREADY_REQUESTED, seconds=seconds)
         return Counter({row.about: row.letters for row in rows})
 
-    def to_addresses(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
+    def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
         """Each case's address, and how often it was told in the last seconds that nothing was found."""
-        rows = list(self._work.run(_OF_ADDRESSES, cases=list(cases), stage=Stage.NOT_FOUND, seconds=seconds))
+        rows = list(self._work.run(_OF_ADDRESSES, cases=list(cases), stage=EmailKind.NOT_FOUND, seconds=seconds))
         return {row.id: row.about for row in rows}, Counter({row.about: row.letters for row in rows})
 
-    def bounced(self, case: UUID, stage: str, why: str) -> bool:
+    def mark_bounced(self, case: UUID, stage: str, why: str) -> bool:
         """This letter came back: a person is told, once. False where it did before, or never left.
 
         Of ``why`` only a status code like 5.1.1 (RFC 3463) is kept: what mail servers say beside it quotes addresses.
@@ -135,17 +135,17 @@ class Letters:
             return False
         found = _STATUS.search(why)
         evidence = {"letter": stage, "status": found[0] if found else None}
-        report = Report(
-            trouble=Trouble.LETTER_BOUNCED, subject=f"{case} {stage}", case=case, seller=row.seller, evidence=evidence
+        report = NewSupportTask(
+            kind=SupportTaskKind.EMAIL_BOUNCED, subject=f"{case} {stage}", case=case, seller=row.seller, evidence=evidence
         )
-        SupportTasks(self._work).report([report])
+        SupportTasks(self._work).create([report])
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
         """Returns cases with an e-mail that is unsent for ``seconds``: (bulk, seller, case)."""
         return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
-    def unsent(self) -> int:
+    def count_unsent(self) -> int:
         """How many letters are still to be sent."""
         return int(self._work.run(_QUEUE.waiting()).scalar_one())
 

@@ -49,12 +49,12 @@ select sender_key, count(*) as answers from mails
  group by sender_key
 """
 
-_OVER = sorted({State.UNMATCHED, State.EXPIRED, State.WITHDRAWN})
+_OVER = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
 """Cases that ended without a word about the money: who writes again asks anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Came:
+class ReceivedMail:
     """One mail as it came."""
 
     message_id: str
@@ -70,7 +70,7 @@ class Came:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class PreviousMail:
     """What was known of the threads and senders of some mails before they came."""
 
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
@@ -83,13 +83,13 @@ class Earlier:
     """How many mails of a sender's key were answered in the last 24 hours."""
 
 
-class Mails:
+class InboundMails:
     """The mails table."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def keep(self, mails: Sequence[Came]) -> set[str]:
+    def keep(self, mails: Sequence[ReceivedMail]) -> set[str]:
         """Remembers these mails, and returns the Message-IDs of those that were not known before.
 
         A reader that has one of them in its hands is waited for.
@@ -108,10 +108,10 @@ class Mails:
         """What the mails with these Message-IDs said, as a digest."""
         return {row.message_id: row.digest for row in self._work.run(_EARLIER, message_ids=list(message_ids))}
 
-    def earlier(self, mails: Sequence[Came], letters: Collection[UUID]) -> Earlier:
+    def previous(self, mails: Sequence[ReceivedMail], letters: Collection[UUID]) -> PreviousMail:
         """What their threads and senders had before; ``letters`` are the cases whose letters they answer."""
         threads, senders = [mail.thread for mail in mails], [mail.sender_key for mail in mails]
-        return Earlier(
+        return PreviousMail(
             cases={
                 (row.thread, row.sender_key, row.reference_key): row.id
                 for row in self._work.run(_IN_THREADS, threads=threads, over=_OVER)
@@ -121,7 +121,7 @@ class Mails:
             answers={row.sender_key: row.answers for row in self._work.run(_ANSWERED, sender_keys=senders)},
         )
 
-    def followed(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
+    def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
         """What mails led to, by their Message-IDs: cases, and a note."""
         rows = [
             {"message_id": name, "cases": [str(case) for case in cases], "note": note and str(note)}

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Row
 
-from domain.messages import NotesDue
-from domain.notes import A_DAY, LINK_LASTS, MOST_REFERENCES, NoteKind
+from domain.messages import InquiryEmailsDue
+from domain.notes import MAX_PER_DAY, LINK_TTL, MAX_REFERENCES, InquiryEmailKind
 from domain.purchases import email_key, reference_key
-from records.details import AROUND, BOUGHT, Bought, bought_of
+from records.details import AROUND, BOUGHT, PurchaseWithDetails, purchase_with_details
 from records.leased_queue import LeasedQueue
 from records.outbox import Outbox
 from records.transaction import Transaction
@@ -24,7 +24,7 @@ with note as (
 insert into outbox (lane, bulk, seller, case_id) values (:lane, false, '', :id)
 """
 
-_QUEUE = LeasedQueue(table="notes", key={"id": "uuid"}, done_at="sent_at", queue=NotesDue.queue, message_id="id")
+_QUEUE = LeasedQueue(table="notes", key={"id": "uuid"}, done_at="sent_at", queue=InquiryEmailsDue.queue, message_id="id")
 
 _CLAIM = _QUEUE.claim("id = any(:ids)", "t.id, t.kind, t.email, t.email_key, t.locale, t.thread")
 
@@ -57,7 +57,7 @@ _FORGET = "delete from notes where id = any(:ids)"
 
 _SENT = _QUEUE.done()
 
-_GIVE_BACK = _QUEUE.give_back()
+_GIVE_BACK = _QUEUE.release()
 
 _OVERDUE = _QUEUE.overdue()
 
@@ -65,38 +65,38 @@ _OPENS = "n.kind = 'purchase' and n.opened_at is null and n.ends_at > now()"
 
 _OPEN = f"update notes n set opened_at = now() where n.id = :id and {_OPENS} returning n.purchases"
 
-_ASKS = {NoteKind.PURCHASE, NoteKind.REFERENCES}
+_ASKS = {InquiryEmailKind.PURCHASE, InquiryEmailKind.REFERENCES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class InquiryEmail:
     """One note to write."""
 
     id: UUID
-    kind: NoteKind
+    kind: InquiryEmailKind
     to: str
     """The purchases' own address, where there are any; else the one that somebody typed or wrote from."""
     locale: str
     thread: str | None
     """The Message-ID of the mail that it answers."""
-    purchases: tuple[Bought, ...]
+    purchases: tuple[PurchaseWithDetails, ...]
 
 
-class Standing(NamedTuple):
+class InquiryLink(NamedTuple):
     """How a note's link stands."""
 
     locale: str
     opens: bool
 
 
-class Notes:
+class InquiryEmails:
     """The notes table. No link of a note is kept here."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def owe(
-        self, *, kind: NoteKind, email: str, locale: str, thread: str | None = None, reference: str | None = None
+    def enqueue(
+        self, *, kind: InquiryEmailKind, email: str, locale: str, thread: str | None = None, reference: str | None = None
     ) -> UUID:
         """Owes somebody a note, and returns its id. Nothing is looked up: known or unknown, it takes the same time.
 
@@ -112,22 +112,22 @@ class Notes:
             reference_key=None if reference is None else reference_key(reference),
             locale=locale,
             thread=thread,
-            lane=NotesDue.queue,
+            lane=InquiryEmailsDue.queue,
         )
         Outbox(self._work).wake()
         return note
 
-    def claim(self, notes: Sequence[UUID], *, seconds: float) -> list[Note]:
+    def claim(self, notes: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
         """Claims the unsent ones of these inquiry e-mails for ``seconds``, and looks up what they ask for.
 
         An e-mail above the daily limit of its address is deleted.
         """
         rows = list(self._work.run(_CLAIM, ids=list(notes), seconds=seconds))
         asking = [row.id for row in rows if row.kind in _ASKS]
-        found: dict[UUID, list[Bought]] = {note: [] for note in asking}
+        found: dict[UUID, list[PurchaseWithDetails]] = {note: [] for note in asking}
         if asking:
-            for row in self._work.run(_LOOK_UP, ids=asking, most=MOST_REFERENCES):
-                found[row.note].append(bought_of(row))
+            for row in self._work.run(_LOOK_UP, ids=asking, most=MAX_REFERENCES):
+                found[row.note].append(purchase_with_details(row))
         claimed = [_note(row, found.get(row.id, [])) for row in rows]
         self._keep([note for note in claimed if note.id in found])
         spared = self._spared(asking) if asking else set()
@@ -139,13 +139,13 @@ class Notes:
         spared: set[UUID] = set()
         for row in self._work.run(_TOLD, ids=list(asking)):
             told[row.email_key, row.kind] += 1
-            if row.told + told[row.email_key, row.kind] > A_DAY[row.kind]:
+            if row.told + told[row.email_key, row.kind] > MAX_PER_DAY[row.kind]:
                 spared.add(row.id)
         if spared:
             self._work.run(_FORGET, ids=list(spared))
         return spared
 
-    def _keep(self, notes: Sequence[Note]) -> None:
+    def _keep(self, notes: Sequence[InquiryEmail]) -> None:
         """What was found is what the link will show."""
         if notes:
             pairs = [(note.id, bought.id) for note in notes for bought in note.purchases]
@@ -155,15 +155,15 @@ class Notes:
                 kinds=[note.kind for note in notes],
                 of=[note for note, _ in pairs],
                 purchases=[purchase for _, purchase in pairs],
-                lasts=LINK_LASTS.total_seconds(),
+                lasts=LINK_TTL.total_seconds(),
             )
 
-    def sent(self, notes: Sequence[UUID]) -> None:
+    def mark_sent(self, notes: Sequence[UUID]) -> None:
         """Stores that these inquiry e-mails were sent."""
         if notes:
             self._work.run(_SENT, ids=list(notes))
 
-    def give_back(self, notes: Sequence[UUID], *, seconds: float) -> None:
+    def release(self, notes: Sequence[UUID], *, seconds: float) -> None:
         """Releases inquiry e-mails that were certainly not sent: they may be sent in ``seconds``."""
         if notes:
             self._work.run(_GIVE_BACK, ids=list(notes), seconds=seconds)
@@ -172,23 +172,23 @@ class Notes:
         """Returns inquiry e-mails that are unsent for ``seconds``."""
         return [row.id for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
-    def standing(self, note: UUID) -> Standing | None:
+    def link(self, note: UUID) -> InquiryLink | None:
         """How a note's link stands; None where there is no such note. Looking changes nothing."""
         row = self._work.run(f"select n.locale, {_OPENS} as opens from notes n where n.id = :id", id=note).one_or_none()
-        return None if row is None else Standing(row.locale, bool(row.opens))
+        return None if row is None else InquiryLink(row.locale, bool(row.opens))
 
-    def open(self, note: UUID) -> list[UUID] | None:
+    def open_link(self, note: UUID) -> list[UUID] | None:
         """The purchases behind a note's link, once; None where it was opened before, is too old, or opens nothing."""
         row = self._work.run(_OPEN, id=note).one_or_none()
         return None if row is None else list(row.purchases)
 
 
-def _note(row: Row[*tuple[Any, ...]], found: Sequence[Bought]) -> Note:
-    kind = NoteKind(row.kind)
+def _note(row: Row[*tuple[Any, ...]], found: Sequence[PurchaseWithDetails]) -> InquiryEmail:
+    kind = InquiryEmailKind(row.kind)
     mine = _of_one_mailbox(found, row.email)
     if kind in _ASKS and not mine:
-        kind = NoteKind.NOTHING_FOUND
-    return Note(
+        kind = InquiryEmailKind.NOTHING_FOUND
+    return InquiryEmail(
         id=row.id,
         kind=kind,
         to=mine[0].email if mine else row.email,
@@ -198,7 +198,7 @@ def _note(row: Row[*tuple[Any, ...]], found: Sequence[Bought]) -> Note:
     )
 
 
-def _of_one_mailbox(found: Sequence[Bought], typed: str) -> list[Bought]:
+def _of_one_mailbox(found: Sequence[PurchaseWithDetails], typed: str) -> list[PurchaseWithDetails]:
     """Addresses that are compared as one may be two mailboxes (``ß`` and ``ss``): a note tells one of them of its own only.
 
     It is the one that was typed, if it bought anything.

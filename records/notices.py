@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from domain.messages import Noticed
+from domain.messages import WebhookEventsReceived
 from domain.money import Money
-from domain.notices import About, Notice
-from domain.providers import DisputeSeen, Failed, Paid, Pending, Refusal
+from domain.notices import Subject, WebhookEvent
+from domain.providers import DisputeStatus, Failed, Paid, Pending, DeclineReason
 from domain.purchases import Dispute
-from domain.refund_operations import Operation
+from domain.refund_operations import RefundOperation
 from records.outbox import Outbox
 from records.transaction import Transaction
 
@@ -91,71 +91,71 @@ _PUT_OFF = "update notices set next_action_at = now() + make_interval(secs => :s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class ClaimedEvent:
     """A webhook event that a worker has claimed."""
 
     id: UUID
     provider: str
-    notice: Notice
-    arrivals: int
-    hearings: int
-    falls: int
+    event: WebhookEvent
+    deliveries: int
+    attempts: int
+    crashes: int
     """How many workers in a row crashed while they processed it."""
     received_at: datetime
 
     @property
     def payment(self) -> tuple[str, str]:
         """The payment that the event is about; the charge is empty if the event names none."""
-        return self.provider, self.notice.charge or ""
+        return self.provider, self.event.charge or ""
 
 
-class Notices:
+class WebhookEvents:
     """The notices table."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def keep(self, provider: str, notices: Sequence[Notice], body: bytes) -> int:
+    def keep(self, provider: str, notices: Sequence[WebhookEvent], body: bytes) -> int:
         """Stores the events of one webhook, and wakes a worker at the commit. Returns how many events were new."""
-        once = {notice.event: notice for notice in notices}
+        once = {notice.event_id: notice for notice in notices}
         if not once:
             return 0
         rows = self._work.run(
             _KEEP,
             provider=provider,
             body=body,
-            lane=Noticed.queue,
+            lane=WebhookEventsReceived.queue,
             events=list(once),
-            abouts=[notice.about for notice in once.values()],
+            abouts=[notice.subject for notice in once.values()],
             charges=[notice.charge for notice in once.values()],
             refund_ids=[notice.refund_id for notice in once.values()],
-            saids=[_dump(notice.said) for notice in once.values()],
-            repeating=[event for event, notice in once.items() if notice.repeats],
+            saids=[_dump(notice.reported) for notice in once.values()],
+            repeating=[event for event, notice in once.items() if notice.reuses_event_id],
         )
         news = int(rows.scalar_one())
         if news:
             Outbox(self._work).wake()
         return news
 
-    def claim(self, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> list[Heard]:
+    def claim(self, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> list[ClaimedEvent]:
         """Claims unresolved events for ``seconds``. Events that crashed their last worker are claimed only with ``suspects``."""
-        return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds, suspects=suspects)]
+        return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds, suspects=include_crashed)]
 
-    def suspects(self, ids: Sequence[UUID]) -> list[UUID]:
+    def crashed_before(self, ids: Sequence[UUID]) -> list[UUID]:
         """Returns those of these events that crashed their last worker."""
         return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids))]
 
-    def done(self, outcomes: Sequence[tuple[Heard, str]]) -> None:
+    def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:
         """Stores that these events are resolved or given up: (event, outcome code)."""
         if outcomes:
             self._work.run(
                 _DONE,
                 ids=[heard.id for heard, _ in outcomes],
-                arrivals=[heard.arrivals for heard, _ in outcomes],
+                arrivals=[heard.deliveries for heard, _ in outcomes],
                 outcomes=[outcome for _, outcome in outcomes],
             )
 
-    def later(self, waits: Sequence[tuple[Heard, float, str]]) -> None:
+    def retry_later(self, waits: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
         """Has these events processed again: (event, seconds until then, outcome code)."""
         if waits:
             self._work.run(
@@ -165,7 +165,7 @@ class Notices:
                 outcomes=[why for _, _, why in waits],
             )
 
-    def said(self, operation: Operation) -> Paid | Pending | Failed | None:
+    def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:
         """Returns what signed events report of this operation's refund, in any order of arrival: a failure counts most."""
         rows = self._work.run(
             _SAID, provider=operation.provider, charge=operation.charge, refund_id=operation.refund_id
@@ -173,13 +173,13 @@ class Notices:
         told = [said for row in rows if isinstance(said := _read(row.said), Paid | Pending | Failed)]
         return max(told, key=lambda said: _LAST_WORD.index(type(said)), default=None)
 
-    def disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeSeen]]:
+    def reported_disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeStatus]]:
         """Returns all that signed events ever reported of disputes about these payments (provider, charge), newest first."""
-        told: dict[tuple[str, str], list[DisputeSeen]] = {}
+        told: dict[tuple[str, str], list[DisputeStatus]] = {}
         if payments:
             providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
             for row in self._work.run(_DISPUTES, providers=providers, charges=charges):
-                if isinstance(said := _read(row.said), DisputeSeen):
+                if isinstance(said := _read(row.said), DisputeStatus):
                     told.setdefault((row.provider, row.charge), []).append(said)
         return told
 
@@ -187,7 +187,7 @@ class Notices:
         """Returns unresolved events that are due and that no worker holds, locked."""
         return [row.id for row in self._work.run(_OVERDUE, limit=limit)]
 
-    def put_off(self, ids: Sequence[UUID], seconds: float) -> None:
+    def postpone(self, ids: Sequence[UUID], seconds: float) -> None:
         """Has these events sent to workers again after ``seconds``, if they are not processed by then."""
         if ids:
             self._work.run(_PUT_OFF, ids=list(ids), seconds=seconds)
@@ -196,45 +196,45 @@ class Notices:
 _LAST_WORD = (Pending, Paid, Failed)
 
 
-def _dump(said: Paid | Pending | Failed | DisputeSeen | None) -> str | None:
+def _dump(said: Paid | Pending | Failed | DisputeStatus | None) -> str | None:
     match said:
         case Paid(refund_id, amount) | Pending(refund_id, amount):
             kind = "paid" if isinstance(said, Paid) else "pending"
             return json.dumps([kind, refund_id, amount.minor, amount.currency])
         case Failed(refund_id, code, refusal):
             return json.dumps(["failed", refund_id, code, refusal])
-        case DisputeSeen(dispute, dispute_id):
+        case DisputeStatus(dispute, dispute_id):
             return json.dumps(["dispute", dispute, dispute_id, said.stage])
     return None
 
 
-def _read(said: list[Any] | None) -> Paid | Pending | Failed | DisputeSeen | None:
+def _read(said: list[Any] | None) -> Paid | Pending | Failed | DisputeStatus | None:
     match said:
         case ["paid", refund_id, minor, currency]:
             return Paid(refund_id, Money(minor, currency))
         case ["pending", refund_id, minor, currency]:
             return Pending(refund_id, Money(minor, currency))
         case ["failed", refund_id, code, refusal]:
-            return Failed(refund_id, code, Refusal(refusal))
+            return Failed(refund_id, code, DeclineReason(refusal))
         case ["dispute", dispute, dispute_id, *stage]:  # none in what an earlier version kept
-            return DisputeSeen(Dispute(dispute), dispute_id, *stage)
+            return DisputeStatus(Dispute(dispute), dispute_id, *stage)
     return None
 
 
-def _heard(row: Any) -> Heard:  # noqa: ANN401  # a row of _CLAIM
-    notice = Notice(
-        event=row.event,
-        about=About(row.about),
+def _heard(row: Any) -> ClaimedEvent:  # noqa: ANN401  # a row of _CLAIM
+    notice = WebhookEvent(
+        event_id=row.event,
+        subject=Subject(row.about),
         charge=row.charge,
         refund_id=row.refund_id,
-        said=_read(row.said),
+        reported=_read(row.said),
     )
-    return Heard(
+    return ClaimedEvent(
         id=row.id,
         provider=row.provider,
-        notice=notice,
-        arrivals=row.arrivals,
-        hearings=row.hearings,
-        falls=row.falls,
+        event=notice,
+        deliveries=row.arrivals,
+        attempts=row.hearings,
+        crashes=row.falls,
         received_at=row.received_at,
     )

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from domain.cases import Case
 from domain.money import Money
-from domain.providers import Answer, Declined, Failed, Paid, Pending, Unknown
-from domain.refund_operations import Operation, OperationStatus, status_of
+from domain.providers import RefundResult, Declined, Failed, Paid, Pending, Unknown
+from domain.refund_operations import RefundOperation, OperationStatus, status_of
 from records.transaction import Transaction
 
 OPERATION_COLUMNS = """
@@ -104,28 +104,28 @@ update purchases p
 """Stores each answer in its operation, and in the purchase what was paid or came back."""
 
 
-class Operations:
+class RefundOperations:
     """The tables of payment claims and operations."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def claim(self, operations: Sequence[Operation]) -> set[UUID]:
+    def claim(self, operations: Sequence[RefundOperation]) -> set[UUID]:
         """Claims the payments of these operations, and returns the cases that got their claim."""
         rows = self._work.run(
             _CLAIM,
             providers=[operation.provider for operation in operations],
             charges=[operation.charge for operation in operations],
-            cases=[operation.case for operation in operations],
+            cases=[operation.case_id for operation in operations],
         )
         return {row.case_id for row in rows}
 
-    def prepare(self, operations: Sequence[Operation]) -> None:
+    def create(self, operations: Sequence[RefundOperation]) -> None:
         """Stores these operations as sent now: the commit comes before the call."""
         if operations:
             self._work.run(
                 _PREPARE,
-                cases=[operation.case for operation in operations],
+                cases=[operation.case_id for operation in operations],
                 attempts=[operation.attempt for operation in operations],
                 providers=[operation.provider for operation in operations],
                 charges=[operation.charge for operation in operations],
@@ -135,17 +135,17 @@ class Operations:
                 hashes=[operation.payload_hash for operation in operations],
             )
 
-    def of(self, cases: Sequence[UUID]) -> dict[UUID, Operation]:
+    def for_cases(self, cases: Sequence[UUID]) -> dict[UUID, RefundOperation]:
         """Returns the newest operation of each of these cases."""
         return {row.case_id: operation_of(row) for row in self._work.run(_OF, cases=list(cases))}
 
-    def about(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Operation]:
+    def for_payments(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
         """Returns the newest operation about each of these payments: (provider, charge)."""
         providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
         rows = self._work.run(_ABOUT, providers=providers, charges=charges)
         return {(row.provider, row.charge): operation_of(row) for row in rows}
 
-    def made(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Operation]:
+    def for_refunds(self, refunds: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RefundOperation]:
         """Returns the operations that made these refunds: (provider, the provider's id of the refund)."""
         if not refunds:
             return {}
@@ -153,7 +153,7 @@ class Operations:
         rows = self._work.run(_MADE, providers=providers, refund_ids=ids)
         return {(row.provider, row.refund_id): operation_of(row) for row in rows}
 
-    def stamp(self, calls: Sequence[tuple[Case, Operation]]) -> set[str]:
+    def mark_resent(self, calls: Sequence[tuple[Case, RefundOperation]]) -> set[str]:
         """Stores that these operations are sent again, before they are. Returns the keys that may be sent."""
         if not calls:
             return set()
@@ -161,7 +161,7 @@ class Operations:
         ids, fences = [case.id for case in cases], [case.fence for case in cases]
         return {row.key for row in self._work.run(_STAMP, keys=keys, cases=ids, fences=fences)}
 
-    def asked(self, looks: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
+    def count_polls(self, looks: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
         """Counts polls without news: (key, whether nothing was found, whether the provider replays an error).
 
         An empty look-up counts if it comes ``apart`` seconds after the last that counted.
@@ -170,7 +170,7 @@ class Operations:
             keys, empties, replays = map(list, zip(*looks, strict=True))
             self._work.run(_ASKED, keys=keys, empties=empties, replays=replays, apart=apart)
 
-    def answered(self, answers: Sequence[tuple[Operation, Answer]]) -> None:
+    def record_results(self, answers: Sequence[tuple[RefundOperation, RefundResult]]) -> None:
         """Stores the provider's answers to these operations."""
         if answers:
             self._work.run(
@@ -184,23 +184,23 @@ class Operations:
                 replays=[isinstance(answer, Unknown) and answer.replayed for _, answer in answers],
             )
 
-    def refused(self, words: Sequence[tuple[Operation, str]]) -> None:
+    def record_declines(self, words: Sequence[tuple[RefundOperation, str]]) -> None:
         """Stores the code with which the provider refused a repeat, which does not close the operation: (operation, code)."""
         keys, codes = [operation.key for operation, _ in words], [code for _, code in words]
         if words:
             self._work.run(_REFUSED, keys=keys, codes=codes)
 
-    def close(self, operations: Sequence[Operation], status: OperationStatus) -> None:
+    def close(self, operations: Sequence[RefundOperation], status: OperationStatus) -> None:
         """Closes operations that were not carried out and never will be: they are ``absent`` or ``declined``."""
         if operations:
             keys = [operation.key for operation in operations]
             self._work.run("update operations set status = :status where key = any(:keys)", keys=keys, status=status)
 
 
-def operation_of(row: Any) -> Operation:  # noqa: ANN401  # a row of OPERATION_COLUMNS
+def operation_of(row: Any) -> RefundOperation:  # noqa: ANN401  # a row of OPERATION_COLUMNS
     """Returns the operation that this row holds."""
-    return Operation(
-        case=row.case_id,
+    return RefundOperation(
+        case_id=row.case_id,
         amount=Money(row.amount, row.currency),
         status=OperationStatus(row.status),
         **{name: getattr(row, name) for name in _UNCHANGED},

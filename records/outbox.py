@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from domain.messages import LANES, Cases
+from domain.messages import WORK_QUEUES, WorkItems
 from records.transaction import Transaction
 
 CHANNEL = "moneyback_outbox"
@@ -71,13 +71,13 @@ class Outbox:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def put(self, lanes: Sequence[tuple[type[Cases], UUID]]) -> None:
+    def enqueue(self, lanes: Sequence[tuple[type[WorkItems], UUID]]) -> None:
         """Notes that these cases are due in these lanes, and wakes the relay at the commit."""
         if lanes:
             self._work.run(_PUT, lanes=[lane.queue for lane, _ in lanes], ids=[case for _, case in lanes])
             self.wake()
 
-    def owe(self, lanes: Sequence[tuple[type[Cases], bool, str, UUID]]) -> None:
+    def enqueue_again(self, lanes: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
         """As put(), for cases of which a message may be waiting already: (lane, bulk, seller, case)."""
         if lanes:
             self._work.run(
@@ -93,19 +93,19 @@ class Outbox:
         """Wakes the relay once this transaction is committed."""
         self._work.notifies = True
 
-    def take(self, lane: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
+    def take(self, queue: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
         """Takes at most ``room`` cases of a lane, round robin over the sellers behind ``after`` (None: from the first).
 
         They are gone from the outbox at the commit.
         """
-        rows = self._work.run(_TAKE, lane=lane, room=room, after=after, bulk=bulk)
+        rows = self._work.run(_TAKE, lane=queue, room=room, after=after, bulk=bulk)
         return [(row.case_id, row.seller) for row in rows]
 
-    def lanes(self) -> set[str]:
+    def queues(self) -> set[str]:
         """The lanes with something waiting."""
         return {row.lane for row in self._work.run(_LANES)}
 
-    def waiting(self) -> dict[str, tuple[int, float]]:
+    def backlog(self) -> dict[str, tuple[int, float]]:
         """For each lane how many messages wait, and for how many seconds the oldest has."""
         found = {row.lane: (row.waiting, float(row.oldest)) for row in self._work.run(_WAITING)}
-        return {lane: found.get(lane, (0, 0.0)) for lane in LANES}
+        return {lane: found.get(lane, (0, 0.0)) for lane in WORK_QUEUES}

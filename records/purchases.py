@@ -68,7 +68,7 @@ class Purchases:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def put(self, purchases: Sequence[Purchase]) -> int:
+    def upsert(self, purchases: Sequence[Purchase]) -> int:
         """Remembers these purchases, by seller and reference, and returns how many were new.
 
         Of two with the same seller and reference in one call, the later one counts.
@@ -85,11 +85,11 @@ class Purchases:
         rows = self._work.run(_PAID_BY, providers=providers, charges=charges)
         return [purchase_of(row) for row in rows]
 
-    def touched(self, purchase: UUID, minor: int) -> None:
+    def add_refunded(self, purchase: UUID, minor: int) -> None:
         """At least so many minor units of this purchase were refunded, by whomever."""
         self._work.run(_TOUCHED, id=purchase, minor=minor)
 
-    def hold(self, payments: Sequence[tuple[str, str]]) -> None:
+    def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
         """Whoever draws conclusions about these payments takes turns, until the commit."""
         if payments:
             providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
@@ -99,11 +99,11 @@ class Purchases:
         """Payments of this provider whose disputes are open as far as we know, from the one behind ``after`` on."""
         return [row.charge for row in self._work.run(_OPEN_DISPUTES, provider=provider, after=after, limit=limit)]
 
-    def disputed(self, provider: str, charge: str, dispute: Dispute) -> None:
+    def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
         """So the provider says that the dispute about this payment stands."""
         self._work.run(_DISPUTED, provider=provider, charge=charge, dispute=dispute)
 
-    def one(self, purchase: UUID) -> Purchase | None:
+    def get(self, purchase: UUID) -> Purchase | None:
         """This purchase."""
         row = self._work.run(f"select {PURCHASE_COLUMNS} from purchases p where id = :id", id=purchase).one_or_none()
         return None if row is None else purchase_of(row)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from domain.refund_operations import Operation
+from domain.refund_operations import RefundOperation
 from records.operations import OPERATION_COLUMNS, operation_of
 from records.transaction import Transaction
 
@@ -26,17 +26,17 @@ class Reconciliation:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def listed(self, provider: str, *, keys: Sequence[str], refund_ids: Sequence[str]) -> list[Operation]:
+    def listed(self, provider: str, *, keys: Sequence[str], refund_ids: Sequence[str]) -> list[RefundOperation]:
         """Our operations with one of these keys or refunds."""
         rows = self._work.run(_LISTED, provider=provider, keys=list(keys), refund_ids=list(refund_ids))
         return [operation_of(row) for row in rows]
 
-    def seen(self, operations: Sequence[Operation]) -> None:
+    def mark_reconciled(self, operations: Sequence[RefundOperation]) -> None:
         """The provider lists these."""
         keys = [operation.key for operation in operations]
         self._work.run("update operations set reconciled_at = now() where key = any(:keys)", keys=keys)
 
-    def unlisted(self, provider: str, *, since: datetime, until: datetime, begun: datetime) -> Iterator[Operation]:
+    def unlisted(self, provider: str, *, since: datetime, until: datetime, begun: datetime) -> Iterator[RefundOperation]:
         """What we hold for paid or accepted, sent between these instants, and was not listed since it was begun."""
         for row in self._work.stream(_UNLISTED, provider=provider, since=since, until=until, begun=begun):
             yield operation_of(row)

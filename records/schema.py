@@ -25,7 +25,7 @@ def migrate(engine: Engine) -> str:
     with engine.begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ONE_AT_A_TIME})
         command.upgrade(_config(connection), "head")
-    return newest()
+    return latest_revision()
 
 
 def analyze(engine: Engine) -> None:
@@ -34,7 +34,7 @@ def analyze(engine: Engine) -> None:
         connection.execute(text("analyze"))
 
 
-def newest() -> str:
+def latest_revision() -> str:
     """The version this code was written for."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head, "there is always a first migration"
@@ -44,15 +44,15 @@ def newest() -> str:
 @cache
 def _earlier() -> frozenset[str]:
     versions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return frozenset(versions - {newest()})
+    return frozenset(versions - {latest_revision()})
 
 
-def suits(version: str | None) -> bool:
+def is_compatible(version: str | None) -> bool:
     """Whether this code can work on a database at this version: its own, or a later one, which has only added to it."""
     return version is not None and version not in _earlier()
 
 
-def present(engine: Engine) -> str | None:
+def current_revision(engine: Engine) -> str | None:
     """The version the database is at; None where no migration ran."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

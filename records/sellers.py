@@ -67,8 +67,8 @@ def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
         category=Category(category),
         days=days,
         methods=frozenset(methods),
-        excepted_products=frozenset(products),
-        renewals_excepted=renewals,
+        excluded_products=frozenset(products),
+        renewals_excluded=renewals,
     )
 
 
@@ -78,7 +78,7 @@ class Sellers:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def put(self, seller: Seller) -> None:
+    def upsert(self, seller: Seller) -> None:
         """Remembers a seller, or what it has switched on."""
         limit = seller.serial_limit
         self._work.run(
@@ -94,16 +94,16 @@ class Sellers:
             serial_days=limit.within.days if limit else None,
         )
 
-    def all(self) -> list[Seller]:
+    def list_all(self) -> list[Seller]:
         """Every seller, by id."""
         return [seller_of(row) for row in self._work.run("select * from sellers order by id")]
 
-    def one(self, seller: str) -> Seller | None:
+    def get(self, seller: str) -> Seller | None:
         """This seller."""
         row = self._work.run("select * from sellers where id = :id", id=seller).one_or_none()
         return None if row is None else seller_of(row)
 
-    def take_turns(self, sellers: Sequence[str]) -> None:
+    def lock(self, sellers: Sequence[str]) -> None:
         """Whoever counts these sellers' refunds waits for the others that do, until their commit."""
         self._work.run(_TAKE_TURNS, sellers=list(sellers))
 

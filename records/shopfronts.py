@@ -18,7 +18,7 @@ select s.id as seller, s.name, s.support_email, f.colour, f.website, f.technical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shopfront:
+class Storefront:
     """What customers see of a seller."""
 
     seller: str
@@ -31,18 +31,18 @@ class Shopfront:
     """An address or a URL."""
 
 
-class Shopfronts:
+class Storefronts:
     """The shopfronts table."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def one(self, seller: str) -> Shopfront | None:
+    def get(self, seller: str) -> Storefront | None:
         """A seller's shopfront; one that never set up any has a plain one."""
         row = self._work.run(_ONE, seller=seller).one_or_none()
-        return None if row is None else Shopfront(**row._asdict())
+        return None if row is None else Storefront(**row._asdict())
 
-    def put(self, front: Shopfront) -> None:
+    def upsert(self, front: Storefront) -> None:
         """Sets a seller's colour, website and technical support; name and support address are the seller's own."""
         self._work.run(
             _PUT,

@@ -17,11 +17,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from domain import refund_operations
-from domain.states import LIVE, MOVING
+from domain.states import OPEN_STATES, WORKER_STATES
 from records.metadata import INSTANT, metadata, words
 
-LIVE_STATES = words(LIVE)
-MOVING_STATES = words(MOVING)
+OPEN_STATE_NAMES = words(OPEN_STATES)
+WORKER_STATE_NAMES = words(WORKER_STATES)
 
 OPEN_STATUSES = words(refund_operations.OPEN_STATUSES)
 
@@ -153,14 +153,14 @@ cases = Table(
     Column("delivered_at", INSTANT, nullable=False, server_default=text("'epoch'")),
     UniqueConstraint("intake_source", "intake_key"),
     Index(
-        "cases_one_live_case_a_purchase", "purchase", unique=True, postgresql_where=text(f"state in ({LIVE_STATES})")
+        "cases_one_live_case_a_purchase", "purchase", unique=True, postgresql_where=text(f"state in ({OPEN_STATE_NAMES})")
     ),
     Index(
         "cases_due", text("coalesce(seller, '')"), "next_action_at", postgresql_where=text("next_action_at is not null")
     ),
     Index("cases_duplicates", "purchase", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
-    CheckConstraint(f"state not in ({MOVING_STATES}) or next_action_at is not null", name="owned"),
+    CheckConstraint(f"state not in ({WORKER_STATE_NAMES}) or next_action_at is not null", name="owned"),
     postgresql_with={"fillfactor": "70"},
 )
 

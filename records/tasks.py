@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from domain.findings import Trouble
+from domain.findings import SupportTaskKind
 from domain.messages import SupportNeeded
 from records.leased_queue import LeasedQueue
 from records.transaction import Transaction
@@ -94,10 +94,10 @@ class SupportTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class NewSupportTask:
     """A trouble with a payment. ``subject`` names what it is about: the same trouble with it is one task, for ever."""
 
-    trouble: Trouble
+    kind: SupportTaskKind
     subject: str
     case: UUID | None = None
     seller: str | None = None
@@ -105,7 +105,7 @@ class Report:
 
     @property
     def id(self) -> UUID:
-        return uuid5(_NAMESPACE, f"{self.trouble}\n{self.subject}")
+        return uuid5(_NAMESPACE, f"{self.kind}\n{self.subject}")
 
 
 class SupportTasks:
@@ -114,14 +114,14 @@ class SupportTasks:
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def open(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
+    def create_for_cases(self, tasks: Sequence[tuple[UUID, int, str]]) -> None:
         """Opens tasks: (case, seq of the step that led to support, reasons as JSON)."""
         if tasks:
             cases, seqs, reasons = map(list, zip(*tasks, strict=True))
             ids = [uuid5(case, f"task {seq}") for case, seq, _ in tasks]
             self._work.run(_OPEN, ids=ids, cases=cases, seqs=seqs, reasons=reasons)
 
-    def report(self, reports: Sequence[Report]) -> set[UUID]:
+    def create(self, reports: Sequence[NewSupportTask]) -> set[UUID]:
         """Opens a task for each of these troubles that has none yet, and returns the ids of those."""
         if not reports:
             return set()
@@ -129,12 +129,12 @@ class SupportTasks:
             _REPORT,
             lane=SupportNeeded.queue,
             ids=[report.id for report in reports],
-            kinds=[report.trouble for report in reports],
+            kinds=[report.kind for report in reports],
             subjects=[report.subject for report in reports],
             cases=[report.case for report in reports],
             sellers=[report.seller for report in reports],
             reasons=[
-                json.dumps([{"code": report.trouble, "sentence": report.trouble.sentence, "detail": ""}])
+                json.dumps([{"code": report.kind, "sentence": report.kind.sentence, "detail": ""}])
                 for report in reports
             ],
             evidences=[json.dumps(dict(report.evidence)) for report in reports],
@@ -145,7 +145,7 @@ class SupportTasks:
         """Claims the unpublished tasks of these cases, or with these ids, for ``seconds``."""
         return [SupportTask(*row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds)]
 
-    def published(self, tasks: Sequence[SupportTask]) -> None:
+    def mark_published(self, tasks: Sequence[SupportTask]) -> None:
         """Stores that these tasks are published. A task that is claimed by another worker, or due again, stays unpublished."""
         if tasks:
             ids, untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
@@ -162,11 +162,11 @@ class SupportTasks:
         """Returns cases with a task that is unpublished for ``seconds``, or the task if it has no case: (bulk, seller, id)."""
         return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
 
-    def waiting(self, limit: int = 200) -> list[SupportTask]:
+    def list_open(self, limit: int = 200) -> list[SupportTask]:
         """Returns the open tasks, the oldest first."""
         return [SupportTask(*row) for row in self._work.run(_OPEN_ONES, limit=limit)]
 
-    def unpublished(self) -> int:
+    def count_unpublished(self) -> int:
         """How many tasks are still to be published."""
         return int(self._work.run(_QUEUE.waiting()).scalar_one())
 

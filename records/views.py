@@ -42,7 +42,7 @@ select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class CaseView:
     """A case as people look at it."""
 
     id: UUID
@@ -78,21 +78,21 @@ class View:
     reasons: list[dict[str, str]]
 
 
-class Views:
+class CaseViews:
     """Cases, read and not locked."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def one(self, case: UUID) -> View | None:
+    def get(self, case: UUID) -> CaseView | None:
         """One case as people look at it."""
-        return self.these([case]).get(case)
+        return self.get_many([case]).get(case)
 
-    def these(self, cases: Sequence[UUID]) -> dict[UUID, View]:
+    def get_many(self, cases: Sequence[UUID]) -> dict[UUID, CaseView]:
         """These cases as people look at them."""
         return {row.id: _view(row) for row in self._work.run(_THESE, ids=list(cases))} if cases else {}
 
-    def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[View]:
+    def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[CaseView]:
         """The newest cases first."""
         return [_view(row) for row in self._work.run(_SEARCH, state=state, seller=seller, limit=limit)]
 
@@ -105,7 +105,7 @@ class Views:
         return [float(row.ms) for row in self._work.run(_LATENCIES, limit=limit)]
 
 
-def _view(row: Row[*tuple[Any, ...]]) -> View:
+def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
     values = row._asdict()
     values |= {"state": State(row.state), "channel": Channel(row.channel), "reasons": row.reasons or []}
-    return View(**values)
+    return CaseView(**values)

@@ -32,7 +32,7 @@ select count(*) from withdrawals w join cases c on c.id = w.case_id
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
+class StatutoryWithdrawal:
     """One declaration, word for word."""
 
     name: str
@@ -40,32 +40,32 @@ class Withdrawal:
     declared_at: datetime
 
 
-class Withdrawals:
+class StatutoryWithdrawals:
     """The withdrawals table."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def put(self, case: UUID, name: str, statement: str) -> None:
+    def insert(self, case: UUID, name: str, statement: str) -> None:
         """Keeps the declaration that this case is; it counts from now."""
         self._work.run(_PUT, case=case, name=name, declaration=statement, at=self._work.now)
 
-    def lately(self, email: str, *, seconds: float) -> int:
+    def count_recent(self, email: str, *, seconds: float) -> int:
         """How often this address declared something in the last seconds."""
         return int(self._work.run(_LATELY, email_key=email_key(email), seconds=seconds).scalar_one())
 
-    def of(self, case: UUID) -> Withdrawal | None:
+    def get(self, case: UUID) -> StatutoryWithdrawal | None:
         """What this case declared."""
-        return self.these([case]).get(case)
+        return self.get_many([case]).get(case)
 
-    def these(self, cases: Sequence[UUID]) -> dict[UUID, Withdrawal]:
+    def get_many(self, cases: Sequence[UUID]) -> dict[UUID, StatutoryWithdrawal]:
         """What each of these cases declared, of those that did."""
         return _by_case(self._work.run(_THESE, cases=list(cases)) if cases else ())
 
-    def about(self, cases: Sequence[UUID]) -> dict[UUID, Withdrawal]:
+    def for_purchases_of(self, cases: Sequence[UUID]) -> dict[UUID, StatutoryWithdrawal]:
         """What was declared first about the purchase of each of these cases, by itself or by a request that joined it."""
         return _by_case(self._work.run(_ABOUT, cases=list(cases)) if cases else ())
 
 
-def _by_case(rows: Iterable[Any]) -> dict[UUID, Withdrawal]:
-    return {row.case_id: Withdrawal(row.name, row.statement, row.declared_at) for row in rows}
+def _by_case(rows: Iterable[Any]) -> dict[UUID, StatutoryWithdrawal]:
+    return {row.case_id: StatutoryWithdrawal(row.name, row.statement, row.declared_at) for row in rows}

@@ -16,27 +16,27 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.settings import Settings, Timers
 from records.cases import Cases
-from records.dead import Dead
-from records.details import PurchaseDetails
-from records.facts import FactsOf
+from records.dead import DeadLetters
+from records.details import PurchaseDetailsTable
+from records.facts import DecisionInputs
 from records.history import History
 from records.idempotency import Idempotency
 from records.intake import Intake
-from records.keys import Keys
-from records.letters import Letters
-from records.mails import Mails
-from records.notes import Notes
-from records.notices import Notices
-from records.operations import Operations
+from records.keys import ApiKeys
+from records.letters import CaseEmails
+from records.mails import InboundMails
+from records.notes import InquiryEmails
+from records.notices import WebhookEvents
+from records.operations import RefundOperations
 from records.outbox import CHANNEL, Outbox
 from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.sellers import Sellers
-from records.shopfronts import Shopfronts
+from records.shopfronts import Storefronts
 from records.tasks import SupportTasks
 from records.transaction import Transaction
-from records.views import Views
-from records.withdrawals import Withdrawals
+from records.views import CaseViews
+from records.withdrawals import StatutoryWithdrawals
 
 DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
 """What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
@@ -81,32 +81,32 @@ def _notify(connection: Connection) -> None:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(f"notify {CHANNEL}"))
 
 
-class Work(Transaction):
+class UnitOfWork(Transaction):
     """One open transaction, and what can be asked of it."""
 
     def __init__(self, connection: Connection, timers: Timers) -> None:
         super().__init__(connection, timers)
         self.cases = Cases(self)
-        self.dead = Dead(self)
-        self.details = PurchaseDetails(self)
-        self.facts = FactsOf(self)
+        self.dead_letters = DeadLetters(self)
+        self.purchase_details = PurchaseDetailsTable(self)
+        self.decision_inputs = DecisionInputs(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)
         self.intake = Intake(self)
-        self.keys = Keys(self)
-        self.letters = Letters(self)
-        self.mails = Mails(self)
-        self.notes = Notes(self)
-        self.notices = Notices(self)
-        self.operations = Operations(self)
+        self.api_keys = ApiKeys(self)
+        self.case_emails = CaseEmails(self)
+        self.inbound_mails = InboundMails(self)
+        self.inquiry_emails = InquiryEmails(self)
+        self.webhook_events = WebhookEvents(self)
+        self.refund_operations = RefundOperations(self)
         self.outbox = Outbox(self)
         self.purchases = Purchases(self)
         self.reconciliation = Reconciliation(self)
         self.sellers = Sellers(self)
-        self.shopfronts = Shopfronts(self)
-        self.tasks = SupportTasks(self)
-        self.views = Views(self)
-        self.withdrawals = Withdrawals(self)
+        self.storefronts = Storefronts(self)
+        self.support_tasks = SupportTasks(self)
+        self.case_views = CaseViews(self)
+        self.statutory_withdrawals = StatutoryWithdrawals(self)
 
 
 class Records:
@@ -121,18 +121,18 @@ class Records:
         """The records these settings name."""
         return cls(connect(settings.database_url.get_secret_value(), pool=pool), settings.timers)
 
-    def dial(self, number: int) -> None:
+    def warm_up(self, number: int) -> None:
         """Opens so many connections ahead of their first use, where the database is there: each takes a while."""
         with suppress(*DatabaseDownError), ExitStack() as opened:
             for _ in range(number):
                 opened.enter_context(self.engine.connect())
 
     @contextmanager
-    def work(self) -> Iterator[Work]:
+    def work(self) -> Iterator[UnitOfWork]:
         """One transaction."""
         with self.engine.connect() as connection:
             with connection.begin():
-                work = Work(connection, self.timers)
+                work = UnitOfWork(connection, self.timers)
                 yield work
             if work.notifies:
                 _notify(connection)

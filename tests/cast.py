@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 from domain.policies import Category, Policy, Seller
 from domain.purchases import Purchase
-from domain.reasons import Reason
-from domain.requests import Asked, Channel, RefundRequest, Wish
-from producers.intake import arrival
+from domain.reasons import RefundReason
+from domain.requests import SubmittedRequest, Channel, RefundRequest, RefundScope
+from producers.intake import submission
 from records import Records
-from records.intake import Accepted, Arrival
+from records.intake import Accepted, Submission
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 """When the tests of the rules happen."""
@@ -69,10 +69,10 @@ def a_recent_purchase(**changes: Any) -> Purchase:
     return a_purchase(**{"purchased_at": datetime.now(UTC) - timedelta(days=3)} | changes)
 
 
-def asked(**changes: Any) -> Asked:
+def asked(**changes: Any) -> SubmittedRequest:
     """The whole amount, at noon, on the web."""
-    values: dict[str, Any] = {"wish": Wish.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
-    return Asked(**values | changes)
+    values: dict[str, Any] = {"wish": RefundScope.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
+    return SubmittedRequest(**values | changes)
 
 
 def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
@@ -80,15 +80,15 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
     values: dict[str, Any] = {
         "email": purchase.email,
         "reference": purchase.reference,
-        "reason": Reason.DISSATISFIED,
+        "reason": RefundReason.DISSATISFIED,
     }
     return RefundRequest(**values | changes)
 
 
-def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Arrival:
+def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
     """This purchase's customer asks, signed in at the seller's own site."""
     request = a_request(purchase, **changes)
-    return arrival(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
+    return submission(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
 
 
 def settle_in(
@@ -97,7 +97,7 @@ def settle_in(
     """Makes these known: a seller, its policy, what it sold."""
     seller, policy = seller or a_seller(), policy or a_policy()
     with records.work() as work:
-        work.sellers.put(seller)
+        work.sellers.upsert(seller)
         if not work.sellers.policies(seller.id):
             work.sellers.new_policy(
                 seller.id,
@@ -105,10 +105,10 @@ def settle_in(
                 days=policy.days,
                 in_force_from=policy.in_force_from,
                 methods=sorted(policy.methods),
-                excepted_products=sorted(policy.excepted_products),
-                renewals_excepted=policy.renewals_excepted,
+                excepted_products=sorted(policy.excluded_products),
+                renewals_excepted=policy.renewals_excluded,
             )
-        work.purchases.put(purchases)
+        work.purchases.upsert(purchases)
 
 
 def ids(accepted: list[Accepted]) -> list[UUID]:

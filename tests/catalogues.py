@@ -131,9 +131,9 @@ def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Se
 
 def _of_tables() -> Iterator[tuple[str, Sentence]]:
     yield from ((_home(arrivals), sentence) for sentence in _strings(vars(arrivals)["ARRIVALS"]))
-    yield _home(arrivals), arrivals.OTHERWISE
-    yield from ((_home(reasons), reason.sentence) for reason in reasons.Reason)
-    yield from ((_home(findings), code.customer) for code in findings.Code if code.customer)
+    yield _home(arrivals), arrivals.DEFAULT_ARRIVAL
+    yield from ((_home(reasons), reason.sentence) for reason in reasons.RefundReason)
+    yield from ((_home(findings), code.customer) for code in findings.ReasonCode if code.customer)
     for path in _speakers():
         module = import_module(_place(path).removesuffix(".py").replace("/", "."))
         for name in _constants(path):

@@ -7,14 +7,14 @@ from typing import ClassVar
 from babel import Locale
 from babel.support import NullTranslations
 
-from config.speech import Speech
+from config.speech import Translator
 
 _LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
 _FACTS = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b")
 """Addresses, case numbers, zones and our own name are the same in every language."""
 
 
-class Foreign(Speech):
+class Foreign(Translator):
     """Speaks it, and keeps what it was asked for."""
 
     def __init__(self) -> None:

@@ -7,26 +7,26 @@ from typing import Any
 from uuid import UUID
 
 from config.links import Links
-from domain.aftermath import AFTERMATH, Stage
-from domain.aftermath import LETTERS as LETTER_OF_EVENT
+from domain.aftermath import EFFECTS, EmailKind
+from domain.aftermath import EMAILS as LETTER_OF_EVENT
 from domain.requests import Channel
 from domain.states import MOVES, State
-from records.letters import Due
-from records.views import View
-from worker.letters import write
+from records.letters import DueEmail
+from records.views import CaseView
+from worker.letters import render
 from worker.letters.post import as_bytes
 
 LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
 SENDER = "Moneyback <refunds@moneyback.example>"
 CASE = UUID("00000000-0000-4000-8000-000000000417")
-STATES = {after.letter: state for state, after in AFTERMATH.items() if after.letter} | {
+STATES = {after.email: state for state, after in EFFECTS.items() if after.email} | {
     letter: there for (_, event), there in MOVES.items() if (letter := LETTER_OF_EVENT.get(event))
 }
-ABOUT_NO_PURCHASE = {Stage.NOT_FOUND, Stage.WITHDRAWAL_RECEIVED}
-WITH_PURCHASE = sorted(set(Stage) - ABOUT_NO_PURCHASE)
+ABOUT_NO_PURCHASE = {EmailKind.NOT_FOUND, EmailKind.WITHDRAWAL_RECEIVED}
+WITH_PURCHASE = sorted(set(EmailKind) - ABOUT_NO_PURCHASE)
 
 
-def a_view(stage: Stage, **changes: Any) -> View:
+def a_view(stage: EmailKind, **changes: Any) -> CaseView:
     """Ada's case, where it stands when this letter is due; whoever asked used another address."""
     values: dict[str, Any] = {
         "id": CASE,
@@ -59,17 +59,17 @@ def a_view(stage: Stage, **changes: Any) -> View:
         "declared_at": None,
         "reasons": [],
     }
-    if stage is Stage.WITHDRAWAL_RECEIVED:
+    if stage is EmailKind.WITHDRAWAL_RECEIVED:
         values |= {
             "declared_by": "Ada L.",
             "statement": "I withdraw from the contract.",
             "declared_at": values["received_at"],
         }
-    if stage is Stage.NOT_FOUND:
+    if stage is EmailKind.NOT_FOUND:
         values |= dict.fromkeys(
             ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
         ) | {"purchase_reference": None}
-    return View(**values | changes)
+    return CaseView(**values | changes)
 
 
 def bodies(letter: EmailMessage) -> tuple[str, str]:
@@ -83,5 +83,5 @@ def bodies(letter: EmailMessage) -> tuple[str, str]:
     return text, html
 
 
-def a_letter(stage: Stage, *earlier: Stage, refund: str | None = None, **changes: Any) -> EmailMessage:
-    return write(Due(CASE, stage, earlier, refund), a_view(stage, **changes), LINKS, SENDER)
+def a_letter(stage: EmailKind, *earlier: EmailKind, refund: str | None = None, **changes: Any) -> EmailMessage:
+    return render(DueEmail(CASE, stage, earlier, refund), a_view(stage, **changes), LINKS, SENDER)

@@ -7,11 +7,11 @@ from celery import Celery, signals
 from config import log
 from config.settings import settings
 from worker import tools
-from worker.options import options
+from worker.options import celery_options
 from worker.watchdog import Watchdog
 
 app = Celery("moneyback", include=["worker.tasks"])
-app.config_from_object(options(settings()))
+app.config_from_object(celery_options(settings()))
 app.steps["consumer"].add(Watchdog)
 
 
@@ -23,10 +23,10 @@ def _logging(**_: Any) -> None:  # noqa: ANN401  # a signal brings whatever it b
 @signals.worker_process_init.connect
 def _fresh(**_: Any) -> None:  # noqa: ANN401  # as above
     """A forked process dials its own connections: two on one socket would read each other's answers."""
-    tools.tools.cache_clear()
+    tools.worker_context.cache_clear()
 
 
 @signals.worker_process_shutdown.connect
 def _finish(**_: Any) -> None:  # noqa: ANN401  # as above
     """Calls that nobody waits for end with their record, and not with their process."""
-    tools.tools().hands.close()
+    tools.worker_context().call_pool.close()

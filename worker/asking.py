@@ -7,52 +7,52 @@ from typing import TypeVar
 import structlog
 
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Capabilities,
     Declined,
-    DisputeSeen,
-    Elsewhere,
-    Found,
+    DisputeStatus,
+    ExternalRefund,
+    LookupResult,
     Paid,
     PaymentProvider,
     Pending,
-    Refusal,
+    DeclineReason,
     Unknown,
 )
-from domain.refund_operations import Operation
+from domain.refund_operations import RefundOperation
 from worker.providers.deadline import watched
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 log = structlog.get_logger()
 
-Said = TypeVar("Said")
+ProviderAnswer = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
-class Unsent:
+class NotSent:
     """Nothing of this call was sent: there was no time left within the lease, or the provider could not be reached."""
 
     why: str
 
 
-def first_refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
+def send_refund(tools: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Sends a refund of which the records know nothing. A provider that would pay a payment twice is looked up first.
 
     Records that were restored from a backup lack what was paid since; and support may have paid the refund by hand.
     """
     adapter = tools.provider(operation.provider)
-    if adapter is None or adapter.capabilities.capped or not adapter.capabilities.can_look_up:
+    if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:
         return refund(tools, operation, until=until)
     found = look_up(tools, operation, until=until)
-    if isinstance(found, Absent):
+    if isinstance(found, NotFound):
         return refund(tools, operation, until=until)
-    if isinstance(found, Elsewhere):
-        return Declined(Refusal.ALREADY_REFUNDED, found.refund_id)
-    return Unsent(found.why) if isinstance(found, Unknown) and not found.no_access else found
+    if isinstance(found, ExternalRefund):
+        return Declined(DeclineReason.ALREADY_REFUNDED, found.refund_id)
+    return NotSent(found.why) if isinstance(found, Unknown) and not found.invalid_credentials else found
 
 
-def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unsent:
+def refund(tools: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Sends the refund, unless this monotonic instant passes before its turn comes."""
     with watched() as wire:
         answer = _call(
@@ -60,14 +60,14 @@ def refund(tools: Tools, operation: Operation, *, until: float) -> Answer | Unse
             operation.provider,
             lambda adapter: adapter.refund(operation.charge, operation.amount, key=operation.key),
             until=until,
-            no_time=Unsent(NO_TIME),
+            no_time=NotSent(NO_TIME),
         )
     if isinstance(answer, Unknown) and wire.nobody_reached:
-        return Unsent(answer.why)
+        return NotSent(answer.why)
     return _of_this_amount(answer, operation)
 
 
-def look_up(tools: Tools, operation: Operation, *, until: float) -> Found:
+def look_up(tools: WorkerContext, operation: RefundOperation, *, until: float) -> LookupResult:
     """Returns what the provider knows of this operation."""
     found = _call(
         tools,
@@ -79,7 +79,7 @@ def look_up(tools: Tools, operation: Operation, *, until: float) -> Found:
     return _of_this_amount(found, operation)
 
 
-def foreign(tools: Tools, provider: str, charge: str, *, until: float) -> Found:
+def find_external_refund(tools: WorkerContext, provider: str, charge: str, *, until: float) -> LookupResult:
     """Returns the refund of a payment that was not made by us."""
     return _call(
         tools,
@@ -90,18 +90,18 @@ def foreign(tools: Tools, provider: str, charge: str, *, until: float) -> Found:
     )
 
 
-def dispute(tools: Tools, provider: str, charge: str, *, until: float) -> DisputeSeen | Unknown:
+def dispute(tools: WorkerContext, provider: str, charge: str, *, until: float) -> DisputeStatus | Unknown:
     """Returns the status of the dispute about this payment."""
     return _call(tools, provider, lambda adapter: adapter.dispute(charge), until=until, no_time=Unknown(NO_TIME))
 
 
-def cannot_look_up(tools: Tools, provider: str) -> bool:
+def cannot_look_up(tools: WorkerContext, provider: str) -> bool:
     """Whether this provider is connected and only reports by signed webhook events."""
     adapter = tools.provider(provider)
     return adapter is not None and not adapter.capabilities.can_look_up
 
 
-def guarded(provider: str, call: Callable[[], Said]) -> Said | Unknown:
+def guarded(provider: str, call: Callable[[], ProviderAnswer]) -> ProviderAnswer | Unknown:
     """Makes this call. An adapter that raises an error has a bug, and nobody knows what the provider did: Unknown."""
     try:
         return call()
@@ -115,12 +115,12 @@ NO_MATCHING_KEY = "mb_nobodys"
 
 NO_TIME = "There was no time left to ask: the others, or the provider's rate limit, took it."
 
-NoTime = TypeVar("NoTime", Unsent, Unknown)
+NoTime = TypeVar("NoTime", NotSent, Unknown)
 
 
 def _call(
-    tools: Tools, provider: str, call: Callable[[PaymentProvider], Said], *, until: float, no_time: NoTime
-) -> Said | Unknown | NoTime:
+    tools: WorkerContext, provider: str, call: Callable[[PaymentProvider], ProviderAnswer], *, until: float, no_time: NoTime
+) -> ProviderAnswer | Unknown | NoTime:
     """Makes a call to this provider in its turn. Begun later, the call could outlive its task, with its result."""
     adapter = tools.provider(provider)
     if adapter is None:
@@ -128,17 +128,17 @@ def _call(
     if not _in_turn(tools, provider, adapter.capabilities, until):
         return no_time
     said = guarded(provider, lambda: call(adapter))
-    if isinstance(said, Unknown) and said.again_in is not None:
-        tools.pace.hold_off(provider, adapter.capabilities.calls_per_second, said.again_in)
+    if isinstance(said, Unknown) and said.retry_after is not None:
+        tools.rate_limiter.pause(provider, adapter.capabilities.calls_per_second, said.retry_after)
     return said
 
 
-def _in_turn(tools: Tools, provider: str, capabilities: Capabilities, until: float) -> bool:
+def _in_turn(tools: WorkerContext, provider: str, capabilities: Capabilities, until: float) -> bool:
     """Waits for this call's turn at the provider's rate limit. Returns whether there is time left for the call."""
-    return tools.monotonic() <= until and tools.pace.take(provider, capabilities.calls_per_second, until=until)
+    return tools.monotonic() <= until and tools.rate_limiter.acquire(provider, capabilities.calls_per_second, until=until)
 
 
-def _of_this_amount(said: Said, operation: Operation) -> Said | Unknown:
+def _of_this_amount(said: ProviderAnswer, operation: RefundOperation) -> ProviderAnswer | Unknown:
     """Replaces a result about another amount by Unknown: a refund of another amount than was asked for is no success."""
     if isinstance(said, Paid | Pending) and said.amount != operation.amount:
         return Unknown(f"The provider speaks of {said.amount}, but {operation.amount} was asked for.")

@@ -7,7 +7,7 @@ from celery.worker import consumer
 
 from config.broker import raw_body
 from records import DatabaseDownError
-from worker.tools import tools
+from worker.tools import worker_context
 
 log = structlog.get_logger()
 
@@ -30,8 +30,8 @@ class Consumer(consumer.Consumer):
     def _keep(self, message: Any, why: str) -> None:  # noqa: ANN401  # kombu's message
         queue = (message.delivery_info or {}).get("routing_key") or "unknown"
         try:
-            with tools().records.work() as work:
-                work.dead.keep(queue, raw_body(message), why)
+            with worker_context().records.work() as work:
+                work.dead_letters.keep(queue, raw_body(message), why)
         except DatabaseDownError:  # not acknowledged: the broker delivers it again after its visibility timeout
             log.exception("message_not_kept", queue=queue)
             return

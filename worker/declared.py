@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from domain.cases import Case
-from domain.findings import Trouble
-from records.tasks import Report
-from records.withdrawals import Withdrawal
+from domain.findings import SupportTaskKind
+from records.tasks import NewSupportTask
+from records.withdrawals import StatutoryWithdrawal
 
 
-def declarations(trouble: Trouble, ended: Sequence[Case], declared: Mapping[UUID, Withdrawal]) -> list[Report]:
+def withdrawal_tasks(trouble: SupportTaskKind, ended: Sequence[Case], declared: Mapping[UUID, StatutoryWithdrawal]) -> list[NewSupportTask]:
     """Returns a support task for each of these cases with a statutory withdrawal. The desk shows its name and its text."""
     return [
-        Report(
-            trouble=trouble,
+        NewSupportTask(
+            kind=trouble,
             subject=str(case.id),
             case=case.id,
             seller=case.seller,

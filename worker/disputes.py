@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-from domain.cases import Case, Step
-from domain.findings import Code, Trouble
-from domain.notices import About, Notice
-from domain.providers import Answer, Declined, DisputeSeen, Failed, Refusal
+from domain.cases import Case, Transition
+from domain.findings import ReasonCode, SupportTaskKind
+from domain.notices import Subject, WebhookEvent
+from domain.providers import RefundResult, Declined, DisputeStatus, Failed, DeclineReason
 from domain.purchases import Dispute, Purchase
-from domain.refund_operations import Operation
+from domain.refund_operations import RefundOperation
 from domain.states import Event
-from records import Work
-from records.tasks import Report
+from records import UnitOfWork
+from records.tasks import NewSupportTask
 from worker.providers.disputes import decisive, furthest
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 STEP = 500  # payments in one transaction
 
@@ -20,81 +20,81 @@ Payment = tuple[str, str]
 """The provider, and the provider's id of the charge."""
 
 
-def draw_consequences(work: Work, purchase: Purchase, seen: DisputeSeen) -> bool:
+def apply_dispute(work: UnitOfWork, purchase: Purchase, seen: DisputeStatus) -> bool:
     """Applies the status of a dispute to the payment's cases.
 
     If a refunded payment is disputed or lost, the money may leave twice, and support gets a task. If the dispute was won,
     the cases that waited for it go on. Returns False if another worker holds such a case.
     """
     payment = purchase.provider, purchase.charge
-    work.purchases.disputed(*payment, seen.dispute)
+    work.purchases.set_dispute(*payment, seen.dispute)
     if seen.dispute is Dispute.WON:
-        waiting = work.cases.with_support_for(*payment, Code.DISPUTE_OPEN)
+        waiting = work.cases.with_support_for(*payment, ReasonCode.DISPUTE_OPEN)
         work.history.record([_resumed(case, seen) for case in waiting])
-        return not work.cases.still_with_support_for(*payment, Code.DISPUTE_OPEN)
-    operation = work.operations.about([payment]).get(payment)
+        return not work.cases.still_with_support_for(*payment, ReasonCode.DISPUTE_OPEN)
+    operation = work.refund_operations.for_payments([payment]).get(payment)
     if operation and operation.is_open:
-        work.tasks.report([_paid_twice(operation, seen, purchase.seller)])
+        work.support_tasks.create([_paid_twice(operation, seen, purchase.seller)])
     return True
 
 
-def as_told(work: Work, payments: Sequence[Payment]) -> dict[Payment, DisputeSeen]:
+def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict[Payment, DisputeStatus]:
     """Returns the status of disputes at providers without look-ups, computed from all stored webhook events.
 
     The payments are locked first, so the second of two concurrent callers sees what the first saw.
     """
-    work.purchases.hold(payments)
-    return {payment: decisive(furthest(said)) for payment, said in work.notices.disputes(payments).items()}
+    work.purchases.lock_payments(payments)
+    return {payment: decisive(furthest(said)) for payment, said in work.webhook_events.reported_disputes(payments).items()}
 
 
-def look_at_refusals(work: Work, tools: Tools, answers: Sequence[tuple[Operation, Answer]]) -> None:
+def check_dispute_after_decline(work: UnitOfWork, tools: WorkerContext, answers: Sequence[tuple[RefundOperation, RefundResult]]) -> None:
     """Has disputes looked up after a refusal: it says that there is a dispute, but not which, and its webhook may be lost."""
     refused = [
         operation
         for operation, answer in answers
-        if isinstance(answer, Declined | Failed) and answer.refusal is Refusal.DISPUTED
+        if isinstance(answer, Declined | Failed) and answer.reason is DeclineReason.DISPUTED
     ]
     for provider in {operation.provider for operation in refused}:
-        if can_be_asked(tools, provider):
+        if can_look_up_disputes(tools, provider):
             charges = [operation.charge for operation in refused if operation.provider == provider]
-            work.notices.keep(provider, _to_be_looked_at(charges, "refused"), b"")
+            work.webhook_events.keep(provider, _to_be_looked_at(charges, "refused"), b"")
 
 
-def look_at_open_ones(tools: Tools, provider: str) -> int:
+def poll_open_disputes(tools: WorkerContext, provider: str) -> int:
     """Has every open dispute looked up once a day, because a webhook may be lost. Returns how many there are."""
     found, last = 0, ""
     while True:
         with tools.records.work() as work:
             charges = work.purchases.open_disputes(provider, after=last, limit=STEP)
-            work.notices.keep(provider, _to_be_looked_at(charges, f"{work.now:%Y-%m-%d}"), b"")
+            work.webhook_events.keep(provider, _to_be_looked_at(charges, f"{work.now:%Y-%m-%d}"), b"")
         found += len(charges)
         if len(charges) < STEP:
             return found
         last = charges[-1]
 
 
-def can_be_asked(tools: Tools, provider: str) -> bool:
+def can_look_up_disputes(tools: WorkerContext, provider: str) -> bool:
     """Whether this provider is connected and answers look-ups."""
     adapter = tools.provider(provider)
     return adapter is not None and adapter.capabilities.can_look_up
 
 
-def _to_be_looked_at(charges: Iterable[str], why: str) -> list[Notice]:
+def _to_be_looked_at(charges: Iterable[str], why: str) -> list[WebhookEvent]:
     """Returns events of our own, which make a worker look the disputes up: once for each reason."""
-    return [Notice(event=f"ours: {why} {charge}", about=About.DISPUTE, charge=charge) for charge in charges]
+    return [WebhookEvent(event_id=f"ours: {why} {charge}", subject=Subject.DISPUTE, charge=charge) for charge in charges]
 
 
-def _resumed(case: Case, seen: DisputeSeen) -> Step:
+def _resumed(case: Case, seen: DisputeStatus) -> Transition:
     why = "The dispute was decided for the seller: the payment can be refunded again."
     return case.after(Event.DISPUTE_WON, actor="provider", why=why, evidence={"dispute": seen.dispute_id})
 
 
-def _paid_twice(operation: Operation, seen: DisputeSeen, seller: str) -> Report:
+def _paid_twice(operation: RefundOperation, seen: DisputeStatus, seller: str) -> NewSupportTask:
     assert operation.first_sent_at, "an operation that was read back was sent"
-    return Report(
-        trouble=Trouble.PAID_TWICE,
+    return NewSupportTask(
+        kind=SupportTaskKind.REFUND_AND_DISPUTE,
         subject=f"{operation.provider} {operation.charge} {seen.dispute_id}",
-        case=operation.case,
+        case=operation.case_id,
         seller=seller,
         evidence={
             "provider": operation.provider,

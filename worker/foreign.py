@@ -2,31 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 
-from domain.findings import Trouble
-from domain.providers import Elsewhere, Failed, Paid, Pending
+from domain.findings import SupportTaskKind
+from domain.providers import ExternalRefund, Failed, Paid, Pending
 from domain.purchases import Purchase
-from records.notices import Heard
-from records.tasks import Report
-from worker.tools import Tools
+from records.notices import ClaimedEvent
+from records.tasks import NewSupportTask
+from worker.tools import WorkerContext
 
 
-def report_beside_ours(
-    tools: Tools, heard: Sequence[Heard], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
+def report_external_refunds(
+    tools: WorkerContext, heard: Sequence[ClaimedEvent], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
 ) -> None:
     """Opens support tasks for events about payments that we refunded: they may be about a second, external refund."""
     with tools.records.work() as work:
         for provider in {one.provider for one in heard}:
             told = [one for one in heard if one.provider == provider]
-            ids = [refund for one in told if (refund := one.notice.refund_id)]
+            ids = [refund for one in told if (refund := one.event.refund_id)]
             known = {operation.refund_id for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)}
-            strange = [one for one in told if one.notice.refund_id not in known and not _has_failed(one)]
-            work.tasks.report([_beside(one, purchases.get(one.payment, ())) for one in strange])
+            strange = [one for one in told if one.event.refund_id not in known and not _has_failed(one)]
+            work.support_tasks.create([_beside(one, purchases.get(one.payment, ())) for one in strange])
 
 
-def extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere) -> Report:
+def external_refund_task(provider: str, purchase: Purchase, found: Paid | Pending | ExternalRefund) -> NewSupportTask:
     """Returns the support task for a refund that the provider shows and that was not made by us."""
-    return Report(
-        trouble=Trouble.REFUND_EXTRA,
+    return NewSupportTask(
+        kind=SupportTaskKind.UNEXPECTED_REFUND,
         subject=f"{provider} {found.refund_id}",
         seller=purchase.seller,
         evidence={
@@ -39,15 +39,15 @@ def extra(provider: str, purchase: Purchase, found: Paid | Pending | Elsewhere) 
     )
 
 
-def _has_failed(heard: Heard) -> bool:
-    return isinstance(heard.notice.said, Failed)
+def _has_failed(heard: ClaimedEvent) -> bool:
+    return isinstance(heard.event.reported, Failed)
 
 
-def _beside(heard: Heard, purchases: Sequence[Purchase]) -> Report:
+def _beside(heard: ClaimedEvent, purchases: Sequence[Purchase]) -> NewSupportTask:
     provider, charge = heard.payment
-    return Report(
-        trouble=Trouble.REFUND_EXTRA,
-        subject=f"{provider} {heard.notice.refund_id}",
+    return NewSupportTask(
+        kind=SupportTaskKind.UNEXPECTED_REFUND,
+        subject=f"{provider} {heard.event.refund_id}",
         seller=purchases[0].seller if purchases else None,
-        evidence={"provider": provider, "charge": charge, "refund": heard.notice.refund_id},
+        evidence={"provider": provider, "charge": charge, "refund": heard.event.refund_id},
     )

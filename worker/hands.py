@@ -23,7 +23,7 @@ GATHER = (
 SLOW = 3.0  # seconds: providers answer in one or two, and a batch of a hundred must not wait for the one that hangs
 
 
-class Hands:
+class CallPool:
     """Threads that make calls side by side, bounded."""
 
     def __init__(self, number: int) -> None:
@@ -37,11 +37,11 @@ class Hands:
         """Lets go of them, once what they do is done."""
         self._threads.shutdown()
 
-    def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
+    def map_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
         """Makes these calls, and yields their answers in waves as they come."""
         yield from self._waves(self._begin(call, asked))
 
-    def as_they_come(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
+    def map_as_completed(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
         """Makes these calls and hands their answers on in waves. The slow ones are waited for only while hands are scarce.
 
         A call that is still under way afterwards is answered for by the hand that makes it.

@@ -6,73 +6,73 @@ from uuid import UUID
 
 import structlog
 
-from domain.notices import About
-from domain.providers import Absent, DisputeSeen, Elsewhere, Failed, Found, Paid, Pending, Unknown
+from domain.notices import Subject
+from domain.providers import NotFound, DisputeStatus, ExternalRefund, Failed, LookupResult, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
 from domain.refund_operations import OperationStatus
 from domain.states import State
-from records import Work
-from records.notices import Heard
+from records import UnitOfWork
+from records.notices import ClaimedEvent
 from worker import asking
 from worker.asking import cannot_look_up
-from worker.disputes import as_told, draw_consequences
-from worker.foreign import extra, report_beside_ours
+from worker.disputes import dispute_from_webhooks, apply_dispute
+from worker.foreign import external_refund_task, report_external_refunds
 from worker.paying import sending_ends
 from worker.refunds.backoff import jitter, poll_delay
 from worker.refunds.recording import Call
-from worker.settling import inquire, lease
-from worker.tools import Tools
-from worker.unexplained import report_unexplained
+from worker.settling import poll_refunds, lease
+from worker.tools import WorkerContext
+from worker.unexplained import report_unresolved
 from worker.webhook_events.outcomes import DISPUTE_CODES, REFUND_CODES, Outcome, OutcomeCode, Resolved, Retry
 
 log = structlog.get_logger()
 
-ANY_OF_OURS = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
+STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
 """States in which the provider may have news of our refund."""
 
-STRANGE_FOR = (
+UNKNOWN_PAYMENT_ATTEMPTS = (
     10  # attempts, which take two hours: by then a seller has told us of the purchase that the payment belongs to
 )
-MOST_FALLS = 3  # workers that one event may crash: as many as a case may crash
-MOST_HEARINGS = 100  # attempts, which take two days with delays of up to half an hour; then the event goes to support
+MAX_CRASHES = 3  # workers that one event may crash: as many as a case may crash
+MAX_ATTEMPTS = 100  # attempts, which take two days with delays of up to half an hour; then the event goes to support
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedEvent:
     """A claimed event with what we know of its payment."""
 
-    event: Heard
+    event: ClaimedEvent
     own_case: UUID | None
     """The case whose refund the event is about; None if the event is about a dispute, or about no refund of ours."""
     purchases: Sequence[Purchase]
     """The purchases that the payment paid: one payment may have paid two."""
 
 
-def hear(tools: Tools, ids: Sequence[UUID]) -> None:
+def process_webhook_events(tools: WorkerContext, ids: Sequence[UUID]) -> None:
     """Processes those of these events that are due. An event that crashed its last worker is processed alone."""
     lease_seconds = tools.settings.timers.lease_seconds
     with tools.records.work() as work:
-        claimed = work.notices.claim(ids, seconds=lease_seconds)
+        claimed = work.webhook_events.claim(ids, seconds=lease_seconds)
         taken = {event.id for event in claimed}
-        suspects = work.notices.suspects([event for event in ids if event not in taken])
+        suspects = work.webhook_events.crashed_before([event for event in ids if event not in taken])
     if claimed:
         _process(tools, claimed)
     for suspect in suspects:
         with tools.records.work() as work:
-            alone = work.notices.claim([suspect], seconds=lease_seconds, suspects=True)
+            alone = work.webhook_events.claim([suspect], seconds=lease_seconds, include_crashed=True)
         if alone:
             _process(tools, alone)
 
 
-def _process(tools: Tools, claimed: Sequence[Heard]) -> None:
+def _process(tools: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
     """Sorts the events into three kinds, and resolves each kind in its own way."""
     ends = sending_ends(tools)
     with tools.records.work() as work:
-        sound = [event for event in claimed if event.hearings <= MOST_HEARINGS and event.falls < MOST_FALLS]
+        sound = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         matched = _match(work, sound)
         own = [match for match in matched if match.own_case]
         cases = {match.own_case for match in own if match.own_case}
-        calls = lease(work, tools, list(cases), here=ANY_OF_OURS, early=True) if cases else []
+        calls = lease(work, tools, list(cases), here=STATES_WITH_REFUND, early=True) if cases else []
     external = [match for match in matched if not match.own_case and match.purchases]
     unknown = [match.event for match in matched if not match.own_case and not match.purchases]
     outcomes = _resolve_own(tools, own, calls) | _resolve_external(tools, external, ends) | _resolve_unknown(unknown)
@@ -81,19 +81,19 @@ def _process(tools: Tools, claimed: Sequence[Heard]) -> None:
         _store(work, tools, [(event, outcomes.get(event.id, crashed)) for event in claimed])
 
 
-def _match(work: Work, events: Sequence[Heard]) -> list[MatchedEvent]:
+def _match(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
     """Finds the case and the purchases that each event is about."""
     events = _fill_in_charges(work, events)
-    payments = [event.payment for event in events if event.notice.charge]
-    operations = work.operations.about(payments) if payments else {}
+    payments = [event.payment for event in events if event.event.charge]
+    operations = work.refund_operations.for_payments(payments) if payments else {}
     purchases: dict[tuple[str, str], list[Purchase]] = {}
     for purchase in work.purchases.paid_by(payments):
         purchases.setdefault((purchase.provider, purchase.charge), []).append(purchase)
     return [
         MatchedEvent(
             event,
-            own_case=operations[event.payment].case
-            if event.payment in operations and event.notice.about is not About.DISPUTE
+            own_case=operations[event.payment].case_id
+            if event.payment in operations and event.event.subject is not Subject.DISPUTE
             else None,
             purchases=purchases.get(event.payment, []),
         )
@@ -101,44 +101,44 @@ def _match(work: Work, events: Sequence[Heard]) -> list[MatchedEvent]:
     ]
 
 
-def _fill_in_charges(work: Work, events: Sequence[Heard]) -> list[Heard]:
+def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[ClaimedEvent]:
     """Completes events that name a refund and not its payment: the operation that made the refund knows the payment."""
     incomplete = [
         (event.provider, refund)
         for event in events
-        if event.notice.charge is None and (refund := event.notice.refund_id)
+        if event.event.charge is None and (refund := event.event.refund_id)
     ]
-    made = work.operations.made(incomplete)
+    made = work.refund_operations.for_refunds(incomplete)
     return [
-        replace(event, notice=replace(event.notice, charge=operation.charge))
-        if event.notice.charge is None and (operation := made.get((event.provider, event.notice.refund_id or "")))
+        replace(event, notice=replace(event.event, charge=operation.charge))
+        if event.event.charge is None and (operation := made.get((event.provider, event.event.refund_id or "")))
         else event
         for event in events
     ]
 
 
-def _resolve_own(tools: Tools, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
+def _resolve_own(tools: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
     """Resolves events about our own refunds: the refunds are polled.
 
     A refund that was not made by us is reported, but does not resolve an event that is, or may be, about our own refund.
     """
-    lookups = inquire(tools, calls)
+    lookups = poll_refunds(tools, calls)
     paid = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
     found = {match.event.id: lookups.get(match.own_case) for match in matched if match.own_case}
     outcomes = {
         match.event.id: _own_outcome(match.event, found[match.event.id], was_paid=match.own_case in paid)
         for match in matched
     }
-    shown = {seen.refund_id for seen in lookups.values() if isinstance(seen, Paid | Pending | Failed | Elsewhere)}
+    shown = {seen.refund_id for seen in lookups.values() if isinstance(seen, Paid | Pending | Failed | ExternalRefund)}
     beside = [
         match
         for match in matched
-        if isinstance(outcomes[match.event.id], Resolved) and match.event.notice.refund_id not in shown | {None}
+        if isinstance(outcomes[match.event.id], Resolved) and match.event.event.refund_id not in shown | {None}
     ]
     if beside:
         purchases = {match.event.payment: match.purchases for match in beside}
-        report_beside_ours(tools, [match.event for match in beside], purchases)
-    external = [(match, seen) for match in matched if isinstance(seen := found[match.event.id], Elsewhere)]
+        report_external_refunds(tools, [match.event for match in beside], purchases)
+    external = [(match, seen) for match in matched if isinstance(seen := found[match.event.id], ExternalRefund)]
     if known := [(match, seen) for match, seen in external if match.purchases]:
         with tools.records.work() as work:
             for match, seen in known:
@@ -146,26 +146,26 @@ def _resolve_own(tools: Tools, matched: Sequence[MatchedEvent], calls: Sequence[
     return outcomes
 
 
-def _own_outcome(event: Heard, found: Found | None, *, was_paid: bool) -> Outcome:
+def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: bool) -> Outcome:
     """Returns whether what the provider shows of our refund, which ``was_paid`` before, resolves the event."""
-    reported = event.notice.said
+    reported = event.event.reported
     if found is None:
         return Retry(OutcomeCode.CASE_LOCKED)
-    if isinstance(found, Unknown | Absent):
+    if isinstance(found, Unknown | NotFound):
         return Retry(REFUND_CODES[type(found)], found.why if isinstance(found, Unknown) else "")
     if isinstance(reported, Failed) and not isinstance(found, Failed):
         return Retry(OutcomeCode.CONTRADICTED)
     if isinstance(reported, Paid) and isinstance(found, Pending):
         return Retry(OutcomeCode.CONTRADICTED)
-    if was_paid and isinstance(found, Elsewhere) and event.notice.refund_id is None:
+    if was_paid and isinstance(found, ExternalRefund) and event.event.refund_id is None:
         return Retry(OutcomeCode.LOOKUP_LAGS)  # the event names no refund, so it may be about ours
     return Resolved(REFUND_CODES[type(found)])
 
 
-def _resolve_external(tools: Tools, matched: Sequence[MatchedEvent], ends: float) -> dict[UUID, Outcome]:
+def _resolve_external(tools: WorkerContext, matched: Sequence[MatchedEvent], ends: float) -> dict[UUID, Outcome]:
     """Resolves events about payments of known purchases that we did not refund, or that are disputed: by a look-up."""
     outcomes: dict[UUID, Outcome] = {}
-    for wave in tools.hands.side_by_side(lambda match: _look_up(tools, match.event, ends), matched):
+    for wave in tools.call_pool.map_all(lambda match: _look_up(tools, match.event, ends), matched):
         with tools.records.work() as work:
             disputes = _disputes_from_events(work, tools, [match.event for match, _ in wave])
             for match, seen in wave:
@@ -173,89 +173,89 @@ def _resolve_external(tools: Tools, matched: Sequence[MatchedEvent], ends: float
     return outcomes
 
 
-def _look_up(tools: Tools, event: Heard, ends: float) -> Found | DisputeSeen:
+def _look_up(tools: WorkerContext, event: ClaimedEvent, ends: float) -> LookupResult | DisputeStatus:
     """Returns the refund or the dispute as the provider shows it; without look-ups, as the signed event reports it."""
     provider, charge = event.payment
     if cannot_look_up(tools, provider):
-        return event.notice.said or Absent()
-    if event.notice.about is About.DISPUTE:
+        return event.event.reported or NotFound()
+    if event.event.subject is Subject.DISPUTE:
         return asking.dispute(tools, provider, charge, until=ends)
-    return asking.foreign(tools, provider, charge, until=ends)
+    return asking.find_external_refund(tools, provider, charge, until=ends)
 
 
-def _disputes_from_events(work: Work, tools: Tools, events: Sequence[Heard]) -> dict[UUID, DisputeSeen]:
+def _disputes_from_events(work: UnitOfWork, tools: WorkerContext, events: Sequence[ClaimedEvent]) -> dict[UUID, DisputeStatus]:
     """Returns the status of disputes at providers without look-ups, from all events that were ever received."""
     disputed = {
         event.id: event.payment
         for event in events
-        if event.notice.about is About.DISPUTE and cannot_look_up(tools, event.provider)
+        if event.event.subject is Subject.DISPUTE and cannot_look_up(tools, event.provider)
     }
-    reported = as_told(work, list(set(disputed.values())))
+    reported = dispute_from_webhooks(work, list(set(disputed.values())))
     return {event: reported[payment] for event, payment in disputed.items() if payment in reported}
 
 
-def _apply(work: Work, match: MatchedEvent, seen: Found | DisputeSeen) -> Outcome:
+def _apply(work: UnitOfWork, match: MatchedEvent, seen: LookupResult | DisputeStatus) -> Outcome:
     """Records what the provider shows of the payment."""
     match seen:
-        case DisputeSeen(Dispute.NONE) | Absent() | Failed():
+        case DisputeStatus(Dispute.NONE) | NotFound() | Failed():
             return Retry(OutcomeCode.NOT_VISIBLE)
         case Unknown(why):
             return Retry(OutcomeCode.LOOKUP_FAILED, why)
-        case DisputeSeen():
+        case DisputeStatus():
             return _apply_dispute(work, match, seen)
-        case Paid() | Pending() | Elsewhere():
+        case Paid() | Pending() | ExternalRefund():
             _record_external_refund(work, match, seen)
             return Resolved(OutcomeCode.EXTERNAL_REFUND)
 
 
-def _apply_dispute(work: Work, match: MatchedEvent, seen: DisputeSeen) -> Outcome:
+def _apply_dispute(work: UnitOfWork, match: MatchedEvent, seen: DisputeStatus) -> Outcome:
     """Records the dispute as the provider shows it. An event about its end is not resolved while it is shown as open."""
-    if not draw_consequences(work, match.purchases[0], seen):
+    if not apply_dispute(work, match.purchases[0], seen):
         return Retry(OutcomeCode.CASE_LOCKED)
-    ends = {DisputeSeen(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
-    if seen.dispute is Dispute.OPEN and match.event.notice.said in ends:
+    ends = {DisputeStatus(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
+    if seen.dispute is Dispute.OPEN and match.event.event.reported in ends:
         return Retry(OutcomeCode.CONTRADICTED)
     return Resolved(DISPUTE_CODES[seen.dispute])
 
 
-def _record_external_refund(work: Work, match: MatchedEvent, seen: Paid | Pending | Elsewhere) -> None:
+def _record_external_refund(work: UnitOfWork, match: MatchedEvent, seen: Paid | Pending | ExternalRefund) -> None:
     """Marks the purchases as refunded, and opens a support task for the refund."""
     for purchase in match.purchases:
-        work.purchases.touched(purchase.id, seen.amount.minor)
-    work.tasks.report([extra(match.event.provider, match.purchases[0], seen)])
+        work.purchases.add_refunded(purchase.id, seen.amount.minor)
+    work.support_tasks.create([external_refund_task(match.event.provider, match.purchases[0], seen)])
 
 
-def _resolve_unknown(events: Iterable[Heard]) -> dict[UUID, Outcome]:
+def _resolve_unknown(events: Iterable[ClaimedEvent]) -> dict[UUID, Outcome]:
     """Resolves events about unknown payments, after a while: a seller may tell us of the purchase later."""
     return {event.id: _unknown_outcome(event) for event in events}
 
 
-def _unknown_outcome(event: Heard) -> Outcome:
-    if event.notice.charge is None and event.notice.refund_id is None:
+def _unknown_outcome(event: ClaimedEvent) -> Outcome:
+    if event.event.charge is None and event.event.refund_id is None:
         return Resolved(OutcomeCode.NO_PAYMENT)
-    outcome = Resolved if event.hearings >= STRANGE_FOR else Retry
+    outcome = Resolved if event.attempts >= UNKNOWN_PAYMENT_ATTEMPTS else Retry
     return outcome(OutcomeCode.UNKNOWN_PAYMENT)
 
 
-def _store(work: Work, tools: Tools, outcomes: Sequence[tuple[Heard, Outcome]]) -> None:
+def _store(work: UnitOfWork, tools: WorkerContext, outcomes: Sequence[tuple[ClaimedEvent, Outcome]]) -> None:
     """Stores the outcomes. Events that were never resolved go to support after the last attempt."""
     retries = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Retry)]
     given_up = [(event, retry) for event, retry in retries if _is_given_up(event)]
     for event, retry in given_up:
         log.warning("notice_never_explained", notice=str(event.id), provider=event.provider, why=retry.code)
-    report_unexplained(work, [(event, retry.sentence) for event, retry in given_up])
+    report_unresolved(work, [(event, retry.sentence) for event, retry in given_up])
     done = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Resolved)]
-    work.notices.done(
+    work.webhook_events.resolve(
         [(event, outcome.code) for event, outcome in done] + [(event, retry.code) for event, retry in given_up]
     )
-    work.notices.later(
+    work.webhook_events.retry_later(
         [
-            (event, poll_delay(tools.settings.timers, event.hearings) * jitter(), retry.code)
+            (event, poll_delay(tools.settings.timers, event.attempts) * jitter(), retry.code)
             for event, retry in retries
             if not _is_given_up(event)
         ]
     )
 
 
-def _is_given_up(event: Heard) -> bool:
-    return event.hearings >= MOST_HEARINGS or event.falls >= MOST_FALLS
+def _is_given_up(event: ClaimedEvent) -> bool:
+    return event.attempts >= MAX_ATTEMPTS or event.crashes >= MAX_CRASHES

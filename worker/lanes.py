@@ -11,84 +11,84 @@ from uuid import UUID
 
 import structlog
 
-from domain.cases import Case, Step
-from domain.findings import Code, Finding
+from domain.cases import Case, Transition
+from domain.findings import ReasonCode, RuleResult
 from domain.messages import (
-    Cases,
-    LettersDue,
-    NotesDue,
-    Noticed,
+    WorkItems,
+    CaseEmailsDue,
+    InquiryEmailsDue,
+    WebhookEventsReceived,
     RefundApproved,
     RefundRequested,
-    RefundUnsettled,
+    RefundOutcomeUnknown,
     SupportNeeded,
 )
 from domain.states import Event, State
-from worker.hearing import hear
-from worker.judging import judge, reasons
-from worker.letters.notes import send_notes
-from worker.letters.sending import send
-from worker.paying import pay, sending_ends
-from worker.settling import settle
+from worker.hearing import process_webhook_events
+from worker.judging import evaluate, reasons
+from worker.letters.notes import send_inquiry_emails
+from worker.letters.sending import send_case_emails
+from worker.paying import execute, sending_ends
+from worker.settling import resolve
 from worker.support import publish
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 log = structlog.get_logger()
 
-MOST_DELIVERIES = 3
-FEW = 10  # a hundred cases one by one take longer than a worker may: after an outage it would never catch up
+MAX_DELIVERIES = 3
+SMALL_BATCH = 10  # a hundred cases one by one take longer than a worker may: after an outage it would never catch up
 
-Do = Callable[[Tools, Sequence[UUID]], Collection[UUID] | None]
+Do = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
 """A handler. If deliveries are counted, it returns the cases that it could lock or lease."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class QueueHandler:
     """A handler, and the states of the cases that it works on."""
 
-    do: Do
-    here: tuple[State, ...] = ()
+    handle: Do
+    states: tuple[State, ...] = ()
     """Empty if the ids are not ids of cases, or the handler decides nothing about them: then no deliveries are counted."""
 
 
-def judge_and_pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+def evaluate_and_execute(tools: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
     """Evaluates cases, and pays those that may be paid. If the worker crashes between the two commits, the sweep goes on.
 
     Returns the cases that it could lock.
     """
     with tools.records.work() as work:
-        cases = work.cases.lock(ids, here=State.RECEIVED)
-        approved = judge(work, tools, cases)
+        cases = work.cases.lock(ids, state=State.RECEIVED)
+        approved = evaluate(work, tools, cases)
     if approved:
-        pay(tools, approved)
+        execute(tools, approved)
     return [case.id for case in cases]
 
 
-LANES: dict[type[Cases], Lane] = {
-    RefundRequested: Lane(judge_and_pay, here=(State.RECEIVED,)),
-    RefundApproved: Lane(pay, here=(State.APPROVED,)),
-    RefundUnsettled: Lane(settle, here=(State.REFUNDING, State.REFUND_PENDING)),
-    Noticed: Lane(hear),
-    SupportNeeded: Lane(publish),
-    LettersDue: Lane(send),
-    NotesDue: Lane(send_notes),
+HANDLERS: dict[type[WorkItems], QueueHandler] = {
+    RefundRequested: QueueHandler(evaluate_and_execute, states=(State.RECEIVED,)),
+    RefundApproved: QueueHandler(execute, states=(State.APPROVED,)),
+    RefundOutcomeUnknown: QueueHandler(resolve, states=(State.REFUNDING, State.REFUND_PENDING)),
+    WebhookEventsReceived: QueueHandler(process_webhook_events),
+    SupportNeeded: QueueHandler(publish),
+    CaseEmailsDue: QueueHandler(send_case_emails),
+    InquiryEmailsDue: QueueHandler(send_inquiry_emails),
 }
 
 
-def run(tools: Tools, kind: type[Cases], ids: Sequence[UUID]) -> None:
+def handle(tools: WorkerContext, kind: type[WorkItems], ids: Sequence[UUID]) -> None:
     """Runs the handler of this kind of message."""
-    lane = LANES[kind]
-    if not lane.here:
-        lane.do(tools, ids)
+    lane = HANDLERS[kind]
+    if not lane.states:
+        lane.handle(tools, ids)
         return
-    for counts in _begun(tools, ids, lane.here):
-        held = set(lane.do(tools, list(counts)) or ())
+    for counts in _counted(tools, ids, lane.states):
+        held = set(lane.handle(tools, list(counts)) or ())
         if left := {case: count for case, count in counts.items() if case not in held}:
             with tools.records.work() as work:
-                work.cases.came_back(left, here=lane.here)
+                work.cases.uncount_deliveries(left, states=lane.states)
 
 
-def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[dict[UUID, int]]:
+def _counted(tools: WorkerContext, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[dict[UUID, int]]:
     """Yields the cases to work on together, each with its deliveries, which are counted just before.
 
     Cases for which no time is left stay uncounted, and the sweep sends them again.
@@ -96,45 +96,45 @@ def _begun(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> Iterator
     apart = tools.settings.timers.task_time_limit_seconds  # by then the worker that began has finished, or was killed
     ends = sending_ends(tools)
     with tools.records.work() as work:
-        fresh = work.cases.begin(ids, here=here, apart=apart)
+        fresh = work.cases.count_deliveries(ids, states=here, apart=apart)
         rest = [case for case in ids if case not in fresh]
-        suspects = work.cases.suspects(rest, here=here, apart=apart) if rest else {}
+        suspects = work.cases.crashed_before(rest, states=here, apart=apart) if rest else {}
     if fresh:
         yield {case: fresh[case] for case in ids if case in fresh}
     for group in _groups(suspects):
         if tools.monotonic() > ends:
             return
         with tools.records.work() as work:
-            counts = work.cases.begin(group, here=here, apart=apart, suspects=True)
-        if worn := [case for case, count in counts.items() if count > MOST_DELIVERIES]:
-            _to_people(tools, worn, here)
+            counts = work.cases.count_deliveries(group, states=here, apart=apart, include_crashed=True)
+        if worn := [case for case, count in counts.items() if count > MAX_DELIVERIES]:
+            _hand_over(tools, worn, here)
         if sound := {case: count for case, count in counts.items() if case not in worn}:
             yield sound
 
 
 def _groups(suspects: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
     once = [case for case, count in suspects.items() if count == 1]
-    yield from (once[n : n + FEW] for n in range(0, len(once), FEW))
+    yield from (once[n : n + SMALL_BATCH] for n in range(0, len(once), SMALL_BATCH))
     yield from ([case] for case, count in suspects.items() if count > 1)
 
 
-def _to_people(tools: Tools, ids: Sequence[UUID], here: Sequence[State]) -> None:
+def _hand_over(tools: WorkerContext, ids: Sequence[UUID], here: Sequence[State]) -> None:
     """Hands cases that crash workers over to support; if money may have left, support reads that the outcome is unknown."""
     with tools.records.work() as work:
-        cases = work.cases.lease(ids, here=here, seconds=tools.settings.timers.lease_seconds)
+        cases = work.cases.lease(ids, states=here, seconds=tools.settings.timers.lease_seconds)
         work.history.record([_ended(case) for case in cases])
     log.error("case_ended_its_workers", case_ids=[str(case) for case in ids])
 
 
-def _ended(case: Case) -> Step:
-    codes = [Code.ENDED_ITS_WORKERS]
+def _ended(case: Case) -> Transition:
+    codes = [ReasonCode.CRASHED_WORKERS]
     if case.state in {State.REFUNDING, State.REFUND_PENDING}:
-        codes.append(Code.OUTCOME_UNKNOWN)
+        codes.append(ReasonCode.OUTCOME_UNKNOWN)
     step = case.after(
-        Event.ENDED_ITS_WORKERS,
+        Event.CRASHED_WORKERS,
         actor="worker",
         why=" ".join(code.support for code in codes),
-        evidence={"reasons": reasons([Finding("payment", code) for code in codes])},
+        evidence={"reasons": reasons([RuleResult("payment", code) for code in codes])},
     )
     return replace(
         step, quiet=case.purchase is None

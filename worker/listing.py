@@ -4,38 +4,38 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
-from domain.providers import Page, PaymentProvider, Unknown
+from domain.providers import RefundPage, PaymentProvider, Unknown
 from worker.asking import guarded
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 TRIES = 5  # of one page
 PATIENCE = 60.0  # seconds for a page's turn at the provider's pace
 
 
-def pages(tools: Tools, provider: str, since: datetime) -> Iterator[Page | Unknown]:
+def pages(tools: WorkerContext, provider: str, since: datetime) -> Iterator[RefundPage | Unknown]:
     """Every page since then; an Unknown ends it, and says why the rest could not be read."""
     adapter = tools.provider(provider)
-    if adapter is None or not adapter.capabilities.lists:
+    if adapter is None or not adapter.capabilities.lists_refunds:
         yield Unknown(f"The provider {provider} is not connected here, or cannot list its refunds.")
         return
     after: str | None = None
     while True:
         page = _page(tools, provider, adapter, since, after)
         yield page
-        if isinstance(page, Unknown) or page.after is None:
+        if isinstance(page, Unknown) or page.next_cursor is None:
             return
-        after = page.after
+        after = page.next_cursor
 
 
-def _page(tools: Tools, provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> Page | Unknown:
+def _page(tools: WorkerContext, provider: str, adapter: PaymentProvider, since: datetime, after: str | None) -> RefundPage | Unknown:
     known = adapter.capabilities
-    page: Page | Unknown = Unknown("The provider was not asked.")
+    page: RefundPage | Unknown = Unknown("The provider was not asked.")
     for _ in range(TRIES):
-        if not tools.pace.take(provider, known.calls_per_second, until=tools.monotonic() + PATIENCE):
+        if not tools.rate_limiter.acquire(provider, known.calls_per_second, until=tools.monotonic() + PATIENCE):
             return Unknown("The provider's rate limit left no time to ask.")
-        page = guarded(provider, partial(adapter.page, since, after))
-        if isinstance(page, Page):
-            moves_on = page.after is None or page.after != after
+        page = guarded(provider, partial(adapter.list_refunds, since, after))
+        if isinstance(page, RefundPage):
+            moves_on = page.next_cursor is None or page.next_cursor != after
             return page if moves_on else Unknown("The provider's list does not move on.")
-        tools.pace.hold_off(provider, known.calls_per_second, page.again_in or 1.0)
+        tools.rate_limiter.pause(provider, known.calls_per_second, page.retry_after or 1.0)
     return page

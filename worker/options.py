@@ -9,14 +9,14 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from config.broker import QUEUES, TICKS, TRANSPORT_OPTIONS
+from config.broker import QUEUES, PERIODIC, TRANSPORT_OPTIONS
 from config.settings import Settings
-from domain.messages import LANES
+from domain.messages import WORK_QUEUES
 
 RECONCILED_AT = crontab(hour="3", minute="0")  # UTC. An hour, as every interval begins anew when beat loses its file
 
 
-def options(settings: Settings) -> dict[str, Any]:
+def celery_options(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings."""
     timers = settings.timers
     return {
@@ -24,11 +24,11 @@ def options(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": TRANSPORT_OPTIONS,
         "broker_connection_retry_on_startup": True,  # a worker may start before its broker
         "broker_connection_max_retries": None,  # and outlast it, however long it is away
-        "task_queues": [QUEUES[name] for name in (*LANES, TICKS)],
-        "task_default_queue": next(iter(LANES)),
+        "task_queues": [QUEUES[name] for name in (*WORK_QUEUES, PERIODIC)],
+        "task_default_queue": next(iter(WORK_QUEUES)),
         "task_default_exchange": "",
         "task_create_missing_queues": False,  # a mistyped queue is an error, not a place where messages wait for ever
-        "task_routes": {name: {"queue": name} for name in LANES},  # a task is named after its queue
+        "task_routes": {name: {"queue": name} for name in WORK_QUEUES},  # a task is named after its queue
         "task_serializer": "json",
         "accept_content": ["json"],  # never pickle: whoever can write to the broker could run code
         "task_ignore_result": True,  # the row in the database is the result
@@ -57,4 +57,4 @@ def options(settings: Settings) -> dict[str, Any]:
 
 def _tick(task: str, schedule: float | crontab, *, expires: float) -> dict[str, Any]:
     """Every so often. One that nobody took before the next is not taken any more: two in a row find nothing to do."""
-    return {"task": task, "schedule": schedule, "options": {"queue": TICKS, "expires": expires}}
+    return {"task": task, "schedule": schedule, "options": {"queue": PERIODIC, "expires": expires}}

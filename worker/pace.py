@@ -40,7 +40,7 @@ end
 """
 
 
-class Pace:
+class RateLimiter:
     """One bucket a provider."""
 
     def __init__(
@@ -56,12 +56,12 @@ class Pace:
         self._lock = Lock()
 
     @classmethod
-    def of(cls, settings: Settings) -> "Pace":
+    def of(cls, settings: Settings) -> "RateLimiter":
         """In the broker, where that is a Redis."""
         url = redis_url(settings)
         return cls(redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) if url else None)
 
-    def take(self, provider: str, per_second: float | None, *, until: float) -> bool:
+    def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
         """Waits for the next call's turn, at most until this monotonic instant; False when it does not come by then."""
         while wait := self._try(provider, _every(per_second)):
             if self._monotonic() + wait > until:
@@ -69,7 +69,7 @@ class Pace:
             self._sleep(wait)
         return True
 
-    def hold_off(self, provider: str, per_second: float | None, seconds: float) -> None:
+    def pause(self, provider: str, per_second: float | None, seconds: float) -> None:
         """The provider said when to come again: nobody calls it before. One without a limit tells each process itself."""
         every = _every(per_second)
         with self._lock:

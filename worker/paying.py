@@ -6,46 +6,46 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from domain.cases import Case, Step
+from domain.cases import Case, Transition
 from domain.eligibility import Escalate, decide
-from domain.findings import Code
+from domain.findings import ReasonCode
 from domain.money import Money
-from domain.providers import Answer
+from domain.providers import RefundResult
 from domain.purchases import Method, Purchase, email_key
-from domain.refund_operations import Operation, key_of
+from domain.refund_operations import RefundOperation, key_of
 from domain.states import Event, State
-from records import Work
-from records.facts import Facts
+from records import UnitOfWork
+from records.facts import DecisionInput
 from worker import asking
-from worker.asking import Unsent
-from worker.judging import because, question, reasons
+from worker.asking import NotSent
+from worker.judging import support_reason, eligibility_input, reasons
 from worker.refunds import recording
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 CHANGED = "What held when the case was judged no longer holds, or cannot be carried out."
 HELD = "Payments of this kind are refunded only some time after the charge: until then a bank may return them unasked."
 
 
-def pay(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+def execute(tools: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
     """Pays those of these cases that may be paid, and returns the cases that it could lock."""
     send_until = sending_ends(tools)
     with tools.records.work() as work:
-        cases = work.cases.lock(ids, here=State.APPROVED)
+        cases = work.cases.lock(ids, state=State.APPROVED)
         calls = prepare(work, tools, cases)
-    tools.hands.as_they_come(
-        lambda call: asking.first_refund(tools, call.operation, until=send_until), calls, partial(_keep, tools)
+    tools.call_pool.map_as_completed(
+        lambda call: asking.send_refund(tools, call.operation, until=send_until), calls, partial(_keep, tools)
     )
     return [case.id for case in cases]
 
 
-def _keep(tools: Tools, answers: Sequence[tuple[Call, Answer | Unsent]]) -> None:
+def _keep(tools: WorkerContext, answers: Sequence[tuple[Call, RefundResult | NotSent]]) -> None:
     with tools.records.work() as work:
         recording.record(work, tools, [(call, Sent(answer)) for call, answer in answers])
 
 
-def sending_ends(tools: Tools) -> float:
+def sending_ends(tools: WorkerContext) -> float:
     """Returns the monotonic instant after which a call could outlive its task: less than one HTTP timeout is left."""
     return (
         tools.monotonic()
@@ -54,20 +54,20 @@ def sending_ends(tools: Tools) -> float:
     )
 
 
-def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
+def prepare(work: UnitOfWork, tools: WorkerContext, cases: Sequence[Case]) -> list[Call]:
     """Claims the payments of these approved and locked cases, writes their operations down, and takes the lease.
 
     A case that may not be refunded any more goes to support.
     """
     if not cases:
         return []
-    purchases = work.facts.purchases([case.id for case in cases])
-    work.sellers.take_turns([bought.seller for bought in purchases.values()])
-    facts = work.facts.about(list(purchases.values()))
-    earlier = work.operations.of([case.id for case in cases])
+    purchases = work.decision_inputs.purchases([case.id for case in cases])
+    work.sellers.lock([bought.seller for bought in purchases.values()])
+    facts = work.decision_inputs.load(list(purchases.values()))
+    earlier = work.refund_operations.for_cases([case.id for case in cases])
     paid: list[Purchase] = []
-    steps: list[Step] = []
-    operations: dict[UUID, Operation] = {}
+    steps: list[Transition] = []
+    operations: dict[UUID, RefundOperation] = {}
     for case in cases:
         bought, last = purchases[case.id], earlier.get(case.id)
         known = _with_this_batch(work, facts[bought.id], bought, paid)
@@ -76,46 +76,46 @@ def prepare(work: Work, tools: Tools, cases: Sequence[Case]) -> list[Call]:
         else:
             operations[case.id] = _operation(case, bought, last.attempt + 1 if last else 1)
             paid.append(bought)
-    ours = work.operations.claim(list(operations.values())) if operations else set()
-    work.operations.prepare([operations[case] for case in ours])
+    ours = work.refund_operations.claim(list(operations.values())) if operations else set()
+    work.refund_operations.create([operations[case] for case in ours])
     for case in cases:
         if case.id in ours:
-            intent = case.after(Event.PREPARED, actor="worker", evidence=_intent(operations[case.id]))
+            intent = case.after(Event.REFUND_STARTED, actor="worker", evidence=_intent(operations[case.id]))
             steps.append(replace(intent, lease=tools.settings.timers.lease_seconds))
         elif case.id in operations:
-            steps.append(_not_any_more(case, because(Code.PAYMENT_CLAIMED, operations[case.id].charge)))
+            steps.append(_not_any_more(case, support_reason(ReasonCode.PAYMENT_CLAIMED, operations[case.id].charge)))
     moved = work.history.record(steps)
     return [
         Call(step.case_after(work.now), operations[step.case.id])
         for step in steps
-        if step.event is Event.PREPARED and step.case.id in moved
+        if step.event is Event.REFUND_STARTED and step.case.id in moved
     ]
 
 
-def _with_this_batch(work: Work, facts: Facts, bought: Purchase, paid: Sequence[Purchase]) -> Facts:
+def _with_this_batch(work: UnitOfWork, facts: DecisionInput, bought: Purchase, paid: Sequence[Purchase]) -> DecisionInput:
     """Adds the refunds of this batch to what is known, because the limit of refunds per customer counts them too."""
     in_this_batch = (work.now,) * sum(_same_customer(bought, other) for other in paid if facts.seller.serial_limit)
     return replace(facts, live_case=None, refunds=facts.refunds + in_this_batch)
 
 
 def _objection(
-    work: Work, tools: Tools, case: Case, bought: Purchase, known: Facts, last: Operation | None
-) -> Step | None:
+    work: UnitOfWork, tools: WorkerContext, case: Case, bought: Purchase, known: DecisionInput, last: RefundOperation | None
+) -> Transition | None:
     """Returns the transition of a case that cannot be paid now; None if it can be paid."""
-    decision = decide(question(case, known, tools, at=work.now))
+    decision = decide(eligibility_input(case, known, tools, at=work.now))
     if isinstance(decision, Escalate):
         return _not_any_more(case, {"reasons": reasons(decision.findings)})
     if last and last.is_open:
-        return _not_any_more(case, because(Code.OUTCOME_UNKNOWN, last.key))
+        return _not_any_more(case, support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key))
     if tools.provider(bought.provider) is None:
-        return _not_any_more(case, because(Code.PROVIDER_NOT_CONNECTED, bought.provider))
+        return _not_any_more(case, support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, bought.provider))
     held = _held_for(work, tools, bought)
     if held > timedelta(0):
-        return replace(case.after(Event.HELD, actor="rules", why=HELD), due_in=held.total_seconds())
+        return replace(case.after(Event.PUT_ON_HOLD, actor="rules", why=HELD), due_in=held.total_seconds())
     return None
 
 
-def _held_for(work: Work, tools: Tools, bought: Purchase) -> timedelta:
+def _held_for(work: UnitOfWork, tools: WorkerContext, bought: Purchase) -> timedelta:
     """Returns for how long this payment may not be refunded yet: the provider's minimum delay, or the hold of direct debits."""
     adapter = tools.provider(bought.provider)
     delay = adapter.capabilities.route(bought.method).minimum_delay if adapter else timedelta(0)
@@ -129,11 +129,11 @@ def _same_customer(one: Purchase, other: Purchase) -> bool:
     return one.seller == other.seller and (email_key(one.email) == email_key(other.email) or same_instrument)
 
 
-def _operation(case: Case, bought: Purchase, attempt: int) -> Operation:
+def _operation(case: Case, bought: Purchase, attempt: int) -> RefundOperation:
     assert bought.amount is not None, "amount_is_sound was kept"
     assert bought.currency is not None, "amount_is_sound was kept"
-    return Operation(
-        case=case.id,
+    return RefundOperation(
+        case_id=case.id,
         attempt=attempt,
         provider=bought.provider,
         charge=bought.charge,
@@ -142,7 +142,7 @@ def _operation(case: Case, bought: Purchase, attempt: int) -> Operation:
     )
 
 
-def _intent(operation: Operation) -> dict[str, object]:
+def _intent(operation: RefundOperation) -> dict[str, object]:
     return {
         "provider": operation.provider,
         "charge": operation.charge,
@@ -152,5 +152,5 @@ def _intent(operation: Operation) -> dict[str, object]:
     }
 
 
-def _not_any_more(case: Case, evidence: dict[str, object]) -> Step:
+def _not_any_more(case: Case, evidence: dict[str, object]) -> Transition:
     return case.after(Event.NO_LONGER_ELIGIBLE, actor="rules", why=CHANGED, evidence=evidence)

@@ -11,16 +11,16 @@ from itertools import islice
 
 import structlog
 
-from domain.findings import Trouble
-from domain.notices import About, Notice
-from domain.providers import Listed, Page, Standing, Unknown
+from domain.findings import SupportTaskKind
+from domain.notices import Subject, WebhookEvent
+from domain.providers import ListedRefund, RefundPage, RefundStatus, Unknown
 from domain.purchases import Purchase
-from domain.refund_operations import Operation, OperationStatus
-from records import Work
-from records.tasks import Report
-from worker.disputes import can_be_asked, look_at_open_ones
+from domain.refund_operations import RefundOperation, OperationStatus
+from records import UnitOfWork
+from records.tasks import NewSupportTask
+from worker.disputes import can_look_up_disputes, poll_open_disputes
 from worker.listing import pages
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 log = structlog.get_logger()
 
@@ -31,19 +31,19 @@ OURS_BY_KEY = "mb_"
 """What the keys of our own refunds start with, whichever database made them."""
 
 MONEY_DIFFERS = {
-    (OperationStatus.PAID, Standing.FAILED),
-    (OperationStatus.DECLINED, Standing.PAID),
-    (OperationStatus.DECLINED, Standing.PENDING),
-    (OperationStatus.FAILED, Standing.PAID),
-    (OperationStatus.FAILED, Standing.PENDING),
-    (OperationStatus.ABSENT, Standing.PAID),
-    (OperationStatus.ABSENT, Standing.PENDING),
+    (OperationStatus.PAID, RefundStatus.FAILED),
+    (OperationStatus.DECLINED, RefundStatus.PAID),
+    (OperationStatus.DECLINED, RefundStatus.PENDING),
+    (OperationStatus.FAILED, RefundStatus.PAID),
+    (OperationStatus.FAILED, RefundStatus.PENDING),
+    (OperationStatus.ABSENT, RefundStatus.PAID),
+    (OperationStatus.ABSENT, RefundStatus.PENDING),
 }
 """What we hold a refund for, and what the provider does, where people must look. Any other difference is only news."""
 
 
 @dataclass(slots=True)
-class Reconciled:
+class ReconciliationResult:
     """What was held against each other, and what differed."""
 
     provider: str
@@ -52,20 +52,20 @@ class Reconciled:
     not_ours: int = 0
     """Refunds of payments that we know nothing of: the account may serve others as well."""
     looked_into: int = 0
-    discrepancies: Counter[Trouble] = field(default_factory=Counter)
-    reports: list[Report] = field(default_factory=list)
+    discrepancies: Counter[SupportTaskKind] = field(default_factory=Counter)
+    reports: list[NewSupportTask] = field(default_factory=list)
     """The first of them: all are tasks."""
     incomplete: str = ""
     """Why the list could not be read to its end; nothing is called missing then."""
 
-    def found(self, work: Work, reports: list[Report]) -> None:
+    def found(self, work: UnitOfWork, reports: list[NewSupportTask]) -> None:
         """Makes a task of each of these that has none, and counts them."""
-        work.tasks.report(reports)
-        self.discrepancies.update(report.trouble for report in reports)
+        work.support_tasks.create(reports)
+        self.discrepancies.update(report.kind for report in reports)
         self.reports += reports[: SHOWN - len(self.reports)]
 
 
-def reconcile_all(tools: Tools, back: timedelta) -> int:
+def reconcile_all(tools: WorkerContext, back: timedelta) -> int:
     """Reconciles every connected provider that can list its refunds, and asks about disputes that are open.
 
     Returns how many discrepancies were found. A list that could not be read to its end is a task for operators.
@@ -74,7 +74,7 @@ def reconcile_all(tools: Tools, back: timedelta) -> int:
         since = work.now - back
     found = 0
     for name, adapter in tools.providers.items():
-        if adapter.capabilities.lists:
+        if adapter.capabilities.lists_refunds:
             done = reconcile(tools, name, since)
             log.info(
                 "reconciled",
@@ -86,12 +86,12 @@ def reconcile_all(tools: Tools, back: timedelta) -> int:
             found += done.discrepancies.total()
             if done.incomplete:
                 _report_incomplete(tools, done)
-        if can_be_asked(tools, name):
-            log.info("disputes_asked_about", provider=name, open=look_at_open_ones(tools, name))
+        if can_look_up_disputes(tools, name):
+            log.info("disputes_asked_about", provider=name, open=poll_open_disputes(tools, name))
     return found
 
 
-def _report_incomplete(tools: Tools, done: Reconciled) -> None:
+def _report_incomplete(tools: WorkerContext, done: ReconciliationResult) -> None:
     with tools.records.work() as work:
         evidence: dict[str, str | int | None] = {
             "provider": done.provider,
@@ -99,14 +99,14 @@ def _report_incomplete(tools: Tools, done: Reconciled) -> None:
             "listed": done.listed,
         }
         subject = f"{done.provider} on {work.now:%Y-%m-%d}"
-        work.tasks.report([Report(trouble=Trouble.LIST_INCOMPLETE, subject=subject, seller=None, evidence=evidence)])
+        work.support_tasks.create([NewSupportTask(kind=SupportTaskKind.REFUND_LIST_INCOMPLETE, subject=subject, seller=None, evidence=evidence)])
 
 
 def reconcile(
-    tools: Tools, provider: str, since: datetime, told: Callable[[Reconciled], None] = lambda _: None
-) -> Reconciled:
+    tools: WorkerContext, provider: str, since: datetime, told: Callable[[ReconciliationResult], None] = lambda _: None
+) -> ReconciliationResult:
     """Holds this provider's refunds since then against ours. ``told`` hears of every page."""
-    done = Reconciled(provider)
+    done = ReconciliationResult(provider)
     with tools.records.work() as work:
         begun = work.now
     for page in pages(tools, provider, since):
@@ -119,17 +119,17 @@ def reconcile(
     with tools.records.work() as work:
         unlisted = work.reconciliation.unlisted(provider, since=since + LAG, until=begun - LAG, begun=begun)
         for operations in batched(unlisted):
-            done.found(work, [_report(Trouble.REFUND_MISSING, provider, one.key, one) for one in operations])
+            done.found(work, [_report(SupportTaskKind.MISSING_REFUND, provider, one.key, one) for one in operations])
     return done
 
 
-def batched(operations: Iterator[Operation]) -> Iterator[list[Operation]]:
+def batched(operations: Iterator[RefundOperation]) -> Iterator[list[RefundOperation]]:
     """A hundred at a time."""
     while batch := list(islice(operations, 100)):
         yield batch
 
 
-def _compare(work: Work, done: Reconciled, page: Page) -> None:
+def _compare(work: UnitOfWork, done: ReconciliationResult, page: RefundPage) -> None:
     """One page: each refund that the provider lists, and the operation of ours that it belongs to."""
     listed = page.refunds
     done.listed += len(listed)
@@ -138,76 +138,76 @@ def _compare(work: Work, done: Reconciled, page: Page) -> None:
     )
     by_key = {operation.key: operation for operation in operations}
     by_refund = {operation.refund_id: operation for operation in operations}
-    work.reconciliation.seen(operations)
-    strangers: list[Listed] = []
-    reports: list[Report] = []
+    work.reconciliation.mark_reconciled(operations)
+    strangers: list[ListedRefund] = []
+    reports: list[NewSupportTask] = []
     for one in listed:
         operation = by_refund.get(one.refund_id) or by_key.get(one.key or "")
         if operation is None:
             strangers.append(one)
             continue
         if operation.refund_id not in {None, one.refund_id}:  # the provider forgot our key, and paid it again
-            if one.standing is not Standing.FAILED:
-                reports.append(_report(Trouble.REFUND_EXTRA, done.provider, one.refund_id, operation, one))
+            if one.status is not RefundStatus.FAILED:
+                reports.append(_report(SupportTaskKind.UNEXPECTED_REFUND, done.provider, one.refund_id, operation, one))
             continue
         done.matched += 1
         reports += _differences(done.provider, one, operation)
-        if (operation.status, one.standing) not in _AGREE:
-            done.looked_into += work.notices.keep(done.provider, [_news(one)], b"")
+        if (operation.status, one.status) not in _AGREE:
+            done.looked_into += work.webhook_events.keep(done.provider, [_news(one)], b"")
     reports += _extra(work, done, strangers)
     done.found(work, reports)
 
 
 _AGREE = {
-    (OperationStatus.PAID, Standing.PAID),
-    (OperationStatus.PENDING, Standing.PENDING),
-    (OperationStatus.FAILED, Standing.FAILED),
+    (OperationStatus.PAID, RefundStatus.PAID),
+    (OperationStatus.PENDING, RefundStatus.PENDING),
+    (OperationStatus.FAILED, RefundStatus.FAILED),
 }
 
 
-def _differences(provider: str, one: Listed, operation: Operation) -> Iterator[Report]:
+def _differences(provider: str, one: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
     if one.amount.currency != operation.amount.currency:
-        yield _report(Trouble.REFUND_CURRENCY_DIFFERS, provider, one.refund_id, operation, one)
+        yield _report(SupportTaskKind.REFUND_CURRENCY_DIFFERS, provider, one.refund_id, operation, one)
     elif one.amount != operation.amount:
-        yield _report(Trouble.REFUND_AMOUNT_DIFFERS, provider, one.refund_id, operation, one)
-    if (operation.status, one.standing) in MONEY_DIFFERS:
-        yield _report(Trouble.REFUND_STATE_DIFFERS, provider, f"{one.refund_id} {one.standing}", operation, one)
+        yield _report(SupportTaskKind.REFUND_AMOUNT_DIFFERS, provider, one.refund_id, operation, one)
+    if (operation.status, one.status) in MONEY_DIFFERS:
+        yield _report(SupportTaskKind.REFUND_STATE_DIFFERS, provider, f"{one.refund_id} {one.status}", operation, one)
 
 
-def _extra(work: Work, done: Reconciled, strangers: list[Listed]) -> Iterator[Report]:
+def _extra(work: UnitOfWork, done: ReconciliationResult, strangers: list[ListedRefund]) -> Iterator[NewSupportTask]:
     """Refunds of purchases that we know, or under keys of ours that we do not: a database that forgot them, say.
 
     Their purchases count as refunded from now on: nobody pays them again without a person.
     """
-    alive = [one for one in strangers if one.standing is not Standing.FAILED]
+    alive = [one for one in strangers if one.status is not RefundStatus.FAILED]
     paid_by: dict[str, list[Purchase]] = {one.charge: [] for one in alive}
     for purchase in work.purchases.paid_by([(done.provider, charge) for charge in paid_by]):
         paid_by[purchase.charge].append(purchase)
     for one in alive:
         ours = paid_by[one.charge]
         for purchase in ours:
-            work.purchases.touched(purchase.id, one.amount.minor)
+            work.purchases.add_refunded(purchase.id, one.amount.minor)
         if ours or (one.key or "").startswith(OURS_BY_KEY):
             seller = ours[0].seller if ours else None
-            yield _report(Trouble.REFUND_EXTRA, done.provider, one.refund_id, None, one, seller)
+            yield _report(SupportTaskKind.UNEXPECTED_REFUND, done.provider, one.refund_id, None, one, seller)
         else:
             done.not_ours += 1
 
 
-def _news(one: Listed) -> Notice:
+def _news(one: ListedRefund) -> WebhookEvent:
     """A difference is news until a look has explained it."""
-    event = f"reconciliation {one.refund_id} {one.standing}"
-    return Notice(event=event, about=About.REFUND, charge=one.charge, refund_id=one.refund_id)
+    event = f"reconciliation {one.refund_id} {one.status}"
+    return WebhookEvent(event_id=event, subject=Subject.REFUND, charge=one.charge, refund_id=one.refund_id)
 
 
 def _report(
-    trouble: Trouble,
+    trouble: SupportTaskKind,
     provider: str,
     subject: str,
-    operation: Operation | None,
-    one: Listed | None = None,
+    operation: RefundOperation | None,
+    one: ListedRefund | None = None,
     seller: str | None = None,
-) -> Report:
+) -> NewSupportTask:
     ours: dict[str, str | int | None] = {}
     theirs: dict[str, str | int | None] = {}
     if operation:
@@ -223,15 +223,15 @@ def _report(
         theirs = {
             "charge": one.charge,
             "refund": one.refund_id,
-            "status": one.standing,
+            "status": one.status,
             "amount": one.amount.minor,
             "currency": one.amount.currency,
-            "made_at": one.at.isoformat(),
+            "made_at": one.created_at.isoformat(),
         }
-    return Report(
-        trouble=trouble,
+    return NewSupportTask(
+        kind=trouble,
         subject=f"{provider} {subject}",
-        case=operation.case if operation else None,
+        case=operation.case_id if operation else None,
         seller=seller,
         evidence={"provider": provider, **ours, **theirs},
     )

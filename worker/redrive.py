@@ -5,18 +5,18 @@ from contextlib import suppress
 
 from celery import Celery
 
-from domain.messages import LANES
+from domain.messages import WORK_QUEUES
 from records import Records
 
 
 def redrive(records: Records, app: Celery, ids: list[int]) -> int:
     """Puts these messages back and returns how many; one that still cannot be read comes to rest in ``dead`` again."""
     with records.work() as work, app.connection_for_write() as connection:
-        messages = work.dead.redrive(ids)
+        messages = work.dead_letters.redrive(ids)
         producer = app.amqp.Producer(connection.channel())
         for message in messages:
             payload = _payload(message.body)
-            if message.queue in LANES and payload is not None:
+            if message.queue in WORK_QUEUES and payload is not None:
                 app.send_task(message.queue, [payload], queue=message.queue, producer=producer, argsrepr="redriven")
             else:
                 producer.publish(

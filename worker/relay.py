@@ -12,15 +12,15 @@ import structlog
 from celery import Celery
 from kombu import Connection
 
-from config.broker import away, connect, depth
+from config.broker import is_unavailable, connect, queue_length
 from config.settings import Settings
-from domain.messages import LANES, Cases, SupportNeeded
+from domain.messages import WORK_QUEUES, WorkItems, SupportNeeded
 from records import DatabaseDownError, Records
 from records.outbox import CHANNEL, Outbox
-from worker.lanes import run
-from worker.remembering import Remembering
+from worker.lanes import handle
+from worker.remembering import BrokerLossDetector
 from worker.sweep import Sweep
-from worker.tools import Tools, tools_of
+from worker.tools import WorkerContext, create_context
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ WINDOW = (
 IDLE = 1.0  # seconds without a notification after which the outbox is looked at all the same
 
 
-class Moved(NamedTuple):
+class RelayResult(NamedTuple):
     """What one round published."""
 
     messages: int
@@ -47,19 +47,19 @@ class Relay:
         self._batch = settings.batch_size
         self._pause = settings.timers.sweep_interval_seconds
         self._sweep = Sweep(records)
-        self._remembering = Remembering(records)
+        self._remembering = BrokerLossDetector(records)
         self._swept_at = 0.0
         self._after: dict[tuple[str, bool], str | None] = {}
 
-    def run_once(self, connection: Connection) -> Moved:
+    def run_once(self, connection: Connection) -> RelayResult:
         """Publishes what is due and has room in the broker. What could not be published stays in the outbox."""
         due = self._due()
         if not due:
-            return Moved(messages=0, cases=0)
+            return RelayResult(messages=0, cases=0)
         with connection.channel() as channel:
             producer = self._app.amqp.Producer(channel)
-            rounds = [self._fill(message, producer) for lane, message in LANES.items() if lane in due]
-        return Moved(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
+            rounds = [self._fill(message, producer) for lane, message in WORK_QUEUES.items() if lane in due]
+        return RelayResult(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
 
     def run(self, stop: threading.Event) -> None:
         """Publishes whenever something is committed, and sweeps now and then, until told to stop.
@@ -73,7 +73,7 @@ class Relay:
                     try:
                         for moved in self._run(connection, stop):
                             away_since = None if moved.messages else away_since
-                    except away(connection) as error:
+                    except is_unavailable(connection) as error:
                         away_since = away_since or time.monotonic()
                         log.warning("broker_away", error=type(error).__name__)
                 if away_since and time.monotonic() - away_since >= self._settings.timers.brokerless_after_seconds:
@@ -82,7 +82,7 @@ class Relay:
                 log.warning("database_away", error=type(error).__name__)
             stop.wait(IDLE)
 
-    def _run(self, connection: Connection, stop: threading.Event) -> Iterator[Moved]:
+    def _run(self, connection: Connection, stop: threading.Event) -> Iterator[RelayResult]:
         for _ in self._records.notifications(CHANNEL, IDLE):
             if stop.is_set():
                 return
@@ -95,38 +95,38 @@ class Relay:
     def _direct(self, stop: threading.Event) -> None:
         """Works on what is due as a worker would, a batch a lane; only tasks for helpdesks must wait for the broker."""
         due = self._due()
-        for lane, kind in LANES.items():
+        for lane, kind in WORK_QUEUES.items():
             if lane not in due or kind is SupportNeeded or stop.is_set():
                 continue
             with self._records.work() as work:
                 ids, _ = self._take(work.outbox, lane)
             if ids:
                 log.info("worked_without_broker", lane=lane, cases=len(ids))
-                run(self._tools, kind, ids)
+                handle(self._tools, kind, ids)
                 due = self._due()  # what this was about may go on in the next lane
 
     @cached_property
-    def _tools(self) -> Tools:
-        return replace(tools_of(self._settings), records=self._records)
+    def _tools(self) -> WorkerContext:
+        return replace(create_context(self._settings), records=self._records)
 
     def _due(self) -> set[str]:
         with self._records.work() as work:
-            return work.outbox.lanes()
+            return work.outbox.queues()
 
-    def _fill(self, message: type[Cases], producer: Any) -> Moved:  # noqa: ANN401  # as above
+    def _fill(self, message: type[WorkItems], producer: Any) -> RelayResult:  # noqa: ANN401  # as above
         lane = message.queue
-        room = WINDOW - depth(producer.channel, lane)
+        room = WINDOW - queue_length(producer.channel, lane)
         messages = cases = 0
         while messages < room:
             with self._records.work() as work:
                 ids, full = self._take(work.outbox, lane)
                 if ids:
-                    payload = message(case_ids=tuple(ids)).model_dump(mode="json")
+                    payload = message(ids=tuple(ids)).model_dump(mode="json")
                     self._app.send_task(lane, [payload], queue=lane, producer=producer, argsrepr=f"{len(ids)} cases")
                     messages, cases = messages + 1, cases + len(ids)
             if not full:
                 break
-        return Moved(messages, cases)
+        return RelayResult(messages, cases)
 
     def _take(self, outbox: Outbox, lane: str) -> tuple[list[UUID], bool]:
         """Interactive cases before bulk ones, round robin over the sellers of each; and whether more may be waiting."""

@@ -10,16 +10,16 @@ from records import Records
 
 log = structlog.get_logger()
 
-MARK = "moneyback.remembers"
+MARKER_KEY = "moneyback.remembers"
 """The key in the broker that is there for as long as the broker has not forgotten."""
 
 
-class Remembering:
+class BrokerLossDetector:
     """Any number may run side by side: where two find the mark missing, tasks are published twice, under their ids."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._promise = f"{MARK}.{uuid4().hex}"
+        self._promise = f"{MARKER_KEY}.{uuid4().hex}"
 
     def run_once(self, connection: Connection) -> int:
         """Where the mark is missing, all tasks that wait for people are due again; returns how many.
@@ -30,12 +30,12 @@ class Remembering:
         with connection.channel() as channel:
             broker: Any = channel
             client = broker.client
-            if client.exists(MARK):
+            if client.exists(MARKER_KEY):
                 return 0
             client.set(self._promise, "")
             with self._records.work() as work:
-                again = work.tasks.publish_again()
-            client.rename(self._promise, MARK)
+                again = work.support_tasks.publish_again()
+            client.rename(self._promise, MARKER_KEY)
         if again:
             log.warning("broker_forgot", tasks=again)
         return again

@@ -4,40 +4,40 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from domain.providers import Absent, Found, Paid
+from domain.providers import NotFound, LookupResult, Paid
 from domain.states import State
-from records import Work
+from records import UnitOfWork
 from worker import asking
 from worker.asking import cannot_look_up
 from worker.paying import sending_ends
 from worker.refunds import recording
 from worker.refunds.outcomes import LookedUp, Repeated
 from worker.refunds.recording import Call
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 
-def settle(tools: Tools, ids: Sequence[UUID]) -> list[UUID]:
+def resolve(tools: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
     """Polls the refunds of those of these cases that no other worker holds, and returns the cases."""
     with tools.records.work() as work:
         calls = lease(work, tools, ids, here=[State.REFUNDING, State.REFUND_PENDING])
-    inquire(tools, calls)
+    poll_refunds(tools, calls)
     return [call.case.id for call in calls]
 
 
-def lease(work: Work, tools: Tools, ids: Sequence[UUID], *, here: Sequence[State], early: bool = False) -> list[Call]:
+def lease(work: UnitOfWork, tools: WorkerContext, ids: Sequence[UUID], *, here: Sequence[State], early: bool = False) -> list[Call]:
     """Leases these cases, and returns each with its newest operation."""
-    cases = work.cases.lease(ids, here=here, seconds=tools.settings.timers.lease_seconds, early=early)
-    operations = work.operations.of([case.id for case in cases])
+    cases = work.cases.lease(ids, states=here, seconds=tools.settings.timers.lease_seconds, early=early)
+    operations = work.refund_operations.for_cases([case.id for case in cases])
     return [Call(case, operations[case.id]) for case in cases]
 
 
-def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
+def poll_refunds(tools: WorkerContext, calls: Sequence[Call]) -> dict[UUID, LookupResult]:
     """Looks these refunds up, records what changed, and sends again what the provider certainly does not have.
 
     Returns what was found for each case; a case whose lease was lost is left out, because nothing was recorded.
     """
     ends = sending_ends(tools)
-    lookups: dict[UUID, Found] = {}
+    lookups: dict[UUID, LookupResult] = {}
     for wave in _look_up(tools, calls, ends):
         lookups |= {call.case.id: found for call, found in wave}
         with tools.records.work() as work:
@@ -47,42 +47,42 @@ def inquire(tools: Tools, calls: Sequence[Call]) -> dict[UUID, Found]:
     return lookups
 
 
-def _look_up(tools: Tools, calls: Sequence[Call], ends: float) -> Iterator[list[tuple[Call, Found]]]:
+def _look_up(tools: WorkerContext, calls: Sequence[Call], ends: float) -> Iterator[list[tuple[Call, LookupResult]]]:
     """Yields what the providers show. For a provider without look-ups, its signed webhook events count."""
     silent = [call for call in calls if cannot_look_up(tools, call.operation.provider)]
     if silent:
         with tools.records.work() as work:
-            reported: list[tuple[Call, Found]] = [
-                (call, work.notices.said(call.operation) or Absent()) for call in silent
+            reported: list[tuple[Call, LookupResult]] = [
+                (call, work.webhook_events.reported_refund(call.operation) or NotFound()) for call in silent
             ]
         yield reported
     asked = [call for call in calls if call not in silent]
-    yield from tools.hands.side_by_side(lambda call: asking.look_up(tools, call.operation, until=ends), asked)
+    yield from tools.call_pool.map_all(lambda call: asking.look_up(tools, call.operation, until=ends), asked)
 
 
-def _conclude(work: Work, tools: Tools, lookups: Sequence[tuple[Call, Found]]) -> tuple[set[UUID], list[Call]]:
+def _conclude(work: UnitOfWork, tools: WorkerContext, lookups: Sequence[tuple[Call, LookupResult]]) -> tuple[set[UUID], list[Call]]:
     """Records what the look-ups show. Returns the cases whose lease was lost, and the calls to repeat, which are stamped."""
     results = [(call, LookedUp(found)) for call, found in _without_known_references(work, lookups)]
     recorded = recording.record(work, tools, results)
-    stamped = work.operations.stamp([(call.case, call.operation) for call in recorded.repeat])
+    stamped = work.refund_operations.mark_resent([(call.case, call.operation) for call in recorded.repeat])
     return recorded.lost, [call for call in recorded.repeat if call.operation.key in stamped]
 
 
-def _repeat(tools: Tools, calls: Sequence[Call], ends: float) -> None:
+def _repeat(tools: WorkerContext, calls: Sequence[Call], ends: float) -> None:
     """Sends these operations again, under their keys, and records the answers."""
-    for wave in tools.hands.side_by_side(lambda call: asking.refund(tools, call.operation, until=ends), calls):
+    for wave in tools.call_pool.map_all(lambda call: asking.refund(tools, call.operation, until=ends), calls):
         with tools.records.work() as work:
             recording.record(work, tools, [(call, Repeated(answer)) for call, answer in wave])
 
 
-def _without_known_references(work: Work, lookups: Sequence[tuple[Call, Found]]) -> list[tuple[Call, Found]]:
+def _without_known_references(work: UnitOfWork, lookups: Sequence[tuple[Call, LookupResult]]) -> list[tuple[Call, LookupResult]]:
     """Removes the bank references that a case's history has already: a reference is news once."""
     refunded = [
         call.case.id
         for call, found in lookups
         if call.case.state is State.REFUNDED and isinstance(found, Paid) and found.bank_reference is not None
     ]
-    known = work.history.telling(refunded, "bank_reference")
+    known = work.history.with_evidence(refunded, "bank_reference")
     return [
         (call, replace(found, bank_reference=None) if isinstance(found, Paid) and call.case.id in known else found)
         for call, found in lookups

@@ -6,17 +6,17 @@ from uuid import UUID
 from config.broker import DIRECT, connect
 from domain.messages import ContactSupport, ContactSupportData, SupportReason
 from records.tasks import SupportTask
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 
-def publish(tools: Tools, ids: Sequence[UUID]) -> None:
+def publish(tools: WorkerContext, ids: Sequence[UUID]) -> None:
     """Publishes the tasks of these cases that are not on the queue yet.
 
     If a worker crashes after the broker accepted a task and before the commit, the task is published again under the same
     event id. Consumers detect the duplicate by this id.
     """
     with tools.records.work() as work:
-        tasks = work.tasks.claim(ids, seconds=tools.settings.timers.lease_seconds)
+        tasks = work.support_tasks.claim(ids, seconds=tools.settings.timers.lease_seconds)
     if not tasks:
         return
     there: list[SupportTask] = []
@@ -29,7 +29,7 @@ def publish(tools: Tools, ids: Sequence[UUID]) -> None:
                 there.append(task)
     finally:  # tasks that the broker accepted before it went away are not published again
         with tools.records.work() as work:
-            work.tasks.published(there)
+            work.support_tasks.mark_published(there)
 
 
 def contact_support(task: SupportTask) -> ContactSupport:

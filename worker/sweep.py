@@ -2,12 +2,12 @@
 
 import structlog
 
-from domain.aftermath import AFTERMATH
-from domain.findings import Trouble
-from domain.messages import LettersDue, NotesDue, Noticed, SupportNeeded
+from domain.aftermath import EFFECTS
+from domain.findings import SupportTaskKind
+from domain.messages import CaseEmailsDue, InquiryEmailsDue, WebhookEventsReceived, SupportNeeded
 from domain.states import Event, State
-from records import Records, Work
-from worker.declared import declarations
+from records import Records, UnitOfWork
+from worker.declared import withdrawal_tasks
 
 log = structlog.get_logger()
 
@@ -38,38 +38,38 @@ class Sweep:
             return _cases(work) | _owed(work)
 
 
-def _cases(work: Work) -> dict[str, int]:
+def _cases(work: UnitOfWork) -> dict[str, int]:
     """Cases whose patience ran out: sent again, or expired where a customer never confirmed."""
     overdue = work.cases.overdue(STEP)
     lapsed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]
     steps = [
-        case.after(Event.TIME_RAN_OUT, actor="sweep")
-        for case in work.cases.lock(lapsed, here=State.AWAITING_CONFIRMATION)
+        case.after(Event.CONFIRMATION_EXPIRED, actor="sweep")
+        for case in work.cases.lock(lapsed, state=State.AWAITING_CONFIRMATION)
     ]
     expired = work.history.record(steps)
     lapsed_cases = [step.case for step in steps if step.case.id in expired]
-    declared = work.withdrawals.about([case.id for case in lapsed_cases])
-    work.tasks.report(declarations(Trouble.WITHDRAWAL_UNPAID, lapsed_cases, declared))
-    again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := AFTERMATH[State(row.state)].resend)]
-    work.outbox.owe(again)
-    work.cases.put_off([case for _, _, _, case in again], work.timers.resend_after_seconds)
+    declared = work.statutory_withdrawals.for_purchases_of([case.id for case in lapsed_cases])
+    work.support_tasks.create(withdrawal_tasks(SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID, lapsed_cases, declared))
+    again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := EFFECTS[State(row.state)].resend)]
+    work.outbox.enqueue_again(again)
+    work.cases.postpone([case for _, _, _, case in again], work.timers.resend_after_seconds)
     return {"resent": len(again), "expired": len(steps)}
 
 
-def _owed(work: Work) -> dict[str, int]:
+def _owed(work: UnitOfWork) -> dict[str, int]:
     """Letters, tasks, notices and notes that nobody carried on."""
     seconds = work.timers.resend_after_seconds
-    letters = work.letters.overdue(seconds=seconds, limit=STEP)
-    tasks = work.tasks.overdue(seconds=seconds, limit=STEP)
-    notices = work.notices.overdue(STEP)
-    notes = work.notes.overdue(seconds=seconds, limit=STEP)
-    work.outbox.owe(
+    letters = work.case_emails.overdue(seconds=seconds, limit=STEP)
+    tasks = work.support_tasks.overdue(seconds=seconds, limit=STEP)
+    notices = work.webhook_events.overdue(STEP)
+    notes = work.inquiry_emails.overdue(seconds=seconds, limit=STEP)
+    work.outbox.enqueue_again(
         [
-            *((LettersDue, *row) for row in letters),
+            *((CaseEmailsDue, *row) for row in letters),
             *((SupportNeeded, *row) for row in tasks),
-            *((Noticed, False, "", notice) for notice in notices),
-            *((NotesDue, False, "", note) for note in notes),
+            *((WebhookEventsReceived, False, "", notice) for notice in notices),
+            *((InquiryEmailsDue, False, "", note) for note in notes),
         ]
     )
-    work.notices.put_off(notices, seconds)
+    work.webhook_events.postpone(notices, seconds)
     return {"letters": len(letters), "tasks": len(tasks), "notices": len(notices), "notes": len(notes)}

@@ -9,23 +9,23 @@ from config.links import Links
 from config.settings import Settings, settings
 from domain.providers import PaymentProvider
 from records import Records
-from worker.hands import Hands
-from worker.letters.post import Post, post_of
-from worker.pace import Pace
+from worker.hands import CallPool
+from worker.letters.post import MailTransport, mail_transport_for
+from worker.pace import RateLimiter
 from worker.providers import connected
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class WorkerContext:
     """Records, providers, letters, and hands to call with."""
 
     settings: Settings
     records: Records
     links: Links
-    post: Post
+    mail_transport: MailTransport
     providers: Mapping[str, PaymentProvider]
-    hands: Hands
-    pace: Pace
+    call_pool: CallPool
+    rate_limiter: RateLimiter
     monotonic: Callable[[], float] = time.monotonic
 
     def provider(self, name: str) -> PaymentProvider | None:
@@ -33,20 +33,20 @@ class Tools:
         return self.providers.get(name)
 
 
-def tools_of(ours: Settings) -> Tools:
+def create_context(ours: Settings) -> WorkerContext:
     """Tools for these settings."""
-    return Tools(
+    return WorkerContext(
         settings=ours,
         records=Records.of(ours),
         links=Links.of(ours),
-        post=post_of(ours),
+        mail_transport=mail_transport_for(ours),
         providers=connected(ours),
-        hands=Hands(ours.provider_concurrency),
-        pace=Pace.of(ours),
+        call_pool=CallPool(ours.provider_concurrency),
+        rate_limiter=RateLimiter.of(ours),
     )
 
 
 @cache
-def tools() -> Tools:
+def worker_context() -> WorkerContext:
     """The tools of this process."""
-    return tools_of(settings())
+    return create_context(settings())

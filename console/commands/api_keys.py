@@ -11,10 +11,10 @@ import typer
 from console.arguments import SellerId, require_seller
 from console.environment import records
 from console.output import Json, minute, print_json, table
-from domain.scopes import USUAL, Scope
+from domain.scopes import DEFAULT_SCOPES, ApiScope
 
 if TYPE_CHECKING:  # records are imported when a verb needs them
-    from records.keys import Key
+    from records.keys import ApiKey
 
 app = typer.Typer(help="Creates, lists, rotates and revokes the API keys of sellers.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def create(
     seller: SellerId,
     name: Annotated[str, typer.Option(help="A name to recognise the key by, like 'web shop'.")] = "",
     scope: Annotated[
-        list[Scope] | None,
+        list[ApiScope] | None,
         typer.Option(help="What the key may do; may be repeated. Default: every scope except `trusted`."),
     ] = None,
     *,
@@ -54,7 +54,7 @@ def create(
     """
     with records().work() as work:
         require_seller(work, seller)
-        key, secret = work.keys.make(seller, scope or USUAL, name=name)
+        key, secret = work.api_keys.create(seller, scope or DEFAULT_SCOPES, name=name)
     _print_once(key, secret, json=json)
 
 
@@ -68,7 +68,7 @@ def list_(seller: SellerId, *, json: Json = False) -> None:
     """
     with records().work() as work:
         require_seller(work, seller)
-        keys = work.keys.of(seller)
+        keys = work.api_keys.for_seller(seller)
     if json:
         print_json([_public(key) for key in keys])
         return
@@ -103,14 +103,14 @@ def rotate(
     Example: `moneyback api-keys rotate 01985a3e-7a3c-7000-8000-000000000001 --grace 7d`
     """
     with records().work() as work:
-        rotated = work.keys.rotate(key, grace)
-        old = work.keys.one(key)
+        rotated = work.api_keys.rotate(key, grace)
+        old = work.api_keys.get(key)
     if rotated is None or old is None:
         raise _no_live_key(key)
     new, secret = rotated
     if not json:
         typer.echo(f"The old key ends: {_end_of(old)} UTC.", err=True)
-    _print_once(new, secret, json=json, replaces=key, old_ends_at=old.ends_at)
+    _print_once(new, secret, json=json, replaces=key, old_ends_at=old.expires_at)
 
 
 @app.command()
@@ -122,7 +122,7 @@ def revoke(key: KeyId, *, json: Json = False) -> None:
     Example: `moneyback api-keys revoke 01985a3e-7a3c-7000-8000-000000000001`
     """
     with records().work() as work:
-        revoked = work.keys.end(key)
+        revoked = work.api_keys.revoke(key)
     if revoked is None:
         raise _no_live_key(key)
     if json:
@@ -131,7 +131,7 @@ def revoke(key: KeyId, *, json: Json = False) -> None:
         typer.echo(f"The key {revoked.id} of {revoked.seller} is revoked.")
 
 
-def _print_once(key: "Key", secret: str, *, json: bool, **more: object) -> None:
+def _print_once(key: "ApiKey", secret: str, *, json: bool, **more: object) -> None:
     """Prints the key alone on standard output, so that a script can read it from there."""
     if json:
         print_json(_public(key) | {"key": secret} | more)
@@ -141,14 +141,14 @@ def _print_once(key: "Key", secret: str, *, json: bool, **more: object) -> None:
     typer.echo(secret)
 
 
-def _public(key: "Key") -> dict[str, object]:
+def _public(key: "ApiKey") -> dict[str, object]:
     return asdict(key) | {"scopes": sorted(key.scopes)}
 
 
-def _end_of(key: "Key") -> str:
-    if key.ends_at is None:
+def _end_of(key: "ApiKey") -> str:
+    if key.expires_at is None:
         return "–"
-    return "ended" if key.ends_at <= datetime.now(UTC) else minute(key.ends_at)
+    return "ended" if key.expires_at <= datetime.now(UTC) else minute(key.expires_at)
 
 
 def _no_live_key(key: UUID) -> typer.BadParameter:

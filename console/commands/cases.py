@@ -14,7 +14,7 @@ from console.output import Json, minute, out, print_json, rfc3339, table
 from domain.states import State
 
 if TYPE_CHECKING:  # records are imported when a verb needs them
-    from records.views import View
+    from records.views import CaseView
 
 app = typer.Typer(help="Lists, shows and exports cases: one case for each refund request.", no_args_is_help=True)
 
@@ -42,7 +42,7 @@ def list_(
     with records().work() as work:
         if seller is not None:
             require_seller(work, seller, "--seller")
-        views = work.views.search(state=state, seller=seller, limit=limit)
+        views = work.case_views.search(state=state, seller=seller, limit=limit)
     if json:
         print_json([_public(view) for view in views])
         return
@@ -66,8 +66,8 @@ def show(
     Example: `moneyback cases show 01985a3e-7a3c-7000-8000-000000000001 --json`
     """
     with records().work() as work:
-        view = work.views.one(case)
-        history = work.history.of(case)
+        view = work.case_views.get(case)
+        history = work.history.for_case(case)
     if view is None:
         typer.echo(f"There is no case {case}.", err=True)
         raise typer.Exit(1)
@@ -78,7 +78,7 @@ def show(
     for reason in view.reasons:
         out.print(f"  · {reason['sentence']} {reason.get('detail', '')}".rstrip(), markup=False, highlight=False)
     rows = [
-        (row.seq, f"{row.at:%Y-%m-%d %H:%M:%S.%f}"[:-3], row.actor, row.event, row.there, row.why) for row in history
+        (row.seq, f"{row.created_at:%Y-%m-%d %H:%M:%S.%f}"[:-3], row.actor, row.event, row.to_state, row.why) for row in history
     ]
     table("History", ("", "when (UTC)", "who", "event", "state", "why"), rows)
 
@@ -92,7 +92,7 @@ def export(state: InState = None, *, json: Json = False) -> None:
     Example: `moneyback cases export --state refunded > refunded.csv`
     """
     with records().work() as work:
-        views = work.views.search(state=state, limit=EVERY_CASE)
+        views = work.case_views.search(state=state, limit=EVERY_CASE)
     rows = [_exported(view) for view in views]
     if json:
         print_json(rows)
@@ -103,11 +103,11 @@ def export(state: InState = None, *, json: Json = False) -> None:
         writer.writerow([_not_a_formula(cell) for cell in row.values()])
 
 
-def _public(view: "View") -> dict[str, object]:
+def _public(view: "CaseView") -> dict[str, object]:
     return {name: value for name, value in asdict(view).items() if name not in PRIVATE}
 
 
-def _exported(view: "View") -> dict[str, str]:
+def _exported(view: "CaseView") -> dict[str, str]:
     return {
         "case": str(view.id),
         "reference": view.reference,

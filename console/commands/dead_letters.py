@@ -26,7 +26,7 @@ def list_(
     Example: `moneyback dead-letters list --json`
     """
     with records().work() as work:
-        messages = work.dead.all(redriven=all_)
+        messages = work.dead_letters.list_all(redriven=all_)
     if json:
         print_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
         return
@@ -61,7 +61,7 @@ def redrive(
     chosen = sorted(set(ids or []))
     if all_:
         with opened.work() as work:
-            chosen = [message.id for message in work.dead.all()]
+            chosen = [message.id for message in work.dead_letters.list_all()]
     redriven = publish_again(opened, celery, chosen)
     if json:
         print_json({"requested": len(chosen), "redriven": redriven})

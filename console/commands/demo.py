@@ -13,7 +13,7 @@ from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:
     from console.demo.run import Outcome
-    from records.views import View
+    from records.views import CaseView
 
 DEMO = "demo"
 
@@ -119,7 +119,7 @@ def _print(outcome: "Outcome") -> None:
     out.print("Next: `make up` keeps it running; `moneyback demo --clean` removes its files.", highlight=False)
 
 
-def _why(view: "View") -> str:
+def _why(view: "CaseView") -> str:
     return " ".join(reason["sentence"] for reason in view.reasons) or WHY.get(view.state, "")
 
 

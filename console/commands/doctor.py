@@ -57,12 +57,12 @@ def _database(settings: Settings) -> list[Check]:
 
     opened = records()
     try:
-        present = schema.present(opened.engine)
-        if not schema.suits(present):
-            wanted = f"this program needs {schema.newest()}. Run `moneyback migrate`."
+        present = schema.current_revision(opened.engine)
+        if not schema.is_compatible(present):
+            wanted = f"this program needs {schema.latest_revision()}. Run `moneyback migrate`."
             return [Check("database", False, f"It is at version {present}; {wanted}")]
         with opened.work() as work:
-            waiting, dead = work.outbox.waiting(), len(work.dead.all())
+            waiting, dead = work.outbox.backlog(), len(work.dead_letters.list_all())
             overdue = len(work.cases.overdue(MOST_COUNTED))
     except DatabaseDownError as error:
         return [Check("database", False, f"It does not answer: {first_line(error.__cause__ or error)}")]
@@ -85,13 +85,13 @@ def _check(name: str, ok: bool, finding: str, advice: str) -> Check:
 
 
 def _broker(settings: Settings) -> list[Check]:
-    from config.broker import QUEUES, away, connect, depth
+    from config.broker import QUEUES, is_unavailable, connect, queue_length
 
     with connect(settings) as connection:
         try:
             with connection.channel() as channel:
-                depths = {name: depth(channel, name) for name in QUEUES}
-        except away(connection) as error:
+                depths = {name: queue_length(channel, name) for name in QUEUES}
+        except is_unavailable(connection) as error:
             return [Check("broker", False, f"It does not answer: {error}")]
     return [Check("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]
 

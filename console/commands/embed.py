@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from config.speech import LANGUAGES, Speech, speech
+from config.speech import LANGUAGES, Translator, translator_for
 from console.arguments import SellerId, require_seller
 from console.environment import load_settings, records
 from console.output import Json, print_json
@@ -98,11 +98,11 @@ def embed(
         found, policies = require_seller(work, seller), work.sellers.policies(seller)
     policy = in_force(policies, datetime.now(UTC))
     address = f"{load_settings().public_url.rstrip('/')}/refund?seller={quote(seller, safe='')}"
-    texts = {tag: sentences(found, policy, speech(tag)) for tag in ([language] if language else LANGUAGES)}
+    texts = {tag: sentences(found, policy, translator_for(tag)) for tag in ([language] if language else LANGUAGES)}
     pages = {
         tag: {
-            Format.HTML: as_html(text, speech(tag), f"{address}&lang={tag}"),
-            Format.TEXT: as_text(text, speech(tag), f"{address}&lang={tag}"),
+            Format.HTML: as_html(text, translator_for(tag), f"{address}&lang={tag}"),
+            Format.TEXT: as_text(text, translator_for(tag), f"{address}&lang={tag}"),
         }
         for tag, text in texts.items()
     }
@@ -112,7 +112,7 @@ def embed(
     typer.echo("\n".join(printed[as_] for printed in pages.values()), nl=False)
 
 
-def sentences(seller: Seller, policy: Policy | None, translations: Speech) -> list[str]:
+def sentences(seller: Seller, policy: Policy | None, translations: Translator) -> list[str]:
     """Returns the sentences that are true of this seller's refunds today."""
     automatic = policy if policy and policy.category in _AUTOMATIC and seller.self_service else None
     no_refunds = policy is not None and policy.category is Category.NO_REFUNDS
@@ -120,29 +120,29 @@ def sentences(seller: Seller, policy: Policy | None, translations: Speech) -> li
         wording = WORDING[Category.NO_REFUNDS if no_refunds else None]
     else:
         wording = (_SHORT.get(automatic.days, WORDING[automatic.category][0]), *WORDING[automatic.category][1:])
-        wording += (NO_RENEWALS,) * automatic.renewals_excepted
-        wording += (NOT_THESE,) * bool(automatic.excepted_products)
+        wording += (NO_RENEWALS,) * automatic.renewals_excluded
+        wording += (NOT_THESE,) * bool(automatic.excluded_products)
     facts = {
         "days": automatic.days if automatic else "",
-        "products": ", ".join(sorted(automatic.excepted_products)) if automatic else "",
+        "products": ", ".join(sorted(automatic.excluded_products)) if automatic else "",
         "address": seller.support_email,
     }
-    return [translations.say(sentence, **facts) for sentence in (*wording, WRITE)]
+    return [translations.gettext(sentence, **facts) for sentence in (*wording, WRITE)]
 
 
-def as_text(sentences: list[str], translations: Speech, address: str) -> str:
+def as_text(sentences: list[str], translations: Translator, address: str) -> str:
     """Returns the sentences and the link as text for an e-mail."""
-    return f"{_joined(sentences, translations)}\n{translations.say(LINK)}: {address}\n"
+    return f"{_joined(sentences, translations)}\n{translations.gettext(LINK)}: {address}\n"
 
 
-def as_html(sentences: list[str], translations: Speech, address: str) -> str:
+def as_html(sentences: list[str], translations: Translator, address: str) -> str:
     """Returns the sentences and the link as plain HTML elements, which take on the style of the page around them."""
     text = escape(_joined(sentences, translations))
-    link = f'<a href="{escape(address)}">{escape(translations.say(LINK))}</a>'
+    link = f'<a href="{escape(address)}">{escape(translations.gettext(LINK))}</a>'
     return f'<div lang="{translations.language}">\n<p>{text}</p>\n<p>{link}</p>\n</div>\n'
 
 
-def _joined(sentences: list[str], translations: Speech) -> str:
+def _joined(sentences: list[str], translations: Translator) -> str:
     return ("" if translations.language == "ja" else " ").join(sentences)  # Japanese has no spaces between sentences
 
 

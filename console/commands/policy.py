@@ -44,8 +44,8 @@ def show(seller: SellerId, *, json: Json = False) -> None:
             policy.category,
             "–" if policy.days is None else policy.days,
             ", ".join(sorted(policy.methods)),
-            ", ".join(sorted(policy.excepted_products)),
-            "yes" if policy.renewals_excepted else "no",
+            ", ".join(sorted(policy.excluded_products)),
+            "yes" if policy.renewals_excluded else "no",
             "in force" if policy == current else "",
         )
         for policy in policies
@@ -102,5 +102,5 @@ def set_(
 
 
 def _as_dict(policy: "Policy") -> dict[str, object]:
-    sets = {"methods": sorted(policy.methods), "excepted_products": sorted(policy.excepted_products)}
+    sets = {"methods": sorted(policy.methods), "excepted_products": sorted(policy.excluded_products)}
     return asdict(policy) | sets

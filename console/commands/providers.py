@@ -15,7 +15,7 @@ from config.accounts import PROVIDERS, connected_accounts
 from console.environment import load_settings
 from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError
-from domain.providers import Capabilities, LooksUp, Paid, PaymentProvider, Pending, Route
+from domain.providers import Capabilities, Lookup, Paid, PaymentProvider, Pending, Route
 
 app = typer.Typer(help="Lists what payment providers can do, and checks a test account.", no_args_is_help=True)
 
@@ -41,11 +41,11 @@ def list_(*, json: Json = False) -> None:
             name,
             "connected" if name in here else "–",
             _windows(can),
-            _long(can.keys_live),
-            "yes" if can.capped else "no",
-            "immediate" if can.otherwise.synchronous else "later",
-            "yes" if can.looks_up is LooksUp.BY_KEY else "by webhook only",
-            "yes" if can.lists else "no",
+            _long(can.idempotency_key_ttl),
+            "yes" if can.rejects_over_refund else "no",
+            "immediate" if can.default_route.synchronous else "later",
+            "yes" if can.lookup is Lookup.BY_KEY else "by webhook only",
+            "yes" if can.lists_refunds else "no",
             f"{can.calls_per_second:g}/s" if can.calls_per_second else "–",
         )
         for name, can in known.items()
@@ -137,7 +137,7 @@ def _faults(steps: list[Step], can: Capabilities) -> list[str]:
     faults = []
     if repeat.refund_id != refund.refund_id:
         faults.append("The repeat with the same key is another refund. Check the account before you go on.")
-    if can.looks_up is LooksUp.BY_KEY and found.refund_id != refund.refund_id:
+    if can.lookup is Lookup.BY_KEY and found.refund_id != refund.refund_id:
         faults.append("A lookup by the key does not find the refund. Look again in a moment, then ask the provider.")
     return faults
 
@@ -162,12 +162,12 @@ def _details(result: object) -> str:
 
 def _facts(can: Capabilities) -> dict[str, object]:
     return {
-        "keys_live_seconds": can.keys_live.total_seconds(),
-        "capped": can.capped,
-        "looks_up": can.looks_up,
-        "lists": can.lists,
+        "keys_live_seconds": can.idempotency_key_ttl.total_seconds(),
+        "capped": can.rejects_over_refund,
+        "looks_up": can.lookup,
+        "lists": can.lists_refunds,
         "calls_per_second": can.calls_per_second,
-        "routes": {method: _route(route) for method, route in {**can.routes, "*": can.otherwise}.items()},
+        "routes": {method: _route(route) for method, route in {**can.routes, "*": can.default_route}.items()},
     }
 
 
@@ -183,7 +183,7 @@ def _route(route: Route) -> dict[str, object]:
 def _windows(can: Capabilities) -> str:
     """Returns the refund window of each payment method, the other methods last."""
     by_method = [f"{method} {_long(route.window)}" for method, route in can.routes.items()]
-    rest = _long(can.otherwise.window)
+    rest = _long(can.default_route.window)
     return ", ".join([*by_method, f"others {rest}" if by_method else rest])
 
 

@@ -38,7 +38,7 @@ def import_(
     if json:
         print_json(asdict(imported))
     else:
-        if imported.bad:
-            table("Left out", ("line", "why"), [(bad.line, bad.why) for bad in imported.bad])
-        typer.echo(f"{imported.new} new purchases, {imported.known} updated, {len(imported.bad)} left out.")
-    raise typer.Exit(1 if imported.bad else 0)
+        if imported.rejected:
+            table("Left out", ("line", "why"), [(bad.line, bad.why) for bad in imported.rejected])
+        typer.echo(f"{imported.new} new purchases, {imported.updated} updated, {len(imported.rejected)} left out.")
+    raise typer.Exit(1 if imported.rejected else 0)

@@ -14,8 +14,8 @@ from console.environment import load_settings
 from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` answers at once
-    from worker.reconciling import Reconciled
-    from worker.tools import Tools
+    from worker.reconciling import ReconciliationResult
+    from worker.tools import WorkerContext
 
 DEFAULT_PERIOD = timedelta(days=8)  # a week, and a day more for who runs it once a week
 COLUMNS = ("provider", "listed", "ours", "not ours", "looked up", "discrepancies", "")
@@ -47,17 +47,17 @@ def reconcile(
     Example: `moneyback reconcile --provider stripe --since 2026-11-01`
     """
     from worker.reconciling import reconcile as compare
-    from worker.tools import tools_of
+    from worker.tools import create_context
 
     log.set_up(logging.WARNING)
     begin = _instant(since) if since else datetime.now(UTC) - DEFAULT_PERIOD
-    tools = tools_of(load_settings())
+    tools = create_context(load_settings())
     try:
         names = _chosen(tools, provider)
         with _progress(names) as report:
             results = [compare(tools, name, begin, report) for name in names]
     finally:
-        tools.hands.close()
+        tools.call_pool.close()
         tools.records.engine.dispose()
     if json:
         print_json({"since": begin, "providers": [_as_dict(result) for result in results]})
@@ -66,8 +66,8 @@ def reconcile(
     raise typer.Exit(1 if any(result.discrepancies or result.incomplete for result in results) else 0)
 
 
-def _chosen(tools: "Tools", provider: str | None) -> list[str]:
-    able = [name for name, adapter in tools.providers.items() if adapter.capabilities.lists]
+def _chosen(tools: "WorkerContext", provider: str | None) -> list[str]:
+    able = [name for name, adapter in tools.providers.items() if adapter.capabilities.lists_refunds]
     if provider is None and able:
         return able
     if provider in able:
@@ -88,7 +88,7 @@ def _instant(text: str) -> datetime:
 
 
 @contextmanager
-def _progress(names: list[str]) -> "Iterator[Callable[[Reconciled], None]]":
+def _progress(names: list[str]) -> "Iterator[Callable[[ReconciliationResult], None]]":
     """Shows the progress on standard error, so that standard output can be piped."""
     with Console(stderr=True).status(f"Asking {', '.join(names)} …") as status:
         yield lambda so_far: status.update(
@@ -96,7 +96,7 @@ def _progress(names: list[str]) -> "Iterator[Callable[[Reconciled], None]]":
         )
 
 
-def _show(begin: datetime, results: "list[Reconciled]") -> None:
+def _show(begin: datetime, results: "list[ReconciliationResult]") -> None:
     rows = [
         (
             result.provider,
@@ -112,10 +112,10 @@ def _show(begin: datetime, results: "list[Reconciled]") -> None:
     table(f"Refunds since {begin:%Y-%m-%d %H:%M} UTC", COLUMNS, rows)
     tasks = [
         (
-            report.trouble,
+            report.kind,
             report.evidence.get("charge"),
             report.evidence.get("refund") or report.evidence.get("our_refund"),
-            report.trouble.sentence,
+            report.kind.sentence,
         )
         for result in results
         for report in result.reports
@@ -127,7 +127,7 @@ def _show(begin: datetime, results: "list[Reconciled]") -> None:
         out.print(f"And {more} more: the desk lists all of them.", highlight=False)
 
 
-def _as_dict(result: "Reconciled") -> dict[str, object]:
+def _as_dict(result: "ReconciliationResult") -> dict[str, object]:
     return {
         "provider": result.provider,
         "listed": result.listed,
@@ -138,8 +138,8 @@ def _as_dict(result: "Reconciled") -> dict[str, object]:
         "incomplete": result.incomplete or None,
         "first": [
             {
-                "kind": report.trouble,
-                "message": report.trouble.sentence,
+                "kind": report.kind,
+                "message": report.kind.sentence,
                 "task": report.id,
                 "case": report.case,
                 **report.evidence,

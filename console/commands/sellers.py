@@ -26,7 +26,7 @@ def list_(*, json: Json = False) -> None:
     Example: `moneyback sellers list`
     """
     with records().work() as work:
-        sellers = work.sellers.all()
+        sellers = work.sellers.list_all()
     if json:
         print_json([_as_dict(seller) for seller in sellers])
         return
@@ -70,7 +70,7 @@ def add(
         serial_limit=_limit(serial_limit),
     )
     with records().work() as work:
-        work.sellers.put(made)
+        work.sellers.upsert(made)
     if json:
         print_json(_as_dict(made))
     else:

@@ -12,7 +12,7 @@ from config import log
 from config.extras import require
 from console.environment import load_settings
 from console.output import Json, print_json
-from domain.messages import LANES
+from domain.messages import WORK_QUEUES
 
 PROCESSES = (os.cpu_count() or 1) + 1  # one more than cores: while one waits for its commit, another works
 HIGHEST_PORT = 65_535
@@ -73,11 +73,11 @@ def mail(
     Example: `moneyback mail --lmtp 127.0.0.1:2424`
     """
     require("mail")
-    from producers.mail.serving import serve, serve_handed
+    from producers.mail.serving import serve, serve_lmtp
 
     log.set_up()
     if lmtp or smtp:
-        serve_handed(load_settings(), _until_stopped(), lmtp or smtp, lmtp=bool(lmtp))
+        serve_lmtp(load_settings(), _until_stopped(), lmtp or smtp, lmtp=bool(lmtp))
     else:
         serve(load_settings(), _until_stopped())
 
@@ -97,9 +97,9 @@ def consume() -> None:
 
 def _queues(text: str) -> str:
     """Checks a comma-separated list of queues; empty stands for all of them."""
-    from config.broker import TICKS
+    from config.broker import PERIODIC
 
-    known = (*LANES, TICKS)
+    known = (*WORK_QUEUES, PERIODIC)
     names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
     if unknown := [name for name in names if name not in known]:
         raise typer.BadParameter(f"There is no queue {', '.join(unknown)}. There are: {', '.join(known)}.")
@@ -117,7 +117,7 @@ def worker(
             "-Q",
             metavar="QUEUE,…",
             callback=_queues,
-            help=f"The queues to work on; default: all. There are {', '.join(LANES)}, and the one of beat's tasks.",
+            help=f"The queues to work on; default: all. There are {', '.join(WORK_QUEUES)}, and the one of beat's tasks.",
         ),
     ] = "",
     name: Annotated[str, typer.Option(help="This worker's name; Celery puts the host's name for %h.")] = "worker@%h",

@@ -23,7 +23,7 @@ def show(seller: SellerId, *, json: Json = False) -> None:
     """
     with records().work() as work:
         require_seller(work, seller)
-        front = work.shopfronts.one(seller)
+        front = work.storefronts.get(seller)
     assert front
     if json:
         print_json(asdict(front))
@@ -54,7 +54,7 @@ def set_(
     """
     from producers.purchases import help_address, over_https
     from producers.web.colours import Colour
-    from records.shopfronts import Shopfront
+    from records.shopfronts import Storefront
 
     given = {
         "colour": _checked("--colour", colour, lambda text: str(Colour.read(text))),
@@ -66,10 +66,10 @@ def set_(
         raise typer.BadParameter("Say what to set: --colour, --website or --technical-support.")
     with records().work() as work:
         require_seller(work, seller)
-        front = work.shopfronts.one(seller)
+        front = work.storefronts.get(seller)
         assert front
-        changed = Shopfront(**asdict(front) | changes)
-        work.shopfronts.put(changed)
+        changed = Storefront(**asdict(front) | changes)
+        work.storefronts.upsert(changed)
     if json:
         print_json(asdict(changed))
     else:

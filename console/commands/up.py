@@ -74,9 +74,9 @@ def _seed(records: "Records") -> list[tuple[str, ...]]:
     purchases = [customer.purchase for customer in customers[:4]]
     late = replace(purchases[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
     with records.work() as work:
-        if not work.sellers.all():
+        if not work.sellers.list_all():
             seed(work, customers, now)
-            work.purchases.put([late])
+            work.purchases.upsert([late])
     records.engine.dispose()
     rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in purchases]
     return [*rows, (late.reference, late.email, late.product, "is made, then fails: a webhook reports it")]

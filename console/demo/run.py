@@ -19,11 +19,11 @@ from console.servers import LocalStackError
 from console.stack import Stack
 from console.supervisor import Supervisor
 from domain.messages import ContactSupport
-from domain.scopes import EVERY, USUAL
-from domain.states import ENDED, WAITING_FOR_A_PERSON, State
+from domain.scopes import ALL_SCOPES, DEFAULT_SCOPES
+from domain.states import FINAL_STATES, WAITING_STATES, State
 from records import Records, schema
-from records.audit import Audited, audit
-from records.views import View
+from records.audit import AuditReport, audit
+from records.views import CaseView
 from records.work import connect as dial
 
 SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
@@ -40,9 +40,9 @@ TIMERS = {
 DEADLINE = 50.0  # seconds until every case must have reached its end state
 POLL_INTERVAL = 0.2  # seconds
 
-SETTLED = ENDED | WAITING_FOR_A_PERSON
+SETTLED = FINAL_STATES | WAITING_STATES
 
-_SCOPES = {"paperboat": EVERY}  # its customers are signed in
+_SCOPES = {"paperboat": ALL_SCOPES}  # its customers are signed in
 
 _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 
@@ -51,12 +51,12 @@ _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 class Outcome:
     """The result of the run."""
 
-    views: list[View]
+    views: list[CaseView]
     refunds: int
     duplicates: int
     support_tasks: int
     emails_sent: int
-    audited: Audited
+    audited: AuditReport
     seconds: float
 
     @property
@@ -82,7 +82,7 @@ def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:
     customers = list(build_scenario(datetime.now(UTC)))
     with records.work() as work:
         seed(work, customers, datetime.now(UTC))
-        keys = {seller.id: work.keys.make(seller.id, _SCOPES.get(seller.id, USUAL))[1] for seller in SELLERS}
+        keys = {seller.id: work.api_keys.create(seller.id, _SCOPES.get(seller.id, DEFAULT_SCOPES))[1] for seller in SELLERS}
     with Supervisor(stack.data_dir) as supervisor:
         report("Starting the services", 0.1)
         services = stack.services(SERVICES)
@@ -119,8 +119,8 @@ def _play(
                 report(f"{email} answers {customer.request.confirms}", 0.6)
                 simulator.confirm(customer, link)
         with records.work() as work:
-            views = work.views.search(limit=1_000)
-            unsent = work.letters.unsent() + work.tasks.unpublished()
+            views = work.case_views.search(limit=1_000)
+            unsent = work.case_emails.count_unsent() + work.support_tasks.count_unpublished()
         settled = [view for view in views if view.state in SETTLED and not _will_confirm(view, unconfirmed)]
         report(
             f"{len(settled)} of {len(customers)} cases have reached their end state",
@@ -137,7 +137,7 @@ def _play(
         time.sleep(POLL_INTERVAL)
 
 
-def _will_confirm(view: View, unconfirmed: dict[str, DemoCustomer]) -> bool:
+def _will_confirm(view: CaseView, unconfirmed: dict[str, DemoCustomer]) -> bool:
     return view.state is State.AWAITING_CONFIRMATION and view.email in unconfirmed
 
 
@@ -155,7 +155,7 @@ def _confirmation_links(ours: Settings) -> dict[str, str]:
 
 def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: float) -> Outcome:
     with records.work() as work:
-        views = sorted(work.views.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
+        views = sorted(work.case_views.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
         audited = audit(work)
     return Outcome(
         views=views,

@@ -7,14 +7,14 @@ from typing import NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from domain.details import Details
+from domain.details import PurchaseDetails
 from domain.money import Money
 from domain.policies import Category, Seller
 from domain.purchases import Dispute, Purchase
-from domain.reasons import Reason
+from domain.reasons import RefundReason
 from domain.requests import Channel
-from records import Work
-from records.shopfronts import Shopfront
+from records import UnitOfWork
+from records.shopfronts import Storefront
 
 SELLERS = (
     Seller(
@@ -65,13 +65,13 @@ class DemoRequest(NamedTuple):
 
     channel: Channel
     bought: DemoPurchase
-    reason: Reason
+    reason: RefundReason
     confirms: str = "yes"
     wrong_reference: bool = False
 
 
 WEB, API, EMAIL, QUEUE = Channel.WEB, Channel.API, Channel.EMAIL, Channel.QUEUE
-R = Reason
+R = RefundReason
 
 # fmt: off
 # ruff: noqa: E501  # one line a request
@@ -147,15 +147,15 @@ def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
         )
 
 
-def seed(work: Work, customers: list[DemoCustomer], now: datetime) -> None:
+def seed(work: UnitOfWork, customers: list[DemoCustomer], now: datetime) -> None:
     """Stores the sellers, their policies and the purchases."""
     for seller in SELLERS:
-        work.sellers.put(seller)
+        work.sellers.upsert(seller)
         category, days = POLICIES[seller.id]
         work.sellers.new_policy(seller.id, category, days=days, in_force_from=now - timedelta(days=1_000))
-        work.shopfronts.put(_storefront(seller))
-    work.purchases.put([customer.purchase for customer in customers])
-    work.details.put(
+        work.storefronts.upsert(_storefront(seller))
+    work.purchases.upsert([customer.purchase for customer in customers])
+    work.purchase_details.put(
         [
             (customer.purchase.seller, customer.purchase.reference, _purchase_details(customer.purchase))
             for customer in customers
@@ -163,9 +163,9 @@ def seed(work: Work, customers: list[DemoCustomer], now: datetime) -> None:
     )
 
 
-def _storefront(seller: Seller) -> Shopfront:
+def _storefront(seller: Seller) -> Storefront:
     site = f"https://{seller.id}.example"
-    return Shopfront(
+    return Storefront(
         seller=seller.id,
         name=seller.name,
         support_email=seller.support_email,
@@ -175,10 +175,10 @@ def _storefront(seller: Seller) -> Shopfront:
     )
 
 
-def _purchase_details(purchase: Purchase) -> Details:
+def _purchase_details(purchase: Purchase) -> PurchaseDetails:
     """Returns the details that /lookup shows to the buyer."""
     digits = purchase.reference.rpartition("-")[2]
-    return Details(
+    return PurchaseDetails(
         licence_key=f"{purchase.seller.upper()}-{digits}-DEMO-KEY",
         download_url=f"https://{purchase.seller}.example/downloads/{digits}",
         invoice_number=f"{purchase.purchased_at:%Y}-{digits}",

@@ -1,18 +1,18 @@
 """Generates docs/states.md: the states of a case and the transitions between them."""
 
 from console.docgen.markdown import document, table
-from domain.aftermath import AFTERMATH, lanes_of
-from domain.states import BEGIN, ENDED, LIVE, MOVES, MOVING, WAITING_FOR_A_PERSON, State
-from producers.web.words import STANDINGS
+from domain.aftermath import EFFECTS, messages_for
+from domain.states import INITIAL, FINAL_STATES, OPEN_STATES, MOVES, WORKER_STATES, WAITING_STATES, State
+from producers.web.words import HEADLINES
 
 
 def page() -> str:
     """Returns the page of the states and the transitions."""
-    event, first = BEGIN
+    event, first = INITIAL
     arrows = [f"[*] --> {first}: {event}", *(f"{here} --> {there}: {event}" for (here, event), there in MOVES.items())]
-    arrows += [f"{state} --> [*]" for state in State if state in ENDED]
+    arrows += [f"{state} --> [*]" for state in State if state in FINAL_STATES]
     rows = [
-        (f"`{state}`", STANDINGS[state].heading, _effects(state), _transitions(state), _timeout(state))
+        (f"`{state}`", HEADLINES[state].heading, _effects(state), _transitions(state), _timeout(state))
         for state in State
     ]
     return document(
@@ -31,16 +31,16 @@ def page() -> str:
 
 
 _SETS = {
-    "worker states: a worker must act next; the sweep sends a case again that stays too long": MOVING,
-    "waiting states: the customer or support must act next": WAITING_FOR_A_PERSON,
-    "final states: nothing follows": ENDED,
-    "open states: a second request for the same purchase joins the first": LIVE,
+    "worker states: a worker must act next; the sweep sends a case again that stays too long": WORKER_STATES,
+    "waiting states: the customer or support must act next": WAITING_STATES,
+    "final states: nothing follows": FINAL_STATES,
+    "open states: a second request for the same purchase joins the first": OPEN_STATES,
 }
 
 
 def _effects(state: State) -> str:
-    letter = AFTERMATH[state].letter
-    effects = [f"`{lane.queue}`" for lane in lanes_of(AFTERMATH[state])]
+    letter = EFFECTS[state].email
+    effects = [f"`{lane.queue}`" for lane in messages_for(EFFECTS[state])]
     return ", ".join([*effects, *([f"e-mail `{letter}`"] if letter else [])]) or "–"
 
 
@@ -50,8 +50,8 @@ def _transitions(state: State) -> str:
 
 
 def _timeout(state: State) -> str:
-    effects = AFTERMATH[state]
-    if effects.patience is None:
+    effects = EFFECTS[state]
+    if effects.timeout is None:
         return "–"
     act = f"sends it to `{effects.resend.queue}`" if effects.resend else "ends it"
-    return f"the sweep {act} after `MONEYBACK_{effects.patience.upper()}`"
+    return f"the sweep {act} after `MONEYBACK_{effects.timeout.upper()}`"

@@ -11,7 +11,7 @@ from config.settings import settings as from_environment
 from producers.web import words
 from producers.web.app import configure, lifespan, run
 from producers.web.dependencies import ThePaper, TheRecords
-from producers.web.paper import SEEN, Paper
+from producers.web.paper import SEEN, Templates
 from producers.web.problems import ProblemCode, ProblemError
 
 desk = APIRouter(include_in_schema=False)
@@ -21,22 +21,22 @@ desk = APIRouter(include_in_schema=False)
 def waiting(paper: ThePaper, records: TheRecords) -> Response:
     """The tasks that wait for a person, the oldest first."""
     with records.work() as work:
-        tasks = work.tasks.waiting()
-    return paper.page("tasks.html", tasks=tasks, sentence=words.sentence_for_support)
+        tasks = work.support_tasks.list_open()
+    return paper.render("tasks.html", tasks=tasks, sentence=words.sentence_for_support)
 
 
 @desk.api_route("/cases/{case}", methods=SEEN)
 def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
     """One case with its whole history."""
     with records.work() as work:
-        view = work.views.one(case)
-        history = work.history.of(case)
+        view = work.case_views.get(case)
+        history = work.history.for_case(case)
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND, "This case doesn’t exist.")
-    return paper.page(
+    return paper.render(
         "case.html",
         view=view,
-        amount=words.amount_of(view, paper.speech),
+        amount=words.amount_of(view, paper.translator),
         history=history,
         sentence=words.sentence_for_support,
     )
@@ -45,7 +45,7 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
 def app(settings: Settings | None = None) -> FastAPI:
     """The application these settings describe, or those of the environment."""
     web = FastAPI(title="Moneyback desk", openapi_url=None, lifespan=lifespan)
-    configure(web, settings or from_environment(), Paper(Path(__file__).with_name("templates")))
+    configure(web, settings or from_environment(), Templates(Path(__file__).with_name("templates")))
     web.include_router(desk)
     return web
 

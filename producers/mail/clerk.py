@@ -8,27 +8,27 @@ from uuid import UUID
 
 import structlog
 
-from domain.notes import NoteKind
+from domain.notes import InquiryEmailKind
 from domain.purchases import email_key, reference_key
 from domain.requests import Channel
 from producers import intake
-from producers.mail.evidence import Witness
-from producers.mail.kinds import Kind, Mail
+from producers.mail.evidence import SenderAuthenticator
+from producers.mail.kinds import MailKind, ParsedMail
 from producers.mail.reader import read
 from records import DatabaseDownError, Records
-from records.intake import Arrival
-from records.mails import Came, Earlier
-from records.work import Work
+from records.intake import Submission
+from records.mails import ReceivedMail, PreviousMail
+from records.work import UnitOfWork
 
 MOST_ANSWERS = 10  # mails of one address that are answered in 24 hours: nobody buys more, and two machines stop talking
 
-NOTES = {Kind.NO_REFERENCE: NoteKind.NO_REFERENCE, Kind.TOO_LARGE: NoteKind.TOO_LARGE}
+NOTES = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RawMail:
     """A mail's bytes; ``size`` is the whole mail's, where these are only its beginning."""
 
     raw: bytes
@@ -39,20 +39,20 @@ class Letter:
 class Outcome:
     """What became of a mail."""
 
-    kind: Kind
+    kind: MailKind
     fresh: bool
     flagged: bool
     """Whether a person should look at it: nothing else will come of it."""
 
 
-class Clerk:
+class MailIngest:
     """Takes mails. ``own`` are our addresses, whose mails are never answered."""
 
-    def __init__(self, own: Collection[str] = (), witness: Witness | None = None) -> None:
+    def __init__(self, own: Collection[str] = (), witness: SenderAuthenticator | None = None) -> None:
         self._own = own
-        self._witness = witness or Witness()
+        self._witness = witness or SenderAuthenticator()
 
-    def take(self, records: Records, letters: Sequence[Letter]) -> list[Outcome | Exception]:
+    def take(self, records: Records, letters: Sequence[RawMail]) -> list[Outcome | Exception]:
         """Takes all in one commit; where that fails, each in its own, so that one poisonous mail spoils nothing but itself.
 
         While the database is away it raises a DatabaseDownError, and took none.
@@ -70,18 +70,18 @@ class Clerk:
             log.info("mails_taken", **taken)
         return outcomes
 
-    def _read(self, letter: Letter) -> tuple[Mail, Came]:
+    def _read(self, letter: RawMail) -> tuple[ParsedMail, ReceivedMail]:
         mail = read(letter.raw, own=self._own, size=letter.size)
         evidence = {"digest": _digest(mail)}
         if mail.requests:
             evidence |= self._witness.evidence(letter.raw, mail.sender)
-        came = Came(
+        came = ReceivedMail(
             message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence=evidence
         )
         return mail, came
 
 
-def _take_alone(records: Records, mail: tuple[Mail, Came]) -> Outcome | Exception:
+def _take_alone(records: Records, mail: tuple[ParsedMail, ReceivedMail]) -> Outcome | Exception:
     try:
         return _commit(records, [mail])[0]
     except DatabaseDownError:
@@ -90,15 +90,15 @@ def _take_alone(records: Records, mail: tuple[Mail, Came]) -> Outcome | Exceptio
         return error
 
 
-def _commit(records: Records, mails: Sequence[tuple[Mail, Came]]) -> list[Outcome]:
+def _commit(records: Records, mails: Sequence[tuple[ParsedMail, ReceivedMail]]) -> list[Outcome]:
     with records.work() as work:
-        new = work.mails.keep([came for _, came in mails])
-        first: dict[str, Mail] = {}
+        new = work.inbound_mails.keep([came for _, came in mails])
+        first: dict[str, ParsedMail] = {}
         for mail, came in mails:
             if came.message_id in new:
                 first.setdefault(came.message_id, mail)
-        followed = _Following(work, list(first.values())).follow()
-        known = work.mails.digests([came.message_id for _, came in mails if came.message_id not in new])
+        followed = _ThreadMatcher(work, list(first.values())).follow()
+        known = work.inbound_mails.digests([came.message_id for _, came in mails if came.message_id not in new])
     digests = known | {name: _digest(mail) for name, mail in first.items()}
     return [
         followed[mail.message_id]
@@ -108,32 +108,32 @@ def _commit(records: Records, mails: Sequence[tuple[Mail, Came]]) -> list[Outcom
     ]
 
 
-class _Following:
+class _ThreadMatcher:
     """What follows from some mails that came for the first time, in one open transaction."""
 
-    def __init__(self, work: Work, mails: Sequence[Mail]) -> None:
+    def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
         self._work = work
         self._mails = mails
         self._cases: dict[str, list[UUID]] = {mail.message_id: [] for mail in mails}
         self._notes: dict[str, UUID] = {}
-        self._arrivals: list[tuple[Mail, Arrival]] = []
-        self._flagged = {mail.message_id for mail in mails if mail.for_a_person}
+        self._arrivals: list[tuple[ParsedMail, Submission]] = []
+        self._flagged = {mail.message_id for mail in mails if mail.needs_support}
         self._kinds = {mail.message_id: mail.kind for mail in mails}
 
     def follow(self) -> dict[str, Outcome]:
         came = [
-            Came(message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence={})
+            ReceivedMail(message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence={})
             for mail in self._mails
         ]
-        earlier = self._work.mails.earlier(came, {case for mail in self._mails for case in mail.cases})
+        earlier = self._work.inbound_mails.previous(came, {case for mail in self._mails for case in mail.cases})
         for mail in self._mails:
             if mail.returned:
-                self._work.letters.bounced(*mail.returned)
+                self._work.case_emails.mark_bounced(*mail.returned)
             elif mail.requests or mail.kind in NOTES:
                 self._answer(mail, earlier)
         self._accept()
         names = self._kinds
-        self._work.mails.followed(
+        self._work.inbound_mails.link_replies(
             {
                 name: (self._cases[name], self._notes.get(name))
                 for name in names
@@ -142,7 +142,7 @@ class _Following:
         )
         return {name: Outcome(kind, fresh=True, flagged=name in self._flagged) for name, kind in names.items()}
 
-    def _answer(self, mail: Mail, earlier: Earlier) -> None:
+    def _answer(self, mail: ParsedMail, earlier: PreviousMail) -> None:
         """One answer a thread, and so many a day for one address: what goes beyond is for a person."""
         key = email_key(mail.sender)
         joined, fresh = self._sorted(mail, earlier)
@@ -160,12 +160,12 @@ class _Following:
             self._arrivals.append((mail, arrival))
         if mail.kind in NOTES:
             earlier.noted.add((mail.thread, key))
-            self._notes[mail.message_id] = self._work.notes.owe(
+            self._notes[mail.message_id] = self._work.inquiry_emails.enqueue(
                 kind=NOTES[mail.kind], email=mail.sender, locale=mail.locale, thread=_answerable(mail)
             )
         return None
 
-    def _sorted(self, mail: Mail, earlier: Earlier) -> tuple[list[UUID], list[Arrival]]:
+    def _sorted(self, mail: ParsedMail, earlier: PreviousMail) -> tuple[list[UUID], list[Submission]]:
         """The cases that it belongs to, and what it asks for the first time."""
         joined, fresh = [], []
         for request in mail.requests:
@@ -178,33 +178,33 @@ class _Following:
             else:
                 name = mail.message_id if len(mail.requests) == 1 else f"{mail.message_id} {key}"
                 # Anybody can write any sender into a mail: never trusted.
-                fresh.append(intake.arrival(request, Channel.EMAIL, key=name, thread=_answerable(mail), trusted=False))
+                fresh.append(intake.submission(request, Channel.EMAIL, key=name, thread=_answerable(mail), trusted=False))
         return joined, fresh
 
     def _accept(self) -> None:
         """All requests at once: a statement costs more than a row."""
         accepted = self._work.intake.accept([arrival for _, arrival in self._arrivals]) if self._arrivals else []
         for (mail, _), one in zip(self._arrivals, accepted, strict=True):
-            if one.same:
+            if one.identical:
                 self._cases[mail.message_id].append(one.id)
             else:
-                self._kinds[mail.message_id] = Kind.KEY_REUSED
+                self._kinds[mail.message_id] = MailKind.KEY_REUSED
                 self._flagged.add(mail.message_id)
 
 
-def _answerable(mail: Mail) -> str | None:
+def _answerable(mail: ParsedMail) -> str | None:
     """The Message-ID for a letter to answer: one that we made up is nobody's."""
     return mail.message_id if "@" in mail.message_id else None
 
 
-def _repeated(mail: Mail, same: bool) -> Outcome:
+def _repeated(mail: ParsedMail, same: bool) -> Outcome:
     """Nobody's request is swallowed because somebody else's mail has its name."""
     if same:
-        return Outcome(mail.kind, fresh=False, flagged=mail.for_a_person)
-    return Outcome(Kind.KEY_REUSED, fresh=False, flagged=True)
+        return Outcome(mail.kind, fresh=False, flagged=mail.needs_support)
+    return Outcome(MailKind.KEY_REUSED, fresh=False, flagged=True)
 
 
-def _digest(mail: Mail) -> str:
+def _digest(mail: ParsedMail) -> str:
     """What tells a repeated mail from another one with the same Message-ID."""
     said: Iterable[str] = (mail.kind, mail.sender, *(request.model_dump_json() for request in mail.requests))
     return hashlib.sha256("\n".join(said).encode()).hexdigest()

@@ -49,7 +49,7 @@ def text_of(name: str) -> str | None:
     return next((record for record in records if record.startswith(("v=DKIM1", "v=DMARC1"))), next(iter(records), None))
 
 
-class Witness:
+class SenderAuthenticator:
     """Collects the evidence of mails. ``authserv_id`` is the name that our own mail server writes its findings under."""
 
     def __init__(self, look_up: TextOf = text_of, authserv_id: str | None = None) -> None:
@@ -169,7 +169,7 @@ def _without_comments(value: str) -> str:
 class _Asked:
     """The look-ups of one check, in the two shapes that the libraries want."""
 
-    def __init__(self, witness: Witness) -> None:
+    def __init__(self, witness: SenderAuthenticator) -> None:
         self._witness = witness
         self.in_vain = False
 

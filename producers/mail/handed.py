@@ -17,8 +17,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from domain.errors import MoneybackError
 from domain.purchases import email_key
-from producers.mail.clerk import Clerk, Letter, Outcome
-from producers.mail.mailbox import Inbox
+from producers.mail.clerk import MailIngest, RawMail, Outcome
+from producers.mail.mailbox import MaildirInbox
 from producers.mail.reader import LARGEST, LONGEST
 from records import DatabaseDownError, Records
 
@@ -34,10 +34,10 @@ log = structlog.get_logger(__name__)
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # the library's own: it quotes addresses
 
 
-class Door:
+class LmtpServer:
     """Answers a mail server. ``to`` are the addresses that mails may be for."""
 
-    def __init__(self, records: Records, clerk: Clerk, to: Collection[str], aside: Inbox) -> None:
+    def __init__(self, records: Records, clerk: MailIngest, to: Collection[str], aside: MaildirInbox) -> None:
         self._records = records
         self._clerk = clerk
         self._to = frozenset(map(email_key, to))
@@ -71,7 +71,7 @@ class Door:
 
     def _take(self, raw: bytes) -> str:
         try:
-            (outcome,) = self._clerk.take(self._records, [Letter(raw[: LONGEST + 1], len(raw))])
+            (outcome,) = self._clerk.take(self._records, [RawMail(raw[: LONGEST + 1], len(raw))])
             if isinstance(outcome, Outcome) and outcome.flagged:
                 self._aside.keep(raw)
         except (*DatabaseDownError, OSError) as error:
@@ -99,7 +99,7 @@ class _Lmtp(LMTP):
         self._each = len(self.envelope.rcpt_tos) if asked and self.envelope else 1
 
 
-def factory(door: Door, *, lmtp: bool, name: str) -> Callable[[], SMTP]:
+def factory(door: LmtpServer, *, lmtp: bool, name: str) -> Callable[[], SMTP]:
     """What answers a connection."""
     return lambda: (_Lmtp if lmtp else _Smtp)(
         door,

@@ -10,7 +10,7 @@ _CELLS = frozenset({"td", "th"})
 _NAME = re.compile(r"/?([a-zA-Z][a-zA-Z0-9:]{0,20})")
 
 
-def text_of_html(page: str) -> str:
+def html_to_text(page: str) -> str:
     """What a person sees, without its looks: a line for each block, ``>`` before what is quoted."""
     lines: list[str] = []
     line: list[str] = []

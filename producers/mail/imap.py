@@ -20,9 +20,9 @@ from imap_tools.errors import ImapToolsError
 from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 
 from domain.errors import MoneybackError
-from producers.mail.clerk import Clerk, Letter
-from producers.mail.evidence import Witness
-from producers.mail.mailbox import MOST, PAUSE, STUCK, Read
+from producers.mail.clerk import MailIngest, RawMail
+from producers.mail.evidence import SenderAuthenticator
+from producers.mail.mailbox import MOST, PAUSE, STUCK, BatchResult
 from producers.mail.reader import LARGEST, LONGEST
 from records import DatabaseDownError, Records
 
@@ -41,7 +41,7 @@ _AWAY = (ImapToolsError, IMAP4.error, OSError)
 log = structlog.get_logger(__name__)
 
 
-class Place(NamedTuple):
+class ImapAccount(NamedTuple):
     """A mailbox's address: ``imaps://`` is TLS from the start, ``imap://`` STARTTLS, but on this machine."""
 
     host: str
@@ -52,7 +52,7 @@ class Place(NamedTuple):
     folder: str
 
     @classmethod
-    def of(cls, url: str) -> "Place":
+    def of(cls, url: str) -> "ImapAccount":
         """Raises a MoneybackError that quotes no password."""
         try:
             parts = urlsplit(url)
@@ -78,18 +78,18 @@ class Place(NamedTuple):
 class ImapInbox:
     """A mailbox of requests. ``own`` are our addresses, whose mails are never answered."""
 
-    def __init__(self, url: str, own: Collection[str] = (), witness: Witness | None = None) -> None:
-        self._place = Place.of(url)
-        self._clerk = Clerk(own, witness)
+    def __init__(self, url: str, own: Collection[str] = (), witness: SenderAuthenticator | None = None) -> None:
+        self._place = ImapAccount.of(url)
+        self._clerk = MailIngest(own, witness)
         self._stuck: dict[tuple[str, str], float] = {}
 
     @contextmanager
-    def open(self) -> Iterator["Opened"]:
+    def open(self) -> Iterator["ImapSession"]:
         """The folder, selected; hung up at the end."""
         box = self._place.dial()
         try:
             box.login_utf8(self._place.user, self._place.password, initial_folder=self._place.folder)
-            yield Opened(box, self._clerk, self._stuck)
+            yield ImapSession(box, self._clerk, self._stuck)
         finally:
             with suppress(*_AWAY):
                 box.logout()
@@ -109,7 +109,7 @@ class ImapInbox:
                 patience = min(patience * 2, LONGEST_PAUSE)
 
 
-def _read_all(folder: "Opened", records: Records, stop: threading.Event, pause: float) -> None:
+def _read_all(folder: "ImapSession", records: Records, stop: threading.Event, pause: float) -> None:
     while not stop.is_set():
         try:
             if not folder.run_once(records):
@@ -119,20 +119,20 @@ def _read_all(folder: "Opened", records: Records, stop: threading.Event, pause: 
             stop.wait(pause)
 
 
-class Opened:
+class ImapSession:
     """A selected folder."""
 
-    def __init__(self, box: BaseMailBox, clerk: Clerk, stuck: dict[tuple[str, str], float]) -> None:
+    def __init__(self, box: BaseMailBox, clerk: MailIngest, stuck: dict[tuple[str, str], float]) -> None:
         self._box = box
         self._clerk = clerk
         self._stuck = stuck
         self._validity = _first(box.client.response("UIDVALIDITY")[1])
         self.idles = "IDLE" in box.client.capabilities
 
-    def run_once(self, records: Records) -> Read:
+    def run_once(self, records: Records) -> BatchResult:
         """Reads up to a hundred unseen mails. While the database is down it raises, and every mail stays unseen."""
         letters = dict(self._letters())
-        read = Read()
+        read = BatchResult()
         marks: dict[str, list[str]] = {}
         for uid, outcome in zip(letters, self._clerk.take(records, list(letters.values())), strict=True):
             if isinstance(outcome, Exception):
@@ -158,7 +158,7 @@ class Opened:
                 if monotonic() - began < TURN / 2:
                     raise ConnectionError("The mail server hung up.")  # readable, and nothing to read
 
-    def _letters(self) -> Iterator[tuple[str, Letter]]:
+    def _letters(self) -> Iterator[tuple[str, RawMail]]:
         """The oldest unseen mails with their UIDs. How large each is, is asked before it is fetched; the beginning will do."""
         self._box.client.noop()  # a server need not speak of what came since unless it is asked
         now = monotonic()
@@ -174,7 +174,7 @@ class Opened:
                 )
                 if raw is not None:  # or somebody took it away meanwhile
                     held += len(raw)
-                    yield uid, Letter(raw, sizes[uid])
+                    yield uid, RawMail(raw, sizes[uid])
 
     def _sizes(self, uids: list[str]) -> dict[str, int]:
         _, answer = self._box.client.uid("FETCH", ",".join(uids), "(RFC822.SIZE)")

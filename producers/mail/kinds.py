@@ -8,12 +8,12 @@ from uuid import UUID
 from domain.requests import RefundRequest
 
 
-class Kind(StrEnum):
+class MailKind(StrEnum):
     """What a mail is. The sentences are for the person who looks at it."""
 
     sentence: str
 
-    def __new__(cls, value: str, sentence: str) -> "Kind":
+    def __new__(cls, value: str, sentence: str) -> "MailKind":
         kind = str.__new__(cls, value)
         kind._value_ = value
         kind.sentence = sentence
@@ -25,30 +25,30 @@ class Kind(StrEnum):
     AUTO_REPLY = "auto_reply", "A machine sent this mail: answering it could go round in circles."
     BOUNCE = "bounce", "A mail server says that a letter could not be delivered."
     LIST = "list", "This mail went to many."
-    OWN_LETTER = "own_letter", "We sent this mail ourselves."
+    OWN_EMAIL = "own_letter", "We sent this mail ourselves."
     TOO_LARGE = "too_large", "This mail is too large to be read. Its sender is told so."
     TOO_MANY = "too_many", "This mail names so many purchases that a person should look at it."
     UNREADABLE = "unreadable", "Nobody could make sense of this mail, or of who sent it."
     KEY_REUSED = "key_reused", "An earlier mail with the same Message-ID asked for something else."
 
 
-FOR_A_PERSON = frozenset({Kind.NOT_A_REQUEST, Kind.TOO_LARGE, Kind.TOO_MANY, Kind.UNREADABLE, Kind.KEY_REUSED})
+NEEDS_SUPPORT = frozenset({MailKind.NOT_A_REQUEST, MailKind.TOO_LARGE, MailKind.TOO_MANY, MailKind.UNREADABLE, MailKind.KEY_REUSED})
 """Nothing else will come of these."""
 
 
-class Returned(NamedTuple):
+class BouncedEmail(NamedTuple):
     """A letter of ours that came back: its case, its stage, and the mail system's status code (RFC 3463), if it gave one."""
 
     case: UUID
-    stage: str
+    email_kind: str
     why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mail:
+class ParsedMail:
     """One mail, read."""
 
-    kind: Kind
+    kind: MailKind
     message_id: str
     """The same mail again has the same one, whatever way it took."""
     sender: str = ""
@@ -58,14 +58,14 @@ class Mail:
     cases: tuple[UUID, ...] = ()
     """The cases whose letters it answers."""
     requests: tuple[RefundRequest, ...] = ()
-    asks: bool = False
+    requests_refund: bool = False
     """A machine sent it or passed it on, and its words ask for money all the same: a customer may have written them."""
-    returned: Returned | None = None
+    returned: BouncedEmail | None = None
 
     @property
-    def for_a_person(self) -> bool:
+    def needs_support(self) -> bool:
         """Whether somebody should look at it: nothing else will come of it."""
-        return self.kind in FOR_A_PERSON or self.asks
+        return self.kind in NEEDS_SUPPORT or self.requests_refund
 
     @property
     def thread(self) -> str:

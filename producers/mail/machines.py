@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from uuid import UUID
 
 from domain.purchases import email_key
-from producers.mail.kinds import Kind, Returned
+from producers.mail.kinds import MailKind, BouncedEmail
 from producers.mail.words import Part, header
 
 _AWAY = re.compile(
@@ -23,7 +23,7 @@ _ACTION = re.compile(rb"^Action:[ \t]*([a-z]{1,20})", re.IGNORECASE | re.MULTILI
 _STATUS = re.compile(r"^Status:[ \t]*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE | re.MULTILINE)
 
 
-class Ours:
+class OwnMail:
     """What is ours in a mail: our addresses, and the Message-IDs of our letters, ``<case.stage@domain>``."""
 
     def __init__(self, addresses: Collection[str] = ()) -> None:
@@ -42,29 +42,29 @@ class Ours:
         found = (self._letter.search(name) for name in ids)
         return tuple(dict.fromkeys(UUID(match[1]) for match in found if match))
 
-    def returned(self, raw: bytes) -> Returned | None:
+    def returned(self, raw: bytes) -> BouncedEmail | None:
         """The letter of ours that this report is about, and why it came back."""
         text = raw.decode("latin-1")
         letter = self._letter.search(text)
         status = _STATUS.search(text)
-        return Returned(UUID(letter[1]), letter[2], status[1] if status else "") if letter else None
+        return BouncedEmail(UUID(letter[1]), letter[2], status[1] if status else "") if letter else None
 
 
-def away(subject: str) -> bool:
+def is_out_of_office(subject: str) -> bool:
     """Whether this is the subject of an automatic reply."""
     return _AWAY.match(subject) is not None
 
 
-def machine(message: Part, sender: str, subject: str, raw: bytes, ours: Ours) -> Kind | None:
+def automated_kind(message: Part, sender: str, subject: str, raw: bytes, ours: OwnMail) -> MailKind | None:
     """Which kind of machine sent this mail; None for a person's."""
     if ours.wrote(message, sender):
-        return Kind.OWN_LETTER
+        return MailKind.OWN_EMAIL
     if _is_report(message, sender):
-        return Kind.BOUNCE if _failed(raw) else Kind.AUTO_REPLY
+        return MailKind.BOUNCE if _failed(raw) else MailKind.AUTO_REPLY
     if any(says(message) for says in _LIST):
-        return Kind.LIST
-    automatic = _NOBODY.match(sender) or away(subject) or any(says(message) for says in _AUTOMATIC)
-    return Kind.AUTO_REPLY if automatic else None
+        return MailKind.LIST
+    automatic = _NOBODY.match(sender) or is_out_of_office(subject) or any(says(message) for says in _AUTOMATIC)
+    return MailKind.AUTO_REPLY if automatic else None
 
 
 def _says(name: str, *quiet: str) -> Callable[[Part], bool]:

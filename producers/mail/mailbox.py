@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import structlog
 
-from producers.mail.clerk import Clerk, Letter, Outcome
-from producers.mail.evidence import Witness
+from producers.mail.clerk import MailIngest, RawMail, Outcome
+from producers.mail.evidence import SenderAuthenticator
 from producers.mail.reader import LONGEST
 from records import DatabaseDownError, Records
 
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class BatchResult:
     """What one look at the folder did. Nothing here is the number of cases: a mail may ask for several, or for none."""
 
     taken: int = 0
@@ -40,27 +40,27 @@ class Read:
     def __bool__(self) -> bool:
         return bool(self.taken or self.flagged or self.repeated)
 
-    def and_(self, outcome: Outcome) -> "Read":
+    def and_(self, outcome: Outcome) -> "BatchResult":
         """With one mail more."""
         if outcome.flagged:
-            return Read(self.taken, self.flagged + 1, self.repeated)
-        return Read(self.taken + outcome.fresh, self.flagged, self.repeated + (not outcome.fresh))
+            return BatchResult(self.taken, self.flagged + 1, self.repeated)
+        return BatchResult(self.taken + outcome.fresh, self.flagged, self.repeated + (not outcome.fresh))
 
 
-class Inbox:
+class MaildirInbox:
     """A maildir of requests. ``own`` are our addresses, whose mails are never answered."""
 
-    def __init__(self, folder: Path, own: Collection[str] = (), witness: Witness | None = None) -> None:
+    def __init__(self, folder: Path, own: Collection[str] = (), witness: SenderAuthenticator | None = None) -> None:
         self.folder = folder
-        self._clerk = Clerk(own, witness)
+        self._clerk = MailIngest(own, witness)
         for part in ("cur", "new", "tmp"):  # the library makes them only where it also makes the folder
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._stuck: dict[str, float] = {}
 
-    def run_once(self, records: Records) -> Read:
+    def run_once(self, records: Records) -> BatchResult:
         """Reads up to a hundred new mails. While the database is down it raises, and every mail stays where it is."""
         letters = {name: found for name in self._names() if (found := self._open(name)) is not None}
-        read = Read()
+        read = BatchResult()
         for name, outcome in zip(letters, self._clerk.take(records, list(letters.values())), strict=True):
             if isinstance(outcome, Exception):
                 self._leave(name, outcome)
@@ -105,7 +105,7 @@ class Inbox:
         names = (path.name for path in (self.folder / "new").iterdir())
         return sorted(name for name in names if not name.startswith(".") and name not in self._stuck)[:MOST]
 
-    def _open(self, name: str) -> Letter | None:
+    def _open(self, name: str) -> RawMail | None:
         """This mail; None where another reader was faster, or where nobody can open it."""
         path = self.folder / "new" / name
         try:
@@ -113,7 +113,7 @@ class Inbox:
             if not S_ISREG(status.st_mode):
                 raise OSError(EINVAL, "not a file")  # noqa: TRY301 - a folder, a link or a pipe, which would be waited for
             with path.open("rb") as file:
-                return Letter(file.read(LONGEST + 1), status.st_size)
+                return RawMail(file.read(LONGEST + 1), status.st_size)
         except FileNotFoundError:
             return None
         except OSError as error:  # or somebody else's file: the other mails go on

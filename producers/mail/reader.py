@@ -12,14 +12,14 @@ from email.policy import EmailPolicy
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.reasons import Reason
+from domain.reasons import RefundReason
 from domain.redaction import without_cards
 from domain.requests import Email, RefundRequest
 from producers.mail import references
-from producers.mail.kinds import Kind, Mail
-from producers.mail.machines import Ours, away, machine
-from producers.mail.wording import SPOKEN, advertises, asks, language_of, reason_of, thanks, wish_of
-from producers.mail.words import Part, Words, header, texts
+from producers.mail.kinds import MailKind, ParsedMail
+from producers.mail.machines import OwnMail, is_out_of_office, automated_kind
+from producers.mail.wording import SPOKEN, advertises, asks, detect_language, reason_of, thanks, refund_scope_of
+from producers.mail.words import Part, MailText, header, texts
 
 LARGEST = 10_000_000  # bytes; with the pictures that people attach, and no more
 LONGEST = 1_000_000  # bytes that are read: the words stand first, and what comes after them is attachments
@@ -50,35 +50,35 @@ def _told(header: bytes) -> str:
 _POLICY = _Headers()
 
 
-def read(raw: bytes, *, own: Collection[str] = (), size: int | None = None) -> Mail:
+def read(raw: bytes, *, own: Collection[str] = (), size: int | None = None) -> ParsedMail:
     """What this mail is. ``own`` are our addresses: answering what comes from them would go round in circles.
 
     ``size`` is the mail's where ``raw`` is only its beginning.
     """
     content = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     try:
-        return _read(raw, Ours(own), len(raw) if size is None else size)
+        return _read(raw, OwnMail(own), len(raw) if size is None else size)
     except Exception:  # noqa: BLE001 - strangers write these bytes, and the standard library raises whatever it likes
-        return Mail(kind=Kind.UNREADABLE, message_id=content)
+        return ParsedMail(kind=MailKind.UNREADABLE, message_id=content)
 
 
-def _read(raw: bytes, ours: Ours, size: int) -> Mail:
+def _read(raw: bytes, ours: OwnMail, size: int) -> ParsedMail:
     head = BytesHeaderParser(policy=_POLICY).parsebytes(raw[:LONGEST_HEAD])
     sender, name = _sender(head), _name(head, raw)
     answers = tuple(dict.fromkeys(_IDS.findall(f"{header(head, 'references')} {header(head, 'in-reply-to')}")))
-    kind = machine(head, sender or header(head, "from"), _subject(head), raw[:LONGEST], ours)
-    told = Mail(
-        kind=kind or Kind.UNREADABLE,
+    kind = automated_kind(head, sender or header(head, "from"), _subject(head), raw[:LONGEST], ours)
+    told = ParsedMail(
+        kind=kind or MailKind.UNREADABLE,
         message_id=name,
         sender=sender or "",
         answers=answers,
         cases=ours.answered(answers),
-        returned=ours.returned(raw[:LONGEST]) if kind is Kind.BOUNCE else None,
+        returned=ours.returned(raw[:LONGEST]) if kind is MailKind.BOUNCE else None,
     )
-    if kind is Kind.OWN_LETTER or told.returned or sender is None:
+    if kind is MailKind.OWN_EMAIL or told.returned or sender is None:
         return told
     if size > LARGEST:
-        return told if kind else replace(told, kind=Kind.TOO_LARGE)
+        return told if kind else replace(told, kind=MailKind.TOO_LARGE)
     body = raw[:LONGEST]
     if body.count(b"\n--") > MOST_PARTS or body.lower().count(b"boundary") > MOST_LEVELS:
         return told
@@ -92,14 +92,14 @@ def _asks_all_the_same(message: Part) -> bool:
     everything = texts(message)
     if everything.sealed or header(message, "content-type").casefold().startswith("multipart/report"):
         return False
-    title = "" if _REPLY.match(subject) or away(subject) else subject
+    title = "" if _REPLY.match(subject) or is_out_of_office(subject) else subject
     return any(
         asks(words.new, title if references.find(f"{title}\n{words.new}") else "") and not advertises(words.new)
         for words in everything.versions
     )
 
 
-def _understood(told: Mail, message: Part) -> Mail:
+def _understood(told: ParsedMail, message: Part) -> ParsedMail:
     """A person's mail: what it asks for."""
     subject = _subject(message)
     everything = texts(message)
@@ -111,29 +111,29 @@ def _understood(told: Mail, message: Part) -> Mail:
     )
     locale = _locale(message, f"{words.new}\n{subject}")
     kind = _kind(subject, words, found, quoted=quoted, answers=bool(told.answers))
-    reason, wish, comment = reason_of(words.new, subject), wish_of(words.new, subject), _comment(words.new)
+    reason, wish, comment = reason_of(words.new, subject), refund_scope_of(words.new, subject), _comment(words.new)
     requests = tuple(
-        RefundRequest(email=told.sender, reference=one, reason=reason, wish=wish, comment=comment, locale=locale)
-        for one in (found if kind is Kind.REQUEST else ())
+        RefundRequest(email=told.sender, reference=one, reason=reason, refund_scope=wish, comment=comment, locale=locale)
+        for one in (found if kind is MailKind.REQUEST else ())
     )
     return replace(told, kind=kind, locale=locale, requests=requests)
 
 
-def _kind(subject: str, words: Words, found: list[str], *, quoted: bool, answers: bool) -> Kind:
+def _kind(subject: str, words: MailText, found: list[str], *, quoted: bool, answers: bool) -> MailKind:
     """A purchase that is named is a request, unless it is only quoted and nothing is asked, or thanks are said.
 
     Of what names no purchase a request is only what asks; a subject that others wrote asks nothing.
     """
     mine = "" if _REPLY.match(subject) else subject
-    asking = asks(words.new, mine) or reason_of(words.new, mine) is not Reason.OTHER
+    asking = asks(words.new, mine) or reason_of(words.new, mine) is not RefundReason.OTHER
     if found and not asking and (thanks(words.new) or (quoted and answers and words.new.strip())):
-        return Kind.NOT_A_REQUEST
+        return MailKind.NOT_A_REQUEST
     if found:
-        return Kind.REQUEST if len(found) <= MOST_REFERENCES else Kind.TOO_MANY
-    return Kind.NO_REFERENCE if asking and not advertises(words.new) else Kind.NOT_A_REQUEST
+        return MailKind.REQUEST if len(found) <= MOST_REFERENCES else MailKind.TOO_MANY
+    return MailKind.NO_REFERENCE if asking and not advertises(words.new) else MailKind.NOT_A_REQUEST
 
 
-def _references(subject: str, words: Words) -> tuple[Words, list[str], bool]:
+def _references(subject: str, words: MailText) -> tuple[MailText, list[str], bool]:
     """Those of the new words; of the subject of a reply and of what it quotes only where the new words have none."""
     reply = _REPLY.match(subject)
     places = (words.new, subject, words.quoted) if reply else (f"{subject}\n{words.new}", words.quoted)
@@ -186,7 +186,7 @@ def _comment(text: str) -> str:
 def _locale(message: Part, text: str) -> str:
     """The language of the words; a header only says which one somebody's program is set to."""
     claimed = header(message, "content-language").strip()[:2].casefold()
-    return language_of(text) or (claimed if claimed in SPOKEN else "en")
+    return detect_language(text) or (claimed if claimed in SPOKEN else "en")
 
 
 def _name(message: Part, raw: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import re
 
-from domain.reasons import Reason
+from domain.reasons import RefundReason
 
 
 def any_of(*patterns: str) -> re.Pattern[str]:
@@ -12,7 +12,7 @@ def any_of(*patterns: str) -> re.Pattern[str]:
 
 REASONS = (
     (
-        Reason.DUPLICATE_ORDER,
+        RefundReason.DUPLICATE_ORDER,
         any_of(
             r"\b(?:order|bought|purchas|charged|paid|billed)\w*\b[^.!?\n]{0,40}\b(?:twice|two times|double|2x)",
             r"\b(?:twice|double[- ]|duplicate)\s*(?:order|charge|purchas|paid|bought|payment|billed)",
@@ -26,7 +26,7 @@ REASONS = (
         ),
     ),
     (
-        Reason.NOT_DELIVERED,
+        RefundReason.NOT_DELIVERED,
         any_of(
             r"(?:\b(?:never|not|nothing)|n't)\b[^.!?\n]{0,30}\b(?:arriv|deliver|receiv|got\b|came)",
             r"\bstill waiting for (?:my|the|a)\b[^.!?\n]{0,20}\b(?:key|licen|download|delivery|order|product|parcel)",
@@ -39,7 +39,7 @@ REASONS = (
         ),
     ),
     (
-        Reason.POOR_SUPPORT,
+        RefundReason.POOR_SUPPORT,
         any_of(
             r"\b(?:support|help ?desk|customer service|hotline)\b[^.!?\n]{0,60}"
             r"(?:\b(?:poor|bad|terrible|awful|useless|rude|slow|unhelpful|no(?:t|body| one)?|never|ignor\w+)|n't)\b",
@@ -56,7 +56,7 @@ REASONS = (
         ),
     ),
     (
-        Reason.UNWANTED_RENEWAL,
+        RefundReason.UNWANTED_RENEWAL,
         any_of(
             r"\b(?:auto[- ]?)?renew(?:al|als|ed|s|ing)?\b",
             r"\bcancel\w*\b[^.!?\n]{0,60}\b(?:charged|billed|debited|again)\b",
@@ -68,7 +68,7 @@ REASONS = (
         ),
     ),
     (
-        Reason.WRONG_PRODUCT,
+        RefundReason.WRONG_PRODUCT,
         any_of(
             r"\b(?:wrong|incorrect|different) (?:product|edition|version|item|one|licen[cs]e|program|platform|software)\b",
             r"\bby (?:mistake|accident)\b|\baccidental(?:ly)?\b|\bmistakenly\b|\bmeant to (?:buy|order)\b",
@@ -82,7 +82,7 @@ REASONS = (
         ),
     ),
     (
-        Reason.TECHNICAL_ISSUE,
+        RefundReason.TECHNICAL_ISSUE,
         any_of(
             r"(?:\b(?:not|never|cannot|can ?not|unable to|fails? to|refuses to)|n't)\b[^.!?\n]{0,25}"
             r"\b(?:work|install|start|run|open|launch|activat|load|download)",
@@ -98,7 +98,7 @@ REASONS = (
         ),
     ),
     (
-        Reason.DISSATISFIED,
+        RefundReason.DISSATISFIED,
         any_of(
             r"(?:\b(?:not|un|dis)|n't)[ -]?(?:\w+ )?(?:satisf|happy|pleased|like|what i expected|useful|meet)",
             r"\bdis(?:satisf|appoint)\w*|\bunhappy\b|\buseless\b|\bhate\b|\bbelow my expectations\b|\bpoor quality\b",

@@ -10,27 +10,27 @@ import structlog
 
 from config.settings import Settings
 from domain.errors import MoneybackError
-from producers.mail.clerk import Clerk
-from producers.mail.evidence import Witness
-from producers.mail.handed import Door, address_of, answer, factory
+from producers.mail.clerk import MailIngest
+from producers.mail.evidence import SenderAuthenticator
+from producers.mail.handed import LmtpServer, address_of, answer, factory
 from producers.mail.imap import ImapInbox
-from producers.mail.mailbox import Inbox
+from producers.mail.mailbox import MaildirInbox
 from records import Records
 
 log = structlog.get_logger(__name__)
 
 
-def ours(settings: Settings) -> tuple[str, ...]:
+def own_mail(settings: Settings) -> tuple[str, ...]:
     """The addresses that mails come to and letters leave from."""
     return tuple(dict.fromkeys((*settings.request_mail_addresses, parseaddr(settings.mail_from)[1])))
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
     """Reads the maildir and the IMAP mailbox of these settings until told to stop."""
-    own, witness = ours(settings), Witness(authserv_id=settings.mail_authserv_id)
-    boxes: list[Inbox | ImapInbox] = []
+    own, witness = own_mail(settings), SenderAuthenticator(authserv_id=settings.mail_authserv_id)
+    boxes: list[MaildirInbox | ImapInbox] = []
     if settings.incoming_mail_dir is not None:
-        boxes.append(Inbox(settings.incoming_mail_dir, own, witness))
+        boxes.append(MaildirInbox(settings.incoming_mail_dir, own, witness))
     if settings.imap_url is not None:
         boxes.append(ImapInbox(settings.imap_url.get_secret_value(), own, witness))
     if not boxes:
@@ -50,7 +50,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
         records.engine.dispose()
 
 
-def serve_handed(
+def serve_lmtp(
     settings: Settings,
     stop: threading.Event,
     where: str,
@@ -61,14 +61,14 @@ def serve_handed(
     """Answers a mail server at this address until told to stop."""
     if settings.incoming_mail_dir is None:
         raise MoneybackError("What a person should look at has no place: set MONEYBACK_INCOMING_MAIL_DIR to a maildir.")
-    own = ours(settings)
+    own = own_mail(settings)
     records = Records.of(settings)
-    witness = Witness(authserv_id=settings.mail_authserv_id)
+    witness = SenderAuthenticator(authserv_id=settings.mail_authserv_id)
     name = own[-1].rpartition("@")[2]
-    aside = Inbox(settings.incoming_mail_dir, own, witness)
+    aside = MaildirInbox(settings.incoming_mail_dir, own, witness)
 
     async def answering() -> None:
-        door = Door(records, Clerk(own, witness), own, aside)
+        door = LmtpServer(records, MailIngest(own, witness), own, aside)
         await answer(address_of(where), factory(door, lmtp=lmtp, name=name), stop, ready)
 
     try:

@@ -2,13 +2,13 @@
 
 import re
 
-from domain.reasons import Reason
-from domain.requests import Wish
+from domain.reasons import RefundReason
+from domain.requests import RefundScope
 from producers.mail.reasons import REASONS, any_of
 
-WISHES = (
+REFUND_SCOPES = (
     (
-        Wish.VAT,
+        RefundScope.VAT,
         any_of(
             r"\b(?:refund|return|reimburse\w*|deduct|remove|claim)\b[^.!?\n]{0,20}\b(?:VAT|sales tax|taxes|the tax)\b",
             r"\b(?:VAT|sales tax) (?:refund|exempt|back|reimbursement|deduction)",
@@ -19,7 +19,7 @@ WISHES = (
         ),
     ),
     (
-        Wish.PARTIAL,
+        RefundScope.PARTIAL,
         any_of(
             r"\bpartial(?:ly)? (?:refund|reimburse)|\brefund\b[^.!?\n]{0,20}\b(?:part of|half|one of|the difference)\b",
             r"\bteil(?:erstattung|rückerstattung|betrag)|\bteilweise (?:erstatt|zurück)|\bdie hälfte\b|\bden differenzbetrag\b",
@@ -71,14 +71,14 @@ def advertises(text: str) -> bool:
     return _ADVERTISES.search(text) is not None
 
 
-def reason_of(*texts: str) -> Reason:
+def reason_of(*texts: str) -> RefundReason:
     """Why the money is wanted back, by the first of these texts that says so."""
-    return next((reason for text in texts for reason, words in REASONS if words.search(_plain(text))), Reason.OTHER)
+    return next((reason for text in texts for reason, words in REASONS if words.search(_plain(text))), RefundReason.OTHER)
 
 
-def wish_of(*texts: str) -> Wish:
+def refund_scope_of(*texts: str) -> RefundScope:
     """How much of it is wanted back."""
-    return next((wish for text in texts for wish, words in WISHES if words.search(_plain(text))), Wish.FULL)
+    return next((wish for text in texts for wish, words in REFUND_SCOPES if words.search(_plain(text))), RefundScope.FULL)
 
 
 LANGUAGES = {
@@ -118,7 +118,7 @@ _ENOUGH = 2  # different small words: one may be a name
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 
-def language_of(text: str) -> str | None:
+def detect_language(text: str) -> str | None:
     """The language of these words, of those we speak; None where they leave it open."""
     if len(_KANA.findall(text[:5_000])) >= _ENOUGH:
         return "ja"

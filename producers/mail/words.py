@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from email.message import Message
 from typing import NamedTuple, TypeAlias
 
-from producers.mail.html import text_of_html
+from producers.mail.html import html_to_text
 
 MOST = 40_000  # characters of a text that are looked at; a request has a few hundred, and a thread some thousands
 DEEPEST = 12  # parts within parts; mail programs nest four
@@ -13,14 +13,14 @@ DEEPEST = 12  # parts within parts; mail programs nest four
 Part: TypeAlias = "Message[str, str]"
 
 
-class Words(NamedTuple):
+class MailText(NamedTuple):
     """One text of a mail."""
 
     new: str
     quoted: str
 
 
-class Texts(NamedTuple):
+class MailTexts(NamedTuple):
     """The texts of a mail: what it says plainly, what it says in HTML, and the mails it carries."""
 
     plain: str
@@ -34,18 +34,18 @@ class Texts(NamedTuple):
         return bool(self.locked) and not (self.plain.strip() or self.html.strip())
 
     @property
-    def versions(self) -> list[Words]:
+    def versions(self) -> list[MailText]:
         """The plain text and the HTML one, each with what was written told from what was quoted."""
         told = [split(text) for text in (self.plain, self.html) if text.strip()]
-        return [Words(words.new, f"{words.quoted}\n{self.carried}") for words in told or [Words("", "")]]
+        return [MailText(words.new, f"{words.quoted}\n{self.carried}") for words in told or [MailText("", "")]]
 
 
-def texts(message: Part) -> Texts:
+def texts(message: Part) -> MailTexts:
     """Every text of a mail that is no attachment."""
-    found: dict[str, list[str]] = {kind: [] for kind in Texts._fields}
+    found: dict[str, list[str]] = {kind: [] for kind in MailTexts._fields}
     for kind, text in _walk(message, 0):
         found[kind].append(text)
-    return Texts(*("\n".join(found[kind])[:MOST] for kind in Texts._fields))
+    return MailTexts(*("\n".join(found[kind])[:MOST] for kind in MailTexts._fields))
 
 
 _LOCKED = {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"}
@@ -66,13 +66,13 @@ def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _carried(mail: object) -> tuple[str, str]:
-    carried = texts(mail) if isinstance(mail, Message) else Texts("", "", "", "")
+    carried = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "")
     return "carried", f"{_raw(mail, 'subject')}\n{carried.plain or carried.html}\n{carried.carried}"
 
 
 def _text(part: Part, kind: str) -> Iterator[tuple[str, str]]:
     if kind == "text/html":
-        yield "html", text_of_html(_decoded(part)[:MOST])
+        yield "html", html_to_text(_decoded(part)[:MOST])
     elif kind.startswith(("text/plain", "multipart/")):  # a multipart without parts is what a cut mail looks like
         text = _decoded(part)
         yield ("locked" if text.lstrip().startswith("-----BEGIN PGP MESSAGE-----") else "plain"), text
@@ -144,7 +144,7 @@ _MARKED = re.compile(r"\s*[>＞]")
 _SIGNATURE = re.compile(r"-- ?|-----BEGIN PGP SIGNATURE-----")
 
 
-def split(text: str) -> Words:
+def split(text: str) -> MailText:
     """What was written now, and what was quoted or forwarded. The signature is neither."""
     lines = text.split("\n")
     new: list[str] = []
@@ -164,7 +164,7 @@ def split(text: str) -> Words:
             break
         (quoted if _MARKED.match(lines[at]) else new).append(lines[at])
         at += 1
-    return Words(_joined(_unsigned(new)), _joined(line.lstrip("> ＞|") for line in quoted))
+    return MailText(_joined(_unsigned(new)), _joined(line.lstrip("> ＞|") for line in quoted))
 
 
 def _attribution(lines: list[str], at: int) -> int:

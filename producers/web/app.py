@@ -12,18 +12,18 @@ from starlette.staticfiles import StaticFiles
 from config.links import Links
 from config.settings import Settings
 from config.settings import settings as from_environment
-from domain.notices import WebhookReader
-from producers.together import Together
+from domain.notices import WebhookParser
+from producers.together import GroupCommit
 from producers.web import brakes, guard, health, metrics, webhooks
 from producers.web.api import bulk, docs, purchases, refund_requests
 from producers.web.api.openapi import TAGS, openapi_document
 from producers.web.api.responses import problem_responses
-from producers.web.articles import Shelf
+from producers.web.articles import ArticleStore
 from producers.web.casepages import casepages
 from producers.web.help import helppages
 from producers.web.lookup import lookups
 from producers.web.mailbox import letters
-from producers.web.paper import HERE, Paper
+from producers.web.paper import HERE, Templates
 from producers.web.problems import HANDLERS, ProblemCode
 from producers.web.refundform import refundform
 from producers.web.shopfront import shopfronts
@@ -38,7 +38,7 @@ _DESCRIPTION = (
 )
 
 
-def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader] | None = None) -> FastAPI:
+def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser] | None = None) -> FastAPI:
     """Returns the application for these settings, by default those of the environment.
 
     Webhooks are received from the providers that have a reader.
@@ -54,21 +54,21 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
         redoc_url=None,
         lifespan=lifespan,
     )
-    configure(web, settings, Paper())
-    web.state.brakes = brakes.Brakes.of(settings)
-    web.add_exception_handler(brakes.TooManyError, brakes.on_too_many)
-    web.state.door = Together(web.state.records)
+    configure(web, settings, Templates())
+    web.state.brakes = brakes.RateLimits.of(settings)
+    web.add_exception_handler(brakes.RateLimitedError, brakes.on_too_many)
+    web.state.door = GroupCommit(web.state.records)
     web.state.links = Links.of(settings)
-    web.state.schema_version = schema.newest()
-    web.state.shelf = Shelf(*filter(None, [settings.help_dir]))
+    web.state.schema_version = schema.latest_revision()
+    web.state.shelf = ArticleStore(*filter(None, [settings.help_dir]))
     web.state.webhook_receiver = webhooks.WebhookReceiver(readers or {})
     web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's own way to change the document
     for pages in (helppages, shopfronts, lookups, refundform, withdrawals, casepages):
-        web.include_router(pages, dependencies=[Depends(brakes.on_forms)])
+        web.include_router(pages, dependencies=[Depends(brakes.limit_forms)])
     for resource in (bulk, refund_requests, purchases):  # bulk first, because /{id} would match its path
         web.include_router(
             resource.router,
-            dependencies=[Depends(brakes.on_calls)],
+            dependencies=[Depends(brakes.limit_api_calls)],
             responses=problem_responses(ProblemCode.RATE_LIMITED),
         )
     for module in (webhooks, health, metrics, docs):
@@ -78,7 +78,7 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookReader
     return web
 
 
-def configure(web: FastAPI, settings: Settings, paper: Paper) -> None:
+def configure(web: FastAPI, settings: Settings, paper: Templates) -> None:
     """Gives an application its settings, records, templates, error handlers and middleware; the desk needs them, too."""
     web.router.redirect_slashes = False  # one address a page
     web.state.settings = settings
@@ -87,10 +87,10 @@ def configure(web: FastAPI, settings: Settings, paper: Paper) -> None:
     for error, handler in HANDLERS.items():
         web.add_exception_handler(error, handler)
     web.mount("/static", StaticFiles(directory=HERE / "static"))
-    web.add_middleware(guard.BodyLimit)
-    web.add_middleware(guard.OurForms, public_url=settings.public_url)
-    web.add_middleware(guard.Apology)
-    web.add_middleware(guard.SafeHeaders, https=settings.public_url.startswith("https://"))
+    web.add_middleware(guard.BodySizeLimitMiddleware)
+    web.add_middleware(guard.CrossSiteFormMiddleware, public_url=settings.public_url)
+    web.add_middleware(guard.ErrorPageMiddleware)
+    web.add_middleware(guard.SecurityHeadersMiddleware, https=settings.public_url.startswith("https://"))
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ class Article:
         return Markup(_markdown.renderer.render(self.tokens, _markdown.options, {"to": to}))  # noqa: S704
 
 
-class Shelf:
+class ArticleStore:
     """All articles, read once: a process that is to know a changed file is started again."""
 
     def __init__(self, *folders: Path) -> None:

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from domain.scopes import Scope
+from domain.scopes import ApiScope
 from producers.web.dependencies import TheRecords
 from producers.web.problems import ProblemCode, ProblemError
-from records.keys import Caller
+from records.keys import ApiClient
 
 IDEMPOTENCY_KEY_FORMAT: Final[dict[str, Any]] = {
     "pattern": r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$",
@@ -31,12 +31,12 @@ def _caller(
     needed: SecurityScopes,
     records: TheRecords,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Caller:
+) -> ApiClient:
     """Returns the owner of the API key, if the key has the scopes that the operation needs."""
     caller = None
     if credentials is not None:
         with records.work() as work:
-            caller = work.keys.caller(credentials.credentials)
+            caller = work.api_keys.authenticate(credentials.credentials)
     if caller is None:
         raise ProblemError(ProblemCode.API_KEY_MISSING)
     for scope in needed.scopes:
@@ -48,9 +48,9 @@ def _caller(
     return caller
 
 
-RefundRequestWriter = Annotated[Caller, Security(_caller, scopes=[Scope.REQUESTS_WRITE])]
-RefundRequestReader = Annotated[Caller, Security(_caller, scopes=[Scope.REQUESTS_READ])]
-PurchaseWriter = Annotated[Caller, Security(_caller, scopes=[Scope.PURCHASES_WRITE])]
+RefundRequestWriter = Annotated[ApiClient, Security(_caller, scopes=[ApiScope.REQUESTS_WRITE])]
+RefundRequestReader = Annotated[ApiClient, Security(_caller, scopes=[ApiScope.REQUESTS_READ])]
+PurchaseWriter = Annotated[ApiClient, Security(_caller, scopes=[ApiScope.PURCHASES_WRITE])]
 
 OptionalIdempotencyKey = Annotated[
     str | None,

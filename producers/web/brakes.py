@@ -30,7 +30,7 @@ from config.redis import redis_url
 from config.settings import Settings
 from domain.purchases import email_key, reference_key
 from producers.web import forms
-from producers.web.networks import network_of
+from producers.web.networks import client_network
 from producers.web.problems import ProblemCode, is_program, problem_response
 
 AWAY: Final = (redis.RedisError, OSError)
@@ -43,7 +43,7 @@ DECLARATIONS: Final = "/withdraw"
 log = structlog.get_logger()
 
 
-class Brake(StrEnum):
+class RateLimit(StrEnum):
     """What is counted."""
 
     ADDRESS = "address"
@@ -56,30 +56,30 @@ class Brake(StrEnum):
     BULK_CALLS = "bulk_calls"
 
 
-def _items(limits: Limits) -> dict[Brake, RateLimitItem]:
+def _items(limits: Limits) -> dict[RateLimit, RateLimitItem]:
     return {
-        Brake.ADDRESS: RateLimitItemPerHour(limits.rate_limit_email_per_hour),
-        Brake.REFERENCE: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
-        Brake.LINK: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
-        Brake.NETWORK: RateLimitItemPerMinute(limits.rate_limit_network_per_minute),
-        Brake.KEY: RateLimitItemPerMinute(limits.rate_limit_api_key_per_minute),
-        Brake.CALLS: RateLimitItemPerMinute(limits.rate_limit_api_key_per_minute),
-        Brake.BULK: RateLimitItemPerMinute(limits.rate_limit_bulk_per_minute),
-        Brake.BULK_CALLS: RateLimitItemPerMinute(limits.rate_limit_bulk_per_minute),
+        RateLimit.ADDRESS: RateLimitItemPerHour(limits.rate_limit_email_per_hour),
+        RateLimit.REFERENCE: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
+        RateLimit.LINK: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
+        RateLimit.NETWORK: RateLimitItemPerMinute(limits.rate_limit_network_per_minute),
+        RateLimit.KEY: RateLimitItemPerMinute(limits.rate_limit_api_key_per_minute),
+        RateLimit.CALLS: RateLimitItemPerMinute(limits.rate_limit_api_key_per_minute),
+        RateLimit.BULK: RateLimitItemPerMinute(limits.rate_limit_bulk_per_minute),
+        RateLimit.BULK_CALLS: RateLimitItemPerMinute(limits.rate_limit_bulk_per_minute),
     }
 
 
-class TooManyError(Exception):
+class RateLimitedError(Exception):
     """Somebody asks too often."""
 
-    def __init__(self, brake: Brake, item: RateLimitItem, seconds: int) -> None:
+    def __init__(self, brake: RateLimit, item: RateLimitItem, seconds: int) -> None:
         super().__init__(f"{brake}: again in {seconds} s")
         self.policy = f'"{brake}";q={item.amount};w={item.get_expiry()}'
         self.left = f'"{brake}";r=0;t={seconds}'
         self.seconds = seconds
 
 
-class Brakes:
+class RateLimits:
     """The counts of moving windows: in the broker's Redis for all processes, else in this one's memory."""
 
     def __init__(self, url: str | None, secret: str, limits: Limits) -> None:
@@ -91,13 +91,13 @@ class Brakes:
         self._lock = Lock()
 
     @classmethod
-    def of(cls, settings: Settings) -> "Brakes | None":
+    def of(cls, settings: Settings) -> "RateLimits | None":
         """The brakes that these settings put in; None where they put in none."""
         if not settings.limits.rate_limits_enabled:
             return None
         return cls(redis_url(settings), settings.secret_key.get_secret_value(), settings.limits)
 
-    def press(self, counted: Mapping[Brake, str]) -> None:
+    def check(self, counted: Mapping[RateLimit, str]) -> None:
         """Counts one request for each of these; a TooManyError where one of them was full."""
         asked = [(self._items[brake], self._name(brake, value)) for brake, value in counted.items()]
         taken, storage = self._take(asked)
@@ -107,7 +107,7 @@ class Brakes:
             last = max(full, key=waits.__getitem__)  # before that, asking again is in vain
             brake = list(counted)[last]
             log.warning("asked_too_often", brake=brake, again_in=waits[last])
-            raise TooManyError(brake, asked[last][0], waits[last])
+            raise RateLimitedError(brake, asked[last][0], waits[last])
 
     def _take(self, asked: Sequence[tuple[RateLimitItem, str]]) -> tuple[list[bool], RedisStorage | MemoryStorage]:
         if self._shared and time.monotonic() >= self._away_until:
@@ -121,7 +121,7 @@ class Brakes:
         window = MovingWindowRateLimiter(self._own)
         return [window.hit(item, name) for item, name in asked], self._own
 
-    def _name(self, brake: Brake, value: str) -> str:
+    def _name(self, brake: RateLimit, value: str) -> str:
         return f"{brake}:{hmac.new(self._secret, f'{brake}:{value}'.encode(), hashlib.sha256).hexdigest()[:32]}"
 
 
@@ -161,31 +161,31 @@ def _wait(storage: RedisStorage | MemoryStorage, item: RateLimitItem, name: str)
 # What FastAPI asks before an endpoint.
 
 
-async def on_forms(request: Request) -> None:
+async def limit_forms(request: Request) -> None:
     """Every form, by its network and by what was typed, or by its link. Looking at pages is free."""
     brakes = request.app.state.brakes
     if brakes is None or request.method != "POST":
         return
-    counted = {Brake.NETWORK: _network(request)}
+    counted = {RateLimit.NETWORK: _network(request)}
     if token := request.path_params.get("token"):
-        counted[Brake.LINK] = token
+        counted[RateLimit.LINK] = token
     elif request.url.path != DECLARATIONS:
         typed = await forms.typed(request)
         keys = {
-            Brake.ADDRESS: email_key(typed.get("email", "")),
-            Brake.REFERENCE: reference_key(typed.get("reference", "")),
+            RateLimit.ADDRESS: email_key(typed.get("email", "")),
+            RateLimit.REFERENCE: reference_key(typed.get("reference", "")),
         }
         counted |= {brake: key for brake, key in keys.items() if key}
     await run_sync(brakes.press, counted)
 
 
-async def on_calls(request: Request) -> None:
+async def limit_api_calls(request: Request) -> None:
     """Every call of the API, by its key and, so that wrong keys are counted as well, by its network; bulk apart."""
     brakes = request.app.state.brakes
     if brakes is None:
         return
     bulk = request.url.path.endswith("/bulk")
-    by_key, by_network = (Brake.BULK, Brake.BULK_CALLS) if bulk else (Brake.KEY, Brake.CALLS)
+    by_key, by_network = (RateLimit.BULK, RateLimit.BULK_CALLS) if bulk else (RateLimit.KEY, RateLimit.CALLS)
     counted = {by_network: _network(request)}
     if key := request.headers.get("authorization"):
         counted[by_key] = key
@@ -194,7 +194,7 @@ async def on_calls(request: Request) -> None:
 
 def on_too_many(request: Request, error: Exception) -> Response:
     """When to come again, for people in a sentence and for programs in headers (draft-ietf-httpapi-ratelimit-headers)."""
-    assert isinstance(error, TooManyError)
+    assert isinstance(error, RateLimitedError)
     headers = {"retry-after": str(error.seconds)}
     if is_program(request):
         headers |= {"ratelimit-policy": error.policy, "ratelimit": error.left}
@@ -202,4 +202,4 @@ def on_too_many(request: Request, error: Exception) -> Response:
 
 
 def _network(request: Request) -> str:
-    return network_of(request, request.app.state.settings.trusted_proxies)
+    return client_network(request, request.app.state.settings.trusted_proxies)

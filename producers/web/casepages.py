@@ -18,10 +18,10 @@ from domain.states import State
 from producers import intake
 from producers.web import forms, standings, words
 from producers.web.dependencies import TheLinks, ThePaper, TheRecords
-from producers.web.paper import SEEN, Sheet
+from producers.web.paper import SEEN, Page
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
-from records.views import View
+from records.views import CaseView
 
 casepages = APIRouter(include_in_schema=False)
 
@@ -63,7 +63,7 @@ def withdraw(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links
         intake.withdraw(records, case)
     except NotPossibleError as error:
         view = _view(records, case)
-        if view.state is not State.WITHDRAWN:
+        if view.state is not State.CANCELLED:
             return _too_late(view, str(error), paper, links)
     return RedirectResponse(paper.to(_status(links, case)), 303)
 
@@ -79,33 +79,33 @@ def news(token: str, paper: ThePaper, records: TheRecords, links: TheLinks, seen
     """What the status page asks for while something moves: nothing, as long as nothing has."""
     case = _case(links, Purpose.STATUS, token)
     with records.work() as work:
-        history = work.history.of(case)
+        history = work.history.for_case(case)
     if history and history[-1].seq == seen:
         return Response(status_code=204)
     return _standing("case_status.html", token, paper, records, links)
 
 
-def _standing(template: str, token: str, paper: Sheet, records: Records, links: Links) -> Response:
+def _standing(template: str, token: str, paper: Page, records: Records, links: Links) -> Response:
     case = _case(links, Purpose.STATUS, token)
     with records.work() as work:
-        view = work.views.one(case)
-        history = work.history.of(case)
+        view = work.case_views.get(case)
+        history = work.history.for_case(case)
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     paper = paper.speaking(view.locale)
-    pause = standings.pause(view, history)
-    return paper.page(
+    pause = standings.refresh_interval(view, history)
+    return paper.render(
         template,
         alone=template == "case_status.html",
         view=view,
         zone=words.zone_of(view),
-        standing=standings.standing(view, history),
-        expected=standings.expected(view),
+        standing=standings.headline(view, history),
+        expected=standings.expected_arrival_day(view),
         refund=standings.refund_of(view, history),
         bank_reference=standings.bank_reference_of(view, history),
         reasons=words.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],
         timeline=words.timeline(history),
-        amount=words.amount_of(view, paper.speech),
+        amount=words.amount_of(view, paper.translator),
         shows_purchase=words.shows_purchase(view),
         may_withdraw=view.state is State.AWAITING_CONFIRMATION,
         again=standings.again(view),
@@ -116,37 +116,37 @@ def _standing(template: str, token: str, paper: Sheet, records: Records, links: 
 
 
 def _asked(
-    template: str, token: str, paper: Sheet, records: Records, links: Links, *, unsure: bool = False
+    template: str, token: str, paper: Page, records: Records, links: Links, *, unsure: bool = False
 ) -> Response:
     """The question that a confirm link is for; once it was answered, where the case stands."""
     view = _view(records, _case(links, Purpose.CONFIRM, token))
     if view.state is State.EXPIRED:
-        standing = words.STANDINGS[view.state]
+        standing = words.HEADLINES[view.state]
         return _too_late(view, standing.sentence, paper, links)
     if view.state is not State.AWAITING_CONFIRMATION:
         return RedirectResponse(paper.to(_status(links, view.id)), 303)
     paper = paper.speaking(view.locale)
-    return paper.page(
+    return paper.render(
         template,
         status=ProblemCode.VALIDATION_FAILED.status if unsure else 200,
         view=view,
         zone=words.zone_of(view),
-        amount=words.amount_of(view, paper.speech),
+        amount=words.amount_of(view, paper.translator),
         token=token,
         unsure=unsure,
     )
 
 
-def _too_late(view: View, sentence: str, paper: Sheet, links: Links) -> Response:
+def _too_late(view: CaseView, sentence: str, paper: Page, links: Links) -> Response:
     """What was asked for cannot be done any more: why, and what can."""
     paper = paper.speaking(view.locale)
-    return paper.page(
+    return paper.render(
         "not_possible.html",
         status=(ProblemCode.LINK_EXPIRED if view.state is State.EXPIRED else ProblemCode.NO_LONGER_POSSIBLE).status,
         view=view,
         zone=words.zone_of(view),
-        heading=paper.speech.say(words.STANDINGS[view.state].heading),
-        sentence=paper.speech.say(sentence),
+        heading=paper.translator.gettext(words.HEADLINES[view.state].heading),
+        sentence=paper.translator.gettext(sentence),
         again=standings.again(view),
         status_page=_status(links, view.id),
     )
@@ -159,9 +159,9 @@ def _case(links: Links, purpose: Purpose, token: str) -> UUID:
         raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
-def _view(records: Records, case: UUID) -> View:
+def _view(records: Records, case: UUID) -> CaseView:
     with records.work() as work:
-        view = work.views.one(case)
+        view = work.case_views.get(case)
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     return view

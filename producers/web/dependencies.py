@@ -7,8 +7,8 @@ from starlette.requests import HTTPConnection
 
 from config.links import Links
 from config.settings import Settings
-from producers.together import Together
-from producers.web.paper import Sheet, sheet_of
+from producers.together import GroupCommit
+from producers.web.paper import Page, page_for
 from records import Records
 
 
@@ -18,9 +18,9 @@ async def _records(connection: HTTPConnection) -> Records:
     return records
 
 
-async def _door(connection: HTTPConnection) -> Together:
+async def _door(connection: HTTPConnection) -> GroupCommit:
     door = connection.app.state.door
-    assert isinstance(door, Together)
+    assert isinstance(door, GroupCommit)
     return door
 
 
@@ -36,12 +36,12 @@ async def _settings(connection: HTTPConnection) -> Settings:
     return settings
 
 
-async def _paper(connection: HTTPConnection) -> Sheet:
-    return sheet_of(connection)
+async def _paper(connection: HTTPConnection) -> Page:
+    return page_for(connection)
 
 
 TheRecords = Annotated[Records, Depends(_records)]
-TheDoor = Annotated[Together, Depends(_door)]
+TheDoor = Annotated[GroupCommit, Depends(_door)]
 TheLinks = Annotated[Links, Depends(_links)]
 TheSettings = Annotated[Settings, Depends(_settings)]
-ThePaper = Annotated[Sheet, Depends(_paper)]
+ThePaper = Annotated[Page, Depends(_paper)]

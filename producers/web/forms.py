@@ -38,7 +38,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class FieldError:
     """What is wrong, as a sentence of the catalogues and the facts in it."""
 
     sentence: str
@@ -46,14 +46,14 @@ class Wrong:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class SubmittedForm:
     """A form as it is shown: what is in its fields, and what is wrong with them."""
 
     values: Mapping[str, str]
     nonce: str
-    errors: Mapping[str, Wrong] = field(default_factory=dict)
+    errors: Mapping[str, FieldError] = field(default_factory=dict)
     """In the order of the fields."""
-    trouble: Wrong | None = None
+    trouble: FieldError | None = None
     """What is wrong with the whole of it."""
 
     @property
@@ -111,16 +111,16 @@ def key_of(nonce: str, said: BaseModel) -> str:
     return f"{nonce}:{hashlib.sha256(said.model_dump_json().encode()).hexdigest()}"
 
 
-def unknown(values: Mapping[str, str], fields: tuple[str, ...]) -> Wrong | None:
+def unknown(values: Mapping[str, str], fields: tuple[str, ...]) -> FieldError | None:
     """A field that the form does not have."""
     others = sorted(set(values) - set(fields) - {NONCE})
-    return Wrong(NO_SUCH_FIELD, {"name": others[0][:_LONGEST_NAME]}) if others else None
+    return FieldError(NO_SUCH_FIELD, {"name": others[0][:_LONGEST_NAME]}) if others else None
 
 
-def read(model: type[Model], asked: Mapping[str, object]) -> Model | dict[str, Wrong]:
+def read(model: type[Model], asked: Mapping[str, object]) -> Model | dict[str, FieldError]:
     """What was asked, or a sentence for each field that is not right, by the name the form gives it."""
     empty = {
-        name: Wrong(sentence)
+        name: FieldError(sentence)
         for name, sentence in WHEN_EMPTY.items()
         if name in model.model_fields and not str(asked.get(name, "")).strip()
     }
@@ -132,13 +132,13 @@ def read(model: type[Model], asked: Mapping[str, object]) -> Model | dict[str, W
     return empty or said
 
 
-def errors_of(said: BaseModel | Mapping[str, Wrong], fields: Sequence[str]) -> dict[str, Wrong]:
+def errors_of(said: BaseModel | Mapping[str, FieldError], fields: Sequence[str]) -> dict[str, FieldError]:
     """What read() found wrong, in the order of the form's fields."""
     wrong = {} if isinstance(said, BaseModel) else said
     return {name: wrong[name] for name in fields if name in wrong}
 
 
-def _wrong(name: str, kind: str, facts: Mapping[str, object]) -> Wrong:
+def _wrong(name: str, kind: str, facts: Mapping[str, object]) -> FieldError:
     if kind == "string_too_long":
-        return Wrong(TOO_LONG, {"most": facts["max_length"]})
-    return Wrong(WHEN_WRONG.get(name, NOT_PLAIN))
+        return FieldError(TOO_LONG, {"most": facts["max_length"]})
+    return FieldError(WHEN_WRONG.get(name, NOT_PLAIN))

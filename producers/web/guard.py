@@ -34,7 +34,7 @@ HEADERS: Final = {
 _log = structlog.get_logger()
 
 
-class SafeHeaders:
+class SecurityHeadersMiddleware:
     """Every answer carries HEADERS; one that set a header of its own keeps it."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
@@ -54,7 +54,7 @@ class SafeHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-class OurForms:
+class CrossSiteFormMiddleware:
     """What another site makes a browser send is refused; programs are known by their key, and are no browsers.
 
     A browser says where a request was made: in Sec-Fetch-Site, or in Origin if it is old or we are not on https. Who says
@@ -85,7 +85,7 @@ class OurForms:
         return origin == "null" or urlsplit(origin).netloc.lower() in {self._ours, headers.get("host", "").lower()}
 
 
-class Apology:
+class ErrorPageMiddleware:
     """A mistake of ours is logged and answered with a sentence; nothing of it is told."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -112,7 +112,7 @@ class Apology:
             await problem_response(Request(scope), ProblemCode.INTERNAL_ERROR)(scope, receive, send)
 
 
-class BodyLimit:
+class BodySizeLimitMiddleware:
     """A body over the limit is refused: by its stated length unread, else at the first byte too many."""
 
     def __init__(self, app: ASGIApp) -> None:

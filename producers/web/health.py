@@ -34,8 +34,8 @@ async def get_liveness() -> Health:
 )
 def get_readiness(request: Request, records: TheRecords) -> Health:
     """Checks that the database answers, and that its schema has the version of this program or a later version."""
-    present = schema.present(records.engine)
-    if not schema.suits(present):
+    present = schema.current_revision(records.engine)
+    if not schema.is_compatible(present):
         raise ProblemError(
             ProblemCode.NOT_READY,
             f"The database is at version {present or 'none'}, this program needs {request.app.state.schema_version}. "

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from producers.web.articles import Shelf
+from producers.web.articles import ArticleStore
 from producers.web.dependencies import ThePaper
-from producers.web.paper import SEEN, Sheet
+from producers.web.paper import SEEN, Page
 from producers.web.problems import ProblemCode, ProblemError
 from producers.web.search import LONGEST, find
-from producers.web.shopfront import AFront, ThisFront
-from records.shopfronts import Shopfront
+from producers.web.shopfront import OptionalStorefront, RequiredStorefront
+from records.shopfronts import Storefront
 
 HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}
 """What our topics are called; one of an operator's own is called as its folder."""
@@ -23,13 +23,13 @@ _KEPT = {"cache-control": "public, max-age=300"}
 helppages = APIRouter(include_in_schema=False)
 
 
-async def _shelf(connection: HTTPConnection) -> Shelf:
+async def _shelf(connection: HTTPConnection) -> ArticleStore:
     shelf = connection.app.state.shelf
-    assert isinstance(shelf, Shelf)
+    assert isinstance(shelf, ArticleStore)
     return shelf
 
 
-TheShelf = Annotated[Shelf, Depends(_shelf)]
+TheShelf = Annotated[ArticleStore, Depends(_shelf)]
 
 
 @helppages.api_route("/", methods=SEEN)
@@ -39,19 +39,19 @@ async def home(paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
 
 
 @helppages.api_route("/s/{seller}", methods=SEEN)
-async def shop(front: ThisFront, paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
+async def shop(front: RequiredStorefront, paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
     """A seller's help centre, in its name and colours."""
     return _centre(paper, shelf, q, front)
 
 
 @helppages.api_route("/help/{topic}", methods=SEEN)
-async def answers(topic: str, front: AFront, paper: ThePaper, shelf: TheShelf) -> Response:
+async def answers(topic: str, front: OptionalStorefront, paper: ThePaper, shelf: TheShelf) -> Response:
     """All answers about one topic."""
-    articles = shelf.topics(paper.speech.language).get(topic)
+    articles = shelf.topics(paper.translator.language).get(topic)
     if not articles:
         raise ProblemError(ProblemCode.NOT_FOUND)
     ways = partial(paper.to, seller=front.seller if front else "")
-    return paper.page("help.html", headers=_KEPT, heading=heading(topic), articles=articles, ways=ways, front=front)
+    return paper.render("help.html", headers=_KEPT, heading=heading(topic), articles=articles, ways=ways, front=front)
 
 
 def heading(topic: str) -> str:
@@ -59,10 +59,10 @@ def heading(topic: str) -> str:
     return HEADINGS.get(topic) or topic.replace("-", " ").capitalize()
 
 
-def _centre(paper: Sheet, shelf: Shelf, q: str, front: Shopfront | None) -> Response:
-    topics = shelf.topics(paper.speech.language)
+def _centre(paper: Page, shelf: ArticleStore, q: str, front: Storefront | None) -> Response:
+    topics = shelf.topics(paper.translator.language)
     asked = q.strip()[:LONGEST]
-    return paper.page(
+    return paper.render(
         "home.html",
         headers={} if asked else _KEPT,
         topics={topic: (heading(topic), articles) for topic, articles in topics.items()},

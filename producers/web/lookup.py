@@ -11,15 +11,15 @@ from starlette.responses import RedirectResponse, Response
 
 from config.links import Links, Purpose
 from domain.errors import NotPossibleError
-from domain.notes import NoteKind
+from domain.notes import InquiryEmailKind
 from domain.requests import Email, Reference
 from producers.web import forms
 from producers.web.dependencies import TheLinks, ThePaper, TheRecords
-from producers.web.paper import SEEN, Sheet
+from producers.web.paper import SEEN, Page
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.shopfront import AFront
+from producers.web.shopfront import OptionalStorefront
 from records import DatabaseDownError
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 
 FIELDS: Final = ("ask", "email", "reference")
 DOWN: Final = "Something went wrong on our side, so nothing was sent. Please try again in a minute."
@@ -43,39 +43,39 @@ class OnePurchase(AllReferences):
 
 
 @lookups.api_route("/lookup", methods=SEEN)
-def form(request: Request, paper: ThePaper, front: AFront) -> Response:
+def form(request: Request, paper: ThePaper, front: OptionalStorefront) -> Response:
     """The form, filled in as far as a link did."""
     known = {name: request.query_params.get(name, "")[:_LONGEST] for name in ("email", "reference")}
-    return _form(paper, front, forms.Filled({"ask": _kind(request.query_params), **known}, ""), 200)
+    return _form(paper, front, forms.SubmittedForm({"ask": _kind(request.query_params), **known}, ""), 200)
 
 
 @lookups.post("/lookup")
 def ask(
-    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: AFront
+    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: OptionalStorefront
 ) -> Response:
     """Owes the address a note. Nothing is looked up here, and nothing in the answer depends on what there is to be found."""
     kind = _kind(values)
-    wanted = AllReferences if kind is NoteKind.REFERENCES else OnePurchase
+    wanted = AllReferences if kind is InquiryEmailKind.REFERENCES else OnePurchase
     said = forms.read(wanted, {name: values[name] for name in wanted.model_fields if name in values})
     shown = {**{name: values.get(name, "") for name in FIELDS}, "ask": kind}
     trouble = forms.unknown(values, FIELDS)
     if trouble or isinstance(said, dict):
-        wrong = forms.Filled(shown, "", forms.errors_of(said, FIELDS), trouble)
+        wrong = forms.SubmittedForm(shown, "", forms.errors_of(said, FIELDS), trouble)
         return _form(paper, front, wrong, ProblemCode.VALIDATION_FAILED.status)
     reference = said.reference if isinstance(said, OnePurchase) else None
     try:
         with records.work() as work:
-            work.notes.owe(kind=kind, email=said.email, reference=reference, locale=paper.speech.language)
+            work.inquiry_emails.enqueue(kind=kind, email=said.email, reference=reference, locale=paper.translator.language)
     except DatabaseDownError:
-        down = forms.Filled(shown, "", trouble=forms.Wrong(DOWN))
+        down = forms.SubmittedForm(shown, "", trouble=forms.FieldError(DOWN))
         return _form(paper, front, down, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
     return RedirectResponse(paper.to("/lookup/sent", seller=front.seller if front else ""), 303)
 
 
 @lookups.api_route("/lookup/sent", methods=SEEN)
-def sent(paper: ThePaper, front: AFront) -> Response:
+def sent(paper: ThePaper, front: OptionalStorefront) -> Response:
     """The same words for everybody, whether there is such a purchase or not."""
-    return paper.page("lookup_sent.html", front=front)
+    return paper.render("lookup_sent.html", front=front)
 
 
 @lookups.api_route("/open/{token}", methods=SEEN)
@@ -83,11 +83,11 @@ def closed(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) ->
     """A button. Looking opens nothing: mail scanners follow every link."""
     note = _note(links, token)
     with records.work() as work:
-        standing = work.notes.standing(note)
+        standing = work.inquiry_emails.link(note)
     if standing is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     paper = paper.speaking(standing.locale)
-    return paper.page("open_purchase.html", token=token) if standing.opens else _too_late(paper)
+    return paper.render("open_purchase.html", token=token) if standing.opens else _too_late(paper)
 
 
 @lookups.post("/open/{token}", dependencies=[Depends(forms.nothing_typed)])
@@ -95,17 +95,17 @@ def opened(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) ->
     """What is private about a purchase, once."""
     note = _note(links, token)
     with records.work() as work:
-        standing = work.notes.standing(note)
-        purchases = work.notes.open(note)
-        bought = work.details.these(purchases or ())
+        standing = work.inquiry_emails.link(note)
+        purchases = work.inquiry_emails.open_link(note)
+        bought = work.purchase_details.get_many(purchases or ())
     if standing is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     paper = paper.speaking(standing.locale)
-    return _too_late(paper) if purchases is None else paper.page("purchase_details.html", purchases=bought, front=None)
+    return _too_late(paper) if purchases is None else paper.render("purchase_details.html", purchases=bought, front=None)
 
 
-def _kind(values: Mapping[str, str]) -> NoteKind:
-    return NoteKind.REFERENCES if values.get("ask") == NoteKind.REFERENCES else NoteKind.PURCHASE
+def _kind(values: Mapping[str, str]) -> InquiryEmailKind:
+    return InquiryEmailKind.REFERENCES if values.get("ask") == InquiryEmailKind.REFERENCES else InquiryEmailKind.PURCHASE
 
 
 def _note(links: Links, token: str) -> UUID:
@@ -115,12 +115,12 @@ def _note(links: Links, token: str) -> UUID:
         raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
-def _too_late(paper: Sheet) -> Response:
-    return paper.page("link_expired.html", status=ProblemCode.LINK_EXPIRED.status)
+def _too_late(paper: Page) -> Response:
+    return paper.render("link_expired.html", status=ProblemCode.LINK_EXPIRED.status)
 
 
 def _form(
-    paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
+    paper: Page, front: Storefront | None, filled: forms.SubmittedForm, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    lost = filled.values["ask"] == NoteKind.REFERENCES
-    return paper.page("lookup_form.html", status=status, headers=headers, form=filled, lost=lost, front=front)
+    lost = filled.values["ask"] == InquiryEmailKind.REFERENCES
+    return paper.render("lookup_form.html", status=status, headers=headers, form=filled, lost=lost, front=front)

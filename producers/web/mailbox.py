@@ -24,7 +24,7 @@ letters = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class SentMail:
     """A letter as a person reads it."""
 
     name: str
@@ -47,7 +47,7 @@ class Letter:
 def list_all(paper: ThePaper, settings: TheSettings) -> Response:
     """Every letter, the newest first."""
     found = _letters(settings.sent_mail_dir)
-    return paper.page("mailbox.html", letters=found[:_MOST])
+    return paper.render("mailbox.html", letters=found[:_MOST])
 
 
 @letters.api_route("/mailbox/{name}", methods=SEEN)
@@ -56,10 +56,10 @@ def show(name: str, paper: ThePaper, settings: TheSettings) -> Response:
     letter = next((letter for letter in _letters(settings.sent_mail_dir) if letter.name == name), None)
     if letter is None:
         raise ProblemError(ProblemCode.NOT_FOUND, "This email doesn’t exist.")
-    return paper.page("mailbox_email.html", letter=letter, parts=list(letter.parts(settings.public_url)))
+    return paper.render("mailbox_email.html", letter=letter, parts=list(letter.parts(settings.public_url)))
 
 
-def _letters(folder: Path | None) -> list[Letter]:
+def _letters(folder: Path | None) -> list[SentMail]:
     if folder is None or not (folder / "new").is_dir():
         return []
     box = mailbox.Maildir(str(folder), factory=None, create=False)
@@ -72,10 +72,10 @@ def _letters(folder: Path | None) -> list[Letter]:
     return sorted(found, key=lambda letter: (letter.at, letter.name), reverse=True)
 
 
-def _letter(name: str, letter: bytes, at: float) -> Letter:
+def _letter(name: str, letter: bytes, at: float) -> SentMail:
     message = email.message_from_bytes(letter, EmailMessage, policy=default)
     body = message.get_body(("plain",))
-    return Letter(
+    return SentMail(
         name=name,
         subject=str(message.get("subject", "(no subject)")),
         to=str(message.get("to", "")),

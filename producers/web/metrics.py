@@ -27,8 +27,8 @@ class DatabaseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields every metric, all read in one transaction."""
         with self._records.work() as work:
-            cases_by_state, queues = work.views.counts(), work.outbox.waiting()
-            emails, support_tasks = work.letters.count_sent(), work.tasks.count()
+            cases_by_state, queues = work.case_views.counts(), work.outbox.backlog()
+            emails, support_tasks = work.case_emails.count_sent(), work.support_tasks.count()
         cases = GaugeMetricFamily("moneyback_cases", "Cases by state.", labels=["state"])
         for state in State:
             cases.add_metric([state], cases_by_state.get(state, 0))

@@ -14,7 +14,7 @@ WIDTHS = {4: 24, 6: 56}
 _FOR = re.compile(r'(?i)(?:^|[;,])\s*for\s*=\s*(?:"([^"]*)"|([^\s;,]*))')
 
 
-def network_of(request: Request, trusted: Sequence[str]) -> str:
+def client_network(request: Request, trusted: Sequence[str]) -> str:
     """The network that asks; behind proxies of these networks, the one they were asked from.
 
     Each proxy adds whom it heard at the right end, so from there only what a trusted one wrote is believed.

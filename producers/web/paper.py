@@ -10,7 +10,7 @@ from jinja2.bccache import Bucket
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from config.speech import LANGUAGES, Speech, preferred, speech
+from config.speech import LANGUAGES, Translator, preferred_language, translator_for
 
 HERE = Path(__file__).parent
 SEEN = ["GET", "HEAD"]
@@ -35,7 +35,7 @@ class _Compiled(BytecodeCache):
         self._kept[bucket.key] = bucket.bytecode_to_string()
 
 
-class Paper:
+class Templates:
     """The web's templates, and those of folders that come first; each language has its own print of them."""
 
     def __init__(self, *folders: Path) -> None:
@@ -46,17 +46,17 @@ class Paper:
     def warm(self) -> None:
         """Makes what the first reader of each language would have to wait for."""
         for language in LANGUAGES:
-            press = self.press(speech(language))
+            press = self.environment(translator_for(language))
             for template in press.list_templates():
                 press.get_template(template)
 
-    def press(self, spoken: Speech) -> Environment:
+    def environment(self, spoken: Translator) -> Environment:
         """The templates in this language."""
         if spoken.language not in self._presses:
             self._presses[spoken.language] = self._press(spoken)
         return self._presses[spoken.language]
 
-    def _press(self, spoken: Speech) -> Environment:
+    def _press(self, spoken: Translator) -> Environment:
         templates = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
@@ -68,27 +68,27 @@ class Paper:
             extensions=["jinja2.ext.i18n"],
         )
         templates.policies["ext.i18n.trimmed"] = True
-        templates.install_gettext_translations(spoken.translations, newstyle=True)  # type: ignore[attr-defined]
-        templates.globals |= {"language": spoken.language, "languages": LANGUAGES, "say": spoken.say}
+        templates.install_gettext_translations(spoken.catalogue, newstyle=True)  # type: ignore[attr-defined]
+        templates.globals |= {"language": spoken.language, "languages": LANGUAGES, "say": spoken.gettext}
         templates.filters |= {"instant": spoken.instant, "day": spoken.day, "money": spoken.money}
         return templates
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Page:
     """The paper for one answer: the reader's language, and where they are."""
 
-    paper: Paper
-    speech: Speech
+    templates: Templates
+    translator: Translator
     chosen: str | None
     """The language that the reader chose themselves."""
     here: str
     asked: Mapping[str, str]
     """The parameters of KEPT that this page was asked with."""
 
-    def speaking(self, locale: str) -> "Sheet":
+    def speaking(self, locale: str) -> "Page":
         """In the language of a case, unless the reader chose another."""
-        return self if self.chosen else replace(self, speech=speech(locale))
+        return self if self.chosen else replace(self, speech=translator_for(locale))
 
     def to(self, address: str, **values: str) -> str:
         """An address of ours, where the reader's choice of a language goes on."""
@@ -99,25 +99,25 @@ class Sheet:
         """This page in another language."""
         return f"{self.here}?{urlencode({**self.asked, LANGUAGE: language})}"
 
-    def page(
+    def render(
         self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **words: object
     ) -> HTMLResponse:
         """One page."""
         ways = {"to": self.to, "here": self.here, "in_language": self.in_language, "chosen": self.chosen}
-        printed = self.paper.press(self.speech).get_template(template).render(ways | words)
-        says = {"content-language": self.speech.language, "vary": "accept-language"}
+        printed = self.templates.environment(self.translator).get_template(template).render(ways | words)
+        says = {"content-language": self.translator.language, "vary": "accept-language"}
         return HTMLResponse(printed, status, headers=says | dict(headers or {}))
 
 
-def sheet_of(connection: HTTPConnection) -> Sheet:
+def page_for(connection: HTTPConnection) -> Page:
     """The paper of the application that was asked, for whoever asks."""
     paper = connection.app.state.paper
-    assert isinstance(paper, Paper)
+    assert isinstance(paper, Templates)
     chosen = connection.query_params.get(LANGUAGE)
     chosen = chosen if chosen in LANGUAGES else None
-    spoken = speech(chosen or preferred(connection.headers.get("accept-language", "")))
+    spoken = translator_for(chosen or preferred_language(connection.headers.get("accept-language", "")))
     asked = {name: connection.query_params[name] for name in KEPT if name in connection.query_params}
     here = "/" + quote(
         connection.url.path.lstrip("/")
     )  # "//elsewhere.example" would be somebody else's address in a link
-    return Sheet(paper, spoken, chosen, here, asked)
+    return Page(paper, spoken, chosen, here, asked)

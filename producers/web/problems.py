@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from domain.errors import KeyInFlightError, KeyReusedError
-from producers.web.paper import sheet_of
+from producers.web.paper import page_for
 from producers.web.validation_errors import FieldError, error_message, field_errors
 from records import DatabaseDownError
 
@@ -246,14 +246,14 @@ def problem_response(
 ) -> Response:
     """Returns a problem document to a program and an error page to a customer."""
     if not is_program(request):
-        sheet = sheet_of(request)
+        sheet = page_for(request)
         text = CUSTOMER_TEXTS.get(code, CustomerText(code.heading, code.detail))
-        return sheet.page(
+        return sheet.render(
             "problem.html",
             status=code.status,
             headers=headers,
-            title=sheet.speech.say(text.heading),
-            sentence=sheet.speech.say(detail or text.sentence),
+            title=sheet.translator.gettext(text.heading),
+            sentence=sheet.translator.gettext(detail or text.sentence),
         )
     document = problem_document(request.app.state.settings.public_url, code, detail, errors)
     return _AsciiJSONResponse(document, code.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)

@@ -7,21 +7,21 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from domain.reasons import Reason
-from domain.requests import Channel, RefundRequest, Wish
+from domain.reasons import RefundReason
+from domain.requests import Channel, RefundRequest, RefundScope
 from producers import intake
 from producers.web import forms
 from producers.web.dependencies import TheDoor, ThePaper
-from producers.web.paper import SEEN, Sheet
+from producers.web.paper import SEEN, Page
 from producers.web.problems import ProblemCode
-from producers.web.shopfront import AFront
+from producers.web.shopfront import OptionalStorefront
 from records import DatabaseDownError
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 
-QUESTIONS: Final[Mapping[Wish, tuple[str, ...]]] = {
-    Wish.FULL: (),
-    Wish.PARTIAL: ("amount", "items"),
-    Wish.VAT: ("vat_id", "exemption"),
+QUESTIONS: Final[Mapping[RefundScope, tuple[str, ...]]] = {
+    RefundScope.FULL: (),
+    RefundScope.PARTIAL: ("amount", "items"),
+    RefundScope.VAT: ("vat_id", "exemption"),
 }
 """What a person would ask about each wish. Answers to the questions of another wish are not taken: nobody saw them asked."""
 
@@ -38,38 +38,38 @@ refundform = APIRouter(include_in_schema=False)
 
 
 @refundform.api_route("/refund", methods=SEEN)
-def form(request: Request, paper: ThePaper, front: AFront) -> Response:
+def form(request: Request, paper: ThePaper, front: OptionalStorefront) -> Response:
     """The form, filled in as far as a link did."""
     known = {name: request.query_params.get(name, "")[:_LONGEST] for name in PREFILLED}
-    empty = forms.Filled({**dict.fromkeys(FIELDS, ""), "wish": Wish.FULL, **known}, forms.new_nonce())
+    empty = forms.SubmittedForm({**dict.fromkeys(FIELDS, ""), "wish": RefundScope.FULL, **known}, forms.new_nonce())
     return _form(paper, front, empty, 200)
 
 
 @refundform.post("/refund")
 def send(
-    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, together: TheDoor, front: AFront
+    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, together: TheDoor, front: OptionalStorefront
 ) -> Response:
     """Accepts a request. No purchase is looked up, and nothing in the answer depends on what there is to be found."""
     nonce = forms.nonce_of(values)
     shown = {name: values.get(name, "") for name in FIELDS}
-    said = forms.read(RefundRequest, _asked(values) | {"locale": paper.speech.language})
+    said = forms.read(RefundRequest, _asked(values) | {"locale": paper.translator.language})
     trouble = forms.unknown(values, FIELDS)
     if trouble or not isinstance(said, RefundRequest):
-        filled = forms.Filled(shown, nonce, forms.errors_of(said, FIELDS), trouble)
+        filled = forms.SubmittedForm(shown, nonce, forms.errors_of(said, FIELDS), trouble)
         return _form(paper, front, filled, ProblemCode.VALIDATION_FAILED.status)
-    arrival = intake.arrival(said, Channel.WEB, key=forms.key_of(nonce, said), seller=front.seller if front else None)
+    arrival = intake.submission(said, Channel.WEB, key=forms.key_of(nonce, said), seller=front.seller if front else None)
     try:
         together.accept_one(arrival)
     except DatabaseDownError:
-        kept = forms.Filled(shown, nonce, trouble=forms.Wrong(DOWN))
+        kept = forms.SubmittedForm(shown, nonce, trouble=forms.FieldError(DOWN))
         return _form(paper, front, kept, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
     return RedirectResponse(paper.to("/refund/sent", seller=front.seller if front else ""), 303)
 
 
 @refundform.api_route("/refund/sent", methods=SEEN)
-def sent(paper: ThePaper, front: AFront) -> Response:
+def sent(paper: ThePaper, front: OptionalStorefront) -> Response:
     """The same words for everybody, whether there is such a purchase or not."""
-    return paper.page("request_sent.html", front=front)
+    return paper.render("request_sent.html", front=front)
 
 
 def _asked(values: Mapping[str, str]) -> dict[str, object]:
@@ -77,19 +77,19 @@ def _asked(values: Mapping[str, str]) -> dict[str, object]:
     asked: dict[str, object] = {
         name: values[name] for name in ("email", "reference", "reason", "wish", "comment") if name in values
     }
-    questions = QUESTIONS.get(Wish(values["wish"]), ()) if values.get("wish") in set(Wish) else ()
+    questions = QUESTIONS.get(RefundScope(values["wish"]), ()) if values.get("wish") in set(RefundScope) else ()
     return asked | {"answers": {name: values.get(name, "") for name in questions}}
 
 
 def _form(
-    paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
+    paper: Page, front: Storefront | None, filled: forms.SubmittedForm, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return paper.page(
+    return paper.render(
         "refund_form.html",
         status=status,
         headers=headers,
         form=filled,
         front=front,
-        reasons=list(Reason),
-        wishes=list(Wish),
+        reasons=list(RefundReason),
+        wishes=list(RefundScope),
     )

@@ -10,14 +10,14 @@ from producers.web.dependencies import TheRecords
 from producers.web.paper import SEEN
 from producers.web.problems import ProblemCode, ProblemError
 from records import DatabaseDownError, Records
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 
 LONGEST = 100  # characters of a seller's id
 
 shopfronts = APIRouter(include_in_schema=False)
 
 
-def known(seller: str, records: TheRecords) -> Shopfront:
+def known(seller: str, records: TheRecords) -> Storefront:
     """The shopfront that the address names."""
     front = _front(records, seller)
     if front is None:
@@ -25,7 +25,7 @@ def known(seller: str, records: TheRecords) -> Shopfront:
     return front
 
 
-def asked(records: TheRecords, seller: str = "") -> Shopfront | None:
+def asked(records: TheRecords, seller: str = "") -> Storefront | None:
     """The shopfront that a link came from. One that is not there is none: the page is ours then.
 
     Nor is one while the database is away: a form that was sent meanwhile is to come back with what was typed.
@@ -36,19 +36,19 @@ def asked(records: TheRecords, seller: str = "") -> Shopfront | None:
         return None
 
 
-def _front(records: Records, seller: str) -> Shopfront | None:
+def _front(records: Records, seller: str) -> Storefront | None:
     if not seller.isprintable() or len(seller) > LONGEST:
         return None
     with records.work() as work:
-        return work.shopfronts.one(seller)
+        return work.storefronts.get(seller)
 
 
-ThisFront = Annotated[Shopfront, Depends(known)]
-AFront = Annotated[Shopfront | None, Depends(asked)]
+RequiredStorefront = Annotated[Storefront, Depends(known)]
+OptionalStorefront = Annotated[Storefront | None, Depends(asked)]
 
 
 @shopfronts.api_route("/s/{seller}/colours.css", methods=SEEN)
-def colours(front: ThisFront) -> Response:
+def colours(front: RequiredStorefront) -> Response:
     """The seller's colours. Without one of its own the sheet is empty."""
     sheet = stylesheet(Colour.read(front.colour)) if front.colour else ""
     return Response(sheet, media_type="text/css", headers={"cache-control": "public, max-age=300"})

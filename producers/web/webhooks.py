@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from domain.notices import Forged, WebhookReader
+from domain.notices import InvalidSignature, WebhookParser
 from producers.web.api.responses import problem_responses
 from producers.web.dependencies import TheRecords
 from producers.web.problems import ProblemCode, ProblemError
@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 class WebhookReceiver:
     """Receives the webhooks of the connected providers; each provider has threads of its own."""
 
-    def __init__(self, readers: Mapping[str, WebhookReader]) -> None:
+    def __init__(self, readers: Mapping[str, WebhookParser]) -> None:
         self._readers = {name: (reader, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, reader in readers.items()}
 
     async def receive(self, records: Records, provider: str, request: Request) -> bytes:
@@ -83,13 +83,13 @@ async def _body(request: Request) -> bytes:
 
 
 def _store(
-    records: Records, provider: str, reader: WebhookReader, headers: Mapping[str, str], body: bytes
+    records: Records, provider: str, reader: WebhookParser, headers: Mapping[str, str], body: bytes
 ) -> str | None:
     """Stores the events of a webhook. Returns why the webhook is refused, or None when it is stored."""
     read = reader.read(headers, body, datetime.now(UTC))
-    if isinstance(read, Forged):
+    if isinstance(read, InvalidSignature):
         return read.why
     with records.work() as work:
-        news = work.notices.keep(provider, read, body)
+        news = work.webhook_events.keep(provider, read, body)
     _log.info("webhook_heard", provider=provider, events=len(read), news=news)
     return None

@@ -11,17 +11,17 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.speech import Speech
-from domain.reasons import Reason
-from domain.requests import Channel, Declaration, RefundRequest
+from config.speech import Translator
+from domain.reasons import RefundReason
+from domain.requests import Channel, WithdrawalDeclaration, RefundRequest
 from producers import intake
 from producers.web import forms
 from producers.web.dependencies import ThePaper, TheRecords
-from producers.web.paper import SEEN, Sheet
+from producers.web.paper import SEEN, Page
 from producers.web.problems import ProblemCode
-from producers.web.shopfront import AFront
+from producers.web.shopfront import OptionalStorefront
 from records import DatabaseDownError
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 
 FIELDS: Final[tuple[str, ...]] = ("name", "reference", "email")
 _STEP = "step"
@@ -41,30 +41,30 @@ withdrawals = APIRouter(include_in_schema=False)
 
 
 @withdrawals.api_route("/withdraw", methods=SEEN)
-def form(request: Request, paper: ThePaper, front: AFront) -> Response:
+def form(request: Request, paper: ThePaper, front: OptionalStorefront) -> Response:
     """Withdraw from contract here: the form, filled in as far as a link did."""
     known = {name: request.query_params.get(name, "")[:_LONGEST] for name in ("reference", "email")}
-    return _form(paper, front, forms.Filled({"name": "", **known}, forms.new_nonce()), 200)
+    return _form(paper, front, forms.SubmittedForm({"name": "", **known}, forms.new_nonce()), 200)
 
 
 @withdrawals.post("/withdraw")
 def declare(
-    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: AFront
+    values: Annotated[Mapping[str, str], Depends(forms.typed)], paper: ThePaper, records: TheRecords, front: OptionalStorefront
 ) -> Response:
     """The declaration as it will be made; confirmed, its acknowledgement. The same form again is acknowledged the same."""
-    filled = forms.Filled({name: values.get(name, "") for name in FIELDS}, forms.nonce_of(values))
-    said = forms.read(Declaration, filled.values)
+    filled = forms.SubmittedForm({name: values.get(name, "") for name in FIELDS}, forms.nonce_of(values))
+    said = forms.read(WithdrawalDeclaration, filled.values)
     trouble = forms.unknown(values, (*FIELDS, _STEP))
-    if trouble or not isinstance(said, Declaration):
-        wrong = forms.Filled(filled.values, filled.nonce, forms.errors_of(said, FIELDS), trouble)
+    if trouble or not isinstance(said, WithdrawalDeclaration):
+        wrong = forms.SubmittedForm(filled.values, filled.nonce, forms.errors_of(said, FIELDS), trouble)
         return _form(paper, front, wrong, ProblemCode.VALIDATION_FAILED.status)
     if values.get(_STEP) == _CHANGE:
         return _form(paper, front, filled, 200)
-    statement = paper.speech.say(STATEMENT, **said.model_dump())
+    statement = paper.translator.gettext(STATEMENT, **said.model_dump())
     if values.get(_STEP) != _CONFIRM:
-        return paper.page("withdrawal_confirm.html", front=front, form=filled, statement=statement)
-    arrival = intake.arrival(
-        _request(said, paper.speech),
+        return paper.render("withdrawal_confirm.html", front=front, form=filled, statement=statement)
+    arrival = intake.submission(
+        _request(said, paper.translator),
         Channel.WEB,
         key=forms.key_of(filled.nonce, said),
         seller=front.seller if front else None,
@@ -72,17 +72,17 @@ def declare(
     try:
         case, declared = intake.declare(records, arrival, name=said.name, statement=statement)
     except DatabaseDownError:
-        kept = forms.Filled(filled.values, filled.nonce, trouble=forms.Wrong(DOWN))
+        kept = forms.SubmittedForm(filled.values, filled.nonce, trouble=forms.FieldError(DOWN))
         return _form(paper, front, kept, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
-    return paper.page("withdrawal_received.html", front=front, declared=declared, case=case, said=said)
+    return paper.render("withdrawal_received.html", front=front, declared=declared, case=case, said=said)
 
 
-def _request(said: Declaration, spoken: Speech) -> RefundRequest:
+def _request(said: WithdrawalDeclaration, spoken: Translator) -> RefundRequest:
     """A withdrawal gives no reason, and takes the whole amount back."""
-    return RefundRequest(email=said.email, reference=said.reference, reason=Reason.OTHER, locale=spoken.language)
+    return RefundRequest(email=said.email, reference=said.reference, reason=RefundReason.OTHER, locale=spoken.language)
 
 
 def _form(
-    paper: Sheet, front: Shopfront | None, filled: forms.Filled, status: int, headers: Mapping[str, str] | None = None
+    paper: Page, front: Storefront | None, filled: forms.SubmittedForm, status: int, headers: Mapping[str, str] | None = None
 ) -> Response:
-    return paper.page("withdrawal_form.html", status=status, headers=headers, form=filled, front=front)
+    return paper.render("withdrawal_form.html", status=status, headers=headers, form=filled, front=front)

@@ -8,7 +8,7 @@ from typing import Any
 from celery import signals
 from kombu.transport import redis
 
-from config.broker import TICKS
+from config.broker import PERIODIC
 from worker import watchdog
 from worker.app import app
 
@@ -39,7 +39,7 @@ def long() -> None:
 def busy() -> None:
     """Its only process has a long task, and the next waits for it: there is no credit to ask for more with."""
     for _ in range(2):
-        app.send_task("long", queue=TICKS)
+        app.send_task("long", queue=PERIODIC)
 
 
 @signals.worker_ready.connect

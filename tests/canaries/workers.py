@@ -80,4 +80,4 @@ def ask(records: Records, behaviour: str = "ok") -> UUID:
 
 def state(records: Records, case: UUID) -> str:
     with records.work() as work:
-        return work.views.these([case])[case].state
+        return work.case_views.get_many([case])[case].state

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from domain.policies import Category, Seller
 from domain.purchases import Purchase
-from domain.reasons import Reason
+from domain.reasons import RefundReason
 from domain.requests import RefundRequest
-from domain.scopes import EVERY
+from domain.scopes import ALL_SCOPES
 from records import Records
 
 SELLERS = ("aurora", "kumo", "paperboat")
@@ -88,7 +88,7 @@ class Customer:
     @property
     def request(self) -> RefundRequest:
         return RefundRequest(
-            email=self.purchase.email, reference=self.purchase.reference, reason=Reason.DISSATISFIED, comment=""
+            email=self.purchase.email, reference=self.purchase.reference, reason=RefundReason.DISSATISFIED, comment=""
         )
 
 
@@ -131,13 +131,13 @@ def furnish(records: Records, everybody: list[Customer]) -> dict[str, Keys]:
     """Sets the sellers up, with what they sold; returns their keys."""
     with records.work() as work:
         for seller in SELLERS:
-            work.sellers.put(
+            work.sellers.upsert(
                 Seller(id=seller, name=seller.title(), time_zone=ZoneInfo("UTC"), support_email="help@example.com")
             )
             since = datetime.now(UTC) - timedelta(days=400)
             work.sellers.new_policy(seller, Category.WITHIN_DAYS, days=30, in_force_from=since)
-        keys = {s: Keys(work.keys.make(s, EVERY)[1], work.keys.make(s)[1]) for s in SELLERS}
+        keys = {s: Keys(work.api_keys.create(s, ALL_SCOPES)[1], work.api_keys.create(s)[1]) for s in SELLERS}
     for first in range(0, len(everybody), 1_000):
         with records.work() as work:
-            work.purchases.put([customer.purchase for customer in everybody[first : first + 1_000]])
+            work.purchases.upsert([customer.purchase for customer in everybody[first : first + 1_000]])
     return keys

@@ -13,12 +13,12 @@ import redis
 from celery import Celery
 
 from console.servers import Server
-from domain.messages import LANES, Cases
+from domain.messages import WORK_QUEUES, WorkItems
 from tests.chaos.kill_points import POINTS, End, lay
 from tests.chaos.processes import NAMES, WORKERS, Parts
 from tests.chaos.provider import ask
 from tests.proxy import Cut
-from worker.options import options
+from worker.options import celery_options
 
 POISON = (b"\x80\x04poison", b"{", b"[]", b'{"body": 1, "properties": {}}', b"null", b"A" * 100_000)
 STRANGE: tuple[tuple[str, dict[str, object]], ...] = (
@@ -38,7 +38,7 @@ class Troubles:
         self._down: set[str] = set()
         self._points = cycle(Random(charges[0]).sample(sorted(POINTS), len(POINTS)))  # each in turn: none is forgotten
         self._app = Celery("chaos")
-        self._app.config_from_object(options(parts.settings))
+        self._app.config_from_object(celery_options(parts.settings))
         self.kills = 0
         self.losses: list[tuple[str, Cut]] = []
         """Answers that are to be lost when they come by."""
@@ -198,11 +198,11 @@ class Troubles:
         if self._no_broker:
             return False
         for _ in range(dice.randint(1, 5)):
-            self._parts.broker.lpush(dice.choice((*LANES, "refund.requests")), dice.choice(POISON))
+            self._parts.broker.lpush(dice.choice((*WORK_QUEUES, "refund.requests")), dice.choice(POISON))
         with self._app.connection_for_write() as connection:
             producer = self._app.amqp.Producer(connection.channel())
             for name, payload in STRANGE:
-                self._app.send_task(name, [payload], queue=dice.choice(list(LANES)), producer=producer)
+                self._app.send_task(name, [payload], queue=dice.choice(list(WORK_QUEUES)), producer=producer)
         return True
 
     def _repeat(self, dice: Random) -> bool:
@@ -216,8 +216,8 @@ class Troubles:
             producer = self._app.amqp.Producer(connection.channel())
             for _ in range(dice.randint(1, 10)):
                 dice.shuffle(ids)
-                kind: type[Cases] = dice.choice(list(LANES.values()))
-                payload = kind(case_ids=tuple(ids[: dice.randint(1, len(ids))])).model_dump(mode="json")
+                kind: type[WorkItems] = dice.choice(list(WORK_QUEUES.values()))
+                payload = kind(ids=tuple(ids[: dice.randint(1, len(ids))])).model_dump(mode="json")
                 self._app.send_task(kind.queue, [payload], queue=kind.queue, producer=producer)
         return True
 

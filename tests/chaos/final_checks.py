@@ -11,17 +11,17 @@ from uuid import UUID
 
 import redis
 
-from domain.aftermath import Stage
+from domain.aftermath import EmailKind
 from domain.messages import ContactSupport
-from domain.refund_operations import Operation
-from domain.states import ENDED, MOVING, State
-from records import Work
+from domain.refund_operations import RefundOperation
+from domain.states import FINAL_STATES, WORKER_STATES, State
+from records import UnitOfWork
 from records.audit import audit
 from records.operations import OPERATION_COLUMNS, operation_of
 from tests.chaos import provider
 from tests.chaos.load import Load, name_in
 from tests.chaos.processes import Parts
-from worker.letters.write import timely
+from worker.letters.write import is_current
 
 OURS = "mb_"
 UNSETTLED = ("sent", "unknown", "pending")
@@ -56,7 +56,7 @@ class Books:
 
     @property
     def ended(self) -> int:
-        return sum(self.states[state] for state in ENDED)
+        return sum(self.states[state] for state in FINAL_STATES)
 
     @property
     def waiting_for_person(self) -> int:
@@ -75,13 +75,13 @@ class Books:
 def at_rest(parts: Parts, load: Load) -> str:
     """What is still to be done by our own parts; empty when everything has come to rest."""
     with parts.records.work() as work:
-        states = work.views.counts()
+        states = work.case_views.counts()
         waits = {
-            "cases moving": sum(states.get(state, 0) for state in MOVING),
-            "letters": work.letters.unsent(),
-            "tasks": work.tasks.unpublished(),
+            "cases moving": sum(states.get(state, 0) for state in WORKER_STATES),
+            "letters": work.case_emails.count_unsent(),
+            "tasks": work.support_tasks.count_unpublished(),
             "forgotten tasks": len(waiting_tasks(work) - tasks_on(on_queue(parts.broker)).keys()),
-            "messages": sum(count for count, _ in work.outbox.waiting().values()),
+            "messages": sum(count for count, _ in work.outbox.backlog().values()),
             "notices": work.run("select count(*) from notices where next_action_at is not null").scalar_one(),
             "customers": load.waiting,
         }
@@ -98,19 +98,19 @@ def look(parts: Parts, load: Load, swept_tasks: list[bytes]) -> Books:
         _tasks(work, books, on_queue(parts.broker), swept_tasks)
         _letters(work, books, parts.data_dir.outbox)
         books.faults += [f"Case {fault.case} {fault.sentence}" for fault in audit(work).faults]
-        books.dead = len(work.dead.all(redriven=True))
-        books.settle_seconds = sorted(float(row.seconds) for row in work.run(_MOVING_TIME, moving=list(MOVING)))
+        books.dead = len(work.dead_letters.list_all(redriven=True))
+        books.settle_seconds = sorted(float(row.seconds) for row in work.run(_MOVING_TIME, moving=list(WORKER_STATES)))
     return books
 
 
-def _requests(work: Work, books: Books, load: Load) -> None:
+def _requests(work: UnitOfWork, books: Books, load: Load) -> None:
     """Everything that was accepted is a case, one each, which ended or waits for a person."""
     rows = work.run("select id, intake_key, state, reference from cases").all()
     books.states = Counter(row.state for row in rows)
     cases = {name: row for row in rows if (name := name_in(row.intake_key))}
     for name, case in load.accepted.items():
         row = cases.get(name)
-        if row is None or State(row.state) in MOVING:
+        if row is None or State(row.state) in WORKER_STATES:
             books.lost += 1
             books.faults.append(f"The request {name} was accepted and is {row.state if row else 'nowhere'}.")
         elif case and case != str(row.id):
@@ -122,7 +122,7 @@ def _requests(work: Work, books: Books, load: Load) -> None:
         books.faults.append(f"{len(load.accepted)} requests were accepted, and there are {len(rows)} cases.")
 
 
-def _payments(work: Work, books: Books, refunds: list[dict[str, Any]]) -> None:
+def _payments(work: UnitOfWork, books: Books, refunds: list[dict[str, Any]]) -> None:
     """Each payment went back at most once, and what we believe of it is what the provider did."""
     operations = {row.key: operation_of(row) for row in work.run(f"select {OPERATION_COLUMNS} from operations")}
     states = {row.id: row.state for row in work.run("select id, state from cases")}
@@ -134,27 +134,27 @@ def _payments(work: Work, books: Books, refunds: list[dict[str, Any]]) -> None:
         books.faults += _misplaced(refund, operations.get(refund["key"]), states)
     paid = {refund["key"]: refund for refund in live}
     for operation in operations.values():
-        if states[operation.case] == State.REFUNDED and operation.status == "paid":
+        if states[operation.case_id] == State.REFUNDED and operation.status == "paid":
             shown = paid.get(operation.key)
             if not shown or (shown["id"], shown["amount"]) != (operation.refund_id, operation.amount.minor):
-                books.faults.append(f"Case {operation.case} is refunded, but the provider shows {shown}.")
-    proven = {o.case for o in operations.values() if o.status == "paid"}
+                books.faults.append(f"Case {operation.case_id} is refunded, but the provider shows {shown}.")
+    proven = {o.case_id for o in operations.values() if o.status == "paid"}
     for case in states.keys() - proven:
         if states[case] == State.REFUNDED:
             books.faults.append(f"Case {case} is refunded, and no operation of it was paid.")
 
 
-def _misplaced(refund: dict[str, Any], operation: Operation | None, states: dict[UUID, str]) -> Iterator[str]:
+def _misplaced(refund: dict[str, Any], operation: RefundOperation | None, states: dict[UUID, str]) -> Iterator[str]:
     """A live refund is of a case that says so, or whose person was told that nobody knows."""
     if operation is None:
         yield f"The provider made the refund {refund['id']} under a key that no operation has."
         return
-    fits = states[operation.case] == State.REFUNDED or operation.status in UNSETTLED
+    fits = states[operation.case_id] == State.REFUNDED or operation.status in UNSETTLED
     if not fits:
-        yield f"The refund {refund['id']} lives, but case {operation.case} is {states[operation.case]} ({operation.status})."
+        yield f"The refund {refund['id']} lives, but case {operation.case_id} is {states[operation.case_id]} ({operation.status})."
 
 
-def _tasks(work: Work, books: Books, queue: list[bytes], swept: list[bytes]) -> None:
+def _tasks(work: UnitOfWork, books: Books, queue: list[bytes], swept: list[bytes]) -> None:
     """Every task was published, and lies there unless its case went on and the broker forgot it; nothing else lies there."""
     there, forgotten = tasks_on(queue), tasks_on(swept)
     tasks, waiting = {row.id for row in work.run("select id from support_tasks")}, waiting_tasks(work)
@@ -167,9 +167,9 @@ def _tasks(work: Work, books: Books, queue: list[bytes], swept: list[bytes]) -> 
     books.faults += [f"The task {task} was published and is nowhere." for task in strange]
 
 
-def waiting_tasks(work: Work) -> set[UUID]:
+def waiting_tasks(work: UnitOfWork) -> set[UUID]:
     """The tasks that wait for a person."""
-    return {task.id for task in work.tasks.waiting(limit=100_000)}
+    return {task.id for task in work.support_tasks.list_open(limit=100_000)}
 
 
 def on_queue(broker: redis.Redis) -> list[bytes]:
@@ -183,7 +183,7 @@ def tasks_on(queue: list[bytes]) -> Counter[UUID]:
     return Counter(ContactSupport.read(json.loads(b64decode(json.loads(raw)["body"]))).id for raw in queue)
 
 
-def _letters(work: Work, books: Books, outbox: Path) -> None:
+def _letters(work: UnitOfWork, books: Books, outbox: Path) -> None:
     """Whatever letter is true of a case was sent, once; a letter that nobody owed was not."""
     found = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (outbox / box).iterdir())
     books.letters = found.total()
@@ -192,5 +192,5 @@ def _letters(work: Work, books: Books, outbox: Path) -> None:
     books.faults += [f"The letter {name} is there {times} times." for name, times in found.items() if times > 1]
     books.faults += [f"The letter {name} was sent, and nobody owed it." for name in found.keys() - owed.keys()]
     for name in owed.keys() - found.keys():
-        if timely(Stage(owed[name].stage), State(owed[name].state)):
+        if is_current(EmailKind(owed[name].stage), State(owed[name].state)):
             books.faults.append(f"The letter {name} was never sent, and the case is {owed[name].state}.")

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import urllib3
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.broker import DIRECT, away, connect
+from config.broker import DIRECT, is_unavailable, connect
 from config.settings import Settings
 from domain.messages import IncomingRequest
 from records import Records
@@ -202,7 +202,7 @@ class Load:
                 "type": "moneyback.refund_requested.v1",
                 "data": {"seller": customer.purchase.seller, "request": customer.request.model_dump(mode="json")},
             }
-            with connect(self._settings) as connection, suppress(*away(connection)):
+            with connect(self._settings) as connection, suppress(*is_unavailable(connection)):
                 producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")
                 for _ in range(ask.times):
                     producer.publish(event, retry=False)

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from config.settings import Timers
 from domain.requests import Channel
-from producers.intake import accept, arrival
+from producers.intake import accept, submission
 from tests.chaos.customers import Customer, customers, furnish
 from tests.chaos.kill_points import End, burnt, lay, undone
 from tests.chaos.processes import WORKERS, Parts, running
@@ -49,14 +49,14 @@ class Scene:
     def ask(self, number: int = 1) -> list[UUID]:
         """So many of them ask now, signed in at their seller's."""
         arrivals = [
-            arrival(c.request, Channel.API, seller=c.purchase.seller, trusted=True)
+            submission(c.request, Channel.API, seller=c.purchase.seller, trusted=True)
             for c, _ in zip(self._everybody, range(number), strict=False)
         ]
         return [accepted.id for accepted in accept(self.parts.records, arrivals)]
 
     def refunded(self, cases: list[UUID]) -> bool:
         with self.parts.records.work() as work:
-            return all(view.state == "refunded" for view in work.views.these(cases).values())
+            return all(view.state == "refunded" for view in work.case_views.get_many(cases).values())
 
     def wait(self, fact: Callable[[], object], seconds: float) -> float:
         """Seconds until it is so; infinity where it is not within so many."""
@@ -131,7 +131,7 @@ def _gone(scene: Scene) -> Iterator[list[UUID]]:
 
 def _outbox(scene: Scene) -> int:
     with scene.parts.records.work() as work:
-        return sum(count for count, _ in work.outbox.waiting().values())
+        return sum(count for count, _ in work.outbox.backlog().values())
 
 
 Strike = Callable[[Scene], AbstractContextManager[list[UUID]]]

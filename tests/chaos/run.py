@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from domain.states import MOVING
+from domain.states import WORKER_STATES
 from records import DatabaseDownError
 from tests.chaos import provider
 from tests.chaos.customers import customers, furnish
@@ -18,7 +18,7 @@ from tests.chaos.plan import plan
 from tests.chaos.processes import Parts, running
 from tests.chaos.timers import BOUND, CATCHING_UP, RESTART, SANDBOX, SHORTENED, TIMERS, environment
 from worker.reconciling import reconcile
-from worker.tools import tools_of
+from worker.tools import create_context
 
 GLANCE = 0.05  # seconds
 CALM = 2.0  # seconds for which nothing may be left to do before a run counts as at rest
@@ -190,18 +190,18 @@ def _moving(parts: Parts) -> int:
         parts.servers.revive()
         try:
             with parts.records.work() as work:
-                states = work.views.counts()
+                states = work.case_views.counts()
         except DatabaseDownError:
             time.sleep(GLANCE)
         else:
-            return sum(states.get(state, 0) for state in MOVING)
+            return sum(states.get(state, 0) for state in WORKER_STATES)
 
 
 def _reconcile(parts: Parts) -> None:
-    tools = tools_of(parts.settings.model_copy(update={"sandbox_url": parts.env["MONEYBACK_SANDBOX_URL"]}))
+    tools = create_context(parts.settings.model_copy(update={"sandbox_url": parts.env["MONEYBACK_SANDBOX_URL"]}))
     with tools.records.work() as work:
         since = work.now - timedelta(days=2)
     done = reconcile(tools, "sandbox", since)
     assert not done.incomplete, done.incomplete
-    tools.hands.close()
+    tools.call_pool.close()
     tools.records.engine.dispose()

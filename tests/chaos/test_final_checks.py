@@ -19,10 +19,10 @@ from tests.chaos import final_checks
 from tests.chaos.final_checks import Books
 from tests.chaos.load import Load
 from tests.integration import _provider_fixtures
-from worker.lanes import judge_and_pay
-from worker.letters.sending import send
+from worker.lanes import evaluate_and_execute
+from worker.letters.sending import send_case_emails
 from worker.support import contact_support
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 NAMES = [f"{number:032x}" for number in (1, 2)]
 
@@ -33,14 +33,14 @@ tools = _provider_fixtures.hasty_tools
 
 
 @pytest.fixture
-def cases(tools: Tools, records: Records) -> list[UUID]:
+def cases(tools: WorkerContext, records: Records) -> list[UUID]:
     """One that was refunded, and one that is with support; their letters are sent."""
     bought = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
     settle_in(records, *bought)
     arrivals = [an_arrival(purchase, key=name) for purchase, name in zip(bought, NAMES, strict=True)]
     found = ids(accept(records, arrivals))
-    judge_and_pay(tools, found)
-    send(tools, found)
+    evaluate_and_execute(tools, found)
+    send_case_emails(tools, found)
     return found
 
 
@@ -48,7 +48,7 @@ def cases(tools: Tools, records: Records) -> list[UUID]:
 def refund(records: Records, cases: list[UUID]) -> Refund:
     """The one refund, as the provider lists it."""
     with records.work() as work:
-        paid = work.operations.of(cases)[cases[0]]
+        paid = work.refund_operations.for_cases(cases)[cases[0]]
     return {
         "id": paid.refund_id,
         "key": paid.key,
@@ -107,7 +107,7 @@ def test_a_request_that_is_no_case_is_lost(records: Records, accepted: list[str]
 @pytest.mark.usefixtures("cases")
 def test_a_task_that_is_not_on_the_queue_is_found_and_a_repeat_is_counted(records: Records) -> None:
     with records.work() as work:
-        (task,) = work.tasks.waiting()
+        (task,) = work.support_tasks.list_open()
         event = contact_support(task)
         there, strange = (
             json.dumps({"body": b64encode(one.model_dump_json().encode()).decode()}).encode()
@@ -123,8 +123,8 @@ def test_a_task_that_the_broker_forgot_may_be_missing_only_when_its_case_went_on
     records: Records, cases: list[UUID]
 ) -> None:
     with records.work() as work:
-        (task,) = work.tasks.waiting()
-        (case,) = work.cases.lock(cases, here=State.WITH_SUPPORT)
+        (task,) = work.support_tasks.list_open()
+        (case,) = work.cases.lock(cases, state=State.WITH_SUPPORT)
         work.history.record([case.after(Event.SUPPORT_DECLINED, actor="test")])
         swept = json.dumps({"body": b64encode(contact_support(task).model_dump_json().encode()).decode()}).encode()
         found = [Books(), Books()]

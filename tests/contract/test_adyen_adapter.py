@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from domain.money import Money
-from domain.providers import Declined, LooksUp, PaymentProvider, Pending, Refusal, Unknown
+from domain.providers import Declined, Lookup, PaymentProvider, Pending, DeclineReason, Unknown
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import BELOW, MERCHANT, FakeAdyen, adapter, refused
 from tests.doubles.raw import UNREADABLE, a_server_that, saying
@@ -104,25 +104,25 @@ def test_an_amount_is_in_adyens_own_minor_units(
 
 
 def test_half_a_rupiah_cannot_be_refunded(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    assert provider.refund(charge, Money(150, "IDR"), key=KEY) == Declined(Refusal.PERMANENT, "137")
+    assert provider.refund(charge, Money(150, "IDR"), key=KEY) == Declined(DeclineReason.PERMANENT, "137")
     assert server.asked == []
 
 
 def test_what_is_no_psp_reference_is_not_asked_for(provider: PaymentProvider, server: Troubled) -> None:
     for odd in ("../../v72/cancels", "", "ch_1", "993617894903480", "993617894903480a", "99361789/903480A"):
-        assert provider.refund(odd, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "167")
+        assert provider.refund(odd, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
     assert server.asked == []
 
 
 def test_a_payment_that_adyen_does_not_know_is_declined(provider: PaymentProvider) -> None:
-    assert provider.refund("0000000000000000", PRICE, key=KEY) == Declined(Refusal.PERMANENT, "167")
+    assert provider.refund("0000000000000000", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
 
 
 def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str) -> None:
     answer = adapter(server.url, api_key="wrong").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Adyen refuses our credentials: 401.", no_access=True)
+    assert answer == Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True)
     answer = adapter(server.url, merchant="Somebody").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Adyen refuses our credentials: 403.", no_access=True)
+    assert answer == Unknown("Adyen refuses our credentials: 403.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -131,7 +131,7 @@ def test_every_code_of_the_table_has_its_class(
     provider: PaymentProvider, server: Troubled, charge: str, code: str, status: int
 ) -> None:
     server.trouble = says(refused(status, code))
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES.get(code, Refusal.PERMANENT), code)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES.get(code, DeclineReason.PERMANENT), code)
 
 
 def test_the_examples_of_the_api_description_are_understood(
@@ -139,10 +139,10 @@ def test_the_examples_of_the_api_description_are_understood(
 ) -> None:
     examples = judge.description["components"]["examples"]
     expected = {
-        "400": Declined(Refusal.PERMANENT, "702"),
-        "401": Unknown("Adyen refuses our credentials: 401.", no_access=True),
-        "403": Unknown("Adyen refuses our credentials: 403.", no_access=True),
-        "422": Declined(Refusal.PERMANENT, "14_030"),
+        "400": Declined(DeclineReason.PERMANENT, "702"),
+        "401": Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True),
+        "403": Unknown("Adyen refuses our credentials: 403.", invalid_credentials=True),
+        "422": Declined(DeclineReason.PERMANENT, "14_030"),
         "500": Unknown("Adyen answered 500."),
     }
     for status, answer in expected.items():
@@ -182,7 +182,7 @@ def test_a_refusal_that_decides_nothing_is_unknown(
 @pytest.mark.parametrize("status", [429, 503])
 def test_when_to_ask_again_is_told(provider: PaymentProvider, server: Troubled, charge: str, status: int) -> None:
     server.trouble = says(Said(status, b"{}", {"Retry-After": "17"}))
-    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"Adyen answered {status}.", again_in=17.0)
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"Adyen answered {status}.", retry_after=17.0)
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
@@ -259,12 +259,12 @@ def test_the_same_answer_is_believed_when_it_is_right(provider: PaymentProvider,
 
 def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: Troubled, charge: str) -> None:
     can = provider.capabilities
-    assert (can.looks_up, can.lists, can.capped, can.keys_live) == (LooksUp.NEVER, False, True, timedelta(days=31))
+    assert (can.lookup, can.lists_refunds, can.rejects_over_refund, can.idempotency_key_ttl) == (Lookup.NEVER, False, True, timedelta(days=31))
     assert not can.route("credit_card").synchronous
     told = [
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
-        provider.page(datetime(2026, 11, 22, tzinfo=UTC), None),
+        provider.list_refunds(datetime(2026, 11, 22, tzinfo=UTC), None),
     ]
     assert told == [Unknown(NO_LOOKUP)] * 3
     assert server.asked == []

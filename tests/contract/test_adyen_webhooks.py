@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.money import Money
-from domain.notices import About, Forged, Notice
-from domain.providers import DisputeSeen, Failed, Paid, Pending
+from domain.notices import Subject, InvalidSignature, WebhookEvent
+from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, FakeAdyen, account, adapter, signed, webhook
@@ -43,16 +43,16 @@ def an_item(event: str = "REFUND", success: str = "true", **changes: object) -> 
     return example("REFUND") | {"eventCode": event, "success": success, "reason": ""} | changes
 
 
-def read(*items: dict[str, Any], keys: str = HMAC_KEY) -> list[Notice] | Forged:
+def read(*items: dict[str, Any], keys: str = HMAC_KEY) -> list[WebhookEvent] | InvalidSignature:
     answer = AdyenWebhookParser(keys, MERCHANT).read({}, webhook(*items), NOON)
-    return answer if isinstance(answer, Forged) else [*answer]
+    return answer if isinstance(answer, InvalidSignature) else [*answer]
 
 
-def of_refund(event: str, success: str, said: Paid | Pending | Failed | None) -> Notice:
-    return Notice(f"{REFUND} {event} {success}", About.REFUND, CHARGE, REFUND, said=said)
+def of_refund(event: str, success: str, said: Paid | Pending | Failed | None) -> WebhookEvent:
+    return WebhookEvent(f"{REFUND} {event} {success}", Subject.REFUND, CHARGE, REFUND, reported=said)
 
 
-TOLD: dict[str, Notice] = {
+TOLD: dict[str, WebhookEvent] = {
     "REFUND": of_refund("REFUND", "false", Failed(REFUND, "Transaction hasn't been captured, refund not possible")),
     "REFUND_FAILED": of_refund("REFUND_FAILED", "true", Failed(REFUND, "Refund Failed")),
     "REFUNDED_REVERSED": of_refund("REFUNDED_REVERSED", "true", Failed(REFUND, "test_AUTHORISATION_1")),
@@ -60,7 +60,7 @@ TOLD: dict[str, Notice] = {
     "POSTPONED_REFUND": of_refund("POSTPONED_REFUND", "true", Pending(REFUND, TEN)),
     "VOID_PENDING_REFUND": of_refund("VOID_PENDING_REFUND", "true", Failed(REFUND, "VOID_PENDING_REFUND")),
     **{
-        event: Notice(f"{REFUND} {event} true", About.DISPUTE, CHARGE, said=DisputeSeen(dispute, REFUND))
+        event: WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(dispute, REFUND))
         for event, dispute in (
             ("REQUEST_FOR_INFORMATION", Dispute.OPEN),
             ("NOTIFICATION_OF_CHARGEBACK", Dispute.OPEN),
@@ -112,7 +112,7 @@ def test_every_event_about_a_dispute_says_how_it_stands(event: str) -> None:
         "PREARBITRATION_WON": Dispute.WON,
     }.get(event, Dispute.OPEN)
     [notice] = _read_whole(signed(an_item(event)))
-    assert notice == Notice(f"{REFUND} {event} true", About.DISPUTE, CHARGE, said=DisputeSeen(expected, REFUND))
+    assert notice == WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(expected, REFUND))
     assert read(signed(an_item(event, "false"))) == []
 
 
@@ -128,9 +128,9 @@ def test_what_nobody_documented_is_left_alone(event: str, success: str) -> None:
     assert read(signed(an_item(event, success))) == []
 
 
-def _read_whole(*items: dict[str, Any]) -> list[Notice]:
+def _read_whole(*items: dict[str, Any]) -> list[WebhookEvent]:
     answer = read(*items)
-    assert not isinstance(answer, Forged)
+    assert not isinstance(answer, InvalidSignature)
     return answer
 
 
@@ -148,7 +148,7 @@ def test_a_refund_goes_from_received_to_its_outcome() -> None:
     assert isinstance(first, Pending)
     assert isinstance(second, Pending)
     told = _read_whole(adyen.outcome(first.refund_id), adyen.outcome(second.refund_id))
-    assert [notice.said for notice in told] == [
+    assert [notice.reported for notice in told] == [
         Paid(first.refund_id, Money(1999, "EUR")),
         Failed(second.refund_id, "Insufficient balance on payment"),
     ]
@@ -157,7 +157,7 @@ def test_a_refund_goes_from_received_to_its_outcome() -> None:
 
 def test_an_amount_is_in_adyens_own_minor_units() -> None:
     [notice] = _read_whole(signed(an_item(amount={"value": 279_000, "currency": "ISK"})))
-    assert notice.said == Paid(REFUND, Money(2790, "ISK"))
+    assert notice.reported == Paid(REFUND, Money(2790, "ISK"))
 
 
 @pytest.mark.parametrize("amount", [{"value": 1, "currency": "XXX"}, {"value": 279_001, "currency": "ISK"}])
@@ -182,10 +182,10 @@ def test_another_merchant_of_the_company_is_not_ours() -> None:
 
 def test_a_batch_is_taken_whole_or_not_at_all() -> None:
     good, bad = signed(an_item()), signed(an_item(), OTHER_KEY)
-    assert isinstance(read(good, bad), Forged)
-    assert isinstance(read(bad, good), Forged)
-    assert isinstance(read(), Forged)
-    assert isinstance(read(*[good] * 101), Forged)
+    assert isinstance(read(good, bad), InvalidSignature)
+    assert isinstance(read(bad, good), InvalidSignature)
+    assert isinstance(read(), InvalidSignature)
+    assert isinstance(read(*[good] * 101), InvalidSignature)
 
 
 def test_both_keys_count_while_one_takes_the_others_place() -> None:
@@ -197,7 +197,7 @@ def test_both_keys_count_while_one_takes_the_others_place() -> None:
 def test_a_webhook_of_days_ago_is_taken() -> None:
     body = webhook(signed(an_item()))
     late = AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON + timedelta(days=30))
-    assert not isinstance(late, Forged)
+    assert not isinstance(late, InvalidSignature)
 
 
 def test_the_signature_that_adyens_documents_show_is_taken() -> None:
@@ -213,13 +213,13 @@ def test_the_signature_that_adyens_documents_show_is_taken() -> None:
     }
     reader_of_theirs = AdyenWebhookParser(HMAC_KEY, "TestMerchant")
     assert reader_of_theirs.read({}, webhook(item), NOON) == []
-    assert isinstance(reader_of_theirs.read({}, webhook(item | {"eventCode": "REFUND"}), NOON), Forged)
+    assert isinstance(reader_of_theirs.read({}, webhook(item | {"eventCode": "REFUND"}), NOON), InvalidSignature)
 
 
 def test_without_a_key_nothing_is_proven() -> None:
-    assert isinstance(read(signed(an_item()), keys=""), Forged)
+    assert isinstance(read(signed(an_item()), keys=""), InvalidSignature)
     unset = create_webhook_parser(account("https://checkout-test.adyen.com"), provider_timeout_seconds=1.0)
-    assert isinstance(unset.read({}, webhook(signed(an_item())), NOON), Forged)
+    assert isinstance(unset.read({}, webhook(signed(an_item())), NOON), InvalidSignature)
 
 
 def test_the_key_of_the_account_is_used() -> None:
@@ -285,14 +285,14 @@ FORGED: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("how", FORGED)
 def test_a_signature_proves_nothing(how: str) -> None:
-    assert isinstance(read(FORGED[how]()), Forged)
+    assert isinstance(read(FORGED[how]()), InvalidSignature)
 
 
 def test_what_is_not_signed_does_not_count() -> None:
     """How the dispute stands beside its event, what was modified, whether it is live: anybody may have written it."""
     extra = {"disputeStatus": "Won", "modification.action": "refund"}
     told = read(signed(an_item("CHARGEBACK", additionalData=extra)))
-    assert told == [Notice(f"{REFUND} CHARGEBACK true", About.DISPUTE, CHARGE, said=DisputeSeen(Dispute.LOST, REFUND))]
+    assert told == [WebhookEvent(f"{REFUND} CHARGEBACK true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(Dispute.LOST, REFUND))]
 
 
 @pytest.mark.parametrize(
@@ -316,13 +316,13 @@ def test_what_is_not_signed_does_not_count() -> None:
     ],
 )
 def test_garbage_is_refused(body: bytes) -> None:
-    assert isinstance(AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON), Forged)
+    assert isinstance(AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON), InvalidSignature)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_any_bytes_are_refused(body: bytes) -> None:
-    assert isinstance(AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON), Forged)
+    assert isinstance(AdyenWebhookParser(HMAC_KEY, MERCHANT).read({}, body, NOON), InvalidSignature)
 
 
 JSON = st.recursive(
@@ -337,4 +337,4 @@ JSON = st.recursive(
 def test_an_item_that_was_changed_is_refused_or_says_the_same(changes: dict[str, Any]) -> None:
     item = signed(an_item())
     answer = read(item | changes)
-    assert isinstance(answer, Forged) or answer == read(item)
+    assert isinstance(answer, InvalidSignature) or answer == read(item)

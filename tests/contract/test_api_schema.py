@@ -64,7 +64,7 @@ def web(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         records = Records.of(settings)
         settle_in(records)
         with records.work() as work:
-            _, key = work.keys.make("aurora")
+            _, key = work.api_keys.create("aurora")
         with served(app(settings)) as client:
             yield client, key
         records.engine.dispose()

@@ -12,18 +12,18 @@ import pytest
 
 from domain.money import Money
 from domain.providers import (
-    Absent,
+    NotFound,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Listed,
-    Page,
+    ListedRefund,
+    RefundPage,
     Paid,
     PaymentProvider,
     Pending,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -87,7 +87,7 @@ def everything(provider: PaymentProvider, charge: str) -> list[object]:
         provider.refund(charge, PRICE, key=KEY),
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
-        provider.page(NOON, None),
+        provider.list_refunds(NOON, None),
     ]
 
 
@@ -151,9 +151,9 @@ def test_every_status_has_its_meaning(
 ) -> None:
     braintree.refunded(charge, status=status, order_id=KEY, processor_response_code=None)
     expected = {
-        Standing.PAID: Paid("r1", PRICE),
-        Standing.PENDING: Pending("r1", PRICE),
-        Standing.FAILED: Failed("r1", status),
+        RefundStatus.PAID: Paid("r1", PRICE),
+        RefundStatus.PENDING: Pending("r1", PRICE),
+        RefundStatus.FAILED: Failed("r1", status),
     }
     assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
 
@@ -187,7 +187,7 @@ def test_a_decline_is_a_refund_that_failed(
         answer = provider.refund(charge, PRICE, key=f"mb_{code}")
         [refund] = braintree.transactions[charge]["refund_ids"]
         failed = Failed(refund, code, CODES[code])
-        told = Declined(CODES[code], code) if CODES[code] is Refusal.ALREADY_REFUNDED else failed
+        told = Declined(CODES[code], code) if CODES[code] is DeclineReason.ALREADY_REFUNDED else failed
         assert answer == told
         assert provider.look_up(charge, key=f"mb_{code}") == failed
 
@@ -196,7 +196,7 @@ def test_a_code_that_is_not_in_the_table_is_for_a_person(
     provider: PaymentProvider, server: Troubled, charge: str
 ) -> None:
     server.trouble = to_the_refund(says(refused("91599")))
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "91599")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "91599")
 
 
 @pytest.mark.parametrize("code", UNDECIDED_CODES)
@@ -211,8 +211,8 @@ def test_a_code_about_the_key_does_not_say_what_became_of_the_refund(
 
 def test_a_sale_that_is_not_settled_is_not_yet(provider: PaymentProvider, braintree: FakeBraintree) -> None:
     charge = braintree.sold("young", status="submitted_for_settlement")
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.NOT_YET, "91506")
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.NOT_YET_REFUNDABLE, "91506")
+    assert provider.look_up(charge, key=KEY) == NotFound()
     assert braintree.transactions[charge]["status"] == "submitted_for_settlement"
 
 
@@ -220,34 +220,34 @@ def test_a_charge_that_was_refunded_at_braintree_is_refused_and_found(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     part = braintree.refunded(charge, amount="5.00")
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "91521")
-    assert provider.look_up(charge, key=KEY) == Elsewhere(part["id"], Money(500, "EUR"))
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "91521")
+    assert provider.look_up(charge, key=KEY) == ExternalRefund(part["id"], Money(500, "EUR"))
     braintree.refunded(charge, amount="14.99")
-    assert provider.refund(charge, PRICE, key="mb_other") == Declined(Refusal.ALREADY_REFUNDED, "91512")
+    assert provider.refund(charge, PRICE, key="mb_other") == Declined(DeclineReason.ALREADY_REFUNDED, "91512")
 
 
 def test_a_charge_in_another_currency_is_not_refunded(
     provider: PaymentProvider, braintree: FakeBraintree, server: Troubled
 ) -> None:
     charge = braintree.sold("dollars", "19.99", "USD")
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "currency USD")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "currency USD")
     assert [asked.method for asked in server.asked] == ["GET"]
 
 
 @pytest.mark.parametrize("charge", ["", "a/refund", "../a", "a?x=1", "é", "x" * 61, "a\n"])
 def test_what_is_no_transactions_id_is_never_sent(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not_found")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     assert isinstance(provider.dispute(charge), Unknown)
     assert server.asked == []
 
 
 def test_a_charge_nobody_knows_is_no_charge(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    assert provider.refund("nobody", PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not_found")
+    assert provider.refund("nobody", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up("nobody", key=KEY), Unknown)
     assert isinstance(provider.dispute("nobody"), Unknown)
     server.trouble = to_the_refund(says(Said(404)))
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not_found")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
@@ -270,7 +270,7 @@ def test_what_went_wrong_before_paying_is_unknown_and_absent(
     server.trouble = to_the_refund(reset_before)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     server.trouble = honestly
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
     assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
 
 
@@ -344,12 +344,12 @@ def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubl
     server.trouble = to_the_refund(says(Said(429, headers={"Retry-After": "7"})))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
-    assert answer.again_in == 7
+    assert answer.retry_after == 7
 
 
 def test_keys_that_are_refused_are_said_to_be(server: Troubled, charge: str) -> None:
     answer = adapter(server, private="another").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("Braintree refuses our credentials: 401.", no_access=True)
+    assert answer == Unknown("Braintree refuses our credentials: 401.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_nothing_is_absent_only_where_braintree_says_so(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     sale = braintree.transactions[charge]
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
     for ids in (None, "r1", ["gone"], [None], [f"r{number}" for number in range(21)]):
         sale["refund_ids"] = ids
         assert isinstance(provider.look_up(charge, key=KEY), Unknown), ids
@@ -423,44 +423,44 @@ def test_a_trouble_between_two_pieces_is_unknown(
     server.trouble = once_only
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     server.asked.clear()
-    assert isinstance(provider.page(NOON, None), Unknown)
+    assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
 def test_ours_counts_before_somebody_elses_and_a_live_one_before_a_failed_one(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     braintree.refunded(charge, status="voided")
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
     braintree.refunded(charge, status="failed", order_id=KEY)
     theirs = braintree.refunded(charge)
     assert provider.look_up(charge, key=KEY) == Failed("r2", "failed")
     braintree.refunded(charge, order_id=KEY)
     assert provider.look_up(charge, key=KEY) == Paid("r4", PRICE)
-    assert provider.look_up(charge, key="mb_another") == Elsewhere(theirs["id"], PRICE)
+    assert provider.look_up(charge, key="mb_another") == ExternalRefund(theirs["id"], PRICE)
 
 
 def test_ours_that_failed_because_of_another_leads_to_the_other(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     braintree.verdict = {"status": "settlement_declined", "processor_settlement_response_code": "4004"}
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "4004")
-    assert provider.look_up(charge, key=KEY) == Failed("r1", "4004", Refusal.ALREADY_REFUNDED)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "4004")
+    assert provider.look_up(charge, key=KEY) == Failed("r1", "4004", DeclineReason.ALREADY_REFUNDED)
     theirs = braintree.refunded(charge)
-    assert provider.look_up(charge, key=KEY) == Elsewhere(theirs["id"], PRICE)
+    assert provider.look_up(charge, key=KEY) == ExternalRefund(theirs["id"], PRICE)
 
 
 @pytest.mark.parametrize("status", DISPUTES)
 def test_a_dispute_stands_as_braintree_says(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
 ) -> None:
-    assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+    assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
     older = {"id": "d1", "status": "won", "received_date": "2026-10-01"}
     braintree.transactions[charge]["disputes"] = [older, {**older, "id": "d2", "received_date": "2026-10-02"}]
-    assert provider.dispute(charge) == DisputeSeen(Dispute.WON, "d2")
+    assert provider.dispute(charge) == DisputeStatus(Dispute.WON, "d2")
     braintree.transactions[charge]["disputes"] += [
         {**older, "id": "d3", "status": status, "received_date": "2026-10-03"}
     ]
-    assert provider.dispute(charge) == DisputeSeen(DISPUTES[status], "d3")
+    assert provider.dispute(charge) == DisputeStatus(DISPUTES[status], "d3")
 
 
 @pytest.mark.parametrize(
@@ -482,29 +482,29 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(
         at = NOON + timedelta(minutes=minute)
         braintree.refunded(charge, created_at=at, order_id=f"mb_{minute}")
     detached = braintree.refunded(charge, created_at=NOON + timedelta(hours=2), refunded_transaction_id=None)
-    first = provider.page(NOON, None)
-    assert isinstance(first, Page)
+    first = provider.list_refunds(NOON, None)
+    assert isinstance(first, RefundPage)
     assert len(first.refunds) == 49
     assert detached["id"] not in {refund.refund_id for refund in first.refunds}
-    newest = Listed("r63", charge, PRICE, Standing.PAID, NOON + timedelta(minutes=59), "mb_59")
+    newest = ListedRefund("r63", charge, PRICE, RefundStatus.PAID, NOON + timedelta(minutes=59), "mb_59")
     assert first.refunds[0] == newest
-    second = provider.page(NOON, first.after)
-    assert isinstance(second, Page)
+    second = provider.list_refunds(NOON, first.next_cursor)
+    assert isinstance(second, RefundPage)
     assert [refund.key for refund in second.refunds] == [f"mb_{minute}" for minute in range(10, -1, -1)]
-    assert second.after is None
+    assert second.next_cursor is None
     assert b'<min type="datetime">2026-11-22T12:00:00Z</min>' in server.asked[0].body
 
 
 def test_an_empty_list_is_an_empty_page(provider: PaymentProvider, charge: str) -> None:
     assert charge
-    assert provider.page(NOON, None) == Page([])
+    assert provider.list_refunds(NOON, None) == RefundPage([])
 
 
 def test_a_list_that_is_not_whole_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
 ) -> None:
     row = braintree.refunded(charge)
-    assert isinstance(provider.page(NOON, "gone"), Unknown)
+    assert isinstance(provider.list_refunds(NOON, "gone"), Unknown)
     answers: list[dict[str, object]] = [
         {"search_results": {"page_size": 50, "ids": ["r1"] * 20_000}},
         {"search_results": {"page_size": 50, "ids": [None]}},
@@ -512,12 +512,12 @@ def test_a_list_that_is_not_whole_is_unknown(
     ]
     for answer in answers:
         server.trouble = says(said(200, **answer))
-        assert isinstance(provider.page(NOON, None), Unknown)
+        assert isinstance(provider.list_refunds(NOON, None), Unknown)
     server.trouble = says(Said(404))
-    assert isinstance(provider.page(NOON, None), Unknown)
+    assert isinstance(provider.list_refunds(NOON, None), Unknown)
     server.trouble = honestly
     braintree.transactions["r1"] = row | {"status": "on_holiday"}
-    assert isinstance(provider.page(NOON, None), Unknown)
+    assert isinstance(provider.list_refunds(NOON, None), Unknown)
     braintree.transactions["r1"] = row
     another = says(said(200, credit_card_transactions={"transaction": Several([row | {"id": "another"}])}))
 
@@ -526,7 +526,7 @@ def test_a_list_that_is_not_whole_is_unknown(
 
     server.asked.clear()
     server.trouble = the_details_are_of_another
-    assert isinstance(provider.page(NOON, None), Unknown)
+    assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
 def test_where_no_address_is_set_braintrees_own_is_called() -> None:
@@ -542,4 +542,4 @@ def test_what_is_documented_is_promised(provider: PaymentProvider) -> None:
     assert can.route("paypal").window == can.route("venmo").window == timedelta(days=180)
     assert can.route("credit_card").window is None
     assert not any(can.route(method).synchronous for method in ("paypal", "credit_card"))
-    assert not can.capped
+    assert not can.rejects_over_refund

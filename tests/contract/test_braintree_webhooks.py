@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.notices import About, Forged, Notice, WebhookReader
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from tests.doubles.braintree import an_account, xml
 from worker.providers.braintree.client import create_gateway
 from worker.providers.braintree.webhooks import CLOCK_SKEW, MAX_AGE, create_webhook_parser
@@ -22,7 +22,7 @@ ACCOUNT = an_account("http://127.0.0.1:1")
 
 
 @cache
-def a_reader() -> WebhookReader:
+def a_reader() -> WebhookParser:
     return create_webhook_parser(ACCOUNT, provider_timeout_seconds=1.0)
 
 
@@ -65,24 +65,24 @@ DISPUTES = [
 @pytest.mark.parametrize("kind", DISPUTES)
 def test_a_dispute_is_about_its_charge(kind: str) -> None:
     seen = a_reader().read({}, a_sample(kind), datetime.now(UTC))
-    assert not isinstance(seen, Forged)
+    assert not isinstance(seen, InvalidSignature)
     [notice] = seen
-    assert notice == Notice(event=notice.event, about=About.DISPUTE, charge="abc123")
-    assert notice.event.startswith(f"{kind} abc123 20")
+    assert notice == WebhookEvent(event_id=notice.event_id, subject=Subject.DISPUTE, charge="abc123")
+    assert notice.event_id.startswith(f"{kind} abc123 20")
 
 
 @pytest.mark.parametrize("kind", ["transaction_settled", "transaction_settlement_declined", "refund_failed"])
 def test_a_refund_that_changed_is_named_with_its_charge(kind: str) -> None:
     body = a_form(a_notification(kind, transaction={"id": "r1", "amount": "1", "refunded_transaction_id": "dhpc9w"}))
     event = f"{kind} r1 2026-11-22T12:00:00Z"
-    assert a_reader().read({}, body, NOW) == [Notice(event=event, about=About.REFUND, charge="dhpc9w", refund_id="r1")]
+    assert a_reader().read({}, body, NOW) == [WebhookEvent(event_id=event, subject=Subject.REFUND, charge="dhpc9w", refund_id="r1")]
 
 
 def test_a_failed_refund_is_named_though_its_charge_is_not() -> None:
     seen = a_reader().read({}, a_sample("refund_failed", "r1"), datetime.now(UTC))
-    assert not isinstance(seen, Forged)
+    assert not isinstance(seen, InvalidSignature)
     [notice] = seen
-    assert notice == Notice(event=notice.event, about=About.REFUND, refund_id="r1")
+    assert notice == WebhookEvent(event_id=notice.event_id, subject=Subject.REFUND, refund_id="r1")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_same_change_told_twice_is_one_event_and_another_is_another() -> Non
 )
 def test_what_is_older_than_any_repeat_is_a_replay(age: timedelta, is_taken: bool) -> None:
     seen = a_reader().read({}, a_form(a_notification("check", NOW - age, check="x")), NOW)
-    assert isinstance(seen, Forged) != is_taken
+    assert isinstance(seen, InvalidSignature) != is_taken
 
 
 def test_what_others_signed_is_forged() -> None:
@@ -133,7 +133,7 @@ def test_what_others_signed_is_forged() -> None:
         f"{good}|",
         "é|é",
     ):
-        assert isinstance(a_reader().read({}, a_form(document, bad), NOW), Forged)
+        assert isinstance(a_reader().read({}, a_form(document, bad), NOW), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_what_others_signed_is_forged() -> None:
     ],
 )
 def test_a_form_that_is_none_of_theirs_is_forged(body: bytes) -> None:
-    assert isinstance(a_reader().read({}, body, NOW), Forged)
+    assert isinstance(a_reader().read({}, body, NOW), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -173,20 +173,20 @@ def test_a_form_that_is_none_of_theirs_is_forged(body: bytes) -> None:
     ],
 )
 def test_a_signed_webhook_that_nobody_can_read_is_forged(document: bytes) -> None:
-    assert isinstance(a_reader().read({}, a_form(document), NOW), Forged)
+    assert isinstance(a_reader().read({}, a_form(document), NOW), InvalidSignature)
 
 
 @settings(deadline=None)
 @given(body=st.binary())
 def test_garbage_is_forged_and_breaks_nothing(body: bytes) -> None:
-    assert isinstance(a_reader().read({}, body, NOW), Forged)
+    assert isinstance(a_reader().read({}, body, NOW), InvalidSignature)
 
 
 @settings(deadline=None)
 @given(signature=st.text(), payload=st.text() | st.binary())
 def test_a_form_of_garbage_is_forged_and_breaks_nothing(signature: str, payload: str | bytes) -> None:
     body = urlencode({"bt_signature": signature.encode(errors="replace"), "bt_payload": payload}, errors="replace")
-    assert isinstance(a_reader().read({}, body.encode(), NOW), Forged)
+    assert isinstance(a_reader().read({}, body.encode(), NOW), InvalidSignature)
 
 
 @settings(deadline=None)
@@ -194,4 +194,4 @@ def test_a_form_of_garbage_is_forged_and_breaks_nothing(signature: str, payload:
     document=st.binary() | st.text().map(lambda text: f"<notification>{text}</notification>".encode(errors="replace"))
 )
 def test_whatever_braintree_signs_is_read_or_refused(document: bytes) -> None:
-    assert isinstance(a_reader().read({}, a_form(document), NOW), Forged)
+    assert isinstance(a_reader().read({}, a_form(document), NOW), InvalidSignature)

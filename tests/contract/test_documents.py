@@ -13,16 +13,16 @@ from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
 from config.accounts import ACCOUNTS
-from config.broker import QUEUES, TICKS
+from config.broker import QUEUES, PERIODIC
 from config.limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
-from domain.aftermath import AFTERMATH, Patience
-from domain.messages import LANES, ContactSupport, IncomingRequest
+from domain.aftermath import EFFECTS, Timeout
+from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
 from producers.purchases import PurchaseInput
 from producers.web.api.refund_requests import RefundRequestAccepted
-from worker.options import options
+from worker.options import celery_options
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODELS: dict[str, type[BaseModel]] = {
@@ -83,8 +83,8 @@ PUBLIC = {IncomingRequest.queue: "receive", ContactSupport.queue: "send"}
 
 def test_the_queues_for_others_are_described_and_no_queue_of_our_own(queues: dict[str, Any]) -> None:
     assert {channel["address"] for channel in queues["channels"].values()} == set(queues["channels"]) == set(PUBLIC)
-    assert set(PUBLIC) == set(QUEUES) - set(LANES) - {TICKS}
-    internal = {message.__name__ for message in LANES.values()}
+    assert set(PUBLIC) == set(QUEUES) - set(WORK_QUEUES) - {PERIODIC}
+    internal = {message.__name__ for message in WORK_QUEUES.values()}
     assert not internal & (set(queues["components"]["messages"]) | set(queues["components"]["schemas"]))
 
 
@@ -129,21 +129,21 @@ def test_the_examples_of_the_queues_are_valid_by_the_described_schemas(
 
 
 def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own() -> None:
-    configured = options(
+    configured = celery_options(
         Settings(
             database_url=SecretStr("postgresql://"), broker_url=SecretStr("redis://"), secret_key=SecretStr("s" * 32)
         )
     )
-    assert configured["task_routes"] == {queue: {"queue": queue} for queue in LANES}
+    assert configured["task_routes"] == {queue: {"queue": queue} for queue in WORK_QUEUES}
     ticks = {(tick["options"]["queue"], tick["task"]) for tick in configured["beat_schedule"].values()}
-    assert ticks == {(TICKS, "sweep"), (TICKS, "reconcile")}
+    assert ticks == {(PERIODIC, "sweep"), (PERIODIC, "reconcile")}
 
 
-@pytest.mark.parametrize("patience", Patience)
-def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Patience) -> None:
+@pytest.mark.parametrize("patience", Timeout)
+def test_the_sweeps_patience_is_the_setting_that_is_named(patience: Timeout) -> None:
     seconds = {name: float(n) for n, name in enumerate(Timers.model_fields, 1)}
     timers = Timers.model_validate(seconds)
-    state = next(state for state, after in AFTERMATH.items() if after.patience is patience)
+    state = next(state for state, after in EFFECTS.items() if after.timeout is patience)
     assert timers.seconds_of(patience) == seconds[patience]
     assert docgen.states._timeout(state).endswith(f"after `MONEYBACK_{patience.upper()}`")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from domain.notices import Forged, Notice, WebhookReader
+from domain.notices import InvalidSignature, WebhookEvent, WebhookParser
 from tests.contract import (
     test_adyen_webhooks,
     test_braintree_webhooks,
@@ -29,7 +29,7 @@ Headers = Mapping[str, str]
 class Heard(NamedTuple):
     """One provider: its reader, a webhook as it sends them, and how it signs any body."""
 
-    reader: Callable[[], WebhookReader]
+    reader: Callable[[], WebhookParser]
     sample: Callable[[], bytes]
     signed: Callable[[bytes], tuple[Headers, bytes]]
 
@@ -123,12 +123,12 @@ def test_whatever_comes_is_refused_or_read(provider: str) -> None:
         body = with_other_values(sample, choices) if choices.draw(some.booleans()) else choices.draw(bodies)
         assert told(reader.read(*heard.signed(body), NOW))
 
-    assert not isinstance(reader.read(*heard.signed(sample), NOW), Forged)  # else nothing below is really signed
+    assert not isinstance(reader.read(*heard.signed(sample), NOW), InvalidSignature)  # else nothing below is really signed
     assert thrown(some.tuples(headers, bodies), is_refused) > 0
     assert thrown(some.data(), is_read) > 0
 
 
 def told(answer: object) -> bool:
-    return isinstance(answer, Forged) or (
-        isinstance(answer, list | tuple) and all(isinstance(one, Notice) for one in answer)
+    return isinstance(answer, InvalidSignature) or (
+        isinstance(answer, list | tuple) and all(isinstance(one, WebhookEvent) for one in answer)
     )

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from domain.errors import UnreadableError
-from domain.messages import LANES, ContactSupport, IncomingRequest, Message
+from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest, Message
 
 GOLDEN = Path(__file__).with_name("messages")
 KINDS: dict[str, type[Message]] = {
-    **LANES,
+    **WORK_QUEUES,
     ContactSupport.queue: ContactSupport,
     IncomingRequest.queue: IncomingRequest,
 }
@@ -49,12 +49,12 @@ CASE = "0198a6f0-0000-7000-8000-000000000001"
 )
 def test_what_is_no_message_is_refused_in_a_sentence(payload: Any, says: str) -> None:
     with pytest.raises(UnreadableError, match=r"This is not a message for refund\.evaluate: ") as refused:
-        LANES["refund.evaluate"].read(payload)
+        WORK_QUEUES["refund.evaluate"].read(payload)
     assert says in str(refused.value)
 
 
 def test_messages_carry_ids_and_reasons_and_nothing_about_a_person() -> None:
-    for kind in LANES.values():
+    for kind in WORK_QUEUES.values():
         assert set(kind.model_fields) == {"version", "case_ids"}
     data = ContactSupport.model_fields["data"].annotation
     assert data is not None

@@ -22,5 +22,5 @@ def test_migrations_are_the_tables(settings: Settings) -> None:
 def test_migrating_again_changes_nothing(settings: Settings) -> None:
     assert settings.database_owner_url
     engine = connect(settings.database_owner_url.get_secret_value())
-    assert schema.present(engine) == schema.newest() == schema.migrate(engine)
+    assert schema.current_revision(engine) == schema.latest_revision() == schema.migrate(engine)
     engine.dispose()

@@ -13,18 +13,18 @@ from pydantic import SecretStr
 from config.accounts import MollieAccount
 from domain.money import Money
 from domain.providers import (
-    Absent,
+    NotFound,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Listed,
-    Page,
+    ListedRefund,
+    RefundPage,
     Paid,
     PaymentProvider,
     Pending,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -123,9 +123,9 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, mollie: FakeMol
     provider.refund(charge, PRICE, key=KEY)
     mollie.refunds[0]["status"] = status
     expected = {
-        Standing.PAID: Paid("re_0", PRICE),
-        Standing.PENDING: Pending("re_0", PRICE, short_of_balance=status == SHORT_OF_BALANCE),
-        Standing.FAILED: Failed("re_0", status),
+        RefundStatus.PAID: Paid("re_0", PRICE),
+        RefundStatus.PENDING: Pending("re_0", PRICE, insufficient_balance=status == SHORT_OF_BALANCE),
+        RefundStatus.FAILED: Failed("re_0", status),
     }
     assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
 
@@ -153,19 +153,19 @@ def test_a_payment_that_was_refunded_at_mollie_is_refused_and_found(
     later = provider.refund(charge, PRICE, key="mb_later")
     for answer in (soon, later):
         assert isinstance(answer, Declined)
-        assert answer.refusal is Refusal.ALREADY_REFUNDED
-    assert provider.look_up(charge, key=KEY) == Elsewhere("re_hand", PRICE)
+        assert answer.reason is DeclineReason.ALREADY_REFUNDED
+    assert provider.look_up(charge, key=KEY) == ExternalRefund("re_hand", PRICE)
 
 
 def test_a_no_that_is_not_in_the_table_is_for_a_person(provider: PaymentProvider, mollie: FakeMollie) -> None:
     dollars = mollie.paid("tr_dollars", "19.99", "USD")
-    assert provider.refund(dollars, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "422 amount.currency")
-    assert provider.refund("tr_nobody", PRICE, key="mb_other") == Declined(Refusal.PERMANENT, "404")
+    assert provider.refund(dollars, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "422 amount.currency")
+    assert provider.refund("tr_nobody", PRICE, key="mb_other") == Declined(DeclineReason.PERMANENT, "404")
 
 
 @pytest.mark.parametrize("charge", ["", "re_1", "tr_", "tr_1/refunds", "../tr_1", "tr_1?x=1", "tr_é", "tr_" + "x" * 99])
 def test_what_is_no_payments_id_is_never_sent(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "not a payment's id")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not a payment's id")
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     assert isinstance(provider.dispute(charge), Unknown)
     assert server.asked == []
@@ -192,7 +192,7 @@ def test_what_went_wrong_before_paying_is_unknown_and_absent(
     server.trouble = reset_before
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     server.trouble = honestly
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
     assert provider.refund(charge, PRICE, key=KEY) == Pending("re_0", PRICE)
 
 
@@ -233,7 +233,7 @@ def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubl
     server.trouble = says(Said(429, refused(429, "Too many").body, {"Retry-After": "7"}))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
-    assert answer.again_in == 7
+    assert answer.retry_after == 7
 
 
 def test_an_error_that_is_kept_under_the_key_is_known_for_one(
@@ -249,7 +249,7 @@ def test_a_key_that_is_refused_is_said_to_be(server: Troubled, charge: str) -> N
     answer = adapter(server, api_key="live_another").refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.why == "Mollie refuses our credentials: 401."
-    assert answer.no_access
+    assert answer.invalid_credentials
 
 
 def test_a_key_that_is_none_is_not_quoted(server: Troubled) -> None:
@@ -295,7 +295,7 @@ def test_an_answer_about_another_refund_is_unknown(
 def test_nothing_is_absent_only_where_the_list_is_whole_and_empty(
     provider: PaymentProvider, server: Troubled, charge: str
 ) -> None:
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
     holes: list[dict[str, Any]] = [
         {},
         {"count": 1, "_embedded": {"refunds": []}, "_links": {}},
@@ -318,7 +318,7 @@ def test_a_failed_refund_of_somebody_else_is_nothing_to_us(
     provider: PaymentProvider, mollie: FakeMollie, charge: str
 ) -> None:
     refund_by_hand(mollie, charge, status="failed")
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
 
 
 def test_ours_counts_before_somebody_elses_and_a_live_one_before_a_failed_one(
@@ -348,14 +348,14 @@ def test_a_list_without_end_is_given_up(provider: PaymentProvider, server: Troub
 
 
 def test_a_chargeback_is_lost_until_it_is_reversed(provider: PaymentProvider, mollie: FakeMollie, charge: str) -> None:
-    assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+    assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
     won = mollie.charge_back(charge, NOON, reversed_at=NOON + timedelta(days=9))
-    assert provider.dispute(charge) == DisputeSeen(Dispute.WON, won)
+    assert provider.dispute(charge) == DisputeStatus(Dispute.WON, won)
     lost = mollie.charge_back(charge, NOON - timedelta(days=1))
-    assert provider.dispute(charge) == DisputeSeen(Dispute.LOST, lost)
+    assert provider.dispute(charge) == DisputeStatus(Dispute.LOST, lost)
     newer = mollie.charge_back(charge, NOON + timedelta(days=1))
     mollie.chargebacks.reverse()
-    assert provider.dispute(charge) == DisputeSeen(Dispute.LOST, newer)
+    assert provider.dispute(charge) == DisputeStatus(Dispute.LOST, newer)
 
 
 @pytest.mark.parametrize("wrong", [{"paymentId": "tr_another"}, {"id": ""}, {"createdAt": "never"}])
@@ -376,20 +376,20 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(
         for hour in range(-3, 2)
     ]
     mollie.refunds.append(a_refund(charge, id="re_ours", status="refunded", createdAt="2026-11-22T14:00:00.0Z"))
-    first = provider.page(NOON, None)
-    assert isinstance(first, Page)
+    first = provider.list_refunds(NOON, None)
+    assert isinstance(first, RefundPage)
     assert [refund.refund_id for refund in first.refunds] == ["re_ours", "re_1"]
     at_two = NOON + timedelta(hours=2)
-    assert first.refunds[0] == Listed("re_ours", charge, PRICE, Standing.PAID, at_two, KEY)
-    second = provider.page(NOON, first.after)
-    assert isinstance(second, Page)
+    assert first.refunds[0] == ListedRefund("re_ours", charge, PRICE, RefundStatus.PAID, at_two, KEY)
+    second = provider.list_refunds(NOON, first.next_cursor)
+    assert isinstance(second, RefundPage)
     assert [(refund.refund_id, refund.key) for refund in second.refunds] == [("re_0", None)]
-    assert second.after is None
+    assert second.next_cursor is None
 
 
 def test_a_list_with_a_refund_that_cannot_be_read_is_unknown(provider: PaymentProvider, server: Troubled) -> None:
     server.trouble = says(a_list("refunds", [a_refund("tr_1"), {"id": "re_2"}]))
-    assert isinstance(provider.page(NOON, None), Unknown)
+    assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
 def test_the_key_is_promised_for_an_hour_and_no_longer(
@@ -399,13 +399,13 @@ def test_the_key_is_promised_for_an_hour_and_no_longer(
     half = Money(1000, "EUR")
     mollie.payments[charge] = ("25.00", "EUR")
     provider.refund(charge, half, key=KEY)
-    mollie.now += provider.capabilities.keys_live - timedelta(seconds=1)
+    mollie.now += provider.capabilities.idempotency_key_ttl - timedelta(seconds=1)
     provider.refund(charge, half, key=KEY)
     assert len(mollie.refunds) == 1
     mollie.now += timedelta(seconds=2)
     provider.refund(charge, half, key=KEY)
     assert len(mollie.refunds) == 2
-    assert not provider.capabilities.capped
+    assert not provider.capabilities.rejects_over_refund
 
 
 def test_what_is_documented_is_promised(provider: PaymentProvider) -> None:
@@ -420,7 +420,7 @@ def everything(provider: PaymentProvider, charge: str) -> list[object]:
         provider.refund(charge, PRICE, key=KEY),
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
-        provider.page(NOON, None),
+        provider.list_refunds(NOON, None),
     ]
 
 

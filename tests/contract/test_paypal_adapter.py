@@ -14,18 +14,18 @@ from pydantic import SecretStr
 from config.accounts import PayPalAccount
 from domain.money import Money
 from domain.providers import (
-    Absent,
+    NotFound,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Listed,
-    Page,
+    ListedRefund,
+    RefundPage,
     Paid,
     PaymentProvider,
     Pending,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -95,7 +95,7 @@ def refunds_asked(server: Troubled) -> list[Asked]:
 
 def misbehaving(provider: PaymentProvider, server: Troubled, charge: str, trouble: Trouble) -> None:
     """The token is fetched while all is well, so that the trouble meets the refund."""
-    assert provider.look_up(charge, key="mb_nobodys") == Absent()
+    assert provider.look_up(charge, key="mb_nobodys") == NotFound()
     server.trouble = trouble
 
 
@@ -143,7 +143,7 @@ def test_an_amount_is_read_however_many_decimals_it_has(
 ) -> None:
     charge = paypal.captured("MANY", value, currency)
     refund = paypal.refund_by_hand(charge)
-    assert provider.look_up(charge, key=KEY) == Elsewhere(refund, Money(minor, currency))
+    assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, Money(minor, currency))
 
 
 def test_the_same_key_pays_once(provider: PaymentProvider, paypal: FakePayPal, charge: str) -> None:
@@ -156,7 +156,7 @@ def test_a_key_that_paypal_forgot_does_not_pay_again(
 ) -> None:
     provider.refund(charge, PRICE, key=KEY)
     paypal.now += timedelta(days=46)
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "DUPLICATE_INVOICE_ID")
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "DUPLICATE_INVOICE_ID")
     assert len(paypal.refunds) == 1
 
 
@@ -177,7 +177,7 @@ def test_a_token_is_used_until_shortly_before_its_end(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.token_lives = int(MARGIN)
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
     assert len(paypal.tokens) == 2, "one for the capture, one for its order"
 
 
@@ -193,7 +193,7 @@ def test_a_token_that_is_taken_back_is_replaced_once(
 
 def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str, paypal: FakePayPal) -> None:
     answer = adapter(server.url, secret="wrong").refund(charge, PRICE, key=KEY)
-    assert answer == Unknown("PayPal refuses our credentials: 401.", no_access=True)
+    assert answer == Unknown("PayPal refuses our credentials: 401.", invalid_credentials=True)
     assert paypal.refunds == []
 
 
@@ -206,7 +206,7 @@ def test_a_token_that_is_never_taken_is_tried_twice(
     provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.taken_back = Every()
-    assert provider.refund(charge, PRICE, key=KEY) == Unknown("PayPal refuses our credentials: 401.", no_access=True)
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown("PayPal refuses our credentials: 401.", invalid_credentials=True)
     assert len(refunds_asked(server)) == len(paypal.tokens) == 2
 
 
@@ -216,7 +216,7 @@ def test_a_refusal_of_our_credentials_says_so(
 ) -> None:
     misbehaving(provider, server, charge, says(refused(status, "PERMISSION_DENIED")))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
-        f"PayPal refuses our credentials: {status}.", no_access=True
+        f"PayPal refuses our credentials: {status}.", invalid_credentials=True
     )
 
 
@@ -244,9 +244,9 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePay
     answer = provider.refund(charge, PRICE, key=KEY)
     id_ = paypal.refunds[0]["id"]
     expected = {
-        Standing.PAID: Paid(id_, PRICE),
-        Standing.PENDING: Pending(id_, PRICE),
-        Standing.FAILED: Failed(id_, status, Refusal.PERMANENT),
+        RefundStatus.PAID: Paid(id_, PRICE),
+        RefundStatus.PENDING: Pending(id_, PRICE),
+        RefundStatus.FAILED: Failed(id_, status, DeclineReason.PERMANENT),
     }
     assert answer == provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
 
@@ -258,7 +258,7 @@ def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
     pending = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(pending, Pending)
     paypal.fail(pending.refund_id, reason="ECHECK")
-    assert provider.look_up(charge, key=KEY) == Failed(pending.refund_id, "ECHECK", Refusal.NO_BALANCE)
+    assert provider.look_up(charge, key=KEY) == Failed(pending.refund_id, "ECHECK", DeclineReason.INSUFFICIENT_BALANCE)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -293,7 +293,7 @@ def test_a_word_that_nobody_knows_is_a_permanent_no(
     provider: PaymentProvider, server: Troubled, charge: str, said: Said, code: str
 ) -> None:
     misbehaving(provider, server, charge, says(said))
-    assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.PERMANENT, code)
+    assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, code)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_refusal_that_decides_nothing_is_unknown(
 @pytest.mark.parametrize("status", [429, 503])
 def test_when_to_ask_again_is_told(provider: PaymentProvider, server: Troubled, charge: str, status: int) -> None:
     misbehaving(provider, server, charge, says(Said(status, b"{}", {"Retry-After": "17"})))
-    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal answered {status}.", again_in=17.0)
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal answered {status}.", retry_after=17.0)
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
@@ -348,7 +348,7 @@ def test_a_call_that_was_lost_on_its_way_is_absent(
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     assert len(paypal.refunds) == 0
     server.trouble = honestly
-    assert provider.look_up(charge, key=KEY) == Absent()
+    assert provider.look_up(charge, key=KEY) == NotFound()
 
 
 def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: Troubled, charge: str) -> None:
@@ -412,7 +412,7 @@ def test_nobody_there_is_unknown(charge: str, paypal: FakePayPal) -> None:
     assert isinstance(gone.refund(charge, PRICE, key=KEY), Unknown)
     assert isinstance(gone.look_up(charge, key=KEY), Unknown)
     assert isinstance(gone.dispute(charge), Unknown)
-    assert isinstance(gone.page(paypal.now, None), Unknown)
+    assert isinstance(gone.list_refunds(paypal.now, None), Unknown)
 
 
 def raw(said: bytes) -> Trouble:
@@ -430,7 +430,7 @@ def test_an_answer_that_says_nothing_is_unknown(
     misbehaving(provider, server, charge, raw(UNREADABLE[answer]))
     for said in (provider.refund(charge, PRICE, key=KEY), provider.look_up(charge, key=KEY), provider.dispute(charge)):
         assert isinstance(said, Unknown)
-    assert isinstance(provider.page(datetime.now(UTC), None), Unknown)
+    assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
 
 
 def test_a_reply_never_becomes_objects(
@@ -497,7 +497,7 @@ def test_the_same_answer_is_believed_when_it_is_right(provider: PaymentProvider,
 
 def test_what_is_no_capture_is_not_asked_for(provider: PaymentProvider, server: Troubled) -> None:
     for odd in ("../../v1/billing", "ch_1", "", "A" * 21, "A/B"):
-        assert provider.refund(odd, PRICE, key=KEY) == Declined(Refusal.PERMANENT, "INVALID_RESOURCE_ID")
+        assert provider.refund(odd, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "INVALID_RESOURCE_ID")
         assert isinstance(provider.look_up(odd, key=KEY), Unknown)
         assert isinstance(provider.dispute(odd), Unknown)
     assert server.asked == []
@@ -508,15 +508,15 @@ class TestLookingUp:
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         refund = paypal.refund_by_hand(charge)
-        assert provider.look_up(charge, key=KEY) == Elsewhere(refund, PRICE)
-        assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "CAPTURE_FULLY_REFUNDED")
+        assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, PRICE)
+        assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "CAPTURE_FULLY_REFUNDED")
 
     def test_a_part_that_somebody_refunded_is_elsewhere(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         refund = paypal.refund_by_hand(charge, "5.00")
-        assert provider.look_up(charge, key=KEY) == Elsewhere(refund, Money(500, "EUR"))
-        assert provider.refund(charge, PRICE, key=KEY) == Declined(Refusal.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED")
+        assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, Money(500, "EUR"))
+        assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED")
 
     def test_ours_counts_before_that_of_somebody_else(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
@@ -531,20 +531,20 @@ class TestLookingUp:
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.fail(paypal.refund_by_hand(charge))
-        assert provider.look_up(charge, key=KEY) == Absent()
+        assert provider.look_up(charge, key=KEY) == NotFound()
 
     def test_a_refund_of_another_capture_of_the_order_is_not_of_this_one(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         paypal.refund_by_hand(paypal.captured("SECOND"))
-        assert provider.look_up(charge, key=KEY) == Absent()
+        assert provider.look_up(charge, key=KEY) == NotFound()
 
     @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
     def test_a_capture_that_brought_no_money_was_not_refunded(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.captures[charge]["status"] = status
-        assert provider.look_up(charge, key=KEY) == Absent()
+        assert provider.look_up(charge, key=KEY) == NotFound()
         paypal.captures[charge]["status_details"] = {"reason": "REFUNDED"}
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
@@ -555,11 +555,11 @@ class TestLookingUp:
         charge = paypal.captured("RENEWAL", order=order)
         paypal.orders_are_kept = False
         paypal.refund_by_hand(paypal.captured("OTHERS", order=None))
-        assert provider.look_up(charge, key=KEY) == Absent()
+        assert provider.look_up(charge, key=KEY) == NotFound()
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
         assert isinstance(ours, Paid)
-        assert provider.look_up(charge, key=OTHERS) == Elsewhere(ours.refund_id, PRICE)
+        assert provider.look_up(charge, key=OTHERS) == ExternalRefund(ours.refund_id, PRICE)
 
     def test_a_refund_that_no_list_shows_yet_is_unknown(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         charge = paypal.captured("RENEWAL", order=None)
@@ -663,7 +663,7 @@ class TestLookingUp:
     ) -> None:
         capture = paypal.captures[paypal.captured("RENEWAL", order=None)]
         misbehaving(provider, server, charge, says(Said(200, json.dumps(capture).encode())))
-        assert provider.look_up("RENEWAL", key=KEY) == Absent()
+        assert provider.look_up("RENEWAL", key=KEY) == NotFound()
         server.trouble = says(Said(200, json.dumps(capture | changes).encode()))
         assert isinstance(provider.look_up("RENEWAL", key=KEY), Unknown)
 
@@ -673,7 +673,7 @@ class TestLookingUp:
 
 class TestDisputes:
     def test_a_charge_that_nobody_disputes_has_none(self, provider: PaymentProvider, charge: str) -> None:
-        assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
 
     @pytest.mark.parametrize(
         "status", ["OPEN", "WAITING_FOR_BUYER_RESPONSE", "WAITING_FOR_SELLER_RESPONSE", "UNDER_REVIEW", "OTHER", "NEW"]
@@ -681,10 +681,10 @@ class TestDisputes:
     def test_whatever_is_not_resolved_is_open(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
-        assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
         dispute = paypal.dispute(charge, status)
         paypal.dispute(charge, "RESOLVED", "RESOLVED_SELLER_FAVOUR")
-        assert provider.dispute(charge) == DisputeSeen(Dispute.OPEN, dispute)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.OPEN, dispute)
 
     @pytest.mark.parametrize(
         "outcome", ["RESOLVED_BUYER_FAVOUR", "RESOLVED_WITH_PAYOUT", "ACCEPTED", "NONE", "NEW", *DISPUTE_OUTCOMES]
@@ -694,7 +694,7 @@ class TestDisputes:
     ) -> None:
         dispute = paypal.dispute(charge, "RESOLVED", outcome)
         won = outcome in {"RESOLVED_SELLER_FAVOUR", "CANCELED_BY_BUYER", "DENIED"}
-        assert provider.dispute(charge) == DisputeSeen(Dispute.WON if won else Dispute.LOST, dispute)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.WON if won else Dispute.LOST, dispute)
 
     def test_the_newest_lost_one_counts_before_those_won(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
@@ -702,7 +702,7 @@ class TestDisputes:
         paypal.dispute(charge, "RESOLVED", "ACCEPTED")
         lost = paypal.dispute(charge, "RESOLVED", "RESOLVED_BUYER_FAVOUR")
         paypal.dispute(charge, "RESOLVED", "DENIED")
-        assert provider.dispute(charge) == DisputeSeen(Dispute.LOST, lost)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.LOST, lost)
 
     @pytest.mark.parametrize(
         "said",
@@ -734,17 +734,17 @@ class TestDisputes:
 
     def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: Troubled, charge: str) -> None:
         misbehaving(provider, server, charge, says(Said(200, b'{"links": []}')))
-        assert provider.dispute(charge) == DisputeSeen(Dispute.NONE)
+        assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
 
 
-def all_pages(provider: PaymentProvider, since: datetime) -> list[Listed]:
-    listed: list[Listed] = []
+def all_pages(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
+    listed: list[ListedRefund] = []
     after = None
     for _ in range(50):
-        page = provider.page(since, after)
-        assert isinstance(page, Page)
+        page = provider.list_refunds(since, after)
+        assert isinstance(page, RefundPage)
         listed += page.refunds
-        after = page.after
+        after = page.next_cursor
         if after is None:
             return listed
     raise AssertionError("The list has no end.")
@@ -758,8 +758,8 @@ class TestListing:
         other = paypal.refund_by_hand(paypal.captured("OTHER"), "5.00", invoice_id="somebody@example.org")
         ours = paypal.refunds[0]["id"]
         assert all_pages(provider, paypal.now) == [
-            Listed(ours, charge, PRICE, Standing.PAID, paypal.now, KEY),
-            Listed(other, "OTHER", Money(500, "EUR"), Standing.PAID, paypal.now, None),
+            ListedRefund(ours, charge, PRICE, RefundStatus.PAID, paypal.now, KEY),
+            ListedRefund(other, "OTHER", Money(500, "EUR"), RefundStatus.PAID, paypal.now, None),
         ]
 
     @pytest.mark.parametrize("status", STANDINGS)
@@ -768,7 +768,7 @@ class TestListing:
     ) -> None:
         paypal.refund_by_hand(charge, status=status)
         [listed] = all_pages(provider, paypal.now)
-        assert listed.standing is STANDINGS[status]
+        assert listed.status is STANDINGS[status]
 
     def test_what_appears_late_is_listed_the_next_time(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         until = paypal.now
@@ -814,7 +814,7 @@ class TestListing:
         self, provider: PaymentProvider, server: Troubled, charge: str, said: dict[str, Any]
     ) -> None:
         misbehaving(provider, server, charge, says(Said(200, json.dumps(said).encode())))
-        assert isinstance(provider.page(datetime.now(UTC), None), Unknown)
+        assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
 
 
 def test_where_no_address_is_set_paypals_own_is_called() -> None:
@@ -831,6 +831,6 @@ def test_a_call_does_not_say_which_machine_makes_it(provider: PaymentProvider, s
 
 def test_paypal_can_do_what_its_documents_say(provider: PaymentProvider) -> None:
     can = provider.capabilities
-    assert can.keys_live == timedelta(days=45)
-    assert can.capped
+    assert can.idempotency_key_ttl == timedelta(days=45)
+    assert can.rejects_over_refund
     assert can.route("paypal").window == can.route("credit_card").window == timedelta(days=180)

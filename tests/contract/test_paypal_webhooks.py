@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.accounts import PayPalAccount
-from domain.notices import About, Forged, Notice
+from domain.notices import Subject, InvalidSignature, WebhookEvent
 from tests.contract.specs.judge import Judge
 from tests.doubles.troubled import Said, Troubled
 from worker.providers.paypal.webhook_certificates import (
@@ -170,7 +170,7 @@ def signed(body: bytes, key: Key = KEY, *, ours: str = OURS, sent: str = SENT, *
 
 
 BODY = json.dumps(an_event()).encode()
-NOTICE = Notice("WH-1GE84257G0350133W-6RW800890C634293G", About.REFUND, CHARGE, REFUND)
+NOTICE = WebhookEvent("WH-1GE84257G0350133W-6RW800890C634293G", Subject.REFUND, CHARGE, REFUND)
 
 
 def test_a_refund_makes_us_look() -> None:
@@ -192,29 +192,29 @@ def test_the_body_is_signed_as_it_is() -> None:
     assert reading().read(signed(body), body, NOON) == [NOTICE]
 
 
-def read(event: dict[str, Any]) -> list[Notice] | Forged:
+def read(event: dict[str, Any]) -> list[WebhookEvent] | InvalidSignature:
     body = json.dumps(event).encode()
     answer = reading().read(signed(body), body, NOON)
-    return answer if isinstance(answer, Forged) else [*answer]
+    return answer if isinstance(answer, InvalidSignature) else [*answer]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if not kind.startswith("CUSTOMER")])
 def test_every_event_says_what_it_is_about(kind: str) -> None:
-    about = About.DISPUTE if kind.endswith("REVERSED") else About.REFUND
-    assert read(an_event(kind)) == [Notice(NOTICE.event, about, CHARGE, REFUND)]
+    about = Subject.DISPUTE if kind.endswith("REVERSED") else Subject.REFUND
+    assert read(an_event(kind)) == [WebhookEvent(NOTICE.event_id, about, CHARGE, REFUND)]
 
 
 def test_a_refunded_subscription_names_its_sale() -> None:
     event = an_event("PAYMENT.SALE.REFUNDED", sale_id="9T0916710M1105906", links=[])
-    assert read(event) == [Notice(NOTICE.event, About.REFUND, "9T0916710M1105906", REFUND)]
+    assert read(event) == [WebhookEvent(NOTICE.event_id, Subject.REFUND, "9T0916710M1105906", REFUND)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SUBJECTS if kind.startswith("CUSTOMER")])
 def test_a_dispute_names_its_captures(kind: str) -> None:
     rows = [{"seller_transaction_id": id_} for id_ in (CHARGE, "OTHER", CHARGE)] + [{}]
     assert read(an_event(kind, dispute_id="PP-D-27803", disputed_transactions=rows)) == [
-        Notice(f"{NOTICE.event}/{CHARGE}", About.DISPUTE, CHARGE),
-        Notice(f"{NOTICE.event}/OTHER", About.DISPUTE, "OTHER"),
+        WebhookEvent(f"{NOTICE.event_id}/{CHARGE}", Subject.DISPUTE, CHARGE),
+        WebhookEvent(f"{NOTICE.event_id}/OTHER", Subject.DISPUTE, "OTHER"),
     ]
 
 
@@ -223,8 +223,8 @@ def test_what_is_none_of_our_business_is_left_alone() -> None:
 
 
 def test_a_charge_that_is_not_named_is_none() -> None:
-    assert read(an_event(links=[])) == [Notice(NOTICE.event, About.REFUND, None, REFUND)]
-    assert read(an_event(links=None, id=7)) == [Notice(NOTICE.event, About.REFUND)]
+    assert read(an_event(links=[])) == [WebhookEvent(NOTICE.event_id, Subject.REFUND, None, REFUND)]
+    assert read(an_event(links=None, id=7)) == [WebhookEvent(NOTICE.event_id, Subject.REFUND)]
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ def test_a_charge_that_is_not_named_is_none() -> None:
     ],
 )
 def test_a_signed_event_that_cannot_be_read_is_refused(event: Any) -> None:
-    assert isinstance(read(event), Forged)
+    assert isinstance(read(event), InvalidSignature)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"9" * 5000])
 def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
-    assert isinstance(reading().read(signed(body), body, NOON), Forged)
+    assert isinstance(reading().read(signed(body), body, NOON), InvalidSignature)
 
 
 def test_both_webhooks_count_while_one_takes_the_others_place() -> None:
@@ -260,7 +260,7 @@ def test_both_webhooks_count_while_one_takes_the_others_place() -> None:
 
 @pytest.mark.parametrize("ids", ["", " , ", "WEBHOOK_ID"])
 def test_without_an_id_nothing_is_proven(ids: str) -> None:
-    assert isinstance(reading(ids=ids).read(signed(BODY, ours=ids), BODY, NOON), Forged)
+    assert isinstance(reading(ids=ids).read(signed(BODY, ours=ids), BODY, NOON), InvalidSignature)
 
 
 OTHER_KEY = rsa.generate_private_key(65537, 2048)
@@ -296,7 +296,7 @@ def _by_pss() -> str:
 
 @pytest.mark.parametrize("how", FORGED)
 def test_a_signature_proves_nothing(how: str) -> None:
-    assert isinstance(reading().read(FORGED[how](), BODY, NOON), Forged)
+    assert isinstance(reading().read(FORGED[how](), BODY, NOON), InvalidSignature)
 
 
 @pytest.mark.parametrize("how", [how for how in FORGED if not how.startswith(("of another", "by", "with half"))])
@@ -342,7 +342,7 @@ ELSEWHERE = [
 @pytest.mark.parametrize("address", ELSEWHERE)
 def test_a_certificate_is_fetched_from_paypal_only(address: str) -> None:
     fetched: list[str] = []
-    assert isinstance(reading(fetched=fetched).read(signed(BODY, cert_url=address), BODY, NOON), Forged)
+    assert isinstance(reading(fetched=fetched).read(signed(BODY, cert_url=address), BODY, NOON), InvalidSignature)
     assert fetched == []
 
 
@@ -390,7 +390,7 @@ def _by_a_leaf() -> x509.Certificate:
 @pytest.mark.parametrize("which", CHAINS)
 def test_a_certificate_proves_nothing(which: str) -> None:
     key, chain = CHAINS[which]
-    assert isinstance(reading(chain()).read(signed(BODY, key), BODY, NOON), Forged)
+    assert isinstance(reading(chain()).read(signed(BODY, key), BODY, NOON), InvalidSignature)
 
 
 AT_DIGICERT = "http://cacerts.digicert.com/DigiCertSHA2ExtendedValidationServerCA.crt"
@@ -411,7 +411,7 @@ def test_who_signed_a_certificate_that_comes_alone_is_asked_of_digicert(issuer: 
     there = {ADDRESS: alone, AT_DIGICERT: issuer}
     asking = PayPalWebhookParser(OURS, CertificateCache(there.__getitem__, [ROOT.certificate]))
     answer = asking.read(signed(BODY), BODY, NOON)
-    assert answer == [NOTICE] if is_believed else isinstance(answer, Forged)
+    assert answer == [NOTICE] if is_believed else isinstance(answer, InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_who_signed_a_certificate_that_comes_alone_is_asked_of_digicert(issuer: 
 def test_a_certificate_sends_us_nowhere_else(elsewhere: str) -> None:
     fetched: list[str] = []
     alone = pem(BETWEEN.signs(SIGNER, KEY, issuer_at=elsewhere))
-    assert isinstance(reading(alone, fetched=fetched).read(signed(BODY), BODY, NOON), Forged)
+    assert isinstance(reading(alone, fetched=fetched).read(signed(BODY), BODY, NOON), InvalidSignature)
     assert fetched == [ADDRESS]
 
 
@@ -446,7 +446,7 @@ def test_a_certificate_is_fetched_once_and_checked_each_time() -> None:
         assert kept.read(signed(BODY), BODY, NOON) == [NOTICE]
     assert fetched == [ADDRESS]
     later = NOON + timedelta(days=31)
-    assert isinstance(kept.read(signed(BODY, sent=later.isoformat()), BODY, later), Forged)
+    assert isinstance(kept.read(signed(BODY, sent=later.isoformat()), BODY, later), InvalidSignature)
 
 
 def test_certificates_that_are_kept_are_few_and_the_good_ones() -> None:
@@ -472,7 +472,7 @@ def test_the_certificate_that_is_used_is_kept() -> None:
 def test_a_certificate_that_cannot_be_fetched_proves_nothing_now_and_may_later() -> None:
     chains = [b"", pem(PAYPAL, BETWEEN.certificate)]
     moody = PayPalWebhookParser(OURS, CertificateCache(lambda _: chains.pop(0), [ROOT.certificate]))
-    assert isinstance(moody.read(signed(BODY), BODY, NOON), Forged)
+    assert isinstance(moody.read(signed(BODY), BODY, NOON), InvalidSignature)
     assert moody.read(signed(BODY), BODY, NOON) == [NOTICE]
 
 
@@ -506,10 +506,10 @@ def test_the_reader_trusts_the_public_roots_and_the_id_of_the_account() -> None:
     assert len(load_trusted_roots()) > 50
     account = PayPalAccount(client_id="a", client_secret="b", webhook_id=OURS)
     assert isinstance(
-        create_webhook_parser(account, provider_timeout_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), Forged
+        create_webhook_parser(account, provider_timeout_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), InvalidSignature
     )
     unset = PayPalAccount(client_id="a", client_secret="b", webhook_id=None)
-    assert isinstance(create_webhook_parser(unset, provider_timeout_seconds=1.0).read(signed(BODY), BODY, NOON), Forged)
+    assert isinstance(create_webhook_parser(unset, provider_timeout_seconds=1.0).read(signed(BODY), BODY, NOON), InvalidSignature)
 
 
 NAMES = sorted(signed(BODY))
@@ -521,7 +521,7 @@ NAMES = sorted(signed(BODY))
     st.binary(),
 )
 def test_garbage_is_refused(changes: dict[str, str], body: bytes) -> None:
-    assert isinstance(reading().read(signed(BODY) | changes, body, NOON), Forged)
+    assert isinstance(reading().read(signed(BODY) | changes, body, NOON), InvalidSignature)
 
 
 WORDS = st.sampled_from(["id", "links", "rel", "href", "sale_id", "disputed_transactions", "seller_transaction_id"])
@@ -536,4 +536,4 @@ JSON = st.recursive(
 @given(st.sampled_from([*SUBJECTS]), JSON)
 def test_odd_but_signed_never_breaks(kind: str, resource: object) -> None:
     answer = read(an_event(kind) | {"resource": resource})
-    assert isinstance(answer, Forged) or all(notice.event.startswith("WH-") for notice in answer)
+    assert isinstance(answer, InvalidSignature) or all(notice.event_id.startswith("WH-") for notice in answer)

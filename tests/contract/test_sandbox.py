@@ -17,19 +17,19 @@ from config.accounts import SandboxAccount
 from config.settings import Settings
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Listed,
-    Page,
+    ListedRefund,
+    RefundPage,
     Paid,
     PaymentProvider,
     Pending,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -66,24 +66,24 @@ class ProviderContract:
         assert isinstance(paid, Paid)
         again = provider.refund(charge, FIVE_EUROS, key=f"{charge}-again")
         assert isinstance(again, Declined)
-        assert again.refusal is Refusal.ALREADY_REFUNDED
+        assert again.reason is DeclineReason.ALREADY_REFUNDED
 
     def test_a_refund_made_elsewhere_is_not_taken_for_ours(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         paid = provider.refund(charge, FIVE_EUROS, key=f"{charge}-elsewhere")
         assert isinstance(paid, Paid)
-        assert provider.look_up(charge, key=charge) == Elsewhere(paid.refund_id, FIVE_EUROS)
+        assert provider.look_up(charge, key=charge) == ExternalRefund(paid.refund_id, FIVE_EUROS)
 
     def test_a_key_serves_one_refund_only(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
         other = provider.refund(self.charge("ok"), FIVE_EUROS, key=charge)
         assert isinstance(other, Declined)
-        assert other.refusal is Refusal.PERMANENT
+        assert other.reason is DeclineReason.PERMANENT
 
     def test_a_charge_nobody_refunded_is_absent(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
-        assert provider.look_up(charge, key=charge) == Absent()
+        assert provider.look_up(charge, key=charge) == NotFound()
 
     def test_a_timeout_is_unknown_not_declined(self, provider: PaymentProvider, impatient: PaymentProvider) -> None:
         charge = self.charge("hang")
@@ -102,7 +102,7 @@ class ProviderContract:
     def test_an_error_before_paying_is_unknown_and_the_repeat_pays(self, provider: PaymentProvider) -> None:
         charge = self.charge("lost500")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Unknown)
-        assert provider.look_up(charge, key=charge) == Absent()
+        assert provider.look_up(charge, key=charge) == NotFound()
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), Paid)
 
     def test_a_busy_provider_is_unknown_then_pays_with_the_same_key(self, provider: PaymentProvider) -> None:
@@ -110,7 +110,7 @@ class ProviderContract:
         answers = [provider.refund(charge, FIVE_EUROS, key=charge) for _ in range(3)]
         assert [type(answer) for answer in answers] == [Unknown, Unknown, Paid]
         assert isinstance(answers[0], Unknown)
-        assert answers[0].again_in == 1
+        assert answers[0].retry_after == 1
 
     def test_a_slow_answer_is_waited_for(self, provider: PaymentProvider) -> None:
         charge = self.charge("slow")
@@ -129,29 +129,29 @@ class ProviderContract:
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=charge), first)
         failed = eventually(lambda: _of_type(Failed, provider.look_up(charge, key=charge)))
         assert failed
-        assert (failed.code, failed.refusal) == ("failed", Refusal.PERMANENT)
+        assert (failed.code, failed.reason) == ("failed", DeclineReason.PERMANENT)
 
     def test_a_failed_refund_of_somebody_else_is_none(self, provider: PaymentProvider) -> None:
         charge = self.charge("latefail")
         assert isinstance(provider.refund(charge, FIVE_EUROS, key=f"{charge}-elsewhere"), Paid)
-        assert eventually(lambda: _of_type(Absent, provider.look_up(charge, key=charge)))
+        assert eventually(lambda: _of_type(NotFound, provider.look_up(charge, key=charge)))
 
     @pytest.mark.parametrize(
         ("kind", "refusal"),
         [
-            ("declined", Refusal.PERMANENT),
-            ("closed", Refusal.WINDOW_OVER),
-            ("disputed", Refusal.DISPUTED),
-            ("broke", Refusal.NO_BALANCE),
-            ("early", Refusal.NOT_YET),
+            ("declined", DeclineReason.PERMANENT),
+            ("closed", DeclineReason.REFUND_WINDOW_EXPIRED),
+            ("disputed", DeclineReason.DISPUTED),
+            ("broke", DeclineReason.INSUFFICIENT_BALANCE),
+            ("early", DeclineReason.NOT_YET_REFUNDABLE),
         ],
     )
-    def test_a_refusal_has_its_class(self, provider: PaymentProvider, kind: str, refusal: Refusal) -> None:
+    def test_a_refusal_has_its_class(self, provider: PaymentProvider, kind: str, refusal: DeclineReason) -> None:
         charge = self.charge(kind)
         declined = provider.refund(charge, FIVE_EUROS, key=charge)
         assert isinstance(declined, Declined)
-        assert declined.refusal is refusal
-        assert provider.look_up(charge, key=charge) == Absent()
+        assert declined.reason is refusal
+        assert provider.look_up(charge, key=charge) == NotFound()
 
     def test_fifty_callers_with_one_key_pay_once(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
@@ -163,8 +163,8 @@ class ProviderContract:
         charge = self.charge("ok")
         answers = _at_once(lambda number: provider.refund(charge, FIVE_EUROS, key=f"{charge}-{number}"))
         assert sum(isinstance(answer, Paid) for answer in answers) == 1
-        refusals = {answer.refusal for answer in answers if isinstance(answer, Declined)}
-        assert refusals == {Refusal.ALREADY_REFUNDED}
+        refusals = {answer.reason for answer in answers if isinstance(answer, Declined)}
+        assert refusals == {DeclineReason.ALREADY_REFUNDED}
 
     def test_a_stored_error_says_that_the_key_will_never_say_more(self, provider: PaymentProvider) -> None:
         charge = self.charge("stored500")
@@ -172,13 +172,13 @@ class ProviderContract:
         assert [isinstance(answer, Unknown) and answer.replayed for answer in answers] == [False, True]
 
     def test_a_charge_without_a_dispute_has_none(self, provider: PaymentProvider) -> None:
-        assert provider.dispute(self.charge("ok")) == DisputeSeen(Dispute.NONE)
+        assert provider.dispute(self.charge("ok")) == DisputeStatus(Dispute.NONE)
 
     def test_an_open_dispute_is_seen(self, provider: PaymentProvider) -> None:
         charge = self.charge("disputed")
         provider.refund(charge, FIVE_EUROS, key=charge)
         seen = provider.dispute(charge)
-        assert isinstance(seen, DisputeSeen)
+        assert isinstance(seen, DisputeStatus)
         assert seen.dispute is Dispute.OPEN
         assert seen.dispute_id
 
@@ -187,10 +187,10 @@ class ProviderContract:
         paid = provider.refund(charge, FIVE_EUROS, key=f"key of {charge}")
         assert isinstance(paid, Paid)
         found = [refund for refund in _list(provider, _an_hour_ago()) if refund.charge == charge]
-        assert [(refund.refund_id, refund.amount, refund.standing, refund.key) for refund in found] == [
-            (paid.refund_id, FIVE_EUROS, Standing.PAID, f"key of {charge}")
+        assert [(refund.refund_id, refund.amount, refund.status, refund.key) for refund in found] == [
+            (paid.refund_id, FIVE_EUROS, RefundStatus.PAID, f"key of {charge}")
         ]
-        assert abs(found[0].at - datetime.now(UTC)) < timedelta(minutes=5)
+        assert abs(found[0].created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
     def test_the_list_leaves_out_what_was_before(self, provider: PaymentProvider) -> None:
         charge = self.charge("ok")
@@ -198,7 +198,7 @@ class ProviderContract:
         assert _list(provider, datetime.now(UTC) + timedelta(hours=1)) == []
 
     def test_keys_are_promised_to_live_longer_than_any_retry(self, provider: PaymentProvider) -> None:
-        assert provider.capabilities.keys_live.total_seconds() >= 3600
+        assert provider.capabilities.idempotency_key_ttl.total_seconds() >= 3600
 
 
 @pytest.fixture
@@ -239,10 +239,10 @@ def _of_type(kind: type[T], answer: object) -> T | None:
     return answer if isinstance(answer, kind) else None
 
 
-def _at_once(call: Callable[[int], Answer]) -> list[Answer]:
+def _at_once(call: Callable[[int], RefundResult]) -> list[RefundResult]:
     together = Barrier(50)
 
-    def one(number: int) -> Answer:
+    def one(number: int) -> RefundResult:
         together.wait(PATIENCE)
         return call(number)
 
@@ -254,15 +254,15 @@ def _an_hour_ago() -> datetime:
     return datetime.now(UTC) - timedelta(hours=1)
 
 
-def _list(provider: PaymentProvider, since: datetime) -> list[Listed]:
+def _list(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
     """All pages."""
-    listed: list[Listed] = []
+    listed: list[ListedRefund] = []
     after: str | None = None
     while True:
-        page = provider.page(since, after)
-        assert isinstance(page, Page)
+        page = provider.list_refunds(since, after)
+        assert isinstance(page, RefundPage)
         listed += page.refunds
-        if (after := page.after) is None:
+        if (after := page.next_cursor) is None:
             return listed
 
 
@@ -273,7 +273,7 @@ def adapter(url: str, seconds: float = PATIENCE) -> PaymentProvider:
     return create_adapter(SandboxAccount(url=url), provider_timeout_seconds=seconds, connections=1)
 
 
-def ask(url: str, seconds: float = PATIENCE) -> Answer:
+def ask(url: str, seconds: float = PATIENCE) -> RefundResult:
     return adapter(url, seconds).refund("ok_1", FIVE_EUROS, key="case-1")
 
 
@@ -328,19 +328,19 @@ def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
         unknown = ask(url)
     assert isinstance(unknown, Unknown)
     assert unknown.why.endswith(".")
-    assert (unknown.again_in, unknown.replayed) == (None, False)
+    assert (unknown.retry_after, unknown.replayed) == (None, False)
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_are_unknown_because_a_person_mends_them(status: int) -> None:
     with a_server_that(saying(say(status, {"error": {"code": "bad_key"}}))) as url:
-        assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.", no_access=True)
+        assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_provider_says_when_to_ask_again(status: int) -> None:
     with a_server_that(saying(say(status, {}, "Retry-After: 17"))) as url:
-        assert ask(url) == Unknown(f"The sandbox answered {status}.", again_in=17)
+        assert ask(url) == Unknown(f"The sandbox answered {status}.", retry_after=17)
 
 
 def test_a_reset_connection_is_unknown() -> None:
@@ -384,7 +384,7 @@ NO_LISTS = {
 def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
     with a_server_that(saying(answer)) as url:
         assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
-        assert isinstance(adapter(url).page(NOW, None), Unknown)
+        assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
         assert isinstance(adapter(url).dispute("ok_1"), Unknown)
 
 
@@ -405,31 +405,31 @@ NO_PAGES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("document", NO_PAGES.values(), ids=NO_PAGES.keys())
 def test_a_page_that_may_hide_a_refund_is_unknown(document: object) -> None:
     with a_server_that(saying(say(200, document))) as url:
-        assert isinstance(adapter(url).page(NOW, None), Unknown)
+        assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
 
 
 def test_a_page_says_where_the_next_one_starts_even_when_all_of_it_was_before() -> None:
     old, new = ({"created": (NOW + timedelta(hours=hours)).timestamp()} for hours in (-1, 1))
     rows = [A_REFUND | old, A_REFUND | new | {"id": "re_2", "status": "pending"}]
     with a_server_that(saying(say(200, {"data": rows, "has_more": True}))) as url:
-        page = adapter(url).page(NOW, None)
-        later = adapter(url).page(NOW + timedelta(days=1), None)
-    listed = Listed("re_2", "ok_1", FIVE_EUROS, Standing.PENDING, NOW + timedelta(hours=1), "case-1")
-    assert page == Page([listed], "re_2")
-    assert later == Page([], "re_2")
+        page = adapter(url).list_refunds(NOW, None)
+        later = adapter(url).list_refunds(NOW + timedelta(days=1), None)
+    listed = ListedRefund("re_2", "ok_1", FIVE_EUROS, RefundStatus.PENDING, NOW + timedelta(hours=1), "case-1")
+    assert page == RefundPage([listed], "re_2")
+    assert later == RefundPage([], "re_2")
 
 
 DISPUTES = {
-    "none": ([], DisputeSeen(Dispute.NONE)),
-    "won": (["won", "won"], DisputeSeen(Dispute.WON, "dp_1")),
-    "lost, then won": (["lost", "won"], DisputeSeen(Dispute.LOST, "dp_0")),
-    "won, then open": (["won", "open"], DisputeSeen(Dispute.OPEN, "dp_1")),
-    "open, then lost": (["open", "lost"], DisputeSeen(Dispute.OPEN, "dp_0")),
+    "none": ([], DisputeStatus(Dispute.NONE)),
+    "won": (["won", "won"], DisputeStatus(Dispute.WON, "dp_1")),
+    "lost, then won": (["lost", "won"], DisputeStatus(Dispute.LOST, "dp_0")),
+    "won, then open": (["won", "open"], DisputeStatus(Dispute.OPEN, "dp_1")),
+    "open, then lost": (["open", "lost"], DisputeStatus(Dispute.OPEN, "dp_0")),
 }
 
 
 @pytest.mark.parametrize(("statuses", "seen"), DISPUTES.values(), ids=DISPUTES.keys())
-def test_the_dispute_that_decides_is_seen(statuses: list[str], seen: DisputeSeen) -> None:
+def test_the_dispute_that_decides_is_seen(statuses: list[str], seen: DisputeStatus) -> None:
     rows = [{"id": f"dp_{place}", "charge": "ok_1", "status": status} for place, status in enumerate(statuses)]
     with a_server_that(saying(say(200, {"data": rows}))) as url:
         assert adapter(url).dispute("ok_1") == seen
@@ -445,7 +445,7 @@ def test_a_dispute_that_cannot_be_read_is_unknown(row: dict[str, object]) -> Non
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 422])
 def test_a_word_we_never_heard_is_a_refusal_for_good(status: int) -> None:
     with a_server_that(saying(say(status, {"error": {"code": "moon_phase"}}))) as url:
-        assert ask(url) == Declined(Refusal.PERMANENT, code="moon_phase")
+        assert ask(url) == Declined(DeclineReason.PERMANENT, code="moon_phase")
 
 
 JSON = st.recursive(
@@ -460,7 +460,7 @@ JSON = st.recursive(
 def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
     with a_server_that(saying(answer)) as url:
         assert isinstance(ask(url, 5), Unknown | Declined)
-        assert isinstance(adapter(url, 5).look_up("ok_1", key="case-1"), Unknown | Absent)
+        assert isinstance(adapter(url, 5).look_up("ok_1", key="case-1"), Unknown | NotFound)
 
 
 # The registry

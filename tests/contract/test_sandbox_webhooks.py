@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from config.accounts import SandboxAccount
 from domain.money import Money
-from domain.notices import About, Forged, Notice, WebhookReader
-from domain.providers import DisputeSeen, Failed, Paid, Pending
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from worker.providers.sandbox.webhooks import create_webhook_parser
 
@@ -32,7 +32,7 @@ REFUND = {
 DISPUTE = {"id": "dp_1", "charge": "ok_1", "status": "open", "created": 1_763_834_400}
 
 
-def a_reader(secret: str = "secret") -> WebhookReader:
+def a_reader(secret: str = "secret") -> WebhookParser:
     return create_webhook_parser(
         SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret)), provider_timeout_seconds=1
     )
@@ -65,7 +65,7 @@ def test_a_refunds_event_names_the_refund_and_how_it_stands(
     kind: str, status: str, said: Paid | Pending | Failed
 ) -> None:
     body = an_event(kind, status=status)
-    assert a_reader().read(signed(body), body, NOW) == [Notice("ev_1", About.REFUND, "ok_1", "re_1", said)]
+    assert a_reader().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.REFUND, "ok_1", "re_1", said)]
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_refunds_event_names_the_refund_and_how_it_stands(
 )
 def test_a_disputes_event_names_the_dispute_and_how_it_stands(kind: str, status: str, dispute: Dispute) -> None:
     body = an_event(kind, status=status)
-    seen = DisputeSeen(dispute, "dp_1")
-    assert a_reader().read(signed(body), body, NOW) == [Notice("ev_1", About.DISPUTE, "ok_1", None, seen)]
+    seen = DisputeStatus(dispute, "dp_1")
+    assert a_reader().read(signed(body), body, NOW) == [WebhookEvent("ev_1", Subject.DISPUTE, "ok_1", None, seen)]
 
 
 def test_an_event_nobody_told_us_of_is_no_news() -> None:
@@ -91,18 +91,18 @@ def test_an_event_nobody_told_us_of_is_no_news() -> None:
 def test_a_signature_is_good_for_five_minutes_either_way(seconds: int) -> None:
     body = an_event()
     then = NOW + timedelta(seconds=seconds)
-    assert not isinstance(a_reader().read(signed(body, at=then), body, NOW), Forged)
+    assert not isinstance(a_reader().read(signed(body, at=then), body, NOW), InvalidSignature)
     later = then + timedelta(seconds=1 if seconds > 0 else -1)
-    assert isinstance(a_reader().read(signed(body, at=later), body, NOW), Forged)
+    assert isinstance(a_reader().read(signed(body, at=later), body, NOW), InvalidSignature)
 
 
 def test_while_the_secret_changes_both_are_good_and_either_signature_is_enough() -> None:
     body = an_event()
     both = a_reader("new, old")
     for secret in ("new", "old"):
-        assert not isinstance(both.read(signed(body, secret), body, NOW), Forged)
+        assert not isinstance(both.read(signed(body, secret), body, NOW), InvalidSignature)
     twice = f"{signed(body, 'unknown')['sandbox-signature']},v1={signature(body)}"
-    assert not isinstance(a_reader().read({"sandbox-signature": twice}, body, NOW), Forged)
+    assert not isinstance(a_reader().read({"sandbox-signature": twice}, body, NOW), InvalidSignature)
 
 
 SECONDS = str(int(NOW.timestamp()))
@@ -129,13 +129,13 @@ FORGERIES: dict[str, Callable[[bytes], Mapping[str, str]]] = {
 def test_a_forgery_is_not_believed(how: str) -> None:
     body = an_event()
     forged = a_reader().read(FORGERIES[how](body), body, NOW)
-    assert isinstance(forged, Forged)
+    assert isinstance(forged, InvalidSignature)
     assert forged.why.endswith(".")
 
 
 def test_without_a_secret_nobody_is_believed() -> None:
     body = an_event()
-    assert isinstance(a_reader(" ,").read(signed(body, ""), body, NOW), Forged)
+    assert isinstance(a_reader(" ,").read(signed(body, ""), body, NOW), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -168,12 +168,12 @@ def test_without_a_secret_nobody_is_believed() -> None:
     ],
 )
 def test_what_is_signed_and_cannot_be_read_is_not_believed_either(body: bytes) -> None:
-    assert isinstance(a_reader().read(signed(body), body, NOW), Forged)
+    assert isinstance(a_reader().read(signed(body), body, NOW), InvalidSignature)
 
 
 def test_what_is_too_large_is_not_read() -> None:
     body = an_event() + b" " * 65_536
-    assert isinstance(a_reader().read(signed(body), body, NOW), Forged)
+    assert isinstance(a_reader().read(signed(body), body, NOW), InvalidSignature)
 
 
 JSON = st.recursive(
@@ -186,7 +186,7 @@ JSON = st.recursive(
 @settings(deadline=None)
 @given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), header=st.text())
 def test_whatever_arrives_unsigned_is_a_forgery(body: bytes, header: str) -> None:
-    assert isinstance(a_reader().read({"sandbox-signature": header}, body, NOW), Forged)
+    assert isinstance(a_reader().read({"sandbox-signature": header}, body, NOW), InvalidSignature)
 
 
 @settings(deadline=None)
@@ -194,7 +194,7 @@ def test_whatever_arrives_unsigned_is_a_forgery(body: bytes, header: str) -> Non
 def test_whatever_arrives_signed_is_read_or_refused(body: bytes) -> None:
     """It never raises, and what it lets through are words that may be kept."""
     read = a_reader().read(signed(body), body, NOW)
-    assert isinstance(read, Forged) or all(notice.event.isprintable() for notice in read)
+    assert isinstance(read, InvalidSignature) or all(notice.event_id.isprintable() for notice in read)
 
 
 @settings(deadline=None)
@@ -204,4 +204,4 @@ def test_whatever_arrives_signed_is_read_or_refused(body: bytes) -> None:
 def test_whatever_an_event_is_about_is_read_or_refused(changes: dict[str, Any], kind: str) -> None:
     body = an_event(kind, **changes)
     read = a_reader().read(signed(body), body, NOW)
-    assert isinstance(read, Forged) or all((notice.charge or "").isprintable() for notice in read)
+    assert isinstance(read, InvalidSignature) or all((notice.charge or "").isprintable() for notice in read)

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from config.accounts import StripeAccount
 from domain.money import CURRENCIES, Money, UnknownMoneyError
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Listed,
-    Page,
+    ListedRefund,
+    RefundPage,
     Paid,
     PaymentProvider,
     Pending,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
     refund_window,
 )
@@ -63,7 +63,7 @@ def adapter(stripe: FakeStripe) -> PaymentProvider:
     return stripe.adapter()
 
 
-def refund(adapter: PaymentProvider, charge: str = "ch_1", key: str = "key-1") -> Answer:
+def refund(adapter: PaymentProvider, charge: str = "ch_1", key: str = "key-1") -> RefundResult:
     return adapter.refund(charge, FIVE, key=key)
 
 
@@ -88,7 +88,7 @@ def test_the_same_key_pays_once(stripe: FakeStripe, adapter: PaymentProvider) ->
 
 def test_another_key_for_the_same_charge_is_refused(adapter: PaymentProvider) -> None:
     refund(adapter)
-    assert refund(adapter, key="key-2") == Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
+    assert refund(adapter, key="key-2") == Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
 
 
 def test_a_key_serves_one_refund_only(stripe: FakeStripe, adapter: PaymentProvider) -> None:
@@ -101,11 +101,11 @@ def test_more_than_is_left_is_refused_although_that_error_has_no_code(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
     stripe.refund_by_hand("ch_1", 100)
-    assert refund(adapter) == Declined(Refusal.PERMANENT, "invalid_request_error")
+    assert refund(adapter) == Declined(DeclineReason.PERMANENT, "invalid_request_error")
 
 
 def test_a_charge_that_stripe_does_not_know_is_refused(adapter: PaymentProvider) -> None:
-    assert refund(adapter, "ch_nobody") == Declined(Refusal.PERMANENT, "resource_missing")
+    assert refund(adapter, "ch_nobody") == Declined(DeclineReason.PERMANENT, "resource_missing")
 
 
 def test_fifty_callers_with_one_key_pay_once(stripe: FakeStripe, adapter: PaymentProvider) -> None:
@@ -129,7 +129,7 @@ def test_every_code_has_its_class(stripe: FakeStripe, adapter: PaymentProvider, 
 @pytest.mark.parametrize("status", [400, 402, 404, 422])
 def test_a_code_we_never_heard_is_a_refusal_for_good(stripe: FakeStripe, adapter: PaymentProvider, status: int) -> None:
     stripe.charges["ch_1"].refuses = (status, "moon_phase")
-    assert refund(adapter) == Declined(Refusal.PERMANENT, "moon_phase")
+    assert refund(adapter) == Declined(DeclineReason.PERMANENT, "moon_phase")
 
 
 @pytest.mark.parametrize("status", [*sorted(UNDECIDED_STATUSES), 500, 502, 503, 504])
@@ -150,7 +150,7 @@ def test_a_code_that_says_not_now_is_unknown(stripe: FakeStripe, adapter: Paymen
 @pytest.mark.parametrize("status", [429, 503])
 def test_stripe_says_when_to_ask_again(stripe: FakeStripe, adapter: PaymentProvider, status: int) -> None:
     stripe.before = [error(status, None, "api_error", Retry_After="17", Stripe_Should_Retry="true")]
-    assert refund(adapter) == Unknown(f"Stripe answered {status}.", again_in=17)
+    assert refund(adapter) == Unknown(f"Stripe answered {status}.", retry_after=17)
     assert len(stripe.calls) == 1, "The SDK called again by itself."
 
 
@@ -165,12 +165,12 @@ def test_refused_credentials_are_unknown_because_a_person_mends_them(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
     stripe.before = [error(status, "charge_already_refunded")]
-    assert refund(adapter) == Unknown(f"Stripe refuses our credentials: {status}.", no_access=True)
+    assert refund(adapter) == Unknown(f"Stripe refuses our credentials: {status}.", invalid_credentials=True)
 
 
 def test_a_wrong_key_to_the_account_pays_nothing_and_is_not_shown(stripe: FakeStripe) -> None:
     unknown = refund(stripe.adapter(api_key="rk_wrong"))
-    assert unknown == Unknown("Stripe refuses our credentials: 401.", no_access=True)
+    assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
     assert stripe.refunds == []
 
 
@@ -187,9 +187,9 @@ def test_an_error_after_paying_is_unknown_and_the_look_up_finds_it_paid(
 def test_every_status_has_its_answer(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
     stripe.charges["ch_1"].status = status
     answers = {
-        Standing.PAID: Paid("re_0", FIVE),
-        Standing.PENDING: Pending("re_0", FIVE),
-        Standing.FAILED: Failed("re_0", status, Refusal.PERMANENT),
+        RefundStatus.PAID: Paid("re_0", FIVE),
+        RefundStatus.PENDING: Pending("re_0", FIVE),
+        RefundStatus.FAILED: Failed("re_0", status, DeclineReason.PERMANENT),
     }
     expected = answers[STANDINGS[status]]
     assert refund(adapter) == expected
@@ -197,20 +197,20 @@ def test_every_status_has_its_answer(stripe: FakeStripe, adapter: PaymentProvide
 
 
 FAILURES = {
-    "lost_or_stolen_card": Refusal.PERMANENT,
-    "expired_or_canceled_card": Refusal.PERMANENT,
-    "charge_for_pending_refund_disputed": Refusal.DISPUTED,
-    "insufficient_funds": Refusal.NO_BALANCE,
-    "declined": Refusal.PERMANENT,
-    "merchant_request": Refusal.PERMANENT,
-    "unknown": Refusal.PERMANENT,
-    "moon_phase": Refusal.PERMANENT,
+    "lost_or_stolen_card": DeclineReason.PERMANENT,
+    "expired_or_canceled_card": DeclineReason.PERMANENT,
+    "charge_for_pending_refund_disputed": DeclineReason.DISPUTED,
+    "insufficient_funds": DeclineReason.INSUFFICIENT_BALANCE,
+    "declined": DeclineReason.PERMANENT,
+    "merchant_request": DeclineReason.PERMANENT,
+    "unknown": DeclineReason.PERMANENT,
+    "moon_phase": DeclineReason.PERMANENT,
 }
 
 
 @pytest.mark.parametrize(("reason", "refusal"), FAILURES.items())
 def test_a_refund_that_failed_says_why(
-    stripe: FakeStripe, adapter: PaymentProvider, reason: str, refusal: Refusal
+    stripe: FakeStripe, adapter: PaymentProvider, reason: str, refusal: DeclineReason
 ) -> None:
     stripe.charges["ch_1"] = replace(stripe.charges["ch_1"], status="failed", failure_reason=reason)
     assert refund(adapter) == Failed("re_0", reason, refusal)
@@ -218,7 +218,7 @@ def test_a_refund_that_failed_says_why(
 
 def test_a_refund_that_waits_for_balance_is_pending(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     stripe.charges["ch_1"] = replace(stripe.charges["ch_1"], status="pending", pending_reason="insufficient_funds")
-    assert refund(adapter) == Pending("re_0", FIVE, short_of_balance=True)
+    assert refund(adapter) == Pending("re_0", FIVE, insufficient_balance=True)
 
 
 def test_stripe_is_told_the_refund_and_nothing_of_us(stripe: FakeStripe, adapter: PaymentProvider) -> None:
@@ -261,7 +261,7 @@ def test_a_fraction_that_stripe_cannot_say_is_refused_before_it_is_sent(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
     declined = adapter.refund("ch_1", Money(550, "MGA"), key="key-1")
-    assert declined == Declined(Refusal.PERMANENT, "amount_not_in_whole_units")
+    assert declined == Declined(DeclineReason.PERMANENT, "amount_not_in_whole_units")
     assert stripe.calls == []
 
 
@@ -286,18 +286,18 @@ def test_what_is_no_amount_is_not_taken_for_one(amount: object, currency: object
 
 
 def test_a_charge_nobody_refunded_is_absent(adapter: PaymentProvider) -> None:
-    assert adapter.look_up("ch_1", key="key-1") == Absent()
+    assert adapter.look_up("ch_1", key="key-1") == NotFound()
 
 
 def test_a_refund_made_elsewhere_is_not_taken_for_ours(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     refund_id = stripe.refund_by_hand("ch_1", 200)
-    assert adapter.look_up("ch_1", key="key-1") == Elsewhere(refund_id, Money(200, "EUR"))
+    assert adapter.look_up("ch_1", key="key-1") == ExternalRefund(refund_id, Money(200, "EUR"))
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
 def test_a_failed_refund_of_somebody_else_is_none(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
     stripe.refund_by_hand("ch_1", 500, status)
-    assert adapter.look_up("ch_1", key="key-1") == Absent()
+    assert adapter.look_up("ch_1", key="key-1") == NotFound()
 
 
 def test_ours_is_found_among_others_and_the_one_that_paid_counts(stripe: FakeStripe, adapter: PaymentProvider) -> None:
@@ -329,14 +329,14 @@ def test_a_look_up_that_is_refused_is_unknown_never_absent(
     stripe.before = [answer] * 3
     assert isinstance(adapter.look_up("ch_1", key="key-1"), Unknown)
     assert isinstance(adapter.dispute("ch_1"), Unknown)
-    assert isinstance(adapter.page(LONG_AGO, None), Unknown)
+    assert isinstance(adapter.list_refunds(LONG_AGO, None), Unknown)
 
 
 # Disputes
 
 
 def test_a_charge_without_a_dispute_has_none(adapter: PaymentProvider) -> None:
-    assert adapter.dispute("ch_1") == DisputeSeen(Dispute.NONE)
+    assert adapter.dispute("ch_1") == DisputeStatus(Dispute.NONE)
 
 
 @pytest.mark.parametrize("name", ["ch_1", "pi_1"])
@@ -347,20 +347,20 @@ def test_every_status_of_a_dispute_is_known(
     stripe.dispute("ch_1", status)
     stripe.charge("ch_2", payment_intent="pi_2")
     stripe.dispute("ch_2", "lost")
-    assert adapter.dispute(name) == DisputeSeen(DISPUTES[status], "dp_0")
+    assert adapter.dispute(name) == DisputeStatus(DISPUTES[status], "dp_0")
 
 
 DECISIVE = {
-    "lost, then won": (["lost", "won"], DisputeSeen(Dispute.LOST, "dp_0")),
-    "won, then open": (["won", "needs_response"], DisputeSeen(Dispute.OPEN, "dp_1")),
-    "open, then lost": (["under_review", "lost"], DisputeSeen(Dispute.OPEN, "dp_0")),
-    "lost twice": (["lost", "lost"], DisputeSeen(Dispute.LOST, "dp_1")),
+    "lost, then won": (["lost", "won"], DisputeStatus(Dispute.LOST, "dp_0")),
+    "won, then open": (["won", "needs_response"], DisputeStatus(Dispute.OPEN, "dp_1")),
+    "open, then lost": (["under_review", "lost"], DisputeStatus(Dispute.OPEN, "dp_0")),
+    "lost twice": (["lost", "lost"], DisputeStatus(Dispute.LOST, "dp_1")),
 }
 
 
 @pytest.mark.parametrize(("statuses", "seen"), DECISIVE.values(), ids=DECISIVE.keys())
 def test_the_dispute_that_decides_is_seen(
-    stripe: FakeStripe, adapter: PaymentProvider, statuses: list[str], seen: DisputeSeen
+    stripe: FakeStripe, adapter: PaymentProvider, statuses: list[str], seen: DisputeStatus
 ) -> None:
     for status in statuses:
         stripe.dispute("ch_1", status)
@@ -383,27 +383,27 @@ def test_the_list_has_every_refund_since_then_in_pages(stripe: FakeStripe, adapt
     assert adapter.refund("ch_2", FIVE, key="key-2") == Pending("re_1", FIVE)
     for _ in range(150):
         stripe.refund_by_hand("ch_2", 1, "failed")
-    first = adapter.page(since, None)
-    assert isinstance(first, Page)
-    second = adapter.page(since, first.after)
-    assert isinstance(second, Page)
-    assert (len(first.refunds), len(second.refunds), second.after) == (100, 51, None)
-    assert second.refunds[-1] == Listed("re_1", "ch_2", FIVE, Standing.PENDING, since, "key-2")
-    assert adapter.page(since + timedelta(days=1), None) == Page([])
+    first = adapter.list_refunds(since, None)
+    assert isinstance(first, RefundPage)
+    second = adapter.list_refunds(since, first.next_cursor)
+    assert isinstance(second, RefundPage)
+    assert (len(first.refunds), len(second.refunds), second.next_cursor) == (100, 51, None)
+    assert second.refunds[-1] == ListedRefund("re_1", "ch_2", FIVE, RefundStatus.PENDING, since, "key-2")
+    assert adapter.list_refunds(since + timedelta(days=1), None) == RefundPage([])
 
 
 @pytest.mark.parametrize("name", ["ch_1", "pi_1"])
 def test_a_refund_of_ours_is_listed_under_the_name_that_we_asked_by(adapter: PaymentProvider, name: str) -> None:
     refund(adapter, name)
-    page = adapter.page(LONG_AGO, None)
-    assert isinstance(page, Page)
+    page = adapter.list_refunds(LONG_AGO, None)
+    assert isinstance(page, RefundPage)
     assert [(one.charge, one.key) for one in page.refunds] == [(name, "key-1")]
 
 
 def test_a_refund_of_somebody_else_is_listed_under_both_names(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     refund_id = stripe.refund_by_hand("ch_1", 500, moneyback_charge="ch_of_another")
-    page = adapter.page(LONG_AGO, None)
-    assert isinstance(page, Page)
+    page = adapter.list_refunds(LONG_AGO, None)
+    assert isinstance(page, RefundPage)
     assert [(one.refund_id, one.charge, one.key) for one in page.refunds] == [
         (refund_id, "ch_1", None),
         (refund_id, "pi_1", None),
@@ -415,7 +415,7 @@ def test_a_refund_of_somebody_else_is_listed_under_both_names(stripe: FakeStripe
 
 def test_what_stripe_can_do_is_declared(adapter: PaymentProvider) -> None:
     can = adapter.capabilities
-    assert (can.keys_live, can.capped, can.lists) == (timedelta(hours=24), True, True)
+    assert (can.idempotency_key_ttl, can.rejects_over_refund, can.lists_refunds) == (timedelta(hours=24), True, True)
     windows = {method: refund_window(can, "stripe", method) for method in ("credit_card", "amazon_pay", "alipay")}
     assert windows == {"credit_card": None, "amazon_pay": timedelta(days=90), "alipay": timedelta(days=90)}
 
@@ -503,7 +503,7 @@ NO_LISTS = UNREADABLE | {
 def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
     with a_server_that(saying(answer)) as url:
         assert isinstance(at(url).look_up("ch_1", key="key-1"), Unknown)
-        assert isinstance(at(url).page(LONG_AGO, None), Unknown)
+        assert isinstance(at(url).list_refunds(LONG_AGO, None), Unknown)
         assert isinstance(at(url).dispute("ch_1"), Unknown)
 
 
@@ -573,14 +573,14 @@ JSON = st.recursive(
 def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
     with a_server_that(saying(answer)) as url:
         assert isinstance(refund(at(url, 5)), Unknown | Declined)
-        assert isinstance(at(url, 5).look_up("ch_1", key="key-1"), Unknown | Absent)
-        assert isinstance(at(url, 5).dispute("ch_1"), Unknown | DisputeSeen)
+        assert isinstance(at(url, 5).look_up("ch_1", key="key-1"), Unknown | NotFound)
+        assert isinstance(at(url, 5).dispute("ch_1"), Unknown | DisputeStatus)
 
 
-def _at_once(call: Callable[[int], Answer]) -> list[Answer]:
+def _at_once(call: Callable[[int], RefundResult]) -> list[RefundResult]:
     together = Barrier(50)
 
-    def one(number: int) -> Answer:
+    def one(number: int) -> RefundResult:
         together.wait(PATIENCE)
         return call(number)
 

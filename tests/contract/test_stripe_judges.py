@@ -19,17 +19,17 @@ from pydantic import SecretStr
 
 from config.accounts import StripeAccount
 from domain.money import Money
-from domain.notices import Forged
+from domain.notices import InvalidSignature
 from domain.providers import (
-    Absent,
+    NotFound,
     Declined,
-    DisputeSeen,
-    Elsewhere,
-    Page,
+    DisputeStatus,
+    ExternalRefund,
+    RefundPage,
     Paid,
     PaymentProvider,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -103,11 +103,11 @@ def intent(localstripe: Judge) -> str:
 
 def test_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent: str) -> None:
     adapter = localstripe.adapter()
-    assert adapter.look_up(intent, key="key-1") == Absent()
+    assert adapter.look_up(intent, key="key-1") == NotFound()
     paid = adapter.refund(intent, FIVE, key="key-1")
     assert isinstance(paid, Paid)
     assert adapter.look_up(intent, key="key-1") == paid
-    assert adapter.look_up(intent, key="key-2") == Elsewhere(paid.refund_id, FIVE)
+    assert adapter.look_up(intent, key="key-2") == ExternalRefund(paid.refund_id, FIVE)
 
 
 def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent: str) -> None:
@@ -120,7 +120,7 @@ def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe:
 
 def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Judge, intent: str) -> None:
     unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE, key="key-1")
-    assert unknown == Unknown("Stripe refuses our credentials: 401.", no_access=True)
+    assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
 
 def test_localstripes_webhooks_are_proven(localstripe: Judge, request: pytest.FixtureRequest) -> None:
@@ -130,8 +130,8 @@ def test_localstripes_webhooks_are_proven(localstripe: Judge, request: pytest.Fi
         headers, body = heard.get(timeout=PATIENCE)
         now = datetime.now(UTC)
         assert StripeWebhookParser(SecretStr(SECRET)).read(headers, body, now) == []
-        assert isinstance(StripeWebhookParser(SecretStr("whsec_other")).read(headers, body, now), Forged)
-        assert isinstance(StripeWebhookParser(SecretStr(SECRET)).read(headers, body + b" ", now), Forged)
+        assert isinstance(StripeWebhookParser(SecretStr("whsec_other")).read(headers, body, now), InvalidSignature)
+        assert isinstance(StripeWebhookParser(SecretStr(SECRET)).read(headers, body + b" ", now), InvalidSignature)
 
 
 class _Ear(BaseHTTPRequestHandler):
@@ -196,43 +196,43 @@ def test_another_key_for_the_same_charge_is_refused_and_whose_it_is_is_found(
     paid = mock.adapter().refund(charge, FIVE, key=key)
     assert isinstance(paid, Paid)
     again = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
-    assert again == Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
-    assert mock.adapter().look_up(charge, key=f"{key}-again") == Elsewhere(paid.refund_id, FIVE)
+    assert again == Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
+    assert mock.adapter().look_up(charge, key=f"{key}-again") == ExternalRefund(paid.refund_id, FIVE)
     assert mock.adapter().look_up(charge, key=key) == paid
 
 
 def test_more_than_is_left_is_refused(mock: Judge, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     declined = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
-    assert declined == Declined(Refusal.PERMANENT, "invalid_request_error")
+    assert declined == Declined(DeclineReason.PERMANENT, "invalid_request_error")
 
 
 def test_a_disputed_charge_is_not_refunded(mock: Judge, key: str) -> None:
     charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_createDispute")["id"]
     dispute = eventually(lambda: mock.get(f"/v1/charges/{charge}")["dispute"])
-    assert mock.adapter().refund(charge, FIVE, key=key) == Declined(Refusal.DISPUTED, "charge_disputed")
-    assert parse_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeSeen(Dispute.OPEN, dispute)
+    assert mock.adapter().refund(charge, FIVE, key=key) == Declined(DeclineReason.DISPUTED, "charge_disputed")
+    assert parse_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeStatus(Dispute.OPEN, dispute)
 
 
 def test_a_charge_that_nobody_knows_is_refused(mock: Judge, key: str) -> None:
-    assert mock.adapter().refund("ch_nobody", FIVE, key=key) == Declined(Refusal.PERMANENT, "resource_missing")
+    assert mock.adapter().refund("ch_nobody", FIVE, key=key) == Declined(DeclineReason.PERMANENT, "resource_missing")
 
 
 def test_a_charge_that_nobody_refunded_is_absent(mock: Judge, charge: str, key: str) -> None:
-    assert mock.adapter().look_up(charge, key=key) == Absent()
+    assert mock.adapter().look_up(charge, key=key) == NotFound()
 
 
 def test_a_refund_is_in_the_list(mock: Judge, charge: str, key: str) -> None:
     paid = mock.adapter().refund(charge, FIVE, key=key)
-    page = mock.adapter().page(LONG_AGO, None)
-    assert isinstance(page, Page)
+    page = mock.adapter().list_refunds(LONG_AGO, None)
+    assert isinstance(page, RefundPage)
     found = [refund for refund in page.refunds if refund.charge == charge]
-    assert [(Paid(one.refund_id, one.amount), one.standing, one.key) for one in found] == [(paid, Standing.PAID, key)]
+    assert [(Paid(one.refund_id, one.amount), one.status, one.key) for one in found] == [(paid, RefundStatus.PAID, key)]
 
 
 def test_credentials_that_the_mock_refuses_are_unknown(mock: Judge, charge: str, key: str) -> None:
     unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE, key=key)
-    assert unknown == Unknown("Stripe refuses our credentials: 401.", no_access=True)
+    assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
 
 def test_its_errors_are_read_as_stripes(mock: Judge, key: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from config.accounts import StripeAccount
-from domain.notices import About, Forged, Notice
+from domain.notices import Subject, InvalidSignature, WebhookEvent
 from worker.providers.stripe.webhooks import StripeWebhookParser, create_webhook_parser
 
 SECRET = "whsec_for_tests_only"
@@ -34,40 +34,40 @@ def signature(body: bytes, at: float = NOW.timestamp(), secret: str = SECRET) ->
 
 def read(
     body: bytes, header: str | None = None, secrets: str | None = SECRET, at: datetime = NOW
-) -> list[Notice] | Forged:
+) -> list[WebhookEvent] | InvalidSignature:
     headers = {"stripe-signature": signature(body) if header is None else header}
     found = StripeWebhookParser(SecretStr(secrets) if secrets is not None else None).read(headers, body, at)
-    return found if isinstance(found, Forged) else list(found)
+    return found if isinstance(found, InvalidSignature) else list(found)
 
 
 @pytest.mark.parametrize("kind", ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"])
 def test_an_event_about_a_refund_makes_us_look(kind: str) -> None:
-    assert read(event(kind, REFUND)) == [Notice("evt_1", About.REFUND, "ch_1", "re_1")]
+    assert read(event(kind, REFUND)) == [WebhookEvent("evt_1", Subject.REFUND, "ch_1", "re_1")]
 
 
 def test_a_refunded_charge_makes_us_look() -> None:
-    assert read(event("charge.refunded", CHARGE)) == [Notice("evt_1", About.REFUND, "ch_1")]
+    assert read(event("charge.refunded", CHARGE)) == [WebhookEvent("evt_1", Subject.REFUND, "ch_1")]
 
 
 @pytest.mark.parametrize("step", ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"])
 def test_an_event_about_a_dispute_makes_us_look(step: str) -> None:
-    assert read(event(f"charge.dispute.{step}", DISPUTE)) == [Notice("evt_1", About.DISPUTE, "ch_1")]
+    assert read(event(f"charge.dispute.{step}", DISPUTE)) == [WebhookEvent("evt_1", Subject.DISPUTE, "ch_1")]
 
 
 @pytest.mark.parametrize(
     ("kind", "told", "about", "refund_id"),
     [
-        ("refund.updated", REFUND, About.REFUND, "re_1"),
-        ("charge.refunded", CHARGE, About.REFUND, None),
-        ("charge.dispute.created", DISPUTE, About.DISPUTE, None),
+        ("refund.updated", REFUND, Subject.REFUND, "re_1"),
+        ("charge.refunded", CHARGE, Subject.REFUND, None),
+        ("charge.dispute.created", DISPUTE, Subject.DISPUTE, None),
     ],
 )
 def test_a_purchase_is_found_by_either_name_of_its_payment(
-    kind: str, told: dict[str, Any], about: About, refund_id: str | None
+    kind: str, told: dict[str, Any], about: Subject, refund_id: str | None
 ) -> None:
     assert read(event(kind, told | {"payment_intent": "pi_1"})) == [
-        Notice("evt_1", about, "ch_1", refund_id),
-        Notice("evt_1:pi_1", about, "pi_1", refund_id),
+        WebhookEvent("evt_1", about, "ch_1", refund_id),
+        WebhookEvent("evt_1:pi_1", about, "pi_1", refund_id),
     ]
 
 
@@ -84,7 +84,7 @@ def test_every_secret_in_use_is_good(secrets: str) -> None:
 @pytest.mark.parametrize("secrets", [None, "", " , "])
 def test_without_a_secret_nobody_is_believed(secrets: str | None) -> None:
     body = event("refund.updated", REFUND)
-    assert read(body, signature(body, secret="x"), secrets) == Forged(
+    assert read(body, signature(body, secret="x"), secrets) == InvalidSignature(
         "Stripe's webhook secret is not configured, so no webhook can be verified."
     )
 
@@ -98,7 +98,7 @@ def test_a_signature_of_these_minutes_is_good(seconds: int) -> None:
 @pytest.mark.parametrize("seconds", [-301, 301, 10**9, -(10**9)])
 def test_a_signature_of_another_time_is_a_replay(seconds: int) -> None:
     body = event("refund.updated", REFUND)
-    assert read(body, signature(body, NOW.timestamp() + seconds)) == Forged(
+    assert read(body, signature(body, NOW.timestamp() + seconds)) == InvalidSignature(
         "The signature is too old, or from the future."
     )
 
@@ -122,7 +122,7 @@ FORGERIES = {
 
 @pytest.mark.parametrize("header", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_signature_that_is_not_stripes_is_forged(header: str) -> None:
-    assert isinstance(read(BODY, header), Forged)
+    assert isinstance(read(BODY, header), InvalidSignature)
 
 
 UNREADABLE = {
@@ -143,22 +143,22 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_a_signed_event_that_nobody_can_read_is_no_notice(body: bytes) -> None:
-    assert read(body) == Forged("Stripe's event cannot be read.")
+    assert read(body) == InvalidSignature("Stripe's event cannot be read.")
 
 
 def test_a_body_that_is_no_text_is_forged() -> None:
-    assert isinstance(read(b"\xff\xfe", "t=1,v1=00"), Forged)
+    assert isinstance(read(b"\xff\xfe", "t=1,v1=00"), InvalidSignature)
 
 
 @given(body=st.binary(max_size=200), header=st.text(max_size=80))
 def test_garbage_is_forged_and_never_an_exception(body: bytes, header: str) -> None:
-    assert isinstance(read(body, header), Forged)
+    assert isinstance(read(body, header), InvalidSignature)
 
 
 @given(body=st.text(max_size=200))
 def test_signed_garbage_is_forged_and_never_an_exception(body: str) -> None:
     raw = body.encode(errors="replace")
-    assert isinstance(read(raw), Forged)
+    assert isinstance(read(raw), InvalidSignature)
 
 
 def test_the_account_has_the_secret() -> None:
@@ -166,5 +166,5 @@ def test_the_account_has_the_secret() -> None:
     ours = create_webhook_parser(account, provider_timeout_seconds=1)
     assert ours.answer == b""
     assert ours.read({"stripe-signature": signature(BODY)}, BODY, NOW) == [
-        Notice("evt_1", About.REFUND, "ch_1", "re_1")
+        WebhookEvent("evt_1", Subject.REFUND, "ch_1", "re_1")
     ]

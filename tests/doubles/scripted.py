@@ -4,34 +4,34 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from domain.money import Money
-from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Unknown
+from domain.providers import NotFound, RefundResult, Capabilities, DisputeStatus, LookupResult, RefundPage, Unknown
 from domain.purchases import Dispute
 
-A_DAY = Capabilities(keys_live=timedelta(hours=24), capped=True)
+A_DAY = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
 
 class Scripted:
     """The last answer of each kind is repeated for ever. Of what it was not told to find, there is nothing."""
 
     def __init__(
-        self, refunds: Iterable[Answer] = (), finds: Iterable[Found] = (), *, capabilities: Capabilities = A_DAY
+        self, refunds: Iterable[RefundResult] = (), finds: Iterable[LookupResult] = (), *, capabilities: Capabilities = A_DAY
     ) -> None:
         self.capabilities = capabilities
-        self._refunds, self._finds = list(refunds), list(finds) or [Absent()]
+        self._refunds, self._finds = list(refunds), list(finds) or [NotFound()]
         self.keys: list[str] = []
         """The key of each refund that was asked for."""
         self.looks = 0
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:  # noqa: ARG002
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:  # noqa: ARG002
         self.keys.append(key)
         return self._refunds[min(len(self.keys), len(self._refunds)) - 1]
 
-    def look_up(self, charge: str, *, key: str) -> Found:  # noqa: ARG002
+    def look_up(self, charge: str, *, key: str) -> LookupResult:  # noqa: ARG002
         self.looks += 1
         return self._finds[min(self.looks, len(self._finds)) - 1]
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:  # noqa: ARG002
-        return DisputeSeen(Dispute.NONE)
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:  # noqa: ARG002
+        return DisputeStatus(Dispute.NONE)
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:  # noqa: ARG002
-        return Page(())
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
+        return RefundPage(())

@@ -7,8 +7,8 @@ from playwright.sync_api import Page
 
 from config.links import Purpose
 from domain.cases import Evidence
-from domain.notes import NoteKind
-from domain.providers import Refusal
+from domain.notes import InquiryEmailKind
+from domain.providers import DeclineReason
 from domain.states import Event, State
 from tests.e2e._site import Town
 from tests.integration._web_fixtures import REASONS, Happened, a_case, goes_on
@@ -76,9 +76,9 @@ def closed(page: Page, town: Town, language: str) -> None:
     """The button behind that link."""
     bought = town.sold()
     with town.records.work() as work:
-        note = work.notes.owe(kind=NoteKind.PURCHASE, email=bought.email, locale=language, reference=bought.reference)
+        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=bought.email, locale=language, reference=bought.reference)
     with town.records.work() as work:
-        work.notes.claim([note], seconds=60)
+        work.inquiry_emails.claim([note], seconds=60)
     page.goto(f"{town.links.to(Purpose.OPEN, note)}?lang={language}")
 
 
@@ -146,14 +146,14 @@ SIGHTS: Mapping[str, Way] = {
     "withdraw-sure": then(to("/withdraw"), DECLARED, send),
     "withdrawn": then(to("/withdraw"), DECLARED, send, send),
     **{f"status-{state.value.replace('_', '-')}": standing(state) for state in State},
-    "status-approved-held": after(State.APPROVED, (State.APPROVED, Event.HELD, {})),
-    "status-approved-not-now": after(State.REFUNDING, (State.REFUNDING, Event.PROVIDER_NOT_NOW, {"code": "x"})),
+    "status-approved-held": after(State.APPROVED, (State.APPROVED, Event.PUT_ON_HOLD, {})),
+    "status-approved-not-now": after(State.REFUNDING, (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x"})),
     "status-approved-no-balance": after(
-        State.REFUNDING, (State.REFUNDING, Event.PROVIDER_NOT_NOW, {"code": "x", "refusal": Refusal.NO_BALANCE})
+        State.REFUNDING, (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x", "refusal": DeclineReason.INSUFFICIENT_BALANCE})
     ),
-    "status-refunding-unclear": after(State.REFUNDING, (State.REFUNDING, Event.PROVIDER_UNCLEAR, {})),
+    "status-refunding-unclear": after(State.REFUNDING, (State.REFUNDING, Event.OUTCOME_UNKNOWN, {})),
     "status-refunded-bank-reference": after(
-        State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_TOLD, {"bank_reference": "74537604221431003881865"})
+        State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_RECEIVED, {"bank_reference": "74537604221431003881865"})
     ),
     "status-returned": after(State.REFUNDED, (State.REFUNDED, Event.PROVIDER_FAILED_LATE, {"reasons": REASONS})),
     "status-withdrawal-unmatched": unmatched,

@@ -18,22 +18,22 @@ from uuid import uuid4
 from config.links import Links, Purpose
 from config.settings import Settings
 from console.servers import Servers
-from domain.details import Details
+from domain.details import PurchaseDetails
 from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
 from tests.services import Child, environment, eventually, fresh_database, settings_of
 
-DETAILS = Details(
+DETAILS = PurchaseDetails(
     licence_key="AURORA-4711-PHOTO-0815",
     download_url="https://download.aurora.example/photo4",
     invoice_number="2026-00042",
     invoice_url="https://shop.aurora.example/invoices/42",
 )
-FRONT = Shopfront(
+FRONT = Storefront(
     seller="aurora",
     name="Aurora Software",
     support_email="help@aurora.example",
@@ -60,7 +60,7 @@ class Town:
         bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes)
         settle_in(self.records, bought)
         with self.records.work() as work:
-            work.details.put([(bought.seller, bought.reference, DETAILS)])
+            work.purchase_details.put([(bought.seller, bought.reference, DETAILS)])
         return bought
 
     def letters(self, to: str) -> list[EmailMessage]:
@@ -85,7 +85,7 @@ class Town:
     def cases(self) -> int:
         """How many requests were counted."""
         with self.records.work() as work:
-            return sum(work.views.counts().values())
+            return sum(work.case_views.counts().values())
 
     def refunds(self, bought: Purchase) -> int:
         """How many refunds the provider made of this purchase's payment."""
@@ -130,7 +130,7 @@ def a_town(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterator[
         records = Records.of(settings)
         settle_in(records)
         with records.work() as work:
-            work.shopfronts.put(FRONT)
+            work.storefronts.upsert(FRONT)
         with served(app(settings), door):
             yield Town(url, settings, records)
         records.engine.dispose()

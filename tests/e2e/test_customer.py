@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from config.links import Purpose
-from config.speech import speech
-from domain.findings import Code
+from config.speech import translator_for
+from domain.findings import ReasonCode
 from domain.purchases import Purchase
 from domain.states import State
-from producers.web.words import STANDINGS
+from producers.web.words import HEADLINES
 from tests.cast import a_seller
 from tests.catalogues import catalogue
 from tests.e2e._site import DETAILS, Crew, Town, words
@@ -49,7 +49,7 @@ def confirm(page: Page) -> None:
 
 
 def heading(state: State, language: str = "en") -> str:
-    return speech(language).say(STANDINGS[state].heading)
+    return translator_for(language).gettext(HEADLINES[state].heading)
 
 
 def expect_heading(page: Page, words: str) -> None:
@@ -92,7 +92,7 @@ def test_who_cannot_be_refunded_at_once_learns_why_and_whom_to_ask(page: Page, t
     page.goto(town.link(bought.email, Purpose.STATUS))
     expect_heading(page, heading(State.WITH_SUPPORT))
     main = page.get_by_role("main")
-    expect(main.get_by_role("listitem").filter(has_text=Code.OUTSIDE_WINDOW.customer)).to_be_visible()
+    expect(main.get_by_role("listitem").filter(has_text=ReasonCode.OUTSIDE_WINDOW.customer)).to_be_visible()
     case = main.locator(".code").last.inner_text()
     for told in (case, "help@aurora.example"):
         expect(main).to_contain_text(told)
@@ -266,7 +266,7 @@ def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(pa
     page.get_by_role("button", name="Confirm withdrawal").click()
     expect_heading(page, "We’ve received your withdrawal")
     declared_at = datetime.fromisoformat(page.locator("time").get_attribute("datetime") or "")
-    told, there = speech("en").instant(declared_at), speech("en").instant(declared_at, a_seller().time_zone)
+    told, there = translator_for("en").instant(declared_at), translator_for("en").instant(declared_at, a_seller().time_zone)
     case = page.locator(".code").inner_text()
     for said in ("Ada Lovelace", bought.reference, bought.email):
         expect(page.get_by_role("main")).to_contain_text(said)

@@ -33,7 +33,7 @@ def a_mail(
 
 def cases(records: Records) -> int:
     with records.work() as work:
-        return sum(work.views.counts().values())
+        return sum(work.case_views.counts().values())
 
 
 @pytest.fixture(scope="module")

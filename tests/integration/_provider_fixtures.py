@@ -14,7 +14,7 @@ import pytest
 from config.settings import Settings
 from console.sandbox.events import Event
 from console.sandbox.webhooks import Webhooks
-from domain.messages import Noticed
+from domain.messages import WebhookEventsReceived
 from domain.money import Money
 from domain.providers import Paid
 from domain.purchases import Purchase
@@ -23,10 +23,10 @@ from producers.intake import accept
 from records import Records
 from records.audit import audit
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
-from worker.judging import judge
-from worker.lanes import run
-from worker.paying import pay
-from worker.tools import Tools, tools_of
+from worker.judging import evaluate
+from worker.lanes import handle
+from worker.paying import execute
+from worker.tools import WorkerContext, create_context
 
 SECRET = "sandbox"
 OLD = 301  # seconds; a signature may be 300 old
@@ -44,29 +44,29 @@ def patient(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def tools(sandbox: Settings) -> Iterator[Tools]:
+def tools(sandbox: Settings) -> Iterator[WorkerContext]:
     """A worker's tools, wired to the sandbox with the patience of `patient()`."""
     yield from opened(patient(sandbox))
 
 
 @pytest.fixture
-def hasty_tools(sandbox: Settings) -> Iterator[Tools]:
+def hasty_tools(sandbox: Settings) -> Iterator[WorkerContext]:
     """A worker's tools, wired to the sandbox with the short timers of all tests."""
     yield from opened(sandbox)
 
 
-def opened(settings: Settings) -> Iterator[Tools]:
-    tools = tools_of(settings)
+def opened(settings: Settings) -> Iterator[WorkerContext]:
+    tools = create_context(settings)
     yield tools
     closed(tools)
 
 
-def closed(tools: Tools) -> None:
-    tools.hands.close()
+def closed(tools: WorkerContext) -> None:
+    tools.call_pool.close()
     tools.records.engine.dispose()
 
 
-def with_adapter(tools: Tools, adapter: Any) -> Tools:
+def with_adapter(tools: WorkerContext, adapter: Any) -> WorkerContext:
     """The same tools, with another provider in the sandbox's place."""
     return replace(tools, providers={"sandbox": adapter})
 
@@ -76,32 +76,32 @@ def charged(behaviour: str, **changes: Any) -> Purchase:
     return a_recent_purchase(**{"charge": f"{behaviour}_{uuid4().hex}"} | changes)
 
 
-def approved(tools: Tools, *purchases: Purchase) -> list[UUID]:
+def approved(tools: WorkerContext, *purchases: Purchase) -> list[UUID]:
     """These customers ask, and may be paid."""
     settle_in(tools.records, *purchases)
     cases = ids(accept(tools.records, [an_arrival(one) for one in purchases]))
     with tools.records.work() as work:
-        judge(work, tools, work.cases.lock(cases, here=State.RECEIVED))
+        evaluate(work, tools, work.cases.lock(cases, state=State.RECEIVED))
     return cases
 
 
-def paid(tools: Tools, *purchases: Purchase) -> list[UUID]:
+def paid(tools: WorkerContext, *purchases: Purchase) -> list[UUID]:
     """These customers ask, and the provider is asked."""
     cases = approved(tools, *purchases)
-    pay(tools, cases)
+    execute(tools, cases)
     return cases
 
 
 def state(records: Records, case: UUID) -> State:
     with records.work() as work:
-        view = work.views.one(case)
+        view = work.case_views.get(case)
     assert view
     return view.state
 
 
 def codes(records: Records, case: UUID) -> list[str]:
     with records.work() as work:
-        view = work.views.one(case)
+        view = work.case_views.get(case)
     assert view
     return [reason["code"] for reason in view.reasons]
 
@@ -122,7 +122,7 @@ def tasks(records: Records, kind: str) -> list[dict[str, Any]]:
 
 def refunded(records: Records, purchase: Purchase) -> int:
     with records.work() as work:
-        kept = work.purchases.one(purchase.id)
+        kept = work.purchases.get(purchase.id)
     assert kept
     return kept.refunded
 
@@ -147,14 +147,14 @@ def owed(records: Records) -> list[str]:
         return [row.event for row in rows]
 
 
-def hear_all(tools: Tools) -> None:
+def hear_all(tools: WorkerContext) -> None:
     """A worker gets every notice that is owed a look."""
     with tools.records.work() as work:
         found = [
             row.id for row in work.run("select id from notices where next_action_at is not null order by received_at")
         ]
     if found:
-        run(tools, Noticed, found)
+        handle(tools, WebhookEventsReceived, found)
 
 
 def assert_audit_is_clean(records: Records) -> None:
@@ -162,14 +162,14 @@ def assert_audit_is_clean(records: Records) -> None:
         assert audit(work).faults == []
 
 
-def at_the_provider(tools: Tools, purchase: Purchase) -> list[dict[str, Any]]:
+def at_the_provider(tools: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
     """The refunds of this purchase's payment, as the sandbox shows them."""
     with urllib.request.urlopen(f"{tools.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
         found: list[dict[str, Any]] = json.load(answer)["data"]
         return found
 
 
-def made_by_hand(tools: Tools, purchase: Purchase) -> dict[str, Any]:
+def made_by_hand(tools: WorkerContext, purchase: Purchase) -> dict[str, Any]:
     """Somebody refunds this purchase at the provider's own desk."""
     said = tools.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
     assert isinstance(said, Paid), said
@@ -177,7 +177,7 @@ def made_by_hand(tools: Tools, purchase: Purchase) -> dict[str, Any]:
     return made
 
 
-def dispute_at(tools: Tools, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
+def dispute_at(tools: WorkerContext, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
     """Opens a dispute at the sandbox, or ends one."""
     body = {"status": status} if dispute else {"status": status, "charge": charge}
     answer = httpx.post(f"{tools.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)

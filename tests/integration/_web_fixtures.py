@@ -21,10 +21,10 @@ from config.links import Links, Purpose
 from config.settings import Settings
 from console.servers import Servers
 from domain.cases import Evidence
-from domain.findings import Code
+from domain.findings import ReasonCode
 from domain.purchases import Purchase
 from domain.requests import Channel
-from domain.states import BEGIN, MOVES, Event, State
+from domain.states import INITIAL, MOVES, Event, State
 from producers import intake
 from producers.web.app import app
 from records import Records
@@ -70,7 +70,7 @@ def world(place: "Place") -> "World":
     settle_in(place.records)
     settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
     with place.records.work() as work:
-        keys = [work.keys.make(id_)[1] for id_ in ("aurora", "babbage")]
+        keys = [work.api_keys.create(id_)[1] for id_ in ("aurora", "babbage")]
     return World(place.settings, place.records, place.web, *keys)
 
 
@@ -103,11 +103,11 @@ class World:
 
     def rows(self) -> int:
         with self.records.work() as work:
-            return sum(work.views.counts().values())
+            return sum(work.case_views.counts().values())
 
     def state(self, case: UUID) -> State:
         with self.records.work() as work:
-            view = work.views.one(case)
+            view = work.case_views.get(case)
         assert view
         return view.state
 
@@ -124,7 +124,7 @@ class World:
 
 def the_way_to(state: State) -> list[Event]:
     """The shortest way from received to this state; of several, the one that stands first in the table."""
-    ways: dict[State, list[Event]] = {BEGIN[1]: []}
+    ways: dict[State, list[Event]] = {INITIAL[1]: []}
     while state not in ways:
         ways |= {
             there: [*ways[here], event]
@@ -135,7 +135,7 @@ def the_way_to(state: State) -> list[Event]:
 
 
 REASONS = [
-    {"code": code.value, "sentence": code.support, "detail": ""} for code in (Code.OUTSIDE_WINDOW, Code.SERIAL_REFUNDS)
+    {"code": code.value, "sentence": code.support, "detail": ""} for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
 ]
 
 
@@ -148,22 +148,22 @@ def a_case(
 ) -> UUID:
     """A case that went the shortest way to this state."""
     bought = purchase or a_recent_purchase()
-    case = intake.accept_one(records, intake.arrival(a_request(bought), Channel.WEB)).id
+    case = intake.accept_one(records, intake.submission(a_request(bought), Channel.WEB)).id
     with records.work() as work:
-        work.purchases.put([bought])
+        work.purchases.upsert([bought])
         here = State.RECEIVED
         for event in the_way_to(state):
             found = "reasons" if MOVES[here, event] is State.WITH_SUPPORT else None
-            step = work.cases.lock([case], here=here)[0].after(
+            step = work.cases.lock([case], state=here)[0].after(
                 event, actor="test", evidence=evidence or ({found: REASONS} if found else {})
             )
             if here is State.RECEIVED and event is not Event.FOUND_NO_PURCHASE:
-                holds = event is not Event.FOUND_LIVE_CASE
+                holds = event is not Event.FOUND_OPEN_CASE
                 step = replace(step, purchase=bought.id if holds else None, seller=bought.seller)
             assert work.history.record([step]) == {case}
             # a case that is being paid stays leased to its worker; here nobody works
             work.run("update cases set lease_until = 'epoch' where id = :case", case=case)
-            here = step.there
+            here = step.to_state
     return case
 
 
@@ -175,7 +175,7 @@ def goes_on(records: Records, case: UUID, *steps: Happened) -> UUID:
     """The case, after these steps as well."""
     for here, event, evidence in steps:
         with records.work() as work:
-            step = work.cases.lock([case], here=here)[0].after(event, actor="test", evidence=evidence)
+            step = work.cases.lock([case], state=here)[0].after(event, actor="test", evidence=evidence)
             assert work.history.record([replace(step, due_in=0.0)]) == {case}
             work.run("update cases set lease_until = 'epoch', not_before = 'epoch' where id = :case", case=case)
     return case

@@ -9,21 +9,21 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.messages import Noticed, RefundApproved, RefundRequested, RefundUnsettled
+from domain.messages import WebhookEventsReceived, RefundApproved, RefundRequested, RefundOutcomeUnknown
 from domain.money import Money
-from domain.notices import About, Notice
+from domain.notices import Subject, WebhookEvent
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Capabilities,
     Declined,
-    Elsewhere,
+    ExternalRefund,
     Failed,
-    Found,
-    LooksUp,
+    LookupResult,
+    Lookup,
     Paid,
     Pending,
-    Refusal,
+    DeclineReason,
     Route,
     Unknown,
 )
@@ -33,29 +33,29 @@ from producers.intake import accept_one
 from tests.cast import a_recent_purchase, an_arrival, settle_in
 from tests.doubles.scripted import A_DAY, Scripted
 from worker import asking
-from worker.lanes import run
+from worker.lanes import handle
 from worker.refunds.outcomes import MAX_ATTEMPTS
-from worker.tools import Tools, tools_of
+from worker.tools import WorkerContext, create_context
 
 PRICE = Money(4900, "EUR")
 PAID, PENDING = Paid("re_1", PRICE), Pending("re_1", PRICE)
-SHORT = Declined(Refusal.NO_BALANCE, "balance_insufficient")
+SHORT = Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient")
 LOST = Unknown("The connection was lost.")
 STORED = Unknown("A stored 500.", replayed=True)
-THEIRS = Elsewhere("re_theirs", PRICE)
+THEIRS = ExternalRefund("re_theirs", PRICE)
 
 
 class Story:
     """One case, and the provider that it depends on."""
 
-    def __init__(self, tools: Tools, provider: Scripted, **purchase: Any) -> None:
+    def __init__(self, tools: WorkerContext, provider: Scripted, **purchase: Any) -> None:
         self.tools, self.provider = tools, provider
         bought = a_recent_purchase(**purchase)
         settle_in(tools.records, bought)
         assert (bought.amount, bought.currency) == (PRICE.minor, PRICE.currency)
         self.purchase = bought.id
         self.case = accept_one(tools.records, an_arrival(bought)).id
-        run(tools, RefundRequested, [self.case])
+        handle(tools, RefundRequested, [self.case])
 
     def goes_on(self, **later: float) -> "Story":
         """What a message of the sweep makes of it, after so much time."""
@@ -67,28 +67,28 @@ class Story:
                 " looked_up_at = looked_up_at - :ago",
                 **past,
             )
-        for lane in (RefundApproved, RefundUnsettled):
-            run(self.tools, lane, [self.case])
+        for lane in (RefundApproved, RefundOutcomeUnknown):
+            handle(self.tools, lane, [self.case])
         return self
 
     def is_told(self, event: str) -> "Story":
         """What a webhook about the refund makes of it."""
         with self.tools.records.work() as work:
             charge = work.run("select charge from purchases where id = :id", id=self.purchase).scalar_one()
-            work.notices.keep("sandbox", [Notice(event, About.REFUND, charge, "re_1")], b"")
+            work.webhook_events.keep("sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1")], b"")
             notices = [row.id for row in work.run("select id from notices where event = :event", event=event)]
-        run(self.tools, Noticed, notices)
+        handle(self.tools, WebhookEventsReceived, notices)
         return self
 
     def is_now(self) -> str:
         with self.tools.records.work() as work:
-            found = work.views.one(self.case)
+            found = work.case_views.get(self.case)
         assert found
         return found.state
 
     def codes(self) -> list[str]:
         with self.tools.records.work() as work:
-            found = work.views.one(self.case)
+            found = work.case_views.get(self.case)
         assert found
         return [reason["code"] for reason in found.reasons]
 
@@ -102,11 +102,11 @@ Tell = Callable[..., Story]
 
 @pytest.fixture
 def tell(settings: Settings) -> Iterator[Tell]:
-    made: list[Tools] = []
+    made: list[WorkerContext] = []
 
     def story(
-        refunds: Sequence[Answer] = (),
-        finds: Sequence[Found] = (),
+        refunds: Sequence[RefundResult] = (),
+        finds: Sequence[LookupResult] = (),
         *,
         can: Capabilities = A_DAY,
         hold: int = 0,
@@ -114,12 +114,12 @@ def tell(settings: Settings) -> Iterator[Tell]:
     ) -> Story:
         provider = Scripted(refunds, finds, capabilities=can)
         wired = settings.model_copy(update={"sepa_hold_days": hold})
-        made.append(replace(tools_of(wired), providers={"sandbox": provider}))
+        made.append(replace(create_context(wired), providers={"sandbox": provider}))
         return Story(made[-1], provider, **purchase)
 
     yield story
     for tools in made:
-        tools.hands.close()
+        tools.call_pool.close()
         tools.records.engine.dispose()
 
 
@@ -144,12 +144,12 @@ def test_a_balance_that_stays_short_goes_to_a_person(tell: Tell) -> None:
 
 
 def test_a_payment_that_cannot_be_refunded_yet_is_refunded_later(tell: Tell) -> None:
-    story = tell([Declined(Refusal.NOT_YET, "charge_pending"), PAID])
+    story = tell([Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending"), PAID])
     assert story.goes_on(days=1).is_now() == "refunded"
 
 
 def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> None:
-    story = tell([Failed("re_0", "insufficient_funds", Refusal.NO_BALANCE), PAID])
+    story = tell([Failed("re_0", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE), PAID])
     assert story.goes_on(days=1).is_now() == "refunded"
     assert story.one("select refunded from purchases") == PRICE.minor
 
@@ -163,7 +163,7 @@ def test_a_refund_that_waits_at_the_provider_for_the_sellers_balance_is_told_to_
 
 
 def test_a_refund_that_was_accepted_and_fails_for_want_of_money_is_made_again(tell: Tell) -> None:
-    story = tell([PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", Refusal.NO_BALANCE)])
+    story = tell([PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE)])
     assert story.goes_on(hours=1).is_now() == "approved"
     assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
     assert story.goes_on(days=1).is_now() == "refunded"
@@ -172,7 +172,7 @@ def test_a_refund_that_was_accepted_and_fails_for_want_of_money_is_made_again(te
 
 def test_credentials_that_are_refused_make_a_refund_wait_and_operators_are_told_once_a_day(tell: Tell) -> None:
     """Nothing was carried out past a closed door, so that a wrong key over a weekend is no money in unknown state."""
-    story = tell([Unknown("It refuses our credentials.", no_access=True)] * 4 + [PAID])
+    story = tell([Unknown("It refuses our credentials.", invalid_credentials=True)] * 4 + [PAID])
     for _ in range(3):
         assert story.is_now() == "approved"
         story.goes_on(hours=7)
@@ -182,8 +182,8 @@ def test_credentials_that_are_refused_make_a_refund_wait_and_operators_are_told_
 
 
 def test_a_door_that_closed_after_the_first_sending_proves_nothing(tell: Tell) -> None:
-    closed = Unknown("It refuses our credentials.", no_access=True)
-    story = tell([LOST, closed, PAID], [Absent()])
+    closed = Unknown("It refuses our credentials.", invalid_credentials=True)
+    story = tell([LOST, closed, PAID], [NotFound()])
     assert story.goes_on(hours=1).is_now() == "refunding"
     assert story.goes_on(hours=1).is_now() == "refunded"
     assert len(set(story.provider.keys)) == 1
@@ -199,8 +199,8 @@ def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
     assert story.goes_on(days=3).is_now() == "refunded"
 
 
-@pytest.mark.parametrize("refusal", [Refusal.NO_BALANCE, Refusal.NOT_YET])
-def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: Refusal) -> None:
+@pytest.mark.parametrize("refusal", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE])
+def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: DeclineReason) -> None:
     story = tell([Declined(refusal, "their word")])
     assert story.one("select evidence from transitions where event = 'provider_not_now'") == {
         "code": "their word",
@@ -211,12 +211,12 @@ def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: 
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [
-        (Refusal.DISPUTED, "dispute_open"),
-        (Refusal.WINDOW_OVER, "provider_window_closed"),
-        (Refusal.PERMANENT, "provider_declined"),
+        (DeclineReason.DISPUTED, "dispute_open"),
+        (DeclineReason.REFUND_WINDOW_EXPIRED, "provider_window_closed"),
+        (DeclineReason.PERMANENT, "provider_declined"),
     ],
 )
-def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal: Refusal, code: str) -> None:
+def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal: DeclineReason, code: str) -> None:
     story = tell([Declined(refusal, "their word")])
     assert (story.is_now(), story.codes()) == ("with_support", [code])
     assert story.one("select status from operations") == "declined"
@@ -225,13 +225,13 @@ def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal
 @pytest.mark.parametrize(
     ("refusal", "at_once", "later"),
     [
-        (Refusal.DISPUTED, "dispute_open", "dispute_open"),
-        (Refusal.WINDOW_OVER, "provider_window_closed", "provider_window_closed"),
-        (Refusal.PERMANENT, "provider_declined", "returned_by_bank"),
+        (DeclineReason.DISPUTED, "dispute_open", "dispute_open"),
+        (DeclineReason.REFUND_WINDOW_EXPIRED, "provider_window_closed", "provider_window_closed"),
+        (DeclineReason.PERMANENT, "provider_declined", "returned_by_bank"),
     ],
 )
 def test_a_refund_that_was_made_and_failed_goes_to_a_person_with_its_reason(
-    tell: Tell, refusal: Refusal, at_once: str, later: str
+    tell: Tell, refusal: DeclineReason, at_once: str, later: str
 ) -> None:
     """Only what was accepted before can have come back from a bank."""
     assert tell([Failed("re_0", "their word", refusal)]).codes() == [at_once]
@@ -264,13 +264,13 @@ def test_somebody_elses_refund_ends_the_wait_for_one_of_ours_that_was_accepted(t
 
 
 def test_it_is_final_at_once_where_the_provider_refused_our_key_because_of_it(tell: Tell) -> None:
-    story = tell([Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")], [THEIRS])
+    story = tell([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [THEIRS])
     assert story.is_now() == "refunding"
     assert story.goes_on(minutes=10).is_now() == "with_support"
 
 
 def test_already_refunded_by_ourselves_is_adopted(tell: Tell) -> None:
-    story = tell([Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
+    story = tell([Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")], [PAID])
     assert story.goes_on(minutes=10).is_now() == "refunded"
 
 
@@ -294,7 +294,7 @@ def test_a_banks_reference_that_is_known_at_once_stands_beside_the_payment(tell:
 
 
 def test_what_is_certainly_absent_is_sent_again_under_the_same_key(tell: Tell) -> None:
-    story = tell([LOST, PAID], [Absent()])
+    story = tell([LOST, PAID], [NotFound()])
     assert story.goes_on(hours=1).is_now() == "refunded"
     assert len(set(story.provider.keys)) == 1
     assert story.one("select sends from operations") == 2
@@ -305,9 +305,9 @@ def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_
 ) -> None:
     """A provider that shows what there is and takes no refunds would otherwise be asked at every sweep, day and night."""
     pause = "select extract(epoch from not_before - now())::float from cases"
-    story = tell([LOST, PAID], [Absent()])
+    story = tell([LOST, PAID], [NotFound()])
     with monkeypatch.context() as nobody:
-        nobody.setattr(asking, "refund", lambda *_, **__: asking.Unsent("Nobody was reached."))
+        nobody.setattr(asking, "refund", lambda *_, **__: asking.NotSent("Nobody was reached."))
         pauses = [story.goes_on(hours=1).one(pause) for _ in range(3)]
     assert pauses[0] > 0
     assert pauses == sorted(pauses)
@@ -319,15 +319,15 @@ def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_
 def test_a_repeat_that_can_never_be_sent_is_for_a_person_after_two_days(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = tell([LOST], [Absent()], can=replace(A_DAY, keys_live=timedelta(days=90)))
-    monkeypatch.setattr(asking, "refund", lambda *_, **__: asking.Unsent("Nobody was reached."))
+    story = tell([LOST], [NotFound()], can=replace(A_DAY, keys_live=timedelta(days=90)))
+    monkeypatch.setattr(asking, "refund", lambda *_, **__: asking.NotSent("Nobody was reached."))
     assert story.goes_on(hours=47).is_now() == "refunding"
     assert story.goes_on(hours=2).is_now() == "with_support"
     assert story.codes() == ["outcome_unknown"]
 
 
 def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
-    story = tell([STORED, PAID], [Absent()])
+    story = tell([STORED, PAID], [NotFound()])
     for _ in range(2):
         assert story.goes_on(minutes=20).is_now() == "refunding"
     assert len(story.provider.keys) == 1  # its key would only repeat the error
@@ -340,7 +340,7 @@ def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absenc
 
 def test_a_repeat_that_is_refused_does_not_end_what_was_sent_before(tell: Tell) -> None:
     """Not every provider keeps refusals under the key: the first sending may still be under way, and pay."""
-    story = tell([LOST, SHORT], [Absent(), Absent(), PAID])
+    story = tell([LOST, SHORT], [NotFound(), NotFound(), PAID])
     assert story.goes_on(hours=1).is_now() == "refunding"
     assert story.goes_on(hours=1).is_now() == "refunding"
     assert story.goes_on(hours=1).is_now() == "refunded"
@@ -348,7 +348,7 @@ def test_a_repeat_that_is_refused_does_not_end_what_was_sent_before(tell: Tell) 
 
 
 def test_a_repeat_that_was_refused_gets_a_new_key_only_after_the_proof_of_absence(tell: Tell) -> None:
-    story = tell([LOST, SHORT, PAID], [Absent()])
+    story = tell([LOST, SHORT, PAID], [NotFound()])
     for _ in range(4):
         assert story.goes_on(hours=1).is_now() == "refunding"
     assert len(set(story.provider.keys)) == 1
@@ -357,7 +357,7 @@ def test_a_repeat_that_was_refused_gets_a_new_key_only_after_the_proof_of_absenc
 
 
 def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(tell: Tell) -> None:
-    story = tell([LOST, Declined(Refusal.PERMANENT, "closed")], [Absent()], can=replace(A_DAY, capped=False))
+    story = tell([LOST, Declined(DeclineReason.PERMANENT, "closed")], [NotFound()], can=replace(A_DAY, capped=False))
     for _ in range(4):
         assert story.goes_on(hours=1).is_now() == "refunding"
     assert story.goes_on(hours=7).is_now() == "with_support"
@@ -365,13 +365,13 @@ def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(
 
 
 def test_a_key_that_lives_an_hour_is_never_repeated(tell: Tell) -> None:
-    story = tell([LOST], [Absent()], can=replace(A_DAY, keys_live=timedelta(hours=1)))
+    story = tell([LOST], [NotFound()], can=replace(A_DAY, keys_live=timedelta(hours=1)))
     assert story.goes_on(minutes=10).is_now() == "refunding"
     assert len(story.provider.keys) == 1
 
 
 def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
-    story = tell([STORED], [Absent()])
+    story = tell([STORED], [NotFound()])
     story.goes_on(hours=7)
     for _ in range(10):
         story.goes_on(minutes=1)
@@ -380,7 +380,7 @@ def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
 
 
 def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person(tell: Tell) -> None:
-    story = tell([STORED], [Absent()], can=replace(A_DAY, capped=False))
+    story = tell([STORED], [NotFound()], can=replace(A_DAY, capped=False))
     for _ in range(8):
         story.goes_on(hours=7)
     assert (story.is_now(), story.codes()) == ("with_support", ["outcome_unknown"])
@@ -402,7 +402,7 @@ def test_a_payment_whose_last_refund_nobody_knows_of_is_not_refunded_again_whoev
     story = tell([LOST], [LOST])
     assert story.goes_on(days=3).is_now() == "with_support"
     with story.tools.records.work() as work:
-        case = work.cases.wait(story.case)
+        case = work.cases.lock_one(story.case)
         assert case
         work.history.record([case.after(Event.SUPPORT_APPROVED, actor="somebody at the desk")])
     assert story.goes_on().is_now() == "with_support"
@@ -413,7 +413,7 @@ def test_money_in_unknown_state_tells_a_person_all_that_is_known(tell: Tell) -> 
     story = tell([LOST], [LOST])
     assert story.goes_on(days=3).is_now() == "with_support"
     with story.tools.records.work() as work:
-        (task,) = work.tasks.waiting()
+        (task,) = work.support_tasks.list_open()
     (reason,) = task.reasons
     assert reason["code"] == "outcome_unknown"
     for word in (story.provider.keys[0], "sandbox", "49.00 EUR", "sent 1 times"):
@@ -421,7 +421,7 @@ def test_money_in_unknown_state_tells_a_person_all_that_is_known(tell: Tell) -> 
 
 
 def test_a_provider_that_only_tells_by_webhook_is_asked_by_the_same_key(tell: Tell) -> None:
-    only_tells = Capabilities(keys_live=timedelta(days=31), capped=True, looks_up=LooksUp.NEVER)
+    only_tells = Capabilities(idempotency_key_ttl=timedelta(days=31), rejects_over_refund=True, lookup=Lookup.NEVER)
     story = tell([LOST, PENDING], can=only_tells)
     assert story.goes_on(hours=1).is_now() == "refund_pending"
     assert story.goes_on(days=1).is_now() == "refund_pending"

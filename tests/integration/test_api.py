@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from console.servers import Servers
-from domain.findings import Code
+from domain.findings import ReasonCode
 from domain.purchases import Dispute
 from domain.states import State
 from producers.web.app import app
@@ -90,7 +90,7 @@ def test_an_accepted_request_says_where_its_case_is(world: World) -> None:
 def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(world: World) -> None:
     bought = a_recent_purchase()
     with world.records.work() as work:
-        work.purchases.put([bought])
+        work.purchases.upsert([bought])
     known, unknown = (
         world.web.post(ASK, json=ASKED | {"email": email, "reference": bought.reference}, headers=world.bearer())
         for email in (bought.email, "eve@example.com")
@@ -253,7 +253,7 @@ def test_a_seller_sees_state_reasons_and_history_of_a_case(world: World) -> None
     assert shown["state"] == "with_support"
     assert (shown["reference"], shown["channel"]) == (bought.reference, "web")
     assert shown["reasons"] == [
-        {"code": code.value, "sentence": code.support} for code in (Code.OUTSIDE_WINDOW, Code.SERIAL_REFUNDS)
+        {"code": code.value, "sentence": code.support} for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
     ]
     assert [(step["seq"], step["from_state"], step["event"], step["to_state"]) for step in shown["history"]] == [
         (1, None, "accepted", "received"),
@@ -367,7 +367,7 @@ def test_a_database_at_an_earlier_version_is_not_ready(servers: Servers, tmp_pat
         tampering(servers, database, "update alembic_version set version_num = '0001'")
         with served(app(settings)) as web:
             detail = problem(web.get("/readyz"), ProblemCode.NOT_READY)["detail"]
-    assert detail == f"The database is at version 0001, this program needs {schema.newest()}. Run: moneyback migrate"
+    assert detail == f"The database is at version 0001, this program needs {schema.latest_revision()}. Run: moneyback migrate"
 
 
 def test_the_numbers_are_those_of_the_database(world: World) -> None:

@@ -13,74 +13,74 @@ import pytest
 from config.settings import Settings
 from domain.money import Money
 from domain.providers import Capabilities, Unknown
-from domain.refund_operations import Operation
+from domain.refund_operations import RefundOperation
 from tests.doubles.raw import a_server_that, say, saying
 from worker import asking
 from worker.providers.deadline import watched
-from worker.tools import Tools, tools_of
+from worker.tools import WorkerContext, create_context
 
 
 class NobodyAsks:
     """A provider that must not be called."""
 
-    capabilities = Capabilities(keys_live=timedelta(hours=24))
+    capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))
 
     def __getattr__(self, name: str) -> Any:
         pytest.fail(f"The provider was asked: {name}.")
 
 
 @pytest.fixture
-def late(settings: Settings) -> Iterator[Tools]:
+def late(settings: Settings) -> Iterator[WorkerContext]:
     """The tools of a task that has no time left after the instant 99."""
-    tools = tools_of(settings)
+    tools = create_context(settings)
     yield replace(tools, providers={"sandbox": NobodyAsks()}, monotonic=lambda: 100.0)
-    tools.hands.close()
+    tools.call_pool.close()
     tools.records.engine.dispose()
 
 
-def test_what_would_outlive_its_task_is_not_asked(late: Tools) -> None:
-    operation = Operation(case=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_1_1")
+def test_what_would_outlive_its_task_is_not_asked(late: WorkerContext) -> None:
+    operation = RefundOperation(case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_1_1")
     found = [
         asking.look_up(late, operation, until=99.0),
-        asking.foreign(late, "sandbox", "ok_1", until=99.0),
+        asking.find_external_refund(late, "sandbox", "ok_1", until=99.0),
         asking.dispute(late, "sandbox", "ok_1", until=99.0),
     ]
     assert found == [Unknown(asking.NO_TIME)] * 3
-    assert asking.refund(late, operation, until=99.0) == asking.Unsent(asking.NO_TIME)
+    assert asking.refund(late, operation, until=99.0) == asking.NotSent(asking.NO_TIME)
 
 
 @pytest.fixture
-def wired(settings: Settings) -> Iterator[Callable[[str], Tools]]:
+def wired(settings: Settings) -> Iterator[Callable[[str], WorkerContext]]:
     """The tools of a task whose provider is at this address."""
-    made: list[Tools] = []
+    made: list[WorkerContext] = []
 
-    def at(url: str) -> Tools:
-        made.append(tools_of(settings.model_copy(update={"sandbox_url": url})))
+    def at(url: str) -> WorkerContext:
+        made.append(create_context(settings.model_copy(update={"sandbox_url": url})))
         return made[-1]
 
     yield at
     for tools in made:
-        tools.hands.close()
+        tools.call_pool.close()
         tools.records.engine.dispose()
 
 
-OPERATION = Operation(case=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_2_1")
+OPERATION = RefundOperation(case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_2_1")
 A_LONG_TIME = time.monotonic() + 3_600
 
 
-def test_where_nobody_listens_nothing_was_sent(wired: Callable[[str], Tools]) -> None:
+def test_where_nobody_listens_nothing_was_sent(wired: Callable[[str], WorkerContext]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and never listens
         answer = asking.refund(wired(f"http://127.0.0.1:{taken.getsockname()[1]}"), OPERATION, until=A_LONG_TIME)
-    assert answer == asking.Unsent("The sandbox cannot be reached.")
+    assert answer == asking.NotSent("The sandbox cannot be reached.")
 
 
-def test_who_took_the_connection_may_have_heard_us(wired: Callable[[str], Tools]) -> None:
+def test_who_took_the_connection_may_have_heard_us(wired: Callable[[str], WorkerContext]) -> None:
     with a_server_that(lambda connection: connection.close()) as url:
         assert isinstance(asking.refund(wired(url), OPERATION, until=A_LONG_TIME), Unknown)
 
 
-def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(wired: Callable[[str], Tools]) -> None:
+def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(wired: Callable[[str], WorkerContext]) -> None:
     """As where a token is asked for first, and then the refund."""
     with a_server_that(saying(say(200, {"data": []}))) as alive, watched() as wire:
         asking.look_up(wired(alive), OPERATION, until=A_LONG_TIME)

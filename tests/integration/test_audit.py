@@ -8,7 +8,7 @@ from console.servers import Servers
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records
-from records.audit import Audited, audit
+from records.audit import AuditReport, audit
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import tampering
 
@@ -25,13 +25,13 @@ def cases(records: Records) -> list[UUID]:
                 case.after(
                     Event.FOUND_NOT_ELIGIBLE, actor="rules", evidence={"reasons": [{"code": "x", "sentence": "X."}]}
                 )
-                for case in work.cases.lock(found, here=State.RECEIVED)
+                for case in work.cases.lock(found, state=State.RECEIVED)
             ],
         )
     return found
 
 
-def audited(records: Records) -> Audited:
+def audited(records: Records) -> AuditReport:
     with records.work() as work:
         return audit(work)
 

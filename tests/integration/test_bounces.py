@@ -7,15 +7,15 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.aftermath import Stage
-from domain.findings import Trouble
+from domain.aftermath import EmailKind
+from domain.findings import SupportTaskKind
 from domain.states import Event
 from records import Records
-from records.letters import Due
+from records.letters import DueEmail
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
-from worker.letters.post import RefusedLetterError
-from worker.letters.sending import send
-from worker.tools import tools_of
+from worker.letters.post import EmailRejectedError
+from worker.letters.sending import send_case_emails
+from worker.tools import create_context
 
 BOUNCED = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
 
@@ -27,7 +27,7 @@ def case(records: Records) -> UUID:
     settle_in(records, bought, seller=a_seller(), policy=a_policy())
     with records.work() as work:
         (accepted,) = work.intake.accept([an_arrival(bought)])
-        found = work.cases.wait(accepted.id)
+        found = work.cases.lock_one(accepted.id)
         assert found
         work.history.record([replace(found.after(Event.FOUND_ELIGIBLE, actor="test"), purchase=bought.id)])
     return accepted.id
@@ -35,22 +35,22 @@ def case(records: Records) -> UUID:
 
 def left(records: Records, case: UUID) -> None:
     with records.work() as work:
-        assert work.letters.claim([case], seconds=60) == [Due(case, Stage.START_REFUND)]
-        work.letters.sent([Due(case, Stage.START_REFUND)])
+        assert work.case_emails.claim([case], seconds=60) == [DueEmail(case, EmailKind.START_REFUND)]
+        work.case_emails.mark_sent([DueEmail(case, EmailKind.START_REFUND)])
 
 
 def came_back(records: Records, case: UUID, stage: str = "start_refund", why: str = BOUNCED) -> bool:
     with records.work() as work:
-        return work.letters.bounced(case, stage, why)
+        return work.case_emails.mark_bounced(case, stage, why)
 
 
 def test_a_letter_that_came_back_is_one_task_without_an_address(records: Records, case: UUID) -> None:
     left(records, case)
     assert [came_back(records, case) for _ in range(2)] == [True, False]
     with records.work() as work:
-        (task,) = work.tasks.waiting()
+        (task,) = work.support_tasks.list_open()
     assert (task.case, task.seller) == (case, "aurora")
-    assert task.reasons[0]["code"] == Trouble.LETTER_BOUNCED
+    assert task.reasons[0]["code"] == SupportTaskKind.EMAIL_BOUNCED
     assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
 
 
@@ -58,7 +58,7 @@ def test_what_came_back_without_a_code_is_a_task_too(records: Records, case: UUI
     left(records, case)
     assert came_back(records, case, why="ada@example.com moved to 10.5.1.1")
     with records.work() as work:
-        assert work.tasks.waiting()[0].evidence["status"] is None
+        assert work.support_tasks.list_open()[0].evidence["status"] is None
 
 
 def test_a_letter_that_nobody_sent_cannot_come_back(records: Records, case: UUID) -> None:
@@ -66,14 +66,14 @@ def test_a_letter_that_nobody_sent_cannot_come_back(records: Records, case: UUID
     assert not came_back(records, case, stage="refunded")
     assert not came_back(records, UUID(int=7))
     with records.work() as work:
-        assert work.tasks.waiting() == []
+        assert work.support_tasks.list_open() == []
 
 
 def test_a_letter_of_which_nobody_knew_whether_it_left_has_left_when_it_comes_back(
     records: Records, case: UUID
 ) -> None:
     with records.work() as work:
-        work.letters.claim([case], seconds=1e9)
+        work.case_emails.claim([case], seconds=1e9)
     assert came_back(records, case)
 
 
@@ -84,17 +84,17 @@ class Refusing:
 
     def deliver(self, letter: EmailMessage) -> None:
         assert letter["To"]
-        raise RefusedLetterError("The mail server refuses the recipient: 550 5.1.1.")
+        raise EmailRejectedError("The mail server refuses the recipient: 550 5.1.1.")
 
 
 def test_a_letter_that_the_mail_server_refuses_is_one_task_and_is_not_tried_again(
     settings: Settings, records: Records, case: UUID
 ) -> None:
-    tools = replace(tools_of(settings), records=records, post=Refusing())
+    tools = replace(create_context(settings), records=records, post=Refusing())
     for _ in range(2):
-        send(tools, [case])
+        send_case_emails(tools, [case])
     with records.work() as work:
-        (task,) = work.tasks.waiting()
-    assert task.reasons[0]["code"] == Trouble.LETTER_BOUNCED
+        (task,) = work.support_tasks.list_open()
+    assert task.reasons[0]["code"] == SupportTaskKind.EMAIL_BOUNCED
     assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
-    tools.hands.close()
+    tools.call_pool.close()

@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from domain.scopes import EVERY, USUAL, Scope
+from domain.scopes import ALL_SCOPES, DEFAULT_SCOPES, ApiScope
 from producers.web import guard
 from producers.web.api import bulk, ndjson
 from producers.web.problems import ProblemCode
@@ -180,10 +180,10 @@ def test_the_lines_of_two_sellers_never_meet(world: World) -> None:
 # Who may
 
 
-@pytest.mark.parametrize(("scopes", "trusted"), [(USUAL, False), (EVERY, True)])
-def test_the_key_decides_whether_the_customers_confirm(world: World, scopes: frozenset[Scope], trusted: bool) -> None:
+@pytest.mark.parametrize(("scopes", "trusted"), [(DEFAULT_SCOPES, False), (ALL_SCOPES, True)])
+def test_the_key_decides_whether_the_customers_confirm(world: World, scopes: frozenset[ApiScope], trusted: bool) -> None:
     with world.records.work() as work:
-        _, secret = work.keys.make("aurora", scopes)
+        _, secret = work.api_keys.create("aurora", scopes)
     told(world.web.post(BULK, content=body(asked(1)), headers={"authorization": f"Bearer {secret}", **HEADERS}))
     with world.records.work() as work:
         assert work.run("select trusted from cases").scalars().all() == [trusted]
@@ -191,7 +191,7 @@ def test_the_key_decides_whether_the_customers_confirm(world: World, scopes: fro
 
 def test_what_is_wrong_with_the_call_is_said_before_a_line_is_read(world: World) -> None:
     with world.records.work() as work:
-        _, secret = work.keys.make("aurora", EVERY - {Scope.REQUESTS_WRITE})
+        _, secret = work.api_keys.create("aurora", ALL_SCOPES - {ApiScope.REQUESTS_WRITE})
     lacking = {"authorization": f"Bearer {secret}"}
     content = body(asked(1))
     problem(world.web.post(BULK, content=content, headers=HEADERS), ProblemCode.API_KEY_MISSING)

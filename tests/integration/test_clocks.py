@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from config.settings import Settings
-from domain.messages import RefundUnsettled
+from domain.messages import RefundOutcomeUnknown
 from records import Records
 from records.audit import audit
 from tests.canaries.workers import ask, state
@@ -48,7 +48,7 @@ def says_that_it_is(child: Child, off: timedelta) -> bool:
 
 def events(records: Records, case: UUID) -> list[str]:
     with records.work() as work:
-        return [step.event for step in work.history.of(case)]
+        return [step.event for step in work.history.for_case(case)]
 
 
 def test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other(
@@ -69,7 +69,7 @@ def test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other(
 
     def recorded() -> bool:
         call = {"case_ids": [str(case) for case in hanging]}
-        stranger.send_task(RefundUnsettled.queue, [call], queue=RefundUnsettled.queue)
+        stranger.send_task(RefundOutcomeUnknown.queue, [call], queue=RefundOutcomeUnknown.queue)
         return all("provider_unclear" in events(records, case) for case in hanging)
 
     eventually(recorded)  # by who paid: whoever had taken them over would have found the payment, and it would be void
@@ -77,5 +77,5 @@ def test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other(
     assert [refunds(sandbox, records, case) for case in cases] == [1] * 5 + [0]
     with records.work() as work:
         assert audit(work).faults == []
-        times = [step.at for case in cases for step in work.history.of(case)]
+        times = [step.created_at for case in cases for step in work.history.for_case(case)]
     assert begun - MINUTE < min(times) < max(times) < datetime.now(UTC) + MINUTE

@@ -8,7 +8,7 @@ import pytest
 
 from config.links import Purpose
 from domain.states import State
-from producers.web.words import STANDINGS
+from producers.web.words import HEADLINES
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, a_case
 
@@ -45,7 +45,7 @@ def test_confirming_leads_to_the_status_page_and_twice_is_once(world: World) -> 
     assert world.state(case) is State.APPROVED
     assert world.web.get(path).headers["location"] == world.path(Purpose.STATUS, case)
     with world.records.work() as work:
-        assert [row.event for row in work.history.of(case)].count("customer_confirmed") == 1
+        assert [row.event for row in work.history.for_case(case)].count("customer_confirmed") == 1
 
 
 def test_withdrawing_leads_to_the_status_page_and_twice_is_once(world: World) -> None:
@@ -53,16 +53,16 @@ def test_withdrawing_leads_to_the_status_page_and_twice_is_once(world: World) ->
     path = world.path(Purpose.CONFIRM, case)
     for _ in range(2):
         assert world.web.post(f"{path}/withdraw", data=SURE).headers["location"] == world.path(Purpose.STATUS, case)
-    assert world.state(case) is State.WITHDRAWN
+    assert world.state(case) is State.CANCELLED
     assert world.web.post(path, data=SURE).status_code == 409
-    assert world.state(case) is State.WITHDRAWN
+    assert world.state(case) is State.CANCELLED
 
 
 @pytest.mark.parametrize(
     ("state", "status", "sentence"),
     [
         (State.EXPIRED, 410, "send the form again"),
-        (State.WITHDRAWN, 409, "send the form again"),
+        (State.CANCELLED, 409, "send the form again"),
         (State.WITH_SUPPORT, 409, "support team"),
         (State.DECLINED, 409, ""),
         (State.RECEIVED, 409, ""),
@@ -151,7 +151,7 @@ def test_the_box_is_never_ticked_beforehand(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "there"),
-    [("", "/withdraw", State.APPROVED), ("/withdraw", "", State.WITHDRAWN)],
+    [("", "/withdraw", State.APPROVED), ("/withdraw", "", State.CANCELLED)],
 )
 def test_of_two_tabs_the_first_counts_and_the_second_is_told(
     world: World, first: str, second: str, there: State
@@ -162,7 +162,7 @@ def test_of_two_tabs_the_first_counts_and_the_second_is_told(
     before = world.fingerprint()
     answer = world.web.post(path + second, data=SURE)
     assert answer.status_code == 409
-    assert STANDINGS[there].heading in answer.text
+    assert HEADLINES[there].heading in answer.text
     assert world.path(Purpose.STATUS, case) in answer.text
     assert world.state(case) is there
     assert world.fingerprint() == before
@@ -175,7 +175,7 @@ def test_a_double_click_in_the_same_instant_confirms_once(world: World) -> None:
         answers = list(fingers.map(lambda _: world.web.post(path, data=SURE), range(8)))
     assert {answer.headers["location"] for answer in answers} == {world.path(Purpose.STATUS, case)}
     with world.records.work() as work:
-        assert [row.event for row in work.history.of(case)].count("customer_confirmed") == 1
+        assert [row.event for row in work.history.for_case(case)].count("customer_confirmed") == 1
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.AWAITING_CONFIRMATION, State.EXPIRED}))

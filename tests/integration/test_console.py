@@ -16,7 +16,7 @@ import typer
 from config.settings import Settings
 from console.cli import app
 from console.servers import Servers
-from domain.messages import LANES
+from domain.messages import WORK_QUEUES
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records, schema
@@ -42,7 +42,7 @@ def case(records: Records) -> UUID:
         evidence = {"reasons": [{"code": "dispute_open", "sentence": "A dispute is open.", "detail": ""}]}
         steps = [
             one.after(Event.FOUND_NOT_ELIGIBLE, actor="rules", why="A dispute is open.", evidence=evidence)
-            for one in work.cases.lock([found], here=State.RECEIVED)
+            for one in work.cases.lock([found], state=State.RECEIVED)
         ]
         work.history.record(steps)
     return found
@@ -89,7 +89,7 @@ def test_every_verb_that_prints_data_prints_json_for_machines(words: tuple[str, 
 
 def test_the_workers_queues_are_named_in_its_help() -> None:
     (queues,) = [parameter for parameter in VERBS["worker",].params if parameter.name == "queues"]
-    assert all(name in queues.help for name in LANES)
+    assert all(name in queues.help for name in WORK_QUEUES)
 
 
 def test_every_verb_has_help_that_teaches() -> None:
@@ -191,7 +191,7 @@ def test_sellers_policies_and_storefronts_are_set_and_printed_as_json(settings: 
 
 def test_a_dead_letter_is_redriven_once(settings: Settings, records: Records) -> None:
     with records.work() as work:
-        work.dead.keep("refund.requests", b"nonsense", "It is not JSON.")
+        work.dead_letters.keep("refund.requests", b"nonsense", "It is not JSON.")
     (kept,) = json.loads(moneyback(settings, "dead-letters", "list", "--json").stdout)
     for expected, code in ((1, 0), (0, 1)):
         run = moneyback(settings, "dead-letters", "redrive", str(kept["id"]), "--json")
@@ -273,7 +273,7 @@ def test_migrate_says_the_version(settings: Settings) -> None:
     owner = settings.database_owner_url.get_secret_value()
     run = moneyback(settings, "migrate", MONEYBACK_DATABASE_OWNER_URL=owner)
     assert run.returncode == 0
-    assert f"The database is at version {schema.newest()}." in run.stdout
+    assert f"The database is at version {schema.latest_revision()}." in run.stdout
 
 
 def test_timers_that_would_let_two_workers_hold_one_case_are_refused(settings: Settings) -> None:

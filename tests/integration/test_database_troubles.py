@@ -15,7 +15,7 @@ from config.settings import Settings
 from console.servers import Servers
 from domain.providers import Paid
 from domain.purchases import Purchase
-from domain.scopes import EVERY
+from domain.scopes import ALL_SCOPES
 from domain.states import State
 from producers.web.app import POOL, app
 from producers.web.problems import ProblemCode
@@ -33,11 +33,11 @@ from tests.integration._provider_fixtures import (
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
 from tests.services import eventually, of_database
-from worker.paying import pay, prepare
+from worker.paying import execute, prepare
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call, record
-from worker.settling import settle
-from worker.tools import Tools
+from worker.settling import resolve
+from worker.tools import WorkerContext
 
 
 class Operator:
@@ -98,25 +98,25 @@ def web(application: FastAPI) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def ask(tools: Tools, web: httpx.Client) -> Callable[[], httpx.Response]:
+def ask(tools: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]:
     """A seller's program asks, every time the same, under one key."""
     bought = a_recent_purchase()
     settle_in(tools.records, bought)
     with tools.records.work() as work:
-        key = work.keys.make("aurora", EVERY)[1]
+        key = work.api_keys.create("aurora", ALL_SCOPES)[1]
     said = {"email": bought.email, "reference": bought.reference, "reason": "other"}
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "one"}
     web.get(f"{ASK}/{bought.id}", headers=headers)  # that the key is in use is written down now, and not again soon
     return lambda: web.post(ASK, json=said, headers=headers)
 
 
-def cases(tools: Tools) -> list[UUID]:
+def cases(tools: WorkerContext) -> list[UUID]:
     with tools.records.work() as work:
         return [row.id for row in work.run("select id from cases")]
 
 
 def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_same_case(
-    tools: Tools, operator: Operator, standby: Callable[[str], None], ask: Callable[[], httpx.Response]
+    tools: WorkerContext, operator: Operator, standby: Callable[[str], None], ask: Callable[[], httpx.Response]
 ) -> None:
     standby("nobody")
     with ThreadPoolExecutor(1) as customer:
@@ -130,29 +130,29 @@ def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_sa
     assert cases(tools) == [case]
 
 
-def paid_but_not_recorded(tools: Tools, bought: Purchase) -> tuple[Call, Paid]:
+def paid_but_not_recorded(tools: WorkerContext, bought: Purchase) -> tuple[Call, Paid]:
     """The provider said that it paid; that is still to be written down."""
     cases = approved(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, work.cases.lock(cases, here=State.APPROVED))
+        (call,) = prepare(work, tools, work.cases.lock(cases, state=State.APPROVED))
     answer = tools.providers["sandbox"].refund(bought.charge, call.operation.amount, key=call.operation.key)
     assert isinstance(answer, Paid)
     return call, answer
 
 
-def recorded(tools: Tools, call: Call, answer: Paid) -> None:
+def recorded(tools: WorkerContext, call: Call, answer: Paid) -> None:
     with tools.records.work() as work:
         record(work, tools, [(call, Sent(answer))])
 
 
-def settled(tools: Tools, case: UUID) -> State:
+def settled(tools: WorkerContext, case: UUID) -> State:
     let_go(tools.records)
-    settle(tools, [case])
+    resolve(tools, [case])
     return state(tools.records, case)
 
 
 def test_a_worker_whose_commit_is_killed_reads_again_what_it_did(
-    tools: Tools, operator: Operator, standby: Callable[[str], None]
+    tools: WorkerContext, operator: Operator, standby: Callable[[str], None]
 ) -> None:
     bought = charged("ok")
     call, answer = paid_but_not_recorded(tools, bought)
@@ -168,7 +168,7 @@ def test_a_worker_whose_commit_is_killed_reads_again_what_it_did(
 
 
 def test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment(
-    tools: Tools, operator: Operator
+    tools: WorkerContext, operator: Operator
 ) -> None:
     bought = charged("ok")
     call, answer = paid_but_not_recorded(tools, bought)
@@ -197,17 +197,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
-    operator: Operator, tools: Tools, ask: Callable[[], httpx.Response]
+    operator: Operator, tools: WorkerContext, ask: Callable[[], httpx.Response]
 ) -> None:
     bought = charged("ok")
     (case,) = approved(tools, bought)
     with operator.holding("lock table cases in access exclusive mode"):
         problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)
         with pytest.raises(DatabaseDownError, match="statement timeout"):
-            pay(tools, [case])
+            execute(tools, [case])
         assert at_the_provider(tools, bought) == []
     assert ask().status_code == 202
-    pay(tools, [case])
+    execute(tools, [case])
     assert len(at_the_provider(tools, bought)) == 1
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from domain.findings import Code
+from domain.findings import ReasonCode
 from domain.states import State
 from producers.desk.app import app
 from producers.web.guard import HEADERS
@@ -36,7 +36,7 @@ def test_the_desk_lists_what_waits_with_every_reason(desk: httpx.Client, records
     assert str(decided) not in page
     assert "aurora" in page
     assert " UTC</time>" in page
-    for code in (Code.OUTSIDE_WINDOW, Code.SERIAL_REFUNDS):
+    for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS):
         assert code.support in page
 
 
@@ -48,7 +48,7 @@ def test_a_case_is_shown_with_its_whole_history(desk: httpx.Client, records: Rec
     assert "<i>Aurora" not in page
     assert bought.email in page
     with records.work() as work:
-        history = work.history.of(case)
+        history = work.history.for_case(case)
     for row in history:
         assert f'<td class="code">{row.event}</td>' in page
     assert page.count("<tr>") == len(history) + 1

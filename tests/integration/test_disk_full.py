@@ -22,7 +22,7 @@ from console.data_dir import DataDir
 from console.servers import Postgres
 from domain.messages import RefundApproved, RefundRequested
 from domain.purchases import Purchase
-from domain.scopes import EVERY
+from domain.scopes import ALL_SCOPES
 from domain.states import State
 from producers.web.app import app
 from producers.web.problems import ProblemCode
@@ -42,8 +42,8 @@ from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
 from tests.integration.test_lanes import some_time_later
 from tests.services import eventually
-from worker.lanes import run
-from worker.tools import Tools, tools_of
+from worker.lanes import handle
+from worker.tools import WorkerContext, create_context
 
 MINE = "MONEYBACK_SMALL_DISK"
 LONG = "".join(Random(1).choices(ascii_letters, k=4_000))  # half a page of a table, however it is packed
@@ -125,18 +125,18 @@ def books() -> Iterator[Books]:
 
 
 @pytest.fixture
-def tools(books: Books, sandbox: Settings) -> Iterator[Tools]:
+def tools(books: Books, sandbox: Settings) -> Iterator[WorkerContext]:
     """What works on those books."""
     engine = connect(books.postgres.owner_url)
     schema.migrate(engine)
     engine.dispose()
-    tools = tools_of(patient(sandbox).model_copy(update={"database_url": SecretStr(books.postgres.app_url)}))
+    tools = create_context(patient(sandbox).model_copy(update={"database_url": SecretStr(books.postgres.app_url)}))
     yield tools
     closed(tools)
 
 
 @pytest.fixture
-def web(tools: Tools) -> Iterator[httpx.Client]:
+def web(tools: WorkerContext) -> Iterator[httpx.Client]:
     with served(app(tools.settings)) as web:
         yield web
 
@@ -152,7 +152,7 @@ def the_log_cannot_grow(books: Books) -> None:
 
 @pytest.mark.parametrize("strike", [tables_cannot_grow, the_log_cannot_grow])
 def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once(
-    books: Books, tools: Tools, web: httpx.Client, strike: Callable[[Books], None]
+    books: Books, tools: WorkerContext, web: httpx.Client, strike: Callable[[Books], None]
 ) -> None:
     before, *others = [charged("ok") for _ in range(50)]
     settle_in(tools.records, *others)
@@ -167,7 +167,7 @@ def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_
         accepted.append(UUID(answer.json()["id"]))  # what the disk had room for
     assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
     with pytest.raises(DatabaseDownError):
-        run(tools, RefundApproved, [waiting])
+        handle(tools, RefundApproved, [waiting])
     assert at_the_provider(tools, before) == []
     books.make_room()
     eventually(lambda: books.revived() and web.get("/readyz").status_code == 200)
@@ -175,18 +175,18 @@ def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_
     assert again.status_code == 202, again.text
     accepted.append(UUID(again.json()["id"]))
     some_time_later(tools.records)
-    run(tools, RefundApproved, [waiting])
-    run(tools, RefundRequested, accepted)
+    handle(tools, RefundApproved, [waiting])
+    handle(tools, RefundRequested, accepted)
     paid = [before, *others[: len(accepted)]]
     assert [state(tools.records, case) for case in (waiting, *accepted)] == [State.REFUNDED] * len(paid)
     assert [len(at_the_provider(tools, one)) for one in paid] == [1] * len(paid)
     assert_audit_is_clean(tools.records)
 
 
-def customers(tools: Tools, web: httpx.Client) -> Callable[[Purchase], httpx.Response]:
+def customers(tools: WorkerContext, web: httpx.Client) -> Callable[[Purchase], httpx.Response]:
     """Their seller's program asks, with much to say and a key of its own for each of them."""
     with tools.records.work() as work:
-        key = work.keys.make("aurora", EVERY)[1]
+        key = work.api_keys.create("aurora", ALL_SCOPES)[1]
 
     def ask(bought: Purchase) -> httpx.Response:
         said = {"email": bought.email, "reference": bought.reference, "reason": "other", "comment": LONG}

@@ -12,8 +12,8 @@ import worker.disputes
 from config.broker import QUEUES, connect
 from config.settings import Settings
 from domain.messages import ContactSupport, SupportNeeded
-from domain.notices import About, Notice
-from domain.providers import Capabilities, DisputeSeen, Found, LooksUp, Unknown
+from domain.notices import Subject, WebhookEvent
+from domain.providers import Capabilities, DisputeStatus, LookupResult, Lookup, Unknown
 from domain.purchases import Dispute, Purchase
 from domain.states import State
 from producers.web.app import app
@@ -39,12 +39,12 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.services import eventually
-from worker.disputes import look_at_open_ones
-from worker.lanes import judge_and_pay, run
-from worker.paying import pay
+from worker.disputes import poll_open_disputes
+from worker.lanes import evaluate_and_execute, handle
+from worker.paying import execute
 from worker.providers import readers
 from worker.settling import lease
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def web(sandbox: Settings) -> Iterator[httpx.Client]:
         yield web
 
 
-def heard(web: httpx.Client, tools: Tools, dispute: dict[str, Any]) -> None:
+def heard(web: httpx.Client, tools: WorkerContext, dispute: dict[str, Any]) -> None:
     """The provider tells how this dispute stands, and a worker looks."""
     word = "opened" if dispute["status"] == "open" else dispute["status"]
     assert tell(web, an_event(f"dispute.{word}", dispute)).status_code == 200
@@ -62,17 +62,17 @@ def heard(web: httpx.Client, tools: Tools, dispute: dict[str, Any]) -> None:
 
 def stands(records: Records, purchase: Purchase) -> Dispute:
     with records.work() as work:
-        kept = work.purchases.one(purchase.id)
+        kept = work.purchases.get(purchase.id)
     assert kept
     return kept.dispute
 
 
-def published(tools: Tools) -> list[ContactSupport]:
+def published(tools: WorkerContext) -> list[ContactSupport]:
     """What helpdesks read, once a worker has published every task."""
     with tools.records.work() as work:
         open_ones = [row.id for row in work.run("select id from support_tasks where published_at is null")]
     if open_ones:
-        run(tools, SupportNeeded, open_ones)
+        handle(tools, SupportNeeded, open_ones)
     found = []
     with connect(tools.settings) as connection:
         queue = QUEUES[ContactSupport.queue](connection.channel())
@@ -81,21 +81,21 @@ def published(tools: Tools) -> list[ContactSupport]:
     return found
 
 
-def about_paid_twice(tools: Tools) -> list[ContactSupport]:
+def about_paid_twice(tools: WorkerContext) -> list[ContactSupport]:
     return [told for told in published(tools) if [reason.code for reason in told.data.reasons] == ["paid_twice"]]
 
 
-def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, tools: Tools) -> None:
+def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     (case,) = approved(tools, bought)
     heard(web, tools, dispute_at(tools, bought.charge, "open"))
-    pay(tools, [case])
+    execute(tools, [case])
     assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
     assert at_the_provider(tools, bought) == []
     assert tasks(tools.records, "paid_twice") == []
 
 
-def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, tools: Tools) -> None:
+def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
     heard(web, tools, dispute_at(tools, bought.charge, "open"))
@@ -104,7 +104,7 @@ def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Cl
     assert codes(tools.records, case) == ["dispute_open"]
 
 
-def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(web: httpx.Client, tools: Tools) -> None:
+def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     (case,) = paid(tools, bought)
     (made,) = at_the_provider(tools, bought)
@@ -133,7 +133,7 @@ def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(web
     assert_audit_is_clean(tools.records)
 
 
-def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, tools: Tools) -> None:
+def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("hang")
     (case,) = paid(tools, bought)
     assert state(tools.records, case) is State.REFUNDING
@@ -143,7 +143,7 @@ def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client
     assert told.data.evidence["refund_is"] in {"sent", "unknown"}  # the call that hangs may have its end yet to come
 
 
-def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, tools: Tools) -> None:
+def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     paid(tools, bought)
     first = dispute_at(tools, bought.charge, "open")
@@ -154,26 +154,26 @@ def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Clie
     assert {told.data.evidence["dispute"] for told in about_paid_twice(tools)} == {first["id"], second["id"]}
 
 
-def disputes(tools: Tools, purchase: Purchase) -> list[dict[str, Any]]:
+def disputes(tools: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
     """What the provider has about this purchase's payment."""
     answer = httpx.get(f"{tools.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
     return list(answer.json()["data"])
 
 
-def the_dispute(tools: Tools, purchase: Purchase) -> dict[str, Any]:
+def the_dispute(tools: WorkerContext, purchase: Purchase) -> dict[str, Any]:
     (dispute,) = disputes(tools, purchase)
     return dispute
 
 
 def test_what_waited_for_a_dispute_alone_is_judged_again_and_paid_when_it_is_won(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
     heard(web, tools, won := dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"]))
     assert state(tools.records, case) is State.RECEIVED
-    judge_and_pay(tools, [case])
+    evaluate_and_execute(tools, [case])
     assert state(tools.records, case) is State.REFUNDED
     assert len(at_the_provider(tools, bought)) == 1
     assert refunded(tools.records, bought) == 4900
@@ -183,7 +183,7 @@ def test_what_waited_for_a_dispute_alone_is_judged_again_and_paid_when_it_is_won
     assert_audit_is_clean(tools.records)
 
 
-def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, tools: Tools) -> None:
+def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok", method="cash")
     opened = dispute_at(tools, bought.charge, "open")
     settle_in(tools.records, bought)
@@ -194,7 +194,7 @@ def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.C
     assert state(tools.records, case) is State.WITH_SUPPORT
 
 
-def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, tools: Tools) -> None:
+def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     with tools.records.work() as work:
@@ -208,7 +208,7 @@ def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client,
     assert (state(tools.records, case), owed(tools.records)) == (State.RECEIVED, [])
 
 
-def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, tools: Tools) -> None:
+def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     heard(web, tools, dispute_at(tools, bought.charge, "lost", the_dispute(tools, bought)["id"]))
@@ -216,7 +216,7 @@ def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, tools
     assert stands(tools.records, bought) is Dispute.LOST
 
 
-def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, tools: Tools) -> None:
+def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     opened = the_dispute(tools, bought)
@@ -229,23 +229,23 @@ def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, 
 class Behind:
     """A provider whose disputes are shown as they stood a while ago."""
 
-    def __init__(self, honest: Any, shown: DisputeSeen | Unknown) -> None:
+    def __init__(self, honest: Any, shown: DisputeStatus | Unknown) -> None:
         self.capabilities = honest.capabilities
         self._shown = shown
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         assert charge
         return self._shown
 
 
 @pytest.mark.parametrize("behind", ["open", "none", "silent"])
-def test_an_end_that_the_provider_does_not_show_yet_stays_owed(web: httpx.Client, tools: Tools, behind: str) -> None:
+def test_an_end_that_the_provider_does_not_show_yet_stays_owed(web: httpx.Client, tools: WorkerContext, behind: str) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     opened = the_dispute(tools, bought)
-    shown: dict[str, DisputeSeen | Unknown] = {
-        "open": DisputeSeen(Dispute.OPEN, opened["id"]),
-        "none": DisputeSeen(Dispute.NONE),
+    shown: dict[str, DisputeStatus | Unknown] = {
+        "open": DisputeStatus(Dispute.OPEN, opened["id"]),
+        "none": DisputeStatus(Dispute.NONE),
         "silent": Unknown("Nobody answers."),
     }
     heard(web, with_adapter(tools, Behind(tools.providers["sandbox"], shown[behind])), opened | {"status": "won"})
@@ -261,16 +261,16 @@ def test_an_end_that_the_provider_does_not_show_yet_stays_owed(web: httpx.Client
 class Webhook:
     """A provider that never answers questions: only its signed word counts (Adyen)."""
 
-    capabilities = Capabilities(keys_live=timedelta(days=7), looks_up=LooksUp.NEVER)
+    capabilities = Capabilities(idempotency_key_ttl=timedelta(days=7), lookup=Lookup.NEVER)
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         raise AssertionError(charge)
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         raise AssertionError(charge + key)
 
 
-def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, tools: Tools) -> None:
+def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     only_tells = with_adapter(tools, Webhook())
@@ -278,19 +278,19 @@ def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Cl
     assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
 
 
-def told(tools: Tools, charge: str, *words: DisputeSeen) -> None:
+def told(tools: WorkerContext, charge: str, *words: DisputeStatus) -> None:
     """Signed notices of a provider that cannot be asked come in this order, and a worker hears each at once."""
     for word in words:
         with tools.records.work() as work:
             name = f"{word.dispute_id} {word.dispute} {word.stage}"
-            work.notices.keep("sandbox", [Notice(name, About.DISPUTE, charge, said=word)], b"")
+            work.webhook_events.keep("sandbox", [WebhookEvent(name, Subject.DISPUTE, charge, reported=word)], b"")
         hear_all(tools)
 
 
 OPENED, LOST, WON = (
-    DisputeSeen(kind, "dp_1", stage) for stage, kind in enumerate((Dispute.OPEN, Dispute.LOST, Dispute.WON))
+    DisputeStatus(kind, "dp_1", stage) for stage, kind in enumerate((Dispute.OPEN, Dispute.LOST, Dispute.WON))
 )
-ANOTHER = DisputeSeen(Dispute.OPEN, "dp_2", 0)
+ANOTHER = DisputeStatus(Dispute.OPEN, "dp_2", 0)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ ANOTHER = DisputeSeen(Dispute.OPEN, "dp_2", 0)
     ],
 )
 def test_where_nobody_can_be_asked_all_that_was_signed_counts_in_whatever_order_it_came(
-    tools: Tools, words: tuple[DisputeSeen, ...], then: Dispute
+    tools: WorkerContext, words: tuple[DisputeStatus, ...], then: Dispute
 ) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
@@ -314,7 +314,7 @@ def test_where_nobody_can_be_asked_all_that_was_signed_counts_in_whatever_order_
     assert stands(tools.records, bought) is then
 
 
-def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(tools: Tools) -> None:
+def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(tools: WorkerContext) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
     told(with_adapter(tools, Webhook()), bought.charge, OPENED, ANOTHER, WON)
@@ -323,7 +323,7 @@ def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_
     assert at_the_provider(tools, bought) == []
 
 
-def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(tools: Tools) -> None:
+def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(tools: WorkerContext) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     assert (state(tools.records, case), stands(tools.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
@@ -331,33 +331,33 @@ def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes
     assert stands(tools.records, bought) is Dispute.OPEN
 
 
-def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(tools: Tools) -> None:
+def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(tools: WorkerContext) -> None:
     bought = charged("disputed")
     (case,) = paid(tools, bought)
     hear_all(tools)
     dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"])
-    assert look_at_open_ones(tools, "sandbox") == 1
+    assert poll_open_disputes(tools, "sandbox") == 1
     hear_all(tools)
     assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
-    assert look_at_open_ones(tools, "sandbox") == 0
+    assert poll_open_disputes(tools, "sandbox") == 0
 
 
 def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
-    tools: Tools, monkeypatch: pytest.MonkeyPatch
+    tools: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.disputes, "STEP", 2)
     bought = [charged("ok") for _ in range(5)]
     settle_in(tools.records, *bought)
     with tools.records.work() as work:
         for one in bought:
-            work.purchases.disputed(one.provider, one.charge, Dispute.OPEN)
-    assert look_at_open_ones(tools, "sandbox") == 5
-    assert look_at_open_ones(tools, "sandbox") == 5  # a second time on one day is no news
+            work.purchases.set_dispute(one.provider, one.charge, Dispute.OPEN)
+    assert poll_open_disputes(tools, "sandbox") == 5
+    assert poll_open_disputes(tools, "sandbox") == 5  # a second time on one day is no news
     with tools.records.work() as work:
         assert work.run("select count(*) from notices").scalar_one() == 5
 
 
-def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, tools: Tools) -> None:
+def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     heard(web, tools, dispute_at(tools, bought.charge, "open"))
     assert len(owed(tools.records)) == 1
@@ -366,7 +366,7 @@ def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Cl
     assert (owed(tools.records), stands(tools.records, bought)) == ([], Dispute.OPEN)
 
 
-def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, tools: Tools) -> None:
+def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("crossing")
     (case,) = paid(tools, bought)
     eventually(lambda: disputes(tools, bought))

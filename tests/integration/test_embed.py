@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings
-from config.speech import LANGUAGES, speech
+from config.speech import LANGUAGES, translator_for
 from console.cli import app
 from console.commands import embed, storefront
 from console.commands.embed import sentences
@@ -35,7 +35,7 @@ def verb(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) 
 def said(category: Category, **changes: Any) -> str:
     days = 30 if category is Category.WITHIN_DAYS else None
     seller = a_seller(**{name: changes.pop(name) for name in ("self_service",) if name in changes})
-    return " ".join(sentences(seller, a_policy(**{"category": category, "days": days} | changes), speech("en")))
+    return " ".join(sentences(seller, a_policy(**{"category": category, "days": days} | changes), translator_for("en")))
 
 
 # The wording
@@ -80,7 +80,7 @@ def test_what_is_excepted_is_said() -> None:
 
 
 def test_a_seller_without_a_policy_promises_nothing() -> None:
-    assert "full refund" not in " ".join(sentences(a_seller(), None, speech("en")))
+    assert "full refund" not in " ".join(sentences(a_seller(), None, translator_for("en")))
 
 
 # The verbs

@@ -11,13 +11,13 @@ from kombu import Connection
 from pydantic import SecretStr
 
 import producers.feed
-from config.broker import DIRECT, QUEUES, connect, depth
+from config.broker import DIRECT, QUEUES, connect, queue_length
 from config.settings import Settings
 from console.servers import Servers
 from domain.messages import IncomingRequest
 from domain.requests import Channel, RefundRequest
-from producers.feed import Feed, take
-from producers.intake import arrival
+from producers.feed import QueueConsumer, consume
+from producers.intake import submission
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.services import Child, eventually
@@ -42,19 +42,19 @@ def an_event(**changes: Any) -> dict[str, Any]:
 
 def cases(records: Records) -> int:
     with records.work() as work:
-        return len(work.views.search())
+        return len(work.case_views.search())
 
 
 def dead(records: Records) -> list[tuple[str, bytes, str]]:
     with records.work() as work:
-        return [(message.queue, message.body, message.why) for message in work.dead.all()]
+        return [(message.queue, message.body, message.why) for message in work.dead_letters.list_all()]
 
 
 def test_an_event_delivered_twice_is_one_case(records: Records) -> None:
     settle_in(records)
     body = json.dumps(an_event()).encode()
-    take(records, body)
-    take(records, body)
+    consume(records, body)
+    consume(records, body)
     assert (cases(records), dead(records)) == (1, [])
 
 
@@ -80,7 +80,7 @@ def test_an_event_delivered_twice_is_one_case(records: Records) -> None:
 )
 def test_what_nobody_can_read_is_kept_byte_for_byte(records: Records, body: bytes, why: str) -> None:
     settle_in(records)
-    take(records, body)
+    consume(records, body)
     assert cases(records) == 0
     ((queue, kept, said),) = dead(records)
     assert (queue, kept) == (QUEUE, body)
@@ -93,17 +93,17 @@ def test_what_breaks_its_reader_is_kept_and_the_next_one_read(
     settle_in(records)
     with monkeypatch.context() as broken:
         broken.setattr(producers.feed, "accept_one", lambda *_: 1 // 0)
-        take(records, body := json.dumps(an_event()).encode())
+        consume(records, body := json.dumps(an_event()).encode())
     ((_, kept, why),) = dead(records)
     assert (kept, why.split("(")[1].split(")")[0]) == (body, "ZeroDivisionError")
-    take(records, body)
+    consume(records, body)
     assert cases(records) == 1
 
 
 def test_one_id_for_two_requests_is_for_a_person(records: Records) -> None:
     settle_in(records)
-    take(records, json.dumps(an_event()).encode())
-    take(records, json.dumps(an_event()).encode())  # another purchase, the same id
+    consume(records, json.dumps(an_event()).encode())
+    consume(records, json.dumps(an_event()).encode())  # another purchase, the same id
     assert cases(records) == 1
     assert "different request" in dead(records)[0][2]
 
@@ -120,7 +120,7 @@ def test_the_process_takes_kombus_messages_and_plain_ones(
             broker.lpush(QUEUE, json.dumps(an_event(id="by hand")))
             broker.lpush(QUEUE, b"\x00 garbage")
         eventually(lambda: cases(records) == 2 and len(dead(records)) == 1)
-        eventually(lambda: depth(connection.channel(), QUEUE) == 0)
+        eventually(lambda: queue_length(connection.channel(), QUEUE) == 0)
     assert dead(records)[0][1] == b"\x00 garbage"
 
 
@@ -134,7 +134,7 @@ def anywhere(records: Records, settings: Settings) -> Iterator[Connection]:
     stop = threading.Event()
     away = settings.model_copy(update={"broker_url": SecretStr("memory://")})
     with connect(away) as reading, connect(away) as writing:
-        feed = threading.Thread(target=Feed(reading, records, stop).run)
+        feed = threading.Thread(target=QueueConsumer(reading, records, stop).run)
         feed.start()
         yield writing
         stop.set()
@@ -158,7 +158,7 @@ def test_raw_json_is_read_from_any_broker_whatever_it_is_said_to_be(
     )
     eventually(lambda: len(dead(records)) == 1)
     assert (cases(records), dead(records)[0][1]) == (1, b"\xff no JSON")
-    assert depth(anywhere.channel(), QUEUE) == 0
+    assert queue_length(anywhere.channel(), QUEUE) == 0
 
 
 # Acknowledged
@@ -170,7 +170,7 @@ def test_a_message_is_acknowledged_after_its_commit_and_not_before(
     settle_in(records)
     event = an_event()
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker, records.work() as work:
-        earlier = arrival(
+        earlier = submission(
             RefundRequest(**event["data"]["request"]), Channel.QUEUE, source="queue:aurora/form", key="form-1"
         )
         work.intake.accept([earlier])  # not committed: whoever brings the same must wait to see what becomes of it
@@ -196,7 +196,7 @@ def test_what_a_dead_feed_had_committed_makes_no_second_case(
 ) -> None:
     settle_in(records)
     body = json.dumps(an_event())
-    take(records, body.encode())  # and died before the acknowledgement: the broker delivers it again
+    consume(records, body.encode())  # and died before the acknowledgement: the broker delivers it again
     start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(QUEUE, body)

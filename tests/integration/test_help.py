@@ -9,9 +9,9 @@ import pytest
 from config.settings import Settings
 from config.speech import LANGUAGES
 from producers.web.app import app
-from producers.web.articles import HERE, TOPICS, Shelf
+from producers.web.articles import HERE, TOPICS, ArticleStore
 from producers.web.search import find, words
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 from tests.integration._web_fixtures import World, served
 
 
@@ -22,7 +22,7 @@ def plain(page: httpx.Response) -> str:
 def dress(world: World, **changes: str | None) -> None:
     values: dict[str, str | None] = {"colour": "#8a2be2", "website": None, "technical_support": None}
     with world.records.work() as work:
-        work.shopfronts.put(Shopfront(seller="aurora", name="", support_email="", **{**values, **changes}))
+        work.storefronts.upsert(Storefront(seller="aurora", name="", support_email="", **{**values, **changes}))
 
 
 def settled(settings: Settings, folder: Path, **files: str) -> Settings:
@@ -71,7 +71,7 @@ def test_every_link_of_the_help_centre_leads_somewhere(world: World) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_question_is_answered_in_every_language(language: str) -> None:
-    topics = Shelf().topics(language)
+    topics = ArticleStore().topics(language)
     assert tuple(topics) == TOPICS
     assert [article.name for some in topics.values() for article in some if article.language != language] == []
 
@@ -145,12 +145,12 @@ def test_what_is_not_there_is_not_there(world: World, path: str) -> None:
     ],
 )
 def test_all_words_are_found_whatever_their_case_and_accents(asked: str, first: str) -> None:
-    hits = find(asked, Shelf().topics("en"))
+    hits = find(asked, ArticleStore().topics("en"))
     assert first in [hit.article.name for hit in hits[:2]]
 
 
 def test_what_stands_in_the_question_comes_first() -> None:
-    hits = find("download", Shelf().topics("en"))
+    hits = find("download", ArticleStore().topics("en"))
     told = ["download" in hit.article.question.lower() for hit in hits]
     assert True in told
     assert False in told
@@ -166,14 +166,14 @@ def test_what_stands_in_the_question_comes_first() -> None:
     ],
 )
 def test_a_question_of_which_no_article_holds_every_word_finds_those_that_hold_the_most(asked: str, name: str) -> None:
-    found = [hit.article.name for hit in find(asked, Shelf().topics("en"))]
+    found = [hit.article.name for hit in find(asked, ArticleStore().topics("en"))]
     assert name in found
-    assert len(found) < sum(map(len, Shelf().topics("en").values()))
+    assert len(found) < sum(map(len, ArticleStore().topics("en").values()))
 
 
 @pytest.mark.parametrize("asked", ["  ", "zebra", "zebra quagga", "refund zebra quagga okapi"])
 def test_where_most_words_are_nowhere_nothing_is_found(asked: str) -> None:
-    assert find(asked, Shelf().topics("en")) == []
+    assert find(asked, ArticleStore().topics("en")) == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_where_most_words_are_nowhere_nothing_is_found(asked: str) -> None:
     ],
 )
 def test_every_language_is_searched_in_its_own_way(language: str, asked: str, name: str | None) -> None:
-    found = [hit.article.name for hit in find(asked, Shelf().topics(language))]
+    found = [hit.article.name for hit in find(asked, ArticleStore().topics(language))]
     assert (name in found) if name else (found == [])
 
 
@@ -200,7 +200,7 @@ def test_a_japanese_sentence_is_taken_apart_and_a_voiced_sound_is_not_its_plain_
 
 def test_the_page_says_how_many_were_found_and_marks_the_words(world: World) -> None:
     page = world.web.get("/", params={"q": "paypal card"})
-    number = len(find("paypal card", Shelf().topics("en")))
+    number = len(find("paypal card", ArticleStore().topics("en")))
     assert f"{number} results" in plain(page)
     assert "<mark>PayPal</mark>" in page.text
     assert 'value="paypal card"' in page.text

@@ -12,8 +12,8 @@ import pytest
 from config.settings import Settings, Timers
 from domain.errors import MoneybackError
 from producers.mail import clerk, imap
-from producers.mail.imap import ImapInbox, Opened, Place
-from producers.mail.mailbox import Read
+from producers.mail.imap import ImapInbox, ImapSession, ImapAccount
+from producers.mail.mailbox import BatchResult
 from producers.mail.reader import LARGEST
 from producers.mail.serving import serve
 from records import DatabaseDownError, Records
@@ -64,8 +64,8 @@ def test_a_mail_is_seen_only_after_the_commit(
 
     monkeypatch.setattr(clerk, "_commit", watched)
     with inbox.open() as folder:
-        assert folder.run_once(records) == Read(taken=1)
-        assert folder.run_once(records) == Read()
+        assert folder.run_once(records) == BatchResult(taken=1)
+        assert folder.run_once(records) == BatchResult()
     assert at_commit == [(1, [set()])]
     assert dovecot.flags(user) == [{SEEN}]
 
@@ -76,7 +76,7 @@ def test_what_nobody_can_read_is_flagged_and_stays(
     dovecot.deliver(user, a_mail(head="Content-Type: application/pkcs7-mime; smime-type=enveloped-data"))
     dovecot.deliver(user, a_mail("I am away.", subject="Hello", head="Auto-Submitted: auto-replied"))
     with inbox.open() as folder:
-        assert folder.run_once(records) == Read(taken=1, flagged=1)
+        assert folder.run_once(records) == BatchResult(taken=1, flagged=1)
     assert dovecot.flags(user) == [{SEEN, FLAGGED}, {SEEN}]
 
 
@@ -97,7 +97,7 @@ def test_a_crash_between_the_commit_and_the_mark_makes_no_second_case(
             folder.run_once(records)
     assert (cases(records), dovecot.flags(user)) == (1, [set()])
     with inbox.open() as folder:
-        assert folder.run_once(records) == Read(repeated=1)
+        assert folder.run_once(records) == BatchResult(repeated=1)
     assert (cases(records), dovecot.flags(user)) == (1, [{SEEN}])
 
 
@@ -123,8 +123,8 @@ def test_a_mail_that_no_database_takes_stands_in_nobodys_way(
 
     monkeypatch.setattr(clerk, "_commit", picky)
     with inbox.open() as folder:
-        assert folder.run_once(records) == Read(taken=1)
-        assert folder.run_once(records) == Read()
+        assert folder.run_once(records) == BatchResult(taken=1)
+        assert folder.run_once(records) == BatchResult()
     assert dovecot.flags(user) == [set(), {SEEN}]
 
 
@@ -133,15 +133,15 @@ def test_of_a_huge_mail_only_the_headers_are_fetched_and_its_sender_is_told(
 ) -> None:
     dovecot.deliver(user, a_mail(("x" * 76 + "\r\n") * (LARGEST // 77)))
     fetched: list[str] = []
-    real = Opened._fetch
+    real = ImapSession._fetch
 
-    def watched(folder: Opened, uid: str, part: str) -> bytes | None:
+    def watched(folder: ImapSession, uid: str, part: str) -> bytes | None:
         fetched.append(part)
         return real(folder, uid, part)
 
-    monkeypatch.setattr(Opened, "_fetch", watched)
+    monkeypatch.setattr(ImapSession, "_fetch", watched)
     with inbox.open() as folder:
-        assert folder.run_once(records) == Read(flagged=1)
+        assert folder.run_once(records) == BatchResult(flagged=1)
     assert fetched == ["BODY.PEEK[HEADER]"]
     assert dovecot.flags(user) == [{SEEN, FLAGGED}]
     with records.work() as work:
@@ -152,14 +152,14 @@ def test_a_mail_wakes_whoever_waits_for_it(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = threading.Event()
-    real = Opened.wait
+    real = ImapSession.wait
 
-    def watched(folder: Opened, stop: threading.Event) -> None:
+    def watched(folder: ImapSession, stop: threading.Event) -> None:
         assert folder.idles
         waiting.set()
         real(folder, stop)
 
-    monkeypatch.setattr(Opened, "wait", watched)
+    monkeypatch.setattr(ImapSession, "wait", watched)
     with running(inbox, records):
         assert waiting.wait(30)
         dovecot.deliver(user, a_mail())
@@ -172,7 +172,7 @@ def test_idle_is_issued_again_in_time(inbox: ImapInbox, records: Records, monkey
     with inbox.open() as folder:
         for _ in range(3):
             folder.wait(threading.Event())
-        assert folder.run_once(records) == Read()
+        assert folder.run_once(records) == BatchResult()
 
 
 def test_without_idle_the_folder_is_looked_at_now_and_then(
@@ -181,10 +181,10 @@ def test_without_idle_the_folder_is_looked_at_now_and_then(
     monkeypatch.setattr(imap, "POLL", 0.05)
     with inbox.open() as folder:
         folder.idles = False
-        assert folder.run_once(records) == Read()
+        assert folder.run_once(records) == BatchResult()
         dovecot.deliver(user, a_mail())
         folder.wait(threading.Event())
-        assert folder.run_once(records) == Read(taken=1)
+        assert folder.run_once(records) == BatchResult(taken=1)
 
 
 def test_a_server_that_went_away_is_found_again(
@@ -205,7 +205,7 @@ def test_what_others_deleted_is_not_expunged(dovecot: Dovecot, user: str, inbox:
     with dovecot.opened(user) as box:
         box.store("1", "+FLAGS", "\\Deleted")
     with inbox.open() as folder:
-        assert folder.run_once(records) == Read(taken=2)
+        assert folder.run_once(records) == BatchResult(taken=2)
     assert dovecot.flags(user) == [{SEEN, "\\Deleted"}, {SEEN}]
 
 
@@ -215,7 +215,7 @@ def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox:
         dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
         before = folder._validity
-        assert folder.run_once(records) == Read(taken=2)
+        assert folder.run_once(records) == BatchResult(taken=2)
     mails = dovecot.folder / user / "mails"
     for file in mails.glob("dovecot.index*"):
         file.unlink()
@@ -224,7 +224,7 @@ def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox:
     dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
         assert folder._validity not in {before, ""}
-        assert folder.run_once(records) == Read(taken=1)
+        assert folder.run_once(records) == BatchResult(taken=1)
     assert cases(records) == 3
 
 
@@ -246,10 +246,10 @@ def test_serve_reads_the_mailbox_of_the_settings(
 @pytest.mark.parametrize("url", ["", "imap://", "http://a:geheim@b", "imaps://a:geheim@b:port/", "imaps://host/INBOX"])
 def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_IMAP_URL") as caught:
-        Place.of(url)
+        ImapAccount.of(url)
     assert "geheim" not in str(caught.value)
 
 
 def test_an_address_is_taken_apart() -> None:
-    place = Place.of("imaps://refunds%40example.com:a%2Fb@mail.example.com/Refunds/New")
-    assert place == Place("mail.example.com", 993, True, "refunds@example.com", "a/b", "Refunds/New")
+    place = ImapAccount.of("imaps://refunds%40example.com:a%2Fb@mail.example.com/Refunds/New")
+    assert place == ImapAccount("mail.example.com", 993, True, "refunds@example.com", "a/b", "Refunds/New")

@@ -8,7 +8,7 @@ import pytest
 from domain.errors import KeyReusedError, NotPossibleError
 from domain.requests import Channel
 from domain.states import State
-from producers.intake import accept, accept_one, arrival, confirm, withdraw
+from producers.intake import accept, accept_one, submission, confirm, withdraw
 from records import Records
 from tests.cast import a_recent_purchase, a_request, an_arrival, settle_in
 
@@ -23,12 +23,12 @@ def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) ->
     settle_in(records, bought)
     accepted = accept_one(records, an_arrival(bought))
     with records.work() as work:
-        view = work.views.one(accepted.id)
-        history = work.history.of(accepted.id)
+        view = work.case_views.get(accepted.id)
+        history = work.history.for_case(accepted.id)
         taken = work.outbox.take("refund.evaluate", room=10, after=None, bulk=False)
     assert view
     assert view.state is State.RECEIVED
-    assert [(row.here, row.event, row.there, row.actor) for row in history] == [("", "accepted", "received", "api")]
+    assert [(row.from_state, row.event, row.to_state, row.actor) for row in history] == [("", "accepted", "received", "api")]
     assert taken == [(accepted.id, "aurora")]
 
 
@@ -51,7 +51,7 @@ def test_a_request_sent_twice_is_one_case(records: Records) -> None:
     settle_in(records, bought)
     first = accept_one(records, an_arrival(bought, key="k1"))
     again = accept_one(records, an_arrival(bought, key="k1"))
-    assert (again.id, again.fresh) == (first.id, False)
+    assert (again.id, again.created) == (first.id, False)
     assert [count(records, table) for table in ("cases", "transitions", "outbox")] == [1, 1, 1]
 
 
@@ -77,7 +77,7 @@ def test_a_key_used_for_another_request_is_refused(records: Records) -> None:
 def test_one_key_of_two_sellers_is_two_keys(records: Records) -> None:
     request = a_request(a_recent_purchase())
     settle_in(records)
-    ours, theirs = (arrival(request, Channel.API, key="k1", source=f"api:{name}") for name in ("aurora", "borealis"))
+    ours, theirs = (submission(request, Channel.API, key="k1", source=f"api:{name}") for name in ("aurora", "borealis"))
     assert len({one.id for one in accept(records, [ours, theirs])}) == 2
 
 
@@ -86,7 +86,7 @@ def test_a_batch_keeps_its_order_and_its_repeats(records: Records) -> None:
     settle_in(records, *bought)
     (known,) = accept(records, [an_arrival(bought[1], key="b")])
     answers = accept(records, [an_arrival(bought[0]), an_arrival(bought[1], key="b"), an_arrival(bought[2])])
-    assert [answer.fresh for answer in answers] == [True, False, True]
+    assert [answer.created for answer in answers] == [True, False, True]
     assert answers[1].id == known.id
 
 

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from domain.scopes import EVERY, USUAL, Scope
+from domain.scopes import ALL_SCOPES, DEFAULT_SCOPES, ApiScope
 from domain.states import State
 from producers.web.problems import ProblemCode
 from records import Records
-from records.keys import Key
+from records.keys import ApiKey
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import World
 from tests.integration.test_api import ASK, ASKED, BOUGHT, problem
@@ -27,16 +27,16 @@ from tests.integration.test_console import moneyback
 HOUR = timedelta(hours=1)
 
 
-def made(world: World, *scopes: Scope, name: str = "") -> tuple[Key, dict[str, str]]:
+def made(world: World, *scopes: ApiScope, name: str = "") -> tuple[ApiKey, dict[str, str]]:
     """A key of these scopes, and the header that carries it."""
     with world.records.work() as work:
-        key, secret = work.keys.make("aurora", scopes, name=name)
+        key, secret = work.api_keys.create("aurora", scopes, name=name)
     return key, {"authorization": f"Bearer {secret}"}
 
 
-def now_is(world: World, key: UUID) -> Key:
+def now_is(world: World, key: UUID) -> ApiKey:
     with world.records.work() as work:
-        found = work.keys.one(key)
+        found = work.api_keys.get(key)
     assert found
     return found
 
@@ -46,7 +46,7 @@ def now_is(world: World, key: UUID) -> Key:
 
 def test_a_key_is_shown_once_and_only_its_hash_is_kept(world: World) -> None:
     with world.records.work() as work:
-        key, secret = work.keys.make("aurora", name="the shop")
+        key, secret = work.api_keys.create("aurora", name="the shop")
         rows = repr([tuple(row) for row in work.run("select id, hash, name, scopes from api_keys")])
     assert re.fullmatch(rf"mb_{key.id.hex}_[\w-]{{43}}", secret)
     assert secret not in rows
@@ -56,7 +56,7 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(world: World) -> None:
 
 def test_no_two_keys_are_alike(world: World) -> None:
     with world.records.work() as work:
-        keys = [work.keys.make("aurora") for _ in range(100)]
+        keys = [work.api_keys.create("aurora") for _ in range(100)]
     assert len({secret for _, secret in keys}) == len({secret[36:] for _, secret in keys}) == 100
 
 
@@ -68,16 +68,16 @@ def test_what_is_almost_a_key_is_none(world: World, change: Any) -> None:
 
 # Scopes
 
-OPERATIONS: dict[Scope, Callable[[httpx.Client, dict[str, str]], httpx.Response]] = {
-    Scope.REQUESTS_WRITE: lambda web, header: web.post(ASK, json=ASKED, headers=header),
-    Scope.REQUESTS_READ: lambda web, header: web.get(f"{ASK}/{uuid4()}", headers=header),
-    Scope.PURCHASES_WRITE: lambda web, header: web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
+OPERATIONS: dict[ApiScope, Callable[[httpx.Client, dict[str, str]], httpx.Response]] = {
+    ApiScope.REQUESTS_WRITE: lambda web, header: web.post(ASK, json=ASKED, headers=header),
+    ApiScope.REQUESTS_READ: lambda web, header: web.get(f"{ASK}/{uuid4()}", headers=header),
+    ApiScope.PURCHASES_WRITE: lambda web, header: web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
 }
 DONE = {202, 404, 201}
 
 
 @pytest.mark.parametrize("scope", OPERATIONS)
-def test_a_key_does_what_its_scope_allows_and_nothing_else(world: World, scope: Scope) -> None:
+def test_a_key_does_what_its_scope_allows_and_nothing_else(world: World, scope: ApiScope) -> None:
     _, header = made(world, scope)
     for needed, operation in OPERATIONS.items():
         answer = operation(world.web, header)
@@ -88,7 +88,7 @@ def test_a_key_does_what_its_scope_allows_and_nothing_else(world: World, scope: 
 
 
 def test_every_scope_but_trusted_is_an_operations(world: World) -> None:
-    assert set(OPERATIONS) == USUAL
+    assert set(OPERATIONS) == DEFAULT_SCOPES
     document = world.web.get("/openapi.json").json()
     named = {
         scope
@@ -98,11 +98,11 @@ def test_every_scope_but_trusted_is_an_operations(world: World) -> None:
         for scopes in needs.values()
         for scope in scopes
     }
-    assert named == USUAL
+    assert named == DEFAULT_SCOPES
 
 
 def test_only_a_trusted_key_makes_a_trusted_case(world: World) -> None:
-    for scopes, trusted in ((USUAL, False), (EVERY, True)):
+    for scopes, trusted in ((DEFAULT_SCOPES, False), (ALL_SCOPES, True)):
         _, header = made(world, *scopes)
         case = world.web.post(ASK, json=ASKED, headers=header).json()["id"]
         with world.records.work() as work:
@@ -113,7 +113,7 @@ def test_a_scope_of_a_later_version_allows_nothing_here(world: World) -> None:
     key, header = made(world)
     with world.records.work() as work:
         work.run("update api_keys set scopes = array['money:take', 'requests:read'] where id = :id", id=key.id)
-    assert now_is(world, key.id).scopes == {Scope.REQUESTS_READ}
+    assert now_is(world, key.id).scopes == {ApiScope.REQUESTS_READ}
     problem(world.web.post(ASK, json=ASKED, headers=header), ProblemCode.INSUFFICIENT_SCOPE)
 
 
@@ -121,7 +121,7 @@ def test_a_scope_of_a_later_version_allows_nothing_here(world: World) -> None:
 
 
 def test_the_first_use_is_noted_and_the_next_ones_write_nothing_of_the_key(world: World) -> None:
-    key, header = made(world, *USUAL)
+    key, header = made(world, *DEFAULT_SCOPES)
     assert key.last_used_at is None
     world.web.post(ASK, json=ASKED, headers=header)
     assert now_is(world, key.id).last_used_at is not None
@@ -149,7 +149,7 @@ def test_accepting_a_request_is_one_commit(world: World) -> None:
 
 
 def test_a_use_is_noted_again_after_a_minute_by_one_of_many(world: World) -> None:
-    key, header = made(world, *USUAL)
+    key, header = made(world, *DEFAULT_SCOPES)
     with world.records.work() as work:
         work.run("update api_keys set last_used_at = now() - interval '61 seconds' where id = :id", id=key.id)
     with ThreadPoolExecutor(10) as pool:
@@ -161,7 +161,7 @@ def test_a_use_is_noted_again_after_a_minute_by_one_of_many(world: World) -> Non
 
 
 def test_nobody_waits_to_note_a_use(world: World) -> None:
-    key, header = made(world, *USUAL)
+    key, header = made(world, *DEFAULT_SCOPES)
     with world.records.work() as work:  # as another request that is noting it just now
         work.run("select from api_keys where id = :id for no key update", id=key.id)
         assert world.web.get(f"{ASK}/{uuid4()}", headers=header).status_code == 404
@@ -172,29 +172,29 @@ def test_nobody_waits_to_note_a_use(world: World) -> None:
 
 
 def test_an_ended_key_is_unknown_from_then_on(world: World) -> None:
-    key, header = made(world, *USUAL)
+    key, header = made(world, *DEFAULT_SCOPES)
     assert world.web.post(ASK, json=ASKED, headers=header).status_code == 202
     with world.records.work() as work:
-        ended = work.keys.end(key.id)
-        again = work.keys.end(key.id)
+        ended = work.api_keys.revoke(key.id)
+        again = work.api_keys.revoke(key.id)
     assert ended
-    assert ended.ends_at
+    assert ended.expires_at
     assert again is None
     for operation in OPERATIONS.values():
         problem(operation(world.web, header), ProblemCode.API_KEY_MISSING)
-    assert now_is(world, key.id).ends_at == ended.ends_at
+    assert now_is(world, key.id).expires_at == ended.expires_at
 
 
 def test_a_rotated_key_lives_on_for_its_grace_and_the_new_one_may_do_the_same(world: World) -> None:
-    old, header = made(world, Scope.REQUESTS_READ, Scope.TRUSTED, name="the shop")
+    old, header = made(world, ApiScope.REQUESTS_READ, ApiScope.TRUSTED, name="the shop")
     with world.records.work() as work:
-        rotated = work.keys.rotate(old.id, HOUR)
+        rotated = work.api_keys.rotate(old.id, HOUR)
     assert rotated
     new, secret = rotated
-    assert (new.seller, new.name, new.scopes, new.ends_at) == (old.seller, old.name, old.scopes, None)
+    assert (new.seller, new.name, new.scopes, new.expires_at) == (old.seller, old.name, old.scopes, None)
     for one in (header, {"authorization": f"Bearer {secret}"}):
         problem(world.web.get(f"{ASK}/{uuid4()}", headers=one), ProblemCode.NOT_FOUND)
-    ends = now_is(world, old.id).ends_at
+    ends = now_is(world, old.id).expires_at
     assert ends
     assert timedelta(minutes=59) < ends - datetime.now(UTC) <= HOUR
     with world.records.work() as work:
@@ -203,19 +203,19 @@ def test_a_rotated_key_lives_on_for_its_grace_and_the_new_one_may_do_the_same(wo
 
 
 def test_rotating_never_lengthens_a_life_and_an_ended_key_is_not_rotated(world: World) -> None:
-    old, _ = made(world, *USUAL)
+    old, _ = made(world, *DEFAULT_SCOPES)
     with world.records.work() as work:
-        work.keys.rotate(old.id, HOUR)
-    ends = now_is(world, old.id).ends_at
+        work.api_keys.rotate(old.id, HOUR)
+    ends = now_is(world, old.id).expires_at
     with world.records.work() as work:
-        work.keys.rotate(old.id, 24 * HOUR)
-    assert now_is(world, old.id).ends_at == ends
+        work.api_keys.rotate(old.id, 24 * HOUR)
+    assert now_is(world, old.id).expires_at == ends
     with world.records.work() as work:
-        work.keys.end(old.id)
-        count = len(work.keys.of("aurora"))
-        assert work.keys.rotate(old.id, HOUR) is None
-        assert work.keys.rotate(uuid4(), HOUR) is None
-        assert len(work.keys.of("aurora")) == count
+        work.api_keys.revoke(old.id)
+        count = len(work.api_keys.for_seller("aurora"))
+        assert work.api_keys.rotate(old.id, HOUR) is None
+        assert work.api_keys.rotate(uuid4(), HOUR) is None
+        assert len(work.api_keys.for_seller("aurora")) == count
 
 
 # On the command line
@@ -241,11 +241,11 @@ def test_a_key_is_made_listed_rotated_and_ended_by_command(shop: Records, settin
     )
     assert made["scopes"] == ["requests:write", "trusted"]
     with shop.work() as work:
-        caller = work.keys.caller(made["key"])
+        caller = work.api_keys.authenticate(made["key"])
     assert caller
     assert caller.trusted
     listed = told(moneyback(settings, *key, "list", "aurora", "--json"))
-    assert [(one["name"], one["scopes"]) for one in listed] == [("shop", sorted(USUAL)), ("", made["scopes"])]
+    assert [(one["name"], one["scopes"]) for one in listed] == [("shop", sorted(DEFAULT_SCOPES)), ("", made["scopes"])]
     assert listed[1]["last_used_at"]
     assert "key" not in listed[1]
     rotated = told(moneyback(settings, *key, "rotate", made["id"], "--grace", "30m", "--json"))
@@ -353,7 +353,7 @@ def test_the_answer_to_a_repeat_tells_where_the_case_stands_by_now(world: World)
 
 
 def test_a_key_names_a_request_of_any_of_the_sellers_keys(world: World) -> None:
-    _, other = made(world, *EVERY)
+    _, other = made(world, *ALL_SCOPES)
     ids = {
         world.web.post(ASK, json=ASKED, headers={**header, "idempotency-key": "order-4711"}).json()["id"]
         for header in (world.bearer(), other)

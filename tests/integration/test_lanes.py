@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.cases import Case
-from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
+from domain.messages import RefundApproved, RefundRequested, RefundOutcomeUnknown
 from domain.states import State
 from producers.intake import accept
 from records import Records
@@ -16,8 +16,8 @@ from records.cases import Cases
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
 from worker import lanes
-from worker.lanes import FEW, LANES, MOST_DELIVERIES, Lane, run
-from worker.tools import Tools
+from worker.lanes import SMALL_BATCH, HANDLERS, MAX_DELIVERIES, QueueHandler, handle
+from worker.tools import WorkerContext
 
 tools = _provider_fixtures.hasty_tools
 
@@ -46,46 +46,46 @@ def some_time_later(records: Records) -> None:
 
 def states(records: Records, cases: list[UUID]) -> list[str]:
     with records.work() as work:
-        found = work.views.these(cases)
+        found = work.case_views.get_many(cases)
     return [found[case].state for case in cases]
 
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, poison: UUID, here: State) -> list[list[UUID]]:
     """One case ends every worker that touches it; the others are worked on as ever."""
-    kind = next(kind for kind, lane in LANES.items() if here in lane.here)
-    does = LANES[kind].do
+    kind = next(kind for kind, lane in HANDLERS.items() if here in lane.states)
+    does = HANDLERS[kind].handle
     touched: list[list[UUID]] = []
 
-    def do(tools: Tools, cases: Sequence[UUID]) -> Collection[UUID] | None:
+    def do(tools: WorkerContext, cases: Sequence[UUID]) -> Collection[UUID] | None:
         touched.append(list(cases))
         if poison in cases:
             raise WorkerEndedError
         return does(tools, cases)
 
-    monkeypatch.setitem(lanes.LANES, kind, Lane(do, here=LANES[kind].here))
+    monkeypatch.setitem(lanes.HANDLERS, kind, QueueHandler(do, states=HANDLERS[kind].states))
     return touched
 
 
 def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it(
-    tools: Tools, monkeypatch: pytest.MonkeyPatch
+    tools: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = asked_for(tools.records, 2 * FEW)
+    cases = asked_for(tools.records, 2 * SMALL_BATCH)
     touched = poisoned(monkeypatch, cases[2], State.RECEIVED)
-    for _ in range(MOST_DELIVERIES):
+    for _ in range(MAX_DELIVERIES):
         with pytest.raises(WorkerEndedError):
-            run(tools, RefundRequested, cases)
-        run(tools, RefundRequested, cases)  # at once again: it is left to whoever began with it
+            handle(tools, RefundRequested, cases)
+        handle(tools, RefundRequested, cases)  # at once again: it is left to whoever began with it
         some_time_later(tools.records)
     while "received" in states(tools.records, cases):
-        run(tools, RefundRequested, cases)
+        handle(tools, RefundRequested, cases)
         some_time_later(tools.records)
     ends = ["refunded"] * len(cases)
     ends[2] = "with_support"
     assert states(tools.records, cases) == ends
     assert touched[0] == cases
-    assert [len(group) for group in touched if cases[2] in group] == [len(cases), FEW, 1]
+    assert [len(group) for group in touched if cases[2] in group] == [len(cases), SMALL_BATCH, 1]
     with tools.records.work() as work:
-        found = work.views.one(cases[2])
+        found = work.case_views.get(cases[2])
         letters = work.run("select count(*) from letters where case_id = :case", case=cases[2]).scalar_one()
     assert found
     assert [reason["code"] for reason in found.reasons] == ["ended_its_workers"]
@@ -93,73 +93,73 @@ def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_i
 
 
 def test_after_an_outage_those_that_ended_no_worker_catch_up_in_groups_as_long_as_there_is_time(
-    tools: Tools, monkeypatch: pytest.MonkeyPatch
+    tools: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = asked_for(tools.records, 3 * FEW)
+    cases = asked_for(tools.records, 3 * SMALL_BATCH)
     touched = poisoned(monkeypatch, NOBODY, State.RECEIVED)
     with tools.records.work() as work:
-        work.cases.begin(cases, here=[State.RECEIVED], apart=0)
+        work.cases.count_deliveries(cases, states=[State.RECEIVED], apart=0)
     some_time_later(tools.records)
     late = tools.settings.timers.task_soft_time_limit_seconds
-    run(replace(tools, monotonic=lambda: late if touched else 0.0), RefundRequested, cases)
-    assert [len(group) for group in touched] == [FEW], "the time was over: the others stay as they were"
+    handle(replace(tools, monotonic=lambda: late if touched else 0.0), RefundRequested, cases)
+    assert [len(group) for group in touched] == [SMALL_BATCH], "the time was over: the others stay as they were"
     with tools.records.work() as work:
-        waiting = work.cases.suspects(cases, here=[State.RECEIVED], apart=0)
-    assert list(waiting.values()) == [1] * 2 * FEW
-    run(tools, RefundRequested, cases)
-    assert [len(group) for group in touched] == [FEW] * 3
+        waiting = work.cases.crashed_before(cases, states=[State.RECEIVED], apart=0)
+    assert list(waiting.values()) == [1] * 2 * SMALL_BATCH
+    handle(tools, RefundRequested, cases)
+    assert [len(group) for group in touched] == [SMALL_BATCH] * 3
     assert states(tools.records, cases) == ["refunded"] * len(cases)
 
 
-def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(tools: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = asked_for(tools.records, 3)
     with tools.records.work() as work:
-        work.cases.put_off(cases[:1], -1)
+        work.cases.postpone(cases[:1], -1)
 
     lock = Cases.lock
 
     def while_swept(mine: Cases, ids: Sequence[UUID], *, here: State) -> list[Case]:
         with tools.records.work() as sweeping:
             assert [row.id for row in sweeping.cases.overdue(100)] == cases[:1]
-            return lock(mine, ids, here=here)
+            return lock(mine, ids, state=here)
 
     with monkeypatch.context() as patch:
         patch.setattr(Cases, "lock", while_swept)
-        run(tools, RefundRequested, cases)
+        handle(tools, RefundRequested, cases)
     assert states(tools.records, cases) == ["received", "refunded", "refunded"]
-    run(tools, RefundRequested, cases)
+    handle(tools, RefundRequested, cases)
     assert states(tools.records, cases) == ["refunded"] * 3
 
 
 @pytest.mark.parametrize("here", [State.APPROVED, State.REFUNDING])
-def test_wherever_it_happens(tools: Tools, monkeypatch: pytest.MonkeyPatch, here: State) -> None:
+def test_wherever_it_happens(tools: WorkerContext, monkeypatch: pytest.MonkeyPatch, here: State) -> None:
     (case,) = asked_for(tools.records, 1)
     with tools.records.work() as work:
         work.run("update purchases set charge = 'hang_1', method = 'credit_card'")
     if here is State.APPROVED:
         monkeypatch.setattr(lanes, "pay", lambda *_: None)
-    run(tools, RefundRequested, [case])
+    handle(tools, RefundRequested, [case])
     assert states(tools.records, [case]) == [here]
     poisoned(monkeypatch, case, here)
-    lane = RefundApproved if here is State.APPROVED else RefundUnsettled
+    lane = RefundApproved if here is State.APPROVED else RefundOutcomeUnknown
     some_time_later(tools.records)
-    for _ in range(MOST_DELIVERIES):
+    for _ in range(MAX_DELIVERIES):
         with pytest.raises(WorkerEndedError):
-            run(tools, lane, [case])
+            handle(tools, lane, [case])
         some_time_later(tools.records)
-    run(tools, lane, [case])
+    handle(tools, lane, [case])
     assert states(tools.records, [case]) == ["with_support"]
     with tools.records.work() as work:
-        found = work.views.one(case)
+        found = work.case_views.get(case)
     assert found
     codes = [reason["code"] for reason in found.reasons]
     assert codes == ["ended_its_workers", *(["outcome_unknown"] if here is State.REFUNDING else [])]
 
 
-def test_a_hundred_deliveries_of_a_case_that_moves_are_no_deaths(tools: Tools) -> None:
+def test_a_hundred_deliveries_of_a_case_that_moves_are_no_deaths(tools: WorkerContext) -> None:
     cases = asked_for(tools.records, 3)
     for _ in range(100):
-        run(tools, RefundRequested, cases)
+        handle(tools, RefundRequested, cases)
     assert states(tools.records, cases) == ["refunded"] * 3
     with tools.records.work() as work:
         assert work.run("select max(deliveries) from cases").scalar_one() == 0

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from config.links import Purpose
-from domain.details import Details
-from domain.findings import Code
-from domain.notes import NoteKind
+from domain.details import PurchaseDetails
+from domain.findings import ReasonCode
+from domain.notes import InquiryEmailKind
 from domain.purchases import Purchase
-from domain.requests import Wish
+from domain.requests import RefundScope
 from domain.states import State
 from producers.web import paper
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
@@ -47,7 +47,7 @@ FORMS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/refund", {}),
     ("/refund", {"email": "@", "reference": "-", "reason": "x", "wish": "x", "comment": "\x00", "Ш": "1"}),
     ("/refund", {"email": "a" * 400, "reference": "4" * 101, "reason": "other", "wish": "full", "comment": "4" * 5000}),
-    *(("/refund", {"wish": str(wish)}) for wish in Wish),
+    *(("/refund", {"wish": str(wish)}) for wish in RefundScope),
     ("/lookup", {}),
     ("/lookup", {"ask": "references", "email": "@"}),
     ("/lookup", {"ask": "purchase", "email": "@", "reference": "-", "Ш": "1"}),
@@ -97,7 +97,7 @@ def test_what_was_searched_for_is_the_only_english_among_the_hits(shop: World) -
 
 def test_what_is_private_is_shown_without_an_untranslated_word(shop: World) -> None:
     purchase = bought()
-    private = Details(
+    private = PurchaseDetails(
         licence_key="417",
         activation_code="418",
         download_url="https://a.example",
@@ -107,11 +107,11 @@ def test_what_is_private_is_shown_without_an_untranslated_word(shop: World) -> N
         subscription=True,
     )
     with shop.records.work() as work:
-        work.purchases.put([purchase])
-        work.details.put([("babbage", purchase.reference, private)])
-        note = work.notes.owe(kind=NoteKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="xx")
+        work.purchases.upsert([purchase])
+        work.purchase_details.put([("babbage", purchase.reference, private)])
+        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="xx")
     with shop.records.work() as work:
-        assert work.notes.claim([note], seconds=60)
+        assert work.inquiry_emails.claim([note], seconds=60)
     address = shop.path(Purpose.OPEN, note)
     for answer in (shop.web.get(address), shop.web.post(address), shop.web.get(address)):
         read(answer)
@@ -136,7 +136,7 @@ def test_a_case_is_told_without_an_untranslated_word(state: State, shop: World) 
 
 
 def test_every_reason_is_told_without_an_untranslated_word(shop: World) -> None:
-    reasons = [{"code": code.value} for code in Code]
+    reasons = [{"code": code.value} for code in ReasonCode]
     case = a_case(shop.records, State.WITH_SUPPORT, purchase=bought(), evidence={"reasons": reasons})
     read(shop.web.get(shop.path(Purpose.STATUS, case)))
 

@@ -3,67 +3,67 @@
 from dataclasses import replace
 
 from domain.money import Money
-from domain.providers import Absent, Elsewhere, Found, Paid, Unknown
+from domain.providers import NotFound, ExternalRefund, LookupResult, Paid, Unknown
 from domain.states import State
 from tests.doubles.scripted import A_DAY, Scripted
 from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import charged, codes, let_go, paid, state, with_adapter
-from worker.asking import Unsent, first_refund
-from worker.paying import pay, prepare
-from worker.settling import settle
-from worker.tools import Tools
+from worker.asking import NotSent, send_refund
+from worker.paying import execute, prepare
+from worker.settling import resolve
+from worker.tools import WorkerContext
 
 PRICE = Money(4900, "EUR")
 
 
-def provider(*finds: Found, capped: bool = False) -> Scripted:
+def provider(*finds: LookupResult, capped: bool = False) -> Scripted:
     return Scripted([Paid("re_1", PRICE)], finds, capabilities=replace(A_DAY, capped=capped))
 
 
-def test_what_somebody_refunded_by_hand_is_not_refunded_once_more(tools: Tools) -> None:
-    asked = provider(Elsewhere("re_by_hand", PRICE))
+def test_what_somebody_refunded_by_hand_is_not_refunded_once_more(tools: WorkerContext) -> None:
+    asked = provider(ExternalRefund("re_by_hand", PRICE))
     ours = with_adapter(tools, asked)
     (case,) = paid(ours, charged("ok"))
     let_go(tools.records)
-    settle(ours, [case])
+    resolve(ours, [case])
     assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["refunded_elsewhere"])
     assert asked.keys == []
 
 
-def test_what_was_paid_under_our_key_before_the_books_were_set_back_is_adopted(tools: Tools) -> None:
+def test_what_was_paid_under_our_key_before_the_books_were_set_back_is_adopted(tools: WorkerContext) -> None:
     asked = provider(Paid("re_1", PRICE))
     (case,) = paid(with_adapter(tools, asked), charged("ok"))
     assert (state(tools.records, case), asked.keys) == (State.REFUNDED, [])
 
 
-def test_what_nobody_refunded_is_refunded(tools: Tools) -> None:
-    asked = provider(Absent())
+def test_what_nobody_refunded_is_refunded(tools: WorkerContext) -> None:
+    asked = provider(NotFound())
     (case,) = paid(with_adapter(tools, asked), charged("ok"))
     assert (state(tools.records, case), len(asked.keys), asked.looks) == (State.REFUNDED, 1, 1)
 
 
-def test_while_the_provider_shows_nothing_it_is_asked_for_nothing(tools: Tools) -> None:
-    asked = provider(Unknown("It answered 503."), Absent())
+def test_while_the_provider_shows_nothing_it_is_asked_for_nothing(tools: WorkerContext) -> None:
+    asked = provider(Unknown("It answered 503."), NotFound())
     ours = with_adapter(tools, asked)
     (case,) = paid(ours, charged("ok"))
     assert (state(tools.records, case), asked.keys) == (State.APPROVED, [])
     let_go(tools.records)
-    pay(ours, [case])
+    execute(ours, [case])
     assert (state(tools.records, case), len(asked.keys)) == (State.REFUNDED, 1)
 
 
-def test_who_has_no_time_left_to_look_sends_nothing(tools: Tools) -> None:
-    asked = provider(Absent())
+def test_who_has_no_time_left_to_look_sends_nothing(tools: WorkerContext) -> None:
+    asked = provider(NotFound())
     ours = with_adapter(tools, asked)
     with tools.records.work() as work:
         (call,) = prepare(
-            work, ours, work.cases.lock(_provider_fixtures.approved(ours, charged("ok")), here=State.APPROVED)
+            work, ours, work.cases.lock(_provider_fixtures.approved(ours, charged("ok")), state=State.APPROVED)
         )
-    assert isinstance(first_refund(ours, call.operation, until=tools.monotonic() - 1), Unsent)
+    assert isinstance(send_refund(ours, call.operation, until=tools.monotonic() - 1), NotSent)
     assert (asked.keys, asked.looks) == ([], 0)
 
 
-def test_a_provider_that_refuses_a_second_refund_itself_is_asked_at_once(tools: Tools) -> None:
-    asked = provider(Absent(), capped=True)
+def test_a_provider_that_refuses_a_second_refund_itself_is_asked_at_once(tools: WorkerContext) -> None:
+    asked = provider(NotFound(), capped=True)
     (case,) = paid(with_adapter(tools, asked), charged("ok"))
     assert (state(tools.records, case), len(asked.keys), asked.looks) == (State.REFUNDED, 1, 0)

@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from config.links import Purpose
-from domain.details import Details
-from domain.notes import NoteKind
+from domain.details import PurchaseDetails
+from domain.notes import InquiryEmailKind
 from domain.purchases import Purchase
-from records.notes import Note
+from records.notes import InquiryEmail
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World
 
-PRIVATE = Details(
+PRIVATE = PurchaseDetails(
     licence_key="ADA1-8150-ENGN",
     activation_code="4711-0815",
     download_url="https://files.example.com/photo.zip?a=1&b=2",
@@ -27,11 +27,11 @@ PRIVATE = Details(
 )
 
 
-def bought(world: World, private: Details = PRIVATE, **changes: object) -> Purchase:
+def bought(world: World, private: PurchaseDetails = PRIVATE, **changes: object) -> Purchase:
     purchase = a_recent_purchase(**changes)
     with world.records.work() as work:
-        work.purchases.put([purchase])
-        work.details.put([(purchase.seller, purchase.reference, private)])
+        work.purchases.upsert([purchase])
+        work.purchase_details.put([(purchase.seller, purchase.reference, private)])
     return purchase
 
 
@@ -39,19 +39,19 @@ def ask(world: World, address: str = "/lookup", **values: str) -> httpx.Response
     return world.web.post(address, data=values, follow_redirects=False)
 
 
-def notes(world: World) -> list[Note]:
+def notes(world: World) -> list[InquiryEmail]:
     """What a worker takes."""
     with world.records.work() as work:
         ids = [row.id for row in work.run("select id from notes order by created_at")]
-        return work.notes.claim(ids, seconds=60)
+        return work.inquiry_emails.claim(ids, seconds=60)
 
 
 def a_link(world: World, purchase: Purchase, locale: str = "en") -> tuple[UUID, str]:
     """The note that a worker has mailed, and where its link leads."""
     with world.records.work() as work:
-        note = work.notes.owe(kind=NoteKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale=locale)
+        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale=locale)
     with world.records.work() as work:
-        work.notes.claim([note], seconds=60)
+        work.inquiry_emails.claim([note], seconds=60)
     return note, world.path(Purpose.OPEN, note)
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_looked_up_before_the_answer(world: World) -> None:
     ask(world, ask="purchase", email=purchase.email, reference=purchase.reference)
     with world.records.work() as work:
         (row,) = work.run("select kind, purchases, ends_at, sent_at from notes")
-        assert work.outbox.lanes() == {"notes"}
+        assert work.outbox.queues() == {"notes"}
     assert tuple(row) == ("purchase", [], None, None)
 
 
@@ -187,19 +187,19 @@ def test_a_link_made_for_something_else_opens_nothing(world: World) -> None:
     assert "ADA1-8150-ENGN" in world.web.post(link).text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NoteKind if kind is not NoteKind.PURCHASE])
-def test_a_note_of_another_kind_opens_nothing(world: World, kind: NoteKind) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in InquiryEmailKind if kind is not InquiryEmailKind.PURCHASE])
+def test_a_note_of_another_kind_opens_nothing(world: World, kind: InquiryEmailKind) -> None:
     with world.records.work() as work:
-        note = work.notes.owe(kind=kind, email="ada@example.com", locale="en")
+        note = work.inquiry_emails.enqueue(kind=kind, email="ada@example.com", locale="en")
     with world.records.work() as work:
-        work.notes.claim([note], seconds=60)
+        work.inquiry_emails.claim([note], seconds=60)
     link = world.path(Purpose.OPEN, note)
     assert world.web.get(link).status_code == world.web.post(link).status_code == 410
 
 
 def test_a_link_that_was_not_mailed_yet_opens_nothing(world: World) -> None:
     with world.records.work() as work:
-        note = work.notes.owe(kind=NoteKind.PURCHASE, email="ada@example.com", reference="MB-1", locale="en")
+        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email="ada@example.com", reference="MB-1", locale="en")
     assert world.web.post(world.path(Purpose.OPEN, note)).status_code == 410
 
 
@@ -218,14 +218,14 @@ def test_with_the_refund_the_key_is_no_longer_shown_but_the_invoice_is(world: Wo
 
 
 def test_where_the_seller_told_nothing_the_page_says_whom_to_ask(world: World) -> None:
-    _, link = a_link(world, bought(world, Details()))
+    _, link = a_link(world, bought(world, PurchaseDetails()))
     page = world.web.post(link).text
     assert "mailto:help@aurora.example" in page
     assert "hasn’t given us a licence key" in page
 
 
 def test_what_a_seller_told_is_text_on_the_page(world: World) -> None:
-    _, link = a_link(world, bought(world, Details(licence_key="<script>alert(1)</script>"), product="<b>Photo</b>"))
+    _, link = a_link(world, bought(world, PurchaseDetails(licence_key="<script>alert(1)</script>"), product="<b>Photo</b>"))
     page = world.web.post(link).text
     assert "<script>" not in page
     assert "<b>Photo" not in page

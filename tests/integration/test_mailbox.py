@@ -19,21 +19,21 @@ from domain.errors import MoneybackError
 from domain.requests import Channel
 from producers.mail import clerk as the_clerk
 from producers.mail import mailbox as the_module
-from producers.mail.mailbox import Inbox, Read
+from producers.mail.mailbox import MaildirInbox, BatchResult
 from producers.mail.serving import serve
 from records import DatabaseDownError, Records
 from records.intake import Intake
 from records.work import connect
 from tests.cast import a_recent_purchase, settle_in
 from tests.services import eventually
-from worker.letters import NotSentError, RefusedLetterError, SmtpPost, UnclearError
+from worker.letters import EmailNotSentError, EmailRejectedError, SmtpTransport, DeliveryUnknownError
 
 OURS = ["refunds@moneyback.example"]
 
 
 @pytest.fixture
-def inbox(tmp_path: Path) -> Inbox:
-    return Inbox(tmp_path / "mails", own=OURS)
+def inbox(tmp_path: Path) -> MaildirInbox:
+    return MaildirInbox(tmp_path / "mails", own=OURS)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def nowhere() -> Records:
 
 
 def deliver(
-    inbox: Inbox,
+    inbox: MaildirInbox,
     name: str,
     text: str = "Please refund MB-2026-0417.",
     head: str = "",
@@ -58,62 +58,62 @@ def deliver(
     return path
 
 
-def names(inbox: Inbox, part: str) -> list[str]:
+def names(inbox: MaildirInbox, part: str) -> list[str]:
     return sorted(path.name for path in (inbox.folder / part).iterdir())
 
 
 def cases(records: Records) -> int:
     with records.work() as work:
-        return sum(work.views.counts().values())
+        return sum(work.case_views.counts().values())
 
 
-def test_a_mail_becomes_a_case_that_nobody_trusts(inbox: Inbox, records: Records) -> None:
+def test_a_mail_becomes_a_case_that_nobody_trusts(inbox: MaildirInbox, records: Records) -> None:
     deliver(inbox, "1.a", who="ada")
-    assert inbox.run_once(records) == Read(taken=1)
+    assert inbox.run_once(records) == BatchResult(taken=1)
     with records.work() as work:
-        (case,) = work.views.search()
+        (case,) = work.case_views.search()
         (trusted,) = work.run("select trusted from cases").scalars()
     assert (case.channel, case.reference, case.email) == (Channel.EMAIL, "MB-2026-0417", "ada@example.com")
     assert not trusted
     assert (names(inbox, "new"), names(inbox, "cur")) == ([], ["1.a:2,S"])
 
 
-def test_a_mail_that_is_no_request_is_kept_for_a_person(inbox: Inbox, records: Records) -> None:
+def test_a_mail_that_is_no_request_is_kept_for_a_person(inbox: MaildirInbox, records: Records) -> None:
     deliver(inbox, "1.a", "My name is Ada and I like your program.", subject="Hello")
     deliver(inbox, "2.b", "I am away.", subject="Hello", head="Auto-Submitted: auto-replied\n")
     with capture_logs() as logs:
-        assert inbox.run_once(records) == Read(taken=1, flagged=1)
+        assert inbox.run_once(records) == BatchResult(taken=1, flagged=1)
     assert names(inbox, "cur") == ["1.a:2,FS", "2.b:2,S"]
     assert [(entry["not_a_request"], entry["auto_reply"]) for entry in logs] == [(1, 1)]
     assert "ada" not in str(logs).casefold()
     assert cases(records) == 0
 
 
-def test_the_same_mail_twice_is_one_case(inbox: Inbox, records: Records) -> None:
+def test_the_same_mail_twice_is_one_case(inbox: MaildirInbox, records: Records) -> None:
     original = deliver(inbox, "1.a")
     for name in ("2.a", "3.a"):
         shutil.copy(original, inbox.folder / "new" / name)
-    assert inbox.run_once(records) == Read(taken=1, repeated=2)
+    assert inbox.run_once(records) == BatchResult(taken=1, repeated=2)
     shutil.copy(inbox.folder / "cur" / "1.a:2,S", inbox.folder / "new" / "4.a")
-    assert inbox.run_once(records) == Read(repeated=1)
+    assert inbox.run_once(records) == BatchResult(repeated=1)
     assert cases(records) == 1
     assert names(inbox, "new") == []
 
 
 def test_a_crash_between_the_commit_and_the_move_makes_no_second_case(
-    inbox: Inbox, records: Records, tmp_path: Path
+    inbox: MaildirInbox, records: Records, tmp_path: Path
 ) -> None:
     for number in range(5):
         deliver(inbox, f"{number}.a")
     shutil.copytree(inbox.folder, tmp_path / "as it was")
-    assert inbox.run_once(records) == Read(taken=5)
-    after_the_crash = Inbox(tmp_path / "as it was", own=OURS)
-    assert after_the_crash.run_once(records) == Read(repeated=5)
+    assert inbox.run_once(records) == BatchResult(taken=5)
+    after_the_crash = MaildirInbox(tmp_path / "as it was", own=OURS)
+    assert after_the_crash.run_once(records) == BatchResult(repeated=5)
     assert cases(records) == 5
     assert len(names(after_the_crash, "cur")) == 5
 
 
-def test_a_mail_stays_until_the_commit(inbox: Inbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_stays_until_the_commit(inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in the folder at the moment of the commit."""
     deliver(inbox, "1.a")
     deliver(inbox, "2.b", "no reference")
@@ -131,16 +131,16 @@ def test_a_mail_stays_until_the_commit(inbox: Inbox, records: Records, monkeypat
     assert seen == [["1.a", "2.b"]] * 2
 
 
-def test_while_the_database_is_down_every_mail_stays(inbox: Inbox, records: Records, nowhere: Records) -> None:
+def test_while_the_database_is_down_every_mail_stays(inbox: MaildirInbox, records: Records, nowhere: Records) -> None:
     deliver(inbox, "1.a")
     deliver(inbox, "2.b", "no reference")
     with pytest.raises(DatabaseDownError):
         inbox.run_once(nowhere)
     assert names(inbox, "new") == ["1.a", "2.b"]
-    assert inbox.run_once(records) == Read(taken=2)
+    assert inbox.run_once(records) == BatchResult(taken=2)
 
 
-def test_the_loop_waits_for_its_database(inbox: Inbox, nowhere: Records) -> None:
+def test_the_loop_waits_for_its_database(inbox: MaildirInbox, nowhere: Records) -> None:
     deliver(inbox, "1.a")
     stop = Turns(3)
     with capture_logs() as logs:
@@ -149,7 +149,7 @@ def test_the_loop_waits_for_its_database(inbox: Inbox, nowhere: Records) -> None
     assert names(inbox, "new") == ["1.a"]
 
 
-def test_the_loop_empties_the_folder_before_it_rests(inbox: Inbox, records: Records) -> None:
+def test_the_loop_empties_the_folder_before_it_rests(inbox: MaildirInbox, records: Records) -> None:
     for number in range(250):
         deliver(inbox, f"{number:03}.a")
     inbox.run(records, Turns(1), pause=0)
@@ -157,14 +157,14 @@ def test_the_loop_empties_the_folder_before_it_rests(inbox: Inbox, records: Reco
     assert names(inbox, "new") == []
 
 
-def test_the_loop_outlives_a_folder_that_is_away(inbox: Inbox, records: Records) -> None:
+def test_the_loop_outlives_a_folder_that_is_away(inbox: MaildirInbox, records: Records) -> None:
     shutil.rmtree(inbox.folder)
     with capture_logs() as logs:
         inbox.run(records, Turns(1), pause=0)
     assert [entry["event"] for entry in logs] == ["inbox_unreadable"]
 
 
-def test_a_poisonous_file_stops_nobody_else(inbox: Inbox, records: Records) -> None:
+def test_a_poisonous_file_stops_nobody_else(inbox: MaildirInbox, records: Records) -> None:
     (inbox.folder / "new" / "0.folder").mkdir()
     (inbox.folder / "new" / "1.bytes").write_bytes(bytes(range(256)) * 50)
     os.mkfifo(inbox.folder / "new" / "1.pipe")
@@ -172,13 +172,13 @@ def test_a_poisonous_file_stops_nobody_else(inbox: Inbox, records: Records) -> N
     (inbox.folder / "new" / "3.huge").write_bytes(b"From: ada@example.com\n\n" + b"MB-2026-0417 " * 1_000_000)
     (inbox.folder / "new" / ".4.hidden").touch()
     deliver(inbox, "5.a")
-    assert inbox.run_once(records) == Read(taken=1, flagged=2)
-    assert inbox.run_once(records) == Read()
+    assert inbox.run_once(records) == BatchResult(taken=1, flagged=2)
+    assert inbox.run_once(records) == BatchResult()
     assert names(inbox, "cur") == ["1.bytes:2,FS", "3.huge:2,FS", "5.a:2,S"]
 
 
 def test_a_request_that_no_database_takes_spoils_only_itself(
-    inbox: Inbox, records: Records, monkeypatch: pytest.MonkeyPatch
+    inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, reference in (("1.a", "MB-2026-0417"), ("2.b", "MB-2026-0666"), ("3.c", "MB-2026-0418")):
         deliver(inbox, name, f"Refund {reference}")
@@ -190,39 +190,39 @@ def test_a_request_that_no_database_takes_spoils_only_itself(
         return real(intake, arrivals)
 
     monkeypatch.setattr(Intake, "accept", picky)
-    assert inbox.run_once(records) == Read(taken=2)
-    assert inbox.run_once(records) == Read()
+    assert inbox.run_once(records) == BatchResult(taken=2)
+    assert inbox.run_once(records) == BatchResult()
     assert (names(inbox, "new"), names(inbox, "cur")) == (["2.b"], ["1.a:2,S", "3.c:2,S"])
 
 
 def test_a_database_without_its_tables_costs_no_mail(
-    inbox: Inbox, records: Records, monkeypatch: pytest.MonkeyPatch
+    inbox: MaildirInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the mails' fault: none is refused, and all are tried again later."""
     for number in range(3):
         deliver(inbox, f"{number}.a")
     with monkeypatch.context() as patch:
         patch.setattr("records.intake._INSERT", "select * from not_yet_migrated")
-        assert inbox.run_once(records) == Read()
+        assert inbox.run_once(records) == BatchResult()
     assert names(inbox, "new") == ["0.a", "1.a", "2.a"]
-    assert inbox.run_once(records) == Read()
+    assert inbox.run_once(records) == BatchResult()
     monkeypatch.setattr(the_module, "monotonic", lambda: float("inf"))
-    assert inbox.run_once(records) == Read(taken=3)
+    assert inbox.run_once(records) == BatchResult(taken=3)
 
 
-def test_another_mail_with_a_message_id_that_is_taken_is_for_a_person(inbox: Inbox, records: Records) -> None:
+def test_another_mail_with_a_message_id_that_is_taken_is_for_a_person(inbox: MaildirInbox, records: Records) -> None:
     """Nobody's request is swallowed because somebody else's mail has its name."""
     deliver(inbox, "1.a")
     other = deliver(inbox, "2.b", "Refund MB-2026-9999")
     other.write_text(other.read_text().replace("2.b@", "1.a@"))
-    assert inbox.run_once(records) == Read(taken=1, flagged=1)
+    assert inbox.run_once(records) == BatchResult(taken=1, flagged=1)
     assert names(inbox, "cur") == ["1.a:2,S", "2.b:2,FS"]
 
 
-def test_two_readers_of_one_folder_make_one_case_each(inbox: Inbox, records: Records) -> None:
+def test_two_readers_of_one_folder_make_one_case_each(inbox: MaildirInbox, records: Records) -> None:
     for number in range(40):
         deliver(inbox, f"{number:02}.a")
-    other = Inbox(inbox.folder, own=OURS)
+    other = MaildirInbox(inbox.folder, own=OURS)
     readers = [threading.Thread(target=reader.run, args=(records, Turns(1), 0)) for reader in (inbox, other)]
     for reader in readers:
         reader.start()
@@ -232,20 +232,20 @@ def test_two_readers_of_one_folder_make_one_case_each(inbox: Inbox, records: Rec
     assert names(inbox, "new") == []
 
 
-def test_a_mail_about_a_purchase_names_it(inbox: Inbox, records: Records) -> None:
+def test_a_mail_about_a_purchase_names_it(inbox: MaildirInbox, records: Records) -> None:
     purchase = a_recent_purchase(email="ada@example.com")
     settle_in(records, purchase)
     deliver(inbox, "1.a", f"Reference: {purchase.reference.lower()}", who="ada")
     inbox.run_once(records)
     with records.work() as work:
-        (case,) = work.views.search()
-        matches = work.facts.matches([case.id])
+        (case,) = work.case_views.search()
+        matches = work.decision_inputs.matches([case.id])
     assert [match.id for match in matches[case.id]] == [purchase.id]
 
 
 def test_serve_reads_the_folder_of_the_settings(settings: Settings, records: Records) -> None:
     assert settings.incoming_mail_dir is not None
-    deliver(Inbox(settings.incoming_mail_dir), "1.a")
+    deliver(MaildirInbox(settings.incoming_mail_dir), "1.a")
     stop = threading.Event()
     server = threading.Thread(target=serve, args=(settings, stop))
     server.start()
@@ -328,8 +328,8 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def post(mail_server: MailServer) -> Iterator[SmtpPost]:
-    post = SmtpPost(f"smtp://127.0.0.1:{mail_server.port}")
+def post(mail_server: MailServer) -> Iterator[SmtpTransport]:
+    post = SmtpTransport(f"smtp://127.0.0.1:{mail_server.port}")
     yield post
     post.close()
 
@@ -341,7 +341,7 @@ def a_letter(to: str = "ada@example.com") -> EmailMessage:
     return letter
 
 
-def test_a_batch_of_letters_leaves_over_one_connection(post: SmtpPost, mail_server: MailServer) -> None:
+def test_a_batch_of_letters_leaves_over_one_connection(post: SmtpTransport, mail_server: MailServer) -> None:
     for _ in range(3):
         post.deliver(a_letter())
     assert not post.repeatable
@@ -350,7 +350,7 @@ def test_a_batch_of_letters_leaves_over_one_connection(post: SmtpPost, mail_serv
     assert mail_server.greetings == 1
 
 
-def test_a_connection_that_went_away_is_made_again(post: SmtpPost, mail_server: MailServer) -> None:
+def test_a_connection_that_went_away_is_made_again(post: SmtpTransport, mail_server: MailServer) -> None:
     post.deliver(a_letter())
     mail_server.answers["NOOP"] = "hang up"
     post.deliver(a_letter())
@@ -360,19 +360,19 @@ def test_a_connection_that_went_away_is_made_again(post: SmtpPost, mail_server: 
 @pytest.mark.parametrize(
     ("verb", "answer", "error"),
     [
-        ("RCPT", "550 nobody of that name", RefusedLetterError),
-        ("RCPT", "450 come back later", NotSentError),
-        ("MAIL", "553 not you", RefusedLetterError),
-        ("DATA", "451 not now", NotSentError),
-        (".", "554 spam", RefusedLetterError),
-        (".", "452 disk full", NotSentError),
-        (".", "hang up", UnclearError),
-        ("DATA", "hang up", UnclearError),
-        ("EHLO", "hang up", NotSentError),
+        ("RCPT", "550 nobody of that name", EmailRejectedError),
+        ("RCPT", "450 come back later", EmailNotSentError),
+        ("MAIL", "553 not you", EmailRejectedError),
+        ("DATA", "451 not now", EmailNotSentError),
+        (".", "554 spam", EmailRejectedError),
+        (".", "452 disk full", EmailNotSentError),
+        (".", "hang up", DeliveryUnknownError),
+        ("DATA", "hang up", DeliveryUnknownError),
+        ("EHLO", "hang up", EmailNotSentError),
     ],
 )
 def test_whether_a_letter_left_is_yes_no_never_or_unknown(
-    post: SmtpPost, mail_server: MailServer, verb: str, answer: str, error: type[Exception]
+    post: SmtpTransport, mail_server: MailServer, verb: str, answer: str, error: type[Exception]
 ) -> None:
     mail_server.answers[verb] = answer
     with pytest.raises(error) as caught:
@@ -386,23 +386,23 @@ def test_whether_a_letter_left_is_yes_no_never_or_unknown(
 
 
 def test_a_server_that_cannot_be_reached_sent_nothing() -> None:
-    with pytest.raises(NotSentError):
-        SmtpPost("smtp://127.0.0.1:1").deliver(a_letter())
+    with pytest.raises(EmailNotSentError):
+        SmtpTransport("smtp://127.0.0.1:1").deliver(a_letter())
 
 
-def test_an_address_that_the_server_cannot_take_is_refused(post: SmtpPost) -> None:
-    with pytest.raises(RefusedLetterError):
+def test_an_address_that_the_server_cannot_take_is_refused(post: SmtpTransport) -> None:
+    with pytest.raises(EmailRejectedError):
         post.deliver(a_letter("adä@example.com"))
 
 
 def test_a_password_does_not_leave_this_machine_in_the_clear(mail_server: MailServer) -> None:
-    post = SmtpPost(f"smtp://me:secret@0.0.0.0:{mail_server.port}")
-    with pytest.raises(NotSentError, match="no TLS"):
+    post = SmtpTransport(f"smtp://me:secret@0.0.0.0:{mail_server.port}")
+    with pytest.raises(EmailNotSentError, match="no TLS"):
         post.deliver(a_letter())
 
 
-def test_the_module_says_how_many_it_takes_at_once(inbox: Inbox, records: Records) -> None:
+def test_the_module_says_how_many_it_takes_at_once(inbox: MaildirInbox, records: Records) -> None:
     for number in range(the_module.MOST + 1):
         deliver(inbox, f"{number:03}.a")
-    assert inbox.run_once(records) == Read(taken=the_module.MOST)
-    assert inbox.run_once(records) == Read(taken=1)
+    assert inbox.run_once(records) == BatchResult(taken=the_module.MOST)
+    assert inbox.run_once(records) == BatchResult(taken=1)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.aftermath import Stage
+from domain.aftermath import EmailKind
 from domain.states import State
-from producers.mail.clerk import MOST_ANSWERS, Clerk, Letter, Outcome
-from producers.mail.evidence import Witness
-from producers.mail.kinds import FOR_A_PERSON, Kind
+from producers.mail.clerk import MOST_ANSWERS, MailIngest, RawMail, Outcome
+from producers.mail.evidence import SenderAuthenticator
+from producers.mail.kinds import NEEDS_SUPPORT, MailKind
 from producers.mail.reader import LARGEST
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
@@ -25,13 +25,13 @@ def nobody_answers(_name: str) -> str | None:
 
 
 def take(records: Records, *mails: bytes, size: int | None = None) -> list[Outcome]:
-    letters = [Letter(raw, len(raw) if size is None else size) for raw in mails]
-    outcomes = Clerk(OURS, Witness(nobody_answers)).take(records, letters)
+    letters = [RawMail(raw, len(raw) if size is None else size) for raw in mails]
+    outcomes = MailIngest(OURS, SenderAuthenticator(nobody_answers)).take(records, letters)
     assert all(isinstance(outcome, Outcome) for outcome in outcomes), outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
 
 
-def kinds(outcomes: Sequence[Outcome]) -> list[Kind]:
+def kinds(outcomes: Sequence[Outcome]) -> list[MailKind]:
     return [outcome.kind for outcome in outcomes]
 
 
@@ -64,18 +64,18 @@ def test_no_mail_of_the_collection_is_lost(records: Records) -> None:
         rows = {row.message_id: row for row in work.run("select message_id, kind, cases, note from mails")}
     fresh = [outcome for outcome in outcomes if outcome.fresh]
     assert len(rows) == len(fresh)
-    assert all(outcome.flagged for outcome in outcomes if outcome.kind in FOR_A_PERSON)
+    assert all(outcome.flagged for outcome in outcomes if outcome.kind in NEEDS_SUPPORT)
     followed = sum(bool(row.cases or row.note) for row in rows.values())
-    asking = [outcome for outcome in fresh if outcome.kind in {Kind.REQUEST, Kind.NO_REFERENCE, Kind.TOO_LARGE}]
+    asking = [outcome for outcome in fresh if outcome.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE, MailKind.TOO_LARGE}]
     assert followed + sum(outcome.flagged for outcome in asking) >= len(asking)
-    assert sum(outcome.kind is Kind.REQUEST for outcome in outcomes) > 100
+    assert sum(outcome.kind is MailKind.REQUEST for outcome in outcomes) > 100
 
 
 def test_a_mail_without_reference_is_answered_with_the_forms_link_in_its_language(records: Records) -> None:
     mail = a_mail("Ich möchte bitte mein Geld zurück.", who="ada@example.com")
-    assert take(records, mail) == [Outcome(Kind.NO_REFERENCE, fresh=True, flagged=False)]
+    assert take(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=True, flagged=False)]
     assert notes(records) == [("no_reference", "ada@example.com", "de")]
-    assert take(records, mail) == [Outcome(Kind.NO_REFERENCE, fresh=False, flagged=False)]
+    assert take(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=False, flagged=False)]
     assert len(notes(records)) == 1
 
 
@@ -118,7 +118,7 @@ def test_an_answer_to_our_letter_belongs_to_its_case(records: Records) -> None:
     move(records, case, State.WITH_SUPPORT)
     letter = f"<{case}.with_support@moneyback.example>"
     answer = a_mail("Please refund MB-2026-0417 now!", who="ada@work.example", head=f"In-Reply-To: {letter}")
-    assert take(records, answer) == [Outcome(Kind.REQUEST, fresh=True, flagged=True)]
+    assert take(records, answer) == [Outcome(MailKind.REQUEST, fresh=True, flagged=True)]
     assert the_cases(records) == [case]
 
 
@@ -136,7 +136,7 @@ def test_each_purchase_of_a_mail_is_a_case(records: Records) -> None:
     take(records, mail)
     assert cases(records) == 2
     nine = a_mail(f"Please refund {', '.join(f'MB-2026-{number}' for number in range(1000, 1009))}.")
-    assert take(records, nine) == [Outcome(Kind.TOO_MANY, fresh=True, flagged=True)]
+    assert take(records, nine) == [Outcome(MailKind.TOO_MANY, fresh=True, flagged=True)]
     assert cases(records) == 2
 
 
@@ -159,7 +159,7 @@ def test_a_batch_counts_as_its_mails(records: Records) -> None:
 
 def test_a_huge_mail_is_answered_once(records: Records) -> None:
     mail = a_mail(who="ada@example.com")
-    assert take(records, mail, mail, size=LARGEST + 1)[0] == Outcome(Kind.TOO_LARGE, fresh=True, flagged=True)
+    assert take(records, mail, mail, size=LARGEST + 1)[0] == Outcome(MailKind.TOO_LARGE, fresh=True, flagged=True)
     assert notes(records) == [("too_large", "ada@example.com", "en")]
 
 
@@ -188,7 +188,7 @@ def test_our_own_letters_are_never_answered(records: Records) -> None:
     ours = a_mail(head="X: y").replace(
         b"Message-ID: <", b"Message-ID: <6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded@moneyback.example>\r\nX-Old: <"
     )
-    assert kinds(take(records, ours, a_mail(who=OURS[0]))) == [Kind.OWN_LETTER, Kind.OWN_LETTER]
+    assert kinds(take(records, ours, a_mail(who=OURS[0]))) == [MailKind.OWN_EMAIL, MailKind.OWN_EMAIL]
     assert cases(records) == 0
 
 
@@ -198,18 +198,18 @@ def test_a_letter_that_came_back_is_told_to_a_person(records: Records) -> None:
     take(records, a_mail(f"Refund {purchase.reference}", who=purchase.email))
     (case,) = the_cases(records)
     with records.work() as work:
-        work.letters.due([(case, Stage.START_REFUND)])
-        work.letters.sent(work.letters.claim([case], seconds=60))
+        work.case_emails.enqueue([(case, EmailKind.START_REFUND)])
+        work.case_emails.mark_sent(work.case_emails.claim([case], seconds=60))
     report = (MAILS / "bounce_of_our_letter--0.eml").read_bytes()
     report = report.replace(b"6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded", f"{case}.start_refund".encode())
-    assert kinds(take(records, report)) == [Kind.BOUNCE]
+    assert kinds(take(records, report)) == [MailKind.BOUNCE]
     with records.work() as work:
         (bounced,) = work.run("select bounced_at from letters").scalars()
     assert bounced is not None
 
 
 def test_an_invented_bounce_changes_nothing(records: Records) -> None:
-    assert kinds(take(records, (MAILS / "bounce_of_our_letter--0.eml").read_bytes())) == [Kind.BOUNCE]
+    assert kinds(take(records, (MAILS / "bounce_of_our_letter--0.eml").read_bytes())) == [MailKind.BOUNCE]
     assert cases(records) == 0
 
 
@@ -226,7 +226,7 @@ def test_a_spoofed_mail_leads_to_the_customer_alone(records: Records) -> None:
     with records.work() as work:
         (trusted,) = work.run("select trusted from cases").scalars()
         (evidence,) = work.run("select evidence from mails").scalars()
-        (case,) = work.views.search()
+        (case,) = work.case_views.search()
     assert not trusted
     assert case.email == email.utils.parseaddr("ada@example.com")[1]
     assert evidence.keys() == {"digest", "dkim"}

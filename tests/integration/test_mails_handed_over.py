@@ -15,7 +15,7 @@ from config.settings import Settings
 from domain.errors import MoneybackError
 from producers.mail.handed import address_of
 from producers.mail.reader import LARGEST
-from producers.mail.serving import serve_handed
+from producers.mail.serving import serve_lmtp
 from records import Records
 from tests.integration._mail_fixtures import OURS, a_mail, cases
 
@@ -30,7 +30,7 @@ def the_door(settings: Settings, where: str = "127.0.0.1:0", *, lmtp: bool = Tru
         found.append(where)
         opened.set()
 
-    server = threading.Thread(target=serve_handed, args=(settings, stop, where), kwargs={"lmtp": lmtp, "ready": ready})
+    server = threading.Thread(target=serve_lmtp, args=(settings, stop, where), kwargs={"lmtp": lmtp, "ready": ready})
     server.start()
     try:
         assert opened.wait(30)
@@ -133,7 +133,7 @@ def test_a_socket_is_a_door_as_well(settings: Settings, records: Records, tmp_pa
 
 def test_a_door_needs_a_place_for_what_is_set_aside(settings: Settings) -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_INCOMING_MAIL_DIR"):
-        serve_handed(settings.model_copy(update={"incoming_mail_dir": None}), threading.Event(), "2424", lmtp=True)
+        serve_lmtp(settings.model_copy(update={"incoming_mail_dir": None}), threading.Event(), "2424", lmtp=True)
 
 
 def test_a_door_is_on_this_machine_unless_told() -> None:

@@ -11,18 +11,18 @@ import pytest
 
 from config.links import Links, Purpose
 from config.settings import Settings
-from domain.details import Details
-from domain.messages import NotesDue
-from domain.notes import A_DAY, MOST_REFERENCES, NoteKind
+from domain.details import PurchaseDetails
+from domain.messages import InquiryEmailsDue
+from domain.notes import MAX_PER_DAY, MAX_REFERENCES, InquiryEmailKind
 from domain.purchases import Purchase
 from records import Records
-from records.shopfronts import Shopfront
+from records.shopfronts import Storefront
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.services import Child, eventually
-from worker.lanes import run
-from worker.letters.post import NotSentError, RefusedLetterError, UnclearError
+from worker.lanes import handle
+from worker.letters.post import EmailNotSentError, EmailRejectedError, DeliveryUnknownError
 from worker.sweep import Sweep
-from worker.tools import Tools, tools_of
+from worker.tools import WorkerContext, create_context
 
 TYPED = "ADA@Example.com"
 SECRETS = (
@@ -45,7 +45,7 @@ class MailServer:
         self.says: Exception | None = None
 
     def deliver(self, letter: EmailMessage) -> None:
-        if not isinstance(self.says, NotSentError | RefusedLetterError):
+        if not isinstance(self.says, EmailNotSentError | EmailRejectedError):
             self.taken.append(letter)
         if self.says:
             raise self.says
@@ -57,17 +57,17 @@ def server() -> MailServer:
 
 
 @pytest.fixture
-def tools(settings: Settings, records: Records, server: MailServer) -> Iterator[Tools]:
-    tools = replace(tools_of(settings), records=records, post=server)
+def tools(settings: Settings, records: Records, server: MailServer) -> Iterator[WorkerContext]:
+    tools = replace(create_context(settings), records=records, post=server)
     yield tools
-    tools.hands.close()
+    tools.call_pool.close()
 
 
-def bought(records: Records, *, details: Details | None = None, **changes: str) -> Purchase:
+def bought(records: Records, *, details: PurchaseDetails | None = None, **changes: str) -> Purchase:
     """What Ada bought, with its secrets."""
     purchase = a_recent_purchase(**{"email": "Ada@example.com"} | changes)
     settle_in(records, purchase)
-    secret = Details(
+    secret = PurchaseDetails(
         licence_key=LICENCE,
         activation_code=CODE,
         download_url=DOWNLOAD,
@@ -75,13 +75,13 @@ def bought(records: Records, *, details: Details | None = None, **changes: str) 
         invoice_url=INVOICE_URL,
     )
     with records.work() as work:
-        work.details.put([(purchase.seller, purchase.reference, details or secret)])
+        work.purchase_details.put([(purchase.seller, purchase.reference, details or secret)])
     return purchase
 
 
 def owe(
     records: Records,
-    kind: NoteKind = NoteKind.PURCHASE,
+    kind: InquiryEmailKind = InquiryEmailKind.PURCHASE,
     *,
     email: str = TYPED,
     reference: str | None = None,
@@ -89,7 +89,7 @@ def owe(
     thread: str | None = None,
 ) -> UUID:
     with records.work() as work:
-        return work.notes.owe(kind=kind, email=email, reference=reference, locale=locale, thread=thread)
+        return work.inquiry_emails.enqueue(kind=kind, email=email, reference=reference, locale=locale, thread=thread)
 
 
 def text(letter: EmailMessage) -> str:
@@ -118,11 +118,11 @@ def raised_by(server: MailServer, error: Exception) -> Iterator[None]:
 
 
 def test_the_link_goes_to_the_purchases_own_address_and_no_secret_is_in_the_letter(
-    records: Records, tools: Tools, server: MailServer
+    records: Records, tools: WorkerContext, server: MailServer
 ) -> None:
     purchase = bought(records)
     note = owe(records, reference=purchase.reference.lower().replace("-", " "))
-    run(tools, NotesDue, [note])
+    handle(tools, InquiryEmailsDue, [note])
     (letter,) = server.taken
     assert letter["To"] == "Ada@example.com"
     assert Links.of(tools.settings).to(Purpose.OPEN, note) in text(letter)
@@ -134,27 +134,27 @@ def test_the_link_goes_to_the_purchases_own_address_and_no_secret_is_in_the_lett
     ("email", "reference"), [("eve@example.com", None), (TYPED, "MB-none"), ("ad@example.com", None)]
 )
 def test_where_nothing_is_found_the_typed_address_is_told_so_and_nothing_else(
-    records: Records, tools: Tools, server: MailServer, email: str, reference: str | None
+    records: Records, tools: WorkerContext, server: MailServer, email: str, reference: str | None
 ) -> None:
     purchase = bought(records)
     note = owe(records, email=email, reference=reference or purchase.reference)
-    run(tools, NotesDue, [note])
+    handle(tools, InquiryEmailsDue, [note])
     (letter,) = server.taken
     assert (letter["To"], letter["Subject"]) == (email, "We couldn’t find your purchase")
     assert purchase.product not in letter.as_string()
     with records.work() as work:
-        assert work.notes.open(note) is None
+        assert work.inquiry_emails.open_link(note) is None
 
 
 def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
-    records: Records, tools: Tools, server: MailServer
+    records: Records, tools: WorkerContext, server: MailServer
 ) -> None:
     first, second = bought(records, product="First"), bought(records, product="Second")
     other = bought(records, email="grace@example.com")
     with records.work() as work:
         work.run("update purchases set purchased_at = purchased_at - interval '1 day' where id = :id", id=first.id)
-    note = owe(records, NoteKind.REFERENCES)
-    run(tools, NotesDue, [note])
+    note = owe(records, InquiryEmailKind.REFERENCES)
+    handle(tools, InquiryEmailsDue, [note])
     (letter,) = server.taken
     said = text(letter)
     assert said.index(second.reference) < said.index(first.reference)
@@ -162,20 +162,20 @@ def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
     assert "Aurora Software" in said
     assert not [secret for secret in SECRETS if secret in letter.as_string()]
     with records.work() as work:
-        assert work.notes.open(note) is None  # this note opens nothing
+        assert work.inquiry_emails.open_link(note) is None  # this note opens nothing
 
 
-def test_a_letter_of_references_has_an_end(records: Records, tools: Tools, server: MailServer) -> None:
-    settle_in(records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MOST_REFERENCES + 1)))
-    run(tools, NotesDue, [owe(records, NoteKind.REFERENCES)])
-    assert text(server.taken[0]).count("Coin") == MOST_REFERENCES
+def test_a_letter_of_references_has_an_end(records: Records, tools: WorkerContext, server: MailServer) -> None:
+    settle_in(records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MAX_REFERENCES + 1)))
+    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
+    assert text(server.taken[0]).count("Coin") == MAX_REFERENCES
 
 
 def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_of_each_other(
-    records: Records, tools: Tools, server: MailServer
+    records: Records, tools: WorkerContext, server: MailServer
 ) -> None:
     mine, theirs = bought(records, email="strasse@example.com"), bought(records, email="straße@example.com")
-    run(tools, NotesDue, [owe(records, NoteKind.REFERENCES, email="strasse@example.com")])
+    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES, email="strasse@example.com")])
     (letter,) = server.taken
     assert letter["To"] == "strasse@example.com"
     assert mine.reference in text(letter)
@@ -183,19 +183,19 @@ def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_
 
 
 def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
-    records: Records, tools: Tools, server: MailServer
+    records: Records, tools: WorkerContext, server: MailServer
 ) -> None:
     settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller="babbage"))
     one, two = bought(records, reference="7"), bought(records, reference="#7", seller="babbage")
     note = owe(records, reference="7")
-    run(tools, NotesDue, [note])
+    handle(tools, InquiryEmailsDue, [note])
     assert "Babbage Engines" in text(server.taken[0])
     with records.work() as work:
-        assert set(work.notes.open(note) or ()) == {one.id, two.id}
+        assert set(work.inquiry_emails.open_link(note) or ()) == {one.id, two.id}
 
 
-def test_a_mail_is_answered_in_its_language_and_its_thread(records: Records, tools: Tools, server: MailServer) -> None:
-    run(tools, NotesDue, [owe(records, NoteKind.NO_REFERENCE, email=TYPED, locale="de", thread="<1815@example.com>")])
+def test_a_mail_is_answered_in_its_language_and_its_thread(records: Records, tools: WorkerContext, server: MailServer) -> None:
+    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.NO_REFERENCE, email=TYPED, locale="de", thread="<1815@example.com>")])
     (letter,) = server.taken
     assert letter["In-Reply-To"] == "<1815@example.com>"
     assert letter["Auto-Submitted"] == "auto-replied"
@@ -203,11 +203,11 @@ def test_a_mail_is_answered_in_its_language_and_its_thread(records: Records, too
     assert letter["To"] == TYPED
 
 
-@pytest.mark.parametrize("kind", NoteKind)
+@pytest.mark.parametrize("kind", InquiryEmailKind)
 def test_every_kind_of_note_has_something_to_say(
-    records: Records, tools: Tools, server: MailServer, kind: NoteKind
+    records: Records, tools: WorkerContext, server: MailServer, kind: InquiryEmailKind
 ) -> None:
-    run(tools, NotesDue, [owe(records, kind)])
+    handle(tools, InquiryEmailsDue, [owe(records, kind)])
     assert server.taken[0]["Subject"]
     assert "{" not in text(server.taken[0])
 
@@ -215,44 +215,44 @@ def test_every_kind_of_note_has_something_to_say(
 # At most once
 
 
-def test_a_note_that_was_taken_is_not_sent_again(records: Records, tools: Tools, server: MailServer) -> None:
+def test_a_note_that_was_taken_is_not_sent_again(records: Records, tools: WorkerContext, server: MailServer) -> None:
     note = owe(records)
     for _ in range(3):
-        run(tools, NotesDue, [note])
+        handle(tools, InquiryEmailsDue, [note])
     assert len(server.taken) == 1
 
 
-def test_a_note_that_may_have_left_is_not_sent_again(records: Records, tools: Tools, server: MailServer) -> None:
+def test_a_note_that_may_have_left_is_not_sent_again(records: Records, tools: WorkerContext, server: MailServer) -> None:
     note = owe(records)
-    with raised_by(server, UnclearError("The line broke.")):
-        run(tools, NotesDue, [note])
+    with raised_by(server, DeliveryUnknownError("The line broke.")):
+        handle(tools, InquiryEmailsDue, [note])
     pass_by(records, days=1_000)
     Sweep(records).run_once()
-    run(tools, NotesDue, [note])
+    handle(tools, InquiryEmailsDue, [note])
     assert len(server.taken) == 1
 
 
 def test_a_note_that_certainly_did_not_leave_is_sent_later_with_a_link_that_is_fresh(
-    records: Records, tools: Tools, server: MailServer
+    records: Records, tools: WorkerContext, server: MailServer
 ) -> None:
     purchase = bought(records)
     note = owe(records, reference=purchase.reference)
-    with raised_by(server, NotSentError("Not now.")):
-        run(tools, NotesDue, [note])
-    run(tools, NotesDue, [note])
+    with raised_by(server, EmailNotSentError("Not now.")):
+        handle(tools, InquiryEmailsDue, [note])
+    handle(tools, InquiryEmailsDue, [note])
     assert server.taken == []  # it is given back for later, not for at once
     pass_by(records, hours=1)
-    run(tools, NotesDue, [note])
+    handle(tools, InquiryEmailsDue, [note])
     assert len(server.taken) == 1
     with records.work() as work:
-        assert work.notes.open(note) == [purchase.id]
+        assert work.inquiry_emails.open_link(note) == [purchase.id]
 
 
 def test_an_address_that_no_letter_can_go_to_holds_up_nobody(
-    records: Records, tools: Tools, server: MailServer
+    records: Records, tools: WorkerContext, server: MailServer
 ) -> None:
     bad, good = owe(records, email='"no one"@@example.com'), owe(records)
-    run(tools, NotesDue, [bad, good])
+    handle(tools, InquiryEmailsDue, [bad, good])
     assert [letter["To"] for letter in server.taken] == [TYPED]
 
 
@@ -262,7 +262,7 @@ def test_a_note_whose_message_was_lost_is_found_by_the_sweep(records: Records) -
         work.run("delete from outbox")
     Sweep(records).run_once()
     with records.work() as work:
-        assert work.outbox.lanes() == set()  # not so soon
+        assert work.outbox.queues() == set()  # not so soon
     pass_by(records, minutes=5)
     Sweep(records).run_once()
     with records.work() as work:
@@ -282,20 +282,20 @@ def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
     assert b"/open/" in letter.read_bytes()
 
 
-@pytest.mark.parametrize("kind", [NoteKind.REFERENCES, NoteKind.NOTHING_FOUND])
+@pytest.mark.parametrize("kind", [InquiryEmailKind.REFERENCES, InquiryEmailKind.NOTHING_FOUND])
 def test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox(
-    records: Records, tools: Tools, server: MailServer, kind: NoteKind
+    records: Records, tools: WorkerContext, server: MailServer, kind: InquiryEmailKind
 ) -> None:
-    if kind is NoteKind.REFERENCES:
+    if kind is InquiryEmailKind.REFERENCES:
         bought(records)
     for _ in range(2):
-        run(tools, NotesDue, [owe(records, NoteKind.REFERENCES) for _ in range(A_DAY[kind])])
-        assert len(server.taken) == A_DAY[kind]
+        handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES) for _ in range(MAX_PER_DAY[kind])])
+        assert len(server.taken) == MAX_PER_DAY[kind]
     with records.work() as work:
-        assert work.notes.overdue(seconds=-1, limit=100) == []  # what was not sent is not owed either
+        assert work.inquiry_emails.overdue(seconds=-1, limit=100) == []  # what was not sent is not owed either
         work.run("update notes set sent_at = sent_at - interval '25 hours'")
-    run(tools, NotesDue, [owe(records, NoteKind.REFERENCES)])
-    assert len(server.taken) == A_DAY[kind] + 1
+    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
+    assert len(server.taken) == MAX_PER_DAY[kind] + 1
 
 
 # Logs
@@ -304,22 +304,22 @@ def test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox(
 def test_no_secret_of_a_purchase_is_in_the_repr_of_anything(records: Records) -> None:
     purchase = bought(records)
     with records.work() as work:
-        (seen,) = work.details.these([purchase.id])
+        (seen,) = work.purchase_details.get_many([purchase.id])
     assert seen.details.licence_key == LICENCE
     assert not [secret for secret in SECRETS if secret in repr(seen)]
 
 
 def test_whom_to_ask_is_the_products_own_support_before_the_sellers(records: Records) -> None:
     plain, special = (
-        bought(records, details=Details()),
-        bought(records, details=Details(technical_support="pro@aurora.example")),
+        bought(records, details=PurchaseDetails()),
+        bought(records, details=PurchaseDetails(technical_support="pro@aurora.example")),
     )
     with records.work() as work:
-        work.shopfronts.put(
-            Shopfront(
+        work.storefronts.upsert(
+            Storefront(
                 seller="aurora", name="", support_email="", colour=None, website=None,
                 technical_support="https://aurora.example/help",
             )
         )  # fmt: skip
-        seen = {one.id: one.whom_to_ask for one in work.details.these([plain.id, special.id])}
+        seen = {one.id: one.whom_to_ask for one in work.purchase_details.get_many([plain.id, special.id])}
     assert seen == {plain.id: "https://aurora.example/help", special.id: "pro@aurora.example"}

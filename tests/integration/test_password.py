@@ -13,7 +13,7 @@ from config.limits import Limits
 from config.settings import Settings
 from console.servers import Servers
 from domain.purchases import Purchase
-from domain.scopes import EVERY
+from domain.scopes import ALL_SCOPES
 from producers.web.app import app
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
@@ -72,7 +72,7 @@ def ask(records: Records, web: httpx.Client) -> Callable[[str], UUID]:
     """Somebody asks for a refund that goes like this; the web accepts it."""
     settle_in(records)
     with records.work() as work:
-        key = work.keys.make("aurora", EVERY)[1]
+        key = work.api_keys.create("aurora", ALL_SCOPES)[1]
 
     def ask(behaviour: str) -> UUID:
         bought: Purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
@@ -87,13 +87,13 @@ def ask(records: Records, web: httpx.Client) -> Callable[[str], UUID]:
 
 def states(records: Records, *cases: UUID) -> list[str]:
     with records.work() as work:
-        views = work.views.these(cases)
+        views = work.case_views.get_many(cases)
     return [views[case].state for case in cases]
 
 
 def tasks_unpublished(records: Records) -> int:
     with records.work() as work:
-        return work.tasks.unpublished()
+        return work.support_tasks.count_unpublished()
 
 
 def test_who_is_locked_out_of_the_broker_loses_no_request_and_goes_on_once_the_password_is_right_again(

@@ -18,7 +18,7 @@ def test_the_version_found_is_the_one_in_force_at_the_purchase(records: Records)
         for at in starts:
             work.sellers.new_policy("aurora", Category.NO_RESTRICTIONS, in_force_from=at)
         policies = work.sellers.policies("aurora")
-        facts = work.facts.about([*bought, *renewed])
+        facts = work.decision_inputs.load([*bought, *renewed])
     for one in (*bought, *renewed):
         assert facts[one.id].policy == in_force(policies, one.decisive_at)
     assert len({fact.policy.version for fact in facts.values() if fact.policy}) == 4

@@ -25,7 +25,7 @@ from tests.doubles.sandbox import SandboxProcess, sandbox_in
 from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
 from tests.services import environment
 from worker.providers import capabilities, connected, readers
-from worker.tools import tools_of
+from worker.tools import create_context
 
 ROOT = Path(__file__).parent.parent.parent
 AMOUNT = ("--amount", "49.00", "--currency", "EUR")
@@ -256,7 +256,7 @@ def test_a_person_at_a_terminal_is_asked_first(wired: Settings, process: Sandbox
 
 
 def test_what_agrees_is_exit_code_0(wired: Settings) -> None:
-    tools = tools_of(wired)
+    tools = create_context(wired)
     paid(tools, *(charged("ok") for _ in range(3)))
     closed(tools)
     run = moneyback(wired, "reconcile", "--json")
@@ -266,7 +266,7 @@ def test_what_agrees_is_exit_code_0(wired: Settings) -> None:
 
 
 def test_what_differs_is_exit_code_1_and_a_table(wired: Settings) -> None:
-    tools = tools_of(wired)
+    tools = create_context(wired)
     bought = charged("ok")
     settle_in(tools.records, bought)
     made_by_hand(tools, bought)

@@ -42,9 +42,9 @@ def test_json_lines_keep_what_is_good_and_name_what_is_not(records: Records, tmp
     file = tmp_path / "purchases.jsonl"
     file.write_text("\n".join(rows), encoding="utf-8")
     imported = import_file(records, file)
-    assert (imported.new, imported.known) == (2, 0)
-    assert [bad.line for bad in imported.bad] == [2, 3, 4, 6, 7, 8, 10]
-    whys = {bad.line: bad.why for bad in imported.bad}
+    assert (imported.new, imported.updated) == (2, 0)
+    assert [bad.line for bad in imported.rejected] == [2, 3, 4, 6, 7, 8, 10]
+    whys = {bad.line: bad.why for bad in imported.rejected}
     assert "no JSON" in whys[2]
     assert "e-mail address" in whys[3]
     assert "no seller 'nobody'" in whys[4]
@@ -60,7 +60,7 @@ def test_a_csv_file_reads_the_same(records: Records, tmp_path: Path) -> None:
     good, bad = (",".join(str(v) for v in (GOOD | change).values()) for change in ({}, {"amount": "49.00"}))
     file.write_text(f"\ufeff{names}\r\n{good}\r\n{bad}\r\n{good},and more\r\n", encoding="utf-8")
     imported = import_file(records, file)
-    assert (imported.new, [one.line for one in imported.bad]) == (1, [3, 4])
+    assert (imported.new, [one.line for one in imported.rejected]) == (1, [3, 4])
 
 
 def test_a_file_taken_in_twice_changes_nothing_and_a_newer_one_brings_up_to_date(records: Records) -> None:
@@ -68,7 +68,7 @@ def test_a_file_taken_in_twice_changes_nothing_and_a_newer_one_brings_up_to_date
     assert import_rows(records, [(1, GOOD)]).new == 1
     again = import_rows(records, [(1, GOOD | {"dispute": "open", "refunded": 10})])
     older = import_rows(records, [(1, GOOD)])
-    assert (again.new, again.known, older.known) == (0, 1, 1)
+    assert (again.new, again.updated, older.updated) == (0, 1, 1)
     with records.work() as work:
         row = work.run("select dispute, refunded from purchases").one()
     assert tuple(row) == ("none", 10)  # what was refunded never shrinks
@@ -84,8 +84,8 @@ def test_a_file_taken_in_twice_changes_nothing_and_a_newer_one_brings_up_to_date
 def test_no_row_whatever_it_holds_stops_the_others(records: Records, row: dict[str, object]) -> None:
     settle_in(records)
     imported = import_rows(records, [(1, row), (2, GOOD | row), (3, GOOD | {"reference": "MB-last"})])
-    assert imported.new + imported.known + len(imported.bad) in {2, 3}
-    assert 3 not in {bad.line for bad in imported.bad}
+    assert imported.new + imported.updated + len(imported.rejected) in {2, 3}
+    assert 3 not in {bad.line for bad in imported.rejected}
 
 
 def private(records: Records) -> list[tuple[object, ...]]:
@@ -102,13 +102,13 @@ def test_what_is_private_comes_with_a_line_of_json_or_in_columns_of_csv(records:
     file.write_text(
         f"{names},details.licence_key,details.subscription\n{cells},TWO,false\n{cells},,\n", encoding="utf-8"
     )
-    assert import_file(records, file).bad == []
+    assert import_file(records, file).rejected == []
     assert private(records) == [("TWO", False)]  # the last line tells nothing, and so takes nothing away
 
 
 def test_a_private_word_that_is_not_right_is_not_repeated(records: Records) -> None:
     settle_in(records)
     imported = import_rows(records, [(1, GOOD | {"details": {"download_url": "http://files.example.com/SECRET"}})])
-    assert "https" in imported.bad[0].why
-    assert "SECRET" not in imported.bad[0].why
+    assert "https" in imported.rejected[0].why
+    assert "SECRET" not in imported.rejected[0].why
     assert private(records) == []

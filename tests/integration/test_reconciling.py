@@ -13,23 +13,23 @@ import pytest
 from sqlalchemy import event
 
 from config.settings import Settings
-from domain.findings import Trouble
+from domain.findings import SupportTaskKind
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Capabilities,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Found,
-    Listed,
-    Page,
+    LookupResult,
+    ListedRefund,
+    RefundPage,
     Paid,
     Pending,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute, Purchase
@@ -52,8 +52,8 @@ from tests.integration._provider_fixtures import (
 )
 from tests.services import eventually
 from worker.listing import TRIES
-from worker.reconciling import SHOWN, Reconciled, reconcile, reconcile_all
-from worker.tools import Tools, tools_of
+from worker.reconciling import SHOWN, ReconciliationResult, reconcile, reconcile_all
+from worker.tools import WorkerContext, create_context
 
 A_WEEK = timedelta(days=8)
 
@@ -61,59 +61,59 @@ A_WEEK = timedelta(days=8)
 class Provider:
     """A provider with a list of its own, in which a test may change what it likes. It lists a few at a time."""
 
-    capabilities = Capabilities(keys_live=timedelta(hours=24))
+    capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))
 
     def __init__(self, *, a_page: int = 3) -> None:
-        self.refunds: list[Listed] = []
+        self.refunds: list[ListedRefund] = []
         self.trouble: list[Unknown | Exception] = []
         """What the next calls for a page get instead."""
         self.pages = 0
         self._a_page = a_page
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         if charge.startswith("declined"):
-            return Declined(Refusal.PERMANENT, "no")
+            return Declined(DeclineReason.PERMANENT, "no")
         return self._said(self.of(key) or self.make(charge, amount, key))
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         if ours := self.of(key):
             return self._said(ours)
         others = [one for one in self.refunds if one.charge == charge]
-        return Elsewhere(others[0].refund_id, others[0].amount) if others else Absent()
+        return ExternalRefund(others[0].refund_id, others[0].amount) if others else NotFound()
 
-    def dispute(self, charge: str) -> DisputeSeen:
+    def dispute(self, charge: str) -> DisputeStatus:
         assert charge
-        return DisputeSeen(Dispute.NONE)
+        return DisputeStatus(Dispute.NONE)
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         self.pages += 1
         if self.trouble:
             trouble = self.trouble.pop(0)
             if isinstance(trouble, Exception):
                 raise trouble
             return trouble
-        listed = [one for one in self.refunds if one.at >= since]
+        listed = [one for one in self.refunds if one.created_at >= since]
         start = int(after or 0)
         end = start + self._a_page
-        return Page(listed[start:end], str(end) if end < len(listed) else None)
+        return RefundPage(listed[start:end], str(end) if end < len(listed) else None)
 
-    def make(self, charge: str, amount: Money, key: str | None, standing: Standing = Standing.PAID) -> Listed:
+    def make(self, charge: str, amount: Money, key: str | None, standing: RefundStatus = RefundStatus.PAID) -> ListedRefund:
         pending = charge.startswith("pending")
         at = datetime.now(UTC) - timedelta(days=1)
-        made = Listed(f"re_{uuid4().hex}", charge, amount, Standing.PENDING if pending else standing, at, key)
+        made = ListedRefund(f"re_{uuid4().hex}", charge, amount, RefundStatus.PENDING if pending else standing, at, key)
         self.refunds.append(made)
         return made
 
     def change(self, charge: str, **facts: Any) -> None:
         self.refunds = [replace(one, **facts) if one.charge == charge else one for one in self.refunds]
 
-    def of(self, key: str | None) -> Listed | None:
+    def of(self, key: str | None) -> ListedRefund | None:
         return next((one for one in self.refunds if one.key == key), None)
 
-    def _said(self, one: Listed) -> Paid | Pending | Failed:
-        if one.standing is Standing.FAILED:
+    def _said(self, one: ListedRefund) -> Paid | Pending | Failed:
+        if one.status is RefundStatus.FAILED:
             return Failed(one.refund_id, "came_back")
-        return Paid(one.refund_id, one.amount) if one.standing is Standing.PAID else Pending(one.refund_id, one.amount)
+        return Paid(one.refund_id, one.amount) if one.status is RefundStatus.PAID else Pending(one.refund_id, one.amount)
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-def tools(settings: Settings, provider: Provider) -> Iterator[Tools]:
-    tools = replace(tools_of(settings), providers={"sandbox": provider})
+def tools(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
+    tools = replace(create_context(settings), providers={"sandbox": provider})
     yield tools
     closed(tools)
 
@@ -137,7 +137,7 @@ def yesterday(records: Records) -> None:
         )
 
 
-def reconciled(tools: Tools) -> Reconciled:
+def reconciled(tools: WorkerContext) -> ReconciliationResult:
     return reconcile(tools, "sandbox", datetime.now(UTC) - A_WEEK)
 
 
@@ -148,13 +148,13 @@ def waiting(records: Records) -> list[tuple[str, dict[str, Any]]]:
         return [(row.kind, row.evidence) for row in rows]
 
 
-def refunded_yesterday(tools: Tools, *purchases: Purchase) -> list[UUID]:
+def refunded_yesterday(tools: WorkerContext, *purchases: Purchase) -> list[UUID]:
     cases = paid(tools, *purchases)
     yesterday(tools.records)
     return cases
 
 
-def test_what_agrees_is_only_counted(tools: Tools) -> None:
+def test_what_agrees_is_only_counted(tools: WorkerContext) -> None:
     refunded_yesterday(tools, *(charged("ok") for _ in range(7)))
     heard: list[int] = []
     done = reconcile(tools, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
@@ -164,18 +164,18 @@ def test_what_agrees_is_only_counted(tools: Tools) -> None:
     assert waiting(tools.records) == []
 
 
-def test_a_refund_that_the_provider_does_not_list_is_missing(tools: Tools, provider: Provider) -> None:
+def test_a_refund_that_the_provider_does_not_list_is_missing(tools: WorkerContext, provider: Provider) -> None:
     lost, kept = charged("ok"), charged("ok")
     (case, _) = refunded_yesterday(tools, lost, kept)
     provider.refunds = [one for one in provider.refunds if one.charge == kept.charge]
     done = reconciled(tools)
-    assert done.discrepancies == {Trouble.REFUND_MISSING: 1}
+    assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 1}
     ((kind, evidence),) = waiting(tools.records)
     assert (kind, evidence["charge"], evidence["our_amount"]) == ("refund_missing", lost.charge, 4900)
     assert done.reports[0].case == case
 
 
-def test_hundreds_may_be_missing(tools: Tools, provider: Provider) -> None:
+def test_hundreds_may_be_missing(tools: WorkerContext, provider: Provider) -> None:
     """More than one batch: what is found is written while the rest is still being read."""
     cases = refunded_yesterday(tools, *(charged("ok") for _ in range(60)))
     with tools.records.work() as work:  # each of them again and again, as other cases' operations would be
@@ -190,56 +190,56 @@ def test_hundreds_may_be_missing(tools: Tools, provider: Provider) -> None:
             )
     provider.refunds = []
     done = reconciled(tools)
-    assert done.discrepancies == {Trouble.REFUND_MISSING: 41 * len(cases)}
+    assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 41 * len(cases)}
     assert len(done.reports) == SHOWN
     assert len(waiting(tools.records)) == 41 * len(cases)
 
 
-def test_what_was_sent_just_now_is_not_missing_yet(tools: Tools, provider: Provider) -> None:
+def test_what_was_sent_just_now_is_not_missing_yet(tools: WorkerContext, provider: Provider) -> None:
     """A list may be hours late."""
     paid(tools, charged("ok"))
     provider.refunds = []
     assert reconciled(tools).discrepancies == Counter()
 
 
-def test_what_was_sent_before_the_list_begins_is_not_missing(tools: Tools, provider: Provider) -> None:
+def test_what_was_sent_before_the_list_begins_is_not_missing(tools: WorkerContext, provider: Provider) -> None:
     refunded_yesterday(tools, charged("ok"))
     provider.refunds = []
     assert reconcile(tools, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
 
 
-@pytest.mark.parametrize("standing", Standing)
+@pytest.mark.parametrize("standing", RefundStatus)
 def test_a_refund_of_a_known_purchase_that_we_did_not_make_is_extra(
-    tools: Tools, provider: Provider, standing: Standing
+    tools: WorkerContext, provider: Provider, standing: RefundStatus
 ) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
     made = provider.make(bought.charge, Money(100, "EUR"), None, standing)
     done = reconciled(tools)
-    if standing is Standing.FAILED:  # nothing left
+    if standing is RefundStatus.FAILED:  # nothing left
         assert (done.discrepancies, waiting(tools.records)) == (Counter(), [])
         return
-    assert done.discrepancies == {Trouble.REFUND_EXTRA: 1}
+    assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
     ((kind, evidence),) = waiting(tools.records)
     assert (kind, evidence["refund"], evidence["amount"]) == ("refund_extra", made.refund_id, 100)
     assert done.reports[0].seller == bought.seller
 
 
-def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(tools: Tools, provider: Provider) -> None:
+def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(tools: WorkerContext, provider: Provider) -> None:
     """A database that was set back has forgotten it; the provider has not."""
     made = provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
     done = reconciled(tools)
-    assert (done.discrepancies, done.not_ours) == ({Trouble.REFUND_EXTRA: 1}, 0)
+    assert (done.discrepancies, done.not_ours) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
     assert waiting(tools.records)[0][1]["refund"] == made.refund_id
 
 
-def test_what_a_restored_database_forgot_is_not_paid_again(tools: Tools, provider: Provider) -> None:
+def test_what_a_restored_database_forgot_is_not_paid_again(tools: WorkerContext, provider: Provider) -> None:
     """The backup is older than the request: the customer asks once more, as another case under another key."""
     bought, part = charged("ok"), charged("ok")
     settle_in(tools.records, bought, part)
     forgotten = provider.make(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
     provider.make(part.charge, Money(100, "EUR"), "by hand")
-    assert reconciled(tools).discrepancies == {Trouble.REFUND_EXTRA: 2}
+    assert reconciled(tools).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
     assert [refunded(tools.records, one) for one in (bought, part)] == [4900, 100]
     for one in (bought, part):
         (case,) = paid(tools, one)
@@ -247,19 +247,19 @@ def test_what_a_restored_database_forgot_is_not_paid_again(tools: Tools, provide
     assert [one for one in provider.refunds if one.charge == bought.charge] == [forgotten]
 
 
-def test_a_second_refund_under_one_of_our_keys_is_extra(tools: Tools, provider: Provider) -> None:
+def test_a_second_refund_under_one_of_our_keys_is_extra(tools: WorkerContext, provider: Provider) -> None:
     """A provider that forgot the key paid it again."""
     bought = charged("ok")
     refunded_yesterday(tools, bought)
     (first,) = provider.refunds
     second = provider.make(bought.charge, first.amount, first.key)
     for _ in range(2):
-        assert reconciled(tools).discrepancies == {Trouble.REFUND_EXTRA: 1}
+        assert reconciled(tools).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
     ((kind, evidence),) = waiting(tools.records)
     assert (kind, evidence["refund"], evidence["our_refund"]) == ("refund_extra", second.refund_id, first.refund_id)
 
 
-def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(tools: Tools, provider: Provider) -> None:
+def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(tools: WorkerContext, provider: Provider) -> None:
     for number in range(5):
         provider.make(f"ok_of_others_{number}", Money(100, "EUR"), "their own key")
     done = reconciled(tools)
@@ -270,12 +270,12 @@ def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(tools:
 @pytest.mark.parametrize(
     ("amount", "trouble"),
     [
-        (Money(4901, "EUR"), Trouble.REFUND_AMOUNT_DIFFERS),
-        (Money(1, "EUR"), Trouble.REFUND_AMOUNT_DIFFERS),
-        (Money(4900, "USD"), Trouble.REFUND_CURRENCY_DIFFERS),
+        (Money(4901, "EUR"), SupportTaskKind.REFUND_AMOUNT_DIFFERS),
+        (Money(1, "EUR"), SupportTaskKind.REFUND_AMOUNT_DIFFERS),
+        (Money(4900, "USD"), SupportTaskKind.REFUND_CURRENCY_DIFFERS),
     ],
 )
-def test_another_amount_or_currency_is_found(tools: Tools, provider: Provider, amount: Money, trouble: Trouble) -> None:
+def test_another_amount_or_currency_is_found(tools: WorkerContext, provider: Provider, amount: Money, trouble: SupportTaskKind) -> None:
     bought = charged("ok")
     refunded_yesterday(tools, bought)
     provider.change(bought.charge, amount=amount)
@@ -285,13 +285,13 @@ def test_another_amount_or_currency_is_found(tools: Tools, provider: Provider, a
     assert (evidence["our_amount"], evidence["our_currency"]) == (4900, "EUR")
 
 
-def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(tools: Tools, provider: Provider) -> None:
+def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(tools: WorkerContext, provider: Provider) -> None:
     """No webhook told of it."""
     bought = charged("ok")
     (case,) = refunded_yesterday(tools, bought)
-    provider.change(bought.charge, standing=Standing.FAILED)
+    provider.change(bought.charge, standing=RefundStatus.FAILED)
     done = reconciled(tools)
-    assert (done.discrepancies, done.looked_into) == ({Trouble.REFUND_STATE_DIFFERS: 1}, 1)
+    assert (done.discrepancies, done.looked_into) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
     hear_all(tools)
     assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
     assert refunded(tools.records, bought) == 0
@@ -299,21 +299,21 @@ def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(tools: 
     assert reconciled(tools).discrepancies == Counter()
 
 
-def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(tools: Tools, provider: Provider) -> None:
+def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(tools: WorkerContext, provider: Provider) -> None:
     bought = charged("declined")
     refunded_yesterday(tools, bought)
     with tools.records.work() as work:
         key = work.run("select key from operations").scalar_one()
     provider.make(bought.charge, Money(4900, "EUR"), key)
-    assert reconciled(tools).discrepancies == {Trouble.REFUND_STATE_DIFFERS: 1}
+    assert reconciled(tools).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
 
 
-def test_what_only_is_news_heals_by_itself(tools: Tools, provider: Provider) -> None:
+def test_what_only_is_news_heals_by_itself(tools: WorkerContext, provider: Provider) -> None:
     """Pending with us and paid there is no trouble: it is looked up at once."""
     bought = charged("pending")
     (case,) = refunded_yesterday(tools, bought)
     assert state(tools.records, case) is State.REFUND_PENDING
-    provider.change(bought.charge, standing=Standing.PAID)
+    provider.change(bought.charge, standing=RefundStatus.PAID)
     done = reconciled(tools)
     assert (done.discrepancies, done.looked_into) == (Counter(), 1)
     hear_all(tools)
@@ -323,7 +323,7 @@ def test_what_only_is_news_heals_by_itself(tools: Tools, provider: Provider) -> 
     assert (again.matched, again.looked_into) == (1, 0)
 
 
-def test_a_second_run_finds_the_same_and_tells_nobody_twice(tools: Tools, provider: Provider) -> None:
+def test_a_second_run_finds_the_same_and_tells_nobody_twice(tools: WorkerContext, provider: Provider) -> None:
     lost, wrong = charged("ok"), charged("ok")
     refunded_yesterday(tools, lost, wrong)
     provider.refunds = [one for one in provider.refunds if one.charge == wrong.charge]
@@ -342,13 +342,13 @@ ALWAYS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
 
 @pytest.mark.parametrize("before", [0, 1, 2])
 def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing(
-    tools: Tools, provider: Provider, before: int
+    tools: WorkerContext, provider: Provider, before: int
 ) -> None:
     lost = charged("ok")
     refunded_yesterday(tools, lost, *(charged("ok") for _ in range(7)))
     provider.refunds = [one for one in provider.refunds if one.charge != lost.charge]
 
-    def told(done: Reconciled) -> None:
+    def told(done: ReconciliationResult) -> None:
         if done.listed == 3 * before:
             provider.trouble = list(ALWAYS)
 
@@ -359,25 +359,25 @@ def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing
     assert waiting(tools.records) == []
 
 
-def test_an_adapter_that_breaks_leaves_the_list_incomplete(tools: Tools, provider: Provider) -> None:
+def test_an_adapter_that_breaks_leaves_the_list_incomplete(tools: WorkerContext, provider: Provider) -> None:
     provider.trouble = [RuntimeError("a bug")] * 1_000
     done = reconciled(_at_once(tools))
     assert done.incomplete == "The adapter broke: RuntimeError."
 
 
-def test_a_page_that_fails_once_is_asked_for_again(tools: Tools, provider: Provider) -> None:
+def test_a_page_that_fails_once_is_asked_for_again(tools: WorkerContext, provider: Provider) -> None:
     refunded_yesterday(tools, charged("ok"))
-    provider.trouble = [Unknown("It answered 503."), Unknown("Too many calls.", again_in=0.01)]
+    provider.trouble = [Unknown("It answered 503."), Unknown("Too many calls.", retry_after=0.01)]
     done = reconciled(_at_once(tools))
     assert (done.listed, done.incomplete) == (1, "")
 
 
-def test_a_list_that_never_moves_on_is_incomplete(tools: Tools) -> None:
+def test_a_list_that_never_moves_on_is_incomplete(tools: WorkerContext) -> None:
     class Circular(Provider):
-        def page(self, since: datetime, after: str | None) -> Page | Unknown:
+        def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
             assert self.pages < 100, f"It is asked for ever: {since} {after}."
             self.pages += 1
-            return Page([], "the same place")
+            return RefundPage([], "the same place")
 
     done = reconciled(replace(tools, providers={"sandbox": Circular()}))
     assert "does not move on" in done.incomplete
@@ -394,7 +394,7 @@ class _Hasty:
         assert seconds > 0, per_second
 
 
-def _at_once(tools: Tools) -> Tools:
+def _at_once(tools: WorkerContext) -> WorkerContext:
     return replace(tools, pace=_Hasty())  # type: ignore[arg-type]  # a stand-in
 
 
@@ -405,19 +405,19 @@ class Endless(Provider):
         super().__init__()
         self._refunds, self._per_page, self._key = refunds, a_page, key
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         self.pages += 1
         start = int(after or 0)
         end = start + self._per_page
         refunds = [self._one(number, since) for number in range(start, end)]
-        return Page(refunds, str(end) if end < self._refunds else None)
+        return RefundPage(refunds, str(end) if end < self._refunds else None)
 
-    def _one(self, number: int, since: datetime) -> Listed:
-        return Listed(f"re_{number}", f"ch_{number}", Money(1, "EUR"), Standing.PAID, since, self._key.format(number))
+    def _one(self, number: int, since: datetime) -> ListedRefund:
+        return ListedRefund(f"re_{number}", f"ch_{number}", Money(1, "EUR"), RefundStatus.PAID, since, self._key.format(number))
 
 
 @contextmanager
-def statements(tools: Tools) -> Iterator[Sequence[int]]:
+def statements(tools: WorkerContext) -> Iterator[Sequence[int]]:
     """How many values each statement had to carry."""
     seen: list[int] = []
 
@@ -430,7 +430,7 @@ def statements(tools: Tools) -> Iterator[Sequence[int]]:
     event.remove(tools.records.engine, "before_cursor_execute", count)
 
 
-def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(tools: Tools) -> None:
+def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(tools: WorkerContext) -> None:
     endless = Endless(100_000, 1_000, "theirs {}")
     many = replace(tools, providers={"sandbox": endless})
     with statements(many) as seen:
@@ -440,21 +440,21 @@ def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(tools: Tools) -> N
     assert max(seen) == 1_000
 
 
-def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_full(tools: Tools) -> None:
+def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_full(tools: WorkerContext) -> None:
     many = replace(tools, providers={"sandbox": Endless(3_000, 1_000, "mb_{:032x}_1")})
     done = reconciled(many)
-    assert done.discrepancies == {Trouble.REFUND_EXTRA: 3_000}
+    assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 3_000}
     assert len(done.reports) == SHOWN
     assert len(waiting(tools.records)) == 3_000
 
 
 def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
-    tools: Tools, provider: Provider
+    tools: WorkerContext, provider: Provider
 ) -> None:
     class OnlyTells(Provider):
         capabilities = replace(Provider.capabilities, lists=False)
 
-        def page(self, since: datetime, after: str | None) -> Page | Unknown:
+        def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
             raise AssertionError(since, after)
 
     broken = Provider()
@@ -462,7 +462,7 @@ def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
     provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
     three = _at_once(replace(tools, providers={"stripe": broken, "adyen": OnlyTells(), "sandbox": provider}))
     assert reconcile_all(three, A_WEEK) == 1
-    unread = [evidence["provider"] for kind, evidence in waiting(tools.records) if kind == Trouble.LIST_INCOMPLETE]
+    unread = [evidence["provider"] for kind, evidence in waiting(tools.records) if kind == SupportTaskKind.REFUND_LIST_INCOMPLETE]
     assert unread == ["stripe"]
     assert reconcile(three, "adyen", datetime.now(UTC)).incomplete
     assert reconcile(three, "nobody", datetime.now(UTC)).incomplete
@@ -473,7 +473,7 @@ def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
 
 def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
-        tools = tools_of(patient(settings).model_copy(update={"sandbox_url": process.url}))
+        tools = create_context(patient(settings).model_copy(update={"sandbox_url": process.url}))
         kinds = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
         bought = {kind: charged(kind) for kind in kinds}
         cases = dict(zip(kinds, paid(tools, *bought.values()), strict=True))
@@ -487,9 +487,9 @@ def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Sett
         done = reconciled(tools)
         assert done.listed == 7  # declined made none
         assert done.discrepancies == {
-            Trouble.REFUND_MISSING: 1,
-            Trouble.REFUND_EXTRA: 2,  # by hand, and elsewhere
-            Trouble.REFUND_STATE_DIFFERS: 1,  # latefail
+            SupportTaskKind.MISSING_REFUND: 1,
+            SupportTaskKind.UNEXPECTED_REFUND: 2,  # by hand, and elsewhere
+            SupportTaskKind.REFUND_STATE_DIFFERS: 1,  # latefail
         }
         assert {evidence["charge"] for kind, evidence in waiting(tools.records) if kind == "refund_extra"} == {
             by_hand.charge,
@@ -506,6 +506,6 @@ def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Sett
 def test_a_provider_that_is_away_is_incomplete(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
         url = process.url
-    tools = tools_of(settings.model_copy(update={"sandbox_url": url}))
+    tools = create_context(settings.model_copy(update={"sandbox_url": url}))
     assert reconciled(_at_once(tools)).incomplete == "The sandbox cannot be reached."
     closed(tools)

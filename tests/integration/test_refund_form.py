@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import Settings
-from config.speech import speech
-from domain.reasons import Reason
+from config.speech import translator_for
+from domain.reasons import RefundReason
 from domain.requests import RefundRequest
 from producers.web.app import app
 from producers.web.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
@@ -41,7 +41,7 @@ def away(settings: Settings) -> Iterator[httpx.Client]:
 
 def test_the_form_offers_every_reason_and_takes_what_a_link_filled_in(world: World) -> None:
     page = world.web.get("/refund", params={"reference": 'MB-1"><script>', "email": "ada@example.com"}).text
-    for reason in Reason:
+    for reason in RefundReason:
         assert reason.sentence in page
     assert 'value="MB-1&#34;&gt;&lt;script&gt;"' in page
     assert 'value="ada@example.com"' in page
@@ -60,7 +60,7 @@ def test_a_request_is_accepted_and_the_answer_names_neither_case_nor_nonce(world
 def test_the_answer_is_the_same_byte_for_byte_whether_or_not_there_is_such_a_recent_purchase(world: World) -> None:
     mine, theirs = a_recent_purchase(), a_recent_purchase(email="somebody@else.example")
     with world.records.work() as work:
-        work.purchases.put([mine, theirs])
+        work.purchases.upsert([mine, theirs])
     answers = []
     for reference in (mine.reference, theirs.reference, "no such thing"):
         sent = world.web.post("/refund", data=filled(reference=reference))
@@ -197,7 +197,7 @@ def test_a_question_that_is_not_asked_cannot_be_answered_wrongly(world: World) -
 
 def test_a_request_without_answers_is_the_request_that_it_was_before_there_were_any() -> None:
     """Its digest tells a repeated request from another one, and its key a double click: both outlive a release."""
-    plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=Reason.OTHER)
+    plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
         '{"email":"ada@example.com","reference":"MB-1","reason":"other","wish":"full","comment":"","locale":"en"}'
     )
@@ -249,7 +249,7 @@ def test_a_request_speaks_the_language_of_its_page(
 def test_what_is_wrong_is_said_in_the_language_of_the_page(world: World) -> None:
     """No sentence is the validating library's own: each can be looked up in the catalogues."""
     page = world.web.post("/refund", params={"lang": "de"}, data=filled(email="x", comment="x" * 5_000, reason="")).text
-    german = speech("de").say
+    german = translator_for("de").gettext
     for sentence in (WHEN_WRONG["email"], WHEN_EMPTY["reason"]):
         assert html.escape(german(sentence)) in page
     assert html.escape(german(TOO_LONG, most=4000)) in page

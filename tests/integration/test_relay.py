@@ -12,16 +12,16 @@ from celery import Celery
 from kombu import Connection
 from pydantic import SecretStr
 
-from config.broker import QUEUES, connect, depth
+from config.broker import QUEUES, connect, queue_length
 from config.settings import Settings
 from domain.messages import RefundRequested
 from producers.intake import accept
 from records import Records
-from records.views import View
+from records.views import CaseView
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
-from worker.options import options
-from worker.relay import WINDOW, Moved, Relay
+from worker.options import celery_options
+from worker.relay import WINDOW, RelayResult, Relay
 
 LANE = RefundRequested.queue
 
@@ -35,7 +35,7 @@ def connection(settings: Settings) -> Iterator[Connection]:
 @pytest.fixture
 def relay(settings: Settings, records: Records) -> Relay:
     app = Celery("test", set_as_current=False)
-    app.config_from_object(options(settings))
+    app.config_from_object(celery_options(settings))
     return Relay(settings, records, app)
 
 
@@ -51,20 +51,20 @@ def received(connection: Connection) -> list[list[UUID]]:
     messages = []
     while message := queue.get(no_ack=True):
         (payload,), _, _ = message.payload
-        messages.append(list(RefundRequested.read(payload).case_ids))
+        messages.append(list(RefundRequested.read(payload).ids))
     return messages
 
 
 def test_a_single_case_leaves_alone_at_once(records: Records, relay: Relay, connection: Connection) -> None:
     (case,) = due(records, 1)
-    assert relay.run_once(connection) == Moved(messages=1, cases=1)
+    assert relay.run_once(connection) == RelayResult(messages=1, cases=1)
     assert received(connection) == [[case]]
-    assert relay.run_once(connection) == Moved(messages=0, cases=0)
+    assert relay.run_once(connection) == RelayResult(messages=0, cases=0)
 
 
 def test_what_waits_leaves_together_a_hundred_at_a_time(records: Records, relay: Relay, connection: Connection) -> None:
     cases = due(records, 250)
-    assert relay.run_once(connection) == Moved(messages=3, cases=250)
+    assert relay.run_once(connection) == RelayResult(messages=3, cases=250)
     messages = received(connection)
     assert [len(message) for message in messages] == [100, 100, 50]
     assert {case for message in messages for case in message} == set(cases)
@@ -74,7 +74,7 @@ def test_the_window_is_never_overfilled(records: Records, relay: Relay, connecti
     due(records, (WINDOW + 5) * 100)
     assert relay.run_once(connection).messages == WINDOW
     assert relay.run_once(connection).messages == 0
-    assert depth(connection.channel(), LANE) == WINDOW
+    assert queue_length(connection.channel(), LANE) == WINDOW
     received(connection)
     assert relay.run_once(connection).messages == 5
 
@@ -121,11 +121,11 @@ def test_what_the_broker_does_not_take_stays_in_the_outbox(
     cases = due(records, 3)
     nobody = settings.model_copy(update={"broker_url": type(settings.broker_url)("redis://127.0.0.1:1/0")})
     app = Celery("away", set_as_current=False)
-    app.config_from_object(options(nobody))
+    app.config_from_object(celery_options(nobody))
     with pytest.raises(Exception, match=r"127\.0\.0\.1:1"), connect(nobody) as away:
         Relay(nobody, records, app).run_once(away)
     back = Celery("back", set_as_current=False)
-    back.config_from_object(options(settings))
+    back.config_from_object(celery_options(settings))
     assert Relay(settings, records, back).run_once(connection).cases == 3
     assert sorted(received(connection)[0]) == sorted(cases)
 
@@ -151,7 +151,7 @@ def test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself(
     settle_in(records, *bought)
     cases = ids(accept(records, [an_arrival(one) for one in bought]))
     app = Celery("test", set_as_current=False)
-    app.config_from_object(options(nowhere))
+    app.config_from_object(celery_options(nowhere))
     stop = threading.Event()
     relaying = threading.Thread(target=Relay(nowhere, records, app).run, args=(stop,))
     relaying.start()
@@ -162,15 +162,15 @@ def test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself(
         stop.set()
         relaying.join()
     with records.work() as work:
-        assert work.tasks.unpublished() == 1
+        assert work.support_tasks.count_unpublished() == 1
 
 
-def seen(records: Records, cases: list[UUID]) -> list[View]:
+def seen(records: Records, cases: list[UUID]) -> list[CaseView]:
     with records.work() as work:
-        found = work.views.these(cases)
+        found = work.case_views.get_many(cases)
     return [found[case] for case in cases]
 
 
 def letters_left(records: Records) -> int:
     with records.work() as work:
-        return work.letters.unsent()
+        return work.case_emails.count_unsent()

@@ -16,19 +16,19 @@ from config.settings import Settings
 from domain.messages import ContactSupport
 from domain.states import Event, State
 from producers.intake import accept
-from records import Records, Work
+from records import Records, UnitOfWork
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
 from tests.services import eventually
-from worker.options import options
+from worker.options import celery_options
 from worker.relay import Relay
-from worker.remembering import MARK, Remembering
+from worker.remembering import MARKER_KEY, BrokerLossDetector
 from worker.support import publish
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 
 @pytest.fixture
-def tools(settings: Settings) -> Iterator[Tools]:
+def tools(settings: Settings) -> Iterator[WorkerContext]:
     yield from _provider_fixtures.opened(settings)
 
 
@@ -52,7 +52,7 @@ def with_support(records: Records, number: int) -> list[UUID]:
     found = ids(accept(records, [an_arrival(one) for one in bought]))
     with records.work() as work:
         evidence = {"reasons": [{"code": "x", "sentence": "X."}]}
-        cases = work.cases.lock(found, here=State.RECEIVED)
+        cases = work.cases.lock(found, state=State.RECEIVED)
         work.history.record([case.after(Event.FOUND_NOT_ELIGIBLE, actor="test", evidence=evidence) for case in cases])
     return found
 
@@ -68,22 +68,22 @@ def read(connection: Connection) -> list[ContactSupport]:
 
 def waiting(records: Records) -> int:
     with records.work() as work:
-        return work.tasks.unpublished()
+        return work.support_tasks.count_unpublished()
 
 
 def test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot(
-    records: Records, settings: Settings, tools: Tools, connection: Connection, broker: redis.Redis
+    records: Records, settings: Settings, tools: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
     waits, went_on = cases = with_support(records, 2)
     publish(tools, cases)
     first = {task.data.case_id: task for task in read(connection)}
     assert set(first) == set(cases)
     with records.work() as work:
-        held = work.cases.lock([went_on], here=State.WITH_SUPPORT)
+        held = work.cases.lock([went_on], state=State.WITH_SUPPORT)
         work.history.record([case.after(Event.SUPPORT_DECLINED, actor="test") for case in held])
     broker.flushall()
     with relaying(settings, records):
-        eventually(lambda: broker.exists(MARK))
+        eventually(lambda: broker.exists(MARKER_KEY))
     assert waiting(records) == 1
     publish(tools, cases)
     assert read(connection) == [first[waits]]
@@ -93,7 +93,7 @@ def test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot(
 def relaying(settings: Settings, records: Records) -> Iterator[None]:
     """A relay that sweeps all the time."""
     app = Celery("test", set_as_current=False)
-    app.config_from_object(options(settings))
+    app.config_from_object(celery_options(settings))
     quick = settings.model_copy(update={"timers": settings.timers.model_copy(update={"sweep_interval_seconds": 0.1})})
     stop = threading.Event()
     thread = threading.Thread(target=Relay(quick, records, app).run, args=(stop,))
@@ -106,13 +106,13 @@ def relaying(settings: Settings, records: Records) -> Iterator[None]:
 
 
 def test_a_broker_that_remembers_is_told_nothing_again(
-    records: Records, tools: Tools, connection: Connection, broker: redis.Redis
+    records: Records, tools: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
     publish(tools, with_support(records, 1))
-    remembering = Remembering(records)
+    remembering = BrokerLossDetector(records)
     assert remembering.run_once(connection) == 1, "nobody has marked it before"
     assert remembering.run_once(connection) == 0
-    assert broker.keys(f"{MARK}*") == [MARK.encode()]
+    assert broker.keys(f"{MARKER_KEY}*") == [MARKER_KEY.encode()]
 
 
 class Interrupted(Records):
@@ -123,7 +123,7 @@ class Interrupted(Records):
         self._broker = broker
 
     @contextmanager
-    def work(self) -> Iterator[Work]:
+    def work(self) -> Iterator[UnitOfWork]:
         with super().work() as work:
             yield work
         self._broker.flushall()
@@ -133,10 +133,10 @@ def test_a_broker_that_forgets_once_more_meanwhile_is_asked_again(
     records: Records, connection: Connection, broker: redis.Redis
 ) -> None:
     with pytest.raises(redis.ResponseError, match="no such key"):
-        Remembering(Interrupted(records, broker)).run_once(connection)
-    assert not broker.exists(MARK)
-    Remembering(records).run_once(connection)
-    assert broker.exists(MARK)
+        BrokerLossDetector(Interrupted(records, broker)).run_once(connection)
+    assert not broker.exists(MARKER_KEY)
+    BrokerLossDetector(records).run_once(connection)
+    assert broker.exists(MARKER_KEY)
 
 
 def test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again(
@@ -144,8 +144,8 @@ def test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again(
 ) -> None:
     cases = with_support(records, 1)
     with records.work() as work:
-        on_its_way = work.tasks.claim(cases, seconds=60)
-    Remembering(records).run_once(connection)
+        on_its_way = work.support_tasks.claim(cases, seconds=60)
+    BrokerLossDetector(records).run_once(connection)
     with records.work() as work:
-        work.tasks.published(on_its_way)
+        work.support_tasks.mark_published(on_its_way)
     assert waiting(records) == 1

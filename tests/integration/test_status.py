@@ -6,15 +6,15 @@ from collections.abc import Sequence
 import pytest
 
 from config.links import Purpose
-from config.speech import speech
-from domain.arrivals import ARRIVALS, arrival
-from domain.findings import Code
-from domain.providers import Refusal
+from config.speech import translator_for
+from domain.arrivals import ARRIVAL_BY_METHOD, expected_arrival
+from domain.findings import ReasonCode
+from domain.providers import DeclineReason
 from domain.purchases import AUTOMATIC, Method
-from domain.states import MOVING, Event, State
+from domain.states import WORKER_STATES, Event, State
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
 from producers.web.standings import AFTER, NO_BALANCE, WAITS
-from producers.web.words import SHORT_OF_MONEY, STANDINGS, STEPS
+from producers.web.words import SHORT_OF_MONEY, HEADLINES, STEPS
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import Happened, World, a_case, goes_on
 
@@ -25,9 +25,9 @@ def after(world: World, state: State, *steps: Happened, **changes: object) -> st
     return world.path(Purpose.STATUS, goes_on(world.records, case, *steps))
 
 
-def refused(refusal: Refusal) -> Sequence[Happened]:
+def refused(refusal: DeclineReason) -> Sequence[Happened]:
     """The payment service says "not now"."""
-    return [(State.REFUNDING, Event.PROVIDER_NOT_NOW, {"code": "x", "refusal": refusal})]
+    return [(State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x", "refusal": refusal})]
 
 
 @pytest.mark.parametrize("state", State)
@@ -37,7 +37,7 @@ def test_every_state_has_its_page(world: World, state: State) -> None:
     page = answer.text
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
-    assert f"<h1>{STANDINGS[state].heading}</h1>" in page
+    assert f"<h1>{HEADLINES[state].heading}</h1>" in page
     assert str(case) in page
     assert "We received your request." in page
     assert ("has sent the refund" in page) == (state is State.REFUNDED)
@@ -47,7 +47,7 @@ def test_the_customer_reads_why_a_person_decides_as_far_as_they_may_know(world: 
     page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, State.WITH_SUPPORT))).text
     assert "This purchase is older than the seller’s refund policy allows." in page
     assert "This purchase needs a manual check." in page
-    assert Code.SERIAL_REFUNDS.support not in page
+    assert ReasonCode.SERIAL_REFUNDS.support not in page
     assert "help@aurora.example" in page
 
 
@@ -78,25 +78,25 @@ def test_a_purchase_is_shown_as_text_whatever_its_name_is(world: World) -> None:
 
 
 def test_a_refund_that_waits_for_the_sellers_balance_says_so(world: World) -> None:
-    page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NO_BALANCE))).text
+    page = world.web.get(after(world, State.REFUNDING, *refused(DeclineReason.INSUFFICIENT_BALANCE))).text
     assert NO_BALANCE.heading in page
     assert SHORT_OF_MONEY in page
-    assert STANDINGS[State.APPROVED].heading + "<" not in page
+    assert HEADLINES[State.APPROVED].heading + "<" not in page
 
 
 def test_a_refund_that_waits_at_the_payment_service_for_the_sellers_balance_says_so(world: World) -> None:
-    waits = {"refund": "re_1", "refusal": Refusal.NO_BALANCE}
+    waits = {"refund": "re_1", "refusal": DeclineReason.INSUFFICIENT_BALANCE}
     page = world.web.get(after(world, State.REFUNDING, (State.REFUNDING, Event.PROVIDER_ACCEPTED, waits))).text
     assert NO_BALANCE.heading in page
-    assert STANDINGS[State.REFUND_PENDING].heading not in page
+    assert HEADLINES[State.REFUND_PENDING].heading not in page
 
 
 def test_a_paid_refund_shows_the_reference_by_which_a_bank_finds_it(world: World) -> None:
     told = {"refund": "re_1", "bank_reference": "74537604221431003881865"}
-    page = world.web.get(after(world, State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_TOLD, told))).text
+    page = world.web.get(after(world, State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_RECEIVED, told))).text
     assert "Reference for your bank" in page
     assert "74537604221431003881865" in page
-    assert STEPS[Event.BANK_REFERENCE_TOLD] in page
+    assert STEPS[Event.BANK_REFERENCE_RECEIVED] in page
     untold = world.web.get(after(world, State.REFUNDED)).text
     assert "Reference for your bank" not in untold
 
@@ -105,7 +105,7 @@ def test_news_bring_the_title_along(world: World) -> None:
     path = world.path(Purpose.STATUS, a_case(world.records, State.REFUNDED))
     title = re.search(r"<title>([^<]*)", world.web.get(f"{path}/news?seen=0").text)
     assert title
-    assert title[1].strip() == STANDINGS[State.REFUNDED].heading
+    assert title[1].strip() == HEADLINES[State.REFUNDED].heading
     assert world.web.get(path).text.count("<title>") == 1
 
 
@@ -113,18 +113,18 @@ def test_news_bring_the_title_along(world: World) -> None:
 def test_what_is_not_right_is_said_in_the_readers_language(world: World, path: str) -> None:
     page = world.web.post(path, data={"colour": "blue"}, headers={"accept-language": "de"}).text
     assert ProblemCode.VALIDATION_FAILED.heading not in page
-    assert speech("de").say(CUSTOMER_TEXTS[ProblemCode.MALFORMED_BODY].heading) in page
+    assert translator_for("de").gettext(CUSTOMER_TEXTS[ProblemCode.MALFORMED_BODY].heading) in page
 
 
 def test_a_refund_that_is_too_early_does_not_blame_the_sellers_balance(world: World) -> None:
-    page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NOT_YET))).text
-    assert AFTER[State.APPROVED, Event.PROVIDER_NOT_NOW].sentence in page
+    page = world.web.get(after(world, State.REFUNDING, *refused(DeclineReason.NOT_YET_REFUNDABLE))).text
+    assert AFTER[State.APPROVED, Event.REFUND_DEFERRED].sentence in page
     assert SHORT_OF_MONEY not in page
     assert "balance" not in page
 
 
 def test_a_refund_that_came_back_is_never_called_paid(world: World) -> None:
-    why = {"reasons": [{"code": Code.RETURNED_BY_BANK.value, "sentence": "", "detail": ""}]}
+    why = {"reasons": [{"code": ReasonCode.RETURNED_BY_BANK.value, "sentence": "", "detail": ""}]}
     path = after(
         world,
         State.REFUNDED,
@@ -133,12 +133,12 @@ def test_a_refund_that_came_back_is_never_called_paid(world: World) -> None:
     )
     page = world.web.get(path).text
     assert "<h1>Your refund didn’t go through</h1>" in page
-    assert str(Code.RETURNED_BY_BANK.customer) in page
-    assert ARRIVALS[Method.CREDIT_CARD] not in page
+    assert str(ReasonCode.RETURNED_BY_BANK.customer) in page
+    assert ARRIVAL_BY_METHOD[Method.CREDIT_CARD] not in page
 
 
 def test_a_refund_that_nobody_is_sure_of_is_neither_paid_nor_failed(world: World) -> None:
-    page = world.web.get(after(world, State.REFUNDING, (State.REFUNDING, Event.PROVIDER_UNCLEAR, {}))).text
+    page = world.web.get(after(world, State.REFUNDING, (State.REFUNDING, Event.OUTCOME_UNKNOWN, {}))).text
     assert "hasn’t clearly told us whether it made the refund" in page
 
 
@@ -146,13 +146,13 @@ def test_a_refund_that_nobody_is_sure_of_is_neither_paid_nor_failed(world: World
 def test_a_paid_refund_says_when_to_expect_it_and_what_the_bank_can_find_it_by(world: World, method: str) -> None:
     paid = (State.REFUNDING, Event.PROVIDER_PAID, {"refund": "re_417"})
     page = world.web.get(after(world, State.REFUNDING, paid, method=method)).text
-    assert arrival(method) in page
+    assert expected_arrival(method) in page
     assert '<dd class="code">re_417</dd>' in page
 
 
 def test_a_refund_that_is_not_paid_promises_no_day(world: World) -> None:
     page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, State.REFUND_PENDING))).text
-    assert not any(sentence in page for sentence in ARRIVALS.values())
+    assert not any(sentence in page for sentence in ARRIVAL_BY_METHOD.values())
 
 
 def test_who_may_still_withdraw_is_told_how_and_the_status_link_is_not_the_way(world: World) -> None:
@@ -171,7 +171,7 @@ def test_a_case_speaks_its_own_language(world: World) -> None:
         work.run("update cases set locale = 'de'")
     page = world.web.get(path, headers={"accept-language": "en"})
     assert page.headers["content-language"] == "de"
-    assert speech("de").say(STANDINGS[State.REFUNDED].heading) in page.text
+    assert translator_for("de").gettext(HEADLINES[State.REFUNDED].heading) in page.text
     assert "49,00\xa0€" in page.text
 
 
@@ -184,7 +184,7 @@ def test_a_page_looks_for_news_while_something_moves_and_without_a_script_only_w
 ) -> None:
     """A page that loads itself anew interrupts whoever has it read to them (WCAG 2.2.1, F41)."""
     page = world.web.get(world.path(Purpose.STATUS, a_case(world.records, state))).text
-    moves = state in MOVING | {State.AWAITING_CONFIRMATION}  # the customer may have said yes in another tab
+    moves = state in WORKER_STATES | {State.AWAITING_CONFIRMATION}  # the customer may have said yes in another tab
     assert ("<script" in page) == moves
     assert ("hx-get" in page) == moves
     assert "http-equiv" not in page
@@ -193,7 +193,7 @@ def test_a_page_looks_for_news_while_something_moves_and_without_a_script_only_w
 
 
 def test_what_is_put_off_is_not_asked_after_every_moment(world: World) -> None:
-    page = world.web.get(after(world, State.REFUNDING, *refused(Refusal.NO_BALANCE))).text
+    page = world.web.get(after(world, State.REFUNDING, *refused(DeclineReason.INSUFFICIENT_BALANCE))).text
     assert f'hx-trigger="every {WAITS}s"' in page
 
 
@@ -203,11 +203,11 @@ def test_news_are_none_until_there_are_some(world: World) -> None:
     assert world.web.get(address).status_code == 204
     case = world.links.read(Purpose.STATUS, path.rpartition("/")[2])
     with world.records.work() as work:
-        step = work.cases.lock([case], here=State.REFUNDING)[0].after(Event.PROVIDER_PAID, actor="test")
+        step = work.cases.lock([case], state=State.REFUNDING)[0].after(Event.PROVIDER_PAID, actor="test")
         work.history.record([step])
     news = world.web.get(address)
     assert news.status_code == 200
-    assert f"<h1>{STANDINGS[State.REFUNDED].heading}</h1>" in news.text
+    assert f"<h1>{HEADLINES[State.REFUNDED].heading}</h1>" in news.text
     assert "hx-get" not in news.text  # nothing moves any more
     assert "<html" not in news.text
 

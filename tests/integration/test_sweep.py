@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from domain.findings import Trouble
-from domain.messages import LettersDue, NotesDue, RefundApproved, RefundRequested, RefundUnsettled, SupportNeeded
+from domain.findings import SupportTaskKind
+from domain.messages import CaseEmailsDue, InquiryEmailsDue, RefundApproved, RefundRequested, RefundOutcomeUnknown, SupportNeeded
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records, letters, notes, schema, tasks
@@ -36,7 +36,7 @@ def pass_by(records: Records, **time: float) -> None:
 
 def waiting(records: Records) -> dict[str, int]:
     with records.work() as work:
-        return {lane: number for lane, (number, _) in work.outbox.waiting().items() if number}
+        return {lane: number for lane, (number, _) in work.outbox.backlog().items() if number}
 
 
 def move(records: Records, number: int, *events: Event) -> None:
@@ -47,13 +47,13 @@ def move(records: Records, number: int, *events: Event) -> None:
     here = State.RECEIVED
     for event in events:
         with records.work() as work:
-            cases = work.cases.lock(found, here=here)
+            cases = work.cases.lock(found, state=here)
             steps = [
                 case.after(event, actor="test", evidence={"reasons": [{"code": "x", "sentence": "X."}]})
                 for case in cases
             ]
             work.history.record(steps)
-            here = steps[0].there
+            here = steps[0].to_state
 
 
 def test_what_is_on_its_way_is_left_alone(records: Records) -> None:
@@ -82,16 +82,16 @@ def test_an_approved_case_is_sent_to_be_paid(records: Records) -> None:
 
 
 def test_a_case_whose_worker_died_is_settled_once_its_lease_is_over(records: Records) -> None:
-    move(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.PREPARED)
+    move(records, 2, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
     empty_outbox(records)
     assert Sweep(records).run_once() == 0
     pass_by(records, seconds=6)
     Sweep(records).run_once()
-    assert waiting(records) == {RefundUnsettled.queue: 2}
+    assert waiting(records) == {RefundOutcomeUnknown.queue: 2}
 
 
 def test_a_case_that_is_held_is_not_touched(records: Records) -> None:
-    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.PREPARED)
+    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED)
     empty_outbox(records)
     with records.work() as work:
         work.run("update cases set next_action_at = now() - interval '1 s', lease_until = now() + interval '1 min'")
@@ -103,7 +103,7 @@ def test_a_link_that_nobody_used_in_time_expires(records: Records) -> None:
     pass_by(records, hours=2)
     assert Sweep(records).run_once() == 2  # links; their letters wait for the relay still
     with records.work() as work:
-        assert work.views.counts() == {"expired": 2}
+        assert work.case_views.counts() == {"expired": 2}
 
 
 def test_letters_and_tasks_that_got_lost_are_sent_again(records: Records) -> None:
@@ -111,12 +111,12 @@ def test_letters_and_tasks_that_got_lost_are_sent_again(records: Records) -> Non
     empty_outbox(records)
     pass_by(records, seconds=6)
     assert Sweep(records).run_once() == 4
-    assert waiting(records) == {LettersDue.queue: 2, SupportNeeded.queue: 2}
+    assert waiting(records) == {CaseEmailsDue.queue: 2, SupportNeeded.queue: 2}
     assert Sweep(records).run_once() == 0, "they wait for the relay: a backlog is swept once, and not at every look"
 
 
 def test_every_state_that_must_move_has_a_time_by_which_it_must(records: Records) -> None:
-    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.PREPARED, Event.PROVIDER_ACCEPTED)
+    move(records, 1, Event.FOUND_ELIGIBLE_AND_TRUSTED, Event.REFUND_STARTED, Event.PROVIDER_ACCEPTED)
     with records.work() as work:
         due = work.run("select next_action_at from cases").scalar_one()
     assert due < datetime.now(UTC) + timedelta(minutes=1)
@@ -127,27 +127,27 @@ def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_onc
     move(records, 2, Event.FOUND_ELIGIBLE)
     with records.work() as work:
         declared, _ = (row.id for row in work.run("select id from cases order by id"))
-        work.withdrawals.put(declared, "Ada Lovelace", "I withdraw.")
+        work.statutory_withdrawals.insert(declared, "Ada Lovelace", "I withdraw.")
     pass_by(records, days=15)
     for _ in range(2):
         Sweep(records).run_once()
     with records.work() as work:
-        assert work.views.counts() == {"expired": 2}
-        (task,) = work.tasks.claim([declared], seconds=60)
-        kept = work.withdrawals.of(declared)
+        assert work.case_views.counts() == {"expired": 2}
+        (task,) = work.support_tasks.claim([declared], seconds=60)
+        kept = work.statutory_withdrawals.get(declared)
     assert kept
-    assert task.reasons[0]["code"] == Trouble.WITHDRAWAL_UNPAID
+    assert task.reasons[0]["code"] == SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID
     assert task.evidence == {"declared_at": kept.declared_at.isoformat()}  # who it was stands in the desk
     assert waiting(records)[SupportNeeded.queue] == 1
 
 
 BACKLOGS = {
-    LettersDue.queue: ("insert into letters (case_id, stage) select id, 'received' from cases", letters._OVERDUE),
+    CaseEmailsDue.queue: ("insert into letters (case_id, stage) select id, 'received' from cases", letters._OVERDUE),
     SupportNeeded.queue: (
         "insert into support_tasks (id, kind, subject, reasons) select id, 'x', cast(id as text), '[]' from cases",
         tasks._OVERDUE,
     ),
-    NotesDue.queue: (
+    InquiryEmailsDue.queue: (
         "insert into notes (id, kind, email, email_key, locale) select id, 'purchase', '', '', 'en' from cases",
         notes._OVERDUE,
     ),

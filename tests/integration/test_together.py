@@ -10,15 +10,15 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from domain.errors import KeyReusedError
 from producers import intake
-from producers.together import MOST, Together
+from producers.together import MOST, GroupCommit
 from records import Records
-from records.intake import Accepted, Arrival
+from records.intake import Accepted, Submission
 from tests.cast import a_recent_purchase, an_arrival, settle_in
 from tests.services import eventually
 
 
 @pytest.fixture
-def arrivals(records: Records) -> list[Arrival]:
+def arrivals(records: Records) -> list[Submission]:
     bought = [a_recent_purchase() for _ in range(12)]
     settle_in(records, *bought)
     return [an_arrival(one, key=f"key {n:02}") for n, one in enumerate(bought)]
@@ -33,16 +33,16 @@ class Door:
         self.accept = intake.accept
         monkeypatch.setattr(intake, "accept", self)
 
-    def __call__(self, records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:
+    def __call__(self, records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:
         self.commits.append([one.key for one in arrivals])
         assert self.opened.wait(30)
         return self.accept(records, arrivals)
 
 
-def all_at_once(together: Together, door: Door, arrivals: Sequence[Arrival]) -> list[Any]:
+def all_at_once(together: GroupCommit, door: Door, arrivals: Sequence[Submission]) -> list[Any]:
     """What each was answered, or the error that it met; the first one is at the door when the others come."""
 
-    def ask(arrival: Arrival) -> Any:
+    def ask(arrival: Submission) -> Any:
         try:
             return together.accept_one(arrival)
         except Exception as error:  # noqa: BLE001
@@ -63,10 +63,10 @@ def count(records: Records) -> int:
 
 
 def test_whoever_waits_meanwhile_shares_the_next_commit(
-    records: Records, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+    records: Records, arrivals: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(monkeypatch)
-    told = all_at_once(Together(records), door, arrivals)
+    told = all_at_once(GroupCommit(records), door, arrivals)
     assert [one.id for one in told] == [arrival.id for arrival in arrivals]
     assert [len(commit) for commit in door.commits] == [1, 11]
     assert door.commits[1] == sorted(door.commits[1])
@@ -74,13 +74,13 @@ def test_whoever_waits_meanwhile_shares_the_next_commit(
 
 
 def test_one_request_sent_by_all_is_one_case_and_another_body_is_refused(
-    records: Records, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+    records: Records, arrivals: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(monkeypatch)
     bought = a_recent_purchase()
     same = [an_arrival(bought, key="k") for _ in range(4)]
     told = all_at_once(
-        Together(records), door, [*same, an_arrival(bought, key="k", comment="and hurry"), *arrivals[:2]]
+        GroupCommit(records), door, [*same, an_arrival(bought, key="k", comment="and hurry"), *arrivals[:2]]
     )
     assert {one.id for one in told[:4]} == {same[0].id}
     assert isinstance(told[4], KeyReusedError)
@@ -88,39 +88,39 @@ def test_one_request_sent_by_all_is_one_case_and_another_body_is_refused(
 
 
 def test_a_request_that_the_database_refuses_spoils_no_other(
-    records: Records, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+    records: Records, arrivals: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(monkeypatch)
     accept = door.accept
 
-    def picky(records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:
+    def picky(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:
         if any(one.key == "key 05" for one in arrivals):
             raise DataError("insert", None, ValueError("no such thing"))
         return accept(records, arrivals)
 
     door.accept = picky
-    told = all_at_once(Together(records), door, arrivals)
+    told = all_at_once(GroupCommit(records), door, arrivals)
     assert isinstance(told.pop(5), DataError)
     assert all(isinstance(one, Accepted) for one in told)
     assert count(records) == 11
 
 
 def test_a_database_that_is_away_is_told_to_all_of_them_once_and_the_next_is_accepted(
-    records: Records, arrivals: list[Arrival], monkeypatch: pytest.MonkeyPatch
+    records: Records, arrivals: list[Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(monkeypatch)
     accept = door.accept
 
-    def away(records: Records, arrivals: Sequence[Arrival]) -> list[Accepted]:  # noqa: ARG001
+    def away(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:  # noqa: ARG001
         raise OperationalError("connect", None, ConnectionError())
 
     door.accept = away
-    together = Together(records)
+    together = GroupCommit(records)
     told = all_at_once(together, door, arrivals)
     assert all(isinstance(one, OperationalError) for one in told)
     assert len(door.commits) == 2
     door.accept = accept
-    assert together.accept_one(arrivals[0]).fresh
+    assert together.accept_one(arrivals[0]).created
     assert count(records) == 1
 
 
@@ -129,7 +129,7 @@ def test_no_commit_grows_beyond_its_bound(records: Records, monkeypatch: pytest.
     door = Door(monkeypatch)
     bought = a_recent_purchase()
     settle_in(records, bought)
-    told = all_at_once(Together(records), door, [an_arrival(bought, key=f"key {n}") for n in range(10)])
+    told = all_at_once(GroupCommit(records), door, [an_arrival(bought, key=f"key {n}") for n in range(10)])
     assert sorted(len(commit) for commit in door.commits) == [1, 1, 4, 4]
     assert len({one.id for one in told}) == count(records) == 10
     assert MOST == 100

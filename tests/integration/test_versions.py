@@ -11,8 +11,8 @@ import pytest
 
 from config.settings import Settings
 from console.servers import Servers
-from domain.messages import LANES, NotesDue
-from domain.notes import NoteKind
+from domain.messages import WORK_QUEUES, InquiryEmailsDue
+from domain.notes import InquiryEmailKind
 from records import Records
 from records.audit import audit
 from records.work import connect
@@ -44,7 +44,7 @@ class Yesterday(Child):
     def __init__(self, settings: Settings, log: Path) -> None:  # as its parent, with another program
         self.name, self.log = "yesterday", log / "yesterday.log"
         here = str(Path(__file__).parent)
-        lanes = ",".join(lane for lane in LANES if lane != NotesDue.queue)
+        lanes = ",".join(lane for lane in WORK_QUEUES if lane != InquiryEmailsDue.queue)
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [
@@ -83,7 +83,7 @@ def today(start: Callable[..., Child]) -> Child:
 
 def an_owed_note(records: Records) -> UUID:
     with records.work() as work:
-        return work.notes.owe(kind=NoteKind.REFERENCES, email="ada@example.com", locale="en")
+        return work.inquiry_emails.enqueue(kind=InquiryEmailKind.REFERENCES, email="ada@example.com", locale="en")
 
 
 def left(records: Records, note: UUID) -> bool:
@@ -112,6 +112,6 @@ def test_yesterdays_worker_and_todays_share_the_work_and_a_roll_back_loses_nothi
     eventually(lambda: left(records, later))
     assert [refunds(settings, records, case) for case in cases] == [1] * 8
     with records.work() as work:
-        assert work.dead.all() == []
+        assert work.dead_letters.list_all() == []
         assert audit(work).faults == []
     assert "message_unreadable" not in yesterday.said()

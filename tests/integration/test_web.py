@@ -13,10 +13,10 @@ from sqlalchemy import QueuePool
 
 from config.links import Purpose
 from config.settings import Settings
-from config.speech import LANGUAGES, speech
+from config.speech import LANGUAGES, translator_for
 from producers.web.app import app
 from producers.web.guard import HEADERS
-from producers.web.paper import Paper
+from producers.web.paper import Templates
 from records import Records
 from tests.integration._web_fixtures import World, a_letter, served
 
@@ -126,17 +126,17 @@ def test_a_name_that_is_not_in_the_list_is_never_opened(demo: tuple[httpx.Client
 
 
 def test_a_web_that_warmed_up_has_every_template_in_every_language_ready() -> None:
-    paper = Paper()
+    paper = Templates()
     paper.warm()
     for language in LANGUAGES:
-        press = paper.press(speech(language))
+        press = paper.environment(translator_for(language))
         assert press.cache is not None
         assert len(press.cache) == len(press.list_templates())
 
 
 def test_connections_are_opened_ahead_where_the_database_is_there(settings: Settings) -> None:
     books = Records.of(settings, pool=3)
-    books.dial(3)
+    books.warm_up(3)
     assert isinstance(books.engine.pool, QueuePool)
     assert books.engine.pool.checkedin() == 3
     books.engine.dispose()
@@ -144,4 +144,4 @@ def test_connections_are_opened_ahead_where_the_database_is_there(settings: Sett
 
 def test_a_web_starts_without_its_database_all_the_same(settings: Settings) -> None:
     nowhere = SecretStr("postgresql://moneyback@/moneyback?host=/nowhere")
-    Records.of(settings.model_copy(update={"database_url": nowhere}), pool=3).dial(3)
+    Records.of(settings.model_copy(update={"database_url": nowhere}), pool=3).warm_up(3)

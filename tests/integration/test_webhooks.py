@@ -18,11 +18,11 @@ from structlog.testing import capture_logs
 from config.settings import Settings
 from console.sandbox.webhooks import Webhooks
 from console.stack import free_port
-from domain.findings import Trouble
-from domain.messages import Noticed
+from domain.findings import SupportTaskKind
+from domain.messages import WebhookEventsReceived
 from domain.money import Money
-from domain.notices import About, Forged, Notice
-from domain.providers import Absent, Answer, Declined, Elsewhere, Failed, Found, Refusal, Unknown
+from domain.notices import Subject, InvalidSignature, WebhookEvent
+from domain.providers import NotFound, RefundResult, Declined, ExternalRefund, Failed, LookupResult, DeclineReason, Unknown
 from domain.states import State
 from producers.intake import accept
 from producers.web import guard
@@ -57,12 +57,12 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.services import Child, eventually
-from worker.hearing import MOST_HEARINGS, STRANGE_FOR
-from worker.lanes import run
+from worker.hearing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEMPTS
+from worker.lanes import handle
 from worker.paying import prepare
 from worker.providers import readers
-from worker.settling import settle
-from worker.tools import Tools
+from worker.settling import resolve
+from worker.tools import WorkerContext
 from worker.webhook_events.outcomes import OutcomeCode
 
 
@@ -85,7 +85,7 @@ def notices(records: Records) -> list[Any]:
 def woken(records: Records) -> int:
     """How many notices lie on the lane to a worker."""
     with records.work() as work:
-        return int(work.run("select count(*) from outbox where lane = :lane", lane=Noticed.queue).scalar_one())
+        return int(work.run("select count(*) from outbox where lane = :lane", lane=WebhookEventsReceived.queue).scalar_one())
 
 
 # At the door
@@ -192,15 +192,15 @@ class Reader:
 
     answer = b"[accepted]"
 
-    def __init__(self, read: Callable[[Mapping[str, str], bytes], Sequence[Notice] | Forged]) -> None:
+    def __init__(self, read: Callable[[Mapping[str, str], bytes], Sequence[WebhookEvent] | InvalidSignature]) -> None:
         self._read = read
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
         assert abs((datetime.now(UTC) - at).total_seconds()) < 30
         return self._read(headers, body)
 
 
-def broken(_: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+def broken(_: Mapping[str, str], body: bytes) -> Sequence[WebhookEvent]:
     raise RuntimeError(len(body))
 
 
@@ -214,9 +214,9 @@ def test_a_reader_that_breaks_is_our_mistake_and_the_provider_sends_again(settin
 def test_a_reader_gets_what_came_and_its_provider_reads_what_it_wants(settings: Settings, records: Records) -> None:
     came: list[tuple[Mapping[str, str], bytes]] = []
 
-    def one(headers: Mapping[str, str], body: bytes) -> Sequence[Notice]:
+    def one(headers: Mapping[str, str], body: bytes) -> Sequence[WebhookEvent]:
         came.append((headers, body))
-        return [Notice("ev_1", About.REFUND, "ok_1"), Notice("ev_2", About.DISPUTE, "ok_2")]
+        return [WebhookEvent("ev_1", Subject.REFUND, "ok_1"), WebhookEvent("ev_2", Subject.DISPUTE, "ok_2")]
 
     body = b"\x00\xff id=tr_1 \r\n"
     with served(app(settings, readers={"adyen": Reader(one)})) as web:
@@ -232,10 +232,10 @@ def test_a_reader_gets_what_came_and_its_provider_reads_what_it_wants(settings: 
 def test_webhooks_that_wait_for_a_certificate_hold_up_no_form_and_no_other_provider(settings: Settings) -> None:
     reading, go_on = threading.Semaphore(0), threading.Event()
 
-    def slow(_: Mapping[str, str], __: bytes) -> Forged:
+    def slow(_: Mapping[str, str], __: bytes) -> InvalidSignature:
         reading.release()
         assert go_on.wait(60)
-        return Forged("It took too long.")
+        return InvalidSignature("It took too long.")
 
     both = {"paypal": Reader(slow), "mollie": Reader(lambda *_: [])}
     with served(app(settings, readers=both)) as web, ThreadPoolExecutor(40) as senders:
@@ -255,7 +255,7 @@ def test_webhooks_that_wait_for_a_certificate_hold_up_no_form_and_no_other_provi
 # What a worker makes of it
 
 
-def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Client, tools: Tools) -> None:
+def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
     made = made_by_hand(tools, bought)
@@ -271,7 +271,7 @@ def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Clien
 
 
 def test_a_second_refund_beside_ours_is_reported_although_the_look_up_shows_ours(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     bought = charged("ok")
     paid(tools, bought)
@@ -287,7 +287,7 @@ def test_a_second_refund_beside_ours_is_reported_although_the_look_up_shows_ours
     assert owed(tools.records) == []
 
 
-def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(web: httpx.Client, tools: Tools) -> None:
+def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     twin = charged("ok", charge=bought.charge)
     settle_in(tools.records, bought, twin)
@@ -298,18 +298,18 @@ def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(web: ht
 
 
 def test_an_event_about_a_payment_that_nobody_told_us_of_is_kept_and_done_in_the_end(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     for kind in ("refund.created", "dispute.opened"):
         data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")
         assert tell(web, an_event(kind, data)).status_code == 200
-    for _ in range(STRANGE_FOR):
+    for _ in range(UNKNOWN_PAYMENT_ATTEMPTS):
         assert len(owed(tools.records)) == 2
         hear_all(tools)
     assert owed(tools.records) == []
-    assert [notice.hearings for notice in notices(tools.records)] == [STRANGE_FOR, STRANGE_FOR]
+    assert [notice.hearings for notice in notices(tools.records)] == [UNKNOWN_PAYMENT_ATTEMPTS, UNKNOWN_PAYMENT_ATTEMPTS]
     with tools.records.work() as work:
-        assert work.tasks.waiting() == []
+        assert work.support_tasks.list_open() == []
 
 
 def fate(records: Records, event: str) -> tuple[bool, int]:
@@ -319,12 +319,12 @@ def fate(records: Records, event: str) -> tuple[bool, int]:
     return row.next_action_at is not None, row.hearings
 
 
-def turned(tools: Tools, case_of: Any, status: str) -> dict[str, Any]:
+def turned(tools: WorkerContext, case_of: Any, status: str) -> dict[str, Any]:
     """The sandbox's refund of this purchase, once it has this status."""
     return eventually(lambda: next((r for r in at_the_provider(tools, case_of) if r["status"] == status), {}))
 
 
-def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(web: httpx.Client, tools: Tools) -> None:
+def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("latefail")
     (case,) = paid(tools, bought)
     assert state(tools.records, case) is State.REFUNDED
@@ -337,34 +337,34 @@ def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(w
     assert refunded(tools.records, bought) == 0
     assert owed(tools.records) == []
     with tools.records.work() as work:
-        assert [task.case for task in work.tasks.waiting()] == [case]
+        assert [task.case for task in work.support_tasks.list_open()] == [case]
     assert_audit_is_clean(tools.records)
 
 
-def test_a_failure_that_is_told_by_the_refunds_name_alone_reopens_its_case(tools: Tools) -> None:
+def test_a_failure_that_is_told_by_the_refunds_name_alone_reopens_its_case(tools: WorkerContext) -> None:
     """Mollie's short form, and Braintree's at times: they name no payment."""
     bought = charged("latefail")
     (case,) = paid(tools, bought)
     made = turned(tools, bought, "failed")
     with tools.records.work() as work:
-        work.notices.keep("sandbox", [Notice("ev_short", About.REFUND, None, made["id"])], b"")
+        work.webhook_events.keep("sandbox", [WebhookEvent("ev_short", Subject.REFUND, None, made["id"])], b"")
     hear_all(tools)
     assert (state(tools.records, case), owed(tools.records)) == (State.WITH_SUPPORT, [])
 
 
-def test_a_refund_that_nobody_knows_yet_by_its_name_is_looked_for_a_while(tools: Tools) -> None:
+def test_a_refund_that_nobody_knows_yet_by_its_name_is_looked_for_a_while(tools: WorkerContext) -> None:
     """It may be told of before our own record of it is written."""
     with tools.records.work() as work:
-        work.notices.keep("sandbox", [Notice("ev_early", About.REFUND, None, "re_early")], b"")
-    for _ in range(STRANGE_FOR - 1):
+        work.webhook_events.keep("sandbox", [WebhookEvent("ev_early", Subject.REFUND, None, "re_early")], b"")
+    for _ in range(UNKNOWN_PAYMENT_ATTEMPTS - 1):
         hear_all(tools)
         let_go(tools.records)
-    assert fate(tools.records, "ev_early") == (True, STRANGE_FOR - 1)
+    assert fate(tools.records, "ev_early") == (True, UNKNOWN_PAYMENT_ATTEMPTS - 1)
     hear_all(tools)
-    assert fate(tools.records, "ev_early") == (False, STRANGE_FOR)
+    assert fate(tools.records, "ev_early") == (False, UNKNOWN_PAYMENT_ATTEMPTS)
 
 
-def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(web: httpx.Client, tools: Tools) -> None:
+def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("latefail")
     (case,) = paid(tools, bought)
     made = turned(tools, bought, "failed")
@@ -377,7 +377,7 @@ def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(web: http
     assert_audit_is_clean(tools.records)
 
 
-def test_a_signed_lie_moves_nothing_and_stays_owed(web: httpx.Client, tools: Tools) -> None:
+def test_a_signed_lie_moves_nothing_and_stays_owed(web: httpx.Client, tools: WorkerContext) -> None:
     """Whoever has the secret can make us look; what the provider shows counts."""
     bought = charged("ok")
     (case,) = paid(tools, bought)
@@ -390,7 +390,7 @@ def test_a_signed_lie_moves_nothing_and_stays_owed(web: httpx.Client, tools: Too
 
 
 def test_a_pending_refund_is_refunded_when_its_webhook_says_so_and_not_at_the_next_poll(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     bought = charged("pending")
     (case,) = paid(tools, bought)
@@ -400,7 +400,7 @@ def test_a_pending_refund_is_refunded_when_its_webhook_says_so_and_not_at_the_ne
             "update cases set not_before = now() + interval '6 hours', next_action_at = now() + interval '6 hours'"
         )
     made = turned(tools, bought, "succeeded")
-    settle(tools, [case])
+    resolve(tools, [case])
     assert state(tools.records, case) is State.REFUND_PENDING
     tell(web, paid_now := an_event("refund.updated", made))
     hear_all(tools)
@@ -408,11 +408,11 @@ def test_a_pending_refund_is_refunded_when_its_webhook_says_so_and_not_at_the_ne
     assert fate(tools.records, paid_now.id) == (False, 1)
 
 
-def test_an_event_about_a_case_that_somebody_holds_is_heard_later(web: httpx.Client, tools: Tools) -> None:
+def test_an_event_about_a_case_that_somebody_holds_is_heard_later(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     (case,) = approved(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, work.cases.lock([case], here=State.APPROVED))
+        (call,) = prepare(work, tools, work.cases.lock([case], state=State.APPROVED))
     tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)
     (made,) = at_the_provider(tools, bought)
     tell(web, event := an_event("refund.created", made))
@@ -431,18 +431,18 @@ class Mute:
     def __init__(self, honest: Any) -> None:
         self.capabilities = honest.capabilities
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         return Unknown(f"Nobody answers about {charge} {key}.")
 
 
-def test_a_case_handed_over_as_unknown_is_refunded_when_a_webhook_tells_of_it(web: httpx.Client, tools: Tools) -> None:
+def test_a_case_handed_over_as_unknown_is_refunded_when_a_webhook_tells_of_it(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("hang")
     (case,) = paid(tools, bought)
     mute = with_adapter(tools, Mute(tools.providers["sandbox"]))
     with tools.records.work() as work:
         work.run("update operations set first_sent_at = first_sent_at - interval '49 hours'")
     let_go(tools.records)
-    settle(mute, [case])
+    resolve(mute, [case])
     assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["outcome_unknown"])
     (made,) = at_the_provider(tools, bought)
     tell(web, an_event("refund.created", made))
@@ -461,12 +461,12 @@ class Shy(Mute):
         self._honest = honest
         self.shows = False
 
-    def look_up(self, charge: str, *, key: str) -> Found:
-        found: Found = self._honest.look_up(charge, key=key) if self.shows else Absent()
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
+        found: LookupResult = self._honest.look_up(charge, key=key) if self.shows else NotFound()
         return found
 
 
-def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Client, tools: Tools) -> None:
+def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("latefail")
     (case,) = paid(tools, bought)
     shy = Shy(tools.providers["sandbox"])
@@ -482,7 +482,7 @@ def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Cl
     assert state(tools.records, case) is State.WITH_SUPPORT
 
 
-def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, tools: Tools) -> None:
+def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
     shy = Shy(tools.providers["sandbox"])
@@ -496,14 +496,14 @@ def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, to
     assert len(tasks(tools.records, "refund_extra")) == 1
 
 
-def test_two_workers_hear_one_event_once(web: httpx.Client, tools: Tools) -> None:
+def test_two_workers_hear_one_event_once(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("latefail")
     (case,) = paid(tools, bought)
     tell(web, event := an_event("refund.updated", turned(tools, bought, "failed")))
     with tools.records.work() as work:
         (notice,) = (row.id for row in work.run("select id from notices"))
     with ThreadPoolExecutor(8) as workers:
-        list(workers.map(lambda _: run(tools, Noticed, [notice]), range(8)))
+        list(workers.map(lambda _: handle(tools, WebhookEventsReceived, [notice]), range(8)))
     assert fate(tools.records, event.id) == (False, 1)
     assert letters(tools.records, case) == ["refunded", "returned"]
 
@@ -511,14 +511,14 @@ def test_two_workers_hear_one_event_once(web: httpx.Client, tools: Tools) -> Non
 class Stubborn(Mute):
     """A provider that refuses our refund, and has one that somebody made by hand."""
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
-        return Declined(Refusal.PERMANENT, f"no_{len(charge + key)}_{amount.minor}")
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
+        return Declined(DeclineReason.PERMANENT, f"no_{len(charge + key)}_{amount.minor}")
 
-    def look_up(self, charge: str, *, key: str) -> Found:
-        return Elsewhere(f"by hand, not {key}"[:7], Money(4900, "EUR")) if charge else Absent()
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
+        return ExternalRefund(f"by hand, not {key}"[:7], Money(4900, "EUR")) if charge else NotFound()
 
 
-def test_a_refund_made_by_hand_after_ours_was_declined_is_noted_and_reported(web: httpx.Client, tools: Tools) -> None:
+def test_a_refund_made_by_hand_after_ours_was_declined_is_noted_and_reported(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     stubborn = with_adapter(tools, Stubborn(tools.providers["sandbox"]))
     (case,) = paid(stubborn, bought)
@@ -538,18 +538,18 @@ class Overtaken(Mute):
         super().__init__(honest)
         self._honest = honest
 
-    def look_up(self, charge: str, *, key: str) -> Found:
-        found: Found = self._honest.look_up(charge, key=key)
-        return Elsewhere("by hand", Money(4900, "EUR")) if isinstance(found, Absent) else found
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
+        found: LookupResult = self._honest.look_up(charge, key=key)
+        return ExternalRefund("by hand", Money(4900, "EUR")) if isinstance(found, NotFound) else found
 
 
 def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_is_there_too(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     bought = charged("ok")
     (case,) = approved(tools, bought)
     with tools.records.work() as work:
-        (call,) = prepare(work, tools, work.cases.lock([case], here=State.APPROVED))
+        (call,) = prepare(work, tools, work.cases.lock([case], state=State.APPROVED))
     let_go(tools.records)
     overtaken = with_adapter(tools, Overtaken(tools.providers["sandbox"]))
     tell(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
@@ -557,7 +557,7 @@ def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_i
     assert (state(tools.records, case), owed(tools.records)) == (State.REFUNDING, [])
     tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)  # at last
     let_go(tools.records)
-    settle(overtaken, [case])
+    resolve(overtaken, [case])
     assert state(tools.records, case) is State.REFUNDED
     assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
     assert_audit_is_clean(tools.records)
@@ -566,16 +566,16 @@ def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_i
 class Returned(Mute):
     """A provider that shows only the refund that somebody made by hand, once ours has failed."""
 
-    def look_up(self, charge: str, *, key: str) -> Found:
-        return Elsewhere("by hand", Money(4900, "EUR")) if charge and key else Absent()
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
+        return ExternalRefund("by hand", Money(4900, "EUR")) if charge and key else NotFound()
 
 
-def test_that_ours_failed_is_not_explained_by_a_refund_that_somebody_else_made(web: httpx.Client, tools: Tools) -> None:
+def test_that_ours_failed_is_not_explained_by_a_refund_that_somebody_else_made(web: httpx.Client, tools: WorkerContext) -> None:
     """The provider may show ours as failed later; until then, and if it never does, a person has to know."""
     bought = charged("ok")
     (case,) = paid(tools, bought)
     with tools.records.work() as work:
-        ours = work.operations.of([case])[case].refund_id
+        ours = work.refund_operations.for_cases([case])[case].refund_id
     tell(web, event := an_event("refund.updated", a_refund(bought.charge, "failed", id=ours)))
     let_go(tools.records)
     hear_all(with_adapter(tools, Returned(tools.providers["sandbox"])))
@@ -593,17 +593,17 @@ class Lagging(Returned):
         super().__init__(honest)
         self.shows = False
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         return Failed("ours", "came_back") if self.shows else super().look_up(charge, key=key)
 
 
-def test_a_notice_without_words_is_not_explained_by_another_refund_while_ours_is_not_shown(tools: Tools) -> None:
+def test_a_notice_without_words_is_not_explained_by_another_refund_while_ours_is_not_shown(tools: WorkerContext) -> None:
     """Mollie's name neither refund nor status: ours may be the one that something happened to."""
     bought = charged("ok")
     (case,) = paid(tools, bought)
     let_go(tools.records)
     with tools.records.work() as work:
-        work.notices.keep("sandbox", [Notice("any", About.REFUND, bought.charge, repeats=True)], b"")
+        work.webhook_events.keep("sandbox", [WebhookEvent("any", Subject.REFUND, bought.charge, reuses_event_id=True)], b"")
     lagging = Lagging(tools.providers["sandbox"])
     hear_all(with_adapter(tools, lagging))
     assert (state(tools.records, case), fate(tools.records, "any")) == (State.REFUNDED, (True, 1))
@@ -647,25 +647,25 @@ def test_what_the_sandbox_tells_ends_where_the_sandbox_is(
 
 
 def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
-    settings: Settings, tools: Tools
+    settings: Settings, tools: WorkerContext
 ) -> None:
     """Mollie sends one id for every change of a payment: the change after our look must not be lost."""
     bought = charged("ok")
     settle_in(tools.records, bought)
     made = made_by_hand(tools, bought)
 
-    def classic(_: Mapping[str, str], body: bytes) -> Sequence[Notice]:
-        return [Notice(event=body.decode(), about=About.REFUND, charge=body.decode(), repeats=True)]
+    def classic(_: Mapping[str, str], body: bytes) -> Sequence[WebhookEvent]:
+        return [WebhookEvent(event_id=body.decode(), subject=Subject.REFUND, charge=body.decode(), reuses_event_id=True)]
 
     with served(app(settings, readers={"sandbox": Reader(classic)})) as web:
 
         class Busy(Mute):
             """While it is asked, something changes."""
 
-            def look_up(self, charge: str, *, key: str) -> Found:
+            def look_up(self, charge: str, *, key: str) -> LookupResult:
                 assert key
                 post(web, charge.encode())
-                return Elsewhere(made["id"], Money(4900, "EUR"))
+                return ExternalRefund(made["id"], Money(4900, "EUR"))
 
         post(web, bought.charge.encode())
         hear_all(with_adapter(tools, Busy(tools.providers["sandbox"])))
@@ -683,11 +683,11 @@ def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
 def last_look(records: Records) -> None:
     """As if all that is owed a look had had all its looks but one."""
     with records.work() as work:
-        work.run("update notices set hearings = :many where next_action_at is not null", many=MOST_HEARINGS - 1)
+        work.run("update notices set hearings = :many where next_action_at is not null", many=MAX_ATTEMPTS - 1)
 
 
 def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_person_knows(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
@@ -695,10 +695,10 @@ def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_
     last_look(tools.records)
     with capture_logs() as logs:
         hear_all(tools)
-    assert fate(tools.records, event.id) == (False, MOST_HEARINGS)
+    assert fate(tools.records, event.id) == (False, MAX_ATTEMPTS)
     assert "notice_never_explained" in {log["event"] for log in logs}
     hear_all(tools)
-    assert fate(tools.records, event.id) == (False, MOST_HEARINGS)
+    assert fate(tools.records, event.id) == (False, MAX_ATTEMPTS)
     (evidence,) = tasks(tools.records, "notice_unexplained")
     assert (evidence["charge"], evidence["refund"], evidence["told"]) == (bought.charge, told["id"], "paid")
     assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
@@ -706,7 +706,7 @@ def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_
 
 
 def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     bought = charged("ok")
     (case,) = paid(tools, bought)
@@ -720,12 +720,12 @@ def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once
     (evidence,) = tasks(tools.records, "notice_unexplained")
     assert (evidence["told"], evidence["refund"], evidence["our_status"]) == ("failed", made["id"], "paid")
     with tools.records.work() as work:
-        (task,) = work.tasks.waiting()
+        (task,) = work.support_tasks.list_open()
     assert (task.case, task.seller) == (case, bought.seller)
-    assert task.reasons[0]["sentence"] == Trouble.NOTICE_UNEXPLAINED.sentence
+    assert task.reasons[0]["sentence"] == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED.sentence
 
 
-def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, tools: Tools) -> None:
+def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     paid(tools, bought)
     tell(web, an_event("dispute.opened", told := a_refund(bought.charge, "open")))
@@ -735,14 +735,14 @@ def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, to
     assert (evidence["about"], evidence["dispute"], evidence["told"]) == ("dispute", told["id"], "open")
 
 
-def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client, tools: Tools) -> None:
+def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("ok")
     settle_in(tools.records, bought)
     tell(web, event := an_event("refund.created", a_refund(bought.charge)))
     last_look(tools.records)
     with tools.records.work() as work:
         (poison,) = (row.id for row in work.run("select id from notices"))
-        work.notices.claim([poison], seconds=60)  # and its worker dies, at its last look
+        work.webhook_events.claim([poison], seconds=60)  # and its worker dies, at its last look
     let_go(tools.records)
     hear_all(tools)
     (evidence,) = tasks(tools.records, "notice_unexplained")
@@ -763,15 +763,15 @@ class Poisonous:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
-    def look_up(self, charge: str, **question: Any) -> Found:
+    def look_up(self, charge: str, **question: Any) -> LookupResult:
         if charge == self._charge:
             raise EndsItsWorker
-        found: Found = self._adapter.look_up(charge, **question)
+        found: LookupResult = self._adapter.look_up(charge, **question)
         return found
 
 
 def test_a_notice_that_ends_three_workers_takes_no_other_with_it_and_is_given_up(
-    web: httpx.Client, tools: Tools
+    web: httpx.Client, tools: WorkerContext
 ) -> None:
     poison, other = charged("ok"), charged("ok")
     settle_in(tools.records, poison, other)
@@ -792,21 +792,21 @@ def test_a_notice_that_ends_three_workers_takes_no_other_with_it_and_is_given_up
 class TakenOver:
     """The sandbox's adapter, while somebody else takes the case over."""
 
-    def __init__(self, tools: Tools, case: UUID) -> None:
+    def __init__(self, tools: WorkerContext, case: UUID) -> None:
         self._tools = tools
         self._case = case
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tools.provider("sandbox"), name)
 
-    def look_up(self, charge: str, **question: Any) -> Found:
+    def look_up(self, charge: str, **question: Any) -> LookupResult:
         with self._tools.records.work() as work:
             work.run("update cases set fence = fence + 1 where id = :id", id=self._case)
-        found: Found = self._tools.provider("sandbox").look_up(charge, **question)  # type: ignore[union-attr]
+        found: LookupResult = self._tools.provider("sandbox").look_up(charge, **question)  # type: ignore[union-attr]
         return found
 
 
-def test_news_that_came_too_late_to_be_recorded_explains_no_notice(web: httpx.Client, tools: Tools) -> None:
+def test_news_that_came_too_late_to_be_recorded_explains_no_notice(web: httpx.Client, tools: WorkerContext) -> None:
     bought = charged("latefail")
     (case,) = paid(tools, bought)
     (made,) = at_the_provider(tools, bought)
@@ -821,7 +821,7 @@ def test_news_that_came_too_late_to_be_recorded_explains_no_notice(web: httpx.Cl
     assert (fate(tools.records, event.id)[0], state(tools.records, case)) == (False, State.WITH_SUPPORT)
 
 
-def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, tools: Tools) -> None:
+def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, tools: WorkerContext) -> None:
     """It was refused for now and asked for anew: the look-up shows the newer refund, which is paid."""
     bought = charged("ok")
     (case,) = paid(tools, bought)
@@ -841,9 +841,9 @@ def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.
     assert (owed(tools.records), tasks(tools.records, "notice_unexplained")) == ([], [])
 
 
-def test_what_is_told_of_a_payment_that_is_not_ours_is_no_task(web: httpx.Client, tools: Tools) -> None:
+def test_what_is_told_of_a_payment_that_is_not_ours_is_no_task(web: httpx.Client, tools: WorkerContext) -> None:
     tell(web, an_event("refund.updated", a_refund("ok_of_somebody_else", "failed")))
     last_look(tools.records)
     hear_all(tools)
     with tools.records.work() as work:
-        assert (owed(tools.records), work.tasks.waiting()) == ([], [])
+        assert (owed(tools.records), work.support_tasks.list_open()) == ([], [])

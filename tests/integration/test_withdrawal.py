@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from config.links import Purpose
-from config.speech import speech
-from domain.aftermath import Stage
+from config.speech import translator_for
+from domain.aftermath import EmailKind
 from domain.policies import Category
 from domain.states import Event, State
 from producers.web.withdrawal import STATEMENT
-from records.withdrawals import Withdrawals
+from records.withdrawals import StatutoryWithdrawals
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.integration._web_fixtures import World, a_case
 
@@ -70,8 +70,8 @@ def test_something_can_be_changed_before_it_is_declared(world: World) -> None:
 def test_the_second_step_declares_and_acknowledges_content_date_and_time(world: World) -> None:
     page, case = declared(world)
     with world.records.work() as work:
-        kept = work.withdrawals.of(case)
-        view = work.views.one(case)
+        kept = work.statutory_withdrawals.get(case)
+        view = work.case_views.get(case)
     assert kept
     assert view
     assert (kept.name, kept.statement) == (TYPED["name"], STATEMENT.format_map(TYPED))
@@ -81,14 +81,14 @@ def test_the_second_step_declares_and_acknowledges_content_date_and_time(world: 
         kept.name,
         TYPED["reference"],
         TYPED["email"],
-        speech("en").instant(kept.declared_at),
+        translator_for("en").instant(kept.declared_at),
     ):
         assert html.escape(shown) in page
 
 
 def test_the_letter_is_owed_with_the_case_or_neither_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     _, case = declared(world)
-    assert owed(world, case) == [Stage.WITHDRAWAL_RECEIVED]
+    assert owed(world, case) == [EmailKind.WITHDRAWAL_RECEIVED]
     with world.records.work() as work:
         assert work.outbox.take("letters", room=10, after=None, bulk=False) == [(case, "")]
     before = world.fingerprint()
@@ -96,7 +96,7 @@ def test_the_letter_is_owed_with_the_case_or_neither_is(world: World, monkeypatc
     def breaks(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Withdrawals, "of", breaks)  # after all that is written
+    monkeypatch.setattr(StatutoryWithdrawals, "of", breaks)  # after all that is written
     assert world.web.post("/withdraw", data=typed(step="confirm")).status_code == 500
     assert world.fingerprint() == before
 
@@ -117,7 +117,7 @@ def test_a_declaration_is_acknowledged_alike_whether_or_not_there_is_such_a_purc
         at = re.search(r"<time[^>]*>[^<]*</time>", page)
         assert at
         pages.append(page.replace(reference, "REF").replace(str(case), "CASE").replace(at.group(), "AT"))
-        assert owed(world, case) == [Stage.WITHDRAWAL_RECEIVED]
+        assert owed(world, case) == [EmailKind.WITHDRAWAL_RECEIVED]
     assert pages[0] == pages[1]
 
 
@@ -157,7 +157,7 @@ def test_initials_titles_and_companies_are_names(world: World, name: str) -> Non
 
 def test_a_declaration_speaks_the_language_of_its_page(world: World) -> None:
     answer = world.web.post("/withdraw", params={"lang": "de"}, data=typed(step="confirm"))
-    statement = speech("de").say(STATEMENT, **TYPED)
+    statement = translator_for("de").gettext(STATEMENT, **TYPED)
     assert html.escape(statement) in answer.text
     with world.records.work() as work:
         assert work.run("select locale from cases").scalar_one() == "de"
@@ -169,7 +169,7 @@ def test_the_status_page_tells_the_day_that_counts_even_when_time_ran_out(world:
     for state in (State.AWAITING_CONFIRMATION, State.EXPIRED):
         case = a_case(world.records, state, purchase=a_recent_purchase(email=bought.email))
         with world.records.work() as work:
-            work.withdrawals.put(case, "Ada", "I withdraw.")
+            work.statutory_withdrawals.insert(case, "Ada", "I withdraw.")
         assert "That date counts" in world.web.get(world.path(Purpose.STATUS, case)).text
     assert "still stands" in world.web.get(world.path(Purpose.CONFIRM, case)).text
 
@@ -189,16 +189,16 @@ def test_support_reads_the_declaration_and_the_day_counts_from_it(world: World) 
     settle_in(world.records, bought, seller=a_seller(id="curie"), policy=policy)
     _, case = declared(world, reference=bought.reference, email=bought.email)
     with world.records.work() as work:
-        (found,) = work.cases.lock([case], here=State.RECEIVED)
-        kept = work.withdrawals.of(case)
+        (found,) = work.cases.lock([case], state=State.RECEIVED)
+        kept = work.statutory_withdrawals.get(case)
     assert kept
-    assert found.asked.at == kept.declared_at
+    assert found.request.received_at == kept.declared_at
 
 
 def test_a_withdrawal_that_names_no_purchase_counts_and_nobody_is_asked_to_ask_again(world: World) -> None:
     _, case = declared(world, reference="MB-unknown")
     with world.records.work() as work:
-        (step,) = work.cases.lock([case], here=State.RECEIVED)
+        (step,) = work.cases.lock([case], state=State.RECEIVED)
         work.history.record([step.after(Event.FOUND_NO_PURCHASE, actor="test")])
     page = world.web.get(world.path(Purpose.STATUS, case)).text
     assert "its date counts" in page

@@ -23,10 +23,10 @@ from domain.messages import ContactSupport, RefundRequested
 from producers.intake import accept
 from records import Records
 from records.audit import audit
-from records.dead import DeadMessage
+from records.dead import DeadLetter
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import Child, environment, eventually, fresh_database, settings_of
-from worker.options import options
+from worker.options import celery_options
 
 
 @pytest.fixture
@@ -122,17 +122,17 @@ def ask(records: Records, *behaviours: str, **changes: object) -> list[UUID]:
 
 def states(records: Records, cases: list[UUID]) -> list[str]:
     with records.work() as work:
-        views = work.views.these(cases)
+        views = work.case_views.get_many(cases)
     return [views[case].state for case in cases]
 
 
 def refunds(settings: Settings, records: Records, case: UUID) -> int:
     """How many refunds the provider made of this case's payment."""
     with records.work() as work:
-        view = work.views.one(case)
+        view = work.case_views.get(case)
         assert view
         assert view.purchase
-        bought = work.purchases.one(view.purchase)
+        bought = work.purchases.get(view.purchase)
     assert bought
     with urllib.request.urlopen(f"{settings.sandbox_url}/v1/refunds?charge={bought.charge}") as answer:
         return len(json.load(answer)["data"])
@@ -146,12 +146,12 @@ def assert_books_balance(settings: Settings, records: Records, cases: list[UUID]
         assert refunds(settings, records, case) == (1 if state == "refunded" else 0)
 
 
-def dead(records: Records) -> list[DeadMessage]:
+def dead(records: Records) -> list[DeadLetter]:
     with records.work() as work:
-        return work.dead.all()
+        return work.dead_letters.list_all()
 
 
-def more_dead(records: Records, act: Callable[[], object]) -> list[DeadMessage]:
+def more_dead(records: Records, act: Callable[[], object]) -> list[DeadLetter]:
     """The messages that became unreadable through this act, once there are any."""
     before = {message.id for message in dead(records)}
     act()
@@ -220,17 +220,17 @@ def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Record
 
 def _all_sent(records: Records) -> bool:
     with records.work() as work:
-        return work.letters.unsent() == 0 and work.tasks.unpublished() == 0
+        return work.case_emails.count_unsent() == 0 and work.support_tasks.count_unpublished() == 0
 
 
 @pytest.mark.usefixtures("no_relay")
 def test_what_beat_asks_for_is_done_by_a_worker(settings: Settings, crew: Crew, worker: Child, tmp_path: Path) -> None:
     """All that it asks for is sent as it would send it, for one of them comes round once a day; then beat itself ticks."""
     app = Celery("beat", set_as_current=False)
-    app.config_from_object(options(settings))
+    app.config_from_object(celery_options(settings))
     with connect(settings) as connection:
         producer = app.amqp.Producer(connection)
-        for tick in options(settings)["beat_schedule"].values():
+        for tick in celery_options(settings)["beat_schedule"].values():
             app.send_task(tick["task"], producer=producer, **tick["options"])
     eventually(lambda: "reconciled" in worker.said())
     before = worker.said().count("Task sweep")
@@ -286,7 +286,7 @@ def test_a_worker_that_is_told_to_stop_still_records_the_call_that_nobody_waits_
     worker.process.terminate()
     worker.process.wait(30)
     with records.work() as work:
-        (operation,) = work.operations.of(cases[:1]).values()
+        (operation,) = work.refund_operations.for_cases(cases[:1]).values()
     assert operation.status == "unknown"
     assert refunds(sandbox, records, cases[0]) == 1
 

@@ -15,7 +15,7 @@ from console.data_dir import DataDir
 from console.servers import Servers
 from console.stack import Stack
 from console.supervisor import Supervisor, stop_on_signals
-from domain.notes import NoteKind
+from domain.notes import InquiryEmailKind
 from domain.states import State
 from records import Records, schema
 from records.work import connect
@@ -48,9 +48,9 @@ class Town:
         bought = a_recent_purchase()
         settle_in(self.records, bought)
         with self.records.work() as work:
-            note = work.notes.owe(kind=NoteKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en")
+            note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en")
         with self.records.work() as work:
-            work.notes.claim([note], seconds=60)
+            work.inquiry_emails.claim([note], seconds=60)
         moving = case(State.APPROVED, Purpose.STATUS)
         return {
             "help centre": "/",
@@ -93,7 +93,7 @@ class Town:
     def cases(self) -> int:
         """How many requests are on the books."""
         with self.records.work() as work:
-            return sum(work.views.counts().values())
+            return sum(work.case_views.counts().values())
 
     def keeps(self) -> str:
         """What the database promises of a commit, in its own words."""

@@ -15,7 +15,7 @@ from config.redis import redis_url
 from config.settings import Settings
 from domain.requests import Channel
 from producers.web.app import app
-from producers.web.brakes import LEFT_ALONE, PREFIX, Brake, Brakes, TooManyError
+from producers.web.brakes import LEFT_ALONE, PREFIX, RateLimit, RateLimits, RateLimitedError
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
@@ -106,7 +106,7 @@ def test_a_key_is_counted_apart_from_forms_and_its_programs_read_when_to_come_ag
 ) -> None:
     settle_in(records)
     with records.work() as work:
-        key = work.keys.make("aurora")[1]
+        key = work.api_keys.create("aurora")[1]
     request = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
     headers = {"authorization": f"Bearer {key}"}
     with a_web(settings, rate_limit_api_key_per_minute=2, rate_limit_network_per_minute=1) as web:
@@ -137,7 +137,7 @@ def test_a_limit_tells_nothing_of_what_exists(settings: Settings, records: Recor
     settle_in(records)
     bought = a_recent_purchase(email="ada@example.com")
     with records.work() as work:
-        work.purchases.put([bought])
+        work.purchases.upsert([bought])
     with a_web(settings, rate_limit_email_per_hour=1) as web:
         seen = []
         for email, reference in ((bought.email, bought.reference), ("nobody@example.com", "MB-none")):
@@ -177,33 +177,33 @@ def test_without_its_redis_a_customer_is_served_and_each_process_counts_for_itse
 
 
 def test_a_redis_that_is_away_costs_one_request_its_patience_and_not_every_one(settings: Settings) -> None:
-    brakes = Brakes("redis://127.0.0.1:1/0", "secret", slow(settings, rate_limit_email_per_hour=500).limits)
+    brakes = RateLimits("redis://127.0.0.1:1/0", "secret", slow(settings, rate_limit_email_per_hour=500).limits)
     began = time.monotonic()
     for _ in range(200):
-        brakes.press({Brake.ADDRESS: "ada@example.com"})
+        brakes.check({RateLimit.ADDRESS: "ada@example.com"})
     assert time.monotonic() - began < LEFT_ALONE
 
 
 def test_what_was_counted_leaves_the_window_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    brakes = Brakes.of(slow(settings, rate_limit_network_per_minute=1))
+    brakes = RateLimits.of(slow(settings, rate_limit_network_per_minute=1))
     assert brakes
-    brakes.press({Brake.NETWORK: "192.0.2.0/24"})
-    with pytest.raises(TooManyError):
-        brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
+    with pytest.raises(RateLimitedError):
+        brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
     now = time.time()
     monkeypatch.setattr("producers.web.brakes.time.time", lambda: now + 61)
-    brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
 
 
 def test_a_broker_that_was_started_anew_counts_on(settings: Settings) -> None:
-    brakes = Brakes.of(slow(settings, rate_limit_network_per_minute=2))
+    brakes = RateLimits.of(slow(settings, rate_limit_network_per_minute=2))
     assert brakes
-    brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
     with broker(settings) as held:
         held.script_flush()
-    brakes.press({Brake.NETWORK: "192.0.2.0/24"})
-    with pytest.raises(TooManyError):
-        brakes.press({Brake.NETWORK: "192.0.2.0/24"})
+    brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
+    with pytest.raises(RateLimitedError):
+        brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
     with broker(settings) as held:
         assert held.keys(f"{PREFIX}*")  # it was the broker that counted
 
@@ -219,4 +219,4 @@ def test_a_channel_that_is_braked_accepts_nothing(settings: Settings, records: R
         send(web)
         send(web, reference="MB-2")
     with records.work() as work:
-        assert [view.channel for view in work.views.search(limit=10)] == [Channel.WEB]
+        assert [view.channel for view in work.case_views.search(limit=10)] == [Channel.WEB]

@@ -121,22 +121,22 @@ def test_what_customers_tell_is_in_no_log_in_no_message_and_among_no_numbers(
 ) -> None:
     settle_in(records, a_recent_purchase(email=address(9), reference=reference(9)))
     with records.work() as work:
-        key = work.keys.make("aurora")[1]
+        key = work.api_keys.create("aurora")[1]
     with overhearing(settings) as heard:
         ask_by_every_way_in(installation, settings, key)
 
         def all_done() -> bool:
             with records.work() as work:
-                channels = {view.channel for view in work.views.search()}
-                states = {view.state for view in work.views.search()}
-                dead, letters = len(work.dead.all()), work.letters.unsent()
+                channels = {view.channel for view in work.case_views.search()}
+                states = {view.state for view in work.case_views.search()}
+                dead, letters = len(work.dead_letters.list_all()), work.case_emails.count_unsent()
                 notes = work.run("select count(*) from notes where sent_at is null").scalar_one()
             return channels == set(Channel) and "received" not in states and dead >= 1 and not letters and not notes
 
         eventually(all_done, seconds=180)
         links = Links.of(settings)
         with records.work() as work:
-            cases = [view.id for view in work.views.search()]
+            cases = [view.id for view in work.case_views.search()]
             notes = [row.id for row in work.run("select id from notes")]
         tokens = [links.to(purpose, one).rpartition("/")[2] for purpose in Purpose for one in (*cases, *notes)]
         for token in tokens:
@@ -159,8 +159,8 @@ def test_the_database_holds_nothing_that_opens_a_door(settings: Settings, record
     """Not even somebody who reads every table can follow a link or call the API."""
     settle_in(records)
     with records.work() as work:
-        key = work.keys.make("aurora")[1]
-        note = work.notes.owe(kind="purchase", email=address(1), locale="en", reference=reference(1))  # type: ignore[arg-type]
+        key = work.api_keys.create("aurora")[1]
+        note = work.inquiry_emails.enqueue(kind="purchase", email=address(1), locale="en", reference=reference(1))  # type: ignore[arg-type]
         tables = [row[0] for row in work.run("select tablename from pg_tables where schemaname = 'public'")]
         held = "\n".join(row[0] for table in tables for row in work.run(f"select t::text from {table} t"))
     links = Links.of(settings)
@@ -179,8 +179,8 @@ def test_the_database_holds_nothing_that_opens_a_door(settings: Settings, record
 def test_nothing_that_opens_a_door_can_be_guessed(settings: Settings, records: Records) -> None:
     settle_in(records)
     with records.work() as work:
-        keys = {work.keys.make("aurora")[1].split("_", 2)[2] for _ in range(20)}
-        ids = {work.notes.owe(kind="references", email=address(1), locale="en") for _ in range(20)}  # type: ignore[arg-type]
+        keys = {work.api_keys.create("aurora")[1].split("_", 2)[2] for _ in range(20)}
+        ids = {work.inquiry_emails.enqueue(kind="references", email=address(1), locale="en") for _ in range(20)}  # type: ignore[arg-type]
     links = Links.of(settings)
     signatures = {links.to(purpose, one).rpartition(".")[2] for purpose in Purpose for one in ids}
     assert len(signatures) == 20 * len(Purpose)  # each for one thing and one purpose

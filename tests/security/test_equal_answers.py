@@ -73,7 +73,7 @@ def kinds(world: World) -> dict[str, Asked]:
     )
     elsewhere = a_recent_purchase(email="eeee@example.com", seller="babbage")
     with world.records.work() as work:
-        work.purchases.put([known, foreign, elsewhere])
+        work.purchases.upsert([known, foreign, elsewhere])
     a_case(world.records, State.REFUNDED, purchase=refunded)
     a_case(world.records, State.AWAITING_CONFIRMATION, purchase=live)
     return {

@@ -11,38 +11,38 @@ from domain.policies import SerialLimit
 from domain.purchases import Purchase
 from domain.requests import Channel
 from domain.states import State
-from producers.intake import DECLARATIONS_A_DAY, accept, arrival, declare
+from producers.intake import DECLARATIONS_A_DAY, accept, submission, declare
 from records.audit import audit
 from tests.cast import a_recent_purchase, a_request, a_seller, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import codes, letters, state
-from worker.judging import LETTERS_A_DAY, judge
-from worker.paying import pay
-from worker.tools import Tools
+from worker.judging import LETTERS_A_DAY, evaluate
+from worker.paying import execute
+from worker.tools import WorkerContext
 
 MANY = 20
 
 
-def ask(tools: Tools, purchase: Purchase, *, times: int = 1, at_once: bool = True) -> list[UUID]:
+def ask(tools: WorkerContext, purchase: Purchase, *, times: int = 1, at_once: bool = True) -> list[UUID]:
     """A stranger who knows a purchase's address and reference asks again and again by the form; the cases are judged."""
-    cases = ids(accept(tools.records, [arrival(a_request(purchase), Channel.WEB) for _ in range(times)]))
+    cases = ids(accept(tools.records, [submission(a_request(purchase), Channel.WEB) for _ in range(times)]))
     for batch in [cases] if at_once else [[case] for case in cases]:
         with tools.records.work() as work:
-            judge(work, tools, work.cases.lock(batch, here=State.RECEIVED))
+            evaluate(work, tools, work.cases.lock(batch, state=State.RECEIVED))
     return cases
 
 
-def stages(tools: Tools, cases: list[UUID]) -> Counter[str]:
+def stages(tools: WorkerContext, cases: list[UUID]) -> Counter[str]:
     return Counter(stage for case in cases for stage in letters(tools.records, case))
 
 
-def a_day_passes(tools: Tools) -> None:
+def a_day_passes(tools: WorkerContext) -> None:
     with tools.records.work() as work:
         work.run("update letters set created_at = created_at - interval '25 hours'")
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day(tools: Tools, at_once: bool) -> None:
+def test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day(tools: WorkerContext, at_once: bool) -> None:
     bought = a_recent_purchase()
     settle_in(tools.records, bought)
     cases = ask(tools, bought, times=MANY, at_once=at_once)
@@ -57,15 +57,15 @@ def test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day(tools:
         assert owed == 3  # nor does a message go out for a letter that does not
 
 
-def test_history_says_why_a_duplicate_was_told_nothing(tools: Tools) -> None:
+def test_history_says_why_a_duplicate_was_told_nothing(tools: WorkerContext) -> None:
     bought = a_recent_purchase()
     settle_in(tools.records, bought)
     last = ask(tools, bought, times=3, at_once=False)[-1]
     with tools.records.work() as work:
-        assert work.history.of(last)[-1].evidence["letter"] == "told often enough today"
+        assert work.history.for_case(last)[-1].evidence["letter"] == "told often enough today"
 
 
-def test_two_purchases_of_one_customer_are_two_letters(tools: Tools) -> None:
+def test_two_purchases_of_one_customer_are_two_letters(tools: WorkerContext) -> None:
     mine = [a_recent_purchase(email="ada@example.com") for _ in range(2)]
     settle_in(tools.records, *mine)
     cases = [case for bought in mine for case in ask(tools, bought, times=5)]
@@ -73,7 +73,7 @@ def test_two_purchases_of_one_customer_are_two_letters(tools: Tools) -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day(tools: Tools, at_once: bool) -> None:
+def test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day(tools: WorkerContext, at_once: bool) -> None:
     settle_in(tools.records)
     cases = ask(tools, a_recent_purchase(email="stranger@example.com"), times=MANY, at_once=at_once)
     others = ask(tools, a_recent_purchase(email="somebody@example.com"))
@@ -84,12 +84,12 @@ def test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day(tools: Tool
     assert stages(tools, ask(tools, a_recent_purchase(email="Stranger@example.com"))) == {"not_found": 1}
 
 
-def test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_waits(tools: Tools) -> None:
+def test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_waits(tools: WorkerContext) -> None:
     settle_in(tools.records)
     stranger = a_recent_purchase(email="stranger@example.com")
 
     def declared() -> UUID:
-        return declare(tools.records, arrival(a_request(stranger), Channel.WEB), name="Ada", statement="I withdraw.")[0]
+        return declare(tools.records, submission(a_request(stranger), Channel.WEB), name="Ada", statement="I withdraw.")[0]
 
     cases = [declared() for _ in range(DECLARATIONS_A_DAY + 2)]
     assert stages(tools, cases) == {"withdrawal_received": len(cases)}
@@ -101,7 +101,7 @@ def test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_
             )
         ]
         assert waits == [0] * DECLARATIONS_A_DAY + [1, 2]
-        assert len(work.letters.claim(cases, seconds=1)) == DECLARATIONS_A_DAY
+        assert len(work.case_emails.claim(cases, seconds=1)) == DECLARATIONS_A_DAY
 
 
 class Asked(NamedTuple):
@@ -130,7 +130,7 @@ TRACE = (
 """A seller that allows two automatic refunds in thirty days."""
 
 
-def test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so(tools: Tools) -> None:
+def test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so(tools: WorkerContext) -> None:
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
     came_of = []
     for line in TRACE:
@@ -138,8 +138,8 @@ def test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so(tool
         settle_in(tools.records, bought, seller=seller)
         (case,) = ids(accept(tools.records, [an_arrival(bought)]))
         with tools.records.work() as work:
-            judge(work, tools, work.cases.lock([case], here=State.RECEIVED))
-        pay(tools, [case])
+            evaluate(work, tools, work.cases.lock([case], state=State.RECEIVED))
+        execute(tools, [case])
         came_of.append(str(state(tools.records, case)))
         assert (codes(tools.records, case) == ["serial_refunds"]) == (line.label == "with_support")
     assert came_of == [line.label for line in TRACE]

@@ -10,16 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from config.links import Links, Purpose
-from domain.aftermath import Stage
+from domain.aftermath import EmailKind
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
 from producers.desk.app import app as desk
 from producers.web.app import app
-from records.letters import Due
+from records.letters import DueEmail
 from tests.cast import a_recent_purchase, a_request
 from tests.integration._web_fixtures import World, a_case, a_letter, served
-from worker.letters.write import write
+from worker.letters.write import render
 
 CORPUS = [
     "<script>alert(1)</script>",
@@ -88,11 +88,11 @@ def pages_with(world: World, typed: str) -> list[str]:
     bought = a_recent_purchase(product=typed, reference=f"MB-{next(_numbers)} {typed}")
     case = a_case(world.records, State.AWAITING_CONFIRMATION, purchase=bought)
     said = a_request(bought, comment=typed, wish="partial", answers={"amount": typed, "items": typed})
-    commented = intake.accept_one(world.records, intake.arrival(said, Channel.WEB)).id
+    commented = intake.accept_one(world.records, intake.submission(said, Channel.WEB)).id
     with world.records.work() as work:
-        view = work.views.one(case)
+        view = work.case_views.get(case)
     assert view
-    letter = write(Due(case, Stage.START_REFUND), view, Links.of(world.settings), world.settings.mail_from)
+    letter = render(DueEmail(case, EmailKind.START_REFUND), view, Links.of(world.settings), world.settings.mail_from)
     html_part = letter.get_body(("html",))
     assert html_part
     form: dict[str, Any] = {"email": typed, "reference": typed, "reason": "", "comment": typed, "wish": "full"}

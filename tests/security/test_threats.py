@@ -17,7 +17,7 @@ from domain.providers import PaymentProvider
 from producers.desk.app import desk
 from records.metadata import metadata
 from tests.security.threats import THREATS, Row
-from worker.options import options
+from worker.options import celery_options
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +45,7 @@ def test_no_provider_can_be_told_whom_to_pay() -> None:
 
 
 def test_no_message_can_be_code(settings: Settings) -> None:
-    chosen = options(settings)
+    chosen = celery_options(settings)
     assert chosen["accept_content"] == ["json"]
     assert chosen["task_serializer"] == "json"
 

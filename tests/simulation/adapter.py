@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from domain.money import Money
-from domain.providers import Absent, Answer, Capabilities, DisputeSeen, Found, Page, Unknown
+from domain.providers import NotFound, RefundResult, Capabilities, DisputeStatus, LookupResult, RefundPage, Unknown
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
@@ -21,7 +21,7 @@ class Adapter:
         self.capabilities: Capabilities = provider.capabilities
         self.asked: Callable[[Provider, str, Money, str], None] = lambda *_: None
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Asks for the refund."""
         provider, clock, faults = self._provider, self._clock, self._faults
         self._seam("before the call")
@@ -50,7 +50,7 @@ class Adapter:
         if self._faults.happens("nobody_reached"):
             did_not_accept()
             return Unknown("connection refused")
-        return Unknown("401", no_access=True) if self._faults.happens("turned_away") else None
+        return Unknown("401", invalid_credentials=True) if self._faults.happens("turned_away") else None
 
     def _lost_on_the_way(self, charge: str, amount: Money, key: str) -> Unknown | None:
         """What happens to a call before it is carried out, or instead, or long before it is."""
@@ -61,7 +61,7 @@ class Adapter:
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
         if faults.happens("too_many_requests"):
-            return Unknown("429", again_in=self._random.choice([1.0, 60.0, 600.0]))
+            return Unknown("429", retry_after=self._random.choice([1.0, 60.0, 600.0]))
         if faults.happens("carried_out_late"):
             late = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.latest
             clock.later(late, provider.execute, charge, amount, key)
@@ -71,7 +71,7 @@ class Adapter:
             return Unknown("timeout")
         return None
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Asks what became of it."""
         self._seam("before the look-up")
         self._travel()
@@ -81,14 +81,14 @@ class Adapter:
         if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
             return Unknown("503")
         if faults.happens("look_up_empty"):
-            return Absent()
+            return NotFound()
         found = provider.found(charge, key)
         self._travel()
         self._broken()
         self._seam("after the look-up")
         return found
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Asks how the dispute stands."""
         self._seam("before the look-up")
         self._travel()
@@ -96,7 +96,7 @@ class Adapter:
             return Unknown("503")
         return self._provider.charges[charge].disputed
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Asks for its list."""
         self._seam("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):

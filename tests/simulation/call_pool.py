@@ -5,13 +5,13 @@ from math import inf
 from typing import Generic, TypeVar
 
 from tests.simulation.clock import Clock, Process
-from worker.hands import GATHER, SLOW, Hands, Then
+from worker.hands import GATHER, SLOW, CallPool, Then
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
 
 
-class SeededHands(Hands):
+class SeededHands(CallPool):
     """Calls side by side, each in a thread of this process, and their answers in waves."""
 
     def __init__(self, clock: Clock, process: Process, delay: Callable[[], float]) -> None:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from domain.aftermath import Stage
+from domain.aftermath import EmailKind
 from domain.errors import KeyReusedError, NotPossibleError
 from domain.money import Money
 from domain.policies import Category, Seller, SerialLimit
-from domain.providers import Refusal
+from domain.providers import DeclineReason
 from domain.purchases import Dispute, Method, Purchase
-from domain.reasons import Reason
-from domain.requests import Channel, RefundRequest, Wish
+from domain.reasons import RefundReason
+from domain.requests import Channel, RefundRequest, RefundScope
 from producers import intake
-from records.intake import Arrival
+from records.intake import Submission
 from tests.simulation.clock import Killed
 from tests.simulation.faults import DAY, HOUR, MINUTE
 from tests.simulation.provider import Charge
@@ -56,13 +56,13 @@ class People:
                 seller = Seller(
                     id=name, name=name.title(), time_zone=ZONE, support_email=f"help@{name}.example", serial_limit=limit
                 )
-                work.sellers.put(seller)
+                work.sellers.upsert(seller)
                 began = world.database_clock() - timedelta(days=700)
                 work.sellers.new_policy(name, Category.WITHIN_DAYS, days=30, in_force_from=began)
             bought = [self._purchase(n, draw.choice(sellers)) for n in range(draw.randint(2, 5))]
             if draw.random() < 0.15:  # one payment, two orders
                 bought.append(self._purchase(9, bought[0].seller, charge=bought[0].charge, provider=bought[0].provider))
-            work.purchases.put(bought)
+            work.purchases.upsert(bought)
         for one in bought:
             self._fate(one)
             self._will_ask(one)
@@ -106,7 +106,7 @@ class People:
         if faults.happens("refused_for_now"):
             charge.funded_from = draw.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("declined"):
-            charge.declined = draw.choice([Refusal.PERMANENT, Refusal.WINDOW_OVER])
+            charge.declined = draw.choice([DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED])
         charge.poison = draw.choice(["question", "answer"]) if draw.random() < forced.get("poison", 0.02) else ""
         if draw.random() < forced.get("foreign", 0.08):
             at(draw.random() ** 2 * DAY, provider.refunded_by_hand, bought.charge)
@@ -129,20 +129,20 @@ class People:
                 self.requests += 1
                 world.clock.at(at + draw.random() * draw.choice([0.05, 60.0]), world.web, self._ask, arrival, 0)
 
-    def _arrival(self, bought: Purchase, number: int) -> Arrival:
+    def _arrival(self, bought: Purchase, number: int) -> Submission:
         draw = self._draw
         request = RefundRequest.model_construct(
             email=bought.email,
             reference=bought.reference if draw.random() < 0.97 else "MB-unknown",
-            reason=Reason.DISSATISFIED,
-            wish=Wish.FULL if draw.random() < 0.97 else Wish.PARTIAL,
+            reason=RefundReason.DISSATISFIED,
+            wish=RefundScope.FULL if draw.random() < 0.97 else RefundScope.PARTIAL,
             comment="",
             locale="en",
         )
         channel = draw.choice(list(Channel))
         trusted = channel in {Channel.API, Channel.QUEUE} and draw.random() < 0.8
         key = f"{bought.reference} {number}" if draw.random() < 0.95 else "the same for all"
-        return Arrival(
+        return Submission(
             id=self.uuid(),
             request=request,
             channel=channel,
@@ -153,7 +153,7 @@ class People:
             bulk=draw.random() < 0.2,
         )
 
-    def _ask(self, arrival: Arrival, tries: int) -> None:
+    def _ask(self, arrival: Submission, tries: int) -> None:
         world = self._world
         try:
             accepted = intake.accept_one(world.records, arrival)
@@ -171,7 +171,7 @@ class People:
     def read(self, letter: Any) -> None:
         """A customer reads a letter, and may answer it."""
         world, draw = self._world, self._draw
-        if letter.stage is not Stage.START_REFUND or draw.random() < 0.1:
+        if letter.stage is not EmailKind.START_REFUND or draw.random() < 0.1:
             return
         say = intake.confirm if draw.random() < 0.92 else intake.withdraw
         late = draw.choice([MINUTE, HOUR, DAY]) if draw.random() < 0.95 else 20 * DAY

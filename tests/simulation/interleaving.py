@@ -10,7 +10,7 @@ from tests.simulation.faults import MINUTE
 from tests.simulation.memory.journal import Journal, RefusedRowError
 from tests.simulation.memory.records import Seams
 from worker.relay import IDLE
-from worker.remembering import MARK
+from worker.remembering import MARKER_KEY
 
 if TYPE_CHECKING:
     from threading import Event
@@ -214,7 +214,7 @@ class WorldSeams(Seams):
             self._waiting = self._rows_due()
         rows, lanes = self._waiting
         due, away = [*rows], self._world.broker.away
-        if MARK not in self._world.broker.keys and not away:
+        if MARKER_KEY not in self._world.broker.keys and not away:
             due.append((self._clock.now, "memory"))
         if any(lane != "support.publish" if away else self._world.broker.has_room(lane) for lane in lanes):
             due.append((self._clock.now + IDLE, "outbox"))

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from domain.findings import Code, Trouble
+from domain.findings import ReasonCode, SupportTaskKind
 from domain.money import Money
-from domain.notices import Notice
-from domain.providers import DisputeSeen, Failed, LooksUp
+from domain.notices import WebhookEvent
+from domain.providers import DisputeStatus, Failed, Lookup
 from domain.purchases import Dispute
-from domain.states import ENDED, LIVE, State
+from domain.states import FINAL_STATES, OPEN_STATES, State
 from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
@@ -27,7 +27,7 @@ from tests.simulation.provider import Provider, Refund
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
-UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.WITHDRAWN}
+UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.CANCELLED}
 FINAL = {"declined", "card_closed"}
 HELD = {State.REFUNDING, State.REFUND_PENDING}
 """States that only the holder of the lease moves on."""
@@ -84,7 +84,7 @@ class Watch:
         if any(other.code in FINAL for other in others):
             self.violated("I9", f"{key} is sent although the provider refused this payment for good.")
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
-        life = provider.capabilities.keys_live.total_seconds()
+        life = provider.capabilities.idempotency_key_ttl.total_seconds()
         if operation.sends > 1 and age > life - 4 * HOUR:  # nothing is sent again in a key's last hours
             self.violated("I9", f"{key} is sent again {age / HOUR:.1f} h after it was sent first.")
 
@@ -94,15 +94,15 @@ class Watch:
         if len(provider.alive(refund.charge)) > 1:
             self.violated("I1", f"{refund.charge} is refunded twice: {[r.key for r in provider.alive(refund.charge)]}.")
 
-    def told(self, provider: Provider, notice: Notice) -> None:
+    def told(self, provider: Provider, notice: WebhookEvent) -> None:
         """A webhook of this was kept."""
-        if isinstance(notice.said, DisputeSeen) and notice.charge and provider.capabilities.looks_up is LooksUp.NEVER:
+        if isinstance(notice.reported, DisputeStatus) and notice.charge and provider.capabilities.lookup is Lookup.NEVER:
             words = self._signed.setdefault((provider.name, notice.charge), {})
-            if words.get(notice.said.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # an end has the last word
-                words[notice.said.dispute_id] = notice.said.dispute
+            if words.get(notice.reported.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # an end has the last word
+                words[notice.reported.dispute_id] = notice.reported.dispute
         for refund in provider.refunds.values():
-            said_so = notice.refund_id == refund.id and isinstance(notice.said, Failed)
-            made_us_look = notice.repeats and notice.charge == refund.charge
+            said_so = notice.refund_id == refund.id and isinstance(notice.reported, Failed)
+            made_us_look = notice.reuses_event_id and notice.charge == refund.charge
             refund.told |= refund.status == "failed" and (said_so or made_us_look)
             refund.named |= notice.refund_id == refund.id
 
@@ -125,7 +125,7 @@ class Watch:
         before = tables.transitions.get((row.case_id, row.seq - 1))
         if (before.there if before else "") != row.here:
             self.violated("I5", f"{row.case_id} goes on from {row.here}, but was {before and before.there}.")
-        if row.here in ENDED and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
+        if row.here in FINAL_STATES and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
             self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
         if row.here in HELD and self._holder(row.case_id) is not self._acting():
             self.violated("I5", f"{row.case_id} is moved on by one who held it before another took it over.")
@@ -157,8 +157,8 @@ class Watch:
 
     def _is_alone(self, row: CaseRow) -> None:
         cases = self._world.records.tables.cases.values()
-        holders = sum(one.purchase == row.purchase and one.state in LIVE for one in cases)
-        if row.purchase and row.state in LIVE and holders > 1:
+        holders = sum(one.purchase == row.purchase and one.state in OPEN_STATES for one in cases)
+        if row.purchase and row.state in OPEN_STATES and holders > 1:
             self.violated("I1", f"{row.id} is {row.state}, and another case holds its purchase.")
 
     def _is_proven(self, case: UUID) -> None:
@@ -180,7 +180,7 @@ class Watch:
         """Everything once more, in full."""
         world = self._world
         with world.records.work() as work:
-            for story in work.history.everything():
+            for story in work.history.stream_all():
                 for sentence in faults_of(story):
                     self.violated("I5", f"{story.id} {sentence}")
         tables = world.records.tables
@@ -197,7 +197,7 @@ class Watch:
 
     def _ended_well(self, row: CaseRow) -> None:
         tables = self._world.records.tables
-        if row.state not in ENDED and row.state != State.WITH_SUPPORT:
+        if row.state not in FINAL_STATES and row.state != State.WITH_SUPPORT:
             self.violated("I4", f"{row.id} is still {row.state}.")
         operations = [o for o in tables.operations.values() if o.case_id == row.id]
         refunds = [
@@ -213,7 +213,7 @@ class Watch:
                 self.violated("I7", f"{row.id} is refunded, but we were told that it failed.")
         if row.state in UNPAID and alive:
             told = tables.transitions[row.id, row.seq]
-            if Code.OUTCOME_UNKNOWN not in told.evidence:
+            if ReasonCode.OUTCOME_UNKNOWN not in told.evidence:
                 self.violated("I8", f"{row.id} is {row.state} ({told.evidence}), but {alive[0].id} was paid.")
 
     def _books_balance(self, purchase: PurchaseRow) -> None:
@@ -231,7 +231,7 @@ class Watch:
             told = [
                 t
                 for t in tables.tasks.values()
-                if t.kind == Trouble.PAID_TWICE and purchase.charge in (t.subject or "")
+                if t.kind == SupportTaskKind.REFUND_AND_DISPUTE and purchase.charge in (t.subject or "")
             ]
             disputes = len(self._world.providers[purchase.provider].charges[purchase.charge].disputes)
             if not 1 <= len(told) <= disputes:
@@ -250,19 +250,19 @@ class Watch:
     def _unheard(self, payment: tuple[str, str]) -> bool:
         """Whether a notice of it was given up, which a person was told."""
         tasks = self._world.records.tables.tasks.values()
-        return any(task.kind == Trouble.NOTICE_UNEXPLAINED and payment[1] in (task.evidence or "") for task in tasks)
+        return any(task.kind == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED and payment[1] in (task.evidence or "") for task in tasks)
 
     def _is_reported(self, refund: Refund) -> bool:
         """Whether somebody was told of this one, which is not ours."""
         self._world.faults.noted("refund_beside_ours")
-        told = {Trouble.REFUND_EXTRA, Trouble.NOTICE_UNEXPLAINED}
+        told = {SupportTaskKind.UNEXPECTED_REFUND, SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED}
         tasks = self._world.records.tables.tasks.values()
         return any(task.kind in told and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _a_person_knows(self, refund: Refund) -> bool:
         """Whether somebody was told of this one's failure, which was never shown, in as many words as the provider had."""
         for task in self._world.records.tables.tasks.values():
-            if task.kind != Trouble.NOTICE_UNEXPLAINED:
+            if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
             told = json.loads(task.evidence)
             wordless = not told["told"] and told["our_refund"] == refund.id

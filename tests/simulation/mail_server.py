@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from config.links import Links
-from domain.aftermath import Stage
-from records.letters import Due
-from records.views import View
-from worker.letters.post import NotSentError, RefusedLetterError, UnclearError
+from domain.aftermath import EmailKind
+from records.letters import DueEmail
+from records.views import CaseView
+from worker.letters.post import EmailNotSentError, EmailRejectedError, DeliveryUnknownError
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class Letter:
     """As much of a letter as the simulation reads."""
 
-    stage: Stage
+    stage: EmailKind
     case: UUID
 
 
-def write(due: Due, view: View, links: Links, sender: str, *, first: View | None = None) -> Letter:  # noqa: ARG001  # as worker.letters.write
+def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> Letter:  # noqa: ARG001  # as worker.letters.write
     """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
-    return Letter(due.stage, view.id)
+    return Letter(due.kind, view.id)
 
 
 class SeededPost:
@@ -34,8 +34,8 @@ class SeededPost:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.repeatable = world.random.random() < 0.5
-        self.left: Counter[tuple[UUID, Stage]] = Counter()
-        self.tried: set[tuple[UUID, Stage]] = set()
+        self.left: Counter[tuple[UUID, EmailKind]] = Counter()
+        self.tried: set[tuple[UUID, EmailKind]] = set()
 
     def deliver(self, letter: Any) -> None:
         """One letter."""
@@ -44,14 +44,14 @@ class SeededPost:
         name = (letter.case, letter.stage)
         self.tried.add(name)
         if faults.happens("letter_not_sent"):
-            raise NotSentError("421 later")
+            raise EmailNotSentError("421 later")
         if faults.happens("letter_refused"):
-            raise RefusedLetterError("550 never")
+            raise EmailRejectedError("550 never")
         unclear = faults.happens("letter_unclear")
         leaves = not unclear or self._world.random.random() < 0.5
         if leaves and not (self.repeatable and self.left[name]):
             self.left[name] += 1
             self._world.people.read(letter)
         if unclear:
-            raise UnclearError("The connection broke.")
+            raise DeliveryUnknownError("The connection broke.")
         seam("after a letter")

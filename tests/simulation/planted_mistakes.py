@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from domain.providers import Refusal
+from domain.providers import DeclineReason
 from records.cases import Cases
-from records.facts import FactsOf
+from records.facts import DecisionInputs
 from records.history import History
 from records.intake import Intake
-from records.letters import Letters
-from records.notices import Notices
-from records.operations import Operations
+from records.letters import CaseEmails
+from records.notices import WebhookEvents
+from records.operations import RefundOperations
 from records.tasks import SupportTasks
 from tests.simulation.faults import DAY
 from tests.simulation.memory import journal
@@ -52,9 +52,9 @@ from tests.simulation.removed_safeguards import (
 )
 from worker import asking, hearing, lanes, paying, settling
 from worker.refunds import give_up, outcomes
-from worker.refunds.limits import Limits
+from worker.refunds.limits import RefundLimits
 from worker.relay import Relay
-from worker.remembering import Remembering
+from worker.remembering import BrokerLossDetector
 from worker.sweep import Sweep
 
 
@@ -78,17 +78,17 @@ LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 MISTAKES = (
     Mistake(
         "no look for a live case, and no index of them",
-        (around(FactsOf, "about", no_live_case), no_index(journal.ONE_LIVE_CASE)),
+        (around(DecisionInputs, "about", no_live_case), no_index(journal.ONE_LIVE_CASE)),
     ),
-    Mistake("no look for a live case", (around(FactsOf, "about", no_live_case),)),
+    Mistake("no look for a live case", (around(DecisionInputs, "about", no_live_case),)),
     Mistake(
         "no payment claim",
-        (instead(Operations, "claim", lambda self, operations: {one.case for one in operations}),),  # noqa: ARG005
+        (instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),),  # noqa: ARG005
     ),
     Mistake(
         "no payment claim, and no index of open operations",
         (
-            instead(Operations, "claim", lambda self, operations: {one.case for one in operations}),  # noqa: ARG005
+            instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),  # noqa: ARG005
             no_index(journal.ONE_OPEN),
         ),
     ),
@@ -98,18 +98,18 @@ MISTAKES = (
     Mistake("called before the intent is committed", (instead(lanes, "pay", pay_first),)),
     Mistake(
         "repeats are not stamped",
-        (instead(Operations, "stamp", lambda self, calls: {one.key for _, one in calls}),),  # noqa: ARG005
+        (instead(RefundOperations, "stamp", lambda self, calls: {one.key for _, one in calls}),),  # noqa: ARG005
         OUTCOMES | LIES,
     ),
     Mistake(
         "no fence",
-        (around(History, "record", whoever_comes), around(Operations, "stamp", any_stamp)),
+        (around(History, "record", whoever_comes), around(RefundOperations, "stamp", any_stamp)),
         STALE,
         AFTER_THE_CALL,
     ),
     Mistake(
         "leases on the workers' own clocks, and no fence",
-        (around(History, "record", whoever_comes), around(Operations, "stamp", any_stamp)),
+        (around(History, "record", whoever_comes), around(RefundOperations, "stamp", any_stamp)),
         STALE,
         AFTER_THE_CALL | {"skewed": True},
     ),
@@ -134,7 +134,7 @@ MISTAKES = (
     Mistake("a late failure is not heard", (around(outcomes, "_is_news", no_late_failure),), {"late_failure": 0.5}),
     Mistake(
         "a webhook is believed",
-        (instead(settling, "cannot_look_up", lambda *_: True), instead(Limits, "can_look_up", False)),
+        (instead(settling, "cannot_look_up", lambda *_: True), instead(RefundLimits, "can_look_up", False)),
         {"webhook_lies": 0.5, "late_failure": 0.3} | OUTCOMES,
     ),
     Mistake(
@@ -156,13 +156,13 @@ MISTAKES = (
     ),
     Mistake(
         "a notice is crossed off when it is taken",
-        (around(Notices, "claim", done_when_taken),),
+        (around(WebhookEvents, "claim", done_when_taken),),
         {"late_failure": 0.5, "kill": 0.03},
         {"lists": 0.0},
     ),
     Mistake(
         "what arrived meanwhile is crossed off too",
-        (around(Notices, "done", arrivals_forgotten),),
+        (around(WebhookEvents, "done", arrivals_forgotten),),
         {"late_failure": 0.8},
         {"lists": 0.0, "repeats": 1.0},
     ),
@@ -186,7 +186,7 @@ MISTAKES = (
     ),
     Mistake(
         "a final refusal is tried again under a new key",
-        (instead(outcomes, "RETRYABLE", set(Refusal)),),
+        (instead(outcomes, "RETRYABLE", set(DeclineReason)),),
         {"declined": 0.5, "failed_at_once": 0.3},
     ),
     Mistake(
@@ -206,8 +206,8 @@ MISTAKES = (
         {},
         {"disputes": 0.9},
     ),
-    Mistake("a purchase does not know what was paid back", (around(Operations, "answered", unbooked),)),
-    Mistake("letters are not claimed", (around(Letters, "claim", unclaimed),), {"message_repeated": 0.4}),
+    Mistake("a purchase does not know what was paid back", (around(RefundOperations, "answered", unbooked),)),
+    Mistake("letters are not claimed", (around(CaseEmails, "claim", unclaimed),), {"message_repeated": 0.4}),
     Mistake(
         "what the broker forgot is not told again",
         (instead(SupportTasks, "publish_again", lambda _: 0),),
@@ -216,7 +216,7 @@ MISTAKES = (
     ),
     Mistake(
         "the broker is marked before tasks are due again",
-        (instead(Remembering, "run_once", marked_first),),
+        (instead(BrokerLossDetector, "run_once", marked_first),),
         {"kill": 0.1},
         FORGETS,
     ),

@@ -8,24 +8,24 @@ from random import Random
 from typing import Any
 
 from domain.money import Money
-from domain.notices import About, Notice
+from domain.notices import Subject, WebhookEvent
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Capabilities,
     Declined,
-    DisputeSeen,
-    Elsewhere,
+    DisputeStatus,
+    ExternalRefund,
     Failed,
-    Found,
-    Listed,
-    LooksUp,
-    Page,
+    LookupResult,
+    ListedRefund,
+    Lookup,
+    RefundPage,
     Paid,
     Pending,
     PollPlan,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -69,9 +69,9 @@ class Charge:
     """Asking about it, or reading the answer, ends the process that does."""
 
     @property
-    def disputed(self) -> DisputeSeen:
+    def disputed(self) -> DisputeStatus:
         """How it stands, whatever disputes it had."""
-        return decisive([DisputeSeen(dispute, one) for one, dispute in self.disputes.items()])
+        return decisive([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
 
     @property
     def is_disputed(self) -> bool:
@@ -83,7 +83,7 @@ class Provider:
     """The provider's side: charges, keys, refunds, disputes, webhooks."""
 
     def __init__(
-        self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", Notice], None], **forced: Any
+        self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", WebhookEvent], None], **forced: Any
     ) -> None:
         random = faults.random
         self.name = name
@@ -93,7 +93,7 @@ class Provider:
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
         self.calls: Counter[str] = Counter()
-        self.keys: dict[str, tuple[float, Answer]] = {}
+        self.keys: dict[str, tuple[float, RefundResult]] = {}
         self.down_until = 0.0
         self.lag = random.choice([0.0, 0.0, 10.0, 10 * MINUTE, 3 * HOUR])
         self.asynchronous = random.random() < 0.3
@@ -103,26 +103,26 @@ class Provider:
         self.repeats = asks and random.random() < forced.get("repeats", 0.3)
         self.made: Callable[[Provider, Refund], None] = lambda *_: None
         self.capabilities = Capabilities(
-            keys_live=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 72])),
-            capped=random.random() < 0.5,
-            looks_up=LooksUp.BY_KEY if asks else LooksUp.NEVER,
-            lists=asks and random.random() < forced.get("lists", 0.8),
+            idempotency_key_ttl=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 72])),
+            rejects_over_refund=random.random() < 0.5,
+            lookup=Lookup.BY_KEY if asks else Lookup.NEVER,
+            lists_refunds=asks and random.random() < forced.get("lists", 0.8),
             calls_per_second=random.choice([None, None, 5.0]),
-            poll=PollPlan(longest=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
+            poll=PollPlan(max_delay=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
         self.stores_refusals = random.random() < forced.get("stores_refusals", 0.8)
         self.latest = forced.get("latest", random.choice([MINUTE, HOUR, LATEST, LATEST]))
         self.stale = forced.get("stale", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY])) * (not self.repeats)
-        self.stores_errors = self.capabilities.keys_live <= timedelta(days=1)
+        self.stores_errors = self.capabilities.idempotency_key_ttl <= timedelta(days=1)
 
     # What it does
 
-    def execute(self, charge: str, amount: Money, key: str) -> Answer:
+    def execute(self, charge: str, amount: Money, key: str) -> RefundResult:
         """Carries a call out, or repeats what it said to this key before."""
         now = self.clock.now
         if key in self.keys:
             at, said = self.keys[key]
-            if now - at < self.capabilities.keys_live.total_seconds():
+            if now - at < self.capabilities.idempotency_key_ttl.total_seconds():
                 return replace(said, replayed=True) if isinstance(said, Unknown) else said
             self.faults.noted("key_forgotten")
         if self.stores_errors and self.faults.happens("error_stored"):
@@ -133,14 +133,14 @@ class Provider:
             self.keys[key] = (now, said)
         return said
 
-    def _refund(self, charge: str, amount: Money, key: str) -> Answer:
+    def _refund(self, charge: str, amount: Money, key: str) -> RefundResult:
         if refusal := self._refusal(charge):
             return refusal
         short = self.clock.now < self.charges[charge].funded_from
         if short or self.faults.happens("failed_at_once"):
             failed = self._make(charge, amount, key, "failed")
             failed.told = True
-            return Failed(failed.id, "short", Refusal.NO_BALANCE) if short else Failed(failed.id, "card_closed")
+            return Failed(failed.id, "short", DeclineReason.INSUFFICIENT_BALANCE) if short else Failed(failed.id, "card_closed")
         refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
         late = self.faults.happens("late_failure")
         if self.asynchronous:
@@ -154,19 +154,19 @@ class Provider:
     def _refusal(self, charge: str) -> Declined | None:
         paid, now = self.charges[charge], self.clock.now
         if paid.is_disputed:
-            return Declined(Refusal.DISPUTED, "charge_disputed")
-        if self.capabilities.capped and any(
+            return Declined(DeclineReason.DISPUTED, "charge_disputed")
+        if self.capabilities.rejects_over_refund and any(
             one.charge == charge and one.status != "failed" for one in self.refunds.values()
         ):
-            return Declined(Refusal.ALREADY_REFUNDED, "charge_already_refunded")
+            return Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
         if now < paid.refundable_from:
-            return Declined(Refusal.NOT_YET, "charge_pending")
+            return Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending")
         if now < paid.funded_from and self.random.random() < 0.5:
-            return Declined(Refusal.NO_BALANCE, "balance_insufficient")
-        return Declined(Refusal(paid.declined), "declined") if paid.declined else None
+            return Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient")
+        return Declined(DeclineReason(paid.declined), "declined") if paid.declined else None
 
     def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
-        if key and self.capabilities.keys_live <= timedelta(days=3) and self.faults.happens("other_amount"):
+        if key and self.capabilities.idempotency_key_ttl <= timedelta(days=3) and self.faults.happens("other_amount"):
             amount = Money(amount.minor - 1, amount.currency)
         now = self.clock.now
         refund = Refund(
@@ -186,7 +186,7 @@ class Provider:
         """Somebody refunds it in the provider's own dashboard."""
         paid = self.charges[charge]
         alive = any(one.charge == charge and one.status != "failed" for one in self.refunds.values())
-        if not (alive and self.capabilities.capped) and not paid.is_disputed:
+        if not (alive and self.capabilities.rejects_over_refund) and not paid.is_disputed:
             self.faults.noted("foreign_refund")
             self._make(charge, paid.captured, None, "paid")
 
@@ -194,21 +194,21 @@ class Provider:
         """The customer's bank opens this dispute, or decides it."""
         self.charges[charge].disputes[one] = dispute
         self.faults.noted(f"dispute_{dispute}")
-        notice = Notice(
-            event=f"evt_{one}_{dispute}",
-            about=About.DISPUTE,
+        notice = WebhookEvent(
+            event_id=f"evt_{one}_{dispute}",
+            subject=Subject.DISPUTE,
             charge=charge,
-            said=DisputeSeen(dispute, one, stage=int(dispute is not Dispute.OPEN)),
+            reported=DisputeStatus(dispute, one, stage=int(dispute is not Dispute.OPEN)),
         )
         self._send(self, notice)
 
     def _tell(self, refund: Refund) -> None:
         """Either with words, or only that something changed: then always under the same id."""
         if self.repeats:
-            notice = Notice(f"evt_{refund.charge}", About.REFUND, refund.charge, repeats=True)
+            notice = WebhookEvent(f"evt_{refund.charge}", Subject.REFUND, refund.charge, reuses_event_id=True)
         else:
             event = f"evt_{refund.id}_{refund.status}"
-            notice = Notice(event, About.REFUND, refund.charge, refund.id, _said(refund, refund.status))
+            notice = WebhookEvent(event, Subject.REFUND, refund.charge, refund.id, _said(refund, refund.status))
         self._send(self, notice)
 
     # What it says
@@ -217,30 +217,30 @@ class Provider:
         """The refunds of this payment that were made under a key of ours and did not fail."""
         return [one for one in self.refunds.values() if one.charge == charge and one.key and one.status != "failed"]
 
-    def found(self, charge: str, key: str) -> Found:
+    def found(self, charge: str, key: str) -> LookupResult:
         """What an honest look-up shows."""
         seen = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
         for refund in seen:
             if refund.key == key:
                 return _said(refund, self._shown(refund))
         others = [one for one in seen if self._shown(one) != "failed"]
-        return Elsewhere(others[0].id, others[0].amount) if others else Absent()
+        return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
-    def page(self, since: datetime, after: str | None, epoch: datetime) -> Page:  # noqa: ARG002  # one page is enough
+    def page(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
         """Its list, lagging."""
         listed = [
-            Listed(
+            ListedRefund(
                 refund_id=one.id,
                 charge=one.charge,
                 amount=one.amount,
-                standing=Standing(self._shown(one)),
-                at=epoch + timedelta(seconds=one.at),
+                status=RefundStatus(self._shown(one)),
+                created_at=epoch + timedelta(seconds=one.at),
                 key=one.key,
             )
             for one in self._listed()
             if epoch + timedelta(seconds=one.at) >= since
         ]
-        return Page(listed)
+        return RefundPage(listed)
 
     def _shown(self, refund: Refund) -> str:
         """Its webhooks may be days ahead of what it shows, where they have words."""

@@ -9,21 +9,21 @@ from unittest.mock import patch
 from uuid import UUID, uuid5
 
 from domain.eligibility import Approve
-from domain.findings import Code, Trouble
-from domain.providers import Absent, Declined, Elsewhere, Failed, Paid, Pending, Refusal, Unknown
+from domain.findings import ReasonCode, SupportTaskKind
+from domain.providers import NotFound, Declined, ExternalRefund, Failed, Paid, Pending, DeclineReason, Unknown
 from domain.states import State
 from records.cases import Cases
 from records.history import History
 from records.intake import Intake
-from records.letters import Due, Letters
-from records.notices import Notices
-from records.operations import Operations
+from records.letters import DueEmail, CaseEmails
+from records.notices import WebhookEvents
+from records.operations import RefundOperations
 from tests.simulation.memory import journal
 from worker import asking, paying
-from worker.asking import Unsent
+from worker.asking import NotSent
 from worker.refunds import recording
 from worker.refunds.outcomes import Sent
-from worker.remembering import MARK
+from worker.remembering import MARKER_KEY
 from worker.webhook_events.outcomes import OutcomeCode, Resolved
 
 Plant = Callable[[], AbstractContextManager[object]]
@@ -71,17 +71,17 @@ def pay_first(tools: Any, ids: Sequence[UUID]) -> None:
 
 def not_about_disputes(real: Any) -> Any:
     """A payment that may leave twice is nobody's task."""
-    return lambda self, reports: real(self, [one for one in reports if one.trouble is not Trouble.PAID_TWICE])
+    return lambda self, reports: real(self, [one for one in reports if one.trouble is not SupportTaskKind.REFUND_AND_DISPUTE])
 
 
 def nothing_left_us(answer: Any) -> Any:
     """Who does not know says that nothing was carried out."""
-    return Declined(Refusal.NOT_SENT, "no answer") if isinstance(answer, Unknown | Unsent) else answer
+    return Declined(DeclineReason.NOT_SENT, "no answer") if isinstance(answer, Unknown | NotSent) else answer
 
 
 def timeout_is_a_failure(real: Any) -> Any:
     def transition_for(case: Any, operation: Any, answer: Any, limits: Any) -> Any:
-        answer = Declined(Refusal.PERMANENT, answer.why) if isinstance(answer, Unknown) else answer
+        answer = Declined(DeclineReason.PERMANENT, answer.why) if isinstance(answer, Unknown) else answer
         return real(case, operation, answer, limits)
 
     return transition_for
@@ -101,7 +101,7 @@ def whoever_comes(real: Any) -> Any:
     def record(self: History, steps: Sequence[Any]) -> set[UUID]:
         fresh = []
         for step in steps:
-            now = Cases(self._work).wait(step.case.id)
+            now = Cases(self._work).lock_one(step.case.id)
             same = now is not None and now.state is step.case.state
             fresh.append(replace(step, case=replace(now, asked=step.case.asked)) if now and same else step)
         taken: set[UUID] = real(self, fresh)
@@ -113,8 +113,8 @@ def whoever_comes(real: Any) -> Any:
 def any_stamp(real: Any) -> Any:
     """A call is stamped by whoever comes."""
 
-    def stamp(self: Operations, calls: Sequence[Any]) -> set[str]:
-        stamped: set[str] = real(self, [(Cases(self._work).wait(case.id), operation) for case, operation in calls])
+    def stamp(self: RefundOperations, calls: Sequence[Any]) -> set[str]:
+        stamped: set[str] = real(self, [(Cases(self._work).lock_one(case.id), operation) for case, operation in calls])
         return stamped
 
     return stamp
@@ -123,7 +123,7 @@ def any_stamp(real: Any) -> Any:
 def ours_it_is(real: Any) -> Any:
     def look_up(tools: Any, operation: Any, *, until: float) -> Any:
         found = real(tools, operation, until=until)
-        return Paid(found.refund_id, operation.amount) if isinstance(found, Elsewhere) else found
+        return Paid(found.refund_id, operation.amount) if isinstance(found, ExternalRefund) else found
 
     return look_up
 
@@ -136,7 +136,7 @@ def no_late_failure(real: Any) -> Any:
 
 def explains_itself(real: Any) -> Any:
     return lambda event, found, *, was_paid: (
-        Resolved(OutcomeCode.NOT_VISIBLE) if isinstance(found, Absent) else real(event, found, was_paid=was_paid)
+        Resolved(OutcomeCode.NOT_VISIBLE) if isinstance(found, NotFound) else real(event, found, was_paid=was_paid)
     )
 
 
@@ -154,7 +154,7 @@ def wherever_it_stands(real: Any) -> Any:
     """A message is believed: what it names is worked on, wherever it stands."""
 
     def lock(self: Cases, ids: Sequence[UUID], *, here: State) -> Any:
-        return [case for one in dict.fromkeys(ids) if (case := self.wait(one))] or real(self, ids, here=here)
+        return [case for one in dict.fromkeys(ids) if (case := self.lock_one(one))] or real(self, ids, here=here)
 
     return lock
 
@@ -167,9 +167,9 @@ def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUI
 def done_when_taken(real: Any) -> Any:
     """A notice is crossed off before it was looked into."""
 
-    def claim(self: Notices, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> Any:
+    def claim(self: WebhookEvents, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> Any:
         heard = real(self, ids, seconds=seconds, suspects=suspects)
-        self.done([(one, "taken") for one in heard])
+        self.resolve([(one, "taken") for one in heard])
         return heard
 
     return claim
@@ -186,9 +186,9 @@ def blind(real: Any) -> Any:
 
 
 def unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
-    def claim(self: Letters, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
+    def claim(self: CaseEmails, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
         found = self._work.tables.letters.values()  # type: ignore[attr-defined]
-        return [Due(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
+        return [DueEmail(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
 
     return claim
 
@@ -196,7 +196,7 @@ def unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
 def unbooked(real: Any) -> Any:
     """Answers are written to operations, and not to purchases."""
 
-    def answered(self: Operations, told: Sequence[Any]) -> None:
+    def answered(self: RefundOperations, told: Sequence[Any]) -> None:
         rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # the simulation's
         before = {row.id: row.refunded for row in rows}
         real(self, told)
@@ -211,8 +211,8 @@ def no_live_case(real: Any) -> Any:
 
 
 def a_definite_no(real: Any) -> Any:
-    def to_people(case: Any, event: Any, reason: Code, detail: str) -> Any:
-        return real(case, event, Code.PROVIDER_DECLINED if reason is Code.OUTCOME_UNKNOWN else reason, detail)
+    def to_people(case: Any, event: Any, reason: ReasonCode, detail: str) -> Any:
+        return real(case, event, ReasonCode.PROVIDER_DECLINED if reason is ReasonCode.OUTCOME_UNKNOWN else reason, detail)
 
     return to_people
 
@@ -234,7 +234,7 @@ def arrivals_forgotten(real: Any) -> Any:
 def marked_first(self: Any, connection: Any) -> None:
     """The broker is marked before the tasks are due again."""
     with connection.channel() as channel:
-        if not channel.client.exists(MARK):
-            channel.client.set(MARK, "")
+        if not channel.client.exists(MARKER_KEY):
+            channel.client.set(MARKER_KEY, "")
             with self._records.work() as work:
                 work.tasks.publish_again()

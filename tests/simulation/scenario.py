@@ -34,11 +34,11 @@ from tests.simulation.memory.records import MemoryRecords
 from tests.simulation.provider import Provider
 from tests.simulation.webhooks import Webhooks
 from tests.simulation.workers import Workers
-from worker.hearing import MOST_HEARINGS
-from worker.pace import Pace
+from worker.hearing import MAX_ATTEMPTS
+from worker.pace import RateLimiter
 from worker.reconciling import reconcile_all
 from worker.relay import Relay
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
@@ -63,7 +63,7 @@ class World:
         self.faults = Faults.drawn(self.random)
         self.faults.rates.update(forced.get("rates", {}))
         self.trace: list[str] | None = [] if forced.get("traced") else None
-        self.looks = self.random.choice([FEW_LOOKS, FEW_LOOKS, FEW_LOOKS, MOST_HEARINGS])
+        self.looks = self.random.choice([FEW_LOOKS, FEW_LOOKS, FEW_LOOKS, MAX_ATTEMPTS])
         self.dead_broker = forced.get("dead_broker", self.random.random() < 0.05)
         self.seams = WorldSeams(self)
         self.records = MemoryRecords(settings.timers, self.database_clock, self.seams)
@@ -153,7 +153,7 @@ class World:
 
     # Processes
 
-    def tools(self, process: Process) -> Tools:
+    def tools(self, process: Process) -> WorkerContext:
         """Tools for one process."""
         clock = self.clock
 
@@ -167,14 +167,14 @@ class World:
             adapter = Adapter(provider, clock, BEGINNING, self.seams.seam)
             adapter.asked = self.watch.asked
             adapters[name] = cast("PaymentProvider", adapter)
-        return Tools(
+        return WorkerContext(
             settings=self.settings,
             records=self.records,
             links=self._links,
-            post=self.post,
+            mail_transport=self.post,
             providers=adapters,
-            hands=SeededHands(clock, process, lambda: self.random.random() * 0.01),
-            pace=Pace(None, monotonic=monotonic, sleep=clock.sleep),
+            call_pool=SeededHands(clock, process, lambda: self.random.random() * 0.01),
+            rate_limiter=RateLimiter(None, monotonic=monotonic, sleep=clock.sleep),
             monotonic=monotonic,
         )
 

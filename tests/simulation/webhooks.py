@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.notices import Notice
-from domain.providers import Failed, LooksUp, Paid, Pending
+from domain.notices import WebhookEvent
+from domain.providers import Failed, Lookup, Paid, Pending
 from tests.simulation.clock import Killed
 from tests.simulation.faults import HOUR, MINUTE
 from tests.simulation.provider import Provider
@@ -19,10 +19,10 @@ class Webhooks:
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    def send(self, provider: Provider, notice: Notice) -> None:
+    def send(self, provider: Provider, notice: WebhookEvent) -> None:
         """The provider tells us of something: late, often, or never."""
         draw, faults = self._world.random, self._world.faults
-        if provider.capabilities.looks_up is LooksUp.BY_KEY and faults.happens("webhook_lies"):
+        if provider.capabilities.lookup is Lookup.BY_KEY and faults.happens("webhook_lies"):
             self._lie(provider, notice)
         if faults.happens("webhook_lost"):
             return
@@ -30,15 +30,15 @@ class Webhooks:
             late = draw.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
             self._world.clock.later(draw.random() * late, self._world.web, self._hear, provider, notice, 0)
 
-    def _lie(self, provider: Provider, notice: Notice) -> None:
+    def _lie(self, provider: Provider, notice: WebhookEvent) -> None:
         """Somebody who has the secret says what is not so, of a provider that can be asked."""
-        if isinstance(notice.said, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
+        if isinstance(notice.reported, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
             money = provider.refunds[notice.refund_id].amount
             lie: Paid | Failed
             lie = (
                 Paid(notice.refund_id, money) if self._world.random.random() < 0.5 else Failed(notice.refund_id, "lie")
             )
-            said = replace(notice, event=f"{notice.event} lie {self._world.random.random()}", said=lie)
+            said = replace(notice, event=f"{notice.event_id} lie {self._world.random.random()}", said=lie)
             self._world.clock.later(
                 self._world.random.random() * HOUR,
                 self._world.web,
@@ -48,11 +48,11 @@ class Webhooks:
                 20,
             )
 
-    def _hear(self, provider: Provider, notice: Notice, tries: int) -> None:
+    def _hear(self, provider: Provider, notice: WebhookEvent, tries: int) -> None:
         """The door for webhooks: kept, or the provider sends it again."""
         try:
             with self._world.records.work() as work:
-                work.notices.keep(provider.name, [notice], b"")
+                work.webhook_events.keep(provider.name, [notice], b"")
         except (*self._world.seams.database_errors, Killed):
             if tries < 20:
                 self._world.clock.later(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.errors import UnreadableError
-from domain.messages import LANES, Noticed
+from domain.messages import WORK_QUEUES, WebhookEventsReceived
 from tests.simulation.clock import Process
 from tests.simulation.faults import HOUR
 from worker import lanes
@@ -62,23 +62,23 @@ class Workers:
 
     def _work(self, process: Process, lane: str, payload: Any) -> None:
         """As worker.tasks does it; and what Celery does around it."""
-        kind = LANES[lane]
+        kind = WORK_QUEUES[lane]
         try:
-            if process.old and kind is Noticed:
+            if process.old and kind is WebhookEventsReceived:
                 with self._world.records.work() as work:
-                    work.dead.keep(lane, b"", "There is no task of this name here.")
+                    work.dead_letters.keep(lane, b"", "There is no task of this name here.")
                 return
             try:
-                ids = list(kind.read(payload).case_ids)
+                ids = list(kind.read(payload).ids)
             except UnreadableError as error:
                 with self._world.records.work() as work:
-                    work.dead.keep(lane, b"", str(error))
+                    work.dead_letters.keep(lane, b"", str(error))
                 return
             self._world.say(f"{process.name} takes {lane} {len(ids)}")
             if process.old:
-                lanes.LANES[kind].do(process.tools, ids)
+                lanes.HANDLERS[kind].handle(process.tools, ids)
             else:
-                lanes.run(process.tools, kind, ids)
+                lanes.handle(process.tools, kind, ids)
         finally:
             self._world.clock.at(self._world.clock.now, self._feed)
 
@@ -96,7 +96,7 @@ class Workers:
     def _forge(self) -> None:
         """A message that nobody sent: cases of ours, or of nobody, in any lane."""
         cases = [*self._world.records.tables.cases, UUID(int=7)]
-        lane = self._world.random.choice(list(LANES))
+        lane = self._world.random.choice(list(WORK_QUEUES))
         self.deliver(
             lane,
             {"case_ids": [str(self._world.random.choice(cases))], "version": self._world.random.choice([1, 1, 1, 2])},

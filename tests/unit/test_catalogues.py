@@ -8,18 +8,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.speech import HERE, LANGUAGES
-from domain.aftermath import Stage
-from domain.details import Details
-from domain.findings import Code
-from domain.notes import NoteKind
+from domain.aftermath import EmailKind
+from domain.details import PurchaseDetails
+from domain.findings import ReasonCode
+from domain.notes import InquiryEmailKind
 from domain.purchases import Method
-from domain.requests import Wish
-from records.details import Bought
-from records.notes import Note
+from domain.requests import RefundScope
+from records.details import PurchaseWithDetails
+from records.notes import InquiryEmail
 from tests.catalogues import TRANSLATED, Sentence, catalogue, gather, placeholders, said
 from tests.pseudolocale import Foreign, Seen, english
 from tests.sample_emails import LINKS, SENDER, a_letter, bodies
-from worker.letters import notes, write
+from worker.letters import notes, render
 
 FACTS: dict[str, Any] = {
     "product": "Φώτο 4",
@@ -40,7 +40,7 @@ def sentences() -> dict[Sentence, set[str]]:
 def foreign(monkeypatch: pytest.MonkeyPatch) -> Foreign:
     """Letters are written in a language that nobody speaks."""
     spoken = Foreign()
-    for module in (write.__globals__, vars(notes)):
+    for module in (render.__globals__, vars(notes)):
         monkeypatch.setitem(module, "speech", lambda _: spoken)
     return spoken
 
@@ -74,13 +74,13 @@ def test_every_translation_names_the_same_facts(language: str) -> None:
                 assert translated == translated.strip()
 
 
-@pytest.mark.parametrize("wish", Wish)
-@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("wish", RefundScope)
+@pytest.mark.parametrize("stage", EmailKind)
 def test_a_letter_says_only_what_is_in_the_catalogues(
-    stage: Stage, wish: Wish, foreign: Foreign, sentences: dict[Sentence, set[str]]
+    stage: EmailKind, wish: RefundScope, foreign: Foreign, sentences: dict[Sentence, set[str]]
 ) -> None:
-    reasons = [{"code": code.value} for code in Code]
-    for method in (*Method, None) if stage is Stage.REFUNDED else (None,):
+    reasons = [{"code": code.value} for code in ReasonCode]
+    for method in (*Method, None) if stage is EmailKind.REFUNDED else (None,):
         for facts in (FACTS, FACTS | dict.fromkeys(("product", "seller_name", "support_email", "amount"))):
             letter = a_letter(stage, wish=wish, reasons=reasons, method=method, **facts)
             text, html = bodies(letter)
@@ -89,11 +89,11 @@ def test_a_letter_says_only_what_is_in_the_catalogues(
     assert {one for one in foreign.asked if any(char.isalpha() for char in one) and one[0] != "{"} <= set(sentences)
 
 
-@pytest.mark.parametrize("kind", NoteKind)
+@pytest.mark.parametrize("kind", InquiryEmailKind)
 def test_a_note_says_only_what_is_in_the_catalogues(
-    kind: NoteKind, foreign: Foreign, sentences: dict[Sentence, set[str]]
+    kind: InquiryEmailKind, foreign: Foreign, sentences: dict[Sentence, set[str]]
 ) -> None:
-    bought = Bought(
+    bought = PurchaseWithDetails(
         id=UUID(int=1),
         reference="417",
         email="ada@example.com",
@@ -106,10 +106,10 @@ def test_a_note_says_only_what_is_in_the_catalogues(
         support_email="help@aurora.example",
         website=None,
         whom_to_ask=None,
-        details=Details(),
+        details=PurchaseDetails(),
     )
-    note = Note(id=UUID(int=2), kind=kind, to="ada@example.com", locale="xx", thread=None, purchases=(bought,))
-    letter = notes.write_note(note, LINKS, SENDER)
+    note = InquiryEmail(id=UUID(int=2), kind=kind, to="ada@example.com", locale="xx", thread=None, purchases=(bought,))
+    letter = notes.render_inquiry(note, LINKS, SENDER)
     text, html = bodies(letter)
     assert english(f"{letter['Subject']}\n{text}") == []
     assert english(Seen(html).text) == []

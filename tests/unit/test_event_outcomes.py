@@ -6,12 +6,12 @@ from uuid import UUID
 import pytest
 
 from domain.money import Money
-from domain.notices import About, Notice
-from domain.providers import Absent, Elsewhere, Failed, Found, Paid, Pending, Unknown
+from domain.notices import Subject, WebhookEvent
+from domain.providers import NotFound, ExternalRefund, Failed, LookupResult, Paid, Pending, Unknown
 from domain.purchases import Dispute
-from records.notices import Heard
+from records.notices import ClaimedEvent
 from tests.cast import NOON
-from worker.hearing import STRANGE_FOR, _own_outcome, _unknown_outcome
+from worker.hearing import UNKNOWN_PAYMENT_ATTEMPTS, _own_outcome, _unknown_outcome
 from worker.webhook_events.outcomes import (
     DISPUTE_CODES,
     REFUND_CODES,
@@ -24,15 +24,15 @@ from worker.webhook_events.outcomes import (
 
 PRICE = Money(4900, "EUR")
 PAID, PENDING, FAILED = Paid("re_1", PRICE), Pending("re_1", PRICE), Failed("re_1", "closed")
-THEIRS = Elsewhere("re_theirs", PRICE)
+THEIRS = ExternalRefund("re_theirs", PRICE)
 
 
 def an_event(
     reported: Any = None, *, refund_id: str | None = "re_1", attempts: int = 1, charge: str | None = "ch_1"
-) -> Heard:
-    notice = Notice(event="ev_1", about=About.REFUND, charge=charge, refund_id=refund_id, said=reported)
-    return Heard(
-        id=UUID(int=1), provider="sandbox", notice=notice, arrivals=1, hearings=attempts, falls=0, received_at=NOON
+) -> ClaimedEvent:
+    notice = WebhookEvent(event_id="ev_1", subject=Subject.REFUND, charge=charge, refund_id=refund_id, reported=reported)
+    return ClaimedEvent(
+        id=UUID(int=1), provider="sandbox", event=notice, deliveries=1, attempts=attempts, crashes=0, received_at=NOON
     )
 
 
@@ -40,7 +40,7 @@ def an_event(
     ("event", "found", "was_paid", "outcome"),
     [
         (an_event(PAID), None, False, Retry(OutcomeCode.CASE_LOCKED)),
-        (an_event(PAID), Absent(), False, Retry(OutcomeCode.NOT_VISIBLE)),
+        (an_event(PAID), NotFound(), False, Retry(OutcomeCode.NOT_VISIBLE)),
         (an_event(PAID), Unknown("timeout"), False, Retry(OutcomeCode.LOOKUP_FAILED, "timeout")),
         (an_event(PAID), PAID, False, Resolved(OutcomeCode.REFUND_PAID)),
         (an_event(), PENDING, False, Resolved(OutcomeCode.REFUND_PENDING)),
@@ -56,7 +56,7 @@ def an_event(
     ],
 )
 def test_only_what_the_provider_shows_resolves_an_event_about_our_refund(
-    event: Heard, found: Found | None, was_paid: bool, outcome: Outcome
+    event: ClaimedEvent, found: LookupResult | None, was_paid: bool, outcome: Outcome
 ) -> None:
     assert _own_outcome(event, found, was_paid=was_paid) == outcome
 
@@ -66,11 +66,11 @@ def test_only_what_the_provider_shows_resolves_an_event_about_our_refund(
     [
         (an_event(charge=None, refund_id=None), Resolved(OutcomeCode.NO_PAYMENT)),
         (an_event(charge=None), Retry(OutcomeCode.UNKNOWN_PAYMENT)),
-        (an_event(attempts=STRANGE_FOR - 1), Retry(OutcomeCode.UNKNOWN_PAYMENT)),
-        (an_event(attempts=STRANGE_FOR), Resolved(OutcomeCode.UNKNOWN_PAYMENT)),
+        (an_event(attempts=UNKNOWN_PAYMENT_ATTEMPTS - 1), Retry(OutcomeCode.UNKNOWN_PAYMENT)),
+        (an_event(attempts=UNKNOWN_PAYMENT_ATTEMPTS), Resolved(OutcomeCode.UNKNOWN_PAYMENT)),
     ],
 )
-def test_an_unknown_payment_may_become_known_for_a_while(event: Heard, outcome: Outcome) -> None:
+def test_an_unknown_payment_may_become_known_for_a_while(event: ClaimedEvent, outcome: Outcome) -> None:
     assert _unknown_outcome(event) == outcome
 
 

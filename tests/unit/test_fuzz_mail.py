@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hypothesis import strategies as some
 
-from producers.mail.evidence import Witness
-from producers.mail.html import text_of_html
-from producers.mail.kinds import Kind, Mail
+from producers.mail.evidence import SenderAuthenticator
+from producers.mail.html import html_to_text
+from producers.mail.kinds import MailKind, ParsedMail
 from producers.mail.reader import LARGEST, read
 from tests.fuzz import thrown
 
@@ -79,8 +79,8 @@ def spoiled(mail: bytes, seed: int) -> bytes:
 
 def is_read(raw: bytes) -> None:
     mail = read(raw, own=OURS)
-    assert isinstance(mail, Mail)
-    assert bool(mail.requests) == (mail.kind is Kind.REQUEST)
+    assert isinstance(mail, ParsedMail)
+    assert bool(mail.requests) == (mail.kind is MailKind.REQUEST)
     assert "\0" not in f"{mail}"
     assert all(char < "\ud800" or char > "\udfff" for char in f"{mail}")
     read(raw, own=OURS, size=LARGEST + 1)
@@ -96,7 +96,7 @@ def test_bytes_are_read() -> None:
 
 
 def test_spoiled_signatures_are_evidence_of_nothing() -> None:
-    witness = Witness(lambda _: "v=DKIM1; k=rsa; p=AAAA", "mx.moneyback.example")
+    witness = SenderAuthenticator(lambda _: "v=DKIM1; k=rsa; p=AAAA", "mx.moneyback.example")
     heads = some.sampled_from(
         [
             b"DKIM-Signature: v=1; a=rsa-sha256; d=x.example; s=s; h=from:subject; bh=x; b=x\r\n",
@@ -135,4 +135,4 @@ def test_pages_have_a_text() -> None:
             " " * 3_000,
         ]
     )
-    assert thrown(some.lists(words | some.text(max_size=5), max_size=300).map("".join), text_of_html) > 0
+    assert thrown(some.lists(words | some.text(max_size=5), max_size=300).map("".join), html_to_text) > 0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.services import eventually
 from worker import hands
-from worker.hands import Hands
+from worker.hands import CallPool
 
 PATIENCE = 10  # seconds; a test that waits as long has failed
 
@@ -37,8 +37,8 @@ def call(gate: Event) -> Callable[[str], str]:
 
 
 def test_a_call_that_hangs_is_answered_for_by_the_hand_that_makes_it(gate: Event, call: Callable[[str], str]) -> None:
-    ours, told = Hands(4), list[tuple[str, str]]()
-    ours.as_they_come(call, ["a", "slow", "b"], told.extend)
+    ours, told = CallPool(4), list[tuple[str, str]]()
+    ours.map_as_completed(call, ["a", "slow", "b"], told.extend)
     assert sorted(told) == [("a", "A"), ("b", "B")]
     gate.set()
     ours.close()
@@ -47,9 +47,9 @@ def test_a_call_that_hangs_is_answered_for_by_the_hand_that_makes_it(gate: Event
 
 def test_while_hands_are_scarce_slow_calls_are_waited_for(gate: Event, call: Callable[[str], str]) -> None:
     """Two of three hands with calls that hang would leave the next batch one: only one may be left alone."""
-    ours, told = Hands(3), list[tuple[str, str]]()
+    ours, told = CallPool(3), list[tuple[str, str]]()
     with ThreadPoolExecutor(1) as another:
-        batch = another.submit(ours.as_they_come, call, ["slow 1", "slow 2", "a"], told.extend)
+        batch = another.submit(ours.map_as_completed, call, ["slow 1", "slow 2", "a"], told.extend)
         eventually(lambda: told == [("a", "A")], seconds=PATIENCE)
         with pytest.raises(TimeoutError):
             batch.result(timeout=10 * hands.SLOW)
@@ -61,9 +61,9 @@ def test_while_hands_are_scarce_slow_calls_are_waited_for(gate: Event, call: Cal
 
 def test_a_call_that_has_not_begun_is_never_left_alone(gate: Event, call: Callable[[str], str]) -> None:
     """It would wait in line behind calls that hang, and nobody would know."""
-    ours, told = Hands(2), list[tuple[str, str]]()
-    ours.as_they_come(call, ["slow"], told.extend)
-    ours.as_they_come(call, ["a", "b", "c"], told.extend)
+    ours, told = CallPool(2), list[tuple[str, str]]()
+    ours.map_as_completed(call, ["slow"], told.extend)
+    ours.map_as_completed(call, ["a", "b", "c"], told.extend)
     assert sorted(told) == [("a", "A"), ("b", "B"), ("c", "C")]
     gate.set()
     ours.close()
@@ -72,7 +72,7 @@ def test_a_call_that_has_not_begun_is_never_left_alone(gate: Event, call: Callab
 
 def test_an_answer_that_comes_late_and_cannot_be_written_down_gives_its_hand_back() -> None:
     """Of two hands one may be left alone: the third call could not be, had one of those before kept its hand."""
-    ours, reached = Hands(2), list[Event]()
+    ours, reached = CallPool(2), list[Event]()
 
     def broken(answers: list[tuple[Event, bool]]) -> None:
         reached.extend(gate for gate, _ in answers)
@@ -80,7 +80,7 @@ def test_an_answer_that_comes_late_and_cannot_be_written_down_gives_its_hand_bac
 
     gates = [Event(), Event(), Event()]
     for gate in gates:
-        ours.as_they_come(lambda gate: gate.wait(PATIENCE), [gate], broken)
+        ours.map_as_completed(lambda gate: gate.wait(PATIENCE), [gate], broken)
         gate.set()
         eventually(lambda: ours.left_alone == 0, seconds=PATIENCE)
     ours.close()

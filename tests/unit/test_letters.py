@@ -17,15 +17,15 @@ from pydantic import SecretStr
 
 from config.links import Purpose
 from config.settings import Settings
-from config.speech import LANGUAGES, speech
-from domain.aftermath import Stage
+from config.speech import LANGUAGES, translator_for
+from domain.aftermath import EmailKind
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
-from domain.findings import Code
+from domain.findings import ReasonCode
 from domain.states import State
-from records.letters import Due
+from records.letters import DueEmail
 from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
-from worker.letters import MaildirPost, NotSentError, SmtpPost, post_of, timely, write
-from worker.letters.copy import LETTERS, QUESTIONS, SOME_REASON
+from worker.letters import MaildirTransport, EmailNotSentError, SmtpTransport, mail_transport_for, is_current, render
+from worker.letters.copy import EMAILS, QUESTIONS, SOME_REASON
 from worker.letters.envelope import one_line
 from worker.letters.post import as_bytes, file_name
 
@@ -33,11 +33,11 @@ patient = trying(deadline=None)  # the first letter reads the templates and the 
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("stage", Stage)
-def test_every_letter_is_whole_in_every_language(stage: Stage, language: str) -> None:
+@pytest.mark.parametrize("stage", EmailKind)
+def test_every_letter_is_whole_in_every_language(stage: EmailKind, language: str) -> None:
     letter = a_letter(stage, locale=language, wish="vat")
     text, html = bodies(letter)
-    heading = speech(language).say(LETTERS[stage].heading)
+    heading = translator_for(language).gettext(EMAILS[stage].heading)
     assert text.startswith(heading)
     assert f">{heading}</h1>" in html
     assert f'<html lang="{language}">' in html
@@ -45,21 +45,21 @@ def test_every_letter_is_whole_in_every_language(stage: Stage, language: str) ->
     body = html.split("<body", 1)[1]
     assert "{" not in text + body + letter["Subject"]
     assert "%(" not in text + body + letter["Subject"]
-    for link in filter(None, (LETTERS[stage].button, LETTERS[stage].link)):
-        assert speech(language).say(link[0]) in text
-        assert f">{speech(language).say(link[0])}</a>" in html
+    for link in filter(None, (EMAILS[stage].button, EMAILS[stage].link)):
+        assert translator_for(language).gettext(link[0]) in text
+        assert f">{translator_for(language).gettext(link[0])}</a>" in html
     assert text.count("https://") == html.count('href="https://') == len(set(re.findall(r"https://\S+", text)))
     assert str(CASE) in text
 
 
 def test_no_letter_fetches_anything() -> None:
-    for stage in Stage:
+    for stage in EmailKind:
         html = bodies(a_letter(stage))[1]
         assert not re.search(r"<img|<link|<script|url\(|@import|src=", html)
 
 
 @pytest.mark.parametrize("stage", WITH_PURCHASE)
-def test_letters_about_a_purchase_go_to_its_own_address_only(stage: Stage) -> None:
+def test_letters_about_a_purchase_go_to_its_own_address_only(stage: EmailKind) -> None:
     letter = a_letter(stage)
     assert letter["To"] == "ada@example.com"
     assert letter["Cc"] is None
@@ -69,7 +69,7 @@ def test_letters_about_a_purchase_go_to_its_own_address_only(stage: Stage) -> No
 
 
 def test_where_no_purchase_was_found_the_answer_goes_to_who_asked_and_quotes_nothing() -> None:
-    letter = a_letter(Stage.NOT_FOUND)
+    letter = a_letter(EmailKind.NOT_FOUND)
     text, html = bodies(letter)
     assert letter["To"] == "asked@example.net"
     assert "typed by whoever asked" not in text + html + letter["Subject"]
@@ -80,20 +80,20 @@ def test_where_no_purchase_was_found_the_answer_goes_to_who_asked_and_quotes_not
 def test_who_withdrew_by_law_and_named_no_purchase_is_not_asked_to_ask_again() -> None:
     """The acknowledgement says that the day counts: this letter must not say that nothing came of it."""
     at = datetime(2026, 6, 15, 12, tzinfo=UTC)
-    text, html = bodies(a_letter(Stage.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=at))
+    text, html = bodies(a_letter(EmailKind.NOT_FOUND, reference="MB-1", statement="I withdraw.", declared_at=at))
     assert "its date counts" in text
     assert "/help/refund" not in text + html
     assert LINKS.to(Purpose.STATUS, CASE) in text
 
 
 @pytest.mark.parametrize("stage", WITH_PURCHASE)
-def test_without_a_purchase_there_is_no_address_to_write_to(stage: Stage) -> None:
+def test_without_a_purchase_there_is_no_address_to_write_to(stage: EmailKind) -> None:
     with pytest.raises(UnreadableError):
         a_letter(stage, purchase_email=None)
 
 
-@pytest.mark.parametrize("stage", Stage)
-def test_every_letter_says_that_a_machine_sent_it_and_still_wants_to_know_when_it_comes_back(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", EmailKind)
+def test_every_letter_says_that_a_machine_sent_it_and_still_wants_to_know_when_it_comes_back(stage: EmailKind) -> None:
     letter = a_letter(stage)
     assert letter["Auto-Submitted"] == "auto-generated"
     assert letter["X-Auto-Response-Suppress"] == "DR, RN, NRN, OOF, AutoReply"
@@ -106,15 +106,15 @@ ASKED = "<CAF+long." + "x" * 150 + "@mail.example.net>"
 
 
 def test_a_letter_that_answers_a_mail_says_which() -> None:
-    arrived = message_from_bytes(as_bytes(a_letter(Stage.START_REFUND, thread=ASKED)), policy=policy.default)
+    arrived = message_from_bytes(as_bytes(a_letter(EmailKind.START_REFUND, thread=ASKED)), policy=policy.default)
     assert arrived["Auto-Submitted"] == "auto-replied"
     assert arrived["In-Reply-To"] == arrived["References"] == ASKED
 
 
 def test_later_letters_stand_in_the_same_thread() -> None:
-    letter = a_letter(Stage.REFUNDED, Stage.START_REFUND, Stage.ACCEPTED, thread=ASKED)
+    letter = a_letter(EmailKind.REFUNDED, EmailKind.START_REFUND, EmailKind.ACCEPTED, thread=ASKED)
     raw = as_bytes(letter)
-    first, second = (f"<{CASE}.{stage}@moneyback.example>" for stage in (Stage.START_REFUND, Stage.ACCEPTED))
+    first, second = (f"<{CASE}.{stage}@moneyback.example>" for stage in (EmailKind.START_REFUND, EmailKind.ACCEPTED))
     assert f"In-Reply-To: {second}\n".encode() in raw
     assert f"References: {ASKED}\n {first}\n {second}\n".encode() in raw
     assert letter["Auto-Submitted"] == "auto-generated"
@@ -123,19 +123,19 @@ def test_later_letters_stand_in_the_same_thread() -> None:
 @patient
 @given(some.text(max_size=300))
 def test_what_is_no_message_id_starts_no_thread(thread: str) -> None:
-    letter = a_letter(Stage.START_REFUND, thread=f"<{thread}>\r\nBcc: <all@example.com>")
+    letter = a_letter(EmailKind.START_REFUND, thread=f"<{thread}>\r\nBcc: <all@example.com>")
     assert letter["In-Reply-To"] is letter["References"] is None
     assert b"Bcc" not in as_bytes(letter)
 
 
 def test_the_same_letter_has_the_same_message_id() -> None:
-    first, again, other = a_letter(Stage.REFUNDED), a_letter(Stage.REFUNDED), a_letter(Stage.WITH_SUPPORT)
+    first, again, other = a_letter(EmailKind.REFUNDED), a_letter(EmailKind.REFUNDED), a_letter(EmailKind.WITH_SUPPORT)
     assert first["Message-ID"] == again["Message-ID"] == f"<{CASE}.refunded@moneyback.example>"
     assert other["Message-ID"] != first["Message-ID"]
 
 
 def test_start_refund_has_the_link_that_confirms_and_says_what_it_means() -> None:
-    text, html = bodies(a_letter(Stage.START_REFUND))
+    text, html = bodies(a_letter(EmailKind.START_REFUND))
     for link in (LINKS.to(Purpose.CONFIRM, CASE), LINKS.to(Purpose.STATUS, CASE)):
         assert link in text
         assert f'href="{link}"' in html
@@ -144,54 +144,54 @@ def test_start_refund_has_the_link_that_confirms_and_says_what_it_means() -> Non
         assert fact in html
 
 
-@pytest.mark.parametrize("stage", sorted(set(Stage) - {Stage.START_REFUND}))
-def test_no_other_letter_can_confirm(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", sorted(set(EmailKind) - {EmailKind.START_REFUND}))
+def test_no_other_letter_can_confirm(stage: EmailKind) -> None:
     assert "/confirm/" not in "".join(bodies(a_letter(stage)))
 
 
 FIRST = UUID("00000000-0000-4000-8000-000000000001")
 
 
-def joined(first: Stage, **changes: Any) -> EmailMessage:
+def joined(first: EmailKind, **changes: Any) -> EmailMessage:
     """The letter of a request that joined another, which stands where it got this letter."""
-    due = Due(CASE, Stage.ALREADY_ASKED, refund="re_1", joined=FIRST)
+    due = DueEmail(CASE, EmailKind.ALREADY_REQUESTED, refund="re_1", joined=FIRST)
     there = a_view(first, id=FIRST, **changes)
-    return write(due, a_view(Stage.ALREADY_ASKED, locale="de"), LINKS, SENDER, first=there)
+    return render(due, a_view(EmailKind.ALREADY_REQUESTED, locale="de"), LINKS, SENDER, first=there)
 
 
 def test_whoever_asks_again_because_the_letter_got_lost_gets_its_link_again() -> None:
-    letter = joined(Stage.START_REFUND)
+    letter = joined(EmailKind.START_REFUND)
     assert LINKS.to(Purpose.CONFIRM, FIRST) in bodies(letter)[0]
     assert LINKS.to(Purpose.CONFIRM, CASE) not in bodies(letter)[0]
-    assert letter["Message-ID"] != a_letter(Stage.START_REFUND)["Message-ID"]
+    assert letter["Message-ID"] != a_letter(EmailKind.START_REFUND)["Message-ID"]
     assert letter["Content-Language"] == "de"
 
 
-@pytest.mark.parametrize("stage", [Stage.ACCEPTED, Stage.REFUNDED, Stage.WITH_SUPPORT])
-def test_whoever_asks_again_is_told_how_the_first_request_stands(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", [EmailKind.ACCEPTED, EmailKind.REFUNDED, EmailKind.WITH_SUPPORT])
+def test_whoever_asks_again_is_told_how_the_first_request_stands(stage: EmailKind) -> None:
     text, _ = bodies(joined(stage))
     assert LINKS.to(Purpose.STATUS, FIRST) in text or str(FIRST) in text
     assert joined(stage)["Subject"] == a_letter(stage, locale="de")["Subject"]
 
 
 def test_while_the_first_request_goes_on_by_itself_the_next_is_told_so() -> None:
-    said = speech("de").say(LETTERS[Stage.ALREADY_ASKED].heading)
-    assert said in bodies(joined(Stage.START_REFUND, state=State.APPROVED))[0]
+    said = translator_for("de").gettext(EMAILS[EmailKind.ALREADY_REQUESTED].heading)
+    assert said in bodies(joined(EmailKind.START_REFUND, state=State.APPROVED))[0]
 
 
 def test_an_accepted_refund_is_not_called_paid() -> None:
-    text, _ = bodies(a_letter(Stage.ACCEPTED))
+    text, _ = bodies(a_letter(EmailKind.ACCEPTED))
     assert "hasn’t paid it yet" in text
-    assert "sent" not in a_letter(Stage.ACCEPTED)["Subject"]
+    assert "sent" not in a_letter(EmailKind.ACCEPTED)["Subject"]
 
 
-@pytest.mark.parametrize("stage", Stage)
-def test_a_letter_is_written_only_while_it_is_true(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", EmailKind)
+def test_a_letter_is_written_only_while_it_is_true(stage: EmailKind) -> None:
     for state in State:
         if state is STATES.get(stage, state):
-            assert timely(stage, state)
+            assert is_current(stage, state)
             continue
-        assert not timely(stage, state)
+        assert not is_current(stage, state)
         with pytest.raises(NotPossibleError):
             a_letter(stage, state=state)
 
@@ -204,36 +204,36 @@ def test_the_customer_reads_the_reasons_that_are_theirs_to_know() -> None:
         {"rule": "self_service_on", "code": "self_service_off", "detail": ""},
         {"rule": "of_tomorrow", "code": "unheard_of", "detail": "internal"},
     ]
-    text, html = bodies(a_letter(Stage.WITH_SUPPORT, reasons=reasons))
-    assert text.count(Code.OUTSIDE_WINDOW.customer or "") == 1
-    assert text.count(Code.NO_POLICY.customer or "") == 1
+    text, html = bodies(a_letter(EmailKind.WITH_SUPPORT, reasons=reasons))
+    assert text.count(ReasonCode.OUTSIDE_WINDOW.customer or "") == 1
+    assert text.count(ReasonCode.NO_POLICY.customer or "") == 1
     assert html.count("<li>") == 2
     assert "internal" not in text + html
-    assert Code.SERIAL_REFUNDS.support not in text
+    assert ReasonCode.SERIAL_REFUNDS.support not in text
     assert str(CASE) in text
     assert "help@aurora.example" in text
 
 
 @pytest.mark.parametrize("reasons", [[], [{"code": "serial_refunds"}], [{"rule": "x"}], [{"code": "unheard_of"}]])
 def test_a_reason_that_is_not_for_the_customer_is_some_reason(reasons: list[dict[str, str]]) -> None:
-    assert f"- {SOME_REASON}\n" in bodies(a_letter(Stage.WITH_SUPPORT, reasons=reasons))[0]
+    assert f"- {SOME_REASON}\n" in bodies(a_letter(EmailKind.WITH_SUPPORT, reasons=reasons))[0]
 
 
 @pytest.mark.parametrize("changes", [{"amount": None}, {"currency": None}, {"currency": "XXX"}])
 def test_an_unknown_amount_is_not_guessed(changes: dict[str, Any]) -> None:
-    text, _ = bodies(a_letter(Stage.ACCEPTED, **changes))
+    text, _ = bodies(a_letter(EmailKind.ACCEPTED, **changes))
     assert "your refund of the full amount" in text
 
 
-@pytest.mark.parametrize("stage", Stage)
-def test_a_case_about_which_little_is_known_gets_a_whole_letter(stage: Stage) -> None:
+@pytest.mark.parametrize("stage", EmailKind)
+def test_a_case_about_which_little_is_known_gets_a_whole_letter(stage: EmailKind) -> None:
     little = {"seller_name": None, "support_email": None, "product": None, "amount": None, "purchase_reference": None}
     text, html = bodies(a_letter(stage, **little))
     assert "None" not in text + html
 
 
 @pytest.mark.parametrize("stage", WITH_PURCHASE)
-def test_no_name_becomes_html(stage: Stage) -> None:
+def test_no_name_becomes_html(stage: EmailKind) -> None:
     evil = "<script>alert('1')</script>{case}{{ 7*7 }}\"&"
     words = {"product": evil, "purchase_reference": evil, "seller_name": evil, "support_email": evil}
     text, html = bodies(a_letter(stage, **words))
@@ -245,7 +245,7 @@ def test_no_name_becomes_html(stage: Stage) -> None:
 @patient
 @given(some.text(max_size=300))
 def test_no_name_becomes_a_header(words: str) -> None:
-    letter = a_letter(Stage.REFUNDED, product=words, purchase_reference=f"{words}\r\nBcc: all@example.com")
+    letter = a_letter(EmailKind.REFUNDED, product=words, purchase_reference=f"{words}\r\nBcc: all@example.com")
     arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
     assert set(arrived.keys()) == {
         "From", "To", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "Content-Language", "Subject",
@@ -256,7 +256,7 @@ def test_no_name_becomes_a_header(words: str) -> None:
 
 def test_the_receipt_of_a_withdrawal_says_what_was_declared_by_whom_and_when_to_who_declared_it() -> None:
     letter = a_letter(
-        Stage.WITHDRAWAL_RECEIVED, reference="MB 1", statement="I withdraw.\n\u202eNow\x00.", state=State.REFUNDED
+        EmailKind.WITHDRAWAL_RECEIVED, reference="MB 1", statement="I withdraw.\n\u202eNow\x00.", state=State.REFUNDED
     )
     text, html = bodies(letter)
     assert letter["To"] == "asked@example.net"
@@ -274,7 +274,7 @@ def test_the_receipt_of_a_withdrawal_says_what_was_declared_by_whom_and_when_to_
 
 
 def test_an_instant_without_a_known_seller_is_told_in_utc() -> None:
-    assert "15 June 2026, 12:00 UTC" in bodies(a_letter(Stage.WITHDRAWAL_RECEIVED, time_zone=None))[0]
+    assert "15 June 2026, 12:00 UTC" in bodies(a_letter(EmailKind.WITHDRAWAL_RECEIVED, time_zone=None))[0]
 
 
 @pytest.mark.parametrize(
@@ -287,18 +287,18 @@ def test_an_instant_without_a_known_seller_is_told_in_utc() -> None:
     ],
 )
 def test_a_refund_that_was_paid_is_to_be_expected_as_it_was_paid_for(method: str | None, words: str) -> None:
-    assert words in bodies(a_letter(Stage.REFUNDED, method=method))[0]
+    assert words in bodies(a_letter(EmailKind.REFUNDED, method=method))[0]
 
 
 def test_a_refund_that_was_paid_is_named_as_the_provider_names_it() -> None:
-    assert "Refund ID: re_417\n" in bodies(a_letter(Stage.REFUNDED, refund="re_417"))[0]
-    assert "Refund ID" not in bodies(a_letter(Stage.REFUNDED))[0]
+    assert "Refund ID: re_417\n" in bodies(a_letter(EmailKind.REFUNDED, refund="re_417"))[0]
+    assert "Refund ID" not in bodies(a_letter(EmailKind.REFUNDED))[0]
 
 
 def test_support_asks_for_what_a_partial_wish_left_open() -> None:
-    assert QUESTIONS["vat"] in bodies(a_letter(Stage.WITH_SUPPORT, wish="vat"))[0]
-    assert QUESTIONS["partial"] in bodies(a_letter(Stage.WITH_SUPPORT, wish="partial"))[0]
-    assert QUESTIONS["partial"] not in bodies(a_letter(Stage.WITH_SUPPORT, wish="partial", answers={"amount": "10"}))[0]
+    assert QUESTIONS["vat"] in bodies(a_letter(EmailKind.WITH_SUPPORT, wish="vat"))[0]
+    assert QUESTIONS["partial"] in bodies(a_letter(EmailKind.WITH_SUPPORT, wish="partial"))[0]
+    assert QUESTIONS["partial"] not in bodies(a_letter(EmailKind.WITH_SUPPORT, wish="partial", answers={"amount": "10"}))[0]
 
 
 @patient
@@ -315,14 +315,14 @@ def test_one_line_is_one_line(words: str) -> None:
 )  # fmt: skip
 def test_what_is_no_address_gets_no_letter(address: str) -> None:
     with pytest.raises(UnreadableError):
-        a_letter(Stage.REFUNDED, purchase_email=address)
+        a_letter(EmailKind.REFUNDED, purchase_email=address)
 
 
 @patient
 @given(some.text(max_size=40))
 def test_any_address_gets_one_letter_or_none(address: str) -> None:
     try:
-        letter = a_letter(Stage.REFUNDED, purchase_email=address)
+        letter = a_letter(EmailKind.REFUNDED, purchase_email=address)
     except UnreadableError:
         return
     assert len(message_from_bytes(as_bytes(letter), policy=policy.default)["To"].addresses) == 1
@@ -338,20 +338,20 @@ def test_any_address_gets_one_letter_or_none(address: str) -> None:
     ],
 )
 def test_unusual_addresses_arrive(written: str, sent: str) -> None:
-    raw = as_bytes(a_letter(Stage.REFUNDED, purchase_email=written))
+    raw = as_bytes(a_letter(EmailKind.REFUNDED, purchase_email=written))
     assert f"To: {sent}\n".encode() in raw
 
 
 @pytest.mark.parametrize("sender", ["", "nobody", "a@b.example, c@d.example", "a@b.example\nBcc: c@d.example"])
 def test_a_sender_that_is_none_is_told_to_the_operator(sender: str) -> None:
     with pytest.raises(UnreadableError, match="MONEYBACK_MAIL_FROM"):
-        write(Due(CASE, Stage.REFUNDED), a_view(Stage.REFUNDED), LINKS, sender)
+        render(DueEmail(CASE, EmailKind.REFUNDED), a_view(EmailKind.REFUNDED), LINKS, sender)
 
 
 def test_a_letter_delivered_twice_is_one_file(tmp_path: Path) -> None:
-    post = MaildirPost(tmp_path / "outbox")
+    post = MaildirTransport(tmp_path / "outbox")
     assert post.repeatable
-    for stage in (Stage.START_REFUND, Stage.START_REFUND, Stage.REFUNDED):
+    for stage in (EmailKind.START_REFUND, EmailKind.START_REFUND, EmailKind.REFUNDED):
         post.deliver(a_letter(stage))
     letters = list(Maildir(tmp_path / "outbox"))
     assert sorted(letter["Message-ID"].partition(".")[2] for letter in letters) == [
@@ -362,20 +362,20 @@ def test_a_letter_delivered_twice_is_one_file(tmp_path: Path) -> None:
 
 
 def test_a_letter_that_was_read_is_replaced_where_it_is(tmp_path: Path) -> None:
-    post = MaildirPost(tmp_path)
-    post.deliver(a_letter(Stage.REFUNDED))
+    post = MaildirTransport(tmp_path)
+    post.deliver(a_letter(EmailKind.REFUNDED))
     (new,) = (tmp_path / "new").iterdir()
     new.rename(tmp_path / "cur" / f"{new.name}:2,S")
-    post.deliver(a_letter(Stage.REFUNDED))
+    post.deliver(a_letter(EmailKind.REFUNDED))
     assert not list((tmp_path / "new").iterdir())
     assert len(list((tmp_path / "cur").iterdir())) == 1
 
 
 def test_a_letter_that_cannot_be_kept_was_not_sent(tmp_path: Path) -> None:
-    post = MaildirPost(tmp_path)
+    post = MaildirTransport(tmp_path)
     (tmp_path / "tmp").rmdir()
-    with pytest.raises(NotSentError):
-        post.deliver(a_letter(Stage.REFUNDED))
+    with pytest.raises(EmailNotSentError):
+        post.deliver(a_letter(EmailKind.REFUNDED))
     assert not list((tmp_path / "new").iterdir())
 
 
@@ -397,16 +397,16 @@ def settings(**values: Any) -> Settings:
 
 
 def test_smtp_comes_before_a_folder(tmp_path: Path) -> None:
-    assert isinstance(post_of(settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpPost)
-    assert isinstance(post_of(settings(sent_mail_dir=tmp_path)), MaildirPost)
+    assert isinstance(mail_transport_for(settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpTransport)
+    assert isinstance(mail_transport_for(settings(sent_mail_dir=tmp_path)), MaildirTransport)
 
 
 def test_no_way_out_is_said_in_a_sentence() -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_SMTP_URL"):
-        post_of(settings())
+        mail_transport_for(settings())
 
 
 @pytest.mark.parametrize("url", ["", "http://mail.example", "smtp://", "smtp://mail.example:port", "mail.example:25"])
 def test_a_wrong_smtp_url_is_said_in_a_sentence(url: str) -> None:
     with pytest.raises(MoneybackError, match="MONEYBACK_SMTP_URL"):
-        SmtpPost(url)
+        SmtpTransport(url)

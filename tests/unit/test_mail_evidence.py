@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from producers.mail.evidence import LOOK_UP_SECONDS, Witness, text_of
+from producers.mail.evidence import LOOK_UP_SECONDS, SenderAuthenticator, text_of
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(
@@ -56,45 +56,45 @@ def signed(mail: bytes = MAIL, domain: str = "my-shop.example") -> bytes:
 
 
 def test_a_signature_of_the_senders_domain_passes(names: Names) -> None:
-    found = Witness(names).evidence(signed(), SENDER)
+    found = SenderAuthenticator(names).evidence(signed(), SENDER)
     assert found == {"dkim": "pass", "signed_by": "my-shop.example", "dmarc": "pass"}
 
 
 def test_what_was_changed_on_the_way_fails(names: Names) -> None:
-    found = Witness(names).evidence(signed().replace(b"0417", b"0418"), SENDER)
+    found = SenderAuthenticator(names).evidence(signed().replace(b"0417", b"0418"), SENDER)
     assert (found["dkim"], found["dmarc"]) == ("fail", "fail")
 
 
 def test_a_strangers_signature_holds_and_says_nothing_of_the_sender(names: Names) -> None:
-    found = Witness(names).evidence(signed(domain="mallory.example"), SENDER)
+    found = SenderAuthenticator(names).evidence(signed(domain="mallory.example"), SENDER)
     assert (found["dkim"], found["signed_by"], found["dmarc"]) == ("pass", "mallory.example", "fail")
 
 
 def test_one_of_several_signatures_is_enough(names: Names) -> None:
-    found = Witness(names).evidence(signed(signed(), domain="mallory.example"), SENDER)
+    found = SenderAuthenticator(names).evidence(signed(signed(), domain="mallory.example"), SENDER)
     assert (found["signed_by"], found["dmarc"]) == ("my-shop.example", "pass")
 
 
 def test_a_domain_may_want_its_own_name_exactly(names: Names) -> None:
     mail = signed(domain="mail.my-shop.example")
-    assert Witness(names).evidence(mail, SENDER)["dmarc"] == "pass"
+    assert SenderAuthenticator(names).evidence(mail, SENDER)["dmarc"] == "pass"
     names.records["_dmarc.my-shop.example"] = "v=DMARC1; p=reject; adkim=s"
-    assert Witness(names).evidence(mail, SENDER)["dmarc"] == "fail"
+    assert SenderAuthenticator(names).evidence(mail, SENDER)["dmarc"] == "fail"
 
 
 def test_a_domain_without_a_policy_has_none(names: Names) -> None:
     del names.records["_dmarc.my-shop.example"]
-    assert Witness(names).evidence(signed(), SENDER)["dmarc"] == "none"
+    assert SenderAuthenticator(names).evidence(signed(), SENDER)["dmarc"] == "none"
 
 
 def test_without_a_signature_nobody_is_asked(names: Names) -> None:
-    assert Witness(names).evidence(MAIL, SENDER) == {"dkim": "none"}
+    assert SenderAuthenticator(names).evidence(MAIL, SENDER) == {"dkim": "none"}
     assert names.asked == []
 
 
 def test_a_name_server_that_is_away_is_asked_once_for_many_mails(names: Names) -> None:
     names.away = True
-    witness = Witness(names)
+    witness = SenderAuthenticator(names)
     for _ in range(5):
         found = witness.evidence(signed(), SENDER)
         assert (found["dkim"], found["dmarc"]) == ("temperror", "temperror")
@@ -106,12 +106,12 @@ def test_a_name_server_that_is_away_is_asked_once_for_many_mails(names: Names) -
     [b"", b";;;", b"v=1", b"v=1; a=rsa-sha256; d=\xff; s=s; h=from; bh=x; b=y", b"v=1; " * 500, b"\x00"],
 )
 def test_a_broken_signature_is_none_that_holds(names: Names, garbage: bytes) -> None:
-    assert Witness(names).evidence(b"DKIM-Signature: " + garbage + b"\r\n" + MAIL, SENDER)["dkim"] != "pass"
+    assert SenderAuthenticator(names).evidence(b"DKIM-Signature: " + garbage + b"\r\n" + MAIL, SENDER)["dkim"] != "pass"
 
 
 def test_what_would_take_the_library_minutes_is_not_looked_at(names: Names) -> None:
-    assert Witness(names).evidence(signed() + b" " * 500_000 + b"x", SENDER) == {"dkim": "policy"}
-    assert Witness(names).evidence(signed() + b"x\r\n" * 500_000, SENDER) == {"dkim": "policy"}
+    assert SenderAuthenticator(names).evidence(signed() + b" " * 500_000 + b"x", SENDER) == {"dkim": "policy"}
+    assert SenderAuthenticator(names).evidence(signed() + b"x\r\n" * 500_000, SENDER) == {"dkim": "policy"}
 
 
 RESULTS = b"Authentication-Results: %s; dkim=pass header.d=my-shop.example; spf=fail smtp.mailfrom=x.example\r\n"
@@ -130,11 +130,11 @@ RECEIVED = b"Received: from a by mx.moneyback.example; Mon, 15 Jun 2026 10:28:00
     ],
 )
 def test_only_our_own_mail_servers_findings_count(names: Names, head: bytes, results: dict[str, str] | None) -> None:
-    assert Witness(names, OURS).evidence(head + MAIL, SENDER).get("results") == results
+    assert SenderAuthenticator(names, OURS).evidence(head + MAIL, SENDER).get("results") == results
 
 
 def test_without_the_name_of_our_mail_server_nobodys_findings_count(names: Names) -> None:
-    assert "results" not in Witness(names).evidence(RESULTS % OURS.encode() + MAIL, SENDER)
+    assert "results" not in SenderAuthenticator(names).evidence(RESULTS % OURS.encode() + MAIL, SENDER)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_without_the_name_of_our_mail_server_nobodys_findings_count(names: Names
 )
 def test_a_field_is_read_as_its_standard_says(names: Names, field: str, results: dict[str, str] | None) -> None:
     head = f"Authentication-Results: {field}\r\n".encode()
-    assert Witness(names, OURS).evidence(head + MAIL, SENDER).get("results") == results
+    assert SenderAuthenticator(names, OURS).evidence(head + MAIL, SENDER).get("results") == results
 
 
 def dmarc(names: Names, policies: dict[str, str], sender: str, signed_by: str) -> str:
@@ -169,7 +169,7 @@ def dmarc(names: Names, policies: dict[str, str], sender: str, signed_by: str) -
     names.records |= {f"_dmarc.{domain}": policy for domain, policy in policies.items()}
     names.records[f"s._domainkey.{signed_by}"] = names.records["s._domainkey.my-shop.example"]
     mail = MAIL.replace(SENDER.encode(), sender.encode())
-    found = Witness(names).evidence(signed(mail, domain=signed_by), sender)
+    found = SenderAuthenticator(names).evidence(signed(mail, domain=signed_by), sender)
     assert found["dkim"] == "pass"
     return str(found["dmarc"])
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from domain.reasons import Reason
-from domain.requests import RefundRequest, Wish
-from producers.mail.html import text_of_html
-from producers.mail.kinds import Kind, Mail
+from domain.reasons import RefundReason
+from domain.requests import RefundRequest, RefundScope
+from producers.mail.html import html_to_text
+from producers.mail.kinds import MailKind, ParsedMail
 from producers.mail.reader import LARGEST, LONGEST, read
 from producers.mail.reasons import REASONS
 from producers.mail.references import find
-from producers.mail.wording import asks, language_of, reason_of, wish_of
+from producers.mail.wording import asks, detect_language, reason_of, refund_scope_of
 from producers.mail.words import split
 from tests.fuzz import SOON
 from tests.mails.words import TONGUES
@@ -29,7 +29,7 @@ SMALL = b"From: Ada <ada@example.com>\nSubject: Refund\nMessage-ID: <1@example.c
 
 def requested(raw: bytes) -> RefundRequest:
     mail = read(raw, own=OURS)
-    assert mail.kind is Kind.REQUEST, mail
+    assert mail.kind is MailKind.REQUEST, mail
     (request,) = mail.requests
     return request
 
@@ -39,14 +39,14 @@ def test_a_mail_is_read_as_its_label_says(name: str) -> None:
     label = dict(LABELS[name])
     mail = read((MAILS / f"{name}.eml").read_bytes(), own=OURS)
     assert mail.kind == label.pop("kind")
-    assert mail.asks is label.pop("asks", False)
+    assert mail.requests_refund is label.pop("asks", False)
     assert [request.reference for request in mail.requests] == label.pop("references", [])
     told = {"reason", "wish", "email", "comment"} & label.keys()
     for request in mail.requests:
         assert {name: getattr(request, name) for name in told} == {name: label[name] for name in told}
         assert label.get("never", "\0") not in request.comment
     assert mail.locale == label.get("locale", "en")
-    assert (mail.returned.stage if mail.returned else None) == label.get("returned")
+    assert (mail.returned.email_kind if mail.returned else None) == label.get("returned")
 
 
 def test_every_mail_has_its_label() -> None:
@@ -64,8 +64,8 @@ def test_words_in_every_language_ask_for_the_money() -> None:
 
 
 def test_the_language_of_words() -> None:
-    assert {language_of(said.text) for tongue in TONGUES.values() for said in tongue.asks} == TONGUES.keys()
-    assert language_of("MB-2026-0417") is None
+    assert {detect_language(said.text) for tongue in TONGUES.values() for said in tongue.asks} == TONGUES.keys()
+    assert detect_language("MB-2026-0417") is None
 
 
 @settings(deadline=None)
@@ -75,7 +75,7 @@ def test_the_language_of_words() -> None:
 @example(b"From: a@b.example\nContent-Type: text/plain; charset=\x00\n\nMB-2026-0417")
 @example(b"From: a@b.example\nContent-Type: multipart/mixed; boundary=\n\nMB-2026-0417")
 def test_any_bytes_give_an_answer(raw: bytes) -> None:
-    assert isinstance(read(raw), Mail)
+    assert isinstance(read(raw), ParsedMail)
 
 
 _LINES = some.sampled_from(
@@ -106,7 +106,7 @@ _LINES = some.sampled_from(
 @settings(deadline=None)
 @given(some.lists(_LINES | some.binary(max_size=20), max_size=25))
 def test_any_lines_of_a_mail_give_an_answer(lines: list[bytes]) -> None:
-    assert isinstance(read(b"\n".join(lines)), Mail)
+    assert isinstance(read(b"\n".join(lines)), ParsedMail)
 
 
 @settings(deadline=None)
@@ -115,17 +115,17 @@ def test_any_words_of_a_customer_reach_the_case(words: str) -> None:
     """Whatever stands around it, a labelled reference is found, and the comment is one that a case can hold."""
     text = f"Reference number: MB-2026-0417\n\n{words}".encode("utf-8", "surrogatepass")
     mail = read(SMALL % (b"Content-Type: text/plain; charset=utf-8\n", text))
-    assert mail.kind in {Kind.REQUEST, Kind.TOO_MANY}
+    assert mail.kind in {MailKind.REQUEST, MailKind.TOO_MANY}
     assert all(len(request.comment) <= 4_000 for request in mail.requests)
 
 
 def test_a_huge_mail_is_answered_but_not_read() -> None:
     mail = read(SMALL % (b"", b"MB-2026-0417 "), size=LARGEST + 1)
-    assert (mail.kind, mail.sender, mail.requests) == (Kind.TOO_LARGE, "ada@example.com", ())
+    assert (mail.kind, mail.sender, mail.requests) == (MailKind.TOO_LARGE, "ada@example.com", ())
 
 
 def test_a_huge_mail_of_a_machine_is_a_machines() -> None:
-    assert read(SMALL % (b"Precedence: list\n", b""), size=LARGEST + 1).kind is Kind.LIST
+    assert read(SMALL % (b"Precedence: list\n", b""), size=LARGEST + 1).kind is MailKind.LIST
 
 
 def test_of_a_large_mail_the_beginning_is_read() -> None:
@@ -134,7 +134,7 @@ def test_of_a_large_mail_the_beginning_is_read() -> None:
 
 @pytest.mark.parametrize("part", [b"--x\n\n", b"--x\nContent-Type: multipart/mixed; boundary=x\n\n"])
 def test_a_mail_of_a_thousand_parts_is_refused_before_it_is_taken_apart(part: bytes) -> None:
-    assert read(SMALL % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)).kind is Kind.UNREADABLE
+    assert read(SMALL % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)).kind is MailKind.UNREADABLE
 
 
 @pytest.mark.parametrize("kind", [b"", b"Content-Type: text/html\n"])
@@ -151,7 +151,7 @@ def test_a_mail_that_is_made_to_be_slow_is_read_soon(piece: bytes, kind: bytes) 
 
 @pytest.mark.parametrize("name", [b"From", b"Subject", b"Content-Type"])
 def test_an_endless_header_is_cut(name: bytes) -> None:
-    assert read(name + b": " + b'=?utf-8?q?"a?= ' * 30_000 + b"\n\nx").kind is not Kind.REQUEST
+    assert read(name + b": " + b'=?utf-8?q?"a?= ' * 30_000 + b"\n\nx").kind is not MailKind.REQUEST
 
 
 def test_a_long_comment_is_cut_to_what_the_form_allows() -> None:
@@ -177,7 +177,7 @@ def test_what_was_quoted_is_not_part_of_the_comment() -> None:
 
 
 def test_what_a_mail_is_is_a_sentence() -> None:
-    assert all(kind.sentence.endswith(".") for kind in Kind)
+    assert all(kind.sentence.endswith(".") for kind in MailKind)
 
 
 @pytest.mark.parametrize(
@@ -219,39 +219,39 @@ def test_a_plural_names_each() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("I was charged twice for this.", Reason.DUPLICATE_ORDER),
-        ("Ich habe versehentlich doppelt bestellt.", Reason.DUPLICATE_ORDER),
-        ("The key never arrived.", Reason.NOT_DELIVERED),
-        ("Ich habe keine E-Mail mit dem Schlüssel erhalten.", Reason.NOT_DELIVERED),
-        ("Your helpdesk did not answer.", Reason.POOR_SUPPORT),
-        ("Der Kundendienst ist eine Katastrophe, sehr schlecht.", Reason.POOR_SUPPORT),
-        ("I cancelled last year and was charged again.", Reason.UNWANTED_RENEWAL),
-        ("Die automatische Verlängerung wollte ich nicht.", Reason.UNWANTED_RENEWAL),
-        ("I bought the wrong version.", Reason.WRONG_PRODUCT),
-        ("Leider falsch bestellt.", Reason.WRONG_PRODUCT),
-        ("It won’t install on my Mac.", Reason.TECHNICAL_ISSUE),
-        ("I don't like it.", Reason.DISSATISFIED),
-        ("Das Programm startet nicht.", Reason.TECHNICAL_ISSUE),
-        ("It is not what I expected.", Reason.DISSATISFIED),
-        ("Ich bin enttäuscht.", Reason.DISSATISFIED),
-        ("My cat walked over the keyboard.", Reason.OTHER),
-        ("", Reason.OTHER),
+        ("I was charged twice for this.", RefundReason.DUPLICATE_ORDER),
+        ("Ich habe versehentlich doppelt bestellt.", RefundReason.DUPLICATE_ORDER),
+        ("The key never arrived.", RefundReason.NOT_DELIVERED),
+        ("Ich habe keine E-Mail mit dem Schlüssel erhalten.", RefundReason.NOT_DELIVERED),
+        ("Your helpdesk did not answer.", RefundReason.POOR_SUPPORT),
+        ("Der Kundendienst ist eine Katastrophe, sehr schlecht.", RefundReason.POOR_SUPPORT),
+        ("I cancelled last year and was charged again.", RefundReason.UNWANTED_RENEWAL),
+        ("Die automatische Verlängerung wollte ich nicht.", RefundReason.UNWANTED_RENEWAL),
+        ("I bought the wrong version.", RefundReason.WRONG_PRODUCT),
+        ("Leider falsch bestellt.", RefundReason.WRONG_PRODUCT),
+        ("It won’t install on my Mac.", RefundReason.TECHNICAL_ISSUE),
+        ("I don't like it.", RefundReason.DISSATISFIED),
+        ("Das Programm startet nicht.", RefundReason.TECHNICAL_ISSUE),
+        ("It is not what I expected.", RefundReason.DISSATISFIED),
+        ("Ich bin enttäuscht.", RefundReason.DISSATISFIED),
+        ("My cat walked over the keyboard.", RefundReason.OTHER),
+        ("", RefundReason.OTHER),
     ],
 )
-def test_the_reason_in_a_customers_words(words: str, reason: Reason) -> None:
+def test_the_reason_in_a_customers_words(words: str, reason: RefundReason) -> None:
     assert reason_of(words) is reason
 
 
 def test_every_reason_has_words() -> None:
-    assert {reason for reason, _ in REASONS} == set(Reason) - {Reason.OTHER}
+    assert {reason for reason, _ in REASONS} == set(RefundReason) - {RefundReason.OTHER}
 
 
 def test_a_price_with_tax_is_no_wish_for_the_tax() -> None:
-    assert wish_of("I paid 49.00 EUR including VAT and want it back.") is Wish.FULL
+    assert refund_scope_of("I paid 49.00 EUR including VAT and want it back.") is RefundScope.FULL
 
 
 def test_the_body_says_more_than_the_subject() -> None:
-    assert reason_of("It does not start.", "Re: Your renewal") is Reason.TECHNICAL_ISSUE
+    assert reason_of("It does not start.", "Re: Your renewal") is RefundReason.TECHNICAL_ISSUE
 
 
 @pytest.mark.parametrize(
@@ -264,14 +264,14 @@ def test_the_body_says_more_than_the_subject() -> None:
     ],
 )
 def test_html_is_read_as_people_see_it(page: str) -> None:
-    assert text_of_html(page) == "1 < 2"
+    assert html_to_text(page) == "1 < 2"
 
 
 def test_what_html_quotes_is_quoted() -> None:
-    assert split(text_of_html("<p>New</p><blockquote><p>Old</p></blockquote><p>Newer</p>")).quoted == "Old"
+    assert split(html_to_text("<p>New</p><blockquote><p>Old</p></blockquote><p>Newer</p>")).quoted == "Old"
 
 
 @settings(deadline=None)
 @given(some.text(alphabet="<>!-/abscriptyle&#; \n'\"=", max_size=300))
 def test_any_html_has_a_text(page: str) -> None:
-    assert isinstance(text_of_html(page), str)
+    assert isinstance(html_to_text(page), str)

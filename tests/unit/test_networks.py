@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from config.settings import Settings
-from producers.web.networks import network_of
+from producers.web.networks import client_network
 
 PROXY = "10.1.2.3"
 TRUSTED = ("10.0.0.0/8", "fd00::/8")
@@ -28,13 +28,13 @@ def asked(client: str | None, *headers: tuple[str, str]) -> Request:
     ],
 )
 def test_an_address_stands_for_its_network(client: str | None, network: str) -> None:
-    assert network_of(asked(client), ()) == network
+    assert client_network(asked(client), ()) == network
 
 
 def test_nobody_is_believed_unless_a_setting_names_them() -> None:
     spoofed = ("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")
-    assert network_of(asked("192.0.2.7", *spoofed), ()) == "192.0.2.0/24"
-    assert network_of(asked("192.0.2.7", *spoofed), TRUSTED) == "192.0.2.0/24"
+    assert client_network(asked("192.0.2.7", *spoofed), ()) == "192.0.2.0/24"
+    assert client_network(asked("192.0.2.7", *spoofed), TRUSTED) == "192.0.2.0/24"
 
 
 @pytest.mark.parametrize(
@@ -53,22 +53,22 @@ def test_nobody_is_believed_unless_a_setting_names_them() -> None:
     ],
 )
 def test_behind_proxies_the_nearest_hop_that_is_none_of_them_counts(said: list[tuple[str, str]]) -> None:
-    assert network_of(asked(PROXY, *said), TRUSTED) == "192.0.2.0/24"
+    assert client_network(asked(PROXY, *said), TRUSTED) == "192.0.2.0/24"
 
 
 @pytest.mark.parametrize("said", ["", "unknown", "_hidden", "192.0.2.7, garbage", "192.0.2.7, ", "192.0.2.7,999.1.1.1"])
 def test_what_a_proxy_cannot_name_is_the_proxys_own(said: str) -> None:
-    assert network_of(asked(PROXY, ("x-forwarded-for", said)), TRUSTED) == "10.1.2.0/24"
+    assert client_network(asked(PROXY, ("x-forwarded-for", said)), TRUSTED) == "10.1.2.0/24"
 
 
 def test_an_address_of_version_six_is_read_with_and_without_its_port() -> None:
     for said in ("2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]"):
-        assert network_of(asked(PROXY, ("x-forwarded-for", said)), TRUSTED) == "2001:db8::/56"
-    assert network_of(asked(PROXY, ("forwarded", 'for="[2001:db8::1]:443"')), TRUSTED) == "2001:db8::/56"
+        assert client_network(asked(PROXY, ("x-forwarded-for", said)), TRUSTED) == "2001:db8::/56"
+    assert client_network(asked(PROXY, ("forwarded", 'for="[2001:db8::1]:443"')), TRUSTED) == "2001:db8::/56"
 
 
 def test_where_every_hop_is_a_proxy_the_farthest_counts() -> None:
-    assert network_of(asked(PROXY, ("x-forwarded-for", "10.7.7.7, 10.8.8.8")), TRUSTED) == "10.7.7.0/24"
+    assert client_network(asked(PROXY, ("x-forwarded-for", "10.7.7.7, 10.8.8.8")), TRUSTED) == "10.7.7.0/24"
 
 
 def test_a_setting_that_is_no_network_is_refused_when_the_program_starts() -> None:

@@ -10,29 +10,29 @@ import pytest
 
 from config.settings import Timers
 from domain.cases import Case
-from domain.findings import Trouble
+from domain.findings import SupportTaskKind
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Capabilities,
     Declined,
-    Elsewhere,
+    ExternalRefund,
     Failed,
-    Found,
-    LooksUp,
+    LookupResult,
+    Lookup,
     Paid,
     Pending,
     PollPlan,
-    Refusal,
+    DeclineReason,
     Unknown,
 )
-from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, Operation, OperationStatus, status_of
+from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, RefundOperation, OperationStatus, status_of
 from domain.states import Event, State
 from tests.cast import NOON, asked
-from worker.asking import Unsent
+from worker.asking import NotSent
 from worker.refunds import backoff
-from worker.refunds.limits import Limits
+from worker.refunds.limits import RefundLimits
 from worker.refunds.outcomes import (
     MAX_ATTEMPTS,
     SUPPORT_REASONS,
@@ -46,23 +46,23 @@ from worker.refunds.outcomes import (
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRICE = Money(4900, "EUR")
-NO_MONEY = Refusal.NO_BALANCE
+NO_MONEY = DeclineReason.INSUFFICIENT_BALANCE
 
 PAID, TRACED = Paid("re_1", PRICE), Paid("re_1", PRICE, "ARN 7")
-PENDING, SHORT = Pending("re_1", PRICE), Pending("re_1", PRICE, short_of_balance=True)
+PENDING, SHORT = Pending("re_1", PRICE), Pending("re_1", PRICE, insufficient_balance=True)
 FAILED, FAILED_FOR_NOW = Failed("re_1", "closed"), Failed("re_1", "balance", NO_MONEY)
 DECLINED, LATER, TAKEN = (
-    Declined(Refusal.PERMANENT, "no"),
+    Declined(DeclineReason.PERMANENT, "no"),
     Declined(NO_MONEY, "funds"),
-    Declined(Refusal.ALREADY_REFUNDED, "x"),
+    Declined(DeclineReason.ALREADY_REFUNDED, "x"),
 )
-LOST, BUSY, REPLAYED = Unknown("timeout"), Unknown("429", again_in=5_000.0), Unknown("500", replayed=True)
-NO_ACCESS, UNSENT = Unknown("401", no_access=True), Unsent("no time")
-NOTHING, THEIRS = Absent(), Elsewhere("re_theirs", PRICE)
+LOST, BUSY, REPLAYED = Unknown("timeout"), Unknown("429", retry_after=5_000.0), Unknown("500", replayed=True)
+NO_ACCESS, UNSENT = Unknown("401", invalid_credentials=True), NotSent("no time")
+NOTHING, THEIRS = NotFound(), ExternalRefund("re_theirs", PRICE)
 
-CAPPED = Capabilities(keys_live=DAY, capped=True, poll=PollPlan(longest=HOUR))
+CAPPED = Capabilities(idempotency_key_ttl=DAY, rejects_over_refund=True, poll=PollPlan(max_delay=HOUR))
 PLAIN = replace(CAPPED, capped=False)
-SILENT = replace(CAPPED, looks_up=LooksUp.NEVER)
+SILENT = replace(CAPPED, looks_up=Lookup.NEVER)
 SHORT_LIVED = replace(CAPPED, keys_live=4 * HOUR)
 GONE = None
 
@@ -107,14 +107,14 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         CAPPED,
         Leads(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
-    ("a lost answer", REFUNDING, JUST_SENT, Sent(LOST), CAPPED, Leads(E.PROVIDER_UNCLEAR, REFUNDING, S.UNKNOWN, 20)),
+    ("a lost answer", REFUNDING, JUST_SENT, Sent(LOST), CAPPED, Leads(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20)),
     (
         "too many calls",
         REFUNDING,
         JUST_SENT,
         Sent(BUSY),
         CAPPED,
-        Leads(E.PROVIDER_UNCLEAR, REFUNDING, S.UNKNOWN, 5_000),
+        Leads(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 5_000),
     ),
     (
         "refunded already, by whomever",
@@ -122,7 +122,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         JUST_SENT,
         Sent(TAKEN),
         CAPPED,
-        Leads(E.PROVIDER_UNCLEAR, REFUNDING, S.UNKNOWN, 20),
+        Leads(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20),
     ),
     (
         "declined for good",
@@ -140,23 +140,23 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         CAPPED,
         Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
     ),
-    ("no balance", REFUNDING, JUST_SENT, Sent(LATER), CAPPED, Leads(E.PROVIDER_NOT_NOW, APPROVED, S.DECLINED, 40)),
+    ("no balance", REFUNDING, JUST_SENT, Sent(LATER), CAPPED, Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40)),
     (
         "nothing was sent",
         REFUNDING,
         JUST_SENT,
         Sent(UNSENT),
         CAPPED,
-        Leads(E.PROVIDER_NOT_NOW, APPROVED, S.DECLINED, 40),
+        Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
     ),
-    ("no access", REFUNDING, JUST_SENT, Sent(NO_ACCESS), CAPPED, Leads(E.PROVIDER_NOT_NOW, APPROVED, S.DECLINED, 40)),
+    ("no access", REFUNDING, JUST_SENT, Sent(NO_ACCESS), CAPPED, Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40)),
     (
         "the longest delay",
         REFUNDING,
         {"attempt": 40},
         Sent(LATER),
         CAPPED,
-        Leads(E.PROVIDER_NOT_NOW, APPROVED, S.DECLINED, backoff.MAX_RETRY_DELAY),
+        Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, backoff.MAX_RETRY_DELAY),
     ),
     (
         "no balance at the last attempt",
@@ -199,7 +199,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         POLLED,
         LookedUp(FAILED_FOR_NOW),
         CAPPED,
-        Leads(E.PROVIDER_NOT_NOW, APPROVED, S.FAILED, 40),
+        Leads(E.REFUND_DEFERRED, APPROVED, S.FAILED, 40),
     ),
     (
         "came back for want of a balance",
@@ -215,7 +215,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         {"status": S.PAID},
         LookedUp(TRACED),
         CAPPED,
-        Leads(E.BANK_REFERENCE_TOLD, REFUNDED, S.PAID),
+        Leads(E.BANK_REFERENCE_RECEIVED, REFUNDED, S.PAID),
     ),
     (
         "paid after support took over",
@@ -302,7 +302,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         REPLAYS,
         LookedUp(NOTHING),
         CAPPED,
-        Leads(E.PROVEN_ABSENT, APPROVED, S.ABSENT),
+        Leads(E.CONFIRMED_NOT_REFUNDED, APPROVED, S.ABSENT),
     ),
     (
         "proven absent three times: contradictory",
@@ -310,7 +310,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         {**REPLAYS, "attempt": 3},
         LookedUp(NOTHING),
         CAPPED,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
         "no proof without the provider's cap",
@@ -318,7 +318,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         REPLAYS,
         LookedUp(NOTHING),
         PLAIN,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
         "no proof without look-ups",
@@ -326,7 +326,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         REPLAYS,
         LookedUp(NOTHING),
         SILENT,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     ("too few look-ups", REFUNDING, {**REPLAYS, "empty_look_ups": 2}, LookedUp(NOTHING), CAPPED, waits(20)),
     ("may still be under way", REFUNDING, {**REPLAYS, "last": 5 * HOUR}, LookedUp(NOTHING), CAPPED, waits(20)),
@@ -344,7 +344,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         REFUSED,
         LookedUp(NOTHING),
         SILENT,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     # two days passed, or sixty
     (
@@ -353,7 +353,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         TWO_DAYS,
         LookedUp(LOST),
         CAPPED,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
         "not connected for two days",
@@ -361,7 +361,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         TWO_DAYS,
         LookedUp(LOST),
         GONE,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     ("pending for two days", REFUND_PENDING, TWO_DAYS, LookedUp(PENDING), CAPPED, waits(3_600)),
     (
@@ -370,7 +370,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         {"first": 61 * DAY, "last": 61 * DAY},
         LookedUp(PENDING),
         CAPPED,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
         "an external refund for two days, and ours just sent again",
@@ -378,7 +378,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         {"first": 49 * HOUR, "last": HOUR, "sends": 5},
         LookedUp(THEIRS),
         CAPPED,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, S.DECLINED, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, S.DECLINED, reason="outcome_unknown"),
     ),
     (
         "a repeat refused after two days",
@@ -386,7 +386,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         TWO_DAYS,
         Repeated(DECLINED),
         CAPPED,
-        Leads(E.GAVE_UP_ASKING, WITH_SUPPORT, reason="outcome_unknown"),
+        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
         "paid long ago",
@@ -400,10 +400,10 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
 
 
 def a_case(state: State) -> Case:
-    return Case(id=UUID(int=1), state=state, seq=2, head=b"\x01" * 32, fence=3, asked=asked(), seller="aurora")
+    return Case(id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller="aurora")
 
 
-def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any) -> Operation:
+def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any) -> RefundOperation:
     values: dict[str, Any] = {
         "case": UUID(int=1),
         "provider": "sandbox",
@@ -413,7 +413,7 @@ def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any
         "first_sent_at": NOON - first,
         "last_sent_at": NOON - last,
     }
-    return Operation(**values | changes)
+    return RefundOperation(**values | changes)
 
 
 @pytest.mark.parametrize(
@@ -424,16 +424,16 @@ def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any
 def test_a_result_leads_where_the_table_says(
     state: State, operation: Mapping[str, Any], result: Result, capabilities: Capabilities | None, leads: Leads
 ) -> None:
-    decision = decide(a_case(state), an_operation(**operation), result, NOON, Limits(Timers(), capabilities))
+    decision = decide(a_case(state), an_operation(**operation), result, NOON, RefundLimits(Timers(), capabilities))
     step = decision.transition
     reasons: Any = step.evidence.get("reasons", [{"code": None}]) if step else [{"code": None}]
-    assert leads == (step and step.event, step and step.there, decision.status, decision.due_in, reasons[0]["code"])
+    assert leads == (step and step.event, step and step.to_state, decision.status, decision.due_in, reasons[0]["code"])
     assert decision.repeat is (leads == REPEATS)
     assert step is None or step.due_in == decision.due_in
 
 
 def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None:
-    limits = Limits(Timers(), CAPPED)
+    limits = RefundLimits(Timers(), CAPPED)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
         by_the_provider = decision.transition is not None and decision.transition.actor != "settle"
@@ -442,34 +442,34 @@ def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None
 
 
 @pytest.mark.parametrize(("answer", "code"), [(DECLINED, "no"), (LATER, None), (PAID, None), (UNSENT, None)])
-def test_the_code_of_a_repeat_that_was_refused_for_good_is_kept(answer: Answer | Unsent, code: str | None) -> None:
-    decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, Limits(Timers(), CAPPED))
+def test_the_code_of_a_repeat_that_was_refused_for_good_is_kept(answer: RefundResult | NotSent, code: str | None) -> None:
+    decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, RefundLimits(Timers(), CAPPED))
     assert decision.refused == code
 
 
 def test_a_repeat_that_is_refused_for_now_says_nothing_new_under_its_key() -> None:
-    decision = decide(a_case(REFUNDING), an_operation(), Repeated(LATER), NOON, Limits(Timers(), CAPPED))
+    decision = decide(a_case(REFUNDING), an_operation(), Repeated(LATER), NOON, RefundLimits(Timers(), CAPPED))
     assert isinstance(decision.result, Unknown)
     assert decision.result.replayed
 
 
 def test_a_bank_reference_reaches_history_and_no_mailbox() -> None:
-    decision = decide(a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, Limits(Timers(), CAPPED))
+    decision = decide(a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED))
     assert decision.transition
     assert (decision.transition.evidence["bank_reference"], decision.transition.quiet) == ("ARN 7", True)
 
 
-@pytest.mark.parametrize("refusal", sorted(set(Refusal) - {Refusal.ALREADY_REFUNDED}))
-def test_every_refusal_has_a_reason_that_support_reads(refusal: Refusal) -> None:
+@pytest.mark.parametrize("refusal", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))
+def test_every_refusal_has_a_reason_that_support_reads(refusal: DeclineReason) -> None:
     last = an_operation(attempt=MAX_ATTEMPTS)
-    decision = decide(a_case(REFUNDING), last, Sent(Declined(refusal, "no")), NOON, Limits(Timers(), CAPPED))
+    decision = decide(a_case(REFUNDING), last, Sent(Declined(refusal, "no")), NOON, RefundLimits(Timers(), CAPPED))
     assert decision.transition
-    assert decision.transition.there is WITH_SUPPORT
+    assert decision.transition.to_state is WITH_SUPPORT
     assert decision.transition.why == SUPPORT_REASONS[refusal].support
 
 
 def test_jitter_spreads_polls_and_retries_but_no_instant_that_the_provider_named() -> None:
-    early = Limits(Timers(), CAPPED, jitter=0.8)
+    early = RefundLimits(Timers(), CAPPED, jitter=0.8)
 
     def due_in(state: State, result: Result) -> float | None:
         return decide(a_case(state), an_operation(), result, NOON, early).due_in
@@ -484,24 +484,24 @@ def test_jitter_spreads_polls_and_retries_but_no_instant_that_the_provider_named
 @pytest.mark.parametrize(
     ("result", "trouble"),
     [
-        (LATER, Trouble.BALANCE_SHORT),
-        (FAILED_FOR_NOW, Trouble.BALANCE_SHORT),
-        (SHORT, Trouble.BALANCE_SHORT),
-        (NO_ACCESS, Trouble.CREDENTIALS_REFUSED),
-        (Declined(Refusal.NO_ACCESS, "401"), Trouble.CREDENTIALS_REFUSED),
+        (LATER, SupportTaskKind.INSUFFICIENT_BALANCE),
+        (FAILED_FOR_NOW, SupportTaskKind.INSUFFICIENT_BALANCE),
+        (SHORT, SupportTaskKind.INSUFFICIENT_BALANCE),
+        (NO_ACCESS, SupportTaskKind.INVALID_CREDENTIALS),
+        (Declined(DeclineReason.INVALID_CREDENTIALS, "401"), SupportTaskKind.INVALID_CREDENTIALS),
         (DECLINED, None),
         (PAID, None),
         (NOTHING, None),
     ],
 )
 def test_a_low_balance_and_refused_credentials_are_reported_once_a_day(
-    result: Answer | Found, trouble: Trouble | None
+    result: RefundResult | LookupResult, trouble: SupportTaskKind | None
 ) -> None:
     case, operation = a_case(REFUNDING), an_operation()
     reports = daily_reports([(case, operation, result), (replace(case, id=UUID(int=2)), operation, result)], NOON)
-    assert [report.trouble for report in reports] == ([trouble] if trouble else [])
+    assert [report.kind for report in reports] == ([trouble] if trouble else [])
     for report in reports:
-        assert report.seller == ("aurora" if trouble is Trouble.BALANCE_SHORT else None)
+        assert report.seller == ("aurora" if trouble is SupportTaskKind.INSUFFICIENT_BALANCE else None)
         assert (report.subject.endswith("at sandbox on 2026-06-15"), report.evidence["first_case"]) == (
             True,
             str(case.id),

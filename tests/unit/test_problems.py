@@ -12,11 +12,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from domain.findings import Code
+from domain.findings import ReasonCode
 from domain.requests import RefundRequest
 from domain.states import Event, State
 from producers.web import guard, words
-from producers.web.paper import Paper
+from producers.web.paper import Templates
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode, problem_response, problem_type
 from producers.web.validation_errors import MAX_ERRORS, field_errors
 
@@ -25,7 +25,7 @@ GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "rea
 
 def a_scope(path: str, *headers: tuple[bytes, bytes]) -> Scope:
     application = Starlette()
-    application.state.paper = Paper()
+    application.state.paper = Templates()
     application.state.settings = SimpleNamespace(public_url="https://refunds.example/")
     return {
         "type": "http", "method": "POST", "path": path, "query_string": b"", "headers": list(headers), "app": application,
@@ -93,13 +93,13 @@ def test_the_type_of_a_problem_is_an_absolute_address(public_url: str) -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_has_words(state: State) -> None:
-    standing = words.STANDINGS[state]
+    standing = words.HEADLINES[state]
     assert standing.sentence.endswith(".")
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.REFUNDED}))
 def test_only_a_refund_that_was_made_is_called_one(state: State) -> None:
-    standing = words.STANDINGS[state]
+    standing = words.HEADLINES[state]
     told = f"{standing.heading} {standing.sentence}".lower()
     assert "your refund was sent" not in told
     assert "has sent the refund" not in told
@@ -111,10 +111,10 @@ def test_every_step_has_words(event: Event) -> None:
 
 
 def test_the_customer_reads_each_reason_once_and_no_secret_one() -> None:
-    reasons = [{"code": code.value} for code in (Code.SERIAL_REFUNDS, Code.OVER_CEILING, Code.OUTSIDE_WINDOW)]
+    reasons = [{"code": code.value} for code in (ReasonCode.SERIAL_REFUNDS, ReasonCode.OVER_CEILING, ReasonCode.OUTSIDE_WINDOW)]
     assert words.sentences_for_customer([*reasons, {"code": "of a later version"}]) == [
         "This purchase needs a manual check.",
-        Code.OUTSIDE_WINDOW.customer,
+        ReasonCode.OUTSIDE_WINDOW.customer,
     ]
 
 
@@ -133,7 +133,7 @@ def test_a_body_larger_than_it_said_is_refused_while_it_comes() -> None:
     async def nowhere(message: Message) -> None:
         raise AssertionError(message)
 
-    limit = guard.BodyLimit(reader)
+    limit = guard.BodySizeLimitMiddleware(reader)
     with pytest.raises(Exception, match="413"):
         asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10")), endless, nowhere))
     assert taken == guard.LARGEST_BODY // 10_000 + 1
@@ -148,7 +148,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read_at_all() -> None:
     async def keep(message: Message) -> None:
         sent.append(message)
 
-    limit = guard.BodyLimit(guard.Apology(Starlette()))
+    limit = guard.BodySizeLimitMiddleware(guard.ErrorPageMiddleware(Starlette()))
     asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10485760")), unread, keep))
     assert sent[0]["status"] == 413
 
@@ -165,6 +165,6 @@ def test_a_mistake_of_ours_is_answered_without_a_word_of_it() -> None:
     async def nothing() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(guard.Apology(broken)(a_scope("/v1/x"), nothing, keep))
+    asyncio.run(guard.ErrorPageMiddleware(broken)(a_scope("/v1/x"), nothing, keep))
     assert sent[0]["status"] == 500
     assert b"hunter2" not in sent[1]["body"]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.redaction import REMOVED, without_cards
-from domain.requests import Answers, Declaration, RefundRequest
-from records.intake import Arrival
+from domain.requests import FormAnswers, WithdrawalDeclaration, RefundRequest
+from records.intake import Submission
 from tests.cast import a_purchase, a_request, an_arrival
 
 CARDS = [  # the card companies' own numbers for tests
@@ -104,16 +104,16 @@ def test_every_free_text_of_a_request_is_cleared_before_anybody_sees_it() -> Non
         }
     )
     assert card not in asked.model_dump_json()
-    assert asked.answers == Answers(amount=REMOVED, items=REMOVED, vat_id=REMOVED, exemption=REMOVED)
+    assert asked.answers == FormAnswers(amount=REMOVED, items=REMOVED, vat_id=REMOVED, exemption=REMOVED)
 
 
 def test_a_name_under_a_declaration_is_no_place_for_a_card_number_either() -> None:
-    said = Declaration(name="Ada 4111 1111 1111 1111", email="ada@example.com", reference="MB-1")
+    said = WithdrawalDeclaration(name="Ada 4111 1111 1111 1111", email="ada@example.com", reference="MB-1")
     assert said.name == f"Ada {REMOVED}"
 
 
 def test_a_request_that_comes_again_is_the_same_request_although_its_card_number_was_removed() -> None:
     bought = a_purchase()
     first, again = (an_arrival(bought, key="one", comment="4111111111111111") for _ in range(2))
-    assert isinstance(first, Arrival)
+    assert isinstance(first, Submission)
     assert first.digest == again.digest

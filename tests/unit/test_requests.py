@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from domain.money import Money, UnknownMoneyError
 from domain.policies import Category
-from domain.requests import Declaration, RefundRequest
+from domain.requests import WithdrawalDeclaration, RefundRequest
 from tests.cast import a_policy
 
 GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
@@ -68,7 +68,7 @@ def test_an_answer_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("name", ["Ada Lovelace", "爱达", "O’Brien-Ž. jr."])
 def test_a_declaration_takes_any_name(name: str) -> None:
-    assert Declaration(name=name, email="ada@example.com", reference="MB-1").name == name
+    assert WithdrawalDeclaration(name=name, email="ada@example.com", reference="MB-1").name == name
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_declaration_takes_any_name(name: str) -> None:
 )
 def test_a_declaration_carries_no_link_to_strangers_and_nothing_that_may_not_be_asked(changes: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
-        Declaration.model_validate({"name": "Ada", "email": "ada@example.com", "reference": "MB-1"} | changes)
+        WithdrawalDeclaration.model_validate({"name": "Ada", "email": "ada@example.com", "reference": "MB-1"} | changes)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.speech import LANGUAGES, preferred, speech, spoken
+from config.speech import LANGUAGES, preferred_language, translator_for, language_for
 from domain.money import CURRENCIES, Money
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -18,7 +18,7 @@ NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
     [("de", "de"), ("de-AT", "de"), ("pt_BR", "pt"), ("JA", "ja"), ("zh-Hant-TW", "en"), ("xx", "en"), ("", "en")],
 )
 def test_a_locale_is_spoken_to_in_the_nearest_language(locale: str, language: str) -> None:
-    assert spoken(locale) == speech(locale).language == language
+    assert language_for(locale) == translator_for(locale).language == language
 
 
 @pytest.mark.parametrize(
@@ -34,33 +34,33 @@ def test_a_locale_is_spoken_to_in_the_nearest_language(locale: str, language: st
     ],
 )
 def test_a_browser_is_answered_in_the_language_it_likes_best(accepted: str, language: str) -> None:
-    assert preferred(accepted) == language
+    assert preferred_language(accepted) == language
 
 
 @given(st.text())
 def test_whatever_a_header_says_some_language_is_spoken(text: str) -> None:
-    assert preferred(text) in LANGUAGES
-    assert spoken(text) in LANGUAGES
+    assert preferred_language(text) in LANGUAGES
+    assert language_for(text) in LANGUAGES
 
 
 def test_money_is_written_as_people_of_the_language_write_it() -> None:
-    assert speech("en").money(Money(123456, "EUR")) == "€1,234.56"
-    assert speech("de").money(Money(123456, "EUR")) == "1.234,56\xa0€"
-    assert speech("ja").money(Money(500, "JPY")) == "￥500"
+    assert translator_for("en").money(Money(123456, "EUR")) == "€1,234.56"
+    assert translator_for("de").money(Money(123456, "EUR")) == "1.234,56\xa0€"
+    assert translator_for("ja").money(Money(500, "JPY")) == "￥500"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_decimal_of_a_currency_is_shown(language: str) -> None:
     for currency in CURRENCIES:
-        shown = speech(language).money(Money(123456789, currency))
+        shown = translator_for(language).money(Money(123456789, currency))
         assert "".join(char for char in shown if char.isdecimal()) == "123456789", currency
 
 
 def test_a_day_is_the_one_of_the_zone() -> None:
-    assert speech("en").day(NOON) == "15 June 2026"
-    assert speech("ja").day(NOON.replace(hour=23), ZoneInfo("Asia/Tokyo")) == "2026年6月16日"
-    assert speech("de").instant(NOON, ZoneInfo("Europe/Berlin")) == "15. Juni 2026, 14:00 CEST"
+    assert translator_for("en").day(NOON) == "15 June 2026"
+    assert translator_for("ja").day(NOON.replace(hour=23), ZoneInfo("Asia/Tokyo")) == "2026年6月16日"
+    assert translator_for("de").instant(NOON, ZoneInfo("Europe/Berlin")) == "15. Juni 2026, 14:00 CEST"
 
 
 def test_facts_take_the_place_of_their_names_and_nothing_else() -> None:
-    assert speech("en").say("{product} costs {amount}.", product="{amount}", amount="€1") == "{amount} costs €1."
+    assert translator_for("en").gettext("{product} costs {amount}.", product="{amount}", amount="€1") == "{amount} costs €1."

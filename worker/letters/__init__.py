@@ -1,26 +1,26 @@
 """Letters to customers: `copy.py` has what they say, `write.py` writes one, `post.py` sends it."""
 
 from worker.letters.post import (
-    MaildirPost,
-    NotSentError,
-    Post,
-    PostError,
-    RefusedLetterError,
-    SmtpPost,
-    UnclearError,
-    post_of,
+    MaildirTransport,
+    EmailNotSentError,
+    MailTransport,
+    MailTransportError,
+    EmailRejectedError,
+    SmtpTransport,
+    DeliveryUnknownError,
+    mail_transport_for,
 )
-from worker.letters.write import timely, write
+from worker.letters.write import is_current, render
 
 __all__ = [
-    "MaildirPost",
-    "NotSentError",
-    "Post",
-    "PostError",
-    "RefusedLetterError",
-    "SmtpPost",
-    "UnclearError",
-    "post_of",
-    "timely",
-    "write",
+    "MaildirTransport",
+    "EmailNotSentError",
+    "MailTransport",
+    "MailTransportError",
+    "EmailRejectedError",
+    "SmtpTransport",
+    "DeliveryUnknownError",
+    "mail_transport_for",
+    "is_current",
+    "render",
 ]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.aftermath import Stage
-from domain.requests import Wish
+from domain.aftermath import EmailKind
+from domain.requests import RefundScope
 from domain.states import State
 
 
@@ -39,8 +39,8 @@ class Copy:
 
 _PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
 
-LETTERS: Mapping[Stage, Copy] = {
-    Stage.START_REFUND: Copy(
+EMAILS: Mapping[EmailKind, Copy] = {
+    EmailKind.START_REFUND: Copy(
         subject="Please confirm your refund for {reference}",
         heading="Please confirm your refund",
         before=("We received a refund request for this purchase:",),
@@ -62,7 +62,7 @@ LETTERS: Mapping[Stage, Copy] = {
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.AWAITING_CONFIRMATION}),
     ),
-    Stage.ACCEPTED: Copy(
+    EmailKind.ACCEPTED: Copy(
         subject="Your refund for {reference} is on its way",
         heading="Your refund is on its way",
         before=(
@@ -76,7 +76,7 @@ LETTERS: Mapping[Stage, Copy] = {
         after=("Questions? {support}",),
         true_in=frozenset({State.REFUND_PENDING}),
     ),
-    Stage.REFUNDED: Copy(
+    EmailKind.REFUNDED: Copy(
         subject="Your refund for {reference} was sent",
         heading="Your refund was sent",
         before=("The payment provider has confirmed your refund. It goes back to your original payment method:",),
@@ -89,7 +89,7 @@ LETTERS: Mapping[Stage, Copy] = {
         link=("View refund details", Target.STATUS),
         true_in=frozenset({State.REFUNDED}),
     ),
-    Stage.WITH_SUPPORT: Copy(
+    EmailKind.WITH_SUPPORT: Copy(
         subject="Your refund request for {reference} is with our support team",
         heading="Our support team is reviewing your request",
         before=("We couldn’t complete your refund request for {product} ({reference}) automatically:",),
@@ -102,7 +102,7 @@ LETTERS: Mapping[Stage, Copy] = {
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
-    Stage.RETURNED: Copy(
+    EmailKind.RETURNED: Copy(
         subject="Your refund for {reference} didn’t go through",
         heading="Your refund didn’t go through",
         before=(
@@ -117,7 +117,7 @@ LETTERS: Mapping[Stage, Copy] = {
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.WITH_SUPPORT}),
     ),
-    Stage.DECLINED: Copy(
+    EmailKind.DECLINED: Copy(
         subject="Your refund for {reference} was declined",
         heading="Your refund was declined",
         before=(
@@ -128,7 +128,7 @@ LETTERS: Mapping[Stage, Copy] = {
         link=("Track your request", Target.STATUS),
         true_in=frozenset({State.DECLINED}),
     ),
-    Stage.NOT_FOUND: Copy(
+    EmailKind.NOT_FOUND: Copy(
         subject="We couldn’t find your purchase",
         heading="We couldn’t find your purchase",
         before=(
@@ -143,7 +143,7 @@ LETTERS: Mapping[Stage, Copy] = {
         after=("Didn’t request a refund? You can ignore this email.", "Your case number is {case}."),
         true_in=frozenset({State.UNMATCHED}),
     ),
-    Stage.ALREADY_ASKED: Copy(
+    EmailKind.ALREADY_REQUESTED: Copy(
         subject="We already have a refund request for {reference}",
         heading="We already have your request",
         before=(
@@ -160,7 +160,7 @@ LETTERS: Mapping[Stage, Copy] = {
         after=("Your case number is {case}. Questions? {support}",),
         true_in=frozenset({State.DUPLICATE}),
     ),
-    Stage.WITHDRAWAL_RECEIVED: Copy(
+    EmailKind.WITHDRAWAL_RECEIVED: Copy(
         subject="We’ve received your withdrawal from the contract",
         heading="We’ve received your withdrawal",
         before=("This email confirms your withdrawal and when we received it. Please keep it.",),
@@ -208,17 +208,17 @@ WITHDRAWAL_UNMATCHED = Copy(
 )
 """NOT_FOUND for whoever declared by law that they withdraw: they are not asked to ask again."""
 
-TOLD_ANEW: Mapping[State, Stage] = {
-    State.AWAITING_CONFIRMATION: Stage.START_REFUND,
-    State.REFUND_PENDING: Stage.ACCEPTED,
-    State.REFUNDED: Stage.REFUNDED,
-    State.WITH_SUPPORT: Stage.WITH_SUPPORT,
+TOLD_ANEW: Mapping[State, EmailKind] = {
+    State.AWAITING_CONFIRMATION: EmailKind.START_REFUND,
+    State.REFUND_PENDING: EmailKind.ACCEPTED,
+    State.REFUNDED: EmailKind.REFUNDED,
+    State.WITH_SUPPORT: EmailKind.WITH_SUPPORT,
 }
 """By the state of the case that was there first. In any other that one goes on by itself, and ALREADY_ASKED says so."""
 
 QUESTIONS: Mapping[str, str] = {
-    Wish.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
-    Wish.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
+    RefundScope.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
+    RefundScope.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
 }
 """What support will want to know about a request that did not say it."""
 

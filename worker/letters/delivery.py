@@ -6,9 +6,9 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.errors import MoneybackError
-from worker.letters.post import NotSentError, RefusedLetterError
+from worker.letters.post import EmailNotSentError, EmailRejectedError
 from worker.paying import sending_ends
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 FOR_GOOD = 100 * 365 * 86_400.0  # seconds
 
@@ -31,7 +31,7 @@ class Delivered(Generic[Email]):
 
 
 def deliver_batch(
-    tools: Tools,
+    tools: WorkerContext,
     ids: Sequence[UUID],
     *,
     claim: Callable[[Sequence[UUID], float], Sequence[Email]],
@@ -46,13 +46,13 @@ def deliver_batch(
     is left stays unclaimed, and the sweep sends it again.
     """
     ends = sending_ends(tools)
-    seconds = tools.settings.timers.lease_seconds if tools.post.repeatable else FOR_GOOD
-    for batch in [ids] if tools.post.repeatable else [[one] for one in ids]:
+    seconds = tools.settings.timers.lease_seconds if tools.mail_transport.repeatable else FOR_GOOD
+    for batch in [ids] if tools.mail_transport.repeatable else [[one] for one in ids]:
         if tools.monotonic() <= ends:
             record(_send_all(tools, claim(batch, seconds), send, ends))
 
 
-def _send_all(tools: Tools, emails: Sequence[Email], send: Callable[[Email], None], ends: float) -> Delivered[Email]:
+def _send_all(tools: WorkerContext, emails: Sequence[Email], send: Callable[[Email], None], ends: float) -> Delivered[Email]:
     delivered = Delivered[Email]()
     for email in emails:
         if tools.monotonic() > ends:
@@ -60,9 +60,9 @@ def _send_all(tools: Tools, emails: Sequence[Email], send: Callable[[Email], Non
             continue
         try:
             send(email)
-        except NotSentError as error:
+        except EmailNotSentError as error:
             delivered.not_sent.append((email, str(error)))
-        except RefusedLetterError as error:
+        except EmailRejectedError as error:
             delivered.refused.append((email, str(error)))
         except MoneybackError as error:  # nobody knows whether it was sent, or no mail server accepts it
             delivered.failed.append((email, str(error)))

@@ -39,7 +39,7 @@ for _name in ("in-reply-to", "references"):
     _HEADERS.map_to_type(_name, _MessageIds)
 
 
-def envelope(
+def build_message(
     *, sender: str, to: str, name: str, subject: str, after: Sequence[str] = (), reply: bool = False
 ) -> EmailMessage:
     """An empty letter with its headers. The same ``name`` makes the same Message-ID, so that a repeated one can be told.

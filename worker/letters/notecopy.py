@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.notes import NoteKind
+from domain.notes import InquiryEmailKind
 
 
 class Page(StrEnum):
@@ -17,7 +17,7 @@ class Page(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoteCopy:
+class InquiryCopy:
     """One note, in the order in which it is read; the purchases that it is about stand behind ``before``."""
 
     subject: str
@@ -33,8 +33,8 @@ _ASKED = "This is an automatic email. Someone entered your address in our help c
 _WROTE = "This is an automatic reply to an email from this address."
 _NOT_ME = "Didn’t request this? You can ignore this email."
 
-NOTES: Mapping[NoteKind, NoteCopy] = {
-    NoteKind.PURCHASE: NoteCopy(
+INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
+    InquiryEmailKind.PURCHASE: InquiryCopy(
         subject="The link to your purchase",
         before=("Here’s the link you requested. It works once, for 30 minutes:",),
         button=("Show my purchase", Page.OPEN),
@@ -46,7 +46,7 @@ NOTES: Mapping[NoteKind, NoteCopy] = {
         link=("Request a new link", Page.LOOKUP),
         foot=_ASKED,
     ),
-    NoteKind.REFERENCES: NoteCopy(
+    InquiryEmailKind.REFERENCES: InquiryCopy(
         subject="Your reference numbers",
         before=("Purchases made with this email address, newest first:",),
         after=("With a reference number, you can see your licence key and invoice, or request a refund.", _NOT_ME),
@@ -54,7 +54,7 @@ NOTES: Mapping[NoteKind, NoteCopy] = {
         link=("Request a refund", Page.FORM),
         foot=_ASKED,
     ),
-    NoteKind.NOTHING_FOUND: NoteCopy(
+    InquiryEmailKind.NOTHING_FOUND: InquiryCopy(
         subject="We couldn’t find your purchase",
         before=(
             "Someone entered this email address to find a purchase. No purchase matches exactly these details.",
@@ -69,7 +69,7 @@ NOTES: Mapping[NoteKind, NoteCopy] = {
         link=("I don’t have my reference number", Page.REFERENCES),
         foot=_ASKED,
     ),
-    NoteKind.NO_REFERENCE: NoteCopy(
+    InquiryEmailKind.NO_REFERENCE: InquiryCopy(
         subject="Which purchase is your email about?",
         before=(
             "Thank you for your email. We couldn’t find a reference number in it, so no refund has been requested yet.",
@@ -80,7 +80,7 @@ NOTES: Mapping[NoteKind, NoteCopy] = {
         link=("I don’t have my reference number", Page.REFERENCES),
         foot=_WROTE,
     ),
-    NoteKind.TOO_LARGE: NoteCopy(
+    InquiryEmailKind.TOO_LARGE: InquiryCopy(
         subject="Your email was too large",
         before=("We couldn’t read your email because it’s too large, so no refund has been requested yet.",),
         ask="Please send it again without attachments, or use this form:",

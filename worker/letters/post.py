@@ -24,23 +24,23 @@ from domain.errors import MoneybackError
 TIMEOUT = 20.0  # seconds a mail server may take for one answer
 
 
-class PostError(MoneybackError, OSError):
+class MailTransportError(MoneybackError, OSError):
     """The letter did not leave as it should. An OSError, as those of files and of smtplib are."""
 
 
-class NotSentError(PostError):
+class EmailNotSentError(MailTransportError):
     """The mail server did not take this letter, for now. It is certain that it was not sent: send it again later."""
 
 
-class RefusedLetterError(PostError):
+class EmailRejectedError(MailTransportError):
     """The mail server refuses this letter for good. It was not sent, and sending it again would not help."""
 
 
-class UnclearError(PostError):
+class DeliveryUnknownError(MailTransportError):
     """The connection broke while the letter was handed over. It may have been sent or not."""
 
 
-class Post(Protocol):
+class MailTransport(Protocol):
     """Takes letters. Where it is ``repeatable``, delivering one a second time does not make a second letter."""
 
     repeatable: bool
@@ -49,7 +49,7 @@ class Post(Protocol):
         """Delivers one letter, or raises NotSentError, RefusedLetterError or UnclearError."""
 
 
-class MaildirPost:
+class MaildirTransport:
     """Keeps letters in a maildir; a letter's file is named after its Message-ID, so that a repeated one replaces itself."""
 
     repeatable = True
@@ -76,7 +76,7 @@ class MaildirPost:
                 raise
             _keep(place.parent)
         except OSError as error:
-            raise NotSentError(f"The letter could not be kept: {error.strerror or type(error).__name__}.") from error
+            raise EmailNotSentError(f"The letter could not be kept: {error.strerror or type(error).__name__}.") from error
 
     def _place(self, name: str) -> Path:
         """Where this letter is, or is to be: one that somebody has read stays read."""
@@ -84,7 +84,7 @@ class MaildirPost:
         return read or self._folder / "new" / name
 
 
-class SmtpPost:
+class SmtpTransport:
     """Hands letters to a mail server; one connection for as long as the server keeps it.
 
     The URL is ``smtp://user:password@host:port`` (STARTTLS where the server offers it) or ``smtps://…`` (TLS from the start).
@@ -129,10 +129,10 @@ class SmtpPost:
             self._forget()
         try:
             self._smtp = self._dial()
-        except NotSentError:
+        except EmailNotSentError:
             raise
         except (smtplib.SMTPException, OSError) as error:
-            raise NotSentError(f"The mail server cannot be used: {_said(error)}.") from error
+            raise EmailNotSentError(f"The mail server cannot be used: {_said(error)}.") from error
         return self._smtp
 
     def _dial(self) -> smtplib.SMTP:
@@ -156,7 +156,7 @@ class SmtpPost:
             smtp.ehlo()
             private = True
         if self._user and not private and not _is_this_machine(self._host):
-            raise NotSentError(
+            raise EmailNotSentError(
                 "The mail server offers no TLS, so the password of MONEYBACK_SMTP_URL is not sent to it."
             )
         if self._user:
@@ -173,10 +173,10 @@ class SmtpPost:
         except smtplib.SMTPResponseException as error:
             raise _no([error.smtp_code], "letter") from None
         except smtplib.SMTPNotSupportedError:
-            raise RefusedLetterError("The mail server cannot deliver to an address with such letters in it.") from None
+            raise EmailRejectedError("The mail server cannot deliver to an address with such letters in it.") from None
         except (smtplib.SMTPException, OSError) as error:
             self._forget()
-            raise UnclearError(f"The connection broke while a letter was handed over: {_said(error)}.") from None
+            raise DeliveryUnknownError(f"The connection broke while a letter was handed over: {_said(error)}.") from None
 
     def _forget(self) -> None:
         if self._smtp is not None:
@@ -184,12 +184,12 @@ class SmtpPost:
         self._smtp = None
 
 
-def post_of(settings: Settings) -> Post:
+def mail_transport_for(settings: Settings) -> MailTransport:
     """The way out that these settings name: SMTP before a maildir."""
     if settings.smtp_url is not None:
-        return SmtpPost(settings.smtp_url.get_secret_value())
+        return SmtpTransport(settings.smtp_url.get_secret_value())
     if settings.sent_mail_dir is not None:
-        return MaildirPost(settings.sent_mail_dir)
+        return MaildirTransport(settings.sent_mail_dir)
     raise MoneybackError(
         "Letters have no way out: set MONEYBACK_SMTP_URL, or MONEYBACK_SENT_MAIL_DIR to keep them in a maildir."
     )
@@ -224,8 +224,8 @@ def _keep(folder: Path) -> None:
 def _no(codes: list[int], what: str) -> MoneybackError:
     code = max(codes, default=0)
     if all(code >= 500 for code in codes):  # noqa: PLR2004 - SMTP's "never"; 4xx is "not now"
-        return RefusedLetterError(f"The mail server refuses this {what} for good ({code}).")
-    return NotSentError(f"The mail server does not take this {what} now ({code}).")
+        return EmailRejectedError(f"The mail server refuses this {what} for good ({code}).")
+    return EmailNotSentError(f"The mail server does not take this {what} now ({code}).")
 
 
 def _said(error: Exception) -> str:

@@ -5,23 +5,23 @@ from uuid import UUID
 
 import structlog
 
-from records.letters import Due
-from records.views import View
+from records.letters import DueEmail
+from records.views import CaseView
 from worker.letters.delivery import Delivered, deliver_batch
-from worker.letters.write import timely, write
-from worker.tools import Tools
+from worker.letters.write import is_current, render
+from worker.tools import WorkerContext
 
 log = structlog.get_logger()
 
 
-def send(tools: Tools, ids: Sequence[UUID]) -> None:
+def send_case_emails(tools: WorkerContext, ids: Sequence[UUID]) -> None:
     """Sends the e-mails of these cases that are due."""
-    views: dict[UUID, View] = {}
+    views: dict[UUID, CaseView] = {}
 
-    def claim(cases: Sequence[UUID], seconds: float) -> list[Due]:
+    def claim(cases: Sequence[UUID], seconds: float) -> list[DueEmail]:
         with tools.records.work() as work:
-            due = work.letters.claim(cases, seconds=seconds)
-            views.update(work.views.these([case for letter in due for case in (letter.case, letter.joined) if case]))
+            due = work.case_emails.claim(cases, seconds=seconds)
+            views.update(work.case_views.get_many([case for letter in due for case in (letter.case, letter.joined) if case]))
         return due
 
     deliver_batch(
@@ -33,24 +33,24 @@ def send(tools: Tools, ids: Sequence[UUID]) -> None:
     )
 
 
-def _send(tools: Tools, letter: Due, views: Mapping[UUID, View]) -> None:
+def _send(tools: WorkerContext, letter: DueEmail, views: Mapping[UUID, CaseView]) -> None:
     """Sends an e-mail. An e-mail whose case has moved on has nothing to say any more: it counts as sent."""
     view = views[letter.case]
-    if timely(letter.stage, view.state):
+    if is_current(letter.kind, view.state):
         first = views.get(letter.joined) if letter.joined else None
-        tools.post.deliver(write(letter, view, tools.links, tools.settings.mail_from, first=first))
+        tools.mail_transport.deliver(render(letter, view, tools.links, tools.settings.mail_from, first=first))
 
 
-def _record(tools: Tools, delivered: Delivered[Due]) -> None:
+def _record(tools: WorkerContext, delivered: Delivered[DueEmail]) -> None:
     for letter, why in delivered.not_sent:
-        log.warning("letter_not_sent", case_id=str(letter.case), stage=letter.stage, why=why)
+        log.warning("letter_not_sent", case_id=str(letter.case), stage=letter.kind, why=why)
     for letter, why in delivered.failed:
-        log.warning("letter_for_a_person", case_id=str(letter.case), stage=letter.stage, why=why)
+        log.warning("letter_for_a_person", case_id=str(letter.case), stage=letter.kind, why=why)
     with tools.records.work() as work:
-        work.letters.sent(delivered.sent)
-        work.letters.give_back(
+        work.case_emails.mark_sent(delivered.sent)
+        work.case_emails.release(
             [letter for letter, _ in delivered.not_sent], seconds=tools.settings.timers.lease_seconds
         )
-        work.letters.give_back(delivered.no_time, seconds=0)
+        work.case_emails.release(delivered.no_time, seconds=0)
         for letter, why in delivered.refused:
-            work.letters.bounced(letter.case, letter.stage, why)
+            work.case_emails.mark_bounced(letter.case, letter.kind, why)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from config.accounts import Account, MissingExtraError, connected_accounts, missing_extras
 from config.settings import Settings
-from domain.notices import WebhookReader
+from domain.notices import WebhookParser
 from domain.providers import Capabilities, PaymentProvider
 
 
@@ -23,7 +23,7 @@ def connected(settings: Settings) -> dict[str, PaymentProvider]:
     }
 
 
-def readers(settings: Settings) -> dict[str, WebhookReader]:
+def readers(settings: Settings) -> dict[str, WebhookParser]:
     """Creates the webhook parser of each connected provider."""
     seconds = settings.timers.provider_timeout_seconds
     return {

@@ -70,4 +70,4 @@ def connection_failure(provider: str, error: requests.RequestException) -> Unkno
 
 def credentials_refused(provider: str, status: int) -> Unknown:
     """Describes a call that the provider refused before it looked at it."""
-    return Unknown(f"{provider} refuses our credentials: {status}.", no_access=True)
+    return Unknown(f"{provider} refuses our credentials: {status}.", invalid_credentials=True)

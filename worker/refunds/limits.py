@@ -6,14 +6,14 @@ from datetime import timedelta
 from config.settings import Timers
 from domain.providers import Capabilities, PollPlan
 from worker.refunds.backoff import jitter
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 KEY_MARGIN = timedelta(hours=4)
 """An idempotency key is not sent in its last hours, because a process may pause just before it writes to the socket."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RefundLimits:
     """The limits for one result. ``capabilities`` is None if the provider is not connected."""
 
     timers: Timers
@@ -29,7 +29,7 @@ class Limits:
     @property
     def absence_can_be_proven(self) -> bool:
         """Whether empty look-ups prove that no refund was made: only if the provider rejects a second refund itself."""
-        return self.capabilities is not None and self.capabilities.capped and self.capabilities.can_look_up
+        return self.capabilities is not None and self.capabilities.rejects_over_refund and self.capabilities.can_look_up
 
     @property
     def poll(self) -> PollPlan:
@@ -37,7 +37,7 @@ class Limits:
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 
-def limits_for(tools: Tools, provider: str) -> Limits:
+def limits_for(tools: WorkerContext, provider: str) -> RefundLimits:
     """Returns the limits for a result of this provider."""
     adapter = tools.provider(provider)
-    return Limits(tools.settings.timers, adapter.capabilities if adapter else None, jitter())
+    return RefundLimits(tools.settings.timers, adapter.capabilities if adapter else None, jitter())

@@ -9,18 +9,18 @@ from uuid import UUID
 
 import structlog
 
-from domain.cases import Case, Step
-from domain.providers import Absent, Elsewhere, Unknown
-from domain.refund_operations import Operation, OperationStatus
-from records import Work
-from worker.disputes import look_at_refusals
+from domain.cases import Case, Transition
+from domain.providers import NotFound, ExternalRefund, Unknown
+from domain.refund_operations import RefundOperation, OperationStatus
+from records import UnitOfWork
+from worker.disputes import check_dispute_after_decline
 from worker.refunds.limits import limits_for
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
-from worker.tools import Tools
+from worker.tools import WorkerContext
 
 log = structlog.get_logger()
 
-LOOK_UPS_APART = timedelta(minutes=15)
+LOOKUPS_APART = timedelta(minutes=15)
 """An empty look-up counts as one more if it comes so long after the last that counted."""
 
 
@@ -29,7 +29,7 @@ class Call:
     """One refund to ask a provider for: a case whose lease this worker holds, and its operation."""
 
     case: Case
-    operation: Operation
+    operation: RefundOperation
 
 
 class Recorded(NamedTuple):
@@ -43,7 +43,7 @@ class Recorded(NamedTuple):
     """The operations to send again, under the same key."""
 
 
-def record(work: Work, tools: Tools, results: Iterable[tuple[Call, Result]]) -> Recorded:
+def record(work: UnitOfWork, tools: WorkerContext, results: Iterable[tuple[Call, Result]]) -> Recorded:
     """Decides what these results change, and records it for the cases whose lease this worker still holds."""
     decided = [
         (call, decide(call.case, call.operation, result, work.now, limits_for(tools, call.operation.provider)))
@@ -52,37 +52,37 @@ def record(work: Work, tools: Tools, results: Iterable[tuple[Call, Result]]) -> 
     transitions = [decision.transition for _, decision in decided if decision.transition]
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
-    work.operations.refused([(call.operation, decision.refused) for call, decision in decided if decision.refused])
-    work.tasks.report(daily_reports([(call.case, call.operation, it.result) for call, it in decided], work.now))
-    look_at_refusals(work, tools, [(call.operation, decision.answer) for call, decision in decided if decision.answer])
+    work.refund_operations.record_declines([(call.operation, decision.refused) for call, decision in decided if decision.refused])
+    work.support_tasks.create(daily_reports([(call.case, call.operation, it.result) for call, it in decided], work.now))
+    check_dispute_after_decline(work, tools, [(call.operation, decision.answer) for call, decision in decided if decision.answer])
     _release(work, [(call, decision) for call, decision in decided if not (decision.transition or decision.repeat)])
     _log(transitions, moved)
     lost = {step.case.id for step in transitions} - moved
     return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
 
 
-def _update_operations(work: Work, decided: Sequence[tuple[Call, Decision]]) -> None:
+def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
     """Writes down what became of the operations of cases that moved."""
-    work.operations.answered([(call.operation, decision.answer) for call, decision in decided if decision.answer])
+    work.refund_operations.record_results([(call.operation, decision.answer) for call, decision in decided if decision.answer])
     for status in OperationStatus:
         closed = [(call, it) for call, it in decided if it.status is status and not it.answer]
-        work.operations.close([call.operation for call, _ in closed], status)
+        work.refund_operations.close([call.operation for call, _ in closed], status)
     for call, decision in decided:
-        if isinstance(decision.result, Elsewhere) and call.case.purchase:
-            work.purchases.touched(call.case.purchase, decision.result.amount.minor)
+        if isinstance(decision.result, ExternalRefund) and call.case.purchase:
+            work.purchases.add_refunded(call.case.purchase, decision.result.amount.minor)
 
 
-def _release(work: Work, decided: Sequence[tuple[Call, Decision]]) -> None:
+def _release(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
     """Counts the polls that changed nothing, and releases their cases until the next poll."""
     polls = [
-        (call.operation.key, isinstance(it.result, Absent), isinstance(it.result, Unknown) and it.result.replayed)
+        (call.operation.key, isinstance(it.result, NotFound), isinstance(it.result, Unknown) and it.result.replayed)
         for call, it in decided
     ]
-    work.operations.asked(polls, apart=LOOK_UPS_APART.total_seconds())
+    work.refund_operations.count_polls(polls, apart=LOOKUPS_APART.total_seconds())
     work.cases.release([(call.case, decision.due_in or 0.0) for call, decision in decided])
 
 
-def _log(transitions: Sequence[Step], moved: Collection[UUID]) -> None:
+def _log(transitions: Sequence[Transition], moved: Collection[UUID]) -> None:
     if moved:
         log.info("cases_moved", **Counter(step.event.value for step in transitions if step.case.id in moved))
     for step in transitions:

@@ -11,48 +11,48 @@ from uuid import UUID
 import structlog
 
 from domain.errors import UnreadableError
-from domain.messages import Cases
+from domain.messages import WorkItems
 from worker.app import app
-from worker.lanes import LANES, run
+from worker.lanes import HANDLERS, handle
 from worker.reconciling import reconcile_all
 from worker.sweep import Sweep
-from worker.tools import tools
+from worker.tools import worker_context
 
 log = structlog.get_logger()
 
 
-def _ids(kind: type[Cases], payload: object) -> list[UUID]:
+def _ids(kind: type[WorkItems], payload: object) -> list[UUID]:
     """The cases in a message. One that nobody can read is kept for a person, and names no case."""
     try:
-        return list(kind.read(payload).case_ids)
+        return list(kind.read(payload).ids)
     except UnreadableError as error:
-        with tools().records.work() as work:
-            work.dead.keep(kind.queue, json.dumps(payload).encode(), str(error))
+        with worker_context().records.work() as work:
+            work.dead_letters.keep(kind.queue, json.dumps(payload).encode(), str(error))
         log.warning("message_unreadable", queue=kind.queue, why=str(error))
         return []
 
 
-def _task(kind: type[Cases]) -> Callable[[object], int]:
+def _task(kind: type[WorkItems]) -> Callable[[object], int]:
     def work_on(payload: object) -> int:
         ids = _ids(kind, payload)
         if ids:
-            run(tools(), kind, ids)
+            handle(worker_context(), kind, ids)
         return len(ids)
 
     return work_on
 
 
-for message in LANES:  # a task is named after its queue
+for message in HANDLERS:  # a task is named after its queue
     app.task(name=message.queue)(_task(message))
 
 
 @app.task(name="sweep")
 def sweep() -> int:
     """What beat sends; the relay's process sweeps as well, so that a broker that is away stops neither."""
-    return Sweep(tools().records).run_once()
+    return Sweep(worker_context().records).run_once()
 
 
 @app.task(name="reconcile", soft_time_limit=3_600, time_limit=3_900)  # seconds: a provider's list may be long
 def reconcile() -> int:
     """What beat sends once a day: yesterday's and the week's refunds held against each provider's own list."""
-    return reconcile_all(tools(), timedelta(days=8))
+    return reconcile_all(worker_context(), timedelta(days=8))

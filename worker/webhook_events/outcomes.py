@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.providers import Absent, Elsewhere, Failed, Found, Paid, Pending, Unknown
+from domain.providers import NotFound, ExternalRefund, Failed, LookupResult, Paid, Pending, Unknown
 from domain.purchases import Dispute
 
 
@@ -74,12 +74,12 @@ class Retry:
 
 Outcome = Resolved | Retry
 
-REFUND_CODES: dict[type[Found], OutcomeCode] = {
+REFUND_CODES: dict[type[LookupResult], OutcomeCode] = {
     Paid: OutcomeCode.REFUND_PAID,
     Pending: OutcomeCode.REFUND_PENDING,
     Failed: OutcomeCode.REFUND_FAILED,
-    Elsewhere: OutcomeCode.EXTERNAL_REFUND,
-    Absent: OutcomeCode.NOT_VISIBLE,
+    ExternalRefund: OutcomeCode.EXTERNAL_REFUND,
+    NotFound: OutcomeCode.NOT_VISIBLE,
     Unknown: OutcomeCode.LOOKUP_FAILED,
 }
 DISPUTE_CODES = {

@@ -26,8 +26,8 @@ from producers.web.dependencies import TheRecords, TheSettings
 from producers.web.problems import Problem, ProblemCode, ProblemError, problem_document
 from producers.web.validation_errors import FieldError, field_errors
 from records import DatabaseDownError, Records
-from records.intake import Accepted, Arrival
-from records.keys import Caller
+from records.intake import Accepted, Submission
+from records.keys import ApiClient
 
 BATCH_SIZE: Final = 500  # requests in one commit; it takes a tenth of a second, hardly more than one request takes
 MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with so many sends something else than it meant to
@@ -89,7 +89,7 @@ class BulkSummary(BaseModel):
 class BulkIntake:
     """Accepts the lines of one call, and counts the results."""
 
-    def __init__(self, records: Records, caller: Caller, idempotency_key: str, public_url: str) -> None:
+    def __init__(self, records: Records, caller: ApiClient, idempotency_key: str, public_url: str) -> None:
         self._records = records
         self._caller = caller
         self._idempotency_key = idempotency_key
@@ -104,10 +104,10 @@ class BulkIntake:
             raise ProblemError(ProblemCode.VALIDATION_FAILED, detail)
         parsed = {line.number: self._parse(line) for line in lines}
         # sorted by key: two calls with the same lines in different orders do not deadlock
-        arrivals = sorted((item for item in parsed.values() if isinstance(item, Arrival)), key=lambda item: item.key)
+        arrivals = sorted((item for item in parsed.values() if isinstance(item, Submission)), key=lambda item: item.key)
         cases = dict(zip((item.id for item in arrivals), intake.accept(self._records, arrivals), strict=True))
         results = [
-            {"line": number, **(self._result(cases[item.id]) if isinstance(item, Arrival) else {"problem": item})}
+            {"line": number, **(self._result(cases[item.id]) if isinstance(item, Submission) else {"problem": item})}
             for number, item in parsed.items()
         ]
         rejected = sum("problem" in result for result in results)
@@ -127,7 +127,7 @@ class BulkIntake:
         """Returns a problem document of this call or of one of its lines."""
         return problem_document(self._public_url, code, detail, errors)
 
-    def _parse(self, line: Line) -> Arrival | dict[str, Any]:
+    def _parse(self, line: Line) -> Submission | dict[str, Any]:
         """Returns the refund request in a line, or the problem with the line."""
         if line.text is None:
             detail = f"A line may have at most {MAX_LINE_BYTES // 1024} KB. This line was not read."
@@ -141,7 +141,7 @@ class BulkIntake:
             in_body = [{**item, "loc": ("body", *item["loc"])} for item in found]
             return self.problem(ProblemCode.VALIDATION_FAILED, errors=field_errors(in_body))
         request = parsed.refund_request
-        return intake.arrival(
+        return intake.submission(
             request,
             Channel.API,
             key=parsed.idempotency_key or self._derive_key(request),
@@ -156,7 +156,7 @@ class BulkIntake:
         return _DERIVED_KEY_PREFIX + hashlib.sha256(content.encode()).hexdigest()
 
     def _result(self, accepted: Accepted) -> dict[str, Any]:
-        if not accepted.same:
+        if not accepted.identical:
             return {"problem": self.problem(ProblemCode.IDEMPOTENCY_KEY_REUSED)}
         return {"id": str(accepted.id), "state": accepted.state}
 

@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False)
 async def docs(request: Request, paper: ThePaper) -> Response:
     """Shows every operation, every schema and every problem."""
     document = openapi_document(request.app)
-    return paper.page(
+    return paper.render(
         "docs.html",
         headers=_CACHE,
         document=document,
@@ -40,7 +40,7 @@ async def problem(code: str, paper: ThePaper) -> Response:
     found = _PROBLEMS.get(code)
     if found is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    return paper.page("problem_type.html", problem=found)
+    return paper.render("problem_type.html", problem=found)
 
 
 def _operation(path: str, method: str, operation: Json) -> Json:

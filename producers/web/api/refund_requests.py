@@ -159,7 +159,7 @@ def create_refund_request(
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
     """Accepts a refund request. The purchase is looked up later, so the response does not say whether it exists."""
-    arrival = intake.arrival(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted)
+    arrival = intake.submission(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted)
     accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
     response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
     return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
@@ -185,8 +185,8 @@ def get_refund_request(
 ) -> RefundCase:
     """Returns a case of the API key's seller."""
     with records.work() as work:
-        view = work.views.one(case_id)
-        history = work.history.of(case_id)
+        view = work.case_views.get(case_id)
+        history = work.history.for_case(case_id)
     if view is None or view.seller != caller.seller:
         raise ProblemError(ProblemCode.NOT_FOUND, "There is no such request.")
     return RefundCase(
@@ -199,10 +199,10 @@ def get_refund_request(
         history=[
             Transition(
                 seq=row.seq,
-                created_at=row.at,
-                from_state=row.here or None,
+                created_at=row.created_at,
+                from_state=row.from_state or None,
                 event=row.event,
-                to_state=row.there,
+                to_state=row.to_state,
                 actor=row.actor,
                 reason=row.why,
             )

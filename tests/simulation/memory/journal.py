@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from domain.states import LIVE, MOVING
+from domain.states import OPEN_STATES, WORKER_STATES
 from tests.simulation.memory.tables import CaseRow, Database, OperationRow
 
 OPEN = frozenset({"sent", "unknown", "pending", "paid"})
@@ -68,15 +68,15 @@ class Journal:
     def check_case(self, row: CaseRow) -> None:
         """The constraints of a case that was changed."""
         tables = self.tables
-        if row.state in MOVING and row.next_action_at is None:
+        if row.state in WORKER_STATES and row.next_action_at is None:
             raise refuse("cases_owned_check")
         if row.purchase is not None and row.purchase not in tables.purchases:
             raise refuse("cases_purchase_fkey")
         if row.seller is not None and row.seller not in tables.sellers:
             raise refuse("cases_seller_fkey")
-        if ONE_LIVE_CASE in enforced and row.purchase is not None and row.state in LIVE:
+        if ONE_LIVE_CASE in enforced and row.purchase is not None and row.state in OPEN_STATES:
             for other in tables.cases.values():
-                if other is not row and other.purchase == row.purchase and other.state in LIVE:
+                if other is not row and other.purchase == row.purchase and other.state in OPEN_STATES:
                     raise refuse(ONE_LIVE_CASE)
 
     def check_operation(self, row: OperationRow) -> None:

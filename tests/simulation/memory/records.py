@@ -8,7 +8,7 @@ from typing import cast
 from sqlalchemy import Engine
 
 from config.settings import Timers
-from records import Records, Work
+from records import Records, UnitOfWork
 from tests.simulation.memory import (  # noqa: F401  # what statements do
     cases,
     history,
@@ -51,7 +51,7 @@ class Transacting:
     def __init__(self, records: "MemoryRecords") -> None:
         self._records = records
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> UnitOfWork:
         records = self._records
         records.seams.begin()
         assert not records.in_transaction, "a transaction was begun inside of another one"
@@ -85,7 +85,7 @@ class MemoryRecords(Records):
         self.seams = seams or Seams()
         self.in_transaction = False
 
-    def work(self) -> AbstractContextManager[Work]:  # type: ignore[override]  # the real one is a generator
+    def work(self) -> AbstractContextManager[UnitOfWork]:  # type: ignore[override]  # the real one is a generator
         """One transaction."""
         return Transacting(self)
 

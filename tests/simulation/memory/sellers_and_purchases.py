@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from domain.states import LIVE
+from domain.states import OPEN_STATES
 from records import facts, purchases, sellers
 from tests.simulation.memory.journal import OPEN, refuse
 from tests.simulation.memory.tables import PolicyRow, PurchaseRow, SellerRow
@@ -90,7 +90,7 @@ def about(work: MemoryWork, purchases: Sequence[UUID]) -> Iterable[Known]:
     for one in purchases:
         if bought := work.tables.purchases.get(one):
             seller = work.tables.sellers[bought.seller]
-            live = (c.id for c in work.tables.cases.values() if c.purchase == one and c.state in LIVE)
+            live = (c.id for c in work.tables.cases.values() if c.purchase == one and c.state in OPEN_STATES)
             policy = _policy(work, bought) or (None,) * len(PolicyRow._fields)
             refunds = [] if seller.serial_count is None else _refunds(work, bought, seller.serial_days or 0)
             values = (getattr(seller, name) for name in _COLUMNS)

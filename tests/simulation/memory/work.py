@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.exc import InternalError
 
 from config.settings import Timers
-from records import Work
+from records import UnitOfWork
 from records.transaction import Rows, Transaction
 from tests.simulation.memory.journal import Journal, RefusedRowError
 from tests.simulation.memory.tables import Database
@@ -48,13 +48,13 @@ class Answered(list[Any]):
 
 PARTS: dict[str, Callable[[Transaction], Any]] = {
     name: type(part)
-    for name, part in vars(Work(cast("Connection", None), Timers())).items()
+    for name, part in vars(UnitOfWork(cast("Connection", None), Timers())).items()
     if type(part).__module__.startswith("records.")
 }
 """What the real one makes at once."""
 
 
-class MemoryWork(Work):
+class MemoryWork(UnitOfWork):
     """One open transaction on the tables in memory."""
 
     def __init__(self, tables: Database, timers: Timers, now: datetime) -> None:

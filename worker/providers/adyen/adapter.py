@@ -4,7 +4,7 @@ from datetime import datetime
 
 from config.accounts import AdyenAccount
 from domain.money import Money, UnknownMoneyError
-from domain.providers import Answer, Declined, DisputeSeen, Found, Page, PaymentProvider, Pending, Refusal, Unknown
+from domain.providers import RefundResult, Declined, DisputeStatus, LookupResult, RefundPage, PaymentProvider, Pending, DeclineReason, Unknown
 from worker.providers.adyen.amounts import format_amount
 from worker.providers.adyen.client import AdyenClient, AdyenReply
 from worker.providers.adyen.codes import CAPABILITIES, CODES, INVALID_AMOUNT, PAYMENT_NOT_FOUND
@@ -30,14 +30,14 @@ class AdyenAdapter:
         self._merchant = merchant
         self._seconds = provider_timeout_seconds
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Returns Pending at best, because Adyen only confirms that it received the refund."""
         if not is_psp_reference(charge):
-            return Declined(Refusal.PERMANENT, PAYMENT_NOT_FOUND)
+            return Declined(DeclineReason.PERMANENT, PAYMENT_NOT_FOUND)
         try:
             request = {"merchantAccount": self._merchant, "amount": format_amount(amount), "reference": key}
         except UnknownMoneyError:
-            return Declined(Refusal.PERMANENT, INVALID_AMOUNT)
+            return Declined(DeclineReason.PERMANENT, INVALID_AMOUNT)
         with time_limit(self._seconds):
             reply = self._client.refund(charge, request | {"merchantRefundReason": "CUSTOMER REQUEST"}, key=key)
         if isinstance(reply, Unknown):
@@ -49,15 +49,15 @@ class AdyenAdapter:
             return Unknown("Adyen's answer is not about the refund that it was asked for.")
         return Pending(refund_id, amount)
 
-    def look_up(self, charge: str, *, key: str) -> Found:  # noqa: ARG002
+    def look_up(self, charge: str, *, key: str) -> LookupResult:  # noqa: ARG002
         """Returns Unknown, because Adyen has no call that shows a refund."""
         return Unknown(NO_LOOKUP)
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:  # noqa: ARG002
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:  # noqa: ARG002
         """Returns Unknown, because Adyen reports disputes by webhook only."""
         return Unknown(NO_LOOKUP)
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:  # noqa: ARG002
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
         """Returns Unknown, because Adyen has no call that lists refunds."""
         return Unknown(NO_LOOKUP)
 
@@ -65,4 +65,4 @@ class AdyenAdapter:
 def _declined(reply: AdyenReply) -> Declined | Unknown:
     if reply.code is None:
         return Unknown(f"Adyen answered {reply.status}, which does not say whether it refunded.")
-    return Declined(CODES.get(reply.code, Refusal.PERMANENT), reply.code)
+    return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -50,5 +50,5 @@ def _read_reply(response: requests.Response) -> AdyenReply | Unknown:
     if status in CREDENTIALS_REFUSED:
         return credentials_refused("Adyen", status)
     if status >= HTTPStatus.MULTIPLE_CHOICES and status not in DECIDED_STATUSES:
-        return Unknown(f"Adyen answered {status}.", again_in=retry_after(response.headers.get("Retry-After")))
+        return Unknown(f"Adyen answered {status}.", retry_after=retry_after(response.headers.get("Retry-After")))
     return AdyenReply.parse(status, response.content) or Unknown(f"Adyen's {status} cannot be read.")

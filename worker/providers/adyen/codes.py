@@ -3,31 +3,31 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, LooksUp, Refusal, Route
+from domain.providers import Capabilities, Lookup, DeclineReason, Route
 
 CAPABILITIES = Capabilities(
     # docs.adyen.com, "API idempotency": at least 31 days after the first submission, at one regional endpoint.
-    keys_live=timedelta(days=31),
+    idempotency_key_ttl=timedelta(days=31),
     # Same page: "by default the total refunded value cannot exceed the captured amount".
-    capped=True,
+    rejects_over_refund=True,
     # No call shows a refund, and no call lists them: the REFUND webhook reports the outcome ("Refund").
-    looks_up=LooksUp.NEVER,
-    lists=False,
+    lookup=Lookup.NEVER,
+    lists_refunds=False,
     # Adyen publishes no rate limit for its Checkout API. This limit is our choice; Adyen answers 429 to too many calls.
     calls_per_second=10.0,
     # "Refund": the status is always "received"; how old a payment may be depends on its payment method.
-    otherwise=Route(synchronous=False),
+    default_route=Route(synchronous=False),
 )
 
-CODES: Mapping[str, Refusal] = {
+CODES: Mapping[str, DeclineReason] = {
     # docs.adyen.com, "Error codes and messages"
-    "100": Refusal.PERMANENT,  # Required object 'amount' is not provided
-    "137": Refusal.PERMANENT,  # Invalid amount specified
-    "138": Refusal.PERMANENT,  # Unsupported currency specified
-    "167": Refusal.PERMANENT,  # Original pspReference required for this operation: Adyen knows no such payment
-    "702": Refusal.PERMANENT,  # Problem parsing request
-    "906": Refusal.PERMANENT,  # Original pspReference is invalid for this environment
-    "908": Refusal.PERMANENT,  # Invalid request
+    "100": DeclineReason.PERMANENT,  # Required object 'amount' is not provided
+    "137": DeclineReason.PERMANENT,  # Invalid amount specified
+    "138": DeclineReason.PERMANENT,  # Unsupported currency specified
+    "167": DeclineReason.PERMANENT,  # Original pspReference required for this operation: Adyen knows no such payment
+    "702": DeclineReason.PERMANENT,  # Problem parsing request
+    "906": DeclineReason.PERMANENT,  # Original pspReference is invalid for this environment
+    "908": DeclineReason.PERMANENT,  # Invalid request
 }
 """The decline reason by errorCode, for a 400 or a 422. Any other errorCode is PERMANENT as well: the API description
 calls a 400 "a problem reading or understanding the request" and a 422 "a request validation error", so nothing was

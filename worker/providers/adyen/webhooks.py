@@ -11,8 +11,8 @@ from typing import Any
 from config.accounts import AdyenAccount
 from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
-from domain.notices import About, Forged, Notice, WebhookReader
-from domain.providers import DisputeSeen, Failed, Paid, Pending
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
@@ -72,7 +72,7 @@ class AdyenHmacKeyError(RefusedError):
     """MONEYBACK_ADYEN_HMAC_KEY is not hexadecimal. Copy the key as Adyen's Customer Area shows it."""
 
 
-def create_webhook_parser(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks. Raises AdyenHmacKeyError."""
     keys = account.hmac_key.get_secret_value() if account.hmac_key else ""
     return AdyenWebhookParser(keys, account.merchant_account)
@@ -91,17 +91,17 @@ class AdyenWebhookParser:
         except ValueError:  # its text quotes the key
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ARG002
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
         """Parses the items of our merchant account, if all items of the webhook are signed."""
         if not self._keys:
-            return Forged("Adyen's HMAC key is not configured, so no webhook can be verified.")
+            return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
         try:
             rows = json.loads(body.decode())["notificationItems"]
             items = [row["NotificationRequestItem"] for row in rows]
         except (ValueError, RecursionError, KeyError, TypeError):
-            return Forged("The webhook cannot be read.")
+            return InvalidSignature("The webhook cannot be read.")
         if not 0 < len(items) <= MAX_ITEMS or not all(self._is_signed(item) for item in items):
-            return Forged("An item of the webhook is not signed with our key.")
+            return InvalidSignature("An item of the webhook is not signed with our key.")
         own_items = [item for item in items if item["merchantAccountCode"] == self._merchant]
         return [event for item in own_items if (event := _parse_event(item))]
 
@@ -136,14 +136,14 @@ def _signed_text(item: Mapping[str, Any]) -> str | None:
     return ":".join([psp_reference, original or "", merchant, merchant_reference, str(value), currency, event, success])
 
 
-def _parse_event(item: Mapping[str, Any]) -> Notice | None:
+def _parse_event(item: Mapping[str, Any]) -> WebhookEvent | None:
     event, success, psp_reference = item["eventCode"], item["success"], item["pspReference"]
     charge, event_id = item.get("originalReference") or None, f"{psp_reference} {event} {success}"
     if event in DISPUTES and success == "true":
-        dispute = DisputeSeen(DISPUTES[event], psp_reference, STAGES.index(event))
-        return Notice(event_id, About.DISPUTE, charge, said=dispute)
+        dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event))
+        return WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)
     if reported_refund := REFUNDS.get((event, success)):
-        return Notice(event_id, About.REFUND, charge, psp_reference, said=_reported(reported_refund, item))
+        return WebhookEvent(event_id, Subject.REFUND, charge, psp_reference, reported=_reported(reported_refund, item))
     return None
 
 

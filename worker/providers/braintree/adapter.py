@@ -7,16 +7,16 @@ from typing import Any
 from config.accounts import BraintreeAccount
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Elsewhere,
-    Found,
-    Page,
+    DisputeStatus,
+    ExternalRefund,
+    LookupResult,
+    RefundPage,
     PaymentProvider,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from worker.providers.braintree.amounts import format_amount
@@ -31,7 +31,7 @@ PAGE_SIZE = 50  # transactions, as many as Braintree returns at once
 MAX_FOUND = 20_000  # ids; Braintree's search omits further ids without saying so
 
 _TRANSACTION_ID = re.compile(r"\w{1,60}", re.ASCII)
-_NOT_FOUND = Declined(Refusal.PERMANENT, "not_found")
+_NOT_FOUND = Declined(DeclineReason.PERMANENT, "not_found")
 
 
 def create_adapter(account: BraintreeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
@@ -49,7 +49,7 @@ class BraintreeAdapter:
         self._client = client
         self._seconds = provider_timeout_seconds
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Refunds the transaction. A request has no currency, so the transaction's currency is looked up first."""
         with time_limit(self._seconds):
             sale = self._find(charge)
@@ -58,25 +58,25 @@ class BraintreeAdapter:
             if isinstance(sale, NotFound):
                 return _NOT_FOUND
             if sale.currency_iso_code != amount.currency:
-                return Declined(Refusal.PERMANENT, f"currency {sale.currency_iso_code}")
+                return Declined(DeclineReason.PERMANENT, f"currency {sale.currency_iso_code}")
             reply = self._client.refund(charge, format_amount(amount), key=key)
         if isinstance(reply, Unknown):
             return reply
         return _NOT_FOUND if isinstance(reply, NotFound) else _result_of(reply, charge, amount, key)
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Finds our refund by the order id. A refund with another one, unless it failed, was made outside Moneyback."""
         with time_limit(self._seconds):
             refunds = self._list_refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
+        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
         own = [refund for refund in [*live, *refunds] if refund.key == key]
-        if own and not (live and own[0].refusal is Refusal.ALREADY_REFUNDED):
+        if own and not (live and own[0].refusal is DeclineReason.ALREADY_REFUNDED):
             return own[0].result()
-        return Elsewhere(live[0].id, live[0].amount) if live else Absent()
+        return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Returns the dispute that counts for this transaction."""
         with time_limit(self._seconds):
             sale = self._find(charge)
@@ -86,7 +86,7 @@ class BraintreeAdapter:
             return Unknown("Braintree does not know this transaction.")
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, fifty at a time. Braintree returns all ids at once; ``after`` is the last one of the page before."""
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
@@ -102,7 +102,7 @@ class BraintreeAdapter:
         refunds = [refund for transaction in transactions if (refund := parse_refund(transaction))]
         if len(refunds) != len(transactions):
             return Unknown("Braintree's list of refunds cannot be read.")
-        return Page([refund.list_entry() for refund in refunds], page_ids[-1] if ids[start + PAGE_SIZE :] else None)
+        return RefundPage([refund.list_entry() for refund in refunds], page_ids[-1] if ids[start + PAGE_SIZE :] else None)
 
     def _find(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
         """Returns the SDK's transaction, NotFound or Unknown."""
@@ -143,13 +143,13 @@ class BraintreeAdapter:
         return [transaction for transaction in found if getattr(transaction, "refunded_transaction_id", None)]
 
 
-def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> Answer:
+def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> RefundResult:
     refund = parse_refund(reply.transaction)
     if refund is None and reply.error_codes is not None:
         return _declined(reply.error_codes)
     if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
         return Unknown("Braintree's answer is not about the refund that it was asked for.")
-    if refund.standing is Standing.FAILED and refund.refusal is Refusal.ALREADY_REFUNDED:
+    if refund.standing is RefundStatus.FAILED and refund.refusal is DeclineReason.ALREADY_REFUNDED:
         return Declined(refund.refusal, refund.code)  # another refund was made, so a look-up must follow
     return refund.result()
 
@@ -161,4 +161,4 @@ def _declined(codes: list[str]) -> Declined | Unknown:
     if not codes:
         return Unknown("Braintree refused the refund without a reason.")
     code = next((code for code in codes if code in CODES), codes[0])
-    return Declined(CODES.get(code, Refusal.PERMANENT), code)
+    return Declined(CODES.get(code, DeclineReason.PERMANENT), code)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.money import Money
-from domain.providers import DisputeSeen, Failed, Listed, Paid, Pending, Refusal, Standing
+from domain.providers import DisputeStatus, Failed, ListedRefund, Paid, Pending, DeclineReason, RefundStatus
 from worker.providers.braintree.amounts import parse_amount
 from worker.providers.braintree.client import PARSE_ERRORS
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
@@ -35,28 +35,28 @@ class Refund:
     bank_reference: str | None = None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> RefundStatus:
         """Returns the status in our terms."""
         return STANDINGS[self.status]
 
     @property
-    def refusal(self) -> Refusal:
+    def refusal(self) -> DeclineReason:
         """Returns the decline reason of a failed refund."""
-        return CODES.get(self.code, Refusal.PERMANENT)
+        return CODES.get(self.code, DeclineReason.PERMANENT)
 
     def result(self) -> Paid | Pending | Failed:
         """Returns the refund as the result of a call."""
         match self.standing:
-            case Standing.PAID:
+            case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
-            case Standing.PENDING:
+            case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
-            case Standing.FAILED:
+            case RefundStatus.FAILED:
                 return Failed(self.id, self.code, self.refusal)
 
-    def list_entry(self) -> Listed:
+    def list_entry(self) -> ListedRefund:
         """Returns the refund as reconciliation reads it."""
-        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+        return ListedRefund(self.id, self.charge, self.amount, self.standing, self.created, self.key)
 
 
 def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK has no types
@@ -80,11 +80,11 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
     return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
 
 
-def parse_disputes(transaction: Any) -> DisputeSeen | None:  # noqa: ANN401 - the SDK has no types
+def parse_disputes(transaction: Any) -> DisputeStatus | None:  # noqa: ANN401 - the SDK has no types
     """Returns the dispute that counts for the transaction, or None if a dispute cannot be read."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
-        disputes = [DisputeSeen(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
+        disputes = [DisputeStatus(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
     except PARSE_ERRORS:
         return None
     return decisive(disputes) if all(is_identifier(dispute.dispute_id) for dispute in disputes) else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from config.accounts import BraintreeAccount
-from domain.notices import About, Forged, Notice, WebhookReader
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from worker.providers.braintree.client import PARSE_ERRORS, create_gateway
 from worker.providers.identifiers import is_identifier
 
@@ -19,10 +19,10 @@ MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 
 # By the first part of a notification's kind.
-_SUBJECTS = {"dispute": About.DISPUTE, "refund": About.REFUND, "transaction": About.REFUND}
+_SUBJECTS = {"dispute": Subject.DISPUTE, "refund": Subject.REFUND, "transaction": Subject.REFUND}
 
 
-def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks, which are signed with the API keys."""
     return BraintreeWebhookParser(create_gateway(account, connections=1))
 
@@ -35,7 +35,7 @@ class BraintreeWebhookParser:
     def __init__(self, gateway: "BraintreeGateway") -> None:
         self._notifications = gateway.webhook_notification
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ARG002
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
         """Parses a notification about a dispute or a refund, if it is signed with our keys."""
         try:
             form = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)
@@ -44,30 +44,30 @@ class BraintreeWebhookParser:
             kind, signed_at = notification.kind, notification.timestamp.replace(tzinfo=UTC)
             about = _SUBJECTS.get(kind.partition("_")[0])
             if not at - MAX_AGE <= signed_at <= at + CLOCK_SKEW:
-                return Forged("The webhook is too old, or from the future.")
-            if about is About.DISPUTE:
+                return InvalidSignature("The webhook is too old, or from the future.")
+            if about is Subject.DISPUTE:
                 dispute = notification.dispute
                 return _event(f"{kind} {dispute.id}", signed_at, about, dispute.transaction.id, None)
-            if about is About.REFUND:
+            if about is Subject.REFUND:
                 return _refund_event(kind, notification.transaction, signed_at)
         except PARSE_ERRORS:
-            return Forged("The webhook is not signed with our keys, or cannot be read.")
+            return InvalidSignature("The webhook is not signed with our keys, or cannot be read.")
         return []
 
 
-def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ANN401 - the SDK has no types
+def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ANN401 - the SDK has no types
     """Ignores a transaction that is not a refund."""
     charge = getattr(transaction, "refunded_transaction_id", None)
     if charge is None and kind != "refund_failed":
         return []
-    return _event(f"{kind} {transaction.id}", at, About.REFUND, charge, transaction.id)
+    return _event(f"{kind} {transaction.id}", at, Subject.REFUND, charge, transaction.id)
 
 
 def _event(
-    what: str, at: datetime, about: About, charge: str | None, refund_id: str | None
-) -> Sequence[Notice] | Forged:
+    what: str, at: datetime, about: Subject, charge: str | None, refund_id: str | None
+) -> Sequence[WebhookEvent] | InvalidSignature:
     """Builds the event id from what happened and when, because Braintree's notifications have no id."""
     event_id = f"{what} {at:%Y-%m-%dT%H:%M:%SZ}"
     if not all(identifier is None or is_identifier(identifier) for identifier in (event_id, charge, refund_id)):
-        return Forged("The webhook is signed, but cannot be read.")
-    return [Notice(event=event_id, about=about, charge=charge, refund_id=refund_id)]
+        return InvalidSignature("The webhook is signed, but cannot be read.")
+    return [WebhookEvent(event_id=event_id, subject=about, charge=charge, refund_id=refund_id)]

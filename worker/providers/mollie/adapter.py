@@ -6,16 +6,16 @@ from datetime import datetime
 from config.accounts import MollieAccount
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Elsewhere,
-    Found,
-    Page,
+    DisputeStatus,
+    ExternalRefund,
+    LookupResult,
+    RefundPage,
     PaymentProvider,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from worker.providers.deadline import time_limit
@@ -47,34 +47,34 @@ class MollieAdapter:
         self._client = client
         self._seconds = provider_timeout_seconds
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Creates the refund. The idempotency key goes into the metadata, because Mollie keeps keys for an hour only."""
         if not _PAYMENT_ID.fullmatch(charge):  # it would become part of the URL; nothing was sent
-            return Declined(Refusal.PERMANENT, _NOT_A_PAYMENT)
+            return Declined(DeclineReason.PERMANENT, _NOT_A_PAYMENT)
         request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
         with time_limit(self._seconds):
             reply = self._client.create_refund(charge, request, key=key)
         if isinstance(reply, Unknown):
             return reply
         if not reply.is_success:
-            return Declined(CODES.get(reply.detail, Refusal.PERMANENT), reply.code)
+            return Declined(CODES.get(reply.detail, DeclineReason.PERMANENT), reply.code)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
             return Unknown("Mollie's answer is not about the refund that it was asked for.")
         return refund.result()
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Finds our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
         refunds = self._refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
+        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
         for refund in [*live, *refunds]:
             if refund.key == key:
                 return refund.result()
-        return Elsewhere(live[0].id, live[0].amount) if live else Absent()
+        return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Returns the chargeback that counts. None is open: the bank has the money before Mollie shows the chargeback."""
         rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):
@@ -83,9 +83,9 @@ class MollieAdapter:
         if len(chargebacks) != len(rows) or any(chargeback.charge != charge for chargeback in chargebacks):
             return Unknown("Mollie's list of chargebacks cannot be read.")
         newest_first = sorted(chargebacks, key=lambda chargeback: chargeback.created, reverse=True)
-        return decisive([DisputeSeen(chargeback.dispute, chargeback.id) for chargeback in newest_first])
+        return decisive([DisputeStatus(chargeback.dispute, chargeback.id) for chargeback in newest_first])
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)
@@ -95,7 +95,7 @@ class MollieAdapter:
         if len(refunds) != len(page.rows):
             return Unknown("Mollie's list of refunds cannot be read.")
         recent = [refund.list_entry() for refund in refunds if refund.created >= since]
-        return Page(recent, page.next_id if len(recent) == len(refunds) else None)
+        return RefundPage(recent, page.next_id if len(recent) == len(refunds) else None)
 
     def _refunds_of(self, charge: str) -> list[Refund] | Unknown:
         rows = self._all_rows(charge, "refunds")

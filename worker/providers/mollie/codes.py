@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, Refusal, Route, Standing
+from domain.providers import Capabilities, DeclineReason, Route, RefundStatus
 
 CAPABILITIES = Capabilities(
     # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour; then the same key is a new request.
-    keys_live=timedelta(hours=1),
+    idempotency_key_ttl=timedelta(hours=1),
     # docs.mollie.com, "Create payment refund": up to 25.00 EUR more than was paid, except for cards and PayPal. So a
     # payment of less than 25.00 EUR could be refunded twice.
-    capped=False,
+    rejects_over_refund=False,
     # Mollie publishes no rate limit, only that it answers 429, and 503 to many refunds at once ("Refunds", "Possible
     # errors").
     calls_per_second=10.0,
@@ -21,16 +21,16 @@ CAPABILITIES = Capabilities(
         "paypal": Route(window=timedelta(days=180), synchronous=False),
     },
     # hexdocs.pm/mollie_api, "Cancel payment refund": Mollie carries a refund out two hours after it was created.
-    otherwise=Route(synchronous=False),
+    default_route=Route(synchronous=False),
 )
 
-CODES: Mapping[str, Refusal] = {
+CODES: Mapping[str, DeclineReason] = {
     # docs.mollie.com, "Create payment refund", 409: the payment has a refund of this amount, created in the last hour.
-    "A duplicate refund has been detected": Refusal.ALREADY_REFUNDED,
+    "A duplicate refund has been detected": DeclineReason.ALREADY_REFUNDED,
     # 422 for amount.value: more than is left of the payment. Either somebody refunded it at Mollie (mollie/magento2#246)
     # or PayPal's balance is too low (mollie/mollie-api-ruby#143). If Mollie's own balance is too low, the refund is
     # queued. The look-up finds out which.
-    "The specified amount cannot be refunded": Refusal.ALREADY_REFUNDED,
+    "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason by Mollie's ``detail``, because Mollie has no error codes. Any other 4xx is PERMANENT, except for
 UNDECIDED_STATUSES."""
@@ -49,13 +49,13 @@ UNDECIDED_STATUSES = frozenset(
 SHORT_OF_BALANCE = "queued"
 """The status of a refund that waits until Mollie's balance is sufficient."""
 
-STANDINGS: Mapping[str, Standing] = {
+STANDINGS: Mapping[str, RefundStatus] = {
     # docs.mollie.com, "Refunds", "Refund statuses"
-    SHORT_OF_BALANCE: Standing.PENDING,
-    "pending": Standing.PENDING,
-    "processing": Standing.PENDING,
-    "refunded": Standing.PAID,  # the customer has the money, or it is on its way
-    "failed": Standing.FAILED,  # the money comes back: the account was closed, for example
-    "canceled": Standing.FAILED,
+    SHORT_OF_BALANCE: RefundStatus.PENDING,
+    "pending": RefundStatus.PENDING,
+    "processing": RefundStatus.PENDING,
+    "refunded": RefundStatus.PAID,  # the customer has the money, or it is on its way
+    "failed": RefundStatus.FAILED,  # the money comes back: the account was closed, for example
+    "canceled": RefundStatus.FAILED,
 }
 """A refund's status. A reply with a status that is not listed here is Unknown."""

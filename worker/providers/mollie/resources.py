@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.money import Money
-from domain.providers import Failed, Listed, Paid, Pending, Standing
+from domain.providers import Failed, ListedRefund, Paid, Pending, RefundStatus
 from domain.purchases import Dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.mollie.amounts import parse_amount
@@ -27,23 +27,23 @@ class Refund:
     bank_reference: str | None = None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> RefundStatus:
         """Returns the status in our terms."""
         return STANDINGS[self.status]
 
     def result(self) -> Paid | Pending | Failed:
         """Returns the refund as the result of a call."""
         match self.standing:
-            case Standing.PAID:
+            case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
-            case Standing.PENDING:
-                return Pending(self.id, self.amount, short_of_balance=self.status == SHORT_OF_BALANCE)
-            case Standing.FAILED:
+            case RefundStatus.PENDING:
+                return Pending(self.id, self.amount, insufficient_balance=self.status == SHORT_OF_BALANCE)
+            case RefundStatus.FAILED:
                 return Failed(self.id, self.status)
 
-    def list_entry(self) -> Listed:
+    def list_entry(self) -> ListedRefund:
         """Returns the refund as reconciliation reads it."""
-        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+        return ListedRefund(self.id, self.charge, self.amount, self.standing, self.created, self.key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from config.accounts import MollieAccount
-from domain.notices import About, Forged, Notice, WebhookReader
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
 # By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";
 # disputes as in mollie-api-php, src/Webhooks/Events. Events about payments, payouts and the rest are ignored.
-_SUBJECTS = {"refund": About.REFUND, "dispute": About.DISPUTE, "chargeback": About.DISPUTE}
+_SUBJECTS = {"refund": Subject.REFUND, "dispute": Subject.DISPUTE, "chargeback": Subject.DISPUTE}
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
-def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks."""
     secret = account.webhook_secret
     return MollieWebhookParser(secret.get_secret_value() if secret else "")
@@ -37,12 +37,12 @@ class MollieWebhookParser:
         """Takes the secret, several of them separated by commas, or none."""
         self._secrets = [part.strip().encode() for part in secret.split(",") if part.strip()]
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:  # noqa: ARG002
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
         """Parses a classic webhook if there is no secret, else a signed event."""
         if not self._secrets:
             return _parse_classic(body)
         if not self._is_signed(headers.get("x-mollie-signature", ""), body):
-            return Forged("The webhook is not signed with our secret.")
+            return InvalidSignature("The webhook is not signed with our secret.")
         return _parse_event(body)
 
     def _is_signed(self, header: str, body: bytes) -> bool:
@@ -52,20 +52,20 @@ class MollieWebhookParser:
         return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
 
 
-def _parse_classic(body: bytes) -> Sequence[Notice] | Forged:
+def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     """Parses ``id=tr_…``: something about this payment changed, perhaps a refund or a chargeback."""
     try:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
         ids = []
     if len(ids) != 1 or not _RESOURCE_ID.fullmatch(ids[0]):
-        return Forged("The webhook is not signed, and it is not a classic webhook that names one resource.")
+        return InvalidSignature("The webhook is not signed, and it is not a classic webhook that names one resource.")
     if not ids[0].startswith("tr_"):
         return []  # an order, a subscription, a payment link
-    return [Notice(event=ids[0], about=About.REFUND, charge=ids[0], repeats=True)]
+    return [WebhookEvent(event_id=ids[0], subject=Subject.REFUND, charge=ids[0], reuses_event_id=True)]
 
 
-def _parse_event(body: bytes) -> Sequence[Notice] | Forged:
+def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     try:
         event: dict[str, Any] = json.loads(body)
         about = _SUBJECTS.get(event["type"].partition(".")[0])
@@ -75,9 +75,9 @@ def _parse_event(body: bytes) -> Sequence[Notice] | Forged:
         resource = (event.get("_embedded") or {}).get("entity") or {}  # the short form of an event has none
         charge = resource.get("paymentId")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return Forged("The webhook is signed, but cannot be read.")
+        return InvalidSignature("The webhook is signed, but cannot be read.")
     identifiers = [event_id, resource_id, *([] if charge is None else [charge])]
     if not all(map(is_identifier, identifiers)):
-        return Forged("The webhook is signed, but cannot be read.")
-    refund_id = resource_id if about is About.REFUND else None
-    return [Notice(event=event_id, about=about, charge=charge, refund_id=refund_id)]
+        return InvalidSignature("The webhook is signed, but cannot be read.")
+    refund_id = resource_id if about is Subject.REFUND else None
+    return [WebhookEvent(event_id=event_id, subject=about, charge=charge, refund_id=refund_id)]

@@ -6,16 +6,16 @@ from http import HTTPStatus
 from config.accounts import PayPalAccount
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Elsewhere,
-    Found,
-    Page,
+    DisputeStatus,
+    ExternalRefund,
+    LookupResult,
+    RefundPage,
     PaymentProvider,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
@@ -55,10 +55,10 @@ class PayPalAdapter:
         self._client = client
         self._seconds = provider_timeout_seconds
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Refunds the capture, and checks that the reply is about this refund."""
         if not ID.fullmatch(charge):
-            return Declined(Refusal.PERMANENT, INVALID_CAPTURE)
+            return Declined(DeclineReason.PERMANENT, INVALID_CAPTURE)
         with time_limit(self._seconds):
             reply = self._client.refund_capture(charge, format_amount(amount), key=key)
         if isinstance(reply, Unknown):
@@ -70,7 +70,7 @@ class PayPalAdapter:
             return Unknown("PayPal's answer is not about the refund that it was asked for.")
         return refund.result()
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Finds our refund. The capture says whether it was refunded; its order or the transaction search lists by whom."""
         with time_limit(self._seconds):
             capture = self._get_capture(charge)
@@ -79,18 +79,18 @@ class PayPalAdapter:
             refunds = self._list_refunds_of(capture)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not Standing.FAILED]
+        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
         for refund in [*live, *refunds]:
             if key in refund.keys:
                 return refund.result()
         if live:
-            return Elsewhere(live[0].id, live[0].amount)
+            return ExternalRefund(live[0].id, live[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
         # An eCheck refund that no order shows is missed here. Then the same key again returns that refund.
-        return Absent()
+        return NotFound()
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Returns the dispute that counts for this capture."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
@@ -103,13 +103,13 @@ class PayPalAdapter:
                 return Unknown("PayPal's list of disputes cannot be read, or has no end.")
             disputes = []
             for dispute_id, is_resolved in rows:
-                dispute = self._get_outcome(dispute_id) if is_resolved else DisputeSeen(Dispute.OPEN, dispute_id)
+                dispute = self._get_outcome(dispute_id) if is_resolved else DisputeStatus(Dispute.OPEN, dispute_id)
                 if isinstance(dispute, Unknown):
                     return dispute
                 disputes.append(dispute)
         return decisive(disputes)
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds. PayPal takes up to three hours to list one, so the list starts three hours before ``since``."""
         with time_limit(self._seconds):
             return list_refunds(self._client, since, after)
@@ -130,7 +130,7 @@ class PayPalAdapter:
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds
-        if any(refund.standing is not Standing.FAILED for refund in refunds):
+        if any(refund.standing is not RefundStatus.FAILED for refund in refunds):
             return refunds
         more = list_refunds_of(self._client, capture.id, capture.updated)
         return more if isinstance(more, Unknown) else refunds + more
@@ -147,7 +147,7 @@ class PayPalAdapter:
         refunds = parse_order_refunds(reply.body, capture.id) if reply.is_success else None
         return refunds if refunds is not None else Unknown("PayPal's order cannot be read.")
 
-    def _get_outcome(self, dispute_id: str) -> DisputeSeen | Unknown:
+    def _get_outcome(self, dispute_id: str) -> DisputeStatus | Unknown:
         reply = self._client.get_dispute(dispute_id)
         if isinstance(reply, Unknown):
             return reply
@@ -155,10 +155,10 @@ class PayPalAdapter:
         code = outcome.get("outcome_code") if type(outcome) is dict else None
         if reply.body.get("dispute_id") != dispute_id or type(code) is not str:
             return Unknown("PayPal's dispute cannot be read.")
-        return DisputeSeen(DISPUTE_OUTCOMES.get(code, Dispute.LOST), dispute_id)
+        return DisputeStatus(DISPUTE_OUTCOMES.get(code, Dispute.LOST), dispute_id)
 
 
 def _declined(reply: PayPalReply) -> Declined | Unknown:
     if reply.status < HTTPStatus.BAD_REQUEST or reply.code is None:
         return Unknown(f"PayPal answered {reply.status}, which does not say whether it refunded.")
-    return Declined(CODES.get(reply.code, Refusal.PERMANENT), reply.code)
+    return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -124,5 +124,5 @@ def _read_reply(response: requests.Response) -> PayPalReply | Unknown:
     if status in CREDENTIALS_REFUSED:
         return credentials_refused("PayPal", status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in UNDECIDED_STATUSES:
-        return Unknown(f"PayPal answered {status}.", again_in=retry_after(response.headers.get("Retry-After")))
+        return Unknown(f"PayPal answered {status}.", retry_after=retry_after(response.headers.get("Retry-After")))
     return PayPalReply.parse(status, response.content) or Unknown(f"PayPal's {status} cannot be read.")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.money import Money
-from domain.providers import Failed, Paid, Pending, Refusal, Standing
+from domain.providers import Failed, Paid, Pending, DeclineReason, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.codes import FAILURE_REASONS, STANDINGS
@@ -35,19 +35,19 @@ class Refund:
     bank_reference: str | None = None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> RefundStatus:
         """Returns the status in our terms."""
         return STANDINGS[self.status]
 
     def result(self) -> Paid | Pending | Failed:
         """Returns the refund as the result of a call."""
         match self.standing:
-            case Standing.PAID:
+            case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
-            case Standing.PENDING:
+            case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
-            case Standing.FAILED:
-                return Failed(self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, Refusal.PERMANENT))
+            case RefundStatus.FAILED:
+                return Failed(self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, DeclineReason.PERMANENT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from domain.providers import Listed, Page, Unknown
+from domain.providers import ListedRefund, RefundPage, Unknown
 from worker.providers.identifiers import is_identifier
 from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.client import PayPalClient
@@ -62,7 +62,7 @@ class Cursor:
         return Cursor(self.start, self.start + (self.end - self.start) / 2)
 
 
-def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Page | Unknown:
+def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
     """Returns one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
     now = datetime.now(UTC)
     cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
@@ -70,12 +70,12 @@ def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Pa
     if isinstance(found, Unknown):
         return found
     if found is None:
-        return Page([], str(cursor.first_half()))
+        return RefundPage([], str(cursor.first_half()))
     refunds, has_more = found
     if has_more:
-        return Page([_list_entry(refund) for refund in refunds], str(cursor.next_page()))
+        return RefundPage([_list_entry(refund) for refund in refunds], str(cursor.next_page()))
     next_range = Cursor.first(cursor.end, now) if cursor.end < now - LISTING_DELAY else None
-    return Page([_list_entry(refund) for refund in refunds], str(next_range) if next_range else None)
+    return RefundPage([_list_entry(refund) for refund in refunds], str(next_range) if next_range else None)
 
 
 def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
@@ -131,11 +131,11 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
     return refund if is_identifier(refund.id) else None
 
 
-def _list_entry(refund: Refund) -> Listed:
+def _list_entry(refund: Refund) -> ListedRefund:
     assert refund.created, "a listed transaction has its time"
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
-    return Listed(refund.id, refund.charge, refund.amount, refund.standing, refund.created, key)
+    return ListedRefund(refund.id, refund.charge, refund.amount, refund.standing, refund.created, key)
 
 
 def _format_time(at: datetime) -> str:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from config.accounts import PayPalAccount
-from domain.notices import About, Forged, Notice, WebhookReader
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 from worker.providers.paypal.resources import ID, parse_capture_link, parse_time
 from worker.providers.paypal.webhook_certificates import (
@@ -32,18 +32,18 @@ signs each of them anew. A replayed event has a known event id, and only makes a
 SIMULATOR_ID = "WEBHOOK_ID"  # PayPal's public simulator signs with this id for anybody
 MAX_HEADER = 1_000  # characters
 
-SUBJECTS: Mapping[str, About] = {
-    "PAYMENT.CAPTURE.REFUNDED": About.REFUND,
-    "PAYMENT.CAPTURE.REVERSED": About.DISPUTE,  # PayPal took the money back: the seller lost a dispute or a chargeback
-    "PAYMENT.SALE.REFUNDED": About.REFUND,  # of a subscription, which still uses the names of v1
-    "PAYMENT.SALE.REVERSED": About.DISPUTE,
-    "PAYMENT.REFUND.PENDING": About.REFUND,
-    "PAYMENT.REFUND.COMPLETED": About.REFUND,
-    "PAYMENT.REFUND.FAILED": About.REFUND,
-    "PAYMENT.REFUND.CANCELLED": About.REFUND,
-    "CUSTOMER.DISPUTE.CREATED": About.DISPUTE,
-    "CUSTOMER.DISPUTE.UPDATED": About.DISPUTE,
-    "CUSTOMER.DISPUTE.RESOLVED": About.DISPUTE,
+SUBJECTS: Mapping[str, Subject] = {
+    "PAYMENT.CAPTURE.REFUNDED": Subject.REFUND,
+    "PAYMENT.CAPTURE.REVERSED": Subject.DISPUTE,  # PayPal took the money back: the seller lost a dispute or a chargeback
+    "PAYMENT.SALE.REFUNDED": Subject.REFUND,  # of a subscription, which still uses the names of v1
+    "PAYMENT.SALE.REVERSED": Subject.DISPUTE,
+    "PAYMENT.REFUND.PENDING": Subject.REFUND,
+    "PAYMENT.REFUND.COMPLETED": Subject.REFUND,
+    "PAYMENT.REFUND.FAILED": Subject.REFUND,
+    "PAYMENT.REFUND.CANCELLED": Subject.REFUND,
+    "CUSTOMER.DISPUTE.CREATED": Subject.DISPUTE,
+    "CUSTOMER.DISPUTE.UPDATED": Subject.DISPUTE,
+    "CUSTOMER.DISPUTE.RESOLVED": Subject.DISPUTE,
 }
 """What an event is about ("Webhook event names"). All other events are ignored."""
 
@@ -57,7 +57,7 @@ class NotVerifiedError(Exception):
     """The webhook's signature is not valid; the message says why."""
 
 
-def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookReader:
+def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookParser:
     """Creates the parser of this account's webhooks. It fetches the certificates that sign them."""
     fetch = create_fetcher(
         provider_timeout_seconds / 2
@@ -76,22 +76,22 @@ class PayPalWebhookParser:
         self._webhook_ids = [webhook_id for webhook_id in ids if webhook_id and webhook_id != SIMULATOR_ID]
         self._certificates = certificates
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
         """Parses the event, if PayPal signed it for our webhook."""
         if not self._webhook_ids:
-            return Forged("PayPal's webhook id is not configured, so no webhook can be verified.")
+            return InvalidSignature("PayPal's webhook id is not configured, so no webhook can be verified.")
         try:
             event = json.loads(body.decode())
         except (ValueError, RecursionError):
-            return Forged("The body cannot be read.")
+            return InvalidSignature("The body cannot be read.")
         try:
             self._verify(headers, body, at)
         except (NotVerifiedError, CertificateError) as error:
-            return Forged(str(error))
+            return InvalidSignature(str(error))
         try:
             return _parse_event(event)
         except (KeyError, TypeError, ValueError, AttributeError):
-            return Forged("The event cannot be read.")
+            return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
         """Raises NotVerifiedError or CertificateError. Checks everything else before it fetches a certificate."""
@@ -124,7 +124,7 @@ def _is_recent(text: str, at: datetime) -> bool:
         return False
 
 
-def _parse_event(event: Any) -> list[Notice]:  # noqa: ANN401 - PayPal's JSON may be anything
+def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's JSON may be anything
     about = SUBJECTS.get(event["event_type"])
     if about is None:
         return []
@@ -133,9 +133,9 @@ def _parse_event(event: Any) -> list[Notice]:  # noqa: ANN401 - PayPal's JSON ma
         raise ValueError("An event has an id.")
     if event["event_type"].startswith("CUSTOMER.DISPUTE."):
         captures = [_parse_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
-        return [Notice(f"{event_id}/{capture}", about, capture) for capture in dict.fromkeys(captures) if capture]
+        return [WebhookEvent(f"{event_id}/{capture}", about, capture) for capture in dict.fromkeys(captures) if capture]
     capture = _parse_id(resource.get("sale_id")) or parse_capture_link({"links": resource.get("links") or []}) or None
-    return [Notice(event_id, about, capture, _parse_id(resource["id"]))]
+    return [WebhookEvent(event_id, about, capture, _parse_id(resource["id"]))]
 
 
 def _parse_id(value: object) -> str | None:

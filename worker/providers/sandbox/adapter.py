@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 from config.accounts import SandboxAccount
 from domain.money import Money
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Found,
-    Page,
+    DisputeStatus,
+    LookupResult,
+    RefundPage,
     PaymentProvider,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from worker.providers.deadline import time_limit
@@ -45,7 +45,7 @@ class SandboxAdapter:
         self._client = client
         self._seconds = provider_timeout_seconds
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Creates the refund, and checks that the reply is about this refund."""
         request = {"charge": charge, "amount": amount.minor, "currency": amount.currency}
         with time_limit(self._seconds):
@@ -59,7 +59,7 @@ class SandboxAdapter:
             return Unknown("The sandbox's answer is not about the refund that it was asked for.")
         return refund.result()
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Finds our refund by its key. A refund of the charge with another key was made outside Moneyback."""
         with time_limit(self._seconds):
             refunds = self._list_refunds(key=key) or self._list_refunds(charge=charge)
@@ -68,20 +68,20 @@ class SandboxAdapter:
         if any(refund.charge != charge for refund in refunds):
             return Unknown("The sandbox's answer is not about the charge that it was asked for.")
         own = [refund.result() for refund in refunds if refund.key == key]
-        external = [refund.elsewhere() for refund in refunds if refund.standing is not Standing.FAILED]
-        return next(iter(own or external), Absent())
+        external = [refund.elsewhere() for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        return next(iter(own or external), NotFound())
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Returns the dispute that counts for this charge."""
 
-        def parse(row: Mapping[str, Any]) -> DisputeSeen | None:
+        def parse(row: Mapping[str, Any]) -> DisputeStatus | None:
             return parse_dispute(row) if row.get("charge") == charge else None
 
         with time_limit(self._seconds):
             disputes = _parse_list(self._client.list_disputes(charge=charge), parse)
         return disputes if isinstance(disputes, Unknown) else decisive(disputes[::-1])
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, the oldest first. The sandbox has no filter by time, so it lists all refunds that it ever made."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
@@ -94,7 +94,7 @@ class SandboxAdapter:
         if type(has_more) is not bool or (has_more and not entries):
             return Unknown("The sandbox's list does not say where it ends.")
         second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
-        return Page([entry for entry in entries if entry.at >= second], entries[-1].refund_id if has_more else None)
+        return RefundPage([entry for entry in entries if entry.created_at >= second], entries[-1].refund_id if has_more else None)
 
     def _list_refunds(self, **query: str) -> list[Refund] | Unknown:
         return _parse_list(self._client.list_refunds(**query), parse_refund)
@@ -114,4 +114,4 @@ def _parse_list(
 def _declined(reply: SandboxReply) -> Declined | Unknown:
     if reply.status < HTTPStatus.BAD_REQUEST or reply.code is None:
         return Unknown(f"The sandbox answered {reply.status}, which does not say whether it refunded.")
-    return Declined(CODES.get(reply.code, Refusal.PERMANENT), reply.code)
+    return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from domain.money import Money, UnknownMoneyError
-from domain.providers import DisputeSeen, Elsewhere, Failed, Listed, Paid, Pending, Standing
+from domain.providers import DisputeStatus, ExternalRefund, Failed, ListedRefund, Paid, Pending, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.sandbox.codes import DISPUTES, STANDINGS
 
@@ -18,7 +18,7 @@ class Refund(NamedTuple):
     id: str
     charge: str
     amount: Money
-    standing: Standing
+    standing: RefundStatus
     key: str
     created: datetime | None
     """None if the sandbox does not say when it made the refund."""
@@ -27,22 +27,22 @@ class Refund(NamedTuple):
     def result(self) -> Paid | Pending | Failed:
         """Returns the refund as the result of a call."""
         match self.standing:
-            case Standing.PAID:
+            case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
-            case Standing.PENDING:
+            case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
-            case Standing.FAILED:
+            case RefundStatus.FAILED:
                 return Failed(self.id, "failed")
 
-    def elsewhere(self) -> Elsewhere:
+    def elsewhere(self) -> ExternalRefund:
         """Returns the refund as one that was made outside Moneyback."""
-        return Elsewhere(self.id, self.amount)
+        return ExternalRefund(self.id, self.amount)
 
-    def list_entry(self) -> Listed | None:
+    def list_entry(self) -> ListedRefund | None:
         """Returns the refund as reconciliation reads it, or None if it has no time."""
         if self.created is None:
             return None
-        return Listed(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+        return ListedRefund(self.id, self.charge, self.amount, self.standing, self.created, self.key)
 
 
 def parse_refund(row: Mapping[str, Any]) -> Refund | None:
@@ -63,18 +63,18 @@ def parse_refund(row: Mapping[str, Any]) -> Refund | None:
     return refund if is_sound else None
 
 
-def parse_list_entry(row: Mapping[str, Any]) -> Listed | None:
+def parse_list_entry(row: Mapping[str, Any]) -> ListedRefund | None:
     """Returns the refund as reconciliation reads it, or None."""
     refund = parse_refund(row)
     return refund and refund.list_entry()
 
 
-def parse_dispute(row: Mapping[str, Any]) -> DisputeSeen | None:
+def parse_dispute(row: Mapping[str, Any]) -> DisputeStatus | None:
     """Returns the dispute, or None if its id is wrong or its status is not known."""
     status, dispute_id = row.get("status"), row.get("id")
     if not is_identifier(dispute_id) or type(status) is not str or status not in DISPUTES:
         return None
-    return DisputeSeen(DISPUTES[status], dispute_id)
+    return DisputeStatus(DISPUTES[status], dispute_id)
 
 
 def parse_all(rows: object, parse: Callable[[dict[str, Any]], Resource | None]) -> list[Resource] | None:

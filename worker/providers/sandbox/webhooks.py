@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from config.accounts import SandboxAccount
-from domain.notices import About, Forged, Notice, WebhookReader
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 from worker.providers.sandbox.resources import parse_dispute, parse_refund
 
@@ -20,16 +20,16 @@ MAX_CHARGE = 255  # characters, as in the sandbox
 MAX_HEADER = 1000  # characters; two signatures have about 150
 
 SUBJECTS = {
-    "refund.created": About.REFUND,
-    "refund.updated": About.REFUND,
-    "dispute.opened": About.DISPUTE,
-    "dispute.won": About.DISPUTE,
-    "dispute.lost": About.DISPUTE,
+    "refund.created": Subject.REFUND,
+    "refund.updated": Subject.REFUND,
+    "dispute.opened": Subject.DISPUTE,
+    "dispute.won": Subject.DISPUTE,
+    "dispute.lost": Subject.DISPUTE,
 }
-_UNREADABLE = Forged("The webhook is signed, but cannot be read.")
+_UNREADABLE = InvalidSignature("The webhook is signed, but cannot be read.")
 
 
-def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks."""
     return SandboxWebhookParser(account.webhook_secret)
 
@@ -43,17 +43,17 @@ class SandboxWebhookParser:
         """Takes the secret, or several separated by commas while it changes."""
         self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
         """Parses the event, if it is signed with one of our secrets, and now."""
         if len(body) > MAX_BYTES:
-            return Forged("The webhook is too large for an event of the sandbox.")
+            return InvalidSignature("The webhook is too large for an event of the sandbox.")
         signed_at, signatures = _parse_signature(headers.get("sandbox-signature", ""))
         if signed_at is None:
-            return Forged("The webhook has no signature that can be read.")
+            return InvalidSignature("The webhook has no signature that can be read.")
         if not self._is_signed(f"{signed_at}.".encode() + body, signatures):
-            return Forged("The webhook is not signed with our secret.")
+            return InvalidSignature("The webhook is not signed with our secret.")
         if abs(at.timestamp() - int(signed_at)) > TOLERANCE:
-            return Forged(f"The webhook was signed more than {TOLERANCE} seconds away from now.")
+            return InvalidSignature(f"The webhook was signed more than {TOLERANCE} seconds away from now.")
         return _parse_event(body)
 
     def _is_signed(self, text: bytes, signatures: Sequence[bytes]) -> bool:
@@ -70,7 +70,7 @@ def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
     return times[0] if is_sound else None, signatures
 
 
-def _parse_event(body: bytes) -> Sequence[Notice] | Forged:
+def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     try:
         event = json.loads(body)
         about, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
@@ -82,18 +82,18 @@ def _parse_event(body: bytes) -> Sequence[Notice] | Forged:
         return []
     if not _is_charge(data.get("charge")):
         return _UNREADABLE
-    notice = _refund_event(event_id, data) if about is About.REFUND else _dispute_event(event_id, data)
+    notice = _refund_event(event_id, data) if about is Subject.REFUND else _dispute_event(event_id, data)
     return [notice] if notice else _UNREADABLE
 
 
-def _refund_event(event_id: str, data: dict[str, Any]) -> Notice | None:
+def _refund_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
     refund = parse_refund(data)
-    return refund and Notice(event_id, About.REFUND, refund.charge, refund.id, refund.result())
+    return refund and WebhookEvent(event_id, Subject.REFUND, refund.charge, refund.id, refund.result())
 
 
-def _dispute_event(event_id: str, data: dict[str, Any]) -> Notice | None:
+def _dispute_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
     dispute = parse_dispute(data)
-    return Notice(event_id, About.DISPUTE, data["charge"], said=dispute) if dispute else None
+    return WebhookEvent(event_id, Subject.DISPUTE, data["charge"], reported=dispute) if dispute else None
 
 
 def _is_charge(value: object) -> bool:

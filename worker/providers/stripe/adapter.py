@@ -7,15 +7,15 @@ from typing import Any, TypeVar
 from config.accounts import StripeAccount
 from domain.money import Money, UnknownMoneyError
 from domain.providers import (
-    Absent,
-    Answer,
+    NotFound,
+    RefundResult,
     Declined,
-    DisputeSeen,
-    Found,
-    Page,
+    DisputeStatus,
+    LookupResult,
+    RefundPage,
     PaymentProvider,
-    Refusal,
-    Standing,
+    DeclineReason,
+    RefundStatus,
     Unknown,
 )
 from worker.providers.deadline import time_limit
@@ -46,12 +46,12 @@ class StripeAdapter:
         self._client = client
         self._seconds = provider_timeout_seconds
 
-    def refund(self, charge: str, amount: Money, *, key: str) -> Answer:
+    def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Creates the refund. A request has no currency, so the currency is checked in the reply."""
         try:
             minor = UNITS.to_provider(amount)
         except UnknownMoneyError:
-            return Declined(Refusal.PERMANENT, "amount_not_in_whole_units")
+            return Declined(DeclineReason.PERMANENT, "amount_not_in_whole_units")
         metadata = {KEY_FIELD: key, CHARGE_FIELD: charge}
         with time_limit(self._seconds):
             row = self._client.create_refund(_filter_by(charge) | {"amount": minor, "metadata": metadata}, key=key)
@@ -62,23 +62,23 @@ class StripeAdapter:
             return Unknown("Stripe's answer is not about the refund that it was asked for.")
         return refund.result()
 
-    def look_up(self, charge: str, *, key: str) -> Found:
+    def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Finds our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
         refunds = self._list_all(charge, self._client.list_refunds, parse_refund)
         if isinstance(refunds, Unknown):
             return refunds
-        for standing in (Standing.PAID, Standing.PENDING, Standing.FAILED):
+        for standing in (RefundStatus.PAID, RefundStatus.PENDING, RefundStatus.FAILED):
             for refund in refunds:
                 if refund.key == key and refund.standing is standing:
                     return refund.result()
-        return next((refund.elsewhere() for refund in refunds if refund.standing is not Standing.FAILED), Absent())
+        return next((refund.elsewhere() for refund in refunds if refund.standing is not RefundStatus.FAILED), NotFound())
 
-    def dispute(self, charge: str) -> DisputeSeen | Unknown:
+    def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Returns the dispute that counts for this charge."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else decisive(disputes)
 
-    def page(self, since: datetime, after: str | None) -> Page | Unknown:
+    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, the newest first."""
         query = {"created": {"gte": int(since.timestamp())}} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
@@ -89,7 +89,7 @@ class StripeAdapter:
         if isinstance(refunds, Unknown):
             return refunds
         entries = [entry for refund in refunds for entry in refund.list_entries()]
-        return Page(entries, refunds[-1].id if page.has_more else None)
+        return RefundPage(entries, refunds[-1].id if page.has_more else None)
 
     def _list_all(
         self,

@@ -10,7 +10,7 @@ import requests
 import stripe
 
 from config.accounts import StripeAccount
-from domain.providers import Declined, Refusal, Unknown
+from domain.providers import Declined, DeclineReason, Unknown
 from worker.providers.deadline import create_session
 from worker.providers.http_client import CREDENTIALS_REFUSED, credentials_refused
 from worker.providers.identifiers import is_identifier
@@ -73,7 +73,7 @@ def result_of_error(error: stripe.StripeError) -> Declined | Unknown:
         headers = error.headers or {}
         replayed = headers.get("Idempotent-Replayed") == "true" and status >= HTTPStatus.INTERNAL_SERVER_ERROR
         return Unknown(f"Stripe answered {status}.", retry_after(headers.get("Retry-After")), replayed=replayed)
-    return Declined(CODES.get(code, Refusal.PERMANENT), code)
+    return Declined(CODES.get(code, DeclineReason.PERMANENT), code)
 
 
 def _result_of(call: Callable[[], stripe.StripeObject]) -> Row | Declined | Unknown:

@@ -6,12 +6,12 @@ Sources are Stripe's pages "Error codes", "Refunds" (failure reasons) and "The D
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, Refusal, Route, Standing
+from domain.providers import Capabilities, DeclineReason, Route, RefundStatus
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(
-    keys_live=timedelta(hours=24),  # "Idempotent requests": keys can be removed once they are at least 24 hours old
-    capped=True,  # "Create a refund": an error is raised when more is refunded than is left on the charge
+    idempotency_key_ttl=timedelta(hours=24),  # "Idempotent requests": keys can be removed once they are at least 24 hours old
+    rejects_over_refund=True,  # "Create a refund": an error is raised when more is refunded than is left on the charge
     calls_per_second=25,  # "Rate limits": 100 in live mode; background jobs should take only a part of it
     routes={
         "amazon_pay": Route(window=timedelta(days=90), synchronous=False),  # "Amazon Pay payments", refunds
@@ -21,21 +21,21 @@ CAPABILITIES = Capabilities(
     },
 )
 
-CODES: Mapping[str, Refusal] = {
-    "charge_already_refunded": Refusal.ALREADY_REFUNDED,
-    "charge_disputed": Refusal.DISPUTED,
-    "refund_disputed_payment": Refusal.DISPUTED,
-    "charge_for_pending_refund_disputed": Refusal.DISPUTED,
-    "balance_insufficient": Refusal.NO_BALANCE,
-    "insufficient_funds": Refusal.NO_BALANCE,
-    "charge_pending": Refusal.NOT_YET,
-    "lost_or_stolen_card": Refusal.PERMANENT,
-    "expired_or_canceled_card": Refusal.PERMANENT,
-    "declined": Refusal.PERMANENT,
-    "merchant_request": Refusal.PERMANENT,
-    "unknown": Refusal.PERMANENT,
-    "canceled": Refusal.PERMANENT,
-    "resource_missing": Refusal.PERMANENT,
+CODES: Mapping[str, DeclineReason] = {
+    "charge_already_refunded": DeclineReason.ALREADY_REFUNDED,
+    "charge_disputed": DeclineReason.DISPUTED,
+    "refund_disputed_payment": DeclineReason.DISPUTED,
+    "charge_for_pending_refund_disputed": DeclineReason.DISPUTED,
+    "balance_insufficient": DeclineReason.INSUFFICIENT_BALANCE,
+    "insufficient_funds": DeclineReason.INSUFFICIENT_BALANCE,
+    "charge_pending": DeclineReason.NOT_YET_REFUNDABLE,
+    "lost_or_stolen_card": DeclineReason.PERMANENT,
+    "expired_or_canceled_card": DeclineReason.PERMANENT,
+    "declined": DeclineReason.PERMANENT,
+    "merchant_request": DeclineReason.PERMANENT,
+    "unknown": DeclineReason.PERMANENT,
+    "canceled": DeclineReason.PERMANENT,
+    "resource_missing": DeclineReason.PERMANENT,
 }
 """The decline reason by the code of an error or of a failed refund. Any other code of a 4xx is PERMANENT: Stripe did
 nothing, and support reviews the case."""
@@ -54,12 +54,12 @@ UNDECIDED_STATUSES = {
     429,  # too many calls, or another call has locked the charge
 }
 
-STANDINGS: Mapping[str, Standing] = {
-    "succeeded": Standing.PAID,
-    "pending": Standing.PENDING,  # also if the balance is too low: Stripe sends the refund once it is sufficient
-    "requires_action": Standing.PENDING,  # Stripe asks the customer for a bank account
-    "failed": Standing.FAILED,
-    "canceled": Standing.FAILED,
+STANDINGS: Mapping[str, RefundStatus] = {
+    "succeeded": RefundStatus.PAID,
+    "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once it is sufficient
+    "requires_action": RefundStatus.PENDING,  # Stripe asks the customer for a bank account
+    "failed": RefundStatus.FAILED,
+    "canceled": RefundStatus.FAILED,
 }
 
 DISPUTES: Mapping[str, Dispute] = {

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
-from domain.providers import DisputeSeen, Elsewhere, Failed, Listed, Paid, Pending, Refusal, Standing
+from domain.providers import DisputeStatus, ExternalRefund, Failed, ListedRefund, Paid, Pending, DeclineReason, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.stripe.amounts import parse_amount
 from worker.providers.stripe.codes import CODES, DISPUTES, STANDINGS
@@ -22,7 +22,7 @@ class Refund(NamedTuple):
     charge: str | None
     payment_intent: str | None
     amount: Money
-    standing: Standing
+    standing: RefundStatus
     code: str
     """Why the refund failed, or its status."""
     key: str | None
@@ -39,23 +39,23 @@ class Refund(NamedTuple):
     def result(self) -> Paid | Pending | Failed:
         """Returns the refund as the result of a call."""
         match self.standing:
-            case Standing.PAID:
+            case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
-            case Standing.PENDING:
+            case RefundStatus.PENDING:
                 return Pending(self.id, self.amount, self.short_of_balance)
-            case Standing.FAILED:
-                return Failed(self.id, self.code, CODES.get(self.code, Refusal.PERMANENT))
+            case RefundStatus.FAILED:
+                return Failed(self.id, self.code, CODES.get(self.code, DeclineReason.PERMANENT))
 
-    def elsewhere(self) -> Elsewhere:
+    def elsewhere(self) -> ExternalRefund:
         """Returns the refund as one that was made outside Moneyback."""
-        return Elsewhere(self.id, self.amount)
+        return ExternalRefund(self.id, self.amount)
 
-    def list_entries(self) -> list[Listed]:
+    def list_entries(self) -> list[ListedRefund]:
         """Returns the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
         is_own = self.requested_charge in self.payment_ids
         payment_ids = [str(self.requested_charge)] if is_own else self.payment_ids
         return [
-            Listed(self.id, payment_id, self.amount, self.standing, self.created, self.key)
+            ListedRefund(self.id, payment_id, self.amount, self.standing, self.created, self.key)
             for payment_id in payment_ids
         ]
 
@@ -88,11 +88,11 @@ def parse_refund(row: dict[str, Any]) -> Refund | None:
     return refund if is_sound else None
 
 
-def parse_dispute(row: dict[str, Any]) -> DisputeSeen | None:
+def parse_dispute(row: dict[str, Any]) -> DisputeStatus | None:
     """Returns the dispute, or None if its status is not known."""
     status, dispute_id = row.get("status"), row.get("id")
     is_known = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
-    return DisputeSeen(DISPUTES[str(status)], str(dispute_id)) if is_known else None
+    return DisputeStatus(DISPUTES[str(status)], str(dispute_id)) if is_known else None
 
 
 def is_about(row: dict[str, Any], charge: str) -> bool:

@@ -9,7 +9,7 @@ import stripe
 from pydantic import SecretStr
 
 from config.accounts import StripeAccount
-from domain.notices import About, Forged, Notice, WebhookReader
+from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
 TOLERANCE = 300  # seconds before and after now, as in Stripe's libraries
@@ -19,7 +19,7 @@ _CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that carri
 _DISPUTE_EVENTS = "charge.dispute."
 
 
-def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: float) -> WebhookReader:  # noqa: ARG001 - it calls nobody
+def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
     """Creates the parser of this account's webhooks."""
     return StripeWebhookParser(account.webhook_secret)
 
@@ -34,19 +34,19 @@ class StripeWebhookParser:
         parts = secret.get_secret_value().split(",") if secret else []
         self._secrets = [part.strip() for part in parts if part.strip()]
 
-    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[Notice] | Forged:
+    def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
         """Parses the event, if it is signed with one of our secrets, and now."""
         if not self._secrets:
-            return Forged("Stripe's webhook secret is not configured, so no webhook can be verified.")
+            return InvalidSignature("Stripe's webhook secret is not configured, so no webhook can be verified.")
         header = headers.get("stripe-signature", "")
         if not any(_is_signed(body, header, secret) for secret in self._secrets):
-            return Forged("The webhook is not signed with our secret.")
+            return InvalidSignature("The webhook is not signed with our secret.")
         if abs(at.timestamp() - _signed_at(header)) > TOLERANCE:
-            return Forged("The signature is too old, or from the future.")
+            return InvalidSignature("The signature is too old, or from the future.")
         try:
             return _parse_event(json.loads(body))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return Forged("Stripe's event cannot be read.")
+            return InvalidSignature("Stripe's event cannot be read.")
 
 
 def _is_signed(body: bytes, header: str, secret: str) -> bool:
@@ -65,25 +65,25 @@ def _signed_at(header: str) -> float:
         return float("-inf")
 
 
-def _parse_event(event: dict[str, Any]) -> list[Notice]:
+def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
     event_type, resource = event["type"], event["data"]["object"]
     if event_type in _REFUND_EVENTS:
         refund_id = _identifier(resource["id"])
-        return _notices(event, About.REFUND, resource["charge"], resource.get("payment_intent"), refund_id=refund_id)
+        return _notices(event, Subject.REFUND, resource["charge"], resource.get("payment_intent"), refund_id=refund_id)
     if event_type == _CHARGE_REFUNDED:
-        return _notices(event, About.REFUND, resource["id"], resource.get("payment_intent"))
+        return _notices(event, Subject.REFUND, resource["id"], resource.get("payment_intent"))
     if event_type.startswith(_DISPUTE_EVENTS):
-        return _notices(event, About.DISPUTE, resource["charge"], resource.get("payment_intent"))
+        return _notices(event, Subject.DISPUTE, resource["charge"], resource.get("payment_intent"))
     return []
 
 
-def _notices(event: dict[str, Any], about: About, *payment_ids: object, refund_id: str | None = None) -> list[Notice]:
+def _notices(event: dict[str, Any], about: Subject, *payment_ids: object, refund_id: str | None = None) -> list[WebhookEvent]:
     """Returns one event for each id of the payment, because a purchase may hold either; the second has its own event id."""
     first, *others = [_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
-    first_event = Notice(_identifier(event["id"]), about, first, refund_id)
+    first_event = WebhookEvent(_identifier(event["id"]), about, first, refund_id)
     return [
         first_event,
-        *(Notice(_identifier(f"{event['id']}:{payment_id}"), about, payment_id, refund_id) for payment_id in others),
+        *(WebhookEvent(_identifier(f"{event['id']}:{payment_id}"), about, payment_id, refund_id) for payment_id in others),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 
-from config import transport
+from config import kombu_transport
 from config.settings import Settings
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 
@@ -17,7 +17,8 @@ PERIODIC = "ticks"
 """What beat asks for now and then. In a lane they would gather while workers are busy, and keep the relay from filling it."""
 
 QUEUES = {
-    name: Queue(name, DIRECT, routing_key=name) for name in (*WORK_QUEUES, PERIODIC, ContactSupport.queue, IncomingRequest.queue)
+    name: Queue(name, DIRECT, routing_key=name)
+    for name in (*WORK_QUEUES, PERIODIC, ContactSupport.queue, IncomingRequest.queue)
 }
 
 TRANSPORT_OPTIONS = {
@@ -33,7 +34,7 @@ TRANSPORT_OPTIONS = {
 }
 
 
-transport.register()
+kombu_transport.register()
 
 
 def connect(settings: Settings) -> Connection:

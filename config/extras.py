@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import NamedTuple
 
-from config.accounts import PROVIDERS
+from config.provider_accounts import PROVIDERS
 from config.settings import Settings
 from domain.errors import RefusedError
 

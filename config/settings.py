@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.limits import Limits
-from domain.aftermath import Timeout
+from config.rate_limits import Limits
+from domain.state_effects import Timeout
 
 _POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 _BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory: for tests, within one process
@@ -197,7 +197,7 @@ class Settings(FromEnvironment):
     @field_validator("providers")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from config.accounts import PROVIDERS  # noqa: PLC0415 - an account is a block of settings, so it imports this module
+        from config.provider_accounts import PROVIDERS  # noqa: PLC0415 - an account is a block of settings, so it imports this module
 
         if unknown := sorted(set(names) - PROVIDERS.keys()):
             raise ValueError(f"There is no provider {', '.join(unknown)}; there are {', '.join(PROVIDERS)}.")

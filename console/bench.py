@@ -21,15 +21,15 @@ from config.settings import settings
 from console.servers import LocalStackError
 from console.stack import Stack
 from console.supervisor import Supervisor
-from domain.messages import RefundApproved, RefundRequested, RefundOutcomeUnknown
+from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequested
 from domain.policies import Category, Seller
 from domain.purchases import Purchase
-from domain.reasons import RefundReason
+from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest
 from producers.intake import accept, submission
-from records import Records, schema
+from records import Records, migrate
 from records.intake import Submission
-from records.work import connect
+from records.unit_of_work import connect
 
 SELLERS = 20
 WARM_UP = 500
@@ -55,8 +55,8 @@ def run(stack: Stack, number: int, report: Callable[[str], None]) -> Measured:
     """Measures full batches, single requests, and one case in each message."""
     os.environ.update(stack.env)
     owner = connect(stack.servers.postgres.owner_url)
-    schema.migrate(owner)
-    bench = _Bench(stack, Records.of(settings()), lambda: schema.analyze(owner))
+    migrate.migrate(owner)
+    bench = _Bench(stack, Records.of(settings()), lambda: migrate.analyze(owner))
     report(f"{number} requests, up to {settings().batch_size} cases in a message")
     with bench.services(batch=settings().batch_size):
         bench.drain(WARM_UP)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from config.accounts import ACCOUNTS
+from config.provider_accounts import ACCOUNTS
 
 _PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
 """The prefix of each account's environment variables, by the class that pydantic names in its error."""

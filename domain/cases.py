@@ -30,7 +30,12 @@ class Case:
     def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Transition":
         """The step this event makes of the case; an OutOfStepError where the table has none."""
         return Transition(
-            case=self, event=event, to_state=next_state(self.state, event), actor=actor, why=why, evidence=evidence or {}
+            case=self,
+            event=event,
+            to_state=next_state(self.state, event),
+            actor=actor,
+            why=why,
+            evidence=evidence or {},
         )
 
 
@@ -64,7 +69,7 @@ class Transition:
     def case_after(self, at: datetime) -> Case:
         """The case as it stands once this step was recorded at this instant."""
         fence = self.case.fence + (self.lease is not None)
-        return replace(self.case, state=self.to_state, seq=self.seq, head=self.digest(at), fence=fence)
+        return replace(self.case, state=self.to_state, seq=self.seq, head_hash=self.digest(at), fence=fence)
 
     def digest(self, at: datetime) -> bytes:
         """This row's link of the hash chain."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from domain.findings import ReasonCode, RuleResult
 from domain.money import CURRENCIES
 from domain.policies import Category, Policy, Seller
 from domain.purchases import AUTOMATIC, Dispute, Purchase
-from domain.requests import SubmittedRequest, RefundScope
+from domain.reason_codes import ReasonCode, RuleResult
+from domain.requests import RefundScope, SubmittedRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,13 +56,13 @@ class RefundApproved(WorkItems):
 class RefundOutcomeUnknown(WorkItems):
     """Sent to the provider; what became of it is to be found out."""
 
-    queue: ClassVar[str] = "refund.settle"
+    queue: ClassVar[str] = "refund.resolve"
 
 
 class WebhookEventsReceived(WorkItems):
     """Webhooks that were stored; here the ids are theirs."""
 
-    queue: ClassVar[str] = "provider.notices"
+    queue: ClassVar[str] = "webhook.events"
 
 
 class SupportNeeded(WorkItems):
@@ -147,6 +147,14 @@ class IncomingRequest(Message):
 
 WORK_QUEUES: dict[str, type[WorkItems]] = {
     message.queue: message
-    for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown, WebhookEventsReceived, SupportNeeded, CaseEmailsDue, InquiryEmailsDue)
+    for message in (
+        RefundRequested,
+        RefundApproved,
+        RefundOutcomeUnknown,
+        WebhookEventsReceived,
+        SupportNeeded,
+        CaseEmailsDue,
+        InquiryEmailsDue,
+    )
 }
 """The queues our own workers consume."""

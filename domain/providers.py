@@ -15,11 +15,13 @@ class DeclineReason(StrEnum):
 
     ALREADY_REFUNDED = "already_refunded"  # look up whose refund that is; ours is adopted
     DISPUTED = "disputed"  # never again: the bank decides, a person looks
-    INSUFFICIENT_BALANCE = "no_balance"  # the seller's balance is short: wait, and tell finance
-    REFUND_WINDOW_EXPIRED = "window_over"  # another way to pay is needed
-    NOT_YET_REFUNDABLE = "not_yet"  # the charge is not settled: later, as a new operation
+    INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is short: wait, and tell finance
+    REFUND_WINDOW_EXPIRED = "refund_window_expired"  # another way to pay is needed
+    NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: later, as a new operation
     PERMANENT = "permanent"  # a person looks
-    INVALID_CREDENTIALS = "no_access"  # our credentials are refused: a person mends them, and the refund goes on
+    INVALID_CREDENTIALS = (
+        "invalid_credentials"  # our credentials are refused: a person mends them, and the refund goes on
+    )
     NOT_SENT = "not_sent"  # no word of it left us: the provider could not be reached, or there was no time left
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
-from domain.providers import RefundResult, Declined, Failed, Paid, Pending, DeclineReason, Unknown
+from domain.providers import Declined, DeclineReason, Failed, Paid, Pending, RefundResult, Unknown
 
 
 class OperationStatus(StrEnum):

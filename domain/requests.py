@@ -11,8 +11,8 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from domain.purchases import reference_key
-from domain.reasons import RefundReason
 from domain.redaction import without_cards
+from domain.refund_reasons import RefundReason
 
 
 class Channel(StrEnum):

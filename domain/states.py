@@ -17,7 +17,7 @@ class State(StrEnum):
     WITH_SUPPORT = "with_support"
     DECLINED = "declined"
     EXPIRED = "expired"
-    CANCELLED = "withdrawn"
+    CANCELLED = "cancelled"
     UNMATCHED = "unmatched"
     DUPLICATE = "duplicate"
 
@@ -30,23 +30,23 @@ class Event(StrEnum):
     FOUND_ELIGIBLE_AND_TRUSTED = "found_eligible_and_trusted"
     FOUND_NOT_ELIGIBLE = "found_not_eligible"
     FOUND_NO_PURCHASE = "found_no_purchase"
-    FOUND_OPEN_CASE = "found_live_case"
+    FOUND_OPEN_CASE = "found_open_case"
     CUSTOMER_CONFIRMED = "customer_confirmed"
-    CUSTOMER_CANCELLED = "customer_withdrew"
-    CONFIRMATION_EXPIRED = "time_ran_out"
-    PUT_ON_HOLD = "held"
-    REFUND_STARTED = "prepared"
+    CUSTOMER_CANCELLED = "customer_cancelled"
+    CONFIRMATION_EXPIRED = "confirmation_expired"
+    PUT_ON_HOLD = "put_on_hold"
+    REFUND_STARTED = "refund_started"
     NO_LONGER_ELIGIBLE = "no_longer_eligible"
     PROVIDER_PAID = "provider_paid"
     PROVIDER_ACCEPTED = "provider_accepted"
     PROVIDER_DECLINED = "provider_declined"
-    REFUND_DEFERRED = "provider_not_now"
-    OUTCOME_UNKNOWN = "provider_unclear"
+    REFUND_DEFERRED = "refund_deferred"
+    OUTCOME_UNKNOWN = "outcome_unknown"
     PROVIDER_FAILED_LATE = "provider_failed_late"
-    POLLING_GAVE_UP = "gave_up_asking"
-    CONFIRMED_NOT_REFUNDED = "proven_absent"
-    BANK_REFERENCE_RECEIVED = "bank_reference_told"
-    CRASHED_WORKERS = "ended_its_workers"
+    POLLING_GAVE_UP = "polling_gave_up"
+    CONFIRMED_NOT_REFUNDED = "confirmed_not_refunded"
+    BANK_REFERENCE_RECEIVED = "bank_reference_received"
+    CRASHED_WORKERS = "crashed_workers"
     DISPUTE_WON = "dispute_won"
     SUPPORT_APPROVED = "support_approved"
     SUPPORT_DECLINED = "support_declined"
@@ -90,10 +90,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
-    **{
-        (state, E.CRASHED_WORKERS): S.WITH_SUPPORT
-        for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.REFUND_PENDING)
-    },
+    **{(state, E.CRASHED_WORKERS): S.WITH_SUPPORT for state in (S.RECEIVED, S.APPROVED, S.REFUNDING, S.REFUND_PENDING)},
 }
 
 OPEN_STATES = frozenset(

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from domain.aftermath import EmailKind
 from domain.errors import KeyInFlightError, KeyReusedError, NotPossibleError
 from domain.messages import CaseEmailsDue
 from domain.requests import Channel, RefundRequest
+from domain.state_effects import EmailKind
 from domain.states import Event, State
 from records import Records
+from records.case_emails import DueEmail
 from records.intake import Accepted, Submission
-from records.letters import DueEmail
-from records.withdrawals import StatutoryWithdrawal
+from records.statutory_withdrawals import StatutoryWithdrawal
 
 DECLARATIONS_A_DAY = 10
 """More than any customer has contracts to withdraw from; a stranger's mailbox is not filled by ten letters."""
@@ -84,7 +84,9 @@ def declare(records: Records, arrival: Submission, *, name: str, statement: str)
             work.case_emails.enqueue([(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)])
             too_many = work.statutory_withdrawals.count_recent(arrival.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
             if too_many > 0:
-                work.case_emails.release([DueEmail(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=too_many * _HOUR)
+                work.case_emails.release(
+                    [DueEmail(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=too_many * _HOUR
+                )
             work.outbox.enqueue([(CaseEmailsDue, accepted.id)])
         declared = work.statutory_withdrawals.get(accepted.id)
     if not accepted.identical or declared is None:

@@ -7,11 +7,11 @@ from uuid import UUID
 from domain.cases import GENESIS, chain_hash
 from domain.states import INITIAL, MOVES, Event, State
 from records.history import CaseHistory
-from records.work import UnitOfWork
+from records.unit_of_work import UnitOfWork
 
 _REFUNDED_WITHOUT_PROOF = """
 select c.id, 'is refunded, but no operation of it was paid in full.' as fault
-  from cases c left join operations o on o.case_id = c.id and o.status = 'paid'
+  from cases c left join refund_operations o on o.case_id = c.id and o.status = 'paid'
   left join purchases p on p.id = c.purchase
  where c.state = 'refunded'
    and (o.status is distinct from 'paid' or o.refund_id is null or o.amount is distinct from p.amount
@@ -19,7 +19,7 @@ select c.id, 'is refunded, but no operation of it was paid in full.' as fault
 """
 _PAID_WITHOUT_END = """
 select c.id, 'was paid, but is ' || c.state || '.' as fault
-  from operations o join cases c on c.id = o.case_id
+  from refund_operations o join cases c on c.id = o.case_id
  where o.status = 'paid' and c.state not in ('refunded', 'with_support')
 """
 _SUPPORT_WITHOUT_TASK = """
@@ -80,7 +80,18 @@ def faults(story: CaseHistory) -> Iterator[str]:
             return
         if row.from_state != state or not _possible(row.from_state, row.event, row.to_state):
             yield f"cannot have gone from {row.from_state or 'nothing'} to {row.to_state} by {row.event} in row {number}."
-        head = chain_hash(head, story.id, row.seq, row.created_at, row.from_state, row.event, row.to_state, row.actor, row.why, row.evidence)
+        head = chain_hash(
+            head,
+            story.id,
+            row.seq,
+            row.created_at,
+            row.from_state,
+            row.event,
+            row.to_state,
+            row.actor,
+            row.why,
+            row.evidence,
+        )
         if head != row.hash:
             yield f"has a row {number} in its history that was changed after it was written."
             return

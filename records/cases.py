@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from domain.cases import Case
-from domain.findings import ReasonCode
-from domain.requests import SubmittedRequest, Channel, RefundScope
+from domain.reason_codes import ReasonCode
+from domain.requests import Channel, RefundScope, SubmittedRequest
 from domain.states import State
 from records.transaction import Transaction
 
@@ -152,7 +152,9 @@ class Cases:
         Only first deliveries, or with ``suspects`` those as well that began at least ``apart`` seconds ago and came to nothing.
         """
         self._work.run("set local synchronous_commit = off")  # a count that a power cut takes away is not missed
-        rows = self._work.run(_BEGIN, ids=list(ids), heres=[str(s) for s in states], suspects=include_crashed, apart=apart)
+        rows = self._work.run(
+            _BEGIN, ids=list(ids), heres=[str(s) for s in states], suspects=include_crashed, apart=apart
+        )
         return {row.id: row.deliveries for row in rows}
 
     def crashed_before(self, ids: Sequence[UUID], *, states: Sequence[State], apart: float) -> dict[UUID, int]:
@@ -166,7 +168,9 @@ class Cases:
         Somebody held it for a moment, the sweep above all. It is due at once.
         """
         self._work.run("set local synchronous_commit = off")  # as in begin()
-        self._work.run(_CAME_BACK, ids=list(counts), counts=list(counts.values()), heres=[str(state) for state in states])
+        self._work.run(
+            _CAME_BACK, ids=list(counts), counts=list(counts.values()), heres=[str(state) for state in states]
+        )
 
     def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
         """The cases about this payment that are with support for this reason alone and that nobody holds, locked."""
@@ -187,7 +191,12 @@ class Cases:
 
 
 def _case(row: Row[*tuple[Any, ...]]) -> Case:
-    asked = SubmittedRequest(refund_scope=RefundScope(row.wish), received_at=row.received_at, channel=Channel(row.channel), trusted=row.trusted)
+    asked = SubmittedRequest(
+        refund_scope=RefundScope(row.refund_scope),
+        received_at=row.received_at,
+        channel=Channel(row.channel),
+        trusted=row.trusted,
+    )
     return Case(
         id=row.id,
         state=State(row.state),

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from domain.aftermath import EFFECTS, messages_for, email_for
 from domain.cases import Transition
-from domain.messages import WorkItems as CasesMessage
 from domain.messages import CaseEmailsDue
-from records.letters import CaseEmails
+from domain.messages import WorkItems as CasesMessage
+from domain.state_effects import EFFECTS, email_for, messages_for
+from records.case_emails import CaseEmails
 from records.outbox import Outbox
-from records.tasks import SupportTasks
+from records.support_tasks import SupportTasks
 from records.transaction import Transaction
 
 _RECORD = """

@@ -19,16 +19,16 @@ _LANE = RefundRequested.queue
 _INSERT = """
 with fresh as (
   insert into cases (id, seller, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
-                     reference_key, reason, wish, comment, answers, locale, thread, trusted, bulk, received_at, state, seq,
+                     reference_key, reason, refund_scope, comment, answers, locale, thread, trusted, bulk, received_at, state, seq,
                      head, next_action_at)
-  select id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, wish, comment,
+  select id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
          answers::jsonb, locale, thread, trusted, bulk, :now, :there, 1, hash, :now + make_interval(secs => :lane)
     from unnest(cast(:ids as uuid[]), cast(:sellers as text[]), cast(:channels as text[]), cast(:sources as text[]),
                 cast(:keys as text[]), cast(:digests as bytea[]), cast(:emails as text[]), cast(:email_keys as text[]),
                 cast(:references as text[]), cast(:reference_keys as text[]), cast(:reasons as text[]),
-                cast(:wishes as text[]), cast(:comments as text[]), cast(:answers as text[]), cast(:locales as text[]),
+                cast(:refund_scopes as text[]), cast(:comments as text[]), cast(:answers as text[]), cast(:locales as text[]),
                 cast(:threads as text[]), cast(:trusteds as bool[]), cast(:bulks as bool[]), cast(:hashes as bytea[]))
-      as i(id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, wish, comment,
+      as i(id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
            answers, locale, thread, trusted, bulk, hash)
   on conflict (intake_source, intake_key) do nothing
   returning id, channel, head, bulk, seller
@@ -109,7 +109,7 @@ class Intake:
             references=[request.reference for request in requests],
             reference_keys=[reference_key(request.reference) for request in requests],
             reasons=[request.reason for request in requests],
-            wishes=[request.refund_scope for request in requests],
+            refund_scopes=[request.refund_scope for request in requests],
             comments=[request.comment for request in requests],
             answers=[request.answers.model_dump_json(exclude_defaults=True) for request in requests],
             locales=[request.locale for request in requests],
@@ -117,7 +117,8 @@ class Intake:
             trusteds=[arrival.trusted for arrival in submissions],
             bulks=[arrival.bulk for arrival in submissions],
             hashes=[
-                chain_hash(GENESIS, arrival.id, 1, now, "", _EVENT, _THERE, arrival.channel, "", {}) for arrival in submissions
+                chain_hash(GENESIS, arrival.id, 1, now, "", _EVENT, _THERE, arrival.channel, "", {})
+                for arrival in submissions
             ],
         )
         new = {row.id for row in fresh}

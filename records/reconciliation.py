@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from domain.refund_operations import RefundOperation
-from records.operations import OPERATION_COLUMNS, operation_of
+from records.refund_operations import OPERATION_COLUMNS, operation_of
 from records.transaction import Transaction
 
 _LISTED = f"""
-select {OPERATION_COLUMNS} from operations
+select {OPERATION_COLUMNS} from refund_operations
  where key = any(:keys) or (provider = :provider and refund_id = any(:refund_ids))
 """
 
 _UNLISTED = f"""
-select {OPERATION_COLUMNS} from operations
+select {OPERATION_COLUMNS} from refund_operations
  where provider = :provider and status in ('paid', 'pending') and first_sent_at >= :since and last_sent_at < :until
    and (reconciled_at is null or reconciled_at < :begun)
  order by first_sent_at
@@ -34,9 +34,11 @@ class Reconciliation:
     def mark_reconciled(self, operations: Sequence[RefundOperation]) -> None:
         """The provider lists these."""
         keys = [operation.key for operation in operations]
-        self._work.run("update operations set reconciled_at = now() where key = any(:keys)", keys=keys)
+        self._work.run("update refund_operations set reconciled_at = now() where key = any(:keys)", keys=keys)
 
-    def unlisted(self, provider: str, *, since: datetime, until: datetime, begun: datetime) -> Iterator[RefundOperation]:
+    def unlisted(
+        self, provider: str, *, since: datetime, until: datetime, begun: datetime
+    ) -> Iterator[RefundOperation]:
         """What we hold for paid or accepted, sent between these instants, and was not listed since it was begun."""
         for row in self._work.stream(_UNLISTED, provider=provider, since=since, until=until, begun=begun):
             yield operation_of(row)

@@ -24,14 +24,14 @@ on conflict (id) do update set
 _NEW_VERSION = """
 insert into policies
 select :seller, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()), :category, :days, :methods,
-       :excepted_products, :renewals_excepted
+       :excluded_products, :renewals_excluded
   from policies where seller = :seller
-returning version, in_force_from, category, days, methods, excepted_products, renewals_excepted
+returning version, in_force_from, category, days, methods, excluded_products, renewals_excluded
 """
 """Adds a version; none is ever edited. Two at once: the second fails on the primary key and may be tried again."""
 
 _POLICIES = """
-select version, in_force_from, category, days, methods, excepted_products, renewals_excepted
+select version, in_force_from, category, days, methods, excluded_products, renewals_excluded
   from policies where seller = :seller order by version
 """
 
@@ -120,8 +120,8 @@ class Sellers:
         days: int | None = None,
         in_force_from: datetime | None = None,
         methods: Sequence[str] = (),
-        excepted_products: Sequence[str] = (),
-        renewals_excepted: bool = False,
+        excluded_products: Sequence[str] = (),
+        renewals_excluded: bool = False,
     ) -> Policy:
         """Adds a version, in force from this instant on, or from now."""
         row = self._work.run(
@@ -131,8 +131,8 @@ class Sellers:
             category=category,
             days=days,
             methods=list(methods),
-            excepted_products=list(excepted_products),
-            renewals_excepted=renewals_excepted,
+            excluded_products=list(excluded_products),
+            renewals_excluded=renewals_excluded,
         ).one()
         policy = policy_of(seller, row)
         assert policy, "a new version has a number"

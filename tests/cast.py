@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from domain.policies import Category, Policy, Seller
 from domain.purchases import Purchase
-from domain.reasons import RefundReason
-from domain.requests import SubmittedRequest, Channel, RefundRequest, RefundScope
+from domain.refund_reasons import RefundReason
+from domain.requests import Channel, RefundRequest, RefundScope, SubmittedRequest
 from producers.intake import submission
 from records import Records
 from records.intake import Accepted, Submission
@@ -71,7 +71,7 @@ def a_recent_purchase(**changes: Any) -> Purchase:
 
 def asked(**changes: Any) -> SubmittedRequest:
     """The whole amount, at noon, on the web."""
-    values: dict[str, Any] = {"wish": RefundScope.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
+    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
     return SubmittedRequest(**values | changes)
 
 
@@ -105,8 +105,8 @@ def settle_in(
                 days=policy.days,
                 in_force_from=policy.in_force_from,
                 methods=sorted(policy.methods),
-                excepted_products=sorted(policy.excluded_products),
-                renewals_excepted=policy.renewals_excluded,
+                excluded_products=sorted(policy.excluded_products),
+                renewals_excluded=policy.renewals_excluded,
             )
         work.purchases.upsert(purchases)
 

@@ -18,8 +18,8 @@ from babel.messages.extract import extract_python
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from config.speech import HERE, LANGUAGES
-from domain import arrivals, findings, reasons
+from config.i18n import HERE, LANGUAGES
+from domain import reason_codes, refund_reasons, refund_timing
 
 ROOT = Path(__file__).parents[1]
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
@@ -43,7 +43,7 @@ SPOKEN: Mapping[str, tuple[int, ...]] = {
 SPEAKERS = (
     "producers/web/*.py",
     "producers/intake.py",
-    "config/links.py",
+    "config/signed_links.py",
     "worker/letters/*.py",
     "console/commands/embed.py",
 )
@@ -130,10 +130,10 @@ def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Se
 
 
 def _of_tables() -> Iterator[tuple[str, Sentence]]:
-    yield from ((_home(arrivals), sentence) for sentence in _strings(vars(arrivals)["ARRIVALS"]))
-    yield _home(arrivals), arrivals.DEFAULT_ARRIVAL
-    yield from ((_home(reasons), reason.sentence) for reason in reasons.RefundReason)
-    yield from ((_home(findings), code.customer) for code in findings.ReasonCode if code.customer)
+    yield from ((_home(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVALS"]))
+    yield _home(refund_timing), refund_timing.DEFAULT_ARRIVAL
+    yield from ((_home(refund_reasons), reason.sentence) for reason in refund_reasons.RefundReason)
+    yield from ((_home(reason_codes), code.customer) for code in reason_codes.ReasonCode if code.customer)
     for path in _speakers():
         module = import_module(_place(path).removesuffix(".py").replace("/", "."))
         for name in _constants(path):

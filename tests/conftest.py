@@ -11,7 +11,7 @@ import pytest
 from config.settings import Settings
 from console.servers import Servers
 from records import Records
-from records.work import connect
+from records.unit_of_work import connect
 from tests.doubles.sandbox import sandbox_in
 from tests.services import (
     Child,

@@ -7,7 +7,7 @@ from typing import ClassVar
 from babel import Locale
 from babel.support import NullTranslations
 
-from config.speech import Translator
+from config.i18n import Translator
 
 _LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
 _FACTS = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b")

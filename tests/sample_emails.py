@@ -6,15 +6,15 @@ from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
 
-from config.links import Links
-from domain.aftermath import EFFECTS, EmailKind
-from domain.aftermath import EMAILS as LETTER_OF_EVENT
+from config.signed_links import Links
 from domain.requests import Channel
+from domain.state_effects import EFFECTS, EmailKind
+from domain.state_effects import EMAILS as LETTER_OF_EVENT
 from domain.states import MOVES, State
-from records.letters import DueEmail
-from records.views import CaseView
-from worker.letters import render
-from worker.letters.post import as_bytes
+from records.case_emails import DueEmail
+from records.case_views import CaseView
+from worker.emails import render
+from worker.mail_transport import as_bytes
 
 LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
 SENDER = "Moneyback <refunds@moneyback.example>"
@@ -35,7 +35,7 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
         "reference": "<b>typed by whoever asked</b>",
         "seller": "aurora",
         "reason": "dissatisfied",
-        "wish": "full",
+        "refund_scope": "full",
         "comment": "",
         "answers": {},
         "locale": "en",

@@ -17,12 +17,12 @@ import redis
 from psycopg import sql
 from pydantic import SecretStr
 
-from config.limits import Limits
+from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.data_dir import DataDir
 from console.servers import Servers
-from records import schema
-from records.work import connect
+from records import migrate
+from records.unit_of_work import connect
 from tests.fork_server import Forked, needs_a_fresh_python
 
 TEMPLATE = "moneyback_template"
@@ -61,7 +61,7 @@ def running_servers() -> Iterator[Servers]:
             _keep(servers, "select pg_reload_conf()")
             _keep(servers, f'create database "{TEMPLATE}" owner moneyback_owner')
             engine = connect(of_database(servers.postgres.owner_url, TEMPLATE))
-            schema.migrate(engine)
+            migrate.migrate(engine)
             engine.dispose()
             yield servers
         data_dir.clean()

@@ -6,9 +6,9 @@ from celery import Celery, signals
 
 from config import log
 from config.settings import settings
-from worker import tools
-from worker.options import celery_options
-from worker.watchdog import Watchdog
+from worker.celery_fixes.config import celery_options
+from worker.celery_fixes.watchdog import Watchdog
+from worker.context import worker_context
 
 app = Celery("moneyback", include=["worker.tasks"])
 app.config_from_object(celery_options(settings()))
@@ -23,10 +23,10 @@ def _logging(**_: Any) -> None:  # noqa: ANN401  # a signal brings whatever it b
 @signals.worker_process_init.connect
 def _fresh(**_: Any) -> None:  # noqa: ANN401  # as above
     """A forked process dials its own connections: two on one socket would read each other's answers."""
-    tools.worker_context.cache_clear()
+    worker_context.cache_clear()
 
 
 @signals.worker_process_shutdown.connect
 def _finish(**_: Any) -> None:  # noqa: ANN401  # as above
     """Calls that nobody waits for end with their record, and not with their process."""
-    tools.worker_context().call_pool.close()
+    worker_context().call_pool.close()

@@ -12,15 +12,15 @@ import structlog
 from celery import Celery
 from kombu import Connection
 
-from config.broker import is_unavailable, connect, queue_length
+from config.broker import connect, is_unavailable, queue_length
 from config.settings import Settings
-from domain.messages import WORK_QUEUES, WorkItems, SupportNeeded
+from domain.messages import WORK_QUEUES, SupportNeeded, WorkItems
 from records import DatabaseDownError, Records
 from records.outbox import CHANNEL, Outbox
-from worker.lanes import handle
-from worker.remembering import BrokerLossDetector
+from worker.broker_loss import BrokerLossDetector
+from worker.context import WorkerContext, create_context
+from worker.dispatch import handle
 from worker.sweep import Sweep
-from worker.tools import WorkerContext, create_context
 
 log = structlog.get_logger()
 
@@ -75,11 +75,11 @@ class Relay:
                             away_since = None if moved.messages else away_since
                     except is_unavailable(connection) as error:
                         away_since = away_since or time.monotonic()
-                        log.warning("broker_away", error=type(error).__name__)
+                        log.warning("broker_unavailable", error=type(error).__name__)
                 if away_since and time.monotonic() - away_since >= self._settings.timers.brokerless_after_seconds:
                     self._direct(stop)
             except DatabaseDownError as error:
-                log.warning("database_away", error=type(error).__name__)
+                log.warning("database_unavailable", error=type(error).__name__)
             stop.wait(IDLE)
 
     def _run(self, connection: Connection, stop: threading.Event) -> Iterator[RelayResult]:
@@ -101,7 +101,7 @@ class Relay:
             with self._records.work() as work:
                 ids, _ = self._take(work.outbox, lane)
             if ids:
-                log.info("worked_without_broker", lane=lane, cases=len(ids))
+                log.info("brokerless_batch_processed", lane=lane, cases=len(ids))
                 handle(self._tools, kind, ids)
                 due = self._due()  # what this was about may go on in the next lane
 

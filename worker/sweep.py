@@ -2,12 +2,12 @@
 
 import structlog
 
-from domain.aftermath import EFFECTS
-from domain.findings import SupportTaskKind
-from domain.messages import CaseEmailsDue, InquiryEmailsDue, WebhookEventsReceived, SupportNeeded
+from domain.messages import CaseEmailsDue, InquiryEmailsDue, SupportNeeded, WebhookEventsReceived
+from domain.reason_codes import SupportTaskKind
+from domain.state_effects import EFFECTS
 from domain.states import Event, State
 from records import Records, UnitOfWork
-from worker.declared import withdrawal_tasks
+from worker.support_tasks.withdrawals import withdrawal_tasks
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class Sweep:
             found = self._step()
             swept += sum(found.values())
             if any(found.values()):
-                log.info("swept", **found)
+                log.info("sweep_finished", **found)
             if max(found.values()) < STEP:
                 break
         return swept

@@ -11,10 +11,10 @@ import typer
 from console.arguments import SellerId, require_seller
 from console.environment import records
 from console.output import Json, minute, print_json, table
-from domain.scopes import DEFAULT_SCOPES, ApiScope
+from domain.api_scopes import DEFAULT_SCOPES, ApiScope
 
 if TYPE_CHECKING:  # records are imported when a verb needs them
-    from records.keys import ApiKey
+    from records.api_keys import ApiKey
 
 app = typer.Typer(help="Creates, lists, rotates and revokes the API keys of sellers.", no_args_is_help=True)
 

@@ -14,7 +14,7 @@ from console.output import Json, minute, out, print_json, rfc3339, table
 from domain.states import State
 
 if TYPE_CHECKING:  # records are imported when a verb needs them
-    from records.views import CaseView
+    from records.case_views import CaseView
 
 app = typer.Typer(help="Lists, shows and exports cases: one case for each refund request.", no_args_is_help=True)
 
@@ -78,7 +78,8 @@ def show(
     for reason in view.reasons:
         out.print(f"  · {reason['sentence']} {reason.get('detail', '')}".rstrip(), markup=False, highlight=False)
     rows = [
-        (row.seq, f"{row.created_at:%Y-%m-%d %H:%M:%S.%f}"[:-3], row.actor, row.event, row.to_state, row.why) for row in history
+        (row.seq, f"{row.created_at:%Y-%m-%d %H:%M:%S.%f}"[:-3], row.actor, row.event, row.to_state, row.why)
+        for row in history
     ]
     table("History", ("", "when (UTC)", "who", "event", "state", "why"), rows)
 

@@ -56,7 +56,7 @@ def redrive(
         raise typer.BadParameter("Name the ids, or use --all; `moneyback dead-letters list` shows them.")
     opened = records()
     from worker.app import app as celery
-    from worker.redrive import redrive as publish_again
+    from worker.dead_letters import redrive as publish_again
 
     chosen = sorted(set(ids or []))
     if all_:

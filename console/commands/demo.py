@@ -13,7 +13,7 @@ from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:
     from console.demo.run import Outcome
-    from records.views import CaseView
+    from records.case_views import CaseView
 
 DEMO = "demo"
 
@@ -126,7 +126,7 @@ def _why(view: "CaseView") -> str:
 WHY = {  # for the states that have no reason code
     "refunded": "Eligible, and refunded once.",
     "awaiting_confirmation": "Eligible; the customer has not confirmed yet.",
-    "withdrawn": "Eligible, but the customer cancelled the request.",
+    "cancelled": "Eligible, but the customer cancelled the request.",
     "unmatched": "No purchase has this reference and e-mail address.",
     "duplicate": "Another case is about this purchase.",
 }

@@ -53,13 +53,13 @@ def _extras(settings: Settings) -> list[Check]:
 
 def _database(settings: Settings) -> list[Check]:
     from console.error_messages import first_line
-    from records import DatabaseDownError, schema
+    from records import DatabaseDownError, migrate
 
     opened = records()
     try:
-        present = schema.current_revision(opened.engine)
-        if not schema.is_compatible(present):
-            wanted = f"this program needs {schema.latest_revision()}. Run `moneyback migrate`."
+        present = migrate.current_revision(opened.engine)
+        if not migrate.is_compatible(present):
+            wanted = f"this program needs {migrate.latest_revision()}. Run `moneyback migrate`."
             return [Check("database", False, f"It is at version {present}; {wanted}")]
         with opened.work() as work:
             waiting, dead = work.outbox.backlog(), len(work.dead_letters.list_all())
@@ -85,7 +85,7 @@ def _check(name: str, ok: bool, finding: str, advice: str) -> Check:
 
 
 def _broker(settings: Settings) -> list[Check]:
-    from config.broker import QUEUES, is_unavailable, connect, queue_length
+    from config.broker import QUEUES, connect, is_unavailable, queue_length
 
     with connect(settings) as connection:
         try:
@@ -97,7 +97,7 @@ def _broker(settings: Settings) -> list[Check]:
 
 
 def _webhooks(settings: Settings) -> list[Check]:
-    from config.accounts import PROVIDERS, connected_accounts
+    from config.provider_accounts import PROVIDERS, connected_accounts
 
     checks = []
     for name, account in connected_accounts(settings).items():

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from config.speech import LANGUAGES, Translator, translator_for
+from config.i18n import LANGUAGES, Translator, translator_for
 from console.arguments import SellerId, require_seller
 from console.environment import load_settings, records
 from console.output import Json, print_json

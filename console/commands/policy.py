@@ -90,8 +90,8 @@ def set_(
             days=days,
             in_force_from=since.replace(tzinfo=UTC) if since else None,
             methods=method or (),
-            excepted_products=except_product or (),
-            renewals_excepted=except_renewals,
+            excluded_products=except_product or (),
+            renewals_excluded=except_renewals,
         )
     if json:
         print_json(_as_dict(policy))
@@ -102,5 +102,5 @@ def set_(
 
 
 def _as_dict(policy: "Policy") -> dict[str, object]:
-    sets = {"methods": sorted(policy.methods), "excepted_products": sorted(policy.excluded_products)}
+    sets = {"methods": sorted(policy.methods), "excluded_products": sorted(policy.excluded_products)}
     return asdict(policy) | sets

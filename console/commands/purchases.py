@@ -32,7 +32,7 @@ def import_(
 
     Example: `moneyback purchases import purchases.csv`
     """
-    from producers.imports import import_file
+    from producers.purchase_import import import_file
 
     imported = import_file(records(), file)
     if json:

@@ -14,8 +14,8 @@ from console.environment import load_settings
 from console.output import Json, out, print_json, table
 
 if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` answers at once
-    from worker.reconciling import ReconciliationResult
-    from worker.tools import WorkerContext
+    from worker.context import WorkerContext
+    from worker.reconciliation.run import ReconciliationResult
 
 DEFAULT_PERIOD = timedelta(days=8)  # a week, and a day more for who runs it once a week
 COLUMNS = ("provider", "listed", "ours", "not ours", "looked up", "discrepancies", "")
@@ -46,8 +46,8 @@ def reconcile(
 
     Example: `moneyback reconcile --provider stripe --since 2026-11-01`
     """
-    from worker.reconciling import reconcile as compare
-    from worker.tools import create_context
+    from worker.context import create_context
+    from worker.reconciliation.run import reconcile as compare
 
     log.set_up(logging.WARNING)
     begin = _instant(since) if since else datetime.now(UTC) - DEFAULT_PERIOD

@@ -73,7 +73,7 @@ def mail(
     Example: `moneyback mail --lmtp 127.0.0.1:2424`
     """
     require("mail")
-    from producers.mail.serving import serve, serve_lmtp
+    from producers.mail.service import serve, serve_lmtp
 
     log.set_up()
     if lmtp or smtp:
@@ -89,7 +89,7 @@ def consume() -> None:
 
     Example: `moneyback consume`
     """
-    from producers.feed import serve
+    from producers.queue_consumer import serve
 
     log.set_up()
     serve(load_settings(), _until_stopped())
@@ -204,7 +204,7 @@ def sandbox(
 
     Example: `moneyback sandbox --webhooks http://127.0.0.1:8000/v1/webhooks/sandbox`
     """
-    from config.accounts import SandboxAccount
+    from config.provider_accounts import SandboxAccount
     from console.sandbox.behaviours import Times
     from console.sandbox.server import serve
     from console.sandbox.webhooks import Webhooks
@@ -222,12 +222,12 @@ def migrate(*, json: Json = False) -> None:
 
     Example: `moneyback migrate`
     """
-    from records import schema
-    from records.work import connect
+    from records import migrate
+    from records.unit_of_work import connect
 
     settings = load_settings()
     owner = settings.database_owner_url or settings.database_url
-    version = schema.migrate(connect(owner.get_secret_value()))
+    version = migrate.migrate(connect(owner.get_secret_value()))
     if json:
         print_json({"version": version})
     else:

@@ -52,9 +52,9 @@ def set_(
 
     Example: `moneyback storefront set aurora --colour '#1a5fb4' --website https://aurora.example`
     """
-    from producers.purchases import help_address, over_https
-    from producers.web.colours import Colour
-    from records.shopfronts import Storefront
+    from producers.purchase_schema import help_address, over_https
+    from producers.web.pages.theme import Colour
+    from records.storefronts import Storefront
 
     given = {
         "colour": _checked("--colour", colour, lambda text: str(Colour.read(text))),

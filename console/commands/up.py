@@ -37,8 +37,8 @@ def up() -> None:
     from console.servers import Servers
     from console.stack import Stack
     from console.supervisor import Supervisor, stop_on_signals
-    from records import schema
-    from records.work import connect
+    from records import migrate
+    from records.unit_of_work import connect
 
     data_dir = DataDir.here(environment.UP)
     with (
@@ -49,7 +49,7 @@ def up() -> None:
     ):
         stack = Stack(data_dir, servers)
         os.environ.update(stack.env)
-        schema.migrate(connect(servers.postgres.owner_url))
+        migrate.migrate(connect(servers.postgres.owner_url))
         examples = _seed(environment.records())
         services = stack.services(SERVICES)
         for service in services.values():

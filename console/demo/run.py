@@ -18,13 +18,13 @@ from console.demo.scenario import SELLERS, DemoCustomer, build_scenario, seed
 from console.servers import LocalStackError
 from console.stack import Stack
 from console.supervisor import Supervisor
+from domain.api_scopes import ALL_SCOPES, DEFAULT_SCOPES
 from domain.messages import ContactSupport
-from domain.scopes import ALL_SCOPES, DEFAULT_SCOPES
 from domain.states import FINAL_STATES, WAITING_STATES, State
-from records import Records, schema
+from records import Records, migrate
 from records.audit import AuditReport, audit
-from records.views import CaseView
-from records.work import connect as dial
+from records.case_views import CaseView
+from records.unit_of_work import connect as dial
 
 SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
 TIMERS = {
@@ -77,12 +77,14 @@ def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:
     os.environ.update(stack.env)
     ours = settings()
     report("Preparing the database", 0.05)
-    schema.migrate(dial(stack.servers.postgres.owner_url))
+    migrate.migrate(dial(stack.servers.postgres.owner_url))
     records = Records.of(ours)
     customers = list(build_scenario(datetime.now(UTC)))
     with records.work() as work:
         seed(work, customers, datetime.now(UTC))
-        keys = {seller.id: work.api_keys.create(seller.id, _SCOPES.get(seller.id, DEFAULT_SCOPES))[1] for seller in SELLERS}
+        keys = {
+            seller.id: work.api_keys.create(seller.id, _SCOPES.get(seller.id, DEFAULT_SCOPES))[1] for seller in SELLERS
+        }
     with Supervisor(stack.data_dir) as supervisor:
         report("Starting the services", 0.1)
         services = stack.services(SERVICES)

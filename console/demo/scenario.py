@@ -7,14 +7,14 @@ from typing import NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from domain.details import PurchaseDetails
 from domain.money import Money
 from domain.policies import Category, Seller
+from domain.purchase_details import PurchaseDetails
 from domain.purchases import Dispute, Purchase
-from domain.reasons import RefundReason
+from domain.refund_reasons import RefundReason
 from domain.requests import Channel
 from records import UnitOfWork
-from records.shopfronts import Storefront
+from records.storefronts import Storefront
 
 SELLERS = (
     Seller(

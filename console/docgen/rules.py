@@ -2,14 +2,16 @@
 
 from console.docgen.markdown import document, said, table
 from domain.eligibility import RULES
-from domain.findings import ReasonCode
+from domain.reason_codes import ReasonCode
 
 
 def page() -> str:
     """Returns the page of the rules and the reason codes."""
     listed = [(f"`{rule.__name__}`", said(rule).partition("\n\n")[0]) for rule in RULES]
     head = ("code", "for support", "for the customer")
-    codes = [(f"`{code}`", code.support, code.customer or "– (only that support will look at it)") for code in ReasonCode]
+    codes = [
+        (f"`{code}`", code.support, code.customer or "– (only that support will look at it)") for code in ReasonCode
+    ]
     return document(
         "The rules of an automatic refund",
         f"All {len(RULES)} rules are checked for every request whose purchase is known and has no open case, so support sees all "

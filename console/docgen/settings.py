@@ -5,8 +5,8 @@ import inspect
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from config.accounts import ACCOUNTS
-from config.limits import Limits
+from config.provider_accounts import ACCOUNTS
+from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.docgen.markdown import document, said, table
 

@@ -1,9 +1,9 @@
 """Generates docs/states.md: the states of a case and the transitions between them."""
 
 from console.docgen.markdown import document, table
-from domain.aftermath import EFFECTS, messages_for
-from domain.states import INITIAL, FINAL_STATES, OPEN_STATES, MOVES, WORKER_STATES, WAITING_STATES, State
-from producers.web.words import HEADLINES
+from domain.state_effects import EFFECTS, messages_for
+from domain.states import FINAL_STATES, INITIAL, MOVES, OPEN_STATES, WAITING_STATES, WORKER_STATES, State
+from producers.web.pages.case_copy import HEADLINES
 
 
 def page() -> str:

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from config.settings import Settings
 from config.settings import settings as from_environment
-from producers.web import words
 from producers.web.app import configure, lifespan, run
 from producers.web.dependencies import ThePaper, TheRecords
-from producers.web.paper import SEEN, Templates
+from producers.web.pages import case_copy
 from producers.web.problems import ProblemCode, ProblemError
+from producers.web.templating import SEEN, Templates
 
 desk = APIRouter(include_in_schema=False)
 
@@ -22,7 +22,7 @@ def waiting(paper: ThePaper, records: TheRecords) -> Response:
     """The tasks that wait for a person, the oldest first."""
     with records.work() as work:
         tasks = work.support_tasks.list_open()
-    return paper.render("tasks.html", tasks=tasks, sentence=words.sentence_for_support)
+    return paper.render("tasks.html", tasks=tasks, sentence=case_copy.sentence_for_support)
 
 
 @desk.api_route("/cases/{case}", methods=SEEN)
@@ -36,9 +36,9 @@ def show(case: UUID, paper: ThePaper, records: TheRecords) -> Response:
     return paper.render(
         "case.html",
         view=view,
-        amount=words.amount_of(view, paper.translator),
+        amount=case_copy.amount_of(view, paper.translator),
         history=history,
-        sentence=words.sentence_for_support,
+        sentence=case_copy.sentence_for_support,
     )
 
 

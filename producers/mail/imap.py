@@ -20,10 +20,10 @@ from imap_tools.errors import ImapToolsError
 from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 
 from domain.errors import MoneybackError
-from producers.mail.clerk import MailIngest, RawMail
-from producers.mail.evidence import SenderAuthenticator
-from producers.mail.mailbox import MOST, PAUSE, STUCK, BatchResult
-from producers.mail.reader import LARGEST, LONGEST
+from producers.mail.ingest import MailIngest, RawMail
+from producers.mail.maildir import MOST, PAUSE, STUCK, BatchResult
+from producers.mail.parser import LARGEST, LONGEST
+from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
 TIMEOUT = 60.0  # seconds a mail server may take for one answer
@@ -100,11 +100,11 @@ class ImapInbox:
         while not stop.is_set():
             try:
                 with self.open() as folder:
-                    log.info("mailbox_open", idle=folder.idles)
+                    log.info("imap_connected", idle=folder.idles)
                     patience = pause
                     _read_all(folder, records, stop, pause)
             except _AWAY as error:
-                log.warning("mailbox_away", error=type(error).__name__, seconds=patience)
+                log.warning("imap_unavailable", error=type(error).__name__, seconds=patience)
                 stop.wait(patience)
                 patience = min(patience * 2, LONGEST_PAUSE)
 
@@ -115,7 +115,7 @@ def _read_all(folder: "ImapSession", records: Records, stop: threading.Event, pa
             if not folder.run_once(records):
                 folder.wait(stop)
         except DatabaseDownError as error:
-            log.warning("database_down", error=type(error).__name__)
+            log.warning("database_unavailable", error=type(error).__name__)
             stop.wait(pause)
 
 

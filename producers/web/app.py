@@ -9,28 +9,28 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from config.links import Links
 from config.settings import Settings
 from config.settings import settings as from_environment
-from domain.notices import WebhookParser
-from producers.together import GroupCommit
-from producers.web import brakes, guard, health, metrics, webhooks
+from config.signed_links import Links
+from domain.webhook_events import WebhookParser
+from producers.group_commit import GroupCommit
+from producers.web import health, metrics, middleware, rate_limits, webhooks
 from producers.web.api import bulk, docs, purchases, refund_requests
 from producers.web.api.openapi import TAGS, openapi_document
 from producers.web.api.responses import problem_responses
-from producers.web.articles import ArticleStore
-from producers.web.casepages import casepages
-from producers.web.help import helppages
-from producers.web.lookup import lookups
-from producers.web.mailbox import letters
-from producers.web.paper import HERE, Templates
+from producers.web.pages.case import casepages
+from producers.web.pages.help_articles import ArticleStore
+from producers.web.pages.help_centre import helppages
+from producers.web.pages.lookup import lookups
+from producers.web.pages.refund_form import refundform
+from producers.web.pages.sent_mail import letters
+from producers.web.pages.statutory_withdrawal import withdrawals
+from producers.web.pages.storefront import shopfronts
 from producers.web.problems import HANDLERS, ProblemCode
-from producers.web.refundform import refundform
-from producers.web.shopfront import shopfronts
-from producers.web.withdrawal import withdrawals
-from records import Records, schema
+from producers.web.templating import HERE, Templates
+from records import Records, migrate
 
-POOL = 10  # database connections; twice as many under load (records.work)
+POOL = 10  # database connections; twice as many under load (records.unit_of_work)
 
 _DESCRIPTION = (
     "Sellers store purchases, create refund requests and read their cases. "
@@ -55,20 +55,20 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
         lifespan=lifespan,
     )
     configure(web, settings, Templates())
-    web.state.brakes = brakes.RateLimits.of(settings)
-    web.add_exception_handler(brakes.RateLimitedError, brakes.on_too_many)
+    web.state.brakes = rate_limits.RateLimits.of(settings)
+    web.add_exception_handler(rate_limits.RateLimitedError, rate_limits.on_too_many)
     web.state.door = GroupCommit(web.state.records)
     web.state.links = Links.of(settings)
-    web.state.schema_version = schema.latest_revision()
+    web.state.schema_version = migrate.latest_revision()
     web.state.shelf = ArticleStore(*filter(None, [settings.help_dir]))
     web.state.webhook_receiver = webhooks.WebhookReceiver(readers or {})
     web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's own way to change the document
     for pages in (helppages, shopfronts, lookups, refundform, withdrawals, casepages):
-        web.include_router(pages, dependencies=[Depends(brakes.limit_forms)])
+        web.include_router(pages, dependencies=[Depends(rate_limits.limit_forms)])
     for resource in (bulk, refund_requests, purchases):  # bulk first, because /{id} would match its path
         web.include_router(
             resource.router,
-            dependencies=[Depends(brakes.limit_api_calls)],
+            dependencies=[Depends(rate_limits.limit_api_calls)],
             responses=problem_responses(ProblemCode.RATE_LIMITED),
         )
     for module in (webhooks, health, metrics, docs):
@@ -87,10 +87,10 @@ def configure(web: FastAPI, settings: Settings, paper: Templates) -> None:
     for error, handler in HANDLERS.items():
         web.add_exception_handler(error, handler)
     web.mount("/static", StaticFiles(directory=HERE / "static"))
-    web.add_middleware(guard.BodySizeLimitMiddleware)
-    web.add_middleware(guard.CrossSiteFormMiddleware, public_url=settings.public_url)
-    web.add_middleware(guard.ErrorPageMiddleware)
-    web.add_middleware(guard.SecurityHeadersMiddleware, https=settings.public_url.startswith("https://"))
+    web.add_middleware(middleware.BodySizeLimitMiddleware)
+    web.add_middleware(middleware.CrossSiteFormMiddleware, public_url=settings.public_url)
+    web.add_middleware(middleware.ErrorPageMiddleware)
+    web.add_middleware(middleware.SecurityHeadersMiddleware, https=settings.public_url.startswith("https://"))
 
 
 @asynccontextmanager
@@ -116,7 +116,7 @@ def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # MONEYBACK_TRUSTED_PROXIES decides instead (producers/web/networks.py)
+        proxy_headers=False,  # MONEYBACK_TRUSTED_PROXIES decides instead (producers/web/client_network.py)
         timeout_graceful_shutdown=10,
         timeout_worker_healthcheck=60,  # a busy machine takes longer than the usual 5 seconds to start a process
     )

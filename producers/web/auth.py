@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from domain.scopes import ApiScope
+from domain.api_scopes import ApiScope
 from producers.web.dependencies import TheRecords
 from producers.web.problems import ProblemCode, ProblemError
-from records.keys import ApiClient
+from records.api_keys import ApiClient
 
 IDEMPOTENCY_KEY_FORMAT: Final[dict[str, Any]] = {
     "pattern": r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$",

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from config.links import Links
 from config.settings import Settings
-from producers.together import GroupCommit
-from producers.web.paper import Page, page_for
+from config.signed_links import Links
+from producers.group_commit import GroupCommit
+from producers.web.templating import Page, page_for
 from records import Records
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from producers.web.api.responses import problem_responses
 from producers.web.dependencies import TheRecords
 from producers.web.problems import ProblemCode, ProblemError
-from records import schema
+from records import migrate
 
 router = APIRouter(tags=["health"])
 
@@ -34,8 +34,8 @@ async def get_liveness() -> Health:
 )
 def get_readiness(request: Request, records: TheRecords) -> Health:
     """Checks that the database answers, and that its schema has the version of this program or a later version."""
-    present = schema.current_revision(records.engine)
-    if not schema.is_compatible(present):
+    present = migrate.current_revision(records.engine)
+    if not migrate.is_compatible(present):
         raise ProblemError(
             ProblemCode.NOT_READY,
             f"The database is at version {present or 'none'}, this program needs {request.app.state.schema_version}. "

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from domain.errors import KeyInFlightError, KeyReusedError
-from producers.web.paper import page_for
+from producers.web.templating import page_for
 from producers.web.validation_errors import FieldError, error_message, field_errors
 from records import DatabaseDownError
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from domain.notices import InvalidSignature, WebhookParser
+from domain.webhook_events import InvalidSignature, WebhookParser
 from producers.web.api.responses import problem_responses
 from producers.web.dependencies import TheRecords
 from producers.web.problems import ProblemCode, ProblemError
@@ -39,7 +39,7 @@ class WebhookReceiver:
         body = await _body(request)
         why = await run_sync(_store, records, provider, reader, dict(request.headers), body, limiter=limiter)
         if why:
-            _log.warning("webhook_refused", provider=provider, why=why)
+            _log.warning("webhook_rejected", provider=provider, why=why)
             raise ProblemError(ProblemCode.INVALID_SIGNATURE)
         return reader.answer
 
@@ -91,5 +91,5 @@ def _store(
         return read.why
     with records.work() as work:
         news = work.webhook_events.keep(provider, read, body)
-    _log.info("webhook_heard", provider=provider, events=len(read), news=news)
+    _log.info("webhook_received", provider=provider, events=len(read), news=news)
     return None

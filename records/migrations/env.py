@@ -2,13 +2,13 @@
 
 from alembic import context
 
-from records import correspondence, queues, tables
+from records.tables import cases, mail, queues
 
-assert queues.outbox.metadata is correspondence.notes.metadata is tables.cases.metadata, "one description of all tables"
+assert queues.outbox.metadata is mail.notes.metadata is cases.cases.metadata, "one description of all tables"
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=tables.cases.metadata,
+    target_metadata=cases.cases.metadata,
     transactional_ddl=True,
 )
 with context.begin_transaction():

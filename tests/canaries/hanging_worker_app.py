@@ -9,8 +9,8 @@ from celery import signals
 from kombu.transport import redis
 
 from config.broker import PERIODIC
-from worker import watchdog
 from worker.app import app
+from worker.celery_fixes import watchdog
 
 __all__ = ["app"]
 

@@ -37,7 +37,7 @@ def test_acknowledging_over_a_connection_that_is_gone_ends_a_plain_worker_and_no
         assert not has_ended(worker.process)
     else:
         assert "'NoneType' object has no attribute 'hostname'" in worker.said(), (
-            "Celery or kombu mended this: Channel in config/transport.py can go."
+            "Celery or kombu mended this: Channel in config/kombu_transport.py can go."
         )
 
 
@@ -90,7 +90,7 @@ def test_a_half_open_connection_swallows_what_a_plain_worker_asks_for_next_and_n
         eventually(lambda: worker.notes() == ["before", "next"])
     else:
         assert worker.notes() == ["before"]
-        assert known(broker, Plain.QUEUE) == 0, "kombu mended this: Poller in config/transport.py can go."
+        assert known(broker, Plain.QUEUE) == 0, "kombu mended this: Poller in config/kombu_transport.py can go."
 
 
 def test_a_half_open_connection_is_given_up_within_fifteen_seconds(

@@ -29,7 +29,9 @@ def test_a_plain_worker_is_deaf_after_as_many_lost_acknowledgements_as_it_has_pr
         assert loss.made.wait(10)
     worker.send("note", "third")
     eventually(lambda: is_deaf(broker) or "third" in worker.notes())
-    assert worker.notes() == ["first", "second"], "kombu mended this: _give_back() in worker/watchdog.py can go."
+    assert worker.notes() == ["first", "second"], (
+        "kombu mended this: _give_back() in worker/celery_fixes/watchdog.py can go."
+    )
     assert broker.llen(Plain.QUEUE) == 1
     assert not has_ended(worker.process)
 
@@ -46,5 +48,5 @@ def test_our_worker_gets_its_credits_back(
         assert loss.made.wait(20)
     cases.append(ask(records))
     eventually(lambda: {state(records, case) for case in cases} == {"refunded"})
-    assert worker.said().count("credit_given_back") >= 2
+    assert worker.said().count("prefetch_credit_restored") >= 2
     assert not has_ended(worker.process)

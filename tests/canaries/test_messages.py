@@ -48,13 +48,13 @@ def test_a_child_killed_in_mid_task_takes_the_message_with_it(
 
 
 def test_bytes_that_are_no_envelope_end_a_plain_worker(plain: Callable[..., Plain], broker: redis.Redis) -> None:
-    """Those that our worker takes, config/transport.py puts into an envelope; they end in the dead table."""
+    """Those that our worker takes, config/kombu_transport.py puts into an envelope; they end in the dead table."""
     worker = plain()
     broker.lpush(Plain.QUEUE, b"this is no JSON")
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu mended this: envelope() in config/transport.py can go, if such bytes end in `dead`."
+        "kombu mended this: envelope() in config/kombu_transport.py can go, if such bytes end in `dead`."
     )
     assert worker.process.returncode
     assert "JSONDecodeError" in worker.said()

@@ -10,7 +10,7 @@ from tests.services import eventually
 
 pytestmark = pytest.mark.slow
 
-SURVIVES = {"worker_pool": "worker.pool:TaskPool"}
+SURVIVES = {"worker_pool": "worker.celery_fixes.pool:TaskPool"}
 
 
 @pytest.mark.parametrize("options", [{}, SURVIVES], ids=["plain", "ours"])
@@ -27,4 +27,6 @@ def test_a_child_that_is_not_quite_gone_when_the_broker_comes_back_ends_a_plain_
     if options:
         assert worker.notes() == ["closed", "next"]
     else:
-        assert "file descriptor is None" in worker.said(), "Celery or kombu mended this: worker/pool.py can go."
+        assert "file descriptor is None" in worker.said(), (
+            "Celery or kombu mended this: worker/celery_fixes/pool.py can go."
+        )

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from domain.api_scopes import ALL_SCOPES
 from domain.policies import Category, Seller
 from domain.purchases import Purchase
-from domain.reasons import RefundReason
+from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest
-from domain.scopes import ALL_SCOPES
 from records import Records
 
 SELLERS = ("aurora", "kumo", "paperboat")

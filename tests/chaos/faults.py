@@ -18,12 +18,12 @@ from tests.chaos.kill_points import POINTS, End, lay
 from tests.chaos.processes import NAMES, WORKERS, Parts
 from tests.chaos.provider import ask
 from tests.proxy import Cut
-from worker.options import celery_options
+from worker.celery_fixes.config import celery_options
 
 POISON = (b"\x80\x04poison", b"{", b"[]", b'{"body": 1, "properties": {}}', b"null", b"A" * 100_000)
 STRANGE: tuple[tuple[str, dict[str, object]], ...] = (
-    ("refund.everything", {"case_ids": []}),
-    ("refund.execute", {"version": 2, "case_ids": ["all"], "amount": 1}),
+    ("refund.everything", {"ids": []}),
+    ("refund.execute", {"version": 2, "ids": ["all"], "amount": 1}),
 )
 """Calls of a task that there is not, and of one with a message of tomorrow."""
 

@@ -11,17 +11,17 @@ from uuid import UUID
 
 import redis
 
-from domain.aftermath import EmailKind
 from domain.messages import ContactSupport
 from domain.refund_operations import RefundOperation
+from domain.state_effects import EmailKind
 from domain.states import FINAL_STATES, WORKER_STATES, State
 from records import UnitOfWork
 from records.audit import audit
-from records.operations import OPERATION_COLUMNS, operation_of
+from records.refund_operations import OPERATION_COLUMNS, operation_of
 from tests.chaos import provider
 from tests.chaos.load import Load, name_in
 from tests.chaos.processes import Parts
-from worker.letters.write import is_current
+from worker.emails.rendering import is_current
 
 OURS = "mb_"
 UNSETTLED = ("sent", "unknown", "pending")
@@ -82,7 +82,7 @@ def at_rest(parts: Parts, load: Load) -> str:
             "tasks": work.support_tasks.count_unpublished(),
             "forgotten tasks": len(waiting_tasks(work) - tasks_on(on_queue(parts.broker)).keys()),
             "messages": sum(count for count, _ in work.outbox.backlog().values()),
-            "notices": work.run("select count(*) from notices where next_action_at is not null").scalar_one(),
+            "notices": work.run("select count(*) from webhook_events where next_action_at is not null").scalar_one(),
             "customers": load.waiting,
         }
     return ", ".join(f"{count} {what}" for what, count in waits.items() if count)
@@ -124,7 +124,7 @@ def _requests(work: UnitOfWork, books: Books, load: Load) -> None:
 
 def _payments(work: UnitOfWork, books: Books, refunds: list[dict[str, Any]]) -> None:
     """Each payment went back at most once, and what we believe of it is what the provider did."""
-    operations = {row.key: operation_of(row) for row in work.run(f"select {OPERATION_COLUMNS} from operations")}
+    operations = {row.key: operation_of(row) for row in work.run(f"select {OPERATION_COLUMNS} from refund_operations")}
     states = {row.id: row.state for row in work.run("select id, state from cases")}
     ours = [refund for refund in refunds if refund["key"].startswith(OURS)]
     live = [refund for refund in ours if refund["status"] != "failed"]
@@ -187,7 +187,7 @@ def _letters(work: UnitOfWork, books: Books, outbox: Path) -> None:
     """Whatever letter is true of a case was sent, once; a letter that nobody owed was not."""
     found = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (outbox / box).iterdir())
     books.letters = found.total()
-    rows = work.run("select l.case_id, l.stage, c.state from letters l join cases c on c.id = l.case_id").all()
+    rows = work.run("select l.case_id, l.stage, c.state from case_emails l join cases c on c.id = l.case_id").all()
     owed = {f"{row.case_id}.{row.stage}": row for row in rows}
     books.faults += [f"The letter {name} is there {times} times." for name, times in found.items() if times > 1]
     books.faults += [f"The letter {name} was sent, and nobody owed it." for name in found.keys() - owed.keys()]

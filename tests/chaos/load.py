@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import urllib3
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.broker import DIRECT, is_unavailable, connect
+from config.broker import DIRECT, connect, is_unavailable
 from config.settings import Settings
 from domain.messages import IncomingRequest
 from records import Records
@@ -55,13 +55,13 @@ class Load:
         keys: dict[str, Keys],
         everybody: list[Customer],
         *,
-        hands: int = HANDS,
+        call_pool: int = HANDS,
     ) -> None:
         self._settings, self._records, self._keys = settings, records, keys
         assert settings.sent_mail_dir
         assert settings.incoming_mail_dir
         self._outbox, self._inbox = settings.sent_mail_dir / "new", Maildir(str(settings.incoming_mail_dir))
-        self._http = urllib3.PoolManager(maxsize=hands, timeout=3.0, retries=False)
+        self._http = urllib3.PoolManager(maxsize=call_pool, timeout=3.0, retries=False)
         self._jobs: list[tuple[float, int, Job]] = []
         self._busy = 0
         self._numbers = count()
@@ -80,7 +80,7 @@ class Load:
             for ask in customer.asks:
                 self._put(ask.at, self._job(customer, ask))
         self._put(LOOK, self._read_letters)
-        self._threads = [threading.Thread(target=self._work, name=f"hand {n}") for n in range(hands)]
+        self._threads = [threading.Thread(target=self._work, name=f"hand {n}") for n in range(call_pool)]
 
     @property
     def waiting(self) -> int:

@@ -72,7 +72,7 @@ MATRIX = (
             f"{WORKER}test_the_broker_going_away_in_mid_task_ends_no_worker",
             "integration/test_relay.py::test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself",
             "canaries/test_broker.py::test_a_full_broker_takes_the_message_and_the_worker",
-            "simulation: broker_away",
+            "simulation: broker_unavailable",
         ),
     ),
     Row(

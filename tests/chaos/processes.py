@@ -23,8 +23,8 @@ from console.data_dir import DataDir
 from console.servers import Servers
 from console.stack import free_port
 from console.supervisor import Service, Supervisor
-from records import Records, schema
-from records.work import connect
+from records import Records, migrate
+from records.unit_of_work import connect
 from tests.chaos.kill_points import FUSES
 from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
@@ -172,7 +172,7 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
         for where, seconds in RESTART.items():
             ways.enter_context(patch(where.replace(":", "."), seconds))
         owner = connect(servers.postgres.owner_url)
-        schema.migrate(owner)
+        migrate.migrate(owner)
         owner.dispose()
         parts = Parts(
             data_dir=data_dir,

@@ -51,7 +51,7 @@ def race(rounds: int, seed: int) -> Raced:
     everybody = [_crowd(customer, n, dice) for n, customer in enumerate(customers(rounds, 0, dice))]
     with running(environment(), tuple(f"--{name}={value}" for name, value in (*SANDBOX.items(),))) as parts:
         keys = furnish(parts.records, everybody)
-        with Load(parts.settings, parts.records, keys, everybody, hands=AT_ONCE) as load:
+        with Load(parts.settings, parts.records, keys, everybody, call_pool=AT_ONCE) as load:
             unrest = rest(parts, load, rounds * ROUND * 4 + BOUND)
             books = look(parts, load, [])
         refunds = provider.refunds(parts.provider_socket)

@@ -17,8 +17,8 @@ from tests.chaos.load import Load
 from tests.chaos.plan import plan
 from tests.chaos.processes import Parts, running
 from tests.chaos.timers import BOUND, CATCHING_UP, RESTART, SANDBOX, SHORTENED, TIMERS, environment
-from worker.reconciling import reconcile
-from worker.tools import create_context
+from worker.context import create_context
+from worker.reconciliation.run import reconcile
 
 GLANCE = 0.05  # seconds
 CALM = 2.0  # seconds for which nothing may be left to do before a run counts as at rest
@@ -198,10 +198,10 @@ def _moving(parts: Parts) -> int:
 
 
 def _reconcile(parts: Parts) -> None:
-    tools = create_context(parts.settings.model_copy(update={"sandbox_url": parts.env["MONEYBACK_SANDBOX_URL"]}))
-    with tools.records.work() as work:
+    context = create_context(parts.settings.model_copy(update={"sandbox_url": parts.env["MONEYBACK_SANDBOX_URL"]}))
+    with context.records.work() as work:
         since = work.now - timedelta(days=2)
-    done = reconcile(tools, "sandbox", since)
+    done = reconcile(context, "sandbox", since)
     assert not done.incomplete, done.incomplete
-    tools.call_pool.close()
-    tools.records.engine.dispose()
+    context.call_pool.close()
+    context.records.engine.dispose()

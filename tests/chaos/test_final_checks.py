@@ -19,28 +19,28 @@ from tests.chaos import final_checks
 from tests.chaos.final_checks import Books
 from tests.chaos.load import Load
 from tests.integration import _provider_fixtures
-from worker.lanes import evaluate_and_execute
-from worker.letters.sending import send_case_emails
-from worker.support import contact_support
-from worker.tools import WorkerContext
+from worker.context import WorkerContext
+from worker.dispatch import evaluate_and_execute
+from worker.emails.case_emails import send_case_emails
+from worker.support_tasks.publishing import contact_support
 
 NAMES = [f"{number:032x}" for number in (1, 2)]
 
 Refund = dict[str, Any]
 
 
-tools = _provider_fixtures.hasty_tools
+context = _provider_fixtures.hasty_tools
 
 
 @pytest.fixture
-def cases(tools: WorkerContext, records: Records) -> list[UUID]:
+def cases(context: WorkerContext, records: Records) -> list[UUID]:
     """One that was refunded, and one that is with support; their letters are sent."""
     bought = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
     settle_in(records, *bought)
     arrivals = [an_arrival(purchase, key=name) for purchase, name in zip(bought, NAMES, strict=True)]
     found = ids(accept(records, arrivals))
-    evaluate_and_execute(tools, found)
-    send_case_emails(tools, found)
+    evaluate_and_execute(context, found)
+    send_case_emails(context, found)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from domain.money import Money
-from domain.providers import Declined, Lookup, PaymentProvider, Pending, DeclineReason, Unknown
+from domain.providers import Declined, DeclineReason, Lookup, PaymentProvider, Pending, Unknown
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import BELOW, MERCHANT, FakeAdyen, adapter, refused
 from tests.doubles.raw import UNREADABLE, a_server_that, saying
@@ -259,7 +259,12 @@ def test_the_same_answer_is_believed_when_it_is_right(provider: PaymentProvider,
 
 def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: Troubled, charge: str) -> None:
     can = provider.capabilities
-    assert (can.lookup, can.lists_refunds, can.rejects_over_refund, can.idempotency_key_ttl) == (Lookup.NEVER, False, True, timedelta(days=31))
+    assert (can.lookup, can.lists_refunds, can.rejects_over_refund, can.idempotency_key_ttl) == (
+        Lookup.NEVER,
+        False,
+        True,
+        timedelta(days=31),
+    )
     assert not can.route("credit_card").synchronous
     told = [
         provider.look_up(charge, key=KEY),

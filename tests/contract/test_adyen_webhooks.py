@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.money import Money
-from domain.notices import Subject, InvalidSignature, WebhookEvent
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, FakeAdyen, account, adapter, signed, webhook
 from tests.doubles.troubled import Troubled
@@ -112,7 +112,9 @@ def test_every_event_about_a_dispute_says_how_it_stands(event: str) -> None:
         "PREARBITRATION_WON": Dispute.WON,
     }.get(event, Dispute.OPEN)
     [notice] = _read_whole(signed(an_item(event)))
-    assert notice == WebhookEvent(f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(expected, REFUND))
+    assert notice == WebhookEvent(
+        f"{REFUND} {event} true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(expected, REFUND)
+    )
     assert read(signed(an_item(event, "false"))) == []
 
 
@@ -292,7 +294,9 @@ def test_what_is_not_signed_does_not_count() -> None:
     """How the dispute stands beside its event, what was modified, whether it is live: anybody may have written it."""
     extra = {"disputeStatus": "Won", "modification.action": "refund"}
     told = read(signed(an_item("CHARGEBACK", additionalData=extra)))
-    assert told == [WebhookEvent(f"{REFUND} CHARGEBACK true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(Dispute.LOST, REFUND))]
+    assert told == [
+        WebhookEvent(f"{REFUND} CHARGEBACK true", Subject.DISPUTE, CHARGE, reported=DisputeStatus(Dispute.LOST, REFUND))
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,17 @@ import pytest
 
 from domain.money import Money
 from domain.providers import (
-    NotFound,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
     ListedRefund,
-    RefundPage,
+    NotFound,
     Paid,
     PaymentProvider,
     Pending,
-    DeclineReason,
+    RefundPage,
     RefundStatus,
     Unknown,
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from tests.doubles.braintree import an_account, xml
 from worker.providers.braintree.client import create_gateway
 from worker.providers.braintree.webhooks import CLOCK_SKEW, MAX_AGE, create_webhook_parser
@@ -75,7 +75,9 @@ def test_a_dispute_is_about_its_charge(kind: str) -> None:
 def test_a_refund_that_changed_is_named_with_its_charge(kind: str) -> None:
     body = a_form(a_notification(kind, transaction={"id": "r1", "amount": "1", "refunded_transaction_id": "dhpc9w"}))
     event = f"{kind} r1 2026-11-22T12:00:00Z"
-    assert a_reader().read({}, body, NOW) == [WebhookEvent(event_id=event, subject=Subject.REFUND, charge="dhpc9w", refund_id="r1")]
+    assert a_reader().read({}, body, NOW) == [
+        WebhookEvent(event_id=event, subject=Subject.REFUND, charge="dhpc9w", refund_id="r1")
+    ]
 
 
 def test_a_failed_refund_is_named_though_its_charge_is_not() -> None:

@@ -16,8 +16,8 @@ import typer
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
-from config.accounts import ACCOUNTS
-from config.limits import Limits
+from config.provider_accounts import ACCOUNTS
+from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.commands import services
 from deploy import connection_check, http_check

@@ -9,12 +9,12 @@ import pytest
 import typer.main
 from pydantic_settings import BaseSettings
 
-from config.accounts import ACCOUNTS
 from config.broker import QUEUES
-from config.limits import Limits
+from config.provider_accounts import ACCOUNTS
+from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console.cli import app
-from records import correspondence, queues, tables
+from records.tables import cases, mail, queues
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -190,8 +190,8 @@ def drawn_tables() -> dict[str, set[str]]:
 
 
 def test_the_diagram_shows_the_tables_of_the_database() -> None:
-    assert queues.outbox.metadata is correspondence.notes.metadata is tables.cases.metadata
-    drawn, made = drawn_tables(), tables.cases.metadata.tables
+    assert queues.outbox.metadata is mail.notes.metadata is cases.cases.metadata
+    drawn, made = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"
         for table, columns in drawn.items()

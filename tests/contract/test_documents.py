@@ -12,17 +12,17 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings
 from ruamel.yaml import YAML
 
-from config.accounts import ACCOUNTS
-from config.broker import QUEUES, PERIODIC
-from config.limits import Limits
+from config.broker import PERIODIC, QUEUES
+from config.provider_accounts import ACCOUNTS
+from config.rate_limits import Limits
 from config.settings import Settings, Timers
 from console import docgen
-from domain.aftermath import EFFECTS, Timeout
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 from domain.requests import RefundRequest
-from producers.purchases import PurchaseInput
+from domain.state_effects import EFFECTS, Timeout
+from producers.purchase_schema import PurchaseInput
 from producers.web.api.refund_requests import RefundRequestAccepted
-from worker.options import celery_options
+from worker.celery_fixes.config import celery_options
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODELS: dict[str, type[BaseModel]] = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from domain.notices import InvalidSignature, WebhookEvent, WebhookParser
+from domain.webhook_events import InvalidSignature, WebhookEvent, WebhookParser
 from tests.contract import (
     test_adyen_webhooks,
     test_braintree_webhooks,
@@ -123,7 +123,9 @@ def test_whatever_comes_is_refused_or_read(provider: str) -> None:
         body = with_other_values(sample, choices) if choices.draw(some.booleans()) else choices.draw(bodies)
         assert told(reader.read(*heard.signed(body), NOW))
 
-    assert not isinstance(reader.read(*heard.signed(sample), NOW), InvalidSignature)  # else nothing below is really signed
+    assert not isinstance(
+        reader.read(*heard.signed(sample), NOW), InvalidSignature
+    )  # else nothing below is really signed
     assert thrown(some.tuples(headers, bodies), is_refused) > 0
     assert thrown(some.data(), is_read) > 0
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from config.accounts import PROVIDERS
 from config.extras import EXTRAS
+from config.provider_accounts import PROVIDERS
 from config.settings import Settings
 from console.servers import Servers
 from console.stack import Stack, free_port

@@ -36,12 +36,12 @@ CASE = "0198a6f0-0000-7000-8000-000000000001"
 @pytest.mark.parametrize(
     ("payload", "says"),
     [
-        ({"version": 2, "case_ids": [CASE]}, "version: Input should be 1"),
-        ({"case_ids": []}, "case_ids: Tuple should have at least 1 item"),
-        ({"case_ids": [CASE] * 101}, "at most 100 items"),
-        ({"case_ids": ["1"]}, "valid UUID"),
-        ({"case_ids": [CASE], "amount": 100}, "amount: Extra inputs are not permitted"),
-        ({}, "case_ids: Field required"),
+        ({"version": 2, "ids": [CASE]}, "version: Input should be 1"),
+        ({"ids": []}, "ids: Tuple should have at least 1 item"),
+        ({"ids": [CASE] * 101}, "at most 100 items"),
+        ({"ids": ["1"]}, "valid UUID"),
+        ({"ids": [CASE], "amount": 100}, "amount: Extra inputs are not permitted"),
+        ({}, "ids: Field required"),
         ([CASE], "valid dictionary"),
         (None, "valid dictionary"),
         ("{}", "valid dictionary"),
@@ -55,7 +55,7 @@ def test_what_is_no_message_is_refused_in_a_sentence(payload: Any, says: str) ->
 
 def test_messages_carry_ids_and_reasons_and_nothing_about_a_person() -> None:
     for kind in WORK_QUEUES.values():
-        assert set(kind.model_fields) == {"version", "case_ids"}
+        assert set(kind.model_fields) == {"version", "ids"}
     data = ContactSupport.model_fields["data"].annotation
     assert data is not None
     assert set(data.model_fields) == {"case_id", "seller", "reasons", "evidence"}

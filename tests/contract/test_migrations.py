@@ -4,14 +4,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from config.settings import Settings
-from records import correspondence, queues, schema, tables
-from records.work import connect
+from records import migrate
+from records.tables import cases, mail, queues
+from records.unit_of_work import connect
 
 
 def test_migrations_are_the_tables(settings: Settings) -> None:
     assert settings.database_owner_url
-    metadata = tables.cases.metadata
-    assert queues.outbox.metadata is correspondence.notes.metadata is metadata
+    metadata = cases.cases.metadata
+    assert queues.outbox.metadata is mail.notes.metadata is metadata
     engine = connect(settings.database_owner_url.get_secret_value())
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -22,5 +23,5 @@ def test_migrations_are_the_tables(settings: Settings) -> None:
 def test_migrating_again_changes_nothing(settings: Settings) -> None:
     assert settings.database_owner_url
     engine = connect(settings.database_owner_url.get_secret_value())
-    assert schema.current_revision(engine) == schema.latest_revision() == schema.migrate(engine)
+    assert migrate.current_revision(engine) == migrate.latest_revision() == migrate.migrate(engine)
     engine.dispose()

@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from config.accounts import MollieAccount
+from config.provider_accounts import MollieAccount
 from domain.money import Money
 from domain.providers import (
-    NotFound,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
     ListedRefund,
-    RefundPage,
+    NotFound,
     Paid,
     PaymentProvider,
     Pending,
-    DeclineReason,
+    RefundPage,
     RefundStatus,
     Unknown,
 )

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from config.accounts import MollieAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from config.provider_accounts import MollieAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.mollie.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -80,7 +80,9 @@ def test_with_a_secret_nothing_unsigned_is_taken() -> None:
 def test_a_signed_event_says_which_refund_changed(prefix: str) -> None:
     body = an_event()
     assert a_reader(NEW).read(signed(body, NEW, prefix=prefix), body, NOW) == [
-        WebhookEvent(event_id="whe_gQMMaGqAVA", subject=Subject.REFUND, charge="tr_5B8cwPMGnU", refund_id="re_4qqhO89gsT")
+        WebhookEvent(
+            event_id="whe_gQMMaGqAVA", subject=Subject.REFUND, charge="tr_5B8cwPMGnU", refund_id="re_4qqhO89gsT"
+        )
     ]
 
 

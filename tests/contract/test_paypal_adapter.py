@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from config.accounts import PayPalAccount
+from config.provider_accounts import PayPalAccount
 from domain.money import Money
 from domain.providers import (
-    NotFound,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
     ListedRefund,
-    RefundPage,
+    NotFound,
     Paid,
     PaymentProvider,
     Pending,
-    DeclineReason,
+    RefundPage,
     RefundStatus,
     Unknown,
 )
@@ -206,7 +206,9 @@ def test_a_token_that_is_never_taken_is_tried_twice(
     provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.taken_back = Every()
-    assert provider.refund(charge, PRICE, key=KEY) == Unknown("PayPal refuses our credentials: 401.", invalid_credentials=True)
+    assert provider.refund(charge, PRICE, key=KEY) == Unknown(
+        "PayPal refuses our credentials: 401.", invalid_credentials=True
+    )
     assert len(refunds_asked(server)) == len(paypal.tokens) == 2
 
 
@@ -509,14 +511,18 @@ class TestLookingUp:
     ) -> None:
         refund = paypal.refund_by_hand(charge)
         assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, PRICE)
-        assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "CAPTURE_FULLY_REFUNDED")
+        assert provider.refund(charge, PRICE, key=KEY) == Declined(
+            DeclineReason.ALREADY_REFUNDED, "CAPTURE_FULLY_REFUNDED"
+        )
 
     def test_a_part_that_somebody_refunded_is_elsewhere(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         refund = paypal.refund_by_hand(charge, "5.00")
         assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, Money(500, "EUR"))
-        assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED")
+        assert provider.refund(charge, PRICE, key=KEY) == Declined(
+            DeclineReason.ALREADY_REFUNDED, "REFUND_AMOUNT_EXCEEDED"
+        )
 
     def test_ours_counts_before_that_of_somebody_else(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str

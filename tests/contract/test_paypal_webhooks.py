@@ -18,8 +18,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from config.accounts import PayPalAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent
+from config.provider_accounts import PayPalAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.judge import Judge
 from tests.doubles.troubled import Said, Troubled
 from worker.providers.paypal.webhook_certificates import (
@@ -506,10 +506,13 @@ def test_the_reader_trusts_the_public_roots_and_the_id_of_the_account() -> None:
     assert len(load_trusted_roots()) > 50
     account = PayPalAccount(client_id="a", client_secret="b", webhook_id=OURS)
     assert isinstance(
-        create_webhook_parser(account, provider_timeout_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON), InvalidSignature
+        create_webhook_parser(account, provider_timeout_seconds=1.0).read(signed(BODY, cert_url=""), BODY, NOON),
+        InvalidSignature,
     )
     unset = PayPalAccount(client_id="a", client_secret="b", webhook_id=None)
-    assert isinstance(create_webhook_parser(unset, provider_timeout_seconds=1.0).read(signed(BODY), BODY, NOON), InvalidSignature)
+    assert isinstance(
+        create_webhook_parser(unset, provider_timeout_seconds=1.0).read(signed(BODY), BODY, NOON), InvalidSignature
+    )
 
 
 NAMES = sorted(signed(BODY))

@@ -10,21 +10,21 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from domain.aftermath import EmailKind
 from domain.cases import Case
-from domain.findings import ReasonCode, SupportTaskKind
-from domain.messages import CaseEmailsDue, RefundApproved, RefundRequested, RefundOutcomeUnknown, SupportNeeded
+from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
-from domain.notices import Subject, WebhookEvent
 from domain.policies import Category, SerialLimit
-from domain.providers import Declined, DisputeStatus, Failed, Paid, Pending, DeclineReason, Unknown
+from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
-from domain.refund_operations import RefundOperation, OperationStatus, key_of
+from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.refund_operations import OperationStatus, RefundOperation, key_of
+from domain.state_effects import EmailKind
 from domain.states import Event, State
+from domain.webhook_events import Subject, WebhookEvent
 from records import Records, UnitOfWork
 from records.audit import faults
-from records.letters import DueEmail
-from records.tasks import NewSupportTask
+from records.case_emails import DueEmail
+from records.support_tasks import NewSupportTask
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
 from tests.services import QUICK
 from tests.simulation.memory.records import MemoryRecords
@@ -284,7 +284,7 @@ def test_a_step_may_take_the_lease_and_fences_out_everybody_before(books: Record
         after = step.case_after(work.now)
     assert state(books, case) == (S.REFUNDING, 3, 1)
     with books.work() as work:
-        assert here(work, case) == replace(after, asked=here(work, case).request)
+        assert here(work, case) == replace(after, request=here(work, case).request)
         assert work.cases.lock([case], state=S.REFUNDING) == []
         assert work.history.record([before.after(E.REFUND_STARTED, actor="test")]) == set()
         assert work.history.record([after.after(E.PROVIDER_PAID, actor="test")]) == {case}
@@ -447,7 +447,9 @@ def test_a_delivery_is_counted_once_until_it_came_to_nothing(books: Records) -> 
     with books.work() as work:
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=HOUR) == {}
         assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=HOUR, include_crashed=True) == {}
-        assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=0) == {}, "only those that were told apart as suspects"
+        assert work.cases.count_deliveries([case], states=[S.RECEIVED], apart=0) == {}, (
+            "only those that were told apart as suspects"
+        )
         assert work.cases.crashed_before([case], states=[S.RECEIVED], apart=HOUR) == {}
         assert work.cases.crashed_before([case, other], states=[S.RECEIVED], apart=0) == {case: 1}
         assert work.cases.crashed_before([case], states=[S.APPROVED], apart=0) == {}
@@ -483,7 +485,9 @@ def test_a_delivery_that_came_back_is_not_counted_and_its_case_is_due(books: Rec
     assert overdue(books) == [case]
     with books.work() as work:
         assert work.cases.count_deliveries([case, moved, held, taken_over], states=here, apart=HOUR) == {case: 1}
-        assert work.cases.crashed_before([taken_over], states=here, apart=0) == {taken_over: 2}, "somebody else's count by now"
+        assert work.cases.crashed_before([taken_over], states=here, apart=0) == {taken_over: 2}, (
+            "somebody else's count by now"
+        )
 
 
 def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
@@ -662,7 +666,10 @@ def test_a_payment_has_one_open_operation(books: Records) -> None:
         work.refund_operations.close([], OperationStatus.ABSENT)
         work.refund_operations.create([an_operation(case, 2, charge="ch_1")])
         assert work.refund_operations.for_cases([case])[case].attempt == 2
-        assert work.refund_operations.for_payments([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt == 2
+        assert (
+            work.refund_operations.for_payments([("sandbox", "ch_1"), ("sandbox", "ch_2")])["sandbox", "ch_1"].attempt
+            == 2
+        )
     with pytest.raises(IntegrityError, match="operations_one_open_a_payment"), books.work() as work:
         work.refund_operations.record_results([(first, Paid("re_1", first.amount))])
 
@@ -686,7 +693,7 @@ def test_an_answer_is_written_to_its_operation(books: Records, answer: Any, stat
         work.refund_operations.record_results([])
     found = newest(books, case)
     refund_id, code = getattr(answer, "refund_id", None), getattr(answer, "code", None)
-    assert found == replace(asked, status=OperationStatus(status), refund_id=refund_id, code=code, asks=1)
+    assert found == replace(asked, status=OperationStatus(status), refund_id=refund_id, code=code, polls=1)
     another = an_operation(case, 2)
     if opens:
         with books.work() as work:
@@ -913,7 +920,10 @@ def test_a_letter_is_due_once_a_stage_and_sent_by_one(books: Records) -> None:
         work.case_emails.enqueue([(case, EmailKind.ACCEPTED)])
         work.case_emails.enqueue([])
         both = work.case_emails.claim([case], seconds=HOUR)
-        assert sorted(both, key=lambda due: due.kind) == [DueEmail(case, EmailKind.ACCEPTED), DueEmail(case, EmailKind.REFUNDED)]
+        assert sorted(both, key=lambda due: due.kind) == [
+            DueEmail(case, EmailKind.ACCEPTED),
+            DueEmail(case, EmailKind.REFUNDED),
+        ]
     with books.work() as work:
         assert work.case_emails.claim([case], seconds=HOUR) == []
         work.case_emails.release([DueEmail(case, EmailKind.ACCEPTED)], seconds=0)
@@ -948,7 +958,9 @@ def test_a_letter_knows_those_before_it_and_what_the_provider_calls_the_refund(b
         work.case_emails.mark_sent([DueEmail(case, EmailKind.ACCEPTED)])
         work.refund_operations.record_results([(operation, Paid("re_9", operation.amount))])
     with books.work() as work:
-        assert work.case_emails.claim([case], seconds=HOUR) == [DueEmail(case, EmailKind.REFUNDED, (EmailKind.ACCEPTED,), "re_9")]
+        assert work.case_emails.claim([case], seconds=HOUR) == [
+            DueEmail(case, EmailKind.REFUNDED, (EmailKind.ACCEPTED,), "re_9")
+        ]
 
 
 # Tasks for people
@@ -967,7 +979,7 @@ def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(books: Recor
     assert set(found) == {case, None}
     assert (found[case].seller, found[None].seller, found[None].evidence) == ("aurora", "", {"refund": "re_9"})
     assert found[None].reasons == [
-        {"code": "refund_extra", "sentence": SupportTaskKind.UNEXPECTED_REFUND.sentence, "detail": ""},
+        {"code": "unexpected_refund", "sentence": SupportTaskKind.UNEXPECTED_REFUND.sentence, "detail": ""},
     ]
     with books.work() as work:
         assert work.support_tasks.claim([case, a_report().id], seconds=0) == []
@@ -1052,7 +1064,7 @@ def kept(books: Records, *notices: WebhookEvent) -> int:
 
 def noticed(books: Records) -> list[UUID]:
     with books.work() as work:
-        return [one for one, _ in work.outbox.take("provider.notices", room=50, after=None, bulk=False)]
+        return [one for one, _ in work.outbox.take("webhook.events", room=50, after=None, bulk=False)]
 
 
 def owed(books: Records) -> list[UUID]:
@@ -1107,7 +1119,9 @@ def test_a_notice_that_nothing_explained_is_looked_into_later(books: Records) ->
     with books.work() as work:
         (again,) = work.webhook_events.claim([second.id], seconds=0)
         assert again.attempts == 2
-        assert [one.id for one in work.webhook_events.claim([first.id], seconds=0)] == [first.id], "a message may come early"
+        assert [one.id for one in work.webhook_events.claim([first.id], seconds=0)] == [first.id], (
+            "a message may come early"
+        )
         work.webhook_events.postpone([second.id], HOUR)
         work.webhook_events.postpone([], HOUR)
     assert owed(books) == [first.id]

@@ -13,22 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.accounts import SandboxAccount
+from config.provider_accounts import SandboxAccount
 from config.settings import Settings
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
     ListedRefund,
-    RefundPage,
+    NotFound,
     Paid,
     PaymentProvider,
     Pending,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from config.accounts import SandboxAccount
+from config.provider_accounts import SandboxAccount
 from domain.money import Money
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.sandbox.webhooks import create_webhook_parser
 
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)

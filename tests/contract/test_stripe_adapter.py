@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.accounts import StripeAccount
+from config.provider_accounts import StripeAccount
 from domain.money import CURRENCIES, Money, UnknownMoneyError
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
     ListedRefund,
-    RefundPage,
+    NotFound,
     Paid,
     PaymentProvider,
     Pending,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
     refund_window,

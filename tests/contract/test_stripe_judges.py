@@ -17,22 +17,22 @@ import requests
 import stripe
 from pydantic import SecretStr
 
-from config.accounts import StripeAccount
+from config.provider_accounts import StripeAccount
 from domain.money import Money
-from domain.notices import InvalidSignature
 from domain.providers import (
-    NotFound,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
-    RefundPage,
+    NotFound,
     Paid,
     PaymentProvider,
-    DeclineReason,
+    RefundPage,
     RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature
 from tests.judges.node import HERE, installed, program
 from tests.services import eventually
 from worker.providers.deadline import create_session, time_limit

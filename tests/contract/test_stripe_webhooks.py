@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from config.accounts import StripeAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent
+from config.provider_accounts import StripeAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from worker.providers.stripe.webhooks import StripeWebhookParser, create_webhook_parser
 
 SECRET = "whsec_for_tests_only"

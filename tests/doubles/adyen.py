@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from config.accounts import AdyenAccount
+from config.provider_accounts import AdyenAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said
 from worker.providers.adyen.adapter import create_adapter

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from pydantic import SecretStr
 
-from config.accounts import BraintreeAccount
+from config.provider_accounts import BraintreeAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said, Troubled
 from worker.providers.braintree.adapter import create_adapter

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from config.accounts import MollieAccount
+from config.provider_accounts import MollieAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said, Troubled
 from worker.providers.mollie.adapter import create_adapter

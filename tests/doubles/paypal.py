@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from config.accounts import PayPalAccount
+from config.provider_accounts import PayPalAccount
 from domain.providers import PaymentProvider
 from tests.doubles.troubled import Asked, Said, Troubled
 from worker.providers.paypal.adapter import create_adapter

@@ -9,7 +9,7 @@ from typing import Any
 
 import urllib3
 
-from config.accounts import SandboxAccount
+from config.provider_accounts import SandboxAccount
 from domain.providers import PaymentProvider
 from tests.fork_server import Forked
 from worker.providers.sandbox.adapter import create_adapter

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from domain.money import Money
-from domain.providers import NotFound, RefundResult, Capabilities, DisputeStatus, LookupResult, RefundPage, Unknown
+from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound, RefundPage, RefundResult, Unknown
 from domain.purchases import Dispute
 
 A_DAY = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
@@ -14,7 +14,11 @@ class Scripted:
     """The last answer of each kind is repeated for ever. Of what it was not told to find, there is nothing."""
 
     def __init__(
-        self, refunds: Iterable[RefundResult] = (), finds: Iterable[LookupResult] = (), *, capabilities: Capabilities = A_DAY
+        self,
+        refunds: Iterable[RefundResult] = (),
+        finds: Iterable[LookupResult] = (),
+        *,
+        capabilities: Capabilities = A_DAY,
     ) -> None:
         self.capabilities = capabilities
         self._refunds, self._finds = list(refunds), list(finds) or [NotFound()]
@@ -33,5 +37,5 @@ class Scripted:
     def dispute(self, charge: str) -> DisputeStatus | Unknown:  # noqa: ARG002
         return DisputeStatus(Dispute.NONE)
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
         return RefundPage(())

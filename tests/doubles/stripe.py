@@ -9,7 +9,7 @@ from threading import Lock, Thread
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from config.accounts import StripeAccount
+from config.provider_accounts import StripeAccount
 from domain.providers import PaymentProvider
 from worker.providers.stripe.adapter import create_adapter
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from playwright.sync_api import Page
 
-from config.links import Purpose
+from config.signed_links import Purpose
 from domain.cases import Evidence
-from domain.notes import InquiryEmailKind
+from domain.inquiry_emails import InquiryEmailKind
 from domain.providers import DeclineReason
 from domain.states import Event, State
 from tests.e2e._site import Town
@@ -16,7 +16,7 @@ from tests.integration._web_fixtures import REASONS, Happened, a_case, goes_on
 Way = Callable[[Page, Town, str], None]
 """Goes there. The string is a language, for the address."""
 
-PARTIAL = "#wish-partial"
+PARTIAL = "#refund_scope-partial"
 
 
 def to(path: str) -> Way:
@@ -76,7 +76,9 @@ def closed(page: Page, town: Town, language: str) -> None:
     """The button behind that link."""
     bought = town.sold()
     with town.records.work() as work:
-        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=bought.email, locale=language, reference=bought.reference)
+        note = work.inquiry_emails.enqueue(
+            kind=InquiryEmailKind.PURCHASE, email=bought.email, locale=language, reference=bought.reference
+        )
     with town.records.work() as work:
         work.inquiry_emails.claim([note], seconds=60)
     page.goto(f"{town.links.to(Purpose.OPEN, note)}?lang={language}")
@@ -133,8 +135,8 @@ SIGHTS: Mapping[str, Way] = {
     "opened": opened,
     "open-late": used,
     "refund": to("/refund?reference=MB-2026-0417"),
-    "refund-partial": then(to("/refund"), press("#wish-partial")),
-    "refund-vat": then(to("/refund"), press("#wish-vat")),
+    "refund-partial": then(to("/refund"), press("#refund_scope-partial")),
+    "refund-vat": then(to("/refund"), press("#refund_scope-vat")),
     "refund-wrong": then(to("/refund"), fill(email="ada@", comment="Hello"), send),
     "refund-sent": to("/refund/sent"),
     "confirm": standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
@@ -144,12 +146,13 @@ SIGHTS: Mapping[str, Way] = {
     "withdraw": to("/withdraw"),
     "withdraw-wrong": then(to("/withdraw"), send),
     "withdraw-sure": then(to("/withdraw"), DECLARED, send),
-    "withdrawn": then(to("/withdraw"), DECLARED, send, send),
+    "cancelled": then(to("/withdraw"), DECLARED, send, send),
     **{f"status-{state.value.replace('_', '-')}": standing(state) for state in State},
     "status-approved-held": after(State.APPROVED, (State.APPROVED, Event.PUT_ON_HOLD, {})),
     "status-approved-not-now": after(State.REFUNDING, (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x"})),
     "status-approved-no-balance": after(
-        State.REFUNDING, (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x", "refusal": DeclineReason.INSUFFICIENT_BALANCE})
+        State.REFUNDING,
+        (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x", "refusal": DeclineReason.INSUFFICIENT_BALANCE}),
     ),
     "status-refunding-unclear": after(State.REFUNDING, (State.REFUNDING, Event.OUTCOME_UNKNOWN, {})),
     "status-refunded-bank-reference": after(

@@ -15,14 +15,14 @@ from email.policy import default
 from pathlib import Path
 from uuid import uuid4
 
-from config.links import Links, Purpose
 from config.settings import Settings
+from config.signed_links import Links, Purpose
 from console.servers import Servers
-from domain.details import PurchaseDetails
+from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
-from records.shopfronts import Storefront
+from records.storefronts import Storefront
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
 from tests.services import Child, environment, eventually, fresh_database, settings_of

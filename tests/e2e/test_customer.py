@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from config.links import Purpose
-from config.speech import translator_for
-from domain.findings import ReasonCode
+from config.i18n import translator_for
+from config.signed_links import Purpose
 from domain.purchases import Purchase
+from domain.reason_codes import ReasonCode
 from domain.states import State
-from producers.web.words import HEADLINES
+from producers.web.pages.case_copy import HEADLINES
 from tests.cast import a_seller
 from tests.catalogues import catalogue
 from tests.e2e._site import DETAILS, Crew, Town, words
@@ -219,7 +219,7 @@ def test_everything_works_without_a_mouse(page: Page, town: Town) -> None:
     page.keyboard.type(bought.reference)
     tab_to(page, "#reason", most=1)
     page.keyboard.press("ArrowDown")
-    tab_to(page, "#wish-full", most=1)
+    tab_to(page, "#refund_scope-full", most=1)
     tab_to(page, "form button")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/refund/sent"))
@@ -266,7 +266,10 @@ def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(pa
     page.get_by_role("button", name="Confirm withdrawal").click()
     expect_heading(page, "We’ve received your withdrawal")
     declared_at = datetime.fromisoformat(page.locator("time").get_attribute("datetime") or "")
-    told, there = translator_for("en").instant(declared_at), translator_for("en").instant(declared_at, a_seller().time_zone)
+    told, there = (
+        translator_for("en").instant(declared_at),
+        translator_for("en").instant(declared_at, a_seller().time_zone),
+    )
     case = page.locator(".code").inner_text()
     for said in ("Ada Lovelace", bought.reference, bought.email):
         expect(page.get_by_role("main")).to_contain_text(said)

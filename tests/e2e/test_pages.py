@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, Request, ViewportSize
 
-from config.speech import LANGUAGES
+from config.i18n import LANGUAGES
 from tests.e2e._browser import axe
 from tests.e2e._page_states import SIGHTS
 from tests.e2e._site import Town

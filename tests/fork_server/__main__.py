@@ -22,17 +22,19 @@ import uvicorn.protocols.http.auto  # noqa: F401
 
 import config.broker  # noqa: F401
 import console.asgi  # noqa: F401
-import producers.desk.app
-import producers.feed
-import producers.mail.serving
+import console.cli  # noqa: F401
+import console.sandbox.server  # noqa: F401
+import producers.desk.app  # noqa: F401
+import producers.mail.service  # noqa: F401
+import producers.queue_consumer  # noqa: F401
 import producers.web.app  # noqa: F401
-import worker.lanes
-import worker.options
-import worker.providers
-import worker.reconciling
-import worker.relay
-import worker.tools
-import worker.watchdog  # noqa: F401
+import worker.celery_fixes.config  # noqa: F401
+import worker.celery_fixes.watchdog  # noqa: F401
+import worker.context  # noqa: F401
+import worker.dispatch  # noqa: F401
+import worker.providers  # noqa: F401
+import worker.reconciliation.run  # noqa: F401
+import worker.relay  # noqa: F401
 
 LARGEST = 1 << 20  # bytes of one request: arguments and environment
 

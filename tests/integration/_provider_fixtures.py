@@ -23,10 +23,10 @@ from producers.intake import accept
 from records import Records
 from records.audit import audit
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
-from worker.judging import evaluate
-from worker.lanes import handle
-from worker.paying import execute
-from worker.tools import WorkerContext, create_context
+from worker.context import WorkerContext, create_context
+from worker.dispatch import handle
+from worker.refunds.evaluation import evaluate
+from worker.refunds.execution import execute
 
 SECRET = "sandbox"
 OLD = 301  # seconds; a signature may be 300 old
@@ -44,7 +44,7 @@ def patient(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def tools(sandbox: Settings) -> Iterator[WorkerContext]:
+def context(sandbox: Settings) -> Iterator[WorkerContext]:
     """A worker's tools, wired to the sandbox with the patience of `patient()`."""
     yield from opened(patient(sandbox))
 
@@ -56,19 +56,19 @@ def hasty_tools(sandbox: Settings) -> Iterator[WorkerContext]:
 
 
 def opened(settings: Settings) -> Iterator[WorkerContext]:
-    tools = create_context(settings)
-    yield tools
-    closed(tools)
+    context = create_context(settings)
+    yield context
+    closed(context)
 
 
-def closed(tools: WorkerContext) -> None:
-    tools.call_pool.close()
-    tools.records.engine.dispose()
+def closed(context: WorkerContext) -> None:
+    context.call_pool.close()
+    context.records.engine.dispose()
 
 
-def with_adapter(tools: WorkerContext, adapter: Any) -> WorkerContext:
+def with_adapter(context: WorkerContext, adapter: Any) -> WorkerContext:
     """The same tools, with another provider in the sandbox's place."""
-    return replace(tools, providers={"sandbox": adapter})
+    return replace(context, providers={"sandbox": adapter})
 
 
 def charged(behaviour: str, **changes: Any) -> Purchase:
@@ -76,19 +76,19 @@ def charged(behaviour: str, **changes: Any) -> Purchase:
     return a_recent_purchase(**{"charge": f"{behaviour}_{uuid4().hex}"} | changes)
 
 
-def approved(tools: WorkerContext, *purchases: Purchase) -> list[UUID]:
+def approved(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
     """These customers ask, and may be paid."""
-    settle_in(tools.records, *purchases)
-    cases = ids(accept(tools.records, [an_arrival(one) for one in purchases]))
-    with tools.records.work() as work:
-        evaluate(work, tools, work.cases.lock(cases, state=State.RECEIVED))
+    settle_in(context.records, *purchases)
+    cases = ids(accept(context.records, [an_arrival(one) for one in purchases]))
+    with context.records.work() as work:
+        evaluate(work, context, work.cases.lock(cases, state=State.RECEIVED))
     return cases
 
 
-def paid(tools: WorkerContext, *purchases: Purchase) -> list[UUID]:
+def paid(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
     """These customers ask, and the provider is asked."""
-    cases = approved(tools, *purchases)
-    execute(tools, cases)
+    cases = approved(context, *purchases)
+    execute(context, cases)
     return cases
 
 
@@ -110,7 +110,7 @@ def letters(records: Records, case: UUID) -> list[str]:
     with records.work() as work:
         return [
             row.stage
-            for row in work.run("select stage from letters where case_id = :case order by created_at", case=case)
+            for row in work.run("select stage from case_emails where case_id = :case order by created_at", case=case)
         ]
 
 
@@ -135,7 +135,7 @@ def let_go(records: Records) -> None:
             " where next_action_at is not null"
         )
         work.run(
-            "update notices set claimed_until = least(claimed_until, now()), next_action_at = now()"
+            "update webhook_events set claimed_until = least(claimed_until, now()), next_action_at = now()"
             " where next_action_at is not null"
         )
 
@@ -143,18 +143,21 @@ def let_go(records: Records) -> None:
 def owed(records: Records) -> list[str]:
     """The events of webhooks that are still owed a look; notices of our own are not among them."""
     with records.work() as work:
-        rows = work.run("select event from notices where next_action_at is not null and event not like 'ours: %'")
+        rows = work.run(
+            "select event from webhook_events where next_action_at is not null and event not like 'ours: %'"
+        )
         return [row.event for row in rows]
 
 
-def hear_all(tools: WorkerContext) -> None:
+def hear_all(context: WorkerContext) -> None:
     """A worker gets every notice that is owed a look."""
-    with tools.records.work() as work:
+    with context.records.work() as work:
         found = [
-            row.id for row in work.run("select id from notices where next_action_at is not null order by received_at")
+            row.id
+            for row in work.run("select id from webhook_events where next_action_at is not null order by received_at")
         ]
     if found:
-        handle(tools, WebhookEventsReceived, found)
+        handle(context, WebhookEventsReceived, found)
 
 
 def assert_audit_is_clean(records: Records) -> None:
@@ -162,25 +165,25 @@ def assert_audit_is_clean(records: Records) -> None:
         assert audit(work).faults == []
 
 
-def at_the_provider(tools: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
+def at_the_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
     """The refunds of this purchase's payment, as the sandbox shows them."""
-    with urllib.request.urlopen(f"{tools.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
+    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
         found: list[dict[str, Any]] = json.load(answer)["data"]
         return found
 
 
-def made_by_hand(tools: WorkerContext, purchase: Purchase) -> dict[str, Any]:
+def made_by_hand(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
     """Somebody refunds this purchase at the provider's own desk."""
-    said = tools.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
+    said = context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
     assert isinstance(said, Paid), said
-    (made,) = at_the_provider(tools, purchase)
+    (made,) = at_the_provider(context, purchase)
     return made
 
 
-def dispute_at(tools: WorkerContext, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
+def dispute_at(context: WorkerContext, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
     """Opens a dispute at the sandbox, or ends one."""
     body = {"status": status} if dispute else {"status": status, "charge": charge}
-    answer = httpx.post(f"{tools.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)
+    answer = httpx.post(f"{context.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 

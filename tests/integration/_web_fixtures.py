@@ -17,12 +17,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from config.links import Links, Purpose
 from config.settings import Settings
+from config.signed_links import Links, Purpose
 from console.servers import Servers
 from domain.cases import Evidence
-from domain.findings import ReasonCode
 from domain.purchases import Purchase
+from domain.reason_codes import ReasonCode
 from domain.requests import Channel
 from domain.states import INITIAL, MOVES, Event, State
 from producers import intake
@@ -135,7 +135,8 @@ def the_way_to(state: State) -> list[Event]:
 
 
 REASONS = [
-    {"code": code.value, "sentence": code.support, "detail": ""} for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
+    {"code": code.value, "sentence": code.support, "detail": ""}
+    for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
 ]
 
 

@@ -1,6 +1,5 @@
 """The fixtures that most tests with real servers share: a web with its sellers, and a worker's tools."""
 
-from tests.integration._provider_fixtures import tools
 from tests.integration._web_fixtures import place, world
 
-__all__ = ["place", "tools", "world"]
+__all__ = ["place", "context", "world"]

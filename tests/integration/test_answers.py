@@ -9,33 +9,33 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.messages import WebhookEventsReceived, RefundApproved, RefundRequested, RefundOutcomeUnknown
+from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequested, WebhookEventsReceived
 from domain.money import Money
-from domain.notices import Subject, WebhookEvent
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Capabilities,
     Declined,
+    DeclineReason,
     ExternalRefund,
     Failed,
-    LookupResult,
     Lookup,
+    LookupResult,
+    NotFound,
     Paid,
     Pending,
-    DeclineReason,
+    RefundResult,
     Route,
     Unknown,
 )
 from domain.purchases import Method
 from domain.states import Event
+from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
 from tests.cast import a_recent_purchase, an_arrival, settle_in
 from tests.doubles.scripted import A_DAY, Scripted
-from worker import asking
-from worker.lanes import handle
+from worker import provider_client
+from worker.context import WorkerContext, create_context
+from worker.dispatch import handle
 from worker.refunds.outcomes import MAX_ATTEMPTS
-from worker.tools import WorkerContext, create_context
 
 PRICE = Money(4900, "EUR")
 PAID, PENDING = Paid("re_1", PRICE), Pending("re_1", PRICE)
@@ -48,52 +48,52 @@ THEIRS = ExternalRefund("re_theirs", PRICE)
 class Story:
     """One case, and the provider that it depends on."""
 
-    def __init__(self, tools: WorkerContext, provider: Scripted, **purchase: Any) -> None:
-        self.tools, self.provider = tools, provider
+    def __init__(self, context: WorkerContext, provider: Scripted, **purchase: Any) -> None:
+        self.context, self.provider = context, provider
         bought = a_recent_purchase(**purchase)
-        settle_in(tools.records, bought)
+        settle_in(context.records, bought)
         assert (bought.amount, bought.currency) == (PRICE.minor, PRICE.currency)
         self.purchase = bought.id
-        self.case = accept_one(tools.records, an_arrival(bought)).id
-        handle(tools, RefundRequested, [self.case])
+        self.case = accept_one(context.records, an_arrival(bought)).id
+        handle(context, RefundRequested, [self.case])
 
     def goes_on(self, **later: float) -> "Story":
         """What a message of the sweep makes of it, after so much time."""
-        with self.tools.records.work() as work:
+        with self.context.records.work() as work:
             past = {"ago": timedelta(**later)}
             work.run("update cases set lease_until = 'epoch', not_before = not_before - :ago", **past)
             work.run(
-                "update operations set first_sent_at = first_sent_at - :ago, last_sent_at = last_sent_at - :ago,"
+                "update refund_operations set first_sent_at = first_sent_at - :ago, last_sent_at = last_sent_at - :ago,"
                 " looked_up_at = looked_up_at - :ago",
                 **past,
             )
         for lane in (RefundApproved, RefundOutcomeUnknown):
-            handle(self.tools, lane, [self.case])
+            handle(self.context, lane, [self.case])
         return self
 
     def is_told(self, event: str) -> "Story":
         """What a webhook about the refund makes of it."""
-        with self.tools.records.work() as work:
+        with self.context.records.work() as work:
             charge = work.run("select charge from purchases where id = :id", id=self.purchase).scalar_one()
             work.webhook_events.keep("sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1")], b"")
-            notices = [row.id for row in work.run("select id from notices where event = :event", event=event)]
-        handle(self.tools, WebhookEventsReceived, notices)
+            notices = [row.id for row in work.run("select id from webhook_events where event = :event", event=event)]
+        handle(self.context, WebhookEventsReceived, notices)
         return self
 
     def is_now(self) -> str:
-        with self.tools.records.work() as work:
+        with self.context.records.work() as work:
             found = work.case_views.get(self.case)
         assert found
         return found.state
 
     def codes(self) -> list[str]:
-        with self.tools.records.work() as work:
+        with self.context.records.work() as work:
             found = work.case_views.get(self.case)
         assert found
         return [reason["code"] for reason in found.reasons]
 
     def one(self, statement: str) -> Any:
-        with self.tools.records.work() as work:
+        with self.context.records.work() as work:
             return work.run(statement).scalar_one()
 
 
@@ -118,9 +118,9 @@ def tell(settings: Settings) -> Iterator[Tell]:
         return Story(made[-1], provider, **purchase)
 
     yield story
-    for tools in made:
-        tools.call_pool.close()
-        tools.records.engine.dispose()
+    for context in made:
+        context.call_pool.close()
+        context.records.engine.dispose()
 
 
 def test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time(tell: Tell) -> None:
@@ -131,16 +131,18 @@ def test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time(tell: T
     assert story.goes_on(hours=1).is_now() == "approved"
     assert story.goes_on(hours=1).is_now() == "refunded"
     assert len(set(story.provider.keys)) == 3
-    assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "declined declined paid"
-    assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
+    assert (
+        story.one("select string_agg(status, ' ' order by attempt) from refund_operations") == "declined declined paid"
+    )
+    assert story.one("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
 
 
 def test_a_balance_that_stays_short_goes_to_a_person(tell: Tell) -> None:
     story = tell([SHORT])
-    with story.tools.records.work() as work:
-        work.run("update operations set attempt = :most, key = 'the last'", most=MAX_ATTEMPTS - 1)
+    with story.context.records.work() as work:
+        work.run("update refund_operations set attempt = :most, key = 'the last'", most=MAX_ATTEMPTS - 1)
     assert story.goes_on(days=1).is_now() == "with_support"
-    assert story.codes() == ["no_balance"]
+    assert story.codes() == ["insufficient_balance"]
 
 
 def test_a_payment_that_cannot_be_refunded_yet_is_refunded_later(tell: Tell) -> None:
@@ -155,17 +157,22 @@ def test_a_refund_that_failed_for_want_of_money_is_made_again(tell: Tell) -> Non
 
 
 def test_a_refund_that_waits_at_the_provider_for_the_sellers_balance_is_told_to_finance(tell: Tell) -> None:
-    story = tell([replace(PENDING, short_of_balance=True)], [PAID])
+    story = tell([replace(PENDING, insufficient_balance=True)], [PAID])
     assert story.is_now() == "refund_pending"
-    assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
-    assert story.one("select evidence ->> 'refusal' from transitions where event = 'provider_accepted'") == "no_balance"
+    assert story.one("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
+    assert (
+        story.one("select evidence ->> 'refusal' from transitions where event = 'provider_accepted'")
+        == "insufficient_balance"
+    )
     assert story.goes_on(hours=1).is_now() == "refunded"
 
 
 def test_a_refund_that_was_accepted_and_fails_for_want_of_money_is_made_again(tell: Tell) -> None:
-    story = tell([PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE)])
+    story = tell(
+        [PENDING, Paid("re_2", PRICE)], [Failed("re_1", "insufficient_funds", DeclineReason.INSUFFICIENT_BALANCE)]
+    )
     assert story.goes_on(hours=1).is_now() == "approved"
-    assert story.one("select count(*) from support_tasks where kind = 'balance_short'") == 1
+    assert story.one("select count(*) from support_tasks where kind = 'insufficient_balance'") == 1
     assert story.goes_on(days=1).is_now() == "refunded"
     assert len(set(story.provider.keys)) == 2
 
@@ -176,9 +183,11 @@ def test_credentials_that_are_refused_make_a_refund_wait_and_operators_are_told_
     for _ in range(3):
         assert story.is_now() == "approved"
         story.goes_on(hours=7)
-    assert story.one("select count(*) from support_tasks where kind = 'credentials_refused'") == 1
+    assert story.one("select count(*) from support_tasks where kind = 'invalid_credentials'") == 1
     assert story.goes_on(days=2).is_now() == "refunded"
-    assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "declined " * 4 + "paid"
+    assert (
+        story.one("select string_agg(status, ' ' order by attempt) from refund_operations") == "declined " * 4 + "paid"
+    )
 
 
 def test_a_door_that_closed_after_the_first_sending_proves_nothing(tell: Tell) -> None:
@@ -193,8 +202,8 @@ def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as no_time:
-        no_time.setattr(asking, "_in_turn", lambda *_: False)
-        story = tell([PAID], can=replace(A_DAY, keys_live=timedelta(hours=1), capped=False))
+        no_time.setattr(provider_client, "_in_turn", lambda *_: False)
+        story = tell([PAID], can=replace(A_DAY, idempotency_key_ttl=timedelta(hours=1), rejects_over_refund=False))
     assert (story.is_now(), story.provider.keys) == ("approved", [])
     assert story.goes_on(days=3).is_now() == "refunded"
 
@@ -202,7 +211,7 @@ def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
 @pytest.mark.parametrize("refusal", [DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE])
 def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: DeclineReason) -> None:
     story = tell([Declined(refusal, "their word")])
-    assert story.one("select evidence from transitions where event = 'provider_not_now'") == {
+    assert story.one("select evidence from transitions where event = 'refund_deferred'") == {
         "code": "their word",
         "refusal": refusal.value,
     }
@@ -219,7 +228,7 @@ def test_the_history_tells_for_want_of_what_a_refund_waits(tell: Tell, refusal: 
 def test_a_refusal_for_good_goes_to_a_person_with_its_reason(tell: Tell, refusal: DeclineReason, code: str) -> None:
     story = tell([Declined(refusal, "their word")])
     assert (story.is_now(), story.codes()) == ("with_support", [code])
-    assert story.one("select status from operations") == "declined"
+    assert story.one("select status from refund_operations") == "declined"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +260,7 @@ def test_somebody_elses_refund_is_final_only_when_ours_cannot_be_under_way_any_m
     assert story.goes_on(hours=6).is_now() == "with_support"
     assert story.codes() == ["refunded_elsewhere"]
     assert story.one("select refunded from purchases") == PRICE.minor
-    assert story.one("select status from operations") == "declined"
+    assert story.one("select status from refund_operations") == "declined"
 
 
 def test_somebody_elses_refund_ends_the_wait_for_one_of_ours_that_was_accepted(tell: Tell) -> None:
@@ -260,7 +269,7 @@ def test_somebody_elses_refund_ends_the_wait_for_one_of_ours_that_was_accepted(t
     assert story.goes_on(hours=1).is_now() == "refund_pending"
     assert story.goes_on(hours=6).is_now() == "with_support"
     assert story.codes() == ["refunded_elsewhere"]
-    assert story.one("select status from operations") == "declined"
+    assert story.one("select status from refund_operations") == "declined"
 
 
 def test_it_is_final_at_once_where_the_provider_refused_our_key_because_of_it(tell: Tell) -> None:
@@ -282,9 +291,9 @@ def test_the_banks_reference_is_kept_with_the_payment_or_when_it_comes_once_and_
     assert story.one(kept) is None
     for event in ("ev_1", "ev_2"):
         assert story.is_told(event).is_now() == "refunded"
-    assert story.one(kept) == "bank_reference_told 74537604221431003881865"
-    assert story.one("select count(*) from letters") == 1
-    assert story.one("select count(*) from notices where next_action_at is not null") == 0
+    assert story.one(kept) == "bank_reference_received 74537604221431003881865"
+    assert story.one("select count(*) from case_emails") == 1
+    assert story.one("select count(*) from webhook_events where next_action_at is not null") == 0
     assert story.one("select refunded from purchases") == PRICE.minor
 
 
@@ -297,7 +306,7 @@ def test_what_is_certainly_absent_is_sent_again_under_the_same_key(tell: Tell) -
     story = tell([LOST, PAID], [NotFound()])
     assert story.goes_on(hours=1).is_now() == "refunded"
     assert len(set(story.provider.keys)) == 1
-    assert story.one("select sends from operations") == 2
+    assert story.one("select sends from refund_operations") == 2
 
 
 def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_pauses(
@@ -307,7 +316,7 @@ def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_
     pause = "select extract(epoch from not_before - now())::float from cases"
     story = tell([LOST, PAID], [NotFound()])
     with monkeypatch.context() as nobody:
-        nobody.setattr(asking, "refund", lambda *_, **__: asking.NotSent("Nobody was reached."))
+        nobody.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("Nobody was reached."))
         pauses = [story.goes_on(hours=1).one(pause) for _ in range(3)]
     assert pauses[0] > 0
     assert pauses == sorted(pauses)
@@ -319,8 +328,8 @@ def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_
 def test_a_repeat_that_can_never_be_sent_is_for_a_person_after_two_days(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = tell([LOST], [NotFound()], can=replace(A_DAY, keys_live=timedelta(days=90)))
-    monkeypatch.setattr(asking, "refund", lambda *_, **__: asking.NotSent("Nobody was reached."))
+    story = tell([LOST], [NotFound()], can=replace(A_DAY, idempotency_key_ttl=timedelta(days=90)))
+    monkeypatch.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("Nobody was reached."))
     assert story.goes_on(hours=47).is_now() == "refunding"
     assert story.goes_on(hours=2).is_now() == "with_support"
     assert story.codes() == ["outcome_unknown"]
@@ -335,7 +344,7 @@ def test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absenc
     assert story.goes_on(hours=1).is_now() == "approved"
     assert story.goes_on().is_now() == "refunded"
     assert len(set(story.provider.keys)) == 2
-    assert story.one("select string_agg(status, ' ' order by attempt) from operations") == "absent paid"
+    assert story.one("select string_agg(status, ' ' order by attempt) from refund_operations") == "absent paid"
 
 
 def test_a_repeat_that_is_refused_does_not_end_what_was_sent_before(tell: Tell) -> None:
@@ -357,15 +366,17 @@ def test_a_repeat_that_was_refused_gets_a_new_key_only_after_the_proof_of_absenc
 
 
 def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(tell: Tell) -> None:
-    story = tell([LOST, Declined(DeclineReason.PERMANENT, "closed")], [NotFound()], can=replace(A_DAY, capped=False))
+    story = tell(
+        [LOST, Declined(DeclineReason.PERMANENT, "closed")], [NotFound()], can=replace(A_DAY, rejects_over_refund=False)
+    )
     for _ in range(4):
         assert story.goes_on(hours=1).is_now() == "refunding"
     assert story.goes_on(hours=7).is_now() == "with_support"
-    assert (story.codes(), story.one("select status from operations")) == (["provider_declined"], "declined")
+    assert (story.codes(), story.one("select status from refund_operations")) == (["provider_declined"], "declined")
 
 
 def test_a_key_that_lives_an_hour_is_never_repeated(tell: Tell) -> None:
-    story = tell([LOST], [NotFound()], can=replace(A_DAY, keys_live=timedelta(hours=1)))
+    story = tell([LOST], [NotFound()], can=replace(A_DAY, idempotency_key_ttl=timedelta(hours=1)))
     assert story.goes_on(minutes=10).is_now() == "refunding"
     assert len(story.provider.keys) == 1
 
@@ -376,11 +387,11 @@ def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
     for _ in range(10):
         story.goes_on(minutes=1)
     assert story.is_now() == "refunding"
-    assert story.one("select empty_look_ups from operations") <= 2
+    assert story.one("select empty_lookups from refund_operations") <= 2
 
 
 def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person(tell: Tell) -> None:
-    story = tell([STORED], [NotFound()], can=replace(A_DAY, capped=False))
+    story = tell([STORED], [NotFound()], can=replace(A_DAY, rejects_over_refund=False))
     for _ in range(8):
         story.goes_on(hours=7)
     assert (story.is_now(), story.codes()) == ("with_support", ["outcome_unknown"])
@@ -391,7 +402,7 @@ def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person
 def test_money_in_unknown_state_is_a_persons_after_two_days_however_long_keys_live(
     tell: Tell, keys_live: timedelta
 ) -> None:
-    story = tell([LOST], [LOST], can=replace(A_DAY, keys_live=keys_live))
+    story = tell([LOST], [LOST], can=replace(A_DAY, idempotency_key_ttl=keys_live))
     assert story.goes_on(hours=47).is_now() == "refunding"
     assert story.goes_on(hours=2).is_now() == "with_support"
     assert story.codes() == ["outcome_unknown"]
@@ -401,7 +412,7 @@ def test_a_payment_whose_last_refund_nobody_knows_of_is_not_refunded_again_whoev
     """And it takes nobody of its batch along."""
     story = tell([LOST], [LOST])
     assert story.goes_on(days=3).is_now() == "with_support"
-    with story.tools.records.work() as work:
+    with story.context.records.work() as work:
         case = work.cases.lock_one(story.case)
         assert case
         work.history.record([case.after(Event.SUPPORT_APPROVED, actor="somebody at the desk")])
@@ -412,7 +423,7 @@ def test_a_payment_whose_last_refund_nobody_knows_of_is_not_refunded_again_whoev
 def test_money_in_unknown_state_tells_a_person_all_that_is_known(tell: Tell) -> None:
     story = tell([LOST], [LOST])
     assert story.goes_on(days=3).is_now() == "with_support"
-    with story.tools.records.work() as work:
+    with story.context.records.work() as work:
         (task,) = work.support_tasks.list_open()
     (reason,) = task.reasons
     assert reason["code"] == "outcome_unknown"
@@ -434,8 +445,8 @@ def test_a_direct_debit_is_held_as_long_as_a_bank_may_return_it(tell: Tell) -> N
     story = tell([PAID], hold=56, method=Method.DIRECT_DEBIT)
     assert story.is_now() == "approved"
     assert story.goes_on(days=1).is_now() == "approved"
-    assert story.one("select count(*) from transitions where event = 'held'") == 1
-    with story.tools.records.work() as work:
+    assert story.one("select count(*) from transitions where event = 'put_on_hold'") == 1
+    with story.context.records.work() as work:
         work.run("update purchases set charged_at = charged_at - interval '54 days'")
     assert story.goes_on(days=54).is_now() == "refunded"
 
@@ -448,7 +459,7 @@ def test_a_method_that_is_not_refunded_at_once_waits_for_its_time(tell: Tell) ->
 def test_a_window_that_closes_while_a_case_waits_is_noticed_before_the_provider_is_asked(tell: Tell) -> None:
     closing = replace(A_DAY, routes={"credit_card": Route(window=timedelta(days=4))})
     story = tell([SHORT, PAID], can=closing)
-    with story.tools.records.work() as work:
+    with story.context.records.work() as work:
         work.run("update purchases set charged_at = charged_at - interval '2 days'")
     assert story.goes_on(days=2).is_now() == "with_support"
     assert story.codes() == ["provider_window_closed"]

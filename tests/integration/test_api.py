@@ -14,13 +14,13 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from console.servers import Servers
-from domain.findings import ReasonCode
 from domain.purchases import Dispute
+from domain.reason_codes import ReasonCode
 from domain.states import State
 from producers.web.app import app
-from producers.web.guard import HEADERS
+from producers.web.middleware import HEADERS
 from producers.web.problems import ProblemCode, problem_type
-from records import schema
+from records import migrate
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, a_case, served
 from tests.services import fresh_database, settings_of, tampering
@@ -170,7 +170,7 @@ BAD_BODIES = [
     (ASKED | {"reference": "\ud800"}, 422, "#/reference", ""),
     (ASKED | {"reason": "boredom"}, 422, "#/reason", "This must be one of 'unwanted_renewal'"),
     (ASKED | {"reason": 1}, 422, "#/reason", "This must be one of"),
-    (ASKED | {"wish": "double"}, 422, "#/wish", "This must be one of 'full', 'partial' or 'vat'."),
+    (ASKED | {"refund_scope": "double"}, 422, "#/refund_scope", "This must be one of 'full', 'partial' or 'vat'."),
     (ASKED | {"email": "ada"}, 422, "#/email", "This is not an e-mail address"),
     (ASKED | {"email": "ada@example.com\nBcc: eve@example.com"}, 422, "#/email", "line breaks"),
     (ASKED | {"email": "ada@" + "x" * 400 + ".com"}, 422, "#/email", "This is too long"),
@@ -253,7 +253,8 @@ def test_a_seller_sees_state_reasons_and_history_of_a_case(world: World) -> None
     assert shown["state"] == "with_support"
     assert (shown["reference"], shown["channel"]) == (bought.reference, "web")
     assert shown["reasons"] == [
-        {"code": code.value, "sentence": code.support} for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
+        {"code": code.value, "sentence": code.support}
+        for code in (ReasonCode.OUTSIDE_WINDOW, ReasonCode.SERIAL_REFUNDS)
     ]
     assert [(step["seq"], step["from_state"], step["event"], step["to_state"]) for step in shown["history"]] == [
         (1, None, "accepted", "received"),
@@ -367,7 +368,10 @@ def test_a_database_at_an_earlier_version_is_not_ready(servers: Servers, tmp_pat
         tampering(servers, database, "update alembic_version set version_num = '0001'")
         with served(app(settings)) as web:
             detail = problem(web.get("/readyz"), ProblemCode.NOT_READY)["detail"]
-    assert detail == f"The database is at version 0001, this program needs {schema.latest_revision()}. Run: moneyback migrate"
+    assert (
+        detail
+        == f"The database is at version 0001, this program needs {migrate.latest_revision()}. Run: moneyback migrate"
+    )
 
 
 def test_the_numbers_are_those_of_the_database(world: World) -> None:
@@ -379,7 +383,7 @@ def test_the_numbers_are_those_of_the_database(world: World) -> None:
         'moneyback_cases{state="refunded"} 1.0',
         'moneyback_cases{state="received"} 0.0',
         'moneyback_outbox_messages{queue="refund.evaluate"} 3.0',
-        'moneyback_outbox_messages{queue="refund.settle"} 0.0',
+        'moneyback_outbox_messages{queue="refund.resolve"} 0.0',
         "moneyback_emails_sent_total 0.0",
         "moneyback_support_cases_open 2.0",
         "moneyback_support_tasks_published_total 0.0",

@@ -15,9 +15,9 @@ from domain.money import Money
 from domain.providers import Capabilities, Unknown
 from domain.refund_operations import RefundOperation
 from tests.doubles.raw import a_server_that, say, saying
-from worker import asking
+from worker import provider_client
+from worker.context import WorkerContext, create_context
 from worker.providers.deadline import watched
-from worker.tools import WorkerContext, create_context
 
 
 class NobodyAsks:
@@ -32,21 +32,23 @@ class NobodyAsks:
 @pytest.fixture
 def late(settings: Settings) -> Iterator[WorkerContext]:
     """The tools of a task that has no time left after the instant 99."""
-    tools = create_context(settings)
-    yield replace(tools, providers={"sandbox": NobodyAsks()}, monotonic=lambda: 100.0)
-    tools.call_pool.close()
-    tools.records.engine.dispose()
+    context = create_context(settings)
+    yield replace(context, providers={"sandbox": NobodyAsks()}, monotonic=lambda: 100.0)
+    context.call_pool.close()
+    context.records.engine.dispose()
 
 
 def test_what_would_outlive_its_task_is_not_asked(late: WorkerContext) -> None:
-    operation = RefundOperation(case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_1_1")
+    operation = RefundOperation(
+        case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_1_1"
+    )
     found = [
-        asking.look_up(late, operation, until=99.0),
-        asking.find_external_refund(late, "sandbox", "ok_1", until=99.0),
-        asking.dispute(late, "sandbox", "ok_1", until=99.0),
+        provider_client.look_up(late, operation, until=99.0),
+        provider_client.find_external_refund(late, "sandbox", "ok_1", until=99.0),
+        provider_client.dispute(late, "sandbox", "ok_1", until=99.0),
     ]
-    assert found == [Unknown(asking.NO_TIME)] * 3
-    assert asking.refund(late, operation, until=99.0) == asking.NotSent(asking.NO_TIME)
+    assert found == [Unknown(provider_client.NO_TIME)] * 3
+    assert provider_client.refund(late, operation, until=99.0) == provider_client.NotSent(provider_client.NO_TIME)
 
 
 @pytest.fixture
@@ -59,9 +61,9 @@ def wired(settings: Settings) -> Iterator[Callable[[str], WorkerContext]]:
         return made[-1]
 
     yield at
-    for tools in made:
-        tools.call_pool.close()
-        tools.records.engine.dispose()
+    for context in made:
+        context.call_pool.close()
+        context.records.engine.dispose()
 
 
 OPERATION = RefundOperation(case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_2_1")
@@ -71,19 +73,23 @@ A_LONG_TIME = time.monotonic() + 3_600
 def test_where_nobody_listens_nothing_was_sent(wired: Callable[[str], WorkerContext]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and never listens
-        answer = asking.refund(wired(f"http://127.0.0.1:{taken.getsockname()[1]}"), OPERATION, until=A_LONG_TIME)
-    assert answer == asking.NotSent("The sandbox cannot be reached.")
+        answer = provider_client.refund(
+            wired(f"http://127.0.0.1:{taken.getsockname()[1]}"), OPERATION, until=A_LONG_TIME
+        )
+    assert answer == provider_client.NotSent("The sandbox cannot be reached.")
 
 
 def test_who_took_the_connection_may_have_heard_us(wired: Callable[[str], WorkerContext]) -> None:
     with a_server_that(lambda connection: connection.close()) as url:
-        assert isinstance(asking.refund(wired(url), OPERATION, until=A_LONG_TIME), Unknown)
+        assert isinstance(provider_client.refund(wired(url), OPERATION, until=A_LONG_TIME), Unknown)
 
 
-def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(wired: Callable[[str], WorkerContext]) -> None:
+def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(
+    wired: Callable[[str], WorkerContext],
+) -> None:
     """As where a token is asked for first, and then the refund."""
     with a_server_that(saying(say(200, {"data": []}))) as alive, watched() as wire:
-        asking.look_up(wired(alive), OPERATION, until=A_LONG_TIME)
-        asking.look_up(wired("http://127.0.0.1:9"), OPERATION, until=A_LONG_TIME)
+        provider_client.look_up(wired(alive), OPERATION, until=A_LONG_TIME)
+        provider_client.look_up(wired("http://127.0.0.1:9"), OPERATION, until=A_LONG_TIME)
     assert wire.refused
     assert not wire.nobody_reached

@@ -7,15 +7,15 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.aftermath import EmailKind
-from domain.findings import SupportTaskKind
+from domain.reason_codes import SupportTaskKind
+from domain.state_effects import EmailKind
 from domain.states import Event
 from records import Records
-from records.letters import DueEmail
+from records.case_emails import DueEmail
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
-from worker.letters.post import EmailRejectedError
-from worker.letters.sending import send_case_emails
-from worker.tools import create_context
+from worker.context import create_context
+from worker.emails.case_emails import send_case_emails
+from worker.mail_transport import EmailRejectedError
 
 BOUNCED = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
 
@@ -90,11 +90,11 @@ class Refusing:
 def test_a_letter_that_the_mail_server_refuses_is_one_task_and_is_not_tried_again(
     settings: Settings, records: Records, case: UUID
 ) -> None:
-    tools = replace(create_context(settings), records=records, post=Refusing())
+    context = replace(create_context(settings), records=records, mail_transport=Refusing())
     for _ in range(2):
-        send_case_emails(tools, [case])
+        send_case_emails(context, [case])
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
     assert task.reasons[0]["code"] == SupportTaskKind.EMAIL_BOUNCED
     assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
-    tools.call_pool.close()
+    context.call_pool.close()

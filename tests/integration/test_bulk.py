@@ -10,8 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from domain.scopes import ALL_SCOPES, DEFAULT_SCOPES, ApiScope
-from producers.web import guard
+from domain.api_scopes import ALL_SCOPES, DEFAULT_SCOPES, ApiScope
+from producers.web import middleware
 from producers.web.api import bulk, ndjson
 from producers.web.problems import ProblemCode
 from tests.integration._web_fixtures import Place, World
@@ -181,7 +181,9 @@ def test_the_lines_of_two_sellers_never_meet(world: World) -> None:
 
 
 @pytest.mark.parametrize(("scopes", "trusted"), [(DEFAULT_SCOPES, False), (ALL_SCOPES, True)])
-def test_the_key_decides_whether_the_customers_confirm(world: World, scopes: frozenset[ApiScope], trusted: bool) -> None:
+def test_the_key_decides_whether_the_customers_confirm(
+    world: World, scopes: frozenset[ApiScope], trusted: bool
+) -> None:
     with world.records.work() as work:
         _, secret = work.api_keys.create("aurora", scopes)
     told(world.web.post(BULK, content=body(asked(1)), headers={"authorization": f"Bearer {secret}", **HEADERS}))
@@ -227,7 +229,7 @@ def test_who_sends_something_else_than_was_meant_is_stopped(world: World) -> Non
 def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(guard._LARGER, BULK, 1_000_000)
+    monkeypatch.setitem(middleware._LARGER, BULK, 1_000_000)
     content = body(asked(1)) + b"\n" * 1_000 + b"x" * 3_000_000
     problem(send(world, content), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (content[first : first + 10_000] for first in range(0, len(content), 10_000))

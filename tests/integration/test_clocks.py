@@ -68,9 +68,9 @@ def test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other(
     stranger = Celery("stranger", broker=sandbox.broker_url.get_secret_value(), set_as_current=False)
 
     def recorded() -> bool:
-        call = {"case_ids": [str(case) for case in hanging]}
+        call = {"ids": [str(case) for case in hanging]}
         stranger.send_task(RefundOutcomeUnknown.queue, [call], queue=RefundOutcomeUnknown.queue)
-        return all("provider_unclear" in events(records, case) for case in hanging)
+        return all("outcome_unknown" in events(records, case) for case in hanging)
 
     eventually(recorded)  # by who paid: whoever had taken them over would have found the payment, and it would be void
     eventually(lambda: [state(records, case) for case in cases] == ["refunded"] * 5 + ["with_support"])

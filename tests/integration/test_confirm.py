@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from config.links import Purpose
+from config.signed_links import Purpose
 from domain.states import State
-from producers.web.words import HEADLINES
+from producers.web.pages.case_copy import HEADLINES
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, a_case
 

@@ -19,7 +19,7 @@ from console.servers import Servers
 from domain.messages import WORK_QUEUES
 from domain.states import Event, State
 from producers.intake import accept
-from records import Records, schema
+from records import Records, migrate
 from tests import fork_server
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import environment, of_database, tampering
@@ -273,7 +273,7 @@ def test_migrate_says_the_version(settings: Settings) -> None:
     owner = settings.database_owner_url.get_secret_value()
     run = moneyback(settings, "migrate", MONEYBACK_DATABASE_OWNER_URL=owner)
     assert run.returncode == 0
-    assert f"The database is at version {schema.latest_revision()}." in run.stdout
+    assert f"The database is at version {migrate.latest_revision()}." in run.stdout
 
 
 def test_timers_that_would_let_two_workers_hold_one_case_are_refused(settings: Settings) -> None:

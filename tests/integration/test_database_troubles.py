@@ -13,14 +13,14 @@ from fastapi import FastAPI
 
 from config.settings import Settings
 from console.servers import Servers
+from domain.api_scopes import ALL_SCOPES
 from domain.providers import Paid
 from domain.purchases import Purchase
-from domain.scopes import ALL_SCOPES
 from domain.states import State
 from producers.web.app import POOL, app
 from producers.web.problems import ProblemCode
 from records import DatabaseDownError
-from records import work as work_module
+from records import unit_of_work as work_module
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._provider_fixtures import (
     approved,
@@ -33,11 +33,11 @@ from tests.integration._provider_fixtures import (
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
 from tests.services import eventually, of_database
-from worker.paying import execute, prepare
+from worker.context import WorkerContext
+from worker.refunds.execution import execute, prepare
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call, record
-from worker.settling import resolve
-from worker.tools import WorkerContext
+from worker.refunds.resolution import resolve
 
 
 class Operator:
@@ -98,11 +98,11 @@ def web(application: FastAPI) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def ask(tools: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]:
+def ask(context: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]:
     """A seller's program asks, every time the same, under one key."""
     bought = a_recent_purchase()
-    settle_in(tools.records, bought)
-    with tools.records.work() as work:
+    settle_in(context.records, bought)
+    with context.records.work() as work:
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
     said = {"email": bought.email, "reference": bought.reference, "reason": "other"}
     headers = {"authorization": f"Bearer {key}", "idempotency-key": "one"}
@@ -110,13 +110,13 @@ def ask(tools: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]
     return lambda: web.post(ASK, json=said, headers=headers)
 
 
-def cases(tools: WorkerContext) -> list[UUID]:
-    with tools.records.work() as work:
+def cases(context: WorkerContext) -> list[UUID]:
+    with context.records.work() as work:
         return [row.id for row in work.run("select id from cases")]
 
 
 def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_same_case(
-    tools: WorkerContext, operator: Operator, standby: Callable[[str], None], ask: Callable[[], httpx.Response]
+    context: WorkerContext, operator: Operator, standby: Callable[[str], None], ask: Callable[[], httpx.Response]
 ) -> None:
     standby("nobody")
     with ThreadPoolExecutor(1) as customer:
@@ -124,67 +124,67 @@ def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_sa
         killed_in_commit(operator, asking)
         problem(asking.result(), ProblemCode.SERVICE_UNAVAILABLE)
     standby("")
-    (case,) = cases(tools)
+    (case,) = cases(context)
     again = ask()
     assert (again.status_code, UUID(again.json()["id"])) == (202, case)
-    assert cases(tools) == [case]
+    assert cases(context) == [case]
 
 
-def paid_but_not_recorded(tools: WorkerContext, bought: Purchase) -> tuple[Call, Paid]:
+def paid_but_not_recorded(context: WorkerContext, bought: Purchase) -> tuple[Call, Paid]:
     """The provider said that it paid; that is still to be written down."""
-    cases = approved(tools, bought)
-    with tools.records.work() as work:
-        (call,) = prepare(work, tools, work.cases.lock(cases, state=State.APPROVED))
-    answer = tools.providers["sandbox"].refund(bought.charge, call.operation.amount, key=call.operation.key)
+    cases = approved(context, bought)
+    with context.records.work() as work:
+        (call,) = prepare(work, context, work.cases.lock(cases, state=State.APPROVED))
+    answer = context.providers["sandbox"].refund(bought.charge, call.operation.amount, key=call.operation.key)
     assert isinstance(answer, Paid)
     return call, answer
 
 
-def recorded(tools: WorkerContext, call: Call, answer: Paid) -> None:
-    with tools.records.work() as work:
-        record(work, tools, [(call, Sent(answer))])
+def recorded(context: WorkerContext, call: Call, answer: Paid) -> None:
+    with context.records.work() as work:
+        record(work, context, [(call, Sent(answer))])
 
 
-def settled(tools: WorkerContext, case: UUID) -> State:
-    let_go(tools.records)
-    resolve(tools, [case])
-    return state(tools.records, case)
+def settled(context: WorkerContext, case: UUID) -> State:
+    let_go(context.records)
+    resolve(context, [case])
+    return state(context.records, case)
 
 
 def test_a_worker_whose_commit_is_killed_reads_again_what_it_did(
-    tools: WorkerContext, operator: Operator, standby: Callable[[str], None]
+    context: WorkerContext, operator: Operator, standby: Callable[[str], None]
 ) -> None:
     bought = charged("ok")
-    call, answer = paid_but_not_recorded(tools, bought)
+    call, answer = paid_but_not_recorded(context, bought)
     standby("nobody")
     with ThreadPoolExecutor(1) as worker:
-        recording = worker.submit(recorded, tools, call, answer)
+        recording = worker.submit(recorded, context, call, answer)
         killed_in_commit(operator, recording)
         assert isinstance(recording.exception(), DatabaseDownError)
     standby("")
-    assert settled(tools, call.case.id) is State.REFUNDED
-    assert len(at_the_provider(tools, bought)) == 1
-    assert_audit_is_clean(tools.records)
+    assert settled(context, call.case.id) is State.REFUNDED
+    assert len(at_the_provider(context, bought)) == 1
+    assert_audit_is_clean(context.records)
 
 
 def test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment(
-    tools: WorkerContext, operator: Operator
+    context: WorkerContext, operator: Operator
 ) -> None:
     bought = charged("ok")
-    call, answer = paid_but_not_recorded(tools, bought)
+    call, answer = paid_but_not_recorded(context, bought)
     waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as worker:
         with operator.holding("select from purchases for update") as other:
-            recording = worker.submit(recorded, tools, call, answer)
+            recording = worker.submit(recorded, context, call, answer)
             eventually(lambda: operator.does(waiting))
             other.execute("select from cases for update")
         lost = recording.exception()
     assert isinstance(lost, DatabaseDownError)
     assert isinstance(lost.__cause__, psycopg.errors.DeadlockDetected)
-    assert state(tools.records, call.case.id) is State.REFUNDING
-    assert settled(tools, call.case.id) is State.REFUNDED
-    assert len(at_the_provider(tools, bought)) == 1
-    assert_audit_is_clean(tools.records)
+    assert state(context.records, call.case.id) is State.REFUNDING
+    assert settled(context, call.case.id) is State.REFUNDED
+    assert len(at_the_provider(context, bought)) == 1
+    assert_audit_is_clean(context.records)
 
 
 @pytest.fixture
@@ -197,18 +197,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
-    operator: Operator, tools: WorkerContext, ask: Callable[[], httpx.Response]
+    operator: Operator, context: WorkerContext, ask: Callable[[], httpx.Response]
 ) -> None:
     bought = charged("ok")
-    (case,) = approved(tools, bought)
+    (case,) = approved(context, bought)
     with operator.holding("lock table cases in access exclusive mode"):
         problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)
         with pytest.raises(DatabaseDownError, match="statement timeout"):
-            execute(tools, [case])
-        assert at_the_provider(tools, bought) == []
+            execute(context, [case])
+        assert at_the_provider(context, bought) == []
     assert ask().status_code == 202
-    execute(tools, [case])
-    assert len(at_the_provider(tools, bought)) == 1
+    execute(context, [case])
+    assert len(at_the_provider(context, bought)) == 1
 
 
 def test_while_all_connections_are_in_use_who_comes_is_told_to_come_again(

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from domain.findings import ReasonCode
+from domain.reason_codes import ReasonCode
 from domain.states import State
 from producers.desk.app import app
-from producers.web.guard import HEADERS
+from producers.web.middleware import HEADERS
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import a_case, served

@@ -20,14 +20,14 @@ from pydantic import SecretStr
 from config.settings import Settings
 from console.data_dir import DataDir
 from console.servers import Postgres
+from domain.api_scopes import ALL_SCOPES
 from domain.messages import RefundApproved, RefundRequested
 from domain.purchases import Purchase
-from domain.scopes import ALL_SCOPES
 from domain.states import State
 from producers.web.app import app
 from producers.web.problems import ProblemCode
-from records import DatabaseDownError, schema
-from records.work import connect
+from records import DatabaseDownError, migrate
+from records.unit_of_work import connect
 from tests.cast import settle_in
 from tests.integration._provider_fixtures import (
     approved,
@@ -42,8 +42,8 @@ from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
 from tests.integration.test_lanes import some_time_later
 from tests.services import eventually
-from worker.lanes import handle
-from worker.tools import WorkerContext, create_context
+from worker.context import WorkerContext, create_context
+from worker.dispatch import handle
 
 MINE = "MONEYBACK_SMALL_DISK"
 LONG = "".join(Random(1).choices(ascii_letters, k=4_000))  # half a page of a table, however it is packed
@@ -125,19 +125,19 @@ def books() -> Iterator[Books]:
 
 
 @pytest.fixture
-def tools(books: Books, sandbox: Settings) -> Iterator[WorkerContext]:
+def context(books: Books, sandbox: Settings) -> Iterator[WorkerContext]:
     """What works on those books."""
     engine = connect(books.postgres.owner_url)
-    schema.migrate(engine)
+    migrate.migrate(engine)
     engine.dispose()
-    tools = create_context(patient(sandbox).model_copy(update={"database_url": SecretStr(books.postgres.app_url)}))
-    yield tools
-    closed(tools)
+    context = create_context(patient(sandbox).model_copy(update={"database_url": SecretStr(books.postgres.app_url)}))
+    yield context
+    closed(context)
 
 
 @pytest.fixture
-def web(tools: WorkerContext) -> Iterator[httpx.Client]:
-    with served(app(tools.settings)) as web:
+def web(context: WorkerContext) -> Iterator[httpx.Client]:
+    with served(app(context.settings)) as web:
         yield web
 
 
@@ -152,12 +152,12 @@ def the_log_cannot_grow(books: Books) -> None:
 
 @pytest.mark.parametrize("strike", [tables_cannot_grow, the_log_cannot_grow])
 def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once(
-    books: Books, tools: WorkerContext, web: httpx.Client, strike: Callable[[Books], None]
+    books: Books, context: WorkerContext, web: httpx.Client, strike: Callable[[Books], None]
 ) -> None:
     before, *others = [charged("ok") for _ in range(50)]
-    settle_in(tools.records, *others)
-    (waiting,) = approved(tools, before)
-    ask = customers(tools, web)
+    settle_in(context.records, *others)
+    (waiting,) = approved(context, before)
+    ask = customers(context, web)
     strike(books)
     accepted = []
     for bought in others:
@@ -167,25 +167,25 @@ def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_
         accepted.append(UUID(answer.json()["id"]))  # what the disk had room for
     assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
     with pytest.raises(DatabaseDownError):
-        handle(tools, RefundApproved, [waiting])
-    assert at_the_provider(tools, before) == []
+        handle(context, RefundApproved, [waiting])
+    assert at_the_provider(context, before) == []
     books.make_room()
     eventually(lambda: books.revived() and web.get("/readyz").status_code == 200)
     again = ask(bought)
     assert again.status_code == 202, again.text
     accepted.append(UUID(again.json()["id"]))
-    some_time_later(tools.records)
-    handle(tools, RefundApproved, [waiting])
-    handle(tools, RefundRequested, accepted)
+    some_time_later(context.records)
+    handle(context, RefundApproved, [waiting])
+    handle(context, RefundRequested, accepted)
     paid = [before, *others[: len(accepted)]]
-    assert [state(tools.records, case) for case in (waiting, *accepted)] == [State.REFUNDED] * len(paid)
-    assert [len(at_the_provider(tools, one)) for one in paid] == [1] * len(paid)
-    assert_audit_is_clean(tools.records)
+    assert [state(context.records, case) for case in (waiting, *accepted)] == [State.REFUNDED] * len(paid)
+    assert [len(at_the_provider(context, one)) for one in paid] == [1] * len(paid)
+    assert_audit_is_clean(context.records)
 
 
-def customers(tools: WorkerContext, web: httpx.Client) -> Callable[[Purchase], httpx.Response]:
+def customers(context: WorkerContext, web: httpx.Client) -> Callable[[Purchase], httpx.Response]:
     """Their seller's program asks, with much to say and a key of its own for each of them."""
-    with tools.records.work() as work:
+    with context.records.work() as work:
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
 
     def ask(bought: Purchase) -> httpx.Response:

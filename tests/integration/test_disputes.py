@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-import worker.disputes
+import worker.refunds.disputes
 from config.broker import QUEUES, connect
 from config.settings import Settings
 from domain.messages import ContactSupport, SupportNeeded
-from domain.notices import Subject, WebhookEvent
-from domain.providers import Capabilities, DisputeStatus, LookupResult, Lookup, Unknown
+from domain.providers import Capabilities, DisputeStatus, Lookup, LookupResult, Unknown
 from domain.purchases import Dispute, Purchase
 from domain.states import State
+from domain.webhook_events import Subject, WebhookEvent
 from producers.web.app import app
 from records import Records
 from tests.cast import settle_in
@@ -39,12 +39,12 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.services import eventually
-from worker.disputes import poll_open_disputes
-from worker.lanes import evaluate_and_execute, handle
-from worker.paying import execute
+from worker.context import WorkerContext
+from worker.dispatch import evaluate_and_execute, handle
 from worker.providers import readers
-from worker.settling import lease
-from worker.tools import WorkerContext
+from worker.refunds.disputes import poll_open_disputes
+from worker.refunds.execution import execute
+from worker.refunds.resolution import lease
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def web(sandbox: Settings) -> Iterator[httpx.Client]:
         yield web
 
 
-def heard(web: httpx.Client, tools: WorkerContext, dispute: dict[str, Any]) -> None:
+def heard(web: httpx.Client, context: WorkerContext, dispute: dict[str, Any]) -> None:
     """The provider tells how this dispute stands, and a worker looks."""
     word = "opened" if dispute["status"] == "open" else dispute["status"]
     assert tell(web, an_event(f"dispute.{word}", dispute)).status_code == 200
-    hear_all(tools)
+    hear_all(context)
 
 
 def stands(records: Records, purchase: Purchase) -> Dispute:
@@ -67,51 +67,55 @@ def stands(records: Records, purchase: Purchase) -> Dispute:
     return kept.dispute
 
 
-def published(tools: WorkerContext) -> list[ContactSupport]:
+def published(context: WorkerContext) -> list[ContactSupport]:
     """What helpdesks read, once a worker has published every task."""
-    with tools.records.work() as work:
+    with context.records.work() as work:
         open_ones = [row.id for row in work.run("select id from support_tasks where published_at is null")]
     if open_ones:
-        handle(tools, SupportNeeded, open_ones)
+        handle(context, SupportNeeded, open_ones)
     found = []
-    with connect(tools.settings) as connection:
+    with connect(context.settings) as connection:
         queue = QUEUES[ContactSupport.queue](connection.channel())
         while message := queue.get(no_ack=True):
             found.append(ContactSupport.read(message.payload))
     return found
 
 
-def about_paid_twice(tools: WorkerContext) -> list[ContactSupport]:
-    return [told for told in published(tools) if [reason.code for reason in told.data.reasons] == ["paid_twice"]]
+def about_paid_twice(context: WorkerContext) -> list[ContactSupport]:
+    return [
+        told for told in published(context) if [reason.code for reason in told.data.reasons] == ["refund_and_dispute"]
+    ]
 
 
-def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    (case,) = approved(tools, bought)
-    heard(web, tools, dispute_at(tools, bought.charge, "open"))
-    execute(tools, [case])
-    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
-    assert at_the_provider(tools, bought) == []
-    assert tasks(tools.records, "paid_twice") == []
+    (case,) = approved(context, bought)
+    heard(web, context, dispute_at(context, bought.charge, "open"))
+    execute(context, [case])
+    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
+    assert at_the_provider(context, bought) == []
+    assert tasks(context.records, "refund_and_dispute") == []
 
 
-def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, tools: WorkerContext) -> None:
+def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    heard(web, tools, dispute_at(tools, bought.charge, "open"))
-    settle_in(tools.records, replace(bought, dispute=Dispute.NONE))
-    (case,) = paid(tools, bought)
-    assert codes(tools.records, case) == ["dispute_open"]
+    settle_in(context.records, bought)
+    heard(web, context, dispute_at(context, bought.charge, "open"))
+    settle_in(context.records, replace(bought, dispute=Dispute.NONE))
+    (case,) = paid(context, bought)
+    assert codes(context.records, case) == ["dispute_open"]
 
 
-def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     bought = charged("ok")
-    (case,) = paid(tools, bought)
-    (made,) = at_the_provider(tools, bought)
-    opened = dispute_at(tools, bought.charge, "open")
+    (case,) = paid(context, bought)
+    (made,) = at_the_provider(context, bought)
+    opened = dispute_at(context, bought.charge, "open")
     for _ in range(3):
-        heard(web, tools, opened)
-    (told,) = about_paid_twice(tools)
+        heard(web, context, opened)
+    (told,) = about_paid_twice(context)
     assert (told.data.case_id, told.data.seller) == (case, bought.seller)
     evidence = told.data.evidence
     assert {
@@ -126,104 +130,104 @@ def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(web
     }
     assert (evidence["amount"], evidence["currency"], evidence["key"]) == (4900, "EUR", made["key"])
     assert evidence["first_sent_at"]
-    assert state(tools.records, case) is State.REFUNDED
-    heard(web, tools, dispute_at(tools, bought.charge, "lost", opened["id"]))
-    assert about_paid_twice(tools) == []  # the person has it since it opened
-    assert stands(tools.records, bought) is Dispute.LOST
-    assert_audit_is_clean(tools.records)
+    assert state(context.records, case) is State.REFUNDED
+    heard(web, context, dispute_at(context, bought.charge, "lost", opened["id"]))
+    assert about_paid_twice(context) == []  # the person has it since it opened
+    assert stands(context.records, bought) is Dispute.LOST
+    assert_audit_is_clean(context.records)
 
 
-def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("hang")
-    (case,) = paid(tools, bought)
-    assert state(tools.records, case) is State.REFUNDING
-    heard(web, tools, dispute_at(tools, bought.charge, "open"))
-    (told,) = about_paid_twice(tools)
+    (case,) = paid(context, bought)
+    assert state(context.records, case) is State.REFUNDING
+    heard(web, context, dispute_at(context, bought.charge, "open"))
+    (told,) = about_paid_twice(context)
     assert told.data.case_id == case
     assert told.data.evidence["refund_is"] in {"sent", "unknown"}  # the call that hangs may have its end yet to come
 
 
-def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, tools: WorkerContext) -> None:
+def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    paid(tools, bought)
-    first = dispute_at(tools, bought.charge, "open")
-    heard(web, tools, first)
-    heard(web, tools, dispute_at(tools, bought.charge, "won", first["id"]))
-    second = dispute_at(tools, bought.charge, "open")
-    heard(web, tools, second)
-    assert {told.data.evidence["dispute"] for told in about_paid_twice(tools)} == {first["id"], second["id"]}
+    paid(context, bought)
+    first = dispute_at(context, bought.charge, "open")
+    heard(web, context, first)
+    heard(web, context, dispute_at(context, bought.charge, "won", first["id"]))
+    second = dispute_at(context, bought.charge, "open")
+    heard(web, context, second)
+    assert {told.data.evidence["dispute"] for told in about_paid_twice(context)} == {first["id"], second["id"]}
 
 
-def disputes(tools: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
+def disputes(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
     """What the provider has about this purchase's payment."""
-    answer = httpx.get(f"{tools.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
+    answer = httpx.get(f"{context.settings.sandbox_url}/v1/disputes", params={"charge": purchase.charge})
     return list(answer.json()["data"])
 
 
-def the_dispute(tools: WorkerContext, purchase: Purchase) -> dict[str, Any]:
-    (dispute,) = disputes(tools, purchase)
+def the_dispute(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
+    (dispute,) = disputes(context, purchase)
     return dispute
 
 
 def test_what_waited_for_a_dispute_alone_is_judged_again_and_paid_when_it_is_won(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
-    heard(web, tools, won := dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"]))
-    assert state(tools.records, case) is State.RECEIVED
-    evaluate_and_execute(tools, [case])
-    assert state(tools.records, case) is State.REFUNDED
-    assert len(at_the_provider(tools, bought)) == 1
-    assert refunded(tools.records, bought) == 4900
-    heard(web, tools, won)  # once more, and the case stays where it is
-    assert state(tools.records, case) is State.REFUNDED
-    assert tasks(tools.records, "paid_twice") == []
-    assert_audit_is_clean(tools.records)
+    (case,) = paid(context, bought)
+    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
+    heard(web, context, won := dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"]))
+    assert state(context.records, case) is State.RECEIVED
+    evaluate_and_execute(context, [case])
+    assert state(context.records, case) is State.REFUNDED
+    assert len(at_the_provider(context, bought)) == 1
+    assert refunded(context.records, bought) == 4900
+    heard(web, context, won)  # once more, and the case stays where it is
+    assert state(context.records, case) is State.REFUNDED
+    assert tasks(context.records, "refund_and_dispute") == []
+    assert_audit_is_clean(context.records)
 
 
-def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, tools: WorkerContext) -> None:
+def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok", method="cash")
-    opened = dispute_at(tools, bought.charge, "open")
-    settle_in(tools.records, bought)
-    heard(web, tools, opened)
-    (case,) = approved(tools, bought)
-    assert sorted(codes(tools.records, case)) == ["dispute_open", "method_not_automatic"]
-    heard(web, tools, dispute_at(tools, bought.charge, "won", opened["id"]))
-    assert state(tools.records, case) is State.WITH_SUPPORT
+    opened = dispute_at(context, bought.charge, "open")
+    settle_in(context.records, bought)
+    heard(web, context, opened)
+    (case,) = approved(context, bought)
+    assert sorted(codes(context.records, case)) == ["dispute_open", "method_not_automatic"]
+    heard(web, context, dispute_at(context, bought.charge, "won", opened["id"]))
+    assert state(context.records, case) is State.WITH_SUPPORT
 
 
-def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    with tools.records.work() as work:
-        assert lease(work, tools, [case], here=[State.WITH_SUPPORT])
-    heard(web, tools, dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"]))
-    assert (state(tools.records, case), len(owed(tools.records))) == (State.WITH_SUPPORT, 1)
-    with tools.records.work() as work:
+    (case,) = paid(context, bought)
+    with context.records.work() as work:
+        assert lease(work, context, [case], here=[State.WITH_SUPPORT])
+    heard(web, context, dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"]))
+    assert (state(context.records, case), len(owed(context.records))) == (State.WITH_SUPPORT, 1)
+    with context.records.work() as work:
         work.run("update cases set lease_until = 'epoch'")
-    let_go(tools.records)
-    hear_all(tools)
-    assert (state(tools.records, case), owed(tools.records)) == (State.RECEIVED, [])
+    let_go(context.records)
+    hear_all(context)
+    assert (state(context.records, case), owed(context.records)) == (State.RECEIVED, [])
 
 
-def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    heard(web, tools, dispute_at(tools, bought.charge, "lost", the_dispute(tools, bought)["id"]))
-    assert state(tools.records, case) is State.WITH_SUPPORT
-    assert stands(tools.records, bought) is Dispute.LOST
+    (case,) = paid(context, bought)
+    heard(web, context, dispute_at(context, bought.charge, "lost", the_dispute(context, bought)["id"]))
+    assert state(context.records, case) is State.WITH_SUPPORT
+    assert stands(context.records, bought) is Dispute.LOST
 
 
-def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, tools: WorkerContext) -> None:
+def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    opened = the_dispute(tools, bought)
-    heard(web, tools, dispute_at(tools, bought.charge, "won", opened["id"]))
-    heard(web, tools, opened)
-    assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
-    assert owed(tools.records) == []
+    (case,) = paid(context, bought)
+    opened = the_dispute(context, bought)
+    heard(web, context, dispute_at(context, bought.charge, "won", opened["id"]))
+    heard(web, context, opened)
+    assert (state(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert owed(context.records) == []
 
 
 class Behind:
@@ -239,23 +243,25 @@ class Behind:
 
 
 @pytest.mark.parametrize("behind", ["open", "none", "silent"])
-def test_an_end_that_the_provider_does_not_show_yet_stays_owed(web: httpx.Client, tools: WorkerContext, behind: str) -> None:
+def test_an_end_that_the_provider_does_not_show_yet_stays_owed(
+    web: httpx.Client, context: WorkerContext, behind: str
+) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    opened = the_dispute(tools, bought)
+    (case,) = paid(context, bought)
+    opened = the_dispute(context, bought)
     shown: dict[str, DisputeStatus | Unknown] = {
         "open": DisputeStatus(Dispute.OPEN, opened["id"]),
         "none": DisputeStatus(Dispute.NONE),
         "silent": Unknown("Nobody answers."),
     }
-    heard(web, with_adapter(tools, Behind(tools.providers["sandbox"], shown[behind])), opened | {"status": "won"})
-    assert state(tools.records, case) is State.WITH_SUPPORT
-    assert len(owed(tools.records)) == 1
-    dispute_at(tools, bought.charge, "won", opened["id"])
-    let_go(tools.records)
-    hear_all(tools)
-    assert state(tools.records, case) is State.RECEIVED
-    assert owed(tools.records) == []
+    heard(web, with_adapter(context, Behind(context.providers["sandbox"], shown[behind])), opened | {"status": "won"})
+    assert state(context.records, case) is State.WITH_SUPPORT
+    assert len(owed(context.records)) == 1
+    dispute_at(context, bought.charge, "won", opened["id"])
+    let_go(context.records)
+    hear_all(context)
+    assert state(context.records, case) is State.RECEIVED
+    assert owed(context.records) == []
 
 
 class Webhook:
@@ -270,21 +276,21 @@ class Webhook:
         raise AssertionError(charge + key)
 
 
-def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, tools: WorkerContext) -> None:
+def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    only_tells = with_adapter(tools, Webhook())
-    heard(web, only_tells, the_dispute(tools, bought) | {"status": "won"})
-    assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
+    (case,) = paid(context, bought)
+    only_tells = with_adapter(context, Webhook())
+    heard(web, only_tells, the_dispute(context, bought) | {"status": "won"})
+    assert (state(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
 
 
-def told(tools: WorkerContext, charge: str, *words: DisputeStatus) -> None:
+def told(context: WorkerContext, charge: str, *words: DisputeStatus) -> None:
     """Signed notices of a provider that cannot be asked come in this order, and a worker hears each at once."""
     for word in words:
-        with tools.records.work() as work:
+        with context.records.work() as work:
             name = f"{word.dispute_id} {word.dispute} {word.stage}"
             work.webhook_events.keep("sandbox", [WebhookEvent(name, Subject.DISPUTE, charge, reported=word)], b"")
-        hear_all(tools)
+        hear_all(context)
 
 
 OPENED, LOST, WON = (
@@ -306,69 +312,69 @@ ANOTHER = DisputeStatus(Dispute.OPEN, "dp_2", 0)
     ],
 )
 def test_where_nobody_can_be_asked_all_that_was_signed_counts_in_whatever_order_it_came(
-    tools: WorkerContext, words: tuple[DisputeStatus, ...], then: Dispute
+    context: WorkerContext, words: tuple[DisputeStatus, ...], then: Dispute
 ) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    told(with_adapter(tools, Webhook()), bought.charge, *words)
-    assert stands(tools.records, bought) is then
+    settle_in(context.records, bought)
+    told(with_adapter(context, Webhook()), bought.charge, *words)
+    assert stands(context.records, bought) is then
 
 
-def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(tools: WorkerContext) -> None:
+def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(context: WorkerContext) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    told(with_adapter(tools, Webhook()), bought.charge, OPENED, ANOTHER, WON)
-    (case,) = paid(tools, bought)
-    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
-    assert at_the_provider(tools, bought) == []
+    settle_in(context.records, bought)
+    told(with_adapter(context, Webhook()), bought.charge, OPENED, ANOTHER, WON)
+    (case,) = paid(context, bought)
+    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
+    assert at_the_provider(context, bought) == []
 
 
-def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(tools: WorkerContext) -> None:
+def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(context: WorkerContext) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    assert (state(tools.records, case), stands(tools.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
-    hear_all(tools)
-    assert stands(tools.records, bought) is Dispute.OPEN
+    (case,) = paid(context, bought)
+    assert (state(context.records, case), stands(context.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
+    hear_all(context)
+    assert stands(context.records, bought) is Dispute.OPEN
 
 
-def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(tools: WorkerContext) -> None:
+def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(context: WorkerContext) -> None:
     bought = charged("disputed")
-    (case,) = paid(tools, bought)
-    hear_all(tools)
-    dispute_at(tools, bought.charge, "won", the_dispute(tools, bought)["id"])
-    assert poll_open_disputes(tools, "sandbox") == 1
-    hear_all(tools)
-    assert (state(tools.records, case), stands(tools.records, bought)) == (State.RECEIVED, Dispute.WON)
-    assert poll_open_disputes(tools, "sandbox") == 0
+    (case,) = paid(context, bought)
+    hear_all(context)
+    dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"])
+    assert poll_open_disputes(context, "sandbox") == 1
+    hear_all(context)
+    assert (state(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert poll_open_disputes(context, "sandbox") == 0
 
 
 def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
-    tools: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.disputes, "STEP", 2)
+    monkeypatch.setattr(worker.refunds.disputes, "STEP", 2)
     bought = [charged("ok") for _ in range(5)]
-    settle_in(tools.records, *bought)
-    with tools.records.work() as work:
+    settle_in(context.records, *bought)
+    with context.records.work() as work:
         for one in bought:
             work.purchases.set_dispute(one.provider, one.charge, Dispute.OPEN)
-    assert poll_open_disputes(tools, "sandbox") == 5
-    assert poll_open_disputes(tools, "sandbox") == 5  # a second time on one day is no news
-    with tools.records.work() as work:
-        assert work.run("select count(*) from notices").scalar_one() == 5
+    assert poll_open_disputes(context, "sandbox") == 5
+    assert poll_open_disputes(context, "sandbox") == 5  # a second time on one day is no news
+    with context.records.work() as work:
+        assert work.run("select count(*) from webhook_events").scalar_one() == 5
 
 
-def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    heard(web, tools, dispute_at(tools, bought.charge, "open"))
-    assert len(owed(tools.records)) == 1
-    settle_in(tools.records, bought)
-    hear_all(tools)
-    assert (owed(tools.records), stands(tools.records, bought)) == ([], Dispute.OPEN)
+    heard(web, context, dispute_at(context, bought.charge, "open"))
+    assert len(owed(context.records)) == 1
+    settle_in(context.records, bought)
+    hear_all(context)
+    assert (owed(context.records), stands(context.records, bought)) == ([], Dispute.OPEN)
 
 
-def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("crossing")
-    (case,) = paid(tools, bought)
-    eventually(lambda: disputes(tools, bought))
-    heard(web, tools, the_dispute(tools, bought))
-    assert [told.data.case_id for told in about_paid_twice(tools)] == [case]
+    (case,) = paid(context, bought)
+    eventually(lambda: disputes(context, bought))
+    heard(web, context, the_dispute(context, bought))
+    assert [told.data.case_id for told in about_paid_twice(context)] == [case]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from config.i18n import LANGUAGES, translator_for
 from config.settings import Settings
-from config.speech import LANGUAGES, translator_for
 from console.cli import app
 from console.commands import embed, storefront
 from console.commands.embed import sentences
@@ -74,7 +74,7 @@ def test_with_self_service_off_nothing_is_promised() -> None:
 
 
 def test_what_is_excepted_is_said() -> None:
-    text = said(Category.WITHIN_DAYS, renewals_excepted=True, excepted_products=frozenset({"Photo 5", "Photo 3"}))
+    text = said(Category.WITHIN_DAYS, renewals_excluded=True, excluded_products=frozenset({"Photo 5", "Photo 3"}))
     assert "renewals" in text
     assert "Photo 3, Photo 5" in text
 

@@ -10,14 +10,14 @@ import redis
 from kombu import Connection
 from pydantic import SecretStr
 
-import producers.feed
+import producers.queue_consumer
 from config.broker import DIRECT, QUEUES, connect, queue_length
 from config.settings import Settings
 from console.servers import Servers
 from domain.messages import IncomingRequest
 from domain.requests import Channel, RefundRequest
-from producers.feed import QueueConsumer, consume
 from producers.intake import submission
+from producers.queue_consumer import QueueConsumer, consume
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.services import Child, eventually
@@ -92,7 +92,7 @@ def test_what_breaks_its_reader_is_kept_and_the_next_one_read(
 ) -> None:
     settle_in(records)
     with monkeypatch.context() as broken:
-        broken.setattr(producers.feed, "accept_one", lambda *_: 1 // 0)
+        broken.setattr(producers.queue_consumer, "accept_one", lambda *_: 1 // 0)
         consume(records, body := json.dumps(an_event()).encode())
     ((_, kept, why),) = dead(records)
     assert (kept, why.split("(")[1].split(")")[0]) == (body, "ZeroDivisionError")

@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from config.i18n import LANGUAGES
 from config.settings import Settings
-from config.speech import LANGUAGES
 from producers.web.app import app
-from producers.web.articles import HERE, TOPICS, ArticleStore
-from producers.web.search import find, words
-from records.shopfronts import Storefront
+from producers.web.pages.help_articles import HERE, TOPICS, ArticleStore
+from producers.web.pages.help_search import find, words
+from records.storefronts import Storefront
 from tests.integration._web_fixtures import World, served
 
 

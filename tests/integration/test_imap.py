@@ -11,13 +11,13 @@ import pytest
 
 from config.settings import Settings, Timers
 from domain.errors import MoneybackError
-from producers.mail import clerk, imap
-from producers.mail.imap import ImapInbox, ImapSession, ImapAccount
-from producers.mail.mailbox import BatchResult
-from producers.mail.reader import LARGEST
-from producers.mail.serving import serve
+from producers.mail import imap, ingest
+from producers.mail.imap import ImapAccount, ImapInbox, ImapSession
+from producers.mail.maildir import BatchResult
+from producers.mail.parser import LARGEST
+from producers.mail.service import serve
 from records import DatabaseDownError, Records
-from records.work import connect
+from records.unit_of_work import connect
 from tests.dovecot import Dovecot
 from tests.integration._mail_fixtures import OURS, a_mail, cases, dovecot
 from tests.services import eventually
@@ -55,14 +55,14 @@ def test_a_mail_is_seen_only_after_the_commit(
 ) -> None:
     dovecot.deliver(user, a_mail())
     at_commit: list[Any] = []
-    real = clerk._commit
+    real = ingest._commit
 
     def watched(*args: Any) -> Any:
         taken = real(*args)
         at_commit.append((cases(records), dovecot.flags(user)))
         return taken
 
-    monkeypatch.setattr(clerk, "_commit", watched)
+    monkeypatch.setattr(ingest, "_commit", watched)
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=1)
         assert folder.run_once(records) == BatchResult()
@@ -114,14 +114,14 @@ def test_a_mail_that_no_database_takes_stands_in_nobodys_way(
 ) -> None:
     for text in ("Refund MB-2026-0666", "Refund MB-2026-0417"):
         dovecot.deliver(user, a_mail(text))
-    real = clerk._commit
+    real = ingest._commit
 
     def picky(records: Records, mails: Any) -> Any:
         if any(request.reference == "MB-2026-0666" for mail, _ in mails for request in mail.requests):
             raise ValueError("nobody takes this one")
         return real(records, mails)
 
-    monkeypatch.setattr(clerk, "_commit", picky)
+    monkeypatch.setattr(ingest, "_commit", picky)
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=1)
         assert folder.run_once(records) == BatchResult()
@@ -145,7 +145,7 @@ def test_of_a_huge_mail_only_the_headers_are_fetched_and_its_sender_is_told(
     assert fetched == ["BODY.PEEK[HEADER]"]
     assert dovecot.flags(user) == [{SEEN, FLAGGED}]
     with records.work() as work:
-        assert work.run("select kind from notes").scalars().all() == ["too_large"]
+        assert work.run("select kind from inquiry_emails").scalars().all() == ["too_large"]
 
 
 def test_a_mail_wakes_whoever_waits_for_it(

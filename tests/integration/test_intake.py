@@ -8,7 +8,7 @@ import pytest
 from domain.errors import KeyReusedError, NotPossibleError
 from domain.requests import Channel
 from domain.states import State
-from producers.intake import accept, accept_one, submission, confirm, withdraw
+from producers.intake import accept, accept_one, confirm, submission, withdraw
 from records import Records
 from tests.cast import a_recent_purchase, a_request, an_arrival, settle_in
 
@@ -28,7 +28,9 @@ def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) ->
         taken = work.outbox.take("refund.evaluate", room=10, after=None, bulk=False)
     assert view
     assert view.state is State.RECEIVED
-    assert [(row.from_state, row.event, row.to_state, row.actor) for row in history] == [("", "accepted", "received", "api")]
+    assert [(row.from_state, row.event, row.to_state, row.actor) for row in history] == [
+        ("", "accepted", "received", "api")
+    ]
     assert taken == [(accepted.id, "aurora")]
 
 

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from domain.scopes import ALL_SCOPES, DEFAULT_SCOPES, ApiScope
+from domain.api_scopes import ALL_SCOPES, DEFAULT_SCOPES, ApiScope
 from domain.states import State
 from producers.web.problems import ProblemCode
 from records import Records
-from records.keys import ApiKey
+from records.api_keys import ApiKey
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import World
 from tests.integration.test_api import ASK, ASKED, BOUGHT, problem

@@ -8,18 +8,18 @@ from uuid import UUID
 import pytest
 
 from domain.cases import Case
-from domain.messages import RefundApproved, RefundRequested, RefundOutcomeUnknown
+from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequested
 from domain.states import State
 from producers.intake import accept
 from records import Records
 from records.cases import Cases
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
-from worker import lanes
-from worker.lanes import SMALL_BATCH, HANDLERS, MAX_DELIVERIES, QueueHandler, handle
-from worker.tools import WorkerContext
+from worker import dispatch
+from worker.context import WorkerContext
+from worker.dispatch import HANDLERS, MAX_DELIVERIES, SMALL_BATCH, QueueHandler, handle
 
-tools = _provider_fixtures.hasty_tools
+context = _provider_fixtures.hasty_tools
 
 
 NOBODY = UUID(int=0)
@@ -56,110 +56,112 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, poison: UUID, here: State) -> list
     does = HANDLERS[kind].handle
     touched: list[list[UUID]] = []
 
-    def do(tools: WorkerContext, cases: Sequence[UUID]) -> Collection[UUID] | None:
+    def do(context: WorkerContext, cases: Sequence[UUID]) -> Collection[UUID] | None:
         touched.append(list(cases))
         if poison in cases:
             raise WorkerEndedError
-        return does(tools, cases)
+        return does(context, cases)
 
-    monkeypatch.setitem(lanes.HANDLERS, kind, QueueHandler(do, states=HANDLERS[kind].states))
+    monkeypatch.setitem(dispatch.HANDLERS, kind, QueueHandler(do, states=HANDLERS[kind].states))
     return touched
 
 
 def test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it(
-    tools: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = asked_for(tools.records, 2 * SMALL_BATCH)
+    cases = asked_for(context.records, 2 * SMALL_BATCH)
     touched = poisoned(monkeypatch, cases[2], State.RECEIVED)
     for _ in range(MAX_DELIVERIES):
         with pytest.raises(WorkerEndedError):
-            handle(tools, RefundRequested, cases)
-        handle(tools, RefundRequested, cases)  # at once again: it is left to whoever began with it
-        some_time_later(tools.records)
-    while "received" in states(tools.records, cases):
-        handle(tools, RefundRequested, cases)
-        some_time_later(tools.records)
+            handle(context, RefundRequested, cases)
+        handle(context, RefundRequested, cases)  # at once again: it is left to whoever began with it
+        some_time_later(context.records)
+    while "received" in states(context.records, cases):
+        handle(context, RefundRequested, cases)
+        some_time_later(context.records)
     ends = ["refunded"] * len(cases)
     ends[2] = "with_support"
-    assert states(tools.records, cases) == ends
+    assert states(context.records, cases) == ends
     assert touched[0] == cases
     assert [len(group) for group in touched if cases[2] in group] == [len(cases), SMALL_BATCH, 1]
-    with tools.records.work() as work:
+    with context.records.work() as work:
         found = work.case_views.get(cases[2])
-        letters = work.run("select count(*) from letters where case_id = :case", case=cases[2]).scalar_one()
+        letters = work.run("select count(*) from case_emails where case_id = :case", case=cases[2]).scalar_one()
     assert found
-    assert [reason["code"] for reason in found.reasons] == ["ended_its_workers"]
+    assert [reason["code"] for reason in found.reasons] == ["crashed_workers"]
     assert letters == 0, "nobody has looked whose purchase it is: the letter would have no address, and wait for ever"
 
 
 def test_after_an_outage_those_that_ended_no_worker_catch_up_in_groups_as_long_as_there_is_time(
-    tools: WorkerContext, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = asked_for(tools.records, 3 * SMALL_BATCH)
+    cases = asked_for(context.records, 3 * SMALL_BATCH)
     touched = poisoned(monkeypatch, NOBODY, State.RECEIVED)
-    with tools.records.work() as work:
+    with context.records.work() as work:
         work.cases.count_deliveries(cases, states=[State.RECEIVED], apart=0)
-    some_time_later(tools.records)
-    late = tools.settings.timers.task_soft_time_limit_seconds
-    handle(replace(tools, monotonic=lambda: late if touched else 0.0), RefundRequested, cases)
+    some_time_later(context.records)
+    late = context.settings.timers.task_soft_time_limit_seconds
+    handle(replace(context, monotonic=lambda: late if touched else 0.0), RefundRequested, cases)
     assert [len(group) for group in touched] == [SMALL_BATCH], "the time was over: the others stay as they were"
-    with tools.records.work() as work:
+    with context.records.work() as work:
         waiting = work.cases.crashed_before(cases, states=[State.RECEIVED], apart=0)
     assert list(waiting.values()) == [1] * 2 * SMALL_BATCH
-    handle(tools, RefundRequested, cases)
+    handle(context, RefundRequested, cases)
     assert [len(group) for group in touched] == [SMALL_BATCH] * 3
-    assert states(tools.records, cases) == ["refunded"] * len(cases)
+    assert states(context.records, cases) == ["refunded"] * len(cases)
 
 
-def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(tools: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = asked_for(tools.records, 3)
-    with tools.records.work() as work:
+def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(
+    context: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = asked_for(context.records, 3)
+    with context.records.work() as work:
         work.cases.postpone(cases[:1], -1)
 
     lock = Cases.lock
 
     def while_swept(mine: Cases, ids: Sequence[UUID], *, here: State) -> list[Case]:
-        with tools.records.work() as sweeping:
+        with context.records.work() as sweeping:
             assert [row.id for row in sweeping.cases.overdue(100)] == cases[:1]
             return lock(mine, ids, state=here)
 
     with monkeypatch.context() as patch:
         patch.setattr(Cases, "lock", while_swept)
-        handle(tools, RefundRequested, cases)
-    assert states(tools.records, cases) == ["received", "refunded", "refunded"]
-    handle(tools, RefundRequested, cases)
-    assert states(tools.records, cases) == ["refunded"] * 3
+        handle(context, RefundRequested, cases)
+    assert states(context.records, cases) == ["received", "refunded", "refunded"]
+    handle(context, RefundRequested, cases)
+    assert states(context.records, cases) == ["refunded"] * 3
 
 
 @pytest.mark.parametrize("here", [State.APPROVED, State.REFUNDING])
-def test_wherever_it_happens(tools: WorkerContext, monkeypatch: pytest.MonkeyPatch, here: State) -> None:
-    (case,) = asked_for(tools.records, 1)
-    with tools.records.work() as work:
+def test_wherever_it_happens(context: WorkerContext, monkeypatch: pytest.MonkeyPatch, here: State) -> None:
+    (case,) = asked_for(context.records, 1)
+    with context.records.work() as work:
         work.run("update purchases set charge = 'hang_1', method = 'credit_card'")
     if here is State.APPROVED:
-        monkeypatch.setattr(lanes, "pay", lambda *_: None)
-    handle(tools, RefundRequested, [case])
-    assert states(tools.records, [case]) == [here]
+        monkeypatch.setattr(dispatch, "pay", lambda *_: None)
+    handle(context, RefundRequested, [case])
+    assert states(context.records, [case]) == [here]
     poisoned(monkeypatch, case, here)
     lane = RefundApproved if here is State.APPROVED else RefundOutcomeUnknown
-    some_time_later(tools.records)
+    some_time_later(context.records)
     for _ in range(MAX_DELIVERIES):
         with pytest.raises(WorkerEndedError):
-            handle(tools, lane, [case])
-        some_time_later(tools.records)
-    handle(tools, lane, [case])
-    assert states(tools.records, [case]) == ["with_support"]
-    with tools.records.work() as work:
+            handle(context, lane, [case])
+        some_time_later(context.records)
+    handle(context, lane, [case])
+    assert states(context.records, [case]) == ["with_support"]
+    with context.records.work() as work:
         found = work.case_views.get(case)
     assert found
     codes = [reason["code"] for reason in found.reasons]
-    assert codes == ["ended_its_workers", *(["outcome_unknown"] if here is State.REFUNDING else [])]
+    assert codes == ["crashed_workers", *(["outcome_unknown"] if here is State.REFUNDING else [])]
 
 
-def test_a_hundred_deliveries_of_a_case_that_moves_are_no_deaths(tools: WorkerContext) -> None:
-    cases = asked_for(tools.records, 3)
+def test_a_hundred_deliveries_of_a_case_that_moves_are_no_deaths(context: WorkerContext) -> None:
+    cases = asked_for(context.records, 3)
     for _ in range(100):
-        handle(tools, RefundRequested, cases)
-    assert states(tools.records, cases) == ["refunded"] * 3
-    with tools.records.work() as work:
+        handle(context, RefundRequested, cases)
+    assert states(context.records, cases) == ["refunded"] * 3
+    with context.records.work() as work:
         assert work.run("select max(deliveries) from cases").scalar_one() == 0

@@ -7,14 +7,14 @@ from itertools import count
 import httpx
 import pytest
 
-from config.links import Purpose
-from domain.details import PurchaseDetails
-from domain.findings import ReasonCode
-from domain.notes import InquiryEmailKind
+from config.signed_links import Purpose
+from domain.inquiry_emails import InquiryEmailKind
+from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
+from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
 from domain.states import State
-from producers.web import paper
+from producers.web import templating
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.catalogues import gather
 from tests.integration import _web_fixtures
@@ -45,9 +45,12 @@ PAGES = (
 )
 FORMS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/refund", {}),
-    ("/refund", {"email": "@", "reference": "-", "reason": "x", "wish": "x", "comment": "\x00", "Ш": "1"}),
-    ("/refund", {"email": "a" * 400, "reference": "4" * 101, "reason": "other", "wish": "full", "comment": "4" * 5000}),
-    *(("/refund", {"wish": str(wish)}) for wish in RefundScope),
+    ("/refund", {"email": "@", "reference": "-", "reason": "x", "refund_scope": "x", "comment": "\x00", "Ш": "1"}),
+    (
+        "/refund",
+        {"email": "a" * 400, "reference": "4" * 101, "reason": "other", "refund_scope": "full", "comment": "4" * 5000},
+    ),
+    *(("/refund", {"refund_scope": str(refund_scope)}) for refund_scope in RefundScope),
     ("/lookup", {}),
     ("/lookup", {"ask": "references", "email": "@"}),
     ("/lookup", {"ask": "purchase", "email": "@", "reference": "-", "Ш": "1"}),
@@ -61,7 +64,7 @@ FORMS: tuple[tuple[str, dict[str, str]], ...] = (
 
 @pytest.fixture(autouse=True)
 def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper, "speech", lambda _: FOREIGN)
+    monkeypatch.setattr(templating, "speech", lambda _: FOREIGN)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,7 +112,9 @@ def test_what_is_private_is_shown_without_an_untranslated_word(shop: World) -> N
     with shop.records.work() as work:
         work.purchases.upsert([purchase])
         work.purchase_details.put([("babbage", purchase.reference, private)])
-        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="xx")
+        note = work.inquiry_emails.enqueue(
+            kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="xx"
+        )
     with shop.records.work() as work:
         assert work.inquiry_emails.claim([note], seconds=60)
     address = shop.path(Purpose.OPEN, note)

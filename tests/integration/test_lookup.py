@@ -8,11 +8,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from config.links import Purpose
-from domain.details import PurchaseDetails
-from domain.notes import InquiryEmailKind
+from config.signed_links import Purpose
+from domain.inquiry_emails import InquiryEmailKind
+from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
-from records.notes import InquiryEmail
+from records.inquiry_emails import InquiryEmail
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World
 
@@ -42,14 +42,16 @@ def ask(world: World, address: str = "/lookup", **values: str) -> httpx.Response
 def notes(world: World) -> list[InquiryEmail]:
     """What a worker takes."""
     with world.records.work() as work:
-        ids = [row.id for row in work.run("select id from notes order by created_at")]
+        ids = [row.id for row in work.run("select id from inquiry_emails order by created_at")]
         return work.inquiry_emails.claim(ids, seconds=60)
 
 
 def a_link(world: World, purchase: Purchase, locale: str = "en") -> tuple[UUID, str]:
     """The note that a worker has mailed, and where its link leads."""
     with world.records.work() as work:
-        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale=locale)
+        note = work.inquiry_emails.enqueue(
+            kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale=locale
+        )
     with world.records.work() as work:
         work.inquiry_emails.claim([note], seconds=60)
     return note, world.path(Purpose.OPEN, note)
@@ -81,7 +83,7 @@ def test_nothing_is_looked_up_before_the_answer(world: World) -> None:
     purchase = bought(world)
     ask(world, ask="purchase", email=purchase.email, reference=purchase.reference)
     with world.records.work() as work:
-        (row,) = work.run("select kind, purchases, ends_at, sent_at from notes")
+        (row,) = work.run("select kind, purchases, ends_at, sent_at from inquiry_emails")
         assert work.outbox.queues() == {"notes"}
     assert tuple(row) == ("purchase", [], None, None)
 
@@ -173,9 +175,9 @@ def test_of_two_that_open_a_link_at_once_one_does(world: World) -> None:
 def test_after_half_an_hour_a_link_opens_no_more(world: World) -> None:
     note, link = a_link(world, bought(world))
     with world.records.work() as work:
-        (lasts,) = work.run("select ends_at - now() between '29 min' and '30 min' from notes").one()
+        (lasts,) = work.run("select ends_at - now() between '29 min' and '30 min' from inquiry_emails").one()
         assert lasts
-        work.run("update notes set ends_at = now() where id = :id", id=note)
+        work.run("update inquiry_emails set ends_at = now() where id = :id", id=note)
     assert world.web.get(link).status_code == world.web.post(link).status_code == 410
 
 
@@ -199,7 +201,9 @@ def test_a_note_of_another_kind_opens_nothing(world: World, kind: InquiryEmailKi
 
 def test_a_link_that_was_not_mailed_yet_opens_nothing(world: World) -> None:
     with world.records.work() as work:
-        note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email="ada@example.com", reference="MB-1", locale="en")
+        note = work.inquiry_emails.enqueue(
+            kind=InquiryEmailKind.PURCHASE, email="ada@example.com", reference="MB-1", locale="en"
+        )
     assert world.web.post(world.path(Purpose.OPEN, note)).status_code == 410
 
 
@@ -225,7 +229,9 @@ def test_where_the_seller_told_nothing_the_page_says_whom_to_ask(world: World) -
 
 
 def test_what_a_seller_told_is_text_on_the_page(world: World) -> None:
-    _, link = a_link(world, bought(world, PurchaseDetails(licence_key="<script>alert(1)</script>"), product="<b>Photo</b>"))
+    _, link = a_link(
+        world, bought(world, PurchaseDetails(licence_key="<script>alert(1)</script>"), product="<b>Photo</b>")
+    )
     page = world.web.post(link).text
     assert "<script>" not in page
     assert "<b>Photo" not in page

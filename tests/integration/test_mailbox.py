@@ -17,16 +17,16 @@ from structlog.testing import capture_logs
 from config.settings import Settings, Timers
 from domain.errors import MoneybackError
 from domain.requests import Channel
-from producers.mail import clerk as the_clerk
-from producers.mail import mailbox as the_module
-from producers.mail.mailbox import MaildirInbox, BatchResult
-from producers.mail.serving import serve
+from producers.mail import ingest as the_clerk
+from producers.mail import maildir as the_module
+from producers.mail.maildir import BatchResult, MaildirInbox
+from producers.mail.service import serve
 from records import DatabaseDownError, Records
 from records.intake import Intake
-from records.work import connect
+from records.unit_of_work import connect
 from tests.cast import a_recent_purchase, settle_in
 from tests.services import eventually
-from worker.letters import EmailNotSentError, EmailRejectedError, SmtpTransport, DeliveryUnknownError
+from worker.emails import DeliveryUnknownError, EmailNotSentError, EmailRejectedError, SmtpTransport
 
 OURS = ["refunds@moneyback.example"]
 
@@ -145,7 +145,7 @@ def test_the_loop_waits_for_its_database(inbox: MaildirInbox, nowhere: Records) 
     stop = Turns(3)
     with capture_logs() as logs:
         inbox.run(nowhere, stop, pause=0)
-    assert [entry["event"] for entry in logs] == ["database_down"] * 3
+    assert [entry["event"] for entry in logs] == ["database_unavailable"] * 3
     assert names(inbox, "new") == ["1.a"]
 
 
@@ -161,7 +161,7 @@ def test_the_loop_outlives_a_folder_that_is_away(inbox: MaildirInbox, records: R
     shutil.rmtree(inbox.folder)
     with capture_logs() as logs:
         inbox.run(records, Turns(1), pause=0)
-    assert [entry["event"] for entry in logs] == ["inbox_unreadable"]
+    assert [entry["event"] for entry in logs] == ["maildir_unreadable"]
 
 
 def test_a_poisonous_file_stops_nobody_else(inbox: MaildirInbox, records: Records) -> None:

@@ -1,4 +1,4 @@
-"""What follows from mails, on a real database: cases, notes, threads, brakes, bounces, evidence. Nobody's word is proof."""
+"""What follows from inbound_mails, on a real database: cases, notes, threads, brakes, bounces, evidence. Nobody's word is proof."""
 
 import email.utils
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from domain.aftermath import EmailKind
+from domain.state_effects import EmailKind
 from domain.states import State
-from producers.mail.clerk import MOST_ANSWERS, MailIngest, RawMail, Outcome
-from producers.mail.evidence import SenderAuthenticator
-from producers.mail.kinds import NEEDS_SUPPORT, MailKind
-from producers.mail.reader import LARGEST
+from producers.mail.ingest import MOST_ANSWERS, MailIngest, Outcome, RawMail
+from producers.mail.parsed_mail import NEEDS_SUPPORT, MailKind
+from producers.mail.parser import LARGEST
+from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._mail_fixtures import OURS, a_mail, cases
@@ -37,7 +37,7 @@ def kinds(outcomes: Sequence[Outcome]) -> list[MailKind]:
 
 def notes(records: Records) -> list[tuple[str, str, str]]:
     with records.work() as work:
-        rows = work.run("select kind, email, locale, thread from notes order by created_at, id")
+        rows = work.run("select kind, email, locale, thread from inquiry_emails order by created_at, id")
         return [(row.kind, row.email, row.locale) for row in rows]
 
 
@@ -61,12 +61,14 @@ def test_no_mail_of_the_collection_is_lost(records: Records) -> None:
     mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
     outcomes = [outcome for mail in mails for outcome in take(records, mail)]
     with records.work() as work:
-        rows = {row.message_id: row for row in work.run("select message_id, kind, cases, note from mails")}
+        rows = {row.message_id: row for row in work.run("select message_id, kind, cases, note from inbound_mails")}
     fresh = [outcome for outcome in outcomes if outcome.fresh]
     assert len(rows) == len(fresh)
     assert all(outcome.flagged for outcome in outcomes if outcome.kind in NEEDS_SUPPORT)
     followed = sum(bool(row.cases or row.note) for row in rows.values())
-    asking = [outcome for outcome in fresh if outcome.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE, MailKind.TOO_LARGE}]
+    asking = [
+        outcome for outcome in fresh if outcome.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE, MailKind.TOO_LARGE}
+    ]
     assert followed + sum(outcome.flagged for outcome in asking) >= len(asking)
     assert sum(outcome.kind is MailKind.REQUEST for outcome in outcomes) > 100
 
@@ -100,7 +102,7 @@ def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
     take(records, stranger)  # who knows a thread has no part in its case
     assert cases(records) == 3
     with records.work() as work:
-        rows = work.run("select cases from mails order by received_at").scalars().all()
+        rows = work.run("select cases from inbound_mails order by received_at").scalars().all()
         (thread,) = work.run("select thread from cases where id = :id", id=case).scalars()
     assert rows[0] == rows[1] == [case]
     assert thread in first.decode()
@@ -148,7 +150,7 @@ def test_an_address_is_answered_so_often_a_day(records: Records) -> None:
     assert (cases(records), notes(records)) == (MOST_ANSWERS, [])
     assert not take(records, a_mail(who="bob@example.com"))[0].flagged
     with records.work() as work:
-        work.run("update mails set received_at = received_at - interval '1 day'")
+        work.run("update inbound_mails set received_at = received_at - interval '1 day'")
     assert not take(records, a_mail("Refund MB-2026-2001", who="ada@example.com"))[0].flagged
 
 
@@ -204,7 +206,7 @@ def test_a_letter_that_came_back_is_told_to_a_person(records: Records) -> None:
     report = report.replace(b"6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded", f"{case}.start_refund".encode())
     assert kinds(take(records, report)) == [MailKind.BOUNCE]
     with records.work() as work:
-        (bounced,) = work.run("select bounced_at from letters").scalars()
+        (bounced,) = work.run("select bounced_at from case_emails").scalars()
     assert bounced is not None
 
 
@@ -225,7 +227,7 @@ def test_a_spoofed_mail_leads_to_the_customer_alone(records: Records) -> None:
     take(records, forged)
     with records.work() as work:
         (trusted,) = work.run("select trusted from cases").scalars()
-        (evidence,) = work.run("select evidence from mails").scalars()
+        (evidence,) = work.run("select evidence from inbound_mails").scalars()
         (case,) = work.case_views.search()
     assert not trusted
     assert case.email == email.utils.parseaddr("ada@example.com")[1]

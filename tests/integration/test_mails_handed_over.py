@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from domain.errors import MoneybackError
-from producers.mail.handed import address_of
-from producers.mail.reader import LARGEST
-from producers.mail.serving import serve_lmtp
+from producers.mail.lmtp import address_of
+from producers.mail.parser import LARGEST
+from producers.mail.service import serve_lmtp
 from records import Records
 from tests.integration._mail_fixtures import OURS, a_mail, cases
 

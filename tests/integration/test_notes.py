@@ -9,20 +9,20 @@ from uuid import UUID
 
 import pytest
 
-from config.links import Links, Purpose
 from config.settings import Settings
-from domain.details import PurchaseDetails
+from config.signed_links import Links, Purpose
+from domain.inquiry_emails import MAX_PER_DAY, MAX_REFERENCES, InquiryEmailKind
 from domain.messages import InquiryEmailsDue
-from domain.notes import MAX_PER_DAY, MAX_REFERENCES, InquiryEmailKind
+from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
 from records import Records
-from records.shopfronts import Storefront
+from records.storefronts import Storefront
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.services import Child, eventually
-from worker.lanes import handle
-from worker.letters.post import EmailNotSentError, EmailRejectedError, DeliveryUnknownError
+from worker.context import WorkerContext, create_context
+from worker.dispatch import handle
+from worker.mail_transport import DeliveryUnknownError, EmailNotSentError, EmailRejectedError
 from worker.sweep import Sweep
-from worker.tools import WorkerContext, create_context
 
 TYPED = "ADA@Example.com"
 SECRETS = (
@@ -57,10 +57,10 @@ def server() -> MailServer:
 
 
 @pytest.fixture
-def tools(settings: Settings, records: Records, server: MailServer) -> Iterator[WorkerContext]:
-    tools = replace(create_context(settings), records=records, post=server)
-    yield tools
-    tools.call_pool.close()
+def context(settings: Settings, records: Records, server: MailServer) -> Iterator[WorkerContext]:
+    context = replace(create_context(settings), records=records, mail_transport=server)
+    yield context
+    context.call_pool.close()
 
 
 def bought(records: Records, *, details: PurchaseDetails | None = None, **changes: str) -> Purchase:
@@ -101,7 +101,7 @@ def text(letter: EmailMessage) -> str:
 def pass_by(records: Records, **time: float) -> None:
     with records.work() as work:
         work.run(
-            "update notes set created_at = created_at - :ago, claimed_until = claimed_until - :ago,"
+            "update inquiry_emails set created_at = created_at - :ago, claimed_until = claimed_until - :ago,"
             " ends_at = ends_at - :ago",
             ago=timedelta(**time),
         )
@@ -118,14 +118,14 @@ def raised_by(server: MailServer, error: Exception) -> Iterator[None]:
 
 
 def test_the_link_goes_to_the_purchases_own_address_and_no_secret_is_in_the_letter(
-    records: Records, tools: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     purchase = bought(records)
     note = owe(records, reference=purchase.reference.lower().replace("-", " "))
-    handle(tools, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     (letter,) = server.taken
     assert letter["To"] == "Ada@example.com"
-    assert Links.of(tools.settings).to(Purpose.OPEN, note) in text(letter)
+    assert Links.of(context.settings).to(Purpose.OPEN, note) in text(letter)
     assert purchase.product in text(letter)
     assert not [secret for secret in SECRETS if secret in letter.as_string()]
 
@@ -134,11 +134,11 @@ def test_the_link_goes_to_the_purchases_own_address_and_no_secret_is_in_the_lett
     ("email", "reference"), [("eve@example.com", None), (TYPED, "MB-none"), ("ad@example.com", None)]
 )
 def test_where_nothing_is_found_the_typed_address_is_told_so_and_nothing_else(
-    records: Records, tools: WorkerContext, server: MailServer, email: str, reference: str | None
+    records: Records, context: WorkerContext, server: MailServer, email: str, reference: str | None
 ) -> None:
     purchase = bought(records)
     note = owe(records, email=email, reference=reference or purchase.reference)
-    handle(tools, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     (letter,) = server.taken
     assert (letter["To"], letter["Subject"]) == (email, "We couldn’t find your purchase")
     assert purchase.product not in letter.as_string()
@@ -147,14 +147,14 @@ def test_where_nothing_is_found_the_typed_address_is_told_so_and_nothing_else(
 
 
 def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
-    records: Records, tools: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     first, second = bought(records, product="First"), bought(records, product="Second")
     other = bought(records, email="grace@example.com")
     with records.work() as work:
         work.run("update purchases set purchased_at = purchased_at - interval '1 day' where id = :id", id=first.id)
     note = owe(records, InquiryEmailKind.REFERENCES)
-    handle(tools, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     (letter,) = server.taken
     said = text(letter)
     assert said.index(second.reference) < said.index(first.reference)
@@ -165,17 +165,17 @@ def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
         assert work.inquiry_emails.open_link(note) is None  # this note opens nothing
 
 
-def test_a_letter_of_references_has_an_end(records: Records, tools: WorkerContext, server: MailServer) -> None:
+def test_a_letter_of_references_has_an_end(records: Records, context: WorkerContext, server: MailServer) -> None:
     settle_in(records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MAX_REFERENCES + 1)))
-    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
+    handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
     assert text(server.taken[0]).count("Coin") == MAX_REFERENCES
 
 
 def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_of_each_other(
-    records: Records, tools: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     mine, theirs = bought(records, email="strasse@example.com"), bought(records, email="straße@example.com")
-    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES, email="strasse@example.com")])
+    handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES, email="strasse@example.com")])
     (letter,) = server.taken
     assert letter["To"] == "strasse@example.com"
     assert mine.reference in text(letter)
@@ -183,19 +183,25 @@ def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_
 
 
 def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
-    records: Records, tools: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller="babbage"))
     one, two = bought(records, reference="7"), bought(records, reference="#7", seller="babbage")
     note = owe(records, reference="7")
-    handle(tools, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     assert "Babbage Engines" in text(server.taken[0])
     with records.work() as work:
         assert set(work.inquiry_emails.open_link(note) or ()) == {one.id, two.id}
 
 
-def test_a_mail_is_answered_in_its_language_and_its_thread(records: Records, tools: WorkerContext, server: MailServer) -> None:
-    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.NO_REFERENCE, email=TYPED, locale="de", thread="<1815@example.com>")])
+def test_a_mail_is_answered_in_its_language_and_its_thread(
+    records: Records, context: WorkerContext, server: MailServer
+) -> None:
+    handle(
+        context,
+        InquiryEmailsDue,
+        [owe(records, InquiryEmailKind.NO_REFERENCE, email=TYPED, locale="de", thread="<1815@example.com>")],
+    )
     (letter,) = server.taken
     assert letter["In-Reply-To"] == "<1815@example.com>"
     assert letter["Auto-Submitted"] == "auto-replied"
@@ -205,9 +211,9 @@ def test_a_mail_is_answered_in_its_language_and_its_thread(records: Records, too
 
 @pytest.mark.parametrize("kind", InquiryEmailKind)
 def test_every_kind_of_note_has_something_to_say(
-    records: Records, tools: WorkerContext, server: MailServer, kind: InquiryEmailKind
+    records: Records, context: WorkerContext, server: MailServer, kind: InquiryEmailKind
 ) -> None:
-    handle(tools, InquiryEmailsDue, [owe(records, kind)])
+    handle(context, InquiryEmailsDue, [owe(records, kind)])
     assert server.taken[0]["Subject"]
     assert "{" not in text(server.taken[0])
 
@@ -215,44 +221,46 @@ def test_every_kind_of_note_has_something_to_say(
 # At most once
 
 
-def test_a_note_that_was_taken_is_not_sent_again(records: Records, tools: WorkerContext, server: MailServer) -> None:
+def test_a_note_that_was_taken_is_not_sent_again(records: Records, context: WorkerContext, server: MailServer) -> None:
     note = owe(records)
     for _ in range(3):
-        handle(tools, InquiryEmailsDue, [note])
+        handle(context, InquiryEmailsDue, [note])
     assert len(server.taken) == 1
 
 
-def test_a_note_that_may_have_left_is_not_sent_again(records: Records, tools: WorkerContext, server: MailServer) -> None:
+def test_a_note_that_may_have_left_is_not_sent_again(
+    records: Records, context: WorkerContext, server: MailServer
+) -> None:
     note = owe(records)
     with raised_by(server, DeliveryUnknownError("The line broke.")):
-        handle(tools, InquiryEmailsDue, [note])
+        handle(context, InquiryEmailsDue, [note])
     pass_by(records, days=1_000)
     Sweep(records).run_once()
-    handle(tools, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     assert len(server.taken) == 1
 
 
 def test_a_note_that_certainly_did_not_leave_is_sent_later_with_a_link_that_is_fresh(
-    records: Records, tools: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     purchase = bought(records)
     note = owe(records, reference=purchase.reference)
     with raised_by(server, EmailNotSentError("Not now.")):
-        handle(tools, InquiryEmailsDue, [note])
-    handle(tools, InquiryEmailsDue, [note])
+        handle(context, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     assert server.taken == []  # it is given back for later, not for at once
     pass_by(records, hours=1)
-    handle(tools, InquiryEmailsDue, [note])
+    handle(context, InquiryEmailsDue, [note])
     assert len(server.taken) == 1
     with records.work() as work:
         assert work.inquiry_emails.open_link(note) == [purchase.id]
 
 
 def test_an_address_that_no_letter_can_go_to_holds_up_nobody(
-    records: Records, tools: WorkerContext, server: MailServer
+    records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     bad, good = owe(records, email='"no one"@@example.com'), owe(records)
-    handle(tools, InquiryEmailsDue, [bad, good])
+    handle(context, InquiryEmailsDue, [bad, good])
     assert [letter["To"] for letter in server.taken] == [TYPED]
 
 
@@ -284,17 +292,17 @@ def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
 
 @pytest.mark.parametrize("kind", [InquiryEmailKind.REFERENCES, InquiryEmailKind.NOTHING_FOUND])
 def test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox(
-    records: Records, tools: WorkerContext, server: MailServer, kind: InquiryEmailKind
+    records: Records, context: WorkerContext, server: MailServer, kind: InquiryEmailKind
 ) -> None:
     if kind is InquiryEmailKind.REFERENCES:
         bought(records)
     for _ in range(2):
-        handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES) for _ in range(MAX_PER_DAY[kind])])
+        handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES) for _ in range(MAX_PER_DAY[kind])])
         assert len(server.taken) == MAX_PER_DAY[kind]
     with records.work() as work:
         assert work.inquiry_emails.overdue(seconds=-1, limit=100) == []  # what was not sent is not owed either
-        work.run("update notes set sent_at = sent_at - interval '25 hours'")
-    handle(tools, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
+        work.run("update inquiry_emails set sent_at = sent_at - interval '25 hours'")
+    handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
     assert len(server.taken) == MAX_PER_DAY[kind] + 1
 
 

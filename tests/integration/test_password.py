@@ -9,11 +9,11 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from config.limits import Limits
+from config.rate_limits import Limits
 from config.settings import Settings
 from console.servers import Servers
+from domain.api_scopes import ALL_SCOPES
 from domain.purchases import Purchase
-from domain.scopes import ALL_SCOPES
 from producers.web.app import app
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
@@ -109,7 +109,7 @@ def test_who_is_locked_out_of_the_broker_loses_no_request_and_goes_on_once_the_p
     door.lock(THEIRS)
     paid, declined = ask("ok"), ask("declined")
     eventually(lambda: states(records, paid, declined) == ["refunded", "with_support"])
-    assert "worked_without_broker" in relay.said()
+    assert "brokerless_batch_processed" in relay.said()
     assert tasks_unpublished(records) == 1
     door.lock(OURS)
     after = ask("ok")
@@ -117,6 +117,6 @@ def test_who_is_locked_out_of_the_broker_loses_no_request_and_goes_on_once_the_p
     eventually(lambda: tasks_unpublished(records) == 0)
     assert [part.process.poll() for part in (worker, relay)] == [None, None]
     logs = worker.said() + relay.said() + "".join(capfd.readouterr())
-    for said in ("invalid username-password pair", "brakes_not_shared", f"{USER}:**@"):
+    for said in ("invalid username-password pair", "rate_limit_store_unavailable", f"{USER}:**@"):
         assert said in logs
     assert [password for password in (OURS, THEIRS) if password in logs] == []

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import pytest
 
-from config import accounts
-from config.accounts import ACCOUNTS, PROVIDERS, Account, MissingExtraError, missing_extras
+from config import provider_accounts
+from config.provider_accounts import ACCOUNTS, PROVIDERS, Account, MissingExtraError, missing_extras
 from config.settings import Settings
 from console.stack import Stack
 from domain.money import Money
@@ -24,8 +24,8 @@ from tests.cast import settle_in
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
 from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
 from tests.services import environment
+from worker.context import create_context
 from worker.providers import capabilities, connected, readers
-from worker.tools import create_context
 
 ROOT = Path(__file__).parent.parent.parent
 AMOUNT = ("--amount", "49.00", "--currency", "EUR")
@@ -141,7 +141,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
 ) -> None:
     settings = account_of(name, monkeypatch)
     package = PROVIDERS[name].extra_package
-    monkeypatch.setattr(accounts, "find_spec", lambda asked: None if asked == package else asked)
+    monkeypatch.setattr(provider_accounts, "find_spec", lambda asked: None if asked == package else asked)
     assert missing_extras(settings) == [name]
     for connect in (connected, readers):
         with pytest.raises(MissingExtraError, match=rf"pip install 'moneyback\[{name}\]'"):
@@ -154,7 +154,7 @@ def test_an_sdk_is_imported_only_for_its_own_provider(package: str) -> None:
     program = f"""
 import sys
 sys.modules["{package}"] = None  # an import of it fails
-from config.accounts import PROVIDERS
+from config.provider_accounts import PROVIDERS
 from worker.providers import capabilities
 import importlib
 for name in PROVIDERS:
@@ -256,9 +256,9 @@ def test_a_person_at_a_terminal_is_asked_first(wired: Settings, process: Sandbox
 
 
 def test_what_agrees_is_exit_code_0(wired: Settings) -> None:
-    tools = create_context(wired)
-    paid(tools, *(charged("ok") for _ in range(3)))
-    closed(tools)
+    context = create_context(wired)
+    paid(context, *(charged("ok") for _ in range(3)))
+    closed(context)
     run = moneyback(wired, "reconcile", "--json")
     assert run.returncode == 0, run.stderr
     (found,) = told(run)["providers"]
@@ -266,21 +266,21 @@ def test_what_agrees_is_exit_code_0(wired: Settings) -> None:
 
 
 def test_what_differs_is_exit_code_1_and_a_table(wired: Settings) -> None:
-    tools = create_context(wired)
+    context = create_context(wired)
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    made_by_hand(tools, bought)
-    forgotten = tools.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
+    settle_in(context.records, bought)
+    made_by_hand(context, bought)
+    forgotten = context.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
     assert isinstance(forgotten, Paid)
-    closed(tools)
+    closed(context)
     run = moneyback(wired, "reconcile", "--provider", "sandbox", "--since", "2026-01-01")
     assert run.returncode == 1
     assert bought.charge in run.stdout.replace("\n", "")
-    assert run.stdout.count("refund_extra") == 2
+    assert run.stdout.count("unexpected_refund") == 2
     again = moneyback(wired, "reconcile", "--since", "2026-01-01T00:00:00+02:00", "--json")
     assert again.returncode == 1
     (found,) = told(again)["providers"]
-    assert (found["discrepancies"], len(found["first"])) == ({"refund_extra": 2}, 2)
+    assert (found["discrepancies"], len(found["first"])) == ({"unexpected_refund": 2}, 2)
 
 
 def test_a_list_that_cannot_be_read_is_exit_code_1(wired: Settings, process: SandboxProcess) -> None:
@@ -325,7 +325,7 @@ def test_what_is_logged_does_not_stand_in_what_is_printed(settings: Settings) ->
     )
     assert run.returncode == 1, run.stderr
     assert told(run)["providers"][0]["incomplete"]
-    assert "pace_not_shared" in run.stderr
+    assert "provider_rate_limit_store_unavailable" in run.stderr
 
 
 # doctor, and the words for what is missing

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as some
 
-from producers.imports import import_file, import_rows
+from producers.purchase_import import import_file, import_rows
 from records import Records
 from tests.cast import settle_in
 

@@ -13,26 +13,26 @@ import pytest
 from sqlalchemy import event
 
 from config.settings import Settings
-from domain.findings import SupportTaskKind
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Capabilities,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
-    LookupResult,
     ListedRefund,
-    RefundPage,
+    LookupResult,
+    NotFound,
     Paid,
     Pending,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute, Purchase
+from domain.reason_codes import SupportTaskKind
 from domain.states import State
 from records import Records
 from tests.cast import settle_in
@@ -51,9 +51,9 @@ from tests.integration._provider_fixtures import (
     state,
 )
 from tests.services import eventually
-from worker.listing import TRIES
-from worker.reconciling import SHOWN, ReconciliationResult, reconcile, reconcile_all
-from worker.tools import WorkerContext, create_context
+from worker.context import WorkerContext, create_context
+from worker.reconciliation.pages import TRIES
+from worker.reconciliation.run import SHOWN, ReconciliationResult, reconcile, reconcile_all
 
 A_WEEK = timedelta(days=8)
 
@@ -85,7 +85,7 @@ class Provider:
         assert charge
         return DisputeStatus(Dispute.NONE)
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         self.pages += 1
         if self.trouble:
             trouble = self.trouble.pop(0)
@@ -97,7 +97,9 @@ class Provider:
         end = start + self._a_page
         return RefundPage(listed[start:end], str(end) if end < len(listed) else None)
 
-    def make(self, charge: str, amount: Money, key: str | None, standing: RefundStatus = RefundStatus.PAID) -> ListedRefund:
+    def make(
+        self, charge: str, amount: Money, key: str | None, standing: RefundStatus = RefundStatus.PAID
+    ) -> ListedRefund:
         pending = charge.startswith("pending")
         at = datetime.now(UTC) - timedelta(days=1)
         made = ListedRefund(f"re_{uuid4().hex}", charge, amount, RefundStatus.PENDING if pending else standing, at, key)
@@ -113,7 +115,9 @@ class Provider:
     def _said(self, one: ListedRefund) -> Paid | Pending | Failed:
         if one.status is RefundStatus.FAILED:
             return Failed(one.refund_id, "came_back")
-        return Paid(one.refund_id, one.amount) if one.status is RefundStatus.PAID else Pending(one.refund_id, one.amount)
+        return (
+            Paid(one.refund_id, one.amount) if one.status is RefundStatus.PAID else Pending(one.refund_id, one.amount)
+        )
 
 
 @pytest.fixture
@@ -122,23 +126,23 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-def tools(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
-    tools = replace(create_context(settings), providers={"sandbox": provider})
-    yield tools
-    closed(tools)
+def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
+    context = replace(create_context(settings), providers={"sandbox": provider})
+    yield context
+    closed(context)
 
 
 def yesterday(records: Records) -> None:
     """As if everything was sent a day ago: no list is that late."""
     with records.work() as work:
         work.run(
-            "update operations set first_sent_at = first_sent_at - interval '1 day',"
+            "update refund_operations set first_sent_at = first_sent_at - interval '1 day',"
             " last_sent_at = last_sent_at - interval '1 day'"
         )
 
 
-def reconciled(tools: WorkerContext) -> ReconciliationResult:
-    return reconcile(tools, "sandbox", datetime.now(UTC) - A_WEEK)
+def reconciled(context: WorkerContext) -> ReconciliationResult:
+    return reconcile(context, "sandbox", datetime.now(UTC) - A_WEEK)
 
 
 def waiting(records: Records) -> list[tuple[str, dict[str, Any]]]:
@@ -148,123 +152,131 @@ def waiting(records: Records) -> list[tuple[str, dict[str, Any]]]:
         return [(row.kind, row.evidence) for row in rows]
 
 
-def refunded_yesterday(tools: WorkerContext, *purchases: Purchase) -> list[UUID]:
-    cases = paid(tools, *purchases)
-    yesterday(tools.records)
+def refunded_yesterday(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
+    cases = paid(context, *purchases)
+    yesterday(context.records)
     return cases
 
 
-def test_what_agrees_is_only_counted(tools: WorkerContext) -> None:
-    refunded_yesterday(tools, *(charged("ok") for _ in range(7)))
+def test_what_agrees_is_only_counted(context: WorkerContext) -> None:
+    refunded_yesterday(context, *(charged("ok") for _ in range(7)))
     heard: list[int] = []
-    done = reconcile(tools, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
+    done = reconcile(context, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
     assert (done.listed, done.matched, done.not_ours, done.looked_into) == (7, 7, 0, 0)
     assert (done.discrepancies, done.incomplete) == (Counter(), "")
     assert heard == [3, 6, 7]
-    assert waiting(tools.records) == []
+    assert waiting(context.records) == []
 
 
-def test_a_refund_that_the_provider_does_not_list_is_missing(tools: WorkerContext, provider: Provider) -> None:
+def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerContext, provider: Provider) -> None:
     lost, kept = charged("ok"), charged("ok")
-    (case, _) = refunded_yesterday(tools, lost, kept)
+    (case, _) = refunded_yesterday(context, lost, kept)
     provider.refunds = [one for one in provider.refunds if one.charge == kept.charge]
-    done = reconciled(tools)
+    done = reconciled(context)
     assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 1}
-    ((kind, evidence),) = waiting(tools.records)
-    assert (kind, evidence["charge"], evidence["our_amount"]) == ("refund_missing", lost.charge, 4900)
+    ((kind, evidence),) = waiting(context.records)
+    assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", lost.charge, 4900)
     assert done.reports[0].case == case
 
 
-def test_hundreds_may_be_missing(tools: WorkerContext, provider: Provider) -> None:
+def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> None:
     """More than one batch: what is found is written while the rest is still being read."""
-    cases = refunded_yesterday(tools, *(charged("ok") for _ in range(60)))
-    with tools.records.work() as work:  # each of them again and again, as other cases' operations would be
+    cases = refunded_yesterday(context, *(charged("ok") for _ in range(60)))
+    with context.records.work() as work:  # each of them again and again, as other cases' operations would be
         for copy in range(40):
             work.run(
-                "insert into operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,"
+                "insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,"
                 " first_sent_at, last_sent_at, status, refund_id)"
                 " select case_id, :attempt, provider, charge || :copy, amount, currency, key || :copy, payload_hash,"
-                " first_sent_at, last_sent_at, status, refund_id || :copy from operations where attempt = 1",
+                " first_sent_at, last_sent_at, status, refund_id || :copy from refund_operations where attempt = 1",
                 attempt=copy + 2,
                 copy=f"/{copy}",
             )
     provider.refunds = []
-    done = reconciled(tools)
+    done = reconciled(context)
     assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 41 * len(cases)}
     assert len(done.reports) == SHOWN
-    assert len(waiting(tools.records)) == 41 * len(cases)
+    assert len(waiting(context.records)) == 41 * len(cases)
 
 
-def test_what_was_sent_just_now_is_not_missing_yet(tools: WorkerContext, provider: Provider) -> None:
+def test_what_was_sent_just_now_is_not_missing_yet(context: WorkerContext, provider: Provider) -> None:
     """A list may be hours late."""
-    paid(tools, charged("ok"))
+    paid(context, charged("ok"))
     provider.refunds = []
-    assert reconciled(tools).discrepancies == Counter()
+    assert reconciled(context).discrepancies == Counter()
 
 
-def test_what_was_sent_before_the_list_begins_is_not_missing(tools: WorkerContext, provider: Provider) -> None:
-    refunded_yesterday(tools, charged("ok"))
+def test_what_was_sent_before_the_list_begins_is_not_missing(context: WorkerContext, provider: Provider) -> None:
+    refunded_yesterday(context, charged("ok"))
     provider.refunds = []
-    assert reconcile(tools, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
+    assert reconcile(context, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
 
 
 @pytest.mark.parametrize("standing", RefundStatus)
 def test_a_refund_of_a_known_purchase_that_we_did_not_make_is_extra(
-    tools: WorkerContext, provider: Provider, standing: RefundStatus
+    context: WorkerContext, provider: Provider, standing: RefundStatus
 ) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
+    settle_in(context.records, bought)
     made = provider.make(bought.charge, Money(100, "EUR"), None, standing)
-    done = reconciled(tools)
+    done = reconciled(context)
     if standing is RefundStatus.FAILED:  # nothing left
-        assert (done.discrepancies, waiting(tools.records)) == (Counter(), [])
+        assert (done.discrepancies, waiting(context.records)) == (Counter(), [])
         return
     assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
-    ((kind, evidence),) = waiting(tools.records)
-    assert (kind, evidence["refund"], evidence["amount"]) == ("refund_extra", made.refund_id, 100)
+    ((kind, evidence),) = waiting(context.records)
+    assert (kind, evidence["refund"], evidence["amount"]) == ("unexpected_refund", made.refund_id, 100)
     assert done.reports[0].seller == bought.seller
 
 
-def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(tools: WorkerContext, provider: Provider) -> None:
+def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(
+    context: WorkerContext, provider: Provider
+) -> None:
     """A database that was set back has forgotten it; the provider has not."""
     made = provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
-    done = reconciled(tools)
+    done = reconciled(context)
     assert (done.discrepancies, done.not_ours) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
-    assert waiting(tools.records)[0][1]["refund"] == made.refund_id
+    assert waiting(context.records)[0][1]["refund"] == made.refund_id
 
 
-def test_what_a_restored_database_forgot_is_not_paid_again(tools: WorkerContext, provider: Provider) -> None:
+def test_what_a_restored_database_forgot_is_not_paid_again(context: WorkerContext, provider: Provider) -> None:
     """The backup is older than the request: the customer asks once more, as another case under another key."""
     bought, part = charged("ok"), charged("ok")
-    settle_in(tools.records, bought, part)
+    settle_in(context.records, bought, part)
     forgotten = provider.make(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
     provider.make(part.charge, Money(100, "EUR"), "by hand")
-    assert reconciled(tools).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
-    assert [refunded(tools.records, one) for one in (bought, part)] == [4900, 100]
+    assert reconciled(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
+    assert [refunded(context.records, one) for one in (bought, part)] == [4900, 100]
     for one in (bought, part):
-        (case,) = paid(tools, one)
-        assert codes(tools.records, case) == ["already_refunded"]
+        (case,) = paid(context, one)
+        assert codes(context.records, case) == ["already_refunded"]
     assert [one for one in provider.refunds if one.charge == bought.charge] == [forgotten]
 
 
-def test_a_second_refund_under_one_of_our_keys_is_extra(tools: WorkerContext, provider: Provider) -> None:
+def test_a_second_refund_under_one_of_our_keys_is_extra(context: WorkerContext, provider: Provider) -> None:
     """A provider that forgot the key paid it again."""
     bought = charged("ok")
-    refunded_yesterday(tools, bought)
+    refunded_yesterday(context, bought)
     (first,) = provider.refunds
     second = provider.make(bought.charge, first.amount, first.key)
     for _ in range(2):
-        assert reconciled(tools).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
-    ((kind, evidence),) = waiting(tools.records)
-    assert (kind, evidence["refund"], evidence["our_refund"]) == ("refund_extra", second.refund_id, first.refund_id)
+        assert reconciled(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
+    ((kind, evidence),) = waiting(context.records)
+    assert (kind, evidence["refund"], evidence["our_refund"]) == (
+        "unexpected_refund",
+        second.refund_id,
+        first.refund_id,
+    )
 
 
-def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(tools: WorkerContext, provider: Provider) -> None:
+def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(
+    context: WorkerContext, provider: Provider
+) -> None:
     for number in range(5):
         provider.make(f"ok_of_others_{number}", Money(100, "EUR"), "their own key")
-    done = reconciled(tools)
+    done = reconciled(context)
     assert (done.listed, done.not_ours, done.discrepancies) == (5, 5, Counter())
-    assert waiting(tools.records) == []
+    assert waiting(context.records) == []
 
 
 @pytest.mark.parametrize(
@@ -275,65 +287,71 @@ def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(tools:
         (Money(4900, "USD"), SupportTaskKind.REFUND_CURRENCY_DIFFERS),
     ],
 )
-def test_another_amount_or_currency_is_found(tools: WorkerContext, provider: Provider, amount: Money, trouble: SupportTaskKind) -> None:
+def test_another_amount_or_currency_is_found(
+    context: WorkerContext, provider: Provider, amount: Money, trouble: SupportTaskKind
+) -> None:
     bought = charged("ok")
-    refunded_yesterday(tools, bought)
+    refunded_yesterday(context, bought)
     provider.change(bought.charge, amount=amount)
-    assert reconciled(tools).discrepancies == {trouble: 1}
-    ((kind, evidence),) = waiting(tools.records)
+    assert reconciled(context).discrepancies == {trouble: 1}
+    ((kind, evidence),) = waiting(context.records)
     assert (kind, evidence["amount"], evidence["currency"]) == (trouble, amount.minor, amount.currency)
     assert (evidence["our_amount"], evidence["our_currency"]) == (4900, "EUR")
 
 
-def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(tools: WorkerContext, provider: Provider) -> None:
+def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
+    context: WorkerContext, provider: Provider
+) -> None:
     """No webhook told of it."""
     bought = charged("ok")
-    (case,) = refunded_yesterday(tools, bought)
+    (case,) = refunded_yesterday(context, bought)
     provider.change(bought.charge, standing=RefundStatus.FAILED)
-    done = reconciled(tools)
+    done = reconciled(context)
     assert (done.discrepancies, done.looked_into) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
-    hear_all(tools)
-    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
-    assert refunded(tools.records, bought) == 0
-    assert_audit_is_clean(tools.records)
-    assert reconciled(tools).discrepancies == Counter()
+    hear_all(context)
+    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
+    assert refunded(context.records, bought) == 0
+    assert_audit_is_clean(context.records)
+    assert reconciled(context).discrepancies == Counter()
 
 
-def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(tools: WorkerContext, provider: Provider) -> None:
+def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(
+    context: WorkerContext, provider: Provider
+) -> None:
     bought = charged("declined")
-    refunded_yesterday(tools, bought)
-    with tools.records.work() as work:
-        key = work.run("select key from operations").scalar_one()
+    refunded_yesterday(context, bought)
+    with context.records.work() as work:
+        key = work.run("select key from refund_operations").scalar_one()
     provider.make(bought.charge, Money(4900, "EUR"), key)
-    assert reconciled(tools).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
+    assert reconciled(context).discrepancies == {SupportTaskKind.REFUND_STATE_DIFFERS: 1}
 
 
-def test_what_only_is_news_heals_by_itself(tools: WorkerContext, provider: Provider) -> None:
+def test_what_only_is_news_heals_by_itself(context: WorkerContext, provider: Provider) -> None:
     """Pending with us and paid there is no trouble: it is looked up at once."""
     bought = charged("pending")
-    (case,) = refunded_yesterday(tools, bought)
-    assert state(tools.records, case) is State.REFUND_PENDING
+    (case,) = refunded_yesterday(context, bought)
+    assert state(context.records, case) is State.REFUND_PENDING
     provider.change(bought.charge, standing=RefundStatus.PAID)
-    done = reconciled(tools)
+    done = reconciled(context)
     assert (done.discrepancies, done.looked_into) == (Counter(), 1)
-    hear_all(tools)
-    assert state(tools.records, case) is State.REFUNDED
-    assert owed(tools.records) == []
-    again = reconciled(tools)
+    hear_all(context)
+    assert state(context.records, case) is State.REFUNDED
+    assert owed(context.records) == []
+    again = reconciled(context)
     assert (again.matched, again.looked_into) == (1, 0)
 
 
-def test_a_second_run_finds_the_same_and_tells_nobody_twice(tools: WorkerContext, provider: Provider) -> None:
+def test_a_second_run_finds_the_same_and_tells_nobody_twice(context: WorkerContext, provider: Provider) -> None:
     lost, wrong = charged("ok"), charged("ok")
-    refunded_yesterday(tools, lost, wrong)
+    refunded_yesterday(context, lost, wrong)
     provider.refunds = [one for one in provider.refunds if one.charge == wrong.charge]
     provider.change(wrong.charge, amount=Money(5, "EUR"))
     provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
-    first, second = reconciled(tools), reconciled(tools)
+    first, second = reconciled(context), reconciled(context)
     assert first.discrepancies == second.discrepancies
     assert first.discrepancies.total() == 3
-    assert len(waiting(tools.records)) == 3
-    with tools.records.work() as work:
+    assert len(waiting(context.records)) == 3
+    with context.records.work() as work:
         assert work.run("select count(*) from outbox where lane = 'support.publish'").scalar_one() == 3
 
 
@@ -342,10 +360,10 @@ ALWAYS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
 
 @pytest.mark.parametrize("before", [0, 1, 2])
 def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing(
-    tools: WorkerContext, provider: Provider, before: int
+    context: WorkerContext, provider: Provider, before: int
 ) -> None:
     lost = charged("ok")
-    refunded_yesterday(tools, lost, *(charged("ok") for _ in range(7)))
+    refunded_yesterday(context, lost, *(charged("ok") for _ in range(7)))
     provider.refunds = [one for one in provider.refunds if one.charge != lost.charge]
 
     def told(done: ReconciliationResult) -> None:
@@ -353,33 +371,33 @@ def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing
             provider.trouble = list(ALWAYS)
 
     provider.trouble = [] if before else list(ALWAYS)
-    done = reconcile(_at_once(tools), "sandbox", datetime.now(UTC) - A_WEEK, told)
+    done = reconcile(_at_once(context), "sandbox", datetime.now(UTC) - A_WEEK, told)
     assert (done.listed, done.incomplete, done.discrepancies) == (3 * before, "It answered 503.", Counter())
     assert provider.pages == before + TRIES
-    assert waiting(tools.records) == []
+    assert waiting(context.records) == []
 
 
-def test_an_adapter_that_breaks_leaves_the_list_incomplete(tools: WorkerContext, provider: Provider) -> None:
+def test_an_adapter_that_breaks_leaves_the_list_incomplete(context: WorkerContext, provider: Provider) -> None:
     provider.trouble = [RuntimeError("a bug")] * 1_000
-    done = reconciled(_at_once(tools))
+    done = reconciled(_at_once(context))
     assert done.incomplete == "The adapter broke: RuntimeError."
 
 
-def test_a_page_that_fails_once_is_asked_for_again(tools: WorkerContext, provider: Provider) -> None:
-    refunded_yesterday(tools, charged("ok"))
+def test_a_page_that_fails_once_is_asked_for_again(context: WorkerContext, provider: Provider) -> None:
+    refunded_yesterday(context, charged("ok"))
     provider.trouble = [Unknown("It answered 503."), Unknown("Too many calls.", retry_after=0.01)]
-    done = reconciled(_at_once(tools))
+    done = reconciled(_at_once(context))
     assert (done.listed, done.incomplete) == (1, "")
 
 
-def test_a_list_that_never_moves_on_is_incomplete(tools: WorkerContext) -> None:
+def test_a_list_that_never_moves_on_is_incomplete(context: WorkerContext) -> None:
     class Circular(Provider):
-        def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+        def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
             assert self.pages < 100, f"It is asked for ever: {since} {after}."
             self.pages += 1
             return RefundPage([], "the same place")
 
-    done = reconciled(replace(tools, providers={"sandbox": Circular()}))
+    done = reconciled(replace(context, providers={"sandbox": Circular()}))
     assert "does not move on" in done.incomplete
 
 
@@ -394,8 +412,8 @@ class _Hasty:
         assert seconds > 0, per_second
 
 
-def _at_once(tools: WorkerContext) -> WorkerContext:
-    return replace(tools, pace=_Hasty())  # type: ignore[arg-type]  # a stand-in
+def _at_once(context: WorkerContext) -> WorkerContext:
+    return replace(context, rate_limiter=_Hasty())  # type: ignore[arg-type]  # a stand-in
 
 
 class Endless(Provider):
@@ -405,7 +423,7 @@ class Endless(Provider):
         super().__init__()
         self._refunds, self._per_page, self._key = refunds, a_page, key
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         self.pages += 1
         start = int(after or 0)
         end = start + self._per_page
@@ -413,11 +431,13 @@ class Endless(Provider):
         return RefundPage(refunds, str(end) if end < self._refunds else None)
 
     def _one(self, number: int, since: datetime) -> ListedRefund:
-        return ListedRefund(f"re_{number}", f"ch_{number}", Money(1, "EUR"), RefundStatus.PAID, since, self._key.format(number))
+        return ListedRefund(
+            f"re_{number}", f"ch_{number}", Money(1, "EUR"), RefundStatus.PAID, since, self._key.format(number)
+        )
 
 
 @contextmanager
-def statements(tools: WorkerContext) -> Iterator[Sequence[int]]:
+def statements(context: WorkerContext) -> Iterator[Sequence[int]]:
     """How many values each statement had to carry."""
     seen: list[int] = []
 
@@ -425,14 +445,14 @@ def statements(tools: WorkerContext) -> Iterator[Sequence[int]]:
         lists = [one for one in (values.values() if isinstance(values, dict) else values) if isinstance(one, list)]
         seen.append(max(map(len, lists), default=1))
 
-    event.listen(tools.records.engine, "before_cursor_execute", count)
+    event.listen(context.records.engine, "before_cursor_execute", count)
     yield seen
-    event.remove(tools.records.engine, "before_cursor_execute", count)
+    event.remove(context.records.engine, "before_cursor_execute", count)
 
 
-def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(tools: WorkerContext) -> None:
+def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(context: WorkerContext) -> None:
     endless = Endless(100_000, 1_000, "theirs {}")
-    many = replace(tools, providers={"sandbox": endless})
+    many = replace(context, providers={"sandbox": endless})
     with statements(many) as seen:
         done = reconciled(many)
     assert (done.listed, done.not_ours, endless.pages) == (100_000, 100_000, 100)
@@ -440,29 +460,33 @@ def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(tools: WorkerConte
     assert max(seen) == 1_000
 
 
-def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_full(tools: WorkerContext) -> None:
-    many = replace(tools, providers={"sandbox": Endless(3_000, 1_000, "mb_{:032x}_1")})
+def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_full(context: WorkerContext) -> None:
+    many = replace(context, providers={"sandbox": Endless(3_000, 1_000, "mb_{:032x}_1")})
     done = reconciled(many)
     assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 3_000}
     assert len(done.reports) == SHOWN
-    assert len(waiting(tools.records)) == 3_000
+    assert len(waiting(context.records)) == 3_000
 
 
 def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
-    tools: WorkerContext, provider: Provider
+    context: WorkerContext, provider: Provider
 ) -> None:
     class OnlyTells(Provider):
-        capabilities = replace(Provider.capabilities, lists=False)
+        capabilities = replace(Provider.capabilities, lists_refunds=False)
 
-        def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+        def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
             raise AssertionError(since, after)
 
     broken = Provider()
     broken.trouble = [RuntimeError("a bug")] * 1_000
     provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
-    three = _at_once(replace(tools, providers={"stripe": broken, "adyen": OnlyTells(), "sandbox": provider}))
+    three = _at_once(replace(context, providers={"stripe": broken, "adyen": OnlyTells(), "sandbox": provider}))
     assert reconcile_all(three, A_WEEK) == 1
-    unread = [evidence["provider"] for kind, evidence in waiting(tools.records) if kind == SupportTaskKind.REFUND_LIST_INCOMPLETE]
+    unread = [
+        evidence["provider"]
+        for kind, evidence in waiting(context.records)
+        if kind == SupportTaskKind.REFUND_LIST_INCOMPLETE
+    ]
     assert unread == ["stripe"]
     assert reconcile(three, "adyen", datetime.now(UTC)).incomplete
     assert reconcile(three, "nobody", datetime.now(UTC)).incomplete
@@ -473,39 +497,39 @@ def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
 
 def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
-        tools = create_context(patient(settings).model_copy(update={"sandbox_url": process.url}))
+        context = create_context(patient(settings).model_copy(update={"sandbox_url": process.url}))
         kinds = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
         bought = {kind: charged(kind) for kind in kinds}
-        cases = dict(zip(kinds, paid(tools, *bought.values()), strict=True))
+        cases = dict(zip(kinds, paid(context, *bought.values()), strict=True))
         ghost = charged("ok")
-        ghostly = replace(tools, providers={"sandbox": Provider()})
+        ghostly = replace(context, providers={"sandbox": Provider()})
         refunded_yesterday(ghostly, ghost)
         by_hand = charged("ok")
-        settle_in(tools.records, by_hand)
-        made_by_hand(tools, by_hand)
+        settle_in(context.records, by_hand)
+        made_by_hand(context, by_hand)
         eventually(lambda: process.summary()["failed"] == 1)
-        done = reconciled(tools)
+        done = reconciled(context)
         assert done.listed == 7  # declined made none
         assert done.discrepancies == {
             SupportTaskKind.MISSING_REFUND: 1,
             SupportTaskKind.UNEXPECTED_REFUND: 2,  # by hand, and elsewhere
             SupportTaskKind.REFUND_STATE_DIFFERS: 1,  # latefail
         }
-        assert {evidence["charge"] for kind, evidence in waiting(tools.records) if kind == "refund_extra"} == {
+        assert {evidence["charge"] for kind, evidence in waiting(context.records) if kind == "unexpected_refund"} == {
             by_hand.charge,
             bought["elsewhere"].charge,
         }
-        hear_all(tools)
-        assert state(tools.records, cases["latefail"]) is State.WITH_SUPPORT
-        assert state(tools.records, cases["fail500"]) is State.REFUNDED
-        assert state(tools.records, cases["pending"]) is State.REFUNDED
+        hear_all(context)
+        assert state(context.records, cases["latefail"]) is State.WITH_SUPPORT
+        assert state(context.records, cases["fail500"]) is State.REFUNDED
+        assert state(context.records, cases["pending"]) is State.REFUNDED
         closed(ghostly)
-        closed(tools)
+        closed(context)
 
 
 def test_a_provider_that_is_away_is_incomplete(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
         url = process.url
-    tools = create_context(settings.model_copy(update={"sandbox_url": url}))
-    assert reconciled(_at_once(tools)).incomplete == "The sandbox cannot be reached."
-    closed(tools)
+    context = create_context(settings.model_copy(update={"sandbox_url": url}))
+    assert reconciled(_at_once(context)).incomplete == "The sandbox cannot be reached."
+    closed(context)

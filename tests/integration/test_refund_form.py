@@ -9,12 +9,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from config.i18n import translator_for
 from config.settings import Settings
-from config.speech import translator_for
-from domain.reasons import RefundReason
+from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest
 from producers.web.app import app
-from producers.web.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
+from producers.web.pages.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, served
 
@@ -22,7 +22,7 @@ ASKED = {
     "email": "ada@example.com",
     "reference": "MB-2026-0417",
     "reason": "unwanted_renewal",
-    "wish": "full",
+    "refund_scope": "full",
     "comment": "",
 }
 
@@ -100,11 +100,11 @@ def test_a_comment_of_several_lines_is_accepted_as_browsers_send_it(world: World
         ({"reference": "1" * 101}, "reference", "This is too long. Use up to 100 characters."),
         ({"reason": ""}, "reason", "Choose a reason."),
         ({"reason": "boredom"}, "reason", "Choose a reason from the list."),
-        ({"wish": "double"}, "wish", "Choose one of the three options."),
+        ({"refund_scope": "double"}, "refund_scope", "Choose one of the three options."),
         ({"comment": "x" * 4_001}, "comment", "This is too long. Use up to 4000 characters."),
         ({"comment": "\x1b[31m"}, "comment", "characters that can’t be displayed"),
-        ({"wish": "partial", "amount": "1" * 101}, "amount", "This is too long. Use up to 100 characters."),
-        ({"wish": "vat", "exemption": "\x00"}, "exemption", "characters that can’t be displayed"),
+        ({"refund_scope": "partial", "amount": "1" * 101}, "amount", "This is too long. Use up to 100 characters."),
+        ({"refund_scope": "vat", "exemption": "\x00"}, "exemption", "characters that can’t be displayed"),
     ],
 )
 def test_a_field_that_is_not_right_is_shown_again_with_a_sentence(
@@ -181,25 +181,27 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize(
-    ("wish", "kept"),
+    ("refund_scope", "kept"),
     [("full", set()), ("partial", {"amount", "items"}), ("vat", {"vat_id", "exemption"})],
 )
-def test_the_answers_to_what_a_wish_brings_up_are_kept_and_no_others(world: World, wish: str, kept: set[str]) -> None:
-    assert world.web.post("/refund", data=filled(wish=wish, **QUESTIONS)).status_code == 303
+def test_the_answers_to_what_a_wish_brings_up_are_kept_and_no_others(
+    world: World, refund_scope: str, kept: set[str]
+) -> None:
+    assert world.web.post("/refund", data=filled(refund_scope=refund_scope, **QUESTIONS)).status_code == 303
     with world.records.work() as work:
         answers = work.run("select answers from cases").scalar_one()
     assert answers == {name: answer for name, answer in QUESTIONS.items() if name in kept}
 
 
 def test_a_question_that_is_not_asked_cannot_be_answered_wrongly(world: World) -> None:
-    assert world.web.post("/refund", data=filled(wish="full", amount="1" * 500)).status_code == 303
+    assert world.web.post("/refund", data=filled(refund_scope="full", amount="1" * 500)).status_code == 303
 
 
 def test_a_request_without_answers_is_the_request_that_it_was_before_there_were_any() -> None:
     """Its digest tells a repeated request from another one, and its key a double click: both outlive a release."""
     plain = RefundRequest(email="ada@example.com", reference="MB-1", reason=RefundReason.OTHER)
     assert plain.model_dump_json() == (
-        '{"email":"ada@example.com","reference":"MB-1","reason":"other","wish":"full","comment":"","locale":"en"}'
+        '{"email":"ada@example.com","reference":"MB-1","reason":"other","refund_scope":"full","comment":"","locale":"en"}'
     )
 
 

@@ -17,11 +17,11 @@ from config.settings import Settings
 from domain.messages import RefundRequested
 from producers.intake import accept
 from records import Records
-from records.views import CaseView
+from records.case_views import CaseView
 from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
-from worker.options import celery_options
-from worker.relay import WINDOW, RelayResult, Relay
+from worker.celery_fixes.config import celery_options
+from worker.relay import WINDOW, Relay, RelayResult
 
 LANE = RefundRequested.queue
 

@@ -20,15 +20,15 @@ from records import Records, UnitOfWork
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
 from tests.services import eventually
-from worker.options import celery_options
+from worker.broker_loss import MARKER_KEY, BrokerLossDetector
+from worker.celery_fixes.config import celery_options
+from worker.context import WorkerContext
 from worker.relay import Relay
-from worker.remembering import MARKER_KEY, BrokerLossDetector
-from worker.support import publish
-from worker.tools import WorkerContext
+from worker.support_tasks.publishing import publish
 
 
 @pytest.fixture
-def tools(settings: Settings) -> Iterator[WorkerContext]:
+def context(settings: Settings) -> Iterator[WorkerContext]:
     yield from _provider_fixtures.opened(settings)
 
 
@@ -72,10 +72,10 @@ def waiting(records: Records) -> int:
 
 
 def test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot(
-    records: Records, settings: Settings, tools: WorkerContext, connection: Connection, broker: redis.Redis
+    records: Records, settings: Settings, context: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
     waits, went_on = cases = with_support(records, 2)
-    publish(tools, cases)
+    publish(context, cases)
     first = {task.data.case_id: task for task in read(connection)}
     assert set(first) == set(cases)
     with records.work() as work:
@@ -85,7 +85,7 @@ def test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot(
     with relaying(settings, records):
         eventually(lambda: broker.exists(MARKER_KEY))
     assert waiting(records) == 1
-    publish(tools, cases)
+    publish(context, cases)
     assert read(connection) == [first[waits]]
 
 
@@ -106,9 +106,9 @@ def relaying(settings: Settings, records: Records) -> Iterator[None]:
 
 
 def test_a_broker_that_remembers_is_told_nothing_again(
-    records: Records, tools: WorkerContext, connection: Connection, broker: redis.Redis
+    records: Records, context: WorkerContext, connection: Connection, broker: redis.Redis
 ) -> None:
-    publish(tools, with_support(records, 1))
+    publish(context, with_support(records, 1))
     remembering = BrokerLossDetector(records)
     assert remembering.run_once(connection) == 1, "nobody has marked it before"
     assert remembering.run_once(connection) == 0

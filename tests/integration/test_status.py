@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from config.links import Purpose
-from config.speech import translator_for
-from domain.arrivals import ARRIVAL_BY_METHOD, expected_arrival
-from domain.findings import ReasonCode
+from config.i18n import translator_for
+from config.signed_links import Purpose
 from domain.providers import DeclineReason
 from domain.purchases import AUTOMATIC, Method
+from domain.reason_codes import ReasonCode
+from domain.refund_timing import ARRIVAL_BY_METHOD, expected_arrival
 from domain.states import WORKER_STATES, Event, State
+from producers.web.pages.case_copy import HEADLINES, SHORT_OF_MONEY, STEPS
+from producers.web.pages.case_status import AFTER, NO_BALANCE, WAITS
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
-from producers.web.standings import AFTER, NO_BALANCE, WAITS
-from producers.web.words import SHORT_OF_MONEY, HEADLINES, STEPS
 from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import Happened, World, a_case, goes_on
 

@@ -52,7 +52,7 @@ def worker(start: Callable[..., Child], sandbox_url: str) -> Child:
 def dead(records: Records) -> list[tuple[str, int, str]]:
     """Queue, length and fault of what was kept for a person."""
     with records.work() as work:
-        rows = work.run("select queue, length(body), why from dead order by id")
+        rows = work.run("select queue, length(body), why from dead_letters order by id")
         return [tuple(row) for row in rows]
 
 
@@ -70,7 +70,7 @@ def test_ten_megabytes_are_kept_in_full_and_hold_up_nobody(
     records: Records, servers: Servers, stranger: Celery, worker: Child
 ) -> None:
     ids = [str(uuid4()) for _ in range(LARGE // 40)]
-    stranger.send_task(LANE, [{"version": 1, "case_ids": ids}], queue=LANE)
+    stranger.send_task(LANE, [{"version": 1, "ids": ids}], queue=LANE)
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(LANE, b"x" * LARGE)
     eventually(lambda: len(dead(records)) == 2)

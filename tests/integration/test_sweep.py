@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from domain.findings import SupportTaskKind
-from domain.messages import CaseEmailsDue, InquiryEmailsDue, RefundApproved, RefundRequested, RefundOutcomeUnknown, SupportNeeded
+from domain.messages import (
+    CaseEmailsDue,
+    InquiryEmailsDue,
+    RefundApproved,
+    RefundOutcomeUnknown,
+    RefundRequested,
+    SupportNeeded,
+)
+from domain.reason_codes import SupportTaskKind
 from domain.states import Event, State
 from producers.intake import accept
-from records import Records, letters, notes, schema, tasks
-from records.work import connect
+from records import Records, case_emails, inquiry_emails, migrate, support_tasks
+from records.unit_of_work import connect
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from worker.sweep import Sweep
 
@@ -28,7 +35,7 @@ def pass_by(records: Records, **time: float) -> None:
     with records.work() as work:
         past = {"ago": timedelta(**time)}
         work.run("update cases set next_action_at = next_action_at - :ago, lease_until = lease_until - :ago", **past)
-        work.run("update letters set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past)
+        work.run("update case_emails set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past)
         work.run(
             "update support_tasks set created_at = created_at - :ago, claimed_until = claimed_until - :ago", **past
         )
@@ -142,14 +149,17 @@ def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_onc
 
 
 BACKLOGS = {
-    CaseEmailsDue.queue: ("insert into letters (case_id, stage) select id, 'received' from cases", letters._OVERDUE),
+    CaseEmailsDue.queue: (
+        "insert into case_emails (case_id, stage) select id, 'received' from cases",
+        case_emails._OVERDUE,
+    ),
     SupportNeeded.queue: (
         "insert into support_tasks (id, kind, subject, reasons) select id, 'x', cast(id as text), '[]' from cases",
-        tasks._OVERDUE,
+        support_tasks._OVERDUE,
     ),
     InquiryEmailsDue.queue: (
-        "insert into notes (id, kind, email, email_key, locale) select id, 'purchase', '', '', 'en' from cases",
-        notes._OVERDUE,
+        "insert into inquiry_emails (id, kind, email, email_key, locale) select id, 'purchase', '', '', 'en' from cases",
+        inquiry_emails._OVERDUE,
     ),
 }
 
@@ -165,7 +175,7 @@ def test_a_backlog_that_waits_for_the_relay_is_gone_through_once(
         work.run(fill)
     assert settings.database_owner_url
     owner = connect(settings.database_owner_url.get_secret_value())
-    schema.analyze(owner)  # no message of this lane waits as yet
+    migrate.analyze(owner)  # no message of this lane waits as yet
     owner.dispose()
     with records.work() as work:
         work.run("insert into outbox (lane, bulk, seller, case_id) select :lane, false, '', id from cases", lane=lane)

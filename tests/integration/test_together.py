@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from domain.errors import KeyReusedError
 from producers import intake
-from producers.together import MOST, GroupCommit
+from producers.group_commit import MOST, GroupCommit
 from records import Records
 from records.intake import Accepted, Submission
 from tests.cast import a_recent_purchase, an_arrival, settle_in
@@ -125,7 +125,7 @@ def test_a_database_that_is_away_is_told_to_all_of_them_once_and_the_next_is_acc
 
 
 def test_no_commit_grows_beyond_its_bound(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.together.MOST", 4)
+    monkeypatch.setattr("producers.group_commit.MOST", 4)
     door = Door(monkeypatch)
     bought = a_recent_purchase()
     settle_in(records, bought)

@@ -11,11 +11,11 @@ import pytest
 
 from config.settings import Settings
 from console.servers import Servers
+from domain.inquiry_emails import InquiryEmailKind
 from domain.messages import WORK_QUEUES, InquiryEmailsDue
-from domain.notes import InquiryEmailKind
 from records import Records
 from records.audit import audit
-from records.work import connect
+from records.unit_of_work import connect
 from tests.canaries.workers import ask, state
 from tests.integration.test_worker import refunds
 from tests.services import Child, environment, eventually, fresh_database, settings_of, tampering
@@ -88,7 +88,7 @@ def an_owed_note(records: Records) -> UUID:
 
 def left(records: Records, note: UUID) -> bool:
     with records.work() as work:
-        return bool(work.run("select sent_at is not null from notes where id = :note", note=note).scalar_one())
+        return bool(work.run("select sent_at is not null from inquiry_emails where id = :note", note=note).scalar_one())
 
 
 def test_yesterdays_worker_and_todays_share_the_work_and_a_roll_back_loses_nothing(

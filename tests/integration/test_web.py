@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import QueuePool
 
-from config.links import Purpose
+from config.i18n import LANGUAGES, translator_for
 from config.settings import Settings
-from config.speech import LANGUAGES, translator_for
+from config.signed_links import Purpose
 from producers.web.app import app
-from producers.web.guard import HEADERS
-from producers.web.paper import Templates
+from producers.web.middleware import HEADERS
+from producers.web.templating import Templates
 from records import Records
 from tests.integration._web_fixtures import World, a_letter, served
 

@@ -18,14 +18,23 @@ from structlog.testing import capture_logs
 from config.settings import Settings
 from console.sandbox.webhooks import Webhooks
 from console.stack import free_port
-from domain.findings import SupportTaskKind
 from domain.messages import WebhookEventsReceived
 from domain.money import Money
-from domain.notices import Subject, InvalidSignature, WebhookEvent
-from domain.providers import NotFound, RefundResult, Declined, ExternalRefund, Failed, LookupResult, DeclineReason, Unknown
+from domain.providers import (
+    Declined,
+    DeclineReason,
+    ExternalRefund,
+    Failed,
+    LookupResult,
+    NotFound,
+    RefundResult,
+    Unknown,
+)
+from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from producers.intake import accept
-from producers.web import guard
+from producers.web import middleware
 from producers.web.app import app
 from producers.web.problems import ProblemCode
 from producers.web.webhooks import MAX_CONCURRENT_WEBHOOKS
@@ -57,13 +66,13 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.services import Child, eventually
-from worker.hearing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEMPTS
-from worker.lanes import handle
-from worker.paying import prepare
+from worker.context import WorkerContext
+from worker.dispatch import handle
 from worker.providers import readers
-from worker.settling import resolve
-from worker.tools import WorkerContext
+from worker.refunds.execution import prepare
+from worker.refunds.resolution import resolve
 from worker.webhook_events.outcomes import OutcomeCode
+from worker.webhook_events.processing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEMPTS
 
 
 @pytest.fixture
@@ -79,13 +88,17 @@ def is_refused(answer: httpx.Response, kind: ProblemCode) -> bool:
 
 def notices(records: Records) -> list[Any]:
     with records.work() as work:
-        return list(work.run("select event, arrivals, hearings, outcome, body from notices order by received_at"))
+        return list(
+            work.run("select event, arrivals, attempts, outcome, body from webhook_events order by received_at")
+        )
 
 
 def woken(records: Records) -> int:
     """How many notices lie on the lane to a worker."""
     with records.work() as work:
-        return int(work.run("select count(*) from outbox where lane = :lane", lane=WebhookEventsReceived.queue).scalar_one())
+        return int(
+            work.run("select count(*) from outbox where lane = :lane", lane=WebhookEventsReceived.queue).scalar_one()
+        )
 
 
 # At the door
@@ -95,8 +108,8 @@ def test_an_event_is_kept_as_it_came_and_wakes_a_worker(web: httpx.Client, recor
     event = an_event("refund.created", a_refund("ok_1"))
     answer = tell(web, event)
     assert (answer.status_code, answer.content) == (200, b"")
-    ((name, arrivals, hearings, outcome, body),) = notices(records)
-    assert (name, arrivals, hearings, outcome) == (event.id, 1, 0, None)
+    ((name, arrivals, attempts, outcome, body),) = notices(records)
+    assert (name, arrivals, attempts, outcome) == (event.id, 1, 0, None)
     assert json.loads(body) == event.document()
     assert woken(records) == 1
 
@@ -138,13 +151,13 @@ def test_what_nobody_proved_to_have_sent_is_refused_without_a_word_why(
     assert answer.json()["detail"] == ProblemCode.INVALID_SIGNATURE.detail
     assert (notices(records), woken(records)) == ([], 0)
     (said,) = logs
-    assert (said["event"], said["provider"], bool(said["why"])) == ("webhook_refused", "sandbox", True)
+    assert (said["event"], said["provider"], bool(said["why"])) == ("webhook_rejected", "sandbox", True)
     assert "secret_charge" not in str(logs)
 
 
 @pytest.mark.parametrize("stated", [True, False])
 def test_more_than_256_kilobytes_are_not_read(web: httpx.Client, records: Records, stated: bool) -> None:
-    big = b" " * (guard.LARGEST_WEBHOOK + 1)
+    big = b" " * (middleware.LARGEST_WEBHOOK + 1)
     pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
     headers = {"sandbox-signature": signed(big)}
     assert is_refused(
@@ -208,7 +221,7 @@ def test_a_reader_that_breaks_is_our_mistake_and_the_provider_sends_again(settin
     with served(app(settings, readers={"sandbox": Reader(broken)})) as web, capture_logs() as logs:
         assert is_refused(post(web, LIE), ProblemCode.INTERNAL_ERROR)
     assert notices(records) == []
-    assert [log["event"] for log in logs] == ["web_failed"]
+    assert [log["event"] for log in logs] == ["unhandled_exception"]
 
 
 def test_a_reader_gets_what_came_and_its_provider_reads_what_it_wants(settings: Settings, records: Records) -> None:
@@ -255,174 +268,183 @@ def test_webhooks_that_wait_for_a_certificate_hold_up_no_form_and_no_other_provi
 # What a worker makes of it
 
 
-def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_refund_that_we_never_made_is_noted_and_reported_once(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    made = made_by_hand(tools, bought)
+    settle_in(context.records, bought)
+    made = made_by_hand(context, bought)
     for _ in range(2):  # two events, and one of them twice
         event = an_event("refund.created", made)
         tell(web, event)
         tell(web, event)
-        hear_all(tools)
-    (evidence,) = tasks(tools.records, "refund_extra")
+        hear_all(context)
+    (evidence,) = tasks(context.records, "unexpected_refund")
     assert (evidence["charge"], evidence["refund"], evidence["amount"]) == (bought.charge, made["id"], 4900)
-    assert refunded(tools.records, bought) == 4900
-    assert owed(tools.records) == []
+    assert refunded(context.records, bought) == 4900
+    assert owed(context.records) == []
 
 
 def test_a_second_refund_beside_ours_is_reported_although_the_look_up_shows_ours(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     bought = charged("ok")
-    paid(tools, bought)
-    (ours,) = at_the_provider(tools, bought)
+    paid(context, bought)
+    (ours,) = at_the_provider(context, bought)
     tell(web, an_event("refund.created", ours))
-    hear_all(tools)
-    assert tasks(tools.records, "refund_extra") == []
+    hear_all(context)
+    assert tasks(context.records, "unexpected_refund") == []
     theirs = a_refund(bought.charge)
     tell(web, an_event("refund.created", theirs))
-    hear_all(tools)
-    (evidence,) = tasks(tools.records, "refund_extra")
+    hear_all(context)
+    (evidence,) = tasks(context.records, "unexpected_refund")
     assert (evidence["charge"], evidence["refund"]) == (bought.charge, theirs["id"])
-    assert owed(tools.records) == []
+    assert owed(context.records) == []
 
 
-def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_refund_made_by_hand_is_noted_on_every_purchase_of_its_payment(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     bought = charged("ok")
     twin = charged("ok", charge=bought.charge)
-    settle_in(tools.records, bought, twin)
-    tell(web, an_event("refund.created", made_by_hand(tools, bought)))
-    hear_all(tools)
-    assert [refunded(tools.records, one) for one in (bought, twin)] == [4900, 4900]
-    assert len(tasks(tools.records, "refund_extra")) == 1
+    settle_in(context.records, bought, twin)
+    tell(web, an_event("refund.created", made_by_hand(context, bought)))
+    hear_all(context)
+    assert [refunded(context.records, one) for one in (bought, twin)] == [4900, 4900]
+    assert len(tasks(context.records, "unexpected_refund")) == 1
 
 
 def test_an_event_about_a_payment_that_nobody_told_us_of_is_kept_and_done_in_the_end(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     for kind in ("refund.created", "dispute.opened"):
         data = a_refund("ok_of_somebody_else", "succeeded" if kind == "refund.created" else "open")
         assert tell(web, an_event(kind, data)).status_code == 200
     for _ in range(UNKNOWN_PAYMENT_ATTEMPTS):
-        assert len(owed(tools.records)) == 2
-        hear_all(tools)
-    assert owed(tools.records) == []
-    assert [notice.hearings for notice in notices(tools.records)] == [UNKNOWN_PAYMENT_ATTEMPTS, UNKNOWN_PAYMENT_ATTEMPTS]
-    with tools.records.work() as work:
+        assert len(owed(context.records)) == 2
+        hear_all(context)
+    assert owed(context.records) == []
+    assert [notice.attempts for notice in notices(context.records)] == [
+        UNKNOWN_PAYMENT_ATTEMPTS,
+        UNKNOWN_PAYMENT_ATTEMPTS,
+    ]
+    with context.records.work() as work:
         assert work.support_tasks.list_open() == []
 
 
 def fate(records: Records, event: str) -> tuple[bool, int]:
     """Whether an event is still owed a look, and how many it had."""
     with records.work() as work:
-        row = work.run("select next_action_at, hearings from notices where event = :event", event=event).one()
-    return row.next_action_at is not None, row.hearings
+        row = work.run("select next_action_at, attempts from webhook_events where event = :event", event=event).one()
+    return row.next_action_at is not None, row.attempts
 
 
-def turned(tools: WorkerContext, case_of: Any, status: str) -> dict[str, Any]:
+def turned(context: WorkerContext, case_of: Any, status: str) -> dict[str, Any]:
     """The sandbox's refund of this purchase, once it has this status."""
-    return eventually(lambda: next((r for r in at_the_provider(tools, case_of) if r["status"] == status), {}))
+    return eventually(lambda: next((r for r in at_the_provider(context, case_of) if r["status"] == status), {}))
 
 
-def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     bought = charged("latefail")
-    (case,) = paid(tools, bought)
-    assert state(tools.records, case) is State.REFUNDED
-    made = turned(tools, bought, "failed")
+    (case,) = paid(context, bought)
+    assert state(context.records, case) is State.REFUNDED
+    made = turned(context, bought, "failed")
     for event in (failed := an_event("refund.updated", made), failed, an_event("refund.updated", made)):
         assert tell(web, event).status_code == 200
-        hear_all(tools)
-    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
-    assert letters(tools.records, case) == ["refunded", "returned"]
-    assert refunded(tools.records, bought) == 0
-    assert owed(tools.records) == []
-    with tools.records.work() as work:
+        hear_all(context)
+    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
+    assert letters(context.records, case) == ["refunded", "returned"]
+    assert refunded(context.records, bought) == 0
+    assert owed(context.records) == []
+    with context.records.work() as work:
         assert [task.case for task in work.support_tasks.list_open()] == [case]
-    assert_audit_is_clean(tools.records)
+    assert_audit_is_clean(context.records)
 
 
-def test_a_failure_that_is_told_by_the_refunds_name_alone_reopens_its_case(tools: WorkerContext) -> None:
+def test_a_failure_that_is_told_by_the_refunds_name_alone_reopens_its_case(context: WorkerContext) -> None:
     """Mollie's short form, and Braintree's at times: they name no payment."""
     bought = charged("latefail")
-    (case,) = paid(tools, bought)
-    made = turned(tools, bought, "failed")
-    with tools.records.work() as work:
+    (case,) = paid(context, bought)
+    made = turned(context, bought, "failed")
+    with context.records.work() as work:
         work.webhook_events.keep("sandbox", [WebhookEvent("ev_short", Subject.REFUND, None, made["id"])], b"")
-    hear_all(tools)
-    assert (state(tools.records, case), owed(tools.records)) == (State.WITH_SUPPORT, [])
+    hear_all(context)
+    assert (state(context.records, case), owed(context.records)) == (State.WITH_SUPPORT, [])
 
 
-def test_a_refund_that_nobody_knows_yet_by_its_name_is_looked_for_a_while(tools: WorkerContext) -> None:
+def test_a_refund_that_nobody_knows_yet_by_its_name_is_looked_for_a_while(context: WorkerContext) -> None:
     """It may be told of before our own record of it is written."""
-    with tools.records.work() as work:
+    with context.records.work() as work:
         work.webhook_events.keep("sandbox", [WebhookEvent("ev_early", Subject.REFUND, None, "re_early")], b"")
     for _ in range(UNKNOWN_PAYMENT_ATTEMPTS - 1):
-        hear_all(tools)
-        let_go(tools.records)
-    assert fate(tools.records, "ev_early") == (True, UNKNOWN_PAYMENT_ATTEMPTS - 1)
-    hear_all(tools)
-    assert fate(tools.records, "ev_early") == (False, UNKNOWN_PAYMENT_ATTEMPTS)
+        hear_all(context)
+        let_go(context.records)
+    assert fate(context.records, "ev_early") == (True, UNKNOWN_PAYMENT_ATTEMPTS - 1)
+    hear_all(context)
+    assert fate(context.records, "ev_early") == (False, UNKNOWN_PAYMENT_ATTEMPTS)
 
 
-def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(web: httpx.Client, tools: WorkerContext) -> None:
+def test_events_that_come_in_the_wrong_order_end_where_the_provider_is(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     bought = charged("latefail")
-    (case,) = paid(tools, bought)
-    made = turned(tools, bought, "failed")
+    (case,) = paid(context, bought)
+    made = turned(context, bought, "failed")
     tell(web, an_event("refund.updated", made))
-    hear_all(tools)
+    hear_all(context)
     tell(web, an_event("refund.created", made | {"status": "succeeded"}))
-    hear_all(tools)
-    assert state(tools.records, case) is State.WITH_SUPPORT
-    assert (owed(tools.records), letters(tools.records, case)) == ([], ["refunded", "returned"])
-    assert_audit_is_clean(tools.records)
+    hear_all(context)
+    assert state(context.records, case) is State.WITH_SUPPORT
+    assert (owed(context.records), letters(context.records, case)) == ([], ["refunded", "returned"])
+    assert_audit_is_clean(context.records)
 
 
-def test_a_signed_lie_moves_nothing_and_stays_owed(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_signed_lie_moves_nothing_and_stays_owed(web: httpx.Client, context: WorkerContext) -> None:
     """Whoever has the secret can make us look; what the provider shows counts."""
     bought = charged("ok")
-    (case,) = paid(tools, bought)
-    (made,) = at_the_provider(tools, bought)
+    (case,) = paid(context, bought)
+    (made,) = at_the_provider(context, bought)
     tell(web, lie := an_event("refund.updated", made | {"status": "failed"}))
-    hear_all(tools)
-    assert state(tools.records, case) is State.REFUNDED
-    assert refunded(tools.records, bought) == 4900
-    assert fate(tools.records, lie.id) == (True, 1)
+    hear_all(context)
+    assert state(context.records, case) is State.REFUNDED
+    assert refunded(context.records, bought) == 4900
+    assert fate(context.records, lie.id) == (True, 1)
 
 
 def test_a_pending_refund_is_refunded_when_its_webhook_says_so_and_not_at_the_next_poll(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     bought = charged("pending")
-    (case,) = paid(tools, bought)
-    assert state(tools.records, case) is State.REFUND_PENDING
-    with tools.records.work() as work:  # the next poll is a long way off
+    (case,) = paid(context, bought)
+    assert state(context.records, case) is State.REFUND_PENDING
+    with context.records.work() as work:  # the next poll is a long way off
         work.run(
             "update cases set not_before = now() + interval '6 hours', next_action_at = now() + interval '6 hours'"
         )
-    made = turned(tools, bought, "succeeded")
-    resolve(tools, [case])
-    assert state(tools.records, case) is State.REFUND_PENDING
+    made = turned(context, bought, "succeeded")
+    resolve(context, [case])
+    assert state(context.records, case) is State.REFUND_PENDING
     tell(web, paid_now := an_event("refund.updated", made))
-    hear_all(tools)
-    assert state(tools.records, case) is State.REFUNDED
-    assert fate(tools.records, paid_now.id) == (False, 1)
+    hear_all(context)
+    assert state(context.records, case) is State.REFUNDED
+    assert fate(context.records, paid_now.id) == (False, 1)
 
 
-def test_an_event_about_a_case_that_somebody_holds_is_heard_later(web: httpx.Client, tools: WorkerContext) -> None:
+def test_an_event_about_a_case_that_somebody_holds_is_heard_later(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    (case,) = approved(tools, bought)
-    with tools.records.work() as work:
-        (call,) = prepare(work, tools, work.cases.lock([case], state=State.APPROVED))
-    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)
-    (made,) = at_the_provider(tools, bought)
+    (case,) = approved(context, bought)
+    with context.records.work() as work:
+        (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
+    context.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)
+    (made,) = at_the_provider(context, bought)
     tell(web, event := an_event("refund.created", made))
-    hear_all(tools)
-    assert state(tools.records, case) is State.REFUNDING  # its worker is about to record it
-    assert fate(tools.records, event.id) == (True, 1)
-    let_go(tools.records)  # but died
-    hear_all(tools)
-    assert state(tools.records, case) is State.REFUNDED
-    assert fate(tools.records, event.id) == (False, 2)
+    hear_all(context)
+    assert state(context.records, case) is State.REFUNDING  # its worker is about to record it
+    assert fate(context.records, event.id) == (True, 1)
+    let_go(context.records)  # but died
+    hear_all(context)
+    assert state(context.records, case) is State.REFUNDED
+    assert fate(context.records, event.id) == (False, 2)
 
 
 class Mute:
@@ -435,22 +457,24 @@ class Mute:
         return Unknown(f"Nobody answers about {charge} {key}.")
 
 
-def test_a_case_handed_over_as_unknown_is_refunded_when_a_webhook_tells_of_it(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_case_handed_over_as_unknown_is_refunded_when_a_webhook_tells_of_it(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     bought = charged("hang")
-    (case,) = paid(tools, bought)
-    mute = with_adapter(tools, Mute(tools.providers["sandbox"]))
-    with tools.records.work() as work:
-        work.run("update operations set first_sent_at = first_sent_at - interval '49 hours'")
-    let_go(tools.records)
+    (case,) = paid(context, bought)
+    mute = with_adapter(context, Mute(context.providers["sandbox"]))
+    with context.records.work() as work:
+        work.run("update refund_operations set first_sent_at = first_sent_at - interval '49 hours'")
+    let_go(context.records)
     resolve(mute, [case])
-    assert (state(tools.records, case), codes(tools.records, case)) == (State.WITH_SUPPORT, ["outcome_unknown"])
-    (made,) = at_the_provider(tools, bought)
+    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["outcome_unknown"])
+    (made,) = at_the_provider(context, bought)
     tell(web, an_event("refund.created", made))
-    hear_all(tools)
-    assert state(tools.records, case) is State.REFUNDED
-    assert refunded(tools.records, bought) == 4900
-    assert owed(tools.records) == []
-    assert_audit_is_clean(tools.records)
+    hear_all(context)
+    assert state(context.records, case) is State.REFUNDED
+    assert refunded(context.records, bought) == 4900
+    assert owed(context.records) == []
+    assert_audit_is_clean(context.records)
 
 
 class Shy(Mute):
@@ -466,46 +490,46 @@ class Shy(Mute):
         return found
 
 
-def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Client, tools: WorkerContext) -> None:
+def test_an_event_whose_refund_is_not_found_stays_owed_until_it_is(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("latefail")
-    (case,) = paid(tools, bought)
-    shy = Shy(tools.providers["sandbox"])
-    tell(web, event := an_event("refund.updated", turned(tools, bought, "failed")))
+    (case,) = paid(context, bought)
+    shy = Shy(context.providers["sandbox"])
+    tell(web, event := an_event("refund.updated", turned(context, bought, "failed")))
     for look in (1, 2, 3):
-        hear_all(with_adapter(tools, shy))
-        assert fate(tools.records, event.id) == (True, look)
-        assert state(tools.records, case) is State.REFUNDED
-        let_go(tools.records)
+        hear_all(with_adapter(context, shy))
+        assert fate(context.records, event.id) == (True, look)
+        assert state(context.records, case) is State.REFUNDED
+        let_go(context.records)
     shy.shows = True
-    hear_all(with_adapter(tools, shy))
-    assert fate(tools.records, event.id) == (False, 4)
-    assert state(tools.records, case) is State.WITH_SUPPORT
+    hear_all(with_adapter(context, shy))
+    assert fate(context.records, event.id) == (False, 4)
+    assert state(context.records, case) is State.WITH_SUPPORT
 
 
-def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_foreign_refund_that_is_not_found_yet_stays_owed(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    shy = Shy(tools.providers["sandbox"])
-    tell(web, event := an_event("refund.created", made_by_hand(tools, bought)))
-    hear_all(with_adapter(tools, shy))
-    assert (fate(tools.records, event.id), tasks(tools.records, "refund_extra")) == ((True, 1), [])
-    let_go(tools.records)
+    settle_in(context.records, bought)
+    shy = Shy(context.providers["sandbox"])
+    tell(web, event := an_event("refund.created", made_by_hand(context, bought)))
+    hear_all(with_adapter(context, shy))
+    assert (fate(context.records, event.id), tasks(context.records, "unexpected_refund")) == ((True, 1), [])
+    let_go(context.records)
     shy.shows = True
-    hear_all(with_adapter(tools, shy))
-    assert fate(tools.records, event.id) == (False, 2)
-    assert len(tasks(tools.records, "refund_extra")) == 1
+    hear_all(with_adapter(context, shy))
+    assert fate(context.records, event.id) == (False, 2)
+    assert len(tasks(context.records, "unexpected_refund")) == 1
 
 
-def test_two_workers_hear_one_event_once(web: httpx.Client, tools: WorkerContext) -> None:
+def test_two_workers_hear_one_event_once(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("latefail")
-    (case,) = paid(tools, bought)
-    tell(web, event := an_event("refund.updated", turned(tools, bought, "failed")))
-    with tools.records.work() as work:
-        (notice,) = (row.id for row in work.run("select id from notices"))
+    (case,) = paid(context, bought)
+    tell(web, event := an_event("refund.updated", turned(context, bought, "failed")))
+    with context.records.work() as work:
+        (notice,) = (row.id for row in work.run("select id from webhook_events"))
     with ThreadPoolExecutor(8) as workers:
-        list(workers.map(lambda _: handle(tools, WebhookEventsReceived, [notice]), range(8)))
-    assert fate(tools.records, event.id) == (False, 1)
-    assert letters(tools.records, case) == ["refunded", "returned"]
+        list(workers.map(lambda _: handle(context, WebhookEventsReceived, [notice]), range(8)))
+    assert fate(context.records, event.id) == (False, 1)
+    assert letters(context.records, case) == ["refunded", "returned"]
 
 
 class Stubborn(Mute):
@@ -518,17 +542,19 @@ class Stubborn(Mute):
         return ExternalRefund(f"by hand, not {key}"[:7], Money(4900, "EUR")) if charge else NotFound()
 
 
-def test_a_refund_made_by_hand_after_ours_was_declined_is_noted_and_reported(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_refund_made_by_hand_after_ours_was_declined_is_noted_and_reported(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     bought = charged("ok")
-    stubborn = with_adapter(tools, Stubborn(tools.providers["sandbox"]))
+    stubborn = with_adapter(context, Stubborn(context.providers["sandbox"]))
     (case,) = paid(stubborn, bought)
-    assert (state(tools.records, case), refunded(tools.records, bought)) == (State.WITH_SUPPORT, 0)
+    assert (state(context.records, case), refunded(context.records, bought)) == (State.WITH_SUPPORT, 0)
     tell(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
     hear_all(stubborn)
-    assert owed(tools.records) == []
-    assert refunded(tools.records, bought) == 4900
-    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
-    assert state(tools.records, case) is State.WITH_SUPPORT
+    assert owed(context.records) == []
+    assert refunded(context.records, bought) == 4900
+    assert [evidence["refund"] for evidence in tasks(context.records, "unexpected_refund")] == ["by hand"]
+    assert state(context.records, case) is State.WITH_SUPPORT
 
 
 class Overtaken(Mute):
@@ -544,23 +570,23 @@ class Overtaken(Mute):
 
 
 def test_a_refund_made_by_hand_while_ours_is_under_way_is_reported_before_ours_is_there_too(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     bought = charged("ok")
-    (case,) = approved(tools, bought)
-    with tools.records.work() as work:
-        (call,) = prepare(work, tools, work.cases.lock([case], state=State.APPROVED))
-    let_go(tools.records)
-    overtaken = with_adapter(tools, Overtaken(tools.providers["sandbox"]))
+    (case,) = approved(context, bought)
+    with context.records.work() as work:
+        (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
+    let_go(context.records)
+    overtaken = with_adapter(context, Overtaken(context.providers["sandbox"]))
     tell(web, an_event("refund.created", a_refund(bought.charge, id="by hand")))
     hear_all(overtaken)
-    assert (state(tools.records, case), owed(tools.records)) == (State.REFUNDING, [])
-    tools.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)  # at last
-    let_go(tools.records)
+    assert (state(context.records, case), owed(context.records)) == (State.REFUNDING, [])
+    context.providers["sandbox"].refund(bought.charge, Money(4900, "EUR"), key=call.operation.key)  # at last
+    let_go(context.records)
     resolve(overtaken, [case])
-    assert state(tools.records, case) is State.REFUNDED
-    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
-    assert_audit_is_clean(tools.records)
+    assert state(context.records, case) is State.REFUNDED
+    assert [evidence["refund"] for evidence in tasks(context.records, "unexpected_refund")] == ["by hand"]
+    assert_audit_is_clean(context.records)
 
 
 class Returned(Mute):
@@ -570,20 +596,22 @@ class Returned(Mute):
         return ExternalRefund("by hand", Money(4900, "EUR")) if charge and key else NotFound()
 
 
-def test_that_ours_failed_is_not_explained_by_a_refund_that_somebody_else_made(web: httpx.Client, tools: WorkerContext) -> None:
+def test_that_ours_failed_is_not_explained_by_a_refund_that_somebody_else_made(
+    web: httpx.Client, context: WorkerContext
+) -> None:
     """The provider may show ours as failed later; until then, and if it never does, a person has to know."""
     bought = charged("ok")
-    (case,) = paid(tools, bought)
-    with tools.records.work() as work:
+    (case,) = paid(context, bought)
+    with context.records.work() as work:
         ours = work.refund_operations.for_cases([case])[case].refund_id
     tell(web, event := an_event("refund.updated", a_refund(bought.charge, "failed", id=ours)))
-    let_go(tools.records)
-    hear_all(with_adapter(tools, Returned(tools.providers["sandbox"])))
-    assert fate(tools.records, event.id) == (True, 1)
-    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
-    last_look(tools.records)
-    hear_all(with_adapter(tools, Returned(tools.providers["sandbox"])))
-    assert len(tasks(tools.records, "notice_unexplained")) == 1
+    let_go(context.records)
+    hear_all(with_adapter(context, Returned(context.providers["sandbox"])))
+    assert fate(context.records, event.id) == (True, 1)
+    assert [evidence["refund"] for evidence in tasks(context.records, "unexpected_refund")] == ["by hand"]
+    last_look(context.records)
+    hear_all(with_adapter(context, Returned(context.providers["sandbox"])))
+    assert len(tasks(context.records, "webhook_event_unresolved")) == 1
 
 
 class Lagging(Returned):
@@ -597,22 +625,26 @@ class Lagging(Returned):
         return Failed("ours", "came_back") if self.shows else super().look_up(charge, key=key)
 
 
-def test_a_notice_without_words_is_not_explained_by_another_refund_while_ours_is_not_shown(tools: WorkerContext) -> None:
+def test_a_notice_without_words_is_not_explained_by_another_refund_while_ours_is_not_shown(
+    context: WorkerContext,
+) -> None:
     """Mollie's name neither refund nor status: ours may be the one that something happened to."""
     bought = charged("ok")
-    (case,) = paid(tools, bought)
-    let_go(tools.records)
-    with tools.records.work() as work:
-        work.webhook_events.keep("sandbox", [WebhookEvent("any", Subject.REFUND, bought.charge, reuses_event_id=True)], b"")
-    lagging = Lagging(tools.providers["sandbox"])
-    hear_all(with_adapter(tools, lagging))
-    assert (state(tools.records, case), fate(tools.records, "any")) == (State.REFUNDED, (True, 1))
-    assert [evidence["refund"] for evidence in tasks(tools.records, "refund_extra")] == ["by hand"]
+    (case,) = paid(context, bought)
+    let_go(context.records)
+    with context.records.work() as work:
+        work.webhook_events.keep(
+            "sandbox", [WebhookEvent("any", Subject.REFUND, bought.charge, reuses_event_id=True)], b""
+        )
+    lagging = Lagging(context.providers["sandbox"])
+    hear_all(with_adapter(context, lagging))
+    assert (state(context.records, case), fate(context.records, "any")) == (State.REFUNDED, (True, 1))
+    assert [evidence["refund"] for evidence in tasks(context.records, "unexpected_refund")] == ["by hand"]
     lagging.shows = True
-    let_go(tools.records)
-    hear_all(with_adapter(tools, lagging))
-    assert (state(tools.records, case), fate(tools.records, "any")) == (State.WITH_SUPPORT, (False, 2))
-    assert codes(tools.records, case) == ["returned_by_bank"]
+    let_go(context.records)
+    hear_all(with_adapter(context, lagging))
+    assert (state(context.records, case), fate(context.records, "any")) == (State.WITH_SUPPORT, (False, 2))
+    assert codes(context.records, case) == ["returned_by_bank"]
 
 
 # All of it, by processes that know each other only by their addresses
@@ -647,15 +679,17 @@ def test_what_the_sandbox_tells_ends_where_the_sandbox_is(
 
 
 def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
-    settings: Settings, tools: WorkerContext
+    settings: Settings, context: WorkerContext
 ) -> None:
     """Mollie sends one id for every change of a payment: the change after our look must not be lost."""
     bought = charged("ok")
-    settle_in(tools.records, bought)
-    made = made_by_hand(tools, bought)
+    settle_in(context.records, bought)
+    made = made_by_hand(context, bought)
 
     def classic(_: Mapping[str, str], body: bytes) -> Sequence[WebhookEvent]:
-        return [WebhookEvent(event_id=body.decode(), subject=Subject.REFUND, charge=body.decode(), reuses_event_id=True)]
+        return [
+            WebhookEvent(event_id=body.decode(), subject=Subject.REFUND, charge=body.decode(), reuses_event_id=True)
+        ]
 
     with served(app(settings, readers={"sandbox": Reader(classic)})) as web:
 
@@ -668,13 +702,13 @@ def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
                 return ExternalRefund(made["id"], Money(4900, "EUR"))
 
         post(web, bought.charge.encode())
-        hear_all(with_adapter(tools, Busy(tools.providers["sandbox"])))
-        assert fate(tools.records, bought.charge) == (True, 0)
-        hear_all(tools)
-        assert fate(tools.records, bought.charge) == (False, 1)
+        hear_all(with_adapter(context, Busy(context.providers["sandbox"])))
+        assert fate(context.records, bought.charge) == (True, 0)
+        hear_all(context)
+        assert fate(context.records, bought.charge) == (False, 1)
         post(web, bought.charge.encode())
-        assert fate(tools.records, bought.charge) == (True, 0)
-    assert len(tasks(tools.records, "refund_extra")) == 1
+        assert fate(context.records, bought.charge) == (True, 0)
+    assert len(tasks(context.records, "unexpected_refund")) == 1
 
 
 # What nothing explains
@@ -683,69 +717,69 @@ def test_an_event_that_comes_again_while_it_is_looked_into_is_looked_into_again(
 def last_look(records: Records) -> None:
     """As if all that is owed a look had had all its looks but one."""
     with records.work() as work:
-        work.run("update notices set hearings = :many where next_action_at is not null", many=MAX_ATTEMPTS - 1)
+        work.run("update webhook_events set attempts = :many where next_action_at is not null", many=MAX_ATTEMPTS - 1)
 
 
 def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_person_knows(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
+    settle_in(context.records, bought)
     tell(web, event := an_event("refund.created", told := a_refund(bought.charge)))
-    last_look(tools.records)
+    last_look(context.records)
     with capture_logs() as logs:
-        hear_all(tools)
-    assert fate(tools.records, event.id) == (False, MAX_ATTEMPTS)
-    assert "notice_never_explained" in {log["event"] for log in logs}
-    hear_all(tools)
-    assert fate(tools.records, event.id) == (False, MAX_ATTEMPTS)
-    (evidence,) = tasks(tools.records, "notice_unexplained")
+        hear_all(context)
+    assert fate(context.records, event.id) == (False, MAX_ATTEMPTS)
+    assert "webhook_event_unresolved" in {log["event"] for log in logs}
+    hear_all(context)
+    assert fate(context.records, event.id) == (False, MAX_ATTEMPTS)
+    (evidence,) = tasks(context.records, "webhook_event_unresolved")
     assert (evidence["charge"], evidence["refund"], evidence["told"]) == (bought.charge, told["id"], "paid")
     assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
-    assert [notice.outcome for notice in notices(tools.records)] == ["not_visible"]
+    assert [notice.outcome for notice in notices(context.records)] == ["not_visible"]
 
 
 def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     bought = charged("ok")
-    (case,) = paid(tools, bought)
-    (made,) = at_the_provider(tools, bought)
+    (case,) = paid(context, bought)
+    (made,) = at_the_provider(context, bought)
     for _ in range(2):  # two events of one failure
         tell(web, an_event("refund.updated", made | {"status": "failed"}))
-        last_look(tools.records)
-        hear_all(tools)
-        let_go(tools.records)
-    assert (owed(tools.records), state(tools.records, case)) == ([], State.REFUNDED)
-    (evidence,) = tasks(tools.records, "notice_unexplained")
+        last_look(context.records)
+        hear_all(context)
+        let_go(context.records)
+    assert (owed(context.records), state(context.records, case)) == ([], State.REFUNDED)
+    (evidence,) = tasks(context.records, "webhook_event_unresolved")
     assert (evidence["told"], evidence["refund"], evidence["our_status"]) == ("failed", made["id"], "paid")
-    with tools.records.work() as work:
+    with context.records.work() as work:
         (task,) = work.support_tasks.list_open()
     assert (task.case, task.seller) == (case, bought.seller)
     assert task.reasons[0]["sentence"] == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED.sentence
 
 
-def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    paid(tools, bought)
+    paid(context, bought)
     tell(web, an_event("dispute.opened", told := a_refund(bought.charge, "open")))
-    last_look(tools.records)
-    hear_all(tools)
-    (evidence,) = tasks(tools.records, "notice_unexplained")
+    last_look(context.records)
+    hear_all(context)
+    (evidence,) = tasks(context.records, "webhook_event_unresolved")
     assert (evidence["about"], evidence["dispute"], evidence["told"]) == ("dispute", told["id"], "open")
 
 
-def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client, tools: WorkerContext) -> None:
+def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("ok")
-    settle_in(tools.records, bought)
+    settle_in(context.records, bought)
     tell(web, event := an_event("refund.created", a_refund(bought.charge)))
-    last_look(tools.records)
-    with tools.records.work() as work:
-        (poison,) = (row.id for row in work.run("select id from notices"))
+    last_look(context.records)
+    with context.records.work() as work:
+        (poison,) = (row.id for row in work.run("select id from webhook_events"))
         work.webhook_events.claim([poison], seconds=60)  # and its worker dies, at its last look
-    let_go(tools.records)
-    hear_all(tools)
-    (evidence,) = tasks(tools.records, "notice_unexplained")
+    let_go(context.records)
+    hear_all(context)
+    (evidence,) = tasks(context.records, "webhook_event_unresolved")
     assert evidence["event"] == event.id
 
 
@@ -771,29 +805,29 @@ class Poisonous:
 
 
 def test_a_notice_that_ends_three_workers_takes_no_other_with_it_and_is_given_up(
-    web: httpx.Client, tools: WorkerContext
+    web: httpx.Client, context: WorkerContext
 ) -> None:
     poison, other = charged("ok"), charged("ok")
-    settle_in(tools.records, poison, other)
-    deadly = with_adapter(tools, Poisonous(tools.provider("sandbox"), poison.charge))
+    settle_in(context.records, poison, other)
+    deadly = with_adapter(context, Poisonous(context.provider("sandbox"), poison.charge))
     tell(web, bad := an_event("refund.created", a_refund(poison.charge)))
     tell(web, good := an_event("refund.created", a_refund(other.charge)))
     for _ in range(3):
         with pytest.raises(EndsItsWorker):
             hear_all(deadly)
-        let_go(tools.records)
+        let_go(context.records)
     hear_all(deadly)
-    assert fate(tools.records, good.id)[1] >= 2, "it is looked into, before or after the one that is suspected"
-    assert fate(tools.records, bad.id) == (False, 4)
-    (evidence,) = tasks(tools.records, "notice_unexplained")
+    assert fate(context.records, good.id)[1] >= 2, "it is looked into, before or after the one that is suspected"
+    assert fate(context.records, bad.id) == (False, 4)
+    (evidence,) = tasks(context.records, "webhook_event_unresolved")
     assert (evidence["event"], evidence["last_outcome"]) == (bad.id, OutcomeCode.CRASHED_WORKER.sentence)
 
 
 class TakenOver:
     """The sandbox's adapter, while somebody else takes the case over."""
 
-    def __init__(self, tools: WorkerContext, case: UUID) -> None:
-        self._tools = tools
+    def __init__(self, context: WorkerContext, case: UUID) -> None:
+        self._tools = context
         self._case = case
 
     def __getattr__(self, name: str) -> Any:
@@ -806,44 +840,44 @@ class TakenOver:
         return found
 
 
-def test_news_that_came_too_late_to_be_recorded_explains_no_notice(web: httpx.Client, tools: WorkerContext) -> None:
+def test_news_that_came_too_late_to_be_recorded_explains_no_notice(web: httpx.Client, context: WorkerContext) -> None:
     bought = charged("latefail")
-    (case,) = paid(tools, bought)
-    (made,) = at_the_provider(tools, bought)
-    eventually(lambda: at_the_provider(tools, bought)[0]["status"] == "failed")
+    (case,) = paid(context, bought)
+    (made,) = at_the_provider(context, bought)
+    eventually(lambda: at_the_provider(context, bought)[0]["status"] == "failed")
     tell(web, event := an_event("refund.updated", made | {"status": "failed"}))
-    hear_all(with_adapter(tools, TakenOver(tools, case)))
-    assert (fate(tools.records, event.id)[0], state(tools.records, case)) == (True, State.REFUNDED)
-    let_go(tools.records)
-    with tools.records.work() as work:
+    hear_all(with_adapter(context, TakenOver(context, case)))
+    assert (fate(context.records, event.id)[0], state(context.records, case)) == (True, State.REFUNDED)
+    let_go(context.records)
+    with context.records.work() as work:
         work.run("update cases set lease_until = 'epoch'")
-    hear_all(tools)
-    assert (fate(tools.records, event.id)[0], state(tools.records, case)) == (False, State.WITH_SUPPORT)
+    hear_all(context)
+    assert (fate(context.records, event.id)[0], state(context.records, case)) == (False, State.WITH_SUPPORT)
 
 
-def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, tools: WorkerContext) -> None:
+def test_the_failure_of_an_earlier_refund_that_we_know_of_is_no_task(web: httpx.Client, context: WorkerContext) -> None:
     """It was refused for now and asked for anew: the look-up shows the newer refund, which is paid."""
     bought = charged("ok")
-    (case,) = paid(tools, bought)
-    with tools.records.work() as work:
+    (case,) = paid(context, bought)
+    with context.records.work() as work:
         earlier = (
             "case_id, 0, provider, charge, amount, currency, key || '_0', payload_hash, first_sent_at, last_sent_at"
         )
         columns = earlier.replace("0, provider", "attempt, provider").replace(" || '_0'", "")
         work.run(
-            f"insert into operations ({columns}, status, refund_id)"
-            f" select {earlier}, 'failed', 're_earlier' from operations where case_id = :case",
+            f"insert into refund_operations ({columns}, status, refund_id)"
+            f" select {earlier}, 'failed', 're_earlier' from refund_operations where case_id = :case",
             case=case,
         )
     tell(web, an_event("refund.updated", a_refund(bought.charge, "failed", id="re_earlier")))
-    last_look(tools.records)
-    hear_all(tools)
-    assert (owed(tools.records), tasks(tools.records, "notice_unexplained")) == ([], [])
+    last_look(context.records)
+    hear_all(context)
+    assert (owed(context.records), tasks(context.records, "webhook_event_unresolved")) == ([], [])
 
 
-def test_what_is_told_of_a_payment_that_is_not_ours_is_no_task(web: httpx.Client, tools: WorkerContext) -> None:
+def test_what_is_told_of_a_payment_that_is_not_ours_is_no_task(web: httpx.Client, context: WorkerContext) -> None:
     tell(web, an_event("refund.updated", a_refund("ok_of_somebody_else", "failed")))
-    last_look(tools.records)
-    hear_all(tools)
-    with tools.records.work() as work:
-        assert (owed(tools.records), work.support_tasks.list_open()) == ([], [])
+    last_look(context.records)
+    hear_all(context)
+    with context.records.work() as work:
+        assert (owed(context.records), work.support_tasks.list_open()) == ([], [])

@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from config.links import Purpose
-from config.speech import translator_for
-from domain.aftermath import EmailKind
+from config.i18n import translator_for
+from config.signed_links import Purpose
 from domain.policies import Category
+from domain.state_effects import EmailKind
 from domain.states import Event, State
-from producers.web.withdrawal import STATEMENT
-from records.withdrawals import StatutoryWithdrawals
+from producers.web.pages.statutory_withdrawal import STATEMENT
+from records.statutory_withdrawals import StatutoryWithdrawals
 from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.integration._web_fixtures import World, a_case
 
@@ -34,7 +34,7 @@ def declared(world: World, **changes: str) -> tuple[str, UUID]:
 
 def owed(world: World, case: UUID) -> list[str]:
     with world.records.work() as work:
-        return [row.stage for row in work.run("select stage from letters where case_id = :case", case=case)]
+        return [row.stage for row in work.run("select stage from case_emails where case_id = :case", case=case)]
 
 
 def test_no_more_is_asked_than_name_contract_and_address(world: World) -> None:
@@ -161,7 +161,7 @@ def test_a_declaration_speaks_the_language_of_its_page(world: World) -> None:
     assert html.escape(statement) in answer.text
     with world.records.work() as work:
         assert work.run("select locale from cases").scalar_one() == "de"
-        assert work.run("select statement from withdrawals").scalar_one() == statement
+        assert work.run("select statement from statutory_withdrawals").scalar_one() == statement
 
 
 def test_the_status_page_tells_the_day_that_counts_even_when_time_ran_out(world: World) -> None:

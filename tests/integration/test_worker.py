@@ -23,10 +23,10 @@ from domain.messages import ContactSupport, RefundRequested
 from producers.intake import accept
 from records import Records
 from records.audit import audit
-from records.dead import DeadLetter
+from records.dead_letters import DeadLetter
 from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import Child, environment, eventually, fresh_database, settings_of
-from worker.options import celery_options
+from worker.celery_fixes.config import celery_options
 
 
 @pytest.fixture
@@ -341,8 +341,8 @@ NO_MESSAGES = {
     b"null": "not a message of Celery",
     b'{"a": 1}': "not a message of Celery",
     b"[1, 2, 3]": "not a message of Celery",
-    celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]}): "version: Input should be 1",
-    celery_message(RefundRequested.queue, {"case_ids": "all of them"}): "case_ids: Input should be a valid tuple",
+    celery_message(RefundRequested.queue, {"version": 99, "ids": [str(uuid4())]}): "version: Input should be 1",
+    celery_message(RefundRequested.queue, {"ids": "all of them"}): "ids: Input should be a valid tuple",
     celery_message("refund.give.everything"): "no task named 'refund.give.everything'",
     celery_message(RefundRequested.queue, content_type="application/x-python-serialize"): "not a call of a task",
 }
@@ -364,7 +364,7 @@ def test_a_message_nobody_can_read_is_kept_for_a_person(records: Records, worker
 
 @pytest.mark.usefixtures("worker", "relay")
 def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: redis.Redis) -> None:
-    unreadable = celery_message(RefundRequested.queue, {"version": 99, "case_ids": [str(uuid4())]})
+    unreadable = celery_message(RefundRequested.queue, {"version": 99, "ids": [str(uuid4())]})
     (message,) = more_dead(records, partial(broker.lpush, RefundRequested.queue, unreadable))
 
     def redrive() -> None:
@@ -382,8 +382,8 @@ def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: 
 def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, broker: redis.Redis) -> None:
     """Whoever writes to the broker can have a case looked at, and no more: the row says what may be done."""
     (case,) = ask(records, "ok", method="wire_transfer")
-    for lane in ("refund.execute", "refund.settle", "letters", "support.publish"):
-        broker.lpush(lane, celery_message(lane, {"case_ids": [str(case), str(uuid4())]}))
-    broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"case_ids": [str(case)]}))
+    for lane in ("refund.execute", "refund.resolve", "letters", "support.publish"):
+        broker.lpush(lane, celery_message(lane, {"ids": [str(case), str(uuid4())]}))
+    broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"ids": [str(case)]}))
     eventually(lambda: states(records, [case]) == ["with_support"])
     assert refunds(sandbox, records, case) == 0

@@ -26,7 +26,7 @@ FORM = {
     "email": "ada{n}@example.com",
     "reference": "MB-2026-{n}",
     "reason": "unwanted_renewal",
-    "wish": "full",
+    "refund_scope": "full",
     "amount": "",
     "items": "",
     "vat_id": "",

@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
-from config.links import Links, Purpose
 from config.settings import Settings, settings
+from config.signed_links import Links, Purpose
 from console.bench import cpu_seconds_of
 from console.data_dir import DataDir
 from console.servers import Servers
 from console.stack import Stack
 from console.supervisor import Supervisor, stop_on_signals
-from domain.notes import InquiryEmailKind
+from domain.inquiry_emails import InquiryEmailKind
 from domain.states import State
-from records import Records, schema
-from records.work import connect
+from records import Records, migrate
+from records.unit_of_work import connect
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import a_case
 from tests.page_load.load_generator import Job, Outcome
@@ -48,7 +48,9 @@ class Town:
         bought = a_recent_purchase()
         settle_in(self.records, bought)
         with self.records.work() as work:
-            note = work.inquiry_emails.enqueue(kind=InquiryEmailKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en")
+            note = work.inquiry_emails.enqueue(
+                kind=InquiryEmailKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en"
+            )
         with self.records.work() as work:
             work.inquiry_emails.claim([note], seconds=60)
         moving = case(State.APPROVED, Purpose.STATUS)
@@ -111,7 +113,7 @@ def a_town(*options: str) -> Iterator[Town]:
         with data_dir.lock(), Servers(data_dir) as servers, Supervisor(data_dir) as processes:
             stack = Stack(data_dir, servers)
             os.environ.update(stack.env)
-            schema.migrate(connect(servers.postgres.owner_url))
+            migrate.migrate(connect(servers.postgres.owner_url))
             part = stack.service("web", *options)
             processes.start(replace(part, env={**part.env, **LIMITS}))
             processes.wait_for("web", lambda: stack.answers("web", "/readyz"))

@@ -1,5 +1,5 @@
 """The fixtures of tests/integration, for the tests of security."""
 
-from tests.integration.conftest import place, tools, world
+from tests.integration.conftest import place, world
 
-__all__ = ["place", "tools", "world"]
+__all__ = ["place", "context", "world"]

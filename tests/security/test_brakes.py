@@ -10,12 +10,12 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from config.limits import Limits
-from config.redis import redis_url
+from config.rate_limits import Limits
+from config.redis_url import redis_url
 from config.settings import Settings
 from domain.requests import Channel
 from producers.web.app import app
-from producers.web.brakes import LEFT_ALONE, PREFIX, RateLimit, RateLimits, RateLimitedError
+from producers.web.rate_limits import LEFT_ALONE, PREFIX, RateLimit, RateLimitedError, RateLimits
 from records import Records
 from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
@@ -24,7 +24,7 @@ FORM = {
     "email": "ada@example.com",
     "reference": "MB-1",
     "reason": "other",
-    "wish": "full",
+    "refund_scope": "full",
     "comment": "",
     "nonce": "n" * 24,
 }
@@ -191,7 +191,7 @@ def test_what_was_counted_leaves_the_window_by_itself(settings: Settings, monkey
     with pytest.raises(RateLimitedError):
         brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
     now = time.time()
-    monkeypatch.setattr("producers.web.brakes.time.time", lambda: now + 61)
+    monkeypatch.setattr("producers.web.rate_limits.time.time", lambda: now + 61)
     brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
 
 

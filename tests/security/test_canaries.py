@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from config.broker import QUEUES, connect
-from config.links import Links, Purpose
-from config.redis import redis_url
+from config.redis_url import redis_url
 from config.settings import Settings
+from config.signed_links import Links, Purpose
 from console.stack import free_port
 from domain.messages import IncomingRequest
 from domain.requests import Channel
@@ -77,7 +77,7 @@ def _answers(web: httpx.Client) -> bool:
 
 def ask_by_every_way_in(web: httpx.Client, settings: Settings, key: str) -> None:
     """What can be read and what cannot, by form, API, mail and queue; and what is private about a purchase."""
-    form = {"reason": "other", "wish": "full", "comment": "CanaryComment", "nonce": "n" * 24}
+    form = {"reason": "other", "refund_scope": "full", "comment": "CanaryComment", "nonce": "n" * 24}
     bearer = {"authorization": f"Bearer {key}"}
     asked = {"email": address(1), "reference": reference(1)}
     bought = {
@@ -130,14 +130,14 @@ def test_what_customers_tell_is_in_no_log_in_no_message_and_among_no_numbers(
                 channels = {view.channel for view in work.case_views.search()}
                 states = {view.state for view in work.case_views.search()}
                 dead, letters = len(work.dead_letters.list_all()), work.case_emails.count_unsent()
-                notes = work.run("select count(*) from notes where sent_at is null").scalar_one()
+                notes = work.run("select count(*) from inquiry_emails where sent_at is null").scalar_one()
             return channels == set(Channel) and "received" not in states and dead >= 1 and not letters and not notes
 
         eventually(all_done, seconds=180)
         links = Links.of(settings)
         with records.work() as work:
             cases = [view.id for view in work.case_views.search()]
-            notes = [row.id for row in work.run("select id from notes")]
+            notes = [row.id for row in work.run("select id from inquiry_emails")]
         tokens = [links.to(purpose, one).rpartition("/")[2] for purpose in Purpose for one in (*cases, *notes)]
         for token in tokens:
             installation.get(f"/status/{token}")

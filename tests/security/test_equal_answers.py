@@ -46,7 +46,9 @@ class Door(NamedTuple):
 
 
 def _refund(asked: Asked) -> str:
-    return urlencode({**asked._asdict(), "reason": "other", "wish": "full", "comment": "", "nonce": uuid4().hex})
+    return urlencode(
+        {**asked._asdict(), "reason": "other", "refund_scope": "full", "comment": "", "nonce": uuid4().hex}
+    )
 
 
 def _lookup(asked: Asked) -> str:

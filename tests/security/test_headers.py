@@ -12,12 +12,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from config.links import Purpose
 from config.settings import Settings
+from config.signed_links import Purpose
 from domain.states import State
 from producers.desk.app import app as desk
 from producers.web.app import app
-from producers.web.guard import HEADERS
+from producers.web.middleware import HEADERS
 from tests.integration._web_fixtures import World, a_case, served
 
 FOR_ALL = {"/", "/docs", "/openapi.json", "/help/{topic}", "/s/{seller}", "/s/{seller}/colours.css"}
@@ -89,7 +89,13 @@ def test_no_page_holds_a_script_or_a_style_of_its_own(world: World) -> None:
 def test_nothing_leads_away_from_us(world: World) -> None:
     """Every redirection is to a path of ours, whatever was asked for."""
     case = a_case(world.records, State.APPROVED)
-    form = {"email": "ada@example.com", "reference": "MB-1", "reason": "other", "wish": "full", "nonce": "n" * 24}
+    form = {
+        "email": "ada@example.com",
+        "reference": "MB-1",
+        "reason": "other",
+        "refund_scope": "full",
+        "nonce": "n" * 24,
+    }
     asked = [
         world.web.get(world.path(Purpose.CONFIRM, case)),
         world.web.post("/refund", data=form),

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.links import Links, Purpose
-from domain.aftermath import EmailKind
+from config.signed_links import Links, Purpose
 from domain.requests import Channel, RefundRequest
+from domain.state_effects import EmailKind
 from domain.states import State
 from producers import intake
 from producers.desk.app import app as desk
 from producers.web.app import app
-from records.letters import DueEmail
+from records.case_emails import DueEmail
 from tests.cast import a_recent_purchase, a_request
 from tests.integration._web_fixtures import World, a_case, a_letter, served
-from worker.letters.write import render
+from worker.emails.rendering import render
 
 CORPUS = [
     "<script>alert(1)</script>",
@@ -87,7 +87,7 @@ def pages_with(world: World, typed: str) -> list[str]:
     """Every page and letter on which these words stand, having been typed wherever words can be."""
     bought = a_recent_purchase(product=typed, reference=f"MB-{next(_numbers)} {typed}")
     case = a_case(world.records, State.AWAITING_CONFIRMATION, purchase=bought)
-    said = a_request(bought, comment=typed, wish="partial", answers={"amount": typed, "items": typed})
+    said = a_request(bought, comment=typed, refund_scope="partial", answers={"amount": typed, "items": typed})
     commented = intake.accept_one(world.records, intake.submission(said, Channel.WEB)).id
     with world.records.work() as work:
         view = work.case_views.get(case)
@@ -95,7 +95,7 @@ def pages_with(world: World, typed: str) -> list[str]:
     letter = render(DueEmail(case, EmailKind.START_REFUND), view, Links.of(world.settings), world.settings.mail_from)
     html_part = letter.get_body(("html",))
     assert html_part
-    form: dict[str, Any] = {"email": typed, "reference": typed, "reason": "", "comment": typed, "wish": "full"}
+    form: dict[str, Any] = {"email": typed, "reference": typed, "reason": "", "comment": typed, "refund_scope": "full"}
     fetched = [
         world.web.get(world.path(Purpose.CONFIRM, case)).text,
         world.web.get(world.path(Purpose.STATUS, case)).text,

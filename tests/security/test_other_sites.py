@@ -4,14 +4,14 @@ import pytest
 from starlette.datastructures import Headers
 
 from producers.desk.app import app as desk
-from producers.web.guard import CrossSiteFormMiddleware
+from producers.web.middleware import CrossSiteFormMiddleware
 from tests.integration._web_fixtures import World, served
 
 FORM = {
     "email": "ada@example.com",
     "reference": "MB-1",
     "reason": "other",
-    "wish": "full",
+    "refund_scope": "full",
     "comment": "",
     "nonce": "n" * 24,
 }

@@ -15,9 +15,9 @@ from config.settings import Settings
 from console.commands.cases import _not_a_formula
 from domain.providers import PaymentProvider
 from producers.desk.app import desk
-from records.metadata import metadata
+from records.tables.metadata import metadata
 from tests.security.threats import THREATS, Row
-from worker.options import celery_options
+from worker.celery_fixes.config import celery_options
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from domain.money import Money
-from domain.providers import NotFound, RefundResult, Capabilities, DisputeStatus, LookupResult, RefundPage, Unknown
+from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound, RefundPage, RefundResult, Unknown
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
@@ -96,12 +96,12 @@ class Adapter:
             return Unknown("503")
         return self._provider.charges[charge].disputed
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Asks for its list."""
         self._seam("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
-        return self._provider.page(since, after, self._epoch)
+        return self._provider.list_refunds(since, after, self._epoch)
 
     def _travel(self) -> None:
         self._clock.sleep(self._random.choice([0.02, 0.1, 0.5, 5.0]))

@@ -5,7 +5,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from tests.simulation.clock import Clock, Process
-from worker.hands import GATHER, SLOW, CallPool, Then
+from worker.providers.call_pool import GATHER, SLOW, CallPool, Then
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")

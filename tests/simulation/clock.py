@@ -20,7 +20,7 @@ class Process:
         self.offset = offset
         """What this process's monotonic clock is ahead of true time; it may jump."""
         self.tasks: dict[int, Task] = {}
-        self.tools: Any = None
+        self.context: Any = None
         self.died: Callable[[], object] = lambda: None
         """Who starts another one in its place."""
         self.skew = 0.0

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from domain.aftermath import EmailKind
 from domain.errors import KeyReusedError, NotPossibleError
 from domain.money import Money
 from domain.policies import Category, Seller, SerialLimit
 from domain.providers import DeclineReason
 from domain.purchases import Dispute, Method, Purchase
-from domain.reasons import RefundReason
+from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
+from domain.state_effects import EmailKind
 from producers import intake
 from records.intake import Submission
 from tests.simulation.clock import Killed
@@ -135,7 +135,7 @@ class People:
             email=bought.email,
             reference=bought.reference if draw.random() < 0.97 else "MB-unknown",
             reason=RefundReason.DISSATISFIED,
-            wish=RefundScope.FULL if draw.random() < 0.97 else RefundScope.PARTIAL,
+            refund_scope=RefundScope.FULL if draw.random() < 0.97 else RefundScope.PARTIAL,
             comment="",
             locale="en",
         )

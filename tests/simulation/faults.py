@@ -53,15 +53,15 @@ MOST = {
     "webhook_late": 0.4,
     "webhook_lies": 0.2,
     # letters
-    "letter_not_sent": 0.2,
+    "email_deferred": 0.2,
     "letter_unclear": 0.1,
     "letter_refused": 0.05,
 }
 """The highest rate at which each happens in any world."""
 
 OUTAGES = {
-    "database_down": (5.0, MINUTE, 10 * MINUTE),
-    "broker_away": (10.0, 5 * MINUTE, 6 * HOUR),
+    "database_unavailable": (5.0, MINUTE, 10 * MINUTE),
+    "broker_unavailable": (10.0, 5 * MINUTE, 6 * HOUR),
     "broker_forgets": (0.0,),
     "provider_down": (MINUTE, 10 * MINUTE, 10 * MINUTE, 30 * MINUTE, 30 * MINUTE, 3 * HOUR, 3 * HOUR, 30 * HOUR),
 }

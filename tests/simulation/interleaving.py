@@ -9,8 +9,8 @@ from tests.simulation.clock import Killed, Process, Task
 from tests.simulation.faults import MINUTE
 from tests.simulation.memory.journal import Journal, RefusedRowError
 from tests.simulation.memory.records import Seams
+from worker.broker_loss import MARKER_KEY
 from worker.relay import IDLE
-from worker.remembering import MARKER_KEY
 
 if TYPE_CHECKING:
     from threading import Event

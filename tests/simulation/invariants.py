@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy.exc import OperationalError
 
-from domain.findings import ReasonCode, SupportTaskKind
 from domain.money import Money
-from domain.notices import WebhookEvent
 from domain.providers import DisputeStatus, Failed, Lookup
 from domain.purchases import Dispute
+from domain.reason_codes import ReasonCode, SupportTaskKind
 from domain.states import FINAL_STATES, OPEN_STATES, State
+from domain.webhook_events import WebhookEvent
 from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.clock import Task
@@ -96,7 +96,11 @@ class Watch:
 
     def told(self, provider: Provider, notice: WebhookEvent) -> None:
         """A webhook of this was kept."""
-        if isinstance(notice.reported, DisputeStatus) and notice.charge and provider.capabilities.lookup is Lookup.NEVER:
+        if (
+            isinstance(notice.reported, DisputeStatus)
+            and notice.charge
+            and provider.capabilities.lookup is Lookup.NEVER
+        ):
             words = self._signed.setdefault((provider.name, notice.charge), {})
             if words.get(notice.reported.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # an end has the last word
                 words[notice.reported.dispute_id] = notice.reported.dispute
@@ -129,7 +133,7 @@ class Watch:
             self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
         if row.here in HELD and self._holder(row.case_id) is not self._acting():
             self.violated("I5", f"{row.case_id} is moved on by one who held it before another took it over.")
-        if row.event == "prepared":
+        if row.event == "refund_started":
             purchase = tables.purchases[tables.cases[row.case_id].purchase or UUID(int=0)]
             if (purchase.disputed or purchase.dispute) in BAD_DISPUTES:
                 self.violated("I11", f"{row.case_id} is paid although its payment is known to be disputed.")
@@ -250,7 +254,10 @@ class Watch:
     def _unheard(self, payment: tuple[str, str]) -> bool:
         """Whether a notice of it was given up, which a person was told."""
         tasks = self._world.records.tables.tasks.values()
-        return any(task.kind == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED and payment[1] in (task.evidence or "") for task in tasks)
+        return any(
+            task.kind == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED and payment[1] in (task.evidence or "")
+            for task in tasks
+        )
 
     def _is_reported(self, refund: Refund) -> bool:
         """Whether somebody was told of this one, which is not ours."""
@@ -268,7 +275,7 @@ class Watch:
             wordless = not told["told"] and told["our_refund"] == refund.id
             failed_before = refund.changed <= self._world.since_beginning(task.created_at)
             if (told["told"], told["refund"]) == ("failed", refund.id) or (wordless and failed_before):
-                self._world.faults.noted("notice_never_explained")
+                self._world.faults.noted("webhook_event_unresolved")
                 return True
         return False
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from config.links import Links
-from domain.aftermath import EmailKind
-from records.letters import DueEmail
-from records.views import CaseView
-from worker.letters.post import EmailNotSentError, EmailRejectedError, DeliveryUnknownError
+from config.signed_links import Links
+from domain.state_effects import EmailKind
+from records.case_emails import DueEmail
+from records.case_views import CaseView
+from worker.mail_transport import DeliveryUnknownError, EmailNotSentError, EmailRejectedError
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
@@ -23,7 +23,7 @@ class Letter:
     case: UUID
 
 
-def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> Letter:  # noqa: ARG001  # as worker.letters.write
+def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> Letter:  # noqa: ARG001  # as worker.emails.rendering
     """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
     return Letter(due.kind, view.id)
 
@@ -43,7 +43,7 @@ class SeededPost:
         seam("before a letter")
         name = (letter.case, letter.stage)
         self.tried.add(name)
-        if faults.happens("letter_not_sent"):
+        if faults.happens("email_deferred"):
             raise EmailNotSentError("421 later")
         if faults.happens("letter_refused"):
             raise EmailRejectedError("550 never")

@@ -13,9 +13,11 @@ from producers import intake
 from tests.simulation import mail_server
 from tests.simulation.broker import BrokerAwayError
 from tests.simulation.scenario import World
-from worker import hearing, relay, support
-from worker.letters import sending
+from worker import relay
+from worker.emails import case_emails
+from worker.support_tasks import publishing
 from worker.sweep import Sweep
+from worker.webhook_events import processing
 
 
 @contextmanager
@@ -31,9 +33,9 @@ def patched(world: World) -> Iterator[None]:
         patch.object(relay, "connect", world.broker.connect),
         patch.object(relay, "depth", world.broker.depth),
         patch.object(relay, "away", lambda _: (BrokerAwayError,)),
-        patch.object(hearing, "MOST_HEARINGS", world.looks),
-        patch.object(support, "connect", world.helpdesk.connect),
-        patch.object(sending, "write", mail_server.write),
+        patch.object(processing, "MOST_HEARINGS", world.looks),
+        patch.object(publishing, "connect", world.helpdesk.connect),
+        patch.object(case_emails, "write", mail_server.write),
         patch.object(intake, "uuid4", world.people.uuid),
     ):
         yield

@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 from domain.providers import DeclineReason
+from records.case_emails import CaseEmails
 from records.cases import Cases
-from records.facts import DecisionInputs
+from records.decision_inputs import DecisionInputs
 from records.history import History
 from records.intake import Intake
-from records.letters import CaseEmails
-from records.notices import WebhookEvents
-from records.operations import RefundOperations
-from records.tasks import SupportTasks
+from records.refund_operations import RefundOperations
+from records.support_tasks import SupportTasks
+from records.webhook_events import WebhookEvents
 from tests.simulation.faults import DAY
 from tests.simulation.memory import journal
 from tests.simulation.removed_safeguards import (
@@ -50,12 +50,13 @@ from tests.simulation.removed_safeguards import (
     wherever_it_stands,
     whoever_comes,
 )
-from worker import asking, hearing, lanes, paying, settling
-from worker.refunds import give_up, outcomes
+from worker import dispatch, provider_client
+from worker.broker_loss import BrokerLossDetector
+from worker.refunds import execution, give_up, outcomes, resolution
 from worker.refunds.limits import RefundLimits
 from worker.relay import Relay
-from worker.remembering import BrokerLossDetector
 from worker.sweep import Sweep
+from worker.webhook_events import processing
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,10 @@ MISTAKES = (
             no_index(journal.ONE_OPEN),
         ),
     ),
-    Mistake("a key for each attempt", (around(asking, "refund", another_key),)),
+    Mistake("a key for each attempt", (around(provider_client, "refund", another_key),)),
     Mistake("timeout taken for a failure", (around(outcomes, "transition_for", timeout_is_a_failure),), OUTCOMES),
     Mistake("pending taken for paid", (around(outcomes, "transition_for", pending_is_paid),)),
-    Mistake("called before the intent is committed", (instead(lanes, "pay", pay_first),)),
+    Mistake("called before the intent is committed", (instead(dispatch, "pay", pay_first),)),
     Mistake(
         "repeats are not stamped",
         (instead(RefundOperations, "stamp", lambda self, calls: {one.key for _, one in calls}),),  # noqa: ARG005
@@ -124,7 +125,10 @@ MISTAKES = (
         OUTCOMES | LIES,
     ),
     Mistake(
-        "somebody else's refund taken for ours", (around(asking, "look_up", ours_it_is),), OUTCOMES, {"foreign": 0.5}
+        "somebody else's refund taken for ours",
+        (around(provider_client, "look_up", ours_it_is),),
+        OUTCOMES,
+        {"foreign": 0.5},
     ),
     Mistake(
         "somebody else's refund taken for the end while ours is under way",
@@ -134,23 +138,23 @@ MISTAKES = (
     Mistake("a late failure is not heard", (around(outcomes, "_is_news", no_late_failure),), {"late_failure": 0.5}),
     Mistake(
         "a webhook is believed",
-        (instead(settling, "cannot_look_up", lambda *_: True), instead(RefundLimits, "can_look_up", False)),
+        (instead(resolution, "cannot_look_up", lambda *_: True), instead(RefundLimits, "can_look_up", False)),
         {"webhook_lies": 0.5, "late_failure": 0.3} | OUTCOMES,
     ),
     Mistake(
         "an empty look-up explains a notice",
-        (around(hearing, "_own_outcome", explains_itself),),
+        (around(processing, "_own_outcome", explains_itself),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),
     Mistake(
         "a notice that nothing explains is dropped",
-        (instead(hearing, "report_unexplained", lambda *_: None),),
+        (instead(processing, "report_unexplained", lambda *_: None),),
         {"late_failure": 0.5},
         {"lists": 0.0, "stale": 3 * DAY},
     ),
     Mistake(
         "a refund beside ours is told to nobody",
-        (instead(hearing, "report_beside_ours", lambda *_: None),),
+        (instead(processing, "report_beside_ours", lambda *_: None),),
         {},
         {"lists": 0.0, "foreign": 0.7},
     ),
@@ -168,7 +172,7 @@ MISTAKES = (
     ),
     Mistake(
         "another refund explains a notice without words",
-        (around(hearing, "_own_outcome", lagging_is_enough),),
+        (around(processing, "_own_outcome", lagging_is_enough),),
         {"late_failure": 1.0, "webhook_lost": 0.0},
         {"lists": 0.0, "repeats": 1.0, "foreign": 1.0, "disputes": 0.0},
     ),
@@ -181,7 +185,7 @@ MISTAKES = (
     ),
     Mistake(
         "the amount is not looked at",
-        (instead(asking, "_of_this_amount", lambda said, _: said),),
+        (instead(provider_client, "_of_this_amount", lambda said, _: said),),
         {"other_amount": 0.3},
     ),
     Mistake(
@@ -192,8 +196,10 @@ MISTAKES = (
     Mistake(
         "an answer that was lost is taken for nothing sent", (instead(outcomes, "require_definite", nothing_left_us),)
     ),
-    Mistake("deliveries are not counted", (instead(lanes, "_begun", uncounted),), {}, {"poison": 0.5}),
-    Mistake("the rules are not asked again before paying", (around(paying, "decide", blind),), {}, {"disputes": 0.7}),
+    Mistake("deliveries are not counted", (instead(dispatch, "_begun", uncounted),), {}, {"poison": 0.5}),
+    Mistake(
+        "the rules are not asked again before paying", (around(execution, "decide", blind),), {}, {"disputes": 0.7}
+    ),
     Mistake(
         "a dispute after our refund is told to nobody",
         (around(SupportTasks, "report", not_about_disputes),),
@@ -202,7 +208,7 @@ MISTAKES = (
     ),
     Mistake(
         "the last word about a dispute counts",
-        (instead(hearing, "as_told", lambda *_: {}),),
+        (instead(processing, "as_told", lambda *_: {}),),
         {},
         {"disputes": 0.9},
     ),

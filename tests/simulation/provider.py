@@ -8,27 +8,27 @@ from random import Random
 from typing import Any
 
 from domain.money import Money
-from domain.notices import Subject, WebhookEvent
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Capabilities,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     Failed,
-    LookupResult,
     ListedRefund,
     Lookup,
-    RefundPage,
+    LookupResult,
+    NotFound,
     Paid,
     Pending,
     PollPlan,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
 from domain.purchases import Dispute
+from domain.webhook_events import Subject, WebhookEvent
 from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 from worker.providers.disputes import decisive
@@ -140,7 +140,11 @@ class Provider:
         if short or self.faults.happens("failed_at_once"):
             failed = self._make(charge, amount, key, "failed")
             failed.told = True
-            return Failed(failed.id, "short", DeclineReason.INSUFFICIENT_BALANCE) if short else Failed(failed.id, "card_closed")
+            return (
+                Failed(failed.id, "short", DeclineReason.INSUFFICIENT_BALANCE)
+                if short
+                else Failed(failed.id, "card_closed")
+            )
         refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
         late = self.faults.happens("late_failure")
         if self.asynchronous:
@@ -226,7 +230,7 @@ class Provider:
         others = [one for one in seen if self._shown(one) != "failed"]
         return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
-    def page(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
+    def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
         """Its list, lagging."""
         listed = [
             ListedRefund(

@@ -9,21 +9,21 @@ from unittest.mock import patch
 from uuid import UUID, uuid5
 
 from domain.eligibility import Approve
-from domain.findings import ReasonCode, SupportTaskKind
-from domain.providers import NotFound, Declined, ExternalRefund, Failed, Paid, Pending, DeclineReason, Unknown
+from domain.providers import Declined, DeclineReason, ExternalRefund, Failed, NotFound, Paid, Pending, Unknown
+from domain.reason_codes import ReasonCode, SupportTaskKind
 from domain.states import State
+from records.case_emails import CaseEmails, DueEmail
 from records.cases import Cases
 from records.history import History
 from records.intake import Intake
-from records.letters import DueEmail, CaseEmails
-from records.notices import WebhookEvents
-from records.operations import RefundOperations
+from records.refund_operations import RefundOperations
+from records.webhook_events import WebhookEvents
 from tests.simulation.memory import journal
-from worker import asking, paying
-from worker.asking import NotSent
-from worker.refunds import recording
+from worker import provider_client
+from worker.broker_loss import MARKER_KEY
+from worker.provider_client import NotSent
+from worker.refunds import execution, recording
 from worker.refunds.outcomes import Sent
-from worker.remembering import MARKER_KEY
 from worker.webhook_events.outcomes import OutcomeCode, Resolved
 
 Plant = Callable[[], AbstractContextManager[object]]
@@ -56,22 +56,27 @@ def no_index(index: str) -> Plant:
 
 def another_key(real: Any) -> Any:
     """Each call has a key of its own."""
-    return lambda tools, operation, *, until: real(
-        tools, replace(operation, key=f"{operation.key}_{tools.monotonic()}"), until=until
+    return lambda context, operation, *, until: real(
+        context, replace(operation, key=f"{operation.key}_{context.monotonic()}"), until=until
     )
 
 
-def pay_first(tools: Any, ids: Sequence[UUID]) -> None:
+def pay_first(context: Any, ids: Sequence[UUID]) -> None:
     """The provider is called before the intent is committed."""
-    with tools.records.work() as work:
-        calls = paying.prepare(work, tools, work.cases.lock(ids, here=State.APPROVED))
-        said = [(call, asking.refund(tools, call.operation, until=paying.sending_ends(tools))) for call in calls]
-        recording.record(work, tools, [(call, Sent(answer)) for call, answer in said])
+    with context.records.work() as work:
+        calls = execution.prepare(work, context, work.cases.lock(ids, here=State.APPROVED))
+        said = [
+            (call, provider_client.refund(context, call.operation, until=execution.sending_ends(context)))
+            for call in calls
+        ]
+        recording.record(work, context, [(call, Sent(answer)) for call, answer in said])
 
 
 def not_about_disputes(real: Any) -> Any:
     """A payment that may leave twice is nobody's task."""
-    return lambda self, reports: real(self, [one for one in reports if one.trouble is not SupportTaskKind.REFUND_AND_DISPUTE])
+    return lambda self, reports: real(
+        self, [one for one in reports if one.trouble is not SupportTaskKind.REFUND_AND_DISPUTE]
+    )
 
 
 def nothing_left_us(answer: Any) -> Any:
@@ -103,7 +108,7 @@ def whoever_comes(real: Any) -> Any:
         for step in steps:
             now = Cases(self._work).lock_one(step.case.id)
             same = now is not None and now.state is step.case.state
-            fresh.append(replace(step, case=replace(now, asked=step.case.asked)) if now and same else step)
+            fresh.append(replace(step, case=replace(now, request=step.case.asked)) if now and same else step)
         taken: set[UUID] = real(self, fresh)
         return taken
 
@@ -121,8 +126,8 @@ def any_stamp(real: Any) -> Any:
 
 
 def ours_it_is(real: Any) -> Any:
-    def look_up(tools: Any, operation: Any, *, until: float) -> Any:
-        found = real(tools, operation, until=until)
+    def look_up(context: Any, operation: Any, *, until: float) -> Any:
+        found = real(context, operation, until=until)
         return Paid(found.refund_id, operation.amount) if isinstance(found, ExternalRefund) else found
 
     return look_up
@@ -207,12 +212,14 @@ def unbooked(real: Any) -> Any:
 
 
 def no_live_case(real: Any) -> Any:
-    return lambda self, purchases: {one: replace(known, live_case=None) for one, known in real(self, purchases).items()}
+    return lambda self, purchases: {one: replace(known, open_case=None) for one, known in real(self, purchases).items()}
 
 
 def a_definite_no(real: Any) -> Any:
     def to_people(case: Any, event: Any, reason: ReasonCode, detail: str) -> Any:
-        return real(case, event, ReasonCode.PROVIDER_DECLINED if reason is ReasonCode.OUTCOME_UNKNOWN else reason, detail)
+        return real(
+            case, event, ReasonCode.PROVIDER_DECLINED if reason is ReasonCode.OUTCOME_UNKNOWN else reason, detail
+        )
 
     return to_people
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from config.links import Links
 from config.settings import Settings, Timers
+from config.signed_links import Links
 from tests.simulation.faults import DAY
 from tests.simulation.invariants import ViolatedError
 from tests.simulation.patches import patched

@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
 
-from config.links import Links
 from config.settings import Settings
+from config.signed_links import Links
 from domain.providers import PaymentProvider
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
@@ -34,11 +34,11 @@ from tests.simulation.memory.records import MemoryRecords
 from tests.simulation.provider import Provider
 from tests.simulation.webhooks import Webhooks
 from tests.simulation.workers import Workers
-from worker.hearing import MAX_ATTEMPTS
-from worker.pace import RateLimiter
-from worker.reconciling import reconcile_all
+from worker.context import WorkerContext
+from worker.providers.rate_limiter import RateLimiter
+from worker.reconciliation.run import reconcile_all
 from worker.relay import Relay
-from worker.tools import WorkerContext
+from worker.webhook_events.processing import MAX_ATTEMPTS
 
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
@@ -137,9 +137,9 @@ class World:
             self.seams.ring()
             return
         self.faults.noted(kind)
-        if kind == "database_down":
+        if kind == "database_unavailable":
             self.seams.database_down_until = until
-        elif kind == "broker_away":
+        elif kind == "broker_unavailable":
             self.broker.away_until = max(self.broker.away_until, until)
             self.clock.at(until, self.seams.ring)
         else:
@@ -153,7 +153,7 @@ class World:
 
     # Processes
 
-    def tools(self, process: Process) -> WorkerContext:
+    def context(self, process: Process) -> WorkerContext:
         """Tools for one process."""
         clock = self.clock
 
@@ -188,7 +188,7 @@ class World:
     def _start_relay(self, number: int) -> None:
         process = self.process(f"relay {number}")
         relay = Relay(self.settings, self.records, cast("Any", App(self.broker)))
-        relay.__dict__["_tools"] = self.tools(process)
+        relay.__dict__["_tools"] = self.context(process)
         stop = self.seams.stop(process)
 
         process.died = lambda: self.clock.later(self.random.uniform(1, 30), self._start_relay, number)
@@ -203,8 +203,8 @@ class World:
 
     def _reconcile(self) -> None:
         process = self.process("beat")
-        tools = self.tools(process)
-        self.clock.spawn(process, "reconcile", reconcile_all, tools, timedelta(days=30))
+        context = self.context(process)
+        self.clock.spawn(process, "reconcile", reconcile_all, context, timedelta(days=30))
 
     # Doors
 

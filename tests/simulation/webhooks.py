@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.notices import WebhookEvent
 from domain.providers import Failed, Lookup, Paid, Pending
+from domain.webhook_events import WebhookEvent
 from tests.simulation.clock import Killed
 from tests.simulation.faults import HOUR, MINUTE
 from tests.simulation.provider import Provider
@@ -38,7 +38,7 @@ class Webhooks:
             lie = (
                 Paid(notice.refund_id, money) if self._world.random.random() < 0.5 else Failed(notice.refund_id, "lie")
             )
-            said = replace(notice, event=f"{notice.event_id} lie {self._world.random.random()}", said=lie)
+            said = replace(notice, event_id=f"{notice.event_id} lie {self._world.random.random()}", reported=lie)
             self._world.clock.later(
                 self._world.random.random() * HOUR,
                 self._world.web,

@@ -7,7 +7,7 @@ from domain.errors import UnreadableError
 from domain.messages import WORK_QUEUES, WebhookEventsReceived
 from tests.simulation.clock import Process
 from tests.simulation.faults import HOUR
-from worker import lanes
+from worker import dispatch
 
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
@@ -39,7 +39,7 @@ class Workers:
     def _worker(self, number: int) -> Process:
         process = self._world.process(f"worker {number}")
         process.old = number in self._old and self._world.clock.now < self._deployed
-        process.tools = self._world.tools(process)
+        process.context = self._world.context(process)
         process.died = lambda: self._world.clock.later(self._world.random.uniform(1, 20), self._restart, number)
         return process
 
@@ -76,9 +76,9 @@ class Workers:
                 return
             self._world.say(f"{process.name} takes {lane} {len(ids)}")
             if process.old:
-                lanes.HANDLERS[kind].handle(process.tools, ids)
+                dispatch.HANDLERS[kind].handle(process.context, ids)
             else:
-                lanes.handle(process.tools, kind, ids)
+                dispatch.handle(process.context, kind, ids)
         finally:
             self._world.clock.at(self._world.clock.now, self._feed)
 
@@ -99,5 +99,5 @@ class Workers:
         lane = self._world.random.choice(list(WORK_QUEUES))
         self.deliver(
             lane,
-            {"case_ids": [str(self._world.random.choice(cases))], "version": self._world.random.choice([1, 1, 1, 2])},
+            {"ids": [str(self._world.random.choice(cases))], "version": self._world.random.choice([1, 1, 1, 2])},
         )

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from domain.aftermath import EFFECTS, messages_for
 from domain.cases import GENESIS, Case, chain_hash
 from domain.eligibility import Escalate
-from domain.errors import KeyReusedError, InvalidTransitionError
-from domain.findings import ReasonCode, RuleResult
+from domain.errors import InvalidTransitionError, KeyReusedError
 from domain.messages import CaseEmailsDue, RefundApproved, SupportNeeded
+from domain.reason_codes import ReasonCode, RuleResult
+from domain.state_effects import EFFECTS, messages_for
 from domain.states import Event, State
 from tests.cast import NOON, asked
 

@@ -7,19 +7,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.speech import HERE, LANGUAGES
-from domain.aftermath import EmailKind
-from domain.details import PurchaseDetails
-from domain.findings import ReasonCode
-from domain.notes import InquiryEmailKind
+from config.i18n import HERE, LANGUAGES
+from domain.inquiry_emails import InquiryEmailKind
+from domain.purchase_details import PurchaseDetails
 from domain.purchases import Method
+from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
-from records.details import PurchaseWithDetails
-from records.notes import InquiryEmail
+from domain.state_effects import EmailKind
+from records.inquiry_emails import InquiryEmail
+from records.purchase_details import PurchaseWithDetails
 from tests.catalogues import TRANSLATED, Sentence, catalogue, gather, placeholders, said
 from tests.pseudolocale import Foreign, Seen, english
 from tests.sample_emails import LINKS, SENDER, a_letter, bodies
-from worker.letters import notes, render
+from worker.emails import inquiry_emails, render
 
 FACTS: dict[str, Any] = {
     "product": "Φώτο 4",
@@ -40,7 +40,7 @@ def sentences() -> dict[Sentence, set[str]]:
 def foreign(monkeypatch: pytest.MonkeyPatch) -> Foreign:
     """Letters are written in a language that nobody speaks."""
     spoken = Foreign()
-    for module in (render.__globals__, vars(notes)):
+    for module in (render.__globals__, vars(inquiry_emails)):
         monkeypatch.setitem(module, "speech", lambda _: spoken)
     return spoken
 
@@ -74,15 +74,15 @@ def test_every_translation_names_the_same_facts(language: str) -> None:
                 assert translated == translated.strip()
 
 
-@pytest.mark.parametrize("wish", RefundScope)
+@pytest.mark.parametrize("refund_scope", RefundScope)
 @pytest.mark.parametrize("stage", EmailKind)
 def test_a_letter_says_only_what_is_in_the_catalogues(
-    stage: EmailKind, wish: RefundScope, foreign: Foreign, sentences: dict[Sentence, set[str]]
+    stage: EmailKind, refund_scope: RefundScope, foreign: Foreign, sentences: dict[Sentence, set[str]]
 ) -> None:
     reasons = [{"code": code.value} for code in ReasonCode]
     for method in (*Method, None) if stage is EmailKind.REFUNDED else (None,):
         for facts in (FACTS, FACTS | dict.fromkeys(("product", "seller_name", "support_email", "amount"))):
-            letter = a_letter(stage, wish=wish, reasons=reasons, method=method, **facts)
+            letter = a_letter(stage, refund_scope=refund_scope, reasons=reasons, method=method, **facts)
             text, html = bodies(letter)
             assert english(f"{letter['Subject']}\n{text}") == []
             assert english(Seen(html).text) == []
@@ -109,7 +109,7 @@ def test_a_note_says_only_what_is_in_the_catalogues(
         details=PurchaseDetails(),
     )
     note = InquiryEmail(id=UUID(int=2), kind=kind, to="ada@example.com", locale="xx", thread=None, purchases=(bought,))
-    letter = notes.render_inquiry(note, LINKS, SENDER)
+    letter = inquiry_emails.render_inquiry(note, LINKS, SENDER)
     text, html = bodies(letter)
     assert english(f"{letter['Subject']}\n{text}") == []
     assert english(Seen(html).text) == []

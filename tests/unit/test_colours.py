@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from producers.web.colours import DARK, ENOUGH, LIGHT, Colour, Theme, accents, stylesheet
+from producers.web.pages.theme import DARK, ENOUGH, LIGHT, Colour, Theme, accents, stylesheet
 
 colours = some.builds(Colour, *[some.integers(0, 255)] * 3)
 themes = some.sampled_from([LIGHT, DARK])

@@ -12,12 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from domain import eligibility
-from domain.eligibility import RULES, Approve, RequireConfirmation, Escalate, Duplicate, EligibilityInput, Unmatched, decide
-from domain.findings import ReasonCode
+from domain.eligibility import (
+    RULES,
+    Approve,
+    Duplicate,
+    EligibilityInput,
+    Escalate,
+    RequireConfirmation,
+    Unmatched,
+    decide,
+)
 from domain.money import Money
 from domain.policies import Category, SerialLimit, in_force
 from domain.providers import Capabilities, Route, refund_window
 from domain.purchases import AUTOMATIC, Dispute
+from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
 from tests.cast import NOON, a_policy, a_purchase, a_seller, asked
 
@@ -67,9 +76,9 @@ def test_every_rule_leaves_one_finding_kept_or_not() -> None:
     assert [finding.rule for finding in decision.findings] == [rule.__name__ for rule in RULES]
 
 
-@pytest.mark.parametrize("wish", [RefundScope.PARTIAL, RefundScope.VAT])
-def test_full_refund(wish: RefundScope) -> None:
-    assert codes(a_question(asked=asked(wish=wish))) == {ReasonCode.FULL_REFUND_ONLY}
+@pytest.mark.parametrize("refund_scope", [RefundScope.PARTIAL, RefundScope.VAT])
+def test_full_refund(refund_scope: RefundScope) -> None:
+    assert codes(a_question(asked=asked(refund_scope=refund_scope))) == {ReasonCode.FULL_REFUND_ONLY}
 
 
 def test_self_service_on() -> None:
@@ -182,7 +191,12 @@ def test_untouched() -> None:
 
 @pytest.mark.parametrize(
     ("dispute", "code"),
-    [(Dispute.NONE, None), (Dispute.WON, None), (Dispute.OPEN, ReasonCode.DISPUTE_OPEN), (Dispute.LOST, ReasonCode.DISPUTE_LOST)],
+    [
+        (Dispute.NONE, None),
+        (Dispute.WON, None),
+        (Dispute.OPEN, ReasonCode.DISPUTE_OPEN),
+        (Dispute.LOST, ReasonCode.DISPUTE_LOST),
+    ],
 )
 def test_undisputed(dispute: Dispute, code: ReasonCode | None) -> None:
     assert codes(a_question(purchase=a_purchase(dispute=dispute))) == ({code} if code else set())
@@ -197,13 +211,13 @@ def test_amount_is_sound(amount: Any, currency: str | None) -> None:
 
 
 def test_product_not_excepted() -> None:
-    policy = a_policy(excepted_products=frozenset({"Aurora Photo 4"}))
+    policy = a_policy(excluded_products=frozenset({"Aurora Photo 4"}))
     assert codes(a_question(policy=policy)) == {ReasonCode.PRODUCT_EXCLUDED}
     assert codes(a_question(policy=policy, purchase=a_purchase(product="Aurora Video"))) == set()
 
 
 def test_renewal_not_excepted() -> None:
-    policy = a_policy(renewals_excepted=True)
+    policy = a_policy(renewals_excluded=True)
     assert codes(a_question(policy=policy, purchase=a_purchase(renewal=True))) == {ReasonCode.RENEWAL_EXCLUDED}
     assert codes(a_question(policy=policy)) == set()
 
@@ -261,15 +275,15 @@ def test_without_a_limit_refunds_are_not_counted() -> None:
 
 
 BROKEN: dict[str, dict[str, Any]] = {
-    "full_refund": {"asked": asked(wish=RefundScope.PARTIAL)},
+    "full_refund": {"asked": asked(refund_scope=RefundScope.PARTIAL)},
     "self_service_on": {"seller": {"self_service": False}},
     "method_is_automatic": {"purchase": {"method": "cash"}},
     "within_window": {"purchase": {"purchased_at": NOON - timedelta(days=99)}},
     "untouched": {"purchase": {"refunded": 1}},
     "undisputed": {"purchase": {"dispute": Dispute.OPEN}},
     "amount_is_sound": {"purchase": {"amount": 0}},
-    "product_not_excepted": {"policy": {"excepted_products": frozenset({"Aurora Photo 4"})}},
-    "renewal_not_excepted": {"policy": {"renewals_excepted": True}, "purchase": {"renewal": True}},
+    "product_not_excepted": {"policy": {"excluded_products": frozenset({"Aurora Photo 4"})}},
+    "renewal_not_excepted": {"policy": {"renewals_excluded": True}, "purchase": {"renewal": True}},
     "under_ceiling": {"seller": {"ceiling": Money(1, "USD")}},
     "provider_window_open": {"provider_window": timedelta(days=-1)},
     "not_serial": {"seller": {"serial_limit": SerialLimit(count=0, within=timedelta(days=1))}},
@@ -306,7 +320,7 @@ def test_each_rule_can_be_broken_and_is_tested_alone() -> None:
 
 
 @given(
-    wish=some.sampled_from(RefundScope),
+    refund_scope=some.sampled_from(RefundScope),
     amount=some.one_of(some.none(), some.integers(-10, 10**12)),
     refunded=some.integers(0, 10),
     dispute=some.sampled_from(Dispute),
@@ -315,7 +329,13 @@ def test_each_rule_can_be_broken_and_is_tested_alone() -> None:
     hours=some.integers(-48, 24 * 400),
 )
 def test_we_never_approve_anything_but_a_sound_untouched_undisputed_full_amount(
-    wish: RefundScope, amount: int | None, refunded: int, dispute: Dispute, category: Category, consumer: bool, hours: int
+    refund_scope: RefundScope,
+    amount: int | None,
+    refunded: int,
+    dispute: Dispute,
+    category: Category,
+    consumer: bool,
+    hours: int,
 ) -> None:
     bought = a_purchase(
         amount=amount,
@@ -324,9 +344,11 @@ def test_we_never_approve_anything_but_a_sound_untouched_undisputed_full_amount(
         consumer=consumer,
         purchased_at=NOON - timedelta(hours=hours),
     )
-    question = a_question(purchase=bought, policy=a_policy(category=category, days=None), asked=asked(wish=wish))
+    question = a_question(
+        purchase=bought, policy=a_policy(category=category, days=None), asked=asked(refund_scope=refund_scope)
+    )
     if isinstance(decide(question), Approve | RequireConfirmation):
-        assert wish is RefundScope.FULL
+        assert refund_scope is RefundScope.FULL
         assert amount is not None
         assert amount > 0
         assert (refunded, hours >= 0) == (0, True)

@@ -6,12 +6,11 @@ from uuid import UUID
 import pytest
 
 from domain.money import Money
-from domain.notices import Subject, WebhookEvent
-from domain.providers import NotFound, ExternalRefund, Failed, LookupResult, Paid, Pending, Unknown
+from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown
 from domain.purchases import Dispute
-from records.notices import ClaimedEvent
+from domain.webhook_events import Subject, WebhookEvent
+from records.webhook_events import ClaimedEvent
 from tests.cast import NOON
-from worker.hearing import UNKNOWN_PAYMENT_ATTEMPTS, _own_outcome, _unknown_outcome
 from worker.webhook_events.outcomes import (
     DISPUTE_CODES,
     REFUND_CODES,
@@ -21,6 +20,7 @@ from worker.webhook_events.outcomes import (
     Resolved,
     Retry,
 )
+from worker.webhook_events.processing import UNKNOWN_PAYMENT_ATTEMPTS, _own_outcome, _unknown_outcome
 
 PRICE = Money(4900, "EUR")
 PAID, PENDING, FAILED = Paid("re_1", PRICE), Pending("re_1", PRICE), Failed("re_1", "closed")
@@ -30,7 +30,9 @@ THEIRS = ExternalRefund("re_theirs", PRICE)
 def an_event(
     reported: Any = None, *, refund_id: str | None = "re_1", attempts: int = 1, charge: str | None = "ch_1"
 ) -> ClaimedEvent:
-    notice = WebhookEvent(event_id="ev_1", subject=Subject.REFUND, charge=charge, refund_id=refund_id, reported=reported)
+    notice = WebhookEvent(
+        event_id="ev_1", subject=Subject.REFUND, charge=charge, refund_id=refund_id, reported=reported
+    )
     return ClaimedEvent(
         id=UUID(int=1), provider="sandbox", event=notice, deliveries=1, attempts=attempts, crashes=0, received_at=NOON
     )

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hypothesis import strategies as some
 
-from producers.mail.evidence import SenderAuthenticator
-from producers.mail.html import html_to_text
-from producers.mail.kinds import MailKind, ParsedMail
-from producers.mail.reader import LARGEST, read
+from producers.mail.html_text import html_to_text
+from producers.mail.parsed_mail import MailKind, ParsedMail
+from producers.mail.parser import LARGEST, read
+from producers.mail.sender_authentication import SenderAuthenticator
 from tests.fuzz import thrown
 
 MAILS = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "mails").glob("*.eml"))]

@@ -7,15 +7,15 @@ from threading import Event
 import pytest
 
 from tests.services import eventually
-from worker import hands
-from worker.hands import CallPool
+from worker.providers import call_pool
+from worker.providers.call_pool import CallPool
 
 PATIENCE = 10  # seconds; a test that waits as long has failed
 
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hands, "SLOW", 0.05)
+    monkeypatch.setattr(call_pool, "SLOW", 0.05)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_while_hands_are_scarce_slow_calls_are_waited_for(gate: Event, call: Cal
         batch = another.submit(ours.map_as_completed, call, ["slow 1", "slow 2", "a"], told.extend)
         eventually(lambda: told == [("a", "A")], seconds=PATIENCE)
         with pytest.raises(TimeoutError):
-            batch.result(timeout=10 * hands.SLOW)
+            batch.result(timeout=10 * call_pool.SLOW)
         gate.set()
         batch.result(PATIENCE)
     ours.close()

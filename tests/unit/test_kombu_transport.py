@@ -8,7 +8,7 @@ import pytest
 import redis
 from kombu.transport import redis as redis_transport
 
-from config.transport import Channel, Client, envelope
+from config.kombu_transport import Channel, Client, envelope
 
 GOOD = {"body": "e30=", "properties": {"delivery_tag": "1", "body_encoding": "base64"}}
 

@@ -15,19 +15,19 @@ from hypothesis import settings as trying
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from config.links import Purpose
+from config.i18n import LANGUAGES, translator_for
 from config.settings import Settings
-from config.speech import LANGUAGES, translator_for
-from domain.aftermath import EmailKind
+from config.signed_links import Purpose
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
-from domain.findings import ReasonCode
+from domain.reason_codes import ReasonCode
+from domain.state_effects import EmailKind
 from domain.states import State
-from records.letters import DueEmail
+from records.case_emails import DueEmail
 from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
-from worker.letters import MaildirTransport, EmailNotSentError, SmtpTransport, mail_transport_for, is_current, render
-from worker.letters.copy import EMAILS, QUESTIONS, SOME_REASON
-from worker.letters.envelope import one_line
-from worker.letters.post import as_bytes, file_name
+from worker.emails import EmailNotSentError, MaildirTransport, SmtpTransport, is_current, mail_transport_for, render
+from worker.emails.case_copy import EMAILS, QUESTIONS, SOME_REASON
+from worker.emails.headers import one_line
+from worker.mail_transport import as_bytes, file_name
 
 patient = trying(deadline=None)  # the first letter reads the templates and the catalogue
 
@@ -35,7 +35,7 @@ patient = trying(deadline=None)  # the first letter reads the templates and the 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("stage", EmailKind)
 def test_every_letter_is_whole_in_every_language(stage: EmailKind, language: str) -> None:
-    letter = a_letter(stage, locale=language, wish="vat")
+    letter = a_letter(stage, locale=language, refund_scope="vat")
     text, html = bodies(letter)
     heading = translator_for(language).gettext(EMAILS[stage].heading)
     assert text.startswith(heading)
@@ -296,9 +296,12 @@ def test_a_refund_that_was_paid_is_named_as_the_provider_names_it() -> None:
 
 
 def test_support_asks_for_what_a_partial_wish_left_open() -> None:
-    assert QUESTIONS["vat"] in bodies(a_letter(EmailKind.WITH_SUPPORT, wish="vat"))[0]
-    assert QUESTIONS["partial"] in bodies(a_letter(EmailKind.WITH_SUPPORT, wish="partial"))[0]
-    assert QUESTIONS["partial"] not in bodies(a_letter(EmailKind.WITH_SUPPORT, wish="partial", answers={"amount": "10"}))[0]
+    assert QUESTIONS["vat"] in bodies(a_letter(EmailKind.WITH_SUPPORT, refund_scope="vat"))[0]
+    assert QUESTIONS["partial"] in bodies(a_letter(EmailKind.WITH_SUPPORT, refund_scope="partial"))[0]
+    assert (
+        QUESTIONS["partial"]
+        not in bodies(a_letter(EmailKind.WITH_SUPPORT, refund_scope="partial", answers={"amount": "10"}))[0]
+    )
 
 
 @patient
@@ -397,7 +400,9 @@ def settings(**values: Any) -> Settings:
 
 
 def test_smtp_comes_before_a_folder(tmp_path: Path) -> None:
-    assert isinstance(mail_transport_for(settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpTransport)
+    assert isinstance(
+        mail_transport_for(settings(smtp_url="smtp://mail.example", sent_mail_dir=tmp_path)), SmtpTransport
+    )
     assert isinstance(mail_transport_for(settings(sent_mail_dir=tmp_path)), MaildirTransport)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from config.links import Links, Purpose
+from config.signed_links import Links, Purpose
 from domain.errors import NotPossibleError
 
 SENTENCE = r"^This link is not one of ours, or was not copied whole\.$"

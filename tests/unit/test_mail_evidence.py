@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from producers.mail.evidence import LOOK_UP_SECONDS, SenderAuthenticator, text_of
+from producers.mail.sender_authentication import LOOK_UP_SECONDS, SenderAuthenticator, text_of
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(

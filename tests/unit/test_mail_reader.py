@@ -9,15 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from domain.reasons import RefundReason
+from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest, RefundScope
-from producers.mail.html import html_to_text
-from producers.mail.kinds import MailKind, ParsedMail
-from producers.mail.reader import LARGEST, LONGEST, read
-from producers.mail.reasons import REASONS
+from producers.mail.html_text import html_to_text
+from producers.mail.intent import asks, detect_language, reason_of, refund_scope_of
+from producers.mail.mail_text import split
+from producers.mail.parsed_mail import MailKind, ParsedMail
+from producers.mail.parser import LARGEST, LONGEST, read
+from producers.mail.reason_patterns import REASONS
 from producers.mail.references import find
-from producers.mail.wording import asks, detect_language, reason_of, refund_scope_of
-from producers.mail.words import split
 from tests.fuzz import SOON
 from tests.mails.words import TONGUES
 
@@ -41,7 +41,7 @@ def test_a_mail_is_read_as_its_label_says(name: str) -> None:
     assert mail.kind == label.pop("kind")
     assert mail.requests_refund is label.pop("asks", False)
     assert [request.reference for request in mail.requests] == label.pop("references", [])
-    told = {"reason", "wish", "email", "comment"} & label.keys()
+    told = {"reason", "refund_scope", "email", "comment"} & label.keys()
     for request in mail.requests:
         assert {name: getattr(request, name) for name in told} == {name: label[name] for name in told}
         assert label.get("never", "\0") not in request.comment

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from config.settings import Settings
-from producers.web.networks import client_network
+from producers.web.client_network import client_network
 
 PROXY = "10.1.2.3"
 TRUSTED = ("10.0.0.0/8", "fd00::/8")

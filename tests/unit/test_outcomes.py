@@ -10,27 +10,27 @@ import pytest
 
 from config.settings import Timers
 from domain.cases import Case
-from domain.findings import SupportTaskKind
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Capabilities,
     Declined,
+    DeclineReason,
     ExternalRefund,
     Failed,
-    LookupResult,
     Lookup,
+    LookupResult,
+    NotFound,
     Paid,
     Pending,
     PollPlan,
-    DeclineReason,
+    RefundResult,
     Unknown,
 )
-from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, RefundOperation, OperationStatus, status_of
+from domain.reason_codes import SupportTaskKind
+from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
 from tests.cast import NOON, asked
-from worker.asking import NotSent
+from worker.provider_client import NotSent
 from worker.refunds import backoff
 from worker.refunds.limits import RefundLimits
 from worker.refunds.outcomes import (
@@ -61,9 +61,9 @@ NO_ACCESS, UNSENT = Unknown("401", invalid_credentials=True), NotSent("no time")
 NOTHING, THEIRS = NotFound(), ExternalRefund("re_theirs", PRICE)
 
 CAPPED = Capabilities(idempotency_key_ttl=DAY, rejects_over_refund=True, poll=PollPlan(max_delay=HOUR))
-PLAIN = replace(CAPPED, capped=False)
-SILENT = replace(CAPPED, looks_up=Lookup.NEVER)
-SHORT_LIVED = replace(CAPPED, keys_live=4 * HOUR)
+PLAIN = replace(CAPPED, rejects_over_refund=False)
+SILENT = replace(CAPPED, lookup=Lookup.NEVER)
+SHORT_LIVED = replace(CAPPED, idempotency_key_ttl=4 * HOUR)
 GONE = None
 
 REFUNDING, REFUND_PENDING, REFUNDED = State.REFUNDING, State.REFUND_PENDING, State.REFUNDED
@@ -90,7 +90,7 @@ REPEATS = Leads()
 JUST_SENT: Mapping[str, Any] = {}
 POLLED: Mapping[str, Any] = {"asks": 3}
 YESTERDAY: Mapping[str, Any] = {"first": 25 * HOUR, "last": 25 * HOUR}
-LAST_WORD: Mapping[str, Any] = {"first": 8 * HOUR, "last": 7 * HOUR, "empty_look_ups": 3}
+LAST_WORD: Mapping[str, Any] = {"first": 8 * HOUR, "last": 7 * HOUR, "empty_lookups": 3}
 REPLAYS = {**LAST_WORD, "replayed": True}
 REFUSED = {**LAST_WORD, "code": "no"}
 TWO_DAYS: Mapping[str, Any] = {"first": 49 * HOUR, "last": 47 * HOUR, "asks": 9}
@@ -164,7 +164,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         {"attempt": MAX_ATTEMPTS},
         Sent(LATER),
         CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="no_balance"),
+        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="insufficient_balance"),
     ),
     # a look-up with news
     ("found paid", REFUNDING, POLLED, LookedUp(PAID), CAPPED, Leads(E.PROVIDER_PAID, REFUNDED, S.PAID)),
@@ -207,7 +207,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         {"status": S.PAID},
         LookedUp(FAILED_FOR_NOW),
         CAPPED,
-        Leads(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="no_balance"),
+        Leads(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="insufficient_balance"),
     ),
     (
         "a bank reference",
@@ -328,7 +328,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
         SILENT,
         Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
-    ("too few look-ups", REFUNDING, {**REPLAYS, "empty_look_ups": 2}, LookedUp(NOTHING), CAPPED, waits(20)),
+    ("too few look-ups", REFUNDING, {**REPLAYS, "empty_lookups": 2}, LookedUp(NOTHING), CAPPED, waits(20)),
     ("may still be under way", REFUNDING, {**REPLAYS, "last": 5 * HOUR}, LookedUp(NOTHING), CAPPED, waits(20)),
     (
         "refused, and not there",
@@ -442,7 +442,9 @@ def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None
 
 
 @pytest.mark.parametrize(("answer", "code"), [(DECLINED, "no"), (LATER, None), (PAID, None), (UNSENT, None)])
-def test_the_code_of_a_repeat_that_was_refused_for_good_is_kept(answer: RefundResult | NotSent, code: str | None) -> None:
+def test_the_code_of_a_repeat_that_was_refused_for_good_is_kept(
+    answer: RefundResult | NotSent, code: str | None
+) -> None:
     decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, RefundLimits(Timers(), CAPPED))
     assert decision.refused == code
 
@@ -454,7 +456,9 @@ def test_a_repeat_that_is_refused_for_now_says_nothing_new_under_its_key() -> No
 
 
 def test_a_bank_reference_reaches_history_and_no_mailbox() -> None:
-    decision = decide(a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED))
+    decision = decide(
+        a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED)
+    )
     assert decision.transition
     assert (decision.transition.evidence["bank_reference"], decision.transition.quiet) == ("ARN 7", True)
 

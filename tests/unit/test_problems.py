@@ -12,12 +12,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from domain.findings import ReasonCode
+from domain.reason_codes import ReasonCode
 from domain.requests import RefundRequest
 from domain.states import Event, State
-from producers.web import guard, words
-from producers.web.paper import Templates
+from producers.web import middleware
+from producers.web.pages import case_copy
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode, problem_response, problem_type
+from producers.web.templating import Templates
 from producers.web.validation_errors import MAX_ERRORS, field_errors
 
 GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
@@ -93,13 +94,13 @@ def test_the_type_of_a_problem_is_an_absolute_address(public_url: str) -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_every_state_has_words(state: State) -> None:
-    standing = words.HEADLINES[state]
+    standing = case_copy.HEADLINES[state]
     assert standing.sentence.endswith(".")
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.REFUNDED}))
 def test_only_a_refund_that_was_made_is_called_one(state: State) -> None:
-    standing = words.HEADLINES[state]
+    standing = case_copy.HEADLINES[state]
     told = f"{standing.heading} {standing.sentence}".lower()
     assert "your refund was sent" not in told
     assert "has sent the refund" not in told
@@ -107,12 +108,14 @@ def test_only_a_refund_that_was_made_is_called_one(state: State) -> None:
 
 @pytest.mark.parametrize("event", Event)
 def test_every_step_has_words(event: Event) -> None:
-    assert words.STEPS[event].endswith(".")
+    assert case_copy.STEPS[event].endswith(".")
 
 
 def test_the_customer_reads_each_reason_once_and_no_secret_one() -> None:
-    reasons = [{"code": code.value} for code in (ReasonCode.SERIAL_REFUNDS, ReasonCode.OVER_CEILING, ReasonCode.OUTSIDE_WINDOW)]
-    assert words.sentences_for_customer([*reasons, {"code": "of a later version"}]) == [
+    reasons = [
+        {"code": code.value} for code in (ReasonCode.SERIAL_REFUNDS, ReasonCode.OVER_CEILING, ReasonCode.OUTSIDE_WINDOW)
+    ]
+    assert case_copy.sentences_for_customer([*reasons, {"code": "of a later version"}]) == [
         "This purchase needs a manual check.",
         ReasonCode.OUTSIDE_WINDOW.customer,
     ]
@@ -133,10 +136,10 @@ def test_a_body_larger_than_it_said_is_refused_while_it_comes() -> None:
     async def nowhere(message: Message) -> None:
         raise AssertionError(message)
 
-    limit = guard.BodySizeLimitMiddleware(reader)
+    limit = middleware.BodySizeLimitMiddleware(reader)
     with pytest.raises(Exception, match="413"):
         asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10")), endless, nowhere))
-    assert taken == guard.LARGEST_BODY // 10_000 + 1
+    assert taken == middleware.LARGEST_BODY // 10_000 + 1
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read_at_all() -> None:
@@ -148,7 +151,7 @@ def test_a_body_that_says_it_is_too_large_is_not_read_at_all() -> None:
     async def keep(message: Message) -> None:
         sent.append(message)
 
-    limit = guard.BodySizeLimitMiddleware(guard.ErrorPageMiddleware(Starlette()))
+    limit = middleware.BodySizeLimitMiddleware(middleware.ErrorPageMiddleware(Starlette()))
     asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10485760")), unread, keep))
     assert sent[0]["status"] == 413
 
@@ -165,6 +168,6 @@ def test_a_mistake_of_ours_is_answered_without_a_word_of_it() -> None:
     async def nothing() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(guard.ErrorPageMiddleware(broken)(a_scope("/v1/x"), nothing, keep))
+    asyncio.run(middleware.ErrorPageMiddleware(broken)(a_scope("/v1/x"), nothing, keep))
     assert sent[0]["status"] == 500
     assert b"hunter2" not in sent[1]["body"]

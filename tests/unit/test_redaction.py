@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.redaction import REMOVED, without_cards
-from domain.requests import FormAnswers, WithdrawalDeclaration, RefundRequest
+from domain.requests import FormAnswers, RefundRequest, WithdrawalDeclaration
 from records.intake import Submission
 from tests.cast import a_purchase, a_request, an_arrival
 

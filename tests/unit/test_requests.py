@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from domain.money import Money, UnknownMoneyError
 from domain.policies import Category
-from domain.requests import WithdrawalDeclaration, RefundRequest
+from domain.requests import RefundRequest, WithdrawalDeclaration
 from tests.cast import a_policy
 
 GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
@@ -21,9 +21,9 @@ GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417",
         {"comment": "It does not work.\r\n\tReally not. \U0001f469\u200d\U0001f4bb"},
         {"locale": "de"},
         {"locale": "pt_BR"},
-        {"wish": "vat"},
-        {"wish": "partial", "answers": {"amount": " 20 EUR ", "items": "the mug,\r\nnot the plate"}},
-        {"wish": "vat", "answers": {"vat_id": "DE123456789", "exemption": ""}},
+        {"refund_scope": "vat"},
+        {"refund_scope": "partial", "answers": {"amount": " 20 EUR ", "items": "the mug,\r\nnot the plate"}},
+        {"refund_scope": "vat", "answers": {"vat_id": "DE123456789", "exemption": ""}},
     ],
 )
 def test_what_people_type_is_taken(changes: dict[str, Any]) -> None:

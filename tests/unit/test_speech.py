@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.speech import LANGUAGES, preferred_language, translator_for, language_for
+from config.i18n import LANGUAGES, language_for, preferred_language, translator_for
 from domain.money import CURRENCIES, Money
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -63,4 +63,7 @@ def test_a_day_is_the_one_of_the_zone() -> None:
 
 
 def test_facts_take_the_place_of_their_names_and_nothing_else() -> None:
-    assert translator_for("en").gettext("{product} costs {amount}.", product="{amount}", amount="€1") == "{amount} costs €1."
+    assert (
+        translator_for("en").gettext("{product} costs {amount}.", product="{amount}", amount="€1")
+        == "{amount} costs €1."
+    )

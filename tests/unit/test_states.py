@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from domain.aftermath import EFFECTS
 from domain.errors import InvalidTransitionError
-from domain.states import INITIAL, FINAL_STATES, OPEN_STATES, MOVES, WORKER_STATES, WAITING_STATES, Event, State, next_state
+from domain.state_effects import EFFECTS
+from domain.states import (
+    FINAL_STATES,
+    INITIAL,
+    MOVES,
+    OPEN_STATES,
+    WAITING_STATES,
+    WORKER_STATES,
+    Event,
+    State,
+    next_state,
+)
 
 
 def test_every_state_can_be_reached_from_received() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.watchdog import Watchdog
+from worker.celery_fixes.watchdog import Watchdog
 
 
 class Timer:

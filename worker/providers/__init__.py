@@ -6,10 +6,10 @@ they are needed, because an SDK takes time and may not be installed.
 
 from importlib import import_module
 
-from config.accounts import Account, MissingExtraError, connected_accounts, missing_extras
+from config.provider_accounts import Account, MissingExtraError, connected_accounts, missing_extras
 from config.settings import Settings
-from domain.notices import WebhookParser
 from domain.providers import Capabilities, PaymentProvider
+from domain.webhook_events import WebhookParser
 
 
 def connected(settings: Settings) -> dict[str, PaymentProvider]:

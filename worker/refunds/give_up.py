@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from domain.cases import Case, Transition
-from domain.findings import ReasonCode
-from domain.providers import NotFound, ExternalRefund, LookupResult
-from domain.refund_operations import RefundOperation, OperationStatus
+from domain.providers import ExternalRefund, LookupResult, NotFound
+from domain.reason_codes import ReasonCode
+from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event, State
-from worker.judging import support_reason
+from worker.refunds.evaluation import support_reason
 from worker.refunds.limits import RefundLimits
 
 IN_FLIGHT_FOR = timedelta(
@@ -20,7 +20,9 @@ Ending = tuple[Transition, OperationStatus | None]
 """The transition that ends the polling, and the operation's new status; None leaves the status as it is."""
 
 
-def give_up(case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits) -> Ending | None:
+def give_up(
+    case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
+) -> Ending | None:
     """Returns how the polling ends; None while the provider may still answer."""
     if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
         return None

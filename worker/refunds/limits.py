@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from config.settings import Timers
 from domain.providers import Capabilities, PollPlan
+from worker.context import WorkerContext
 from worker.refunds.backoff import jitter
-from worker.tools import WorkerContext
 
 KEY_MARGIN = timedelta(hours=4)
 """An idempotency key is not sent in its last hours, because a process may pause just before it writes to the socket."""
@@ -37,7 +37,7 @@ class RefundLimits:
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 
-def limits_for(tools: WorkerContext, provider: str) -> RefundLimits:
+def limits_for(context: WorkerContext, provider: str) -> RefundLimits:
     """Returns the limits for a result of this provider."""
-    adapter = tools.provider(provider)
-    return RefundLimits(tools.settings.timers, adapter.capabilities if adapter else None, jitter())
+    adapter = context.provider(provider)
+    return RefundLimits(context.settings.timers, adapter.capabilities if adapter else None, jitter())

@@ -5,14 +5,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from domain.cases import Case, Transition
-from domain.findings import ReasonCode, SupportTaskKind
-from domain.providers import NotFound, RefundResult, Declined, ExternalRefund, Failed, LookupResult, Paid, Pending, DeclineReason, Unknown
-from domain.refund_operations import RefundOperation, OperationStatus, status_of
+from domain.providers import (
+    Declined,
+    DeclineReason,
+    ExternalRefund,
+    Failed,
+    LookupResult,
+    NotFound,
+    Paid,
+    Pending,
+    RefundResult,
+    Unknown,
+)
+from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.refund_operations import OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
-from records.tasks import NewSupportTask
-from worker.asking import NotSent
-from worker.judging import support_reason
+from records.support_tasks import NewSupportTask
+from worker.provider_client import NotSent
 from worker.refunds.backoff import plan_delay, poll_delay, retry_delay
+from worker.refunds.evaluation import support_reason
 from worker.refunds.give_up import first_sent_at, give_up
 from worker.refunds.limits import KEY_MARGIN, RefundLimits
 
@@ -30,7 +41,12 @@ SUPPORT_REASONS = {
 }
 """What support reads when a provider's refusal is final."""
 
-RETRYABLE = {DeclineReason.INSUFFICIENT_BALANCE, DeclineReason.NOT_YET_REFUNDABLE, DeclineReason.INVALID_CREDENTIALS, DeclineReason.NOT_SENT}
+RETRYABLE = {
+    DeclineReason.INSUFFICIENT_BALANCE,
+    DeclineReason.NOT_YET_REFUNDABLE,
+    DeclineReason.INVALID_CREDENTIALS,
+    DeclineReason.NOT_SENT,
+}
 """Refusals that end by themselves. Nothing was carried out, so the next try is a new operation."""
 
 ALREADY_REFUNDED = (
@@ -105,12 +121,18 @@ def require_definite(answer: RefundResult | NotSent) -> RefundResult:
             return answer
 
 
-def daily_reports(results: Iterable[tuple[Case, RefundOperation, LookupResult | RefundResult]], at: datetime) -> list[NewSupportTask]:
+def daily_reports(
+    results: Iterable[tuple[Case, RefundOperation, LookupResult | RefundResult]], at: datetime
+) -> list[NewSupportTask]:
     """Returns a support task a day for each seller's balance that is too low, and for each provider that denies access."""
     found: dict[tuple[SupportTaskKind, str, str], Case] = {}
     for case, operation, result in results:
         match result:
-            case Declined(DeclineReason.INSUFFICIENT_BALANCE) | Failed(reason=DeclineReason.INSUFFICIENT_BALANCE) | Pending(insufficient_balance=True):
+            case (
+                Declined(DeclineReason.INSUFFICIENT_BALANCE)
+                | Failed(reason=DeclineReason.INSUFFICIENT_BALANCE)
+                | Pending(insufficient_balance=True)
+            ):
                 found.setdefault((SupportTaskKind.INSUFFICIENT_BALANCE, case.seller or "", operation.provider), case)
             case Declined(DeclineReason.INVALID_CREDENTIALS) | Unknown(invalid_credentials=True):
                 found.setdefault((SupportTaskKind.INVALID_CREDENTIALS, "", operation.provider), case)
@@ -133,7 +155,9 @@ def _answered(case: Case, operation: RefundOperation, answer: RefundResult, limi
     )
 
 
-def _polled(case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits) -> Decision:
+def _polled(
+    case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
+) -> Decision:
     """Decides on a case whose refund was polled: news moves the case, else the polling ends or goes on."""
     if not isinstance(found, NotFound | ExternalRefund) and _is_news(case, operation, found):
         return _answered(case, operation, found, limits)

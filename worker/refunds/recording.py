@@ -10,13 +10,13 @@ from uuid import UUID
 import structlog
 
 from domain.cases import Case, Transition
-from domain.providers import NotFound, ExternalRefund, Unknown
-from domain.refund_operations import RefundOperation, OperationStatus
+from domain.providers import ExternalRefund, NotFound, Unknown
+from domain.refund_operations import OperationStatus, RefundOperation
 from records import UnitOfWork
-from worker.disputes import check_dispute_after_decline
+from worker.context import WorkerContext
+from worker.refunds.disputes import check_dispute_after_decline
 from worker.refunds.limits import limits_for
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
-from worker.tools import WorkerContext
 
 log = structlog.get_logger()
 
@@ -43,18 +43,22 @@ class Recorded(NamedTuple):
     """The operations to send again, under the same key."""
 
 
-def record(work: UnitOfWork, tools: WorkerContext, results: Iterable[tuple[Call, Result]]) -> Recorded:
+def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Call, Result]]) -> Recorded:
     """Decides what these results change, and records it for the cases whose lease this worker still holds."""
     decided = [
-        (call, decide(call.case, call.operation, result, work.now, limits_for(tools, call.operation.provider)))
+        (call, decide(call.case, call.operation, result, work.now, limits_for(context, call.operation.provider)))
         for call, result in results
     ]
     transitions = [decision.transition for _, decision in decided if decision.transition]
     moved = work.history.record(transitions)
     _update_operations(work, [(call, decision) for call, decision in decided if call.case.id in moved])
-    work.refund_operations.record_declines([(call.operation, decision.refused) for call, decision in decided if decision.refused])
+    work.refund_operations.record_declines(
+        [(call.operation, decision.refused) for call, decision in decided if decision.refused]
+    )
     work.support_tasks.create(daily_reports([(call.case, call.operation, it.result) for call, it in decided], work.now))
-    check_dispute_after_decline(work, tools, [(call.operation, decision.answer) for call, decision in decided if decision.answer])
+    check_dispute_after_decline(
+        work, context, [(call.operation, decision.answer) for call, decision in decided if decision.answer]
+    )
     _release(work, [(call, decision) for call, decision in decided if not (decision.transition or decision.repeat)])
     _log(transitions, moved)
     lost = {step.case.id for step in transitions} - moved
@@ -63,7 +67,9 @@ def record(work: UnitOfWork, tools: WorkerContext, results: Iterable[tuple[Call,
 
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
     """Writes down what became of the operations of cases that moved."""
-    work.refund_operations.record_results([(call.operation, decision.answer) for call, decision in decided if decision.answer])
+    work.refund_operations.record_results(
+        [(call.operation, decision.answer) for call, decision in decided if decision.answer]
+    )
     for status in OperationStatus:
         closed = [(call, it) for call, it in decided if it.status is status and not it.answer]
         work.refund_operations.close([call.operation for call, _ in closed], status)
@@ -84,7 +90,7 @@ def _release(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None
 
 def _log(transitions: Sequence[Transition], moved: Collection[UUID]) -> None:
     if moved:
-        log.info("cases_moved", **Counter(step.event.value for step in transitions if step.case.id in moved))
+        log.info("cases_transitioned", **Counter(step.event.value for step in transitions if step.case.id in moved))
     for step in transitions:
         if step.case.id not in moved:
-            log.warning("case_was_taken_over", case_id=str(step.case.id), answer=step.event)
+            log.warning("lease_lost", case_id=str(step.case.id), answer=step.event)

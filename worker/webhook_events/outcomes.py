@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.providers import NotFound, ExternalRefund, Failed, LookupResult, Paid, Pending, Unknown
+from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Paid, Pending, Unknown
 from domain.purchases import Dispute
 
 

@@ -26,8 +26,8 @@ from producers.web.dependencies import TheRecords, TheSettings
 from producers.web.problems import Problem, ProblemCode, ProblemError, problem_document
 from producers.web.validation_errors import FieldError, field_errors
 from records import DatabaseDownError, Records
+from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
-from records.keys import ApiClient
 
 BATCH_SIZE: Final = 500  # requests in one commit; it takes a tenth of a second, hardly more than one request takes
 MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with so many sends something else than it meant to

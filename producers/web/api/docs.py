@@ -11,8 +11,8 @@ from starlette.responses import Response
 from producers.web.api.ndjson import NDJSON
 from producers.web.api.openapi import Json, openapi_document, operations_of, ref_name, schema_name
 from producers.web.dependencies import ThePaper
-from producers.web.paper import SEEN
 from producers.web.problems import ProblemCode, ProblemError
+from producers.web.templating import SEEN
 
 _CACHE = {"cache-control": "public, max-age=300"}
 _PROBLEMS = {code.value: code for code in ProblemCode}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Path, Response, status
 from pydantic import BaseModel, ConfigDict
 
 from domain.requests import Reference
-from producers.purchases import PurchaseInput
+from producers.purchase_schema import PurchaseInput
 from producers.web.api.responses import problem_responses
 from producers.web.auth import PurchaseWriter
 from producers.web.dependencies import TheRecords

@@ -7,16 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Path, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
-from config.links import Purpose
+from config.signed_links import Purpose
 from domain.requests import Channel, RefundRequest
 from domain.states import State
 from producers import intake
 from producers.web.api.responses import EXAMPLE_ID, EXAMPLE_URL, problem_responses
 from producers.web.auth import OptionalIdempotencyKey, RefundRequestReader, RefundRequestWriter
 from producers.web.dependencies import TheLinks, TheRecords
+from producers.web.pages.case_copy import sentence_for_support
+from producers.web.pages.case_status import bank_reference_of
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.standings import bank_reference_of
-from producers.web.words import sentence_for_support
 
 PATH: Final = "/v1/refund-requests"
 
@@ -117,7 +117,7 @@ _REQUEST_EXAMPLES: Final[dict[str, Any]] = {
             "email": "ada@example.com",
             "reference": "MB-2026-0417",
             "reason": "wrong_product",
-            "wish": "partial",
+            "refund_scope": "partial",
             "comment": "One of the two licences was enough.",
         },
     },

@@ -149,7 +149,7 @@ class Seen(NamedTuple):
     reference: str
     seller: str | None
     reason: str
-    wish: str
+    refund_scope: str
     comment: str
     answers: dict[str, str]
     locale: str

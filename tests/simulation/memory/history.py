@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from records import history, intake, views, withdrawals
+from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import Seen
 from tests.simulation.memory.journal import refuse
 from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
@@ -149,7 +149,7 @@ def insert(
             reference=values["references"],
             reference_key=values["reference_keys"],
             reason=str(values["reasons"]),
-            wish=str(values["wishes"]),
+            refund_scope=str(values["refund_scopes"]),
             comment=values["comments"],
             answers=values["answers"],
             locale=values["locales"],
@@ -197,13 +197,13 @@ def earlier(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> It
     ]
 
 
-@does(withdrawals._ABOUT)
-@does(withdrawals._THESE)
+@does(statutory_withdrawals._ABOUT)
+@does(statutory_withdrawals._THESE)
 def withdrawn(work: MemoryWork, cases: Sequence[UUID]) -> None:  # noqa: ARG001  # nobody withdraws by law here
     return None
 
 
-@does(views._THESE)
+@does(case_views._THESE)
 def these(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Seen]:
     return [_seen(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
@@ -220,7 +220,7 @@ def _seen(work: MemoryWork, case: CaseRow) -> Seen:
     )
     declared = (None,) * 3  # nobody withdraws by law here
     return Seen._make((
-        case.id, case.state, case.channel, case.reference, case.seller, case.reason, case.wish, case.comment,
+        case.id, case.state, case.channel, case.reference, case.seller, case.reason, case.refund_scope, case.comment,
         json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
         case.purchase, *shop, *goods, *declared, told[-1] if told else None,
     ))  # fmt: skip

@@ -8,7 +8,7 @@ from domain.states import OPEN_STATES, WORKER_STATES
 from tests.simulation.memory.tables import CaseRow, Database, OperationRow
 
 OPEN = frozenset({"sent", "unknown", "pending", "paid"})
-"""What records.tables calls OPEN_STATUSES; the contract tests hold the two against each other."""
+"""What records.tables.cases calls OPEN_STATUSES; the contract tests hold the two against each other."""
 
 
 class RefusedRowError(Exception):

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from records import notes
+from records import inquiry_emails
 from tests.simulation.memory.work import MemoryWork, does
 
 
-@does(notes._CLAIM)
+@does(inquiry_emails._CLAIM)
 def claim(_: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[None]:  # noqa: ARG001  # there is none to claim
     return []
 
 
-@does(notes._OVERDUE)
+@does(inquiry_emails._OVERDUE)
 def overdue(_: MemoryWork, seconds: float, limit: int) -> Iterable[None]:  # noqa: ARG001  # as above
     return []

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import NAMESPACE_OID as NAMESPACE
 from uuid import UUID, uuid5
 
-from records import notices
+from records import webhook_events
 from tests.simulation.memory.queued_work import enqueue
 from tests.simulation.memory.tables import EPOCH, NoticeRow, after
 from tests.simulation.memory.work import MemoryWork, does
@@ -24,12 +24,12 @@ class Held(NamedTuple):
     refund_id: str | None
     said: Any
     arrivals: int
-    hearings: int
-    falls: int
+    attempts: int
+    crashes: int
     received_at: datetime
 
 
-@does(notices._KEEP)
+@does(webhook_events._KEEP)
 def keep(
     work: MemoryWork,
     provider: str,
@@ -49,8 +49,8 @@ def keep(
         again = event in repeating
         if row:
             due = work.at if again else row.next_action_at
-            looks = 0 if again else row.hearings
-            work.journal.change(row, arrivals=row.arrivals + 1, next_action_at=due, hearings=looks)
+            looks = 0 if again else row.attempts
+            work.journal.change(row, arrivals=row.arrivals + 1, next_action_at=due, attempts=looks)
         else:
             row = NoticeRow(one, provider, event, str(about), charge, refund_id, said, work.at, work.at)
             work.journal.insert(work.tables.notices, one, row, "notices_pkey")
@@ -60,7 +60,7 @@ def keep(
     return [(news,)]
 
 
-@does(notices._CLAIM)
+@does(webhook_events._CLAIM)
 def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, suspects: bool) -> Iterable[Held]:
     until, claimed = after(work.at, seconds), []
     for one in dict.fromkeys(ids):
@@ -69,7 +69,7 @@ def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, suspects: bool)
             continue
         fell = row.claimed_until != EPOCH
         if suspects or not fell:
-            looks = {"hearings": row.hearings + 1, "falls": row.falls + fell}
+            looks = {"attempts": row.attempts + 1, "crashes": row.crashes + fell}
             work.journal.change(row, claimed_until=until, next_action_at=until, **looks)
             said = row.said and json.loads(row.said)
             claimed.append(
@@ -82,8 +82,8 @@ def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, suspects: bool)
                     row.refund_id,
                     said,
                     row.arrivals,
-                    row.hearings,
-                    row.falls,
+                    row.attempts,
+                    row.crashes,
                     row.received_at,
                 )
             )
@@ -94,13 +94,13 @@ class Suspect(NamedTuple):
     id: UUID
 
 
-@does(notices._SUSPECTS)
+@does(webhook_events._SUSPECTS)
 def suspects(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Suspect]:
     rows = [row for one in sorted(set(ids)) if (row := work.tables.notices.get(one)) and row.next_action_at is not None]
     return [Suspect(row.id) for row in rows if EPOCH != row.claimed_until <= work.at]
 
 
-@does(notices._DONE)
+@does(webhook_events._DONE)
 def done(work: MemoryWork, ids: Sequence[UUID], arrivals: Sequence[int], outcomes: Sequence[str]) -> None:
     for one, known, outcome in zip(ids, arrivals, outcomes, strict=True):
         if row := work.tables.notices.get(one):
@@ -108,12 +108,12 @@ def done(work: MemoryWork, ids: Sequence[UUID], arrivals: Sequence[int], outcome
             work.journal.change(row, outcome=outcome, claimed_until=EPOCH, next_action_at=due)
 
 
-@does(notices._LATER)
+@does(webhook_events._LATER)
 def later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outcomes: Sequence[str]) -> None:
     for one, pause, outcome in zip(ids, seconds, outcomes, strict=True):
         if row := work.tables.notices.get(one):
             due = after(work.at, pause)
-            work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, falls=0)
+            work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, crashes=0)
 
 
 class Disputed(NamedTuple):
@@ -128,7 +128,7 @@ class Said(NamedTuple):
     said: Any
 
 
-@does(notices._SAID)
+@does(webhook_events._SAID)
 def said(work: MemoryWork, provider: str, charge: str, refund_id: str | None) -> Iterable[Said]:
     return [
         Said(json.loads(row.said))
@@ -140,7 +140,7 @@ def said(work: MemoryWork, provider: str, charge: str, refund_id: str | None) ->
     ]
 
 
-@does(notices._DISPUTES)
+@does(webhook_events._DISPUTES)
 def disputes(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[Disputed]:
     wanted = set(zip(providers, charges, strict=True))
     rows = [
@@ -162,12 +162,12 @@ def _free(work: MemoryWork) -> list[NoticeRow]:
     return [row for _, row in sorted(due, key=lambda one: one[0])]
 
 
-@does(notices._OVERDUE)
+@does(webhook_events._OVERDUE)
 def overdue(work: MemoryWork, limit: int) -> Iterable[NoticeRow]:
     return _free(work)[:limit]
 
 
-@does(notices._PUT_OFF)
+@does(webhook_events._PUT_OFF)
 def put_off(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:
     for one in ids:
         if row := work.tables.notices.get(one):

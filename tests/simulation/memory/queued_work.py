@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from records import dead, letters, outbox, tasks
+from records import case_emails, dead_letters, outbox, support_tasks
 from tests.simulation.memory.tables import EPOCH, Database, LetterRow, OutboxRow, TaskRow, after
 from tests.simulation.memory.work import MemoryWork, does
 
@@ -74,7 +74,7 @@ def lanes(work: MemoryWork) -> Iterable[Lane]:
     return [Lane(name) for name in sorted({row.lane for row in work.tables.outbox.values()})]
 
 
-@does(letters._DUE)
+@does(case_emails._DUE)
 def due(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str]) -> None:
     for case, stage in zip(cases, stages, strict=True):
         if (case, str(stage)) not in work.tables.letters:
@@ -90,7 +90,7 @@ class Claimed(NamedTuple):
     joined: UUID | None
 
 
-@does(letters._CLAIM)
+@does(case_emails._CLAIM)
 def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[Claimed]:
     claimed = [
         row
@@ -124,16 +124,16 @@ def _joined(work: MemoryWork, case: UUID) -> UUID | None:
     return UUID(joins) if joins else None
 
 
-@does(letters._SENT)
-def sent(work: MemoryWork, case_ids: Sequence[UUID], stages: Sequence[str]) -> None:
-    for which in zip(case_ids, stages, strict=True):
+@does(case_emails._SENT)
+def sent(work: MemoryWork, ids: Sequence[UUID], stages: Sequence[str]) -> None:
+    for which in zip(ids, stages, strict=True):
         if row := work.tables.letters.get(which):
             work.journal.change(row, sent_at=work.at)
 
 
-@does(letters._GIVE_BACK)
-def give_back(work: MemoryWork, case_ids: Sequence[UUID], stages: Sequence[str], seconds: float) -> None:
-    for which in zip(case_ids, stages, strict=True):
+@does(case_emails._GIVE_BACK)
+def give_back(work: MemoryWork, ids: Sequence[UUID], stages: Sequence[str], seconds: float) -> None:
+    for which in zip(ids, stages, strict=True):
         if (row := work.tables.letters.get(which)) and row.sent_at is None:
             work.journal.change(row, claimed_until=after(work.at, seconds))
 
@@ -142,7 +142,7 @@ class Bounced(NamedTuple):
     seller: str | None
 
 
-@does(letters._BOUNCED)
+@does(case_emails._BOUNCED)
 def bounced(work: MemoryWork, case: UUID, stage: str) -> Iterable[Bounced]:
     row = work.tables.letters.get((case, str(stage)))
     if row is None or row.bounced_at is not None or row.claimed_until <= EPOCH:
@@ -157,14 +157,14 @@ class Told(NamedTuple):
     letters: int
 
 
-@does(letters._OF_PURCHASES)
+@does(case_emails._OF_PURCHASES)
 def told_about_purchases(work: MemoryWork, purchases: Sequence[UUID], stage: str, seconds: float) -> Iterable[Told]:
     cases = [case for case in work.tables.cases.values() if case.state == "duplicate" and case.purchase in purchases]
     count = Counter(case.purchase for case in cases if _was_told(work, case.id, stage, seconds))
     return [Told(None, purchase, letters) for purchase, letters in count.items()]
 
 
-@does(letters._OF_ADDRESSES)
+@does(case_emails._OF_ADDRESSES)
 def told_to_addresses(work: MemoryWork, cases: Sequence[UUID], stage: str, seconds: float) -> Iterable[Told]:
     unmatched = [case for case in work.tables.cases.values() if case.state == "unmatched"]
     count = Counter(case.email_key for case in unmatched if _was_told(work, case.id, stage, seconds))
@@ -182,7 +182,7 @@ def _queued(work: MemoryWork) -> set[tuple[str, UUID]]:
     return {(row.lane, row.case_id) for row in work.tables.outbox.values()}
 
 
-@does(letters._OVERDUE)
+@does(case_emails._OVERDUE)
 def letters_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
     before, queued = after(work.at, -seconds), _queued(work)
     cases = {
@@ -194,7 +194,7 @@ def letters_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Ow
     return [Owed(row.id, row.bulk, row.seller or "") for row in cases.values()][:limit]
 
 
-@does(tasks._OPEN)
+@does(support_tasks._OPEN)
 def open_tasks(
     work: MemoryWork, ids: Sequence[UUID], cases: Sequence[UUID], seqs: Sequence[int], reasons: Sequence[str]
 ) -> None:
@@ -207,7 +207,7 @@ class Reported(NamedTuple):
     id: UUID
 
 
-@does(tasks._REPORT)
+@does(support_tasks._REPORT)
 def report(
     work: MemoryWork,
     lane: str,
@@ -235,7 +235,7 @@ def codes(task: TaskRow) -> list[str | None]:
     return [reason.get("code") for reason in json.loads(task.reasons)]
 
 
-@does(tasks._CLAIM)
+@does(support_tasks._CLAIM)
 def claim_tasks(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[tuple[Any, ...]]:
     claimed = [
         row
@@ -261,7 +261,7 @@ def _task(work: MemoryWork, row: TaskRow) -> tuple[Any, ...]:
     )
 
 
-@does(tasks._PUBLISHED)
+@does(support_tasks._PUBLISHED)
 def published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequence[datetime]) -> None:
     for one, until in zip(ids, claimed_untils, strict=True):
         if (row := work.tables.tasks.get(one)) and row.claimed_until == until:
@@ -274,7 +274,7 @@ def waits(tables: Database, row: TaskRow) -> bool:
     return row.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", row.seq))
 
 
-@does(tasks._AGAIN)
+@does(support_tasks._AGAIN)
 def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
     again = [row for row in work.tables.tasks.values() if waits(work.tables, row)]
     for row in again:
@@ -282,7 +282,7 @@ def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
     return [(len(again),)]
 
 
-@does(tasks._OVERDUE)
+@does(support_tasks._OVERDUE)
 def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
     before, queued = after(work.at, -seconds), _queued(work)
     found: dict[UUID, Owed] = {}
@@ -297,11 +297,11 @@ def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed
     return list(found.values())[:limit]
 
 
-@does(dead._KEEP)
+@does(dead_letters._KEEP)
 def keep(work: MemoryWork, queue: str, body: bytes, why: str) -> None:
     work.journal.append(work.tables.dead, (len(work.tables.dead) + 1, queue, body, why, work.at, None))
 
 
-@does(dead._LIST)
+@does(dead_letters._LIST)
 def dead_ones(work: MemoryWork, all: bool) -> Iterable[tuple[Any, ...]]:  # noqa: A002, ARG001  # none is put back here
     return work.tables.dead

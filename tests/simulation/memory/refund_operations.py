@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from records import operations, reconciliation
+from records import reconciliation, refund_operations
 from tests.simulation.memory.journal import refuse
 from tests.simulation.memory.tables import ClaimRow, OperationRow, after
 from tests.simulation.memory.work import MemoryWork, does
@@ -19,7 +19,7 @@ class Key(NamedTuple):
     key: str
 
 
-@does(operations._CLAIM)
+@does(refund_operations._CLAIM)
 def claim(
     work: MemoryWork, providers: Sequence[str], charges: Sequence[str], cases: Sequence[UUID]
 ) -> Iterable[Claimed]:
@@ -47,7 +47,7 @@ def _newest(work: MemoryWork, cases: Sequence[UUID]) -> dict[UUID, OperationRow]
     return found
 
 
-@does(operations._PREPARE)
+@does(refund_operations._PREPARE)
 def prepare(
     work: MemoryWork,
     cases: Sequence[UUID],
@@ -73,12 +73,12 @@ def prepare(
         work.journal.check_operation(row)
 
 
-@does(operations._OF)
+@does(refund_operations._OF)
 def of(work: MemoryWork, cases: Sequence[UUID]) -> Iterable[OperationRow]:
     return _newest(work, cases).values()
 
 
-@does(operations._ABOUT)
+@does(refund_operations._ABOUT)
 def about(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[OperationRow]:
     wanted, found = set(zip(providers, charges, strict=True)), {}
     for row in sorted(work.tables.operations.values(), key=lambda row: row.attempt):
@@ -87,13 +87,13 @@ def about(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) ->
     return found.values()
 
 
-@does(operations._MADE)
+@does(refund_operations._MADE)
 def made(work: MemoryWork, providers: Sequence[str], refund_ids: Sequence[str]) -> Iterable[OperationRow]:
     wanted = set(zip(providers, refund_ids, strict=True))
     return [row for row in work.tables.operations.values() if (row.provider, row.refund_id) in wanted]
 
 
-@does(operations._STAMP)
+@does(refund_operations._STAMP)
 def stamp(work: MemoryWork, keys: Sequence[str], cases: Sequence[UUID], fences: Sequence[int]) -> Iterable[Key]:
     stamped = []
     for key, case, fence in zip(keys, cases, fences, strict=True):
@@ -104,7 +104,7 @@ def stamp(work: MemoryWork, keys: Sequence[str], cases: Sequence[UUID], fences: 
     return stamped
 
 
-@does(operations._ASKED)
+@does(refund_operations._ASKED)
 def asked(
     work: MemoryWork, keys: Sequence[str], empties: Sequence[bool], replays: Sequence[bool], apart: float
 ) -> None:
@@ -117,13 +117,13 @@ def asked(
         work.journal.change(
             row,
             asks=row.asks + 1,
-            empty_look_ups=row.empty_look_ups + counts,
+            empty_lookups=row.empty_lookups + counts,
             looked_up_at=work.at if counts else row.looked_up_at,
             replayed=row.replayed or replayed,
         )
 
 
-@does(operations._ANSWERED)
+@does(refund_operations._ANSWERED)
 def answered(
     work: MemoryWork,
     keys: Sequence[str],
@@ -154,14 +154,14 @@ def answered(
             work.journal.change(bought, refunded=max(0, bought.refunded + row.amount * sign))
 
 
-@does(operations._REFUSED)
+@does(refund_operations._REFUSED)
 def refused(work: MemoryWork, keys: Sequence[str], codes: Sequence[str]) -> None:
     for key, code in zip(keys, codes, strict=True):
         if row := work.tables.operations.get(key):
             work.journal.change(row, code=code)
 
 
-@does("update operations set status = :status where key = any(:keys)")
+@does("update refund_operations set status = :status where key = any(:keys)")
 def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
     for key in keys:
         if row := work.tables.operations.get(key):
@@ -178,7 +178,7 @@ def listed(work: MemoryWork, provider: str, keys: Sequence[str], refund_ids: Seq
     ]
 
 
-@does("update operations set reconciled_at = now() where key = any(:keys)")
+@does("update refund_operations set reconciled_at = now() where key = any(:keys)")
 def seen(work: MemoryWork, keys: Sequence[str]) -> None:
     for key in keys:
         if row := work.tables.operations.get(key):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain.states import OPEN_STATES
-from records import facts, purchases, sellers
+from records import decision_inputs, purchases, sellers
 from tests.simulation.memory.journal import OPEN, refuse
 from tests.simulation.memory.tables import PolicyRow, PurchaseRow, SellerRow
 from tests.simulation.memory.work import MemoryWork, does
@@ -65,7 +65,7 @@ def _bought(row: PurchaseRow) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-@does(facts._MATCH)
+@does(decision_inputs._MATCH)
 def matches(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Owned]:
     found = [
         (bought.id, Owned((case.id, *_bought(bought))))
@@ -78,13 +78,13 @@ def matches(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Owned]:
     return [owned for _, owned in sorted(found, key=lambda one: one[0])]
 
 
-@does(facts._OWN)
+@does(decision_inputs._OWN)
 def own(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Owned]:
     cases = [work.tables.cases[one] for one in dict.fromkeys(ids) if one in work.tables.cases]
     return [Owned((case.id, *_bought(work.tables.purchases[case.purchase]))) for case in cases if case.purchase]
 
 
-@does(facts._FACTS)
+@does(decision_inputs._FACTS)
 def about(work: MemoryWork, purchases: Sequence[UUID]) -> Iterable[Known]:
     found = []
     for one in purchases:

@@ -27,8 +27,8 @@ class PolicyRow(NamedTuple):
     category: str
     days: int | None
     methods: list[str]
-    excepted_products: list[str]
-    renewals_excepted: bool
+    excluded_products: list[str]
+    renewals_excluded: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +68,7 @@ class CaseRow:
     reference: str
     reference_key: str
     reason: str
-    wish: str
+    refund_scope: str
     comment: str
     answers: str
     locale: str
@@ -127,7 +127,7 @@ class OperationRow:
     code: str | None = None
     paid_at: datetime | None = None
     replayed: bool = False
-    empty_look_ups: int = 0
+    empty_lookups: int = 0
     looked_up_at: datetime | None = None
     reconciled_at: datetime | None = None
 
@@ -169,8 +169,8 @@ class NoticeRow:
     received_at: datetime
     next_action_at: datetime | None
     arrivals: int = 1
-    hearings: int = 0
-    falls: int = 0
+    attempts: int = 0
+    crashes: int = 0
     claimed_until: datetime = EPOCH
     outcome: str | None = None
 

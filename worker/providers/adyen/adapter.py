@@ -2,9 +2,19 @@
 
 from datetime import datetime
 
-from config.accounts import AdyenAccount
+from config.provider_accounts import AdyenAccount
 from domain.money import Money, UnknownMoneyError
-from domain.providers import RefundResult, Declined, DisputeStatus, LookupResult, RefundPage, PaymentProvider, Pending, DeclineReason, Unknown
+from domain.providers import (
+    Declined,
+    DeclineReason,
+    DisputeStatus,
+    LookupResult,
+    PaymentProvider,
+    Pending,
+    RefundPage,
+    RefundResult,
+    Unknown,
+)
 from worker.providers.adyen.amounts import format_amount
 from worker.providers.adyen.client import AdyenClient, AdyenReply
 from worker.providers.adyen.codes import CAPABILITIES, CODES, INVALID_AMOUNT, PAYMENT_NOT_FOUND
@@ -57,7 +67,7 @@ class AdyenAdapter:
         """Returns Unknown, because Adyen reports disputes by webhook only."""
         return Unknown(NO_LOOKUP)
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
         """Returns Unknown, because Adyen has no call that lists refunds."""
         return Unknown(NO_LOOKUP)
 

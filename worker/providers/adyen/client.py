@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from config.accounts import AdyenAccount
+from config.provider_accounts import AdyenAccount
 from domain.providers import Unknown
 from worker.providers.adyen.codes import DECIDED_STATUSES, UNDECIDED_CODES
 from worker.providers.deadline import create_session

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, Lookup, DeclineReason, Route
+from domain.providers import Capabilities, DeclineReason, Lookup, Route
 
 CAPABILITIES = Capabilities(
     # docs.adyen.com, "API idempotency": at least 31 days after the first submission, at one regional endpoint.

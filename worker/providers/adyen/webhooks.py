@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from config.accounts import AdyenAccount
+from config.provider_accounts import AdyenAccount
 from domain.errors import RefusedError
 from domain.money import UnknownMoneyError
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
 

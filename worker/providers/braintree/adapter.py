@@ -4,23 +4,23 @@ import re
 from datetime import datetime
 from typing import Any
 
-from config.accounts import BraintreeAccount
+from config.provider_accounts import BraintreeAccount
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     LookupResult,
-    RefundPage,
+    NotFound,
     PaymentProvider,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
 from worker.providers.braintree.amounts import format_amount
-from worker.providers.braintree.client import BraintreeClient, NotFound, RefundReply, create_gateway
+from worker.providers.braintree.client import BraintreeClient, MissingTransaction, RefundReply, create_gateway
 from worker.providers.braintree.codes import CAPABILITIES, CODES, UNDECIDED_CODES
 from worker.providers.braintree.resources import Refund, parse_disputes, parse_refund
 from worker.providers.deadline import time_limit
@@ -55,14 +55,14 @@ class BraintreeAdapter:
             sale = self._find(charge)
             if isinstance(sale, Unknown):
                 return sale
-            if isinstance(sale, NotFound):
+            if isinstance(sale, MissingTransaction):
                 return _NOT_FOUND
             if sale.currency_iso_code != amount.currency:
                 return Declined(DeclineReason.PERMANENT, f"currency {sale.currency_iso_code}")
             reply = self._client.refund(charge, format_amount(amount), key=key)
         if isinstance(reply, Unknown):
             return reply
-        return _NOT_FOUND if isinstance(reply, NotFound) else _result_of(reply, charge, amount, key)
+        return _NOT_FOUND if isinstance(reply, MissingTransaction) else _result_of(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Finds our refund by the order id. A refund with another one, unless it failed, was made outside Moneyback."""
@@ -82,11 +82,11 @@ class BraintreeAdapter:
             sale = self._find(charge)
         if isinstance(sale, Unknown):
             return sale
-        if isinstance(sale, NotFound):
+        if isinstance(sale, MissingTransaction):
             return Unknown("Braintree does not know this transaction.")
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, fifty at a time. Braintree returns all ids at once; ``after`` is the last one of the page before."""
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
@@ -102,10 +102,12 @@ class BraintreeAdapter:
         refunds = [refund for transaction in transactions if (refund := parse_refund(transaction))]
         if len(refunds) != len(transactions):
             return Unknown("Braintree's list of refunds cannot be read.")
-        return RefundPage([refund.list_entry() for refund in refunds], page_ids[-1] if ids[start + PAGE_SIZE :] else None)
+        return RefundPage(
+            [refund.list_entry() for refund in refunds], page_ids[-1] if ids[start + PAGE_SIZE :] else None
+        )
 
     def _find(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        """Returns the SDK's transaction, NotFound or Unknown."""
+        """Returns the SDK's transaction, MissingTransaction or Unknown."""
         if not _TRANSACTION_ID.fullmatch(transaction_id):  # it would become part of the URL; nothing was sent
             return NotFound()
         found = self._client.find_transaction(transaction_id)

@@ -12,7 +12,7 @@ from xml.parsers.expat import ExpatError
 
 import requests
 
-from config.accounts import BraintreeAccount
+from config.provider_accounts import BraintreeAccount
 from domain.providers import Unknown
 from worker.providers.deadline import create_session
 from worker.providers.http_client import CREDENTIALS_REFUSED, connection_failure, credentials_refused
@@ -48,7 +48,7 @@ PARSE_ERRORS = (
 _READABLE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
-class NotFound:
+class MissingTransaction:
     """Braintree answered that it does not know this transaction."""
 
 
@@ -68,10 +68,10 @@ class BraintreeClient:
         self._transactions: TransactionGateway = gateway.transaction
 
     def find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        """Returns the SDK's transaction, NotFound or Unknown."""
+        """Returns the SDK's transaction, MissingTransaction or Unknown."""
         return self._call(lambda transactions: transactions.find(transaction_id))
 
-    def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | NotFound | Unknown:
+    def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
         """Refunds a transaction under this idempotency key, which is the refund's order id as well."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
         return self._call(lambda transactions: _refund_reply(transactions.refund(transaction_id, request)))
@@ -83,20 +83,22 @@ class BraintreeClient:
             TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
         )
         ids = self._call(lambda transactions: list(transactions.search(*criteria).ids))
-        return Unknown("Braintree's transactions cannot be searched.") if isinstance(ids, NotFound) else ids
+        return Unknown("Braintree's transactions cannot be searched.") if isinstance(ids, MissingTransaction) else ids
 
     def search_transactions(self, ids: list[str]) -> list[Any] | Unknown:
         """Returns the transactions with these ids."""
         criterion = TransactionSearch.ids.in_list(ids)
         found = self._call(lambda transactions: list(transactions.search(criterion)))
-        return Unknown("Braintree's transactions cannot be searched.") if isinstance(found, NotFound) else found
+        return (
+            Unknown("Braintree's transactions cannot be searched.") if isinstance(found, MissingTransaction) else found
+        )
 
-    def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | NotFound | Unknown:
+    def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | MissingTransaction | Unknown:
         """Makes one call, once, within the current time limit."""
         try:
             return call(self._transactions)
         except NotFoundError:
-            return NotFound()
+            return MissingTransaction()
         except _UndecidedError as error:
             return error.unknown
         except requests.RequestException as error:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.money import Money
-from domain.providers import DisputeStatus, Failed, ListedRefund, Paid, Pending, DeclineReason, RefundStatus
+from domain.providers import DeclineReason, DisputeStatus, Failed, ListedRefund, Paid, Pending, RefundStatus
 from worker.providers.braintree.amounts import parse_amount
 from worker.providers.braintree.client import PARSE_ERRORS
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS

@@ -3,18 +3,18 @@
 import re
 from datetime import datetime
 
-from config.accounts import MollieAccount
+from config.provider_accounts import MollieAccount
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     LookupResult,
-    RefundPage,
+    NotFound,
     PaymentProvider,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
@@ -85,7 +85,7 @@ class MollieAdapter:
         newest_first = sorted(chargebacks, key=lambda chargeback: chargeback.created, reverse=True)
         return decisive([DisputeStatus(chargeback.dispute, chargeback.id) for chargeback in newest_first])
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from config.accounts import MollieAccount
+from config.provider_accounts import MollieAccount
 from domain.errors import RefusedError
 from domain.providers import Unknown
 from worker.providers.deadline import create_session

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, DeclineReason, Route, RefundStatus
+from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 
 CAPABILITIES = Capabilities(
     # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour; then the same key is a new request.

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from config.accounts import MollieAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from config.provider_accounts import MollieAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
 # By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";

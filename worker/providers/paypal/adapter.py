@@ -3,18 +3,18 @@
 from datetime import datetime
 from http import HTTPStatus
 
-from config.accounts import PayPalAccount
+from config.provider_accounts import PayPalAccount
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     ExternalRefund,
     LookupResult,
-    RefundPage,
+    NotFound,
     PaymentProvider,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
@@ -109,7 +109,7 @@ class PayPalAdapter:
                 disputes.append(dispute)
         return decisive(disputes)
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds. PayPal takes up to three hours to list one, so the list starts three hours before ``since``."""
         with time_limit(self._seconds):
             return list_refunds(self._client, since, after)

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from config.accounts import PayPalAccount
+from config.provider_accounts import PayPalAccount
 from domain.providers import Unknown
 from worker.providers.deadline import create_session
 from worker.providers.http_client import CREDENTIALS_REFUSED, HttpReply, credentials_refused, send

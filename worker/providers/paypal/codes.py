@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, DeclineReason, Route, RefundStatus
+from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.money import Money
-from domain.providers import Failed, Paid, Pending, DeclineReason, RefundStatus
+from domain.providers import DeclineReason, Failed, Paid, Pending, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
 from worker.providers.paypal.codes import FAILURE_REASONS, STANDINGS
@@ -47,7 +47,9 @@ class Refund:
             case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
             case RefundStatus.FAILED:
-                return Failed(self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, DeclineReason.PERMANENT))
+                return Failed(
+                    self.id, self.reason or self.status, FAILURE_REASONS.get(self.reason, DeclineReason.PERMANENT)
+                )
 
 
 @dataclass(frozen=True, slots=True)

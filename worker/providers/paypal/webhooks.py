@@ -9,12 +9,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature as SignatureMismatch
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from config.accounts import PayPalAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from config.provider_accounts import PayPalAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 from worker.providers.paypal.resources import ID, parse_capture_link, parse_time
 from worker.providers.paypal.webhook_certificates import (
@@ -111,7 +111,7 @@ class PayPalWebhookParser:
         key = self._certificates.public_key(certificate_url, at)
         for webhook_id in self._webhook_ids:
             signed = f"{transmission_id}|{time}|{webhook_id}|{zlib.crc32(body)}"
-            with suppress(InvalidSignature):
+            with suppress(SignatureMismatch):
                 key.verify(signature_bytes, signed.encode(errors="replace"), PKCS1v15(), SHA256())
                 return
         raise NotVerifiedError("The signature does not fit this body and our webhook.")

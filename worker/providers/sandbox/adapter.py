@@ -5,17 +5,17 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from config.accounts import SandboxAccount
+from config.provider_accounts import SandboxAccount
 from domain.money import Money
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     LookupResult,
-    RefundPage,
+    NotFound,
     PaymentProvider,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
@@ -81,7 +81,7 @@ class SandboxAdapter:
             disputes = _parse_list(self._client.list_disputes(charge=charge), parse)
         return disputes if isinstance(disputes, Unknown) else decisive(disputes[::-1])
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, the oldest first. The sandbox has no filter by time, so it lists all refunds that it ever made."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
@@ -94,7 +94,9 @@ class SandboxAdapter:
         if type(has_more) is not bool or (has_more and not entries):
             return Unknown("The sandbox's list does not say where it ends.")
         second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
-        return RefundPage([entry for entry in entries if entry.created_at >= second], entries[-1].refund_id if has_more else None)
+        return RefundPage(
+            [entry for entry in entries if entry.created_at >= second], entries[-1].refund_id if has_more else None
+        )
 
     def _list_refunds(self, **query: str) -> list[Refund] | Unknown:
         return _parse_list(self._client.list_refunds(**query), parse_refund)

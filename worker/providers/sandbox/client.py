@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-from config.accounts import SandboxAccount
+from config.provider_accounts import SandboxAccount
 from domain.errors import RefusedError
 from domain.providers import Unknown
 from worker.providers.deadline import NO_RETRIES, HttpPool, is_expired, read_body

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from config.accounts import SandboxAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from config.provider_accounts import SandboxAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 from worker.providers.sandbox.resources import parse_dispute, parse_refund
 

@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
-from config.accounts import StripeAccount
+from config.provider_accounts import StripeAccount
 from domain.money import Money, UnknownMoneyError
 from domain.providers import (
-    NotFound,
-    RefundResult,
     Declined,
+    DeclineReason,
     DisputeStatus,
     LookupResult,
-    RefundPage,
+    NotFound,
     PaymentProvider,
-    DeclineReason,
+    RefundPage,
+    RefundResult,
     RefundStatus,
     Unknown,
 )
@@ -71,14 +71,16 @@ class StripeAdapter:
             for refund in refunds:
                 if refund.key == key and refund.standing is standing:
                     return refund.result()
-        return next((refund.elsewhere() for refund in refunds if refund.standing is not RefundStatus.FAILED), NotFound())
+        return next(
+            (refund.elsewhere() for refund in refunds if refund.standing is not RefundStatus.FAILED), NotFound()
+        )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Returns the dispute that counts for this charge."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else decisive(disputes)
 
-    def page(self, since: datetime, after: str | None) -> RefundPage | Unknown:
+    def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Lists refunds, the newest first."""
         query = {"created": {"gte": int(since.timestamp())}} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):

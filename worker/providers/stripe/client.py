@@ -9,7 +9,7 @@ from typing import Any
 import requests
 import stripe
 
-from config.accounts import StripeAccount
+from config.provider_accounts import StripeAccount
 from domain.providers import Declined, DeclineReason, Unknown
 from worker.providers.deadline import create_session
 from worker.providers.http_client import CREDENTIALS_REFUSED, credentials_refused

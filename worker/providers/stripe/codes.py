@@ -6,11 +6,13 @@ Sources are Stripe's pages "Error codes", "Refunds" (failure reasons) and "The D
 from collections.abc import Mapping
 from datetime import timedelta
 
-from domain.providers import Capabilities, DeclineReason, Route, RefundStatus
+from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(
-    idempotency_key_ttl=timedelta(hours=24),  # "Idempotent requests": keys can be removed once they are at least 24 hours old
+    idempotency_key_ttl=timedelta(
+        hours=24
+    ),  # "Idempotent requests": keys can be removed once they are at least 24 hours old
     rejects_over_refund=True,  # "Create a refund": an error is raised when more is refunded than is left on the charge
     calls_per_second=25,  # "Rate limits": 100 in live mode; background jobs should take only a part of it
     routes={

@@ -4,7 +4,16 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from domain.money import Money, UnknownMoneyError
-from domain.providers import DisputeStatus, ExternalRefund, Failed, ListedRefund, Paid, Pending, DeclineReason, RefundStatus
+from domain.providers import (
+    DeclineReason,
+    DisputeStatus,
+    ExternalRefund,
+    Failed,
+    ListedRefund,
+    Paid,
+    Pending,
+    RefundStatus,
+)
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.stripe.amounts import parse_amount
 from worker.providers.stripe.codes import CODES, DISPUTES, STANDINGS

@@ -8,8 +8,8 @@ from typing import Any
 import stripe
 from pydantic import SecretStr
 
-from config.accounts import StripeAccount
-from domain.notices import Subject, InvalidSignature, WebhookEvent, WebhookParser
+from config.provider_accounts import StripeAccount
+from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
 TOLERANCE = 300  # seconds before and after now, as in Stripe's libraries
@@ -77,13 +77,18 @@ def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
     return []
 
 
-def _notices(event: dict[str, Any], about: Subject, *payment_ids: object, refund_id: str | None = None) -> list[WebhookEvent]:
+def _notices(
+    event: dict[str, Any], about: Subject, *payment_ids: object, refund_id: str | None = None
+) -> list[WebhookEvent]:
     """Returns one event for each id of the payment, because a purchase may hold either; the second has its own event id."""
     first, *others = [_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
     first_event = WebhookEvent(_identifier(event["id"]), about, first, refund_id)
     return [
         first_event,
-        *(WebhookEvent(_identifier(f"{event['id']}:{payment_id}"), about, payment_id, refund_id) for payment_id in others),
+        *(
+            WebhookEvent(_identifier(f"{event['id']}:{payment_id}"), about, payment_id, refund_id)
+            for payment_id in others
+        ),
     ]
 
 

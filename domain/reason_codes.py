@@ -1,0 +1,250 @@
+"""What a rule can find wrong. The enum is the copy deck: one sentence for support, one for the customer where they may know."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReasonCode(StrEnum):
+    """One way in which a request is not an automatic refund."""
+
+    support: str
+    customer: str | None
+
+    def __new__(cls, value: str, support: str, customer: str | None = None) -> "ReasonCode":
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.support, code.customer = support, customer
+        return code
+
+    FULL_REFUND_ONLY = (
+        "full_refund_only",
+        "The customer wants a partial refund or a VAT refund. Only full refunds are automatic.",
+        "Our support team handles partial refunds and VAT refunds.",
+    )
+    SELF_SERVICE_OFF = (
+        "self_service_off",
+        "The seller has turned off self-service refunds.",
+        "This seller reviews each refund request.",
+    )
+    NO_POLICY = (
+        "no_policy",
+        "No refund policy was in force when the purchase was made.",
+        "This seller reviews each refund request.",
+    )
+    APPROVAL_REQUIRED = (
+        "approval_required",
+        "The refund policy in force at the purchase requires the seller's approval.",
+        "The seller’s refund policy requires approval first.",
+    )
+    IN_HOUSE_SUPPORT = (
+        "in_house_support",
+        "The seller's own support team handles refunds.",
+        "The seller’s own support team handles refunds.",
+    )
+    NO_REFUNDS = (
+        "no_refunds",
+        "The refund policy in force at the purchase allows no refunds.",
+        "The seller’s refund policy doesn’t allow refunds for this purchase.",
+    )
+    METHOD_NOT_AUTOMATIC = (
+        "method_not_automatic",
+        "The refund policy in force at the purchase excludes this payment method from automatic refunds.",
+        "Our support team handles refunds for this payment method.",
+    )
+    OUTSIDE_WINDOW = (
+        "outside_window",
+        "The purchase is older than the refund policy in force at the purchase allows.",
+        "This purchase is older than the seller’s refund policy allows.",
+    )
+    PURCHASE_IN_FUTURE = (
+        "purchase_in_future",
+        "The purchase is dated later than the request. Its date or a clock is wrong.",
+    )
+    ALREADY_REFUNDED = (
+        "already_refunded",
+        "This purchase has already been refunded.",
+        "This purchase has already been refunded.",
+    )
+    DISPUTE_OPEN = (
+        "dispute_open",
+        "This payment has an open dispute or chargeback. A refund as well could pay the customer twice.",
+        "There’s an open dispute with your bank or payment provider. We have to wait for its decision.",
+    )
+    DISPUTE_LOST = (
+        "dispute_lost",
+        "A dispute about this payment was lost. The customer got the money back that way.",
+        "This payment was returned to you through your bank or payment provider.",
+    )
+    AMOUNT_INVALID = (
+        "amount_invalid",
+        "The purchase amount is missing, not above zero, or in an unknown currency.",
+    )
+    PRODUCT_EXCLUDED = (
+        "product_excluded",
+        "The refund policy in force at the purchase excludes this product.",
+        "The seller’s refund policy doesn’t cover this product.",
+    )
+    RENEWAL_EXCLUDED = (
+        "renewal_excluded",
+        "The refund policy in force at the renewal excludes renewals.",
+        "The seller’s refund policy doesn’t cover renewals.",
+    )
+    OVER_CEILING = (
+        "over_ceiling",
+        "The amount is above the seller's limit for automatic refunds, or in a different currency.",
+    )
+    PROVIDER_WINDOW_CLOSED = (
+        "provider_window_closed",
+        "The payment provider no longer refunds this payment. Pay the customer another way.",
+        (
+            "This payment is too old to be refunded to your original payment method. Our support team will find "
+            "another way."
+        ),
+    )
+    SERIAL_REFUNDS = (
+        "serial_refunds",
+        "This customer has reached the seller's limit for automatic refunds in the set period.",
+    )
+    # Found while paying, not by a rule:
+    PROVIDER_DECLINED = (
+        "provider_declined",
+        "The payment provider declined the refund.",
+        "We couldn’t send the refund to your original payment method.",
+    )
+    PROVIDER_NOT_CONNECTED = (
+        "provider_not_connected",
+        "The payment was made through a payment provider that is not connected to Moneyback.",
+        "This payment can’t be refunded automatically.",
+    )
+    PAYMENT_CLAIMED = (
+        "payment_claimed",
+        "Another case already covers this payment. A refund here as well could pay the customer twice.",
+    )
+    REFUNDED_ELSEWHERE = (
+        "refunded_elsewhere",
+        (
+            "The payment provider shows a refund of this payment that Moneyback did not make. Check it before you "
+            "answer the customer."
+        ),
+        "This purchase has already been refunded.",
+    )
+    OUTCOME_UNKNOWN = (
+        "outcome_unknown",
+        (
+            "We could not find out whether the payment provider made the refund. Ask the payment provider before you "
+            "pay again."
+        ),
+        "The payment provider hasn’t confirmed the refund yet. Our support team is following up.",
+    )
+    INSUFFICIENT_BALANCE = (
+        "insufficient_balance",
+        "The seller's balance at the payment provider stayed too low for this refund. Add funds, then decide.",
+        "We’re waiting for the seller before we can make this refund.",
+    )
+    NOT_YET_REFUNDABLE = (
+        "not_yet_refundable",
+        "The payment provider did not allow a refund of this payment within our waiting time.",
+        "We couldn’t make this refund yet. Our support team is looking into it.",
+    )
+    PROVIDER_UNAVAILABLE = (
+        "provider_unavailable",
+        (
+            "The payment provider was unreachable or rejected our credentials during our whole waiting time. Nothing "
+            "was paid."
+        ),
+        "We couldn’t make this refund yet. Our support team is looking into it.",
+    )
+    CRASHED_WORKERS = (
+        "crashed_workers",
+        "Processing this case crashed the worker three times. Tell the operators before you decide.",
+        "Our support team is looking into your request.",
+    )
+    RETURNED_BY_BANK = (
+        "returned_by_bank",
+        "The payment provider accepted the refund, but it failed later and the money came back.",
+        "Your bank or payment provider sent the refund back to us.",
+    )
+
+
+class SupportTaskKind(StrEnum):
+    """What a person must look into although no case waits for it: the copy deck of such tasks."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> "SupportTaskKind":
+        trouble = str.__new__(cls, value)
+        trouble._value_ = value
+        trouble.sentence = sentence
+        return trouble
+
+    REFUND_AND_DISPUTE = (
+        "refund_and_dispute",
+        (
+            "The customer disputed a payment that we have refunded or are refunding. Answer the dispute with this "
+            "evidence."
+        ),
+    )
+    INSUFFICIENT_BALANCE = (
+        "insufficient_balance",
+        "The seller's balance at the payment provider is too low. Refunds wait until funds are added.",
+    )
+    INVALID_CREDENTIALS = (
+        "invalid_credentials",
+        "The payment provider rejects our credentials. Refunds wait until they are fixed.",
+    )
+    MISSING_REFUND = (
+        "missing_refund",
+        "Our records show this refund as made, but the payment provider does not list it.",
+    )
+    UNEXPECTED_REFUND = (
+        "unexpected_refund",
+        "The payment provider lists a refund of this payment that we did not make.",
+    )
+    REFUND_AMOUNT_DIFFERS = (
+        "refund_amount_differs",
+        "The payment provider lists this refund with a different amount than we requested.",
+    )
+    REFUND_CURRENCY_DIFFERS = (
+        "refund_currency_differs",
+        "The payment provider lists this refund in a different currency than we requested.",
+    )
+    REFUND_STATE_DIFFERS = (
+        "refund_state_differs",
+        "The payment provider's status of this refund differs from ours.",
+    )
+    REFUND_LIST_INCOMPLETE = (
+        "refund_list_incomplete",
+        "The payment provider's list of refunds could not be read to the end. The rest was not compared today.",
+    )
+    WEBHOOK_EVENT_UNRESOLVED = (
+        "webhook_event_unresolved",
+        (
+            "The payment provider reported a refund or dispute and did not confirm it within two days. Check it in the "
+            "provider's dashboard."
+        ),
+    )
+    STATUTORY_WITHDRAWAL_UNPAID = (
+        "statutory_withdrawal_unpaid",
+        "Legal withdrawal, refund never confirmed. It is valid: pay or answer within 14 days.",
+    )
+    STATUTORY_WITHDRAWAL = (
+        "statutory_withdrawal",
+        "Legal withdrawal, and the case needs your decision. It is valid: pay or answer within 14 days.",
+    )
+    STATUTORY_WITHDRAWAL_UNMATCHED = (
+        "statutory_withdrawal_unmatched",
+        "Legal withdrawal, no matching purchase. It is valid: contact the customer.",
+    )
+    EMAIL_BOUNCED = (
+        "email_bounced",
+        "An email to this customer bounced, so they have not read it. Contact them another way.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """What one rule found: ``code`` is None when the rule is kept."""
+
+    rule: str
+    code: ReasonCode | None = None
+    detail: str = ""

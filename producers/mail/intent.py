@@ -1,0 +1,137 @@
+"""What a customer wants, why, and in which language, from their own words. Nobody's word is proof of anything."""
+
+import re
+
+from domain.refund_reasons import RefundReason
+from domain.requests import RefundScope
+from producers.mail.reason_patterns import REASONS, any_of
+
+REFUND_SCOPES = (
+    (
+        RefundScope.VAT,
+        any_of(
+            r"\b(?:refund|return|reimburse\w*|deduct|remove|claim)\b[^.!?\n]{0,20}\b(?:VAT|sales tax|taxes|the tax)\b",
+            r"\b(?:VAT|sales tax) (?:refund|exempt|back|reimbursement|deduction)",
+            r"\b(?:mehrwertsteuer|umsatzsteuer|mwst|ust)\b[^!?\n]{0,25}\b(?:erstatt\w*|zurück|rückerstatt\w*|abziehen)",
+            r"\berstatt\w*\b[^.!?\n]{0,20}\b(?:mehrwertsteuer|umsatzsteuer|mwst)",
+            r"\brembours\w*\b[^.!?\n]{0,20}\bTVA\b|\b(?:reembols|devol|devuel)\w*\b[^.!?\n]{0,20}\bIVA\b",
+            r"\b(?:rimbors|restitu)\w*\b[^.!?\n]{0,20}\bIVA\b|消費税[^。\n]{0,10}(?:返金|払い戻|還付)",
+        ),
+    ),
+    (
+        RefundScope.PARTIAL,
+        any_of(
+            r"\bpartial(?:ly)? (?:refund|reimburse)|\brefund\b[^.!?\n]{0,20}\b(?:part of|half|one of|the difference)\b",
+            r"\bteil(?:erstattung|rückerstattung|betrag)|\bteilweise (?:erstatt|zurück)|\bdie hälfte\b|\bden differenzbetrag\b",
+            r"\bremboursement partiel|\b(?:reembolso|reintegro) parcial|\brimborso parziale",
+            r"一部(?:返金|だけ返金|の返金)|差額[^。\n]{0,6}返金",
+        ),
+    ),
+)
+"""Anything but the whole amount is for a person: when the words leave a doubt, a person is asked."""
+
+_ASKS = any_of(
+    r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
+    r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase)\b|\bwithdraw\w* from\b",
+    r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase|subscription|contract|it)\b",
+    r"erstatt(?:e|et|en|ung|bar)|\brückzahl\w*|\bgeld[- ]zurück|\bgeld\b[^.!?\n]{0,30}\b(?:zurück|wieder)|\bzurückzahl",
+    r"widerruf|widerrufe\b|\bstornier\w*|\bstorno|\brückgabe\b|\bzurück(?:geben|treten|überweisen)\b|\brückabwick",
+    r"\brembours|\brétract|\bannul(?:er|ation|ez|ée?)\b|\b(?:rendre|récupérer|rendez)\b[^.!?\n]{0,15}\bargent\b",
+    r"\bre[ei]mbols|\bdevol(?:uci[oó]n|v)|\bdevu[eé]lv|\bdesist|\breintegr|\banular\b",
+    r"\brimbors|\brecesso\b|\brecedere\b|\brestitu|\bindietro\b[^.!?\n]{0,15}\bsoldi\b|\bsoldi indietro\b|\bannullar",
+    r"\bdevolu|\bestorn|\barrepend|\bdinheiro de volta\b|\bcancelar\b|\bcancelamento\b",
+    r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリングオフ|お金を返",
+)
+
+_THANKS = any_of(
+    r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
+    r"\bgot (?:it|the money)\b|\b(?:angekommen|erledigt)\b",
+)
+
+_ADVERTISES = any_of(
+    r"\bunsubscribe\b|\bview (?:this|it) (?:email |mail )?in (?:your|a) browser\b|\bnewsletter abbestellen\b|\babbestellen\b",
+    r"\bse désabonner\b|\bse désinscrire\b|\bdarse de baja\b|\bdisiscri|\bcancelar (?:a )?(?:inscrição|subscrição)\b",
+    r"配信停止|登録解除",
+)
+"""What stands under letters to many."""
+
+
+def asks(*texts: str) -> bool:
+    """Whether the money is asked back in these words."""
+    return any(_ASKS.search(_plain(text)) for text in texts)
+
+
+def thanks(*texts: str) -> bool:
+    """Whether these words thank, which most letters that ask for nothing do."""
+    return any(_THANKS.search(text) for text in texts)
+
+
+def advertises(text: str) -> bool:
+    """Whether these words are those of a letter to many."""
+    return _ADVERTISES.search(text) is not None
+
+
+def reason_of(*texts: str) -> RefundReason:
+    """Why the money is wanted back, by the first of these texts that says so."""
+    return next(
+        (reason for text in texts for reason, words in REASONS if words.search(_plain(text))), RefundReason.OTHER
+    )
+
+
+def refund_scope_of(*texts: str) -> RefundScope:
+    """How much of it is wanted back."""
+    return next(
+        (refund_scope for text in texts for refund_scope, words in REFUND_SCOPES if words.search(_plain(text))),
+        RefundScope.FULL,
+    )
+
+
+LANGUAGES = {
+    "en": (
+        "i you the and my for to is was have please not would this with your it me of hello hi want back dear "
+        "regards refund can on are at from that do thanks"
+    ),
+    "de": (
+        "ich und die der das nicht bitte für ein eine mein meine ist habe mit sie von den zu ihr hallo grüße "
+        "möchte wurde um erstattung erstatten rückerstattung bestellung widerruf geld zurück auch auf kann "
+        "vielen dank guten tag wir im dem sich hat"
+    ),
+    "fr": (
+        "je le la les et pour mon ma ne pas est vous une bonjour avec merci des du un ai cordialement "
+        "souhaite j que remboursement rembourser commande demande puis sur deux beaucoup votre bonsoir cette "
+        "ce dans nous au"
+    ),
+    "es": (
+        "el la los y por mi no es para una con que hola gracias quiero un se lo he del saludos señores me "
+        "solicito reembolso devolución pedido en muchas buenos días dos puedo su esta este nos al"
+    ),
+    "it": (
+        "il la per mio mia non è una che con grazie vorrei ho di un sono del buongiorno salve saluti chiedo "
+        "mi rimborso ordine mille posso su due questo questa i gli le al"
+    ),
+    "pt": (
+        "o a os e para meu minha não é uma com obrigado obrigada quero que um por eu do da olá gostaria "
+        "cumprimentos fiz reembolso devolução encomenda pedido em dois bom dia muito pela pelo posso no na "
+        "esta este as"
+    ),
+}
+"""Words that every letter about money has, and that tell the languages of Europe apart."""
+
+SPOKEN = {*LANGUAGES, "ja"}
+_SMALL = {language: frozenset(words.split()) for language, words in LANGUAGES.items()}
+_ENOUGH = 2  # different small words: one may be a name
+_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
+
+
+def detect_language(text: str) -> str | None:
+    """The language of these words, of those we speak; None where they leave it open."""
+    if len(_KANA.findall(text[:5_000])) >= _ENOUGH:
+        return "ja"
+    words = set(re.findall(r"\w+", text[:5_000].casefold()))
+    hits = sorted(((len(words & small), language) for language, small in _SMALL.items()), reverse=True)
+    (most, language), (second, _) = hits[0], hits[1]
+    return language if most >= _ENOUGH and most > second else None
+
+
+def _plain(text: str) -> str:
+    return text.replace("\u2019", "'")

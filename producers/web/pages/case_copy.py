@@ -1,0 +1,195 @@
+"""Every state and every step in the customer's words. Nothing here says more than the row does."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from config.i18n import UTC, Translator
+from domain.money import Money, UnknownMoneyError
+from domain.providers import DeclineReason
+from domain.reason_codes import ReasonCode
+from domain.states import Event, State
+from records.case_views import CaseView
+from records.history import HistoryRow
+
+
+class Tone(StrEnum):
+    """How a state's page looks."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusHeadline:
+    """A state as its page says it."""
+
+    heading: str
+    sentence: str
+    tone: Tone
+
+
+HEADLINES: Mapping[State, StatusHeadline] = {
+    State.RECEIVED: StatusHeadline(
+        "We’re checking your request",
+        "We’ve received your request and are checking your purchase. Nothing has been refunded yet.",
+        Tone.WAITING,
+    ),
+    State.AWAITING_CONFIRMATION: StatusHeadline(
+        "Please confirm your refund",
+        "You’re eligible for a refund. We’re sending an email to the address used for the purchase. Open the link "
+        "in it to confirm. We won’t refund anything until you confirm.",
+        Tone.WAITING,
+    ),
+    State.APPROVED: StatusHeadline(
+        "Your refund is approved",
+        "We’re about to send it to the payment provider. Nothing has been refunded yet.",
+        Tone.WAITING,
+    ),
+    State.REFUNDING: StatusHeadline(
+        "We’re processing your refund",
+        "We’re asking the payment provider to return your money. It hasn’t confirmed the refund yet.",
+        Tone.WAITING,
+    ),
+    State.REFUND_PENDING: StatusHeadline(
+        "Your refund is on its way",
+        "The payment provider has accepted the refund but hasn’t completed it yet. With some payment methods, this "
+        "takes a few days. You don’t need to do anything.",
+        Tone.WAITING,
+    ),
+    State.REFUNDED: StatusHeadline(
+        "Your refund was sent",
+        "The payment provider has sent the refund to your original payment method.",
+        Tone.DONE,
+    ),
+    State.WITH_SUPPORT: StatusHeadline(
+        "Our support team is reviewing your request",
+        "We can’t make this refund automatically. Our support team will decide and email you. You don’t need to "
+        "send the form again.",
+        Tone.WAITING,
+    ),
+    State.DECLINED: StatusHeadline(
+        "Your refund was declined",
+        "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
+        Tone.ENDED,
+    ),
+    State.EXPIRED: StatusHeadline(
+        "This request has expired",
+        "The refund wasn’t confirmed in time, so nothing was refunded. If you still want it, please send the form "
+        "again.",
+        Tone.ENDED,
+    ),
+    State.CANCELLED: StatusHeadline(
+        "You cancelled this request",
+        "Nothing was refunded. If you still want the refund, please send the form again.",
+        Tone.ENDED,
+    ),
+    State.UNMATCHED: StatusHeadline(
+        "We couldn’t find this purchase",
+        "No purchase matches this reference number and email address. Please check both against your order "
+        "confirmation and send the form again.",
+        Tone.ENDED,
+    ),
+    State.DUPLICATE: StatusHeadline(
+        "You’ve already requested this refund",
+        "There’s already a request for this purchase, so we closed this one. Please follow our emails about the "
+        "first request. Nothing is refunded twice.",
+        Tone.ENDED,
+    ),
+}
+
+STEPS: Mapping[Event, str] = {
+    Event.ACCEPTED: "We received your request.",
+    Event.FOUND_ELIGIBLE: "You’re eligible for a refund. We emailed you a link to confirm it.",
+    Event.FOUND_ELIGIBLE_AND_TRUSTED: "You’re eligible for a refund. The refund was approved.",
+    Event.FOUND_NOT_ELIGIBLE: "We passed your request to our support team.",
+    Event.FOUND_NO_PURCHASE: "We found no purchase with this reference number and email address.",
+    Event.FOUND_OPEN_CASE: "We found an earlier request for this purchase.",
+    Event.CUSTOMER_CONFIRMED: "You confirmed the refund.",
+    Event.CUSTOMER_CANCELLED: "You cancelled the request.",
+    Event.CONFIRMATION_EXPIRED: "The refund wasn’t confirmed in time.",
+    Event.PUT_ON_HOLD: "The refund is approved. For this payment method, it can only start a few days after payment.",
+    Event.REFUND_STARTED: "We started the refund with the payment provider.",
+    Event.NO_LONGER_ELIGIBLE: "Something about the purchase has changed. We passed your request to our support team.",
+    Event.PROVIDER_PAID: "The payment provider sent the refund.",
+    Event.PROVIDER_ACCEPTED: "The payment provider accepted the refund and is processing it.",
+    Event.PROVIDER_DECLINED: "The payment provider couldn’t make the refund. We passed your request to our support team.",
+    Event.REFUND_DEFERRED: "The payment provider can’t make the refund yet. We’re trying again.",
+    Event.CONFIRMED_NOT_REFUNDED: "The payment provider hasn’t made the refund. We’re starting it again.",
+    Event.BANK_REFERENCE_RECEIVED: "We received a reference your bank can use to find the refund.",
+    Event.OUTCOME_UNKNOWN: "The payment provider hasn’t given a clear answer yet. We’re asking again.",
+    Event.PROVIDER_FAILED_LATE: "The refund didn’t go through. We passed your request to our support team.",
+    Event.CRASHED_WORKERS: "We passed your request to our support team.",
+    Event.DISPUTE_WON: "The dispute about the payment has ended. We’re checking your request again.",
+    Event.POLLING_GAVE_UP: "The payment provider gave no clear answer. We passed your request to our support team.",
+    Event.SUPPORT_APPROVED: "Our support team approved the refund.",
+    Event.SUPPORT_DECLINED: "Our support team declined the refund.",
+}
+
+
+SHORT_OF_MONEY = (
+    "The seller’s account with the payment provider didn’t have enough money for the refund. We’ll try again "
+    "automatically."
+)
+
+_OWN_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
+_CODES = {code.value: code for code in ReasonCode}  # one of a later version is not among them
+_NOT_FOR_CUSTOMERS = "This purchase needs a manual check."
+
+
+def sentence_for_support(reason: Mapping[str, str]) -> str:
+    """A stored reason as support reads it."""
+    code = _CODES.get(reason["code"])
+    return reason.get("sentence") or (code.support if code else reason["code"])
+
+
+def sentences_for_customer(reasons: Iterable[Mapping[str, str]]) -> list[str]:
+    """Stored reasons as the customer may know them, each once."""
+    codes = (_CODES.get(reason["code"]) for reason in reasons)
+    return list(dict.fromkeys((code.customer if code else None) or _NOT_FOR_CUSTOMERS for code in codes))
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One line of a customer's timeline."""
+
+    at: datetime
+    sentence: str
+
+
+def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
+    """What happened, oldest first; a step that came several times in a row is told once."""
+    told = [
+        TimelineEntry(row.created_at, SHORT_OF_MONEY if short_of_money(row) else STEPS[Event(row.event)])
+        for row in history
+    ]
+    return [one for n, one in enumerate(told) if n == 0 or one.sentence != told[n - 1].sentence]
+
+
+def short_of_money(row: HistoryRow) -> bool:
+    """Whether this step says that the seller's balance does not suffice."""
+    waits = {Event.REFUND_DEFERRED, Event.PROVIDER_ACCEPTED}
+    return row.event in waits and row.evidence.get("refusal") == DeclineReason.INSUFFICIENT_BALANCE
+
+
+def amount_of(view: CaseView, spoken: Translator) -> str | None:
+    """The amount as it is written in this language; None where it is not sound."""
+    if view.amount is None or view.currency is None:
+        return None
+    try:
+        return spoken.money(Money(view.amount, view.currency))
+    except UnknownMoneyError:
+        return None
+
+
+def zone_of(view: CaseView) -> ZoneInfo:
+    """Where a page's times are told: at the seller's, where the page may name it."""
+    return ZoneInfo(view.time_zone) if view.time_zone and shows_purchase(view) else UTC
+
+
+def shows_purchase(view: CaseView) -> bool:
+    """Whether the purchase may stand on the page: only where this case holds it."""
+    return view.purchase is not None and view.state in _OWN_PURCHASE

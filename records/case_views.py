@@ -1,0 +1,111 @@
+"""Cases as people look at them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from domain.requests import Channel
+from domain.states import State
+from records.transaction import Transaction
+
+_SEEN = """
+select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.answers, c.locale, c.thread, c.email,
+       c.received_at, c.next_action_at, c.purchase, s.name as seller_name, s.support_email, s.time_zone,
+       p.product, p.amount, p.currency, p.method, p.email as purchase_email, p.reference as purchase_reference,
+       p.renewal or coalesce(d.subscription, false) as subscription,
+       w.name as declared_by, w.statement, w.declared_at,
+       (select t.evidence -> 'reasons' from transitions t
+         where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons
+  from cases c left join sellers s on s.id = c.seller left join purchases p on p.id = c.purchase
+  left join purchase_details d on d.purchase = c.purchase left join statutory_withdrawals w on w.case_id = c.id
+"""
+
+_SEARCH = f"""
+{_SEEN} where (cast(:state as text) is null or c.state = :state) and (cast(:seller as text) is null or c.seller = :seller)
+ order by c.received_at desc, c.id limit :limit
+"""
+
+_THESE = f"{_SEEN} where c.id = any(:ids)"
+
+_COUNTS = "select state, count(*) as cases from cases group by state"
+
+_LATENCIES = """
+select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
+  from cases c join refund_operations o on o.case_id = c.id and o.status = 'paid'
+ where c.state = 'refunded' order by c.received_at desc limit :limit
+"""
+"""How long the newest refunded cases took from acceptance to the record of the payment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseView:
+    """A case as people look at it."""
+
+    id: UUID
+    state: State
+    channel: Channel
+    reference: str
+    seller: str | None
+    reason: str
+    refund_scope: str
+    comment: str
+    answers: dict[str, str]
+    locale: str
+    thread: str | None
+    email: str
+    received_at: datetime
+    next_action_at: datetime | None
+    purchase: UUID | None
+    seller_name: str | None
+    support_email: str | None
+    time_zone: str | None
+    product: str | None
+    amount: int | None
+    currency: str | None
+    method: str | None
+    purchase_email: str | None
+    purchase_reference: str | None
+    subscription: bool | None
+    """Whether the purchase goes on by itself: a subscription, or a renewal of one."""
+    declared_by: str | None
+    """Who withdrew from the contract by law; with ``statement`` and ``declared_at``."""
+    statement: str | None
+    declared_at: datetime | None
+    reasons: list[dict[str, str]]
+
+
+class CaseViews:
+    """Cases, read and not locked."""
+
+    def __init__(self, work: Transaction) -> None:
+        self._work = work
+
+    def get(self, case: UUID) -> CaseView | None:
+        """One case as people look at it."""
+        return self.get_many([case]).get(case)
+
+    def get_many(self, cases: Sequence[UUID]) -> dict[UUID, CaseView]:
+        """These cases as people look at them."""
+        return {row.id: _view(row) for row in self._work.run(_THESE, ids=list(cases))} if cases else {}
+
+    def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[CaseView]:
+        """The newest cases first."""
+        return [_view(row) for row in self._work.run(_SEARCH, state=state, seller=seller, limit=limit)]
+
+    def counts(self) -> dict[str, int]:
+        """How many cases stand in each state."""
+        return {row.state: row.cases for row in self._work.run(_COUNTS)}
+
+    def latencies(self, limit: int) -> list[float]:
+        """Milliseconds from acceptance to payment of the newest refunded cases."""
+        return [float(row.ms) for row in self._work.run(_LATENCIES, limit=limit)]
+
+
+def _view(row: Row[*tuple[Any, ...]]) -> CaseView:
+    values = row._asdict()
+    values |= {"state": State(row.state), "channel": Channel(row.channel), "reasons": row.reasons or []}
+    return CaseView(**values)

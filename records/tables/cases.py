@@ -1,0 +1,225 @@
+"""What is remembered of cases and their money. The migrations make these tables; a test holds the two against each other."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+from domain import refund_operations
+from domain.states import OPEN_STATES, WORKER_STATES
+from records.tables.metadata import INSTANT, metadata, words
+
+OPEN_STATE_NAMES = words(OPEN_STATES)
+WORKER_STATE_NAMES = words(WORKER_STATES)
+
+OPEN_STATUSES = words(refund_operations.OPEN_STATUSES)
+
+sellers = Table(
+    "sellers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("support_email", Text, nullable=False),
+    Column("self_service", Boolean, nullable=False, server_default=text("true")),
+    Column("ceiling_minor", BigInteger),
+    Column("ceiling_currency", Text),
+    Column("serial_count", Integer),
+    Column("serial_days", Integer),
+    CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="whole_ceiling"),
+    CheckConstraint("(serial_count is null) = (serial_days is null)", name="whole_serial_limit"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("seller", Text, ForeignKey("sellers.id"), nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("scopes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("last_used_at", INSTANT),
+    Column("ends_at", INSTANT, nullable=False, server_default=text("'infinity'")),
+)
+
+shopfronts = Table(
+    "shopfronts",
+    metadata,
+    Column("seller", Text, ForeignKey("sellers.id"), primary_key=True),
+    Column("colour", Text),
+    Column("website", Text),
+    Column("technical_support", Text),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("seller", Text, ForeignKey("sellers.id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("in_force_from", INSTANT, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("days", Integer),
+    Column("methods", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("excluded_products", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("renewals_excluded", Boolean, nullable=False, server_default=text("false")),
+)
+
+purchases = Table(
+    "purchases",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("seller", Text, ForeignKey("sellers.id"), nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("reference_key", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("amount", BigInteger),
+    Column("currency", Text),
+    Column("refunded", BigInteger, nullable=False, server_default=text("0")),
+    Column("method", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("charge", Text, nullable=False),
+    Column("instrument", Text),
+    Column("purchased_at", INSTANT, nullable=False),
+    Column("charged_at", INSTANT, nullable=False),
+    Column("renewal", Boolean, nullable=False, server_default=text("false")),
+    Column("consumer", Boolean, nullable=False, server_default=text("true")),
+    Column("dispute", Text, nullable=False, server_default=text("'none'")),
+    Column("disputed", Text),
+    UniqueConstraint("seller", "reference_key"),
+    Index(None, "reference_key", "email_key"),
+    Index(None, "seller", "email_key"),
+    Index(None, "email_key"),
+    Index(None, "provider", "charge"),
+)
+
+purchase_details = Table(
+    "purchase_details",
+    metadata,
+    Column("purchase", UUID, ForeignKey("purchases.id"), primary_key=True),
+    Column("licence_key", Text),
+    Column("activation_code", Text),
+    Column("download_url", Text),
+    Column("invoice_number", Text),
+    Column("invoice_url", Text),
+    Column("technical_support", Text),
+    Column("subscription", Boolean, nullable=False, server_default=text("false")),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("seller", Text, ForeignKey("sellers.id")),
+    Column("purchase", UUID, ForeignKey("purchases.id")),
+    Column("channel", Text, nullable=False),
+    Column("intake_source", Text, nullable=False),
+    Column("intake_key", Text, nullable=False),
+    Column("intake_digest", LargeBinary, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("reference_key", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("refund_scope", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("answers", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("locale", Text, nullable=False),
+    Column("thread", Text),
+    Column("trusted", Boolean, nullable=False),
+    Column("bulk", Boolean, nullable=False, server_default=text("false")),
+    Column("received_at", INSTANT, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("fence", Integer, nullable=False, server_default=text("0")),
+    Column("lease_until", INSTANT, nullable=False, server_default=text("'epoch'")),
+    Column("next_action_at", INSTANT),
+    Column("not_before", INSTANT, nullable=False, server_default=text("'epoch'")),
+    Column("deliveries", Integer, nullable=False, server_default=text("0")),
+    Column("delivered_at", INSTANT, nullable=False, server_default=text("'epoch'")),
+    UniqueConstraint("intake_source", "intake_key"),
+    Index(
+        "cases_one_live_case_a_purchase",
+        "purchase",
+        unique=True,
+        postgresql_where=text(f"state in ({OPEN_STATE_NAMES})"),
+    ),
+    Index(
+        "cases_due", text("coalesce(seller, '')"), "next_action_at", postgresql_where=text("next_action_at is not null")
+    ),
+    Index("cases_duplicates", "purchase", postgresql_where=text("state = 'duplicate'")),
+    Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
+    CheckConstraint(f"state not in ({WORKER_STATE_NAMES}) or next_action_at is not null", name="owned"),
+    postgresql_with={"fillfactor": "70"},
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    Column("case_id", UUID, ForeignKey("cases.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", INSTANT, nullable=False),
+    Column("here", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("there", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+payment_claims = Table(
+    "payment_claims",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("charge", Text, primary_key=True),
+    Column("case_id", UUID, ForeignKey("cases.id"), nullable=False),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("case_id", UUID, ForeignKey("cases.id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False, server_default=text("1")),
+    Column("provider", Text, nullable=False),
+    Column("charge", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("first_sent_at", INSTANT, nullable=False),
+    Column("last_sent_at", INSTANT, nullable=False),
+    Column("sends", Integer, nullable=False, server_default=text("1")),
+    Column("asks", Integer, nullable=False, server_default=text("0")),
+    Column("status", Text, nullable=False),
+    Column("refund_id", Text),
+    Column("code", Text),
+    Column("paid_at", INSTANT),
+    Column("replayed", Boolean, nullable=False, server_default=text("false")),
+    Column("empty_lookups", Integer, nullable=False, server_default=text("0")),
+    Column("looked_up_at", INSTANT),
+    Column("reconciled_at", INSTANT),
+    UniqueConstraint("provider", "refund_id"),
+    Index(
+        "operations_one_open_a_payment",
+        "provider",
+        "charge",
+        unique=True,
+        postgresql_where=text(f"status in ({OPEN_STATUSES})"),
+    ),
+    CheckConstraint("amount > 0", name="some_money"),
+)

@@ -1,0 +1,26 @@
+"""Letters to customers: `copy.py` has what they say, `write.py` writes one, `post.py` sends it."""
+
+from worker.emails.rendering import is_current, render
+from worker.mail_transport import (
+    DeliveryUnknownError,
+    EmailNotSentError,
+    EmailRejectedError,
+    MaildirTransport,
+    MailTransport,
+    MailTransportError,
+    SmtpTransport,
+    mail_transport_for,
+)
+
+__all__ = [
+    "MaildirTransport",
+    "EmailNotSentError",
+    "MailTransport",
+    "MailTransportError",
+    "EmailRejectedError",
+    "SmtpTransport",
+    "DeliveryUnknownError",
+    "mail_transport_for",
+    "is_current",
+    "render",
+]

@@ -1,0 +1,234 @@
+"""What the letters say, in English: the sentences are the keys of the catalogues. ``{words}`` in braces are facts of the case.
+
+Nothing here says that money has arrived: we know what the payment provider said, not what a bank has booked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.requests import RefundScope
+from domain.state_effects import EmailKind
+from domain.states import State
+
+
+class Target(StrEnum):
+    """Where a link of a letter leads."""
+
+    CONFIRM = "confirm"
+    STATUS = "status"
+    FORM = "form"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One letter, in the order in which it is read: ``facts`` is a list of (label, name of the fact)."""
+
+    subject: str
+    heading: str
+    before: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    reasons: bool = False
+    ask: str | None = None
+    button: tuple[str, Target] | None = None
+    after: tuple[str, ...] = ()
+    link: tuple[str, Target] | None = None
+    true_in: frozenset[State]
+    """The states in which the letter says the truth. In any other it is not written."""
+
+
+_PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
+
+EMAILS: Mapping[EmailKind, Copy] = {
+    EmailKind.START_REFUND: Copy(
+        subject="Please confirm your refund for {reference}",
+        heading="Please confirm your refund",
+        before=("We received a refund request for this purchase:",),
+        facts=_PURCHASE,
+        ask="You’re eligible for a refund. To go ahead, confirm here:",
+        button=("Start refund", Target.CONFIRM),
+        after=(
+            "You’ll get the full amount back on your original payment method.",
+            (
+                "With the refund, your right to use {product} ends, including its licence keys, downloads and "
+                "subscriptions."
+            ),
+            "Once you confirm, this can’t be undone.",
+            (
+                "Didn’t request a refund? You can ignore this email. Nothing will be refunded and your purchase stays "
+                "as it is."
+            ),
+        ),
+        link=("Track your request", Target.STATUS),
+        true_in=frozenset({State.AWAITING_CONFIRMATION}),
+    ),
+    EmailKind.ACCEPTED: Copy(
+        subject="Your refund for {reference} is on its way",
+        heading="Your refund is on its way",
+        before=(
+            (
+                "The payment provider has accepted your refund of {amount} for {product} ({reference}) but hasn’t paid "
+                "it yet."
+            ),
+            "With some payment methods, this takes a few days. We’ll email you again as soon as we know more.",
+        ),
+        link=("Track your refund", Target.STATUS),
+        after=("Questions? {support}",),
+        true_in=frozenset({State.REFUND_PENDING}),
+    ),
+    EmailKind.REFUNDED: Copy(
+        subject="Your refund for {reference} was sent",
+        heading="Your refund was sent",
+        before=("The payment provider has confirmed your refund. It goes back to your original payment method:",),
+        facts=(*_PURCHASE, ("Refund ID", "refund")),
+        after=(
+            "{arrival}",
+            "With the refund, your right to use {product} has ended.",
+            "Hasn’t arrived by then? {support}",
+        ),
+        link=("View refund details", Target.STATUS),
+        true_in=frozenset({State.REFUNDED}),
+    ),
+    EmailKind.WITH_SUPPORT: Copy(
+        subject="Your refund request for {reference} is with our support team",
+        heading="Our support team is reviewing your request",
+        before=("We couldn’t complete your refund request for {product} ({reference}) automatically:",),
+        reasons=True,
+        after=(
+            "Our support team has your request and will email you. You don’t need to send it again.",
+            "{question}",
+            "Your case number is {case}. Questions? {support}",
+        ),
+        link=("Track your request", Target.STATUS),
+        true_in=frozenset({State.WITH_SUPPORT}),
+    ),
+    EmailKind.RETURNED: Copy(
+        subject="Your refund for {reference} didn’t go through",
+        heading="Your refund didn’t go through",
+        before=(
+            (
+                "Your refund of {amount} for {product} ({reference}) failed after the payment provider had "
+                "accepted it. If an earlier email said it was sent, we’re sorry: it has since failed."
+            ),
+            "Our support team now has your request and will find another way. You don’t need to do anything.",
+        ),
+        reasons=True,
+        link=("Track your request", Target.STATUS),
+        after=("Your case number is {case}. Questions? {support}",),
+        true_in=frozenset({State.WITH_SUPPORT}),
+    ),
+    EmailKind.DECLINED: Copy(
+        subject="Your refund for {reference} was declined",
+        heading="Your refund was declined",
+        before=(
+            "Our support team decided not to make this refund. If you think this is a mistake, please contact support.",
+        ),
+        facts=_PURCHASE,
+        after=("Your case number is {case}. Questions? {support}",),
+        link=("Track your request", Target.STATUS),
+        true_in=frozenset({State.DECLINED}),
+    ),
+    EmailKind.NOT_FOUND: Copy(
+        subject="We couldn’t find your purchase",
+        heading="We couldn’t find your purchase",
+        before=(
+            "We received a refund request from this address but found no purchase with exactly these details.",
+            (
+                "The reference number is in your order confirmation. Use the email address you gave when you "
+                "ordered. It may not be this one."
+            ),
+        ),
+        ask="Please try again with both:",
+        button=("Request a refund", Target.FORM),
+        after=("Didn’t request a refund? You can ignore this email.", "Your case number is {case}."),
+        true_in=frozenset({State.UNMATCHED}),
+    ),
+    EmailKind.ALREADY_REQUESTED: Copy(
+        subject="We already have a refund request for {reference}",
+        heading="We already have your request",
+        before=(
+            (
+                "We received another refund request for {product} ({reference}). There’s already one, so this one "
+                "changes nothing."
+            ),
+            (
+                "Your first request continues: see the email we sent you about it. If that email asks you to "
+                "confirm the refund, please use the link in it. A purchase is refunded only once, no matter how "
+                "often you request it."
+            ),
+        ),
+        after=("Your case number is {case}. Questions? {support}",),
+        true_in=frozenset({State.DUPLICATE}),
+    ),
+    EmailKind.WITHDRAWAL_RECEIVED: Copy(
+        subject="We’ve received your withdrawal from the contract",
+        heading="We’ve received your withdrawal",
+        before=("This email confirms your withdrawal and when we received it. Please keep it.",),
+        facts=(
+            ("Received", "declared_at"),
+            ("Name", "declarant"),
+            ("Contract", "asked_reference"),
+            ("Email address", "asked_email"),
+            ("Withdrawal statement", "statement"),
+        ),
+        after=(
+            "Your withdrawal is effective from the date and time above.",
+            (
+                "Before we refund anything, we’ll email the address used for the purchase. Use the link in that "
+                "email to start the refund. This protects you: nobody else can start it in your name."
+            ),
+            "Your case number is {case}.",
+            "Didn’t submit this? You can ignore this email. Nothing will be refunded.",
+        ),
+        link=("Track your request", Target.STATUS),
+        true_in=frozenset(State),
+    ),
+}
+
+WITHDRAWAL_UNMATCHED = Copy(
+    subject="We couldn’t match your withdrawal to a purchase",
+    heading="We couldn’t match your withdrawal to a purchase",
+    before=(
+        (
+            "We’ve received your withdrawal from a contract, and its date counts. But no purchase matches these "
+            "details exactly, so our support team is looking for it. You don’t need to withdraw again."
+        ),
+    ),
+    facts=(("Contract", "asked_reference"), ("Email address", "asked_email")),
+    after=(
+        (
+            "The reference number is in your order confirmation. Use the email address you gave when you ordered. "
+            "It may not be this one."
+        ),
+        "Your case number is {case}.",
+        "Didn’t submit this? You can ignore this email. Nothing will be refunded.",
+    ),
+    link=("Track your request", Target.STATUS),
+    true_in=frozenset({State.UNMATCHED}),
+)
+"""NOT_FOUND for whoever declared by law that they withdraw: they are not asked to ask again."""
+
+TOLD_ANEW: Mapping[State, EmailKind] = {
+    State.AWAITING_CONFIRMATION: EmailKind.START_REFUND,
+    State.REFUND_PENDING: EmailKind.ACCEPTED,
+    State.REFUNDED: EmailKind.REFUNDED,
+    State.WITH_SUPPORT: EmailKind.WITH_SUPPORT,
+}
+"""By the state of the case that was there first. In any other that one goes on by itself, and ALREADY_ASKED says so."""
+
+QUESTIONS: Mapping[str, str] = {
+    RefundScope.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
+    RefundScope.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
+}
+"""What support will want to know about a request that did not say it."""
+
+SOME_REASON = "Our support team needs to review this purchase first."
+"""For reasons that are not for the customer to know."""
+
+SUPPORT = "Please email {address}."
+NO_SUPPORT = "Please contact the support team of {seller}."
+NO_AMOUNT = "the full amount"
+NO_PRODUCT = "your purchase"
+NO_SELLER = "the seller"
+FOOT = "This is an automatic email about your request with the case number {case}. We handle refunds for {seller}."
+FOOT_WITHOUT_SELLER = "This is an automatic email about your request with the case number {case}."

@@ -1,0 +1,95 @@
+"""What notes say, in English: the sentences are the keys of the catalogues."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.inquiry_emails import InquiryEmailKind
+
+
+class Page(StrEnum):
+    """Where a link of a note leads."""
+
+    OPEN = "open"
+    LOOKUP = "/lookup"
+    REFERENCES = "/lookup?ask=references"
+    FORM = "/refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InquiryCopy:
+    """One note, in the order in which it is read; the purchases that it is about stand behind ``before``."""
+
+    subject: str
+    before: tuple[str, ...]
+    ask: str | None = None
+    button: tuple[str, Page] | None = None
+    after: tuple[str, ...] = ()
+    link: tuple[str, Page] | None = None
+    foot: str
+
+
+_ASKED = "This is an automatic email. Someone entered your address in our help centre."
+_WROTE = "This is an automatic reply to an email from this address."
+_NOT_ME = "Didn’t request this? You can ignore this email."
+
+INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
+    InquiryEmailKind.PURCHASE: InquiryCopy(
+        subject="The link to your purchase",
+        before=("Here’s the link you requested. It works once, for 30 minutes:",),
+        button=("Show my purchase", Page.OPEN),
+        after=(
+            "It shows your licence key, download and invoice, and who to contact for technical help.",
+            "{contact}",
+            _NOT_ME,
+        ),
+        link=("Request a new link", Page.LOOKUP),
+        foot=_ASKED,
+    ),
+    InquiryEmailKind.REFERENCES: InquiryCopy(
+        subject="Your reference numbers",
+        before=("Purchases made with this email address, newest first:",),
+        after=("With a reference number, you can see your licence key and invoice, or request a refund.", _NOT_ME),
+        button=("Find a purchase", Page.LOOKUP),
+        link=("Request a refund", Page.FORM),
+        foot=_ASKED,
+    ),
+    InquiryEmailKind.NOTHING_FOUND: InquiryCopy(
+        subject="We couldn’t find your purchase",
+        before=(
+            "Someone entered this email address to find a purchase. No purchase matches exactly these details.",
+            (
+                "The reference number is in your order confirmation. Use the email address you gave when you "
+                "ordered. It may not be this one."
+            ),
+        ),
+        ask="Please try again with both:",
+        button=("Find a purchase", Page.LOOKUP),
+        after=(_NOT_ME,),
+        link=("I don’t have my reference number", Page.REFERENCES),
+        foot=_ASKED,
+    ),
+    InquiryEmailKind.NO_REFERENCE: InquiryCopy(
+        subject="Which purchase is your email about?",
+        before=(
+            "Thank you for your email. We couldn’t find a reference number in it, so no refund has been requested yet.",
+        ),
+        ask="Please use this form to tell us which purchase you’d like refunded:",
+        button=("Request a refund", Page.FORM),
+        after=("You can also reply to this email with the reference number from your order confirmation.",),
+        link=("I don’t have my reference number", Page.REFERENCES),
+        foot=_WROTE,
+    ),
+    InquiryEmailKind.TOO_LARGE: InquiryCopy(
+        subject="Your email was too large",
+        before=("We couldn’t read your email because it’s too large, so no refund has been requested yet.",),
+        ask="Please send it again without attachments, or use this form:",
+        button=("Request a refund", Page.FORM),
+        foot=_WROTE,
+    ),
+}
+
+PURCHASE = "{reference}, {seller}, {day}"
+"""A purchase in one line behind its product."""
+
+CONTACT = "Questions about your purchase? Please email {address}."

@@ -1,0 +1,46 @@
+"""Publishing of support tasks, as CloudEvents on the queue that helpdesks read."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from config.broker import DIRECT, connect
+from domain.messages import ContactSupport, ContactSupportData, SupportReason
+from records.support_tasks import SupportTask
+from worker.context import WorkerContext
+
+
+def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
+    """Publishes the tasks of these cases that are not on the queue yet.
+
+    If a worker crashes after the broker accepted a task and before the commit, the task is published again under the same
+    event id. Consumers detect the duplicate by this id.
+    """
+    with context.records.work() as work:
+        tasks = work.support_tasks.claim(ids, seconds=context.settings.timers.lease_seconds)
+    if not tasks:
+        return
+    there: list[SupportTask] = []
+    try:
+        with connect(context.settings) as connection:
+            producer = connection.Producer(exchange=DIRECT, routing_key=ContactSupport.queue, serializer="json")
+            for task in tasks:
+                event = contact_support(task)
+                producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
+                there.append(task)
+    finally:  # tasks that the broker accepted before it went away are not published again
+        with context.records.work() as work:
+            work.support_tasks.mark_published(there)
+
+
+def contact_support(task: SupportTask) -> ContactSupport:
+    """Returns a task as helpdesks receive it: the case and every reason, and no personal data."""
+    return ContactSupport(
+        id=task.id,
+        time=task.created_at,
+        data=ContactSupportData(
+            case_id=task.case,
+            seller=task.seller,
+            evidence=task.evidence,
+            reasons=tuple(SupportReason(code=r["code"], sentence=r["sentence"]) for r in task.reasons),
+        ),
+    )

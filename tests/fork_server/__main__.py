@@ -21,19 +21,19 @@ import uvicorn.loops.auto
 import uvicorn.protocols.http.auto  # noqa: F401
 
 import config.broker  # noqa: F401
-import console.asgi  # noqa: F401
-import console.cli  # noqa: F401
+import console.asgi
+import console.cli
 import console.sandbox.server  # noqa: F401
-import producers.desk.app  # noqa: F401
-import producers.mail.service  # noqa: F401
-import producers.queue_consumer  # noqa: F401
+import producers.desk.app
+import producers.mail.service
+import producers.queue_consumer
 import producers.web.app  # noqa: F401
-import worker.celery_fixes.config  # noqa: F401
-import worker.celery_fixes.watchdog  # noqa: F401
-import worker.context  # noqa: F401
-import worker.dispatch  # noqa: F401
-import worker.providers  # noqa: F401
-import worker.reconciliation.run  # noqa: F401
+import worker.celery_fixes.config
+import worker.celery_fixes.watchdog
+import worker.context
+import worker.dispatch
+import worker.providers
+import worker.reconciliation.run
 import worker.relay  # noqa: F401
 
 LARGEST = 1 << 20  # bytes of one request: arguments and environment

@@ -1,5 +1,5 @@
 """The fixtures of tests/integration, for the tests of security."""
 
-from tests.integration.conftest import place, world
+from tests.integration.conftest import context, place, world
 
-__all__ = ["place", "context", "world"]
+__all__ = ["context", "place", "world"]

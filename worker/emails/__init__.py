@@ -13,14 +13,14 @@ from worker.mail_transport import (
 )
 
 __all__ = [
-    "MaildirTransport",
+    "DeliveryUnknownError",
     "EmailNotSentError",
+    "EmailRejectedError",
     "MailTransport",
     "MailTransportError",
-    "EmailRejectedError",
+    "MaildirTransport",
     "SmtpTransport",
-    "DeliveryUnknownError",
-    "mail_transport_for",
     "is_current",
+    "mail_transport_for",
     "render",
 ]

@@ -14,7 +14,7 @@ from celery import Celery
 
 from producers.intake import accept
 from records import Records
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import Process
 
 QUIETLY = ("--without-gossip", "--without-mingle", "--without-heartbeat")

@@ -16,14 +16,14 @@ class Row(NamedTuple):
     places: tuple[str, ...]
 
 
-LANES, PAYING = "integration/test_lanes.py::", "integration/test_paying.py::"
-WORKER, WEBHOOKS = "integration/test_worker.py::", "integration/test_webhooks.py::"
-ANSWERS, SANDBOX = "integration/test_answers.py::", "contract/test_sandbox.py::"
-API, RECONCILING = "integration/test_api.py::", "integration/test_reconciling.py::"
-REMEMBERING, RESTORE = "integration/test_remembering.py::", "integration/test_restore.py::"
+LANES, PAYING = "integration/test_dispatch.py::", "integration/test_refund_execution.py::"
+WORKER, WEBHOOKS = "integration/test_worker.py::", "integration/test_webhook_events.py::"
+ANSWERS, SANDBOX = "integration/test_refund_results.py::", "contract/test_sandbox.py::"
+API, RECONCILING = "integration/test_api.py::", "integration/test_reconciliation.py::"
+REMEMBERING, RESTORE = "integration/test_broker_loss.py::", "integration/test_restore.py::"
 PASSWORD, DISK_FULL = "integration/test_password.py::", "integration/test_disk_full.py::"
 VERSIONS = "integration/test_versions.py::"
-TROUBLES, STRANGE = "integration/test_database_troubles.py::", "integration/test_strange_messages.py::"
+TROUBLES, STRANGE = "integration/test_database_troubles.py::", "integration/test_unreadable_messages.py::"
 
 MATRIX = (
     Row(
@@ -54,7 +54,7 @@ MATRIX = (
             "point: message published, not committed",
             "point: swept, not committed",
             "integration/test_relay.py::test_two_relays_share_the_work",
-            "integration/test_beats.py::test_two_beats_sweep_twice_and_each_case_is_paid_once",
+            "integration/test_scheduled_tasks.py::test_two_beats_sweep_twice_and_each_case_is_paid_once",
         ),
     ),
     Row(
@@ -203,9 +203,9 @@ MATRIX = (
         (
             "charge: busy",
             "charge: drip",
-            "integration/test_pace.py::test_when_a_provider_says_when_to_come_again_nobody_calls_it_before",
+            "integration/test_rate_limiter.py::test_when_a_provider_says_when_to_come_again_nobody_calls_it_before",
             "contract/test_deadline.py::test_an_answer_that_drips_in",
-            "integration/test_asking.py::test_what_would_outlive_its_task_is_not_asked",
+            "integration/test_provider_client.py::test_what_would_outlive_its_task_is_not_asked",
         ),
     ),
     Row(
@@ -278,8 +278,8 @@ MATRIX = (
         "The same mail twice; a crash between the commit and marking it as read",
         "One request.",
         (
-            "integration/test_mailbox.py::test_the_same_mail_twice_is_one_case",
-            "integration/test_mailbox.py::test_a_crash_between_the_commit_and_the_move_makes_no_second_case",
+            "integration/test_maildir.py::test_the_same_mail_twice_is_one_case",
+            "integration/test_maildir.py::test_a_crash_between_the_commit_and_the_move_makes_no_second_case",
         ),
     ),
     Row(

@@ -14,11 +14,11 @@ from config.settings import Settings
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.chaos import final_checks
 from tests.chaos.final_checks import Books
 from tests.chaos.load import Load
 from tests.integration import _provider_fixtures
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute
 from worker.emails.case_emails import send_case_emails

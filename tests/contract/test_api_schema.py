@@ -23,8 +23,8 @@ from producers.web.api.ndjson import NDJSON
 from producers.web.app import app
 from producers.web.problems import ProblemCode
 from records import Records
-from tests.cast import settle_in
 from tests.integration._web_fixtures import served
+from tests.sample_data import settle_in
 from tests.services import fresh_database, settings_of
 
 BEYOND = (

@@ -25,7 +25,7 @@ from records import Records, UnitOfWork
 from records.audit import faults
 from records.case_emails import DueEmail
 from records.support_tasks import NewSupportTask
-from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
 from tests.services import QUICK
 from tests.simulation.memory.records import MemoryRecords
 

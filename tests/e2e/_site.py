@@ -23,8 +23,8 @@ from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
 from records.storefronts import Storefront
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
+from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import Child, environment, eventually, fresh_database, settings_of
 
 DETAILS = PurchaseDetails(

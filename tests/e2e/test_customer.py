@@ -13,9 +13,9 @@ from domain.purchases import Purchase
 from domain.reason_codes import ReasonCode
 from domain.states import State
 from producers.web.pages.case_copy import HEADLINES
-from tests.cast import a_seller
 from tests.catalogues import catalogue
 from tests.e2e._site import DETAILS, Crew, Town, words
+from tests.sample_data import a_seller
 from tests.services import eventually
 
 Visit = Callable[..., Page]

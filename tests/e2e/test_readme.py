@@ -16,7 +16,7 @@ import pytest
 
 from config.settings import Settings
 from tests import fork_server
-from tests.cast import a_recent_purchase
+from tests.sample_data import a_recent_purchase
 from tests.services import environment, eventually
 
 ROOT = Path(__file__).parent.parent.parent

@@ -22,7 +22,7 @@ from domain.states import State
 from producers.intake import accept
 from records import Records
 from records.audit import audit
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 from worker.refunds.evaluation import evaluate

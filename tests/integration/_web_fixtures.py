@@ -28,7 +28,7 @@ from domain.states import INITIAL, MOVES, Event, State
 from producers import intake
 from producers.web.app import app
 from records import Records
-from tests.cast import a_policy, a_recent_purchase, a_request, a_seller, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_request, a_seller, settle_in
 from tests.services import emptied, fresh_database, settings_of
 
 

@@ -21,8 +21,8 @@ from producers.web.app import app
 from producers.web.middleware import HEADERS
 from producers.web.problems import ProblemCode, problem_type
 from records import migrate
-from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, a_case, served
+from tests.sample_data import a_recent_purchase
 from tests.services import fresh_database, settings_of, tampering
 
 ASK = "/v1/refund-requests"

@@ -9,7 +9,7 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records
 from records.audit import AuditReport, audit
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import tampering
 
 

@@ -12,7 +12,7 @@ from domain.state_effects import EmailKind
 from domain.states import Event
 from records import Records
 from records.case_emails import DueEmail
-from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
 from worker.context import create_context
 from worker.emails.case_emails import send_case_emails
 from worker.mail_transport import EmailRejectedError

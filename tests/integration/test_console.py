@@ -21,7 +21,7 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records, migrate
 from tests import fork_server
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import environment, of_database, tampering
 
 ROOT = Path(__file__).parent.parent.parent

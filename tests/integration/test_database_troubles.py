@@ -21,7 +21,6 @@ from producers.web.app import POOL, app
 from producers.web.problems import ProblemCode
 from records import DatabaseDownError
 from records import unit_of_work as work_module
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._provider_fixtures import (
     approved,
     assert_audit_is_clean,
@@ -32,6 +31,7 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
+from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import eventually, of_database
 from worker.context import WorkerContext
 from worker.refunds.execution import execute, prepare

@@ -12,8 +12,8 @@ from domain.states import State
 from producers.desk.app import app
 from producers.web.middleware import HEADERS
 from records import Records
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import a_case, served
+from tests.sample_data import a_recent_purchase, settle_in
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from producers.web.app import app
 from producers.web.problems import ProblemCode
 from records import DatabaseDownError, migrate
 from records.unit_of_work import connect
-from tests.cast import settle_in
 from tests.integration._provider_fixtures import (
     approved,
     assert_audit_is_clean,
@@ -40,7 +39,8 @@ from tests.integration._provider_fixtures import (
 )
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK, problem
-from tests.integration.test_lanes import some_time_later
+from tests.integration.test_dispatch import some_time_later
+from tests.sample_data import settle_in
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle

@@ -18,7 +18,6 @@ from domain.states import State
 from domain.webhook_events import Subject, WebhookEvent
 from producers.web.app import app
 from records import Records
-from tests.cast import settle_in
 from tests.integration._provider_fixtures import (
     an_event,
     approved,
@@ -38,6 +37,7 @@ from tests.integration._provider_fixtures import (
     with_adapter,
 )
 from tests.integration._web_fixtures import served
+from tests.sample_data import settle_in
 from tests.services import eventually
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle

@@ -17,7 +17,7 @@ from console.commands import embed, storefront
 from console.commands.embed import sentences
 from domain.policies import Category
 from records import Records
-from tests.cast import a_policy, a_seller, settle_in
+from tests.sample_data import a_policy, a_seller, settle_in
 
 Verb = Callable[..., Result]
 

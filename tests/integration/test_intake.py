@@ -10,7 +10,7 @@ from domain.requests import Channel
 from domain.states import State
 from producers.intake import accept, accept_one, confirm, submission, withdraw
 from records import Records
-from tests.cast import a_recent_purchase, a_request, an_arrival, settle_in
+from tests.sample_data import a_recent_purchase, a_request, an_arrival, settle_in
 
 
 def count(records: Records, table: str) -> int:

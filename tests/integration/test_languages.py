@@ -15,11 +15,11 @@ from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
 from domain.states import State
 from producers.web import templating
-from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.catalogues import gather
 from tests.integration import _web_fixtures
 from tests.integration._web_fixtures import World, a_case
 from tests.pseudolocale import Foreign, Seen, english
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, settle_in
 
 place, world = _web_fixtures.place, _web_fixtures.world
 

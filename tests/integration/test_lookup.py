@@ -13,8 +13,8 @@ from domain.inquiry_emails import InquiryEmailKind
 from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
 from records.inquiry_emails import InquiryEmail
-from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World
+from tests.sample_data import a_recent_purchase
 
 PRIVATE = PurchaseDetails(
     licence_key="ADA1-8150-ENGN",

@@ -16,10 +16,10 @@ from domain.api_scopes import ALL_SCOPES
 from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK
 from tests.proxy import Proxy, resp
+from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import Child, eventually
 
 USER, OURS, THEIRS = "moneyback", "swordfish-4711", "marlin-0815"

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from domain.policies import Category, in_force
 from records import Records
-from tests.cast import NOON, a_purchase, settle_in
+from tests.sample_data import NOON, a_purchase, settle_in
 
 
 def test_the_version_found_is_the_one_in_force_at_the_purchase(records: Records) -> None:

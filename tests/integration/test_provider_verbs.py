@@ -20,9 +20,9 @@ from console.stack import Stack
 from domain.money import Money
 from domain.providers import Paid
 from tests import fork_server
-from tests.cast import settle_in
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
 from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
+from tests.sample_data import settle_in
 from tests.services import environment
 from worker.context import create_context
 from worker.providers import capabilities, connected, readers

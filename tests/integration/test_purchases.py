@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from producers.purchase_import import import_file, import_rows
 from records import Records
-from tests.cast import settle_in
+from tests.sample_data import settle_in
 
 GOOD = {
     "seller": "aurora",

@@ -15,8 +15,8 @@ from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest
 from producers.web.app import app
 from producers.web.pages.forms import TOO_LONG, WHEN_EMPTY, WHEN_WRONG
-from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, served
+from tests.sample_data import a_recent_purchase
 
 ASKED = {
     "email": "ada@example.com",

@@ -18,7 +18,7 @@ from domain.messages import RefundRequested
 from producers.intake import accept
 from records import Records
 from records.case_views import CaseView
-from tests.cast import a_policy, a_recent_purchase, a_seller, an_arrival, ids, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
 from worker.celery_fixes.config import celery_options
 from worker.relay import WINDOW, Relay, RelayResult

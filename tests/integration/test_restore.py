@@ -26,7 +26,6 @@ from producers.intake import accept
 from records import Records, migrate
 from records.intake import Submission
 from records.unit_of_work import connect
-from tests.cast import an_arrival, ids, settle_in
 from tests.doubles.sandbox import SandboxProcess
 from tests.integration._provider_fixtures import (
     assert_audit_is_clean,
@@ -37,7 +36,8 @@ from tests.integration._provider_fixtures import (
     state,
     tasks,
 )
-from tests.integration.test_lanes import some_time_later
+from tests.integration.test_dispatch import some_time_later
+from tests.sample_data import an_arrival, ids, settle_in
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle

@@ -20,7 +20,7 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records, case_emails, inquiry_emails, migrate, support_tasks
 from records.unit_of_work import connect
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from worker.sweep import Sweep
 
 

@@ -24,7 +24,7 @@ from producers.intake import accept
 from records import Records
 from records.audit import audit
 from records.dead_letters import DeadLetter
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import Child, environment, eventually, fresh_database, settings_of
 from worker.celery_fixes.config import celery_options
 

@@ -19,9 +19,9 @@ from domain.inquiry_emails import InquiryEmailKind
 from domain.states import State
 from records import Records, migrate
 from records.unit_of_work import connect
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import a_case
 from tests.page_load.load_generator import Job, Outcome
+from tests.sample_data import a_recent_purchase, settle_in
 
 HOME = "pages"
 MANY = "1000000000"

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.states import State
 from producers.web.app import app
-from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, a_case, served
+from tests.sample_data import a_recent_purchase
 
 ORACLE = 0.002  # seconds; a purchase that is looked up by an index and read costs about as much
 AUDIBLE = ORACLE / 2

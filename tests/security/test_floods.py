@@ -13,9 +13,9 @@ from domain.requests import Channel
 from domain.states import State
 from producers.intake import DECLARATIONS_A_DAY, accept, declare, submission
 from records.audit import audit
-from tests.cast import a_recent_purchase, a_request, a_seller, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import codes, letters, state
+from tests.sample_data import a_recent_purchase, a_request, a_seller, an_arrival, ids, settle_in
 from worker.context import WorkerContext
 from worker.refunds.evaluation import LETTERS_A_DAY, evaluate
 from worker.refunds.execution import execute

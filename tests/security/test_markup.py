@@ -17,8 +17,8 @@ from producers import intake
 from producers.desk.app import app as desk
 from producers.web.app import app
 from records.case_emails import DueEmail
-from tests.cast import a_recent_purchase, a_request
 from tests.integration._web_fixtures import World, a_case, a_letter, served
+from tests.sample_data import a_recent_purchase, a_request
 from worker.emails.rendering import render
 
 CORPUS = [

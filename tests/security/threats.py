@@ -17,11 +17,19 @@ class Row(NamedTuple):
     """What of it is not here yet, and with what it comes."""
 
 
-HERE, WEB, MAILS = "security/test_threats.py::", "integration/test_web.py::", "integration/test_mailbox.py::"
-BRAKES, FLOODS, CANARIES = "security/test_brakes.py::", "security/test_floods.py::", "security/test_canaries.py::"
-CONFIRM, LOOKUP, LETTERS = "integration/test_confirm.py::", "integration/test_lookup.py::", "unit/test_letters.py::"
+HERE, WEB, MAILS = "security/test_threats.py::", "integration/test_web.py::", "integration/test_maildir.py::"
+BRAKES, FLOODS, CANARIES = (
+    "security/test_rate_limits.py::",
+    "security/test_floods.py::",
+    "security/test_leaked_data.py::",
+)
+CONFIRM, LOOKUP, LETTERS = (
+    "integration/test_confirmation.py::",
+    "integration/test_lookup.py::",
+    "unit/test_case_emails.py::",
+)
 EVIDENCE, HEADERS, EQUAL = (
-    "unit/test_mail_evidence.py::",
+    "unit/test_sender_authentication.py::",
     "security/test_headers.py::",
     "security/test_equal_answers.py::",
 )
@@ -34,7 +42,7 @@ THREATS = (
             f"{FLOODS}test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so",
             "unit/test_eligibility.py::test_not_serial",
             "unit/test_eligibility.py::test_under_ceiling",
-            "integration/test_paying.py::test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed",
+            "integration/test_refund_execution.py::test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed",
         ),
     ),
     Row(
@@ -62,7 +70,7 @@ THREATS = (
             f"{BRAKES}test_a_reference_is_counted_as_it_is_compared",
             f"{BRAKES}test_a_network_is_counted_whatever_it_asks_for",
             f"{BRAKES}test_a_limit_tells_nothing_of_what_exists",
-            "unit/test_networks.py::test_nobody_is_believed_unless_a_setting_names_them",
+            "unit/test_client_network.py::test_nobody_is_believed_unless_a_setting_names_them",
         ),
     ),
     Row(
@@ -72,7 +80,7 @@ THREATS = (
             f"{FLOODS}test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day",
             f"{FLOODS}test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day",
             f"{FLOODS}test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_waits",
-            "integration/test_notes.py::test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox",
+            "integration/test_inquiry_emails.py::test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox",
         ),
     ),
     Row(
@@ -120,7 +128,7 @@ THREATS = (
             f"{CANARIES}test_nothing_that_opens_a_door_can_be_guessed",
             f"{LOOKUP}test_a_link_shows_what_is_private_once",
             f"{LOOKUP}test_after_half_an_hour_a_link_opens_no_more",
-            "unit/test_links.py::test_a_link_made_for_one_purpose_is_not_good_for_another",
+            "unit/test_signed_links.py::test_a_link_made_for_one_purpose_is_not_good_for_another",
             f"{CONFIRM}test_a_link_that_is_too_old_says_what_to_do",
         ),
     ),
@@ -173,8 +181,8 @@ THREATS = (
         "A body too large to be read",
         "It is refused by its stated length, or at the first byte too many.",
         (
-            "integration/test_webhooks.py::test_more_than_256_kilobytes_are_not_read",
-            "unit/test_mail_reader.py::test_a_huge_mail_is_answered_but_not_read",
+            "integration/test_webhook_events.py::test_more_than_256_kilobytes_are_not_read",
+            "unit/test_mail_parser.py::test_a_huge_mail_is_answered_but_not_read",
         ),
     ),
     Row(
@@ -204,8 +212,8 @@ THREATS = (
         (
             "contract/test_stripe_webhooks.py::test_a_signature_that_is_not_stripes_is_forged",
             "contract/test_stripe_webhooks.py::test_a_signature_of_another_time_is_a_replay",
-            "integration/test_webhooks.py::test_a_signed_lie_moves_nothing_and_stays_owed",
-            "integration/test_webhooks.py::test_events_that_come_in_the_wrong_order_end_where_the_provider_is",
+            "integration/test_webhook_events.py::test_a_signed_lie_moves_nothing_and_stays_owed",
+            "integration/test_webhook_events.py::test_events_that_come_in_the_wrong_order_end_where_the_provider_is",
         ),
     ),
     Row(
@@ -253,8 +261,8 @@ THREATS = (
         "A key or a secret in the wrong hands",
         "Keys are hashed, scoped, ended and rotated; a provider's secrets may be two at a time.",
         (
-            "integration/test_keys.py::test_a_key_is_shown_once_and_only_its_hash_is_kept",
-            "integration/test_keys.py::test_a_key_does_what_its_scope_allows_and_nothing_else",
+            "integration/test_api_keys.py::test_a_key_is_shown_once_and_only_its_hash_is_kept",
+            "integration/test_api_keys.py::test_a_key_does_what_its_scope_allows_and_nothing_else",
             "contract/test_stripe_webhooks.py::test_every_secret_in_use_is_good",
             f"{BRAKES}test_wrong_keys_are_counted_by_where_they_come_from",
         ),

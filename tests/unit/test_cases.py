@@ -15,7 +15,7 @@ from domain.messages import CaseEmailsDue, RefundApproved, SupportNeeded
 from domain.reason_codes import ReasonCode, RuleResult
 from domain.state_effects import EFFECTS, messages_for
 from domain.states import Event, State
-from tests.cast import NOON, asked
+from tests.sample_data import NOON, asked
 
 CASE = Case(id=UUID(int=1), state=State.APPROVED, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked())
 

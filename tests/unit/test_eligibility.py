@@ -28,7 +28,7 @@ from domain.providers import Capabilities, Route, refund_window
 from domain.purchases import AUTOMATIC, Dispute
 from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
-from tests.cast import NOON, a_policy, a_purchase, a_seller, asked
+from tests.sample_data import NOON, a_policy, a_purchase, a_seller, asked
 
 BERLIN, APIA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Apia"), ZoneInfo("America/New_York")
 

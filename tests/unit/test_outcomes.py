@@ -29,7 +29,7 @@ from domain.providers import (
 from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
-from tests.cast import NOON, asked
+from tests.sample_data import NOON, asked
 from worker.provider_client import NotSent
 from worker.refunds import backoff
 from worker.refunds.limits import RefundLimits

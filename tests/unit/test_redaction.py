@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.redaction import REMOVED, without_cards
 from domain.requests import FormAnswers, RefundRequest, WithdrawalDeclaration
 from records.intake import Submission
-from tests.cast import a_purchase, a_request, an_arrival
+from tests.sample_data import a_purchase, a_request, an_arrival
 
 CARDS = [  # the card companies' own numbers for tests
     "4111111111111111",

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from domain.money import Money, UnknownMoneyError
 from domain.policies import Category
 from domain.requests import RefundRequest, WithdrawalDeclaration
-from tests.cast import a_policy
+from tests.sample_data import a_policy
 
 GOOD: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "dissatisfied"}
 

@@ -17,7 +17,7 @@ from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
 from records import Records
 from records.storefronts import Storefront
-from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.services import Child, eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle

@@ -13,8 +13,8 @@ from domain.states import State
 from producers.intake import accept
 from records import Records
 from records.cases import Cases
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from worker import dispatch
 from worker.context import WorkerContext
 from worker.dispatch import HANDLERS, MAX_DELIVERIES, SMALL_BATCH, QueueHandler, handle

@@ -10,7 +10,7 @@ from domain.providers import ExternalRefund, Failed, LookupResult, NotFound, Pai
 from domain.purchases import Dispute
 from domain.webhook_events import Subject, WebhookEvent
 from records.webhook_events import ClaimedEvent
-from tests.cast import NOON
+from tests.sample_data import NOON
 from worker.webhook_events.outcomes import (
     DISPUTE_CODES,
     REFUND_CODES,

@@ -35,7 +35,6 @@ from domain.purchases import Dispute, Purchase
 from domain.reason_codes import SupportTaskKind
 from domain.states import State
 from records import Records
-from tests.cast import settle_in
 from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (
     assert_audit_is_clean,
@@ -50,6 +49,7 @@ from tests.integration._provider_fixtures import (
     refunded,
     state,
 )
+from tests.sample_data import settle_in
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.reconciliation.pages import TRIES

@@ -14,8 +14,8 @@ from producers.mail.parsed_mail import NEEDS_SUPPORT, MailKind
 from producers.mail.parser import LARGEST
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._mail_fixtures import OURS, a_mail, cases
+from tests.sample_data import a_recent_purchase, settle_in
 
 MAILS = Path(__file__).parent.parent / "mails"
 

@@ -24,7 +24,7 @@ from producers.mail.service import serve
 from records import DatabaseDownError, Records
 from records.intake import Intake
 from records.unit_of_work import connect
-from tests.cast import a_recent_purchase, settle_in
+from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import eventually
 from worker.emails import DeliveryUnknownError, EmailNotSentError, EmailRejectedError, SmtpTransport
 

@@ -19,10 +19,10 @@ from domain.states import State
 from producers.web.problems import ProblemCode
 from records import Records
 from records.api_keys import ApiKey
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import World
 from tests.integration.test_api import ASK, ASKED, BOUGHT, problem
 from tests.integration.test_console import moneyback
+from tests.sample_data import a_recent_purchase, settle_in
 
 HOUR = timedelta(hours=1)
 

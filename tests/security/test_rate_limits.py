@@ -17,8 +17,8 @@ from domain.requests import Channel
 from producers.web.app import app
 from producers.web.rate_limits import LEFT_ALONE, PREFIX, RateLimit, RateLimitedError, RateLimits
 from records import Records
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._web_fixtures import served
+from tests.sample_data import a_recent_purchase, settle_in
 
 FORM = {
     "email": "ada@example.com",

@@ -18,8 +18,8 @@ from console.stack import free_port
 from domain.messages import IncomingRequest
 from domain.requests import Channel
 from records import Records
-from tests.cast import a_recent_purchase, settle_in
 from tests.integration._mail_fixtures import a_mail
+from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import Child, eventually
 
 WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")

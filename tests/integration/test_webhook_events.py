@@ -39,7 +39,6 @@ from producers.web.app import app
 from producers.web.problems import ProblemCode
 from producers.web.webhooks import MAX_CONCURRENT_WEBHOOKS
 from records import Records
-from tests.cast import an_arrival, ids, settle_in
 from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (
     OLD,
@@ -65,6 +64,7 @@ from tests.integration._provider_fixtures import (
     with_adapter,
 )
 from tests.integration._web_fixtures import served
+from tests.sample_data import an_arrival, ids, settle_in
 from tests.services import Child, eventually
 from worker.context import WorkerContext
 from worker.dispatch import handle

@@ -19,7 +19,7 @@ from domain.requests import Channel, RefundRequest
 from producers.intake import submission
 from producers.queue_consumer import QueueConsumer, consume
 from records import Records
-from tests.cast import a_recent_purchase, settle_in
+from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import Child, eventually
 
 QUEUE = IncomingRequest.queue

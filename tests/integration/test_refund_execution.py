@@ -23,8 +23,8 @@ from domain.states import State
 from producers.intake import accept, accept_one, confirm
 from records import Records
 from records.case_views import CaseView
-from tests.cast import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
+from tests.sample_data import a_recent_purchase, a_seller, an_arrival, ids, settle_in
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.providers import call_pool

@@ -15,8 +15,8 @@ from domain.states import WORKER_STATES, Event, State
 from producers.web.pages.case_copy import HEADLINES, SHORT_OF_MONEY, STEPS
 from producers.web.pages.case_status import AFTER, NO_BALANCE, WAITS
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
-from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import Happened, World, a_case, goes_on
+from tests.sample_data import a_recent_purchase
 
 
 def after(world: World, state: State, *steps: Happened, **changes: object) -> str:

@@ -14,8 +14,8 @@ from domain.state_effects import EmailKind
 from domain.states import Event, State
 from producers.web.pages.statutory_withdrawal import STATEMENT
 from records.statutory_withdrawals import StatutoryWithdrawals
-from tests.cast import a_policy, a_recent_purchase, a_seller, settle_in
 from tests.integration._web_fixtures import World, a_case
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, settle_in
 
 TYPED = {"name": "Ada <b>Lovelace</b>", "reference": "MB-2026-0417", "email": "ada@example.com"}
 

@@ -17,8 +17,8 @@ from domain.messages import ContactSupport
 from domain.states import Event, State
 from producers.intake import accept
 from records import Records, UnitOfWork
-from tests.cast import a_recent_purchase, an_arrival, ids, settle_in
 from tests.integration import _provider_fixtures
+from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
 from tests.services import eventually
 from worker.broker_loss import MARKER_KEY, BrokerLossDetector
 from worker.celery_fixes.config import celery_options

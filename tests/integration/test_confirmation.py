@@ -9,8 +9,8 @@ import pytest
 from config.signed_links import Purpose
 from domain.states import State
 from producers.web.pages.case_copy import HEADLINES
-from tests.cast import a_recent_purchase
 from tests.integration._web_fixtures import World, a_case
+from tests.sample_data import a_recent_purchase
 
 SURE = {"sure": "yes"}
 """What a person adds: the box ticked by hand."""

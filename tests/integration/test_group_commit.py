@@ -13,7 +13,7 @@ from producers import intake
 from producers.group_commit import MOST, GroupCommit
 from records import Records
 from records.intake import Accepted, Submission
-from tests.cast import a_recent_purchase, an_arrival, settle_in
+from tests.sample_data import a_recent_purchase, an_arrival, settle_in
 from tests.services import eventually
 
 

@@ -137,5 +137,5 @@ def _ended(case: Case) -> Transition:
         evidence={"reasons": reasons([RuleResult("payment", code) for code in codes])},
     )
     return replace(
-        step, quiet=case.purchase is None
+        step, quiet=case.purchase_id is None
     )  # whose purchase it is, nobody has looked: there is no address to write to

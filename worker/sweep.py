@@ -50,7 +50,7 @@ def _cases(work: UnitOfWork) -> dict[str, int]:
     lapsed_cases = [step.case for step in steps if step.case.id in expired]
     declared = work.statutory_withdrawals.for_purchases_of([case.id for case in lapsed_cases])
     work.support_tasks.create(withdrawal_tasks(SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID, lapsed_cases, declared))
-    again = [(lane, row.bulk, row.seller, row.id) for row in overdue if (lane := EFFECTS[State(row.state)].resend)]
+    again = [(lane, row.bulk, row.seller_id, row.id) for row in overdue if (lane := EFFECTS[State(row.state)].resend)]
     work.outbox.enqueue_again(again)
     work.cases.postpone([case for _, _, _, case in again], work.timers.resend_after_seconds)
     return {"resent": len(again), "expired": len(steps)}

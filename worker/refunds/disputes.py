@@ -34,7 +34,7 @@ def apply_dispute(work: UnitOfWork, purchase: Purchase, seen: DisputeStatus) -> 
         return not work.cases.still_with_support_for(*payment, ReasonCode.DISPUTE_OPEN)
     operation = work.refund_operations.for_payments([payment]).get(payment)
     if operation and operation.is_open:
-        work.support_tasks.create([_paid_twice(operation, seen, purchase.seller)])
+        work.support_tasks.create([_paid_twice(operation, seen, purchase.seller_id)])
     return True
 
 
@@ -100,8 +100,8 @@ def _paid_twice(operation: RefundOperation, seen: DisputeStatus, seller: str) ->
     return NewSupportTask(
         kind=SupportTaskKind.REFUND_AND_DISPUTE,
         subject=f"{operation.provider} {operation.charge} {seen.dispute_id}",
-        case=operation.case_id,
-        seller=seller,
+        case_id=operation.case_id,
+        seller_id=seller,
         evidence={
             "provider": operation.provider,
             "charge": operation.charge,

@@ -75,12 +75,12 @@ def _report_declarations(work: UnitOfWork, steps: Sequence[Transition]) -> None:
 
 def limit_emails(work: UnitOfWork, steps: Sequence[Transition]) -> list[Transition]:
     """These steps, those quiet whose letter would be one too many: whoever asks a hundred times fills nobody's mailbox."""
-    joins = [step for step in steps if step.to_state is State.DUPLICATE and step.purchase]
+    joins = [step for step in steps if step.to_state is State.DUPLICATE and step.purchase_id]
     misses = [step.case.id for step in steps if step.to_state is State.UNMATCHED]
     told: Counter[UUID | str] = Counter()
-    about: dict[UUID, UUID | str] = {step.case.id: step.purchase for step in joins if step.purchase}
+    about: dict[UUID, UUID | str] = {step.case.id: step.purchase_id for step in joins if step.purchase_id}
     if joins:
-        told.update(work.case_emails.count_by_purchase([p for step in joins if (p := step.purchase)], seconds=DAY))
+        told.update(work.case_emails.count_by_purchase([p for step in joins if (p := step.purchase_id)], seconds=DAY))
     if misses:
         addresses, letters = work.case_emails.count_by_address(misses, seconds=DAY)
         about |= addresses
@@ -155,4 +155,4 @@ def _step(case: Case, decision: Decision, known: DecisionInput | None) -> Transi
     handed_on = step.to_state is State.APPROVED  # the same task goes straight on with it
     if known is None:
         return step
-    return replace(step, purchase=known.purchase.id, seller=known.seller.id, continued=handed_on)
+    return replace(step, purchase_id=known.purchase.id, seller_id=known.seller.id, continued=handed_on)

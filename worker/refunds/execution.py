@@ -64,7 +64,7 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
     if not cases:
         return []
     purchases = work.decision_inputs.purchases([case.id for case in cases])
-    work.sellers.lock([bought.seller for bought in purchases.values()])
+    work.sellers.lock([bought.seller_id for bought in purchases.values()])
     facts = work.decision_inputs.load(list(purchases.values()))
     earlier = work.refund_operations.for_cases([case.id for case in cases])
     paid: list[Purchase] = []
@@ -135,7 +135,7 @@ def _held_for(work: UnitOfWork, context: WorkerContext, bought: Purchase) -> tim
 def _same_customer(one: Purchase, other: Purchase) -> bool:
     """Whether these two purchases are of one customer of a seller: by address, or by payment instrument if it is known."""
     same_instrument = one.instrument is not None and one.instrument == other.instrument
-    return one.seller == other.seller and (email_key(one.email) == email_key(other.email) or same_instrument)
+    return one.seller_id == other.seller_id and (email_key(one.email) == email_key(other.email) or same_instrument)
 
 
 def _operation(case: Case, bought: Purchase, attempt: int) -> RefundOperation:

@@ -133,14 +133,14 @@ def daily_reports(
                 | Failed(reason=DeclineReason.INSUFFICIENT_BALANCE)
                 | Pending(insufficient_balance=True)
             ):
-                found.setdefault((SupportTaskKind.INSUFFICIENT_BALANCE, case.seller or "", operation.provider), case)
+                found.setdefault((SupportTaskKind.INSUFFICIENT_BALANCE, case.seller_id or "", operation.provider), case)
             case Declined(DeclineReason.INVALID_CREDENTIALS) | Unknown(invalid_credentials=True):
                 found.setdefault((SupportTaskKind.INVALID_CREDENTIALS, "", operation.provider), case)
     return [
         NewSupportTask(
             kind=trouble,
             subject=f"{seller or 'we'} at {provider} on {at:%Y-%m-%d}",
-            seller=seller or None,
+            seller_id=seller or None,
             evidence={"provider": provider, "first_case": str(case.id)},
         )
         for (trouble, seller, provider), case in found.items()

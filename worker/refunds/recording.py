@@ -74,8 +74,8 @@ def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]
         closed = [(call, it) for call, it in decided if it.status is status and not it.answer]
         work.refund_operations.close([call.operation for call, _ in closed], status)
     for call, decision in decided:
-        if isinstance(decision.result, ExternalRefund) and call.case.purchase:
-            work.purchases.add_refunded(call.case.purchase, decision.result.amount.minor)
+        if isinstance(decision.result, ExternalRefund) and call.case.purchase_id:
+            work.purchases.add_refunded(call.case.purchase_id, decision.result.amount.minor)
 
 
 def _release(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:

@@ -60,8 +60,8 @@ def _report(
     return NewSupportTask(
         kind=SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED,
         subject=" ".join([heard.provider, notice.charge or "", what, _told(heard)]),
-        case=operation.case_id if operation else None,
-        seller=purchase.seller if purchase else None,
+        case_id=operation.case_id if operation else None,
+        seller_id=purchase.seller_id if purchase else None,
         evidence={
             "provider": heard.provider,
             "charge": notice.charge,

@@ -272,9 +272,9 @@ class Watch:
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
             told = json.loads(task.evidence)
-            wordless = not told["told"] and told["our_refund"] == refund.id
+            wordless = not told["reported"] and told["our_refund"] == refund.id
             failed_before = refund.changed <= self._world.since_beginning(task.created_at)
-            if (told["told"], told["refund"]) == ("failed", refund.id) or (wordless and failed_before):
+            if (told["reported"], told["refund"]) == ("failed", refund.id) or (wordless and failed_before):
                 self._world.faults.noted("webhook_event_unresolved")
                 return True
         return False

@@ -1,4 +1,4 @@
-"""Holds the services that tasks use. Each process creates them at the first use, after the fork."""
+"""Contains the services that tasks use. Each process creates them at the first use, after the fork."""
 
 import time
 from collections.abc import Callable, Mapping

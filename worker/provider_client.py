@@ -40,7 +40,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
     """Send a refund for the first time. If the provider would refund a payment twice, look the refund up first.
 
     The refund may exist already: records that were restored from a backup lack the latest refunds, and support may have
-    refunded the payment by hand.
+    refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
     if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:

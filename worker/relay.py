@@ -24,7 +24,7 @@ from worker.sweep import Sweep
 
 log = structlog.get_logger()
 
-WINDOW = 20  # messages of one queue in the broker: 2,000 cases, a second's work. The rest is safer in the database
+WINDOW = 20  # messages of one queue in the broker: 2,000 cases, a second's work. Other messages are safer in the outbox
 IDLE = 1.0  # seconds without a notification, after which the relay looks at the outbox anyway
 
 

@@ -1,6 +1,6 @@
 """Defines the Celery tasks: one for each queue, and two that beat sends. Each returns a count, which Flower shows.
 
-Celery does not retry a task that failed. The row still says what is to be done, and the sweep sends it again.
+Celery does not retry a task that failed. The row of the work is still due in the database, and the sweep sends the work again.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Sets the Celery options that differ from the defaults, each with its reason. They are for Celery 5.7.0.
+"""Sets the options of Celery 5.7.0 that differ from the defaults, each with its reason.
 
-Messages are acknowledged early, because late acknowledgement has no advantage here: the database and not the message decides
-what a worker does, and the sweep sends again what did not move. Late acknowledgement would need one more workaround:
-without ``Channel`` in config/kombu_transport.py, the worker exits when the broker restarts while a task runs.
+Messages are acknowledged early, because late acknowledgement has no advantage here. The database, not the message, decides what
+a worker does, and the sweep sends again what did not move. Late acknowledgement would depend on one more workaround: without
+``Channel`` in config/kombu_transport.py, the worker exits when the broker restarts while a task runs.
 """
 
 from typing import Any
@@ -59,6 +59,6 @@ def celery_options(settings: Settings) -> dict[str, Any]:
 def _schedule(task: str, schedule: float | crontab, *, expires: float) -> dict[str, Any]:
     """Return an entry of the beat schedule. ``expires`` is in seconds.
 
-    A task that no worker took before the next one is due expires, because the second of two would find nothing to do.
+    A task expires when the next task is due, because the second of two tasks would find nothing to do.
     """
     return {"task": task, "schedule": schedule, "options": {"queue": PERIODIC, "expires": expires}}

@@ -1,12 +1,12 @@
 """Keeps the worker running when the broker comes back while a child process is just exiting.
 
-A child that is killed closes its files a moment before the parent can wait for it. In that moment Celery 5.7's pool has
-stopped watching the child, but the child stays in the pool's list until the pool is maintained, every five seconds.
-If the broker comes back in that time, all listed children are watched again. For a child that has nothing to watch,
-kombu 5.7 raises a different error than Celery expects. Then the whole worker exits with "file descriptor is None".
+A child that is killed closes its files a moment before the parent can wait for it. Then Celery 5.7's pool no longer watches the
+child, but the child stays in the pool's list until the next maintenance, which runs every five seconds. If the broker comes
+back in that time, the pool watches all listed children again. For a child that has nothing to watch, kombu 5.7 raises a
+different error than Celery expects. Then the whole worker exits with "file descriptor is None".
 
-Measured by killing children and then the broker: 9 of 43 rounds stopped a worker, one round in this way, and eight rounds in
-the way that ``Channel`` in config/kombu_transport.py describes. With both workarounds, none of 65 rounds stopped a worker.
+Measured by killing children and then the broker: 9 of 43 rounds stopped a worker. One round stopped it in this way, and eight
+rounds in the way that ``Channel`` in config/kombu_transport.py describes. With both workarounds, none of 65 rounds did.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Restores lost prefetch credits of a worker, and ends a worker process that hangs.
 
 A worker may have only a certain number of unacknowledged messages: its prefetch credits. In kombu 5.7, an acknowledgement
-that is lost with its connection uses up its credit for ever. When all credits are lost, the worker takes no more messages and
+that is lost with its connection uses up its credit permanently. When all credits are lost, the worker takes no more messages and
 logs nothing.
 """
 
@@ -28,8 +28,8 @@ class Watchdog(bootsteps.StartStopStep):
     polled for longer, it hangs, for example because a call blocks the event loop. Then the kernel's alarm (SIGALRM) ends the
     process. Each check resets the alarm if the worker has polled since the last check.
 
-    A check also resets the alarm while a task runs whose time limit is longer than usual, because a worker with one process
-    then has no free credit. The supervisor restarts the process, and the log contains the stack of each thread.
+    A check also resets the alarm while a task with a longer time limit runs. A worker with one process has no free credit then.
+    After the alarm, the supervisor restarts the process, and the log contains the stack of each thread.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -59,8 +59,8 @@ class Watchdog(bootsteps.StartStopStep):
     def check(self, channel: Any) -> None:  # noqa: ANN401  # kombu's channel
         """Restore lost credits, and reset the alarm if the worker is healthy.
 
-        The check runs on the thread of the event loop, so that nothing changes during the check. It reads private names of
-        kombu. If another version of kombu has other names, the watchdog turns itself off: a worker without a watchdog is better
+        The check runs on the thread of the event loop, so nothing changes during the check. The check reads private names of
+        kombu. If another version of kombu has other names, the watchdog turns itself off. A worker without a watchdog is better
         than a healthy worker that is ended every two minutes.
         """
         try:
@@ -80,8 +80,8 @@ def _restore_credits(qos: Any) -> None:  # noqa: ANN401  # kombu's QoS of a chan
     """Free the credits of messages that no request uses any more.
 
     Such a message stays unacknowledged, and the broker delivers it again after its visibility timeout. A second delivery does
-    no harm if the task has run. It is needed if the message could not be stored as a dead letter, because the database was
-    unavailable.
+    no harm if the task has run. The second delivery is needed if the message could not be stored as a dead letter, because the
+    database was unavailable.
     """
     in_use = {request.message.delivery_tag for request in state.reserved_requests if not request.acknowledged}
     for tag in set(qos._delivered) - qos._dirty - in_use:  # noqa: SLF001  # as above

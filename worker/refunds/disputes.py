@@ -21,7 +21,7 @@ Payment = tuple[str, str]
 
 
 def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -> bool:
-    """Apply the status of a dispute to the payment's cases. Return False if another worker holds such a case.
+    """Apply the status of a dispute to the payment's cases. Return False if another worker has locked such a case.
 
     If the dispute of a refunded payment is open or lost, the money may leave twice, and support gets a task. If the dispute
     was won, the cases that waited for the end of the dispute go on.

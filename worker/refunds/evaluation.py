@@ -27,7 +27,7 @@ from worker.support_tasks.withdrawals import withdrawal_tasks
 
 DAY = 86_400.0  # seconds
 MAX_EMAILS_PER_DAY = {
-    State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case says nothing new
+    State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case has no new content
     State.UNMATCHED: 5,  # for each address: a few typing errors are answered, and a stranger's mailbox is not flooded
 }
 """The maximum number of e-mails in a day about cases that end in this state, however many requests are made."""

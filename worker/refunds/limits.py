@@ -1,4 +1,4 @@
-"""Holds the limits that settings and provider capabilities set for the decision about a refund's result."""
+"""Defines the limits that settings and provider capabilities set for the decision about a result."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -81,7 +81,7 @@ Result = Sent | Repeated | LookedUp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a result changes. A decision without a transition only says when the case is processed again."""
+    """What a result changes. A decision without a transition only sets when the case is processed again."""
 
     result: RefundResult | LookupResult
     """The provider's result, reduced to what it proves."""
@@ -129,7 +129,7 @@ def daily_reports(
 ) -> list[NewSupportTask]:
     """Return support tasks for low balances and rejected credentials: at most one a day for each seller and provider.
 
-    A task about rejected credentials names no seller, because the credentials are ours.
+    A task about rejected credentials names no seller, because our own credentials are rejected.
     """
     first_cases: dict[tuple[SupportTaskKind, str, str], Case] = {}
     for case, operation, result in results:

@@ -47,7 +47,7 @@ class MatchedEvent:
 
     event: ClaimedEvent
     own_case: UUID | None
-    """The case whose refund the event is about. None if the event is about a dispute, or about no refund of ours."""
+    """The case whose refund the event is about. None if the event is about a dispute, or about no refund that we made."""
     purchases: Sequence[Purchase]
     """The purchases that were paid with the payment. One payment may pay several purchases."""
 

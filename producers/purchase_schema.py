@@ -146,5 +146,5 @@ class PurchaseInput(BaseModel):
         """This purchase as it is remembered."""
         values = self.model_dump(exclude={"charged_at", "seller", "reference", "details"})
         return Purchase(
-            id=uuid4(), seller=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
+            id=uuid4(), seller_id=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
         )

@@ -88,7 +88,7 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
 def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
     """This purchase's customer asks, signed in at the seller's own site."""
     request = a_request(purchase, **changes)
-    return submission(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
+    return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 
 
 def settle_in(

@@ -54,7 +54,7 @@ def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
     withdrawals = work.statutory_withdrawals.for_purchases_of([case.id for case in expired_cases])
     work.support_tasks.create(withdrawal_tasks(SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID, expired_cases, withdrawals))
     resent = [
-        (message, row.bulk, row.seller, row.id) for row in overdue if (message := EFFECTS[State(row.state)].resend)
+        (message, row.bulk, row.seller_id, row.id) for row in overdue if (message := EFFECTS[State(row.state)].resend)
     ]
     work.outbox.enqueue_again(resent)
     work.cases.postpone([case_id for _, _, _, case_id in resent], work.timers.resend_after_seconds)

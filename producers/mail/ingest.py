@@ -151,17 +151,17 @@ class _ThreadMatcher:
         self._cases[mail.message_id] += joined
         if joined:
             self._flagged.add(mail.message_id)  # what it adds to a request that is under way
-        if not fresh and not (mail.kind in NOTES and (mail.thread, key) not in earlier.noted):
+        if not fresh and not (mail.kind in NOTES and (mail.thread, key) not in earlier.inquiries):
             return self._flagged.add(mail.message_id)
-        if earlier.answers.get(key, 0) >= MOST_ANSWERS:
-            log.warning("mail_not_answered", kind=mail.kind, answers=earlier.answers[key])
+        if earlier.replies.get(key, 0) >= MOST_ANSWERS:
+            log.warning("mail_not_answered", kind=mail.kind, answers=earlier.replies[key])
             return self._flagged.add(mail.message_id)
-        earlier.answers[key] = earlier.answers.get(key, 0) + 1
+        earlier.replies[key] = earlier.replies.get(key, 0) + 1
         for arrival in fresh:
             earlier.cases[mail.thread, key, reference_key(arrival.request.reference)] = arrival.id
             self._arrivals.append((mail, arrival))
         if mail.kind in NOTES:
-            earlier.noted.add((mail.thread, key))
+            earlier.inquiries.add((mail.thread, key))
             self._notes[mail.message_id] = self._work.inquiry_emails.enqueue(
                 kind=NOTES[mail.kind], email=mail.sender, locale=mail.locale, thread=_answerable(mail)
             )
@@ -172,7 +172,7 @@ class _ThreadMatcher:
         joined, fresh = [], []
         for request in mail.requests:
             key = reference_key(request.reference)
-            case = next((case for case in mail.cases if earlier.letters.get(case) == key), None) or earlier.cases.get(
+            case = next((case for case in mail.cases if earlier.replied_cases.get(case) == key), None) or earlier.cases.get(
                 (mail.thread, email_key(mail.sender), key)
             )
             if case:

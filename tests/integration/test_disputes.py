@@ -116,7 +116,7 @@ def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
     for _ in range(3):
         heard(web, context, opened)
     (told,) = about_paid_twice(context)
-    assert (told.data.case_id, told.data.seller) == (case, bought.seller)
+    assert (told.data.case_id, told.data.seller) == (case, bought.seller_id)
     evidence = told.data.evidence
     assert {
         name: evidence[name] for name in ("provider", "charge", "dispute", "dispute_is", "refund", "refund_is")

@@ -176,7 +176,7 @@ def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerCont
     assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 1}
     ((kind, evidence),) = waiting(context.records)
     assert (kind, evidence["charge"], evidence["our_amount"]) == ("missing_refund", lost.charge, 4900)
-    assert done.reports[0].case == case
+    assert done.reports[0].case_id == case
 
 
 def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> None:
@@ -226,7 +226,7 @@ def test_a_refund_of_a_known_purchase_that_we_did_not_make_is_extra(
     assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 1}
     ((kind, evidence),) = waiting(context.records)
     assert (kind, evidence["refund"], evidence["amount"]) == ("unexpected_refund", made.refund_id, 100)
-    assert done.reports[0].seller == bought.seller
+    assert done.reports[0].seller_id == bought.seller_id
 
 
 def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(

@@ -357,7 +357,7 @@ def test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once(
     assert refunded(context.records, bought) == 0
     assert owed(context.records) == []
     with context.records.work() as work:
-        assert [task.case for task in work.support_tasks.list_open()] == [case]
+        assert [task.case_id for task in work.support_tasks.list_open()] == [case]
     assert_audit_is_clean(context.records)
 
 
@@ -755,7 +755,7 @@ def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once
     assert (evidence["reported"], evidence["refund"], evidence["our_status"]) == ("failed", made["id"], "paid")
     with context.records.work() as work:
         (task,) = work.support_tasks.list_open()
-    assert (task.case, task.seller) == (case, bought.seller)
+    assert (task.case_id, task.seller_id) == (case, bought.seller_id)
     assert task.reasons[0]["sentence"] == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED.sentence
 
 

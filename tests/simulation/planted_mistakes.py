@@ -79,7 +79,7 @@ LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 MISTAKES = (
     Mistake(
         "no look for a live case, and no index of them",
-        (around(DecisionInputs, "load", no_live_case), no_index(journal.ONE_LIVE_CASE)),
+        (around(DecisionInputs, "load", no_live_case), no_index(journal.ONE_OPEN_CASE)),
     ),
     Mistake("no look for a live case", (around(DecisionInputs, "load", no_live_case),)),
     Mistake(
@@ -90,7 +90,7 @@ MISTAKES = (
         "no payment claim, and no index of open operations",
         (
             instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),  # noqa: ARG005
-            no_index(journal.ONE_OPEN),
+            no_index(journal.ONE_OPEN_OPERATION),
         ),
     ),
     Mistake("a key for each attempt", (around(provider_client, "refund", another_key),)),
@@ -177,7 +177,12 @@ MISTAKES = (
         {"lists": 0.0, "repeats": 1.0, "foreign": 1.0, "disputes": 0.0},
     ),
     Mistake("no sweep", (instead(Sweep, "run_once", lambda _: 0),), {"message_lost": 0.3}),
-    Mistake("no work without a broker", (instead(Relay, "_process_without_broker", lambda *_: None),), {}, {"dead_broker": True}),
+    Mistake(
+        "no work without a broker",
+        (instead(Relay, "_process_without_broker", lambda *_: None),),
+        {},
+        {"dead_broker": True},
+    ),
     Mistake(
         "a message is believed",
         (around(Cases, "lock", wherever_it_stands),),

@@ -400,7 +400,7 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
 
 
 def a_case(state: State) -> Case:
-    return Case(id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller="aurora")
+    return Case(id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller_id="aurora")
 
 
 def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any) -> RefundOperation:
@@ -505,7 +505,7 @@ def test_a_low_balance_and_refused_credentials_are_reported_once_a_day(
     reports = daily_reports([(case, operation, result), (replace(case, id=UUID(int=2)), operation, result)], NOON)
     assert [report.kind for report in reports] == ([trouble] if trouble else [])
     for report in reports:
-        assert report.seller == ("aurora" if trouble is SupportTaskKind.INSUFFICIENT_BALANCE else None)
+        assert report.seller_id == ("aurora" if trouble is SupportTaskKind.INSUFFICIENT_BALANCE else None)
         assert (report.subject.endswith("at sandbox on 2026-06-15"), report.evidence["first_case"]) == (
             True,
             str(case.id),

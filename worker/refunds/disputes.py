@@ -34,7 +34,7 @@ def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -
         return not work.cases.still_with_support_for(*payment, ReasonCode.DISPUTE_OPEN)
     operation = work.refund_operations.for_payments([payment]).get(payment)
     if operation and operation.is_open:
-        work.support_tasks.create([_create_task(operation, status, purchase.seller)])
+        work.support_tasks.create([_create_task(operation, status, purchase.seller_id)])
     return True
 
 
@@ -97,14 +97,14 @@ def _resume_case(case: Case, status: DisputeStatus) -> Transition:
     return case.after(Event.DISPUTE_WON, actor="provider", why=why, evidence={"dispute": status.dispute_id})
 
 
-def _create_task(operation: RefundOperation, status: DisputeStatus, seller: str) -> NewSupportTask:
+def _create_task(operation: RefundOperation, status: DisputeStatus, seller_id: str) -> NewSupportTask:
     """Create the support task for a payment whose money may leave twice."""
     assert operation.first_sent_at, "an operation that was loaded from the database was sent"
     return NewSupportTask(
         kind=SupportTaskKind.REFUND_AND_DISPUTE,
         subject=f"{operation.provider} {operation.charge} {status.dispute_id}",
-        case=operation.case_id,
-        seller=seller,
+        case_id=operation.case_id,
+        seller_id=seller_id,
         evidence={
             "provider": operation.provider,
             "charge": operation.charge,

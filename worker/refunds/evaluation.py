@@ -79,9 +79,9 @@ def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> 
 def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Transition]:
     """Set ``quiet`` where the daily e-mail limit is reached, so that repeated requests cannot flood a mailbox."""
     duplicates = {
-        transition.case.id: transition.purchase
+        transition.case.id: transition.purchase_id
         for transition in transitions
-        if transition.to_state is State.DUPLICATE and transition.purchase
+        if transition.to_state is State.DUPLICATE and transition.purchase_id
     }
     unmatched = [transition.case.id for transition in transitions if transition.to_state is State.UNMATCHED]
     limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case: the purchase or the address that the limit is for
@@ -168,7 +168,7 @@ def _decision_transition(case: Case, decision: Decision, decision_input: Decisio
         return transition
     return replace(
         transition,
-        purchase=decision_input.purchase.id,
-        seller=decision_input.seller.id,
+        purchase_id=decision_input.purchase.id,
+        seller_id=decision_input.seller.id,
         continued=transition.to_state is State.APPROVED,  # the same task executes an approved case at once
     )

@@ -72,7 +72,7 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
     if not cases:
         return []
     purchases = work.decision_inputs.purchases([case.id for case in cases])
-    work.sellers.lock([purchase.seller for purchase in purchases.values()])
+    work.sellers.lock([purchase.seller_id for purchase in purchases.values()])
     inputs = work.decision_inputs.load(list(purchases.values()))
     last_operations = work.refund_operations.for_cases([case.id for case in cases])
     batch: list[Purchase] = []  # the purchases that this batch refunds
@@ -147,7 +147,9 @@ def _is_same_customer(first: Purchase, second: Purchase) -> bool:
     A customer is identified by the address, or by the payment instrument if it is known.
     """
     same_instrument = first.instrument is not None and first.instrument == second.instrument
-    return first.seller == second.seller and (email_key(first.email) == email_key(second.email) or same_instrument)
+    return first.seller_id == second.seller_id and (
+        email_key(first.email) == email_key(second.email) or same_instrument
+    )
 
 
 def _build_operation(case: Case, purchase: Purchase, attempt: int) -> RefundOperation:

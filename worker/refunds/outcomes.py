@@ -139,18 +139,18 @@ def daily_reports(
                 | Failed(reason=DeclineReason.INSUFFICIENT_BALANCE)
                 | Pending(insufficient_balance=True)
             ):
-                subject = (SupportTaskKind.INSUFFICIENT_BALANCE, case.seller or "", operation.provider)
+                subject = (SupportTaskKind.INSUFFICIENT_BALANCE, case.seller_id or "", operation.provider)
                 first_cases.setdefault(subject, case)
             case Declined(DeclineReason.INVALID_CREDENTIALS) | Unknown(invalid_credentials=True):
                 first_cases.setdefault((SupportTaskKind.INVALID_CREDENTIALS, "", operation.provider), case)
     return [
         NewSupportTask(
             kind=kind,
-            subject=f"{seller or 'we'} at {provider} on {at:%Y-%m-%d}",
-            seller=seller or None,
+            subject=f"{seller_id or 'we'} at {provider} on {at:%Y-%m-%d}",
+            seller_id=seller_id or None,
             evidence={"provider": provider, "first_case": str(case.id)},
         )
-        for (kind, seller, provider), case in first_cases.items()
+        for (kind, seller_id, provider), case in first_cases.items()
     ]
 
 

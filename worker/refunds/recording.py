@@ -80,8 +80,8 @@ def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]
         closed = [call.operation for call, decision in decided if decision.status is status and not decision.answer]
         work.refund_operations.close(closed, status)
     for call, decision in decided:
-        if isinstance(decision.result, ExternalRefund) and call.case.purchase:
-            work.purchases.add_refunded(call.case.purchase, decision.result.amount.minor)
+        if isinstance(decision.result, ExternalRefund) and call.case.purchase_id:
+            work.purchases.add_refunded(call.case.purchase_id, decision.result.amount.minor)
 
 
 def _release_cases(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:

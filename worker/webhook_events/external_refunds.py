@@ -34,7 +34,7 @@ def external_refund_task(provider: str, purchase: Purchase, found: Paid | Pendin
     return NewSupportTask(
         kind=SupportTaskKind.UNEXPECTED_REFUND,
         subject=f"{provider} {found.refund_id}",
-        seller=purchase.seller,
+        seller_id=purchase.seller_id,
         evidence={
             "provider": provider,
             "charge": purchase.charge,
@@ -56,6 +56,6 @@ def _create_task(event: ClaimedEvent, purchases: Sequence[Purchase]) -> NewSuppo
     return NewSupportTask(
         kind=SupportTaskKind.UNEXPECTED_REFUND,
         subject=f"{provider} {event.event.refund_id}",
-        seller=purchases[0].seller if purchases else None,
+        seller_id=purchases[0].seller_id if purchases else None,
         evidence={"provider": provider, "charge": charge, "refund": event.event.refund_id},
     )

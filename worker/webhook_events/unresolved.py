@@ -68,8 +68,8 @@ def _create_task(
     return NewSupportTask(
         kind=SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED,
         subject=" ".join([claimed.provider, event.charge or "", reported_id, _reported_status(claimed)]),
-        case=operation.case_id if operation else None,
-        seller=purchase.seller if purchase else None,
+        case_id=operation.case_id if operation else None,
+        seller_id=purchase.seller_id if purchase else None,
         evidence={
             "provider": claimed.provider,
             "charge": event.charge,

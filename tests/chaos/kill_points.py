@@ -54,18 +54,18 @@ WEB, RELAY = frozenset({"web"}), frozenset({"relay"})
 
 POINTS = {
     "message taken": Point("worker.tasks:handle", When.BEFORE, WORKERS),
-    "delivery counted": Point("worker.dispatch:_counted", When.HANDS_OUT, DIRECT),
+    "delivery counted": Point("worker.dispatch:_count_deliveries", When.HANDS_OUT, DIRECT),
     "judged, not committed": Point("worker.dispatch:evaluate", When.AFTER, DIRECT),
     "judged": Point("worker.dispatch:execute", When.BEFORE, DIRECT),
     "prepared, not committed": Point("worker.refunds.execution:prepare", When.AFTER, DIRECT),
     "prepared, not sent": Point("worker.provider_client:refund", When.BEFORE, DIRECT),
     "sent, not recorded": Point("worker.provider_client:refund", When.AFTER, DIRECT),
     "recorded, not committed": Point("worker.refunds.recording:record", When.AFTER, DIRECT),
-    "recorded": Point("worker.refunds.execution:_keep", When.AFTER, DIRECT),
+    "recorded": Point("worker.refunds.execution:_record_results", When.AFTER, DIRECT),
     "taken over": Point("worker.refunds.resolution:lease", When.AFTER, DIRECT),
     "looked up": Point("worker.refunds.resolution:_look_up", When.HANDS_OUT, DIRECT),
-    "stamped, not sent again": Point("worker.refunds.resolution:_repeat", When.BEFORE, DIRECT),
-    "concluded, not committed": Point("worker.refunds.resolution:_conclude", When.AFTER, DIRECT),
+    "stamped, not sent again": Point("worker.refunds.resolution:_send_again", When.BEFORE, DIRECT),
+    "concluded, not committed": Point("worker.refunds.resolution:_record_lookups", When.AFTER, DIRECT),
     "task done": Point("worker.tasks:handle", When.AFTER, WORKERS),
     "letter claimed": Point("worker.emails.case_emails:_send", When.BEFORE, DIRECT),
     "letter left, not recorded": Point("worker.emails.case_emails:_send", When.AFTER, DIRECT),
@@ -79,7 +79,7 @@ POINTS = {
     "notice written, not committed": Point("records.webhook_events:WebhookEvents.keep", When.AFTER, WEB),
     "message due, not published": Point("worker.app:app.send_task", When.BEFORE, RELAY),
     "message published, not committed": Point("worker.app:app.send_task", When.AFTER, RELAY),
-    "swept, not committed": Point("worker.sweep:_owed", When.AFTER, DIRECT),
+    "swept, not committed": Point("worker.sweep:_resend_queued_work", When.AFTER, DIRECT),
     "swept": Point("worker.sweep:Sweep.run_once", When.AFTER, DIRECT),
 }
 

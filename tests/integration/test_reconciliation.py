@@ -380,7 +380,7 @@ def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing
 def test_an_adapter_that_breaks_leaves_the_list_incomplete(context: WorkerContext, provider: Provider) -> None:
     provider.trouble = [RuntimeError("a bug")] * 1_000
     done = reconciled(_at_once(context))
-    assert done.incomplete == "The adapter broke: RuntimeError."
+    assert done.incomplete == "The provider's adapter raised RuntimeError."
 
 
 def test_a_page_that_fails_once_is_asked_for_again(context: WorkerContext, provider: Provider) -> None:

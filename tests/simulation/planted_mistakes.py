@@ -177,7 +177,12 @@ MISTAKES = (
         {"lists": 0.0, "repeats": 1.0, "foreign": 1.0, "disputes": 0.0},
     ),
     Mistake("no sweep", (instead(Sweep, "run_once", lambda _: 0),), {"message_lost": 0.3}),
-    Mistake("no work without a broker", (instead(Relay, "_direct", lambda *_: None),), {}, {"dead_broker": True}),
+    Mistake(
+        "no work without a broker",
+        (instead(Relay, "_process_without_broker", lambda *_: None),),
+        {},
+        {"dead_broker": True},
+    ),
     Mistake(
         "a message is believed",
         (around(Cases, "lock", wherever_it_stands),),
@@ -185,7 +190,7 @@ MISTAKES = (
     ),
     Mistake(
         "the amount is not looked at",
-        (instead(provider_client, "_of_this_amount", lambda said, _: said),),
+        (instead(provider_client, "_check_amount", lambda said, _: said),),
         {"other_amount": 0.3},
     ),
     Mistake(
@@ -196,7 +201,7 @@ MISTAKES = (
     Mistake(
         "an answer that was lost is taken for nothing sent", (instead(outcomes, "require_definite", nothing_left_us),)
     ),
-    Mistake("deliveries are not counted", (instead(dispatch, "_counted", uncounted),), {}, {"poison": 0.5}),
+    Mistake("deliveries are not counted", (instead(dispatch, "_count_deliveries", uncounted),), {}, {"poison": 0.5}),
     Mistake(
         "the rules are not asked again before paying", (around(execution, "decide", blind),), {}, {"disputes": 0.7}
     ),

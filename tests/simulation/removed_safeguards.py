@@ -165,7 +165,7 @@ def wherever_it_stands(real: Any) -> Any:
 
 
 def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUID, int]]:
-    """In place of lanes._begun: all go on together, and what ends its worker does so for ever."""
+    """In place of dispatch._count_deliveries: all go on together, and what ends its worker does so for ever."""
     yield dict.fromkeys(ids, 0)
 
 

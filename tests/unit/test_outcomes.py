@@ -436,7 +436,7 @@ def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None
     limits = RefundLimits(Timers(), CAPPED)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
-        by_the_provider = decision.transition is not None and decision.transition.actor != "settle"
+        by_the_provider = decision.transition is not None and decision.transition.actor != "resolve"
         assert (decision.answer is not None) is by_the_provider
         assert decision.answer is None or decision.status is status_of(decision.answer)
 

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
@@ -60,3 +61,14 @@ def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else json.dumps(body, default=str).encode()
+
+
+def redis_url(settings: Settings) -> str | None:
+    """Return the URL of the broker as redis-py expects it; None if the broker is not Redis.
+
+    The processes share the counters of the rate limits there.
+    """
+    url = settings.broker_url.get_secret_value()
+    if not urlsplit(url).scheme.startswith("redis"):
+        return None
+    return url.replace("redis+socket://", "unix://").replace("?virtual_host=", "?db=")

@@ -157,10 +157,10 @@ class History:
             after = EFFECTS[step.to_state]
             if after.support_task:
                 tasks.append((step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
-            if not step.quiet and (letter := email_for(step.event, step.to_state)):
+            if step.notify and (letter := email_for(step.event, step.to_state)):
                 letters.append((step.case.id, letter))
             left_out = {after.message if step.continued or step.due_in is not None else None}
-            left_out |= {CaseEmailsDue} if step.quiet else set()
+            left_out |= set() if step.notify else {CaseEmailsDue}
             lanes += [(lane, step.case.id) for lane in messages_for(after) if lane not in left_out]
         self._tasks.create_for_cases(tasks)
         self._letters.enqueue(letters)

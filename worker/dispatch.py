@@ -136,6 +136,5 @@ def _ended(case: Case) -> Transition:
         why=" ".join(code.support for code in codes),
         evidence={"reasons": reasons([RuleResult("payment", code) for code in codes])},
     )
-    return replace(
-        step, quiet=case.purchase is None
-    )  # whose purchase it is, nobody has looked: there is no address to write to
+    # Without a purchase no customer is known, so there is no address for an e-mail.
+    return replace(step, notify=case.purchase is not None)

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.i18n import HERE, LANGUAGES
+from domain.emails import EmailKind
 from domain.inquiry_emails import InquiryEmailKind
 from domain.purchase_details import PurchaseDetails
 from domain.purchases import Method
 from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
-from domain.state_effects import EmailKind
 from records.inquiry_emails import InquiryEmail
 from records.purchase_details import PurchaseWithDetails
 from tests.catalogues import TRANSLATED, Sentence, catalogue, gather, placeholders, said

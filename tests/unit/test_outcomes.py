@@ -26,9 +26,9 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from tests.sample_data import NOON, asked
 from worker.provider_client import NotSent
 from worker.refunds import backoff
@@ -460,7 +460,7 @@ def test_a_bank_reference_reaches_history_and_no_mailbox() -> None:
         a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED)
     )
     assert decision.transition
-    assert (decision.transition.evidence["bank_reference"], decision.transition.quiet) == ("ARN 7", True)
+    assert (decision.transition.evidence["bank_reference"], decision.transition.notify) == ("ARN 7", False)
 
 
 @pytest.mark.parametrize("refusal", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))

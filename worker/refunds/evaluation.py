@@ -18,8 +18,9 @@ from domain.eligibility import (
     decide,
 )
 from domain.providers import refund_window
-from domain.reason_codes import ReasonCode, RuleResult, SupportTaskKind
+from domain.reason_codes import ReasonCode, RuleResult
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
@@ -74,7 +75,10 @@ def _report_declarations(work: UnitOfWork, steps: Sequence[Transition]) -> None:
 
 
 def limit_emails(work: UnitOfWork, steps: Sequence[Transition]) -> list[Transition]:
-    """These steps, those quiet whose letter would be one too many: whoever asks a hundred times fills nobody's mailbox."""
+    """Return the transitions, with ``notify=False`` where the daily e-mail limit is reached.
+
+    The limit exists because repeated requests could flood a mailbox.
+    """
     joins = [step for step in steps if step.to_state is State.DUPLICATE and step.purchase]
     misses = [step.case.id for step in steps if step.to_state is State.UNMATCHED]
     told: Counter[UUID | str] = Counter()
@@ -94,7 +98,7 @@ def _spared(step: Transition, about: UUID | str | None, told: Counter[UUID | str
     told[about] += 1
     if told[about] <= LETTERS_A_DAY[step.to_state]:
         return step
-    return replace(step, quiet=True, evidence={**step.evidence, "letter": "told often enough today"})
+    return replace(step, notify=False, evidence={**step.evidence, "letter": "told often enough today"})
 
 
 def eligibility_input(

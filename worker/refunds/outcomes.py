@@ -17,9 +17,10 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records.support_tasks import NewSupportTask
 from worker.provider_client import NotSent
 from worker.refunds.backoff import plan_delay, poll_delay, retry_delay
@@ -233,7 +234,7 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
             known = case.state is State.REFUNDED
             event = Event.BANK_REFERENCE_RECEIVED if known else Event.PROVIDER_PAID
             return replace(
-                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), quiet=known
+                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), notify=not known
             )
         case Pending(refund_id, _, short_of_balance):
             waits = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if short_of_balance else {}

@@ -189,7 +189,7 @@ def letters_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Ow
         row.case_id: work.tables.cases[row.case_id]
         for row in work.tables.letters.values()
         if row.sent_at is None and row.claimed_until <= work.at and row.created_at < before
-        if ("letters", row.case_id) not in queued
+        if ("email.cases", row.case_id) not in queued
     }
     return [Owed(row.id, row.bulk, row.seller or "") for row in cases.values()][:limit]
 

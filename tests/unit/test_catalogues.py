@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.i18n import HERE, LANGUAGES
+from config.i18n import CATALOGUES, LANGUAGES
 from domain.emails import EmailKind
 from domain.inquiry_emails import InquiryEmailKind
 from domain.purchase_details import PurchaseDetails
@@ -46,7 +46,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Foreign:
 
 
 def test_there_is_a_catalogue_for_every_language_but_english() -> None:
-    assert {file.stem for file in HERE.glob("*.po")} == set(LANGUAGES) - {"en"} == set(TRANSLATED)
+    assert {file.stem for file in CATALOGUES.glob("*.po")} == set(LANGUAGES) - {"en"} == set(TRANSLATED)
 
 
 @pytest.mark.parametrize("language", TRANSLATED)

@@ -35,8 +35,8 @@ def missing(extra: str) -> str:
     absent = [module for module in modules if find_spec(module) is None]
     if not absent:
         return ""
-    verb = "is" if len(absent) == 1 else "are"
-    return f"{' and '.join(absent)} {verb} not installed. Run: pip install 'moneyback[{extra}]'"
+    is_or_are = "is" if len(absent) == 1 else "are"
+    return f"{' and '.join(absent)} {is_or_are} not installed. Run: pip install 'moneyback[{extra}]'"
 
 
 def wanted_by(settings: Settings) -> list[str]:

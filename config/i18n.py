@@ -54,7 +54,7 @@ class Translator:
         return translated.format_map({name: str(fact) for name, fact in facts.items()}) if facts else translated
 
     def money(self, money: Money) -> str:
-        """Return an amount in this language, with the decimals of ISO 4217, because CLDR hides those of some currencies."""
+        """Return an amount with the decimals of ISO 4217, because CLDR hides the decimals of some currencies."""
         decimals = CURRENCIES[money.currency]
         pattern = _DECIMALS.sub(
             "0." + "0" * decimals if decimals else "0", self._locale.currency_formats["standard"].pattern

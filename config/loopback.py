@@ -1,4 +1,4 @@
-"""Tells whether a host is this machine."""
+"""The check whether a host is this machine."""
 
 from contextlib import suppress
 from ipaddress import ip_address

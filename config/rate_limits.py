@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Limits(BaseSettings):
     """The rate limits. A limit counts requests over the last hour or the last minute.
 
-    A limit counts all requests, found or not, so that a limit does not reveal whether a purchase exists.
+    A limit also counts the requests that find no purchase, so that it does not reveal whether a purchase exists.
     """
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)

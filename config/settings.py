@@ -57,7 +57,7 @@ class Timers(BaseSettings):
         80, gt=0, description="Seconds until a Celery task is killed (Celery's time limit)."
     )
     lease_seconds: float = Field(
-        90, gt=0, description="Seconds for which a worker holds a case that it claimed, by the database's clock."
+        90, gt=0, description="Seconds until the lease of a worker on a case ends, by the database's clock."
     )
     resend_after_seconds: float = Field(
         8, gt=0, description="Seconds until the sweep sends the message of a case again that no worker has moved."
@@ -156,7 +156,8 @@ class Settings(FromEnvironment):
         description="Name of your mail server in the Authentication-Results headers that it adds (its authserv-id).",
     )
     help_dir: Path | None = Field(
-        None, description="Folder with your own help articles, as language/topic/article.md. They replace ours."
+        None,
+        description="Folder with your own help articles, as language/topic/article.md. They replace the built-in articles.",
     )
     mailbox_page: bool = Field(
         False,

@@ -112,7 +112,7 @@ def method_is_automatic(facts: _Facts) -> ReasonCode | None:
 
 
 def within_window(facts: _Facts) -> ReasonCode | None:
-    """Check that the last of the policy's calendar days, in the seller's time zone, is not over; day 0 is the purchase's.
+    """Check that the policy's last calendar day, in the seller's time zone, is not over. Day 0 is the purchase date.
 
     A purchase that is later than the request is in the future, under every category of policy.
     """
@@ -167,14 +167,14 @@ def under_ceiling(facts: _Facts) -> ReasonCode | None:
 
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
-    """Check that the provider can still refund this payment method. The time counts from the charge, its end included."""
+    """Check that the provider's refund window is open when the refund is sent. It starts at the charge and includes its end."""
     window = facts.provider_window
     is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
     return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None
 
 
 def not_serial(facts: _Facts) -> ReasonCode | None:
-    """Check that the customer had fewer than N automatic refunds in M × 24 hours. A refund exactly that old does not count."""
+    """Check that the customer had fewer than N automatic refunds in the last M × 24 hours. Exactly M × 24 is too old."""
     limit = facts.seller.serial_limit
     if limit is None:
         return None

@@ -44,7 +44,7 @@ def _require_plain_text(text: str) -> str:
 
 
 def _require_one_line(text: str) -> str:
-    """Return the text if it is one line without control characters.
+    """Return the text; raise ValueError if it has line breaks or control characters.
 
     No-break spaces and zero-width characters are allowed, because text that is copied from e-mails contains them.
     """
@@ -54,14 +54,14 @@ def _require_one_line(text: str) -> str:
 
 
 def _require_comparable(reference: str) -> str:
-    """Return the reference if it has a letter or a digit; without one its key would be empty."""
+    """Return the reference; raise ValueError if it has no letter and no digit, because its key would be empty."""
     if not reference_key(reference):
         raise ValueError("This reference has no letter and no digit. Copy it from the e-mail about the purchase.")
     return reference
 
 
 def _require_email(text: str) -> str:
-    """Return the text if it is an e-mail address; no DNS lookup is made."""
+    """Return the text; raise ValueError if it is not an e-mail address. No DNS lookup is made."""
     try:
         validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
@@ -73,9 +73,9 @@ _LINKED_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,
 
 
 def _require_no_link(text: str) -> str:
-    """Return the text if it contains no link and no address.
+    """Return the text; raise ValueError if it contains a link or an address.
 
-    The text is sent to an address that anyone can enter, so a link in it could be spam from our mail server.
+    The text is sent to an address that anyone can enter, so a link in it could make our mail server send spam.
     Mail programs also show a bare host as a link. Initials and titles are allowed, such as J.R. Tolkien and Dr.Grace Hopper.
     """
     if any(sign in text.lower() for sign in ("://", "www.", "@")) or _LINKED_HOST.search(text):

@@ -1,4 +1,4 @@
-"""The bases of enums whose members carry sentences beside their value."""
+"""The bases of enums whose members have details, such as a sentence, in addition to their value."""
 
 from enum import StrEnum
 from typing import Self

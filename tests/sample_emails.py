@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from config.signed_links import Links
+from domain.emails import EmailKind
 from domain.requests import Channel
-from domain.state_effects import EFFECTS, EmailKind
+from domain.state_effects import EFFECTS
 from domain.state_effects import EMAILS as LETTER_OF_EVENT
 from domain.states import MOVES, State
 from records.case_emails import DueEmail

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import default
 from glob import escape
-from ipaddress import ip_address
 from mailbox import Maildir
 from pathlib import Path
 from threading import Lock
@@ -18,6 +17,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from config.loopback import is_loopback
 from config.settings import Settings
 from domain.errors import MoneybackError
 
@@ -159,7 +159,7 @@ class SmtpTransport:
             smtp.starttls(context=context)
             smtp.ehlo()
             is_encrypted = True
-        if self._user and not is_encrypted and not _is_loopback(self._host):
+        if self._user and not is_encrypted and not is_loopback(self._host):
             raise EmailNotSentError(
                 "The mail server offers no TLS, so the password of MONEYBACK_SMTP_URL is not sent to it."
             )
@@ -242,12 +242,3 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"it replied {error.smtp_code}"
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether ``host`` is this machine, so that a password without TLS never reaches a network."""
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from imaplib import IMAP4
-from ipaddress import ip_address
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,6 +18,7 @@ import structlog
 from imap_tools.errors import ImapToolsError
 from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 
+from config.loopback import is_loopback
 from domain.errors import MoneybackError
 from producers.mail.ingest import MailIngest, RawMail
 from producers.mail.maildir import MOST, PAUSE, STUCK, BatchResult
@@ -70,7 +70,7 @@ class ImapAccount(NamedTuple):
         """An open connection, not logged in; a password does not leave this machine in the clear."""
         if self.tls:
             return MailBox(self.host, self.port, timeout=TIMEOUT, ssl_context=ssl.create_default_context())
-        if _is_this_machine(self.host):
+        if is_loopback(self.host):
             return MailBoxUnencrypted(self.host, self.port, timeout=TIMEOUT)
         return MailBoxStartTls(self.host, self.port, timeout=TIMEOUT, ssl_context=ssl.create_default_context())
 
@@ -193,11 +193,3 @@ def _plain(part: bytes | tuple[bytes, bytes]) -> str:
 
 def _first(answer: list[bytes | None] | None) -> str:
     return (answer[0] or b"").decode("ascii", "replace") if answer else ""
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False

@@ -1,23 +1,15 @@
 """What a mail is, as far as bytes can tell."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from domain.requests import RefundRequest
+from domain.sentence_enum import SentenceEnum
 
 
-class MailKind(StrEnum):
+class MailKind(SentenceEnum):
     """What a mail is. The sentences are for the person who looks at it."""
-
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> "MailKind":
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.sentence = sentence
-        return kind
 
     REQUEST = "request", "Somebody asks for the money of a purchase that the mail names."
     NO_REFERENCE = "no_reference", "Somebody asks for money, and names no purchase. They are sent the form's link."

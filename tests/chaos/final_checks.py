@@ -11,9 +11,9 @@ from uuid import UUID
 
 import redis
 
+from domain.emails import EmailKind
 from domain.messages import ContactSupport
 from domain.refund_operations import RefundOperation
-from domain.state_effects import EmailKind
 from domain.states import FINAL_STATES, WORKER_STATES, State
 from records import UnitOfWork
 from records.audit import audit

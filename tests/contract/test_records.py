@@ -11,15 +11,16 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.cases import Case
+from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
 from domain.policies import Category, SerialLimit
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
-from domain.state_effects import EmailKind
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import Records, UnitOfWork
 from records.audit import faults

@@ -274,7 +274,7 @@ def test_a_note_whose_message_was_lost_is_found_by_the_sweep(records: Records) -
     pass_by(records, minutes=5)
     Sweep(records).run_once()
     with records.work() as work:
-        assert work.outbox.take("notes", room=10, after=None, bulk=False) == [(note, "")]
+        assert work.outbox.take("email.inquiries", room=10, after=None, bulk=False) == [(note, "")]
 
 
 def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(

@@ -32,8 +32,8 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from records import Records
 from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (

@@ -9,8 +9,8 @@ import pytest
 
 from config.i18n import translator_for
 from config.signed_links import Purpose
+from domain.emails import EmailKind
 from domain.policies import Category
-from domain.state_effects import EmailKind
 from domain.states import Event, State
 from producers.web.pages.statutory_withdrawal import STATEMENT
 from records.statutory_withdrawals import StatutoryWithdrawals
@@ -90,7 +90,7 @@ def test_the_letter_is_owed_with_the_case_or_neither_is(world: World, monkeypatc
     _, case = declared(world)
     assert owed(world, case) == [EmailKind.WITHDRAWAL_RECEIVED]
     with world.records.work() as work:
-        assert work.outbox.take("letters", room=10, after=None, bulk=False) == [(case, "")]
+        assert work.outbox.take("email.cases", room=10, after=None, bulk=False) == [(case, "")]
     before = world.fingerprint()
 
     def breaks(*_: object) -> None:

@@ -30,8 +30,8 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from producers.intake import accept
 from producers.web import middleware

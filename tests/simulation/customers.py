@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from domain.emails import EmailKind
 from domain.errors import KeyReusedError, NotPossibleError
 from domain.money import Money
 from domain.policies import Category, Seller, SerialLimit
@@ -13,7 +14,6 @@ from domain.providers import DeclineReason
 from domain.purchases import Dispute, Method, Purchase
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
-from domain.state_effects import EmailKind
 from producers import intake
 from records.intake import Submission
 from tests.simulation.clock import Killed

@@ -11,8 +11,9 @@ from sqlalchemy.exc import OperationalError
 from domain.money import Money
 from domain.providers import DisputeStatus, Failed, Lookup
 from domain.purchases import Dispute
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.states import FINAL_STATES, OPEN_STATES, State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import WebhookEvent
 from records.audit import faults as faults_of
 from tests.simulation.broker import BrokerAwayError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from config.signed_links import Links
-from domain.state_effects import EmailKind
+from domain.emails import EmailKind
 from records.case_emails import DueEmail
 from records.case_views import CaseView
 from worker.mail_transport import DeliveryUnknownError, EmailNotSentError, EmailRejectedError

@@ -10,8 +10,9 @@ from uuid import UUID, uuid5
 
 from domain.eligibility import Approve
 from domain.providers import Declined, DeclineReason, ExternalRefund, Failed, NotFound, Paid, Pending, Unknown
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from records.case_emails import CaseEmails, DueEmail
 from records.cases import Cases
 from records.history import History

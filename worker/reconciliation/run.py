@@ -13,8 +13,8 @@ import structlog
 
 from domain.providers import ListedRefund, RefundPage, RefundStatus, Unknown
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import OperationStatus, RefundOperation
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask

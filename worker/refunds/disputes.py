@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from domain.cases import Case, Transition
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, RefundResult
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import RefundOperation
 from domain.states import Event
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from domain.cases import Case
-from domain.reason_codes import SupportTaskKind
+from domain.support_tasks import SupportTaskKind
 from records.statutory_withdrawals import StatutoryWithdrawal
 from records.support_tasks import NewSupportTask
 

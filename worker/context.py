@@ -10,7 +10,7 @@ from config.signed_links import Links
 from domain.providers import PaymentProvider
 from records import Records
 from worker.mail_transport import MailTransport, mail_transport_for
-from worker.providers import connected
+from worker.providers import connect_providers
 from worker.providers.call_pool import CallPool
 from worker.providers.rate_limiter import RateLimiter
 
@@ -40,7 +40,7 @@ def create_context(ours: Settings) -> WorkerContext:
         records=Records.of(ours),
         links=Links.of(ours),
         mail_transport=mail_transport_for(ours),
-        providers=connected(ours),
+        providers=connect_providers(ours),
         call_pool=CallPool(ours.provider_concurrency),
         rate_limiter=RateLimiter.of(ours),
     )

@@ -22,7 +22,7 @@ from domain.providers import (
 )
 from domain.refund_operations import RefundOperation
 from worker.context import WorkerContext
-from worker.providers.deadline import watched
+from worker.providers.deadline import record_network_activity
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Sends the refund, unless this monotonic instant passes before its turn comes."""
-    with watched() as wire:
+    with record_network_activity() as activity:
         answer = _call(
             context,
             operation.provider,
@@ -62,7 +62,7 @@ def refund(context: WorkerContext, operation: RefundOperation, *, until: float) 
             until=until,
             no_time=NotSent(NO_TIME),
         )
-    if isinstance(answer, Unknown) and wire.nobody_reached:
+    if isinstance(answer, Unknown) and activity.nothing_was_sent:
         return NotSent(answer.why)
     return _of_this_amount(answer, operation)
 
@@ -101,7 +101,7 @@ def cannot_look_up(context: WorkerContext, provider: str) -> bool:
     return adapter is not None and not adapter.capabilities.can_look_up
 
 
-def guarded(provider: str, call: Callable[[], ProviderAnswer]) -> ProviderAnswer | Unknown:
+def catch_adapter_errors(provider: str, call: Callable[[], ProviderAnswer]) -> ProviderAnswer | Unknown:
     """Makes this call. An adapter that raises an error has a bug, and nobody knows what the provider did: Unknown."""
     try:
         return call()
@@ -132,7 +132,7 @@ def _call(
         return Unknown(f"The provider {provider} is not connected here any more.")
     if not _in_turn(context, provider, adapter.capabilities, until):
         return no_time
-    said = guarded(provider, lambda: call(adapter))
+    said = catch_adapter_errors(provider, lambda: call(adapter))
     if isinstance(said, Unknown) and said.retry_after is not None:
         context.rate_limiter.pause(provider, adapter.capabilities.calls_per_second, said.retry_after)
     return said

@@ -12,7 +12,7 @@ from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
-from worker.providers.disputes import decisive, furthest
+from worker.providers.disputes import select_deciding_dispute, select_latest_reports
 
 STEP = 500  # payments in one transaction
 
@@ -45,7 +45,8 @@ def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict
     """
     work.purchases.lock_payments(payments)
     return {
-        payment: decisive(furthest(said)) for payment, said in work.webhook_events.reported_disputes(payments).items()
+        payment: select_deciding_dispute(select_latest_reports(said))
+        for payment, said in work.webhook_events.reported_disputes(payments).items()
     }
 
 

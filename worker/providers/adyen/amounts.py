@@ -11,10 +11,10 @@ UNITS = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
 
 
 def format_amount(amount: Money) -> dict[str, Any]:
-    """Returns the amount as Adyen's API takes it. Raises UnknownMoneyError if Adyen cannot express it: half a rupiah."""
+    """Return the amount as Adyen's API takes it. Raise UnknownMoneyError if Adyen cannot express it: half a rupiah."""
     return {"value": UNITS.to_provider(amount), "currency": amount.currency}
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Returns Adyen's amount as Money. Raises UnknownMoneyError."""
+    """Return Adyen's amount as Money. Raise UnknownMoneyError."""
     return UNITS.from_provider(row["value"], row["currency"])

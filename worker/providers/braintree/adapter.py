@@ -35,7 +35,7 @@ _NOT_FOUND = Declined(DeclineReason.PERMANENT, "not_found")
 
 
 def create_adapter(account: BraintreeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account."""
+    """Create the adapter for this account."""
     client = BraintreeClient(create_gateway(account, connections=connections))
     return BraintreeAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
@@ -50,7 +50,7 @@ class BraintreeAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Refunds the transaction. A request has no currency, so the transaction's currency is looked up first."""
+        """Refund the transaction. A request has no currency, so the transaction's currency is looked up first."""
         with time_limit(self._seconds):
             sale = self._find(charge)
             if isinstance(sale, Unknown):
@@ -65,19 +65,19 @@ class BraintreeAdapter:
         return _NOT_FOUND if isinstance(reply, MissingTransaction) else _result_of(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund by the order id. A refund with another one, unless it failed, was made outside Moneyback."""
+        """Find our refund by the order id. A refund with another one, unless it failed, was made outside Moneyback."""
         with time_limit(self._seconds):
             refunds = self._list_refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         own = [refund for refund in [*live, *refunds] if refund.key == key]
-        if own and not (live and own[0].refusal is DeclineReason.ALREADY_REFUNDED):
+        if own and not (live and own[0].decline_reason is DeclineReason.ALREADY_REFUNDED):
             return own[0].result()
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the dispute that counts for this transaction."""
+        """Return the dispute that counts for this transaction."""
         with time_limit(self._seconds):
             sale = self._find(charge)
         if isinstance(sale, Unknown):
@@ -87,7 +87,7 @@ class BraintreeAdapter:
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds, fifty at a time. Braintree returns all ids at once; ``after`` is the last one of the page before."""
+        """List refunds, fifty at a time. Braintree returns all ids at once; ``after`` is the last one of the page before."""
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
             if isinstance(ids, Unknown):
@@ -107,7 +107,7 @@ class BraintreeAdapter:
         )
 
     def _find(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        """Returns the SDK's transaction, MissingTransaction or Unknown."""
+        """Return the SDK's transaction, MissingTransaction or Unknown."""
         if not _TRANSACTION_ID.fullmatch(transaction_id):  # it would become part of the URL; nothing was sent
             return NotFound()
         found = self._client.find_transaction(transaction_id)
@@ -136,7 +136,7 @@ class BraintreeAdapter:
         return refunds
 
     def _find_refunds(self, ids: list[str]) -> list[Any] | Unknown:
-        """Returns those transactions that are refunds: a detached credit refunds no transaction."""
+        """Return those transactions that are refunds: a detached credit refunds no transaction."""
         found = self._client.search_transactions(ids)
         if isinstance(found, Unknown):
             return found
@@ -151,8 +151,8 @@ def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> Refu
         return _declined(reply.error_codes)
     if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
         return Unknown("Braintree's answer is not about the refund that it was asked for.")
-    if refund.standing is RefundStatus.FAILED and refund.refusal is DeclineReason.ALREADY_REFUNDED:
-        return Declined(refund.refusal, refund.code)  # another refund was made, so a look-up must follow
+    if refund.refund_status is RefundStatus.FAILED and refund.decline_reason is DeclineReason.ALREADY_REFUNDED:
+        return Declined(refund.decline_reason, refund.code)  # another refund was made, so a look-up must follow
     return refund.result()
 
 

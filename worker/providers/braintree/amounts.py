@@ -6,12 +6,12 @@ from domain.money import CURRENCIES, Money
 
 
 def format_amount(amount: Money) -> str:
-    """Returns the amount as Braintree's API takes it."""
+    """Return the amount as Braintree's API takes it."""
     return str(amount).split()[0]
 
 
 def parse_amount(amount: Decimal, currency: str) -> Money:
-    """Returns Braintree's amount as Money. Raises a PARSE_ERROR if it is not an amount of a known currency."""
+    """Return Braintree's amount as Money. Raise a PARSE_ERROR if it is not an amount of a known currency."""
     minor = amount.scaleb(CURRENCIES[currency])
     if minor != minor.to_integral_value():
         raise ValueError("An amount is a whole number of minor units.")

@@ -68,16 +68,16 @@ class BraintreeClient:
         self._transactions: TransactionGateway = gateway.transaction
 
     def find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        """Returns the SDK's transaction, MissingTransaction or Unknown."""
+        """Return the SDK's transaction, MissingTransaction or Unknown."""
         return self._call(lambda transactions: transactions.find(transaction_id))
 
     def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
-        """Refunds a transaction under this idempotency key, which is the refund's order id as well."""
+        """Refund a transaction under this idempotency key, which is the refund's order id as well."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
         return self._call(lambda transactions: _refund_reply(transactions.refund(transaction_id, request)))
 
     def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
-        """Returns the ids of all credits since this time."""
+        """Return the ids of all credits since this time."""
         criteria = (
             TransactionSearch.type.in_list(["credit"]),
             TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
@@ -86,7 +86,7 @@ class BraintreeClient:
         return Unknown("Braintree's transactions cannot be searched.") if isinstance(ids, MissingTransaction) else ids
 
     def search_transactions(self, ids: list[str]) -> list[Any] | Unknown:
-        """Returns the transactions with these ids."""
+        """Return the transactions with these ids."""
         criterion = TransactionSearch.ids.in_list(ids)
         found = self._call(lambda transactions: list(transactions.search(criterion)))
         return (
@@ -94,7 +94,7 @@ class BraintreeClient:
         )
 
     def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | MissingTransaction | Unknown:
-        """Makes one call, once, within the current time limit."""
+        """Make one call, once, within the current time limit."""
         try:
             return call(self._transactions)
         except NotFoundError:
@@ -108,7 +108,7 @@ class BraintreeClient:
 
 
 def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
-    """Creates the SDK's gateway for this account. It calls through a session with a deadline and without retries."""
+    """Create the SDK's gateway for this account. It calls through a session with a deadline and without retries."""
     return BraintreeGateway(
         Configuration(
             environment=_CustomEnvironment(account.api_base) if account.api_base else account.environment,
@@ -142,8 +142,10 @@ class _SessionHttp(Http):
         if status in CREDENTIALS_REFUSED:
             raise _UndecidedError(credentials_refused("Braintree", status))
         if status not in _READABLE:
-            again_in = retry_after(response.headers.get("Retry-After"))
-            raise _UndecidedError(Unknown(f"Braintree answered {status}, which does not say what happened.", again_in))
+            retry_seconds = retry_after(response.headers.get("Retry-After"))
+            raise _UndecidedError(
+                Unknown(f"Braintree answered {status}, which does not say what happened.", retry_seconds)
+            )
         return [status, response.content.decode()]
 
 

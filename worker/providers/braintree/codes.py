@@ -68,7 +68,7 @@ UNDECIDED_CODES: Mapping[str, bool] = {
 }
 """Codes about our key that leave the outcome open. True means that a repeat with this key returns the same code forever."""
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     # braintree.Transaction.Status: a refund is paid when it is settled
     "authorizing": RefundStatus.PENDING,
     "authorized": RefundStatus.PENDING,

@@ -19,7 +19,7 @@ from domain.providers import (
     Unknown,
 )
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.mollie.amounts import format_amount
 from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
@@ -32,7 +32,7 @@ _NOT_A_PAYMENT = "not a payment's id"
 
 
 def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account. Raises MollieKeyError."""
+    """Create the adapter for this account. Raise MollieKeyError."""
     return MollieAdapter(
         MollieClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
@@ -48,7 +48,7 @@ class MollieAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Creates the refund. The idempotency key goes into the metadata, because Mollie keeps keys for an hour only."""
+        """Create the refund. The idempotency key goes into the metadata, because Mollie keeps keys for an hour only."""
         if not _PAYMENT_ID.fullmatch(charge):  # it would become part of the URL; nothing was sent
             return Declined(DeclineReason.PERMANENT, _NOT_A_PAYMENT)
         request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
@@ -64,18 +64,18 @@ class MollieAdapter:
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
+        """Find our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
         refunds = self._refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         for refund in [*live, *refunds]:
             if refund.key == key:
                 return refund.result()
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the chargeback that counts. None is open: the bank has the money before Mollie shows the chargeback."""
+        """Return the chargeback that counts. None is open: the bank has the money before Mollie shows the chargeback."""
         rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):
             return rows
@@ -83,10 +83,12 @@ class MollieAdapter:
         if len(chargebacks) != len(rows) or any(chargeback.charge != charge for chargeback in chargebacks):
             return Unknown("Mollie's list of chargebacks cannot be read.")
         newest_first = sorted(chargebacks, key=lambda chargeback: chargeback.created, reverse=True)
-        return decisive([DisputeStatus(chargeback.dispute, chargeback.id) for chargeback in newest_first])
+        return select_deciding_dispute(
+            [DisputeStatus(chargeback.dispute, chargeback.id) for chargeback in newest_first]
+        )
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
+        """List refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)
         if isinstance(page, Unknown):

@@ -34,13 +34,13 @@ class MollieReply(HttpReply):
 
     @property
     def detail(self) -> str:
-        """Returns Mollie's sentence about an error, without its full stop."""
+        """Mollie's sentence about an error, without its full stop."""
         detail = self.body.get("detail")
         return detail.rstrip(". ") if isinstance(detail, str) else ""
 
     @property
     def code(self) -> str:
-        """Returns Mollie's sentence where CODES knows it, else the status and the field that is wrong."""
+        """Mollie's sentence where CODES knows it, else the status and the field that is wrong."""
         if self.detail in CODES:
             return self.detail
         field = self.body.get("field")
@@ -59,7 +59,7 @@ class MollieClient:
     """Calls Mollie for one account. Thread-safe."""
 
     def __init__(self, account: MollieAccount, *, connections: int) -> None:
-        """Raises MollieKeyError."""
+        """Raise MollieKeyError."""
         api_key = account.api_key.get_secret_value().strip()
         if not _API_KEY.fullmatch(api_key):
             raise MollieKeyError(MollieKeyError.__doc__)
@@ -68,11 +68,11 @@ class MollieClient:
         self._authorization = f"Bearer {api_key}"
 
     def create_refund(self, payment: str, request: Mapping[str, Any], *, key: str) -> MollieReply | Unknown:
-        """Refunds a payment under this idempotency key."""
+        """Refund a payment under this idempotency key."""
         return self._call("POST", f"payments/{payment}/refunds", json=request, headers={"Idempotency-Key": key})
 
     def list_page(self, path: str, kind: str, from_id: str | None = None) -> ListPage | Unknown:
-        """Returns one page of a list, the newest row first. ``kind`` is refunds or chargebacks."""
+        """Return one page of a list, the newest row first. ``kind`` is refunds or chargebacks."""
         reply = self._call("GET", path, query={"limit": str(PAGE_SIZE)} | ({"from": from_id} if from_id else {}))
         if isinstance(reply, Unknown):
             return reply
@@ -109,12 +109,12 @@ def _read_reply(response: requests.Response) -> MollieReply | Unknown:
     if status in CREDENTIALS_REFUSED:
         return credentials_refused("Mollie", status)
     replayed = "Idempotent-Replayed" in response.headers
-    again_in = retry_after(response.headers.get("Retry-After"))
-    return Unknown(f"Mollie answered {status}, which does not say what happened.", again_in, replayed)
+    retry_seconds = retry_after(response.headers.get("Retry-After"))
+    return Unknown(f"Mollie answered {status}, which does not say what happened.", retry_seconds, replayed)
 
 
 def _is_refusal(reply: MollieReply) -> bool:
-    """Returns whether Mollie itself, and not a proxy in between, refused the call and did nothing."""
+    """Return whether Mollie itself, and not a proxy in between, refused the call and did nothing."""
     is_client_error = HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
     is_from_mollie = reply.body.get("status") == reply.status
     is_decided = reply.status not in UNDECIDED_STATUSES or reply.detail in CODES

@@ -46,12 +46,12 @@ UNDECIDED_STATUSES = frozenset(
 )
 """These statuses leave open what became of an earlier refund under this key."""
 
-SHORT_OF_BALANCE = "queued"
+INSUFFICIENT_BALANCE = "queued"
 """The status of a refund that waits until Mollie's balance is sufficient."""
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     # docs.mollie.com, "Refunds", "Refund statuses"
-    SHORT_OF_BALANCE: RefundStatus.PENDING,
+    INSUFFICIENT_BALANCE: RefundStatus.PENDING,
     "pending": RefundStatus.PENDING,
     "processing": RefundStatus.PENDING,
     "refunded": RefundStatus.PAID,  # the customer has the money, or it is on its way

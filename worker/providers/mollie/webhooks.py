@@ -18,8 +18,8 @@ _SUBJECTS = {"refund": Subject.REFUND, "dispute": Subject.DISPUTE, "chargeback":
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
-def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks."""
+def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks."""
     secret = account.webhook_secret
     return MollieWebhookParser(secret.get_secret_value() if secret else "")
 
@@ -34,11 +34,11 @@ class MollieWebhookParser:
     answer = b""
 
     def __init__(self, secret: str) -> None:
-        """Takes the secret, several of them separated by commas, or none."""
+        """Take the secret, several of them separated by commas, or none."""
         self._secrets = [part.strip().encode() for part in secret.split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parses a classic webhook if there is no secret, else a signed event."""
+        """Parse a classic webhook if there is no secret, else a signed event."""
         if not self._secrets:
             return _parse_classic(body)
         if not self._is_signed(headers.get("x-mollie-signature", ""), body):
@@ -46,14 +46,14 @@ class MollieWebhookParser:
         return _parse_event(body)
 
     def _is_signed(self, header: str, body: bytes) -> bool:
-        """Returns whether one signature fits one of our secrets: Mollie sends two while the secret changes."""
+        """Return whether one signature fits one of our secrets: Mollie sends two while the secret changes."""
         signatures = [part.strip().removeprefix("sha256=").encode(errors="replace") for part in header.split(",")]
         expected = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
         return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
 
 
 def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Parses ``id=tr_…``: something about this payment changed, perhaps a refund or a chargeback."""
+    """Parse ``id=tr_…``: something about this payment changed, perhaps a refund or a chargeback."""
     try:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
@@ -68,8 +68,8 @@ def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
 def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     try:
         event: dict[str, Any] = json.loads(body)
-        about = _SUBJECTS.get(event["type"].partition(".")[0])
-        if about is None:
+        subject = _SUBJECTS.get(event["type"].partition(".")[0])
+        if subject is None:
             return []
         event_id, resource_id = event["id"], event["entityId"]
         resource = (event.get("_embedded") or {}).get("entity") or {}  # the short form of an event has none
@@ -79,5 +79,5 @@ def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     identifiers = [event_id, resource_id, *([] if charge is None else [charge])]
     if not all(map(is_identifier, identifiers)):
         return InvalidSignature("The webhook is signed, but cannot be read.")
-    refund_id = resource_id if about is Subject.REFUND else None
-    return [WebhookEvent(event_id=event_id, subject=about, charge=charge, refund_id=refund_id)]
+    refund_id = resource_id if subject is Subject.REFUND else None
+    return [WebhookEvent(event_id=event_id, subject=subject, charge=charge, refund_id=refund_id)]

@@ -14,13 +14,13 @@ class AccessToken:
     """Shares one token between threads. The first thread that needs a new token fetches it; the others wait for it."""
 
     def __init__(self, fetch: Callable[[], tuple[str, float] | Unknown]) -> None:
-        """Takes a function that fetches a token and the seconds until it expires."""
+        """Take a function that fetches a token and the seconds until it expires."""
         self._fetch = fetch
         self._lock = Lock()
         self._token, self._expires = "", 0.0
 
     def current(self) -> str | Unknown:
-        """Returns a valid token, or why there is none within the current time limit."""
+        """Return a valid token, or why there is none within the current time limit."""
         try:
             is_locked = self._lock.acquire(timeout=remaining_seconds())
         except TimeoutError:
@@ -39,7 +39,7 @@ class AccessToken:
             self._lock.release()
 
     def discard(self, token: str) -> None:
-        """Drops this token, because PayPal rejects it. A token that another thread fetched meanwhile stays."""
+        """Drop this token, because PayPal rejects it. A token that another thread fetched meanwhile stays."""
         with self._lock:
             if token == self._token:
                 self._expires = 0.0

@@ -20,7 +20,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.paypal.amounts import format_amount
 from worker.providers.paypal.client import PayPalClient, PayPalReply
 from worker.providers.paypal.codes import CAPABILITIES, CODES, DISPUTE_OUTCOMES
@@ -40,7 +40,7 @@ NOT_A_CAPTURE = Unknown("This is not the id of a PayPal capture, so there is not
 
 
 def create_adapter(account: PayPalAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account."""
+    """Create the adapter for this account."""
     return PayPalAdapter(
         PayPalClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
@@ -56,7 +56,7 @@ class PayPalAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Refunds the capture, and checks that the reply is about this refund."""
+        """Refund the capture, and checks that the reply is about this refund."""
         if not ID.fullmatch(charge):
             return Declined(DeclineReason.PERMANENT, INVALID_CAPTURE)
         with time_limit(self._seconds):
@@ -71,7 +71,7 @@ class PayPalAdapter:
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund. The capture says whether it was refunded; its order or the transaction search lists by whom."""
+        """Find our refund. The capture says whether it was refunded; its order or the transaction search lists by whom."""
         with time_limit(self._seconds):
             capture = self._get_capture(charge)
             if isinstance(capture, Unknown):
@@ -79,7 +79,7 @@ class PayPalAdapter:
             refunds = self._list_refunds_of(capture)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         for refund in [*live, *refunds]:
             if key in refund.keys:
                 return refund.result()
@@ -91,7 +91,7 @@ class PayPalAdapter:
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the dispute that counts for this capture."""
+        """Return the dispute that counts for this capture."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):
@@ -107,10 +107,10 @@ class PayPalAdapter:
                 if isinstance(dispute, Unknown):
                     return dispute
                 disputes.append(dispute)
-        return decisive(disputes)
+        return select_deciding_dispute(disputes)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds. PayPal takes up to three hours to list one, so the list starts three hours before ``since``."""
+        """List refunds. PayPal takes up to three hours to list one, so the list starts three hours before ``since``."""
         with time_limit(self._seconds):
             return list_refunds(self._client, since, after)
 
@@ -126,17 +126,17 @@ class PayPalAdapter:
         return capture
 
     def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """Lists the refunds of the order first; the transaction search is up to three hours late."""
+        """List the refunds of the order first; the transaction search is up to three hours late."""
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds
-        if any(refund.standing is not RefundStatus.FAILED for refund in refunds):
+        if any(refund.refund_status is not RefundStatus.FAILED for refund in refunds):
             return refunds
         more = list_refunds_of(self._client, capture.id, capture.updated)
         return more if isinstance(more, Unknown) else refunds + more
 
     def _list_order_refunds(self, capture: Capture) -> list[Refund] | Unknown:
-        """Lists the refunds of the capture's order. There are none without an order, or if PayPal no longer keeps it."""
+        """List the refunds of the capture's order. There are none without an order, or if PayPal no longer keeps it."""
         if capture.order is None:
             return []
         reply = self._client.get_order(capture.order)

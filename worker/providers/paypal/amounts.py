@@ -14,7 +14,7 @@ _VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
 
 
 def format_amount(amount: Money) -> dict[str, str]:
-    """Returns the amount as PayPal's API takes it."""
+    """Return the amount as PayPal's API takes it."""
     value, currency = str(amount).split()
     if currency in WITHOUT_DECIMALS:
         value = value.removesuffix(".00")
@@ -22,7 +22,7 @@ def format_amount(amount: Money) -> dict[str, str]:
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Returns PayPal's amount as Money; PayPal may write 500 yen as ``500.00``. Raises KeyError, TypeError or ValueError."""
+    """Return PayPal's amount as Money; PayPal may write 500 yen as ``500.00``. Raise KeyError, TypeError or ValueError."""
     value, currency = row["value"], row["currency_code"]
     if not _VALUE.fullmatch(value):
         raise ValueError("An amount is a plain number.")

@@ -65,7 +65,7 @@ UNDECIDED_CODES = frozenset(
 )
 UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # "not now" and "not in time" leave the outcome open
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "COMPLETED": RefundStatus.PAID,
     "PENDING": RefundStatus.PENDING,
     "FAILED": RefundStatus.FAILED,

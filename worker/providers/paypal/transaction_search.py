@@ -44,26 +44,26 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Parses the stored text."""
+        """Parse the stored text."""
         start, end, page = text.split(" ")
         return cls(parse_time(start), parse_time(end), int(page))
 
     @classmethod
     def first(cls, start: datetime, now: datetime) -> "Cursor":
-        """Starts a time range that is as long as PayPal allows."""
+        """Start a time range that is as long as PayPal allows."""
         return cls(start, min(start + MAX_RANGE, now))
 
     def next_page(self) -> "Cursor":
-        """Returns the next page of the same time range."""
+        """Return the next page of the same time range."""
         return replace(self, page=self.page + 1)
 
     def first_half(self) -> "Cursor":
-        """Returns the first half of the time range."""
+        """Return the first half of the time range."""
         return Cursor(self.start, self.start + (self.end - self.start) / 2)
 
 
 def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
-    """Returns one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
+    """Return one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
     now = datetime.now(UTC)
     cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
     found = _search(client, cursor)
@@ -79,7 +79,7 @@ def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Re
 
 
 def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
-    """Returns the refunds of one capture that PayPal lists around this time."""
+    """Return the refunds of one capture that PayPal lists around this time."""
     cursor = Cursor(at - MARGIN, at + MARGIN)
     refunds: list[Refund] = []
     for _ in range(MAX_PAGES):
@@ -97,7 +97,7 @@ def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Re
 
 
 def _search(client: PayPalClient, cursor: Cursor) -> tuple[list[Refund], bool] | Unknown | None:
-    """Returns a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
+    """Return a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
     start, end = _format_time(cursor.start), _format_time(cursor.end)
     reply = client.search_transactions(REFUND_EVENT, start, end, cursor.page)
     if isinstance(reply, Unknown):
@@ -135,7 +135,7 @@ def _list_entry(refund: Refund) -> ListedRefund:
     assert refund.created, "a listed transaction has its time"
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
-    return ListedRefund(refund.id, refund.charge, refund.amount, refund.standing, refund.created, key)
+    return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created, key)
 
 
 def _format_time(at: datetime) -> str:

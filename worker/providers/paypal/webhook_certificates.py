@@ -52,14 +52,14 @@ class CertificateCache:
     """Fetches, verifies and caches certificates. Thread-safe."""
 
     def __init__(self, fetch: Callable[[str], bytes], roots: Sequence[Certificate]) -> None:
-        """Takes a function that returns what is at a URL, or raises CertificateError, and the trusted roots."""
+        """Take a function that returns what is at a URL, or raises CertificateError, and the trusted roots."""
         self._fetch = fetch
         self._roots = Store([*roots])
         self._cache: OrderedDict[str, list[Certificate]] = OrderedDict()
         self._lock = Lock()
 
     def public_key(self, url: str, at: datetime) -> RSAPublicKey:
-        """Returns the key of the certificate at this URL, if it is valid at this time. Raises CertificateError."""
+        """Return the key of the certificate at this URL, if it is valid at this time. Raise CertificateError."""
         if not _PAYPAL_URL.fullmatch(url):
             raise CertificateError("The certificate is not at a URL of PayPal.")
         with self._lock:
@@ -91,7 +91,7 @@ class CertificateCache:
 
 
 def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
-    """Creates a function that fetches a URL within this many seconds."""
+    """Create a function that fetches a URL within this many seconds."""
     session = create_session(connections=4)
 
     def fetch(url: str) -> bytes:
@@ -110,7 +110,7 @@ def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
 
 
 def load_trusted_roots() -> list[Certificate]:
-    """Loads the public roots that TLS trusts as well."""
+    """Load the public roots that TLS trusts as well."""
     roots = []
     with warnings.catch_warnings():
         warnings.simplefilter("error", CryptographyDeprecationWarning)
@@ -131,7 +131,7 @@ def _parse_chain(raw: bytes) -> list[Certificate]:
 
 
 def _issuer_url(certificate: Certificate) -> str | None:
-    """Returns the URL of the issuer's certificate, if this certificate names one at DigiCert."""
+    """Return the URL of the issuer's certificate, if this certificate names one at DigiCert."""
     try:
         access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value
     except (ExtensionNotFound, DuplicateExtension, UnsupportedGeneralNameType, ValueError):

@@ -58,7 +58,7 @@ class NotVerifiedError(Exception):
 
 
 def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookParser:
-    """Creates the parser of this account's webhooks. It fetches the certificates that sign them."""
+    """Create the parser of this account's webhooks. It fetches the certificates that sign them."""
     fetch = create_fetcher(
         provider_timeout_seconds / 2
     )  # at most twice: a certificate, and the certificate of its issuer
@@ -71,13 +71,13 @@ class PayPalWebhookParser:
     answer = b""
 
     def __init__(self, webhook_ids: str, certificates: CertificateCache) -> None:
-        """Takes the webhook's id, or two separated by a comma while the webhook is replaced."""
+        """Take the webhook's id, or two separated by a comma while the webhook is replaced."""
         ids = [part.strip() for part in webhook_ids.split(",")]
         self._webhook_ids = [webhook_id for webhook_id in ids if webhook_id and webhook_id != SIMULATOR_ID]
         self._certificates = certificates
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parses the event, if PayPal signed it for our webhook."""
+        """Parse the event, if PayPal signed it for our webhook."""
         if not self._webhook_ids:
             return InvalidSignature("PayPal's webhook id is not configured, so no webhook can be verified.")
         try:
@@ -94,7 +94,7 @@ class PayPalWebhookParser:
             return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Raises NotVerifiedError or CertificateError. Checks everything else before it fetches a certificate."""
+        """Raise NotVerifiedError or CertificateError. Check everything else before it fetches a certificate."""
         transmission_id, time, signature, certificate_url = (
             headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
         )
@@ -125,17 +125,19 @@ def _is_recent(text: str, at: datetime) -> bool:
 
 
 def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's JSON may be anything
-    about = SUBJECTS.get(event["event_type"])
-    if about is None:
+    subject = SUBJECTS.get(event["event_type"])
+    if subject is None:
         return []
     event_id, resource = event["id"], event["resource"]
     if not is_identifier(event_id):
         raise ValueError("An event has an id.")
     if event["event_type"].startswith("CUSTOMER.DISPUTE."):
         captures = [_parse_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
-        return [WebhookEvent(f"{event_id}/{capture}", about, capture) for capture in dict.fromkeys(captures) if capture]
+        return [
+            WebhookEvent(f"{event_id}/{capture}", subject, capture) for capture in dict.fromkeys(captures) if capture
+        ]
     capture = _parse_id(resource.get("sale_id")) or parse_capture_link({"links": resource.get("links") or []}) or None
-    return [WebhookEvent(event_id, about, capture, _parse_id(resource["id"]))]
+    return [WebhookEvent(event_id, subject, capture, _parse_id(resource["id"]))]
 
 
 def _parse_id(value: object) -> str | None:

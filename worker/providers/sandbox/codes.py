@@ -23,7 +23,7 @@ CODES: Mapping[str, DeclineReason] = {
 UNDECIDED_STATUSES = frozenset({408, 425, 429})  # "not now" and "not in time" leave the outcome open
 UNDECIDED_CODES = frozenset({"idempotency_key_in_use"})  # another call with our key is in progress, and may pay
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,
     "pending": RefundStatus.PENDING,
     "failed": RefundStatus.FAILED,

@@ -29,8 +29,8 @@ SUBJECTS = {
 _UNREADABLE = InvalidSignature("The webhook is signed, but cannot be read.")
 
 
-def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks."""
+def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks."""
     return SandboxWebhookParser(account.webhook_secret)
 
 
@@ -40,11 +40,11 @@ class SandboxWebhookParser:
     answer = b""
 
     def __init__(self, secret: SecretStr) -> None:
-        """Takes the secret, or several separated by commas while it changes."""
+        """Take the secret, or several separated by commas while it changes."""
         self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parses the event, if it is signed with one of our secrets, and now."""
+        """Parse the event, if it is signed with one of our secrets, and now."""
         if len(body) > MAX_BYTES:
             return InvalidSignature("The webhook is too large for an event of the sandbox.")
         signed_at, signatures = _parse_signature(headers.get("sandbox-signature", ""))
@@ -62,28 +62,28 @@ class SandboxWebhookParser:
 
 
 def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
-    """Returns the signed time as text, and the signatures: there are several while the secret changes."""
+    """Return the signed time as text, and the signatures: there are several while the secret changes."""
     parts = [part.partition("=") for part in header[:MAX_HEADER].split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = [value.encode(errors="replace") for name, _, value in parts if name == "v1"]
-    is_sound = len(times) == 1 and times[0].isascii() and times[0].isdecimal()
-    return times[0] if is_sound else None, signatures
+    is_valid = len(times) == 1 and times[0].isascii() and times[0].isdecimal()
+    return times[0] if is_valid else None, signatures
 
 
 def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     try:
         event = json.loads(body)
-        about, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
+        subject, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return _UNREADABLE
     if not is_identifier(event_id) or type(data) is not dict:
         return _UNREADABLE
-    if about is None:
+    if subject is None:
         return []
     if not _is_charge(data.get("charge")):
         return _UNREADABLE
-    notice = _refund_event(event_id, data) if about is Subject.REFUND else _dispute_event(event_id, data)
-    return [notice] if notice else _UNREADABLE
+    webhook_event = _refund_event(event_id, data) if subject is Subject.REFUND else _dispute_event(event_id, data)
+    return [webhook_event] if webhook_event else _UNREADABLE
 
 
 def _refund_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:

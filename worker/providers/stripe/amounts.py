@@ -8,7 +8,7 @@ UNITS = MinorUnits({"ISK": 2, "UGX": 2, "MGA": 0})
 
 
 def parse_amount(amount: object, currency: object) -> Money:
-    """Returns Stripe's amount as Money. Raises UnknownMoneyError if it is not a positive amount of a known currency."""
+    """Return Stripe's amount as Money. Raise UnknownMoneyError if it is not a positive amount of a known currency."""
     money = UNITS.from_provider(amount, currency.upper() if type(currency) is str else currency)
     if money.minor <= 0:
         raise UnknownMoneyError(f"{money} is not a positive amount.")

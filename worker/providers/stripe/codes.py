@@ -56,7 +56,7 @@ UNDECIDED_STATUSES = {
     429,  # too many calls, or another call has locked the charge
 }
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,
     "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once it is sufficient
     "requires_action": RefundStatus.PENDING,  # Stripe asks the customer for a bank account

@@ -208,7 +208,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("reason", "refusal"), FAILURES.items())
+@pytest.mark.parametrize(("reason", "decline_reason"), FAILURES.items())
 def test_a_refund_that_failed_says_why(
     stripe: FakeStripe, adapter: PaymentProvider, reason: str, decline_reason: DeclineReason
 ) -> None:

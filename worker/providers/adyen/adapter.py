@@ -56,7 +56,7 @@ class AdyenAdapter:
             return _declined(reply)
         refund_id = parse_refund_id(reply.body, request | {"paymentPspReference": charge, "status": "received"})
         if refund_id is None:
-            return Unknown("Adyen's answer is not about the refund that it was asked for.")
+            return Unknown("Adyen's reply is not about the requested refund.")
         return Pending(refund_id, amount)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:  # noqa: ARG002

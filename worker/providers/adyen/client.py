@@ -18,13 +18,13 @@ API_VERSION = "v72"
 
 
 class AdyenReply(HttpReply):
-    """Holds Adyen's reply to one call."""
+    """Adyen's reply to one call."""
 
     __slots__ = ()
 
     @property
     def code(self) -> str | None:
-        """Adyen's errorCode, or None if there is none, or one that leaves the outcome open."""
+        """Adyen's errorCode, or None if there is no code, or if the code leaves the outcome open."""
         code = self.body.get("errorCode")
         return code if is_identifier(code) and code not in UNDECIDED_CODES else None
 

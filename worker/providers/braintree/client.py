@@ -43,7 +43,7 @@ PARSE_ERRORS = (
     ArithmeticError,
     RecursionError,
 )
-"""The errors that the SDK, and a look at its objects, raise for a reply that is not Braintree's."""
+"""The errors that the SDK and its objects raise for a reply that is not Braintree's."""
 
 _READABLE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 
@@ -54,7 +54,7 @@ class MissingTransaction:
 
 @dataclass(frozen=True, slots=True)
 class RefundReply:
-    """Holds Braintree's reply to a refund: a transaction of the SDK, error codes, or both."""
+    """Braintree's reply to a refund: a transaction of the SDK, error codes, or both."""
 
     transaction: Any
     error_codes: list[str] | None
@@ -77,7 +77,7 @@ class BraintreeClient:
         return self._call(lambda transactions: _refund_reply(transactions.refund(transaction_id, request)))
 
     def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
-        """Return the ids of all credits since this time."""
+        """Return the ids of all credits since ``since``."""
         criteria = (
             TransactionSearch.type.in_list(["credit"]),
             TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
@@ -88,9 +88,11 @@ class BraintreeClient:
     def search_transactions(self, ids: list[str]) -> list[Any] | Unknown:
         """Return the transactions with these ids."""
         criterion = TransactionSearch.ids.in_list(ids)
-        found = self._call(lambda transactions: list(transactions.search(criterion)))
+        result = self._call(lambda transactions: list(transactions.search(criterion)))
         return (
-            Unknown("Braintree's transactions cannot be searched.") if isinstance(found, MissingTransaction) else found
+            Unknown("Braintree's transactions cannot be searched.")
+            if isinstance(result, MissingTransaction)
+            else result
         )
 
     def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | MissingTransaction | Unknown:
@@ -108,7 +110,7 @@ class BraintreeClient:
 
 
 def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
-    """Create the SDK's gateway for this account. It calls through a session with a deadline and without retries."""
+    """Create the SDK's gateway for this account. The gateway calls through a session with a deadline and without retries."""
     return BraintreeGateway(
         Configuration(
             environment=_CustomEnvironment(account.api_base) if account.api_base else account.environment,
@@ -121,7 +123,7 @@ def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeG
 
 
 class _UndecidedError(Exception):
-    """The status does not say what happened."""
+    """The status of the reply does not say what happened."""
 
     def __init__(self, unknown: Unknown) -> None:
         super().__init__(unknown.why)
@@ -136,7 +138,7 @@ class _SessionHttp(Http):
         self._session = session
 
     def http_do(self, http_verb: str, path: str, headers: dict[str, Any], request_body: Any) -> list[int | str]:  # noqa: ANN401
-        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, where there is one
+        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, if it has one
         response = self._session.request(http_verb, path, headers=headers, data=request_body, verify=verify)
         status = response.status_code
         if status in CREDENTIALS_REFUSED:
@@ -150,7 +152,7 @@ class _SessionHttp(Http):
 
 
 class _CustomEnvironment(Environment):
-    """Calls another address than Braintree's own."""
+    """An environment with another address than Braintree's own, for tests."""
 
     def __init__(self, base: str) -> None:
         url = urlsplit(base)

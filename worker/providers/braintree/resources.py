@@ -1,4 +1,4 @@
-"""Parses the SDK's transactions strictly, so that another refund is never taken for ours."""
+"""Parses the SDK's transactions strictly, so that another refund is never mistaken for ours."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ _REASON_FIELDS = {
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""The field that says why a transaction has this status."""
+"""The field with the reason of a status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Holds one refund of a transaction."""
+    """One refund of a transaction."""
 
     id: str
     charge: str
@@ -36,7 +36,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The status in our terms."""
+        """The provider's status, as Moneyback's."""
         return REFUND_STATUSES[self.status]
 
     @property
@@ -70,7 +70,7 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
             amount=parse_amount(transaction.amount, transaction.currency_iso_code),
             status=status,
             code=code if is_identifier(code) else status,
-            created=transaction.created_at.replace(tzinfo=UTC),  # the SDK leaves the time zone out
+            created=transaction.created_at.replace(tzinfo=UTC),  # the SDK omits the time zone
             key=transaction.order_id if is_identifier(transaction.order_id) else None,
             bank_reference=parse_bank_reference(getattr(transaction, "acquirer_reference_number", None)),
         )
@@ -81,7 +81,7 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
 
 
 def parse_disputes(transaction: Any) -> DisputeStatus | None:  # noqa: ANN401 - the SDK has no types
-    """Return the dispute that counts for the transaction, or None if a dispute cannot be read."""
+    """Return the dispute that decides for the transaction, or None if a dispute cannot be read."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
         disputes = [DisputeStatus(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]

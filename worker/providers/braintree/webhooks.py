@@ -13,8 +13,8 @@ from worker.providers.identifiers import is_identifier
 if TYPE_CHECKING:
     from braintree.braintree_gateway import BraintreeGateway
 
-# Braintree repeats a webhook without a reply every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is
-# the event's. A replay within that day is like such a repeat: it makes a worker look once more.
+# Braintree repeats an unanswered webhook every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is the
+# time of the event. A replay within that day has the effect of a repeat: a worker looks the refund up again.
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 
@@ -56,7 +56,7 @@ class BraintreeWebhookParser:
 
 
 def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ANN401 - the SDK has no types
-    """Ignore a transaction that is not a refund."""
+    """Return the event of a refund. Ignore a transaction that is not a refund."""
     charge = getattr(transaction, "refunded_transaction_id", None)
     if charge is None and kind != "refund_failed":
         return []
@@ -64,10 +64,10 @@ def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[Webhook
 
 
 def _event(
-    what: str, at: datetime, subject: Subject, charge: str | None, refund_id: str | None
+    name: str, at: datetime, subject: Subject, charge: str | None, refund_id: str | None
 ) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Build the event id from what happened and when, because Braintree's notifications have no id."""
-    event_id = f"{what} {at:%Y-%m-%dT%H:%M:%SZ}"
+    """Create a webhook event. Its id is the name and the time, because Braintree's notifications have no id."""
+    event_id = f"{name} {at:%Y-%m-%dT%H:%M:%SZ}"
     if not all(identifier is None or is_identifier(identifier) for identifier in (event_id, charge, refund_id)):
         return InvalidSignature("The webhook is signed, but cannot be read.")
     return [WebhookEvent(event_id=event_id, subject=subject, charge=charge, refund_id=refund_id)]

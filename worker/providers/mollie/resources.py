@@ -1,4 +1,4 @@
-"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never taken for ours."""
+"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never mistaken for ours."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +11,12 @@ from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.mollie.amounts import parse_amount
 from worker.providers.mollie.codes import INSUFFICIENT_BALANCE, REFUND_STATUSES
 
-KEY_FIELD = "moneyback_key"  # the field of a refund's metadata that holds our idempotency key
+KEY_FIELD = "moneyback_key"  # the field of a refund's metadata with our idempotency key
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Holds one refund of a payment."""
+    """One refund of a payment."""
 
     id: str
     charge: str
@@ -28,7 +28,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The status in our terms."""
+        """The provider's status, as Moneyback's."""
         return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
@@ -48,7 +48,7 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Chargeback:
-    """Holds one chargeback of a payment."""
+    """One chargeback of a payment."""
 
     id: str
     charge: str
@@ -75,7 +75,10 @@ def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may
 
 
 def parse_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - Mollie's JSON may be anything
-    """Return the chargeback, or None. It is lost until it is reversed: Mollie takes the money at once ("Chargebacks API")."""
+    """Return the chargeback, or None if a field is missing or wrong.
+
+    A chargeback is lost until it is reversed, because Mollie takes the money immediately ("Chargebacks API").
+    """
     try:
         dispute = Dispute.WON if row.get("reversedAt") else Dispute.LOST
         chargeback = Chargeback(row["id"], row["paymentId"], _parse_time(row["createdAt"]), dispute)
@@ -97,6 +100,6 @@ def _parse_time(text: str) -> datetime:
 
 
 def _parse_bank_reference(reference: Any) -> str | None:  # noqa: ANN401 - Mollie's JSON may be anything
-    """Return the acquirer's reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
-    is_acquirers = type(reference) is dict and reference.get("type") == "acquirer-reference"
-    return parse_bank_reference(reference.get("id")) if is_acquirers else None
+    """Return the acquirer reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
+    is_acquirer_reference = type(reference) is dict and reference.get("type") == "acquirer-reference"
+    return parse_bank_reference(reference.get("id")) if is_acquirer_reference else None

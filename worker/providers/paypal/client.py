@@ -21,13 +21,13 @@ MAX_DISPUTES = 50  # of one capture: the most that PayPal returns at once, and m
 
 
 class PayPalReply(HttpReply):
-    """Holds PayPal's reply to one call."""
+    """PayPal's reply to one call."""
 
     __slots__ = ()
 
     @property
     def code(self) -> str | None:
-        """PayPal's issue, or None if there is none, or one that leaves the outcome open."""
+        """PayPal's issue, or None if there is no issue, or if the issue leaves the outcome open."""
         details = self.body.get("details")
         rows = details if type(details) is list else []
         issues = [row.get("issue") for row in rows if type(row) is dict] or [self.body.get("name")]
@@ -65,7 +65,7 @@ class PayPalClient:
         return self._call("GET", f"/v2/checkout/orders/{order}")
 
     def search_transactions(self, event_code: str, start: str, end: str, page: int) -> PayPalReply | Unknown:
-        """Fetch one page of the transactions of this kind, between two times."""
+        """Fetch one page of the transactions with ``event_code`` between ``start`` and ``end``."""
         query = {
             "start_date": start,
             "end_date": end,
@@ -87,7 +87,7 @@ class PayPalClient:
         return self._call("GET", f"/v1/customer/disputes/{dispute}")
 
     def _call(self, method: str, path: str, **request: Mapping[str, Any]) -> PayPalReply | Unknown:
-        """Call with the current token, and once more with a new one if PayPal rejects it: a rejected call did nothing."""
+        """Call with the current token. If PayPal rejects the token, the call did nothing, so call again with a new token."""
         response = self._send_authorized(method, path, **request)
         if isinstance(response, requests.Response) and response.status_code == HTTPStatus.UNAUTHORIZED:
             self._token.discard(response.request.headers["Authorization"].removeprefix("Bearer "))

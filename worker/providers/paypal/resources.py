@@ -1,4 +1,4 @@
-"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never taken for ours."""
+"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never mistaken for ours."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _CAPTURE_STATUSES = _NOT_REFUNDED | {"REFUNDED", "PARTIALLY_REFUNDED"}
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Holds one refund of a capture."""
+    """One refund of a capture."""
 
     id: str
     charge: str
@@ -36,7 +36,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The status in our terms."""
+        """The provider's status, as Moneyback's."""
         return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
@@ -54,13 +54,13 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Holds one capture, which is a payment that can be refunded."""
+    """One capture: a payment that can be refunded."""
 
     id: str
     status: str
     reason: str
     order: str | None
-    """Only an order shows the refunds of a capture; a subscription's capture has no order."""
+    """Only an order shows the refunds of a capture. A subscription's capture has no order."""
     updated: datetime
 
     @property
@@ -99,7 +99,7 @@ def parse_capture(row: Any) -> Capture | None:  # noqa: ANN401 - PayPal's JSON m
 
 
 def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] | None:
-    """Return the refunds of this capture. Return None if any refund of the order is wrong: it may be the right one."""
+    """Return the refunds of this capture. Return None if any refund cannot be read, because it may be ours."""
     try:
         payments = [unit.get("payments") or {} for unit in order["purchase_units"]]
         captures = [row["id"] for group in payments for row in group.get("captures") or []]
@@ -113,7 +113,7 @@ def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] 
 
 
 def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
-    """Return each dispute's id and whether it is resolved, or None if the list is wrong or has another page."""
+    """Return each dispute's id and whether it is resolved, or None if the list cannot be read or has another page."""
     rows, links = body.get("items", []), body.get("links")
     try:
         disputes = [(row["dispute_id"], row["status"] == "RESOLVED") for row in rows]

@@ -46,7 +46,7 @@ class SandboxAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Create the refund, and checks that the reply is about this refund."""
+        """Create the refund, and check that the reply is about this refund."""
         request = {"charge": charge, "amount": amount.minor, "currency": amount.currency}
         with time_limit(self._seconds):
             reply = self._client.create_refund(request, key=key)
@@ -56,7 +56,7 @@ class SandboxAdapter:
             return _declined(reply)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
-            return Unknown("The sandbox's answer is not about the refund that it was asked for.")
+            return Unknown("The sandbox's reply is not about the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
@@ -66,15 +66,15 @@ class SandboxAdapter:
         if isinstance(refunds, Unknown):
             return refunds
         if any(refund.charge != charge for refund in refunds):
-            return Unknown("The sandbox's answer is not about the charge that it was asked for.")
-        own = [refund.result() for refund in refunds if refund.key == key]
-        external = [
+            return Unknown("The sandbox's reply is not about the requested charge.")
+        own_refunds = [refund.result() for refund in refunds if refund.key == key]
+        external_refunds = [
             refund.to_external_refund() for refund in refunds if refund.refund_status is not RefundStatus.FAILED
         ]
-        return next(iter(own or external), NotFound())
+        return next(iter(own_refunds or external_refunds), NotFound())
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that counts for this charge."""
+        """Return the dispute that decides for this charge."""
 
         def parse(row: Mapping[str, Any]) -> DisputeStatus | None:
             return parse_dispute(row) if row.get("charge") == charge else None
@@ -84,7 +84,7 @@ class SandboxAdapter:
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes[::-1])
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the oldest first. The sandbox has no filter by time, so it lists all refunds that it ever made."""
+        """List refunds, the oldest first. The sandbox has no filter by time, so the list has all refunds that it ever made."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
             reply = self._client.list_refunds(**query)
@@ -95,9 +95,10 @@ class SandboxAdapter:
             return entries
         if type(has_more) is not bool or (has_more and not entries):
             return Unknown("The sandbox's list does not say where it ends.")
-        second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
+        whole_second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
         return RefundPage(
-            [entry for entry in entries if entry.created_at >= second], entries[-1].refund_id if has_more else None
+            [entry for entry in entries if entry.created_at >= whole_second],
+            entries[-1].refund_id if has_more else None,
         )
 
     def _list_refunds(self, **query: str) -> list[Refund] | Unknown:

@@ -23,13 +23,13 @@ class SandboxUrlError(RefusedError):
 
 
 class SandboxReply(HttpReply):
-    """Holds the sandbox's reply to one call."""
+    """The sandbox's reply to one call."""
 
     __slots__ = ()
 
     @property
     def code(self) -> str | None:
-        """The sandbox's error code, or None if there is none, or one that leaves the outcome open."""
+        """The sandbox's error code, or None if there is no code, or if the code leaves the outcome open."""
         error = self.body.get("error")
         code = error.get("code") if type(error) is dict else None
         return code if is_identifier(code) and code not in UNDECIDED_CODES else None
@@ -39,7 +39,7 @@ class SandboxClient:
     """Calls one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks call the sandbox often."""
 
     def __init__(self, account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> None:
-        """Raise SandboxUrlError."""
+        """Raise SandboxUrlError if the URL is not http://host:port."""
         url = urlsplit(account.url)
         if url.scheme != "http" or not url.hostname:
             raise SandboxUrlError(SandboxUrlError.__doc__)

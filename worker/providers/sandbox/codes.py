@@ -1,4 +1,4 @@
-"""Maps the sandbox's codes to ours, and declares what the sandbox can do."""
+"""Maps the sandbox's codes to Moneyback's, and declares what the sandbox can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -20,7 +20,7 @@ CODES: Mapping[str, DeclineReason] = {
 }
 """The decline reason by code. Any other code of a 4xx is PERMANENT: nothing was paid, and support reviews the case."""
 
-UNDECIDED_STATUSES = frozenset({408, 425, 429})  # "not now" and "not in time" leave the outcome open
+UNDECIDED_STATUSES = frozenset({408, 425, 429})  # temporary errors and timeouts leave the outcome open
 UNDECIDED_CODES = frozenset({"idempotency_key_in_use"})  # another call with our key is in progress, and may pay
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {

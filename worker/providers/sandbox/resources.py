@@ -1,4 +1,4 @@
-"""Parses the sandbox's refunds and disputes strictly, so that another refund is never taken for ours."""
+"""Parses the sandbox's refunds and disputes strictly, so that another refund is never mistaken for ours."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ Resource = TypeVar("Resource")
 
 
 class Refund(NamedTuple):
-    """Holds one refund of a charge."""
+    """One refund of a charge."""
 
     id: str
     charge: str
@@ -21,7 +21,7 @@ class Refund(NamedTuple):
     refund_status: RefundStatus
     key: str
     created: datetime | None
-    """None if the sandbox does not say when it made the refund."""
+    """None if the reply has no time."""
     bank_reference: str | None = None
 
     def result(self) -> Paid | Pending | Failed:
@@ -35,7 +35,7 @@ class Refund(NamedTuple):
                 return Failed(self.id, "failed")
 
     def to_external_refund(self) -> ExternalRefund:
-        """Return the refund as one that was made outside Moneyback."""
+        """Return the refund as a refund that was made outside Moneyback."""
         return ExternalRefund(self.id, self.amount)
 
     def list_entry(self) -> ListedRefund | None:
@@ -64,13 +64,13 @@ def parse_refund(row: Mapping[str, Any]) -> Refund | None:
 
 
 def parse_list_entry(row: Mapping[str, Any]) -> ListedRefund | None:
-    """Return the refund as reconciliation reads it, or None."""
+    """Return the refund as reconciliation reads it, or None if it cannot be read or has no time."""
     refund = parse_refund(row)
     return refund and refund.list_entry()
 
 
 def parse_dispute(row: Mapping[str, Any]) -> DisputeStatus | None:
-    """Return the dispute, or None if its id is wrong or its status is not known."""
+    """Return the dispute, or None if its id is not valid or its status is unknown."""
     status, dispute_id = row.get("status"), row.get("id")
     if not is_identifier(dispute_id) or type(status) is not str or status not in DISPUTES:
         return None
@@ -78,12 +78,12 @@ def parse_dispute(row: Mapping[str, Any]) -> DisputeStatus | None:
 
 
 def parse_all(rows: object, parse: Callable[[dict[str, Any]], Resource | None]) -> list[Resource] | None:
-    """Return all rows of a list. Return None if any row is wrong, because it may be the right one."""
+    """Return all rows of a list. Return None if any row cannot be read, because it may be ours."""
     if type(rows) is not list:
         return None
     resources = [parse(row) if type(row) is dict else None for row in rows]
-    sound = [resource for resource in resources if resource is not None]
-    return sound if len(sound) == len(rows) else None
+    parsed = [resource for resource in resources if resource is not None]
+    return parsed if len(parsed) == len(rows) else None
 
 
 def _parse_time(seconds: object) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Verifies and parses the sandbox's webhooks. The signature covers the time and the body, against forgery and replay."""
+"""Verifies and parses the sandbox's webhooks. The signature covers the time and the body, which prevents forgery and replay."""
 
 import hmac
 import json
@@ -40,11 +40,11 @@ class SandboxWebhookParser:
     answer = b""
 
     def __init__(self, secret: SecretStr) -> None:
-        """Take the secret, or several separated by commas while it changes."""
+        """Take the secret, or several secrets separated by commas while the secret changes."""
         self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parse the event, if it is signed with one of our secrets, and now."""
+        """Parse the event, if it was signed recently with one of our secrets."""
         if len(body) > MAX_BYTES:
             return InvalidSignature("The webhook is too large for an event of the sandbox.")
         signed_at, signatures = _parse_signature(headers.get("sandbox-signature", ""))
@@ -57,12 +57,14 @@ class SandboxWebhookParser:
         return _parse_event(body)
 
     def _is_signed(self, text: bytes, signatures: Sequence[bytes]) -> bool:
-        expected = [hmac.new(secret, text, sha256).hexdigest().encode() for secret in self._secrets]
-        return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
+        expected_signatures = [hmac.new(secret, text, sha256).hexdigest().encode() for secret in self._secrets]
+        return any(
+            hmac.compare_digest(expected, signature) for expected in expected_signatures for signature in signatures
+        )
 
 
 def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
-    """Return the signed time as text, and the signatures: there are several while the secret changes."""
+    """Return the signed time as text, and the signatures. There are several signatures while the secret changes."""
     parts = [part.partition("=") for part in header[:MAX_HEADER].split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = [value.encode(errors="replace") for name, _, value in parts if name == "v1"]

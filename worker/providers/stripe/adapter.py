@@ -1,4 +1,4 @@
-"""Implements the payment provider Stripe. A look-up finds our refund by the idempotency key in its metadata."""
+"""Implements the payment provider Stripe. A lookup finds our refund by the idempotency key in its metadata."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ from worker.providers.stripe.client import ListPage, Row, StripeClient
 from worker.providers.stripe.codes import CAPABILITIES
 from worker.providers.stripe.resources import CHARGE_FIELD, KEY_FIELD, is_about, parse_dispute, parse_refund
 
-MAX_PAGES = 10  # of one charge's refunds: a thousand refunds, which no charge has
+MAX_PAGES = 10  # of one charge's refunds: a thousand refunds, more than any charge has
 
 Resource = TypeVar("Resource")
 
@@ -59,11 +59,11 @@ class StripeAdapter:
             return row
         refund = parse_refund(row)
         if refund is None or not is_about(row, charge) or (refund.amount, refund.key) != (amount, key):
-            return Unknown("Stripe's answer is not about the refund that it was asked for.")
+            return Unknown("Stripe's reply is not about the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
+        """Find our refund by the metadata. A live refund without our key was made outside Moneyback."""
         refunds = self._list_all(charge, self._client.list_refunds, parse_refund)
         if isinstance(refunds, Unknown):
             return refunds
@@ -77,7 +77,7 @@ class StripeAdapter:
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that counts for this charge."""
+        """Return the dispute that decides for this charge."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 
@@ -100,7 +100,10 @@ class StripeAdapter:
         list_page: Callable[[Mapping[str, Any]], ListPage | Unknown],
         parse: Callable[[Row], Resource | None],
     ) -> list[Resource] | Unknown:
-        """List everything about this charge, the newest first. An incomplete list is Unknown: the missing row may count."""
+        """List all refunds or disputes of this charge, the newest first.
+
+        Return Unknown if the list is incomplete, because the missing row may be ours.
+        """
         rows: list[Row] = []
         query = _filter_by(charge)
         with time_limit(self._seconds):
@@ -110,7 +113,7 @@ class StripeAdapter:
                     return page
                 rows += page.rows
                 if not all(is_about(row, charge) for row in page.rows):
-                    return Unknown("Stripe's list is not about the charge that it was asked for.")
+                    return Unknown("Stripe's list is not about the requested charge.")
                 if not page.has_more:
                     return _parse_all(rows, parse)
                 query |= {"starting_after": rows[-1]["id"]}

@@ -1,10 +1,10 @@
-"""Converts amounts between ours and Stripe's."""
+"""Converts amounts between Money and Stripe's format."""
 
 from domain.money import Money, UnknownMoneyError
 from worker.providers.minor_units import MinorUnits
 
 UNITS = MinorUnits({"ISK": 2, "UGX": 2, "MGA": 0})
-"""Stripe: "Supported currencies", zero-decimal currencies and special cases. Five krónur are 500 there, and 5 in ISO."""
+"""Stripe: "Supported currencies", zero-decimal currencies and special cases. Five krónur are 500 at Stripe, and 5 in ISO 4217."""
 
 
 def parse_amount(amount: object, currency: object) -> Money:

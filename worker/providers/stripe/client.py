@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Holds one page of a list, and whether another page follows."""
+    """One page of a list, and whether another page follows."""
 
     rows: list[Row]
     has_more: bool
@@ -34,7 +34,7 @@ class StripeClient:
     """Calls Stripe for one account. Thread-safe."""
 
     def __init__(self, account: StripeAccount, *, connections: int) -> None:
-        stripe.enable_telemetry = False  # Stripe does not need to know how long its replies take
+        stripe.enable_telemetry = False  # the SDK would report to Stripe how long its replies take
         logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO the SDK logs each call and Stripe's messages
         sdk = stripe.StripeClient(
             account.api_key.get_secret_value(),
@@ -60,7 +60,7 @@ class StripeClient:
 
 
 def result_of_error(error: stripe.StripeError) -> Declined | Unknown:
-    """Return Declined only where Stripe said for certain that it did nothing."""
+    """Return Declined only if the error proves that Stripe did nothing."""
     status = error.http_status
     if status is None:
         if isinstance(error.__cause__, requests.Timeout):

@@ -1,4 +1,4 @@
-"""Maps Stripe's codes to ours, and declares what Stripe can do.
+"""Maps Stripe's codes to Moneyback's, and declares what Stripe can do.
 
 Sources are Stripe's pages "Error codes", "Refunds" (failure reasons) and "The Dispute object".
 """
@@ -43,13 +43,13 @@ CODES: Mapping[str, DeclineReason] = {
 nothing, and support reviews the case."""
 
 UNDECIDED_CODES = {
-    "rate_limit",  # "not now", with any status
+    "rate_limit",  # temporary, with any status
     "lock_timeout",
     "idempotency_key_in_use",
     "idempotency_error",  # an earlier, different request used our key, and may have paid
 }
 UNDECIDED_STATUSES = {
-    408,  # not in time
+    408,  # a timeout
     409,  # a call with our key is in progress
     424,  # a system behind Stripe failed: as with a 5xx, the outcome is unknown
     425,
@@ -58,7 +58,7 @@ UNDECIDED_STATUSES = {
 
 REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,
-    "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once it is sufficient
+    "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once the balance is sufficient
     "requires_action": RefundStatus.PENDING,  # Stripe asks the customer for a bank account
     "failed": RefundStatus.FAILED,
     "canceled": RefundStatus.FAILED,

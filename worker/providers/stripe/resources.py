@@ -1,4 +1,4 @@
-"""Parses Stripe's refunds and disputes strictly, so that another refund is never taken for ours."""
+"""Parses Stripe's refunds and disputes strictly, so that another refund is never mistaken for ours."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -19,13 +19,13 @@ from worker.providers.stripe.amounts import parse_amount
 from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 
 KEY_FIELD = "moneyback_key"
-"""The field of a refund's metadata that holds our idempotency key, because Stripe forgets keys after a day."""
+"""The field of a refund's metadata with our idempotency key, because Stripe deletes keys after a day."""
 CHARGE_FIELD = "moneyback_charge"
-"""The field of the metadata that holds the payment's id under which we asked for the refund."""
+"""The field of the metadata with the payment id of our refund request: the charge's or the payment intent's."""
 
 
 class Refund(NamedTuple):
-    """Holds one refund. Its payment has two ids, the charge's and the payment intent's; a purchase may hold either."""
+    """One refund. Its payment has two ids, the charge's and the payment intent's. A purchase has either of them."""
 
     id: str
     charge: str | None
@@ -56,13 +56,13 @@ class Refund(NamedTuple):
                 return Failed(self.id, self.code, CODES.get(self.code, DeclineReason.PERMANENT))
 
     def to_external_refund(self) -> ExternalRefund:
-        """Return the refund as one that was made outside Moneyback."""
+        """Return the refund as a refund that was made outside Moneyback."""
         return ExternalRefund(self.id, self.amount)
 
     def list_entries(self) -> list[ListedRefund]:
         """Return the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
-        is_own = self.requested_charge in self.payment_ids
-        payment_ids = [str(self.requested_charge)] if is_own else self.payment_ids
+        is_ours = self.requested_charge in self.payment_ids
+        payment_ids = [str(self.requested_charge)] if is_ours else self.payment_ids
         return [
             ListedRefund(self.id, payment_id, self.amount, self.refund_status, self.created, self.key)
             for payment_id in payment_ids
@@ -98,7 +98,7 @@ def parse_refund(row: dict[str, Any]) -> Refund | None:
 
 
 def parse_dispute(row: dict[str, Any]) -> DisputeStatus | None:
-    """Return the dispute, or None if its status is not known."""
+    """Return the dispute, or None if its status is unknown."""
     status, dispute_id = row.get("status"), row.get("id")
     is_known = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
     return DisputeStatus(DISPUTES[str(status)], str(dispute_id)) if is_known else None
@@ -110,7 +110,7 @@ def is_about(row: dict[str, Any], charge: str) -> bool:
 
 
 def _parse_bank_reference(details: Any) -> str | None:  # noqa: ANN401 - Stripe's JSON may be anything
-    """Return the reference of the refund's destination, once it is available: up to seven days later.
+    """Return the reference of the refund's destination, which Stripe has up to seven days later.
 
     Stripe: "Refunds", destination_details.
     """

@@ -1,7 +1,6 @@
 """How letters leave: into a maildir, or through an SMTP server."""
 
 import hashlib
-import os
 import re
 import smtplib
 import ssl
@@ -18,6 +17,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from config.durable_files import move_file, write_new_file
 from config.settings import Settings
 from domain.errors import MoneybackError
 
@@ -65,16 +65,11 @@ class MaildirTransport:
         aside = self._folder / "tmp" / f"{name}.{uuid4().hex}"
         try:
             try:
-                with aside.open("xb") as file:
-                    file.write(as_bytes(letter))
-                    file.flush()
-                    os.fsync(file.fileno())
-                place = self._place(name)
-                aside.replace(place)
+                write_new_file(aside, as_bytes(letter))
+                move_file(aside, self._place(name))
             except BaseException:
                 aside.unlink(missing_ok=True)
                 raise
-            _keep(place.parent)
         except OSError as error:
             raise EmailNotSentError(
                 f"The letter could not be kept: {error.strerror or type(error).__name__}."
@@ -214,15 +209,6 @@ def file_name(message_id: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}", plain):
         return plain
     return hashlib.sha256(message_id.encode(errors="surrogateescape")).hexdigest()
-
-
-def _keep(folder: Path) -> None:
-    """A new name in a folder outlasts a power cut only once the folder is written too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _no(codes: list[int], what: str) -> MoneybackError:

@@ -55,7 +55,8 @@ def test_two_processes_draw_from_one_bucket(settings: Settings, provider: str) -
     ours, theirs = RateLimiter.of(settings), RateLimiter.of(settings)
     assert taken(ours, provider, 2) == 2
     script = (
-        "import sys; from config.settings import settings; from worker.providers.rate_limiter import RateLimiter; limiter = RateLimiter.of(settings());"
+        "import sys; from config.settings import settings; from worker.providers.rate_limiter import RateLimiter;"
+        "limiter = RateLimiter.of(settings());"
         f"print(sum(limiter.acquire(sys.argv[1], {SLOWLY}, until=0.0) for _ in range(2)))"
     )
     child = subprocess.run(

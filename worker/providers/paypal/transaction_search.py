@@ -28,9 +28,8 @@ STATUSES: Mapping[str, str] = {
 }
 """A transaction's status, as a refund's status."""
 
-_KEY = re.compile(
-    r"[A-Za-z0-9_-]{1,64}"
-)  # as our keys are; a shop may write anything into these fields, even an address
+# Our keys have this form. A shop may write anything into these fields, even an e-mail address.
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +121,7 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
         refund = Refund(
             id=info["transaction_id"],
             charge=capture if is_identifier(capture) else "",
-            amount=parse_amount(
-                {**amount, "value": amount["value"].removeprefix("-")}
-            ),  # negative, because the seller pays
+            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # the seller pays
             status=STATUSES[info["transaction_status"]],
             reason="",
             keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),

@@ -59,9 +59,8 @@ class NotVerifiedError(Exception):
 
 def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookParser:
     """Create the parser of this account's webhooks. The parser fetches PayPal's certificates."""
-    fetch = create_fetcher(
-        provider_timeout_seconds / 2
-    )  # for each of two fetches: a certificate, and the certificate of its issuer
+    # At most two fetches: the certificate, and the certificate of its issuer.
+    fetch = create_fetcher(provider_timeout_seconds / 2)
     return PayPalWebhookParser(account.webhook_id or "", CertificateCache(fetch, load_trusted_roots()))
 
 

@@ -6,9 +6,8 @@ from datetime import timedelta
 from domain.providers import Capabilities, DeclineReason, RefundStatus
 from domain.purchases import Dispute
 
-CAPABILITIES = Capabilities(
-    idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True
-)  # as other providers promise
+# The same promises as real providers make.
+CAPABILITIES = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
 CODES: Mapping[str, DeclineReason] = {
     "charge_already_refunded": DeclineReason.ALREADY_REFUNDED,

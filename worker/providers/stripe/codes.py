@@ -10,11 +10,12 @@ from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(
-    idempotency_key_ttl=timedelta(
-        hours=24
-    ),  # "Idempotent requests": keys can be removed once they are at least 24 hours old
-    rejects_over_refund=True,  # "Create a refund": an error is raised when more is refunded than is left on the charge
-    calls_per_second=25,  # "Rate limits": 100 in live mode; background jobs should take only a part of it
+    # "Idempotent requests": keys can be removed once they are at least 24 hours old.
+    idempotency_key_ttl=timedelta(hours=24),
+    # "Create a refund": an error is raised when more is refunded than is left on the charge.
+    rejects_over_refund=True,
+    # "Rate limits": 100 in live mode; background jobs should take only a part of it.
+    calls_per_second=25,
     routes={
         "amazon_pay": Route(window=timedelta(days=90), synchronous=False),  # "Amazon Pay payments", refunds
         "alipay": Route(window=timedelta(days=90), synchronous=False),  # "Alipay payments", refunds

@@ -1,7 +1,6 @@
 """Delivers e-mails: into a maildir, or to an SMTP server."""
 
 import hashlib
-import os
 import re
 import smtplib
 import ssl
@@ -17,6 +16,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from config.durable_files import move_file, write_new_file
 from config.loopback import is_loopback
 from config.settings import Settings
 from domain.errors import MoneybackError
@@ -65,16 +65,11 @@ class MaildirTransport:
         temporary = self._folder / "tmp" / f"{name}.{uuid4().hex}"
         try:
             try:
-                with temporary.open("xb") as file:
-                    file.write(as_bytes(email))
-                    file.flush()
-                    os.fsync(file.fileno())
-                target = self._find_target(name)
-                temporary.replace(target)
+                write_new_file(temporary, as_bytes(email))
+                move_file(temporary, self._find_target(name))
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _fsync_folder(target.parent)
         except OSError as error:
             raise EmailNotSentError(
                 f"The e-mail could not be stored in the maildir: {error.strerror or type(error).__name__}."
@@ -218,15 +213,6 @@ def file_name(message_id: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}", bare_id):
         return bare_id
     return hashlib.sha256(message_id.encode(errors="surrogateescape")).hexdigest()
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Write the folder to the disk, because only then a new file name survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refusal_error(codes: list[int], refused: str) -> MoneybackError:

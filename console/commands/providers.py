@@ -86,7 +86,7 @@ def check(
 
     Example: `moneyback providers check stripe --charge ch_3N… --amount 19.99 --currency EUR`
     """
-    from worker.providers import connected
+    from worker.providers import connect_providers
 
     log.set_up(logging.WARNING)
     settings = load_settings()
@@ -107,7 +107,7 @@ def check(
         if not sys.stdin.isatty():
             raise typer.BadParameter("There is no terminal to ask on: use --yes.", param_hint="--yes")
         typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
-    adapter = connected(settings)[name]
+    adapter = connect_providers(settings)[name]
     steps = _try(adapter, charge, money)
     faults = _faults(steps, adapter.capabilities)
     _show(steps, faults, json=json)

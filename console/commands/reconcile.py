@@ -102,8 +102,8 @@ def _show(begin: datetime, results: "list[ReconciliationResult]") -> None:
             result.provider,
             result.listed,
             result.matched,
-            result.not_ours,
-            result.looked_into,
+            result.unknown_payments,
+            result.lookups_requested,
             result.discrepancies.total(),
             f"incomplete: {result.incomplete}" if result.incomplete else "",
         )
@@ -132,8 +132,8 @@ def _as_dict(result: "ReconciliationResult") -> dict[str, object]:
         "provider": result.provider,
         "listed": result.listed,
         "ours": result.matched,
-        "not_ours": result.not_ours,
-        "looked_up": result.looked_into,
+        "not_ours": result.unknown_payments,
+        "looked_up": result.lookups_requested,
         "discrepancies": dict(result.discrepancies),
         "incomplete": result.incomplete or None,
         "first": [

@@ -4,7 +4,6 @@ Somebody else delivers into it: a mail server, fetchmail, getmail. What was take
 person should look at is marked F (flagged) as well.
 """
 
-import os
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from uuid import uuid4
 
 import structlog
 
+from config.durable_files import move_file, write_new_file
 from producers.mail.ingest import MailIngest, Outcome, RawMail
 from producers.mail.parser import LONGEST
 from producers.mail.sender_authentication import SenderAuthenticator
@@ -85,18 +85,8 @@ class MaildirInbox:
         """A mail that came another way, for a person to look at; on the disk when this returns."""
         name = f"{time():.6f}.{uuid4().hex}.moneyback"
         aside, folder = self.folder / "tmp" / name, self.folder / "cur"
-        with aside.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(folder / f"{name}{Maildir.colon}2,FS")
-        handle = os.open(
-            folder, os.O_RDONLY
-        )  # a new name in a folder outlasts a power cut only once the folder is written
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        write_new_file(aside, raw)
+        move_file(aside, folder / f"{name}{Maildir.colon}2,FS")
 
     def _names(self) -> list[str]:
         """The oldest new mails; a maildir's names begin with their time."""

@@ -15,7 +15,7 @@ TIMERS = {
 }
 
 SHORTENED: dict[str, Any] = {
-    "worker.providers.call_pool:SLOW": 0.3,
+    "worker.providers.call_pool:MAX_WAIT_SECONDS": 0.3,
     "worker.refunds.backoff:MAX_POLL_DELAY": 4.0,
     "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
     "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),

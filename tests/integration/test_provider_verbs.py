@@ -25,7 +25,7 @@ from tests.integration._provider_fixtures import charged, closed, made_by_hand, 
 from tests.sample_data import settle_in
 from tests.services import environment
 from worker.context import create_context
-from worker.providers import capabilities, connected, readers
+from worker.providers import capabilities, connect_providers, create_webhook_parsers
 
 ROOT = Path(__file__).parent.parent.parent
 AMOUNT = ("--amount", "49.00", "--currency", "EUR")
@@ -131,7 +131,7 @@ def account_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_a_provider_is_connected_by_its_name_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = account_of(name, monkeypatch)
-    assert [*connected(settings)] == [*readers(settings)] == [name]
+    assert [*connect_providers(settings)] == [*create_webhook_parsers(settings)] == [name]
     assert missing_extras(settings) == []
 
 
@@ -143,7 +143,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
     package = PROVIDERS[name].extra_package
     monkeypatch.setattr(provider_accounts, "find_spec", lambda asked: None if asked == package else asked)
     assert missing_extras(settings) == [name]
-    for connect in (connected, readers):
+    for connect in (connect_providers, create_webhook_parsers):
         with pytest.raises(MissingExtraError, match=rf"pip install 'moneyback\[{name}\]'"):
             connect(settings)
 

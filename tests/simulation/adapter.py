@@ -8,7 +8,7 @@ from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
-from worker.providers.deadline import did_not_accept
+from worker.providers.deadline import record_connection_failure
 
 
 class Adapter:
@@ -48,7 +48,7 @@ class Adapter:
     def _not_let_in(self) -> Unknown | None:
         """Nothing can have been carried out."""
         if self._faults.happens("nobody_reached"):
-            did_not_accept()
+            record_connection_failure()
             return Unknown("connection refused")
         return Unknown("401", invalid_credentials=True) if self._faults.happens("turned_away") else None
 

@@ -5,7 +5,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from tests.simulation.clock import Clock, Process
-from worker.providers.call_pool import GATHER, SLOW, CallPool, Then
+from worker.providers.call_pool import GATHER_SECONDS, MAX_WAIT_SECONDS, CallPool, RecordResults
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -20,16 +20,18 @@ class SeededHands(CallPool):
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def map_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
+    def map_all(self, call: Callable[[Asked], Told], arguments: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
         """Whoever waits gathers what is there after a moment."""
-        yield from self._begin_all(call, asked).waves(inf)
+        yield from self._begin_all(call, arguments).waves(inf)
 
-    def map_as_completed(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
+    def map_as_completed(
+        self, call: Callable[[Asked], Told], arguments: Sequence[Asked], record: RecordResults[Asked, Told]
+    ) -> None:
         """Whoever waits leaves when patience ends; what comes later is told by the task that made the call."""
-        calls = self._begin_all(call, asked)
-        for wave in calls.waves(self._clock.now + SLOW):
-            then(wave)
-        calls.late = then
+        calls = self._begin_all(call, arguments)
+        for wave in calls.waves(self._clock.now + MAX_WAIT_SECONDS):
+            record(wave)
+        calls.late = record
 
     def _begin_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> "_Calls[Asked, Told]":
         calls = _Calls(self._clock, call, len(asked))
@@ -45,7 +47,7 @@ class _Calls(Generic[Asked, Told]):
     def __init__(self, clock: Clock, call: Callable[[Asked], Told], number: int) -> None:
         assert clock.current, "only tasks make calls"
         self.waiting = clock.current
-        self.late: Then[Asked, Told] | None = None
+        self.late: RecordResults[Asked, Told] | None = None
         self._clock, self._call, self._left = clock, call, number
         self._done: list[tuple[Asked, Told]] = []
         self._failed: list[Exception] = []
@@ -75,7 +77,7 @@ class _Calls(Generic[Asked, Told]):
                 self._parked = True
                 self._clock.park()
                 self._parked = False
-            self._clock.sleep(GATHER)
+            self._clock.sleep(GATHER_SECONDS)
             if self._failed:
                 raise self._failed[0]
             wave, self._done = self._done, []

@@ -31,7 +31,7 @@ from domain.purchases import Dispute
 from domain.webhook_events import Subject, WebhookEvent
 from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 
 TIMEOUT = 30.0  # seconds after which our side gives a call up
 LATEST = 3 * HOUR  # how long after that a call may still be carried out
@@ -71,7 +71,7 @@ class Charge:
     @property
     def disputed(self) -> DisputeStatus:
         """How it stands, whatever disputes it had."""
-        return decisive([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
+        return select_deciding_dispute([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
 
     @property
     def is_disputed(self) -> bool:

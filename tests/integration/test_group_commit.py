@@ -93,10 +93,10 @@ def test_a_request_that_the_database_refuses_spoils_no_other(
     door = Door(monkeypatch)
     accept = door.accept
 
-    def picky(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:
-        if any(one.key == "key 05" for one in arrivals):
+    def picky(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:
+        if any(one.key == "key 05" for one in submissions):
             raise DataError("insert", None, ValueError("no such thing"))
-        return accept(records, arrivals)
+        return accept(records, submissions)
 
     door.accept = picky
     told = all_at_once(GroupCommit(records), door, arrivals)
@@ -111,7 +111,7 @@ def test_a_database_that_is_away_is_told_to_all_of_them_once_and_the_next_is_acc
     door = Door(monkeypatch)
     accept = door.accept
 
-    def away(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:  # noqa: ARG001
+    def away(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:  # noqa: ARG001
         raise OperationalError("connect", None, ConnectionError())
 
     door.accept = away

@@ -171,7 +171,7 @@ def _purchase(number: int) -> Purchase:
     at = datetime.now(UTC) - timedelta(days=3)
     return Purchase(
         id=uuid4(),
-        seller=f"seller{number % SELLERS}",
+        seller_id=f"seller{number % SELLERS}",
         reference=f"MB-{number:08}",
         email=f"customer{number}@example.com",
         product="A licence",
@@ -187,4 +187,4 @@ def _purchase(number: int) -> Purchase:
 
 def _arrival(purchase: Purchase) -> Submission:
     request = RefundRequest(email=purchase.email, reference=purchase.reference, reason=RefundReason.DISSATISFIED)
-    return submission(request, Channel.API, seller=purchase.seller, trusted=True)
+    return submission(request, Channel.API, seller=purchase.seller_id, trusted=True)

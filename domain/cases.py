@@ -24,8 +24,8 @@ class Case:
     head_hash: bytes
     fence: int
     request: SubmittedRequest
-    purchase: UUID | None = None
-    seller: str | None = None
+    purchase_id: UUID | None = None
+    seller_id: str | None = None
 
     def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Transition":
         """The step this event makes of the case; an OutOfStepError where the table has none."""
@@ -49,9 +49,9 @@ class Transition:
     actor: str
     why: str = ""
     evidence: Evidence = field(default_factory=dict)
-    purchase: UUID | None = None
+    purchase_id: UUID | None = None
     """Set by the step that finds it."""
-    seller: str | None = None
+    seller_id: str | None = None
     due_in: float | None = None
     """Seconds for which nobody touches the case; None: it goes on at once, and again when this state's patience ends."""
     lease: float | None = None

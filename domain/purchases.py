@@ -61,7 +61,7 @@ class Purchase:
     """
 
     id: UUID
-    seller: str
+    seller_id: str
     reference: str
     email: str
     product: str

@@ -39,7 +39,7 @@ def submission(
         channel=channel,
         source=source or f"{channel}:{seller or ''}",
         key=key or f"none:{uuid4()}",
-        seller=seller,
+        seller_id=seller,
         thread=thread,
         trusted=trusted,
         bulk=bulk,

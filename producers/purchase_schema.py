@@ -145,5 +145,5 @@ class PurchaseInput(BaseModel):
         """Return the purchase in the form in which it is stored."""
         values = self.model_dump(exclude={"charged_at", "seller", "reference", "details"})
         return Purchase(
-            id=uuid4(), seller=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
+            id=uuid4(), seller_id=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values
         )

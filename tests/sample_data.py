@@ -71,7 +71,7 @@ def a_recent_purchase(**changes: Any) -> Purchase:
 
 def asked(**changes: Any) -> SubmittedRequest:
     """The whole amount, at noon, on the web."""
-    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
+    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "received_at": NOON, "channel": Channel.WEB, "trusted": False}
     return SubmittedRequest(**values | changes)
 
 
@@ -88,7 +88,7 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
 def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
     """This purchase's customer asks, signed in at the seller's own site."""
     request = a_request(purchase, **changes)
-    return submission(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
+    return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 
 
 def settle_in(

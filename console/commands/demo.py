@@ -115,7 +115,7 @@ def _print(outcome: "Outcome") -> None:
         highlight=False,
     )
     for fault in outcome.audited.faults:
-        out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
+        out.print(f"[red]The case {fault.case_id} {fault.sentence}[/]", highlight=False)
     out.print("Next: `make up` keeps it running; `moneyback demo --clean` removes its files.", highlight=False)
 
 

@@ -141,7 +141,7 @@ def _as_dict(result: "ReconciliationResult") -> dict[str, object]:
                 "kind": report.kind,
                 "message": report.kind.sentence,
                 "task": report.id,
-                "case": report.case,
+                "case": report.case_id,
                 **report.evidence,
             }
             for report in result.reports

@@ -63,7 +63,7 @@ class CustomerSimulator:
         self._post(f"{self._url}/refund", urllib.parse.urlencode(form).encode(), "application/x-www-form-urlencoded")
 
     def _call_api(self, customer: DemoCustomer) -> None:
-        headers = {"Authorization": f"Bearer {self._keys[customer.purchase.seller]}", "Idempotency-Key": str(uuid4())}
+        headers = {"Authorization": f"Bearer {self._keys[customer.purchase.seller_id]}", "Idempotency-Key": str(uuid4())}
         body = json.dumps(self._fields(customer)).encode()
         self._post(f"{self._url}/v1/refund-requests", body, "application/json", headers)
 
@@ -82,9 +82,9 @@ class CustomerSimulator:
         event = {
             "specversion": "1.0",
             "id": str(uuid4()),
-            "source": f"{customer.purchase.seller}/form",
+            "source": f"{customer.purchase.seller_id}/form",
             "type": "moneyback.refund_requested.v1",
-            "data": {"seller": customer.purchase.seller, "request": self._fields(customer)},
+            "data": {"seller": customer.purchase.seller_id, "request": self._fields(customer)},
         }
         with connect(self._settings) as connection:
             producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")

@@ -130,7 +130,7 @@ def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
             request,
             Purchase(
                 id=uuid4(),
-                seller=bought.seller,
+                seller_id=bought.seller,
                 reference=f"MB-{now:%Y}-{4000 + 37 * number}",
                 email=f"{bought.who}@example.com",
                 product=bought.product,
@@ -157,7 +157,7 @@ def seed(work: UnitOfWork, customers: list[DemoCustomer], now: datetime) -> None
     work.purchases.upsert([customer.purchase for customer in customers])
     work.purchase_details.put(
         [
-            (customer.purchase.seller, customer.purchase.reference, _purchase_details(customer.purchase))
+            (customer.purchase.seller_id, customer.purchase.reference, _purchase_details(customer.purchase))
             for customer in customers
         ]
     )
@@ -179,7 +179,7 @@ def _purchase_details(purchase: Purchase) -> PurchaseDetails:
     """Returns the details that /lookup shows to the buyer."""
     digits = purchase.reference.rpartition("-")[2]
     return PurchaseDetails(
-        licence_key=f"{purchase.seller.upper()}-{digits}-DEMO-KEY",
-        download_url=f"https://{purchase.seller}.example/downloads/{digits}",
+        licence_key=f"{purchase.seller_id.upper()}-{digits}-DEMO-KEY",
+        download_url=f"https://{purchase.seller_id}.example/downloads/{digits}",
         invoice_number=f"{purchase.purchased_at:%Y}-{digits}",
     )

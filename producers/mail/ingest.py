@@ -183,19 +183,19 @@ class _ThreadMatcher:
         self._cases[mail.message_id] += joined_cases
         if joined_cases:
             self._flagged.add(mail.message_id)  # support must read what the mail adds to the open case
-        needs_inquiry_email = mail.kind in INQUIRY_EMAILS and (mail.thread, sender_key) not in previous.noted
+        needs_inquiry_email = mail.kind in INQUIRY_EMAILS and (mail.thread, sender_key) not in previous.inquiries
         if not submissions and not needs_inquiry_email:
             return self._flagged.add(mail.message_id)
-        if previous.answers.get(sender_key, 0) >= MAX_ANSWERS:
-            log.warning("mail_not_answered", kind=mail.kind, answers=previous.answers[sender_key])
+        if previous.replies.get(sender_key, 0) >= MAX_ANSWERS:
+            log.warning("mail_not_answered", kind=mail.kind, answers=previous.replies[sender_key])
             return self._flagged.add(mail.message_id)
-        previous.answers[sender_key] = previous.answers.get(sender_key, 0) + 1
+        previous.replies[sender_key] = previous.replies.get(sender_key, 0) + 1
         for submission in submissions:
             purchase_key = reference_key(submission.request.reference)
             previous.cases[mail.thread, sender_key, purchase_key] = submission.id
             self._submissions.append((mail, submission))
         if mail.kind in INQUIRY_EMAILS:
-            previous.noted.add((mail.thread, sender_key))
+            previous.inquiries.add((mail.thread, sender_key))
             self._inquiry_emails[mail.message_id] = self._work.inquiry_emails.enqueue(
                 kind=INQUIRY_EMAILS[mail.kind], email=mail.sender, locale=mail.locale, thread=_reply_message_id(mail)
             )
@@ -207,7 +207,7 @@ class _ThreadMatcher:
         for request in mail.requests:
             purchase_key = reference_key(request.reference)
             case_id = next(
-                (case_id for case_id in mail.answered_cases if previous.letters.get(case_id) == purchase_key), None
+                (case_id for case_id in mail.answered_cases if previous.replied_cases.get(case_id) == purchase_key), None
             ) or previous.cases.get((mail.thread, email_key(mail.sender), purchase_key))
             if case_id:
                 joined_cases.append(case_id)

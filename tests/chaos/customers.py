@@ -99,7 +99,7 @@ def customers(number: int, seconds: float, dice: Random) -> Iterator[Customer]:
         behaviour = dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
         purchase = Purchase(
             id=UUID(int=dice.getrandbits(128)),
-            seller=dice.choice(SELLERS),
+            seller_id=dice.choice(SELLERS),
             reference=f"MB-{n:08}",
             email=f"customer{n}@example.com",
             product="A licence",

@@ -97,7 +97,7 @@ def look(parts: Parts, load: Load, swept_tasks: list[bytes]) -> Books:
         _payments(work, books, refunds)
         _tasks(work, books, on_queue(parts.broker), swept_tasks)
         _letters(work, books, parts.data_dir.outbox)
-        books.faults += [f"Case {fault.case} {fault.sentence}" for fault in audit(work).faults]
+        books.faults += [f"Case {fault.case_id} {fault.sentence}" for fault in audit(work).faults]
         books.dead = len(work.dead_letters.list_all(redriven=True))
         books.settle_seconds = sorted(float(row.seconds) for row in work.run(_MOVING_TIME, moving=list(WORKER_STATES)))
     return books

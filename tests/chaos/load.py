@@ -143,7 +143,7 @@ class Load:
 
     def _call(self, customer: Customer, ask: Ask) -> bool:
         """Whether it was accepted; the same key must name the same case for ever."""
-        keys = self._keys[customer.purchase.seller]
+        keys = self._keys[customer.purchase.seller_id]
         headers = {
             "Authorization": f"Bearer {keys.trusted if ask.way == 'api' else keys.untrusted}",
             "Idempotency-Key": ask.name,
@@ -198,9 +198,9 @@ class Load:
             event = {
                 "specversion": "1.0",
                 "id": ask.name,
-                "source": f"{customer.purchase.seller}/form",
+                "source": f"{customer.purchase.seller_id}/form",
                 "type": "moneyback.refund_requested.v1",
-                "data": {"seller": customer.purchase.seller, "request": customer.request.model_dump(mode="json")},
+                "data": {"seller": customer.purchase.seller_id, "request": customer.request.model_dump(mode="json")},
             }
             with connect(self._settings) as connection, suppress(*is_unavailable(connection)):
                 producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")

@@ -49,7 +49,7 @@ class Scene:
     def ask(self, number: int = 1) -> list[UUID]:
         """So many of them ask now, signed in at their seller's."""
         arrivals = [
-            submission(c.request, Channel.API, seller=c.purchase.seller, trusted=True)
+            submission(c.request, Channel.API, seller=c.purchase.seller_id, trusted=True)
             for c, _ in zip(self._everybody, range(number), strict=False)
         ]
         return [accepted.id for accepted in accept(self.parts.records, arrivals)]

@@ -18,7 +18,7 @@ SHORTENED: dict[str, Any] = {
     "worker.providers.call_pool:SLOW": 0.3,
     "worker.refunds.backoff:MAX_POLL_DELAY": 4.0,
     "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
-    "worker.refunds.recording:LOOK_UPS_APART": timedelta(seconds=2),
+    "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),
     "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than anything of ours can be under way
 }
 """Constants that no setting changes: hours in the product."""

@@ -143,7 +143,7 @@ def test_make_bench_prints_its_figures(home: Path) -> None:
 def test_the_commands_that_set_a_seller_up(settings: Settings, tmp_path: Path) -> None:
     bought = a_recent_purchase()
     row = {
-        "seller": bought.seller,
+        "seller": bought.seller_id,
         "reference": bought.reference,
         "email": bought.email,
         "product": bought.product,

@@ -75,7 +75,7 @@ def bought(records: Records, *, details: PurchaseDetails | None = None, **change
         invoice_url=INVOICE_URL,
     )
     with records.work() as work:
-        work.purchase_details.put([(purchase.seller, purchase.reference, details or secret)])
+        work.purchase_details.put([(purchase.seller_id, purchase.reference, details or secret)])
     return purchase
 
 

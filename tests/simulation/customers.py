@@ -61,7 +61,9 @@ class People:
                 work.sellers.new_policy(name, Category.WITHIN_DAYS, days=30, in_force_from=began)
             bought = [self._purchase(n, draw.choice(sellers)) for n in range(draw.randint(2, 5))]
             if draw.random() < 0.15:  # one payment, two orders
-                bought.append(self._purchase(9, bought[0].seller, charge=bought[0].charge, provider=bought[0].provider))
+                bought.append(
+                    self._purchase(9, bought[0].seller_id, charge=bought[0].charge, provider=bought[0].provider)
+                )
             work.purchases.upsert(bought)
         for one in bought:
             self._fate(one)
@@ -148,7 +150,7 @@ class People:
             channel=channel,
             source=f"{channel}",
             key=key,
-            seller=bought.seller if trusted or draw.random() < 0.5 else None,
+            seller_id=bought.seller_id if trusted or draw.random() < 0.5 else None,
             trusted=trusted,
             bulk=draw.random() < 0.2,
         )

@@ -157,7 +157,7 @@ class WorldSeams(Seams):
         task = self._clock.current
         assert task
         world = self._world
-        owed = any(row.lane != "support.publish" for row in world.records.tables.outbox.values())
+        owed = any(row.queue != "support.publish" for row in world.records.tables.outbox.values())
         if self._clock.now < self.database_down_until or owed or not world.broker.away:
             self._clock.sleep(self._random.choice([1.0, 5.0, 15.0]))
             return
@@ -223,20 +223,22 @@ class WorldSeams(Seams):
     def _rows_due(self) -> tuple[list[tuple[float, str]], set[str]]:
         """When each row is due, and the lanes in which messages wait: the same until the next commit."""
         tables, at = self._world.records.tables, self._world.since_beginning
-        queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
+        queued = {(row.queue, row.item_id) for row in tables.outbox.values()}
         patience = self._world.settings.timers.resend_after_seconds
         due = [(at(row.next_action_at), row.state) for row in tables.cases.values() if row.next_action_at is not None]
         due += [
-            (at(row.next_action_at), row.event) for row in tables.notices.values() if row.next_action_at is not None
+            (at(row.next_action_at), row.event_id)
+            for row in tables.webhook_events.values()
+            if row.next_action_at is not None
         ]
         due += [
-            (max(at(letter.created_at) + patience, at(letter.claimed_until)) + 1e-3, letter.stage)
-            for letter in tables.letters.values()
+            (max(at(letter.created_at) + patience, at(letter.claimed_until)) + 1e-3, letter.kind)
+            for letter in tables.case_emails.values()
             if letter.sent_at is None and ("letters", letter.case_id) not in queued
         ]
         due += [
             (max(at(task.created_at) + patience, at(task.claimed_until)) + 1e-3, task.kind)
-            for task in tables.tasks.values()
+            for task in tables.support_tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
         return due, {lane for lane, _ in queued}

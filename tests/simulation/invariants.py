@@ -20,7 +20,7 @@ from tests.simulation.clock import Task
 from tests.simulation.faults import HOUR
 from tests.simulation.interleaving import SoftTimeLimit
 from tests.simulation.memory.journal import OPEN, Journal
-from tests.simulation.memory.queued_work import waits
+from tests.simulation.memory.queued_work import is_open
 from tests.simulation.memory.tables import CaseRow, PurchaseRow, TransitionRow
 from tests.simulation.provider import Provider, Refund
 
@@ -70,7 +70,7 @@ class Watch:
     def asked(self, provider: Provider, charge: str, amount: Money, key: str) -> None:
         """A call is about to leave."""
         world = self._world
-        operation = world.records.tables.operations.get(key)
+        operation = world.records.tables.refund_operations.get(key)
         if operation is None:
             self.violated("I3", f"{key} is sent, but no operation of it was committed.")
             return
@@ -80,7 +80,7 @@ class Watch:
             )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
             self.violated("I2", f"{key} is sent for {charge} and {amount}.")
-        others = [o for o in world.records.tables.operations.values() if o.charge == charge and o.key != key]
+        others = [o for o in world.records.tables.refund_operations.values() if o.charge == charge and o.key != key]
         if any(other.code in FINAL for other in others):
             self.violated("I9", f"{key} is sent although the provider refused this payment for good.")
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
@@ -125,25 +125,27 @@ class Watch:
 
     def _moved(self, row: TransitionRow) -> None:
         tables = self._world.records.tables
-        self._world.say(f"{row.case_id.hex[:6]} {row.here or '-'} -> {row.there} by {row.event} {row.why[:60]}")
+        self._world.say(
+            f"{row.case_id.hex[:6]} {row.from_state or '-'} -> {row.to_state} by {row.event} {row.why[:60]}"
+        )
         before = tables.transitions.get((row.case_id, row.seq - 1))
-        if (before.there if before else "") != row.here:
-            self.violated("I5", f"{row.case_id} goes on from {row.here}, but was {before and before.there}.")
-        if row.here in FINAL_STATES and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
-            self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
-        if row.here in HELD and self._holder(row.case_id) is not self._acting():
+        if (before.to_state if before else "") != row.from_state:
+            self.violated("I5", f"{row.case_id} goes on from {row.from_state}, but was {before and before.to_state}.")
+        if row.from_state in FINAL_STATES and (row.from_state, row.to_state) != (State.REFUNDED, State.WITH_SUPPORT):
+            self.violated("I6", f"{row.case_id} leaves {row.from_state} for {row.to_state}.")
+        if row.from_state in HELD and self._holder(row.case_id) is not self._acting():
             self.violated("I5", f"{row.case_id} is moved on by one who held it before another took it over.")
         if row.event == "refund_started":
-            purchase = tables.purchases[tables.cases[row.case_id].purchase or UUID(int=0)]
-            if (purchase.disputed or purchase.dispute) in BAD_DISPUTES:
+            purchase = tables.purchases[tables.cases[row.case_id].purchase_id or UUID(int=0)]
+            if (purchase.provider_dispute or purchase.dispute) in BAD_DISPUTES:
                 self.violated("I11", f"{row.case_id} is paid although its payment is known to be disputed.")
             if purchase.refunded:
                 self.violated("I11", f"{row.case_id} is paid although its payment is known to be refunded.")
-        if row.there == State.WITH_SUPPORT:
-            tasks = [t for t in tables.tasks.values() if (t.case_id, t.seq) == (row.case_id, row.seq)]
+        if row.to_state == State.WITH_SUPPORT:
+            tasks = [t for t in tables.support_tasks.values() if (t.case_id, t.seq) == (row.case_id, row.seq)]
             if len(tasks) != 1 or tasks[0].reasons == "[]":
                 self.violated("I12", f"{row.case_id} came to support with {len(tasks)} tasks.")
-        if row.there == State.REFUNDED:
+        if row.to_state == State.REFUNDED:
             self._is_proven(row.case_id)
 
     def _acting(self) -> Task | None:
@@ -156,19 +158,19 @@ class Watch:
 
     def _stands(self, row: CaseRow) -> None:
         told = self._world.records.tables.transitions.get((row.id, row.seq))
-        if told is None or (told.there, told.hash) != (row.state, row.head):
-            self.violated("I5", f"{row.id} is {row.state}, but its history says {told and told.there}.")
+        if told is None or (told.to_state, told.hash) != (row.state, row.head_hash):
+            self.violated("I5", f"{row.id} is {row.state}, but its history says {told and told.to_state}.")
 
     def _is_alone(self, row: CaseRow) -> None:
         cases = self._world.records.tables.cases.values()
-        holders = sum(one.purchase == row.purchase and one.state in OPEN_STATES for one in cases)
-        if row.purchase and row.state in OPEN_STATES and holders > 1:
+        holders = sum(one.purchase_id == row.purchase_id and one.state in OPEN_STATES for one in cases)
+        if row.purchase_id and row.state in OPEN_STATES and holders > 1:
             self.violated("I1", f"{row.id} is {row.state}, and another case holds its purchase.")
 
     def _is_proven(self, case: UUID) -> None:
         tables = self._world.records.tables
-        paid = [o for o in tables.operations.values() if o.case_id == case and o.status == "paid"]
-        purchase = tables.purchases.get(tables.cases[case].purchase or UUID(int=0))
+        paid = [o for o in tables.refund_operations.values() if o.case_id == case and o.status == "paid"]
+        purchase = tables.purchases.get(tables.cases[case].purchase_id or UUID(int=0))
         if len(paid) != 1 or purchase is None:
             self.violated("I7", f"{case} is refunded with {len(paid)} operations that are paid.")
             return
@@ -203,7 +205,7 @@ class Watch:
         tables = self._world.records.tables
         if row.state not in FINAL_STATES and row.state != State.WITH_SUPPORT:
             self.violated("I4", f"{row.id} is still {row.state}.")
-        operations = [o for o in tables.operations.values() if o.case_id == row.id]
+        operations = [o for o in tables.refund_operations.values() if o.case_id == row.id]
         refunds = [
             refund
             for o in operations
@@ -224,17 +226,17 @@ class Watch:
         """What was paid stands on the purchase, and nobody is refunded and disputed without a person who knows."""
         tables = self._world.records.tables
         payment = purchase.provider, purchase.charge
-        operations = [o for o in tables.operations.values() if (o.provider, o.charge) == payment]
-        paid = any(o.status == "paid" and tables.cases[o.case_id].purchase == purchase.id for o in operations)
+        operations = [o for o in tables.refund_operations.values() if (o.provider, o.charge) == payment]
+        paid = any(o.status == "paid" and tables.cases[o.case_id].purchase_id == purchase.id for o in operations)
         if paid and purchase.refunded < (purchase.amount or 0):
             self.violated("I11", f"{purchase.charge} was refunded, but its purchase says {purchase.refunded}.")
         by_hand = [r for r in self._world.providers[purchase.provider].refunds.values() if r.charge == purchase.charge]
         if not paid and purchase.refunded and not any(refund.key is None for refund in by_hand):
             self.violated("I11", f"{purchase.charge} was not refunded, but its purchase says {purchase.refunded}.")
-        if purchase.disputed in BAD_DISPUTES and any(o.status in OPEN for o in operations):
+        if purchase.provider_dispute in BAD_DISPUTES and any(o.status in OPEN for o in operations):
             told = [
                 t
-                for t in tables.tasks.values()
+                for t in tables.support_tasks.values()
                 if t.kind == SupportTaskKind.REFUND_AND_DISPUTE and purchase.charge in (t.subject or "")
             ]
             disputes = len(self._world.providers[purchase.provider].charges[purchase.charge].disputes)
@@ -242,10 +244,10 @@ class Watch:
                 self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks say so.")
         if (
             (signed := self._signed.get(payment))
-            and purchase.disputed != _stands(signed)
+            and purchase.provider_dispute != _stands(signed)
             and not self._unheard(payment)
         ):
-            self.violated("I11", f"{purchase.charge} is {purchase.disputed}, but what was signed is {signed}.")
+            self.violated("I11", f"{purchase.charge} is {purchase.provider_dispute}, but what was signed is {signed}.")
         if any(o.status == "paid" for o in operations):
             for refund in by_hand:
                 if refund.key is None and refund.named and not self._is_reported(refund):
@@ -253,7 +255,7 @@ class Watch:
 
     def _unheard(self, payment: tuple[str, str]) -> bool:
         """Whether a notice of it was given up, which a person was told."""
-        tasks = self._world.records.tables.tasks.values()
+        tasks = self._world.records.tables.support_tasks.values()
         return any(
             task.kind == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED and payment[1] in (task.evidence or "")
             for task in tasks
@@ -263,18 +265,18 @@ class Watch:
         """Whether somebody was told of this one, which is not ours."""
         self._world.faults.noted("refund_beside_ours")
         told = {SupportTaskKind.UNEXPECTED_REFUND, SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED}
-        tasks = self._world.records.tables.tasks.values()
+        tasks = self._world.records.tables.support_tasks.values()
         return any(task.kind in told and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _a_person_knows(self, refund: Refund) -> bool:
         """Whether somebody was told of this one's failure, which was never shown, in as many words as the provider had."""
-        for task in self._world.records.tables.tasks.values():
+        for task in self._world.records.tables.support_tasks.values():
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
             told = json.loads(task.evidence)
-            wordless = not told["told"] and told["our_refund"] == refund.id
+            wordless = not told["reported"] and told["our_refund"] == refund.id
             failed_before = refund.changed <= self._world.since_beginning(task.created_at)
-            if (told["told"], told["refund"]) == ("failed", refund.id) or (wordless and failed_before):
+            if (told["reported"], told["refund"]) == ("failed", refund.id) or (wordless and failed_before):
                 self._world.faults.noted("webhook_event_unresolved")
                 return True
         return False
@@ -284,18 +286,18 @@ class Watch:
         for name, times in world.post.left.items():
             if times > 1:
                 self.violated("I12", f"The letter {name[1]} of {name[0]} left {times} times.")
-        for row in tables.letters.values():
+        for row in tables.case_emails.values():
             if world.post.repeatable and row.sent_at is None and row.claimed_until < world.database_clock():
-                self.violated("I12", f"The letter {row.stage} of {row.case_id} was never sent.")
+                self.violated("I12", f"The letter {row.kind} of {row.case_id} was never sent.")
         known = world.helpdesk.read | world.broker.unread
-        for task in () if world.dead_broker else tables.tasks.values():
+        for task in () if world.dead_broker else tables.support_tasks.values():
             if not world.broker.tasks[task.id]:
                 self.violated("I12", f"The task {task.id} of {task.case_id} was never published: {task.reasons}")
-            if waits(tables, task) and task.id not in known:
+            if is_open(tables, task) and task.id not in known:
                 self.violated("I12", f"The task {task.id} of {task.case_id} waits for a person, and no helpdesk knows.")
-        for notice in tables.notices.values():
+        for notice in tables.webhook_events.values():
             if notice.next_action_at is not None:
-                self.violated("I4", f"The notice {notice.event} is still owed a look.")
+                self.violated("I4", f"The notice {notice.event_id} is still owed a look.")
 
 
 def _stands(disputes: Mapping[str, Dispute]) -> Dispute:

@@ -165,7 +165,7 @@ def wherever_it_stands(real: Any) -> Any:
 
 
 def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUID, int]]:
-    """In place of lanes._begun: all go on together, and what ends its worker does so for ever."""
+    """In place of dispatch._count_deliveries: all go on together, and what ends its worker does so for ever."""
     yield dict.fromkeys(ids, 0)
 
 
@@ -192,7 +192,7 @@ def blind(real: Any) -> Any:
 
 def unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
     def claim(self: CaseEmails, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
-        found = self._work.tables.letters.values()  # type: ignore[attr-defined]
+        found = self._work.tables.case_emails.values()  # type: ignore[attr-defined]
         return [DueEmail(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
 
     return claim

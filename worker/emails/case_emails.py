@@ -22,7 +22,7 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
         with context.records.work() as work:
             due = work.case_emails.claim(cases, seconds=seconds)
             views.update(
-                work.case_views.get_many([case for letter in due for case in (letter.case, letter.joined) if case])
+                work.case_views.get_many([case for letter in due for case in (letter.case_id, letter.joined) if case])
             )
         return due
 
@@ -37,7 +37,7 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 def _send(context: WorkerContext, letter: DueEmail, views: Mapping[UUID, CaseView]) -> None:
     """Sends an e-mail. An e-mail whose case has moved on has nothing to say any more: it counts as sent."""
-    view = views[letter.case]
+    view = views[letter.case_id]
     if is_current(letter.kind, view.state):
         first = views.get(letter.joined) if letter.joined else None
         context.mail_transport.deliver(render(letter, view, context.links, context.settings.mail_from, first=first))
@@ -45,9 +45,9 @@ def _send(context: WorkerContext, letter: DueEmail, views: Mapping[UUID, CaseVie
 
 def _record(context: WorkerContext, delivered: Delivered[DueEmail]) -> None:
     for letter, why in delivered.not_sent:
-        log.warning("email_deferred", case_id=str(letter.case), stage=letter.kind, why=why)
+        log.warning("email_deferred", case_id=str(letter.case_id), stage=letter.kind, why=why)
     for letter, why in delivered.failed:
-        log.warning("email_failed", case_id=str(letter.case), stage=letter.kind, why=why)
+        log.warning("email_failed", case_id=str(letter.case_id), stage=letter.kind, why=why)
     with context.records.work() as work:
         work.case_emails.mark_sent(delivered.sent)
         work.case_emails.release(
@@ -55,4 +55,4 @@ def _record(context: WorkerContext, delivered: Delivered[DueEmail]) -> None:
         )
         work.case_emails.release(delivered.no_time, seconds=0)
         for letter, why in delivered.refused:
-            work.case_emails.mark_bounced(letter.case, letter.kind, why)
+            work.case_emails.mark_bounced(letter.case_id, letter.kind, why)

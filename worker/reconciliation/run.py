@@ -102,7 +102,7 @@ def _report_incomplete(context: WorkerContext, done: ReconciliationResult) -> No
         work.support_tasks.create(
             [
                 NewSupportTask(
-                    kind=SupportTaskKind.REFUND_LIST_INCOMPLETE, subject=subject, seller=None, evidence=evidence
+                    kind=SupportTaskKind.REFUND_LIST_INCOMPLETE, subject=subject, seller_id=None, evidence=evidence
                 )
             ]
         )
@@ -197,7 +197,7 @@ def _extra(work: UnitOfWork, done: ReconciliationResult, strangers: list[ListedR
         for purchase in ours:
             work.purchases.add_refunded(purchase.id, one.amount.minor)
         if ours or (one.key or "").startswith(OURS_BY_KEY):
-            seller = ours[0].seller if ours else None
+            seller = ours[0].seller_id if ours else None
             yield _report(SupportTaskKind.UNEXPECTED_REFUND, done.provider, one.refund_id, None, one, seller)
         else:
             done.not_ours += 1
@@ -240,7 +240,7 @@ def _report(
     return NewSupportTask(
         kind=trouble,
         subject=f"{provider} {subject}",
-        case=operation.case_id if operation else None,
-        seller=seller,
+        case_id=operation.case_id if operation else None,
+        seller_id=seller,
         evidence={"provider": provider, **ours, **theirs},
     )

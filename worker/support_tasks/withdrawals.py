@@ -17,8 +17,8 @@ def withdrawal_tasks(
         NewSupportTask(
             kind=trouble,
             subject=str(case.id),
-            case=case.id,
-            seller=case.seller,
+            case_id=case.id,
+            seller_id=case.seller_id,
             evidence={"declared_at": declared[case.id].declared_at.isoformat()},
         )
         for case in ended

@@ -175,7 +175,7 @@ class People:
         world, draw = self._world, self._draw
         if letter.stage is not EmailKind.START_REFUND or draw.random() < 0.1:
             return
-        say = intake.confirm if draw.random() < 0.92 else intake.withdraw
+        say = intake.confirm if draw.random() < 0.92 else intake.cancel
         late = draw.choice([MINUTE, HOUR, DAY]) if draw.random() < 0.95 else 20 * DAY
         for _ in range(draw.choice([1, 1, 2])):
             world.clock.later(draw.random() * late, world.web, self._say, say, letter.case)

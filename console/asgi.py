@@ -11,7 +11,7 @@ from worker.providers import readers
 
 
 def web() -> FastAPI:
-    """Returns the application: the pages, the API, and the webhook endpoints."""
+    """Return the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
     application = app(settings, readers=readers(settings))

@@ -45,7 +45,7 @@ BEHAVIOURS = {
     "mute": 2,
     "forge": 2,
 }
-"""How charges behave at the provider, and how many in a hundred or so. Left out: `stored500` and `forgets`, which take
+"""How charges behave at the provider, and how many in a hundred or so. Left out: `stored500` and `expires`, which take
 hours to be proven and are the simulation's."""
 
 
@@ -128,7 +128,7 @@ class Keys(NamedTuple):
 
 
 def furnish(records: Records, everybody: list[Customer]) -> dict[str, Keys]:
-    """Sets the sellers up, with what they sold; returns their keys."""
+    """Set the sellers up, with what they sold; return their keys."""
     with records.work() as work:
         for seller in SELLERS:
             work.sellers.upsert(

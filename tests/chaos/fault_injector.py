@@ -58,7 +58,7 @@ class Director:
         return not (self._left or self._mending)
 
     def tend(self) -> None:
-        """Mends what is due, notes which fuses burnt, and starts what is to go wrong now."""
+        """Mend what is due, note which fuses burnt, and start what is to go wrong now."""
         now = time.monotonic()
         while self._mending and self._mending[0][0] <= now:
             heappop(self._mending)[2]()

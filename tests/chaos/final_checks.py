@@ -89,14 +89,14 @@ def at_rest(parts: Parts, load: Load) -> str:
 
 
 def look(parts: Parts, load: Load, swept_tasks: list[bytes]) -> Books:
-    """Reads the database, the provider, the helpdesks' queue and the customers' letters, and holds them against each other."""
+    """Read the database, the provider, the helpdesks' queue and the customers' letters, and holds them against each other."""
     books = Books(accepted=len(load.accepted), faults=list(load.complaints))
     refunds = provider.refunds(parts.provider_socket)
     with parts.records.work() as work:
         _requests(work, books, load)
         _payments(work, books, refunds)
         _tasks(work, books, on_queue(parts.broker), swept_tasks)
-        _letters(work, books, parts.data_dir.outbox)
+        _letters(work, books, parts.data_dir.sent_mail)
         books.faults += [f"Case {fault.case} {fault.sentence}" for fault in audit(work).faults]
         books.dead = len(work.dead_letters.list_all(redriven=True))
         books.settle_seconds = sorted(float(row.seconds) for row in work.run(_MOVING_TIME, moving=list(WORKER_STATES)))

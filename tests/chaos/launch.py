@@ -9,7 +9,7 @@ from tests.chaos.timers import SHORTENED
 
 
 def prepare() -> None:
-    """Makes this process one of a run of chaos."""
+    """Make this process one of a run of chaos."""
     part = Path(os.environ[FUSES]).name
     install(part)
     for where, value in SHORTENED.items() if part in DIRECT else ():

@@ -88,7 +88,7 @@ class Parts:
         }
 
     def start(self) -> None:
-        """Starts every part, and returns when requests can come in."""
+        """Start every part, and return when requests can come in."""
         for name in NAMES:
             self.processes.start(Service(name, self._argv(name), self._env(name), grace=5.0))
         self.processes.wait_for("web", self._listens, seconds=60)
@@ -100,7 +100,7 @@ class Parts:
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
-        """Sends it to every process of this part."""
+        """Send it to every process of this part."""
         pid = self.pid(name)
         with suppress(ProcessLookupError):
             if pid is not None:

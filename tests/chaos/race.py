@@ -46,7 +46,7 @@ class Raced:
 
 
 def race(rounds: int, seed: int) -> Raced:
-    """Runs so many rounds, one purchase each."""
+    """Run so many rounds, one purchase each."""
     dice = Random(seed)
     everybody = [_crowd(customer, n, dice) for n, customer in enumerate(customers(rounds, 0, dice))]
     with running(environment(), tuple(f"--{name}={value}" for name, value in (*SANDBOX.items(),))) as parts:

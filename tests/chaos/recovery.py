@@ -69,7 +69,7 @@ class Scene:
 
 
 def recover(tell: Tell) -> list[Recovered]:
-    """Measures every recovery, one after the other."""
+    """Measure every recovery, one after the other."""
     everybody = [c for c in customers(400, 0, Random(1)) if c.purchase.charge.startswith("ok_")]
     found: list[Recovered] = []
     timers = {f"MONEYBACK_{name.upper()}": str(value) for name, value in Timers().model_dump().items()}

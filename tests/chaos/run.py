@@ -113,7 +113,7 @@ class WrongError(AssertionError):
 
 
 def run(asked: Asked, tell: Tell) -> Outcome:
-    """Raises a WrongError that names the home with the logs, which is kept then."""
+    """Raise a WrongError that names the home with the logs, which is kept then."""
     dice = Random(asked.seed)
     everybody = list(customers(asked.requests, asked.seconds * 0.9, dice))
     faults = plan(asked.seconds, asked.kills, dice)
@@ -166,7 +166,7 @@ def _settle(asked: Asked, parts: Parts, director: Director, load: Load, unburnt:
 
 
 def rest(parts: Parts, load: Load, seconds: float, tell: Tell = lambda _: None) -> str:
-    """Returns when nothing has been left to do for a while, or says what is left after so many seconds."""
+    """Return when nothing has been left to do for a while, or say what is left after so many seconds."""
     began = calm_since = said = time.monotonic()
     while True:
         parts.servers.revive()

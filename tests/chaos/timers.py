@@ -23,7 +23,7 @@ SHORTENED: dict[str, Any] = {
 }
 """Constants that no setting changes: hours in the product."""
 
-RESTART = {"console.supervisor:LONGEST_PAUSE": 1.0}
+RESTART = {"console.supervisor:MAX_PAUSE": 1.0}
 """The supervisor's patience with a part that keeps dying: here it is not the part's fault, and who is dead meets no fault."""
 
 SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}

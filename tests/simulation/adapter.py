@@ -22,7 +22,7 @@ class Adapter:
         self.asked: Callable[[Provider, str, Money, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Asks for the refund."""
+        """Ask for the refund."""
         provider, clock, faults = self._provider, self._clock, self._faults
         self._seam("before the call")
         self.asked(provider, charge, amount, key)
@@ -72,7 +72,7 @@ class Adapter:
         return None
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Asks what became of it."""
+        """Ask what became of it."""
         self._seam("before the look-up")
         self._travel()
         provider, faults = self._provider, self._faults
@@ -89,7 +89,7 @@ class Adapter:
         return found
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Asks how the dispute stands."""
+        """Ask how the dispute stands."""
         self._seam("before the look-up")
         self._travel()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
@@ -97,7 +97,7 @@ class Adapter:
         return self._provider.charges[charge].disputed
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Asks for its list."""
+        """Ask for its list."""
         self._seam("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")

@@ -154,7 +154,7 @@ class Helpdesk:
         self.read: set[UUID] = set()
 
     def look(self) -> None:
-        """Reads what lies on the queue."""
+        """Read what lies on the queue."""
         if not self._broker.away:
             self.read |= self._broker.unread
             self._broker.unread.clear()

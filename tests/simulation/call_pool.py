@@ -52,7 +52,7 @@ class _Calls(Generic[Asked, Told]):
         self._parked = False
 
     def make(self, one: Asked) -> None:
-        """Makes one of them."""
+        """Make one of them."""
         try:
             told = self._call(one)
         except Exception as error:  # noqa: BLE001  # future.result() raises it in the one who waits

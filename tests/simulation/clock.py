@@ -67,16 +67,16 @@ class Clock:
         self._tasks: dict[int, Task] = {}
 
     def at(self, instant: float, do: Callable[..., object], *args: Any) -> None:
-        """Does this at that instant, outside of every task."""
+        """Do this at that instant, outside of every task."""
         self._numbers += 1
         heappush(self._queue, (max(instant, self.now), self._numbers, do, args))
 
     def later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
-        """Does this after so many seconds."""
+        """Do this after so many seconds."""
         self.at(self.now + seconds, do, *args)
 
     def spawn(self, process: Process, what: str, do: Callable[..., object], *args: Any, wait: float = 0.0) -> Task:
-        """Starts a task."""
+        """Start a task."""
         self._numbers += 1
 
         def run() -> None:
@@ -118,11 +118,11 @@ class Clock:
         self._hub.switch()
 
     def wake(self, task: Task, wait: float = 0.0) -> None:
-        """Lets a waiting task go on."""
+        """Let a waiting task go on."""
         self.at(self.now + wait, self._resume, task, task.ticket)
 
     def kill(self, process: Process) -> None:
-        """Ends a process; its tasks find out when they would go on."""
+        """End a process; its tasks find out when they would go on."""
         if process.alive:
             process.alive = False
             process.died()
@@ -131,7 +131,7 @@ class Clock:
                 self.wake(task)
 
     def run(self, until: float, most: int) -> None:
-        """Goes on until nothing is left to happen, it is too late, or too much happened."""
+        """Go on until nothing is left to happen, it is too late, or too much happened."""
         queue, self._until, self._most = self._queue, until, most
         while queue and queue[0][0] <= until and self.steps < most:
             instant, _, do, args = heappop(queue)

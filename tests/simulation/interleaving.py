@@ -131,7 +131,7 @@ class WorldSeams(Seams):
     # The relay's
 
     def notified(self) -> None:
-        """Wakes who listens."""
+        """Wake who listens."""
         for task in self._idle:
             self._clock.wake(task, self._random.random() * 0.05)
         self._idle.clear()
@@ -182,7 +182,7 @@ class WorldSeams(Seams):
         return any(due <= now for due, _ in self._waiting[0])
 
     def arm(self) -> None:
-        """Rings when the next thing is due: sweeps that would find nothing are left out."""
+        """Ring when the next thing is due: sweeps that would find nothing are left out."""
         if self._changed or self._alarm is None:
             self._changed = False
             if due := self.due():
@@ -253,7 +253,7 @@ class _Stop:
         return False
 
     def wait(self, seconds: float) -> bool:  # noqa: ARG002  # as idle()
-        """Waits a moment."""
+        """Wait a moment."""
         self._seams.rest()
         return False
 

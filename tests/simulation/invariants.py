@@ -54,7 +54,7 @@ class Watch:
         """What we were told of disputes by providers that cannot be asked."""
 
     def violated(self, which: str, how: str) -> None:
-        """Notes what does not hold; the world ends here."""
+        """Note what does not hold; the world ends here."""
         self.violations.append(f"{which}: {how}")
         self._world.say(f"VIOLATED {which}: {how}")
         raise ViolatedError(f"{which}: {how}")

@@ -118,7 +118,7 @@ class Provider:
     # What it does
 
     def execute(self, charge: str, amount: Money, key: str) -> RefundResult:
-        """Carries a call out, or repeats what it said to this key before."""
+        """Carry a call out, or repeats what it said to this key before."""
         now = self.clock.now
         if key in self.keys:
             at, said = self.keys[key]

@@ -30,12 +30,12 @@ Plant = Callable[[], AbstractContextManager[object]]
 
 
 def instead(owner: Any, name: str, other: Any) -> Plant:
-    """Puts something else in a name's place."""
+    """Put something else in a name's place."""
     return lambda: patch.object(owner, name, other)
 
 
 def around(owner: Any, name: str, make: Callable[[Any], Any]) -> Plant:
-    """Puts a function in a name's place that may call what was there."""
+    """Put a function in a name's place that may call what was there."""
     return lambda: patch.object(owner, name, make(getattr(owner, name)))
 
 
@@ -101,7 +101,7 @@ def pending_is_paid(real: Any) -> Any:
 
 
 def whoever_comes(real: Any) -> Any:
-    """Steps are recorded by whoever comes, whether the case is still theirs or not."""
+    """Step are recorded by whoever comes, whether the case is still theirs or not."""
 
     def record(self: History, steps: Sequence[Any]) -> set[UUID]:
         fresh = []
@@ -181,7 +181,7 @@ def done_when_taken(real: Any) -> Any:
 
 
 def blind(real: Any) -> Any:
-    """Prepares without asking the rules again."""
+    """Prepare without asking the rules again."""
 
     def decide(question: Any) -> Any:
         decision = real(question)
@@ -199,7 +199,7 @@ def unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
 
 
 def unbooked(real: Any) -> Any:
-    """Answers are written to operations, and not to purchases."""
+    """Answer are written to operations, and not to purchases."""
 
     def answered(self: RefundOperations, told: Sequence[Any]) -> None:
         rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # the simulation's

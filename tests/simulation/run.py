@@ -66,7 +66,7 @@ def wiring() -> tuple[Settings, Links]:
 
 
 def world_of(seed: int, *, traced: bool = False, **forced: Any) -> tuple[World, Outcome]:
-    """Runs the world of this seed to its end."""
+    """Run the world of this seed to its end."""
     world = World(seed, *wiring(), traced=traced, **forced)
     with patched(world), suppress(ViolatedError):
         world.run()
@@ -91,7 +91,7 @@ def worlds(first: int, number: int) -> Outcome:
 
 
 def hunt(mistake: Mistake, most: int = MOST_WORLDS) -> Hunted:
-    """Plants a mistake, and runs worlds until it is found."""
+    """Plant a mistake, and run worlds until it is found."""
     for number in range(most):
         seed = HUNTS_BEGIN + number
         with ExitStack() as planted:

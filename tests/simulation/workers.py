@@ -24,7 +24,7 @@ class Workers:
         self._deployed = world.random.random() * HOUR
 
     def start(self) -> None:
-        """Starts them."""
+        """Start them."""
         self._processes = [self._worker(n) for n in range(self._world.random.choice([1, 2, 3]))]
         self._world.clock.at(self._deployed, self._deploy)
 

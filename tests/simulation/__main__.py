@@ -1,6 +1,6 @@
-"""`python -m tests.simulation`: worlds by the thousand, and the planted mistakes that must be found in some of them.
+"""`python -m tests.simulation`: simulates thousands of worlds, and checks that planted mistakes are found.
 
-A seed is a world: `--replay SEED` tells its story line by line. The last line printed is one JSON object.
+A seed determines a world: `--replay SEED` prints its trace. The last line of the output is one JSON object.
 """
 
 import argparse
@@ -14,11 +14,11 @@ from multiprocessing.pool import AsyncResult, Pool
 from tests.simulation.planted_mistakes import MISTAKES
 from tests.simulation.run import Hunted, Outcome, hunt_named, world_of, worlds
 
-CHUNK = 25  # worlds a process runs before it tells what they came to
+CHUNK = 25  # worlds that a process runs before it returns their outcome
 
 
 def main() -> int:
-    """0: everything held, and every planted mistake was found."""
+    """Return 0 if no invariant was violated and every planted mistake was found."""
     asked = _asked()
     if asked.replay is not None:
         return _replay(asked.replay)
@@ -39,18 +39,20 @@ def main() -> int:
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--requests", type=int, metavar="N", help="go on until so many requests were simulated")
-    parser.add_argument("--seconds", type=float, metavar="S", default=45, help="or for so long (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the first world's (%(default)s)")
-    parser.add_argument("--processes", type=int, default=2, metavar="P", help="side by side (%(default)s)")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="tell what happens in one world, and nothing else")
+    parser.add_argument("--requests", type=int, metavar="N", help="simulate until N requests were sent")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", default=45, help="otherwise simulate for S seconds (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (%(default)s)")
+    parser.add_argument("--processes", type=int, default=2, metavar="P", help="number of processes (%(default)s)")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="only print the trace of one world")
     planted = argparse.BooleanOptionalAction
-    parser.add_argument("--planted", action=planted, default=True, help="hunt the planted mistakes as well")
+    parser.add_argument("--planted", action=planted, default=True, help="also search for the planted mistakes")
     return parser.parse_args()
 
 
 def _campaign(pool: Pool, seed: int, processes: int, ends: float | None) -> Iterator[Outcome]:
-    """Chunk after chunk, in the order of their seeds; so many ahead that nobody waits."""
+    """Yield the outcomes of chunks in the order of their seeds, with enough chunks queued that no process waits."""
     ahead: list[AsyncResult[Outcome]] = []
     while ends is None or time.monotonic() < ends:
         while len(ahead) < 2 * processes:
@@ -68,7 +70,7 @@ def _tell(together: Outcome, hunts: list[AsyncResult[Hunted]], begun: float) -> 
         sys.stderr.write(
             f"\r{time.monotonic() - begun:6.0f} s  {together.requests:,} requests in {together.worlds:,} worlds  "
             f"{together.faults.total():,} faults  {len(together.violations)} violations  "
-            f"{found}/{len(hunts)} mistakes hunted "
+            f"{found}/{len(hunts)} mistakes searched "
         )
         sys.stderr.flush()
 
@@ -77,7 +79,7 @@ def _report(together: Outcome, hunted: list[Hunted], seconds: float) -> int:
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     for seed, sentence in together.violations:
-        _say(f"World {seed}: {sentence}\n  its story: python -m tests.simulation --replay {seed}")
+        _say(f"World {seed}: {sentence}\n  its trace: python -m tests.simulation --replay {seed}")
     for seed in dict.fromkeys(seed for seed, _ in together.violations[:1]):
         _replay(seed)
     for one in hunted:

@@ -1,4 +1,4 @@
-"""Between our worker and the provider: the wire, and everything that can happen to a call on it."""
+"""A simulated provider adapter: the network between a worker and the provider, with its faults."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +12,7 @@ from worker.providers.deadline import did_not_accept
 
 
 class Adapter:
-    """One provider as one of our processes reaches it."""
+    """The adapter of one provider in one process."""
 
     def __init__(self, provider: Provider, clock: Clock, epoch: datetime, seam: Callable[[str], None]) -> None:
         self._provider, self._clock, self._epoch, self._seam = provider, clock, epoch, seam
@@ -22,7 +22,7 @@ class Adapter:
         self.asked: Callable[[Provider, str, Money, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Ask for the refund."""
+        """Send a refund, or lose it or its response."""
         provider, clock, faults = self._provider, self._clock, self._faults
         self._seam("before the call")
         self.asked(provider, charge, amount, key)
@@ -46,14 +46,14 @@ class Adapter:
         return said
 
     def _not_let_in(self) -> Unknown | None:
-        """Nothing can have been carried out."""
+        """Return an error of a call that cannot have reached the provider, or None."""
         if self._faults.happens("nobody_reached"):
             did_not_accept()
             return Unknown("connection refused")
         return Unknown("401", invalid_credentials=True) if self._faults.happens("turned_away") else None
 
     def _lost_on_the_way(self, charge: str, amount: Money, key: str) -> Unknown | None:
-        """What happens to a call before it is carried out, or instead, or long before it is."""
+        """Return an error of a call that is not carried out, or is carried out late; or None."""
         provider, clock, faults = self._provider, self._clock, self._faults
         if clock.now < provider.down_until or faults.happens("error_before"):
             return Unknown("503")
@@ -65,14 +65,14 @@ class Adapter:
         if faults.happens("carried_out_late"):
             late = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.latest
             clock.later(late, provider.execute, charge, amount, key)
-            if self._random.random() < 0.2:  # somebody has no patience, and refunds it by hand
+            if self._random.random() < 0.2:  # an external refund, before the late call
                 clock.later(late * self._random.random(), provider.refunded_by_hand, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
         return None
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Ask what became of it."""
+        """Look a refund up."""
         self._seam("before the look-up")
         self._travel()
         provider, faults = self._provider, self._faults
@@ -89,7 +89,7 @@ class Adapter:
         return found
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Ask how the dispute stands."""
+        """Look up the dispute of a charge."""
         self._seam("before the look-up")
         self._travel()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
@@ -97,7 +97,7 @@ class Adapter:
         return self._provider.charges[charge].disputed
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Ask for its list."""
+        """Return a page of the provider's refunds."""
         self._seam("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
@@ -108,7 +108,7 @@ class Adapter:
 
     def _broken(self) -> None:
         if self._faults.happens("adapter_broke"):
-            raise ValueError("The adapter stumbles over the answer.")
+            raise ValueError("The adapter cannot read the response.")
 
     def _ends_the_process(self) -> None:
         task = self._clock.current

@@ -1,4 +1,4 @@
-"""Hands of the simulation: as the real ones, but each call is a task, and time passes only when everybody waits."""
+"""A call pool for the simulation: each call is a task of the simulated scheduler, so time is simulated, too."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
@@ -12,20 +12,20 @@ Told = TypeVar("Told")
 
 
 class SeededHands(CallPool):
-    """Calls side by side, each in a thread of this process, and their answers in waves."""
+    """Makes concurrent calls, each as a thread of its process, and returns the results in waves."""
 
     def __init__(self, clock: Clock, process: Process, delay: Callable[[], float]) -> None:
         self._clock, self._process, self._delay = clock, process, delay
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there are no threads to stop."""
 
     def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
-        """Whoever waits gathers what is there after a moment."""
+        """Yield the results of calls in waves, as they arrive."""
         yield from self._begin_all(call, asked).waves(inf)
 
     def as_they_come(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
-        """Whoever waits leaves when patience ends; what comes later is told by the task that made the call."""
+        """Pass results to ``then`` until the timeout; later results are passed by the task that made the call."""
         calls = self._begin_all(call, asked)
         for wave in calls.waves(self._clock.now + SLOW):
             then(wave)
@@ -40,7 +40,7 @@ class SeededHands(CallPool):
 
 
 class _Calls(Generic[Asked, Told]):
-    """Calls under way, and what was answered that nobody took yet."""
+    """Running calls, and results that were not taken yet."""
 
     def __init__(self, clock: Clock, call: Callable[[Asked], Told], number: int) -> None:
         assert clock.current, "only tasks make calls"
@@ -52,10 +52,10 @@ class _Calls(Generic[Asked, Told]):
         self._parked = False
 
     def make(self, one: Asked) -> None:
-        """Make one of them."""
+        """Make one call, and store or pass on its result."""
         try:
             told = self._call(one)
-        except Exception as error:  # noqa: BLE001  # future.result() raises it in the one who waits
+        except Exception as error:  # noqa: BLE001  # future.result() raises it in the waiting task
             self._failed.append(error)
         else:
             if self.late:
@@ -65,7 +65,7 @@ class _Calls(Generic[Asked, Told]):
         self._ring()
 
     def waves(self, ends: float) -> Iterator[list[tuple[Asked, Told]]]:
-        """What was answered, after a moment for the others; nothing more once patience ended."""
+        """Yield the results that arrived, a moment after the first of each wave; stop at the time ``ends``."""
         if ends < inf:
             self._clock.at(ends, self._ring)
         while self._left:

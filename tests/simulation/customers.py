@@ -1,4 +1,4 @@
-"""The people of a world: sellers, what they sold, customers who ask and answer, and what happens at their banks."""
+"""The sellers, purchases, customers and bank disputes of a world."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,18 +34,18 @@ class Sold:
 
 
 class People:
-    """Everybody who is not a program."""
+    """Creates the sellers, purchases and disputes, and simulates the customers."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._draw = world.random
         self.requests = 0
         self.asked: dict[UUID, str] = {}
-        """The cases that somebody was told of."""
+        """The cases whose request was accepted, with the request's name."""
         self.known: dict[str, UUID] = {}
 
     def settle_in(self) -> None:
-        """Sellers with their policies, purchases with their payments, and all that will happen to them."""
+        """Store the sellers, policies and purchases, and schedule the events of each purchase."""
         world, draw = self._world, self._draw
         sellers = ["aurora", "borealis", "corona"][: draw.choice([1, 1, 2, 3])]
         with world.records.work() as work:
@@ -60,7 +60,7 @@ class People:
                 began = world.database_clock() - timedelta(days=700)
                 work.sellers.new_policy(name, Category.WITHIN_DAYS, days=30, in_force_from=began)
             bought = [self._purchase(n, draw.choice(sellers)) for n in range(draw.randint(2, 5))]
-            if draw.random() < 0.15:  # one payment, two orders
+            if draw.random() < 0.15:  # one charge of two purchases
                 bought.append(self._purchase(9, bought[0].seller, charge=bought[0].charge, provider=bought[0].provider))
             work.purchases.upsert(bought)
         for one in bought:
@@ -88,11 +88,11 @@ class People:
         return Purchase(**values | changes)
 
     def uuid(self) -> UUID:
-        """As uuid4(), of this seed."""
+        """Return a random UUID like uuid4(), but determined by the seed."""
         return UUID(int=self._draw.getrandbits(128), version=4)
 
     def _fate(self, bought: Purchase) -> None:
-        """What becomes of the payment at the provider."""
+        """Decide the charge's behaviour, and schedule its external refunds and disputes."""
         world, draw = self._world, self._draw
         provider = world.providers[bought.provider]
         if bought.charge in provider.charges:
@@ -125,7 +125,7 @@ class People:
         for n in range(draw.choice([1, 1, 1, 2, 3])):
             arrival = self._arrival(bought, n)
             at = first + (draw.choice([0.0, 1.0, 60.0, HOUR]) * draw.random() if n else 0.0)
-            for _ in range(draw.choice([1, 1, 1, 2])):  # the same request again, under its key
+            for _ in range(draw.choice([1, 1, 1, 2])):  # the same request again, with the same key
                 self.requests += 1
                 world.clock.at(at + draw.random() * draw.choice([0.05, 60.0]), world.web, self._ask, arrival, 0)
 
@@ -165,11 +165,11 @@ class People:
             raise
         name = f"{arrival.source} {arrival.key}"
         if self.known.setdefault(name, accepted.id) != accepted.id:
-            world.watch.violated("I4", f"The request {name} is two cases: {self.known[name]} and {accepted.id}.")
+            world.watch.violated("I4", f"The request {name} has two cases: {self.known[name]} and {accepted.id}.")
         self.asked[accepted.id] = name
 
     def read(self, letter: Any) -> None:
-        """A customer reads a letter, and may answer it."""
+        """Let a customer read an e-mail, and perhaps confirm or cancel."""
         world, draw = self._world, self._draw
         if letter.stage is not EmailKind.START_REFUND or draw.random() < 0.1:
             return

@@ -1,4 +1,4 @@
-"""What must hold: I1 to I12 of the design, looked at after every commit and every call, and in full at the end."""
+"""The invariants I1 to I12 of the design, checked after every commit and call, and in full at the end."""
 
 import json
 from collections import Counter
@@ -30,37 +30,37 @@ if TYPE_CHECKING:
 UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.CANCELLED}
 FINAL = {"declined", "card_closed"}
 HELD = {State.REFUNDING, State.REFUND_PENDING}
-"""States that only the holder of the lease moves on."""
+"""The states in which only the holder of the lease changes a case."""
 BAD_DISPUTES = {"open", "lost"}
 
 EXPECTED = (OperationalError, BrokerAwayError, SoftTimeLimit)
-"""What may end a task: nobody is surprised, and the sweep sends again what it was about."""
+"""The errors that may end a task, because the sweep repeats its work."""
 
 
 class ViolatedError(BaseException):
-    """An invariant does not hold: no code of the product's may catch this."""
+    """An invariant is violated. No handler of the product may catch this."""
 
 
 class Watch:
-    """Looks at everything, and is the only one who knows both sides."""
+    """Checks the invariants, with access to the database and the providers."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.violations: list[str] = []
         self._holders: dict[tuple[UUID, int], Task | None] = {}
-        """Who took a case over, by its fence."""
+        """The task that claimed a case, by case and fence."""
         self.broken: Counter[str] = Counter()
         self._signed: dict[tuple[str, str], dict[str, Dispute]] = {}
-        """What we were told of disputes by providers that cannot be asked."""
+        """The disputes in the signed webhooks of providers without lookups."""
 
     def violated(self, which: str, how: str) -> None:
-        """Note what does not hold; the world ends here."""
+        """Record a violation, and end the world."""
         self.violations.append(f"{which}: {how}")
         self._world.say(f"VIOLATED {which}: {how}")
         raise ViolatedError(f"{which}: {how}")
 
     def broke(self, task: Task, error: Exception) -> None:
-        """A task of ours ended with an error."""
+        """Count the error that ended a task; an unexpected error is a violation."""
         self.broken[type(error).__name__] += 1
         if not isinstance(error, EXPECTED):
             self.violated("BUG", f"{task.what} in {task.process.name} ended with {error!r}.")
@@ -68,7 +68,7 @@ class Watch:
     # At the provider
 
     def asked(self, provider: Provider, charge: str, amount: Money, key: str) -> None:
-        """A call is about to leave."""
+        """Check a refund call before it is sent."""
         world = self._world
         operation = world.records.tables.operations.get(key)
         if operation is None:
@@ -85,24 +85,24 @@ class Watch:
             self.violated("I9", f"{key} is sent although the provider refused this payment for good.")
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
         life = provider.capabilities.idempotency_key_ttl.total_seconds()
-        if operation.sends > 1 and age > life - 4 * HOUR:  # nothing is sent again in a key's last hours
+        if operation.sends > 1 and age > life - 4 * HOUR:  # no repeat in the last hours of a key
             self.violated("I9", f"{key} is sent again {age / HOUR:.1f} h after it was sent first.")
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
-        """Money leaves."""
+        """Check a new refund at the provider."""
         self._world.say(f"{provider.name} makes {refund.id} of {refund.charge} under {refund.key}: {refund.status}")
         if len(provider.alive(refund.charge)) > 1:
             self.violated("I1", f"{refund.charge} is refunded twice: {[r.key for r in provider.alive(refund.charge)]}.")
 
     def told(self, provider: Provider, notice: WebhookEvent) -> None:
-        """A webhook of this was kept."""
+        """Remember what a stored webhook reported."""
         if (
             isinstance(notice.reported, DisputeStatus)
             and notice.charge
             and provider.capabilities.lookup is Lookup.NEVER
         ):
             words = self._signed.setdefault((provider.name, notice.charge), {})
-            if words.get(notice.reported.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # an end has the last word
+            if words.get(notice.reported.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # a final status is not replaced
                 words[notice.reported.dispute_id] = notice.reported.dispute
         for refund in provider.refunds.values():
             said_so = notice.refund_id == refund.id and isinstance(notice.reported, Failed)
@@ -113,7 +113,7 @@ class Watch:
     # In the database
 
     def committed(self, journal: Journal) -> None:
-        """A transaction was committed: what it changed is looked at."""
+        """Check the changes of a committed transaction."""
         here = self._acting()
         for row, _ in journal.changed:
             if isinstance(row, TransitionRow):
@@ -128,11 +128,11 @@ class Watch:
         self._world.say(f"{row.case_id.hex[:6]} {row.here or '-'} -> {row.there} by {row.event} {row.why[:60]}")
         before = tables.transitions.get((row.case_id, row.seq - 1))
         if (before.there if before else "") != row.here:
-            self.violated("I5", f"{row.case_id} goes on from {row.here}, but was {before and before.there}.")
+            self.violated("I5", f"{row.case_id} continues from {row.here}, but was {before and before.there}.")
         if row.here in FINAL_STATES and (row.here, row.there) != (State.REFUNDED, State.WITH_SUPPORT):
             self.violated("I6", f"{row.case_id} leaves {row.here} for {row.there}.")
         if row.here in HELD and self._holder(row.case_id) is not self._acting():
-            self.violated("I5", f"{row.case_id} is moved on by one who held it before another took it over.")
+            self.violated("I5", f"{row.case_id} was changed by a task that had lost its lease.")
         if row.event == "refund_started":
             purchase = tables.purchases[tables.cases[row.case_id].purchase or UUID(int=0)]
             if (purchase.disputed or purchase.dispute) in BAD_DISPUTES:
@@ -147,7 +147,7 @@ class Watch:
             self._is_proven(row.case_id)
 
     def _acting(self) -> Task | None:
-        """Whose work is done just now; a thread's is its task's."""
+        """Return the current task; for a thread, the task that it makes a call for."""
         current = self._world.clock.current
         return current and current.on_behalf_of
 
@@ -181,7 +181,7 @@ class Watch:
     # At the end
 
     def at_the_end(self) -> None:
-        """Everything once more, in full."""
+        """Check all invariants again, in full."""
         world = self._world
         with world.records.work() as work:
             for story in work.history.stream_all():
@@ -189,10 +189,10 @@ class Watch:
                     self.violated("I5", f"{story.id} {sentence}")
         tables = world.records.tables
         if not world.clock.idle:
-            self.violated("I4", f"Something still goes on after {world.clock.now / HOUR:.0f} h: {world.seams.due()}")
+            self.violated("I4", f"Work remains after {world.clock.now / HOUR:.0f} h: {world.seams.due()}")
         for case, key in world.people.asked.items():
             if case not in tables.cases:
-                self.violated("I4", f"{case} was accepted under {key}, but is not there.")
+                self.violated("I4", f"{case} was accepted with {key}, but is not stored.")
         for row in tables.cases.values():
             self._ended_well(row)
         for purchase in tables.purchases.values():
@@ -214,14 +214,14 @@ class Watch:
         if row.state == State.REFUNDED:
             self._is_proven(row.id)
             if not alive and all(refund.told and not self._a_person_knows(refund) for refund in refunds):
-                self.violated("I7", f"{row.id} is refunded, but we were told that it failed.")
+                self.violated("I7", f"{row.id} is refunded, but a webhook reported that it failed.")
         if row.state in UNPAID and alive:
             told = tables.transitions[row.id, row.seq]
             if ReasonCode.OUTCOME_UNKNOWN not in told.evidence:
                 self.violated("I8", f"{row.id} is {row.state} ({told.evidence}), but {alive[0].id} was paid.")
 
     def _books_balance(self, purchase: PurchaseRow) -> None:
-        """What was paid stands on the purchase, and nobody is refunded and disputed without a person who knows."""
+        """Check that the purchase contains its refunds, and that support knows of every double payment."""
         tables = self._world.records.tables
         payment = purchase.provider, purchase.charge
         operations = [o for o in tables.operations.values() if (o.provider, o.charge) == payment]
@@ -239,7 +239,7 @@ class Watch:
             ]
             disputes = len(self._world.providers[purchase.provider].charges[purchase.charge].disputes)
             if not 1 <= len(told) <= disputes:
-                self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks say so.")
+                self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(told)} tasks report that.")
         if (
             (signed := self._signed.get(payment))
             and purchase.disputed != _stands(signed)
@@ -249,10 +249,10 @@ class Watch:
         if any(o.status == "paid" for o in operations):
             for refund in by_hand:
                 if refund.key is None and refund.named and not self._is_reported(refund):
-                    self.violated("I11", f"{refund.id} was made beside ours, and nobody was told.")
+                    self.violated("I11", f"{refund.id} is an external refund, and no task reports it.")
 
     def _unheard(self, payment: tuple[str, str]) -> bool:
-        """Whether a notice of it was given up, which a person was told."""
+        """Return whether an event about the charge is unresolved and reported to support."""
         tasks = self._world.records.tables.tasks.values()
         return any(
             task.kind == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED and payment[1] in (task.evidence or "")
@@ -260,14 +260,14 @@ class Watch:
         )
 
     def _is_reported(self, refund: Refund) -> bool:
-        """Whether somebody was told of this one, which is not ours."""
+        """Return whether a support task reports an external refund."""
         self._world.faults.noted("refund_beside_ours")
         told = {SupportTaskKind.UNEXPECTED_REFUND, SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED}
         tasks = self._world.records.tables.tasks.values()
         return any(task.kind in told and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _a_person_knows(self, refund: Refund) -> bool:
-        """Whether somebody was told of this one's failure, which was never shown, in as many words as the provider had."""
+        """Return whether a support task reports the failure of a refund that no lookup ever showed."""
         for task in self._world.records.tables.tasks.values():
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
@@ -283,7 +283,7 @@ class Watch:
         world, tables = self._world, self._world.records.tables
         for name, times in world.post.left.items():
             if times > 1:
-                self.violated("I12", f"The letter {name[1]} of {name[0]} left {times} times.")
+                self.violated("I12", f"The letter {name[1]} of {name[0]} was sent {times} times.")
         for row in tables.letters.values():
             if world.post.repeatable and row.sent_at is None and row.claimed_until < world.database_clock():
                 self.violated("I12", f"The letter {row.stage} of {row.case_id} was never sent.")
@@ -292,12 +292,14 @@ class Watch:
             if not world.broker.tasks[task.id]:
                 self.violated("I12", f"The task {task.id} of {task.case_id} was never published: {task.reasons}")
             if waits(tables, task) and task.id not in known:
-                self.violated("I12", f"The task {task.id} of {task.case_id} waits for a person, and no helpdesk knows.")
+                self.violated(
+                    "I12", f"The task {task.id} of {task.case_id} waits for support, and no helpdesk received it."
+                )
         for notice in tables.notices.values():
             if notice.next_action_at is not None:
-                self.violated("I4", f"The notice {notice.event} is still owed a look.")
+                self.violated("I4", f"The notice {notice.event} was never processed.")
 
 
 def _stands(disputes: Mapping[str, Dispute]) -> Dispute:
-    """As the trade says: an open dispute counts before all others, then a lost one."""
+    """Return the decisive status: open before lost before won."""
     return next(kind for kind in (Dispute.OPEN, Dispute.LOST, Dispute.WON) if kind in disputes.values())

@@ -1,4 +1,4 @@
-"""The mail server, and who reads the letters."""
+"""A simulated mail server, which passes e-mails to the customers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """As much of a letter as the simulation reads."""
+    """The kind and the case of an e-mail, which is all that the simulation needs."""
 
     stage: EmailKind
     case: UUID
 
 
 def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> Letter:  # noqa: ARG001  # as worker.emails.rendering
-    """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
+    """Return an e-mail without a body, because rendering would take longer than simulating a refund."""
     return Letter(due.kind, view.id)
 
 
 class SeededPost:
-    """Takes letters, or says that it did not, or leaves it open."""
+    """Accepts e-mails, rejects them, or leaves the result unknown."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -38,7 +38,7 @@ class SeededPost:
         self.tried: set[tuple[UUID, EmailKind]] = set()
 
     def deliver(self, letter: Any) -> None:
-        """One letter."""
+        """Deliver one e-mail."""
         faults, seam = self._world.faults, self._world.seams.seam
         seam("before a letter")
         name = (letter.case, letter.stage)

@@ -1,4 +1,4 @@
-"""What the product's modules are given in place of strangers, while a world runs."""
+"""Replaces the clock, the broker, the mail and the random ids of the product while a world runs."""
 
 import logging
 import random
@@ -22,8 +22,10 @@ from worker.webhook_events import processing
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """The relay's clock and broker, no sweep that would find nothing, how often a notice is looked at, the helpdesk's queue,
-    letters without words, ids of this seed; and no log, of which it would be millions of lines."""
+    """Patch the product's modules for one world, and turn the log off, which would have millions of lines.
+
+    Sweeps that would find nothing are omitted, and the number of attempts for a webhook event is the world's.
+    """
     log = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     sweep = Sweep.run_once

@@ -1,4 +1,4 @@
-"""A payment provider as adversary: honest about money, and about nothing else."""
+"""A simulated payment provider. Its refunds are correct; its responses, lookups and webhooks may be wrong or late."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -33,8 +33,8 @@ from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 from worker.providers.disputes import decisive
 
-TIMEOUT = 30.0  # seconds after which our side gives a call up
-LATEST = 3 * HOUR  # how long after that a call may still be carried out
+TIMEOUT = 30.0  # seconds until the adapter gives a call up
+LATEST = 3 * HOUR  # seconds after the timeout until a call is carried out at the latest
 
 
 @dataclass(slots=True, eq=False)
@@ -48,17 +48,17 @@ class Refund:
     at: float
     status: str = "paid"
     told: bool = False
-    """Whether we were told that it failed."""
+    """Whether a webhook reported that the refund failed."""
     named: bool = False
-    """Whether a webhook named it to us."""
+    """Whether a webhook contained the refund's id."""
     was: str = "paid"
     changed: float = 0.0
-    """Until then it was something else, and is shown as that for a while."""
+    """The time of the last change of status. Lookups show the old status for a while."""
 
 
 @dataclass(slots=True)
 class Charge:
-    """What became of one payment there."""
+    """One charge, and how the provider treats its refunds."""
 
     captured: Money
     refundable_from: float = 0.0
@@ -66,21 +66,21 @@ class Charge:
     declined: str | None = None
     disputes: dict[str, Dispute] = field(default_factory=dict)
     poison: str = ""
-    """Asking about it, or reading the answer, ends the process that does."""
+    """If set, the process that calls the provider about the charge, or reads the response, crashes."""
 
     @property
     def disputed(self) -> DisputeStatus:
-        """How it stands, whatever disputes it had."""
+        """The decisive status of all disputes."""
         return decisive([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
 
     @property
     def is_disputed(self) -> bool:
-        """Whether a dispute about it is open."""
+        """Return whether a dispute is open."""
         return self.disputed.dispute is Dispute.OPEN
 
 
 class Provider:
-    """The provider's side: charges, keys, refunds, disputes, webhooks."""
+    """The provider: charges, idempotency keys, refunds, disputes and webhooks."""
 
     def __init__(
         self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", WebhookEvent], None], **forced: Any
@@ -115,10 +115,10 @@ class Provider:
         self.stale = forced.get("stale", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY])) * (not self.repeats)
         self.stores_errors = self.capabilities.idempotency_key_ttl <= timedelta(days=1)
 
-    # What it does
+    # Refunds and disputes
 
     def execute(self, charge: str, amount: Money, key: str) -> RefundResult:
-        """Carry a call out, or repeats what it said to this key before."""
+        """Carry a refund call out, or repeat the stored result of its key."""
         now = self.clock.now
         if key in self.keys:
             at, said = self.keys[key]
@@ -187,7 +187,7 @@ class Provider:
             self._tell(refund)
 
     def refunded_by_hand(self, charge: str) -> None:
-        """Somebody refunds it in the provider's own dashboard."""
+        """Make an external refund, as in the provider's dashboard."""
         paid = self.charges[charge]
         alive = any(one.charge == charge and one.status != "failed" for one in self.refunds.values())
         if not (alive and self.capabilities.rejects_over_refund) and not paid.is_disputed:
@@ -195,7 +195,7 @@ class Provider:
             self._make(charge, paid.captured, None, "paid")
 
     def disputed(self, charge: str, one: str, dispute: Dispute) -> None:
-        """The customer's bank opens this dispute, or decides it."""
+        """Open or decide a dispute, and send its webhook."""
         self.charges[charge].disputes[one] = dispute
         self.faults.noted(f"dispute_{dispute}")
         notice = WebhookEvent(
@@ -207,7 +207,7 @@ class Provider:
         self._send(self, notice)
 
     def _tell(self, refund: Refund) -> None:
-        """Either with words, or only that something changed: then always under the same id."""
+        """Send a webhook with the refund's status, or one that only reports a change and always has the same event id."""
         if self.repeats:
             notice = WebhookEvent(f"evt_{refund.charge}", Subject.REFUND, refund.charge, reuses_event_id=True)
         else:
@@ -215,14 +215,14 @@ class Provider:
             notice = WebhookEvent(event, Subject.REFUND, refund.charge, refund.id, _said(refund, refund.status))
         self._send(self, notice)
 
-    # What it says
+    # Lookups
 
     def alive(self, charge: str) -> list[Refund]:
-        """The refunds of this payment that were made under a key of ours and did not fail."""
+        """Return the refunds of a charge that have an idempotency key and did not fail."""
         return [one for one in self.refunds.values() if one.charge == charge and one.key and one.status != "failed"]
 
     def found(self, charge: str, key: str) -> LookupResult:
-        """What an honest look-up shows."""
+        """Return the result of a lookup without faults."""
         seen = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
         for refund in seen:
             if refund.key == key:
@@ -231,7 +231,7 @@ class Provider:
         return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
     def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
-        """Its list, lagging."""
+        """Return the list of refunds, which may lag."""
         listed = [
             ListedRefund(
                 refund_id=one.id,
@@ -247,7 +247,7 @@ class Provider:
         return RefundPage(listed)
 
     def _shown(self, refund: Refund) -> str:
-        """Its webhooks may be days ahead of what it shows, where they have words."""
+        """Return the status in lookups, which may be days older than the status in webhooks."""
         return refund.was if self.clock.now < refund.changed + self.stale else refund.status
 
     def _listed(self) -> Iterable[Refund]:

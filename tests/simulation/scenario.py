@@ -1,15 +1,17 @@
-"""One world: a seed's sellers, purchases, customers and faults, around the product's own code.
+"""One world: the sellers, purchases, customers and faults of a seed, around the product's own code.
 
-What is real: domain, worker's lanes, judging, paying, settling, hearing, disputes, letters' sending, support, pace, sweep,
-relay with its direct mode, reconciliation, the intake, and every class of records. What stands in: PostgreSQL (held to the
-real one by tests/contract/test_records.py), kombu, providers, the post, time, threads.
+Real code: the domain, the intake, dispatch, evaluation, execution, resolution, webhook processing, disputes, e-mails,
+support tasks, rate limiter, sweep, relay with its brokerless mode, reconciliation, and every class of records. Stand-ins:
+PostgreSQL (compared with the real one by tests/contract/test_records.py), kombu, providers, the mail server, time, threads.
 
-What is not shown here: transactions that interleave (here one follows the other), adapters and HTTP, Celery itself. And
-what is taken for granted of providers: a key lives as long as they say, and while it does, a refund is made once under it,
-though not every provider remembers a refusal under it; a call is carried out at the latest three hours after we gave it up,
-and together with the longest pause of a process within the four hours that are kept before a key's end; a key that lives
-shorter than that is never sent again. What a provider shows may be days behind what its webhooks told, unless they have no
-words, as Mollie's classic ones: then what it shows is all that is known.
+Not simulated: transactions that interleave (here they run one after the other), adapters and HTTP, and Celery itself.
+
+Assumptions about providers:
+- A key is valid for its documented time. While it is valid, one refund is made with it. Not every provider stores a decline
+  under the key.
+- A call is carried out at the latest three hours after its timeout. Together with the longest pause of a process, that is
+  less than the four-hour margin before a key expires. A key with a shorter life is never sent again.
+- A lookup may be days behind the webhooks, unless the webhooks have no status, as Mollie's classic webhooks.
 """
 
 import random as shared_random
@@ -43,13 +45,13 @@ from worker.webhook_events.processing import MAX_ATTEMPTS
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
 FEW_LOOKS = 30
-"""At a notice that nothing explains, in most worlds: between the thirtieth and the hundredth nothing is new, but the time."""
+"""The attempts for an unresolved webhook event in most worlds. The attempts 30 to 100 would only take time."""
 
-MOST_STEPS = 200_000  # a world that needs more goes round in circles
+MOST_STEPS = 200_000  # a world with more steps is in an endless loop
 
 
 class World:
-    """Everything of one seed."""
+    """The simulated world of one seed."""
 
     def __init__(self, seed: int, settings: Settings, links: Links, **forced: Any) -> None:
         self.seed = seed
@@ -85,21 +87,21 @@ class World:
     # Time
 
     def database_clock(self) -> datetime:
-        """The database's own clock, the true one."""
+        """Return the time of the database's clock, which is the true time."""
         skew = self.clock.current.process.skew if self.clock.current else 0.0
         return BEGINNING + timedelta(seconds=self.clock.now + skew)
 
     def since_beginning(self, at: datetime) -> float:
-        """Seconds from the beginning of this world to then."""
+        """Return the seconds from the beginning of the world to an instant."""
         return (at - BEGINNING).total_seconds()
 
     def say(self, what: str) -> None:
-        """One line of the trace."""
+        """Add a line to the trace."""
         if self.trace is not None:
             self.trace.append(f"{self.clock.now:12.2f} {what}")
 
     def run(self) -> "World":
-        """From the first request until nothing is left to happen."""
+        """Run from the first request until no event is left, and check the invariants."""
         self.people.settle_in()
         for n in range(self.random.choice([1, 1, 2])):
             self._start_relay(n)
@@ -115,7 +117,7 @@ class World:
             self.clock.end()
         return self
 
-    # Trouble
+    # Outages
 
     def _bring_trouble(self) -> None:
         draw = self.random
@@ -154,7 +156,7 @@ class World:
     # Processes
 
     def context(self, process: Process) -> WorkerContext:
-        """Tools for one process."""
+        """Return the worker context of a process."""
         clock = self.clock
 
         def monotonic() -> float:
@@ -179,7 +181,7 @@ class World:
         )
 
     def process(self, name: str) -> Process:
-        """A new process, whose monotonic clock began somewhere."""
+        """Return a new process, whose monotonic clock has a random offset."""
         process = Process(name, offset=self.random.choice([0.0, 1e5, 3e7]))
         if self.forced.get("skewed"):
             process.skew = self.random.choice([0.0, 0.0, -120.0, 120.0, 900.0])
@@ -195,7 +197,7 @@ class World:
         self.clock.spawn(process, "relay", relay.run, stop)
 
     def _broke(self, task: Task, error: Exception) -> None:
-        """A task that fails is logged; what it is about stays for the sweep. A relay that fails is started again."""
+        """Record the error of a task. The sweep repeats its work; a relay is started again."""
         self.say(f"{task.process.name} {task.what} broke: {error!r}")
         self.watch.broke(task, error)
         if task.what == "relay":
@@ -206,7 +208,7 @@ class World:
         context = self.context(process)
         self.clock.spawn(process, "reconcile", reconcile_all, context, timedelta(days=30))
 
-    # Doors
+    # Requests
 
     def web(self, do: Callable[..., object], *args: Any) -> None:
         self.clock.spawn(self.process("web"), do.__name__, do, *args)

@@ -11,7 +11,7 @@ from tests.simulation.planted_mistakes import MISTAKES, Mistake
 from tests.simulation.run import fingerprint, hunt, worlds
 
 ROOT = Path(__file__).parents[2]
-SOON_FOUND = 2  # of the planted mistakes; the simulation finds these in a few worlds
+SOON_FOUND = 2  # planted mistakes that the simulation finds in a few worlds
 
 
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(50, 400, 50))])

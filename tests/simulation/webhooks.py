@@ -1,4 +1,4 @@
-"""Webhooks: on their way, at our door, and those that lie."""
+"""Delivers the providers' webhooks: late, repeated, lost, or with false content."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Webhooks:
-    """From the providers to our door."""
+    """The webhooks from the providers to the webhook endpoint."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
 
     def send(self, provider: Provider, notice: WebhookEvent) -> None:
-        """The provider tells us of something: late, often, or never."""
+        """Deliver a webhook event: late, several times, or never."""
         draw, faults = self._world.random, self._world.faults
         if provider.capabilities.lookup is Lookup.BY_KEY and faults.happens("webhook_lies"):
             self._lie(provider, notice)
@@ -31,7 +31,7 @@ class Webhooks:
             self._world.clock.later(draw.random() * late, self._world.web, self._hear, provider, notice, 0)
 
     def _lie(self, provider: Provider, notice: WebhookEvent) -> None:
-        """Somebody who has the secret says what is not so, of a provider that can be asked."""
+        """Deliver a signed webhook with a false status, for a provider with lookups."""
         if isinstance(notice.reported, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
             money = provider.refunds[notice.refund_id].amount
             lie: Paid | Failed
@@ -49,7 +49,7 @@ class Webhooks:
             )
 
     def _hear(self, provider: Provider, notice: WebhookEvent, tries: int) -> None:
-        """The door for webhooks: kept, or the provider sends it again."""
+        """Store a webhook event, or let the provider send it again later."""
         try:
             with self._world.records.work() as work:
                 work.webhook_events.keep(provider.name, [notice], b"")

@@ -1,4 +1,4 @@
-"""The workers: processes that take one message after the other, and what Celery does around each."""
+"""The workers of a world: processes that process one message after the other, as Celery does."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """A few of them; some run the version before this one until it is deployed."""
+    """One to three workers. Some run the previous version until the deployment."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -24,16 +24,16 @@ class Workers:
         self._deployed = world.random.random() * HOUR
 
     def start(self) -> None:
-        """Start them."""
+        """Start the workers, and schedule the deployment."""
         self._processes = [self._worker(n) for n in range(self._world.random.choice([1, 2, 3]))]
         self._world.clock.at(self._deployed, self._deploy)
 
     def waiting(self, lane: str) -> int:
-        """How many messages of this lane nobody has taken."""
+        """Return the number of a queue's messages that no worker has taken."""
         return sum(name == lane for name, _ in self._backlog)
 
     def forget(self) -> None:
-        """The broker forgot what nobody had taken."""
+        """Lose the messages that no worker has taken."""
         self._backlog.clear()
 
     def _worker(self, number: int) -> Process:
@@ -44,7 +44,7 @@ class Workers:
         return process
 
     def deliver(self, lane: str, payload: Any) -> None:
-        """The broker hands a message over."""
+        """Take a message from the broker."""
         if self._world.faults.happens("message_forged"):
             self._world.clock.later(self._world.random.random() * HOUR, self._forge)
         self._backlog.append((lane, payload))
@@ -61,7 +61,7 @@ class Workers:
             self._world.clock.spawn(process, lane, self._work, process, lane, payload)
 
     def _work(self, process: Process, lane: str, payload: Any) -> None:
-        """As worker.tasks does it; and what Celery does around it."""
+        """Process a message as worker.tasks and Celery do."""
         kind = WORK_QUEUES[lane]
         try:
             if process.old and kind is WebhookEventsReceived:
@@ -87,14 +87,14 @@ class Workers:
         self._feed()
 
     def _deploy(self) -> None:
-        """Workers of the version before end, and new ones start."""
+        """Replace the workers of the previous version."""
         for process in self._processes:
             if process.old:
                 self._world.faults.noted("old_worker")
                 self._world.clock.kill(process)
 
     def _forge(self) -> None:
-        """A message that nobody sent: cases of ours, or of nobody, in any lane."""
+        """Publish an invented message about real or unknown cases to any queue."""
         cases = [*self._world.records.tables.cases, UUID(int=7)]
         lane = self._world.random.choice(list(WORK_QUEUES))
         self.deliver(

@@ -113,7 +113,7 @@ MATRIX = (
             "chaos: repeat and shuffle messages",
             f"{EXECUTION}test_a_message_delivered_ten_times_pays_once",
             f"{WORKER}test_a_message_can_only_make_us_look",
-            "simulation: message_forged",
+            "simulation: message_invented",
         ),
     ),
     Row(
@@ -251,7 +251,7 @@ MATRIX = (
             f"{WEBHOOKS}test_an_event_about_a_case_that_somebody_holds_is_heard_later",
             "contract/test_sandbox_webhooks.py::test_a_signature_is_good_for_five_minutes_either_way",
             "contract/test_sandbox_webhooks.py::test_a_forgery_is_not_believed",
-            "simulation: webhook_lies",
+            "simulation: webhook_false",
         ),
     ),
     Row(

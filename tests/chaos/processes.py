@@ -96,7 +96,7 @@ class Installation:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """The part's main process, which leads a process group; None while the service is down."""
+        """The service's main process, which leads a process group; None while the service is down."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
@@ -116,7 +116,7 @@ class Installation:
         return []
 
     def _argv(self, name: str) -> tuple[str, ...]:
-        ours = (sys.executable, "-m", "tests.chaos.launch")
+        launch = (sys.executable, "-m", "tests.chaos.launch")
         match name:
             case "sandbox":
                 folder = str(self.data_dir.path / "sandbox")
@@ -124,12 +124,12 @@ class Installation:
                 words = ("--unix", str(self.provider_socket), "--webhooks", hook, *self.sandbox)
                 return (sys.executable, "-m", "console.sandbox", folder, *words)
             case "worker1" | "worker2":
-                return (*ours, "worker", "-c", "2", "--name", f"{name}@chaos")
+                return (*launch, "worker", "-c", "2", "--name", f"{name}@chaos")
             case "web":
-                return (*ours, "web", "--port", str(self.web))
+                return (*launch, "web", "--port", str(self.web))
             case "beat":
-                return (*ours, "beat", "--schedule", str(self.data_dir.path / "beat"))
-        return (*ours, name)
+                return (*launch, "beat", "--schedule", str(self.data_dir.path / "beat"))
+        return (*launch, name)
 
     def _env(self, name: str) -> dict[str, str]:
         env = self.env | {FUSES: str(self.fuses / name)}
@@ -187,9 +187,8 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             sandbox=sandbox,
             web=free_port(),
         )
-        for (
-            proxy
-        ) in installation.proxies.values():  # a frame is a packet: none waits until the one before was acknowledged
+        for proxy in installation.proxies.values():
+            # A frame is one packet; without this option, a packet would wait for the acknowledgement of the one before.
             proxy._door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with installation.processes:

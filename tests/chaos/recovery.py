@@ -43,19 +43,19 @@ class RecoveryRun:
     """An installation, and customers who send their requests one after the other."""
 
     def __init__(self, installation: Installation, all_customers: list[Customer]) -> None:
-        self.parts = installation
-        self._everybody = iter(all_customers)
+        self.installation = installation
+        self._customers = iter(all_customers)
 
     def send(self, number: int = 1) -> list[UUID]:
         """Send the requests of the next ``number`` customers, who are signed in."""
         arrivals = [
             submission(c.request, Channel.API, seller=c.purchase.seller, trusted=True)
-            for c, _ in zip(self._everybody, range(number), strict=False)
+            for c, _ in zip(self._customers, range(number), strict=False)
         ]
-        return [accepted.id for accepted in accept(self.parts.records, arrivals)]
+        return [accepted.id for accepted in accept(self.installation.records, arrivals)]
 
     def refunded(self, cases: list[UUID]) -> bool:
-        with self.parts.records.work() as work:
+        with self.installation.records.work() as work:
             return all(view.state == "refunded" for view in work.case_views.get_many(cases).values())
 
     def wait(self, fact: Callable[[], object], seconds: float) -> float:
@@ -93,12 +93,12 @@ def recover(report: Report) -> list[Recovery]:
 def _worker_killed(point: str, run: RecoveryRun) -> Iterator[list[UUID]]:
     """Kill the worker that reaches the kill point, with all its processes."""
     for name in WORKERS:
-        lay(run.parts.fuses, name, point, 1, End.WHOLE)
+        lay(run.installation.fuses, name, point, 1, End.WHOLE)
     cases = run.send()
-    assert run.wait(lambda: list(burnt(run.parts.fuses)), 60) < EXTRA_TIME, (
+    assert run.wait(lambda: list(burnt(run.installation.fuses)), 60) < EXTRA_TIME, (
         f"No worker reached the kill point “{point}”."
     )
-    undone(run.parts.fuses)
+    undone(run.installation.fuses)
     yield cases
 
 
@@ -106,35 +106,35 @@ def _worker_killed(point: str, run: RecoveryRun) -> Iterator[list[UUID]]:
 def _broker_emptied(run: RecoveryRun) -> Iterator[list[UUID]]:
     """Empty the broker while it holds the messages of twenty requests."""
     for name in WORKERS:
-        run.parts.signal(name, signal.SIGSTOP)
+        run.installation.signal(name, signal.SIGSTOP)
     cases = [case for _ in range(20) for case in run.send()]
     assert run.wait(lambda: not _outbox(run), 30) < EXTRA_TIME, "The relay does not publish."
-    run.parts.broker.flushall()
+    run.installation.broker.flushall()
     for name in WORKERS:
-        run.parts.signal(name, signal.SIGCONT)
+        run.installation.signal(name, signal.SIGCONT)
     yield cases
 
 
 @contextmanager
 def _half_open(run: RecoveryRun) -> Iterator[list[UUID]]:
     """Make all connections of the workers and the relay to the broker half-open; new connections work."""
-    run.parts.proxies["broker"].freeze()
+    run.installation.proxies["broker"].freeze()
     yield run.send()
-    run.parts.proxies["broker"].thaw()
+    run.installation.proxies["broker"].thaw()
 
 
 @contextmanager
 def _broker_down(run: RecoveryRun) -> Iterator[list[UUID]]:
     """Kill the broker, and start it only after every request is refunded."""
-    pid = run.parts.servers.valkey.pid
+    pid = run.installation.servers.valkey.pid
     assert pid
     os.kill(pid, signal.SIGKILL)
     yield run.send(5)
-    run.parts.servers.valkey.start()
+    run.installation.servers.valkey.start()
 
 
 def _outbox(run: RecoveryRun) -> int:
-    with run.parts.records.work() as work:
+    with run.installation.records.work() as work:
         return sum(count for count, _ in work.outbox.backlog().values())
 
 

@@ -11,7 +11,7 @@ Asked = TypeVar("Asked")
 Told = TypeVar("Told")
 
 
-class SeededHands(CallPool):
+class SimulatedCallPool(CallPool):
     """Makes concurrent calls, each as a thread of its process, and returns the results in waves."""
 
     def __init__(self, clock: Clock, process: Process, delay: Callable[[], float]) -> None:
@@ -33,8 +33,8 @@ class SeededHands(CallPool):
 
     def _begin_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> "_Calls[Asked, Told]":
         calls = _Calls(self._clock, call, len(asked))
-        for one in asked:
-            task = self._clock.spawn(self._process, calls.waiting.what, calls.make, one, wait=self._delay())
+        for argument in asked:
+            task = self._clock.spawn(self._process, calls.waiting.what, calls.make, argument, wait=self._delay())
             task.on_behalf_of = calls.waiting.on_behalf_of
         return calls
 
@@ -46,29 +46,29 @@ class _Calls(Generic[Asked, Told]):
         assert clock.current, "only tasks make calls"
         self.waiting = clock.current
         self.late: Then[Asked, Told] | None = None
-        self._clock, self._call, self._left = clock, call, number
+        self._clock, self._call, self._unfinished = clock, call, number
         self._done: list[tuple[Asked, Told]] = []
         self._failed: list[Exception] = []
         self._parked = False
 
-    def make(self, one: Asked) -> None:
+    def make(self, argument: Asked) -> None:
         """Make one call, and store or pass on its result."""
         try:
-            told = self._call(one)
+            result = self._call(argument)
         except Exception as error:  # noqa: BLE001  # future.result() raises it in the waiting task
             self._failed.append(error)
         else:
             if self.late:
-                self.late([(one, told)])
+                self.late([(argument, result)])
                 return
-            self._done.append((one, told))
-        self._ring()
+            self._done.append((argument, result))
+        self._wake()
 
     def waves(self, ends: float) -> Iterator[list[tuple[Asked, Told]]]:
         """Yield the results that arrived, a moment after the first of each wave; stop at the time ``ends``."""
         if ends < inf:
-            self._clock.at(ends, self._ring)
-        while self._left:
+            self._clock.at(ends, self._wake)
+        while self._unfinished:
             while not self._done and not self._failed:
                 if self._clock.now >= ends:
                     return
@@ -79,9 +79,9 @@ class _Calls(Generic[Asked, Told]):
             if self._failed:
                 raise self._failed[0]
             wave, self._done = self._done, []
-            self._left -= len(wave)
+            self._unfinished -= len(wave)
             yield wave
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         if self._parked:
             self._clock.wake(self.waiting)

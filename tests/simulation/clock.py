@@ -12,7 +12,7 @@ class Killed(BaseException):
 
 
 class Process:
-    """A process: its tasks and their threads are killed together."""
+    """A process: its tasks and their threads are killed total."""
 
     def __init__(self, name: str, offset: float = 0.0) -> None:
         self.name = name

@@ -12,7 +12,7 @@ MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 HEALED = 1.5 * DAY
 """The time after which no new fault happens, so every accepted request must end."""
 
-MOST = {
+MAX_RATES = {
     # processes, at each seam
     "kill": 0.03,
     "pause": 0.02,
@@ -29,10 +29,10 @@ MOST = {
     "message_late": 0.3,
     "publish_failed": 0.1,
     "publish_unknown": 0.1,
-    "message_forged": 0.2,
+    "message_invented": 0.2,
     # the provider, for each call
-    "nobody_reached": 0.1,
-    "turned_away": 0.1,
+    "connection_refused": 0.1,
+    "unauthorized": 0.1,
     "lost_before": 0.15,
     "lost_after": 0.2,
     "carried_out_late": 0.15,
@@ -43,7 +43,7 @@ MOST = {
     "other_amount": 0.02,
     "look_up_failed": 0.2,
     "look_up_empty": 0.3,
-    "adapter_broke": 0.03,
+    "adapter_error": 0.03,
     # the provider, for each refund
     "late_failure": 0.3,
     "declined": 0.1,
@@ -53,18 +53,18 @@ MOST = {
     "webhook_lost": 0.3,
     "webhook_repeated": 0.4,
     "webhook_late": 0.4,
-    "webhook_lies": 0.2,
+    "webhook_false": 0.2,
     # e-mails
     "email_deferred": 0.2,
-    "letter_unclear": 0.1,
-    "letter_refused": 0.05,
+    "email_outcome_unknown": 0.1,
+    "email_rejected": 0.05,
 }
 """The highest rate of each fault in any world."""
 
 OUTAGES = {
     "database_unavailable": (5.0, MINUTE, 10 * MINUTE),
     "broker_unavailable": (10.0, 5 * MINUTE, 6 * HOUR),
-    "broker_forgets": (0.0,),
+    "broker_data_lost": (0.0,),
     "provider_down": (MINUTE, 10 * MINUTE, 10 * MINUTE, 30 * MINUTE, 30 * MINUTE, 3 * HOUR, 3 * HOUR, 30 * HOUR),
 }
 """The possible durations of each outage, in seconds."""
@@ -82,10 +82,10 @@ class Faults:
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
         """Return the faults of a seed."""
-        calm = random.random() < 0.05
+        no_faults = random.random() < 0.05
         rates = {
-            kind: 0.0 if calm or random.random() < 0.5 else most * 10.0 ** -random.uniform(0, 1.5)
-            for kind, most in MOST.items()
+            kind: 0.0 if no_faults or random.random() < 0.5 else max_rate * 10.0 ** -random.uniform(0, 1.5)
+            for kind, max_rate in MAX_RATES.items()
         }
         return cls(random, rates)
 
@@ -97,6 +97,6 @@ class Faults:
         self.counts[kind] += 1
         return True
 
-    def noted(self, kind: str) -> None:
+    def count(self, kind: str) -> None:
         """Count a fault that was decided elsewhere."""
         self.counts[kind] += 1

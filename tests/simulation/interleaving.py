@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.scenario import World
 
-MOST = 120 * 86_400.0
+MAX_WAIT = 120 * 86_400.0
 """Seconds that the alarm waits at most, because a permanent claim never becomes due."""
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
@@ -56,8 +56,8 @@ class WorldSeams(Seams):
         if task is None:
             return
         if self._world.records.in_transaction:
-            self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
-        self.die(where)
+            self._world.checker.violated("I3", f"{task.process.name} is in a transaction {where}.")
+        self.kill_at(where)
         happens = self._faults.happens
         if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
             seconds = self._random.choice(PAUSES)
@@ -65,14 +65,14 @@ class WorldSeams(Seams):
                 self._random.random() < 0.7
             ):  # the whole machine was frozen, including the process that enforces time limits
                 task.started += seconds
-            self._world.say(f"{task.process.name} is frozen {where} for {seconds:g} s")
+            self._world.log(f"{task.process.name} is frozen {where} for {seconds:g} s")
             self._clock.sleep(seconds)
         else:
             self._clock.sleep(self._random.random() * 0.02)
         self._limits(task)
         task.between = not where.startswith("before")
 
-    def die(self, where: str) -> None:
+    def kill_at(self, where: str) -> None:
         """Kill this process here, at a random rate."""
         task = self._clock.current
         if task is None:
@@ -81,8 +81,8 @@ class WorldSeams(Seams):
             raise Killed
         task.between = False
         if self._faults.happens("kill") or (where in CALLS and self._faults.happens("kill_at_call")):
-            self._faults.noted(f"kill {where}")
-            self._world.say(f"{task.process.name} killed {where}")
+            self._faults.count(f"kill {where}")
+            self._world.log(f"{task.process.name} killed {where}")
             self._clock.kill(task.process)
             raise Killed
 
@@ -92,12 +92,12 @@ class WorldSeams(Seams):
         if age <= timers.task_soft_time_limit_seconds or task.is_thread or not task.process.name.startswith("worker"):
             return
         if age > timers.task_time_limit_seconds:
-            self._faults.noted("hard_time_limit")
+            self._faults.count("hard_time_limit")
             self._clock.kill(task.process)
             raise Killed
         if not task.soft:
             task.soft = True
-            self._faults.noted("soft_time_limit")
+            self._faults.count("soft_time_limit")
             raise SoftTimeLimit
 
     # For the database
@@ -111,20 +111,20 @@ class WorldSeams(Seams):
 
     def commit(self) -> None:
         """Let the commit fail or the process be killed before it. No other task runs here."""
-        self.die("before a commit")
+        self.kill_at("before a commit")
         if self._clock.current and self._faults.happens("serialization_failure"):
             raise _down("could not serialize access")
 
     def committed(self, journal: Journal) -> None:
         """Check the committed changes; then the response may be lost, or the process killed."""
-        self._world.watch.committed(journal)
+        self._world.checker.committed(journal)
         if journal.touched:
             self._waiting = None
         for row, _ in journal.changed:
             self._changed = True
             if (due := getattr(row, "next_action_at", None) or getattr(row, "claimed_until", None)) is not None:
                 self._arm_for(self._world.since_beginning(due))
-        self.die("after a commit")
+        self.kill_at("after a commit")
         if self._clock.current and self._faults.happens("commit_unknown"):
             raise _down("The connection broke at the commit.")
         self.seam("after a commit")
@@ -153,13 +153,13 @@ class WorldSeams(Seams):
         """Return the stop event of a relay, with which the relay also waits."""
         return _Stop(self, process)  # type: ignore[return-value]  # the part of an Event that the relay uses
 
-    def rest(self) -> None:
+    def back_off(self) -> None:
         """Let the relay wait a moment after an error; for longer if there is nothing to do."""
         task = self._clock.current
         assert task
         world = self._world
-        owed = any(row.lane != "support.publish" for row in world.records.tables.outbox.values())
-        if self._clock.now < self.database_down_until or owed or not world.broker.away:
+        has_messages = any(row.lane != "support.publish" for row in world.records.tables.outbox.values())
+        if self._clock.now < self.database_down_until or has_messages or not world.broker.unavailable:
             self._clock.sleep(self._random.choice([1.0, 5.0, 15.0]))
             return
         self._idle.append(task)
@@ -168,12 +168,12 @@ class WorldSeams(Seams):
 
     # What is due for the sweep
 
-    def ring(self) -> None:
+    def wake_relays(self) -> None:
         """Wake the relays, because work may be due. The next relay that waits sets the alarm again."""
         self._alarm = None
         self.notified()
 
-    def sweeps(self) -> bool:
+    def has_sweep_work(self) -> bool:
         """Return whether a sweep would find work now. The simulation omits other sweeps, because no fault can happen in them."""
         if self._clock.current:
             self._swept_at[self._clock.current.process] = self._clock.now
@@ -192,12 +192,12 @@ class WorldSeams(Seams):
     def _arm_for(self, due: float) -> None:
         """Set the alarm, but not before a waiting relay would sweep again."""
         now, pause = self._clock.now, self._timers.sweep_interval_seconds
-        if due <= now + MOST and (self._alarm is None or due < self._alarm - pause):
+        if due <= now + MAX_WAIT and (self._alarm is None or due < self._alarm - pause):
             swept_at = min((self._swept_at.get(task.process, -pause) for task in self._idle), default=-pause)
             self._alarm = max(due, now, swept_at + pause) + self._random.random() * pause
-            self._clock.at(self._alarm, self._rings, self._alarm)
+            self._clock.at(self._alarm, self._on_alarm, self._alarm)
 
-    def _rings(self, at: float) -> None:
+    def _on_alarm(self, at: float) -> None:
         """Wake the relays, unless the work of the alarm was done before."""
         if self._alarm != at:
             return
@@ -205,7 +205,7 @@ class WorldSeams(Seams):
         if not (due := self.due()):
             return
         if min(due)[0] <= self._clock.now + IDLE:
-            self.ring()
+            self.wake_relays()
         else:
             self._arm_for(min(due)[0])
 
@@ -214,7 +214,7 @@ class WorldSeams(Seams):
         if self._waiting is None:
             self._waiting = self._rows_due()
         rows, lanes = self._waiting
-        due, away = [*rows], self._world.broker.away
+        due, away = [*rows], self._world.broker.unavailable
         if MARKER_KEY not in self._world.broker.keys and not away:
             due.append((self._clock.now, "memory"))
         if any(lane != "support.publish" if away else self._world.broker.has_room(lane) for lane in lanes):
@@ -225,18 +225,18 @@ class WorldSeams(Seams):
         """Return when each row is due, and the queues of the messages that wait. Valid until the next commit."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.lane, row.case_id) for row in tables.outbox.values()}
-        patience = self._world.settings.timers.resend_after_seconds
+        resend_after = self._world.settings.timers.resend_after_seconds
         due = [(at(row.next_action_at), row.state) for row in tables.cases.values() if row.next_action_at is not None]
         due += [
             (at(row.next_action_at), row.event) for row in tables.notices.values() if row.next_action_at is not None
         ]
         due += [
-            (max(at(letter.created_at) + patience, at(letter.claimed_until)) + 1e-3, letter.stage)
+            (max(at(letter.created_at) + resend_after, at(letter.claimed_until)) + 1e-3, letter.stage)
             for letter in tables.letters.values()
             if letter.sent_at is None and ("letters", letter.case_id) not in queued
         ]
         due += [
-            (max(at(task.created_at) + patience, at(task.claimed_until)) + 1e-3, task.kind)
+            (max(at(task.created_at) + resend_after, at(task.claimed_until)) + 1e-3, task.kind)
             for task in tables.tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
@@ -255,7 +255,7 @@ class _Stop:
 
     def wait(self, seconds: float) -> bool:  # noqa: ARG002  # as idle()
         """Let the relay wait a moment."""
-        self._seams.rest()
+        self._seams.back_off()
         return False
 
 

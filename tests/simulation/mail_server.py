@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class SimulatedEmail:
     """The kind and the case of an e-mail, which is all that the simulation needs."""
 
     stage: EmailKind
     case: UUID
 
 
-def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> Letter:  # noqa: ARG001  # as worker.emails.rendering
+def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> SimulatedEmail:  # noqa: ARG001  # as worker.emails.rendering
     """Return an e-mail without a body, because rendering would take longer than simulating a refund."""
-    return Letter(due.kind, view.id)
+    return SimulatedEmail(due.kind, view.id)
 
 
-class SeededPost:
+class SimulatedMailTransport:
     """Accepts e-mails, rejects them, or leaves the result unknown."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.repeatable = world.random.random() < 0.5
-        self.left: Counter[tuple[UUID, EmailKind]] = Counter()
+        self.sent: Counter[tuple[UUID, EmailKind]] = Counter()
         self.tried: set[tuple[UUID, EmailKind]] = set()
 
-    def deliver(self, letter: Any) -> None:
+    def deliver(self, email: Any) -> None:
         """Deliver one e-mail."""
         faults, seam = self._world.faults, self._world.seams.seam
-        seam("before a letter")
-        name = (letter.case, letter.stage)
+        seam("before an e-mail")
+        name = (email.case, email.stage)
         self.tried.add(name)
         if faults.happens("email_deferred"):
             raise EmailNotSentError("421 later")
-        if faults.happens("letter_refused"):
+        if faults.happens("email_rejected"):
             raise EmailRejectedError("550 never")
-        unclear = faults.happens("letter_unclear")
+        unclear = faults.happens("email_outcome_unknown")
         leaves = not unclear or self._world.random.random() < 0.5
-        if leaves and not (self.repeatable and self.left[name]):
-            self.left[name] += 1
-            self._world.people.read(letter)
+        if leaves and not (self.repeatable and self.sent[name]):
+            self.sent[name] += 1
+            self._world.customers.read(email)
         if unclear:
             raise DeliveryUnknownError("The connection broke.")
-        seam("after a letter")
+        seam("after an e-mail")

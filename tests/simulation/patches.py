@@ -11,7 +11,7 @@ import structlog
 
 from producers import intake
 from tests.simulation import mail_server
-from tests.simulation.broker import BrokerAwayError
+from tests.simulation.broker import BrokerUnavailableError
 from tests.simulation.scenario import World
 from worker import relay
 from worker.emails import case_emails
@@ -30,15 +30,15 @@ def patched(world: World) -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     sweep = Sweep.run_once
     with (
-        patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.sweeps() else 0),
+        patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.has_sweep_work() else 0),
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
         patch.object(relay, "depth", world.broker.depth),
-        patch.object(relay, "away", lambda _: (BrokerAwayError,)),
+        patch.object(relay, "away", lambda _: (BrokerUnavailableError,)),
         patch.object(processing, "MOST_HEARINGS", world.looks),
         patch.object(publishing, "connect", world.helpdesk.connect),
         patch.object(case_emails, "write", mail_server.write),
-        patch.object(intake, "uuid4", world.people.uuid),
+        patch.object(intake, "uuid4", world.customers.uuid),
     ):
         yield
     structlog.configure(**log)

@@ -74,7 +74,7 @@ class Mistake:
 OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
 STALE = {"refused_for_now": 1.0, "long_pause": 0.5, "lost_after": 0.5, "kill": 0.0, "pause": 0.0}
 AFTER_THE_CALL = {"pauses": {"after the call": "long_pause"}}
-FORGETS = {"broker_forgets": 5}
+FORGETS = {"broker_data_lost": 5}
 LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
 MISTAKES = (
@@ -131,7 +131,7 @@ MISTAKES = (
         "an external refund is recorded as our refund",
         (around(provider_client, "look_up", ours_it_is),),
         OUTCOMES,
-        {"foreign": 0.5},
+        {"external_refunds": 0.5},
     ),
     Mistake(
         "an external refund ends a case while our refund is in flight",
@@ -142,7 +142,7 @@ MISTAKES = (
     Mistake(
         "a webhook is trusted without a lookup",
         (instead(resolution, "cannot_look_up", lambda *_: True), instead(RefundLimits, "can_look_up", False)),
-        {"webhook_lies": 0.5, "late_failure": 0.3} | OUTCOMES,
+        {"webhook_false": 0.5, "late_failure": 0.3} | OUTCOMES,
     ),
     Mistake(
         "an empty lookup resolves a webhook event",
@@ -159,7 +159,7 @@ MISTAKES = (
         "an external refund is not reported",
         (instead(processing, "report_beside_ours", lambda *_: None),),
         {},
-        {"lists": 0.0, "foreign": 0.7},
+        {"lists": 0.0, "external_refunds": 0.7},
     ),
     Mistake(
         "a webhook event is resolved when it is claimed",
@@ -177,14 +177,14 @@ MISTAKES = (
         "another refund resolves a webhook event without a status",
         (around(processing, "_own_outcome", lagging_is_enough),),
         {"late_failure": 1.0, "webhook_lost": 0.0},
-        {"lists": 0.0, "repeats": 1.0, "foreign": 1.0, "disputes": 0.0},
+        {"lists": 0.0, "repeats": 1.0, "external_refunds": 1.0, "disputes": 0.0},
     ),
     Mistake("no sweep", (instead(Sweep, "run_once", lambda _: 0),), {"message_lost": 0.3}),
     Mistake("no brokerless mode", (instead(Relay, "_direct", lambda *_: None),), {}, {"dead_broker": True}),
     Mistake(
         "a message is trusted without a check of the state",
         (around(Cases, "lock", wherever_it_stands),),
-        {"message_repeated": 0.3, "message_forged": 0.2},
+        {"message_repeated": 0.3, "message_invented": 0.2},
     ),
     Mistake(
         "the amount is not checked",

@@ -165,7 +165,7 @@ def wherever_it_stands(real: Any) -> Any:
 
 
 def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUID, int]]:
-    """Process all cases together without counting deliveries, so a case crashes its workers forever."""
+    """Process all cases total without counting deliveries, so a case crashes its workers forever."""
     yield dict.fromkeys(ids, 0)
 
 

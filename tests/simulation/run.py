@@ -18,10 +18,10 @@ from tests.simulation.patches import patched
 from tests.simulation.planted_mistakes import MISTAKES, Mistake
 from tests.simulation.scenario import World
 
-MOST_WORLDS = 1_500  # the search for one planted mistake ends after this number of worlds
+MAX_WORLDS = 1_500  # the search for one planted mistake ends after this number of worlds
 MISFIT = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
 """The error of a planted function that does not fit the product, which proves nothing."""
-HUNTS_BEGIN = 1_000_000  # the first seed of the searches; the campaign uses lower seeds
+FIRST_SEARCH_SEED = 1_000_000  # the first seed of the searches; the campaign uses lower seeds
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Hunted:
+class SearchResult:
     """The result of the search for a planted mistake."""
 
     name: str
@@ -70,8 +70,8 @@ def world_of(seed: int, *, traced: bool = False, **forced: Any) -> tuple[World, 
     world = World(seed, *wiring(), traced=traced, **forced)
     with patched(world), suppress(ViolatedError):
         world.run()
-    found = [(seed, sentence) for sentence in world.watch.violations]
-    return world, Outcome(1, world.people.requests, world.clock.steps, world.faults.counts, found)
+    found = [(seed, sentence) for sentence in world.checker.violations]
+    return world, Outcome(1, world.customers.requests, world.clock.steps, world.faults.counts, found)
 
 
 def fingerprint(seed: int) -> str:
@@ -84,27 +84,31 @@ def fingerprint(seed: int) -> str:
 
 def worlds(first: int, number: int) -> Outcome:
     """Run ``number`` worlds, starting with the seed ``first``."""
-    together = Outcome()
+    total = Outcome()
     for seed in range(first, first + number):
-        together.add(world_of(seed)[1])
-    return together
+        total.add(world_of(seed)[1])
+    return total
 
 
-def hunt(mistake: Mistake, most: int = MOST_WORLDS) -> Hunted:
+def find_mistake(mistake: Mistake, most: int = MAX_WORLDS) -> SearchResult:
     """Plant a mistake, and run worlds until it is found."""
     for number in range(most):
-        seed = HUNTS_BEGIN + number
+        seed = FIRST_SEARCH_SEED + number
         with ExitStack() as planted:
             for plant in mistake.plants:
                 planted.enter_context(plant())
             _, outcome = world_of(seed, rates=mistake.rates, **mistake.forced)
         if any(MISFIT.search(sentence) for _, sentence in outcome.violations):
-            return Hunted(mistake.name, number + 1, None, f"It does not fit the product: {outcome.violations[0][1]}")
+            return SearchResult(
+                mistake.name, number + 1, None, f"It does not fit the product: {outcome.violations[0][1]}"
+            )
         if outcome.violations and not _sound(seed, mistake):
-            return Hunted(mistake.name, number + 1, None, f"World {seed} has a violation without the mistake, too.")
+            return SearchResult(
+                mistake.name, number + 1, None, f"World {seed} has a violation without the mistake, too."
+            )
         if outcome.violations:
-            return Hunted(mistake.name, number + 1, seed, outcome.violations[0][1])
-    return Hunted(mistake.name, most)
+            return SearchResult(mistake.name, number + 1, seed, outcome.violations[0][1])
+    return SearchResult(mistake.name, most)
 
 
 def _sound(seed: int, mistake: Mistake) -> bool:
@@ -113,7 +117,7 @@ def _sound(seed: int, mistake: Mistake) -> bool:
     return not world_of(seed, rates=mistake.rates, **forced)[1].violations
 
 
-def hunt_named(name: str) -> Hunted:
+def find_named_mistake(name: str) -> SearchResult:
     """Search for the mistake with this name. Names can be sent between processes."""
     (mistake,) = (one for one in MISTAKES if one.name == name)
-    return hunt(mistake)
+    return find_mistake(mistake)

@@ -25,13 +25,13 @@ from config.signed_links import Links
 from domain.providers import PaymentProvider
 from tests.simulation.adapter import Adapter
 from tests.simulation.broker import App, Broker, Helpdesk
-from tests.simulation.call_pool import SeededHands
+from tests.simulation.call_pool import SimulatedCallPool
 from tests.simulation.clock import Clock, Process, Task
-from tests.simulation.customers import People
+from tests.simulation.customers import Customers
 from tests.simulation.faults import DAY, HEALED, HOUR, MINUTE, OUTAGES, Faults
 from tests.simulation.interleaving import WorldSeams
-from tests.simulation.invariants import Watch
-from tests.simulation.mail_server import SeededPost
+from tests.simulation.invariants import InvariantChecker
+from tests.simulation.mail_server import SimulatedMailTransport
 from tests.simulation.memory.records import MemoryRecords
 from tests.simulation.provider import Provider
 from tests.simulation.webhooks import Webhooks
@@ -47,7 +47,7 @@ HORIZON = 120 * DAY
 FEW_LOOKS = 30
 """The attempts for an unresolved webhook event in most worlds. The attempts 30 to 100 would only take time."""
 
-MOST_STEPS = 200_000  # a world with more steps is in an endless loop
+MAX_STEPS = 200_000  # a world with more steps is in an endless loop
 
 
 class World:
@@ -69,20 +69,20 @@ class World:
         self.dead_broker = forced.get("dead_broker", self.random.random() < 0.05)
         self.seams = WorldSeams(self)
         self.records = MemoryRecords(settings.timers, self.database_clock, self.seams)
-        self.watch = Watch(self)
+        self.checker = InvariantChecker(self)
         self.webhooks = Webhooks(self)
         self.providers = {
             name: Provider(name, self.clock, self.faults, self.webhooks.send, **forced)
             for name in ("alpha", "beta")[: self.random.choice([1, 2])]
         }
         for provider in self.providers.values():
-            provider.made = self.watch.refund_made
-        self.post = SeededPost(self)
+            provider.on_refund = self.checker.refund_made
+        self.mail_transport = SimulatedMailTransport(self)
         self.workers = Workers(self)
-        self.broker = Broker(self.clock, self.faults, self.workers.deliver, self.seams.die)
+        self.broker = Broker(self.clock, self.faults, self.workers.deliver, self.seams.kill_at)
         self.broker.queued = self.workers.waiting
         self.helpdesk = Helpdesk(self.broker)
-        self.people = People(self)
+        self.customers = Customers(self)
 
     # Time
 
@@ -95,63 +95,63 @@ class World:
         """Return the seconds from the beginning of the world to an instant."""
         return (at - BEGINNING).total_seconds()
 
-    def say(self, what: str) -> None:
+    def log(self, what: str) -> None:
         """Add a line to the trace."""
         if self.trace is not None:
             self.trace.append(f"{self.clock.now:12.2f} {what}")
 
     def run(self) -> "World":
         """Run from the first request until no event is left, and check the invariants."""
-        self.people.settle_in()
+        self.customers.set_up()
         for n in range(self.random.choice([1, 1, 2])):
             self._start_relay(n)
         self.workers.start()
-        self._bring_trouble()
+        self._schedule_outages()
         self.clock.at(HEALED, self._heal)
         for day in (1.0, 2.2, 4.0, 20.0):
             self.clock.at(day * DAY, self._reconcile)
         try:
-            self.clock.run(HORIZON, MOST_STEPS)
-            self.watch.at_the_end()
+            self.clock.run(HORIZON, MAX_STEPS)
+            self.checker.check_all()
         finally:
             self.clock.end()
         return self
 
     # Outages
 
-    def _bring_trouble(self) -> None:
-        draw = self.random
+    def _schedule_outages(self) -> None:
+        rng = self.random
         if self.dead_broker:
-            self.broker.away_until = 1e12
-            self.faults.noted("broker_dead")
-        for _ in range(draw.choice([0, 0, 1, 10])):
-            self.clock.at(draw.random() * HEALED, self.helpdesk.look)
+            self.broker.unavailable_until = 1e12
+            self.faults.count("broker_dead")
+        for _ in range(rng.choice([0, 0, 1, 10])):
+            self.clock.at(rng.random() * HEALED, self.helpdesk.consume)
         for kind, lengths in OUTAGES.items():
-            for _ in range(self.forced.get(kind, draw.choice([0, 0, 1, 3]))):
-                self.clock.at(draw.random() ** 3 * DAY, self._outage, kind, draw.choice(lengths))
+            for _ in range(self.forced.get(kind, rng.choice([0, 0, 1, 3]))):
+                self.clock.at(rng.random() ** 3 * DAY, self._outage, kind, rng.choice(lengths))
 
     def _outage(self, kind: str, seconds: float) -> None:
         until = min(self.clock.now + seconds, HEALED)
-        self.say(f"{kind} for {seconds:g} s")
-        if kind == "broker_forgets":
-            self.broker.forget()
-            self.workers.forget()
-            self.seams.ring()
+        self.log(f"{kind} for {seconds:g} s")
+        if kind == "broker_data_lost":
+            self.broker.lose_data()
+            self.workers.lose_messages()
+            self.seams.wake_relays()
             return
-        self.faults.noted(kind)
+        self.faults.count(kind)
         if kind == "database_unavailable":
             self.seams.database_down_until = until
         elif kind == "broker_unavailable":
-            self.broker.away_until = max(self.broker.away_until, until)
-            self.clock.at(until, self.seams.ring)
+            self.broker.unavailable_until = max(self.broker.unavailable_until, until)
+            self.clock.at(until, self.seams.wake_relays)
         else:
             for provider in self.providers.values():
                 provider.down_until = until
 
     def _heal(self) -> None:
-        self.say("healed")
+        self.log("healed")
         self.faults.healed = True
-        self.seams.ring()
+        self.seams.wake_relays()
 
     # Processes
 
@@ -167,15 +167,15 @@ class World:
         adapters = {}
         for name, provider in self.providers.items():
             adapter = Adapter(provider, clock, BEGINNING, self.seams.seam)
-            adapter.asked = self.watch.asked
+            adapter.on_call = self.checker.check_call
             adapters[name] = cast("PaymentProvider", adapter)
         return WorkerContext(
             settings=self.settings,
             records=self.records,
             links=self._links,
-            mail_transport=self.post,
+            mail_transport=self.mail_transport,
             providers=adapters,
-            call_pool=SeededHands(clock, process, lambda: self.random.random() * 0.01),
+            call_pool=SimulatedCallPool(clock, process, lambda: self.random.random() * 0.01),
             rate_limiter=RateLimiter(None, monotonic=monotonic, sleep=clock.sleep),
             monotonic=monotonic,
         )
@@ -198,8 +198,8 @@ class World:
 
     def _broke(self, task: Task, error: Exception) -> None:
         """Record the error of a task. The sweep repeats its work; a relay is started again."""
-        self.say(f"{task.process.name} {task.what} broke: {error!r}")
-        self.watch.broke(task, error)
+        self.log(f"{task.process.name} {task.what} broke: {error!r}")
+        self.checker.broke(task, error)
         if task.what == "relay":
             self.clock.kill(task.process)
 

@@ -77,7 +77,7 @@ def catalogue(language: str) -> Catalog:
 
 
 def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
-    """Writes what is new into the catalogue and drops what is gone; returns how many sentences wait to be translated."""
+    """Write what is new into the catalogue and drop what is gone; return how many sentences wait to be translated."""
     old = catalogue(language)
     new = Catalog(locale=language)
     for sentence, places in sentences.items():
@@ -170,7 +170,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _is_said(sentence: Sentence) -> bool:
-    """Returns whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
+    """Return whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (

@@ -1,6 +1,7 @@
 """The parsed mail: its kind, its sender and the refund requests in it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 

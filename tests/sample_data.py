@@ -34,7 +34,7 @@ def a_seller(**changes: Any) -> Seller:
 def a_policy(**changes: Any) -> Policy:
     """Thirty days, no questions asked, for two years now."""
     values: dict[str, Any] = {
-        "seller": "aurora",
+        "seller_id": "aurora",
         "version": 1,
         "in_force_from": NOON - timedelta(days=730),
         "category": Category.WITHIN_DAYS,
@@ -49,7 +49,7 @@ def a_purchase(**changes: Any) -> Purchase:
     bought_at = changes.get("purchased_at", NOON - timedelta(days=3))
     values: dict[str, Any] = {
         "id": uuid4(),
-        "seller": "aurora",
+        "seller_id": "aurora",
         "reference": f"MB-2026-{number:05}",
         "email": f"ada{number}@example.com",
         "product": "Aurora Photo 4",

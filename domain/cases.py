@@ -24,8 +24,8 @@ class Case:
     head_hash: bytes
     fence: int
     request: SubmittedRequest
-    purchase: UUID | None = None
-    seller: str | None = None
+    purchase_id: UUID | None = None
+    seller_id: str | None = None
 
     def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Transition":
         """Return the transition that this event causes; raise InvalidTransitionError if the event is not allowed."""
@@ -49,9 +49,9 @@ class Transition:
     actor: str
     why: str = ""
     evidence: Evidence = field(default_factory=dict)
-    purchase: UUID | None = None
+    purchase_id: UUID | None = None
     """The purchase, if this transition matched the case to it."""
-    seller: str | None = None
+    seller_id: str | None = None
     due_in: float | None = None
     """Seconds until a worker processes the case. None means at once, and again after the timeout of the state."""
     lease: float | None = None

@@ -62,7 +62,7 @@ class Purchase:
     """
 
     id: UUID
-    seller: str
+    seller_id: str
     reference: str
     email: str
     product: str

@@ -31,7 +31,7 @@ def bought(world: World, private: PurchaseDetails = PRIVATE, **changes: object) 
     purchase = a_recent_purchase(**changes)
     with world.records.work() as work:
         work.purchases.upsert([purchase])
-        work.purchase_details.put([(purchase.seller, purchase.reference, private)])
+        work.purchase_details.put([(purchase.seller_id, purchase.reference, private)])
     return purchase
 
 

@@ -96,7 +96,7 @@ def test_the_letter_is_owed_with_the_case_or_neither_is(world: World, monkeypatc
     def breaks(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(StatutoryWithdrawals, "of", breaks)  # after all that is written
+    monkeypatch.setattr(StatutoryWithdrawals, "get", breaks)  # after all that is written
     assert world.web.post("/withdraw", data=typed(step="confirm")).status_code == 500
     assert world.fingerprint() == before
 
@@ -184,8 +184,8 @@ def test_a_seller_is_carried_from_the_link_to_the_case(world: World) -> None:
 
 def test_support_reads_the_declaration_and_the_day_counts_from_it(world: World) -> None:
     """Judged a day later, the fourteenth day of the declaration is still the fourteenth."""
-    policy = a_policy(seller="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
-    bought = a_recent_purchase(seller="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
+    policy = a_policy(seller_id="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
+    bought = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
     settle_in(world.records, bought, seller=a_seller(id="curie"), policy=policy)
     _, case = declared(world, reference=bought.reference, email=bought.email)
     with world.records.work() as work:

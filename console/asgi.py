@@ -11,7 +11,7 @@ from worker.providers import create_webhook_parsers
 
 
 def web() -> FastAPI:
-    """Returns the application: the pages, the API, and the webhook endpoints."""
+    """Return the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
     application = app(settings, readers=create_webhook_parsers(settings))

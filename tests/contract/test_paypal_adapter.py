@@ -95,7 +95,7 @@ def refunds_asked(server: Troubled) -> list[Asked]:
 
 def misbehaving(provider: PaymentProvider, server: Troubled, charge: str, trouble: Trouble) -> None:
     """The token is fetched while all is well, so that the trouble meets the refund."""
-    assert provider.look_up(charge, key="mb_nobodys") == NotFound()
+    assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
     server.trouble = trouble
 
 

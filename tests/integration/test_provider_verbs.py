@@ -90,9 +90,9 @@ def test_every_provider_is_listed_with_what_it_can_do(wired: Settings) -> None:
     listed = {one["provider"]: one for one in told(run)}
     assert set(listed) == set(PROVIDERS)
     assert [name for name, one in listed.items() if one["connected"]] == ["sandbox"]
-    assert listed["adyen"]["looks_up"] == "never"
+    assert listed["adyen"]["lookup"] == "never"
     assert not listed["adyen"]["lists"]
-    assert listed["mollie"]["keys_live_seconds"] == 3_600
+    assert listed["mollie"]["idempotency_key_ttl_seconds"] == 3_600
     assert listed["paypal"]["routes"]["*"]["window_days"] == 180
     for name, one in listed.items():
         assert one["calls_per_second"] == capabilities(name).calls_per_second
@@ -197,7 +197,7 @@ def test_a_payment_that_is_not_refunded_is_wrong(wired: Settings, charge: str) -
 def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox", memory=0) as process:
         forgetful = patient(settings).model_copy(update={"sandbox_url": process.url})
-        words = ("providers", "check", "sandbox", "--charge", "forgets_1", *AMOUNT, "--yes")
+        words = ("providers", "check", "sandbox", "--charge", "expires_1", *AMOUNT, "--yes")
         run = moneyback(forgetful, *words)
         assert run.returncode == 1
         assert "is another refund" in run.stdout

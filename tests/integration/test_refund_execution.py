@@ -16,10 +16,10 @@ from domain.money import Money
 from domain.policies import SerialLimit
 from domain.providers import Capabilities, NotFound, Paid, RefundResult, Unknown
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import RefundOperation
 from domain.requests import RefundScope
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from producers.intake import accept, accept_one, confirm
 from records import Records
 from records.case_views import CaseView

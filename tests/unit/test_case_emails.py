@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from config.i18n import LANGUAGES, translator_for
 from config.settings import Settings
 from config.signed_links import Purpose
+from domain.emails import EmailKind
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.reason_codes import ReasonCode
-from domain.state_effects import EmailKind
 from domain.states import State
 from records.case_emails import DueEmail
 from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
@@ -392,7 +392,7 @@ def test_a_file_name_is_one_of_a_maildir() -> None:
 
 def settings(**values: Any) -> Settings:
     return Settings(
-        database_url=SecretStr("postgresql://nowhere"),
+        database_url=SecretStr("postgresql://nowhere/none"),
         broker_url=SecretStr("memory://"),
         secret_key=SecretStr("only for tests, and long enough to sign with"),
         **values,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.emails import EmailKind
 from domain.requests import RefundScope
-from domain.state_effects import EmailKind
 from domain.states import State
 
 

@@ -21,7 +21,7 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
     def claim(case_ids: Sequence[UUID], seconds: float) -> list[DueEmail]:
         with context.records.work() as work:
             emails = work.case_emails.claim(case_ids, seconds=seconds)
-            view_ids = [case_id for email in emails for case_id in (email.case, email.joined) if case_id]
+            view_ids = [case_id for email in emails for case_id in (email.case_id, email.joined) if case_id]
             views.update(work.case_views.get_many(view_ids))
         return emails
 
@@ -36,7 +36,7 @@ def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
 
 def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
     """Send an e-mail. If its text is no longer true, because the case has moved on, it counts as sent."""
-    view = views[email.case]
+    view = views[email.case_id]
     if is_current(email.kind, view.state):
         first_case = views.get(email.joined) if email.joined else None
         message = render(email, view, context.links, context.settings.mail_from, first=first_case)
@@ -45,13 +45,13 @@ def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView
 
 def _record(context: WorkerContext, results: DeliveryResults[DueEmail]) -> None:
     for email, error in results.not_sent:
-        log.warning("email_deferred", case_id=str(email.case), stage=email.kind, why=error)
+        log.warning("email_deferred", case_id=str(email.case_id), stage=email.kind, why=error)
     for email, error in results.failed:
-        log.warning("email_failed", case_id=str(email.case), stage=email.kind, why=error)
+        log.warning("email_failed", case_id=str(email.case_id), stage=email.kind, why=error)
     with context.records.work() as work:
         work.case_emails.mark_sent(results.sent)
         not_sent = [email for email, _ in results.not_sent]
         work.case_emails.release(not_sent, seconds=context.settings.timers.lease_seconds)
         work.case_emails.release(results.no_time, seconds=0)
         for email, error in results.rejected:
-            work.case_emails.mark_bounced(email.case, email.kind, error)
+            work.case_emails.mark_bounced(email.case_id, email.kind, error)

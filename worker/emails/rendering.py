@@ -7,11 +7,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from config.i18n import Translator, translator_for
 from config.signed_links import Links, Purpose
+from domain.emails import EmailKind
 from domain.errors import NotPossibleError, UnreadableError
 from domain.money import Money, UnknownMoneyError
 from domain.reason_codes import ReasonCode
 from domain.refund_timing import expected_arrival
-from domain.state_effects import EmailKind
 from domain.states import State
 from records.case_emails import DueEmail
 from records.case_views import CaseView

@@ -12,7 +12,7 @@ from threading import Lock
 import redis
 import structlog
 
-from config.redis_url import redis_url
+from config.broker import redis_url
 from config.settings import Settings
 
 log = structlog.get_logger()

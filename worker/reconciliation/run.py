@@ -14,8 +14,8 @@ import structlog
 
 from domain.providers import ListedRefund, RefundPage, RefundStatus, Unknown
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import OperationStatus, RefundOperation
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
@@ -102,7 +102,7 @@ def _report_incomplete_list(context: WorkerContext, result: ReconciliationResult
         task = NewSupportTask(
             kind=SupportTaskKind.REFUND_LIST_INCOMPLETE,
             subject=f"{result.provider} on {work.now:%Y-%m-%d}",  # one task per day
-            seller=None,
+            seller_id=None,
             evidence=evidence,
         )
         work.support_tasks.create([task])
@@ -216,9 +216,9 @@ def _report_external_refunds(
         for purchase in purchases:
             work.purchases.add_refunded(purchase.id, refund.amount.minor)
         if purchases or (refund.key or "").startswith(KEY_PREFIX):
-            seller = purchases[0].seller if purchases else None
+            seller_id = purchases[0].seller_id if purchases else None
             yield _create_report(
-                SupportTaskKind.UNEXPECTED_REFUND, result.provider, refund.refund_id, None, refund, seller
+                SupportTaskKind.UNEXPECTED_REFUND, result.provider, refund.refund_id, None, refund, seller_id
             )
         else:
             result.unknown_payments += 1
@@ -236,13 +236,13 @@ def _create_report(
     subject: str,
     operation: RefundOperation | None,
     refund: ListedRefund | None = None,
-    seller: str | None = None,
+    seller_id: str | None = None,
 ) -> NewSupportTask:
     return NewSupportTask(
         kind=kind,
         subject=f"{provider} {subject}",
-        case=operation.case_id if operation else None,
-        seller=seller,
+        case_id=operation.case_id if operation else None,
+        seller_id=seller_id,
         evidence={"provider": provider} | _describe_operation(operation) | _describe_refund(refund),
     )
 

@@ -38,8 +38,8 @@ def contact_support(task: SupportTask) -> ContactSupport:
         id=task.id,
         time=task.created_at,
         data=ContactSupportData(
-            case_id=task.case,
-            seller=task.seller,
+            case_id=task.case_id,
+            seller=task.seller_id,
             evidence=task.evidence,
             reasons=tuple(SupportReason(code=reason["code"], sentence=reason["sentence"]) for reason in task.reasons),
         ),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from domain.cases import Case
-from domain.reason_codes import SupportTaskKind
+from domain.support_tasks import SupportTaskKind
 from records.statutory_withdrawals import StatutoryWithdrawal
 from records.support_tasks import NewSupportTask
 
@@ -20,8 +20,8 @@ def withdrawal_tasks(
         NewSupportTask(
             kind=kind,
             subject=str(case.id),
-            case=case.id,
-            seller=case.seller,
+            case_id=case.id,
+            seller_id=case.seller_id,
             evidence={"declared_at": withdrawals[case.id].declared_at.isoformat()},
         )
         for case in cases

@@ -159,7 +159,9 @@ def create_refund_request(
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
     """Accepts a refund request. The purchase is looked up later, so the response does not say whether it exists."""
-    arrival = intake.submission(request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted)
+    arrival = intake.submission(
+        request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
+    )
     accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
     response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
     return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
@@ -187,7 +189,7 @@ def get_refund_request(
     with records.work() as work:
         view = work.case_views.get(case_id)
         history = work.history.for_case(case_id)
-    if view is None or view.seller != caller.seller:
+    if view is None or view.seller != caller.seller_id:
         raise ProblemError(ProblemCode.NOT_FOUND, "There is no such request.")
     return RefundCase(
         id=view.id,

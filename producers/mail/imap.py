@@ -10,7 +10,6 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from imaplib import IMAP4
-from ipaddress import ip_address
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,6 +18,7 @@ import structlog
 from imap_tools.errors import ImapToolsError
 from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 
+from config.loopback import is_loopback
 from domain.errors import MoneybackError
 from producers.mail.ingest import MailIngest, RawMail
 from producers.mail.maildir import MAX_BATCH, POLL_SECONDS, RETRY_STUCK_SECONDS, BatchResult
@@ -72,7 +72,7 @@ class ImapAccount(NamedTuple):
         """Return an open connection without a login. It is encrypted unless the server is on this machine."""
         if self.tls:
             return MailBox(self.host, self.port, timeout=TIMEOUT_SECONDS, ssl_context=ssl.create_default_context())
-        if _is_loopback(self.host):
+        if is_loopback(self.host):
             return MailBoxUnencrypted(self.host, self.port, timeout=TIMEOUT_SECONDS)
         return MailBoxStartTls(self.host, self.port, timeout=TIMEOUT_SECONDS, ssl_context=ssl.create_default_context())
 
@@ -213,11 +213,3 @@ def _decode_part(part: bytes | tuple[bytes, bytes]) -> str:
 
 def _decode_first(response: list[bytes | None] | None) -> str:
     return (response[0] or b"").decode("ascii", "replace") if response else ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False

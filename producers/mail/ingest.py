@@ -207,7 +207,8 @@ class _ThreadMatcher:
         for request in mail.requests:
             purchase_key = reference_key(request.reference)
             case_id = next(
-                (case_id for case_id in mail.answered_cases if previous.replied_cases.get(case_id) == purchase_key), None
+                (case_id for case_id in mail.answered_cases if previous.replied_cases.get(case_id) == purchase_key),
+                None,
             ) or previous.cases.get((mail.thread, email_key(mail.sender), purchase_key))
             if case_id:
                 joined_cases.append(case_id)

@@ -4,7 +4,6 @@ A mail server, fetchmail or getmail delivers into the maildir. Ingested mails ar
 support must read have the flag F (flagged), too.
 """
 
-import os
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from uuid import uuid4
 
 import structlog
 
+from config.durable_files import move_file, write_new_file
 from producers.mail.ingest import MailIngest, Outcome, RawMail
 from producers.mail.parser import MAX_READ_BYTES
 from producers.mail.sender_authentication import SenderAuthenticator
@@ -93,16 +93,8 @@ class MaildirInbox:
         """Store a mail from another source in ``cur/``, flagged for support; it is on disk when this function returns."""
         name = f"{time():.6f}.{uuid4().hex}.moneyback"
         temporary, folder = self.folder / "tmp" / name, self.folder / "cur"
-        with temporary.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(folder / f"{name}{Maildir.colon}2,FS")
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)  # the new name survives a power failure only after an fsync of the folder
-        finally:
-            os.close(handle)
+        write_new_file(temporary, raw)
+        move_file(temporary, folder / f"{name}{Maildir.colon}2,FS")
 
     def _list_new(self) -> list[str]:
         """Return the names of the oldest new mails. The name of a mail in a maildir begins with its time."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
+from domain.emails import EmailKind
 from domain.errors import KeyInFlightError, KeyReusedError, NotPossibleError
 from domain.messages import CaseEmailsDue
 from domain.requests import Channel, RefundRequest
-from domain.state_effects import EmailKind
 from domain.states import Event, State
 from records import Records
 from records.case_emails import DueEmail

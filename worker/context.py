@@ -10,7 +10,7 @@ from config.signed_links import Links
 from domain.providers import PaymentProvider
 from records import Records
 from worker.mail_transport import MailTransport, mail_transport_for
-from worker.providers import connected
+from worker.providers import connect_providers
 from worker.providers.call_pool import CallPool
 from worker.providers.rate_limiter import RateLimiter
 
@@ -40,7 +40,7 @@ def create_context(worker_settings: Settings) -> WorkerContext:
         records=Records.of(worker_settings),
         links=Links.of(worker_settings),
         mail_transport=mail_transport_for(worker_settings),
-        providers=connected(worker_settings),
+        providers=connect_providers(worker_settings),
         call_pool=CallPool(worker_settings.provider_concurrency),
         rate_limiter=RateLimiter.of(worker_settings),
     )

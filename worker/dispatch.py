@@ -140,4 +140,4 @@ def _crash_transition(case: Case) -> Transition:
         evidence={"reasons": reasons([RuleResult("payment", code) for code in codes])},
     )
     # Before the evaluation the case has no purchase, so there is no address to which an e-mail could go.
-    return replace(transition, quiet=case.purchase_id is None)
+    return replace(transition, notify=case.purchase_id is not None)

@@ -1,7 +1,6 @@
 """Delivers e-mails: into a maildir, or to an SMTP server."""
 
 import hashlib
-import os
 import re
 import smtplib
 import ssl
@@ -10,7 +9,6 @@ from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import default
 from glob import escape
-from ipaddress import ip_address
 from mailbox import Maildir
 from pathlib import Path
 from threading import Lock
@@ -18,6 +16,8 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from config.durable_files import move_file, write_new_file
+from config.loopback import is_loopback
 from config.settings import Settings
 from domain.errors import MoneybackError
 
@@ -65,16 +65,11 @@ class MaildirTransport:
         temporary = self._folder / "tmp" / f"{name}.{uuid4().hex}"
         try:
             try:
-                with temporary.open("xb") as file:
-                    file.write(as_bytes(email))
-                    file.flush()
-                    os.fsync(file.fileno())
-                target = self._find_target(name)
-                temporary.replace(target)
+                write_new_file(temporary, as_bytes(email))
+                move_file(temporary, self._find_target(name))
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _fsync_folder(target.parent)
         except OSError as error:
             raise EmailNotSentError(
                 f"The e-mail could not be stored in the maildir: {error.strerror or type(error).__name__}."
@@ -159,7 +154,7 @@ class SmtpTransport:
             smtp.starttls(context=context)
             smtp.ehlo()
             is_encrypted = True
-        if self._user and not is_encrypted and not _is_loopback(self._host):
+        if self._user and not is_encrypted and not is_loopback(self._host):
             raise EmailNotSentError(
                 "The mail server offers no TLS, so the password of MONEYBACK_SMTP_URL is not sent to it."
             )
@@ -220,15 +215,6 @@ def file_name(message_id: str) -> str:
     return hashlib.sha256(message_id.encode(errors="surrogateescape")).hexdigest()
 
 
-def _fsync_folder(folder: Path) -> None:
-    """Write the folder to the disk, because only then a new file name survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _refusal_error(codes: list[int], refused: str) -> MoneybackError:
     """Return the error for SMTP status codes with which the server did not accept the recipient or the e-mail."""
     code = max(codes, default=0)
@@ -242,12 +228,3 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"it replied {error.smtp_code}"
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether ``host`` is this machine, so that a password without TLS never reaches a network."""
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False

@@ -22,7 +22,7 @@ from domain.providers import (
 )
 from domain.refund_operations import RefundOperation
 from worker.context import WorkerContext
-from worker.providers.deadline import watched
+from worker.providers.deadline import record_network_activity
 
 log = structlog.get_logger()
 
@@ -55,7 +55,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Send the refund, unless the rate limit allows the call only after the monotonic instant ``until``."""
-    with watched() as wire:
+    with record_network_activity() as activity:
         result = _call(
             context,
             operation.provider,
@@ -63,7 +63,7 @@ def refund(context: WorkerContext, operation: RefundOperation, *, until: float) 
             until=until,
             no_time=NotSent(NO_TIME),
         )
-    if isinstance(result, Unknown) and wire.nobody_reached:
+    if isinstance(result, Unknown) and activity.nothing_was_sent:
         return NotSent(result.why)
     return _check_amount(result, operation)
 
@@ -102,7 +102,7 @@ def cannot_look_up(context: WorkerContext, provider: str) -> bool:
     return adapter is not None and not adapter.capabilities.can_look_up
 
 
-def guarded(provider: str, call: Callable[[], ProviderResult]) -> ProviderResult | Unknown:
+def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> ProviderResult | Unknown:
     """Make the call. If the adapter raises an error, return ``Unknown``, because the provider may have done anything."""
     try:
         return call()
@@ -136,7 +136,7 @@ def _call(
         return Unknown(f"The provider {provider} is not connected any more.")
     if not _wait_for_rate_limit(context, provider, adapter.capabilities, until):
         return no_time
-    result = guarded(provider, lambda: call(adapter))
+    result = catch_adapter_errors(provider, lambda: call(adapter))
     if isinstance(result, Unknown) and result.retry_after is not None:
         context.rate_limiter.pause(provider, adapter.capabilities.calls_per_second, result.retry_after)
     return result

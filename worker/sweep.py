@@ -3,9 +3,9 @@
 import structlog
 
 from domain.messages import CaseEmailsDue, InquiryEmailsDue, SupportNeeded, WebhookEventsReceived
-from domain.reason_codes import SupportTaskKind
 from domain.state_effects import EFFECTS
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records import Records, UnitOfWork
 from worker.support_tasks.withdrawals import withdrawal_tasks
 

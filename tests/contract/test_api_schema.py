@@ -28,8 +28,8 @@ from tests.sample_data import settle_in
 from tests.services import fresh_database, settings_of
 
 BEYOND = (
-    "This text holds control characters",
-    "This text holds line breaks or control characters",
+    "This text contains control characters",
+    "This text contains line breaks or control characters",
     "This text contains invalid characters",
     "This is not an e-mail address",
     "This must be an https URL",

@@ -11,15 +11,16 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.cases import Case
+from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
 from domain.policies import Category, SerialLimit
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
-from domain.state_effects import EmailKind
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import Records, UnitOfWork
 from records.audit import faults
@@ -48,7 +49,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[Records]:
 def a_case(books: Records, *events: Event, purchase: Purchase | None = None, **arrival: Any) -> UUID:
     """A case that took these steps; its purchase is found by the first."""
     bought = purchase or a_recent_purchase()
-    settle_in(books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller=bought.seller_id))
+    settle_in(books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller_id=bought.seller_id))
     with books.work() as work:
         (accepted,) = work.intake.accept([replace(an_arrival(bought), **arrival)])
     for number, event in enumerate(events):
@@ -504,7 +505,7 @@ def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
 
 def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Records) -> None:
     cases = {
-        seller: [a_case(books, *ELIGIBLE, purchase=a_recent_purchase(seller=seller)) for _ in range(3)]
+        seller: [a_case(books, *ELIGIBLE, purchase=a_recent_purchase(seller_id=seller)) for _ in range(3)]
         for seller in ("aurora", "borealis")
     }
     everyone = [case for mine in cases.values() for case in mine]
@@ -591,7 +592,7 @@ def test_messages_leave_in_the_order_they_came_each_once(books: Records) -> None
 def test_every_seller_gets_an_equal_share_of_a_message(books: Records) -> None:
     for seller in ("corona", "aurora", "borealis"):
         for _ in range(4):
-            a_case(books, purchase=a_recent_purchase(seller=seller))
+            a_case(books, purchase=a_recent_purchase(seller_id=seller))
 
     def sellers(room: int, after: str | None = None) -> list[str]:
         with undone(books) as work:
@@ -795,8 +796,8 @@ def test_empty_look_ups_count_only_when_they_are_far_enough_apart(books: Records
 
 def test_a_case_matches_the_purchases_with_its_reference_and_address(books: Records) -> None:
     bought = a_recent_purchase(reference="MB-77", email="ada@example.com")
-    twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller="borealis")
-    other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller="corona")
+    twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller_id="borealis")
+    other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller_id="corona")
     cases = [a_case(books, purchase=one) for one in (bought, twin, other)]
     nobodys = a_case(books, purchase=bought, seller=None)
     with books.work() as work:

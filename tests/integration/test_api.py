@@ -389,7 +389,7 @@ def test_the_numbers_are_those_of_the_database(world: World) -> None:
         "moneyback_support_tasks_published_total 0.0",
     ):
         assert line in numbers.splitlines()
-    assert 'moneyback_outbox_oldest_message_age_seconds{queue="letters"}' in numbers
+    assert 'moneyback_outbox_oldest_message_age_seconds{queue="email.cases"}' in numbers
 
 
 def test_the_documentation_names_every_operation_and_every_problem(world: World) -> None:

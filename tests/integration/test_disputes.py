@@ -41,7 +41,7 @@ from tests.sample_data import settle_in
 from tests.services import eventually
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle
-from worker.providers import readers
+from worker.providers import create_webhook_parsers
 from worker.refunds.disputes import poll_open_disputes
 from worker.refunds.execution import execute
 from worker.refunds.resolution import lease
@@ -49,7 +49,7 @@ from worker.refunds.resolution import lease
 
 @pytest.fixture
 def web(sandbox: Settings) -> Iterator[httpx.Client]:
-    with served(app(sandbox, readers=readers(sandbox))) as web:
+    with served(app(sandbox, readers=create_webhook_parsers(sandbox))) as web:
         yield web
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.state_effects import EmailKind
+from domain.emails import EmailKind
 from domain.states import State
 from producers.mail.ingest import MAX_ANSWERS, MailIngest, Outcome, RawMail
 from producers.mail.parsed_mail import NEEDS_SUPPORT, MailKind

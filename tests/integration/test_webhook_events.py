@@ -30,8 +30,8 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from producers.intake import accept
 from producers.web import middleware
@@ -68,7 +68,7 @@ from tests.sample_data import an_arrival, ids, settle_in
 from tests.services import Child, eventually
 from worker.context import WorkerContext
 from worker.dispatch import handle
-from worker.providers import readers
+from worker.providers import create_webhook_parsers
 from worker.refunds.execution import prepare
 from worker.refunds.resolution import resolve
 from worker.webhook_events.outcomes import OutcomeCode
@@ -78,7 +78,7 @@ from worker.webhook_events.processing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEM
 @pytest.fixture
 def web(sandbox: Settings) -> Iterator[httpx.Client]:
     """The web, with the sandbox's reader."""
-    with served(app(sandbox, readers=readers(sandbox))) as web:
+    with served(app(sandbox, readers=create_webhook_parsers(sandbox))) as web:
         yield web
 
 
@@ -191,7 +191,9 @@ def test_while_the_database_is_away_the_provider_is_asked_to_send_it_again(
 ) -> None:
     dead = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
     event = an_event("refund.created", a_refund("ok_1"))
-    with served(app(sandbox.model_copy(update={"database_url": dead}), readers=readers(sandbox))) as cut_off:
+    with served(
+        app(sandbox.model_copy(update={"database_url": dead}), readers=create_webhook_parsers(sandbox))
+    ) as cut_off:
         answer = tell(cut_off, event)
         assert is_refused(answer, ProblemCode.SERVICE_UNAVAILABLE)
         assert int(answer.headers["retry-after"]) > 0

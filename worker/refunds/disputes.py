@@ -5,14 +5,15 @@ from collections.abc import Iterable, Sequence
 from domain.cases import Case, Transition
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, RefundResult
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import RefundOperation
 from domain.states import Event
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
-from worker.providers.disputes import decisive, furthest
+from worker.providers.disputes import select_deciding_dispute, select_latest_reports
 
 BATCH_SIZE = 500  # payments in one transaction
 
@@ -45,7 +46,7 @@ def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict
     """
     work.purchases.lock_payments(payments)
     reported = work.webhook_events.reported_disputes(payments)
-    return {payment: decisive(furthest(statuses)) for payment, statuses in reported.items()}
+    return {payment: select_deciding_dispute(select_latest_reports(statuses)) for payment, statuses in reported.items()}
 
 
 def check_dispute_after_decline(

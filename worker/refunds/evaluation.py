@@ -18,8 +18,9 @@ from domain.eligibility import (
     decide,
 )
 from domain.providers import refund_window
-from domain.reason_codes import ReasonCode, RuleResult, SupportTaskKind
+from domain.reason_codes import ReasonCode, RuleResult
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
@@ -77,7 +78,7 @@ def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> 
 
 
 def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Transition]:
-    """Set ``quiet`` where the daily e-mail limit is reached, so that repeated requests cannot flood a mailbox."""
+    """Set ``notify=False`` where the daily e-mail limit is reached, so that repeated requests cannot flood a mailbox."""
     duplicates = {
         transition.case.id: transition.purchase_id
         for transition in transitions
@@ -104,7 +105,7 @@ def _limit_email(
     email_counts[limited_by] += 1
     if email_counts[limited_by] <= MAX_EMAILS_PER_DAY[transition.to_state]:
         return transition
-    return replace(transition, quiet=True, evidence={**transition.evidence, "email": "daily limit reached"})
+    return replace(transition, notify=False, evidence={**transition.evidence, "email": "daily limit reached"})
 
 
 def eligibility_input(

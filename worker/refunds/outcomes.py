@@ -17,9 +17,10 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records.support_tasks import NewSupportTask
 from worker.provider_client import NotSent
 from worker.refunds.backoff import plan_delay, poll_delay, retry_delay
@@ -244,7 +245,7 @@ def transition_for(case: Case, operation: RefundOperation, answer: RefundResult,
             is_refunded = case.state is State.REFUNDED
             event = Event.BANK_REFERENCE_RECEIVED if is_refunded else Event.PROVIDER_PAID
             return replace(
-                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), quiet=is_refunded
+                case.after(event, actor="provider", evidence={"refund": refund_id, **reference}), notify=not is_refunded
             )
         case Pending(refund_id, _, insufficient_balance):
             refusal = {"refusal": DeclineReason.INSUFFICIENT_BALANCE} if insufficient_balance else {}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from domain.providers import ExternalRefund, Failed, Paid, Pending
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from records.webhook_events import ClaimedEvent

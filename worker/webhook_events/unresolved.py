@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import RefundOperation
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from records.webhook_events import ClaimedEvent

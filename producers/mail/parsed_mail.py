@@ -1,27 +1,38 @@
 """The parsed mail: its kind, its sender and the refund requests in it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from domain.requests import RefundRequest
-from domain.sentence_enum import SentenceEnum
 
 
-class MailKind(SentenceEnum):
-    """The kind of a received mail, with a sentence that explains it."""
+class MailKind(StrEnum):
+    """The kind of a received mail."""
 
-    REQUEST = "request", "A customer asks for a refund of a purchase that the mail names."
-    NO_REFERENCE = "no_reference", "A customer asks for a refund and names no purchase. The answer has the form's link."
-    NOT_A_REQUEST = "not_a_request", "A customer wrote the mail and asks for no refund."
-    AUTO_REPLY = "auto_reply", "A program sent the mail. An answer could start a mail loop."
-    BOUNCE = "bounce", "A mail server reports that an e-mail could not be delivered."
-    LIST = "list", "The mail went to a mailing list, or it is a newsletter."
-    OWN_EMAIL = "own_letter", "Moneyback sent the mail."
-    TOO_LARGE = "too_large", "The mail is too large. The answer is an e-mail that says so."
-    TOO_MANY = "too_many", "The mail names so many purchases that support must read it."
-    UNREADABLE = "unreadable", "The mail cannot be parsed or decrypted, or its sender is unclear."
-    KEY_REUSED = "key_reused", "An earlier mail with the same Message-ID has different content."
+    REQUEST = "request"
+    """A customer asks for a refund of a purchase that the mail names."""
+    NO_REFERENCE = "no_reference"
+    """A customer asks for a refund and names no purchase. The answer is an e-mail with the link of the form."""
+    NOT_A_REQUEST = "not_a_request"
+    """A customer wrote the mail and asks for no refund."""
+    AUTO_REPLY = "auto_reply"
+    """A program sent the mail. An answer could start a mail loop."""
+    BOUNCE = "bounce"
+    """A mail server reports that an e-mail could not be delivered."""
+    LIST = "list"
+    """The mail went to a mailing list, or it is a newsletter."""
+    OWN_EMAIL = "own_letter"
+    """Moneyback sent the mail."""
+    TOO_LARGE = "too_large"
+    """The mail is larger than ``parser.MAX_SIZE``. The answer is an e-mail that says so."""
+    TOO_MANY = "too_many"
+    """The mail names more than ``parser.MAX_REFERENCES`` purchases."""
+    UNREADABLE = "unreadable"
+    """The mail cannot be parsed or decrypted, or its sender is unclear."""
+    KEY_REUSED = "key_reused"
+    """An earlier mail with the same Message-ID has different content."""
 
 
 NEEDS_SUPPORT = frozenset(

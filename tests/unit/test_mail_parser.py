@@ -176,10 +176,6 @@ def test_what_was_quoted_is_not_part_of_the_comment() -> None:
     assert comment == "Hi, I am not satisfied and want a refund. Order MB-2026-0417"
 
 
-def test_what_a_mail_is_is_a_sentence() -> None:
-    assert all(kind.sentence.endswith(".") for kind in MailKind)
-
-
 @pytest.mark.parametrize(
     ("text", "reference"),
     [

@@ -141,9 +141,9 @@ class App:
         self._broker = broker
         self.amqp = SimpleNamespace(Producer=lambda channel: SimpleNamespace(channel=channel))
 
-    def send_task(self, queue: str, args: list[Any], **_: object) -> None:
+    def send_task(self, name: str, args: list[Any], **_: object) -> None:
         """Publish one message."""
-        self._broker.publish(queue, args[0])
+        self._broker.publish(name, args[0])
 
 
 class Helpdesk:

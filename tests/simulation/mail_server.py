@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class SimulatedEmail:
     """The kind and the case of an e-mail, which is all that the simulation needs."""
 
-    stage: EmailKind
+    kind: EmailKind
     case: UUID
 
 
@@ -41,7 +41,7 @@ class SimulatedMailTransport:
         """Deliver one e-mail."""
         faults, seam = self._world.faults, self._world.seams.seam
         seam("before an e-mail")
-        name = (email.case, email.stage)
+        name = (email.case, email.kind)
         self.tried.add(name)
         if faults.happens("email_deferred"):
             raise EmailNotSentError("421 later")

@@ -194,7 +194,7 @@ def blind(real: Any) -> Any:
 def unclaimed(real: Any) -> Any:  # noqa: ARG001  # the claim is omitted
     def claim(self: CaseEmails, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
         found = self._work.tables.case_emails.values()  # type: ignore[attr-defined]
-        return [DueEmail(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
+        return [DueEmail(one.case_id, one.kind) for one in found if one.case_id in cases and not one.sent_at]
 
     return claim
 
@@ -245,4 +245,4 @@ def marked_first(self: Any, connection: Any) -> None:
         if not channel.client.exists(MARKER_KEY):
             channel.client.set(MARKER_KEY, "")
             with self._records.work() as work:
-                work.tasks.publish_again()
+                work.support_tasks.publish_again()

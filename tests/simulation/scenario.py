@@ -190,7 +190,7 @@ class World:
     def _start_relay(self, number: int) -> None:
         process = self.process(f"relay {number}")
         relay = Relay(self.settings, self.records, cast("Any", App(self.broker)))
-        relay.__dict__["_tools"] = self.context(process)
+        relay.__dict__["_context"] = self.context(process)
         stop = self.seams.stop(process)
 
         process.died = lambda: self.clock.later(self.random.uniform(1, 30), self._start_relay, number)

@@ -40,7 +40,7 @@ FROM_OURS = [
     {"origin": "null"},
     {},
 ]
-PLACES = ["/refund", "/lookup", "/withdraw", "/confirm/x", "/confirm/x/withdraw", "/open/x", "/nowhere"]
+PLACES = ["/refund", "/lookup", "/withdraw", "/confirm/x", "/confirm/x/cancel", "/open/x", "/nowhere"]
 
 
 @pytest.mark.parametrize("path", PLACES)

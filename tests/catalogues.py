@@ -32,7 +32,6 @@ NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html", "problem
 
 SPOKEN: Mapping[str, tuple[int, ...]] = {
     "_": (1,),
-    "say": (1,),
     "gettext": (1,),
     "ngettext": (1, 2),
     "ProblemError": (2,),
@@ -42,19 +41,20 @@ SPOKEN: Mapping[str, tuple[int, ...]] = {
 
 SPEAKERS = (
     "producers/web/*.py",
+    "producers/web/pages/*.py",
     "producers/intake.py",
     "config/signed_links.py",
-    "worker/letters/*.py",
+    "worker/emails/*.py",
     "console/commands/embed.py",
 )
 
 _PROGRAMS = (
-    "app articles auth brakes colours dependencies guard health mailbox metrics networks paper search validation_errors "
-    "webhooks"
+    "app auth client_network dependencies health metrics middleware pages/help_articles pages/help_search pages/sent_mail "
+    "pages/theme rate_limits templating validation_errors webhooks"
 )
 FOR_OTHERS = {
     *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),
-    *(f"worker/letters/{name}.py" for name in ("envelope", "post", "sending")),
+    *(f"worker/emails/{name}.py" for name in ("case_emails", "delivery", "headers")),
 }
 """Modules that speak to programs, developers and operators."""
 
@@ -130,7 +130,7 @@ def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Se
 
 
 def _of_tables() -> Iterator[tuple[str, Sentence]]:
-    yield from ((_home(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVALS"]))
+    yield from ((_home(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVAL_BY_METHOD"]))
     yield _home(refund_timing), refund_timing.DEFAULT_ARRIVAL
     yield from ((_home(refund_reasons), reason.sentence) for reason in refund_reasons.RefundReason)
     yield from ((_home(reason_codes), code.customer) for code in reason_codes.ReasonCode if code.customer)

@@ -71,7 +71,7 @@ def a_recent_purchase(**changes: Any) -> Purchase:
 
 def asked(**changes: Any) -> SubmittedRequest:
     """The whole amount, at noon, on the web."""
-    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
+    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "received_at": NOON, "channel": Channel.WEB, "trusted": False}
     return SubmittedRequest(**values | changes)
 
 

@@ -53,10 +53,10 @@ PRODUCERS = frozenset({"web", "mail", "consume"})
 WEB, RELAY = frozenset({"web"}), frozenset({"relay"})
 
 POINTS = {
-    "message taken": Point("worker.tasks:run", When.BEFORE, WORKERS),
-    "delivery counted": Point("worker.dispatch:_begun", When.HANDS_OUT, DIRECT),
-    "judged, not committed": Point("worker.dispatch:judge", When.AFTER, DIRECT),
-    "judged": Point("worker.dispatch:pay", When.BEFORE, DIRECT),
+    "message taken": Point("worker.tasks:handle", When.BEFORE, WORKERS),
+    "delivery counted": Point("worker.dispatch:_counted", When.HANDS_OUT, DIRECT),
+    "judged, not committed": Point("worker.dispatch:evaluate", When.AFTER, DIRECT),
+    "judged": Point("worker.dispatch:execute", When.BEFORE, DIRECT),
     "prepared, not committed": Point("worker.refunds.execution:prepare", When.AFTER, DIRECT),
     "prepared, not sent": Point("worker.provider_client:refund", When.BEFORE, DIRECT),
     "sent, not recorded": Point("worker.provider_client:refund", When.AFTER, DIRECT),
@@ -66,21 +66,21 @@ POINTS = {
     "looked up": Point("worker.refunds.resolution:_look_up", When.HANDS_OUT, DIRECT),
     "stamped, not sent again": Point("worker.refunds.resolution:_repeat", When.BEFORE, DIRECT),
     "concluded, not committed": Point("worker.refunds.resolution:_conclude", When.AFTER, DIRECT),
-    "task done": Point("worker.tasks:run", When.AFTER, WORKERS),
+    "task done": Point("worker.tasks:handle", When.AFTER, WORKERS),
     "letter claimed": Point("worker.emails.case_emails:_send", When.BEFORE, DIRECT),
     "letter left, not recorded": Point("worker.emails.case_emails:_send", When.AFTER, DIRECT),
     "support claimed": Point("worker.support_tasks.publishing:contact_support", When.BEFORE, WORKERS),
-    "support told, not recorded": Point("records.support_tasks:SupportTasks.published", When.BEFORE, WORKERS),
-    "notice claimed, not committed": Point("records.webhook_events:Notices.claim", When.AFTER, DIRECT),
-    "notice heard, not committed": Point("records.webhook_events:Notices.done", When.AFTER, DIRECT),
+    "support told, not recorded": Point("records.support_tasks:SupportTasks.mark_published", When.BEFORE, WORKERS),
+    "notice claimed, not committed": Point("records.webhook_events:WebhookEvents.claim", When.AFTER, DIRECT),
+    "notice heard, not committed": Point("records.webhook_events:WebhookEvents.resolve", When.AFTER, DIRECT),
     "request written, not committed": Point("records.intake:Intake.accept", When.AFTER, PRODUCERS),
     "request committed, not answered": Point("producers.intake:accept", When.AFTER, PRODUCERS),
     "customer's word committed": Point("producers.intake:_say", When.AFTER, WEB),
-    "notice written, not committed": Point("records.webhook_events:Notices.keep", When.AFTER, WEB),
+    "notice written, not committed": Point("records.webhook_events:WebhookEvents.keep", When.AFTER, WEB),
     "message due, not published": Point("worker.app:app.send_task", When.BEFORE, RELAY),
     "message published, not committed": Point("worker.app:app.send_task", When.AFTER, RELAY),
     "swept, not committed": Point("worker.sweep:_owed", When.AFTER, DIRECT),
-    "sweep_finished": Point("worker.sweep:Sweep.run_once", When.AFTER, DIRECT),
+    "swept": Point("worker.sweep:Sweep.run_once", When.AFTER, DIRECT),
 }
 
 

@@ -64,7 +64,7 @@ FORMS: tuple[tuple[str, dict[str, str]], ...] = (
 
 @pytest.fixture(autouse=True)
 def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templating, "speech", lambda _: FOREIGN)
+    monkeypatch.setattr(templating, "translator_for", lambda _: FOREIGN)
 
 
 @pytest.fixture(scope="module", autouse=True)

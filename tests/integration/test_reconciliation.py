@@ -404,10 +404,10 @@ def test_a_list_that_never_moves_on_is_incomplete(context: WorkerContext) -> Non
 class _Hasty:
     """No pause between two tries."""
 
-    def take(self, provider: str, per_second: float | None, *, until: float) -> bool:
+    def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
         return bool(provider and until and (per_second is None or per_second))
 
-    def hold_off(self, provider: str, per_second: float | None, seconds: float) -> None:
+    def pause(self, provider: str, per_second: float | None, seconds: float) -> None:
         assert provider
         assert seconds > 0, per_second
 

@@ -96,7 +96,7 @@ def test_the_letter_is_owed_with_the_case_or_neither_is(world: World, monkeypatc
     def breaks(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(StatutoryWithdrawals, "of", breaks)  # after all that is written
+    monkeypatch.setattr(StatutoryWithdrawals, "get", breaks)  # after all that is written
     assert world.web.post("/withdraw", data=typed(step="confirm")).status_code == 500
     assert world.fingerprint() == before
 

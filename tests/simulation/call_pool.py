@@ -20,11 +20,11 @@ class SeededHands(CallPool):
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def side_by_side(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
+    def map_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
         """Whoever waits gathers what is there after a moment."""
         yield from self._begin_all(call, asked).waves(inf)
 
-    def as_they_come(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
+    def map_as_completed(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
         """Whoever waits leaves when patience ends; what comes later is told by the task that made the call."""
         calls = self._begin_all(call, asked)
         for wave in calls.waves(self._clock.now + SLOW):

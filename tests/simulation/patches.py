@@ -31,11 +31,11 @@ def patched(world: World) -> Iterator[None]:
         patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.sweeps() else 0),
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
-        patch.object(relay, "depth", world.broker.depth),
-        patch.object(relay, "away", lambda _: (BrokerAwayError,)),
-        patch.object(processing, "MOST_HEARINGS", world.looks),
+        patch.object(relay, "queue_length", world.broker.depth),
+        patch.object(relay, "is_unavailable", lambda _: (BrokerAwayError,)),
+        patch.object(processing, "MAX_ATTEMPTS", world.looks),
         patch.object(publishing, "connect", world.helpdesk.connect),
-        patch.object(case_emails, "write", mail_server.write),
+        patch.object(case_emails, "render", mail_server.write),
         patch.object(intake, "uuid4", world.people.uuid),
     ):
         yield

@@ -79,9 +79,9 @@ LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 MISTAKES = (
     Mistake(
         "no look for a live case, and no index of them",
-        (around(DecisionInputs, "about", no_live_case), no_index(journal.ONE_LIVE_CASE)),
+        (around(DecisionInputs, "load", no_live_case), no_index(journal.ONE_LIVE_CASE)),
     ),
-    Mistake("no look for a live case", (around(DecisionInputs, "about", no_live_case),)),
+    Mistake("no look for a live case", (around(DecisionInputs, "load", no_live_case),)),
     Mistake(
         "no payment claim",
         (instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),),  # noqa: ARG005
@@ -96,21 +96,21 @@ MISTAKES = (
     Mistake("a key for each attempt", (around(provider_client, "refund", another_key),)),
     Mistake("timeout taken for a failure", (around(outcomes, "transition_for", timeout_is_a_failure),), OUTCOMES),
     Mistake("pending taken for paid", (around(outcomes, "transition_for", pending_is_paid),)),
-    Mistake("called before the intent is committed", (instead(dispatch, "pay", pay_first),)),
+    Mistake("called before the intent is committed", (instead(dispatch, "execute", pay_first),)),
     Mistake(
         "repeats are not stamped",
-        (instead(RefundOperations, "stamp", lambda self, calls: {one.key for _, one in calls}),),  # noqa: ARG005
+        (instead(RefundOperations, "mark_resent", lambda self, calls: {one.key for _, one in calls}),),  # noqa: ARG005
         OUTCOMES | LIES,
     ),
     Mistake(
         "no fence",
-        (around(History, "record", whoever_comes), around(RefundOperations, "stamp", any_stamp)),
+        (around(History, "record", whoever_comes), around(RefundOperations, "mark_resent", any_stamp)),
         STALE,
         AFTER_THE_CALL,
     ),
     Mistake(
         "leases on the workers' own clocks, and no fence",
-        (around(History, "record", whoever_comes), around(RefundOperations, "stamp", any_stamp)),
+        (around(History, "record", whoever_comes), around(RefundOperations, "mark_resent", any_stamp)),
         STALE,
         AFTER_THE_CALL | {"skewed": True},
     ),
@@ -148,13 +148,13 @@ MISTAKES = (
     ),
     Mistake(
         "a notice that nothing explains is dropped",
-        (instead(processing, "report_unexplained", lambda *_: None),),
+        (instead(processing, "report_unresolved", lambda *_: None),),
         {"late_failure": 0.5},
         {"lists": 0.0, "stale": 3 * DAY},
     ),
     Mistake(
         "a refund beside ours is told to nobody",
-        (instead(processing, "report_beside_ours", lambda *_: None),),
+        (instead(processing, "report_external_refunds", lambda *_: None),),
         {},
         {"lists": 0.0, "foreign": 0.7},
     ),
@@ -166,7 +166,7 @@ MISTAKES = (
     ),
     Mistake(
         "what arrived meanwhile is crossed off too",
-        (around(WebhookEvents, "done", arrivals_forgotten),),
+        (around(WebhookEvents, "resolve", arrivals_forgotten),),
         {"late_failure": 0.8},
         {"lists": 0.0, "repeats": 1.0},
     ),
@@ -196,23 +196,23 @@ MISTAKES = (
     Mistake(
         "an answer that was lost is taken for nothing sent", (instead(outcomes, "require_definite", nothing_left_us),)
     ),
-    Mistake("deliveries are not counted", (instead(dispatch, "_begun", uncounted),), {}, {"poison": 0.5}),
+    Mistake("deliveries are not counted", (instead(dispatch, "_counted", uncounted),), {}, {"poison": 0.5}),
     Mistake(
         "the rules are not asked again before paying", (around(execution, "decide", blind),), {}, {"disputes": 0.7}
     ),
     Mistake(
         "a dispute after our refund is told to nobody",
-        (around(SupportTasks, "report", not_about_disputes),),
+        (around(SupportTasks, "create", not_about_disputes),),
         {},
         {"disputes": 0.7},
     ),
     Mistake(
         "the last word about a dispute counts",
-        (instead(processing, "as_told", lambda *_: {}),),
+        (instead(processing, "dispute_from_webhooks", lambda *_: {}),),
         {},
         {"disputes": 0.9},
     ),
-    Mistake("a purchase does not know what was paid back", (around(RefundOperations, "answered", unbooked),)),
+    Mistake("a purchase does not know what was paid back", (around(RefundOperations, "record_results", unbooked),)),
     Mistake("letters are not claimed", (around(CaseEmails, "claim", unclaimed),), {"message_repeated": 0.4}),
     Mistake(
         "what the broker forgot is not told again",

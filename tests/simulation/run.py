@@ -57,8 +57,8 @@ class Hunted:
 def wiring() -> tuple[Settings, Links]:
     """The settings of every world: the product's own timers, with less patience for customers who never confirm."""
     settings = Settings(
-        database_url=SecretStr("memory:"),
-        broker_url=SecretStr("memory:"),
+        database_url=SecretStr("postgresql://nobody@nowhere/none"),
+        broker_url=SecretStr("memory://"),
         secret_key=SecretStr("only for worlds that end in a moment"),
         timers=Timers(confirmation_ttl_seconds=3 * DAY),
     )

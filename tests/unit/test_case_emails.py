@@ -392,7 +392,7 @@ def test_a_file_name_is_one_of_a_maildir() -> None:
 
 def settings(**values: Any) -> Settings:
     return Settings(
-        database_url=SecretStr("postgresql://nowhere"),
+        database_url=SecretStr("postgresql://nowhere/none"),
         broker_url=SecretStr("memory://"),
         secret_key=SecretStr("only for tests, and long enough to sign with"),
         **values,

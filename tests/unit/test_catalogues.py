@@ -41,7 +41,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Foreign:
     """Letters are written in a language that nobody speaks."""
     spoken = Foreign()
     for module in (render.__globals__, vars(inquiry_emails)):
-        monkeypatch.setitem(module, "speech", lambda _: spoken)
+        monkeypatch.setitem(module, "translator_for", lambda _: spoken)
     return spoken
 
 

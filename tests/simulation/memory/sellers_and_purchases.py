@@ -35,7 +35,7 @@ class Known(tuple[Any, ...]):
     __slots__ = ()
 
     @property
-    def live_case(self) -> UUID | None:
+    def open_case(self) -> UUID | None:
         """The last but one column."""
         found: UUID | None = self[-2]
         return found

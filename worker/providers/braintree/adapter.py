@@ -109,9 +109,9 @@ class BraintreeAdapter:
     def _find(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
         """Returns the SDK's transaction, MissingTransaction or Unknown."""
         if not _TRANSACTION_ID.fullmatch(transaction_id):  # it would become part of the URL; nothing was sent
-            return NotFound()
+            return MissingTransaction()
         found = self._client.find_transaction(transaction_id)
-        if isinstance(found, Unknown | NotFound):
+        if isinstance(found, Unknown | MissingTransaction):
             return found
         if getattr(found, "id", None) != transaction_id or not is_identifier(getattr(found, "currency_iso_code", None)):
             return Unknown("Braintree's answer is not about the transaction that it was asked for.")

@@ -1,4 +1,7 @@
-"""What is remembered. Start at `work.py`: ``with records.work() as work: …`` is one transaction."""
+"""Store everything in PostgreSQL. Only this package speaks SQL.
+
+Start at ``unit_of_work.py``: ``with records.work() as work: …`` is one transaction.
+"""
 
 from records.unit_of_work import DatabaseDownError, Records, UnitOfWork
 

@@ -1,4 +1,4 @@
-"""The keys of sellers' programs: shown once, kept as a hash, limited to their scopes, ended on a day."""
+"""Store the API keys of sellers' programs: hash, scopes, last use and expiry. A key itself is shown once and not stored."""
 
 import hashlib
 import secrets
@@ -13,41 +13,51 @@ from sqlalchemy import Row
 from domain.api_scopes import DEFAULT_SCOPES, ApiScope
 from records.transaction import Transaction
 
-_SHOWN = "id, seller, name, scopes, created_at, last_used_at, nullif(ends_at, 'infinity') as ends_at"
+_COLUMNS = (
+    "id, seller_id as seller, name, scopes, created_at, last_used_at, nullif(expires_at, 'infinity') as expires_at"
+)
 
-_MAKE = f"""
-insert into api_keys (id, seller, hash, name, scopes) values (:id, :seller, :hash, :name, :scopes) returning {_SHOWN}
+_INSERT = f"""
+insert into api_keys (id, seller_id, hash, name, scopes) values (:id, :seller_id, :hash, :name, :scopes)
+returning {_COLUMNS}
 """
 
 _ROTATE = f"""
 with old as (
-  update api_keys set ends_at = least(ends_at, now() + :grace) where id = :old and ends_at > now()
-  returning seller, name, scopes
+  update api_keys set expires_at = least(expires_at, now() + :grace) where id = :old_id and expires_at > now()
+  returning seller_id, name, scopes
 )
-insert into api_keys (id, seller, hash, name, scopes) select :id, seller, :hash, name, scopes from old returning {_SHOWN}
+insert into api_keys (id, seller_id, hash, name, scopes) select :id, seller_id, :hash, name, scopes from old
+returning {_COLUMNS}
 """
 
-_END = f"update api_keys set ends_at = now() where id = :id and ends_at > now() returning {_SHOWN}"
+_REVOKE = f"update api_keys set expires_at = now() where id = :id and expires_at > now() returning {_COLUMNS}"
 
-_OF = f"select {_SHOWN} from api_keys where seller = :seller order by created_at, id"
+_SELECT_BY_SELLER = f"select {_COLUMNS} from api_keys where seller_id = :seller_id order by created_at, id"
 
-_ONE = f"select {_SHOWN} from api_keys where id = :id"
+_SELECT_BY_ID = f"select {_COLUMNS} from api_keys where id = :id"
 
-_UNNOTED = "(last_used_at is null or last_used_at < now() - interval '1 minute')"
+_USE_NOT_RECORDED = "(last_used_at is null or last_used_at < now() - interval '1 minute')"
 
-_CALLER = f"select id, seller, scopes, {_UNNOTED} as unnoted from api_keys where hash = :hash and ends_at > now()"
-"""One look at an index, whether or not there is such a key; which hashes there are tells nobody a key."""
+_SELECT_BY_HASH = f"""
+select id, seller_id, scopes, {_USE_NOT_RECORDED} as use_not_recorded
+  from api_keys where hash = :hash and expires_at > now()
+"""
+"""One index scan, whether the key exists or not. The time that it takes reveals hashes at most, and no key."""
 
-_NOTE_USE = f"""
+_RECORD_USE = f"""
 update api_keys set last_used_at = now()
- where id = (select id from api_keys where id = :id and {_UNNOTED} for no key update skip locked)
+ where id = (select id from api_keys where id = :id and {_USE_NOT_RECORDED} for no key update skip locked)
 """
-"""Once a minute a key: accepting a request writes nothing else. Of many at once one notes it, and none waits."""
+"""The use of a key is recorded once a minute, because accepting a request writes nothing else.
+
+Of many calls at the same time one records the use. The other calls do not wait for it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it may be shown: all but itself. Its id stands in it, so that one that leaked can be found and ended."""
+    """What may be shown of an API key. A key contains its id, so that a leaked key can be found and revoked."""
 
     id: UUID
     seller: str
@@ -55,26 +65,26 @@ class ApiKey:
     scopes: frozenset[ApiScope]
     created_at: datetime
     last_used_at: datetime | None
-    """To the minute."""
+    """Accurate to the minute."""
     expires_at: datetime | None
-    """None for one that does not end by itself."""
+    """None if the key does not expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """Whose program this is, and what its key allows."""
+    """The caller of the API: its seller, and the scopes of its key."""
 
-    seller: str
+    seller_id: str
     scopes: frozenset[ApiScope]
 
     @property
     def trusted(self) -> bool:
-        """Whether its customers are signed in, so that they need not confirm by mail."""
+        """Whether the caller has authenticated its customers, so that they need not confirm by e-mail."""
         return ApiScope.TRUSTED in self.scopes
 
 
 class ApiKeys:
-    """The table of keys."""
+    """The table ``api_keys``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -82,42 +92,43 @@ class ApiKeys:
     def create(
         self, seller: str, scopes: Collection[ApiScope] = DEFAULT_SCOPES, *, name: str = ""
     ) -> tuple[ApiKey, str]:
-        """A key for a seller's program, and what it is called here. The key is told this once: only its hash is kept."""
-        id_, secret = _new()
-        row = self._work.run(_MAKE, id=id_, seller=seller, hash=_hash(secret), name=name, scopes=sorted(scopes)).one()
+        """Create a key of a seller. Return its description and the key, of which only the hash is stored."""
+        id_, secret = _new_key()
+        values = {"id": id_, "seller_id": seller, "hash": _hash(secret), "name": name, "scopes": sorted(scopes)}
+        row = self._work.run(_INSERT, **values).one()
         return _key(row), secret
 
     def rotate(self, key: UUID, grace: timedelta) -> tuple[ApiKey, str] | None:
-        """A new key with the same name and scopes; the old one lives on for the grace time. None if it has ended."""
-        id_, secret = _new()
-        row = self._work.run(_ROTATE, old=key, grace=grace, id=id_, hash=_hash(secret)).one_or_none()
+        """Create a key with the same name and scopes. The old key expires after ``grace``. Return None if it has expired."""
+        id_, secret = _new_key()
+        row = self._work.run(_ROTATE, old_id=key, grace=grace, id=id_, hash=_hash(secret)).one_or_none()
         return None if row is None else (_key(row), secret)
 
     def revoke(self, key: UUID) -> ApiKey | None:
-        """Ends a key now, for good. None if there is no such key, or it has ended."""
-        row = self._work.run(_END, id=key).one_or_none()
+        """Revoke a key now. Return None if the key does not exist or has expired."""
+        row = self._work.run(_REVOKE, id=key).one_or_none()
         return None if row is None else _key(row)
 
     def for_seller(self, seller: str) -> list[ApiKey]:
-        """A seller's keys, the oldest first, with those that have ended."""
-        return [_key(row) for row in self._work.run(_OF, seller=seller)]
+        """Return the keys of a seller, the oldest first, with the expired keys."""
+        return [_key(row) for row in self._work.run(_SELECT_BY_SELLER, seller_id=seller)]
 
     def get(self, key: UUID) -> ApiKey | None:
-        """This key."""
-        row = self._work.run(_ONE, id=key).one_or_none()
+        """Return a key by its id."""
+        row = self._work.run(_SELECT_BY_ID, id=key).one_or_none()
         return None if row is None else _key(row)
 
     def authenticate(self, secret: str) -> ApiClient | None:
-        """Who calls with this key; None for one that is none of ours or has ended. That it was used is noted."""
-        row = self._work.run(_CALLER, hash=_hash(secret)).one_or_none()
+        """Return the caller that this key belongs to, and record the use. Return None if it is unknown or expired."""
+        row = self._work.run(_SELECT_BY_HASH, hash=_hash(secret)).one_or_none()
         if row is None:
             return None
-        if row.unnoted:
-            self._work.run(_NOTE_USE, id=row.id)
-        return ApiClient(row.seller, _scopes(row.scopes))
+        if row.use_not_recorded:
+            self._work.run(_RECORD_USE, id=row.id)
+        return ApiClient(row.seller_id, _scopes(row.scopes))
 
 
-def _new() -> tuple[UUID, str]:
+def _new_key() -> tuple[UUID, str]:
     id_ = uuid4()
     return id_, f"mb_{id_.hex}_{secrets.token_urlsafe(32)}"
 
@@ -127,7 +138,7 @@ def _hash(secret: str) -> bytes:
 
 
 def _scopes(names: Collection[str]) -> frozenset[ApiScope]:
-    """A scope that this version does not know yet allows nothing here."""
+    """Return the known scopes. A scope that only a later version knows allows nothing."""
     return frozenset(scope for scope in ApiScope if scope in names)
 
 

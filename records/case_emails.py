@@ -1,4 +1,4 @@
-"""E-mails about cases: due, claimed, sent, bounced; at most one for each case and stage."""
+"""Store the e-mails about cases: due, claimed, sent and bounced. A case has at most one e-mail of each kind."""
 
 import re
 from collections import Counter
@@ -6,156 +6,163 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue
-from domain.reason_codes import SupportTaskKind
-from domain.state_effects import EmailKind
+from domain.support_tasks import SupportTaskKind
 from records.leased_queue import LeasedQueue
 from records.support_tasks import NewSupportTask, SupportTasks
 from records.transaction import Transaction
 
-_STATUS = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
+_STATUS_CODE = re.compile(r"(?<![\d.])[45]\.\d{1,3}\.\d{1,3}(?!\.?\d)")
 
-_DUE = """
-insert into case_emails (case_id, stage)
-select * from unnest(cast(:cases as uuid[]), cast(:stages as text[])) on conflict do nothing
+_INSERT = """
+insert into case_emails (case_id, kind)
+select * from unnest(cast(:case_ids as uuid[]), cast(:kinds as text[])) on conflict do nothing
 """
 
-_JOINED = """
+_JOINED_CASE = """
 (select cast(h.evidence ->> 'joins' as uuid) from transitions h where h.case_id = t.case_id and h.event = 'found_open_case')
 """
-"""The case that a request joined, because it was there first."""
+"""The earlier case that a duplicate request joined."""
 
 _QUEUE = LeasedQueue(
-    table="letters",
-    key={"case_id": "uuid", "stage": "text"},
+    table="case_emails",
+    key={"case_id": "uuid", "kind": "text"},
     done_at="sent_at",
     queue=CaseEmailsDue.queue,
     message_id="case_id",
 )
 
 _CLAIM = _QUEUE.claim(
-    "case_id = any(:cases)",
-    f"""t.case_id, t.stage,
-       array(select e.stage from case_emails e where e.case_id = t.case_id and e.sent_at is not null order by e.sent_at) as earlier,
-       (select max(o.refund_id) from refund_operations o where o.case_id in (t.case_id, {_JOINED}) and o.status = 'paid') as refund,
-       {_JOINED} as joined""",
+    "case_id = any(:ids)",
+    f"""t.case_id, t.kind,
+       array(select e.kind from case_emails e
+              where e.case_id = t.case_id and e.sent_at is not null order by e.sent_at) as earlier,
+       (select max(o.refund_id) from refund_operations o
+         where o.case_id in (t.case_id, {_JOINED_CASE}) and o.status = 'paid') as refund_id,
+       {_JOINED_CASE} as joined_case_id""",
 )
 
-_SENT = _QUEUE.done()
+_MARK_SENT = _QUEUE.done()
 
-_GIVE_BACK = _QUEUE.release()
+_RELEASE = _QUEUE.release()
 
-_BOUNCED = """
-update case_emails l set bounced_at = now() from cases c
- where c.id = l.case_id and l.case_id = :case and l.stage = :stage and l.bounced_at is null and l.claimed_until > 'epoch'
-returning c.seller
+_MARK_BOUNCED = """
+update case_emails e set bounced_at = now() from cases c
+ where c.id = e.case_id and e.case_id = :case_id and e.kind = :kind and e.bounced_at is null and e.claimed_until > 'epoch'
+returning c.seller_id
 """
-"""A letter that nobody ever took to send cannot come back."""
+"""Only an e-mail that a worker has claimed can bounce."""
 
-_OF_PURCHASES = """
-select c.purchase as about, count(*) as letters from cases c join case_emails l on l.case_id = c.id and l.stage = :stage
- where c.purchase = any(:purchases) and c.state = 'duplicate' and l.created_at > now() - make_interval(secs => :seconds)
- group by c.purchase
+_COUNT_BY_PURCHASE = """
+select c.purchase_id, count(*) as emails from cases c join case_emails e on e.case_id = c.id and e.kind = :kind
+ where c.purchase_id = any(:purchase_ids) and c.state = 'duplicate'
+   and e.created_at > now() - make_interval(secs => :seconds)
+ group by c.purchase_id
 """
 
-_OF_ADDRESSES = """
-select i.id, i.email_key as about,
-       (select count(*) from cases c join case_emails l on l.case_id = c.id and l.stage = :stage
+_COUNT_BY_ADDRESS = """
+select i.id, i.email_key,
+       (select count(*) from cases c join case_emails e on e.case_id = c.id and e.kind = :kind
          where c.email_key = i.email_key and c.state = 'unmatched'
-           and l.created_at > now() - make_interval(secs => :seconds)) as letters
-  from cases i where i.id = any(:cases)
+           and e.created_at > now() - make_interval(secs => :seconds)) as emails
+  from cases i where i.id = any(:case_ids)
 """
 
-_OVERDUE = f"""
-with owed as ({_QUEUE.overdue()})
-select id, c.bulk, coalesce(c.seller, '') as seller from owed join cases c using (id)
+_SELECT_OVERDUE = f"""
+with overdue as ({_QUEUE.overdue()})
+select id, c.bulk, coalesce(c.seller_id, '') as seller_id from overdue join cases c using (id)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DueEmail:
-    """One letter to write, and those of its case that went out before it."""
+    """One e-mail to send, and the kinds of the e-mails that its case sent before."""
 
-    case: UUID
+    case_id: UUID
     kind: EmailKind
     earlier: tuple[EmailKind, ...] = ()
     refund: str | None = None
-    """What the payment provider calls the refund that it made."""
+    """The payment provider's id of the refund."""
     joined: UUID | None = None
-    """The case that this one joined: what its letter tells is how that one stands."""
+    """The earlier case that this case joined. The e-mail reports the state of the earlier case."""
 
 
 class CaseEmails:
-    """The letters table. What a letter says is made when it is sent: no link of one is kept here."""
+    """The table ``case_emails``. The text of an e-mail is written when it is sent; no link in it is stored."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def enqueue(self, letters: Sequence[tuple[UUID, str]]) -> None:
-        """Stores that these e-mails are to be sent; an e-mail that is due already stays one e-mail."""
-        if letters:
-            self._work.run(_DUE, cases=[case for case, _ in letters], stages=[stage for _, stage in letters])
+    def enqueue(self, emails: Sequence[tuple[UUID, str]]) -> None:
+        """Store that these e-mails are due: (case, kind). An e-mail that is due already is due once."""
+        if emails:
+            self._work.run(_INSERT, case_ids=[case for case, _ in emails], kinds=[kind for _, kind in emails])
 
     def claim(self, cases: Sequence[UUID], *, seconds: float) -> list[DueEmail]:
-        """Claims the unsent e-mails of these cases for ``seconds``."""
-        rows = self._work.run(_CLAIM, cases=list(cases), seconds=seconds)
+        """Claim the unsent e-mails of these cases for ``seconds``."""
+        rows = self._work.run(_CLAIM, ids=list(cases), seconds=seconds)
         return [
-            DueEmail(row.case_id, EmailKind(row.stage), tuple(map(EmailKind, row.earlier)), row.refund, row.joined)
+            DueEmail(
+                row.case_id, EmailKind(row.kind), tuple(map(EmailKind, row.earlier)), row.refund_id, row.joined_case_id
+            )
             for row in rows
         ]
 
-    def mark_sent(self, letters: Sequence[DueEmail]) -> None:
-        """Stores that these e-mails were sent."""
-        if letters:
-            cases, stages = [letter.case for letter in letters], [str(letter.kind) for letter in letters]
-            self._work.run(_SENT, ids=cases, stages=stages)
+    def mark_sent(self, emails: Sequence[DueEmail]) -> None:
+        """Store that these e-mails were sent."""
+        if emails:
+            self._work.run(_MARK_SENT, **_keys(emails))
 
-    def release(self, letters: Sequence[DueEmail], *, seconds: float) -> None:
-        """Releases e-mails that were certainly not sent: they may be sent in ``seconds``."""
-        if letters:
-            cases, stages = [letter.case for letter in letters], [str(letter.kind) for letter in letters]
-            self._work.run(_GIVE_BACK, ids=cases, stages=stages, seconds=seconds)
+    def release(self, emails: Sequence[DueEmail], *, seconds: float) -> None:
+        """Release e-mails that were certainly not sent: they may be sent in ``seconds``."""
+        if emails:
+            self._work.run(_RELEASE, **_keys(emails), seconds=seconds)
 
     def count_by_purchase(self, purchases: Sequence[UUID], *, seconds: float) -> Counter[UUID]:
-        """How often customers were told in the last seconds that they had asked already, by purchase."""
+        """Count the e-mails "you have requested this already" of the last ``seconds``, by purchase."""
         rows = self._work.run(
-            _OF_PURCHASES, purchases=list(purchases), stage=EmailKind.ALREADY_REQUESTED, seconds=seconds
+            _COUNT_BY_PURCHASE, purchase_ids=list(purchases), kind=EmailKind.ALREADY_REQUESTED, seconds=seconds
         )
-        return Counter({row.about: row.letters for row in rows})
+        return Counter({row.purchase_id: row.emails for row in rows})
 
     def count_by_address(self, cases: Sequence[UUID], *, seconds: float) -> tuple[dict[UUID, str], Counter[str]]:
-        """Each case's address, and how often it was told in the last seconds that nothing was found."""
-        rows = list(self._work.run(_OF_ADDRESSES, cases=list(cases), stage=EmailKind.NOT_FOUND, seconds=seconds))
-        return {row.id: row.about for row in rows}, Counter({row.about: row.letters for row in rows})
+        """Return the address of each case, and the number of "not found" e-mails of the last ``seconds`` by address."""
+        rows = list(self._work.run(_COUNT_BY_ADDRESS, case_ids=list(cases), kind=EmailKind.NOT_FOUND, seconds=seconds))
+        return {row.id: row.email_key for row in rows}, Counter({row.email_key: row.emails for row in rows})
 
-    def mark_bounced(self, case: UUID, stage: str, why: str) -> bool:
-        """This letter came back: a person is told, once. False where it did before, or never left.
+    def mark_bounced(self, case: UUID, kind: str, why: str) -> bool:
+        """Store that an e-mail bounced, and open a support task. Return False if it bounced before or was never sent.
 
-        Of ``why`` only a status code like 5.1.1 (RFC 3463) is kept: what mail servers say beside it quotes addresses.
+        Only a status code such as 5.1.1 (RFC 3463) is kept of ``why``, because mail servers quote addresses in the rest.
         """
-        row = self._work.run(_BOUNCED, case=case, stage=stage).one_or_none()
+        row = self._work.run(_MARK_BOUNCED, case_id=case, kind=kind).one_or_none()
         if row is None:
             return False
-        found = _STATUS.search(why)
-        evidence = {"letter": stage, "status": found[0] if found else None}
-        report = NewSupportTask(
+        status = _STATUS_CODE.search(why)
+        task = NewSupportTask(
             kind=SupportTaskKind.EMAIL_BOUNCED,
-            subject=f"{case} {stage}",
-            case=case,
-            seller=row.seller,
-            evidence=evidence,
+            subject=f"{case} {kind}",
+            case_id=case,
+            seller_id=row.seller_id,
+            evidence={"email_kind": kind, "status": status[0] if status else None},
         )
-        SupportTasks(self._work).create([report])
+        SupportTasks(self._work).create([task])
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Returns cases with an e-mail that is unsent for ``seconds``: (bulk, seller, case)."""
-        return [(row.bulk, row.seller, row.id) for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
+        """Return cases with an e-mail that is unsent for ``seconds``: (bulk, seller, case)."""
+        rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
+        return [(row.bulk, row.seller_id, row.id) for row in rows]
 
     def count_unsent(self) -> int:
-        """How many letters are still to be sent."""
+        """Return the number of e-mails that are not sent yet."""
         return int(self._work.run(_QUEUE.waiting()).scalar_one())
 
     def count_sent(self) -> int:
-        """How many letters went out."""
+        """Return the number of e-mails that were sent."""
         return int(self._work.run(_QUEUE.finished()).scalar_one())
+
+
+def _keys(emails: Sequence[DueEmail]) -> dict[str, list[UUID] | list[str]]:
+    return {"case_ids": [email.case_id for email in emails], "kinds": [str(email.kind) for email in emails]}

@@ -1,4 +1,4 @@
-"""Cases as people look at them."""
+"""Read cases with everything that customers and support see of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,38 +12,41 @@ from domain.requests import Channel
 from domain.states import State
 from records.transaction import Transaction
 
-_SEEN = """
-select c.id, c.state, c.channel, c.reference, c.seller, c.reason, c.wish, c.comment, c.answers, c.locale, c.thread, c.email,
-       c.received_at, c.next_action_at, c.purchase, s.name as seller_name, s.support_email, s.time_zone,
+_SELECT = """
+select c.id, c.state, c.channel, c.reference, c.seller_id as seller, c.reason, c.refund_scope, c.comment, c.answers,
+       c.locale, c.thread, c.email, c.received_at, c.next_action_at, c.purchase_id as purchase,
+       s.name as seller_name, s.support_email, s.time_zone,
        p.product, p.amount, p.currency, p.method, p.email as purchase_email, p.reference as purchase_reference,
        p.renewal or coalesce(d.subscription, false) as subscription,
        w.name as declared_by, w.statement, w.declared_at,
        (select t.evidence -> 'reasons' from transitions t
          where t.case_id = c.id and t.evidence ? 'reasons' order by t.seq desc limit 1) as reasons
-  from cases c left join sellers s on s.id = c.seller left join purchases p on p.id = c.purchase
-  left join purchase_details d on d.purchase = c.purchase left join statutory_withdrawals w on w.case_id = c.id
+  from cases c left join sellers s on s.id = c.seller_id left join purchases p on p.id = c.purchase_id
+  left join purchase_details d on d.purchase_id = c.purchase_id left join statutory_withdrawals w on w.case_id = c.id
 """
 
 _SEARCH = f"""
-{_SEEN} where (cast(:state as text) is null or c.state = :state) and (cast(:seller as text) is null or c.seller = :seller)
+{_SELECT}
+ where (cast(:state as text) is null or c.state = :state)
+   and (cast(:seller_id as text) is null or c.seller_id = :seller_id)
  order by c.received_at desc, c.id limit :limit
 """
 
-_THESE = f"{_SEEN} where c.id = any(:ids)"
+_SELECT_BY_ID = f"{_SELECT} where c.id = any(:ids)"
 
-_COUNTS = "select state, count(*) as cases from cases group by state"
+_COUNT_BY_STATE = "select state, count(*) as cases from cases group by state"
 
-_LATENCIES = """
+_SELECT_LATENCIES = """
 select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
   from cases c join refund_operations o on o.case_id = c.id and o.status = 'paid'
  where c.state = 'refunded' order by c.received_at desc limit :limit
 """
-"""How long the newest refunded cases took from acceptance to the record of the payment."""
+"""The time from acceptance to the record of the payment, of the newest refunded cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """A case as people look at it."""
+    """A case with its seller, its purchase, its declaration and its latest reasons. The names are those of the API."""
 
     id: UUID
     state: State
@@ -70,39 +73,39 @@ class CaseView:
     purchase_email: str | None
     purchase_reference: str | None
     subscription: bool | None
-    """Whether the purchase goes on by itself: a subscription, or a renewal of one."""
+    """Whether the purchase continues by itself: a subscription, or a renewal of a subscription."""
     declared_by: str | None
-    """Who withdrew from the contract by law; with ``statement`` and ``declared_at``."""
+    """The name of the consumer who declared a statutory withdrawal, with ``statement`` and ``declared_at``."""
     statement: str | None
     declared_at: datetime | None
     reasons: list[dict[str, str]]
 
 
 class CaseViews:
-    """Cases, read and not locked."""
+    """Cases, read without locks."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def get(self, case: UUID) -> CaseView | None:
-        """One case as people look at it."""
+        """Return one case."""
         return self.get_many([case]).get(case)
 
     def get_many(self, cases: Sequence[UUID]) -> dict[UUID, CaseView]:
-        """These cases as people look at them."""
-        return {row.id: _view(row) for row in self._work.run(_THESE, ids=list(cases))} if cases else {}
+        """Return these cases by id."""
+        return {row.id: _view(row) for row in self._work.run(_SELECT_BY_ID, ids=list(cases))} if cases else {}
 
     def search(self, *, state: str | None = None, seller: str | None = None, limit: int = 100) -> list[CaseView]:
-        """The newest cases first."""
-        return [_view(row) for row in self._work.run(_SEARCH, state=state, seller=seller, limit=limit)]
+        """Return the cases in this state and of this seller, the newest first."""
+        return [_view(row) for row in self._work.run(_SEARCH, state=state, seller_id=seller, limit=limit)]
 
     def counts(self) -> dict[str, int]:
-        """How many cases stand in each state."""
-        return {row.state: row.cases for row in self._work.run(_COUNTS)}
+        """Return the number of cases in each state."""
+        return {row.state: row.cases for row in self._work.run(_COUNT_BY_STATE)}
 
     def latencies(self, limit: int) -> list[float]:
-        """Milliseconds from acceptance to payment of the newest refunded cases."""
-        return [float(row.ms) for row in self._work.run(_LATENCIES, limit=limit)]
+        """Return the milliseconds from acceptance to payment of the newest refunded cases."""
+        return [float(row.ms) for row in self._work.run(_SELECT_LATENCIES, limit=limit)]
 
 
 def _view(row: Row[*tuple[Any, ...]]) -> CaseView:

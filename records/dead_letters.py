@@ -1,44 +1,45 @@
-"""Messages that nobody could read: kept for a person, put back on their queue when told so."""
+"""Store dead letters: messages that could not be read. They are kept for support, and published again on request."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from records.transaction import Transaction
 
-_KEEP = "insert into dead_letters (queue, body, why) values (:queue, :body, :why)"
-_LIST = "select id, queue, body, why, at, redriven_at from dead_letters where :all or redriven_at is null order by id limit 500"
-_REDRIVE = """
-update dead_letters set redriven_at = now() where id = any(:ids) and redriven_at is null
-returning id, queue, body, why, at, redriven_at
+_COLUMNS = "id, queue, body, why, created_at, redriven_at"
+_INSERT = "insert into dead_letters (queue, body, why) values (:queue, :body, :why)"
+_SELECT = f"select {_COLUMNS} from dead_letters where :include_redriven or redriven_at is null order by id limit 500"
+_REDRIVE = f"""
+update dead_letters set redriven_at = now() where id = any(:ids) and redriven_at is null returning {_COLUMNS}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message as it came, and why nobody could read it."""
+    """A message as it was received, and why it could not be read."""
 
     id: int
     queue: str
     body: bytes
     why: str
-    at: datetime
+    created_at: datetime
     redriven_at: datetime | None
 
 
 class DeadLetters:
-    """The dead table."""
+    """The table ``dead_letters``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def keep(self, queue: str, body: bytes, why: str) -> None:
-        """Keeps a message, byte for byte."""
-        self._work.run(_KEEP, queue=queue, body=body, why=why.replace("\0", "\N{SYMBOL FOR NULL}"))  # text holds no NUL
+        """Store a message, byte for byte."""
+        why = why.replace("\0", "\N{SYMBOL FOR NULL}")  # a PostgreSQL text cannot contain NUL
+        self._work.run(_INSERT, queue=queue, body=body, why=why)
 
     def list_all(self, *, redriven: bool = False) -> list[DeadLetter]:
-        """The messages kept, the oldest first; with ``redriven`` also those that were put back."""
-        return [DeadLetter(*row) for row in self._work.run(_LIST, all=redriven)]
+        """Return the dead letters, the oldest first. ``redriven`` adds those that were published again."""
+        return [DeadLetter(*row) for row in self._work.run(_SELECT, include_redriven=redriven)]
 
     def redrive(self, ids: list[int]) -> list[DeadLetter]:
-        """Marks these as put back and returns them; publish them before the commit."""
+        """Mark these dead letters as published again and return them. Publish them before the commit."""
         return [DeadLetter(*row) for row in self._work.run(_REDRIVE, ids=ids)]

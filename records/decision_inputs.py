@@ -1,4 +1,4 @@
-"""Facts: what a decision about a case needs beside the case, gathered before it is made."""
+"""Load what a decision about a case needs: purchases, sellers, policies, open cases and earlier refunds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,45 +8,44 @@ from uuid import UUID
 from domain.policies import Policy, Seller
 from domain.purchases import Purchase
 from records.purchases import PURCHASE_COLUMNS, purchase_of
-from records.sellers import policy_of, seller_of
-from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUSES
+from records.sellers import POLICY_COLUMNS, SELLER_COLUMNS, policy_of, seller_of
+from records.tables.cases import OPEN_STATE_NAMES, OPEN_STATUS_NAMES
 from records.transaction import Transaction
 
-_MATCH = f"""
+_SELECT_MATCHES = f"""
 select i.case_id, {PURCHASE_COLUMNS}
-  from unnest(cast(:ids as uuid[])) as i(case_id)
+  from unnest(cast(:case_ids as uuid[])) as i(case_id)
   join cases c on c.id = i.case_id
   join purchases p on p.reference_key = c.reference_key and p.email_key = c.email_key
-                  and (c.seller is null or p.seller = c.seller)
+                  and (c.seller_id is null or p.seller_id = c.seller_id)
  order by p.id for no key update of p
 """
-"""The purchases these cases may be about, locked in one order, so that two workers judging one purchase take turns."""
+"""The purchases that cases may be about. They are locked in one order, so that two workers on one purchase take turns."""
 
-_OWN = f"""
-select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id = c.purchase
- where c.id = any(:ids) order by p.id for no key update of p
+_SELECT_PURCHASES = f"""
+select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id = c.purchase_id
+ where c.id = any(:case_ids) order by p.id for no key update of p
 """
-"""The purchases these cases hold, locked."""
 
-_FACTS = f"""
-select p.id, s.*, y.version, y.in_force_from, y.category, y.days, y.methods, y.excepted_products, y.renewals_excepted,
-       (select c.id from cases c where c.purchase = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as live_case,
+_SELECT_INPUTS = f"""
+select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
+       (select c.id from cases c where c.purchase_id = p.id and c.state in ({OPEN_STATE_NAMES}) limit 1) as open_case_id,
        case when s.serial_count is null then '{{}}' else array(
          select coalesce(o.paid_at, now())
-           from cases c join purchases q on q.id = c.purchase join refund_operations o on o.case_id = c.id
-          where q.seller = p.seller and (q.email_key = p.email_key or q.instrument = p.instrument)
-            and c.state in ('refunding', 'refund_pending', 'refunded') and o.status in ({OPEN_STATUSES})
+           from cases c join purchases q on q.id = c.purchase_id join refund_operations o on o.case_id = c.id
+          where q.seller_id = p.seller_id and (q.email_key = p.email_key or q.instrument = p.instrument)
+            and c.state in ('refunding', 'refund_pending', 'refunded') and o.status in ({OPEN_STATUS_NAMES})
             and coalesce(o.paid_at, now()) > now() - make_interval(days => s.serial_days + 1)
        ) end as refunds
-  from purchases p join sellers s on s.id = p.seller
+  from purchases p join sellers s on s.id = p.seller_id
   left join lateral (
-    select * from policies y where y.seller = p.seller
+    select * from policies y where y.seller_id = p.seller_id
        and y.in_force_from <= case when p.renewal then p.charged_at else p.purchased_at end
      order by y.in_force_from desc, y.version desc limit 1
   ) y on true
- where p.id = any(:purchases)
+ where p.id = any(:purchase_ids)
 """
-"""What a decision needs beside the purchase: the seller today, the policy then, a live case, earlier refunds."""
+"""The seller as it is today, the policy at the time of the purchase, the open case, and the customer's earlier refunds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,32 +60,33 @@ class DecisionInput:
 
 
 class DecisionInputs:
-    """What is known of purchases."""
+    """The tables that a decision reads."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def matches(self, ids: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
-        """For each case the purchases with its reference and address, locked."""
-        found: dict[UUID, list[Purchase]] = {}
-        for row in self._work.run(_MATCH, ids=list(ids)):
-            found.setdefault(row.case_id, []).append(purchase_of(row[1:]))
-        return found
+    def matches(self, cases: Sequence[UUID]) -> dict[UUID, list[Purchase]]:
+        """Lock and return, for each case, the purchases with its reference and address."""
+        purchases: dict[UUID, list[Purchase]] = {}
+        for row in self._work.run(_SELECT_MATCHES, case_ids=list(cases)):
+            purchases.setdefault(row.case_id, []).append(purchase_of(row[1:]))
+        return purchases
 
-    def purchases(self, ids: Sequence[UUID]) -> dict[UUID, Purchase]:
-        """For each case the purchase it holds, locked."""
-        return {row.case_id: purchase_of(row[1:]) for row in self._work.run(_OWN, ids=list(ids))}
+    def purchases(self, cases: Sequence[UUID]) -> dict[UUID, Purchase]:
+        """Lock and return the purchase of each case that has a purchase."""
+        rows = self._work.run(_SELECT_PURCHASES, case_ids=list(cases))
+        return {row.case_id: purchase_of(row[1:]) for row in rows}
 
     def load(self, purchases: Sequence[Purchase]) -> dict[UUID, DecisionInput]:
-        """What a decision about each of these purchases needs, by the purchase's id. Lock the purchases first."""
-        known = {purchase.id: purchase for purchase in purchases}
-        rows = self._work.run(_FACTS, purchases=list(known))
+        """Return what a decision about each of these purchases needs, by purchase id. Lock the purchases first."""
+        by_id = {purchase.id: purchase for purchase in purchases}
+        rows = self._work.run(_SELECT_INPUTS, purchase_ids=list(by_id))
         return {
             row[0]: DecisionInput(
-                purchase=known[row[0]],
+                purchase=by_id[row[0]],
                 seller=seller_of(row[1:10]),
                 policy=policy_of(row[1], row[10:17]),
-                open_case=row.live_case,
+                open_case=row.open_case_id,
                 refunds=tuple(row.refunds),
             )
             for row in rows

@@ -1,4 +1,4 @@
-"""The history of cases: append-only, hash-chained; each row and the state it leads to are one statement."""
+"""Store the history of cases: append-only and hash-chained. One statement writes a transition and moves its case."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,8 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.cases import Transition
-from domain.messages import CaseEmailsDue
-from domain.messages import WorkItems as CasesMessage
+from domain.messages import CaseEmailsDue, WorkItems
 from domain.state_effects import EFFECTS, email_for, messages_for
 from records.case_emails import CaseEmails
 from records.outbox import Outbox
@@ -16,39 +15,43 @@ from records.support_tasks import SupportTasks
 from records.transaction import Transaction
 
 _RECORD = """
-with step as (
+with transition as (
   select * from unnest(
-    cast(:ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:heres as text[]), cast(:events as text[]),
-    cast(:theres as text[]), cast(:actors as text[]), cast(:whys as text[]), cast(:evidences as text[]),
-    cast(:hashes as bytea[]), cast(:dues as float8[]), cast(:pauses as float8[]), cast(:leases as float8[]),
-    cast(:purchases as uuid[]), cast(:sellers as text[])
-  ) as t(id, fence, seq, here, event, there, actor, why, evidence, hash, due, pause, lease, purchase, seller)
+    cast(:case_ids as uuid[]), cast(:fences as int[]), cast(:seqs as int[]), cast(:from_states as text[]),
+    cast(:events as text[]), cast(:to_states as text[]), cast(:actors as text[]), cast(:whys as text[]),
+    cast(:evidences as text[]), cast(:hashes as bytea[]), cast(:due_ins as float8[]), cast(:pauses as float8[]),
+    cast(:leases as float8[]), cast(:purchase_ids as uuid[]), cast(:seller_ids as text[])
+  ) as t(case_id, fence, seq, from_state, event, to_state, actor, why, evidence, hash, due_in, pause, lease, purchase_id,
+         seller_id)
 ), moved as (
   update cases c
-     set state = s.there, seq = s.seq, head = s.hash,
-         next_action_at = :now + make_interval(secs => s.due),
-         not_before = coalesce(:now + make_interval(secs => s.pause), 'epoch'),
-         lease_until = coalesce(:now + make_interval(secs => s.lease), 'epoch'),
-         fence = c.fence + case when s.lease is null then 0 else 1 end, deliveries = 0,
-         purchase = coalesce(s.purchase, c.purchase), seller = coalesce(s.seller, c.seller)
-    from step s
-   where c.id = s.id and c.fence = s.fence and c.seq = s.seq - 1 and c.state = s.here
-  returning c.id
+     set state = t.to_state, seq = t.seq, head_hash = t.hash,
+         next_action_at = :now + make_interval(secs => t.due_in),
+         not_before = coalesce(:now + make_interval(secs => t.pause), 'epoch'),
+         lease_until = coalesce(:now + make_interval(secs => t.lease), 'epoch'),
+         fence = c.fence + case when t.lease is null then 0 else 1 end, deliveries = 0,
+         purchase_id = coalesce(t.purchase_id, c.purchase_id), seller_id = coalesce(t.seller_id, c.seller_id)
+    from transition t
+   where c.id = t.case_id and c.fence = t.fence and c.seq = t.seq - 1 and c.state = t.from_state
+  returning c.id as case_id
 )
-insert into transitions (case_id, seq, at, here, event, there, actor, why, evidence, hash)
-select id, seq, :now, here, event, there, actor, why, evidence::jsonb, hash from step join moved using (id)
+insert into transitions (case_id, seq, created_at, from_state, event, to_state, actor, why, evidence, hash)
+select case_id, seq, :now, from_state, event, to_state, actor, why, evidence::jsonb, hash
+  from transition join moved using (case_id)
 returning case_id
 """
-"""Moves each case that still is where its worker left it, and writes that move down. The others are left out."""
+"""Move each case that is unchanged since its worker read it, and write the transition. Other cases are left out."""
 
-_OF = """
-select seq, at, here, event, there, actor, why, evidence, hash from transitions where case_id = :case order by seq
+_SELECT_BY_CASE = """
+select seq, created_at, from_state, event, to_state, actor, why, evidence, hash
+  from transitions where case_id = :case_id order by seq
 """
 
-_TELLING = "select distinct case_id from transitions where case_id = any(:cases) and evidence ? :name"
+_SELECT_WITH_EVIDENCE = "select distinct case_id from transitions where case_id = any(:case_ids) and evidence ? :name"
 
-_ALL = """
-select c.id, c.state, c.seq as last_seq, c.head, t.seq, t.at, t.here, t.event, t.there, t.actor, t.why, t.evidence, t.hash
+_SELECT_ALL = """
+select c.id, c.state, c.seq as last_seq, c.head_hash,
+       t.seq, t.created_at, t.from_state, t.event, t.to_state, t.actor, t.why, t.evidence, t.hash
   from cases c left join transitions t on t.case_id = c.id
  order by c.id, t.seq
 """
@@ -56,7 +59,7 @@ select c.id, c.state, c.seq as last_seq, c.head, t.seq, t.at, t.here, t.event, t
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One row of a case's history, as it stands."""
+    """One row of a case's history, as it is stored."""
 
     seq: int
     created_at: datetime
@@ -71,7 +74,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class CaseHistory:
-    """A case's row and its whole history, to be held against each other."""
+    """A case's state and its whole history, so that the audit can compare them."""
 
     id: UUID
     state: str
@@ -81,87 +84,88 @@ class CaseHistory:
 
 
 class History:
-    """Steps in, rows out."""
+    """The table ``transitions``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
-        self._tasks, self._letters, self._outbox = SupportTasks(work), CaseEmails(work), Outbox(work)
+        self._support_tasks, self._case_emails, self._outbox = SupportTasks(work), CaseEmails(work), Outbox(work)
 
-    def record(self, steps: Sequence[Transition]) -> set[UUID]:
-        """Records these steps and what each state reached sets going: messages, letters, tasks for people.
+    def record(self, transitions: Sequence[Transition]) -> set[UUID]:
+        """Record these transitions with the effects of the new states: messages, e-mails and support tasks.
 
-        Returns the cases that moved. One that somebody else moved or took over meanwhile is not among them, and
-        nothing was written for it. A case may appear once in a call.
+        Return the cases that moved. If another worker has moved or leased a case in between, that case does not move
+        and nothing is written for it. A case may appear once in a call.
         """
-        if not steps:
+        if not transitions:
             return set()
         now = self._work.now
-        moved = self._work.run(
+        rows = self._work.run(
             _RECORD,
             now=now,
-            ids=[step.case.id for step in steps],
-            fences=[step.case.fence for step in steps],
-            seqs=[step.seq for step in steps],
-            heres=[step.case.state for step in steps],
-            events=[step.event for step in steps],
-            theres=[step.to_state for step in steps],
-            actors=[step.actor for step in steps],
-            whys=[step.why for step in steps],
-            evidences=[json.dumps(step.evidence) for step in steps],
-            hashes=[step.digest(now) for step in steps],
-            dues=[self._due_in(step) for step in steps],
-            pauses=[step.due_in for step in steps],
-            leases=[step.lease for step in steps],
-            purchases=[step.purchase for step in steps],
-            sellers=[step.seller for step in steps],
+            case_ids=[transition.case.id for transition in transitions],
+            fences=[transition.case.fence for transition in transitions],
+            seqs=[transition.seq for transition in transitions],
+            from_states=[transition.case.state for transition in transitions],
+            events=[transition.event for transition in transitions],
+            to_states=[transition.to_state for transition in transitions],
+            actors=[transition.actor for transition in transitions],
+            whys=[transition.why for transition in transitions],
+            evidences=[json.dumps(transition.evidence) for transition in transitions],
+            hashes=[transition.digest(now) for transition in transitions],
+            due_ins=[self._due_in(transition) for transition in transitions],
+            pauses=[transition.due_in for transition in transitions],
+            leases=[transition.lease for transition in transitions],
+            purchase_ids=[transition.purchase_id for transition in transitions],
+            seller_ids=[transition.seller_id for transition in transitions],
         )
-        done = {row.case_id for row in moved}
-        self._set_going([step for step in steps if step.case.id in done])
-        return done
+        moved = {row.case_id for row in rows}
+        self._apply_effects([transition for transition in transitions if transition.case.id in moved])
+        return moved
 
     def for_case(self, case: UUID) -> list[HistoryRow]:
-        """The history of one case, oldest first."""
-        return [HistoryRow(*row) for row in self._work.run(_OF, case=case)]
+        """Return the history of one case, the oldest row first."""
+        return [HistoryRow(*row) for row in self._work.run(_SELECT_BY_CASE, case_id=case)]
 
     def with_evidence(self, cases: Sequence[UUID], name: str) -> set[UUID]:
-        """Those of these cases of whose steps one has evidence of this name."""
-        rows = self._work.run(_TELLING, cases=list(cases), name=name) if cases else ()
+        """Return the cases that have a transition with evidence of this name."""
+        rows = self._work.run(_SELECT_WITH_EVIDENCE, case_ids=list(cases), name=name) if cases else ()
         return {row.case_id for row in rows}
 
     def stream_all(self) -> Iterator[CaseHistory]:
-        """Every case with its history, in bounded memory."""
-        rows = self._work.stream(_ALL)
-        story: list[HistoryRow] = []
-        last = None
-        for row in rows:
-            if last is not None and row.id != last.id:
-                yield CaseHistory(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
-                story = []
-            last = row
+        """Yield every case with its history, in bounded memory."""
+        history: list[HistoryRow] = []
+        case = None
+        for row in self._work.stream(_SELECT_ALL):
+            if case is not None and row.id != case.id:
+                yield CaseHistory(case.id, case.state, case.last_seq, bytes(case.head_hash), tuple(history))
+                history = []
+            case = row
             if row.seq is not None:
-                story.append(HistoryRow(*row[4:]))
-        if last is not None:
-            yield CaseHistory(last.id, last.state, last.last_seq, bytes(last.head), tuple(story))
+                history.append(HistoryRow(*row[4:]))
+        if case is not None:
+            yield CaseHistory(case.id, case.state, case.last_seq, bytes(case.head_hash), tuple(history))
 
-    def _due_in(self, step: Transition) -> float | None:
-        if step.due_in is not None:
-            return step.due_in
-        patience = EFFECTS[step.to_state].timeout
-        return None if patience is None else self._work.timers.seconds_of(patience)
+    def _due_in(self, transition: Transition) -> float | None:
+        """Return the seconds after which the sweep publishes the case again, or None if the new state has no timeout."""
+        if transition.due_in is not None:
+            return transition.due_in
+        timeout = EFFECTS[transition.to_state].timeout
+        return None if timeout is None else self._work.timers.seconds_of(timeout)
 
-    def _set_going(self, steps: Iterable[Transition]) -> None:
-        lanes: list[tuple[type[CasesMessage], UUID]] = []
-        letters: list[tuple[UUID, str]] = []
+    def _apply_effects(self, transitions: Iterable[Transition]) -> None:
+        messages: list[tuple[type[WorkItems], UUID]] = []
+        emails: list[tuple[UUID, str]] = []
         tasks: list[tuple[UUID, int, str]] = []
-        for step in steps:
-            after = EFFECTS[step.to_state]
-            if after.support_task:
-                tasks.append((step.case.id, step.seq, json.dumps(step.evidence.get("reasons", []))))
-            if not step.quiet and (letter := email_for(step.event, step.to_state)):
-                letters.append((step.case.id, letter))
-            left_out = {after.message if step.continued or step.due_in is not None else None}
-            left_out |= {CaseEmailsDue} if step.quiet else set()
-            lanes += [(lane, step.case.id) for lane in messages_for(after) if lane not in left_out]
-        self._tasks.create_for_cases(tasks)
-        self._letters.enqueue(letters)
-        self._outbox.enqueue(lanes)
+        for transition in transitions:
+            case = transition.case.id
+            effects = EFFECTS[transition.to_state]
+            if effects.support_task:
+                tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
+            if transition.notify and (email := email_for(transition.event, transition.to_state)):
+                emails.append((case, email))
+            omitted = {effects.message if transition.continued or transition.due_in is not None else None}
+            omitted |= set() if transition.notify else {CaseEmailsDue}
+            messages += [(message, case) for message in messages_for(effects) if message not in omitted]
+        self._support_tasks.create_for_cases(tasks)
+        self._case_emails.enqueue(emails)
+        self._outbox.enqueue(messages)

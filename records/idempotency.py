@@ -1,23 +1,23 @@
-"""One request a key at a time: while one is being accepted, another with the same key is told so and does not wait."""
+"""Lock idempotency keys, so that of two requests with one key the second is refused and does not wait."""
 
 import hashlib
 
 from records.transaction import Transaction
 
-_CLAIM = "select pg_try_advisory_xact_lock(:name)"
+_CLAIM = "select pg_try_advisory_xact_lock(:lock)"
 
 
 class Idempotency:
-    """Who is accepting which request at this moment; forgotten with the transaction, whichever way it ends."""
+    """The locks of the idempotency keys in use. PostgreSQL releases a lock at the end of its transaction."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def claim(self, source: str, key: str) -> bool:
-        """Whether nobody else is accepting a request of this source and key; until the end of the transaction nobody will."""
-        return bool(self._work.run(_CLAIM, name=_name(source, key)).scalar_one())
+        """Lock this key of this source until the end of the transaction. Return False if another request holds the lock."""
+        return bool(self._work.run(_CLAIM, lock=_lock_number(source, key)).scalar_one())
 
 
-def _name(source: str, key: str) -> int:
-    """The lock's name. Of two keys with one name the later is told to come again in a second, and no harm is done."""
+def _lock_number(source: str, key: str) -> int:
+    """Return the number of the lock. If two keys share a number, the later request is asked to retry in a second."""
     return int.from_bytes(hashlib.sha256(f"{source}\n{key}".encode()).digest()[:8], "big", signed=True)

@@ -1,4 +1,4 @@
-"""Mails that came in: one row each, whatever it was, written with what followed from it."""
+"""Store inbound mails: one row for each mail of any kind, with the cases and e-mails that it led to."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -10,57 +10,60 @@ from domain.purchases import email_key
 from domain.states import State
 from records.transaction import Transaction
 
-_KEEP = """
+_INSERT = """
 insert into inbound_mails (id, message_id, thread, sender_key, kind, evidence)
 select gen_random_uuid(), message_id, thread, sender_key, kind, evidence::jsonb
   from unnest(cast(:message_ids as text[]), cast(:threads as text[]), cast(:sender_keys as text[]),
-              cast(:kinds as text[]), cast(:evidence as text[]))
+              cast(:kinds as text[]), cast(:evidences as text[]))
     as i(message_id, thread, sender_key, kind, evidence)
  order by message_id
 on conflict (message_id) do nothing
 returning message_id
 """
 
-_EARLIER = """
+_SELECT_DIGESTS = """
 select message_id, evidence->>'digest' as digest from inbound_mails where message_id = any(:message_ids)
 """
 
-_FOLLOWED = """
-update inbound_mails m set cases = i.cases, note = i.note
-  from jsonb_to_recordset(cast(:followed as jsonb)) as i(message_id text, cases uuid[], note uuid)
+_LINK = """
+update inbound_mails m set case_ids = i.case_ids, inquiry_email_id = i.inquiry_email_id
+  from jsonb_to_recordset(cast(:links as jsonb)) as i(message_id text, case_ids uuid[], inquiry_email_id uuid)
  where m.message_id = i.message_id
 """
 
-_IN_THREADS = """
+_SELECT_THREAD_CASES = """
 select distinct m.thread, m.sender_key, c.reference_key, c.id
-  from inbound_mails m join cases c on c.id = any(m.cases)
- where m.thread = any(:threads) and c.state <> all(:over)
+  from inbound_mails m join cases c on c.id = any(m.case_ids)
+ where m.thread = any(:threads) and c.state <> all(:closed_states)
 """
 
-_OF_LETTERS = """
-select id, reference_key from cases where id = any(:ids) and state <> all(:over)
+_SELECT_REPLIED_CASES = """
+select id, reference_key from cases where id = any(:ids) and state <> all(:closed_states)
 """
 
-_NOTED = "select distinct thread, sender_key from inbound_mails where thread = any(:threads) and note is not null"
+_SELECT_INQUIRIES = """
+select distinct thread, sender_key from inbound_mails where thread = any(:threads) and inquiry_email_id is not null
+"""
 
-_ANSWERED = """
-select sender_key, count(*) as answers from inbound_mails
- where sender_key = any(:sender_keys) and received_at > now() - interval '1 day' and (note is not null or cases <> '{}')
+_COUNT_REPLIES = """
+select sender_key, count(*) as replies from inbound_mails
+ where sender_key = any(:sender_keys) and received_at > now() - interval '1 day'
+   and (inquiry_email_id is not null or case_ids <> '{}')
  group by sender_key
 """
 
-_OVER = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
-"""Cases that ended without a word about the money: who writes again asks anew."""
+_CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
+"""States that ended without a decision about the money. A later mail in such a thread is a new request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedMail:
-    """One mail as it came."""
+    """One mail as it was received."""
 
     message_id: str
     thread: str
     sender: str
-    """The address it names as its sender: anybody can write any; empty where it names none."""
+    """The address in the From field, which anyone can forge; empty if the mail has none."""
     kind: str
     evidence: Mapping[str, Any]
 
@@ -71,61 +74,70 @@ class ReceivedMail:
 
 @dataclass(frozen=True, slots=True)
 class PreviousMail:
-    """What was known of the threads and senders of some mails before they came."""
+    """What the records hold about the threads and senders of some mails before those mails came."""
 
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
-    """By thread, sender's key and reference's key: the case that such a mail made."""
-    letters: dict[UUID, str] = field(default_factory=dict)
-    """The cases whose letters were answered, each with its reference's key."""
-    noted: set[tuple[str, str]] = field(default_factory=set)
-    """Threads and sender's keys that had a note."""
-    answers: dict[str, int] = field(default_factory=dict)
-    """How many mails of a sender's key were answered in the last 24 hours."""
+    """The case that an earlier mail created, by thread, sender key and reference key."""
+    replied_cases: dict[UUID, str] = field(default_factory=dict)
+    """The cases whose e-mails these mails reply to, with their reference keys."""
+    inquiries: set[tuple[str, str]] = field(default_factory=set)
+    """The threads and sender keys that were sent an inquiry e-mail."""
+    replies: dict[str, int] = field(default_factory=dict)
+    """The number of mails of a sender key that led to a case or an e-mail in the last 24 hours."""
 
 
 class InboundMails:
-    """The mails table."""
+    """The table ``inbound_mails``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def keep(self, mails: Sequence[ReceivedMail]) -> set[str]:
-        """Remembers these mails, and returns the Message-IDs of those that were not known before.
+        """Store these mails. Return the Message-IDs that are new.
 
-        A reader that has one of them in its hands is waited for.
+        If another process is storing one of these mails, wait for its commit.
         """
         rows = self._work.run(
-            _KEEP,
+            _INSERT,
             message_ids=[mail.message_id for mail in mails],
             threads=[mail.thread for mail in mails],
             sender_keys=[mail.sender_key for mail in mails],
             kinds=[mail.kind for mail in mails],
-            evidence=[json.dumps(dict(mail.evidence)) for mail in mails],
+            evidences=[json.dumps(dict(mail.evidence)) for mail in mails],
         )
         return {row.message_id for row in rows}
 
     def digests(self, message_ids: Collection[str]) -> dict[str, str | None]:
-        """What the mails with these Message-IDs said, as a digest."""
-        return {row.message_id: row.digest for row in self._work.run(_EARLIER, message_ids=list(message_ids))}
+        """Return the digest of the text of each mail, by Message-ID."""
+        rows = self._work.run(_SELECT_DIGESTS, message_ids=list(message_ids))
+        return {row.message_id: row.digest for row in rows}
 
-    def previous(self, mails: Sequence[ReceivedMail], letters: Collection[UUID]) -> PreviousMail:
-        """What their threads and senders had before; ``letters`` are the cases whose letters they answer."""
+    def previous(self, mails: Sequence[ReceivedMail], replied_cases: Collection[UUID]) -> PreviousMail:
+        """Return what is stored about the threads and senders of these mails.
+
+        ``replied_cases`` are the cases whose e-mails these mails reply to.
+        """
         threads, senders = [mail.thread for mail in mails], [mail.sender_key for mail in mails]
+        in_threads = self._work.run(_SELECT_THREAD_CASES, threads=threads, closed_states=_CLOSED_STATES)
+        replied = self._work.run(_SELECT_REPLIED_CASES, ids=list(replied_cases), closed_states=_CLOSED_STATES)
+        inquiries = self._work.run(_SELECT_INQUIRIES, threads=threads)
+        replies = self._work.run(_COUNT_REPLIES, sender_keys=senders)
         return PreviousMail(
-            cases={
-                (row.thread, row.sender_key, row.reference_key): row.id
-                for row in self._work.run(_IN_THREADS, threads=threads, over=_OVER)
-            },
-            letters={row.id: row.reference_key for row in self._work.run(_OF_LETTERS, ids=list(letters), over=_OVER)},
-            noted={(row.thread, row.sender_key) for row in self._work.run(_NOTED, threads=threads)},
-            answers={row.sender_key: row.answers for row in self._work.run(_ANSWERED, sender_keys=senders)},
+            cases={(row.thread, row.sender_key, row.reference_key): row.id for row in in_threads},
+            replied_cases={row.id: row.reference_key for row in replied},
+            inquiries={(row.thread, row.sender_key) for row in inquiries},
+            replies={row.sender_key: row.replies for row in replies},
         )
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
-        """What mails led to, by their Message-IDs: cases, and a note."""
-        rows = [
-            {"message_id": name, "cases": [str(case) for case in cases], "note": note and str(note)}
-            for name, (cases, note) in mails.items()
+        """Store what mails led to, by Message-ID: cases, and an inquiry e-mail."""
+        links = [
+            {
+                "message_id": message_id,
+                "case_ids": [str(case) for case in cases],
+                "inquiry_email_id": inquiry_email and str(inquiry_email),
+            }
+            for message_id, (cases, inquiry_email) in mails.items()
         ]
-        if rows:
-            self._work.run(_FOLLOWED, followed=json.dumps(rows))
+        if links:
+            self._work.run(_LINK, links=json.dumps(links))

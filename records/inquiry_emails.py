@@ -1,4 +1,8 @@
-"""Notes that are owed, and those that were sent: each at most once. What is found is found out by the worker, not at the door."""
+"""Store e-mails that belong to no case, such as purchase links: due, claimed, sent, and their links opened.
+
+The worker looks up the purchases, not the web server. A visitor can therefore not tell from the response time whether an
+address is known.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,86 +17,95 @@ from domain.messages import InquiryEmailsDue
 from domain.purchases import email_key, reference_key
 from records.leased_queue import LeasedQueue
 from records.outbox import Outbox
-from records.purchase_details import AROUND, BOUGHT, PurchaseWithDetails, purchase_with_details
+from records.purchase_details import (
+    DETAILED_PURCHASE_COLUMNS,
+    DETAILED_PURCHASE_JOINS,
+    PurchaseWithDetails,
+    purchase_with_details,
+)
 from records.transaction import Transaction
 
-_OWE = """
-with note as (
+_INSERT = """
+with email as (
   insert into inquiry_emails (id, kind, email, email_key, reference_key, locale, thread)
   values (:id, :kind, :email, :email_key, :reference_key, :locale, :thread)
 )
-insert into outbox (lane, bulk, seller, case_id) values (:lane, false, '', :id)
+insert into outbox (queue, bulk, seller_id, item_id) values (:queue, false, '', :id)
 """
 
 _QUEUE = LeasedQueue(
-    table="notes", key={"id": "uuid"}, done_at="sent_at", queue=InquiryEmailsDue.queue, message_id="id"
+    table="inquiry_emails", key={"id": "uuid"}, done_at="sent_at", queue=InquiryEmailsDue.queue, message_id="id"
 )
 
 _CLAIM = _QUEUE.claim("id = any(:ids)", "t.id, t.kind, t.email, t.email_key, t.locale, t.thread")
 
-_LOOK_UP = f"""
-select n.id as note, b.* from inquiry_emails n
+_SELECT_PURCHASES = f"""
+select e.id as email_id, b.* from inquiry_emails e
  cross join lateral (
-   select {BOUGHT} from purchases p {AROUND}
-    where p.email_key = n.email_key and (n.kind = 'references' or p.reference_key = n.reference_key)
-    order by p.purchased_at desc, p.id limit :most) b
- where n.id = any(:ids)
+   select {DETAILED_PURCHASE_COLUMNS} from purchases p {DETAILED_PURCHASE_JOINS}
+    where p.email_key = e.email_key and (e.kind = 'references' or p.reference_key = e.reference_key)
+    order by p.purchased_at desc, p.id limit :limit) b
+ where e.id = any(:ids)
 """
 
-_FOUND = """
-update inquiry_emails n
-   set kind = i.kind, ends_at = now() + make_interval(secs => :lasts),
-       purchases = array(select o.purchase from unnest(cast(:of as uuid[]), cast(:purchases as uuid[])) as o(note, purchase)
-                          where o.note = n.id)
+_STORE_PURCHASES = """
+update inquiry_emails e
+   set kind = i.kind, expires_at = now() + make_interval(secs => :link_ttl),
+       purchase_ids = array(
+         select pair.purchase_id
+           from unnest(cast(:email_ids as uuid[]), cast(:purchase_ids as uuid[])) as pair(email_id, purchase_id)
+          where pair.email_id = e.id)
   from unnest(cast(:ids as uuid[]), cast(:kinds as text[])) as i(id, kind)
- where n.id = i.id
+ where e.id = i.id
 """
 
-_TOLD = """
-select n.id, n.email_key, n.kind,
-       (select count(*) from inquiry_emails o where o.email_key = n.email_key and o.kind = n.kind
-           and o.sent_at > now() - interval '1 day') as told
-  from inquiry_emails n where n.id = any(:ids)
+_COUNT_SENT_TODAY = """
+select e.id, e.email_key, e.kind,
+       (select count(*) from inquiry_emails sent where sent.email_key = e.email_key and sent.kind = e.kind
+           and sent.sent_at > now() - interval '1 day') as sent_today
+  from inquiry_emails e where e.id = any(:ids)
 """
 
-_FORGET = "delete from inquiry_emails where id = any(:ids)"
+_DELETE = "delete from inquiry_emails where id = any(:ids)"
 
-_SENT = _QUEUE.done()
+_MARK_SENT = _QUEUE.done()
 
-_GIVE_BACK = _QUEUE.release()
+_RELEASE = _QUEUE.release()
 
-_OVERDUE = _QUEUE.overdue()
+_SELECT_OVERDUE = _QUEUE.overdue()
 
-_OPENS = "n.kind = 'purchase' and n.opened_at is null and n.ends_at > now()"
+_CAN_OPEN = "e.kind = 'purchase' and e.opened_at is null and e.expires_at > now()"
 
-_OPEN = f"update inquiry_emails n set opened_at = now() where n.id = :id and {_OPENS} returning n.purchases"
+_SELECT_LINK = f"select e.locale, {_CAN_OPEN} as can_open from inquiry_emails e where e.id = :id"
 
-_ASKS = {InquiryEmailKind.PURCHASE, InquiryEmailKind.REFERENCES}
+_OPEN_LINK = f"update inquiry_emails e set opened_at = now() where e.id = :id and {_CAN_OPEN} returning e.purchase_ids"
+
+_KINDS_WITH_PURCHASES = {InquiryEmailKind.PURCHASE, InquiryEmailKind.REFERENCES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InquiryEmail:
-    """One note to write."""
+    """One inquiry e-mail to send."""
 
     id: UUID
     kind: InquiryEmailKind
     to: str
-    """The purchases' own address, where there are any; else the one that somebody typed or wrote from."""
+    """The address of the purchases, or the address that the visitor typed or wrote from if no purchase was found."""
     locale: str
     thread: str | None
-    """The Message-ID of the mail that it answers."""
+    """The Message-ID of the mail that it replies to."""
     purchases: tuple[PurchaseWithDetails, ...]
 
 
 class InquiryLink(NamedTuple):
-    """How a note's link stands."""
+    """The link in an inquiry e-mail: its language, and whether it can be opened."""
 
     locale: str
     opens: bool
 
 
 class InquiryEmails:
-    """The notes table. No link of a note is kept here."""
+    """The table ``inquiry_emails``. The link in an e-mail is not stored."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
@@ -106,113 +119,119 @@ class InquiryEmails:
         thread: str | None = None,
         reference: str | None = None,
     ) -> UUID:
-        """Owes somebody a note, and returns its id. Nothing is looked up: known or unknown, it takes the same time.
+        """Store that an e-mail is due, and return its id. It takes the same time whether the address is known or not.
 
-        ``reference`` goes with the kind ``purchase`` alone.
+        ``reference`` is for the kind ``purchase`` only.
         """
-        note = uuid4()
+        id_ = uuid4()
         self._work.run(
-            _OWE,
-            id=note,
+            _INSERT,
+            id=id_,
             kind=kind,
             email=email,
             email_key=email_key(email),
             reference_key=None if reference is None else reference_key(reference),
             locale=locale,
             thread=thread,
-            lane=InquiryEmailsDue.queue,
+            queue=InquiryEmailsDue.queue,
         )
         Outbox(self._work).wake()
-        return note
+        return id_
 
-    def claim(self, notes: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
-        """Claims the unsent ones of these inquiry e-mails for ``seconds``, and looks up what they ask for.
+    def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
+        """Claim the unsent inquiry e-mails among these for ``seconds``, and look up their purchases.
 
         An e-mail above the daily limit of its address is deleted.
         """
-        rows = list(self._work.run(_CLAIM, ids=list(notes), seconds=seconds))
-        asking = [row.id for row in rows if row.kind in _ASKS]
-        found: dict[UUID, list[PurchaseWithDetails]] = {note: [] for note in asking}
-        if asking:
-            for row in self._work.run(_LOOK_UP, ids=asking, most=MAX_REFERENCES):
-                found[row.note].append(purchase_with_details(row))
-        claimed = [_note(row, found.get(row.id, [])) for row in rows]
-        self._keep([note for note in claimed if note.id in found])
-        spared = self._spared(asking) if asking else set()
-        return [note for note in claimed if note.id not in spared]
+        rows = list(self._work.run(_CLAIM, ids=list(ids), seconds=seconds))
+        to_look_up = [row.id for row in rows if row.kind in _KINDS_WITH_PURCHASES]
+        purchases = self._look_up(to_look_up)
+        emails = [_inquiry_email(row, purchases.get(row.id, [])) for row in rows]
+        self._store_purchases([email for email in emails if email.id in purchases])
+        deleted = self._delete_above_limit(to_look_up)
+        return [email for email in emails if email.id not in deleted]
 
-    def _spared(self, asking: Sequence[UUID]) -> set[UUID]:
-        """Those that would be too many for an address today: they are forgotten, for there is nothing to send."""
-        told: Counter[tuple[str, str]] = Counter()
-        spared: set[UUID] = set()
-        for row in self._work.run(_TOLD, ids=list(asking)):
-            told[row.email_key, row.kind] += 1
-            if row.told + told[row.email_key, row.kind] > MAX_PER_DAY[row.kind]:
-                spared.add(row.id)
-        if spared:
-            self._work.run(_FORGET, ids=list(spared))
-        return spared
+    def _look_up(self, ids: Sequence[UUID]) -> dict[UUID, list[PurchaseWithDetails]]:
+        """Return the purchases that each of these e-mails asks for."""
+        purchases: dict[UUID, list[PurchaseWithDetails]] = {id_: [] for id_ in ids}
+        if ids:
+            for row in self._work.run(_SELECT_PURCHASES, ids=list(ids), limit=MAX_REFERENCES):
+                purchases[row.email_id].append(purchase_with_details(row))
+        return purchases
 
-    def _keep(self, notes: Sequence[InquiryEmail]) -> None:
-        """What was found is what the link will show."""
-        if notes:
-            pairs = [(note.id, bought.id) for note in notes for bought in note.purchases]
+    def _delete_above_limit(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Delete the e-mails that are too many for their address today, and return their ids."""
+        if not ids:
+            return set()
+        due: Counter[tuple[str, str]] = Counter()
+        above_limit: set[UUID] = set()
+        for row in self._work.run(_COUNT_SENT_TODAY, ids=list(ids)):
+            due[row.email_key, row.kind] += 1
+            if row.sent_today + due[row.email_key, row.kind] > MAX_PER_DAY[row.kind]:
+                above_limit.add(row.id)
+        if above_limit:
+            self._work.run(_DELETE, ids=list(above_limit))
+        return above_limit
+
+    def _store_purchases(self, emails: Sequence[InquiryEmail]) -> None:
+        """Store the purchases that were found, because the link shows them later."""
+        if emails:
+            pairs = [(email.id, purchase.id) for email in emails for purchase in email.purchases]
             self._work.run(
-                _FOUND,
-                ids=[note.id for note in notes],
-                kinds=[note.kind for note in notes],
-                of=[note for note, _ in pairs],
-                purchases=[purchase for _, purchase in pairs],
-                lasts=LINK_TTL.total_seconds(),
+                _STORE_PURCHASES,
+                ids=[email.id for email in emails],
+                kinds=[email.kind for email in emails],
+                email_ids=[email for email, _ in pairs],
+                purchase_ids=[purchase for _, purchase in pairs],
+                link_ttl=LINK_TTL.total_seconds(),
             )
 
-    def mark_sent(self, notes: Sequence[UUID]) -> None:
-        """Stores that these inquiry e-mails were sent."""
-        if notes:
-            self._work.run(_SENT, ids=list(notes))
+    def mark_sent(self, ids: Sequence[UUID]) -> None:
+        """Store that these inquiry e-mails were sent."""
+        if ids:
+            self._work.run(_MARK_SENT, ids=list(ids))
 
-    def release(self, notes: Sequence[UUID], *, seconds: float) -> None:
-        """Releases inquiry e-mails that were certainly not sent: they may be sent in ``seconds``."""
-        if notes:
-            self._work.run(_GIVE_BACK, ids=list(notes), seconds=seconds)
+    def release(self, ids: Sequence[UUID], *, seconds: float) -> None:
+        """Release inquiry e-mails that were certainly not sent: they may be sent in ``seconds``."""
+        if ids:
+            self._work.run(_RELEASE, ids=list(ids), seconds=seconds)
 
     def overdue(self, *, seconds: float, limit: int) -> list[UUID]:
-        """Returns inquiry e-mails that are unsent for ``seconds``."""
-        return [row.id for row in self._work.run(_OVERDUE, seconds=seconds, limit=limit)]
+        """Return inquiry e-mails that are unsent for ``seconds``."""
+        return [row.id for row in self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)]
 
-    def link(self, note: UUID) -> InquiryLink | None:
-        """How a note's link stands; None where there is no such note. Looking changes nothing."""
-        row = self._work.run(
-            f"select n.locale, {_OPENS} as opens from inquiry_emails n where n.id = :id", id=note
-        ).one_or_none()
-        return None if row is None else InquiryLink(row.locale, bool(row.opens))
+    def link(self, email: UUID) -> InquiryLink | None:
+        """Return the link of an inquiry e-mail without opening it; None if there is no such e-mail."""
+        row = self._work.run(_SELECT_LINK, id=email).one_or_none()
+        return None if row is None else InquiryLink(row.locale, bool(row.can_open))
 
-    def open_link(self, note: UUID) -> list[UUID] | None:
-        """The purchases behind a note's link, once; None where it was opened before, is too old, or opens nothing."""
-        row = self._work.run(_OPEN, id=note).one_or_none()
-        return None if row is None else list(row.purchases)
+    def open_link(self, email: UUID) -> list[UUID] | None:
+        """Return the purchases behind a link, once. Return None if it was opened before, has expired or opens nothing."""
+        row = self._work.run(_OPEN_LINK, id=email).one_or_none()
+        return None if row is None else list(row.purchase_ids)
 
 
-def _note(row: Row[*tuple[Any, ...]], found: Sequence[PurchaseWithDetails]) -> InquiryEmail:
+def _inquiry_email(row: Row[*tuple[Any, ...]], found: Sequence[PurchaseWithDetails]) -> InquiryEmail:
     kind = InquiryEmailKind(row.kind)
-    mine = _of_one_mailbox(found, row.email)
-    if kind in _ASKS and not mine:
+    purchases = _of_one_mailbox(found, row.email)
+    if kind in _KINDS_WITH_PURCHASES and not purchases:
         kind = InquiryEmailKind.NOTHING_FOUND
     return InquiryEmail(
         id=row.id,
         kind=kind,
-        to=mine[0].email if mine else row.email,
+        to=purchases[0].email if purchases else row.email,
         locale=row.locale,
         thread=row.thread,
-        purchases=tuple(mine),
+        purchases=tuple(purchases),
     )
 
 
-def _of_one_mailbox(found: Sequence[PurchaseWithDetails], typed: str) -> list[PurchaseWithDetails]:
-    """Addresses that are compared as one may be two mailboxes (``ß`` and ``ss``): a note tells one of them of its own only.
+def _of_one_mailbox(purchases: Sequence[PurchaseWithDetails], typed: str) -> list[PurchaseWithDetails]:
+    """Return the purchases of one mailbox: the mailbox that was typed, if it has any.
 
-    It is the one that was typed, if it bought anything.
+    Addresses with one key may be two mailboxes (``ß`` and ``ss``). An e-mail reveals no purchase of another mailbox.
     """
-    mailboxes = {bought.email.lower() for bought in found}
-    mine = typed.lower() if typed.lower() in mailboxes else next((bought.email.lower() for bought in found), None)
-    return [bought for bought in found if bought.email.lower() == mine]
+    mailboxes = {purchase.email.lower() for purchase in purchases}
+    first = next((purchase.email.lower() for purchase in purchases), None)
+    mailbox = typed.lower() if typed.lower() in mailboxes else first
+    return [purchase for purchase in purchases if purchase.email.lower() == mailbox]

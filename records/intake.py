@@ -1,4 +1,4 @@
-"""Requests coming in: the case, its first row of history and its message, in one commit."""
+"""Store new requests: the case, the first row of its history and its message, in one statement."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,36 +13,35 @@ from domain.states import INITIAL, State
 from records.outbox import Outbox
 from records.transaction import Transaction
 
-_EVENT, _THERE = INITIAL
-_LANE = RefundRequested.queue
+_EVENT, _STATE = INITIAL
 
 _INSERT = """
-with fresh as (
-  insert into cases (id, seller, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
-                     reference_key, reason, refund_scope, comment, answers, locale, thread, trusted, bulk, received_at, state, seq,
-                     head, next_action_at)
-  select id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
-         answers::jsonb, locale, thread, trusted, bulk, :now, :there, 1, hash, :now + make_interval(secs => :lane)
-    from unnest(cast(:ids as uuid[]), cast(:sellers as text[]), cast(:channels as text[]), cast(:sources as text[]),
+with created as (
+  insert into cases (id, seller_id, channel, intake_source, intake_key, intake_digest, email, email_key, reference,
+                     reference_key, reason, refund_scope, comment, answers, locale, thread, trusted, bulk, received_at,
+                     state, seq, head_hash, next_action_at)
+  select id, seller_id, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
+         answers::jsonb, locale, thread, trusted, bulk, :now, :state, 1, hash, :now + make_interval(secs => :resend_after)
+    from unnest(cast(:ids as uuid[]), cast(:seller_ids as text[]), cast(:channels as text[]), cast(:sources as text[]),
                 cast(:keys as text[]), cast(:digests as bytea[]), cast(:emails as text[]), cast(:email_keys as text[]),
                 cast(:references as text[]), cast(:reference_keys as text[]), cast(:reasons as text[]),
                 cast(:refund_scopes as text[]), cast(:comments as text[]), cast(:answers as text[]), cast(:locales as text[]),
                 cast(:threads as text[]), cast(:trusteds as bool[]), cast(:bulks as bool[]), cast(:hashes as bytea[]))
-      as i(id, seller, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
+      as i(id, seller_id, channel, source, key, digest, email, email_key, reference, reference_key, reason, refund_scope, comment,
            answers, locale, thread, trusted, bulk, hash)
   on conflict (intake_source, intake_key) do nothing
-  returning id, channel, head, bulk, seller
-), told as (
-  insert into transitions (case_id, seq, at, here, event, there, actor, why, evidence, hash)
-  select id, 1, :now, '', :event, :there, channel, '', '{}', head from fresh
-), sent as (
-  insert into outbox (lane, bulk, seller, case_id)
-  select :lane_name, bulk, coalesce(seller, ''), id from fresh
+  returning id, channel, head_hash, bulk, seller_id
+), recorded as (
+  insert into transitions (case_id, seq, created_at, from_state, event, to_state, actor, why, evidence, hash)
+  select id, 1, :now, '', :event, :state, channel, '', '{}', head_hash from created
+), enqueued as (
+  insert into outbox (queue, bulk, seller_id, item_id)
+  select :queue, bulk, coalesce(seller_id, ''), id from created
 )
-select id from fresh
+select id from created
 """
 
-_EARLIER = """
+_SELECT_EXISTING = """
 select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
   from cases c join unnest(cast(:sources as text[]), cast(:keys as text[])) as i(source, key)
     on c.intake_source = i.source and c.intake_key = i.key
@@ -51,59 +50,71 @@ select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request at the door. ``source`` and ``key`` name it: the same pair again is the same request."""
+    """A request before it is a case. ``source`` and ``key`` identify it: the same pair again is the same request."""
 
     id: UUID
     request: RefundRequest
     channel: Channel
     source: str
     key: str
-    seller: str | None = None
+    seller_id: str | None = None
     thread: str | None = None
-    """The Message-ID of the mail that it came in: our letters answer it."""
+    """The Message-ID of the mail that carried the request. The case's e-mails reply to that mail."""
     trusted: bool = False
     bulk: bool = False
 
     @property
     def digest(self) -> bytes:
-        """What tells a repeated request from another one with the same key."""
-        return hashlib.sha256(f"{self.seller}\n{self.request.model_dump_json()}".encode()).digest()
+        """The hash that distinguishes a repeated request from another request with the same key."""
+        return hashlib.sha256(f"{self.seller_id}\n{self.request.model_dump_json()}".encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The case of an arrival: a new one, or the one of the same request before."""
+    """The case of a submission: a new case, or the case of the same request before."""
 
     id: UUID
     state: State
     created: bool
     identical: bool
-    """Whether the earlier request said the same."""
+    """Whether the earlier request had the same content."""
 
 
 class Intake:
-    """Arrivals in, cases out."""
+    """The entry of requests into the records."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def accept(self, submissions: Sequence[Submission]) -> list[Accepted]:
-        """Makes a case of each arrival, in their order; an arrival known by its source and key gets the case it has."""
+        """Create a case for each submission, in their order. A submission with a known source and key gets its existing case."""
+        created = self._insert(submissions)
+        if created:
+            Outbox(self._work).wake()
+        existing = {} if len(created) == len(submissions) else self._existing(submissions)
+        return [
+            Accepted(submission.id, State.RECEIVED, created=True, identical=True)
+            if submission.id in created
+            else existing[submission.source, submission.key, submission.digest]
+            for submission in submissions
+        ]
+
+    def _insert(self, submissions: Sequence[Submission]) -> set[UUID]:
         now = self._work.now
-        requests = [arrival.request for arrival in submissions]
-        fresh = self._work.run(
+        requests = [submission.request for submission in submissions]
+        rows = self._work.run(
             _INSERT,
             now=now,
             event=_EVENT,
-            there=_THERE,
-            lane=self._work.timers.resend_after_seconds,
-            lane_name=_LANE,
-            ids=[arrival.id for arrival in submissions],
-            sellers=[arrival.seller for arrival in submissions],
-            channels=[arrival.channel for arrival in submissions],
-            sources=[arrival.source for arrival in submissions],
-            keys=[arrival.key for arrival in submissions],
-            digests=[arrival.digest for arrival in submissions],
+            state=_STATE,
+            resend_after=self._work.timers.resend_after_seconds,
+            queue=RefundRequested.queue,
+            ids=[submission.id for submission in submissions],
+            seller_ids=[submission.seller_id for submission in submissions],
+            channels=[submission.channel for submission in submissions],
+            sources=[submission.source for submission in submissions],
+            keys=[submission.key for submission in submissions],
+            digests=[submission.digest for submission in submissions],
             emails=[request.email for request in requests],
             email_keys=[email_key(request.email) for request in requests],
             references=[request.reference for request in requests],
@@ -113,30 +124,23 @@ class Intake:
             comments=[request.comment for request in requests],
             answers=[request.answers.model_dump_json(exclude_defaults=True) for request in requests],
             locales=[request.locale for request in requests],
-            threads=[arrival.thread for arrival in submissions],
-            trusteds=[arrival.trusted for arrival in submissions],
-            bulks=[arrival.bulk for arrival in submissions],
+            threads=[submission.thread for submission in submissions],
+            trusteds=[submission.trusted for submission in submissions],
+            bulks=[submission.bulk for submission in submissions],
             hashes=[
-                chain_hash(GENESIS, arrival.id, 1, now, "", _EVENT, _THERE, arrival.channel, "", {})
-                for arrival in submissions
+                chain_hash(GENESIS, submission.id, 1, now, "", _EVENT, _STATE, submission.channel, "", {})
+                for submission in submissions
             ],
         )
-        new = {row.id for row in fresh}
-        if new:
-            Outbox(self._work).wake()
-        earlier = {} if len(new) == len(submissions) else self._earlier(submissions)
-        return [
-            Accepted(arrival.id, State.RECEIVED, created=True, identical=True)
-            if arrival.id in new
-            else earlier[arrival.source, arrival.key, arrival.digest]
-            for arrival in submissions
-        ]
+        return {row.id for row in rows}
 
-    def _earlier(self, arrivals: Sequence[Submission]) -> dict[tuple[str, str, bytes], Accepted]:
+    def _existing(self, submissions: Sequence[Submission]) -> dict[tuple[str, str, bytes], Accepted]:
         digests: dict[tuple[str, str], list[bytes]] = {}
-        for arrival in arrivals:
-            digests.setdefault((arrival.source, arrival.key), []).append(arrival.digest)
-        rows = self._work.run(_EARLIER, sources=[source for source, _ in digests], keys=[key for _, key in digests])
+        for submission in submissions:
+            digests.setdefault((submission.source, submission.key), []).append(submission.digest)
+        rows = self._work.run(
+            _SELECT_EXISTING, sources=[source for source, _ in digests], keys=[key for _, key in digests]
+        )
         return {
             (row.intake_source, row.intake_key, digest): Accepted(
                 row.id, State(row.state), created=False, identical=digest == row.intake_digest

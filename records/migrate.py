@@ -1,4 +1,4 @@
-"""The migrations: bringing a database to this version, and telling whether it is there."""
+"""Migrate a database to the version of this code, and check its version."""
 
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
-_ONE_AT_A_TIME = 0x6D6F6E6579  # "money": two migrators wait for each other
+_LOCK_NUMBER = 0x6D6F6E6579  # "money"
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -21,38 +21,44 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def migrate(engine: Engine) -> str:
-    """Brings the database to the newest version, in one transaction, and returns that version's name."""
+    """Migrate the database to the newest version in one transaction, and return the version.
+
+    A lock makes two migrations of one database run one after the other.
+    """
     with engine.begin() as connection:
-        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ONE_AT_A_TIME})
+        connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_NUMBER})
         command.upgrade(_config(connection), "head")
     return latest_revision()
 
 
 def analyze(engine: Engine) -> None:
-    """Has the planner look how large the tables are: autovacuum does so by itself, up to a minute after they grew."""
+    """Update the query planner's statistics. Autovacuum would do so up to a minute after a table has grown."""
     with engine.begin() as connection:
         connection.execute(text("analyze"))
 
 
 def latest_revision() -> str:
-    """The version this code was written for."""
+    """Return the version that this code needs."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head, "there is always a first migration"
+    assert head, "there is a first migration"
     return head
 
 
 @cache
-def _earlier() -> frozenset[str]:
-    versions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return frozenset(versions - {latest_revision()})
+def _earlier_revisions() -> frozenset[str]:
+    revisions = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return frozenset(revisions - {latest_revision()})
 
 
-def is_compatible(version: str | None) -> bool:
-    """Whether this code can work on a database at this version: its own, or a later one, which has only added to it."""
-    return version is not None and version not in _earlier()
+def is_compatible(revision: str | None) -> bool:
+    """Return whether this code works with a database of this version: its own version, or a later version.
+
+    A later version is compatible because a migration only adds to the tables.
+    """
+    return revision is not None and revision not in _earlier_revisions()
 
 
 def current_revision(engine: Engine) -> str | None:
-    """The version the database is at; None where no migration ran."""
+    """Return the version of the database, or None if no migration has run."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

@@ -1,4 +1,4 @@
-"""The outbox: messages that are due, written with the step that made them so, published by the relay."""
+"""Store the outbox: messages that are due, written in the transaction that makes them due, published by the relay."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,105 +7,108 @@ from domain.messages import WORK_QUEUES, WorkItems
 from records.transaction import Transaction
 
 CHANNEL = "moneyback_outbox"
-"""What the relay listens to, so that it wakes at the commit and not at a poll."""
+"""The PostgreSQL notification channel that wakes the relay at a commit."""
 
-_PUT = """
-insert into outbox (lane, bulk, seller, case_id)
-select i.lane, c.bulk, coalesce(c.seller, ''), c.id
-  from unnest(cast(:lanes as text[]), cast(:ids as uuid[])) with ordinality as i(lane, id, n) join cases c on c.id = i.id
+_INSERT = """
+insert into outbox (queue, bulk, seller_id, item_id)
+select i.queue, c.bulk, coalesce(c.seller_id, ''), c.id
+  from unnest(cast(:queues as text[]), cast(:ids as uuid[])) with ordinality as i(queue, id, n) join cases c on c.id = i.id
  order by i.n
 """
 
 _TAKE = """
 with recursive seller as (
-  (select seller, 1 as n from outbox where lane = :lane and bulk = :bulk
-      and (cast(:after as text) is null or seller > :after) order by seller limit 1)
+  (select seller_id as id, 1 as n from outbox where queue = :queue and bulk = :bulk
+      and (cast(:after as text) is null or seller_id > :after) order by seller_id limit 1)
   union all
-  select (select o.seller from outbox o where o.lane = :lane and o.bulk = :bulk and o.seller > s.seller
-           order by o.seller limit 1), s.n + 1
-    from seller s where s.seller is not null and s.n < :room
+  select (select o.seller_id from outbox o where o.queue = :queue and o.bulk = :bulk and o.seller_id > s.id
+           order by o.seller_id limit 1), s.n + 1
+    from seller s where s.id is not null and s.n < :room
 ), picked as (
-  select o.id, o.seller, o.turn
-    from (select seller, count(*) over () as sellers from seller where seller is not null) s
+  select o.id, o.seller_id, o.turn
+    from (select id, count(*) over () as sellers from seller where id is not null) s
     cross join lateral (
-      select id, s.seller, row_number() over (order by id) as turn
-        from (select id from outbox where lane = :lane and bulk = :bulk and seller = s.seller
-               order by id limit :room / s.sellers + 1 for update skip locked) mine
+      select id, s.id as seller_id, row_number() over (order by id) as turn
+        from (select id from outbox where queue = :queue and bulk = :bulk and seller_id = s.id
+               order by id limit :room / s.sellers + 1 for update skip locked) waiting
     ) o
-   order by o.turn, o.seller limit :room
+   order by o.turn, o.seller_id limit :room
 ), taken as (
-  delete from outbox where id in (select id from picked) returning id, case_id
+  delete from outbox where id in (select id from picked) returning id, item_id
 )
-select t.case_id, p.seller from taken t join picked p using (id) order by t.id
+select t.item_id, p.seller_id from taken t join picked p using (id) order by t.id
 """
-"""One message's worth of a lane: the sellers that wait are walked in turn, and each gets an equal share of the room.
+"""The items of one message: the waiting sellers take turns, and each seller gets an equal share of the room.
 
-Walking the index from seller to seller costs a look a seller, however many messages one of them has waiting.
+The query walks the index from seller to seller. It costs one index scan a seller, however many messages a seller has.
 """
 
-_LANES = """
-with recursive l as (
-  (select lane from outbox order by lane limit 1)
+_SELECT_QUEUES = """
+with recursive q as (
+  (select queue from outbox order by queue limit 1)
   union all
-  select (select o.lane from outbox o where o.lane > l.lane order by o.lane limit 1) from l where l.lane is not null
+  select (select o.queue from outbox o where o.queue > q.queue order by o.queue limit 1) from q where q.queue is not null
 )
-select lane from l where lane is not null
+select queue from q where queue is not null
 """
-"""The lanes with something waiting, by a look at the index for each."""
+"""The queues with waiting messages, by one index scan each."""
 
-_WAITING = "select lane, count(*) as waiting, extract(epoch from now() - min(at)) as oldest from outbox group by lane"
-
-_OWED = """
-insert into outbox (lane, bulk, seller, case_id)
-select i.lane, i.bulk, i.seller, i.id
-  from unnest(cast(:lanes as text[]), cast(:bulks as bool[]), cast(:sellers as text[]), cast(:ids as uuid[]))
-    as i(lane, bulk, seller, id)
- where not exists (select from outbox o where o.case_id = i.id and o.lane = i.lane)
+_SELECT_BACKLOG = """
+select queue, count(*) as waiting, extract(epoch from now() - min(created_at)) as oldest from outbox group by queue
 """
-"""As _PUT, for what may be waiting already."""
+
+_INSERT_IF_ABSENT = """
+insert into outbox (queue, bulk, seller_id, item_id)
+select i.queue, i.bulk, i.seller_id, i.id
+  from unnest(cast(:queues as text[]), cast(:bulks as bool[]), cast(:seller_ids as text[]), cast(:ids as uuid[]))
+    as i(queue, bulk, seller_id, id)
+ where not exists (select from outbox o where o.item_id = i.id and o.queue = i.queue)
+"""
 
 
 class Outbox:
-    """Messages that are due."""
+    """The table ``outbox``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def enqueue(self, lanes: Sequence[tuple[type[WorkItems], UUID]]) -> None:
-        """Notes that these cases are due in these lanes, and wakes the relay at the commit."""
-        if lanes:
-            self._work.run(_PUT, lanes=[lane.queue for lane, _ in lanes], ids=[case for _, case in lanes])
+    def enqueue(self, messages: Sequence[tuple[type[WorkItems], UUID]]) -> None:
+        """Store that messages about these cases are due, and wake the relay at the commit."""
+        if messages:
+            self._work.run(
+                _INSERT, queues=[message.queue for message, _ in messages], ids=[case for _, case in messages]
+            )
             self.wake()
 
-    def enqueue_again(self, lanes: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
-        """As put(), for cases of which a message may be waiting already: (lane, bulk, seller, case)."""
-        if lanes:
+    def enqueue_again(self, messages: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
+        """Store that messages are due, unless they wait already: (message, bulk, seller, id)."""
+        if messages:
             self._work.run(
-                _OWED,
-                lanes=[lane.queue for lane, _, _, _ in lanes],
-                bulks=[bulk for _, bulk, _, _ in lanes],
-                sellers=[seller for _, _, seller, _ in lanes],
-                ids=[case for _, _, _, case in lanes],
+                _INSERT_IF_ABSENT,
+                queues=[message.queue for message, _, _, _ in messages],
+                bulks=[bulk for _, bulk, _, _ in messages],
+                seller_ids=[seller for _, _, seller, _ in messages],
+                ids=[id_ for _, _, _, id_ in messages],
             )
             self.wake()
 
     def wake(self) -> None:
-        """Wakes the relay once this transaction is committed."""
+        """Wake the relay after the commit of this transaction."""
         self._work.notifies = True
 
     def take(self, queue: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
-        """Takes at most ``room`` cases of a lane, round robin over the sellers behind ``after`` (None: from the first).
+        """Take at most ``room`` items of a queue out of the outbox, from the sellers behind ``after`` in turn.
 
-        They are gone from the outbox at the commit.
+        With ``after=None`` the first seller is the first. Return each item's id with its seller.
         """
-        rows = self._work.run(_TAKE, lane=queue, room=room, after=after, bulk=bulk)
-        return [(row.case_id, row.seller) for row in rows]
+        rows = self._work.run(_TAKE, queue=queue, room=room, after=after, bulk=bulk)
+        return [(row.item_id, row.seller_id) for row in rows]
 
     def queues(self) -> set[str]:
-        """The lanes with something waiting."""
-        return {row.lane for row in self._work.run(_LANES)}
+        """Return the queues with waiting messages."""
+        return {row.queue for row in self._work.run(_SELECT_QUEUES)}
 
     def backlog(self) -> dict[str, tuple[int, float]]:
-        """For each lane how many messages wait, and for how many seconds the oldest has."""
-        found = {row.lane: (row.waiting, float(row.oldest)) for row in self._work.run(_WAITING)}
-        return {lane: found.get(lane, (0, 0.0)) for lane in WORK_QUEUES}
+        """Return, for each queue, how many messages wait and for how many seconds the oldest has waited."""
+        waiting = {row.queue: (row.waiting, float(row.oldest)) for row in self._work.run(_SELECT_BACKLOG)}
+        return {queue: waiting.get(queue, (0, 0.0)) for queue in WORK_QUEUES}

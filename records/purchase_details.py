@@ -1,4 +1,4 @@
-"""What is private about purchases, and who helps with them: what a customer who proved to own the address may see."""
+"""Store the private details of purchases, which only a customer who proved to own the address may see."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
@@ -13,33 +13,36 @@ from records.transaction import Transaction
 
 _NAMES = [field.name for field in fields(PurchaseDetails)]
 
-_PUT = f"""
-insert into purchase_details (purchase, {", ".join(_NAMES)})
+_UPSERT = f"""
+insert into purchase_details (purchase_id, {", ".join(_NAMES)})
 select p.id, {", ".join(f"i.{name}" for name in _NAMES)}
-  from unnest(cast(:sellers as text[]), cast(:reference_keys as text[]), cast(:licence_key as text[]),
+  from unnest(cast(:seller_ids as text[]), cast(:reference_keys as text[]), cast(:licence_key as text[]),
               cast(:activation_code as text[]), cast(:download_url as text[]), cast(:invoice_number as text[]),
               cast(:invoice_url as text[]), cast(:technical_support as text[]), cast(:subscription as bool[]))
-    as i(seller, reference_key, {", ".join(_NAMES)})
-  join purchases p on p.seller = i.seller and p.reference_key = i.reference_key
-on conflict (purchase) do update set {", ".join(f"{name} = excluded.{name}" for name in _NAMES)}
+    as i(seller_id, reference_key, {", ".join(_NAMES)})
+  join purchases p on p.seller_id = i.seller_id and p.reference_key = i.reference_key
+on conflict (purchase_id) do update set {", ".join(f"{name} = excluded.{name}" for name in _NAMES)}
 """
 
-BOUGHT = f"""
+DETAILED_PURCHASE_COLUMNS = f"""
 p.id, p.reference, p.email, p.product, p.purchased_at, p.amount > 0 and p.refunded >= p.amount as returned,
-s.id as seller, s.name as seller_name, s.time_zone, s.support_email, f.website,
-coalesce(d.technical_support, f.technical_support) as whom_to_ask,
+s.id as seller_id, s.name as seller_name, s.time_zone, s.support_email, f.website,
+coalesce(d.technical_support, f.technical_support) as support_contact,
 {", ".join(f"d.{name}" for name in _NAMES)}
 """
-"""The columns that bought_of() reads."""
+"""The columns that purchase_with_details() reads."""
 
-AROUND = """
-  join sellers s on s.id = p.seller
-  left join storefronts f on f.seller = p.seller
-  left join purchase_details d on d.purchase = p.id
+DETAILED_PURCHASE_JOINS = """
+  join sellers s on s.id = p.seller_id
+  left join storefronts f on f.seller_id = p.seller_id
+  left join purchase_details d on d.purchase_id = p.id
 """
-"""What stands around a purchase ``p``."""
+"""The joins from a purchase ``p`` to the tables of DETAILED_PURCHASE_COLUMNS."""
 
-_THESE = f"select {BOUGHT} from purchases p {AROUND} where p.id = any(:ids) order by p.purchased_at desc, p.id"
+_SELECT_BY_ID = f"""
+select {DETAILED_PURCHASE_COLUMNS} from purchases p {DETAILED_PURCHASE_JOINS}
+ where p.id = any(:ids) order by p.purchased_at desc, p.id
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +55,21 @@ class PurchaseWithDetails:
     product: str
     purchased_at: datetime
     returned: bool
-    """The whole amount went back, and the right to use the product with it."""
+    """Whether the whole amount was refunded, which ends the right to use the product."""
     seller: str
     seller_name: str
     time_zone: ZoneInfo
     support_email: str
     website: str | None
     whom_to_ask: str | None
-    """Technical support of this product; of this seller's products, where the purchase has none of its own."""
+    """The technical support of this product, or of the seller if the product has none."""
     details: PurchaseDetails
 
 
-def purchase_with_details(row: Any) -> PurchaseWithDetails:  # noqa: ANN401  # a row with the columns of BOUGHT
-    """The purchase in a row."""
-    private = {name: getattr(row, name) for name in _NAMES}
-    private["subscription"] = bool(private["subscription"])
+def purchase_with_details(row: Any) -> PurchaseWithDetails:  # noqa: ANN401  # a row of DETAILED_PURCHASE_COLUMNS
+    """Return the purchase of a row."""
+    details = {name: getattr(row, name) for name in _NAMES}
+    details["subscription"] = bool(details["subscription"])
     return PurchaseWithDetails(
         id=row.id,
         reference=row.reference,
@@ -74,37 +77,37 @@ def purchase_with_details(row: Any) -> PurchaseWithDetails:  # noqa: ANN401  # a
         product=row.product,
         purchased_at=row.purchased_at,
         returned=bool(row.returned),
-        seller=row.seller,
+        seller=row.seller_id,
         seller_name=row.seller_name,
         time_zone=ZoneInfo(row.time_zone),
         support_email=row.support_email,
         website=row.website,
-        whom_to_ask=row.whom_to_ask,
-        details=PurchaseDetails(**private),
+        whom_to_ask=row.support_contact,
+        details=PurchaseDetails(**details),
     )
 
 
-class PurchaseDetailsTable:
-    """The purchase_details table."""
+class DetailedPurchases:
+    """The table ``purchase_details``, read together with purchases, sellers and storefronts."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def put(self, told: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
-        """Remembers what is private about purchases that are known: (seller, reference, details).
+    def put(self, details: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
+        """Store the details of purchases that exist: (seller, reference, details). Earlier details are replaced.
 
-        What was remembered of such a purchase before is forgotten. Of two about the same one in a call the later counts.
+        If a call holds a purchase twice, the later details count.
         """
-        last = {(seller, reference_key(reference)): details for seller, reference, details in told}
-        if last:
-            columns = zip(_NAMES, zip(*map(astuple, last.values()), strict=True), strict=True)
+        latest = {(seller, reference_key(reference)): values for seller, reference, values in details}
+        if latest:
+            columns = zip(_NAMES, zip(*map(astuple, latest.values()), strict=True), strict=True)
             self._work.run(
-                _PUT,
-                sellers=[seller for seller, _ in last],
-                reference_keys=[key for _, key in last],
+                _UPSERT,
+                seller_ids=[seller for seller, _ in latest],
+                reference_keys=[key for _, key in latest],
                 **{name: list(values) for name, values in columns},
             )
 
     def get_many(self, purchases: Sequence[UUID]) -> list[PurchaseWithDetails]:
-        """These purchases, the newest first."""
-        return [purchase_with_details(row) for row in self._work.run(_THESE, ids=list(purchases))]
+        """Return these purchases, the newest first."""
+        return [purchase_with_details(row) for row in self._work.run(_SELECT_BY_ID, ids=list(purchases))]

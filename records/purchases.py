@@ -1,4 +1,4 @@
-"""Purchases as the sellers told us."""
+"""Store purchases as the sellers report them, and what the providers report of their disputes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,102 +8,111 @@ from domain.purchases import Dispute, Purchase, email_key, reference_key
 from records.transaction import Transaction
 
 _NAMES = (
-    "id seller reference email product amount currency refunded method provider charge instrument purchased_at "
+    "id seller_id reference email product amount currency refunded method provider charge instrument purchased_at "
     "charged_at renewal consumer dispute"
 ).split()
 
-PURCHASE_COLUMNS = ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.disputed, p.dispute) as dispute"
-"""The columns that purchase_of() reads, in its order. What the provider said of a dispute counts more than the seller's word."""
+PURCHASE_COLUMNS = (
+    ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
+)
+"""The columns that purchase_of() reads, in its order. The provider's report of a dispute overrules the seller's."""
 
-_PUT = f"""
+_UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
 select * from unnest(
-  cast(:id as uuid[]), cast(:seller as text[]), cast(:reference as text[]), cast(:email as text[]),
+  cast(:id as uuid[]), cast(:seller_id as text[]), cast(:reference as text[]), cast(:email as text[]),
   cast(:product as text[]), cast(:amount as bigint[]), cast(:currency as text[]), cast(:refunded as bigint[]),
   cast(:method as text[]), cast(:provider as text[]), cast(:charge as text[]), cast(:instrument as text[]),
   cast(:purchased_at as timestamptz[]), cast(:charged_at as timestamptz[]), cast(:renewal as bool[]),
   cast(:consumer as bool[]), cast(:dispute as text[]), cast(:reference_key as text[]), cast(:email_key as text[]))
-on conflict (seller, reference_key) do update set
+on conflict (seller_id, reference_key) do update set
   reference = excluded.reference, email = excluded.email, email_key = excluded.email_key, product = excluded.product,
   amount = excluded.amount, currency = excluded.currency, refunded = greatest(p.refunded, excluded.refunded),
   method = excluded.method, provider = excluded.provider, charge = excluded.charge, instrument = excluded.instrument,
   purchased_at = excluded.purchased_at, charged_at = excluded.charged_at, renewal = excluded.renewal,
   consumer = excluded.consumer, dispute = excluded.dispute
-returning (xmax = 0) as fresh
+returning (xmax = 0) as created
 """
-"""Remembers purchases, or what became of them. A seller's file may be older than we are: what was refunded never shrinks."""
+"""Insert or update purchases. A seller's file may be older than our records, so ``refunded`` never decreases."""
 
-_PAID_BY = f"""
+_SELECT_BY_PAYMENT = f"""
 select {PURCHASE_COLUMNS} from purchases p
   join unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
     on p.provider = i.provider and p.charge = i.charge
 """
 
-_TOUCHED = "update purchases set refunded = greatest(refunded, :minor) where id = :id"
+_SELECT_BY_ID = f"select {PURCHASE_COLUMNS} from purchases p where p.id = :id"
 
-_HOLD = """
+_RAISE_REFUNDED = "update purchases set refunded = greatest(refunded, :minor) where id = :id"
+
+_LOCK_PAYMENTS = """
 select id from purchases
  where (provider, charge) in (select * from unnest(cast(:providers as text[]), cast(:charges as text[])))
  order by id for no key update
 """
 
-_OPEN_DISPUTES = """
+_SELECT_OPEN_DISPUTES = """
 select distinct charge from purchases
- where provider = :provider and disputed = 'open' and charge > :after order by charge limit :limit
+ where provider = :provider and provider_dispute = 'open' and charge > :after order by charge limit :limit
 """
 
-_DISPUTED = "update purchases set disputed = :dispute where provider = :provider and charge = :charge"
+_SET_DISPUTE = "update purchases set provider_dispute = :dispute where provider = :provider and charge = :charge"
 
 
 def purchase_of(values: Sequence[Any]) -> Purchase:
-    """The purchase in a row's PURCHASE_COLUMNS."""
-    named = dict(zip(_NAMES, values, strict=True))
-    named["dispute"] = Dispute(named["dispute"])
-    return Purchase(**named)
+    """Return the purchase of a row of PURCHASE_COLUMNS."""
+    by_name = dict(zip(_NAMES, values, strict=True))
+    by_name["dispute"] = Dispute(by_name["dispute"])
+    return Purchase(**by_name)
 
 
 class Purchases:
-    """The purchases table."""
+    """The table ``purchases``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def upsert(self, purchases: Sequence[Purchase]) -> int:
-        """Remembers these purchases, by seller and reference, and returns how many were new.
+        """Insert or update these purchases by seller and reference. Return how many are new.
 
-        Of two with the same seller and reference in one call, the later one counts.
+        If a call holds a seller's reference twice, the later purchase counts.
         """
-        last = {(purchase.seller, reference_key(purchase.reference)): purchase for purchase in purchases}
-        columns: dict[str, list[Any]] = {name: [getattr(p, name) for p in last.values()] for name in _NAMES}
-        columns["reference_key"] = [key for _, key in last]
-        columns["email_key"] = [email_key(purchase.email) for purchase in last.values()]
-        return sum(row.fresh for row in self._work.run(_PUT, **columns))
+        latest = {(purchase.seller_id, reference_key(purchase.reference)): purchase for purchase in purchases}
+        columns: dict[str, list[Any]] = {
+            name: [getattr(purchase, name) for purchase in latest.values()] for name in _NAMES
+        }
+        columns["reference_key"] = [key for _, key in latest]
+        columns["email_key"] = [email_key(purchase.email) for purchase in latest.values()]
+        return sum(row.created for row in self._work.run(_UPSERT, **columns))
 
     def paid_by(self, payments: Sequence[tuple[str, str]]) -> list[Purchase]:
-        """The purchases that were paid by one of these payments: (provider, charge)."""
-        providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
-        rows = self._work.run(_PAID_BY, providers=providers, charges=charges)
-        return [purchase_of(row) for row in rows]
+        """Return the purchases that were paid with one of these payments: (provider, charge)."""
+        return [purchase_of(row) for row in self._work.run(_SELECT_BY_PAYMENT, **_columns(payments))]
 
     def add_refunded(self, purchase: UUID, minor: int) -> None:
-        """At least so many minor units of this purchase were refunded, by whomever."""
-        self._work.run(_TOUCHED, id=purchase, minor=minor)
+        """Store that at least ``minor`` units of this purchase were refunded, by Moneyback or outside it."""
+        self._work.run(_RAISE_REFUNDED, id=purchase, minor=minor)
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
-        """Whoever draws conclusions about these payments takes turns, until the commit."""
+        """Lock the purchases of these payments (provider, charge) until the commit, so that workers take turns."""
         if payments:
-            providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
-            self._work.run(_HOLD, providers=providers, charges=charges)
+            self._work.run(_LOCK_PAYMENTS, **_columns(payments))
 
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
-        """Payments of this provider whose disputes are open as far as we know, from the one behind ``after`` on."""
-        return [row.charge for row in self._work.run(_OPEN_DISPUTES, provider=provider, after=after, limit=limit)]
+        """Return payments of this provider with a dispute that is stored as open, in order, behind ``after``."""
+        return [
+            row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)
+        ]
 
     def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
-        """So the provider says that the dispute about this payment stands."""
-        self._work.run(_DISPUTED, provider=provider, charge=charge, dispute=dispute)
+        """Store what the provider reports of the dispute about this payment."""
+        self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
 
     def get(self, purchase: UUID) -> Purchase | None:
-        """This purchase."""
-        row = self._work.run(f"select {PURCHASE_COLUMNS} from purchases p where id = :id", id=purchase).one_or_none()
+        """Return a purchase by its id."""
+        row = self._work.run(_SELECT_BY_ID, id=purchase).one_or_none()
         return None if row is None else purchase_of(row)
+
+
+def _columns(payments: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    return {"providers": [provider for provider, _ in payments], "charges": [charge for _, charge in payments]}

@@ -1,4 +1,4 @@
-"""Sellers, and their policies version by version."""
+"""Store sellers, and each version of their policies."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +12,15 @@ from records.transaction import Transaction
 
 _zone = cache(ZoneInfo)
 
-_PUT = """
+SELLER_COLUMNS = """
+s.id, s.name, s.time_zone, s.support_email, s.self_service, s.ceiling_minor, s.ceiling_currency, s.serial_count, s.serial_days
+"""
+"""The columns that seller_of() reads, in its order."""
+
+POLICY_COLUMNS = "y.version, y.in_force_from, y.category, y.days, y.methods, y.excluded_products, y.renewals_excluded"
+"""The columns that policy_of() reads, in its order."""
+
+_UPSERT = """
 insert into sellers values (:id, :name, :time_zone, :support_email, :self_service, :ceiling_minor, :ceiling_currency,
                             :serial_count, :serial_days)
 on conflict (id) do update set
@@ -21,28 +29,29 @@ on conflict (id) do update set
   ceiling_currency = excluded.ceiling_currency, serial_count = excluded.serial_count, serial_days = excluded.serial_days
 """
 
-_NEW_VERSION = """
-insert into policies
-select :seller, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()), :category, :days, :methods,
+_SELECT_ALL = f"select {SELLER_COLUMNS} from sellers s order by s.id"
+
+_SELECT_BY_ID = f"select {SELLER_COLUMNS} from sellers s where s.id = :id"
+
+_INSERT_POLICY = f"""
+insert into policies as y
+select :seller_id, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()), :category, :days, :methods,
        :excluded_products, :renewals_excluded
-  from policies where seller = :seller
-returning version, in_force_from, category, days, methods, excluded_products, renewals_excluded
+  from policies where seller_id = :seller_id
+returning {POLICY_COLUMNS}
 """
-"""Adds a version; none is ever edited. Two at once: the second fails on the primary key and may be tried again."""
+"""A version is added and never changed. Of two inserts at the same time the second fails on the primary key; repeat it."""
 
-_POLICIES = """
-select version, in_force_from, category, days, methods, excluded_products, renewals_excluded
-  from policies where seller = :seller order by version
-"""
+_SELECT_POLICIES = f"select {POLICY_COLUMNS} from policies y where y.seller_id = :seller_id order by y.version"
 
-_TAKE_TURNS = """
-select id from sellers where id = any(:sellers) and serial_count is not null order by id for no key update
+_LOCK = """
+select id from sellers where id = any(:ids) and serial_count is not null order by id for no key update
 """
-"""Locks sellers that count refunds: two workers that would each pay the last one allowed take turns."""
+"""Lock sellers that limit the number of refunds, so that two workers do not both pay the last allowed refund."""
 
 
 def seller_of(values: Sequence[Any]) -> Seller:
-    """The seller in a row of its nine columns."""
+    """Return the seller of a row of SELLER_COLUMNS."""
     id_, name, zone, support_email, self_service, minor, currency, count, days = values
     return Seller(
         id=id_,
@@ -56,7 +65,7 @@ def seller_of(values: Sequence[Any]) -> Seller:
 
 
 def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
-    """The policy in a row of version, in_force_from, category, …; None where a join found none."""
+    """Return the policy of a row of POLICY_COLUMNS, or None if an outer join left them empty."""
     version, in_force_from, category, days, methods, products, renewals = values
     if version is None:
         return None
@@ -73,16 +82,16 @@ def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
 
 
 class Sellers:
-    """The tables of sellers and policies."""
+    """The tables ``sellers`` and ``policies``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def upsert(self, seller: Seller) -> None:
-        """Remembers a seller, or what it has switched on."""
+        """Insert or update a seller."""
         limit = seller.serial_limit
         self._work.run(
-            _PUT,
+            _UPSERT,
             id=seller.id,
             name=seller.name,
             time_zone=seller.time_zone.key,
@@ -95,22 +104,22 @@ class Sellers:
         )
 
     def list_all(self) -> list[Seller]:
-        """Every seller, by id."""
-        return [seller_of(row) for row in self._work.run("select * from sellers order by id")]
+        """Return every seller, by id."""
+        return [seller_of(row) for row in self._work.run(_SELECT_ALL)]
 
     def get(self, seller: str) -> Seller | None:
-        """This seller."""
-        row = self._work.run("select * from sellers where id = :id", id=seller).one_or_none()
+        """Return a seller by its id."""
+        row = self._work.run(_SELECT_BY_ID, id=seller).one_or_none()
         return None if row is None else seller_of(row)
 
     def lock(self, sellers: Sequence[str]) -> None:
-        """Whoever counts these sellers' refunds waits for the others that do, until their commit."""
-        self._work.run(_TAKE_TURNS, sellers=list(sellers))
+        """Lock these sellers until the commit, so that transactions that count their refunds take turns."""
+        self._work.run(_LOCK, ids=list(sellers))
 
     def policies(self, seller: str) -> list[Policy]:
-        """Every version of a seller's policy, the first one first."""
-        found = (policy_of(seller, row) for row in self._work.run(_POLICIES, seller=seller))
-        return [policy for policy in found if policy]
+        """Return every version of a seller's policy, the first version first."""
+        policies = (policy_of(seller, row) for row in self._work.run(_SELECT_POLICIES, seller_id=seller))
+        return [policy for policy in policies if policy]
 
     def new_policy(
         self,
@@ -123,10 +132,10 @@ class Sellers:
         excluded_products: Sequence[str] = (),
         renewals_excluded: bool = False,
     ) -> Policy:
-        """Adds a version, in force from this instant on, or from now."""
+        """Add a version that is in force from ``in_force_from`` on, or from now on."""
         row = self._work.run(
-            _NEW_VERSION,
-            seller=seller,
+            _INSERT_POLICY,
+            seller_id=seller,
             in_force_from=in_force_from,
             category=category,
             days=days,

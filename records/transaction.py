@@ -1,4 +1,4 @@
-"""One transaction: what runs in it, and what time it is there."""
+"""Run statements in one transaction, and read the time of the database."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,12 +10,12 @@ from sqlalchemy import Connection, CursorResult, Row, TextClause, text
 from config.settings import Timers
 
 Rows = CursorResult[*tuple[Any, ...]]
-"""What a statement answered."""
+"""The result of a statement."""
 
 
 @cache
 def _text(statement: str) -> TextClause:
-    """A statement, read once: there are as many as are written down in this package."""
+    """Return the parsed statement. The cache is bounded by the number of statements in this package."""
     return text(statement)
 
 
@@ -25,19 +25,19 @@ class Transaction:
     def __init__(self, connection: Connection, timers: Timers) -> None:
         self.connection = connection
         self.timers = timers
-        self.notifies = False  # whether the relay is told when this is committed
+        self.notifies = False  # whether the commit wakes the relay
 
-    def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # whatever the column takes
-        """Runs one named statement with its values bound."""
+    def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # any type of a column
+        """Run one statement with these bound values."""
         return self.connection.execute(_text(statement), values)
 
     def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:  # noqa: ANN401  # as run()
-        """The rows of one statement, a thousand at a time in memory."""
+        """Return the rows of one query, with a thousand rows in memory at a time."""
         return self.connection.execute(_text(statement), values, execution_options={"yield_per": 1_000})
 
     @cached_property
     def now(self) -> datetime:
-        """The database's clock at the start of this transaction: the only clock that leases and history know."""
-        at = self.run("select now()").scalar_one()
-        assert isinstance(at, datetime)
-        return at
+        """The database's time at the start of this transaction: the only clock for leases and history."""
+        now = self.run("select now()").scalar_one()
+        assert isinstance(now, datetime)
+        return now

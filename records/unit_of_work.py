@@ -1,6 +1,7 @@
-"""The unit of work: one transaction is one breath. State, history and what follows from it, or none of it.
+"""Open units of work: one transaction stores a state, its history and their effects, or nothing.
 
-No call to a provider, a mail server or the broker is made inside one: decide, leave, call, come back and record.
+No call to a provider, a mail server or the broker is made inside a transaction. Decide and commit, then call, then record
+the result in another transaction.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from records.inbound_mail import InboundMails
 from records.inquiry_emails import InquiryEmails
 from records.intake import Intake
 from records.outbox import CHANNEL, Outbox
-from records.purchase_details import PurchaseDetailsTable
+from records.purchase_details import DetailedPurchases
 from records.purchases import Purchases
 from records.reconciliation import Reconciliation
 from records.refund_operations import RefundOperations
@@ -39,7 +40,7 @@ from records.transaction import Transaction
 from records.webhook_events import WebhookEvents
 
 DatabaseDownError = (OperationalError, InterfaceError, PoolTimeoutError, psycopg.OperationalError)
-"""What a database that is away, restarting or overloaded raises. Nothing was accepted; ask again later."""
+"""The errors of a database that is unavailable, restarting or overloaded. Nothing was stored; repeat the call later."""
 
 _SESSION = "-c statement_timeout=20s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
@@ -48,47 +49,48 @@ _NETWORK = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # ms: a host that is gone without a word is noticed soon after statements would have ended
+    "tcp_user_timeout": 25_000,  # ms: a dead host is detected soon after its statements would have timed out
 }
 
 
 def connect(url: str, *, pool: int = 4) -> Engine:
-    """A pool of connections. Nothing is dialled before the first use, so a process starts without its database."""
+    """Return a connection pool. It connects at the first use, so a process can start before its database."""
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool,
         max_overflow=pool,
         pool_timeout=5,
         pool_pre_ping=True,
-        hide_parameters=True,  # an error's words stand in the log: who the customer is must not
+        hide_parameters=True,  # the log must not contain customer data
         connect_args={"options": _SESSION, "application_name": "moneyback", **_NETWORK},
     )
-    event.listen(engine, "connect", _speak_binary)
+    event.listen(engine, "connect", _send_arrays_in_binary)
     return engine
 
 
-def _speak_binary(connection: Any, _: object) -> None:  # noqa: ANN401  # the driver's connection
-    """Arrays travel in binary: as text each of their strings is escaped, which costs more than all else in a batch."""
+def _send_arrays_in_binary(connection: Any, _: object) -> None:  # noqa: ANN401  # the driver's connection
+    """Send arrays in binary. As text each string is escaped, which takes longer than the rest of a batch."""
     connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
 def _notify(connection: Connection) -> None:
-    """Tells the relay of what was committed: in the same transaction it would make all commits wait for one another.
+    """Wake the relay after a commit. A notification inside the transaction would make all commits wait for one another.
 
-    A process that dies before it, or a database that went away, delays the relay until it looks by itself.
+    If the process crashes before the notification, or the database is unavailable, the relay finds the messages when it
+    polls the outbox.
     """
     with suppress(DBAPIError):
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(f"notify {CHANNEL}"))
 
 
 class UnitOfWork(Transaction):
-    """One open transaction, and what can be asked of it."""
+    """One open transaction, with an attribute for each table."""
 
     def __init__(self, connection: Connection, timers: Timers) -> None:
         super().__init__(connection, timers)
         self.cases = Cases(self)
         self.dead_letters = DeadLetters(self)
-        self.purchase_details = PurchaseDetailsTable(self)
+        self.purchase_details = DetailedPurchases(self)
         self.decision_inputs = DecisionInputs(self)
         self.history = History(self)
         self.idempotency = Idempotency(self)
@@ -110,7 +112,7 @@ class UnitOfWork(Transaction):
 
 
 class Records:
-    """The door to what is remembered: ``with records.work() as work: …`` commits at its end, or not at all."""
+    """The entry to the records: ``with records.work() as work: …`` commits at its end, or rolls back on an exception."""
 
     def __init__(self, engine: Engine, timers: Timers) -> None:
         self.engine = engine
@@ -118,18 +120,18 @@ class Records:
 
     @classmethod
     def of(cls, settings: Settings, *, pool: int = 4) -> "Records":
-        """The records these settings name."""
+        """Connect to the database of these settings."""
         return cls(connect(settings.database_url.get_secret_value(), pool=pool), settings.timers)
 
     def warm_up(self, number: int) -> None:
-        """Opens so many connections ahead of their first use, where the database is there: each takes a while."""
+        """Open ``number`` connections before their first use, because opening takes time. Skip it if the database is down."""
         with suppress(*DatabaseDownError), ExitStack() as opened:
             for _ in range(number):
                 opened.enter_context(self.engine.connect())
 
     @contextmanager
     def work(self) -> Iterator[UnitOfWork]:
-        """One transaction."""
+        """Open one transaction."""
         with self.engine.connect() as connection:
             with connection.begin():
                 work = UnitOfWork(connection, self.timers)
@@ -138,9 +140,10 @@ class Records:
                 _notify(connection)
 
     def notifications(self, channel: str, seconds: float) -> Iterator[bool]:
-        """Yields whenever the channel was notified (True) or this long passed without it (False), until closed.
+        """Yield True for each notification of the channel, and False after ``seconds`` without a notification.
 
-        Notifications that arrived together are one. A lost connection is raised: the caller decides when to come back.
+        Notifications that arrive together count as one. A lost connection raises an error: the caller decides when to
+        connect again.
         """
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
@@ -153,5 +156,5 @@ class Records:
                     pass
                 yield woken
         finally:
-            connection.invalidate()  # it still listens: not one for the pool
+            connection.invalidate()  # it still listens and must not return to the pool
             connection.close()

@@ -1,4 +1,4 @@
-"""Webhook events: stored as they came, each event once, and processed until it is resolved."""
+"""Store webhook events: each event once, with the request body as received, and processed until it is resolved."""
 
 import json
 from collections.abc import Sequence
@@ -16,78 +16,79 @@ from domain.webhook_events import Subject, WebhookEvent
 from records.outbox import Outbox
 from records.transaction import Transaction
 
-_KEEP = """
-with kept as (
-  insert into webhook_events as n (id, provider, event, about, charge, refund_id, said, body, next_action_at)
-  select gen_random_uuid(), :provider, event, about, charge, refund_id, said::jsonb, :body, now()
-    from unnest(cast(:events as text[]), cast(:abouts as text[]), cast(:charges as text[]),
-                cast(:refund_ids as text[]), cast(:saids as text[]))
-      as i(event, about, charge, refund_id, said)
-   order by event
-  on conflict (provider, event) do update
-     set arrivals = n.arrivals + 1,
-         attempts = case when n.event = any(:repeating) then 0 else n.hearings end,
-         next_action_at = case when n.event = any(:repeating) then now() else n.next_action_at end
-  returning n.id, n.event, n.arrivals
-), told as (
-  insert into outbox (lane, bulk, seller, case_id)
-  select :lane, false, '', id from kept where arrivals = 1 or event = any(:repeating)
+_INSERT = """
+with stored as (
+  insert into webhook_events as e (id, provider, event_id, subject, charge, refund_id, reported, body, next_action_at)
+  select gen_random_uuid(), :provider, event_id, subject, charge, refund_id, reported::jsonb, :body, now()
+    from unnest(cast(:event_ids as text[]), cast(:subjects as text[]), cast(:charges as text[]),
+                cast(:refund_ids as text[]), cast(:reporteds as text[]))
+      as i(event_id, subject, charge, refund_id, reported)
+   order by event_id
+  on conflict (provider, event_id) do update
+     set deliveries = e.deliveries + 1,
+         attempts = case when e.event_id = any(:reused_ids) then 0 else e.attempts end,
+         next_action_at = case when e.event_id = any(:reused_ids) then now() else e.next_action_at end
+  returning e.id, e.event_id, e.deliveries
+), enqueued as (
+  insert into outbox (queue, bulk, seller_id, item_id)
+  select :queue, false, '', id from stored where deliveries = 1 or event_id = any(:reused_ids)
 )
-select count(*) filter (where arrivals = 1 or event = any(:repeating)) as news from kept
+select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as news from stored
 """
 """Duplicates are ignored. Exception: providers that use one event id for every change (Mollie); their attempts start again.
 
-The event id alone identifies a duplicate: an id of ours made from it would be a second key with which inserts could collide.
+Only the provider's event id identifies a duplicate. An id of our own, made from the event id, would be a second key on which
+inserts could collide.
 """
 
 _CLAIM = """
-update webhook_events n
+update webhook_events e
    set claimed_until = now() + make_interval(secs => :seconds), next_action_at = now() + make_interval(secs => :seconds),
        attempts = attempts + 1, crashes = crashes + case when claimed_until = 'epoch' then 0 else 1 end
  where id in (select id from webhook_events where id = any(:ids) and next_action_at is not null and claimed_until <= now()
-                 and (:suspects or claimed_until = 'epoch') for no key update skip locked)
-returning id, provider, event, about, charge, refund_id, said, arrivals, attempts, crashes, received_at
+                 and (:include_crashed or claimed_until = 'epoch') for no key update skip locked)
+returning id, provider, event_id, subject, charge, refund_id, reported, deliveries, attempts, crashes, received_at
 """
-"""If a claim is over and was not given back, its worker crashed."""
+"""If a claim has ended without a release, its worker crashed."""
 
-_SUSPECTS = """
+_SELECT_CRASHED = """
 select id from webhook_events
  where id = any(:ids) and next_action_at is not null and claimed_until <= now() and claimed_until <> 'epoch' order by id
 """
 
-_DONE = """
-update webhook_events n set outcome = i.outcome, claimed_until = 'epoch',
-       next_action_at = case when n.arrivals > i.arrivals then now() end
-  from unnest(cast(:ids as uuid[]), cast(:arrivals as int[]), cast(:outcomes as text[])) as i(id, arrivals, outcome)
- where n.id = i.id
+_RESOLVE = """
+update webhook_events e set outcome = i.outcome, claimed_until = 'epoch',
+       next_action_at = case when e.deliveries > i.deliveries then now() end
+  from unnest(cast(:ids as uuid[]), cast(:deliveries as int[]), cast(:outcomes as text[])) as i(id, deliveries, outcome)
+ where e.id = i.id
 """
 """An event that was received again during its processing is processed again."""
 
-_LATER = """
-update webhook_events n set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome,
-       crashes = 0
+_RETRY_LATER = """
+update webhook_events e
+   set claimed_until = 'epoch', next_action_at = now() + make_interval(secs => i.seconds), outcome = i.outcome, crashes = 0
   from unnest(cast(:ids as uuid[]), cast(:seconds as float8[]), cast(:outcomes as text[])) as i(id, seconds, outcome)
- where n.id = i.id
+ where e.id = i.id
 """
 
-_SAID = """
-select said from webhook_events
- where provider = :provider and charge = :charge and refund_id = :refund_id and about = 'refund' and said is not null
+_SELECT_REPORTED_REFUND = """
+select reported from webhook_events
+ where provider = :provider and charge = :charge and refund_id = :refund_id and subject = 'refund' and reported is not null
 """
 
-_DISPUTES = """
-select n.provider, n.charge, n.said
+_SELECT_REPORTED_DISPUTES = """
+select e.provider, e.charge, e.reported
   from unnest(cast(:providers as text[]), cast(:charges as text[])) as i(provider, charge)
-  join webhook_events n on n.provider = i.provider and n.charge = i.charge
- where n.about = 'dispute' and n.said is not null order by n.received_at desc, n.event
+  join webhook_events e on e.provider = i.provider and e.charge = i.charge
+ where e.subject = 'dispute' and e.reported is not null order by e.received_at desc, e.event_id
 """
 
-_OVERDUE = """
+_SELECT_OVERDUE = """
 select id from webhook_events where next_action_at <= now() and claimed_until <= now()
  order by next_action_at limit :limit for no key update skip locked
 """
 
-_PUT_OFF = "update webhook_events set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)"
+_POSTPONE = "update webhook_events set next_action_at = now() + make_interval(secs => :seconds) where id = any(:ids)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,37 +101,37 @@ class ClaimedEvent:
     deliveries: int
     attempts: int
     crashes: int
-    """How many workers in a row crashed while they processed it."""
+    """The number of workers in a row that crashed while they processed the event."""
     received_at: datetime
 
     @property
     def payment(self) -> tuple[str, str]:
-        """The payment that the event is about; the charge is empty if the event names none."""
+        """The payment that the event is about; the charge is empty if the event names no charge."""
         return self.provider, self.event.charge or ""
 
 
 class WebhookEvents:
-    """The notices table."""
+    """The table ``webhook_events``."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
-    def keep(self, provider: str, notices: Sequence[WebhookEvent], body: bytes) -> int:
-        """Stores the events of one webhook, and wakes a worker at the commit. Returns how many events were new."""
-        once = {notice.event_id: notice for notice in notices}
-        if not once:
+    def keep(self, provider: str, events: Sequence[WebhookEvent], body: bytes) -> int:
+        """Store the events of one webhook, and wake a worker at the commit. Return how many events are new."""
+        by_id = {event.event_id: event for event in events}
+        if not by_id:
             return 0
         rows = self._work.run(
-            _KEEP,
+            _INSERT,
             provider=provider,
             body=body,
-            lane=WebhookEventsReceived.queue,
-            events=list(once),
-            abouts=[notice.subject for notice in once.values()],
-            charges=[notice.charge for notice in once.values()],
-            refund_ids=[notice.refund_id for notice in once.values()],
-            saids=[_dump(notice.reported) for notice in once.values()],
-            repeating=[event for event, notice in once.items() if notice.reuses_event_id],
+            queue=WebhookEventsReceived.queue,
+            event_ids=list(by_id),
+            subjects=[event.subject for event in by_id.values()],
+            charges=[event.charge for event in by_id.values()],
+            refund_ids=[event.refund_id for event in by_id.values()],
+            reporteds=[_dump(event.reported) for event in by_id.values()],
+            reused_ids=[event_id for event_id, event in by_id.items() if event.reuses_event_id],
         )
         news = int(rows.scalar_one())
         if news:
@@ -138,102 +139,112 @@ class WebhookEvents:
         return news
 
     def claim(self, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> list[ClaimedEvent]:
-        """Claims unresolved events for ``seconds``. Events that crashed their last worker are claimed only with ``suspects``."""
-        return [_heard(row) for row in self._work.run(_CLAIM, ids=list(ids), seconds=seconds, suspects=include_crashed)]
+        """Claim unresolved events for ``seconds``.
+
+        Events that crashed their last worker are claimed only with ``include_crashed``.
+        """
+        rows = self._work.run(_CLAIM, ids=list(ids), seconds=seconds, include_crashed=include_crashed)
+        return [_claimed_event(row) for row in rows]
 
     def crashed_before(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Returns those of these events that crashed their last worker."""
-        return [row.id for row in self._work.run(_SUSPECTS, ids=list(ids))]
+        """Return the events among these that crashed their last worker."""
+        return [row.id for row in self._work.run(_SELECT_CRASHED, ids=list(ids))]
 
     def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:
-        """Stores that these events are resolved or given up: (event, outcome code)."""
+        """Store that these events are resolved or given up: (event, outcome code)."""
         if outcomes:
             self._work.run(
-                _DONE,
-                ids=[heard.id for heard, _ in outcomes],
-                arrivals=[heard.deliveries for heard, _ in outcomes],
+                _RESOLVE,
+                ids=[event.id for event, _ in outcomes],
+                deliveries=[event.deliveries for event, _ in outcomes],
                 outcomes=[outcome for _, outcome in outcomes],
             )
 
-    def retry_later(self, waits: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
-        """Has these events processed again: (event, seconds until then, outcome code)."""
-        if waits:
+    def retry_later(self, retries: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
+        """Release these events, to be processed again later: (event, seconds until then, outcome code)."""
+        if retries:
             self._work.run(
-                _LATER,
-                ids=[heard.id for heard, _, _ in waits],
-                seconds=[seconds for _, seconds, _ in waits],
-                outcomes=[why for _, _, why in waits],
+                _RETRY_LATER,
+                ids=[event.id for event, _, _ in retries],
+                seconds=[seconds for _, seconds, _ in retries],
+                outcomes=[outcome for _, _, outcome in retries],
             )
 
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:
-        """Returns what signed events report of this operation's refund, in any order of arrival: a failure counts most."""
+        """Return what signed events report of this operation's refund.
+
+        The order of arrival does not count: a failure overrules a payment, and a payment overrules a pending refund.
+        """
         rows = self._work.run(
-            _SAID, provider=operation.provider, charge=operation.charge, refund_id=operation.refund_id
+            _SELECT_REPORTED_REFUND,
+            provider=operation.provider,
+            charge=operation.charge,
+            refund_id=operation.refund_id,
         )
-        told = [said for row in rows if isinstance(said := _read(row.said), Paid | Pending | Failed)]
-        return max(told, key=lambda said: _LAST_WORD.index(type(said)), default=None)
+        reports = [report for row in rows if isinstance(report := _load(row.reported), Paid | Pending | Failed)]
+        return max(reports, key=lambda report: _PRECEDENCE.index(type(report)), default=None)
 
     def reported_disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeStatus]]:
-        """Returns all that signed events ever reported of disputes about these payments (provider, charge), newest first."""
-        told: dict[tuple[str, str], list[DisputeStatus]] = {}
+        """Return all that signed events reported of disputes about these payments (provider, charge), newest first."""
+        reports: dict[tuple[str, str], list[DisputeStatus]] = {}
         if payments:
             providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
-            for row in self._work.run(_DISPUTES, providers=providers, charges=charges):
-                if isinstance(said := _read(row.said), DisputeStatus):
-                    told.setdefault((row.provider, row.charge), []).append(said)
-        return told
+            for row in self._work.run(_SELECT_REPORTED_DISPUTES, providers=providers, charges=charges):
+                if isinstance(report := _load(row.reported), DisputeStatus):
+                    reports.setdefault((row.provider, row.charge), []).append(report)
+        return reports
 
     def overdue(self, limit: int) -> list[UUID]:
-        """Returns unresolved events that are due and that no worker holds, locked."""
-        return [row.id for row in self._work.run(_OVERDUE, limit=limit)]
+        """Lock and return unresolved events that are due and that no worker holds."""
+        return [row.id for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:
-        """Has these events sent to workers again after ``seconds``, if they are not processed by then."""
+        """Make these events due again in ``seconds``."""
         if ids:
-            self._work.run(_PUT_OFF, ids=list(ids), seconds=seconds)
+            self._work.run(_POSTPONE, ids=list(ids), seconds=seconds)
 
 
-_LAST_WORD = (Pending, Paid, Failed)
+_PRECEDENCE = (Pending, Paid, Failed)
 
 
-def _dump(said: Paid | Pending | Failed | DisputeStatus | None) -> str | None:
-    match said:
+def _dump(reported: Paid | Pending | Failed | DisputeStatus | None) -> str | None:
+    match reported:
         case Paid(refund_id, amount) | Pending(refund_id, amount):
-            kind = "paid" if isinstance(said, Paid) else "pending"
+            kind = "paid" if isinstance(reported, Paid) else "pending"
             return json.dumps([kind, refund_id, amount.minor, amount.currency])
-        case Failed(refund_id, code, refusal):
-            return json.dumps(["failed", refund_id, code, refusal])
+        case Failed(refund_id, code, reason):
+            return json.dumps(["failed", refund_id, code, reason])
         case DisputeStatus(dispute, dispute_id):
-            return json.dumps(["dispute", dispute, dispute_id, said.stage])
+            return json.dumps(["dispute", dispute, dispute_id, reported.stage])
     return None
 
 
-def _read(said: list[Any] | None) -> Paid | Pending | Failed | DisputeStatus | None:
-    match said:
+def _load(reported: list[Any] | None) -> Paid | Pending | Failed | DisputeStatus | None:
+    match reported:
         case ["paid", refund_id, minor, currency]:
             return Paid(refund_id, Money(minor, currency))
         case ["pending", refund_id, minor, currency]:
             return Pending(refund_id, Money(minor, currency))
-        case ["failed", refund_id, code, refusal]:
-            return Failed(refund_id, code, DeclineReason(refusal))
-        case ["dispute", dispute, dispute_id, *stage]:  # none in what an earlier version kept
-            return DisputeStatus(Dispute(dispute), dispute_id, *stage)
+        case ["failed", refund_id, code, reason]:
+            return Failed(refund_id, code, DeclineReason(reason))
+        case ["dispute", dispute, dispute_id, stage]:
+            return DisputeStatus(Dispute(dispute), dispute_id, stage)
     return None
 
 
-def _heard(row: Any) -> ClaimedEvent:  # noqa: ANN401  # a row of _CLAIM
-    notice = WebhookEvent(
-        event_id=row.event,
-        subject=Subject(row.about),
+def _claimed_event(row: Any) -> ClaimedEvent:  # noqa: ANN401  # a row of _CLAIM
+    event = WebhookEvent(
+        event_id=row.event_id,
+        subject=Subject(row.subject),
         charge=row.charge,
         refund_id=row.refund_id,
-        reported=_read(row.said),
+        reported=_load(row.reported),
     )
     return ClaimedEvent(
         id=row.id,
         provider=row.provider,
-        event=notice,
-        deliveries=row.arrivals,
+        event=event,
+        deliveries=row.deliveries,
         attempts=row.attempts,
         crashes=row.crashes,
         received_at=row.received_at,

@@ -34,7 +34,7 @@ def a_seller(**changes: Any) -> Seller:
 def a_policy(**changes: Any) -> Policy:
     """Thirty days, no questions asked, for two years now."""
     values: dict[str, Any] = {
-        "seller": "aurora",
+        "seller_id": "aurora",
         "version": 1,
         "in_force_from": NOON - timedelta(days=730),
         "category": Category.WITHIN_DAYS,
@@ -49,7 +49,7 @@ def a_purchase(**changes: Any) -> Purchase:
     bought_at = changes.get("purchased_at", NOON - timedelta(days=3))
     values: dict[str, Any] = {
         "id": uuid4(),
-        "seller": "aurora",
+        "seller_id": "aurora",
         "reference": f"MB-2026-{number:05}",
         "email": f"ada{number}@example.com",
         "product": "Aurora Photo 4",
@@ -71,7 +71,12 @@ def a_recent_purchase(**changes: Any) -> Purchase:
 
 def asked(**changes: Any) -> SubmittedRequest:
     """The whole amount, at noon, on the web."""
-    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "received_at": NOON, "channel": Channel.WEB, "trusted": False}
+    values: dict[str, Any] = {
+        "refund_scope": RefundScope.FULL,
+        "received_at": NOON,
+        "channel": Channel.WEB,
+        "trusted": False,
+    }
     return SubmittedRequest(**values | changes)
 
 
@@ -88,13 +93,13 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
 def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
     """This purchase's customer asks, signed in at the seller's own site."""
     request = a_request(purchase, **changes)
-    return submission(request, Channel.API, seller=purchase.seller, trusted=trusted, key=key)
+    return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 
 
 def settle_in(
     records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None
 ) -> None:
-    """Makes these known: a seller, its policy, what it sold."""
+    """Make these known: a seller, its policy, what it sold."""
     seller, policy = seller or a_seller(), policy or a_policy()
     with records.work() as work:
         work.sellers.upsert(seller)

@@ -7,12 +7,12 @@ from console.output import Json, out, print_json
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(audit)
 
 
 def audit(*, json: Json = False) -> None:
-    """Replays the history of every case and compares it with the stored states and refunds.
+    """Replay the history of every case and compare it with the stored states and refunds.
 
     Finds rows that were changed or removed. Exit code 1 if there is a fault. Needs `MONEYBACK_DATABASE_URL`.
 
@@ -23,11 +23,11 @@ def audit(*, json: Json = False) -> None:
     with records().work() as work:
         audited = audit_books(work)
     if json:
-        faults = [{"case_id": fault.case, "message": fault.sentence} for fault in audited.faults]
+        faults = [{"case_id": fault.case_id, "message": fault.sentence} for fault in audited.faults]
         print_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
     else:
         for fault in audited.faults:
-            out.print(f"[red]The case {fault.case} {fault.sentence}[/]", highlight=False)
+            out.print(f"[red]The case {fault.case_id} {fault.sentence}[/]", highlight=False)
         faults_found = f"{len(audited.faults)} faults."
         verdict = faults_found if audited.faults else "Every history replays to its state; the books balance."
         out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)

@@ -46,11 +46,11 @@ class CustomerSimulator:
         }
 
     def send_request(self, customer: DemoCustomer) -> None:
-        """Sends the refund request through the customer's channel."""
+        """Send the refund request through the customer's channel."""
         self._send[customer.request.channel](customer)
 
     def confirm(self, customer: DemoCustomer, link: str) -> None:
-        """Opens the link in the confirmation e-mail, and confirms or cancels."""
+        """Open the link in the confirmation e-mail, and confirm or cancel."""
         with urllib.request.urlopen(link) as page:
             page.read()
         path = {"yes": link, "no": f"{link}/cancel"}[customer.request.confirms]
@@ -63,7 +63,10 @@ class CustomerSimulator:
         self._post(f"{self._url}/refund", urllib.parse.urlencode(form).encode(), "application/x-www-form-urlencoded")
 
     def _call_api(self, customer: DemoCustomer) -> None:
-        headers = {"Authorization": f"Bearer {self._keys[customer.purchase.seller]}", "Idempotency-Key": str(uuid4())}
+        headers = {
+            "Authorization": f"Bearer {self._keys[customer.purchase.seller_id]}",
+            "Idempotency-Key": str(uuid4()),
+        }
         body = json.dumps(self._fields(customer)).encode()
         self._post(f"{self._url}/v1/refund-requests", body, "application/json", headers)
 
@@ -82,9 +85,9 @@ class CustomerSimulator:
         event = {
             "specversion": "1.0",
             "id": str(uuid4()),
-            "source": f"{customer.purchase.seller}/form",
+            "source": f"{customer.purchase.seller_id}/form",
             "type": "moneyback.refund_requested.v1",
-            "data": {"seller": customer.purchase.seller, "request": self._fields(customer)},
+            "data": {"seller": customer.purchase.seller_id, "request": self._fields(customer)},
         }
         with connect(self._settings) as connection:
             producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")

@@ -1,10 +1,10 @@
-"""Alembic's way in; `moneyback migrate` hands it an open connection."""
+"""Run the migrations. ``moneyback migrate`` passes an open connection."""
 
 from alembic import context
 
 from records.tables import cases, mail, queues
 
-assert queues.outbox.metadata is mail.notes.metadata is cases.cases.metadata, "one description of all tables"
+assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata, "all tables share one metadata"
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,4 +1,7 @@
-"""What is remembered of cases and their money. The migrations make these tables; a test holds the two against each other."""
+"""Define the tables of sellers, purchases, cases, their history and their refund operations.
+
+The migrations create these tables. A test compares the migrations with these definitions.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -16,14 +19,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from domain import refund_operations
+from domain.refund_operations import OPEN_STATUSES
 from domain.states import OPEN_STATES, WORKER_STATES
-from records.tables.metadata import INSTANT, metadata, words
+from records.tables.metadata import INSTANT, metadata, quoted_list
 
-OPEN_STATE_NAMES = words(OPEN_STATES)
-WORKER_STATE_NAMES = words(WORKER_STATES)
+OPEN_STATE_NAMES = quoted_list(OPEN_STATES)
+WORKER_STATE_NAMES = quoted_list(WORKER_STATES)
 
-OPEN_STATUSES = words(refund_operations.OPEN_STATUSES)
+OPEN_STATUS_NAMES = quoted_list(OPEN_STATUSES)
 
 sellers = Table(
     "sellers",
@@ -37,27 +40,27 @@ sellers = Table(
     Column("ceiling_currency", Text),
     Column("serial_count", Integer),
     Column("serial_days", Integer),
-    CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="whole_ceiling"),
-    CheckConstraint("(serial_count is null) = (serial_days is null)", name="whole_serial_limit"),
+    CheckConstraint("(ceiling_minor is null) = (ceiling_currency is null)", name="complete_ceiling"),
+    CheckConstraint("(serial_count is null) = (serial_days is null)", name="complete_serial_limit"),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("seller", Text, ForeignKey("sellers.id"), nullable=False),
+    Column("seller_id", Text, ForeignKey("sellers.id"), nullable=False),
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("name", Text, nullable=False, server_default=text("''")),
     Column("scopes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("last_used_at", INSTANT),
-    Column("ends_at", INSTANT, nullable=False, server_default=text("'infinity'")),
+    Column("expires_at", INSTANT, nullable=False, server_default=text("'infinity'")),
 )
 
-shopfronts = Table(
-    "shopfronts",
+storefronts = Table(
+    "storefronts",
     metadata,
-    Column("seller", Text, ForeignKey("sellers.id"), primary_key=True),
+    Column("seller_id", Text, ForeignKey("sellers.id"), primary_key=True),
     Column("colour", Text),
     Column("website", Text),
     Column("technical_support", Text),
@@ -66,7 +69,7 @@ shopfronts = Table(
 policies = Table(
     "policies",
     metadata,
-    Column("seller", Text, ForeignKey("sellers.id"), primary_key=True),
+    Column("seller_id", Text, ForeignKey("sellers.id"), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("in_force_from", INSTANT, nullable=False),
     Column("category", Text, nullable=False),
@@ -80,7 +83,7 @@ purchases = Table(
     "purchases",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("seller", Text, ForeignKey("sellers.id"), nullable=False),
+    Column("seller_id", Text, ForeignKey("sellers.id"), nullable=False),
     Column("reference", Text, nullable=False),
     Column("reference_key", Text, nullable=False),
     Column("email", Text, nullable=False),
@@ -98,10 +101,10 @@ purchases = Table(
     Column("renewal", Boolean, nullable=False, server_default=text("false")),
     Column("consumer", Boolean, nullable=False, server_default=text("true")),
     Column("dispute", Text, nullable=False, server_default=text("'none'")),
-    Column("disputed", Text),
-    UniqueConstraint("seller", "reference_key"),
+    Column("provider_dispute", Text),
+    UniqueConstraint("seller_id", "reference_key"),
     Index(None, "reference_key", "email_key"),
-    Index(None, "seller", "email_key"),
+    Index(None, "seller_id", "email_key"),
     Index(None, "email_key"),
     Index(None, "provider", "charge"),
 )
@@ -109,7 +112,7 @@ purchases = Table(
 purchase_details = Table(
     "purchase_details",
     metadata,
-    Column("purchase", UUID, ForeignKey("purchases.id"), primary_key=True),
+    Column("purchase_id", UUID, ForeignKey("purchases.id"), primary_key=True),
     Column("licence_key", Text),
     Column("activation_code", Text),
     Column("download_url", Text),
@@ -123,8 +126,8 @@ cases = Table(
     "cases",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("seller", Text, ForeignKey("sellers.id")),
-    Column("purchase", UUID, ForeignKey("purchases.id")),
+    Column("seller_id", Text, ForeignKey("sellers.id")),
+    Column("purchase_id", UUID, ForeignKey("purchases.id")),
     Column("channel", Text, nullable=False),
     Column("intake_source", Text, nullable=False),
     Column("intake_key", Text, nullable=False),
@@ -144,7 +147,7 @@ cases = Table(
     Column("received_at", INSTANT, nullable=False),
     Column("state", Text, nullable=False),
     Column("seq", Integer, nullable=False),
-    Column("head", LargeBinary, nullable=False),
+    Column("head_hash", LargeBinary, nullable=False),
     Column("fence", Integer, nullable=False, server_default=text("0")),
     Column("lease_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("next_action_at", INSTANT),
@@ -153,17 +156,20 @@ cases = Table(
     Column("delivered_at", INSTANT, nullable=False, server_default=text("'epoch'")),
     UniqueConstraint("intake_source", "intake_key"),
     Index(
-        "cases_one_live_case_a_purchase",
-        "purchase",
+        "cases_one_open_case_per_purchase",
+        "purchase_id",
         unique=True,
         postgresql_where=text(f"state in ({OPEN_STATE_NAMES})"),
     ),
     Index(
-        "cases_due", text("coalesce(seller, '')"), "next_action_at", postgresql_where=text("next_action_at is not null")
+        "cases_due",
+        text("coalesce(seller_id, '')"),
+        "next_action_at",
+        postgresql_where=text("next_action_at is not null"),
     ),
-    Index("cases_duplicates", "purchase", postgresql_where=text("state = 'duplicate'")),
+    Index("cases_duplicates", "purchase_id", postgresql_where=text("state = 'duplicate'")),
     Index("cases_unmatched", "email_key", postgresql_where=text("state = 'unmatched'")),
-    CheckConstraint(f"state not in ({WORKER_STATE_NAMES}) or next_action_at is not null", name="owned"),
+    CheckConstraint(f"state not in ({WORKER_STATE_NAMES}) or next_action_at is not null", name="scheduled"),
     postgresql_with={"fillfactor": "70"},
 )
 
@@ -172,10 +178,10 @@ transitions = Table(
     metadata,
     Column("case_id", UUID, ForeignKey("cases.id"), primary_key=True),
     Column("seq", Integer, primary_key=True, autoincrement=False),
-    Column("at", INSTANT, nullable=False),
-    Column("here", Text, nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    Column("from_state", Text, nullable=False),
     Column("event", Text, nullable=False),
-    Column("there", Text, nullable=False),
+    Column("to_state", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("evidence", JSONB, nullable=False),
@@ -190,8 +196,8 @@ payment_claims = Table(
     Column("case_id", UUID, ForeignKey("cases.id"), nullable=False),
 )
 
-operations = Table(
-    "operations",
+refund_operations = Table(
+    "refund_operations",
     metadata,
     Column("case_id", UUID, ForeignKey("cases.id"), primary_key=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False, server_default=text("1")),
@@ -204,7 +210,7 @@ operations = Table(
     Column("first_sent_at", INSTANT, nullable=False),
     Column("last_sent_at", INSTANT, nullable=False),
     Column("sends", Integer, nullable=False, server_default=text("1")),
-    Column("asks", Integer, nullable=False, server_default=text("0")),
+    Column("polls", Integer, nullable=False, server_default=text("0")),
     Column("status", Text, nullable=False),
     Column("refund_id", Text),
     Column("code", Text),
@@ -215,11 +221,11 @@ operations = Table(
     Column("reconciled_at", INSTANT),
     UniqueConstraint("provider", "refund_id"),
     Index(
-        "operations_one_open_a_payment",
+        "refund_operations_one_open_per_payment",
         "provider",
         "charge",
         unique=True,
-        postgresql_where=text(f"status in ({OPEN_STATUSES})"),
+        postgresql_where=text(f"status in ({OPEN_STATUS_NAMES})"),
     ),
-    CheckConstraint("amount > 0", name="some_money"),
+    CheckConstraint("amount > 0", name="positive_amount"),
 )

@@ -1,12 +1,12 @@
-"""What is written to and fro beside the letters of cases: mails that came, letters that belong to none, declarations."""
+"""Define the tables of inbound mails, of e-mails that belong to no case, and of statutory withdrawals."""
 
 from sqlalchemy import Column, ForeignKey, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 from records.tables.metadata import INSTANT, metadata
 
-withdrawals = Table(
-    "withdrawals",
+statutory_withdrawals = Table(
+    "statutory_withdrawals",
     metadata,
     Column("case_id", UUID, ForeignKey("cases.id"), primary_key=True),
     Column("name", Text, nullable=False),
@@ -14,8 +14,8 @@ withdrawals = Table(
     Column("declared_at", INSTANT, nullable=False),
 )
 
-notes = Table(
-    "notes",
+inquiry_emails = Table(
+    "inquiry_emails",
     metadata,
     Column("id", UUID, primary_key=True),
     Column("kind", Text, nullable=False),
@@ -24,18 +24,18 @@ notes = Table(
     Column("reference_key", Text),
     Column("locale", Text, nullable=False),
     Column("thread", Text),
-    Column("purchases", ARRAY(UUID), nullable=False, server_default=text("'{}'")),
+    Column("purchase_ids", ARRAY(UUID), nullable=False, server_default=text("'{}'")),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("sent_at", INSTANT),
-    Column("ends_at", INSTANT),
+    Column("expires_at", INSTANT),
     Column("opened_at", INSTANT),
-    Index("notes_unsent", "created_at", postgresql_where=text("sent_at is null")),
+    Index("inquiry_emails_unsent", "created_at", postgresql_where=text("sent_at is null")),
     Index(None, "email_key", "sent_at"),
 )
 
-mails = Table(
-    "mails",
+inbound_mails = Table(
+    "inbound_mails",
     metadata,
     Column("id", UUID, primary_key=True),
     Column("message_id", Text, nullable=False, unique=True),
@@ -43,8 +43,8 @@ mails = Table(
     Column("sender_key", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("evidence", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("cases", ARRAY(UUID), nullable=False, server_default=text("'{}'")),
-    Column("note", UUID),
+    Column("case_ids", ARRAY(UUID), nullable=False, server_default=text("'{}'")),
+    Column("inquiry_email_id", UUID),
     Column("received_at", INSTANT, nullable=False, server_default=text("now()")),
     Index(None, "thread"),
     Index(None, "sender_key", "received_at"),

@@ -1,4 +1,4 @@
-"""How every table, key and index is named, and what an instant is."""
+"""Hold the naming convention of keys and indexes, and the column type of an instant."""
 
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -16,6 +16,6 @@ metadata = MetaData(
 INSTANT = TIMESTAMP(timezone=True)
 
 
-def words(states: frozenset[str]) -> str:
-    """These words in a list of SQL."""
-    return ", ".join(f"'{state}'" for state in sorted(states))
+def quoted_list(values: frozenset[str]) -> str:
+    """Return these values as a list for SQL's ``in``: quoted, sorted, with commas between them."""
+    return ", ".join(f"'{value}'" for value in sorted(values))

@@ -1,4 +1,4 @@
-"""What waits to be carried somewhere: messages, tasks, letters, notices; and what could not be read."""
+"""Define the tables of work that is due: the outbox, support tasks, webhook events, case e-mails; and of dead letters."""
 
 from sqlalchemy import (
     BigInteger,
@@ -22,13 +22,13 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("lane", Text, nullable=False),
+    Column("queue", Text, nullable=False),
     Column("bulk", Boolean, nullable=False),
-    Column("seller", Text, nullable=False),
-    Column("case_id", UUID, nullable=False),
-    Column("at", INSTANT, nullable=False, server_default=text("now()")),
-    Index("outbox_round_robin", "lane", "bulk", "seller", "id"),
-    Index(None, "case_id", "lane"),
+    Column("seller_id", Text, nullable=False),
+    Column("item_id", UUID, nullable=False),
+    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
+    Index("outbox_round_robin", "queue", "bulk", "seller_id", "id"),
+    Index(None, "item_id", "queue"),
 )
 
 support_tasks = Table(
@@ -39,7 +39,7 @@ support_tasks = Table(
     Column("case_id", UUID),
     Column("seq", Integer),
     Column("subject", Text),
-    Column("seller", Text),
+    Column("seller_id", Text),
     Column("reasons", JSONB, nullable=False),
     Column("evidence", JSONB, nullable=False, server_default=text("'{}'")),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
@@ -47,55 +47,53 @@ support_tasks = Table(
     Column("published_at", INSTANT),
     UniqueConstraint("case_id", "seq"),
     UniqueConstraint("kind", "subject"),
-    CheckConstraint(
-        "(kind = 'case') = (seq is not null) and (kind = 'case') = (subject is null)", name="about_one_thing"
-    ),
-    CheckConstraint("kind <> 'case' or case_id is not null", name="of_a_case"),
+    CheckConstraint("(kind = 'case') = (seq is not null) and (kind = 'case') = (subject is null)", name="one_subject"),
+    CheckConstraint("kind <> 'case' or case_id is not null", name="has_case"),
     Index("support_tasks_unpublished", "created_at", postgresql_where=text("published_at is null")),
 )
 
-notices = Table(
-    "notices",
+webhook_events = Table(
+    "webhook_events",
     metadata,
     Column("id", UUID, primary_key=True),
     Column("provider", Text, nullable=False),
-    Column("event", Text, nullable=False),
-    Column("about", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
     Column("charge", Text),
     Column("refund_id", Text),
-    Column("said", JSONB),
+    Column("reported", JSONB),
     Column("body", LargeBinary, nullable=False),
     Column("received_at", INSTANT, nullable=False, server_default=text("now()")),
-    Column("arrivals", Integer, nullable=False, server_default=text("1")),
+    Column("deliveries", Integer, nullable=False, server_default=text("1")),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("crashes", Integer, nullable=False, server_default=text("0")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("next_action_at", INSTANT),
     Column("outcome", Text),
-    UniqueConstraint("provider", "event"),
-    Index("notices_due", "next_action_at", postgresql_where=text("next_action_at is not null")),
+    UniqueConstraint("provider", "event_id"),
+    Index("webhook_events_due", "next_action_at", postgresql_where=text("next_action_at is not null")),
     Index(None, "provider", "charge"),
 )
 
-letters = Table(
-    "letters",
+case_emails = Table(
+    "case_emails",
     metadata,
     Column("case_id", UUID, primary_key=True),
-    Column("stage", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
     Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("claimed_until", INSTANT, nullable=False, server_default=text("'epoch'")),
     Column("sent_at", INSTANT),
     Column("bounced_at", INSTANT),
-    Index("letters_unsent", "created_at", postgresql_where=text("sent_at is null")),
+    Index("case_emails_unsent", "created_at", postgresql_where=text("sent_at is null")),
 )
 
-dead = Table(
-    "dead",
+dead_letters = Table(
+    "dead_letters",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("queue", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("why", Text, nullable=False),
-    Column("at", INSTANT, nullable=False, server_default=text("now()")),
+    Column("created_at", INSTANT, nullable=False, server_default=text("now()")),
     Column("redriven_at", INSTANT),
 )

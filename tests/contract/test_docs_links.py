@@ -190,7 +190,7 @@ def drawn_tables() -> dict[str, set[str]]:
 
 
 def test_the_diagram_shows_the_tables_of_the_database() -> None:
-    assert queues.outbox.metadata is mail.notes.metadata is cases.cases.metadata
+    assert queues.outbox.metadata is mail.inquiry_emails.metadata is cases.cases.metadata
     drawn, made = drawn_tables(), cases.cases.metadata.tables
     unknown = {
         f"{table}.{column}"

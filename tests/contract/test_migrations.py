@@ -12,7 +12,7 @@ from records.unit_of_work import connect
 def test_migrations_are_the_tables(settings: Settings) -> None:
     assert settings.database_owner_url
     metadata = cases.cases.metadata
-    assert queues.outbox.metadata is mail.notes.metadata is metadata
+    assert queues.outbox.metadata is mail.inquiry_emails.metadata is metadata
     engine = connect(settings.database_owner_url.get_secret_value())
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})

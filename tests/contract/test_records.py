@@ -11,15 +11,16 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.cases import Case
+from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
 from domain.policies import Category, SerialLimit
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
-from domain.state_effects import EmailKind
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import Records, UnitOfWork
 from records.audit import faults
@@ -48,7 +49,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[Records]:
 def a_case(books: Records, *events: Event, purchase: Purchase | None = None, **arrival: Any) -> UUID:
     """A case that took these steps; its purchase is found by the first."""
     bought = purchase or a_recent_purchase()
-    settle_in(books, bought, seller=a_seller(id=bought.seller), policy=a_policy(seller=bought.seller))
+    settle_in(books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller_id=bought.seller_id))
     with books.work() as work:
         (accepted,) = work.intake.accept([replace(an_arrival(bought), **arrival)])
     for number, event in enumerate(events):
@@ -174,7 +175,7 @@ def test_a_key_is_its_sources_own(books: Records) -> None:
 def test_a_request_of_a_seller_that_nobody_knows_is_refused_whole(books: Records) -> None:
     bought = a_recent_purchase()
     settle_in(books, bought)
-    good, bad = an_arrival(bought), replace(an_arrival(bought), seller="nobody")
+    good, bad = an_arrival(bought), replace(an_arrival(bought), seller_id="nobody")
     with pytest.raises(IntegrityError, match="cases_seller_fkey"), books.work() as work:
         work.intake.accept([good, bad])
     with books.work() as work:
@@ -250,7 +251,7 @@ def test_a_step_moves_the_case_and_sets_going_what_its_state_does(books: Records
         (task,) = work.support_tasks.claim([case], seconds=1)
         assert work.case_emails.claim([case], seconds=1) == [DueEmail(case, EmailKind.WITH_SUPPORT)]
         _, row = work.history.for_case(case)
-    assert (task.case, task.reasons, task.evidence) == (case, reasons, {})
+    assert (task.case_id, task.reasons, task.evidence) == (case, reasons, {})
     assert row.evidence == {"reasons": reasons, "rules": {"a": None, "b": [1, "ü"]}}
 
 
@@ -369,7 +370,7 @@ def test_waiting_for_a_case_finds_it_in_any_state_or_not_at_all(books: Records) 
     with books.work() as work:
         work.cases.lease([case], states=[S.APPROVED], seconds=HOUR)
         found = here(work, case)
-        assert (found.state, found.seller, found.request.trusted) == (S.APPROVED, "aurora", True)
+        assert (found.state, found.seller_id, found.request.trusted) == (S.APPROVED, "aurora", True)
         assert work.cases.lock_one(NOWHERE) is None
 
 
@@ -504,7 +505,7 @@ def test_a_lease_alone_does_not_forget_deliveries(books: Records) -> None:
 
 def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Records) -> None:
     cases = {
-        seller: [a_case(books, *ELIGIBLE, purchase=a_recent_purchase(seller=seller)) for _ in range(3)]
+        seller: [a_case(books, *ELIGIBLE, purchase=a_recent_purchase(seller_id=seller)) for _ in range(3)]
         for seller in ("aurora", "borealis")
     }
     everyone = [case for mine in cases.values() for case in mine]
@@ -515,7 +516,7 @@ def test_what_is_due_and_free_is_overdue_each_sellers_oldest_first(books: Record
         work.cases.postpone([], 1)
     with books.work() as work:
         found = work.cases.overdue(4)
-        assert [(row.seller, row.id) for row in found] == [
+        assert [(row.seller_id, row.id) for row in found] == [
             ("aurora", cases["aurora"][0]),
             ("borealis", cases["borealis"][0]),
             ("aurora", cases["aurora"][1]),
@@ -535,7 +536,7 @@ def test_cases_whose_seller_is_not_known_yet_are_swept_as_one_more_seller(books:
     with books.work() as work:
         work.cases.postpone([known, unknown], -1)
     with books.work() as work:
-        assert [(row.id, row.seller) for row in work.cases.overdue(10)] == [(unknown, ""), (known, "aurora")]
+        assert [(row.id, row.seller_id) for row in work.cases.overdue(10)] == [(unknown, ""), (known, "aurora")]
 
 
 def with_support(books: Records, *codes: ReasonCode, purchase: Purchase) -> UUID:
@@ -591,7 +592,7 @@ def test_messages_leave_in_the_order_they_came_each_once(books: Records) -> None
 def test_every_seller_gets_an_equal_share_of_a_message(books: Records) -> None:
     for seller in ("corona", "aurora", "borealis"):
         for _ in range(4):
-            a_case(books, purchase=a_recent_purchase(seller=seller))
+            a_case(books, purchase=a_recent_purchase(seller_id=seller))
 
     def sellers(room: int, after: str | None = None) -> list[str]:
         with undone(books) as work:
@@ -795,8 +796,8 @@ def test_empty_look_ups_count_only_when_they_are_far_enough_apart(books: Records
 
 def test_a_case_matches_the_purchases_with_its_reference_and_address(books: Records) -> None:
     bought = a_recent_purchase(reference="MB-77", email="ada@example.com")
-    twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller="borealis")
-    other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller="corona")
+    twin = a_recent_purchase(reference="mb 77", email="ADA@example.com", seller_id="borealis")
+    other = a_recent_purchase(reference="MB-77", email="bob@example.com", seller_id="corona")
     cases = [a_case(books, purchase=one) for one in (bought, twin, other)]
     nobodys = a_case(books, purchase=bought, seller=None)
     with books.work() as work:
@@ -975,9 +976,9 @@ def test_a_task_is_claimed_by_its_case_or_its_id_and_published_once(books: Recor
         assert work.support_tasks.create([]) == set()
     assert waiting(books, SupportNeeded) == [case, a_report().id]
     with books.work() as work:
-        found = {task.case: task for task in work.support_tasks.claim([case, a_report().id], seconds=HOUR)}
+        found = {task.case_id: task for task in work.support_tasks.claim([case, a_report().id], seconds=HOUR)}
     assert set(found) == {case, None}
-    assert (found[case].seller, found[None].seller, found[None].evidence) == ("aurora", "", {"refund": "re_9"})
+    assert (found[case].seller_id, found[None].seller_id, found[None].evidence) == ("aurora", "", {"refund": "re_9"})
     assert found[None].reasons == [
         {"code": "unexpected_refund", "sentence": SupportTaskKind.UNEXPECTED_REFUND.sentence, "detail": ""},
     ]
@@ -1024,7 +1025,7 @@ def test_only_what_waits_for_a_person_is_published_again(books: Records) -> None
         work.support_tasks.mark_published(held)
     with books.work() as work:
         again = work.support_tasks.claim([*ids, on_its_way], seconds=HOUR)
-    assert {task.id for task in again} == {task.id for task in [*tasks, *held] if task.case != went_on}
+    assert {task.id for task in again} == {task.id for task in [*tasks, *held] if task.case_id != went_on}
 
 
 def test_tasks_that_nobody_published_are_found(books: Records) -> None:

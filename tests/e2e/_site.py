@@ -60,7 +60,7 @@ class Town:
         bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes)
         settle_in(self.records, bought)
         with self.records.work() as work:
-            work.purchase_details.put([(bought.seller, bought.reference, DETAILS)])
+            work.purchase_details.put([(bought.seller_id, bought.reference, DETAILS)])
         return bought
 
     def letters(self, to: str) -> list[EmailMessage]:

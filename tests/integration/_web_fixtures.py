@@ -68,7 +68,7 @@ def world(place: "Place") -> "World":
     for letter in (place.settings.sent_mail_dir or Path()).glob("*/*"):
         letter.unlink()
     settle_in(place.records)
-    settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
+    settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller_id="babbage"))
     with place.records.work() as work:
         keys = [work.api_keys.create(id_)[1] for id_ in ("aurora", "babbage")]
     return World(place.settings, place.records, place.web, *keys)
@@ -160,7 +160,7 @@ def a_case(
             )
             if here is State.RECEIVED and event is not Event.FOUND_NO_PURCHASE:
                 holds = event is not Event.FOUND_OPEN_CASE
-                step = replace(step, purchase=bought.id if holds else None, seller=bought.seller)
+                step = replace(step, purchase_id=bought.id if holds else None, seller_id=bought.seller_id)
             assert work.history.record([step]) == {case}
             # a case that is being paid stays leased to its worker; here nobody works
             work.run("update cases set lease_until = 'epoch' where id = :case", case=case)

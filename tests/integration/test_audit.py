@@ -75,5 +75,5 @@ def test_a_touched_row_is_found(
 ) -> None:
     tampering(servers, database, statement.format(cases[1]))
     faults = audited(records).faults
-    assert {fault.case for fault in faults} == {cases[1]}
+    assert {fault.case_id for fault in faults} == {cases[1]}
     assert any(sentence in fault.sentence for fault in faults), faults

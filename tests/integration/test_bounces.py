@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.reason_codes import SupportTaskKind
-from domain.state_effects import EmailKind
+from domain.emails import EmailKind
 from domain.states import Event
+from domain.support_tasks import SupportTaskKind
 from records import Records
 from records.case_emails import DueEmail
 from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
@@ -29,7 +29,7 @@ def case(records: Records) -> UUID:
         (accepted,) = work.intake.accept([an_arrival(bought)])
         found = work.cases.lock_one(accepted.id)
         assert found
-        work.history.record([replace(found.after(Event.FOUND_ELIGIBLE, actor="test"), purchase=bought.id)])
+        work.history.record([replace(found.after(Event.FOUND_ELIGIBLE, actor="test"), purchase_id=bought.id)])
     return accepted.id
 
 
@@ -49,9 +49,9 @@ def test_a_letter_that_came_back_is_one_task_without_an_address(records: Records
     assert [came_back(records, case) for _ in range(2)] == [True, False]
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
-    assert (task.case, task.seller) == (case, "aurora")
+    assert (task.case_id, task.seller_id) == (case, "aurora")
     assert task.reasons[0]["code"] == SupportTaskKind.EMAIL_BOUNCED
-    assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
+    assert task.evidence == {"email_kind": "start_refund", "status": "5.1.1"}
 
 
 def test_what_came_back_without_a_code_is_a_task_too(records: Records, case: UUID) -> None:
@@ -96,5 +96,5 @@ def test_a_letter_that_the_mail_server_refuses_is_one_task_and_is_not_tried_agai
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
     assert task.reasons[0]["code"] == SupportTaskKind.EMAIL_BOUNCED
-    assert task.evidence == {"letter": "start_refund", "status": "5.1.1"}
+    assert task.evidence == {"email_kind": "start_refund", "status": "5.1.1"}
     context.call_pool.close()

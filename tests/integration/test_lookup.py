@@ -31,7 +31,7 @@ def bought(world: World, private: PurchaseDetails = PRIVATE, **changes: object) 
     purchase = a_recent_purchase(**changes)
     with world.records.work() as work:
         work.purchases.upsert([purchase])
-        work.purchase_details.put([(purchase.seller, purchase.reference, private)])
+        work.purchase_details.put([(purchase.seller_id, purchase.reference, private)])
     return purchase
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_looked_up_before_the_answer(world: World) -> None:
     ask(world, ask="purchase", email=purchase.email, reference=purchase.reference)
     with world.records.work() as work:
         (row,) = work.run("select kind, purchases, ends_at, sent_at from inquiry_emails")
-        assert work.outbox.queues() == {"notes"}
+        assert work.outbox.queues() == {"email.inquiries"}
     assert tuple(row) == ("purchase", [], None, None)
 
 

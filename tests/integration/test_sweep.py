@@ -15,8 +15,8 @@ from domain.messages import (
     RefundRequested,
     SupportNeeded,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from producers.intake import accept
 from records import Records, case_emails, inquiry_emails, migrate, support_tasks
 from records.unit_of_work import connect
@@ -151,15 +151,15 @@ def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_onc
 BACKLOGS = {
     CaseEmailsDue.queue: (
         "insert into case_emails (case_id, stage) select id, 'received' from cases",
-        case_emails._OVERDUE,
+        case_emails._SELECT_OVERDUE,
     ),
     SupportNeeded.queue: (
         "insert into support_tasks (id, kind, subject, reasons) select id, 'x', cast(id as text), '[]' from cases",
-        support_tasks._OVERDUE,
+        support_tasks._SELECT_OVERDUE,
     ),
     InquiryEmailsDue.queue: (
         "insert into inquiry_emails (id, kind, email, email_key, locale) select id, 'purchase', '', '', 'en' from cases",
-        inquiry_emails._OVERDUE,
+        inquiry_emails._SELECT_OVERDUE,
     ),
 }
 

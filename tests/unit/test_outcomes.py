@@ -26,9 +26,9 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from tests.sample_data import NOON, asked
 from worker.provider_client import NotSent
 from worker.refunds import backoff
@@ -235,7 +235,14 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
     ),
     # a look-up without news: wait
     ("still unknown", REFUNDING, POLLED, LookedUp(LOST), CAPPED, waits(160)),
-    ("still unknown, after many polls", REFUNDING, {"polls": 40}, LookedUp(LOST), CAPPED, waits(backoff.MAX_POLL_DELAY)),
+    (
+        "still unknown, after many polls",
+        REFUNDING,
+        {"polls": 40},
+        LookedUp(LOST),
+        CAPPED,
+        waits(backoff.MAX_POLL_DELAY),
+    ),
     ("the provider says when", REFUNDING, POLLED, LookedUp(BUSY), CAPPED, waits(5_000)),
     ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), CAPPED, waits(160)),
     ("still pending, by the provider's plan", REFUND_PENDING, {"polls": 40}, LookedUp(PENDING), CAPPED, waits(3_600)),
@@ -400,7 +407,9 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
 
 
 def a_case(state: State) -> Case:
-    return Case(id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller="aurora")
+    return Case(
+        id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller_id="aurora"
+    )
 
 
 def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any) -> RefundOperation:
@@ -436,7 +445,7 @@ def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None
     limits = RefundLimits(Timers(), CAPPED)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
-        by_the_provider = decision.transition is not None and decision.transition.actor != "settle"
+        by_the_provider = decision.transition is not None and decision.transition.actor != "resolve"
         assert (decision.answer is not None) is by_the_provider
         assert decision.answer is None or decision.status is status_of(decision.answer)
 
@@ -460,7 +469,7 @@ def test_a_bank_reference_reaches_history_and_no_mailbox() -> None:
         a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED)
     )
     assert decision.transition
-    assert (decision.transition.evidence["bank_reference"], decision.transition.quiet) == ("ARN 7", True)
+    assert (decision.transition.evidence["bank_reference"], decision.transition.notify) == ("ARN 7", False)
 
 
 @pytest.mark.parametrize("refusal", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))
@@ -505,7 +514,7 @@ def test_a_low_balance_and_refused_credentials_are_reported_once_a_day(
     reports = daily_reports([(case, operation, result), (replace(case, id=UUID(int=2)), operation, result)], NOON)
     assert [report.kind for report in reports] == ([trouble] if trouble else [])
     for report in reports:
-        assert report.seller == ("aurora" if trouble is SupportTaskKind.INSUFFICIENT_BALANCE else None)
+        assert report.seller_id == ("aurora" if trouble is SupportTaskKind.INSUFFICIENT_BALANCE else None)
         assert (report.subject.endswith("at sandbox on 2026-06-15"), report.evidence["first_case"]) == (
             True,
             str(case.id),

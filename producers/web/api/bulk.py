@@ -150,7 +150,7 @@ class BulkIntake:
             request,
             Channel.API,
             key=parsed.idempotency_key or self._derive_key(request),
-            seller=self._caller.seller,
+            seller=self._caller.seller_id,
             trusted=self._caller.trusted,
             bulk=True,
         )

@@ -50,9 +50,9 @@ def upsert_purchase(
 ) -> PurchaseUpserted:
     """Store a purchase under its reference. The same purchase again changes nothing; ``refunded`` never decreases."""
     with records.work() as work:
-        created = work.purchases.upsert([purchase.of(caller.seller, reference)]) == 1
+        created = work.purchases.upsert([purchase.of(caller.seller_id, reference)]) == 1
         if purchase.details:
-            work.purchase_details.put([(caller.seller, reference, purchase.details.of())])
+            work.purchase_details.put([(caller.seller_id, reference, purchase.details.of())])
     if created:
         response.status_code = status.HTTP_201_CREATED
     return PurchaseUpserted(reference=reference, created=created)

@@ -160,7 +160,7 @@ def create_refund_request(
 ) -> RefundRequestAccepted:
     """Accept a refund request. A worker looks up the purchase later, so the response does not say whether it exists."""
     submission = intake.submission(
-        request, Channel.API, key=idempotency_key, seller=caller.seller, trusted=caller.trusted
+        request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
     )
     accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, submission)
     response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
@@ -189,7 +189,7 @@ def get_refund_request(
     with records.work() as work:
         view = work.case_views.get(case_id)
         history = work.history.for_case(case_id)
-    if view is None or view.seller != caller.seller:
+    if view is None or view.seller != caller.seller_id:
         raise ProblemError(ProblemCode.NOT_FOUND, "There is no refund request with this id.")
     return RefundCase(
         id=view.id,

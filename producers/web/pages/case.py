@@ -60,7 +60,7 @@ def cancel(token: str, is_ticked: CheckboxDep, page: PageDep, records: RecordsDe
         return _render_question("cancel_request.html", token, page, records, links, is_unticked=True)
     case_id = _read_link(links, Purpose.CONFIRM, token)
     try:
-        intake.withdraw(records, case_id)
+        intake.cancel(records, case_id)
     except NotPossibleError as error:
         view = _get_view(records, case_id)
         if view.state is not State.CANCELLED:

@@ -1,1 +1,1 @@
-"""The records in memory: the product's own classes, on statements that a dictionary answers instead of PostgreSQL."""
+"""Run the product's records in memory: its own classes, whose statements a dictionary answers instead of PostgreSQL."""

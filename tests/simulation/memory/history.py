@@ -1,4 +1,4 @@
-"""What the statements about steps, their history, and requests coming in do."""
+"""Answer the statements about transitions, histories and new requests."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,31 +7,31 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from records import case_views, history, intake, statutory_withdrawals
-from tests.simulation.memory.cases import Seen
+from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
 from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
 from tests.simulation.memory.work import MemoryWork, does
 
 
-class Told(NamedTuple):
-    """A row of _ALL: a case, and one row of its history."""
+class CaseAndTransition(NamedTuple):
+    """A row of _SELECT_ALL: a case, and one row of its history."""
 
     id: UUID
     state: str
     last_seq: int
-    head: bytes
+    head_hash: bytes
     seq: Any
-    at: Any = None
-    here: Any = None
+    created_at: Any = None
+    from_state: Any = None
     event: Any = None
-    there: Any = None
+    to_state: Any = None
     actor: Any = None
     why: Any = None
     evidence: Any = None
     hash: Any = None
 
 
-class Moved(NamedTuple):
+class CaseIdRow(NamedTuple):
     case_id: UUID
 
 
@@ -39,56 +39,56 @@ class Moved(NamedTuple):
 def record(
     work: MemoryWork,
     now: datetime,
-    ids: Sequence[UUID],
+    case_ids: Sequence[UUID],
     fences: Sequence[int],
     seqs: Sequence[int],
-    heres: Sequence[str],
+    from_states: Sequence[str],
     events: Sequence[str],
-    theres: Sequence[str],
+    to_states: Sequence[str],
     actors: Sequence[str],
     whys: Sequence[str],
     evidences: Sequence[str],
     hashes: Sequence[bytes],
-    dues: Sequence[float | None],
+    due_ins: Sequence[float | None],
     pauses: Sequence[float | None],
     leases: Sequence[float | None],
-    purchases: Sequence[UUID | None],
-    sellers: Sequence[str | None],
-) -> Iterable[Moved]:
+    purchase_ids: Sequence[UUID | None],
+    seller_ids: Sequence[str | None],
+) -> Iterable[CaseIdRow]:
     moved = []
-    for n, case in enumerate(ids):
+    for n, case in enumerate(case_ids):
         row = work.tables.cases.get(case)
-        if row is None or (row.fence, row.seq, row.state) != (fences[n], seqs[n] - 1, heres[n]):
+        if row is None or (row.fence, row.seq, row.state) != (fences[n], seqs[n] - 1, from_states[n]):
             continue
-        due, pause, lease = dues[n], pauses[n], leases[n]
+        due, pause, lease = due_ins[n], pauses[n], leases[n]
         work.journal.change(
             row,
-            state=str(theres[n]),
+            state=str(to_states[n]),
             seq=seqs[n],
-            head=hashes[n],
+            head_hash=hashes[n],
             next_action_at=None if due is None else after(now, due),
             not_before=EPOCH if pause is None else after(now, pause),
             lease_until=EPOCH if lease is None else after(now, lease),
             fence=row.fence + (lease is not None),
             deliveries=0,
-            purchase=purchases[n] or row.purchase,
-            seller=row.seller if sellers[n] is None else sellers[n],
+            purchase_id=purchase_ids[n] or row.purchase_id,
+            seller_id=row.seller_id if seller_ids[n] is None else seller_ids[n],
         )
         work.journal.check_case(row)
-        told = TransitionRow(
+        transition = TransitionRow(
             case,
             seqs[n],
             now,
-            str(heres[n]),
+            str(from_states[n]),
             str(events[n]),
-            str(theres[n]),
+            str(to_states[n]),
             actors[n],
             whys[n],
             evidences[n],
             hashes[n],
         )
-        work.journal.insert(work.tables.transitions, (case, seqs[n]), told, "transitions_pkey")
-        moved.append(Moved(case))
+        work.journal.insert(work.tables.transitions, (case, seqs[n]), transition, "transitions_pkey")
+        moved.append(CaseIdRow(case))
     return moved
 
 
@@ -99,23 +99,23 @@ def _rows(work: MemoryWork, case: UUID) -> Iterator[TransitionRow]:
         number += 1
 
 
-@does(history._OF)
-def of(work: MemoryWork, case: UUID) -> Iterable[tuple[Any, ...]]:
-    return [(*row[1:8], json.loads(row.evidence), row.hash) for row in _rows(work, case)]
+@does(history._SELECT_BY_CASE)
+def for_case(work: MemoryWork, case_id: UUID) -> Iterable[tuple[Any, ...]]:
+    return [(*row[1:8], json.loads(row.evidence), row.hash) for row in _rows(work, case_id)]
 
 
-@does(history._ALL)
-def everything(work: MemoryWork) -> Iterator[Told]:
+@does(history._SELECT_ALL)
+def stream_all(work: MemoryWork) -> Iterator[CaseAndTransition]:
     for case in sorted(work.tables.cases.values(), key=lambda row: row.id):
-        ours = (case.id, case.state, case.seq, case.head)
+        columns = (case.id, case.state, case.seq, case.head_hash)
         rows = list(_rows(work, case.id))
         for row in rows:
-            yield Told(*ours, *row[1:8], json.loads(row.evidence), row.hash)
+            yield CaseAndTransition(*columns, *row[1:8], json.loads(row.evidence), row.hash)
         if not rows:
-            yield Told(*ours, None)
+            yield CaseAndTransition(*columns, None)
 
 
-class Fresh(NamedTuple):
+class CreatedRow(NamedTuple):
     id: UUID
 
 
@@ -124,13 +124,13 @@ def insert(
     work: MemoryWork,
     now: datetime,
     event: str,
-    there: str,
-    lane: float,
-    lane_name: str,
+    state: str,
+    resend_after: float,
+    queue: str,
     hashes: Sequence[bytes],
     **columns: Sequence[Any],
-) -> Iterable[Fresh]:
-    tables, fresh = work.tables, []
+) -> Iterable[CreatedRow]:
+    tables, created = work.tables, []
     taken = {(row.intake_source, row.intake_key) for row in tables.cases.values()}
     for n, case in enumerate(columns["ids"]):
         values = {name: column[n] for name, column in columns.items()}
@@ -139,7 +139,7 @@ def insert(
         taken.add((values["sources"], values["keys"]))
         row = CaseRow(
             id=case,
-            seller=values["sellers"],
+            seller_id=values["seller_ids"],
             channel=str(values["channels"]),
             intake_source=values["sources"],
             intake_key=values["keys"],
@@ -157,24 +157,24 @@ def insert(
             trusted=values["trusteds"],
             bulk=values["bulks"],
             received_at=now,
-            state=str(there),
+            state=str(state),
             seq=1,
-            head=hashes[n],
-            next_action_at=after(now, lane),
+            head_hash=hashes[n],
+            next_action_at=after(now, resend_after),
         )
-        if row.seller is not None and row.seller not in tables.sellers:
-            raise refuse("cases_seller_fkey")
+        if row.seller_id is not None and row.seller_id not in tables.sellers:
+            raise refuse("cases_seller_id_fkey")
         work.journal.insert(tables.cases, case, row, "cases_pkey")
-        told = TransitionRow(case, 1, now, "", str(event), str(there), row.channel, "", "{}", hashes[n])
-        work.journal.insert(tables.transitions, (case, 1), told, "transitions_pkey")
-        tables.numbers += 1
-        message = OutboxRow(tables.numbers, lane_name, row.bulk, row.seller or "", case, now)
+        transition = TransitionRow(case, 1, now, "", str(event), str(state), row.channel, "", "{}", hashes[n])
+        work.journal.insert(tables.transitions, (case, 1), transition, "transitions_pkey")
+        tables.last_outbox_id += 1
+        message = OutboxRow(tables.last_outbox_id, queue, row.bulk, row.seller_id or "", case, now)
         work.journal.insert(tables.outbox, message.id, message, "outbox_pkey")
-        fresh.append(Fresh(case))
-    return fresh
+        created.append(CreatedRow(case))
+    return created
 
 
-class Earlier(NamedTuple):
+class ExistingRow(NamedTuple):
     id: UUID
     intake_source: str
     intake_key: str
@@ -182,45 +182,54 @@ class Earlier(NamedTuple):
     state: str
 
 
-@does(history._TELLING)
-def telling(work: MemoryWork, cases: Sequence[UUID], name: str) -> Iterable[Moved]:
-    return [Moved(case) for case in cases if any(name in json.loads(row.evidence) for row in _rows(work, case))]
+@does(history._SELECT_WITH_EVIDENCE)
+def with_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> Iterable[CaseIdRow]:
+    return [CaseIdRow(case) for case in case_ids if any(name in json.loads(row.evidence) for row in _rows(work, case))]
 
 
-@does(intake._EARLIER)
-def earlier(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> Iterable[Earlier]:
-    wanted = set(zip(sources, keys, strict=True))
+@does(intake._SELECT_EXISTING)
+def existing(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> Iterable[ExistingRow]:
+    submitted = set(zip(sources, keys, strict=True))
     return [
-        Earlier(row.id, row.intake_source, row.intake_key, row.intake_digest, row.state)
+        ExistingRow(row.id, row.intake_source, row.intake_key, row.intake_digest, row.state)
         for row in work.tables.cases.values()
-        if (row.intake_source, row.intake_key) in wanted
+        if (row.intake_source, row.intake_key) in submitted
     ]
 
 
-@does(statutory_withdrawals._ABOUT)
-@does(statutory_withdrawals._THESE)
-def withdrawn(work: MemoryWork, cases: Sequence[UUID]) -> None:  # noqa: ARG001  # nobody withdraws by law here
+@does(statutory_withdrawals._SELECT_BY_PURCHASE)
+@does(statutory_withdrawals._SELECT_BY_CASE)
+def declarations(work: MemoryWork, case_ids: Sequence[UUID]) -> None:  # noqa: ARG001  # no simulated customer declares one
     return None
 
 
-@does(case_views._THESE)
-def these(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Seen]:
-    return [_seen(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
+@does(case_views._SELECT_BY_ID)
+def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
+    return [_view(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
 
-def _seen(work: MemoryWork, case: CaseRow) -> Seen:
-    seller = work.tables.sellers.get(case.seller or "")
-    bought = work.tables.purchases.get(case.purchase) if case.purchase else None
-    told = [found["reasons"] for row in _rows(work, case.id) if "reasons" in (found := json.loads(row.evidence))]
-    shop = (seller.name, seller.support_email, seller.time_zone) if seller else (None,) * 3
-    goods = (
-        (bought.product, bought.amount, bought.currency, bought.method, bought.email, bought.reference, bought.renewal)
-        if bought
+def _view(work: MemoryWork, case: CaseRow) -> CaseViewRow:
+    seller = work.tables.sellers.get(case.seller_id or "")
+    purchase = work.tables.purchases.get(case.purchase_id) if case.purchase_id else None
+    evidence = [json.loads(row.evidence) for row in _rows(work, case.id)]
+    reasons = [values["reasons"] for values in evidence if "reasons" in values]
+    seller_columns = (seller.name, seller.support_email, seller.time_zone) if seller else (None,) * 3
+    purchase_columns = (
+        (
+            purchase.product,
+            purchase.amount,
+            purchase.currency,
+            purchase.method,
+            purchase.email,
+            purchase.reference,
+            purchase.renewal,
+        )
+        if purchase
         else (None,) * 7
     )
-    declared = (None,) * 3  # nobody withdraws by law here
-    return Seen._make((
-        case.id, case.state, case.channel, case.reference, case.seller, case.reason, case.refund_scope, case.comment,
+    declaration = (None,) * 3  # no simulated customer declares a statutory withdrawal
+    return CaseViewRow._make((
+        case.id, case.state, case.channel, case.reference, case.seller_id, case.reason, case.refund_scope, case.comment,
         json.loads(case.answers), case.locale, case.thread, case.email, case.received_at, case.next_action_at,
-        case.purchase, *shop, *goods, *declared, told[-1] if told else None,
+        case.purchase_id, *seller_columns, *purchase_columns, *declaration, reasons[-1] if reasons else None,
     ))  # fmt: skip

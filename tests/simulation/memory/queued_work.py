@@ -1,4 +1,4 @@
-"""What the statements about the outbox, letters, tasks for people, and dead messages do."""
+"""Answer the statements about the outbox, case e-mails, support tasks and dead letters."""
 
 import json
 from collections import Counter, defaultdict
@@ -7,110 +7,111 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from domain.messages import CaseEmailsDue, SupportNeeded
 from records import case_emails, dead_letters, outbox, support_tasks
-from tests.simulation.memory.tables import EPOCH, Database, LetterRow, OutboxRow, TaskRow, after
+from tests.simulation.memory.tables import EPOCH, CaseEmailRow, CaseRow, Database, OutboxRow, SupportTaskRow, after
 from tests.simulation.memory.work import MemoryWork, does
 
 
-class Owed(NamedTuple):
+class OverdueRow(NamedTuple):
     id: UUID
     bulk: bool
-    seller: str
+    seller_id: str
 
 
-def enqueue(work: MemoryWork, lane: str, bulk: bool, seller: str, what: UUID) -> None:
-    """Puts one message into the outbox."""
-    work.tables.numbers += 1
-    row = OutboxRow(work.tables.numbers, lane, bulk, seller, what, work.at)
+def enqueue(work: MemoryWork, queue: str, bulk: bool, seller: str, item: UUID) -> None:
+    """Put one message into the outbox."""
+    work.tables.last_outbox_id += 1
+    row = OutboxRow(work.tables.last_outbox_id, queue, bulk, seller, item, work.at)
     work.journal.insert(work.tables.outbox, row.id, row, "outbox_pkey")
 
 
-@does(outbox._PUT)
-def put(work: MemoryWork, lanes: Sequence[str], ids: Sequence[UUID]) -> None:
-    for lane, case in zip(lanes, ids, strict=True):
+@does(outbox._INSERT)
+def insert_messages(work: MemoryWork, queues: Sequence[str], ids: Sequence[UUID]) -> None:
+    for queue, case in zip(queues, ids, strict=True):
         if row := work.tables.cases.get(case):
-            enqueue(work, lane, row.bulk, row.seller or "", case)
+            enqueue(work, queue, row.bulk, row.seller_id or "", case)
 
 
-@does(outbox._OWED)
-def owed(
-    work: MemoryWork, lanes: Sequence[str], bulks: Sequence[bool], sellers: Sequence[str], ids: Sequence[UUID]
+@does(outbox._INSERT_IF_ABSENT)
+def insert_if_absent(
+    work: MemoryWork, queues: Sequence[str], bulks: Sequence[bool], seller_ids: Sequence[str], ids: Sequence[UUID]
 ) -> None:
-    there = {(row.lane, row.case_id) for row in work.tables.outbox.values()}
-    for lane, bulk, seller, what in zip(lanes, bulks, sellers, ids, strict=True):
-        if (lane, what) not in there:
-            enqueue(work, lane, bulk, seller, what)
+    present = _queued(work)
+    for queue, bulk, seller, item in zip(queues, bulks, seller_ids, ids, strict=True):
+        if (queue, item) not in present:
+            enqueue(work, queue, bulk, seller, item)
 
 
-class Taken(NamedTuple):
-    case_id: UUID
-    seller: str
+class TakenRow(NamedTuple):
+    item_id: UUID
+    seller_id: str
 
 
 @does(outbox._TAKE)
-def take(work: MemoryWork, lane: str, room: int, after: str | None, bulk: bool) -> Iterable[Taken]:
+def take(work: MemoryWork, queue: str, room: int, after: str | None, bulk: bool) -> Iterable[TakenRow]:
     waiting: defaultdict[str, list[OutboxRow]] = defaultdict(list)
     for row in sorted(work.tables.outbox.values(), key=lambda row: row.id):
-        if row.lane == lane and row.bulk == bulk and (after is None or row.seller > after):
-            waiting[row.seller].append(row)
+        if row.queue == queue and row.bulk == bulk and (after is None or row.seller_id > after):
+            waiting[row.seller_id].append(row)
     sellers = sorted(waiting)[:room]
     turns = [
         (turn, seller, row)
         for seller in sellers
         for turn, row in enumerate(waiting[seller][: room // len(sellers) + 1])
     ]
-    picked = sorted(turns, key=lambda one: one[:2])[:room]
-    for _, _, row in picked:
+    picked = [row for _, _, row in sorted(turns, key=lambda entry: entry[:2])[:room]]
+    for row in picked:
         work.journal.delete(work.tables.outbox, row.id)
-    return [Taken(row.case_id, row.seller) for _, _, row in sorted(picked, key=lambda one: one[2].id)]
+    return [TakenRow(row.item_id, row.seller_id) for row in sorted(picked, key=lambda row: row.id)]
 
 
-class Lane(NamedTuple):
-    lane: str
+class QueueRow(NamedTuple):
+    queue: str
 
 
-@does(outbox._LANES)
-def lanes(work: MemoryWork) -> Iterable[Lane]:
-    return [Lane(name) for name in sorted({row.lane for row in work.tables.outbox.values()})]
+@does(outbox._SELECT_QUEUES)
+def queues(work: MemoryWork) -> Iterable[QueueRow]:
+    return [QueueRow(queue) for queue in sorted({row.queue for row in work.tables.outbox.values()})]
 
 
-@does(case_emails._DUE)
-def due(work: MemoryWork, cases: Sequence[UUID], stages: Sequence[str]) -> None:
-    for case, stage in zip(cases, stages, strict=True):
-        if (case, str(stage)) not in work.tables.letters:
-            row = LetterRow(case, str(stage), work.at)
-            work.journal.insert(work.tables.letters, (case, row.stage), row, "letters_pkey")
+@does(case_emails._INSERT)
+def insert_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
+    for case, kind in zip(case_ids, kinds, strict=True):
+        if (case, str(kind)) not in work.tables.case_emails:
+            row = CaseEmailRow(case, str(kind), work.at)
+            work.journal.insert(work.tables.case_emails, (case, row.kind), row, "case_emails_pkey")
 
 
-class Claimed(NamedTuple):
+class ClaimedEmailRow(NamedTuple):
     case_id: UUID
-    stage: str
+    kind: str
     earlier: list[str]
-    refund: str | None
-    joined: UUID | None
+    refund_id: str | None
+    joined_case_id: UUID | None
 
 
 @does(case_emails._CLAIM)
-def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[Claimed]:
+def claim_emails(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[ClaimedEmailRow]:
     claimed = [
         row
-        for row in work.tables.letters.values()
-        if row.case_id in cases and row.sent_at is None and row.claimed_until <= work.at
+        for row in work.tables.case_emails.values()
+        if row.case_id in ids and row.sent_at is None and row.claimed_until <= work.at
     ]
     for row in claimed:
         work.journal.change(row, claimed_until=after(work.at, seconds))
-    left: dict[UUID, list[str]] = defaultdict(list)
-    for _, case, stage in sorted(
-        (one.sent_at, one.case_id, one.stage) for one in work.tables.letters.values() if one.sent_at
+    earlier: dict[UUID, list[str]] = defaultdict(list)
+    for _, case, kind in sorted(
+        (row.sent_at, row.case_id, row.kind) for row in work.tables.case_emails.values() if row.sent_at
     ):
-        left[case].append(stage)
-    refunds = {row.case_id: row.refund_id for row in work.tables.operations.values() if row.status == "paid"}
-    joined = {row.case_id: _joined(work, row.case_id) for row in claimed}
+        earlier[case].append(kind)
+    refunds = {row.case_id: row.refund_id for row in work.tables.refund_operations.values() if row.status == "paid"}
+    joined = {row.case_id: _joined_case(work, row.case_id) for row in claimed}
     return [
-        Claimed(
+        ClaimedEmailRow(
             row.case_id,
-            row.stage,
-            left[row.case_id],
+            row.kind,
+            earlier[row.case_id],
             refunds.get(row.case_id) or refunds.get(joined[row.case_id] or row.case_id),
             joined[row.case_id],
         )
@@ -118,120 +119,129 @@ def claim(work: MemoryWork, cases: Sequence[UUID], seconds: float) -> Iterable[C
     ]
 
 
-def _joined(work: MemoryWork, case: UUID) -> UUID | None:
+def _joined_case(work: MemoryWork, case: UUID) -> UUID | None:
     last = work.tables.transitions.get((case, work.tables.cases[case].seq))
     joins = json.loads(last.evidence).get("joins") if last else None
     return UUID(joins) if joins else None
 
 
-@does(case_emails._SENT)
-def sent(work: MemoryWork, ids: Sequence[UUID], stages: Sequence[str]) -> None:
-    for which in zip(ids, stages, strict=True):
-        if row := work.tables.letters.get(which):
+@does(case_emails._MARK_SENT)
+def mark_sent(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
+    for key in zip(case_ids, kinds, strict=True):
+        if row := work.tables.case_emails.get(key):
             work.journal.change(row, sent_at=work.at)
 
 
-@does(case_emails._GIVE_BACK)
-def give_back(work: MemoryWork, ids: Sequence[UUID], stages: Sequence[str], seconds: float) -> None:
-    for which in zip(ids, stages, strict=True):
-        if (row := work.tables.letters.get(which)) and row.sent_at is None:
+@does(case_emails._RELEASE)
+def release_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], seconds: float) -> None:
+    for key in zip(case_ids, kinds, strict=True):
+        if (row := work.tables.case_emails.get(key)) and row.sent_at is None:
             work.journal.change(row, claimed_until=after(work.at, seconds))
 
 
-class Bounced(NamedTuple):
-    seller: str | None
+class SellerIdRow(NamedTuple):
+    seller_id: str | None
 
 
-@does(case_emails._BOUNCED)
-def bounced(work: MemoryWork, case: UUID, stage: str) -> Iterable[Bounced]:
-    row = work.tables.letters.get((case, str(stage)))
+@does(case_emails._MARK_BOUNCED)
+def mark_bounced(work: MemoryWork, case_id: UUID, kind: str) -> Iterable[SellerIdRow]:
+    row = work.tables.case_emails.get((case_id, str(kind)))
     if row is None or row.bounced_at is not None or row.claimed_until <= EPOCH:
         return []
     work.journal.change(row, bounced_at=work.at)
-    return [Bounced(work.tables.cases[case].seller)]
+    return [SellerIdRow(work.tables.cases[case_id].seller_id)]
 
 
-class Told(NamedTuple):
-    id: UUID | None
-    about: Any
-    letters: int
+class PurchaseCountRow(NamedTuple):
+    purchase_id: UUID | None
+    emails: int
 
 
-@does(case_emails._OF_PURCHASES)
-def told_about_purchases(work: MemoryWork, purchases: Sequence[UUID], stage: str, seconds: float) -> Iterable[Told]:
-    cases = [case for case in work.tables.cases.values() if case.state == "duplicate" and case.purchase in purchases]
-    count = Counter(case.purchase for case in cases if _was_told(work, case.id, stage, seconds))
-    return [Told(None, purchase, letters) for purchase, letters in count.items()]
+class AddressCountRow(NamedTuple):
+    id: UUID
+    email_key: str
+    emails: int
 
 
-@does(case_emails._OF_ADDRESSES)
-def told_to_addresses(work: MemoryWork, cases: Sequence[UUID], stage: str, seconds: float) -> Iterable[Told]:
+@does(case_emails._COUNT_BY_PURCHASE)
+def count_by_purchase(
+    work: MemoryWork, purchase_ids: Sequence[UUID], kind: str, seconds: float
+) -> Iterable[PurchaseCountRow]:
+    cases = [c for c in work.tables.cases.values() if c.state == "duplicate" and c.purchase_id in purchase_ids]
+    count = Counter(case.purchase_id for case in cases if _is_recent(work, case.id, kind, seconds))
+    return [PurchaseCountRow(purchase, emails) for purchase, emails in count.items()]
+
+
+@does(case_emails._COUNT_BY_ADDRESS)
+def count_by_address(
+    work: MemoryWork, case_ids: Sequence[UUID], kind: str, seconds: float
+) -> Iterable[AddressCountRow]:
     unmatched = [case for case in work.tables.cases.values() if case.state == "unmatched"]
-    count = Counter(case.email_key for case in unmatched if _was_told(work, case.id, stage, seconds))
-    asking = [work.tables.cases[case] for case in cases]
-    return [Told(case.id, case.email_key, count[case.email_key]) for case in asking]
+    count = Counter(case.email_key for case in unmatched if _is_recent(work, case.id, kind, seconds))
+    cases = [work.tables.cases[case] for case in case_ids]
+    return [AddressCountRow(case.id, case.email_key, count[case.email_key]) for case in cases]
 
 
-def _was_told(work: MemoryWork, case: UUID, stage: str, seconds: float) -> bool:
-    letter = work.tables.letters.get((case, str(stage)))
-    return letter is not None and letter.created_at > after(work.at, -seconds)
+def _is_recent(work: MemoryWork, case: UUID, kind: str, seconds: float) -> bool:
+    email = work.tables.case_emails.get((case, str(kind)))
+    return email is not None and email.created_at > after(work.at, -seconds)
 
 
 def _queued(work: MemoryWork) -> set[tuple[str, UUID]]:
-    """What waits for the relay, and where."""
-    return {(row.lane, row.case_id) for row in work.tables.outbox.values()}
+    """Return the messages in the outbox: (queue, item)."""
+    return {(row.queue, row.item_id) for row in work.tables.outbox.values()}
 
 
-@does(case_emails._OVERDUE)
-def letters_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
+@does(case_emails._SELECT_OVERDUE)
+def emails_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[OverdueRow]:
     before, queued = after(work.at, -seconds), _queued(work)
     cases = {
         row.case_id: work.tables.cases[row.case_id]
-        for row in work.tables.letters.values()
+        for row in work.tables.case_emails.values()
         if row.sent_at is None and row.claimed_until <= work.at and row.created_at < before
-        if ("letters", row.case_id) not in queued
+        if (CaseEmailsDue.queue, row.case_id) not in queued
     }
-    return [Owed(row.id, row.bulk, row.seller or "") for row in cases.values()][:limit]
+    return [OverdueRow(row.id, row.bulk, row.seller_id or "") for row in cases.values()][:limit]
 
 
-@does(support_tasks._OPEN)
-def open_tasks(
-    work: MemoryWork, ids: Sequence[UUID], cases: Sequence[UUID], seqs: Sequence[int], reasons: Sequence[str]
+@does(support_tasks._INSERT_FOR_CASES)
+def insert_for_cases(
+    work: MemoryWork, ids: Sequence[UUID], case_ids: Sequence[UUID], seqs: Sequence[int], reasons: Sequence[str]
 ) -> None:
-    for one, case, seq, why in zip(ids, cases, seqs, reasons, strict=True):
-        row = TaskRow(one, "case", case, seq, None, None, why, "{}", work.at)
-        work.journal.insert(work.tables.tasks, one, row, "support_tasks_pkey")
+    for id_, case, seq, reasons_json in zip(ids, case_ids, seqs, reasons, strict=True):
+        row = SupportTaskRow(id_, "case", case, seq, None, None, reasons_json, "{}", work.at)
+        work.journal.insert(work.tables.support_tasks, id_, row, "support_tasks_pkey")
 
 
-class Reported(NamedTuple):
+class CreatedRow(NamedTuple):
     id: UUID
 
 
-@does(support_tasks._REPORT)
-def report(
+@does(support_tasks._INSERT)
+def insert_tasks(
     work: MemoryWork,
-    lane: str,
+    queue: str,
     ids: Sequence[UUID],
     kinds: Sequence[str],
     subjects: Sequence[str],
-    cases: Sequence[UUID | None],
-    sellers: Sequence[str | None],
+    case_ids: Sequence[UUID | None],
+    seller_ids: Sequence[str | None],
     reasons: Sequence[str],
     evidences: Sequence[str],
-) -> Iterable[Reported]:
-    fresh = []
-    for values in zip(ids, kinds, subjects, cases, sellers, reasons, evidences, strict=True):
-        one, kind, subject, case, seller, why, evidence = values
-        if one not in work.tables.tasks:
-            row = TaskRow(one, str(kind), case, None, subject, seller, why, evidence, work.at)
-            work.journal.insert(work.tables.tasks, one, row, "support_tasks_pkey")
-            enqueue(work, lane, False, seller or "", one)
-            fresh.append(Reported(one))
-    return fresh
+) -> Iterable[CreatedRow]:
+    created = []
+    for values in zip(ids, kinds, subjects, case_ids, seller_ids, reasons, evidences, strict=True):
+        id_, kind, subject, case, seller, reasons_json, evidence = values
+        if id_ not in work.tables.support_tasks:
+            row = SupportTaskRow(id_, str(kind), case, None, subject, seller, reasons_json, evidence, work.at)
+            work.journal.insert(work.tables.support_tasks, id_, row, "support_tasks_pkey")
+            enqueue(work, queue, False, seller or "", id_)
+            created.append(CreatedRow(id_))
+    return created
 
 
-def codes(task: TaskRow) -> list[str | None]:
-    """The codes of a task's reasons."""
+def codes(task: SupportTaskRow) -> list[str | None]:
+    """Return the codes of a task's reasons."""
     return [reason.get("code") for reason in json.loads(task.reasons)]
 
 
@@ -239,21 +249,19 @@ def codes(task: TaskRow) -> list[str | None]:
 def claim_tasks(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[tuple[Any, ...]]:
     claimed = [
         row
-        for row in work.tables.tasks.values()
+        for row in work.tables.support_tasks.values()
         if (row.case_id in ids or row.id in ids) and row.published_at is None and row.claimed_until <= work.at
     ]
     for row in claimed:
         work.journal.change(row, claimed_until=after(work.at, seconds))
-    return [_task(work, row) for row in claimed]
+    return [_task_columns(work, row) for row in claimed]
 
 
-def _task(work: MemoryWork, row: TaskRow) -> tuple[Any, ...]:
-    case = work.tables.cases.get(row.case_id) if row.case_id else None
-    seller = row.seller or (case.seller if case else None) or ""
+def _task_columns(work: MemoryWork, row: SupportTaskRow) -> tuple[Any, ...]:
     return (
         row.id,
         row.case_id,
-        seller,
+        _seller_of(row, _case_of(work.tables, row)),
         json.loads(row.reasons),
         json.loads(row.evidence),
         row.created_at,
@@ -261,47 +269,54 @@ def _task(work: MemoryWork, row: TaskRow) -> tuple[Any, ...]:
     )
 
 
-@does(support_tasks._PUBLISHED)
-def published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequence[datetime]) -> None:
-    for one, until in zip(ids, claimed_untils, strict=True):
-        if (row := work.tables.tasks.get(one)) and row.claimed_until == until:
+def _case_of(tables: Database, task: SupportTaskRow) -> CaseRow | None:
+    return tables.cases.get(task.case_id) if task.case_id else None
+
+
+def _seller_of(task: SupportTaskRow, case: CaseRow | None) -> str:
+    return task.seller_id or (case.seller_id if case else None) or ""
+
+
+@does(support_tasks._MARK_PUBLISHED)
+def mark_published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequence[datetime]) -> None:
+    for id_, until in zip(ids, claimed_untils, strict=True):
+        if (row := work.tables.support_tasks.get(id_)) and row.claimed_until == until:
             work.journal.change(row, published_at=work.at)
 
 
-def waits(tables: Database, row: TaskRow) -> bool:
-    """Whether a task waits for a person."""
-    case = tables.cases.get(row.case_id) if row.case_id else None
-    return row.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", row.seq))
+def is_open(tables: Database, task: SupportTaskRow) -> bool:
+    """Return whether a task waits for support."""
+    case = _case_of(tables, task)
+    return task.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", task.seq))
 
 
-@does(support_tasks._AGAIN)
+@does(support_tasks._PUBLISH_AGAIN)
 def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
-    again = [row for row in work.tables.tasks.values() if waits(work.tables, row)]
-    for row in again:
+    tasks = [row for row in work.tables.support_tasks.values() if is_open(work.tables, row)]
+    for row in tasks:
         work.journal.change(row, published_at=None, claimed_until=EPOCH)
-    return [(len(again),)]
+    return [(len(tasks),)]
 
 
-@does(support_tasks._OVERDUE)
-def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[Owed]:
+@does(support_tasks._SELECT_OVERDUE)
+def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[OverdueRow]:
     before, queued = after(work.at, -seconds), _queued(work)
-    found: dict[UUID, Owed] = {}
-    for row in work.tables.tasks.values():
-        if row.published_at is None and row.claimed_until <= work.at and row.created_at < before:
-            case = work.tables.cases.get(row.case_id) if row.case_id else None
-            seller = row.seller or (case.seller if case else None) or ""
-            one = row.case_id or row.id
-            if ("support.publish", one) in queued:
-                continue
-            found[one] = Owed(one, bool(case and case.bulk), seller)
-    return list(found.values())[:limit]
+    overdue: dict[UUID, OverdueRow] = {}
+    for row in work.tables.support_tasks.values():
+        item = row.case_id or row.id
+        due = row.published_at is None and row.claimed_until <= work.at and row.created_at < before
+        if due and (SupportNeeded.queue, item) not in queued:
+            case = _case_of(work.tables, row)
+            overdue[item] = OverdueRow(item, bool(case and case.bulk), _seller_of(row, case))
+    return list(overdue.values())[:limit]
 
 
-@does(dead_letters._KEEP)
-def keep(work: MemoryWork, queue: str, body: bytes, why: str) -> None:
-    work.journal.append(work.tables.dead, (len(work.tables.dead) + 1, queue, body, why, work.at, None))
+@does(dead_letters._INSERT)
+def insert_dead_letter(work: MemoryWork, queue: str, body: bytes, why: str) -> None:
+    rows = work.tables.dead_letters
+    work.journal.append(rows, (len(rows) + 1, queue, body, why, work.at, None))
 
 
-@does(dead_letters._LIST)
-def dead_ones(work: MemoryWork, all: bool) -> Iterable[tuple[Any, ...]]:  # noqa: A002, ARG001  # none is put back here
-    return work.tables.dead
+@does(dead_letters._SELECT)
+def dead_letters_of(work: MemoryWork, include_redriven: bool) -> Iterable[tuple[Any, ...]]:  # noqa: ARG001  # none is redriven
+    return work.tables.dead_letters

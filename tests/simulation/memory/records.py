@@ -1,4 +1,4 @@
-"""The door: `with records.work() as work: …` on the tables in memory. One transaction at a time, whole or not at all."""
+"""Open transactions on the tables in memory, one at a time: each is committed or rolled back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,14 +9,14 @@ from sqlalchemy import Engine
 
 from config.settings import Timers
 from records import Records, UnitOfWork
-from tests.simulation.memory import (  # noqa: F401  # what statements do
+from tests.simulation.memory import (  # noqa: F401  # they register the statements
     cases,
     history,
-    notes,
-    notices,
+    inquiry_emails,
     queued_work,
     refund_operations,
     sellers_and_purchases,
+    webhook_events,
 )
 from tests.simulation.memory.journal import Journal
 from tests.simulation.memory.tables import Database
@@ -24,27 +24,27 @@ from tests.simulation.memory.work import MemoryWork
 
 
 class Seams:
-    """Where others may come in between: nothing happens here, a simulation makes something happen."""
+    """The points at which other processes may interleave. A simulation overrides them; here nothing happens."""
 
     def begin(self) -> None:
-        """Before a transaction."""
+        """Run before a transaction."""
 
     def commit(self) -> None:
-        """Before a commit: what is raised here undoes the transaction."""
+        """Run before a commit. An exception rolls the transaction back."""
 
     def committed(self, journal: Journal) -> None:
-        """After a commit: what is raised here does not undo it."""
+        """Run after a commit. An exception does not roll the transaction back."""
 
     def notified(self) -> None:
-        """The relay's channel was notified by the transaction that was just committed."""
+        """Run after the commit of a transaction that notified the relay."""
 
     def idle(self, seconds: float) -> bool:
-        """Waits for a notification, at most so long; whether there was one."""
+        """Wait at most ``seconds`` for a notification. Return whether there was a notification."""
         raise NotImplementedError
 
 
-class Transacting:
-    """From the beginning of a transaction to its end. A class, as a generator is another frame for every step in it."""
+class TransactionScope:
+    """One transaction from its begin to its end. It is a class because a generator would add a frame to each step."""
 
     __slots__ = ("_records", "_work")
 
@@ -60,23 +60,23 @@ class Transacting:
         return self._work
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        records, work, whole = self._records, self._work, False
+        records, work, committed = self._records, self._work, False
         try:
             if kind is None:
                 records.seams.commit()
-                whole = True
+                committed = True
         finally:
             records.in_transaction = False
-            if not whole:
+            if not committed:
                 work.journal.roll_back()
-        if whole:
+        if committed:
             if work.notifies:
                 records.seams.notified()
             records.seams.committed(work.journal)
 
 
 class MemoryRecords(Records):
-    """Records that forget when the process ends."""
+    """Records that are lost when the process ends."""
 
     def __init__(self, timers: Timers, clock: Callable[[], datetime], seams: Seams | None = None) -> None:
         super().__init__(cast("Engine", None), timers)
@@ -86,10 +86,10 @@ class MemoryRecords(Records):
         self.in_transaction = False
 
     def work(self) -> AbstractContextManager[UnitOfWork]:  # type: ignore[override]  # the real one is a generator
-        """One transaction."""
-        return Transacting(self)
+        """Open one transaction."""
+        return TransactionScope(self)
 
     def notifications(self, channel: str, seconds: float) -> Iterator[bool]:  # noqa: ARG002  # as the real one
-        """As the real one: True for a notification, False for as long without."""
+        """Yield True for a notification, and False after ``seconds`` without a notification."""
         while True:
             yield self.seams.idle(seconds)

@@ -1,4 +1,4 @@
-"""What the statements about sellers, purchases and the facts of a decision do."""
+"""Answer the statements about sellers, purchases and the inputs of a decision."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from tests.simulation.memory.journal import OPEN, refuse
 from tests.simulation.memory.tables import PolicyRow, PurchaseRow, SellerRow
 from tests.simulation.memory.work import MemoryWork, does
 
-_COLUMNS = (
+_SELLER_COLUMNS = (
     "id", "name", "time_zone", "support_email", "self_service", "ceiling_minor", "ceiling_currency", "serial_count",
     "serial_days",
 )  # fmt: skip
 
 
-class Owned(tuple[Any, ...]):
+class CaseAndPurchase(tuple[Any, ...]):
     """A case's id, and the columns of a purchase."""
 
     __slots__ = ()
@@ -25,186 +25,198 @@ class Owned(tuple[Any, ...]):
     @property
     def case_id(self) -> UUID:
         """The first column."""
-        found: UUID = self[0]
-        return found
+        case_id: UUID = self[0]
+        return case_id
 
 
-class Known(tuple[Any, ...]):
-    """A row of facts._FACTS."""
+class InputRow(tuple[Any, ...]):
+    """A row of decision_inputs._SELECT_INPUTS."""
 
     __slots__ = ()
 
     @property
-    def open_case(self) -> UUID | None:
+    def open_case_id(self) -> UUID | None:
         """The last but one column."""
-        found: UUID | None = self[-2]
-        return found
+        open_case_id: UUID | None = self[-2]
+        return open_case_id
 
     @property
     def refunds(self) -> list[datetime]:
         """The last column."""
-        found: list[datetime] = self[-1]
-        return found
+        refunds: list[datetime] = self[-1]
+        return refunds
 
 
-class Charged(NamedTuple):
-    """A row of a payment's name."""
+class ChargeRow(NamedTuple):
+    """A row of _SELECT_OPEN_DISPUTES."""
 
     charge: str
 
 
-class New(NamedTuple):
-    fresh: bool
+class CreatedRow(NamedTuple):
+    created: bool
 
 
-def _bought(row: PurchaseRow) -> tuple[Any, ...]:
+def _columns(row: PurchaseRow) -> tuple[Any, ...]:
     return (
-        row.id, row.seller, row.reference, row.email, row.product, row.amount, row.currency, row.refunded, row.method,
+        row.id, row.seller_id, row.reference, row.email, row.product, row.amount, row.currency, row.refunded, row.method,
         row.provider, row.charge, row.instrument, row.purchased_at, row.charged_at, row.renewal, row.consumer,
-        row.disputed or row.dispute,
+        row.provider_dispute or row.dispute,
     )  # fmt: skip
 
 
-@does(decision_inputs._MATCH)
-def matches(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Owned]:
-    found = [
-        (bought.id, Owned((case.id, *_bought(bought))))
-        for one in ids
-        if (case := work.tables.cases.get(one))
-        for bought in work.tables.purchases.values()
-        if (bought.reference_key, bought.email_key) == (case.reference_key, case.email_key)
-        and case.seller in {None, bought.seller}
+@does(decision_inputs._SELECT_MATCHES)
+def matches(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurchase]:
+    rows = [
+        (purchase.id, CaseAndPurchase((case.id, *_columns(purchase))))
+        for case_id in case_ids
+        if (case := work.tables.cases.get(case_id))
+        for purchase in work.tables.purchases.values()
+        if (purchase.reference_key, purchase.email_key) == (case.reference_key, case.email_key)
+        and case.seller_id in {None, purchase.seller_id}
     ]
-    return [owned for _, owned in sorted(found, key=lambda one: one[0])]
+    return [row for _, row in sorted(rows, key=lambda entry: entry[0])]
 
 
-@does(decision_inputs._OWN)
-def own(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[Owned]:
-    cases = [work.tables.cases[one] for one in dict.fromkeys(ids) if one in work.tables.cases]
-    return [Owned((case.id, *_bought(work.tables.purchases[case.purchase]))) for case in cases if case.purchase]
+@does(decision_inputs._SELECT_PURCHASES)
+def purchases_of_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurchase]:
+    cases = [work.tables.cases[id_] for id_ in dict.fromkeys(case_ids) if id_ in work.tables.cases]
+    return [
+        CaseAndPurchase((case.id, *_columns(work.tables.purchases[case.purchase_id])))
+        for case in cases
+        if case.purchase_id
+    ]
 
 
-@does(decision_inputs._FACTS)
-def about(work: MemoryWork, purchases: Sequence[UUID]) -> Iterable[Known]:
-    found = []
-    for one in purchases:
-        if bought := work.tables.purchases.get(one):
-            seller = work.tables.sellers[bought.seller]
-            live = (c.id for c in work.tables.cases.values() if c.purchase == one and c.state in OPEN_STATES)
-            policy = _policy(work, bought) or (None,) * len(PolicyRow._fields)
-            refunds = [] if seller.serial_count is None else _refunds(work, bought, seller.serial_days or 0)
-            values = (getattr(seller, name) for name in _COLUMNS)
-            found.append(Known((one, *values, *policy, next(live, None), refunds)))
-    return found
+@does(decision_inputs._SELECT_INPUTS)
+def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]:
+    rows = []
+    for id_ in purchase_ids:
+        if purchase := work.tables.purchases.get(id_):
+            seller = work.tables.sellers[purchase.seller_id]
+            open_cases = (
+                case.id for case in work.tables.cases.values() if case.purchase_id == id_ and case.state in OPEN_STATES
+            )
+            policy = _policy(work, purchase) or (None,) * len(PolicyRow._fields)
+            refunds = [] if seller.serial_count is None else _refunds(work, purchase, seller.serial_days or 0)
+            values = (getattr(seller, name) for name in _SELLER_COLUMNS)
+            rows.append(InputRow((id_, *values, *policy, next(open_cases, None), refunds)))
+    return rows
 
 
-def _policy(work: MemoryWork, bought: PurchaseRow) -> PolicyRow | None:
-    at = bought.charged_at if bought.renewal else bought.purchased_at
-    begun = [p for (seller, _), p in work.tables.policies.items() if seller == bought.seller and p.in_force_from <= at]
-    return max(begun, key=lambda policy: (policy.in_force_from, policy.version), default=None)
+def _policy(work: MemoryWork, purchase: PurchaseRow) -> PolicyRow | None:
+    at = purchase.charged_at if purchase.renewal else purchase.purchased_at
+    in_force = [
+        policy
+        for (seller, _), policy in work.tables.policies.items()
+        if seller == purchase.seller_id and policy.in_force_from <= at
+    ]
+    return max(in_force, key=lambda policy: (policy.in_force_from, policy.version), default=None)
 
 
-_UNDER_WAY = {"refunding", "refund_pending", "refunded"}
+_REFUND_STATES = {"refunding", "refund_pending", "refunded"}
 
 
-def _refunds(work: MemoryWork, bought: PurchaseRow, days: int) -> list[datetime]:
+def _refunds(work: MemoryWork, purchase: PurchaseRow, days: int) -> list[datetime]:
     since = work.at - timedelta(days=days + 1)
-    found = []
-    for operation in work.tables.operations.values():
+    refunds = []
+    for operation in work.tables.refund_operations.values():
         case = work.tables.cases[operation.case_id]
-        other = work.tables.purchases.get(case.purchase) if case.purchase else None
-        if other is None or other.seller != bought.seller or case.state not in _UNDER_WAY:
+        other = work.tables.purchases.get(case.purchase_id) if case.purchase_id else None
+        if other is None or other.seller_id != purchase.seller_id or case.state not in _REFUND_STATES:
             continue
-        same = other.email_key == bought.email_key or (bought.instrument and other.instrument == bought.instrument)
+        same_instrument = purchase.instrument and other.instrument == purchase.instrument
         at = operation.paid_at or work.at
-        if same and operation.status in OPEN and at > since:
-            found.append(at)
-    return found
+        if (other.email_key == purchase.email_key or same_instrument) and operation.status in OPEN and at > since:
+            refunds.append(at)
+    return refunds
 
 
-@does(purchases._PUT)
-def put(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[New]:
-    fresh = []
+@does(purchases._UPSERT)
+def upsert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[CreatedRow]:
+    created = []
     for n in range(len(columns["id"])):
         values = {name: column[n] for name, column in columns.items()} | {"dispute": str(columns["dispute"][n])}
-        if values["seller"] not in work.tables.sellers:
-            raise refuse("purchases_seller_fkey")
-        known = _by_reference(work, values["seller"], values["reference_key"])
-        if known is None:
+        if values["seller_id"] not in work.tables.sellers:
+            raise refuse("purchases_seller_id_fkey")
+        existing = _by_reference(work, values["seller_id"], values["reference_key"])
+        if existing is None:
             work.journal.insert(work.tables.purchases, values["id"], PurchaseRow(**values), "purchases_pkey")
         else:
-            values |= {"id": known.id, "refunded": max(known.refunded, values["refunded"])}
-            work.journal.change(known, **values)
-        fresh.append(New(known is None))
-    return fresh
+            values |= {"id": existing.id, "refunded": max(existing.refunded, values["refunded"])}
+            work.journal.change(existing, **values)
+        created.append(CreatedRow(existing is None))
+    return created
 
 
 def _by_reference(work: MemoryWork, seller: str, key: str) -> PurchaseRow | None:
     rows = work.tables.purchases.values()
-    return next((row for row in rows if (row.seller, row.reference_key) == (seller, key)), None)
+    return next((row for row in rows if (row.seller_id, row.reference_key) == (seller, key)), None)
 
 
-@does(purchases._PAID_BY)
+@does(purchases._SELECT_BY_PAYMENT)
 def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[tuple[Any, ...]]:
     rows = work.tables.purchases.values()
-    wanted = list(zip(providers, charges, strict=True))
-    return [_bought(row) for payment in wanted for row in rows if (row.provider, row.charge) == payment]
+    payments = list(zip(providers, charges, strict=True))
+    return [_columns(row) for payment in payments for row in rows if (row.provider, row.charge) == payment]
 
 
-@does(purchases._HOLD)
-def hold(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:  # noqa: ARG001  # one at a time here
-    return None
+@does(purchases._LOCK_PAYMENTS)
+def lock_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:  # noqa: ARG001
+    """Do nothing, because one transaction runs at a time."""
 
 
-@does(purchases._OPEN_DISPUTES)
-def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> Iterable[Charged]:
+@does(purchases._SELECT_OPEN_DISPUTES)
+def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> Iterable[ChargeRow]:
     charges = {
-        row.charge for row in work.tables.purchases.values() if (row.provider, row.disputed) == (provider, "open")
+        row.charge
+        for row in work.tables.purchases.values()
+        if (row.provider, row.provider_dispute) == (provider, "open")
     }
-    return [Charged(charge) for charge in sorted(charges) if charge > after][:limit]
+    return [ChargeRow(charge) for charge in sorted(charges) if charge > after][:limit]
 
 
-@does(purchases._TOUCHED)
-def touched(work: MemoryWork, id: UUID, minor: int) -> None:  # noqa: A002  # as it is bound
+@does(purchases._RAISE_REFUNDED)
+def raise_refunded(work: MemoryWork, id: UUID, minor: int) -> None:  # noqa: A002  # the name of the bound value
     if row := work.tables.purchases.get(id):
         work.journal.change(row, refunded=max(row.refunded, minor))
 
 
-@does(purchases._DISPUTED)
-def disputed(work: MemoryWork, provider: str, charge: str, dispute: str) -> None:
+@does(purchases._SET_DISPUTE)
+def set_dispute(work: MemoryWork, provider: str, charge: str, dispute: str) -> None:
     for row in work.tables.purchases.values():
         if (row.provider, row.charge) == (provider, charge):
-            work.journal.change(row, disputed=str(dispute))
+            work.journal.change(row, provider_dispute=str(dispute))
 
 
-@does(f"select {purchases.PURCHASE_COLUMNS} from purchases p where id = :id")
-def one(work: MemoryWork, id: UUID) -> Iterable[tuple[Any, ...]]:  # noqa: A002  # as above
-    return [_bought(row)] if (row := work.tables.purchases.get(id)) else []
+@does(purchases._SELECT_BY_ID)
+def get(work: MemoryWork, id: UUID) -> Iterable[tuple[Any, ...]]:  # noqa: A002  # the name of the bound value
+    return [_columns(row)] if (row := work.tables.purchases.get(id)) else []
 
 
-@does(sellers._PUT)
-def put_seller(work: MemoryWork, **values: Any) -> None:
-    if known := work.tables.sellers.get(values["id"]):
-        work.journal.change(known, **values)
+@does(sellers._UPSERT)
+def upsert_seller(work: MemoryWork, **values: Any) -> None:
+    if existing := work.tables.sellers.get(values["id"]):
+        work.journal.change(existing, **values)
     else:
         work.journal.insert(work.tables.sellers, values["id"], SellerRow(**values), "sellers_pkey")
 
 
-@does(sellers._NEW_VERSION)
-def new_version(
-    work: MemoryWork, seller: str, in_force_from: datetime | None, category: str, **values: Any
+@does(sellers._INSERT_POLICY)
+def insert_policy(
+    work: MemoryWork, seller_id: str, in_force_from: datetime | None, category: str, **values: Any
 ) -> Iterable[PolicyRow]:
-    version = 1 + max((number for name, number in work.tables.policies if name == seller), default=0)
+    version = 1 + max((number for seller, number in work.tables.policies if seller == seller_id), default=0)
     row = PolicyRow(version=version, in_force_from=in_force_from or work.at, category=str(category), **values)
-    work.journal.insert(work.tables.policies, (seller, version), row, "policies_pkey")
+    work.journal.insert(work.tables.policies, (seller_id, version), row, "policies_pkey")
     return [row]
 
 
-@does(sellers._POLICIES)
-def policies(work: MemoryWork, seller: str) -> Iterable[PolicyRow]:
-    return [row for (name, _), row in sorted(work.tables.policies.items()) if name == seller]
+@does(sellers._SELECT_POLICIES)
+def policies(work: MemoryWork, seller_id: str) -> Iterable[PolicyRow]:
+    return [row for (seller, _), row in sorted(work.tables.policies.items()) if seller == seller_id]
 
 
-@does(sellers._TAKE_TURNS)
-def take_turns(work: MemoryWork, sellers: Sequence[str]) -> None:  # noqa: ARG001  # one transaction at a time anyway
-    return None
+@does(sellers._LOCK)
+def lock_sellers(work: MemoryWork, ids: Sequence[str]) -> None:  # noqa: ARG001
+    """Do nothing, because one transaction runs at a time."""

@@ -1,4 +1,4 @@
-"""The tables in memory, with the columns and the defaults of the real ones."""
+"""Define the tables in memory, with the columns and the defaults of the tables in PostgreSQL."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ class PolicyRow(NamedTuple):
 @dataclass(slots=True, eq=False)
 class PurchaseRow:
     id: UUID
-    seller: str
+    seller_id: str
     reference: str
     email: str
     product: str
@@ -52,13 +52,13 @@ class PurchaseRow:
     dispute: str
     reference_key: str
     email_key: str
-    disputed: str | None = None
+    provider_dispute: str | None = None
 
 
 @dataclass(slots=True, eq=False)
 class CaseRow:
     id: UUID
-    seller: str | None
+    seller_id: str | None
     channel: str
     intake_source: str
     intake_key: str
@@ -78,9 +78,9 @@ class CaseRow:
     received_at: datetime
     state: str
     seq: int
-    head: bytes
+    head_hash: bytes
     next_action_at: datetime | None
-    purchase: UUID | None = None
+    purchase_id: UUID | None = None
     fence: int = 0
     lease_until: datetime = EPOCH
     not_before: datetime = EPOCH
@@ -91,10 +91,10 @@ class CaseRow:
 class TransitionRow(NamedTuple):
     case_id: UUID
     seq: int
-    at: datetime
-    here: str
+    created_at: datetime
+    from_state: str
     event: str
-    there: str
+    to_state: str
     actor: str
     why: str
     evidence: str
@@ -102,14 +102,14 @@ class TransitionRow(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class ClaimRow:
+class PaymentClaimRow:
     provider: str
     charge: str
     case_id: UUID
 
 
 @dataclass(slots=True, eq=False)
-class OperationRow:
+class RefundOperationRow:
     case_id: UUID
     attempt: int
     provider: str
@@ -122,7 +122,7 @@ class OperationRow:
     last_sent_at: datetime
     status: str = "sent"
     sends: int = 1
-    asks: int = 0
+    polls: int = 0
     refund_id: str | None = None
     code: str | None = None
     paid_at: datetime | None = None
@@ -135,21 +135,21 @@ class OperationRow:
 @dataclass(slots=True, eq=False)
 class OutboxRow:
     id: int
-    lane: str
+    queue: str
     bulk: bool
-    seller: str
-    case_id: UUID
-    at: datetime
+    seller_id: str
+    item_id: UUID
+    created_at: datetime
 
 
 @dataclass(slots=True, eq=False)
-class TaskRow:
+class SupportTaskRow:
     id: UUID
     kind: str
     case_id: UUID | None
     seq: int | None
     subject: str | None
-    seller: str | None
+    seller_id: str | None
     reasons: str
     evidence: str
     created_at: datetime
@@ -158,17 +158,17 @@ class TaskRow:
 
 
 @dataclass(slots=True, eq=False)
-class NoticeRow:
+class WebhookEventRow:
     id: UUID
     provider: str
-    event: str
-    about: str
+    event_id: str
+    subject: str
     charge: str | None
     refund_id: str | None
-    said: str | None
+    reported: str | None
     received_at: datetime
     next_action_at: datetime | None
-    arrivals: int = 1
+    deliveries: int = 1
     attempts: int = 0
     crashes: int = 0
     claimed_until: datetime = EPOCH
@@ -176,9 +176,9 @@ class NoticeRow:
 
 
 @dataclass(slots=True, eq=False)
-class LetterRow:
+class CaseEmailRow:
     case_id: UUID
-    stage: str
+    kind: str
     created_at: datetime
     claimed_until: datetime = EPOCH
     sent_at: datetime | None = None
@@ -187,24 +187,24 @@ class LetterRow:
 
 @dataclass(slots=True)
 class Database:
-    """Every table. Small worlds: looking through a table costs less than keeping an index right."""
+    """All tables. A simulated world is small, so a table is searched and has no index."""
 
     sellers: dict[str, SellerRow] = field(default_factory=dict)
     policies: dict[tuple[str, int], PolicyRow] = field(default_factory=dict)
     purchases: dict[UUID, PurchaseRow] = field(default_factory=dict)
     cases: dict[UUID, CaseRow] = field(default_factory=dict)
     transitions: dict[tuple[UUID, int], TransitionRow] = field(default_factory=dict)
-    claims: dict[tuple[str, str], ClaimRow] = field(default_factory=dict)
-    operations: dict[str, OperationRow] = field(default_factory=dict)
+    payment_claims: dict[tuple[str, str], PaymentClaimRow] = field(default_factory=dict)
+    refund_operations: dict[str, RefundOperationRow] = field(default_factory=dict)
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
-    tasks: dict[UUID, TaskRow] = field(default_factory=dict)
-    notices: dict[UUID, NoticeRow] = field(default_factory=dict)
-    letters: dict[tuple[UUID, str], LetterRow] = field(default_factory=dict)
-    dead: list[tuple[Any, ...]] = field(default_factory=list)
-    numbers: int = 0
-    """The outbox's sequence; as a real one it is not rolled back."""
+    support_tasks: dict[UUID, SupportTaskRow] = field(default_factory=dict)
+    webhook_events: dict[UUID, WebhookEventRow] = field(default_factory=dict)
+    case_emails: dict[tuple[UUID, str], CaseEmailRow] = field(default_factory=dict)
+    dead_letters: list[tuple[Any, ...]] = field(default_factory=list)
+    last_outbox_id: int = 0
+    """The sequence of the outbox. Like a sequence of PostgreSQL, it is not rolled back."""
 
 
 def after(at: datetime, seconds: float) -> datetime:
-    """`at + make_interval(secs => seconds)`."""
+    """Return ``at + make_interval(secs => seconds)``."""
     return at + timedelta(seconds=seconds)

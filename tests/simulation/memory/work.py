@@ -1,4 +1,4 @@
-"""One transaction in memory: the product's own tables' classes, whose statements are looked up in a dictionary."""
+"""Run one transaction in memory: the product's own classes, whose statements are looked up in a dictionary."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -16,33 +16,33 @@ from tests.simulation.memory.tables import Database
 Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
 
 STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {}
-"""Each statement of the product, word for word, and what it does here."""
+"""The statements of the product, each with the function that answers it."""
 
 
 def does(*statements: str) -> Callable[[Statement], Statement]:
-    """What a statement of the product does to the tables in memory."""
+    """Register a function as the answer to these statements."""
 
-    def known(function: Statement) -> Statement:
+    def register(function: Statement) -> Statement:
         STATEMENTS.update(dict.fromkeys(statements, function))
         return function
 
-    return known
+    return register
 
 
-class Answered(list[Any]):
-    """The rows of one statement, as far as SQLAlchemy's result is used."""
+class ResultRows(list[Any]):
+    """The rows of one statement, with the methods of SQLAlchemy's result that the product uses."""
 
     def one(self) -> Any:
-        """The only row."""
+        """Return the only row."""
         (row,) = self
         return row
 
     def one_or_none(self) -> Any:
-        """The only row, or None."""
+        """Return the only row, or None."""
         return self.one() if self else None
 
     def scalar_one(self) -> Any:
-        """The only row's first column."""
+        """Return the first column of the only row."""
         return self.one()[0]
 
 
@@ -51,7 +51,7 @@ PARTS: dict[str, Callable[[Transaction], Any]] = {
     for name, part in vars(UnitOfWork(cast("Connection", None), Timers())).items()
     if type(part).__module__.startswith("records.")
 }
-"""What the real one makes at once."""
+"""The attributes of the real unit of work, each with its class."""
 
 
 class MemoryWork(UnitOfWork):
@@ -66,7 +66,7 @@ class MemoryWork(UnitOfWork):
         self._broken = False
 
     def __getattr__(self, name: str) -> Any:
-        """The doors to the tables, each made when it is gone through: most transactions need two or three."""
+        """Create an attribute when it is first used, because most transactions need two or three."""
         try:
             part = PARTS[name](self)
         except KeyError:
@@ -75,11 +75,11 @@ class MemoryWork(UnitOfWork):
         return part
 
     def run(self, statement: str, **values: Any) -> Rows:
-        """Does what this statement does."""
-        return cast("Rows", Answered(self._do(statement, values)))
+        """Answer one statement."""
+        return cast("Rows", ResultRows(self._do(statement, values)))
 
     def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:
-        """As run()."""
+        """Answer one query."""
         return cast("Iterable[Row[*tuple[Any, ...]]]", self._do(statement, values))
 
     def _do(self, statement: str, values: dict[str, Any]) -> Iterable[Any]:

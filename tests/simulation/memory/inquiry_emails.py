@@ -1,4 +1,4 @@
-"""What the statements about notes do where nobody is owed one: customers here ask for refunds, not for their purchases."""
+"""Answer the statements about inquiry e-mails. There are none: simulated customers ask for refunds, not for purchases."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -12,6 +12,6 @@ def claim(_: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[None]:
     return []
 
 
-@does(inquiry_emails._OVERDUE)
+@does(inquiry_emails._SELECT_OVERDUE)
 def overdue(_: MemoryWork, seconds: float, limit: int) -> Iterable[None]:  # noqa: ARG001  # as above
     return []

@@ -49,7 +49,7 @@ def a_purchase(**changes: Any) -> Purchase:
     bought_at = changes.get("purchased_at", NOON - timedelta(days=3))
     values: dict[str, Any] = {
         "id": uuid4(),
-        "seller": "aurora",
+        "seller_id": "aurora",
         "reference": f"MB-2026-{number:05}",
         "email": f"ada{number}@example.com",
         "product": "Aurora Photo 4",
@@ -71,7 +71,12 @@ def a_recent_purchase(**changes: Any) -> Purchase:
 
 def asked(**changes: Any) -> SubmittedRequest:
     """The whole amount, at noon, on the web."""
-    values: dict[str, Any] = {"refund_scope": RefundScope.FULL, "at": NOON, "channel": Channel.WEB, "trusted": False}
+    values: dict[str, Any] = {
+        "refund_scope": RefundScope.FULL,
+        "received_at": NOON,
+        "channel": Channel.WEB,
+        "trusted": False,
+    }
     return SubmittedRequest(**values | changes)
 
 

@@ -31,7 +31,13 @@ def list_(
         print_json([asdict(message) | {"body": message.body.decode(errors="replace")} for message in messages])
         return
     rows = [
-        (message.id, message.queue, minute(message.created_at), message.why, message.body[:EXCERPT].decode(errors="replace"))
+        (
+            message.id,
+            message.queue,
+            minute(message.created_at),
+            message.why,
+            message.body[:EXCERPT].decode(errors="replace"),
+        )
         for message in messages
     ]
     table(f"{len(rows)} dead letters", ("id", "queue", "since (UTC)", "why", "body"), rows)

@@ -63,7 +63,10 @@ class CustomerSimulator:
         self._post(f"{self._url}/refund", urllib.parse.urlencode(form).encode(), "application/x-www-form-urlencoded")
 
     def _call_api(self, customer: DemoCustomer) -> None:
-        headers = {"Authorization": f"Bearer {self._keys[customer.purchase.seller_id]}", "Idempotency-Key": str(uuid4())}
+        headers = {
+            "Authorization": f"Bearer {self._keys[customer.purchase.seller_id]}",
+            "Idempotency-Key": str(uuid4()),
+        }
         body = json.dumps(self._fields(customer)).encode()
         self._post(f"{self._url}/v1/refund-requests", body, "application/json", headers)
 

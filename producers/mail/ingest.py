@@ -172,9 +172,9 @@ class _ThreadMatcher:
         joined, fresh = [], []
         for request in mail.requests:
             key = reference_key(request.reference)
-            case = next((case for case in mail.cases if earlier.replied_cases.get(case) == key), None) or earlier.cases.get(
-                (mail.thread, email_key(mail.sender), key)
-            )
+            case = next(
+                (case for case in mail.cases if earlier.replied_cases.get(case) == key), None
+            ) or earlier.cases.get((mail.thread, email_key(mail.sender), key))
             if case:
                 joined.append(case)
             else:

@@ -27,9 +27,9 @@ OURS = "mb_"
 UNSETTLED = ("sent", "unknown", "pending")
 
 _MOVING_TIME = """
-select case_id, sum(extract(epoch from left_at - at)) as seconds
-  from (select case_id, there, at, lead(at) over (partition by case_id order by seq) as left_at from transitions) t
- where there = any(:moving) and left_at is not null group by case_id
+select case_id, sum(extract(epoch from left_at - created_at)) as seconds
+  from (select case_id, to_state, created_at, lead(created_at) over (partition by case_id order by seq) as left_at from transitions) t
+ where to_state = any(:moving) and left_at is not null group by case_id
 """
 
 
@@ -187,10 +187,10 @@ def _letters(work: UnitOfWork, books: Books, outbox: Path) -> None:
     """Whatever letter is true of a case was sent, once; a letter that nobody owed was not."""
     found = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (outbox / box).iterdir())
     books.letters = found.total()
-    rows = work.run("select l.case_id, l.stage, c.state from case_emails l join cases c on c.id = l.case_id").all()
-    owed = {f"{row.case_id}.{row.stage}": row for row in rows}
+    rows = work.run("select e.case_id, e.kind, c.state from case_emails e join cases c on c.id = e.case_id").all()
+    owed = {f"{row.case_id}.{row.kind}": row for row in rows}
     books.faults += [f"The letter {name} is there {times} times." for name, times in found.items() if times > 1]
     books.faults += [f"The letter {name} was sent, and nobody owed it." for name in found.keys() - owed.keys()]
     for name in owed.keys() - found.keys():
-        if is_current(EmailKind(owed[name].stage), State(owed[name].state)):
+        if is_current(EmailKind(owed[name].kind), State(owed[name].state)):
             books.faults.append(f"The letter {name} was never sent, and the case is {owed[name].state}.")

@@ -305,7 +305,7 @@ MATRIX = (
         "Workers of yesterday and today side by side, on a database that was migrated first; and back again",
         "Nobody throws away what only the other knows; yesterday's messages are understood.",
         (
-            f"{VERSIONS}test_yesterdays_worker_and_todays_share_the_work_and_a_roll_back_loses_nothing",
+            f"{VERSIONS}test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing",
             "contract/test_messages.py::test_yesterdays_message_is_still_understood",
             f"{API}test_a_database_at_an_earlier_version_is_not_ready",
         ),

@@ -149,4 +149,4 @@ def test_every_reason_is_told_without_an_untranslated_word(shop: World) -> None:
 def bought() -> Purchase:
     """A purchase whose facts have no Latin letter."""
     number = f"417-{next(NUMBERS)}"
-    return a_recent_purchase(seller="babbage", reference=number, email=f"{number}@example.com", product="Φώτο")
+    return a_recent_purchase(seller_id="babbage", reference=number, email=f"{number}@example.com", product="Φώτο")

@@ -34,7 +34,7 @@ def declared(world: World, **changes: str) -> tuple[str, UUID]:
 
 def owed(world: World, case: UUID) -> list[str]:
     with world.records.work() as work:
-        return [row.stage for row in work.run("select stage from case_emails where case_id = :case", case=case)]
+        return [row.kind for row in work.run("select kind from case_emails where case_id = :case", case=case)]
 
 
 def test_no_more_is_asked_than_name_contract_and_address(world: World) -> None:
@@ -185,7 +185,7 @@ def test_a_seller_is_carried_from_the_link_to_the_case(world: World) -> None:
 def test_support_reads_the_declaration_and_the_day_counts_from_it(world: World) -> None:
     """Judged a day later, the fourteenth day of the declaration is still the fourteenth."""
     policy = a_policy(seller="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
-    bought = a_recent_purchase(seller="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
+    bought = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
     settle_in(world.records, bought, seller=a_seller(id="curie"), policy=policy)
     _, case = declared(world, reference=bought.reference, email=bought.email)
     with world.records.work() as work:

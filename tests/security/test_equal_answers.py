@@ -73,7 +73,7 @@ def kinds(world: World) -> dict[str, Asked]:
     known, foreign, refunded, live = (
         a_recent_purchase(email=f"{name}@example.com") for name in ("aaaa", "bbbb", "cccc", "dddd")
     )
-    elsewhere = a_recent_purchase(email="eeee@example.com", seller="babbage")
+    elsewhere = a_recent_purchase(email="eeee@example.com", seller_id="babbage")
     with world.records.work() as work:
         work.purchases.upsert([known, foreign, elsewhere])
     a_case(world.records, State.REFUNDED, purchase=refunded)

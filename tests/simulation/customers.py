@@ -75,7 +75,7 @@ class People:
         at = world.database_clock() - timedelta(seconds=age)
         values: dict[str, Any] = {
             "id": self.uuid(),
-            "seller": seller,
+            "seller_id": seller,
             "reference": f"MB-{number}",
             "email": f"ada{draw.choice([number, number, 0])}@example.com",
             "product": "Aurora Photo 4",

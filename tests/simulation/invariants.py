@@ -125,7 +125,9 @@ class Watch:
 
     def _moved(self, row: TransitionRow) -> None:
         tables = self._world.records.tables
-        self._world.say(f"{row.case_id.hex[:6]} {row.from_state or '-'} -> {row.to_state} by {row.event} {row.why[:60]}")
+        self._world.say(
+            f"{row.case_id.hex[:6]} {row.from_state or '-'} -> {row.to_state} by {row.event} {row.why[:60]}"
+        )
         before = tables.transitions.get((row.case_id, row.seq - 1))
         if (before.to_state if before else "") != row.from_state:
             self.violated("I5", f"{row.case_id} goes on from {row.from_state}, but was {before and before.to_state}.")

@@ -400,7 +400,9 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
 
 
 def a_case(state: State) -> Case:
-    return Case(id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller_id="aurora")
+    return Case(
+        id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller_id="aurora"
+    )
 
 
 def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any) -> RefundOperation:

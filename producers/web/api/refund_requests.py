@@ -159,7 +159,9 @@ def create_refund_request(
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
     """Accepts a refund request. The purchase is looked up later, so the response does not say whether it exists."""
-    arrival = intake.submission(request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted)
+    arrival = intake.submission(
+        request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
+    )
     accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
     response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
     return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))

@@ -28,7 +28,8 @@ OPEN_STATUSES = ("sent", "unknown", "pending")
 
 _PROCESSING_TIME = """
 select case_id, sum(extract(epoch from left_at - created_at)) as seconds
-  from (select case_id, to_state, created_at, lead(created_at) over (partition by case_id order by seq) as left_at from transitions) t
+  from (select case_id, to_state, created_at, lead(created_at) over (partition by case_id order by seq) as left_at
+          from transitions) t
  where to_state = any(:moving) and left_at is not null group by case_id
 """
 

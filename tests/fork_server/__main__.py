@@ -12,28 +12,12 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-import celery.apps.beat
-import celery.apps.worker
-import celery.bin.celery
 import celery.concurrency.prefork  # noqa: F401
-import uvicorn.lifespan.on
-import uvicorn.loops.auto
 import uvicorn.protocols.http.auto  # noqa: F401
 
 import config.broker  # noqa: F401
-import console.asgi
-import console.cli
 import console.sandbox.server  # noqa: F401
-import producers.desk.app
-import producers.mail.service
-import producers.queue_consumer
 import producers.web.app  # noqa: F401
-import worker.celery_fixes.config
-import worker.celery_fixes.watchdog
-import worker.context
-import worker.dispatch
-import worker.providers
-import worker.reconciliation.run
 import worker.relay  # noqa: F401
 
 LARGEST = 1 << 20  # bytes of one request: arguments and environment

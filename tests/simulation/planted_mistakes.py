@@ -54,7 +54,7 @@ from tests.simulation.removed_safeguards import (
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
 from worker.refunds import execution, give_up, outcomes, resolution
-from worker.refunds.limits import RefundLimits
+from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
 from worker.sweep import Sweep
 from worker.webhook_events import processing

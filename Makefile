@@ -6,66 +6,66 @@ BIN := $(VENV)/bin
 STAMP = $(shell cat requirements/$(1).txt requirements/bootstrap.txt requirements/build.txt pyproject.toml | cksum | cut -d' ' -f1)
 RUN := $(VENV)/.ready-run-$(call STAMP,run)
 DEV := $(VENV)/.ready-dev-$(call STAMP,dev)
-# A package without a wheel is built here: what builds it is locked by its hash too.
+# A package without a wheel is built here, with build tools that are locked by hash, too.
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 LOCKED := --compile-bytecode --require-hashes --build-constraint requirements/build.txt --requirement
 
 .PHONY: demo up quick test test-slow simulate check bench pages chaos screenshots languages lock clean help
 .DEFAULT_GOAL := help
 
-help:  ## this list
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 11
 
-demo: $(RUN)  ## the main job on believable requests, in under a minute (ARGS=--json for a machine)
+demo: $(RUN)  ## process believable refund requests in less than a minute (ARGS=--json for machines)
 	@$(BIN)/moneyback demo $(ARGS)
 
-up: $(RUN)  ## every part, kept running, with the addresses of its pages
+up: $(RUN)  ## run every service until Ctrl-C, and print the addresses of the pages
 	@$(BIN)/moneyback up $(ARGS)
 
-quick: $(DEV)  ## the tests of the inner loop, in a minute: tests/unit and tests/contract
+quick: $(DEV)  ## run the fast tests, tests/unit and tests/contract, in a minute
 	@$(BIN)/python -m pytest -m "not slow" tests/unit tests/contract $(ARGS)
 
-test: $(DEV)  ## the tests, against servers they start themselves (ARGS goes to pytest)
+test: $(DEV)  ## run the tests; they start their own servers (ARGS goes to pytest)
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-slow: $(DEV)  ## the tests that take too long for `make test`: timing, canaries, chaos, simulation, bench
+test-slow: $(DEV)  ## run the slow tests: timing, canaries, chaos, simulation, bench
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
-simulate: $(DEV)  ## the protocol in thousands of seeded worlds where everything goes wrong (ARGS="--requests 250000", "--replay 7")
+simulate: $(DEV)  ## simulate the refund protocol under faults, from thousands of seeds (ARGS="--requests 250000", "--replay 7")
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-check: $(DEV)  ## what must hold of the code without running it: style, types, import directions
+check: $(DEV)  ## check style, types and import directions, without running the code
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-bench: $(RUN)  ## refunds a second, CPU and latency of this machine (ARGS="-n 20000 --json")
+bench: $(RUN)  ## measure refunds per second, CPU and latency on this machine (ARGS="-n 20000 --json")
 	@$(BIN)/moneyback bench $(ARGS)
 
-chaos: $(DEV)  ## everything dies while customers ask, then the books are read (SECONDS=600 SEED=7 ARGS="--kills 500")
+chaos: $(DEV)  ## kill processes and servers under load, then check every refund (SECONDS=600 SEED=7 ARGS="--kills 500")
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-pages: $(DEV)  ## what the pages weigh, how quickly they are served, requests a second (ARGS="--seconds 5")
+pages: $(DEV)  ## measure the size, latency and throughput of the pages (ARGS="--seconds 5")
 	@$(BIN)/python -m tests.page_load $(ARGS)
 
-screenshots: $(DEV)  ## a picture of every page in two widths and three languages (ARGS="home refund")
+screenshots: $(DEV)  ## take a screenshot of every page in two widths and three languages (ARGS="home refund")
 	@$(BIN)/python -m tests.screenshots $(ARGS)
 
-languages: $(DEV)  ## gather every sentence for customers into config/languages/*.po, and count those to be translated
+languages: $(DEV)  ## update config/languages/*.po with the sentences for customers, and count the untranslated sentences
 	@$(BIN)/python -m tests.catalogues
 
-lock: $(DEV)  ## write requirements/*.txt anew
+lock: $(DEV)  ## resolve the dependencies again and write requirements/*.txt
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
 
 .PHONY: release
-release: $(DEV)  ## commit, tag and build a version; nothing is published (VERSION=0.2.0)
+release: $(DEV)  ## commit, tag and build a version without publishing it (VERSION=0.2.0)
 	@BIN=$(BIN) deploy/release.sh "$(VERSION)"
 
-clean:  ## remove the virtual environment and what the demo kept
+clean:  ## remove the virtual environment and the files of demo, up and bench
 	@if [ -x $(BIN)/moneyback ]; then $(BIN)/moneyback demo --clean; fi
 	@rm -rf $(VENV)
 
 $(VENV)/bin/uv: requirements/bootstrap.txt
 	@echo "Setting up $(VENV) with $(PYTHON)" >&2
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Moneyback needs Python 3.11 or newer; name one with make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Moneyback needs Python 3.11 or newer. Set its path: make PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements/bootstrap.txt
 	@touch $@
@@ -78,4 +78,4 @@ $(RUN): $(VENV)/bin/uv
 $(DEV): $(VENV)/bin/uv
 	@$(INSTALL) $(LOCKED) requirements/dev.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
-	@touch $@ $(RUN)  # what runs is a part of what develops
+	@touch $@ $(RUN)  # dev.txt contains run.txt

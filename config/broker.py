@@ -1,7 +1,8 @@
-"""The broker: its queues, and how it is dialled."""
+"""The queues of the broker, and the connections to the broker."""
 
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
@@ -11,10 +12,13 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES, ContactSupport, IncomingRequest
 
 DIRECT = Exchange("", type="direct")
-"""The default exchange: a named one forgets its bindings when the broker loses its memory, and then drops silently."""
+"""The default exchange. A named exchange loses its bindings if the broker loses its data, and then drops messages silently."""
 
 PERIODIC = "ticks"
-"""What beat asks for now and then. In a lane they would gather while workers are busy, and keep the relay from filling it."""
+"""The queue of the periodic tasks that Celery beat sends.
+
+In a queue of cases they would pile up while the workers are busy, and keep the relay from publishing to it.
+"""
 
 QUEUES = {
     name: Queue(name, DIRECT, routing_key=name)
@@ -22,10 +26,11 @@ QUEUES = {
 }
 
 TRANSPORT_OPTIONS = {
-    "visibility_timeout": 600,  # longer than any task may run: a running one is not delivered again
+    "visibility_timeout": 600,  # longer than any task may run, so that no running task is delivered again
     "unacked_restore_interval": 10,
-    # A half-open connection leaves a worker alive, silent and deaf. Without these it is so for ever; with them a worker
-    # waits for each of its dead sockets once (three at the most), and within 5 seconds finds that BRPOP's 1 is over.
+    # On a half-open connection a worker receives no messages and no error. Without these options it stays so for ever.
+    # With them, a worker waits at most once for each of its three dead sockets. Within 5 seconds it detects that the
+    # BRPOP, whose timeout is 1 second, has not returned.
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
@@ -38,25 +43,36 @@ kombu_transport.register()
 
 
 def connect(settings: Settings) -> Connection:
-    """A connection to the broker, dialled at its first use; one that cannot be had fails within seconds."""
+    """Return a connection to the broker. It connects at its first use, and fails within seconds if it cannot connect."""
     return Connection(settings.broker_url.get_secret_value(), transport_options=TRANSPORT_OPTIONS, connect_timeout=2)
 
 
 def is_unavailable(connection: Connection) -> tuple[type[Exception], ...]:
-    """What a broker that is away, full or restarting raises through this connection."""
-    kombu: Any = connection  # its stubs lag
-    return (OperationalError, *kombu.connection_errors, *kombu.channel_errors)
+    """Return the exceptions of this connection that mean that the broker is unavailable, full or restarting."""
+    untyped: Any = connection  # the stubs of kombu are incomplete
+    return (OperationalError, *untyped.connection_errors, *untyped.channel_errors)
 
 
-def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel, whose stubs lag
-    """How many messages wait in a queue."""
+def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel; its stubs are incomplete
+    """Return the number of messages in a queue."""
     bound: Any = QUEUES[queue](channel)
     return int(bound.queue_declare().message_count)
 
 
 def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
-    """A message's body, byte for byte as far as the transport kept it."""
+    """Return the body of a message, byte for byte unless the transport has already parsed it."""
     body = message.body
     if isinstance(body, bytes):
         return body
     return body.encode() if isinstance(body, str) else json.dumps(body, default=str).encode()
+
+
+def redis_url(settings: Settings) -> str | None:
+    """Return the URL of the broker as redis-py expects it; None if the broker is not Redis.
+
+    The rate limits store in the broker the counters that all processes share.
+    """
+    url = settings.broker_url.get_secret_value()
+    if not urlsplit(url).scheme.startswith("redis"):
+        return None
+    return url.replace("redis+socket://", "unix://").replace("?virtual_host=", "?db=")

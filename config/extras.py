@@ -1,4 +1,4 @@
-"""The extras of the package: which modules each brings, and which part of the program needs them."""
+"""The extras of the package: the modules that an extra installs, and the commands and settings that need it."""
 
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from domain.errors import RefusedError
 
 
 class Extra(NamedTuple):
-    """One name of ``pip install 'moneyback[name]'``."""
+    """An extra, which ``pip install 'moneyback[name]'`` installs."""
 
     modules: tuple[str, ...]
     verbs: tuple[str, ...] = ()
-    """The verbs of the command that need it; every provider needs the extra of its own name."""
+    """The commands of ``moneyback`` that need the extra. A connected provider needs the extra of its name."""
     settings: tuple[str, ...] = ()
-    """The settings that ask for what it does."""
+    """The settings that need the extra if they are set."""
 
 
 EXTRAS = {
@@ -30,23 +30,24 @@ EXTRAS = {
 
 
 def missing(extra: str) -> str:
-    """Returns the sentence that says what is not installed of this extra; nothing if all of it is, or if there is none."""
-    known = EXTRAS.get(extra, Extra(()))
-    absent = [module for module in known.modules if find_spec(module) is None]
+    """Return a sentence that names the missing modules of an extra; an empty text if no module is missing."""
+    modules = EXTRAS[extra].modules if extra in EXTRAS else ()
+    absent = [module for module in modules if find_spec(module) is None]
     if not absent:
         return ""
-    are = "is" if len(absent) == 1 else "are"
-    return f"{' and '.join(absent)} {are} not installed. Run: pip install 'moneyback[{extra}]'"
+    is_or_are = "is" if len(absent) == 1 else "are"
+    return f"{' and '.join(absent)} {is_or_are} not installed. Run: pip install 'moneyback[{extra}]'"
 
 
 def wanted_by(settings: Settings) -> list[str]:
-    """Returns the extras of the providers that are connected, and those that other settings ask for."""
-    asked = [extra for extra, known in EXTRAS.items() if any(getattr(settings, name) for name in known.settings)]
-    return [*settings.providers, *asked]
+    """Return the extras of the connected providers, and the extras that other settings need."""
+    by_settings = [name for name, extra in EXTRAS.items() if any(getattr(settings, key) for key in extra.settings)]
+    return [*settings.providers, *by_settings]
 
 
 def require(verb: str, settings: Settings | None = None) -> None:
-    """Raises a RefusedError if this verb, or a provider of these settings, needs what is not installed."""
-    needed = [extra for extra, known in EXTRAS.items() if verb in known.verbs]
-    if faults := [fault for extra in (*needed, *(settings.providers if settings else ())) if (fault := missing(extra))]:
+    """Raise RefusedError if this command, or a connected provider, needs an extra that is not installed."""
+    by_command = [name for name, extra in EXTRAS.items() if verb in extra.verbs]
+    needed = [*by_command, *(settings.providers if settings else ())]
+    if faults := [fault for extra in needed if (fault := missing(extra))]:
         raise RefusedError("\n".join(faults))

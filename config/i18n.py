@@ -1,7 +1,7 @@
-"""Speech: what is said to a customer, in their language. English sentences are the keys of the catalogues.
+"""Translates sentences for customers, and formats money and dates in their language.
 
-A catalogue is a gettext file, ``config/languages/<language>.po``; a sentence that is missing from it is said in English, and a
-test finds it. Money and dates are written as CLDR says they are written in that language.
+A catalogue is a gettext file, ``config/languages/<language>.po``. Its keys are the English sentences. A sentence that is
+missing from the catalogue stays English, and a test reports it. Money and dates follow the CLDR data of the language.
 """
 
 import re
@@ -23,7 +23,7 @@ from babel.support import NullTranslations, Translations
 
 from domain.money import CURRENCIES, Money
 
-HERE = Path(__file__).with_name("languages")
+CATALOGUES = Path(__file__).with_name("languages")
 
 LANGUAGES = {
     "en": "English",
@@ -34,27 +34,27 @@ LANGUAGES = {
     "pt": "Português",
     "ja": "日本語",
 }
-"""The languages spoken here, each by its own name."""
+"""The languages of the product, with their own names."""
 
 UTC = ZoneInfo("UTC")
 _DECIMALS = re.compile(r"0\.0+")
 
 
 class Translator:
-    """One language."""
+    """The translations and the formats of a language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
         self._locale = Locale.parse("en_GB" if language == "en" else language)
-        self.catalogue = _catalogue(language)
+        self.catalogue = _load_catalogue(language)
 
     def gettext(self, sentence: str, **facts: object) -> str:
-        """This sentence; facts take the place of their names in braces."""
-        said = self.catalogue.gettext(sentence)
-        return said.format_map({name: str(fact) for name, fact in facts.items()}) if facts else said
+        """Return the translation of a sentence. ``facts`` replace their names in braces."""
+        translated = self.catalogue.gettext(sentence)
+        return translated.format_map({name: str(fact) for name, fact in facts.items()}) if facts else translated
 
     def money(self, money: Money) -> str:
-        """An amount as it is written in this language, with the decimals that ISO 4217 gives its currency: CLDR hides some."""
+        """Return an amount with the decimals of ISO 4217, because CLDR hides the decimals of some currencies."""
         decimals = CURRENCIES[money.currency]
         pattern = _DECIMALS.sub(
             "0." + "0" * decimals if decimals else "0", self._locale.currency_formats["standard"].pattern
@@ -63,34 +63,35 @@ class Translator:
         return format_currency(amount, money.currency, pattern, locale=self._locale, currency_digits=False)
 
     def day(self, at: datetime, zone: ZoneInfo = UTC) -> str:
-        """The calendar day of an instant."""
+        """Return the calendar day of an instant."""
         return format_date(at.astimezone(zone), "long", locale=self._locale)
 
     def instant(self, at: datetime, zone: ZoneInfo = UTC) -> str:
-        """``17 April 2026, 14:05 UTC``: the zone is said, because the reader's is not known."""
-        there = at.astimezone(zone)
-        return f"{self.day(at, zone)}, {format_time(there, 'HH:mm', locale=self._locale)} {there:%Z}"
+        """Return an instant as ``17 April 2026, 14:05 UTC``, with its zone, because the zone of the reader is unknown."""
+        local = at.astimezone(zone)
+        return f"{self.day(at, zone)}, {format_time(local, 'HH:mm', locale=self._locale)} {local:%Z}"
 
 
 @cache
 def translator_for(locale: str) -> Translator:
-    """The speech for a locale, such as ``pt-BR``; English where its language is not spoken here."""
+    """Return the translator for a locale such as ``pt-BR``; English if the product does not have the language."""
     return Translator(language_for(locale))
 
 
 def language_for(locale: str) -> str:
-    """The language of ours that this locale asks for."""
+    """Return the language of the product for a locale; English if the product does not have the language."""
     return negotiate_locale([locale.replace("-", "_").lower()[:35]], list(LANGUAGES)) or "en"
 
 
 def preferred_language(accepted: str) -> str:
-    """The language that a browser asks for by its Accept-Language header (RFC 9110, 12.5.4)."""
-    wanted = sorted(_weighted(accepted[:500]), key=lambda one: -one[0])
-    found = (negotiate_locale([tag], list(LANGUAGES)) for weight, tag in wanted if weight > 0)
-    return next(filter(None, found), "en")
+    """Return the language that an Accept-Language header prefers (RFC 9110, 12.5.4)."""
+    by_weight = sorted(_parse_weights(accepted[:500]), key=lambda weighted: -weighted[0])
+    languages = (negotiate_locale([tag], list(LANGUAGES)) for weight, tag in by_weight if weight > 0)
+    return next(filter(None, languages), "en")
 
 
-def _weighted(accepted: str) -> Iterable[tuple[float, str]]:
+def _parse_weights(accepted: str) -> Iterable[tuple[float, str]]:
+    """Yield the weight and the locale of each valid part of an Accept-Language header."""
     for part in accepted.split(","):
         tag, _, weight = part.partition(";")
         try:
@@ -100,11 +101,11 @@ def _weighted(accepted: str) -> Iterable[tuple[float, str]]:
 
 
 @cache
-def _catalogue(language: str) -> NullTranslations:
+def _load_catalogue(language: str) -> NullTranslations:
     if language == "en":
         return NullTranslations()
     compiled = BytesIO()
-    with (HERE / f"{language}.po").open("rb") as file:
+    with (CATALOGUES / f"{language}.po").open("rb") as file:
         write_mo(compiled, read_po(file, locale=language))
     compiled.seek(0)
     return Translations(compiled, domain="moneyback")

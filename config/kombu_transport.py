@@ -1,4 +1,4 @@
-"""The transport: kombu's own for Redis, mended where bytes or a socket at their worst would end a worker or a message."""
+"""kombu's Redis transport, with fixes for faults that stop a worker or lose a message."""
 
 import base64
 import json
@@ -16,21 +16,21 @@ from domain.errors import MoneybackError
 
 
 def envelope(raw: bytes) -> bytes:
-    """Returns the bytes of a queue if kombu can open them as its envelope, or an envelope with these bytes as its body.
+    """Return ``raw`` if kombu can open it as an envelope; otherwise return an envelope with ``raw`` as its body.
 
-    kombu's Redis transport opens the envelope outside of every error handler. Bytes that are no JSON end the worker that
-    takes them, and the message is lost. In an envelope they reach the consumer, which keeps them for support.
+    kombu's Redis transport opens the envelope outside all error handlers. Bytes that are not JSON stop the worker that
+    takes them, and the message is lost. In an envelope the bytes reach the consumer, which stores them as a dead letter.
     """
     try:
-        found = loads(bytes_to_str(raw))
-    except Exception:  # noqa: BLE001  # kombu decodes dates and numbers in it too, and these raise what they like
-        found = None
-    readable = isinstance(found, dict) and _can_be_opened(found)
-    return raw if readable else json.dumps(_wrapped(raw)).encode()
+        content = loads(bytes_to_str(raw))
+    except Exception:  # noqa: BLE001  # kombu also decodes dates and numbers, which raises various exceptions
+        content = None
+    is_readable = isinstance(content, dict) and _can_be_opened(content)
+    return raw if is_readable else json.dumps(_wrap(raw)).encode()
 
 
-def _wrapped(body: bytes) -> dict[str, Any]:
-    """An envelope around these bytes."""
+def _wrap(body: bytes) -> dict[str, Any]:
+    """Return an envelope with ``body`` as its body."""
     return {
         "body": base64.b64encode(body).decode(),
         "content-type": "application/json",
@@ -47,7 +47,7 @@ def _wrapped(body: bytes) -> dict[str, Any]:
 
 
 def _can_be_opened(envelope: dict[str, Any]) -> bool:
-    """Whether kombu can take the body out of this envelope; it tries outside of every handler, too."""
+    """Return whether kombu can decode the body of this envelope. kombu does that outside all error handlers, too."""
     body, properties = envelope.get("body"), envelope.get("properties")
     if not (isinstance(properties, dict) and isinstance(properties.get("delivery_tag"), str) and isinstance(body, str)):
         return False
@@ -59,64 +59,68 @@ def _can_be_opened(envelope: dict[str, Any]) -> bool:
 
 
 class Client(redis.Redis):
-    """redis-py's client. A message that it takes off a queue is always an envelope that kombu can open."""
+    """A redis-py client that returns each message of a queue as an envelope that kombu can open."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:  # noqa: ANN401  # redis-py's signature
-        answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # stubs lag
-        if answer and command_name == "BRPOP":  # kombu reads queues with it
-            queue, message = answer
+        """Parse a response, and wrap a message that kombu cannot open."""
+        response = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # incomplete stubs
+        if response and command_name == "BRPOP":  # kombu consumes queues with BRPOP
+            queue, message = response
             return queue, envelope(message)
-        return envelope(answer) if answer and command_name == "RPOP" else answer  # basic_get of kombu
+        return envelope(response) if response and command_name == "RPOP" else response  # basic_get of kombu uses RPOP
 
 
 class Channel(redis_transport.Channel):
-    """kombu's own, which may be asked for something when its connection is gone: that is an error of the connection.
+    """A channel that raises a connection error if it is used after its connection was closed.
 
-    A request may outlive its connection, and is acknowledged over it all the same when its child was lost. kombu 5.7
-    then stumbles over the missing address with an AttributeError, which no one expects and which ends Celery's worker.
+    Celery acknowledges a message over a closed connection if the child process of its task was lost. kombu 5.7 then raises
+    an AttributeError, because the connection has no address, and the AttributeError stops Celery's worker.
     """
 
     def _get_client(self) -> type[redis.Redis]:
-        kombus = super()._get_client()  # type: ignore[misc]  # its stubs lag
-        if kombus is not redis.Redis:
+        """Return the class of the client; raise MoneybackError if kombu uses another class than redis.Redis."""
+        client = super()._get_client()  # type: ignore[misc]  # the stubs are incomplete
+        if client is not redis.Redis:
             raise MoneybackError(
-                f"kombu reads queues with {kombus} and not with redis.Redis: change config/kombu_transport.py."
+                f"kombu reads queues with {client} and not with redis.Redis: change config/kombu_transport.py."
             )
         return Client
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: ANN401  # kombu's signature
+        """Return the parameters of a connection to Redis; raise ConnectionError if this channel's connection is closed."""
         if self.connection.client is None:
             raise RedisConnectionError("The connection of this channel was closed.")
-        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # as above
+        return super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]  # the stubs are incomplete
 
     @property
-    def asks(self) -> bool:
-        """Whether a BRPOP is under way."""
-        return bool(self._in_poll)  # type: ignore[attr-defined]  # as above
+    def is_polling(self) -> bool:
+        """Whether a BRPOP is in progress."""
+        return bool(self._in_poll)  # type: ignore[attr-defined]  # the stubs are incomplete
 
-    def hang_up(self) -> None:
-        """Every socket of this channel is closed; whoever wants one dials anew."""
-        self._disconnect_pools()  # type: ignore[attr-defined]  # as above
+    def close_sockets(self) -> None:
+        """Close all sockets of this channel. The next command opens a new socket."""
+        self._disconnect_pools()  # type: ignore[attr-defined]  # the stubs are incomplete
 
 
 class Poller(redis_transport.MultiChannelPoller):
-    """kombu's own, which gives the whole connection up when one of its sockets has proved to be half open.
+    """A poller that closes the whole connection if one of its sockets is half open.
 
-    kombu 5.7 closes the silent socket alone and asks again over a new one, while the other sockets of the same worker
-    are just as dead. What comes then is taken, and lost with its consumer as soon as the next of them is found dead.
+    kombu 5.7 closes only the half-open socket and polls over a new socket, although the other sockets of the worker are
+    half open, too. The new socket takes messages. They are lost with their consumer when the next half-open socket is found.
     """
 
     def maybe_check_brpop_health(self) -> None:
-        asking: list[Channel] = [channel for channel in self._channels if channel.asks]  # type: ignore[attr-defined]
-        super().maybe_check_brpop_health()  # type: ignore[misc]  # the stubs lag
-        if not all(channel.asks for channel in asking):
-            for channel in asking:
-                channel.hang_up()  # a new socket says goodbye in no time, a dead one after its time-out
-            raise RedisConnectionError("A connection to the broker is half open: it is given up as a whole.")
+        """Check the sockets that poll; close all of them and raise ConnectionError if kombu closed a socket."""
+        polling: list[Channel] = [channel for channel in self._channels if channel.is_polling]  # type: ignore[attr-defined]
+        super().maybe_check_brpop_health()  # type: ignore[misc]  # the stubs are incomplete
+        if not all(channel.is_polling for channel in polling):
+            for channel in polling:
+                channel.close_sockets()  # a new socket closes at once, a half-open socket after its timeout
+            raise RedisConnectionError("A socket to the broker is half open, so the whole connection was closed.")
 
 
 class Transport(redis_transport.Transport):
-    """kombu's own, which tells a message without an envelope which queue it lay on."""
+    """A transport that completes the delivery information of a message that another program published."""
 
     Channel = Channel
 
@@ -124,17 +128,16 @@ class Transport(redis_transport.Transport):
         super().__init__(*args, **kwargs)
         self.cycle = Poller()
 
-    def _deliver(self, message: Any, queue: str | None) -> None:  # noqa: ANN401  # whatever a stranger put there
-        told = message["properties"].get("delivery_info")
-        info = told if isinstance(told, dict) else {}
-        where = {"exchange": info.get("exchange") or "", "routing_key": info.get("routing_key") or queue}
-        message["properties"]["delivery_info"] = (
-            info | where
-        )  # without both it is popped, and never gets into `unacked`
+    def _deliver(self, message: Any, queue: str | None) -> None:  # noqa: ANN401  # JSON of another program
+        received = message["properties"].get("delivery_info")
+        info = received if isinstance(received, dict) else {}
+        route = {"exchange": info.get("exchange") or "", "routing_key": info.get("routing_key") or queue}
+        # Without an exchange and a routing key, kombu takes the message from the queue and does not add it to `unacked`.
+        message["properties"]["delivery_info"] = info | route
         super()._deliver(message, queue)
 
 
 def register() -> None:
-    """From now on this is what kombu dials redis:// with, in this process."""
-    for alias in ("redis", "rediss"):  # redis+socket is redis to kombu
+    """Make kombu use this transport for redis:// and rediss:// in this process."""
+    for alias in ("redis", "rediss"):  # kombu treats redis+socket as redis
         TRANSPORT_ALIASES[alias] = f"{__name__}:{Transport.__name__}"

@@ -1,4 +1,4 @@
-"""Registers the payment providers, and reads the account of each provider that MONEYBACK_PROVIDERS names."""
+"""The registry of the payment providers, and the settings of our accounts with them."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,18 +10,21 @@ from pydantic_settings import SettingsConfigDict
 from config.settings import FromEnvironment, Settings
 from domain.errors import RefusedError
 
+_LOOPBACK_URLS = ("http://127.0.0.1", "http://localhost")
 
-def _https(url: str) -> str:
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+
+def _require_https(url: str) -> str:
+    """Return the URL without a slash at its end; raise ValueError if it is not https and not on this machine."""
+    if not url.startswith(("https://", *_LOOPBACK_URLS)):
         raise ValueError("Use https for the address of a provider. Only a provider on this machine may use http.")
     return url.rstrip("/")
 
 
-BaseUrl = Annotated[str, AfterValidator(_https)]
+BaseUrl = Annotated[str, AfterValidator(_require_https)]
 
 
 class Account(FromEnvironment):
-    """Holds the settings of our account with one payment provider, which are environment variables with its prefix."""
+    """The settings of our account with a payment provider: environment variables with a prefix of their own."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -31,9 +34,13 @@ class StripeAccount(Account):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_STRIPE_")
 
-    api_key: SecretStr = Field(description="secret or restricted key: refunds write; charges and disputes read")
-    api_base: BaseUrl = Field("https://api.stripe.com", description="where the API is")
-    webhook_secret: SecretStr | None = Field(None, description="whsec_…; while it changes, both with a comma between")
+    api_key: SecretStr = Field(
+        description="secret key, or restricted key that may write refunds and read charges and disputes"
+    )
+    api_base: BaseUrl = Field("https://api.stripe.com", description="URL of the API")
+    webhook_secret: SecretStr | None = Field(
+        None, description="webhook secret, whsec_…; while it changes, both secrets with a comma between them"
+    )
 
 
 class PayPalAccount(Account):
@@ -41,24 +48,24 @@ class PayPalAccount(Account):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_PAYPAL_")
 
-    client_id: SecretStr = Field(description="the REST app's client id")
-    client_secret: SecretStr = Field(description="the REST app's secret")
-    api_base: BaseUrl = Field("https://api-m.paypal.com", description="where the API is")
-    webhook_id: str | None = Field(None, description="the webhook's id, which its signatures cover")
+    client_id: SecretStr = Field(description="client id of the REST app")
+    client_secret: SecretStr = Field(description="secret of the REST app")
+    api_base: BaseUrl = Field("https://api-m.paypal.com", description="URL of the API")
+    webhook_id: str | None = Field(None, description="id of the webhook, which is part of the signatures")
 
 
 class AdyenAccount(Account):
-    """Adyen. Keys are remembered by one regional endpoint: never change API_BASE while refunds are under way."""
+    """Adyen. One regional endpoint stores the idempotency keys, so never change API_BASE while refunds are in progress."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_ADYEN_")
 
     api_key: SecretStr = Field(description="API key of a web service user with the role for refunds")
-    merchant_account: str = Field(description="the merchant account that took the payments")
+    merchant_account: str = Field(description="merchant account of the payments")
     api_base: BaseUrl = Field(
-        description="https://{prefix}-checkout-live.adyenpayments.com/checkout, or the test one's"
+        description="URL of the API: https://{prefix}-checkout-live.adyenpayments.com/checkout, or the URL for tests"
     )
     hmac_key: SecretStr | None = Field(
-        None, description="of the webhook, in hex; while it changes, both with a comma between"
+        None, description="HMAC key of the webhook, in hex; while it changes, both keys with a comma between them"
     )
 
 
@@ -67,11 +74,11 @@ class BraintreeAccount(Account):
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_BRAINTREE_")
 
-    environment: Literal["sandbox", "production"] = Field("production", description="which of Braintree's two worlds")
-    merchant_id: str = Field(description="the merchant id")
-    public_key: str = Field(description="the public key; webhooks are signed under it")
-    private_key: SecretStr = Field(description="the private key")
-    api_base: BaseUrl | None = Field(None, description="another address than the environment's own")
+    environment: Literal["sandbox", "production"] = Field("production", description="environment of the account")
+    merchant_id: str = Field(description="merchant id")
+    public_key: str = Field(description="public key, which is also in the signatures of webhooks")
+    private_key: SecretStr = Field(description="private key")
+    api_base: BaseUrl | None = Field(None, description="URL of the API, if it is not the URL of the environment")
 
 
 class MollieAccount(Account):
@@ -80,51 +87,52 @@ class MollieAccount(Account):
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_MOLLIE_")
 
     api_key: SecretStr = Field(description="live_… or test_…")
-    api_base: BaseUrl = Field("https://api.mollie.com", description="where the API is")
-    webhook_secret: SecretStr | None = Field(None, description="of signed webhooks; without it they only make us look")
+    api_base: BaseUrl = Field("https://api.mollie.com", description="URL of the API")
+    webhook_secret: SecretStr | None = Field(
+        None, description="secret of signed webhooks; without it, webhooks only trigger a lookup"
+    )
 
 
 class SandboxAccount(Account):
-    """The sandbox provider, for trying things out."""
+    """The sandbox provider, for tests and demos."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_SANDBOX_")
 
-    url: str = Field(description="where it listens, like http://127.0.0.1:8003")
-    webhook_secret: SecretStr = Field(SecretStr("sandbox"), description="what its webhooks are signed with")
+    url: str = Field(description="URL of the sandbox, such as http://127.0.0.1:8003")
+    webhook_secret: SecretStr = Field(SecretStr("sandbox"), description="secret that signs the webhooks")
 
 
-_LATE = "so every webhook is refused: only reconciliation notices a refund that fails later"
-_THIS_MACHINE = ("http://127.0.0.1", "http://localhost")
+_ONLY_RECONCILIATION = "so every webhook is refused: only the reconciliation finds a refund that fails later"
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderSpec:
-    """Describes one payment provider. Its code is the package of its name in worker/providers/."""
+    """A payment provider. Its adapter is in worker/providers/, in the package with the name of the provider."""
 
     account: type[Account]
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """What that setting begins with in a test account."""
+    """How the value of that setting starts in a test account."""
     webhook_setting: str
     """The setting without which no webhook can be verified."""
-    without_webhook_setting: str = _LATE
-    """What happens without that setting; it ends a sentence."""
+    without_webhook_setting: str = _ONLY_RECONCILIATION
+    """What happens without that setting, as the end of a sentence."""
     accepts_unsigned_webhooks: bool = False
     extra_package: str | None = None
     """The package that only this provider needs. The extra moneyback[<name of the provider>] installs it."""
 
     def is_test_account(self, account: Account) -> bool:
-        """Returns whether this account certainly moves no real money."""
-        return _text(account, self.test_setting).startswith(self.test_values)
+        """Return whether this account certainly moves no real money."""
+        return _setting_text(account, self.test_setting).startswith(self.test_values)
 
     def can_verify_webhooks(self, account: Account) -> bool:
-        """Returns whether the account has what is needed to verify webhooks."""
-        return bool(_text(account, self.webhook_setting))
+        """Return whether the account has the setting that verifies webhooks."""
+        return bool(_setting_text(account, self.webhook_setting))
 
     @property
     def is_installed(self) -> bool:
-        """Returns whether the package that only this provider needs is installed."""
+        """Whether the package that only this provider needs is installed."""
         return self.extra_package is None or find_spec(self.extra_package) is not None
 
 
@@ -139,16 +147,16 @@ PROVIDERS: dict[str, ProviderSpec] = {
     "paypal": ProviderSpec(
         account=PayPalAccount,
         test_setting="api_base",
-        test_values=("https://api-m.sandbox.paypal.com", *_THIS_MACHINE),
+        test_values=("https://api-m.sandbox.paypal.com", *_LOOPBACK_URLS),
         webhook_setting="webhook_id",
         extra_package="cryptography",  # verifies the certificates that sign webhooks
     ),
     "adyen": ProviderSpec(
         account=AdyenAccount,
         test_setting="api_base",
-        test_values=("https://checkout-test.adyen.com", *_THIS_MACHINE),
+        test_values=("https://checkout-test.adyen.com", *_LOOPBACK_URLS),
         webhook_setting="hmac_key",
-        without_webhook_setting="so every webhook is refused: nothing else reports what became of a refund at Adyen",
+        without_webhook_setting="so every webhook is refused: nothing else reports the outcome of a refund at Adyen",
     ),
     "braintree": ProviderSpec(
         account=BraintreeAccount,
@@ -162,7 +170,7 @@ PROVIDERS: dict[str, ProviderSpec] = {
         test_setting="api_key",
         test_values=("test_",),
         webhook_setting="webhook_secret",
-        without_webhook_setting="so classic webhooks are accepted, which only make a worker look the payment up",
+        without_webhook_setting="so classic webhooks are accepted, which only trigger a lookup of the payment",
         accepts_unsigned_webhooks=True,
     ),
     "sandbox": ProviderSpec(
@@ -172,7 +180,7 @@ PROVIDERS: dict[str, ProviderSpec] = {
         webhook_setting="webhook_secret",
     ),
 }
-"""The only list of the providers. The key is the name that a purchase carries."""
+"""All providers. The key is the value of ``Purchase.provider``."""
 
 ACCOUNTS: dict[str, type[Account]] = {name: spec.account for name, spec in PROVIDERS.items()}
 
@@ -187,7 +195,7 @@ class MissingExtraError(RefusedError):
 
 
 def connected_accounts(settings: Settings) -> dict[str, Account]:
-    """Returns the account of each connected provider, by the provider's name."""
+    """Return the accounts of the connected providers by the name of the provider."""
     accounts: dict[str, Account] = {name: ACCOUNTS[name]() for name in settings.providers}
     if settings.sandbox_url:
         accounts.setdefault("sandbox", SandboxAccount(url=settings.sandbox_url))
@@ -195,10 +203,11 @@ def connected_accounts(settings: Settings) -> dict[str, Account]:
 
 
 def missing_extras(settings: Settings) -> list[str]:
-    """Returns the connected providers whose package is not installed. The name of the extra is the provider's name."""
+    """Return the connected providers whose package is not installed. An extra has the name of its provider."""
     return [name for name in connected_accounts(settings) if not PROVIDERS[name].is_installed]
 
 
-def _text(account: Account, setting: str) -> str:
+def _setting_text(account: Account, setting: str) -> str:
+    """Return the value of a setting as text, secret or not; an empty text if it is not set."""
     value = getattr(account, setting)
     return str(value.get_secret_value() if isinstance(value, SecretStr) else value or "")

@@ -5,16 +5,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Limits(BaseSettings):
-    """The rate limits. Each counts requests over the last hour or the last minute.
+    """The rate limits. A limit counts requests over the last hour or the last minute.
 
-    A limit counts what was sent, not what was found, so nobody learns from it whether a purchase exists.
+    A limit also counts the requests that find no purchase, so that it does not reveal whether a purchase exists.
     """
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
     rate_limits_enabled: bool = Field(
         True,
-        description="Whether the limits apply. Switch them off only where one machine plays many customers: a test.",
+        description="Whether the limits apply. Switch them off only in a test in which one machine acts as many customers.",
     )
     rate_limit_email_per_hour: int = Field(
         10, ge=1, description="Forms per hour with one e-mail address: a purchase or two, and a few typing errors."
@@ -22,12 +22,12 @@ class Limits(BaseSettings):
     rate_limit_reference_per_hour: int = Field(
         10,
         ge=1,
-        description="Forms per hour with one reference number, and uses of one link. Nobody needs more than three.",
+        description="Forms per hour with one reference number, and uses of one link. A customer needs at most three.",
     )
     rate_limit_network_per_minute: int = Field(
         60,
         ge=1,
-        description="Forms per minute from one network (IPv4 /24, IPv6 /56). An office has many people in one network.",
+        description="Forms per minute from one network (IPv4 /24, IPv6 /56). The customers of an office share one network.",
     )
     rate_limit_api_key_per_minute: int = Field(
         6_000,

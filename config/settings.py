@@ -1,4 +1,4 @@
-"""Settings: environment variables with the prefix MONEYBACK_. docs/settings.md lists them."""
+"""The settings, which are environment variables with the prefix MONEYBACK_. docs/settings.md lists them."""
 
 import ipaddress
 import os
@@ -16,23 +16,24 @@ from config.rate_limits import Limits
 from domain.state_effects import Timeout
 
 _POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
-_BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory: for tests, within one process
+_BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory is for tests within one process
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from environment variables with one prefix; MONEYBACK_X_FILE is the path of a file with MONEYBACK_X."""
+    """Settings from environment variables with one prefix. MONEYBACK_X_FILE is the path of a file with MONEYBACK_X."""
 
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
-        """Reads the files of the *_FILE variables, which container platforms use for secrets."""
+        """Read the files of the *_FILE variables, which container platforms use for secrets."""
         prefix = cls.model_config["env_prefix"]
         variables = {name: f"{prefix}{name.upper()}_FILE" for name in cls.model_fields}
-        from_files = {name: _content(variable) for name, variable in variables.items() if os.environ.get(variable)}
+        from_files = {name: _read_file(variable) for name, variable in variables.items() if os.environ.get(variable)}
         return from_files | values
 
 
-def _content(variable: str) -> str:
+def _read_file(variable: str) -> str:
+    """Return the content of the file whose path is in this environment variable."""
     file = os.environ[variable]
     try:
         return Path(file).read_text(encoding="utf-8").strip()
@@ -56,7 +57,7 @@ class Timers(BaseSettings):
         80, gt=0, description="Seconds until a Celery task is killed (Celery's time limit)."
     )
     lease_seconds: float = Field(
-        90, gt=0, description="Seconds for which a worker holds a case that it claimed, by the database's clock."
+        90, gt=0, description="Seconds until the lease of a worker on a case ends, by the database's clock."
     )
     resend_after_seconds: float = Field(
         8, gt=0, description="Seconds until the sweep sends the message of a case again that no worker has moved."
@@ -76,9 +77,9 @@ class Timers(BaseSettings):
         description="Seconds for which the link in a confirmation e-mail is valid (1209600: 14 days).",
     )
 
-    def seconds_of(self, patience: Timeout) -> float:
-        """Returns how long this is by the settings in force."""
-        return float(getattr(self, patience))
+    def seconds_of(self, timeout: Timeout) -> float:
+        """Return the seconds of a timeout."""
+        return float(getattr(self, timeout))
 
     @model_validator(mode="after")
     def _must_increase(self) -> Self:
@@ -92,8 +93,8 @@ class Timers(BaseSettings):
         if sorted(set(order)) != order:
             raise ValueError(
                 f"{', '.join(f'MONEYBACK_{name.upper()}' for name in names)} must increase in this order, "
-                f"but they are {', '.join(f'{seconds:g}' for seconds in order)}: a worker would still be paying when its "
-                "lease is over.",
+                f"but they are {', '.join(f'{seconds:g}' for seconds in order)}. Otherwise a worker "
+                "could still be paying when its lease ends.",
             )
         return self
 
@@ -136,7 +137,7 @@ class Settings(FromEnvironment):
         None, description="URL of the mail server for outgoing e-mails, as smtp:// or smtps://user:password@host:port."
     )
     sent_mail_dir: Path | None = Field(
-        None, description="Maildir for outgoing e-mails if `MONEYBACK_SMTP_URL` is not set; they reach nobody."
+        None, description="Maildir for outgoing e-mails if `MONEYBACK_SMTP_URL` is not set. No customer gets them."
     )
     incoming_mail_dir: Path | None = Field(
         None, description="Maildir from which `moneyback mail` reads refund requests."
@@ -155,10 +156,12 @@ class Settings(FromEnvironment):
         description="Name of your mail server in the Authentication-Results headers that it adds (its authserv-id).",
     )
     help_dir: Path | None = Field(
-        None, description="Folder with your own help articles, as language/topic/article.md. They replace ours."
+        None,
+        description="Folder with your own help articles, as language/topic/article.md. They replace the built-in articles.",
     )
     mailbox_page: bool = Field(
-        False, description="Show sent e-mails at /mailbox. For a demo only: whoever reads an e-mail can use its links."
+        False,
+        description="Show sent e-mails at /mailbox. For a demo only: everyone can then read the e-mails and use their links.",
     )
     mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="Sender of all e-mails.")
     provider_concurrency: int = Field(
@@ -197,10 +200,10 @@ class Settings(FromEnvironment):
     @field_validator("providers")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from config.provider_accounts import PROVIDERS  # noqa: PLC0415 - an account is a block of settings, so it imports this module
+        from config.provider_accounts import PROVIDERS  # noqa: PLC0415 - that module imports this module
 
         if unknown := sorted(set(names) - PROVIDERS.keys()):
-            raise ValueError(f"There is no provider {', '.join(unknown)}; there are {', '.join(PROVIDERS)}.")
+            raise ValueError(f"There is no provider {', '.join(unknown)}. The providers are {', '.join(PROVIDERS)}.")
         return names
 
     @field_validator("trusted_proxies")
@@ -210,7 +213,7 @@ class Settings(FromEnvironment):
 
 
 def _is_url(text: str, schemes: Collection[str]) -> bool:
-    """Returns whether the text is a URL with one of these schemes, and with a number for its port if it has one."""
+    """Return whether the text is a URL with one of these schemes, and with a valid port if it has a port."""
     with suppress(ValueError):
         parts = urlsplit(text)
         return parts.scheme in schemes and (parts.port is None or parts.port > 0)
@@ -219,5 +222,5 @@ def _is_url(text: str, schemes: Collection[str]) -> bool:
 
 @cache
 def settings() -> Settings:
-    """Returns the settings of this process, read once."""
+    """Return the settings of this process, which are read once."""
     return Settings()

@@ -1,4 +1,7 @@
-"""The links in letters and answers: the id of a case or a note, signed for one purpose. Nothing to guess, nothing to keep."""
+"""Signed links in e-mails and API responses. A link contains the id of a case or an inquiry e-mail, signed for one purpose.
+
+The signature makes a link impossible to guess, and no link must be stored.
+"""
 
 import hashlib
 from enum import StrEnum
@@ -11,7 +14,7 @@ from domain.errors import NotPossibleError
 
 
 class Purpose(StrEnum):
-    """What a link is good for; one made for another purpose is not."""
+    """What a link is for. A link with another purpose is refused."""
 
     CONFIRM = "confirm"
     STATUS = "status"
@@ -19,7 +22,7 @@ class Purpose(StrEnum):
 
 
 class Links:
-    """Makes and reads links."""
+    """Creates and reads signed links."""
 
     def __init__(self, public_url: str, secret_key: str) -> None:
         self._public_url = public_url.rstrip("/")
@@ -31,15 +34,15 @@ class Links:
         }
 
     def to(self, purpose: Purpose, case: UUID) -> str:
-        """The address of a page about a case or a note."""
+        """Return the URL of a page about the case, or about the inquiry e-mail, with the id ``case``."""
         return f"{self._public_url}/{purpose}/{self._signers[purpose].dumps(case.hex)}"
 
     def page(self, path: str) -> str:
-        """The address of a page that is there for everybody."""
+        """Return the URL of a public page."""
         return f"{self._public_url}{path}"
 
     def read(self, purpose: Purpose, token: str) -> UUID:
-        """The case in a link's token."""
+        """Return the id in the token of a link; raise NotPossibleError if the token is invalid or has another purpose."""
         try:
             return UUID(hex=self._signers[purpose].loads(token))
         except (BadSignature, ValueError, TypeError, AttributeError):
@@ -47,5 +50,5 @@ class Links:
 
     @classmethod
     def of(cls, settings: Settings) -> "Links":
-        """The links that these settings sign."""
+        """Return the links that the secret key of the settings signs."""
         return cls(settings.public_url, settings.secret_key.get_secret_value())

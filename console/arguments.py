@@ -14,7 +14,7 @@ SellerId = Annotated[
 
 
 def require_seller(work: "UnitOfWork", seller: str, option: str = "SELLER") -> "Seller":
-    """Returns the seller, or ends the verb with a sentence and exit code 2."""
+    """Return the seller, or end the verb with a sentence and exit code 2."""
     found = work.sellers.get(seller)
     if found is None:
         raise typer.BadParameter(

@@ -7,14 +7,14 @@ from fastapi import FastAPI
 from config import log
 from console.environment import load_settings
 from producers.web.app import POOL, app
-from worker.providers import readers
+from worker.providers import create_webhook_parsers
 
 
 def web() -> FastAPI:
-    """Returns the application: the pages, the API, and the webhook endpoints."""
+    """Return the application: the pages, the API, and the webhook endpoints."""
     log.set_up()
     settings = load_settings()
-    application = app(settings, readers=readers(settings))
+    application = app(settings, readers=create_webhook_parsers(settings))
     application.state.paper.warm()
     application.state.records.dial(POOL)
     gc.collect()

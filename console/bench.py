@@ -39,20 +39,20 @@ TIMEOUT = 600.0  # seconds
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The figures. CPU is that of all processes except this one."""
+class BenchmarkResult:
+    """The figures. CPU is the time of all processes except this one."""
 
     refunds: int
     refunds_per_s: float
-    one_a_message_per_s: float
+    refunds_per_s_unbatched: float
     cpu_ms: float
-    cpu_ms_by_part: dict[str, float]
+    cpu_ms_by_service: dict[str, float]
     p50_ms: float
     p99_ms: float
 
 
-def run(stack: Stack, number: int, report: Callable[[str], None]) -> Measured:
-    """Measures full batches, single requests, and one case in each message."""
+def run(stack: Stack, number: int, report: Callable[[str], None]) -> BenchmarkResult:
+    """Measure full batches, single requests, and one case in each message."""
     os.environ.update(stack.env)
     owner = connect(stack.servers.postgres.owner_url)
     migrate.migrate(owner)
@@ -67,12 +67,12 @@ def run(stack: Stack, number: int, report: Callable[[str], None]) -> Measured:
     with bench.services(batch=1):
         bench.drain(WARM_UP // 5)
         single, _ = bench.measure(number)
-    return Measured(
+    return BenchmarkResult(
         refunds=number,
         refunds_per_s=round(rate, 1),
-        one_a_message_per_s=round(single, 1),
+        refunds_per_s_unbatched=round(single, 1),
         cpu_ms=round(sum(cpu.values()), 3),
-        cpu_ms_by_part=cpu,
+        cpu_ms_by_service=cpu,
         p50_ms=round(latencies[len(latencies) // 2], 1),
         p99_ms=round(latencies[int(len(latencies) * 0.99)], 1),
     )
@@ -96,7 +96,7 @@ class _Bench:
 
     @contextmanager
     def services(self, *, batch: int) -> Iterator[None]:
-        """Runs the services that process a refund, with at most `batch` cases in a message."""
+        """Run the services that process a refund, with at most `batch` cases in a message."""
         with Supervisor(self._stack.data_dir) as supervisor:
             for name, options in (("sandbox", ()), ("worker", ("--queues", QUEUES)), ("relay", ())):
                 service = self._stack.service(name, *options)
@@ -106,13 +106,16 @@ class _Bench:
             yield
 
     def drain(self, number: int) -> None:
-        """Accepts requests and waits until each is refunded."""
+        """Accept requests and wait until each is refunded."""
         before = self._refunded()
         self._load(number)
         self._wait(before + number)
 
     def measure(self, number: int) -> tuple[float, dict[str, float]]:
-        """Returns refunds per second, and CPU milliseconds per refund by service, for a backlog that the stopped relay holds."""
+        """Return refunds per second, and CPU milliseconds per refund by service, for a backlog.
+
+        The relay is stopped while the backlog is created.
+        """
         before = self._refunded()
         os.kill(self._pids["relay"], signal.SIGSTOP)
         self._load(number)
@@ -122,10 +125,10 @@ class _Bench:
         self._wait(before + number)
         seconds = time.monotonic() - began
         now = self._cpu()
-        return number / seconds, {part: round(1_000 * (now[part] - used[part]) / number, 3) for part in now}
+        return number / seconds, {service: round(1_000 * (now[service] - used[service]) / number, 3) for service in now}
 
     def unloaded(self, number: int) -> list[float]:
-        """Returns the milliseconds from acceptance to refund, by the database's clock, for requests one at a time."""
+        """Return the milliseconds from acceptance to refund, by the database's clock, of requests that arrive one at a time."""
         for _ in range(number):
             before = self._refunded()
             self._load(1)
@@ -140,7 +143,7 @@ class _Bench:
             purchases = [_purchase(n) for n in numbers[first : first + 1_000]]
             with self._records.work() as work:
                 work.purchases.upsert(purchases)
-            accept(self._records, [_arrival(purchase) for purchase in purchases])
+            accept(self._records, [_submission(purchase) for purchase in purchases])
 
     def _refunded(self) -> int:
         with self._records.work() as work:
@@ -161,7 +164,7 @@ class _Bench:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """Returns the CPU seconds of a process and its children; ended children count with their parent."""
+    """Return the CPU seconds of a process and its children; ended children count with their parent."""
     process = psutil.Process(pid)
     times = [running.cpu_times() for running in (process, *process.children(recursive=True))]
     return sum(t.user + t.system for t in times) + times[0].children_user + times[0].children_system
@@ -185,6 +188,6 @@ def _purchase(number: int) -> Purchase:
     )
 
 
-def _arrival(purchase: Purchase) -> Submission:
+def _submission(purchase: Purchase) -> Submission:
     request = RefundRequest(email=purchase.email, reference=purchase.reference, reason=RefundReason.DISSATISFIED)
     return submission(request, Channel.API, seller=purchase.seller_id, trusted=True)

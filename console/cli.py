@@ -56,7 +56,7 @@ app.add_typer(storefront.app, name="storefront")
 
 
 def main() -> None:
-    """Runs one verb. An error that the user can correct is printed as a sentence, with exit code 2."""
+    """Run one verb. An error that the user can correct is printed as a sentence, with exit code 2."""
     try:
         app()
     except Exception as error:

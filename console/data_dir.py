@@ -17,9 +17,9 @@ from console.servers.errors import DataDirError
 from console.servers.os_user import User, server_user
 from console.servers.subprocesses import working_in
 
-LONGEST_SOCKET = 103  # bytes a socket's path may have: 107 on Linux, 103 on macOS
-LAST_SOCKET = "run/.s.PGSQL.5432"
-DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and outlives a restart; create() refuses what is not ours
+MAX_SOCKET_PATH = 103  # bytes of a socket's path: 107 on Linux, 103 on macOS
+LONGEST_SOCKET = "run/.s.PGSQL.5432"
+DEFAULT_PARENT = Path("/var/tmp")  # noqa: S108 - short, and kept after a reboot; create() refuses a folder of another user
 
 
 def _secret() -> str:
@@ -43,13 +43,13 @@ class DataDir:
         self.bin, self.logs, self.run = (self.path / part for part in ("bin", "logs", "run"))
         self.postgres, self.valkey = self.path / "postgres", self.path / "valkey"
         self.mail = self.path / "mail"
-        self.outbox, self.inbox = self.mail / "outbox", self.mail / "inbox"
+        self.sent_mail, self.incoming_mail = self.mail / "sent", self.mail / "incoming"
         self._marker = self.path / f"{name}.home"
         self._locked = False
 
     @classmethod
-    def here(cls, name: str = "main") -> Self:
-        """Returns $MONEYBACK_HOME, or a default folder for this user, this checkout and this name."""
+    def default(cls, name: str = "main") -> Self:
+        """Return $MONEYBACK_HOME, or a default folder for this user, this checkout and this name."""
         if chosen := os.environ.get("MONEYBACK_HOME"):
             return cls(Path(chosen), name)
         checkout = Path(__file__).resolve().parent.parent
@@ -58,7 +58,7 @@ class DataDir:
 
     @property
     def secrets(self) -> Secrets:
-        """Reads the secrets; the first call creates the file atomically."""
+        """Read the secrets; the first call creates the file atomically."""
         path = self.path / "secrets.json"
         if not path.exists():
             self._make_secrets(path)
@@ -68,13 +68,13 @@ class DataDir:
         return self.logs / f"{name}.log"
 
     def create(self) -> Self:
-        """Creates the folder and its subfolders; changes nothing that is there already."""
+        """Create the folder and its subfolders. Existing files are not changed."""
         self._refuse_long_path()
         user = server_user()
         self._make_folder(user)
-        self._refuse_foreign()
-        if not user.is_us:
-            os.chown(self.path, -1, user.gid)  # so that the servers may pass through, and nobody else
+        self._refuse_other_owner()
+        if not user.is_current:
+            os.chown(self.path, -1, user.gid)  # lets the servers' user enter the folder, and no other user
             self.path.chmod(0o710)
         self._marker.touch(0o600)
         self._create_subfolders(user)
@@ -82,17 +82,17 @@ class DataDir:
 
     @contextmanager
     def lock(self) -> Iterator[Self]:
-        """Creates the folder and locks it for this process. The kernel releases the lock when the process ends."""
+        """Create the folder and lock it for this process. The kernel releases the lock when the process ends."""
         self.create()
         with self._exclusive():
             self._marker.write_text(f"{os.getpid()}\n")
             yield self
 
     def clean(self) -> None:
-        """Removes the folder. The marker is removed last, so an interrupted clean can run again."""
+        """Remove the folder. The marker is removed last, so an interrupted clean can run again."""
         if not os.path.lexists(self.path):
             return
-        self._refuse_foreign()
+        self._refuse_other_owner()
         if self._locked:
             self._remove()
             return
@@ -103,7 +103,7 @@ class DataDir:
         parent = self.path.parent
         if not parent.is_dir():
             raise DataDirError(f"There is no folder {parent}. Create it, or change MONEYBACK_HOME.")
-        if not user.is_us:
+        if not user.is_current:
             user.require_access(parent)
         try:
             self.path.mkdir(0o700, exist_ok=True)
@@ -113,28 +113,30 @@ class DataDir:
             raise DataDirError(f"You may not create a folder in {parent}. Change MONEYBACK_HOME.") from None
 
     def _create_subfolders(self, user: User) -> None:
-        ours = User("ours", os.geteuid(), os.getegid())
-        maildirs = [maildir / part for maildir in (self.outbox, self.inbox) for part in ("", "cur", "new", "tmp")]
+        current = User("current", os.geteuid(), os.getegid())
+        maildirs = [
+            maildir / part for maildir in (self.sent_mail, self.incoming_mail) for part in ("", "cur", "new", "tmp")
+        ]
         for folder, mode, owner in (
-            (self.bin, 0o755, ours),
+            (self.bin, 0o755, current),
             *((folder, 0o700, user) for folder in (self.postgres, self.valkey, self.run)),
-            *((folder, 0o700, ours) for folder in (self.logs, self.mail, *maildirs)),
+            *((folder, 0o700, current) for folder in (self.logs, self.mail, *maildirs)),
         ):
             folder.mkdir(mode, exist_ok=True)
-            folder.chmod(mode)  # the umask may have taken some of it
-            if not owner.is_us:
+            folder.chmod(mode)  # because the umask may have removed permissions
+            if not owner.is_current:
                 os.chown(folder, owner.uid, owner.gid)
 
     def _refuse_long_path(self) -> None:
-        longest = len(os.fsencode(self.path / LAST_SOCKET))
-        if longest > LONGEST_SOCKET:
+        length = len(os.fsencode(self.path / LONGEST_SOCKET))
+        if length > MAX_SOCKET_PATH:
             raise DataDirError(
-                f"{self.path} is {longest - LONGEST_SOCKET} characters too long: a socket in it could not be opened. "
+                f"{self.path} is {length - MAX_SOCKET_PATH} characters too long: a socket in it could not be opened. "
                 "Name a shorter folder in MONEYBACK_HOME.",
             )
 
-    def _refuse_foreign(self) -> None:
-        """Refuses a folder of another user: everybody may create folders in /var/tmp."""
+    def _refuse_other_owner(self) -> None:
+        """Refuse a folder of another user, because every user may create folders in /var/tmp."""
         found = self.path.lstat()
         if not stat.S_ISDIR(found.st_mode):
             raise DataDirError(f"{self.path} is not a folder. Remove it, or change MONEYBACK_HOME.")
@@ -149,7 +151,7 @@ class DataDir:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Locks the folder itself, because systemd's cleaning of /var/tmp skips locked folders."""
+        """Lock the folder itself, because systemd's cleaning of /var/tmp skips locked folders."""
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             self._lock(folder)
@@ -183,7 +185,7 @@ class DataDir:
         self.path.rmdir()
 
     def _make_secrets(self, path: Path) -> None:
-        """Writes a temporary file and links it: os.link is atomic and never replaces another process's file."""
+        """Write a temporary file and link it: os.link is atomic and never replaces another process's file."""
         new = path.with_name(f"secrets.{os.getpid()}.new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             json.dump(asdict(Secrets()), stream)

@@ -1,4 +1,4 @@
-"""Where a verb finds its settings: in the environment variables, or in the running `moneyback up` of this checkout."""
+"""Loads the settings of a verb: from environment variables, or from the running `moneyback up` of this checkout."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings, settings
 
-if TYPE_CHECKING:  # imported when a verb needs them, so that `moneyback --help` answers at once
+if TYPE_CHECKING:  # imported when a verb needs them, so that `moneyback --help` is fast
     from console.data_dir import DataDir
     from records import Records
 
@@ -22,23 +22,23 @@ class NotConfiguredError(Exception):
 
 
 def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
-    """Writes the environment of the running `moneyback up`, for `load_settings()` of other processes."""
+    """Write the environment of the running `moneyback up`, for `load_settings()` of other processes."""
     file = data_dir.path / _FILE
     file.touch(0o600)
     file.write_text(json.dumps(env))
 
 
-def withdraw(data_dir: "DataDir") -> None:
-    """Removes the published environment, because the services have stopped."""
+def unpublish(data_dir: "DataDir") -> None:
+    """Remove the published environment, because the services have stopped."""
     (data_dir.path / _FILE).unlink(missing_ok=True)
 
 
 def load_settings() -> Settings:
-    """Returns this process's settings; without a DATABASE_URL, those of the running `moneyback up`."""
+    """Return this process's settings; without a DATABASE_URL, the settings of the running `moneyback up`."""
     if not {"MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_URL_FILE"} & os.environ.keys():
         from console.data_dir import DataDir
 
-        file = DataDir.here(UP).path / _FILE
+        file = DataDir.default(UP).path / _FILE
         if not file.exists():
             raise NotConfiguredError
         os.environ.update(json.loads(file.read_text()))
@@ -46,7 +46,7 @@ def load_settings() -> Settings:
 
 
 def records() -> "Records":
-    """Returns the records in the database of this process's settings."""
+    """Return the records in the database of this process's settings."""
     from records import Records
 
     return Records.of(load_settings())

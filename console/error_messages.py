@@ -13,7 +13,7 @@ _OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL: undefined_table, undefined_colum
 
 
 def message_for(error: Exception) -> str | None:
-    """Returns the sentence for an error that the user can correct; None for a bug."""
+    """Return the sentence for an error that the user can correct; None for a bug."""
     for kinds, describe in _messages():
         if isinstance(error, kinds):
             return describe(error)
@@ -34,14 +34,14 @@ def _messages() -> tuple[tuple[tuple[type[Exception], ...], Callable[[Exception]
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message."""
+    """Return the first line of an error's message."""
     return str(error).partition("\n")[0]
 
 
 def _invalid_settings(error: Exception) -> str:
     assert isinstance(error, ValidationError)
     prefix = _PREFIXES.get(error.title, "MONEYBACK_")
-    return "; ".join(_invalid_setting(prefix, list(one["loc"]), one["msg"]) for one in error.errors())
+    return "; ".join(_invalid_setting(prefix, list(detail["loc"]), detail["msg"]) for detail in error.errors())
 
 
 def _invalid_setting(prefix: str, names: list[int | str], message: str) -> str:
@@ -50,7 +50,7 @@ def _invalid_setting(prefix: str, names: list[int | str], message: str) -> str:
 
 
 def _schema_error(error: Exception) -> str | None:
-    """Recognises a database without our tables or columns by PostgreSQL's error code."""
+    """Recognise a database without our tables or columns by PostgreSQL's error code."""
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     if code in _OLD_SCHEMA:
         return "The database is not at the version of this program. Run `moneyback migrate`."

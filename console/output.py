@@ -1,4 +1,4 @@
-"""How verbs print: tables for people, JSON for machines."""
+"""Prints the results of verbs, as tables or as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -27,22 +27,22 @@ out = Console(soft_wrap=False)
 
 
 def rfc3339(at: datetime) -> str:
-    """Returns an instant in UTC as RFC 3339 writes it, like 2026-11-29T23:16:07Z."""
+    """Return an instant in UTC as RFC 3339 writes it, like 2026-11-29T23:16:07Z."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def minute(at: datetime) -> str:
-    """Returns an instant in UTC to the minute, for a table whose column says UTC."""
+    """Return an instant in UTC to the minute, for a table whose column says UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401  # whatever JSON can say
-    """Prints one JSON value; instants are written as RFC 3339."""
+def print_json(value: Any) -> None:  # noqa: ANN401  # any JSON value
+    """Print one JSON value; instants are written as RFC 3339."""
     typer.echo(json.dumps(value, default=_as_json, ensure_ascii=False, indent=2))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table; a cell that is a state of a case has that state's colour."""
+    """Print a table; a cell that is a state of a case has that state's colour."""
     printed = Table(title=title, title_justify="left", header_style="bold", show_lines=False, pad_edge=False)
     for column in columns:
         printed.add_column(column, overflow="fold")

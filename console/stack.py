@@ -13,7 +13,7 @@ from console.supervisor import Service
 
 
 def free_port(wanted: int = 0) -> int:
-    """Returns this port on 127.0.0.1, or the next free one; 0 stands for any free port."""
+    """Return this port on 127.0.0.1, or the next free one; 0 stands for any free port."""
     for port in range(wanted, wanted + 100) if wanted else [0]:
         with socket.socket() as probe:
             try:
@@ -41,17 +41,17 @@ class Stack:
 
     @property
     def public_url(self) -> str:
-        """Returns the address of the web."""
+        """Return the address of the web."""
         return f"http://127.0.0.1:{self.web}"
 
     @property
     def sandbox_url(self) -> str:
-        """Returns the address of the sandbox."""
+        """Return the address of the sandbox."""
         return f"http://127.0.0.1:{self.sandbox}"
 
     @property
     def env(self) -> dict[str, str]:
-        """Returns the environment variables of every service."""
+        """Return the environment variables of every service."""
         return {
             **self.servers.env,
             "MONEYBACK_PUBLIC_URL": self.public_url,
@@ -64,7 +64,7 @@ class Stack:
         }
 
     def service(self, name: str, *options: str) -> Service:
-        """Returns one service, by its verb."""
+        """Return one service, by its verb."""
         arguments = {
             "web": ("--port", str(self.web)),
             "desk": ("--port", str(self.desk)),
@@ -75,17 +75,17 @@ class Stack:
         return Service(name, (sys.executable, "-P", "-m", "console", name, *arguments, *options), self.env)
 
     def services(self, names: Sequence[str]) -> dict[str, Service]:
-        """Returns these services by name. The sandbox sends webhooks to the web if both are among them."""
+        """Return these services by name. The sandbox sends webhooks to the web if both are among them."""
         webhooks = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
         return {name: self.service(name, *(webhooks if name == "sandbox" else ())) for name in names}
 
     def answers(self, service: str, path: str = "/") -> bool:
-        """Returns whether a page of this service has the status 200."""
+        """Return whether a page of this service has the status 200."""
         port = {"web": self.web, "desk": self.desk, "sandbox": self.sandbox}[service]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004  # OK
 
     def flower_listens(self) -> bool:
-        """Returns whether Flower listens; its pages need the login."""
+        """Return whether Flower listens; its pages need the login."""
         with socket.create_connection(("127.0.0.1", self.flower), 1):
             return True

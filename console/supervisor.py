@@ -18,8 +18,8 @@ from console.servers.subprocesses import launch, tail
 __all__ = ["Service", "ServiceError", "Stopped", "Supervisor", "stop_on_signals"]
 
 POLL_INTERVAL = 0.05  # seconds between two checks of the services
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; doubled each time
-STEADY = 30.0  # seconds; a service that ran for so long gets the first pause again
+FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; doubled each time
+STEADY = 30.0  # seconds; a service that ran for this time gets the first pause again
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Run:
         self.process = launch(self.service.argv, log=self.log, env=environment)
 
     def has_ended(self) -> bool:
-        """Returns whether the process has ended, without reaping it: its pid stays reserved, so its group can be killed."""
+        """Return whether the process has ended. The process is not reaped: its pid stays reserved, so its group can be killed."""
         if self.process.returncode is not None:
             return True
         with suppress(ChildProcessError):
@@ -60,19 +60,19 @@ class _Run:
         return True
 
     def reap(self) -> int:
-        """Reaps the ended process, after killing what is left of its process group."""
+        """Kill the rest of the process group, then reap the ended process."""
         if self.process.returncode is None:
             with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be signalled
                 os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait()
 
     def terminate(self) -> None:
-        """Sends SIGTERM. All services get it before the first is waited for, so they stop in parallel."""
+        """Send SIGTERM. All services get the signal before the first wait, so they stop in parallel."""
         if self.process.returncode is None and not self.has_ended():
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Waits for the end of the process during `grace`, then kills its process group."""
+        """Wait for the end of the process during `grace`, then kill its process group."""
         if self.process.returncode is None and not self.has_ended():
             deadline = time.monotonic() + self.service.grace
             while not self.has_ended() and time.monotonic() < deadline:
@@ -83,9 +83,9 @@ class _Run:
 class Supervisor:
     """Starts services, restarts them when they crash, and stops them in reverse order at the end of the block."""
 
-    def __init__(self, data_dir: DataDir, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, data_dir: DataDir, report: Callable[[str], None] | None = None) -> None:
         self.data_dir = data_dir
-        self._tell = tell or self._log
+        self._write = report or self._log
         self._runs: list[_Run] = []
         self._lock = threading.RLock()
         self._stopping, self._over = threading.Event(), threading.Event()
@@ -93,7 +93,7 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Returns the pids of the running services, by name."""
+        """Return the pids of the running services, by name."""
         with self._lock:
             return {run.service.name: run.process.pid for run in self._runs if not run.has_ended()}
 
@@ -104,7 +104,7 @@ class Supervisor:
             self._runs.append(_Run(service, service.log or self.data_dir.log(service.name)))
 
     def wait_for(self, service: Service | str, ready: Callable[[], bool], seconds: float = 30.0) -> None:
-        """Waits until `ready()` is true; a refused connection counts as not ready."""
+        """Wait until `ready()` is true; a refused connection counts as not ready."""
         run = self._run(service if isinstance(service, str) else service.name)
         deadline = time.monotonic() + seconds
         while not _is_ready(ready):
@@ -116,7 +116,7 @@ class Supervisor:
         run.crashes_before_ready = run.crashes
 
     def wait(self, tick: Callable[[], object] = lambda: None) -> None:
-        """Waits for a signal, or for the end of a service without restart. Calls `tick` about once a second."""
+        """Wait for a signal, or for the end of a service without restart. Calls `tick` about once a second."""
         while True:
             for run in self._runs:
                 if not run.service.restart and run.has_ended():
@@ -125,14 +125,14 @@ class Supervisor:
             self._stopping.wait(1)
 
     def run_once(self) -> list[str]:
-        """Reaps crashed services, restarts those whose pause is over, and returns the names of the restarted."""
+        """Reap crashed services, restart those whose pause is over, and return the names of the restarted."""
         with self._lock:
             if self._stopping.is_set():
                 return []
             return [run.service.name for run in self._runs if self._restart_if_due(run)]
 
     def stop(self) -> None:
-        """Stops all services, the last one first. A second call does nothing."""
+        """Stop all services, the last one first. A second call does nothing."""
         with uninterrupted():
             self._stopping.set()
             with self._lock:
@@ -155,7 +155,7 @@ class Supervisor:
         self.stop()
 
     def _watch(self) -> None:
-        """Runs until all services have ended, because a service ends with the thread that started it."""
+        """Run until all services have ended, because a service ends with the thread that started it."""
         while not self._over.wait(POLL_INTERVAL):
             self.run_once()
 
@@ -178,14 +178,14 @@ class Supervisor:
             run.pause = FIRST_PAUSE
         self._report(f"{run.service.name} has ended with status {status}; it is restarted in {run.pause:g} seconds.")
         run.due = now + run.pause
-        run.pause = min(run.pause * 2, LONGEST_PAUSE)
+        run.pause = min(run.pause * 2, MAX_PAUSE)
 
     def _run(self, name: str) -> _Run:
         return next(run for run in self._runs if run.service.name == name)
 
     def _report(self, sentence: str) -> None:
         with suppress(OSError, ValueError):  # a closed terminal or file
-            self._tell(sentence)
+            self._write(sentence)
 
     def _log(self, sentence: str) -> None:
         with self.data_dir.log("processes").open("a", encoding="utf-8") as stream:

@@ -13,7 +13,7 @@ DEAD = frozenset("TtXZ")  # stopped, traced, dead, zombie
 
 
 def is_running(proc: Path, pid: int = 1) -> bool:
-    """Returns whether this process runs or sleeps. Its name, in brackets, may contain any character."""
+    """Return whether this process runs or sleeps. Its name, in brackets, may contain any character."""
     try:
         state = (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except OSError:
@@ -22,7 +22,7 @@ def is_running(proc: Path, pid: int = 1) -> bool:
 
 
 def connected_ports(proc: Path) -> set[int]:
-    """Returns the remote ports of the connections of this network namespace, the container."""
+    """Return the remote ports of the connections of this network namespace, the container."""
     ports = set()
     for table in ("tcp", "tcp6"):
         file = proc / "net" / table
@@ -34,7 +34,7 @@ def connected_ports(proc: Path) -> set[int]:
 
 
 def fault(ports: Iterable[int], proc: Path = Path("/proc")) -> str:
-    """Returns what is wrong, for `docker inspect`; an empty text if nothing is."""
+    """Return what is wrong, for `docker inspect`; an empty text if nothing is."""
     faults = [] if is_running(proc) else ["Process 1 does not run."]
     faults += [f"There is no connection to port {port}." for port in sorted(set(ports) - connected_ports(proc))]
     return "\n".join(faults)

@@ -9,7 +9,7 @@ TIMEOUT = 4.0  # seconds; shorter than the timeout of the health check
 
 
 def fault(url: str) -> str:
-    """Returns what is wrong, for `docker inspect`; an empty text if nothing is."""
+    """Return what is wrong, for `docker inspect`; an empty text if nothing is."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
     try:

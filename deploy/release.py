@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes the version of a release into pyproject.toml and CHANGELOG.md; changes neither if the release cannot be made."""
+"""Writes the version of a release into pyproject.toml and CHANGELOG.md. If the release is not possible, changes neither."""
 
 import re
 import sys
@@ -14,12 +14,12 @@ VERSION = re.compile(r'^version = "(?P<version>[^"]+)"$', re.MULTILINE)
 
 
 def changed(project: str, changelog: str, version: str, today: str) -> tuple[str, str]:
-    """Returns both files with this version; ends with a sentence where that makes no sense."""
+    """Return both files with this version, or exit with an error message."""
     present, entries = VERSION.search(project), UNRELEASED.search(changelog)
     if present is None or entries is None:
         sys.exit("pyproject.toml has no version, or CHANGELOG.md has no section [Unreleased].")
     if not entries["entries"].strip():
-        sys.exit("Nothing is under [Unreleased] in CHANGELOG.md: say what is new.")
+        sys.exit("The section [Unreleased] of CHANGELOG.md is empty. Describe what is new.")
     first = f"## [{present['version']}]" not in changelog  # the version that development began with
     if Version(version) < Version(present["version"]) or (
         Version(version) == Version(present["version"]) and not first

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes a release out of the checked-out commit: `make release VERSION=0.2.0`. Nothing leaves this machine.
+# Makes a release of the checked-out commit: `make release VERSION=0.2.0`. Publishes nothing.
 #
-#   1. refuses unless the tree is clean, the version is newer and CHANGELOG.md has something under "Unreleased"
-#   2. sets the version in pyproject.toml, moves what is under "Unreleased" below it, commits, and tags v0.2.0
+#   1. stops unless the tree is clean, the version is newer, and the section "Unreleased" of CHANGELOG.md has entries
+#   2. sets the version in pyproject.toml, moves the entries of "Unreleased" to the version, commits, and tags v0.2.0
 #   3. builds dist/*.whl, dist/*.tar.gz and dist/*.cdx.json, the list of the packages in the image (CycloneDX)
 #
-# If a step after the commit fails, nothing is left: the commit and the tag are taken back.
+# If a step after the commit fails, the script removes the commit, the tag and dist/.
 set -eu
 cd "$(dirname "$0")/.."
 version="${1:-}"
@@ -14,9 +14,9 @@ bin="${BIN:-.venv/bin}"
 stop() { echo "$*" >&2; exit 2; }
 
 echo "$version" | grep -Eqx '(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}((a|b|rc)[1-9][0-9]*)?' ||
-  stop "Say which version to release, like this: make release VERSION=0.2.0"
-[ -z "$(git status --porcelain)" ] || stop "There are changes that are not committed. Commit them, or put them aside."
-! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || stop "The tag v$version is there already."
+  stop "Give the version to release: make release VERSION=0.2.0"
+[ -z "$(git status --porcelain)" ] || stop "There are uncommitted changes. Commit or stash them."
+! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || stop "The tag v$version exists already."
 "$bin/python" deploy/release.py "$version" || exit 2
 
 before="$(git rev-parse HEAD)"
@@ -24,7 +24,7 @@ undo() {
   git tag --delete "v$version" >/dev/null 2>&1 || true
   git reset --quiet --hard "$before"
   rm -rf dist
-  stop "The release was taken back: the step that is named above failed."
+  stop "A step failed; the error is above. The release was undone."
 }
 trap undo EXIT
 

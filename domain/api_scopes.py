@@ -1,21 +1,21 @@
-"""What a seller's key may be used for."""
+"""The scopes of API keys."""
 
 from enum import StrEnum
 
 
 class ApiScope(StrEnum):
-    """One thing that a key allows. A key has some of them, and never more than it was made with."""
+    """A permission of an API key. The scopes of a key are set when the key is created, and never grow."""
 
     REQUESTS_WRITE = "requests:write"
-    """Ask for refunds, one by one or in bulk."""
+    """Create refund requests, singly or in bulk."""
     REQUESTS_READ = "requests:read"
-    """See where the seller's own requests stand."""
+    """Read the status of the seller's own refund requests."""
     PURCHASES_WRITE = "purchases:write"
-    """Tell of purchases."""
+    """Create and update purchases."""
     TRUSTED = "trusted"
-    """Its customers are signed in: what is eligible is paid without a confirmation by mail."""
+    """Create requests of customers who are signed in. Eligible refunds are then paid without a confirmation by e-mail."""
 
 
 ALL_SCOPES = frozenset(ApiScope)
 DEFAULT_SCOPES = ALL_SCOPES - {ApiScope.TRUSTED}
-"""What a key may do if nothing else is said."""
+"""The scopes of a key that is created without a list of scopes."""

@@ -1,4 +1,4 @@
-"""A case: one request on its way, and the steps that move it."""
+"""A case, and the transitions that change its state."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ from domain.requests import SubmittedRequest
 from domain.states import Event, State, next_state
 
 Evidence = Mapping[str, object]
-"""What a step was based on, as JSON without floats: it is hashed."""
+"""The facts that a transition is based on, as JSON. It has no floats, because it is hashed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A case as a worker holds it: locked, or leased under ``fence``."""
+    """A case that a worker has locked, or has leased with the fence ``fence``."""
 
     id: UUID
     state: State
@@ -28,7 +28,7 @@ class Case:
     seller_id: str | None = None
 
     def after(self, event: Event, *, actor: str, why: str = "", evidence: Evidence | None = None) -> "Transition":
-        """The step this event makes of the case; an OutOfStepError where the table has none."""
+        """Return the transition that this event causes; raise InvalidTransitionError if the event is not allowed."""
         return Transition(
             case=self,
             event=event,
@@ -41,7 +41,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One row of a case's history, before it is recorded."""
+    """A row of a case's history, before it is recorded."""
 
     case: Case
     event: Event
@@ -50,29 +50,29 @@ class Transition:
     why: str = ""
     evidence: Evidence = field(default_factory=dict)
     purchase_id: UUID | None = None
-    """Set by the step that finds it."""
+    """The purchase, if this transition matched the case to it."""
     seller_id: str | None = None
     due_in: float | None = None
-    """Seconds for which nobody touches the case; None: it goes on at once, and again when this state's patience ends."""
+    """Seconds until a worker processes the case. None means at once, and again after the timeout of the state."""
     lease: float | None = None
-    """Seconds for which whoever records this step holds the case; everybody before is fenced out."""
+    """Seconds for which the worker that records this transition leases the case. Workers with an older fence are refused."""
     continued: bool = False
-    """The caller goes straight on with the case: no message is needed, the sweep covers it."""
-
-    quiet: bool = False
-    """No letter goes out: whoever would read it was told the same often enough today."""
+    """The caller continues with the case at once, so no message is published. The sweep finds the case if the caller crashes."""
+    notify: bool = True
+    """Whether the customer gets the e-mail of the state that the case reaches."""
 
     @property
     def seq(self) -> int:
+        """The number of this row in the history of the case."""
         return self.case.seq + 1
 
     def case_after(self, at: datetime) -> Case:
-        """The case as it stands once this step was recorded at this instant."""
+        """Return the case as it is after this transition was recorded at ``at``."""
         fence = self.case.fence + (self.lease is not None)
         return replace(self.case, state=self.to_state, seq=self.seq, head_hash=self.digest(at), fence=fence)
 
     def digest(self, at: datetime) -> bytes:
-        """This row's link of the hash chain."""
+        """Return the hash of this row, which is a link of the hash chain."""
         return chain_hash(
             self.case.head_hash, self.case.id, self.seq, at, self.case.state, self.event, self.to_state, self.actor, self.why,
             self.evidence,
@@ -91,7 +91,7 @@ def chain_hash(
     why: str,
     evidence: Evidence,
 ) -> bytes:
-    """SHA-256 over the link before and everything this row says, as JSON with sorted keys."""
+    """Return the SHA-256 of the previous hash and of all fields of the row, as JSON with sorted keys."""
     row = [
         previous.hex(),
         str(case_id),
@@ -108,4 +108,4 @@ def chain_hash(
 
 
 GENESIS = b""
-"""What the first link of every case follows."""
+"""The previous hash of the first row of every case."""

@@ -1,6 +1,6 @@
-"""The rules of an automatic refund: one function a rule, one list. Pure: every fact comes in, the clock too.
+"""The rules of an automatic refund, and the decision about a request. Each rule is a pure function.
 
-Settled facts of each rule are in its docstring; the list in the documentation is made from this file.
+docs/rules.md is generated from the docstrings of the rules.
 """
 
 from collections.abc import Callable
@@ -17,55 +17,57 @@ from domain.requests import RefundScope, SubmittedRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EligibilityInput:
-    """Everything a decision needs, gathered before it is made."""
+    """The facts that a decision needs."""
 
     request: SubmittedRequest
     purchase: Purchase | None
     seller: Seller | None
     policy: Policy | None
-    """The version in force at ``purchase.decisive_at``, whatever is in force today."""
+    """The version that was in force at ``purchase.decisive_at``, not the current version."""
     open_case: UUID | None = None
+    """The other case that already holds the purchase."""
     provider_window: timedelta | None = None
+    """How long after the charge the provider refunds it; None if no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
-    """When this customer, by address or instrument, had automatic refunds; those under way count as of now."""
+    """When this customer, by address or instrument, had automatic refunds. A refund in progress counts as made now."""
     paid_at: datetime | None = None
-    """When the provider would be asked to pay, if not at the request."""
+    """When the refund would be sent to the provider; None if at the time of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Pay: every rule is kept and the sender is known to be the customer."""
+    """The request meets every rule, and the sender is known to be the customer."""
 
     findings: tuple[RuleResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RequireConfirmation:
-    """Every rule is kept; the customer confirms by mail before anything is paid."""
+    """The request meets every rule. The customer must confirm it by e-mail before the refund is sent."""
 
     findings: tuple[RuleResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """A person must decide."""
+    """The request does not meet every rule, so support must decide."""
 
     findings: tuple[RuleResult, ...]
 
     @property
     def reasons(self) -> tuple[RuleResult, ...]:
-        """What speaks against it: all of it, so that support sees everything at once."""
+        """The results of all rules that the request does not meet, so that support sees every reason at once."""
         return tuple(finding for finding in self.findings if finding.code)
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """No purchase, or not exactly one, has this reference and this address."""
+    """No purchase, or more than one purchase, has this reference and this address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Another case holds this purchase: this request joins it."""
+    """Another case already holds this purchase, so this request joins that case."""
 
     case: UUID
 
@@ -75,7 +77,7 @@ Decision = Approve | RequireConfirmation | Escalate | Unmatched | Duplicate
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """A question whose purchase and seller are known."""
+    """The facts of a request whose purchase and seller are known."""
 
     request: SubmittedRequest
     purchase: Purchase
@@ -87,92 +89,92 @@ class _Facts:
 
 
 def full_refund(facts: _Facts) -> ReasonCode | None:
-    """The whole amount is asked for. Partial and VAT refunds go to people."""
+    """Check that the customer requests the full amount. Support decides partial refunds and VAT refunds."""
     return None if facts.request.refund_scope is RefundScope.FULL else ReasonCode.FULL_REFUND_ONLY
 
 
 def self_service_on(facts: _Facts) -> ReasonCode | None:
-    """The seller has self-service switched on at the time of the request."""
+    """Check that the seller has self-service refunds switched on at the time of the request."""
     return None if facts.seller.self_service else ReasonCode.SELF_SERVICE_OFF
 
 
 def policy_allows(facts: _Facts) -> ReasonCode | None:
-    """The policy in force at the purchase allows refunds without approval; withdrawal by law is for consumers."""
+    """Check that the policy in force at the purchase needs no approval. Statutory withdrawal is for consumers only."""
     if facts.policy is None:
         return ReasonCode.NO_POLICY
-    return FORBIDDING.get(facts.policy.says(consumer=facts.purchase.consumer))
+    return _CATEGORY_REASONS.get(facts.policy.category_for(consumer=facts.purchase.consumer))
 
 
 def method_is_automatic(facts: _Facts) -> ReasonCode | None:
-    """Credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or a method that the policy version names."""
-    named = facts.policy.methods if facts.policy else frozenset()
-    return None if facts.purchase.method in AUTOMATIC | named else ReasonCode.METHOD_NOT_AUTOMATIC
+    """Check that the method is credit card, PayPal, Apple Pay, Alipay, direct debit, Amazon Pay, or named in the policy."""
+    policy_methods = facts.policy.methods if facts.policy else frozenset()
+    return None if facts.purchase.method in AUTOMATIC | policy_methods else ReasonCode.METHOD_NOT_AUTOMATIC
 
 
 def within_window(facts: _Facts) -> ReasonCode | None:
-    """Calendar days in the seller's time zone, day 0 the purchase's local date, the last day until its end.
+    """Check that the policy's last calendar day, in the seller's time zone, is not over. Day 0 is the purchase date.
 
-    Any instant later than the request is in the future, under every category.
+    A purchase that is later than the request is in the future, under every category of policy.
     """
-    bought_at, asked_at = facts.purchase.decisive_at, facts.request.received_at
-    if bought_at > asked_at:
+    purchased_at, requested_at = facts.purchase.decisive_at, facts.request.received_at
+    if purchased_at > requested_at:
         return ReasonCode.PURCHASE_IN_FUTURE
     days = facts.policy.window_days(consumer=facts.purchase.consumer) if facts.policy else None
     zone = facts.seller.time_zone
-    passed = (asked_at.astimezone(zone).date() - bought_at.astimezone(zone).date()).days
-    return ReasonCode.OUTSIDE_WINDOW if days is not None and passed > days else None
+    days_passed = (requested_at.astimezone(zone).date() - purchased_at.astimezone(zone).date()).days
+    return ReasonCode.OUTSIDE_WINDOW if days is not None and days_passed > days else None
 
 
 def untouched(facts: _Facts) -> ReasonCode | None:
-    """Nothing has been refunded yet, not one minor unit."""
+    """Check that nothing has been refunded yet, not even one minor unit."""
     return ReasonCode.ALREADY_REFUNDED if facts.purchase.refunded else None
 
 
 def undisputed(facts: _Facts) -> ReasonCode | None:
-    """No dispute or chargeback is open or lost. One that the seller won does not count."""
+    """Check that no dispute or chargeback is open or lost. A dispute that the seller won does not count."""
     return {Dispute.OPEN: ReasonCode.DISPUTE_OPEN, Dispute.LOST: ReasonCode.DISPUTE_LOST}.get(facts.purchase.dispute)
 
 
 def amount_is_sound(facts: _Facts) -> ReasonCode | None:
-    """The amount is known, above zero, in whole minor units of a currency we know."""
+    """Check that the amount is known, above zero, and in whole minor units of a known currency."""
     amount, currency = facts.purchase.amount, facts.purchase.currency
-    sound = type(amount) is int and amount > 0 and currency in CURRENCIES
-    return None if sound else ReasonCode.AMOUNT_INVALID
+    is_sound = type(amount) is int and amount > 0 and currency in CURRENCIES
+    return None if is_sound else ReasonCode.AMOUNT_INVALID
 
 
 def product_not_excepted(facts: _Facts) -> ReasonCode | None:
-    """The policy version does not except the product."""
-    excepted = facts.policy is not None and facts.purchase.product in facts.policy.excluded_products
-    return ReasonCode.PRODUCT_EXCLUDED if excepted else None
+    """Check that the policy version does not exclude the product."""
+    excluded = facts.policy is not None and facts.purchase.product in facts.policy.excluded_products
+    return ReasonCode.PRODUCT_EXCLUDED if excluded else None
 
 
 def renewal_not_excepted(facts: _Facts) -> ReasonCode | None:
-    """The policy version does not except renewals, if this is one."""
-    excepted = facts.policy is not None and facts.policy.renewals_excluded and facts.purchase.renewal
-    return ReasonCode.RENEWAL_EXCLUDED if excepted else None
+    """Check that the policy version does not exclude renewals, if the purchase is a renewal."""
+    excluded = facts.policy is not None and facts.policy.renewals_excluded and facts.purchase.renewal
+    return ReasonCode.RENEWAL_EXCLUDED if excluded else None
 
 
 def under_ceiling(facts: _Facts) -> ReasonCode | None:
-    """The whole paid amount does not exceed the seller's automatic ceiling, in the same currency. 0 is a ceiling.
+    """Check that the paid amount is not above the seller's ceiling, and has the same currency. 0 is a ceiling, too.
 
-    An unknown amount exceeds nothing; that it is unknown is the finding of its own rule.
+    An unknown amount passes this rule, because the rule ``amount_is_sound`` reports it.
     """
     ceiling = facts.seller.ceiling
     if ceiling is None:
         return None
-    over = facts.purchase.currency != ceiling.currency or (facts.purchase.amount or 0) > ceiling.minor
-    return ReasonCode.OVER_CEILING if over else None
+    is_over = facts.purchase.currency != ceiling.currency or (facts.purchase.amount or 0) > ceiling.minor
+    return ReasonCode.OVER_CEILING if is_over else None
 
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
-    """The provider can still refund this route and method when it is asked: elapsed time since the charge, its end included."""
+    """Check that the provider's refund window is open when the refund is sent. It starts at the charge and includes its end."""
     window = facts.provider_window
-    closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
-    return ReasonCode.PROVIDER_WINDOW_CLOSED if closed else None
+    is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
+    return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None
 
 
 def not_serial(facts: _Facts) -> ReasonCode | None:
-    """Fewer than N automatic refunds of this customer in the last M × 24 hours; one exactly that old no longer counts."""
+    """Check that the customer had fewer than N automatic refunds in the last M × 24 hours. Exactly M × 24 is too old."""
     limit = facts.seller.serial_limit
     if limit is None:
         return None
@@ -180,7 +182,7 @@ def not_serial(facts: _Facts) -> ReasonCode | None:
     return ReasonCode.SERIAL_REFUNDS if recent >= limit.count else None
 
 
-FORBIDDING = {
+_CATEGORY_REASONS = {
     Category.APPROVAL_REQUIRED: ReasonCode.APPROVAL_REQUIRED,
     Category.IN_HOUSE_SUPPORT: ReasonCode.IN_HOUSE_SUPPORT,
     Category.NO_REFUNDS: ReasonCode.NO_REFUNDS,
@@ -201,25 +203,25 @@ RULES: tuple[Callable[[_Facts], ReasonCode | None], ...] = (
     provider_window_open,
     not_serial,
 )
-"""Every rule that is asked once the purchase is known to be one, and free."""
+"""All rules. They are checked if the purchase is known and no other case holds it."""
 
 
-def decide(given: EligibilityInput) -> Decision:
-    """Every rule is asked, so that support and customer see all the reasons at once."""
-    if given.purchase is None or given.seller is None:
+def decide(inputs: EligibilityInput) -> Decision:
+    """Decide about a request. All rules are checked, so that support and the customer see every reason at once."""
+    if inputs.purchase is None or inputs.seller is None:
         return Unmatched()
-    if given.open_case is not None:
-        return Duplicate(given.open_case)
+    if inputs.open_case is not None:
+        return Duplicate(inputs.open_case)
     facts = _Facts(
-        given.request,
-        given.purchase,
-        given.seller,
-        given.policy,
-        given.provider_window,
-        given.refunds_of_customer,
-        given.paid_at or given.request.received_at,
+        inputs.request,
+        inputs.purchase,
+        inputs.seller,
+        inputs.policy,
+        inputs.provider_window,
+        inputs.refunds_of_customer,
+        inputs.paid_at or inputs.request.received_at,
     )
     findings = tuple(RuleResult(rule.__name__, rule(facts)) for rule in RULES)
     if any(finding.code for finding in findings):
         return Escalate(findings)
-    return Approve(findings) if given.request.trusted else RequireConfirmation(findings)
+    return Approve(findings) if inputs.request.trusted else RequireConfirmation(findings)

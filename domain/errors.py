@@ -1,25 +1,25 @@
-"""Everything Moneyback refuses on purpose.
+"""The errors that Moneyback raises on purpose.
 
 MoneybackError
-├── RefusedError            the caller can mend it: the sentence says how
-│   ├── UnreadableError     a message, a mail or a row that nobody can read
-│   ├── KeyReusedError      one idempotency key, two different requests
-│   ├── KeyInFlightError    the same key's request is being accepted at this moment
-│   └── NotPossibleError    the case is not in a state that allows this
-└── OutOfStepError          a move that the table of states does not have: a bug, never bad luck
+├── RefusedError              the caller can correct it; the sentence says how
+│   ├── UnreadableError       a message, a mail or a row is invalid
+│   ├── KeyReusedError        two different requests have the same idempotency key
+│   ├── KeyInFlightError      a request with the same idempotency key is being accepted at this moment
+│   └── NotPossibleError      the state of the case does not allow this
+└── InvalidTransitionError    the table of states has no such transition: always a bug
 """
 
 
 class MoneybackError(Exception):
-    """Something that Moneyback refuses, in a sentence."""
+    """An error whose message is a sentence for the reader."""
 
 
 class RefusedError(MoneybackError):
-    """The caller can mend it; the sentence says how."""
+    """An error that the caller can correct; the sentence says how."""
 
 
 class UnreadableError(RefusedError):
-    """This is not something Moneyback can read."""
+    """A message, a mail or a row that Moneyback cannot read."""
 
 
 class KeyReusedError(RefusedError):
@@ -37,8 +37,8 @@ class KeyInFlightError(RefusedError):
 
 
 class NotPossibleError(RefusedError):
-    """This is not possible any more, or not yet."""
+    """The state of the case does not allow this."""
 
 
 class InvalidTransitionError(MoneybackError):
-    """The table of states has no such move."""
+    """A transition that the table of states does not have. This is always a bug."""

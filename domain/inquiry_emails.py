@@ -1,29 +1,38 @@
-"""Notes: letters that belong to no case. A customer wants to see a purchase, or wrote what no case could be made of."""
+"""The inquiry e-mails: e-mails that belong to no case.
+
+They answer a customer who looks for a purchase, or whose mail did not become a case.
+"""
 
 from datetime import timedelta
 from enum import StrEnum
 
 LINK_TTL = timedelta(minutes=30)
-"""How long a link to what is private about a purchase can be opened: mail has arrived by then, and nobody else has found it."""
+"""How long a link to the private details of a purchase is valid: e-mail arrives in this time, and few strangers find the link."""
 
 MAX_REFERENCES = 100
-"""How many purchases one note names, the newest first."""
+"""The greatest number of purchases in one inquiry e-mail; the newest purchases come first."""
 
 
 class InquiryEmailKind(StrEnum):
-    """What a note says. The first two ask: whether anything was found decides what is said at last."""
+    """The kinds of inquiry e-mails.
+
+    ``PURCHASE`` and ``REFERENCES`` are sent as ``NOTHING_FOUND`` if there is no such purchase.
+    """
 
     PURCHASE = "purchase"
-    """What is private about the purchase with this reference, behind a link that opens once."""
+    """A link, valid for one use, to the private details of the purchase with a reference."""
     REFERENCES = "references"
-    """The references of all purchases of an address."""
+    """The references of all purchases with an e-mail address."""
     NOTHING_FOUND = "nothing_found"
     """There is no such purchase."""
     NO_REFERENCE = "no_reference"
-    """A mail named no purchase: here is the form."""
+    """A link to the refund form, because the customer's mail named no purchase."""
     TOO_LARGE = "too_large"
-    """A mail was too large to be read."""
+    """The customer's mail was too large to be read."""
 
 
 MAX_PER_DAY = {InquiryEmailKind.PURCHASE: 20, InquiryEmailKind.REFERENCES: 10, InquiryEmailKind.NOTHING_FOUND: 5}
-"""So many notes of a kind an address gets in 24 hours at the most: whoever types it a hundred times fills nobody's mailbox."""
+"""The greatest number of inquiry e-mails of a kind that an address gets in 24 hours.
+
+The limit exists because a stranger could type an address a hundred times and flood its mailbox.
+"""

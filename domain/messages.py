@@ -1,6 +1,6 @@
-"""What travels on the broker: one frozen, versioned model a queue. Ids and reasons only, never a person's data.
+"""The messages on the broker: one frozen, versioned model for each queue. They contain no personal data.
 
-A message says which cases may be ready to move; the row in the database says whether they are.
+A message says which rows may be ready for a step. The row in the database says whether it is ready.
 """
 
 from datetime import datetime
@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from domain.errors import UnreadableError
 from domain.requests import OneLine, RefundRequest
 
-MAX_IDS = 100  # a commit costs about as much as a message: both are paid once for this many
+MAX_IDS = 100  # a commit costs about as much as a message, so up to 100 cases share both
 
 
 class Message(BaseModel):
-    """Frozen; unknown fields and unknown versions are refused, because strangers publish to us."""
+    """A message. Unknown fields and unknown versions are rejected, because other programs publish to our queues."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,67 +24,67 @@ class Message(BaseModel):
 
     @classmethod
     def read(cls, payload: object) -> Self:
-        """The message in this payload, or an UnreadableError that says what is wrong with it."""
+        """Return the message in this payload; raise UnreadableError with the faults if it is invalid."""
         try:
             return cls.model_validate(payload)
         except ValidationError as error:
-            wrong = "; ".join(
+            faults = "; ".join(
                 f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors(include_url=False)
             )
-            raise UnreadableError(f"This is not a message for {cls.queue}: {wrong}.") from None
+            raise UnreadableError(f"This is not a message for {cls.queue}: {faults}.") from None
 
 
 class WorkItems(Message):
-    """The cases that may be ready for one step."""
+    """The ids of the rows that may be ready for one step. They are case ids if the class says nothing else."""
 
     version: Literal[1] = 1
     ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_IDS)]
 
 
 class RefundRequested(WorkItems):
-    """Stored, not judged."""
+    """The cases are stored, and must be evaluated."""
 
     queue: ClassVar[str] = "refund.evaluate"
 
 
 class RefundApproved(WorkItems):
-    """May be paid."""
+    """The refunds are approved, and must be executed."""
 
     queue: ClassVar[str] = "refund.execute"
 
 
 class RefundOutcomeUnknown(WorkItems):
-    """Sent to the provider; what became of it is to be found out."""
+    """The refunds were sent, and their outcomes must be resolved."""
 
     queue: ClassVar[str] = "refund.resolve"
 
 
 class WebhookEventsReceived(WorkItems):
-    """Webhooks that were stored; here the ids are theirs."""
+    """The webhook events are stored, and must be processed. The ids are those of the webhook events."""
 
     queue: ClassVar[str] = "webhook.events"
 
 
 class SupportNeeded(WorkItems):
-    """Handed to people; the task for them is to be published."""
+    """The cases are with support, and their support tasks must be published."""
 
     queue: ClassVar[str] = "support.publish"
 
 
 class CaseEmailsDue(WorkItems):
-    """There is a letter to send."""
+    """The cases have e-mails that must be sent."""
 
-    queue: ClassVar[str] = "letters"
+    queue: ClassVar[str] = "email.cases"
 
 
 class InquiryEmailsDue(WorkItems):
-    """There is a letter to send that belongs to no case; here the ids are the notes'."""
+    """The inquiry e-mails must be sent. The ids are those of the inquiry e-mails."""
 
-    queue: ClassVar[str] = "notes"
+    queue: ClassVar[str] = "email.inquiries"
 
 
 class SupportReason(BaseModel):
-    """One reason why a person must decide."""
+    """A reason why support must decide."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,22 +93,22 @@ class SupportReason(BaseModel):
 
 
 class ContactSupportData(BaseModel):
-    """What a helpdesk needs to open a ticket; who the customer is stands in the desk, not on the queue."""
+    """What a helpdesk needs to open a ticket. The desk shows the customer; the message does not contain the customer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     case_id: UUID | None
-    """None where a payment needs a person although no request of a customer is about it."""
+    """None if the payment needs support, but no refund request exists for it."""
     seller: str
     reasons: tuple[SupportReason, ...]
     evidence: dict[str, str | int | None] = {}
-    """What the provider and we know of the payment: ids, amounts in minor units, instants."""
+    """What the provider and Moneyback know about the payment: ids, amounts in minor units, instants."""
 
 
 class ContactSupport(Message):
-    """A person must decide: a CloudEvent (CNCF CloudEvents 1.0, JSON format) for helpdesks to consume.
+    """Support must decide. Helpdesks consume this CloudEvent (CNCF CloudEvents 1.0, JSON format).
 
-    ``id`` names the task: a repeated delivery has the same one.
+    ``id`` is the id of the support task; a repeated delivery has the same id.
     """
 
     queue: ClassVar[str] = "support.contact"
@@ -123,7 +123,7 @@ class ContactSupport(Message):
 
 
 class IncomingRequestData(BaseModel):
-    """A refund request of an upstream form: the fields of the web form, and whose form it is."""
+    """A refund request of an upstream form: the fields of the web form, and the seller whose form it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -132,7 +132,7 @@ class IncomingRequestData(BaseModel):
 
 
 class IncomingRequest(Message):
-    """What upstream forms publish: a CloudEvent; ``source`` and ``id`` make its acceptance idempotent."""
+    """A CloudEvent that upstream forms publish. ``source`` and ``id`` make the request idempotent."""
 
     queue: ClassVar[str] = "refund.requests"
 
@@ -157,4 +157,4 @@ WORK_QUEUES: dict[str, type[WorkItems]] = {
         InquiryEmailsDue,
     )
 }
-"""The queues our own workers consume."""
+"""The queues that our workers consume, each with the class of its messages."""

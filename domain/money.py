@@ -1,4 +1,4 @@
-"""Amounts in minor units of a currency: integers everywhere, no float anywhere."""
+"""Amounts of money in minor units of a currency. They are integers and never floats."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,33 +17,36 @@ _HUNDREDTHS = (
     "STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG"
 )
 CURRENCIES: dict[str, int] = dict.fromkeys(_HUNDREDTHS.split(), 2) | _EXPONENTS
-"""The currencies we know, and how many decimals each has."""
+"""The currencies of ISO 4217, with their number of decimals."""
 
 
 class UnknownMoneyError(ValueError):
-    """An amount that is no whole number of minor units, or a currency that is not in ISO 4217."""
+    """The amount is not a whole number of minor units, or the currency is not in ISO 4217."""
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount of one currency, in its minor units: ``Money(1999, "EUR")`` is 19.99 euros, ``Money(500, "JPY")`` 500 yen."""
+    """An amount in minor units: ``Money(1999, "EUR")`` is 19.99 euros, and ``Money(500, "JPY")`` is 500 yen."""
 
     minor: int
     currency: str
 
     def __post_init__(self) -> None:
         if type(self.minor) is not int:
-            raise UnknownMoneyError(f"An amount is a whole number of minor units, but this one is {self.minor!r}.")
+            raise UnknownMoneyError(f"The amount {self.minor!r} is not a whole number of minor units.")
         if self.currency not in CURRENCIES:
             raise UnknownMoneyError(f"{self.currency!r} is not a currency of ISO 4217.")
 
     def __str__(self) -> str:
-        """The amount as people write it, without a locale: ``19.99 EUR``."""
+        """Return the amount in a readable form without a locale, such as ``19.99 EUR``."""
         return f"{Decimal(self.minor).scaleb(-CURRENCIES[self.currency])} {self.currency}"
 
     @classmethod
     def parse(cls, text: str, currency: str) -> "Money":
-        """Reads ``"19.99"``; refuses more decimals than the currency has, and anything that is no plain number."""
+        """Parse a text such as ``19.99``.
+
+        Raise UnknownMoneyError if the text is not a plain number or has more decimals than the currency.
+        """
         exponent = CURRENCIES.get(currency)
         if exponent is None:
             raise UnknownMoneyError(f"{currency!r} is not a currency of ISO 4217.")

@@ -1,4 +1,4 @@
-"""A seller's refund policy, version by version, and what the seller has switched on today."""
+"""Refund policies by version, and the sellers with their current settings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ STATUTORY_DAYS = 14  # Directive 2011/83/EU, Art. 9(1)
 
 
 class Category(StrEnum):
-    """What a policy says about refunds without approval."""
+    """What a policy allows without the seller's approval."""
 
     NO_RESTRICTIONS = "no_restrictions"
     WITHIN_DAYS = "within_days"
@@ -24,9 +24,9 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One version of a seller's policy, in force from its instant on. Versions are never edited: a new one follows."""
+    """A version of a seller's policy. A version is never changed; a change makes a new version."""
 
-    seller: str
+    seller_id: str
     version: int
     in_force_from: datetime
     category: Category
@@ -37,18 +37,18 @@ class Policy:
 
     def __post_init__(self) -> None:
         if (self.category is Category.WITHIN_DAYS) != (self.days is not None):
-            raise ValueError("A policy has a number of days when, and only when, its category is within_days.")
+            raise ValueError("A policy has a number of days if, and only if, its category is within_days.")
         if self.days is not None and self.days < 0:
             raise ValueError(f"A policy cannot allow refunds within {self.days} days; 0 means the same day.")
 
     def window_days(self, *, consumer: bool) -> int | None:
-        """How many calendar days a refund may be asked for, where this policy sets a limit."""
+        """Return for how many calendar days a refund may be requested; None if this policy sets no limit."""
         if self.category is Category.STATUTORY_WITHDRAWAL:
             return STATUTORY_DAYS if consumer else None
         return self.days
 
-    def says(self, *, consumer: bool) -> Category:
-        """The category for this customer: the right of withdrawal is the consumers' alone."""
+    def category_for(self, *, consumer: bool) -> Category:
+        """Return the category for a consumer or for another customer. Only consumers have the right of withdrawal."""
         if self.category is Category.STATUTORY_WITHDRAWAL and not consumer:
             return Category.APPROVAL_REQUIRED
         return self.category
@@ -56,7 +56,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialLimit:
-    """At this many automatic refunds in this time, the next one is for people. A count of 0 sends every one to them."""
+    """The number of automatic refunds after which support decides the next request. 0 sends every request to support."""
 
     count: int
     within: timedelta
@@ -64,7 +64,7 @@ class SerialLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seller:
-    """A seller as it stands today: set-up and risk controls, which count at the time of the request."""
+    """A seller with the current settings and risk controls. They apply as they are at the time of the request."""
 
     id: str
     name: str
@@ -76,6 +76,6 @@ class Seller:
 
 
 def in_force(policies: Iterable[Policy], at: datetime) -> Policy | None:
-    """The latest version whose ``from`` is not after this instant, that instant included."""
-    begun = [policy for policy in policies if policy.in_force_from <= at]
-    return max(begun, key=lambda policy: (policy.in_force_from, policy.version), default=None)
+    """Return the latest version that is in force at ``at``; a version is in force from ``in_force_from``, inclusive."""
+    started = [policy for policy in policies if policy.in_force_from <= at]
+    return max(started, key=lambda policy: (policy.in_force_from, policy.version), default=None)

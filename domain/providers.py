@@ -1,4 +1,4 @@
-"""The provider port: what a payment provider is asked, and what it may answer. Unknown is one of the answers."""
+"""The interface of payment providers, its results, and the capabilities of a provider."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,43 +11,41 @@ from domain.purchases import Dispute
 
 
 class DeclineReason(StrEnum):
-    """Why a provider says no: each class has its own way on."""
+    """Why a provider declines a refund. Each reason is handled in its own way, which its comment says."""
 
-    ALREADY_REFUNDED = "already_refunded"  # look up whose refund that is; ours is adopted
-    DISPUTED = "disputed"  # never again: the bank decides, a person looks
-    INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is short: wait, and tell finance
-    REFUND_WINDOW_EXPIRED = "refund_window_expired"  # another way to pay is needed
-    NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: later, as a new operation
-    PERMANENT = "permanent"  # a person looks
-    INVALID_CREDENTIALS = (
-        "invalid_credentials"  # our credentials are refused: a person mends them, and the refund goes on
-    )
-    NOT_SENT = "not_sent"  # no word of it left us: the provider could not be reached, or there was no time left
+    ALREADY_REFUNDED = "already_refunded"  # look up who made that refund; a refund of Moneyback counts as paid
+    DISPUTED = "disputed"  # never refund: the bank decides, and support handles the case
+    INSUFFICIENT_BALANCE = "insufficient_balance"  # the seller's balance is too low: wait, and create a support task
+    REFUND_WINDOW_EXPIRED = "refund_window_expired"  # support must pay the customer in another way
+    NOT_YET_REFUNDABLE = "not_yet_refundable"  # the charge is not settled: refund later, with a new operation
+    PERMANENT = "permanent"  # support handles the case
+    INVALID_CREDENTIALS = "invalid_credentials"  # the refund continues after support has corrected the credentials
+    NOT_SENT = "not_sent"  # nothing was sent: the provider was unreachable, or there was no time left
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """The provider carried the refund out."""
+    """The provider made the refund."""
 
     refund_id: str
     amount: Money
     bank_reference: str | None = field(default=None, compare=False)
-    """The acquirer reference number (ARN), by which the customer's bank finds it. Card networks give it, often days later."""
+    """The acquirer reference number (ARN), with which the customer's bank finds the refund. It often arrives days later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The provider accepted the refund; whether it reaches the customer is known later."""
+    """The provider accepted the refund. Whether the refund reaches the customer is known later."""
 
     refund_id: str
     amount: Money
     insufficient_balance: bool = False
-    """It waits there until the seller's balance suffices: finance is told."""
+    """Whether the refund waits at the provider until the seller's balance is sufficient. A support task reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The provider made the refund under our key, and it failed or came back. ``code`` is the provider's own word."""
+    """The refund with our key failed, or its money came back. ``code`` is the provider's code."""
 
     refund_id: str
     code: str
@@ -56,7 +54,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The provider did not and will not carry this refund out. ``code`` is the provider's own word."""
+    """The provider did not make the refund and will not make it. ``code`` is the provider's code."""
 
     reason: DeclineReason
     code: str
@@ -64,20 +62,20 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The refund may or may not have been carried out: a timeout, a lost connection, a 5xx, an answer nobody can read."""
+    """It is unknown whether the refund was made: a timeout, a lost connection, a 5xx or an unreadable response."""
 
     why: str
     retry_after: float | None = None
-    """Seconds after which the provider wants to be asked again (Retry-After)."""
+    """Seconds after which the provider allows the next call (Retry-After)."""
     replayed: bool = False
-    """The provider repeats a stored answer of this kind: the same key will never say more."""
+    """Whether the provider stored this response, so that every repeat with the same key returns it."""
     invalid_credentials: bool = False
-    """The provider turned this call away at the door: our credentials are refused."""
+    """Whether the provider rejected our credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalRefund:
-    """The charge has a refund that was not made under our key."""
+    """The charge has a refund that was not made with our key."""
 
     refund_id: str
     amount: Money
@@ -85,28 +83,28 @@ class ExternalRefund:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The provider answered that it knows no refund under this key, and none of this charge."""
+    """The provider has no refund with this key and no refund of this charge."""
 
 
 RefundResult = Paid | Pending | Failed | Declined | Unknown
-"""What a provider may say to a refund that it is asked for."""
+"""The possible results of a refund call."""
 
 LookupResult = Paid | Pending | Failed | ExternalRefund | NotFound | Unknown
-"""What a look-up may find."""
+"""The possible results of a lookup."""
 
 
 @dataclass(frozen=True, slots=True)
 class DisputeStatus:
-    """How the dispute about a charge stands; ``dispute_id`` is the newest one's, empty where there is none."""
+    """The status of the newest dispute about a charge. ``dispute_id`` is empty if the charge has no dispute."""
 
     dispute: Dispute
     dispute_id: str = ""
     stage: int = field(default=0, compare=False)
-    """How far this dispute had come when it was told of: words about one dispute may come in any order."""
+    """A number that rises with the progress of the dispute, because events about a dispute may arrive in any order."""
 
 
 class RefundStatus(StrEnum):
-    """How a refund stands in the provider's own list."""
+    """The status of a refund in the provider's list."""
 
     PAID = "paid"
     PENDING = "pending"
@@ -115,7 +113,7 @@ class RefundStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ListedRefund:
-    """One refund of the provider's own list; ``key`` is ours where we made it."""
+    """A refund in the provider's list. ``key`` is our idempotency key if Moneyback made the refund."""
 
     refund_id: str
     charge: str
@@ -127,69 +125,69 @@ class ListedRefund:
 
 @dataclass(frozen=True, slots=True)
 class RefundPage:
-    """A piece of the provider's list, and where the next one starts; None after the last."""
+    """A page of the provider's list of refunds. ``next_cursor`` is None on the last page."""
 
     refunds: Sequence[ListedRefund]
     next_cursor: str | None = None
 
 
 class Lookup(StrEnum):
-    """By what a provider finds a refund again."""
+    """How a provider looks a refund up."""
 
-    BY_KEY = "by_key"  # by our key, or by metadata that carries it; then by the charge
-    NEVER = "never"  # it only tells by webhook; the same key again is the only question
+    BY_KEY = "by_key"  # by our key, or by metadata that contains our key; then by the charge
+    NEVER = "never"  # the provider only sends webhooks; the only way to ask is a repeat with the same key
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a provider can do with payments of one method."""
+    """The capabilities of a provider for one payment method."""
 
     window: timedelta | None = None
-    """How long after the charge it refunds them; None is no limit that we know."""
+    """How long after the charge the provider refunds it; None if no limit is known."""
     minimum_delay: timedelta = timedelta(0)
-    """How long after the charge it begins to."""
+    """How long after the charge the first refund is possible."""
     partial: bool = True
     synchronous: bool = True
-    """Whether the answer to the call is usually final."""
+    """Whether the result of the refund call is usually final."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollPlan:
-    """How a refund that the provider accepted is asked after."""
+    """How often and how long a provider is polled about a refund."""
 
     max_delay: timedelta = timedelta(hours=6)
-    """The pauses double up to this one."""
+    """The longest pause between two polls. Pauses double until they reach it."""
     give_up: timedelta = timedelta(days=60)
-    """After this a person asks: forty working days is the longest that a bank is known to take (Adyen)."""
+    """The time after which support takes over an accepted refund. Banks take up to forty working days (Adyen)."""
     give_up_unknown: timedelta = timedelta(days=2)
-    """A refund of which nobody knows for so long whether it was carried out is a person's: an outage of a day is outlived."""
+    """The time after which support takes over a refund with an unknown outcome. It is longer than an outage of a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can do for us, and until when."""
+    """The capabilities of a provider."""
 
     idempotency_key_ttl: timedelta
-    """How long the provider surely remembers an idempotency key; after it, the same key could pay again."""
+    """How long the provider stores an idempotency key for certain. After this time, the same key could refund again."""
     rejects_over_refund: bool = False
-    """It refuses to refund more than was captured, whatever the key."""
+    """Whether the provider rejects a refund of more than was captured, with any idempotency key."""
     lookup: Lookup = Lookup.BY_KEY
     lists_refunds: bool = True
-    """It can list its refunds, for reconciliation."""
+    """Whether the provider can list its refunds, for the reconciliation."""
     calls_per_second: float | None = None
-    """The provider's own rate limit, shared by all our workers; None is no limit."""
+    """The rate limit of the provider, which all workers share; None if there is no limit."""
     poll: PollPlan = PollPlan()
     routes: Mapping[str, Route] = field(default_factory=dict)
-    """By payment method; one that is not named goes by ``otherwise``."""
+    """The route of each payment method. Other methods use ``default_route``."""
     default_route: Route = Route()
 
     @property
     def can_look_up(self) -> bool:
-        """Whether the provider answers what became of a refund; one that cannot only reports by webhook."""
+        """Whether the provider has a call that returns the outcome of a refund. Other providers report it only by webhook."""
         return self.lookup is not Lookup.NEVER
 
     def route(self, method: str) -> Route:
-        """Returns what the provider can do with payments of this method."""
+        """Return the capabilities of the provider for this payment method."""
         return self.routes.get(method, self.default_route)
 
 
@@ -200,31 +198,38 @@ _WINDOWS: dict[tuple[str | None, str], timedelta] = {
 
 
 def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
-    """How long after the charge this route refunds this method: what the adapter knows, else what we know of the method."""
-    known = capabilities.route(method).window if capabilities else None
-    return known or _WINDOWS.get((provider, method)) or _WINDOWS.get((None, method))
+    """Return how long after the charge this provider refunds this payment method; None if no limit is known.
+
+    The window of the adapter takes precedence over the known windows of payment methods.
+    """
+    adapter_window = capabilities.route(method).window if capabilities else None
+    return adapter_window or _WINDOWS.get((provider, method)) or _WINDOWS.get((None, method))
 
 
 class PaymentProvider(Protocol):
-    """One provider. Expected trouble is a value; an exception is a bug. Calls are made from several threads at once.
+    """The interface of a payment provider. Several threads call it at the same time.
 
-    Every call has one deadline, connecting, sending and reading to the end included.
+    Expected errors are return values; an exception is a bug. Each call has one deadline, which includes connecting,
+    sending and reading the whole response.
     """
 
     capabilities: Capabilities
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Refunds the whole charge. The same key never pays twice. There is no payee: money goes back where it came from."""
+        """Refund the whole charge. Two calls with the same key never refund twice.
+
+        There is no payee parameter, because the money only goes back to where it came from.
+        """
         ...
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """What became of the refund that was sent with this key, or, where the key is unknown, of this charge."""
+        """Return the outcome of the refund that was sent with this key; if the key is unknown, of the charge's refund."""
         ...
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """How the dispute about this charge stands."""
+        """Return the status of the dispute about this charge."""
         ...
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """A piece of the provider's refunds since this instant, starting after ``after``."""
+        """Return a page of the provider's refunds since ``since``. The page starts after the cursor ``after``."""
         ...

@@ -1,19 +1,19 @@
-"""What is private about a purchase: for its customer's eyes, behind a link that was mailed to the purchase's own address."""
+"""The private details of a purchase. Only its customer sees them, by a link in an e-mail to the address of the purchase."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseDetails:
-    """What a seller tells with a purchase. Nothing of it is in its repr, so that no log can hold it by mistake."""
+    """The private details that a seller stores with a purchase. The repr contains no detail, so that no log does by mistake."""
 
     licence_key: str | None = field(default=None, repr=False)
     activation_code: str | None = field(default=None, repr=False)
     download_url: str | None = field(default=None, repr=False)
-    """Over https."""
+    """An https URL."""
     invoice_number: str | None = field(default=None, repr=False)
     invoice_url: str | None = field(default=None, repr=False)
-    """Over https."""
+    """An https URL."""
     technical_support: str | None = field(default=None, repr=False)
-    """The product's own: an address or a URL."""
+    """The technical support of the product: an e-mail address or a URL."""
     subscription: bool = field(default=False, repr=False)

@@ -1,4 +1,4 @@
-"""What was bought, as the seller told us, and how a customer's words for it are compared."""
+"""Purchases as sellers report them, and the keys by which references and e-mail addresses are compared."""
 
 import re
 import unicodedata
@@ -10,12 +10,12 @@ from uuid import UUID
 
 import idna
 
-_LEFT_OUT = re.compile(r"[\s.#]+")
+_IGNORED = re.compile(r"[\s.#]+")
 _INVISIBLE = {"Cf", "Cc"}  # zero-width characters, direction marks, control characters
 
 
 class Method(StrEnum):
-    """The payment methods we know by name; AUTOMATIC are the ones refunded without a policy naming them."""
+    """The payment methods that Moneyback knows by name. Other methods are allowed, too."""
 
     CREDIT_CARD = "credit_card"
     PAYPAL = "paypal"
@@ -41,10 +41,11 @@ AUTOMATIC = frozenset(
         Method.AMAZON_PAY,
     },
 )
+"""The methods that are refunded automatically even if no policy names them."""
 
 
 class Dispute(StrEnum):
-    """Where a dispute or chargeback about the payment stands."""
+    """The status of the dispute or chargeback about a payment."""
 
     NONE = "none"
     OPEN = "open"
@@ -54,10 +55,10 @@ class Dispute(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """One charge of one customer. A renewal is a purchase of its own, with its own charge.
+    """A charge of a customer. A renewal is a separate purchase with its own charge.
 
-    Amount and currency are kept as told, known or not: that they are sound is a rule of eligibility, not a condition
-    for remembering the purchase.
+    Amount and currency are stored as the seller reports them, valid or not. The rule ``amount_is_sound`` checks them, so
+    that an invalid amount does not prevent the import of a purchase.
     """
 
     id: UUID
@@ -80,24 +81,24 @@ class Purchase:
 
     @property
     def decisive_at(self) -> datetime:
-        """The instant that the policy and the window count from: for a renewal, the renewal's charge."""
+        """The instant that decides which policy applies and when its days start. For a renewal this is the charge."""
         return self.charged_at if self.renewal else self.purchased_at
 
 
 def reference_key(reference: str) -> str:
-    """A reference as it is compared: NFKC-folded, without white space, dots, dashes and ``#``, case ignored.
+    """Return the key by which a reference is compared: NFKC-folded, without white space, dots, dashes, ``#`` and case.
 
-    Leading zeros count and nothing is parsed as a number.
+    Leading zeros are significant, because no reference is parsed as a number.
     """
     folded = unicodedata.normalize("NFKC", reference)
-    kept = (c for c in folded if unicodedata.category(c) not in _INVISIBLE and not _is_dash(c))
-    return unicodedata.normalize("NFKC", _LEFT_OUT.sub("", "".join(kept)).casefold())
+    visible = (c for c in folded if unicodedata.category(c) not in _INVISIBLE and not _is_dash(c))
+    return unicodedata.normalize("NFKC", _IGNORED.sub("", "".join(visible)).casefold())
 
 
 def email_key(email: str) -> str:
-    """An address as it is compared: trimmed, domain by IDNA, then full case folding. No tag or dot is removed."""
+    """Return the key by which an address is compared: trimmed, domain by IDNA, then case-folded. Tags and dots are kept."""
     local, at, host = email.strip().rpartition("@")
-    with suppress(idna.IDNAError):  # an address that no mail server would take still equals itself
+    with suppress(idna.IDNAError):  # an address that mail servers refuse is still equal to itself
         host = idna.encode(host, uts46=True).decode("ascii")
     return f"{local}{at}{host}".casefold()
 

@@ -1,20 +1,19 @@
-"""What a rule can find wrong. The enum is the copy deck: one sentence for support, one for the customer where they may know."""
+"""The reasons why support decides a case, each with its sentences for support and for the customer."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+
+from domain.sentence_enum import DescribedEnum
 
 
-class ReasonCode(StrEnum):
-    """One way in which a request is not an automatic refund."""
+class ReasonCode(DescribedEnum):
+    """A reason why a case is not refunded automatically."""
 
     support: str
     customer: str | None
 
-    def __new__(cls, value: str, support: str, customer: str | None = None) -> "ReasonCode":
-        code = str.__new__(cls, value)
-        code._value_ = value
-        code.support, code.customer = support, customer
-        return code
+    def __init__(self, _value: str, support: str, customer: str | None = None) -> None:
+        """Store the sentence for support, and the sentence for the customer if the customer may know the reason."""
+        self.support, self.customer = support, customer
 
     FULL_REFUND_ONLY = (
         "full_refund_only",
@@ -105,7 +104,7 @@ class ReasonCode(StrEnum):
         "serial_refunds",
         "This customer has reached the seller's limit for automatic refunds in the set period.",
     )
-    # Found while paying, not by a rule:
+    # The reasons that no rule finds, because they arise when the refund is executed:
     PROVIDER_DECLINED = (
         "provider_declined",
         "The payment provider declined the refund.",
@@ -166,84 +165,9 @@ class ReasonCode(StrEnum):
     )
 
 
-class SupportTaskKind(StrEnum):
-    """What a person must look into although no case waits for it: the copy deck of such tasks."""
-
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> "SupportTaskKind":
-        trouble = str.__new__(cls, value)
-        trouble._value_ = value
-        trouble.sentence = sentence
-        return trouble
-
-    REFUND_AND_DISPUTE = (
-        "refund_and_dispute",
-        (
-            "The customer disputed a payment that we have refunded or are refunding. Answer the dispute with this "
-            "evidence."
-        ),
-    )
-    INSUFFICIENT_BALANCE = (
-        "insufficient_balance",
-        "The seller's balance at the payment provider is too low. Refunds wait until funds are added.",
-    )
-    INVALID_CREDENTIALS = (
-        "invalid_credentials",
-        "The payment provider rejects our credentials. Refunds wait until they are fixed.",
-    )
-    MISSING_REFUND = (
-        "missing_refund",
-        "Our records show this refund as made, but the payment provider does not list it.",
-    )
-    UNEXPECTED_REFUND = (
-        "unexpected_refund",
-        "The payment provider lists a refund of this payment that we did not make.",
-    )
-    REFUND_AMOUNT_DIFFERS = (
-        "refund_amount_differs",
-        "The payment provider lists this refund with a different amount than we requested.",
-    )
-    REFUND_CURRENCY_DIFFERS = (
-        "refund_currency_differs",
-        "The payment provider lists this refund in a different currency than we requested.",
-    )
-    REFUND_STATE_DIFFERS = (
-        "refund_state_differs",
-        "The payment provider's status of this refund differs from ours.",
-    )
-    REFUND_LIST_INCOMPLETE = (
-        "refund_list_incomplete",
-        "The payment provider's list of refunds could not be read to the end. The rest was not compared today.",
-    )
-    WEBHOOK_EVENT_UNRESOLVED = (
-        "webhook_event_unresolved",
-        (
-            "The payment provider reported a refund or dispute and did not confirm it within two days. Check it in the "
-            "provider's dashboard."
-        ),
-    )
-    STATUTORY_WITHDRAWAL_UNPAID = (
-        "statutory_withdrawal_unpaid",
-        "Legal withdrawal, refund never confirmed. It is valid: pay or answer within 14 days.",
-    )
-    STATUTORY_WITHDRAWAL = (
-        "statutory_withdrawal",
-        "Legal withdrawal, and the case needs your decision. It is valid: pay or answer within 14 days.",
-    )
-    STATUTORY_WITHDRAWAL_UNMATCHED = (
-        "statutory_withdrawal_unmatched",
-        "Legal withdrawal, no matching purchase. It is valid: contact the customer.",
-    )
-    EMAIL_BOUNCED = (
-        "email_bounced",
-        "An email to this customer bounced, so they have not read it. Contact them another way.",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """What one rule found: ``code`` is None when the rule is kept."""
+    """The result of a rule. ``code`` is None if the request meets the rule."""
 
     rule: str
     code: ReasonCode | None = None

@@ -1,4 +1,4 @@
-"""What customers write and nobody may keep: the numbers of payment cards, which their rules forbid to store in the clear."""
+"""Removes card numbers from texts. The rules of the card networks (PCI DSS) forbid to store them in clear text."""
 
 import re
 from collections.abc import Iterator
@@ -7,47 +7,49 @@ from typing import Final
 REMOVED: Final = "[card number removed]"
 
 _LENGTHS: Final = range(13, 20)  # digits of a card number, ISO/IEC 7812
-_FIRST: Final = range(
-    2, 7
-)  # 2 and 5 Mastercard, 3 American Express, Diners and JCB, 4 Visa, 6 Discover, Maestro and UnionPay
-_BETWEEN = r"[\s.\-_/\u00ad\u2010-\u2015\u2212\u200b-\u200f\u2060\ufeff·]{1,3}"
-_RUN = re.compile(rf"\d+(?:{_BETWEEN}\d+)*")  # digits of every script: full width, Arabic, …
+# 2 and 5 Mastercard, 3 American Express, Diners and JCB, 4 Visa, 6 Discover, Maestro and UnionPay
+_FIRST_DIGITS: Final = range(2, 7)
+_SEPARATOR = r"[\s.\-_/\u00ad\u2010-\u2015\u2212\u200b-\u200f\u2060\ufeff·]{1,3}"
+_RUN = re.compile(rf"\d+(?:{_SEPARATOR}\d+)*")  # digits of every script: full width, Arabic, …
 _GROUP = re.compile(r"\d+")
 
 
 def without_cards(text: str) -> str:
-    """The text without the card numbers in it; everything else is as it was."""
-    return _RUN.sub(lambda run: _cleared(run[0]), text)
+    """Return the text with every card number replaced by ``REMOVED``; the rest of the text is unchanged."""
+    return _RUN.sub(lambda run: _remove_cards(run[0]), text)
 
 
-def _cleared(run: str) -> str:
-    """A card number begins and ends where a group of digits does: "2026 4111 1111 1111 1111" holds one behind a year."""
-    kept, at = [], 0
-    for begin, end in _cards(run):
-        if begin >= at:
-            kept += [run[at:begin], REMOVED]
-            at = end
-    return "".join([*kept, run[at:]])
+def _remove_cards(run: str) -> str:
+    """Return a run of digits without its card numbers.
+
+    A card number starts and ends with a group of digits: "2026 4111 1111 1111 1111" has a card number after a year.
+    """
+    parts, position = [], 0
+    for start, end in _find_cards(run):
+        if start >= position:
+            parts += [run[position:start], REMOVED]
+            position = end
+    return "".join([*parts, run[position:]])
 
 
-def _cards(run: str) -> Iterator[tuple[int, int]]:
-    """Where card numbers stand in this run of digits; of those that begin at one place, the longest first."""
+def _find_cards(run: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of each card number in a run of digits; for one start, the longest number first."""
     groups = list(_GROUP.finditer(run))
-    for first, begin in enumerate(groups):
+    for index, first_group in enumerate(groups):
         digits: list[int] = []
-        found = []
-        for end in groups[first:]:
-            digits += map(int, end[0])
+        cards = []
+        for last_group in groups[index:]:
+            digits += map(int, last_group[0])
             if len(digits) >= _LENGTHS.stop:
                 break
             if _is_card(digits):
-                found.append((begin.start(), end.end()))
-        yield from reversed(found)
+                cards.append((first_group.start(), last_group.end()))
+        yield from reversed(cards)
 
 
 def _is_card(digits: list[int]) -> bool:
-    """By its length, its first digit and its check digit (Luhn)."""
-    if len(digits) not in _LENGTHS or digits[0] not in _FIRST:
+    """Return whether the length, the first digit and the check digit (Luhn) are those of a card number."""
+    if len(digits) not in _LENGTHS or digits[0] not in _FIRST_DIGITS:
         return False
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return (sum(digits[::-2]) + sum(doubled)) % 10 == 0

@@ -1,4 +1,4 @@
-"""A refund operation: one refund of one payment that a provider was asked for. Its idempotency key never changes."""
+"""Refund operations. An operation is one refund of one payment at a provider; its idempotency key never changes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from domain.providers import Declined, DeclineReason, Failed, Paid, Pending, Ref
 
 
 class OperationStatus(StrEnum):
-    """What is known of a refund operation."""
+    """The result of a refund operation, as far as it is known."""
 
     SENT = "sent"
     UNKNOWN = "unknown"
@@ -25,15 +25,15 @@ class OperationStatus(StrEnum):
 OPEN_STATUSES = frozenset(
     {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
 )
-"""Money left, or may have left: another refund of this payment could be a second refund."""
+"""The money was sent, or may have been sent. Another operation for the payment could refund it twice."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
-"""No money left, or the money came back: the payment may be refunded with a new operation."""
+"""No money was sent, or the money came back. A new operation may refund the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundOperation:
-    """One refund of one payment: its amount, and its idempotency key."""
+    """A refund of a payment at a provider, with its amount and its idempotency key."""
 
     case_id: UUID
     attempt: int = 1
@@ -49,35 +49,35 @@ class RefundOperation:
     refund_id: str | None = None
     code: str | None = None
     replayed: bool = False
-    """The provider repeats a stored error under this key, and will never answer anything else."""
+    """Whether the provider stored an error under this key, so that every repeat with this key returns that error."""
     empty_lookups: int = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether money left, or may have left."""
+        """Whether the money was sent, or may have been sent."""
         return self.status in OPEN_STATUSES
 
     @property
     def payload_hash(self) -> bytes:
-        """Identifies what is asked for: a repeat under this key must ask for the same."""
+        """A hash of the provider, the charge and the amount. A repeat with the same key must have the same hash."""
         return hashlib.sha256(f"{self.provider}\n{self.charge}\n{self.amount}".encode()).digest()
 
 
 def key_of(case: UUID, attempt: int) -> str:
-    """Returns the idempotency key of a case's operation: the same after a crash, and after a restored backup."""
+    """Return the idempotency key of an operation. It is the same after a crash and after a restored backup."""
     return f"mb_{case.hex}_{attempt}"
 
 
-def status_of(answer: RefundResult) -> OperationStatus:
-    """Returns the status of an operation that got this answer."""
-    match answer:
+def status_of(result: RefundResult) -> OperationStatus:
+    """Return the status of an operation for which the provider returned this result."""
+    match result:
         case Paid():
             return OperationStatus.PAID
         case Pending():
             return OperationStatus.PENDING
         case Failed():
             return OperationStatus.FAILED
-        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a look-up must find out whose refund that is
+        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a lookup must find out who made that refund
             return OperationStatus.UNKNOWN
         case Declined():
             return OperationStatus.DECLINED

@@ -1,18 +1,10 @@
-"""Why a customer wants the money back. The sentences are what the form shows."""
+"""The reasons for which customers want a refund."""
 
-from enum import StrEnum
+from domain.sentence_enum import SentenceEnum
 
 
-class RefundReason(StrEnum):
-    """The reasons of the refund form, in the form's order."""
-
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> "RefundReason":
-        reason = str.__new__(cls, value)
-        reason._value_ = value
-        reason.sentence = sentence
-        return reason
+class RefundReason(SentenceEnum):
+    """The reasons of the refund form, in the form's order. The form shows the sentences."""
 
     UNWANTED_RENEWAL = "unwanted_renewal", "I didn’t want the renewal"
     DISSATISFIED = "dissatisfied", "I’m not satisfied with the product"

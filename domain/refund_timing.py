@@ -1,4 +1,4 @@
-"""When customers see the money of a refund that was made, by the way they paid: a sentence for letters and pages."""
+"""The sentences that say when a customer sees the money of a refund, by payment method."""
 
 from collections.abc import Mapping
 
@@ -26,5 +26,5 @@ DEFAULT_ARRIVAL = "How soon you see it depends on your bank or payment provider.
 
 
 def expected_arrival(method: str | None) -> str:
-    """What to tell a customer who paid this way."""
+    """Return the sentence for e-mails and pages about a purchase with this payment method."""
     return ARRIVAL_BY_METHOD.get(method or "", DEFAULT_ARRIVAL)

@@ -1,4 +1,4 @@
-"""What a customer asks for, whichever way it came in."""
+"""Refund requests and statutory withdrawals, with the validation of their fields."""
 
 import re
 import unicodedata
@@ -16,7 +16,7 @@ from domain.refund_reasons import RefundReason
 
 
 class Channel(StrEnum):
-    """The way a request came in."""
+    """The channel through which a request was received."""
 
     WEB = "web"
     API = "api"
@@ -25,37 +25,43 @@ class Channel(StrEnum):
 
 
 class RefundScope(StrEnum):
-    """How much is asked for. Only the full amount is refunded without a person."""
+    """What the customer requests. Support decides partial refunds and VAT refunds."""
 
     FULL = "full"
     PARTIAL = "partial"
     VAT = "vat"
 
 
-_CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # control characters, broken halves of characters, line separators
+_CONTROL_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, line and paragraph separators
 
 
-def _text(text: str) -> str:
+def _require_plain_text(text: str) -> str:
+    """Return the text with normalised line breaks; raise ValueError if it contains other control characters."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if any(unicodedata.category(char) in _CONTROL and char not in "\n\t" for char in text):
-        raise ValueError("This text holds control characters. Please send plain text.")
+    if any(unicodedata.category(char) in _CONTROL_CATEGORIES and char not in "\n\t" for char in text):
+        raise ValueError("This text contains control characters. Send plain text.")
     return text
 
 
-def _one_line(text: str) -> str:
-    """Copies out of mails bring spaces that do not break and characters of no width: they are not what is refused."""
-    if any(unicodedata.category(char) in _CONTROL for char in text):
-        raise ValueError("This text holds line breaks or control characters. Please send it as one plain line.")
+def _require_one_line(text: str) -> str:
+    """Return the text; raise ValueError if it has line breaks or control characters.
+
+    No-break spaces and zero-width characters are allowed, because text that is copied from e-mails contains them.
+    """
+    if any(unicodedata.category(char) in _CONTROL_CATEGORIES for char in text):
+        raise ValueError("This text contains line breaks or control characters. Send it as one line of plain text.")
     return text
 
 
-def _comparable(reference: str) -> str:
+def _require_comparable(reference: str) -> str:
+    """Return the reference; raise ValueError if it has no letter and no digit, because its key would be empty."""
     if not reference_key(reference):
-        raise ValueError("This reference has no letter and no digit. It stands in the mail about the purchase.")
+        raise ValueError("This reference has no letter and no digit. Copy it from the e-mail about the purchase.")
     return reference
 
 
-def _address(text: str) -> str:
+def _require_email(text: str) -> str:
+    """Return the text; raise ValueError if it is not an e-mail address. No DNS lookup is made."""
     try:
         validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
@@ -63,83 +69,98 @@ def _address(text: str) -> str:
     return text
 
 
-_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,}(?!\w))|[\w-]\.[\w-]+/")
+_LINKED_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,}(?!\w))|[\w-]\.[\w-]+/")
 
 
-def _linkless(text: str) -> str:
-    """We mail it back to whatever address was given: nobody shall send a stranger a link through us.
+def _require_no_link(text: str) -> str:
+    """Return the text; raise ValueError if it contains a link or an address.
 
-    Mail programs make a link of a bare host as well. Initials and titles are none: J.R. Tolkien, Dr.Grace Hopper.
+    The text is sent to an address that anyone can enter, so a link in it could make our mail server send spam.
+    Mail programs also show a bare host as a link. Initials and titles are allowed, such as J.R. Tolkien and Dr.Grace Hopper.
     """
-    if any(sign in text.lower() for sign in ("://", "www.", "@")) or _HOST.search(text):
-        raise ValueError("This holds a link or an address.")
+    if any(sign in text.lower() for sign in ("://", "www.", "@")) or _LINKED_HOST.search(text):
+        raise ValueError("This text contains a link or an address. Remove it.")
     return text
 
 
-OneLine = AfterValidator(_one_line)
-Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), OneLine, AfterValidator(_address)]
+OneLine = AfterValidator(_require_one_line)
+Email = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=320), OneLine, AfterValidator(_require_email)
+]
 Reference = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine, AfterValidator(_comparable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    OneLine,
+    AfterValidator(_require_comparable),
 ]
 _NoCards = AfterValidator(without_cards)
-Comment = Annotated[str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_text), _NoCards]
+Comment = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=4_000), AfterValidator(_require_plain_text), _NoCards
+]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     OneLine,
-    AfterValidator(_linkless),
+    AfterValidator(_require_no_link),
     _NoCards,
 ]
-Fact = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), OneLine, _NoCards]
-Told = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_text), _NoCards]
+ShortText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100), OneLine, _NoCards]
+LongText = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=1_000), AfterValidator(_require_plain_text), _NoCards
+]
 Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}$")]
 
 
 class FormAnswers(BaseModel):
-    """What a customer said to the questions that a person would ask about a partial or a VAT refund. All are optional."""
+    """The answers to the questions about a partial refund or a VAT refund. All answers are optional."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=1_000)
 
-    amount: Fact = Field("", description="how much is wanted back, in the customer's words", examples=["20.00 EUR"])
-    items: Told = Field("", description="for which items of the purchase")
-    vat_id: Fact = Field("", description="the VAT number of the customer's business", examples=["DE123456789"])
-    exemption: Told = Field("", description="why no VAT is owed")
+    amount: ShortText = Field(
+        "", description="the amount that the customer wants back, in the customer's words", examples=["20.00 EUR"]
+    )
+    items: LongText = Field("", description="the items of the purchase that the refund is for")
+    vat_id: ShortText = Field("", description="the VAT number of the customer's business", examples=["DE123456789"])
+    exemption: LongText = Field("", description="why the customer owes no VAT")
 
 
 NO_ANSWERS = FormAnswers()
 
 
 class RefundRequest(BaseModel):
-    """What every way in asks for; strangers send it, so nothing unknown and nothing of a wrong type is taken."""
+    """A refund request, as every channel accepts it. Unknown fields and wrong types are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=4_000)
 
-    email: Email = Field(description="the address the purchase was made with", examples=["ada@example.com"])
+    email: Email = Field(description="the e-mail address of the purchase", examples=["ada@example.com"])
     reference: Reference = Field(description="the purchase's reference number", examples=["MB-2026-0417"])
-    reason: RefundReason = Field(description="why the money is asked back")
-    refund_scope: RefundScope = Field(RefundScope.FULL, description="only a full refund is made without a person")
-    comment: Comment = Field("", description="anything the customer wants to add")
+    reason: RefundReason = Field(description="why the customer wants a refund")
+    refund_scope: RefundScope = Field(
+        RefundScope.FULL, description="what the customer wants back; only full refunds are automatic"
+    )
+    comment: Comment = Field("", description="a comment of the customer")
     locale: Locale = Field("en", description="the customer's language")
     answers: FormAnswers = Field(
         NO_ANSWERS,
-        description="what a person would ask about a partial or a VAT refund",
-        exclude_if=lambda answers: answers == NO_ANSWERS,  # a request without answers reads as before there were any
+        description="what support needs to know about a partial refund or a VAT refund",
+        # The JSON is hashed: without answers it must be the same as before this field existed.
+        exclude_if=lambda answers: answers == NO_ANSWERS,
     )
 
 
 class WithdrawalDeclaration(BaseModel):
-    """A consumer's withdrawal from a contract, with no more than may be asked for (Directive 2011/83/EU, Article 11a)."""
+    """A statutory withdrawal, with the only data that the law lets us require (Directive 2011/83/EU, Article 11a)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
     email: Email
-    reference: Annotated[Reference, AfterValidator(_linkless)]
+    reference: Annotated[Reference, AfterValidator(_require_no_link)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedRequest:
-    """A request as it stands in a case: the words, when and how they came, and whether the sender is known to be the customer."""
+    """The part of a request that rules read. ``trusted`` says that the sender is known to be the customer."""
 
     refund_scope: RefundScope
     received_at: datetime

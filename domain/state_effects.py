@@ -1,9 +1,13 @@
-"""What each state sets going when a case reaches it: written in the same commit as the step, so that nobody can forget it."""
+"""The effects of a state when a case reaches it: messages, an e-mail, a support task and a timeout.
+
+The effects are stored in the same commit as the transition, so that no effect is lost.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.emails import EmailKind
 from domain.messages import (
     CaseEmailsDue,
     RefundApproved,
@@ -15,22 +19,8 @@ from domain.messages import (
 from domain.states import Event, State
 
 
-class EmailKind(StrEnum):
-    """The letters a customer can get, one a stage."""
-
-    START_REFUND = "start_refund"
-    ACCEPTED = "accepted"
-    REFUNDED = "refunded"
-    WITH_SUPPORT = "with_support"
-    RETURNED = "returned"
-    DECLINED = "declined"
-    NOT_FOUND = "not_found"
-    ALREADY_REQUESTED = "already_requested"
-    WITHDRAWAL_RECEIVED = "withdrawal_received"  # due by the declaration itself, whatever becomes of the case
-
-
 class Timeout(StrEnum):
-    """How long a state may last before the sweep acts: each is the name of a setting, in seconds."""
+    """How long a case may stay in a state before the sweep acts. The value is the name of a setting in seconds."""
 
     RESEND = "resend_after_seconds"
     LEASE = "lease_seconds"
@@ -40,13 +30,15 @@ class Timeout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateEffects:
-    """``lane`` moves the case on at once; ``resend`` is the lane the sweep uses when nobody did within ``patience``."""
+    """What happens when a case reaches a state."""
 
     message: type[WorkItems] | None = None
+    """The message that is published at once, so that a worker moves the case on."""
     email: EmailKind | None = None
     support_task: bool = False
     timeout: Timeout | None = None
     resend: type[WorkItems] | None = None
+    """The message that the sweep publishes if no worker moved the case within ``timeout``."""
 
 
 EFFECTS: Mapping[State, StateEffects] = {
@@ -65,24 +57,25 @@ EFFECTS: Mapping[State, StateEffects] = {
 }
 
 EMAILS: Mapping[Event, EmailKind] = {
-    Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,  # its customer was told of success, or may have had this state's letter before
+    # The customer got an e-mail about a successful refund, or may have got the e-mail of the new state before.
+    Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
 }
-"""Where what happened says more than the state reached."""
+"""The events with an e-mail of their own, which replaces the e-mail of the state."""
 
 
 def email_for(event: Event, to_state: State) -> EmailKind | None:
-    """The letter that this step asks for."""
+    """Return the kind of the e-mail that the customer gets after this transition; None if there is no e-mail."""
     return EMAILS.get(event, EFFECTS[to_state].email)
 
 
 def messages_for(effects: StateEffects) -> tuple[type[WorkItems], ...]:
-    """Every lane that gets a message when a case arrives here."""
+    """Return the classes of the messages that are published when a case reaches a state with these effects."""
     return tuple(
-        lane
-        for lane in (
+        message
+        for message in (
             effects.message,
             CaseEmailsDue if effects.email else None,
             SupportNeeded if effects.support_task else None,
         )
-        if lane
+        if message
     )

@@ -1,4 +1,4 @@
-"""A case's states and the moves between them. One table is the whole machine; everything else is drawn from it."""
+"""The states of a case, the events, and the table of transitions."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from domain.errors import InvalidTransitionError
 
 
 class State(StrEnum):
-    """Where a case stands."""
+    """The state of a case."""
 
     RECEIVED = "received"
     AWAITING_CONFIRMATION = "awaiting_confirmation"
@@ -23,7 +23,7 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What happened to a case."""
+    """An event that happened to a case."""
 
     ACCEPTED = "accepted"
     FOUND_ELIGIBLE = "found_eligible"
@@ -71,22 +71,28 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUNDING, E.PROVIDER_ACCEPTED): S.REFUND_PENDING,
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
-    (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # certainly not carried out: later, as a new operation
-    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # as above, where the provider's cap stands behind the proof
-    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # unknown is not failed: the operation says what was sent, and when
+    (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # certainly not refunded: try later, with a new operation
+    (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # as above; the provider also rejects a second refund
+    (
+        S.REFUNDING,
+        E.OUTCOME_UNKNOWN,
+    ): S.REFUNDING,  # unknown is not failed; the operation records what was sent and when
     (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (
         S.REFUND_PENDING,
         E.PROVIDER_DECLINED,
-    ): S.WITH_SUPPORT,  # it was refused after all: another refund of the payment counts
-    (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # it failed for want of money: later, as a new operation
+    ): S.WITH_SUPPORT,  # declined later, because another refund of the payment counts
+    (
+        S.REFUND_PENDING,
+        E.REFUND_DEFERRED,
+    ): S.APPROVED,  # failed because the balance was low: try later, with a new operation
     (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
-    (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # by which a bank finds it: cards give it days later
-    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our own operation is known at last
-    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # as above: certainly not paid, the person may go on
+    (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # card networks send the reference days later
+    (S.WITH_SUPPORT, E.PROVIDER_PAID): S.REFUNDED,  # the unknown outcome of our operation became known
+    (S.WITH_SUPPORT, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # as above; certainly not refunded, so support may decide
     (S.WITH_SUPPORT, E.DISPUTE_WON): S.RECEIVED,
     (S.WITH_SUPPORT, E.SUPPORT_APPROVED): S.APPROVED,
     (S.WITH_SUPPORT, E.SUPPORT_DECLINED): S.DECLINED,
@@ -96,19 +102,20 @@ MOVES: dict[tuple[State, Event], State] = {
 OPEN_STATES = frozenset(
     {S.AWAITING_CONFIRMATION, S.APPROVED, S.REFUNDING, S.REFUND_PENDING, S.REFUNDED, S.WITH_SUPPORT},
 )
-"""States that hold a purchase: a second request for it joins the first. A paid one holds it for good."""
+"""States that hold a purchase: a second request for it joins the first case. A refunded case holds it for ever."""
 
 FINAL_STATES = frozenset({S.REFUNDED, S.DECLINED, S.EXPIRED, S.CANCELLED, S.UNMATCHED, S.DUPLICATE})
-"""States that nobody need move on."""
+"""States in which no further action is needed."""
 
 WAITING_STATES = frozenset({S.AWAITING_CONFIRMATION, S.WITH_SUPPORT})
+"""States in which the customer or support must act next."""
 
 WORKER_STATES = frozenset(State) - FINAL_STATES - WAITING_STATES
-"""States that our own workers must move on; the sweep owns whatever stays in one too long."""
+"""States in which a worker must act next. The sweep publishes a case again that stays in such a state too long."""
 
 
 def next_state(from_state: State, event: Event) -> State:
-    """The state this event leads to."""
+    """Return the state to which an event leads; raise InvalidTransitionError if the table has no such transition."""
     try:
         return MOVES[from_state, event]
     except KeyError:

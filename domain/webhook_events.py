@@ -1,4 +1,4 @@
-"""What a provider's webhook tells, and who reads it. It has no authority: it makes us look."""
+"""Webhook events of providers, and the interface of their parsers. An event is never trusted: it triggers a lookup."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from domain.providers import DisputeStatus, Failed, Paid, Pending
 
 
 class Subject(StrEnum):
-    """What a webhook is about."""
+    """What a webhook event is about."""
 
     REFUND = "refund"
     DISPUTE = "dispute"
@@ -19,32 +19,35 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """One event that a provider's webhook told us of. It only makes us look: amounts and payees never come from it."""
+    """An event in a provider's webhook. It triggers a lookup; amounts and payees are never taken from it."""
 
     event_id: str
-    """The provider's id of the event: the same one again is a repeat."""
+    """The provider's id of the event. An event with a known id is a duplicate."""
     subject: Subject
     charge: str | None = None
     refund_id: str | None = None
     reported: Paid | Pending | Failed | DisputeStatus | None = None
-    """What the signed text says; believed only of a provider that cannot be asked."""
+    """What the signed event reports. It is used only if the provider has no lookup."""
     reuses_event_id: bool = False
-    """The provider sends this id for every change: a repeat is news."""
+    """Whether the provider sends the same id for every change, so that an event with a known id is not a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidSignature:
-    """A webhook that nobody proved to have sent, or that nobody can read. ``why`` is for the log."""
+    """A webhook whose signature is invalid, or that cannot be read. ``why`` is for the log."""
 
     why: str
 
 
 class WebhookParser(Protocol):
-    """Reads one provider's webhooks: who sent it is proven before anything in it is believed."""
+    """The interface of a provider's webhook parser. It verifies the sender before it reads the events."""
 
     answer: bytes
-    """What the provider wants to read in our 200."""
+    """The body that the provider expects in the response with status 200."""
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """The events in this raw body; header names are in lower case. ``at`` is now: old signatures are replays."""
+        """Return the events in this raw body. Header names are in lower case.
+
+        ``at`` is the current time: a signature that is too old is a replay, and so it is invalid.
+        """
         ...

@@ -1,4 +1,8 @@
-"""Together: requests that wait at the same time share one commit. Each is answered after it, so each answer is as durable."""
+"""Accepts refund requests of concurrent threads in shared commits (group commit).
+
+It helps if many requests arrive at the same time: a commit waits for the disk, and one commit then serves up to MAX_BATCH
+requests. A single request is committed alone and immediately. Each thread returns after its commit, so nothing is lost.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,57 +13,60 @@ from producers import intake
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Submission
 
-MOST = 100  # in one commit: it costs about as much as the row of one more request
+MAX_BATCH = 100  # requests in one commit: a commit costs about as much as one more row
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A request, until it is known what became of it."""
+class _PendingSubmission:
+    """A submission and, after its commit, its result."""
 
-    arrival: Submission
+    submission: Submission
     outcome: Accepted | Exception | None = None
 
 
 class GroupCommit:
-    """The door for the threads of one process. Whoever's turn it is takes everybody with them who came by then."""
+    """Commits the submissions of the threads of one process.
+
+    The thread that holds ``_leader_lock`` is the leader. The leader commits its own submission and all that are in ``_queue``.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._waiting: list[_Waiting] = []
-        self._line = Lock()
-        self._turn = Lock()
+        self._queue: list[_PendingSubmission] = []
+        self._queue_lock = Lock()
+        self._leader_lock = Lock()
 
-    def accept_one(self, arrival: Submission) -> Accepted:
-        """As intake.accept_one(): committed when this returns."""
-        mine = _Waiting(arrival)
-        with self._line:
-            self._waiting.append(mine)
-        with self._turn:
-            while mine.outcome is None:
-                with self._line:
-                    some, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                self._commit(some)
-        if isinstance(mine.outcome, Exception):
-            raise mine.outcome
-        if not mine.outcome.identical:
+    def accept_one(self, submission: Submission) -> Accepted:
+        """Accept a submission as ``intake.accept_one`` does; it is committed when this function returns."""
+        pending = _PendingSubmission(submission)
+        with self._queue_lock:
+            self._queue.append(pending)
+        with self._leader_lock:
+            while pending.outcome is None:  # not None: another leader committed this submission
+                with self._queue_lock:
+                    batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+                self._commit(batch)
+        if isinstance(pending.outcome, Exception):
+            raise pending.outcome
+        if not pending.outcome.identical:
             raise KeyReusedError
-        return mine.outcome
+        return pending.outcome
 
-    def _commit(self, some: Sequence[_Waiting]) -> None:
-        """All or, where that fails, each alone: what one request makes a database say spoils no other."""
-        # in the order of their keys: two processes with the same requests do not wait for each other in turn
-        ordered = sorted(some, key=lambda one: (one.arrival.source, one.arrival.key))
+    def _commit(self, batch: Sequence[_PendingSubmission]) -> None:
+        """Commit the whole batch. If that fails, commit each submission alone, so that a bad submission fails alone."""
+        # Sorted by key, so that two processes with the same submissions lock rows in the same order: no deadlock.
+        ordered = sorted(batch, key=lambda pending: (pending.submission.source, pending.submission.key))
         try:
-            accepted = intake.accept(self._records, [one.arrival for one in ordered])
+            accepted = intake.accept(self._records, [pending.submission for pending in ordered])
         except DatabaseDownError as error:
-            for one in ordered:
-                one.outcome = error
-        except Exception as error:  # noqa: BLE001  # it goes to whoever asked for it
+            for pending in ordered:
+                pending.outcome = error
+        except Exception as error:  # noqa: BLE001  # accept_one raises the error in the thread of the submission
             if len(ordered) == 1:
                 ordered[0].outcome = error
             else:
-                for one in ordered:
-                    self._commit([one])
+                for pending in ordered:
+                    self._commit([pending])
         else:
-            for one, outcome in zip(ordered, accepted, strict=True):
-                one.outcome = outcome
+            for pending, outcome in zip(ordered, accepted, strict=True):
+                pending.outcome = outcome

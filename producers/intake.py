@@ -1,12 +1,12 @@
-"""The one door for requests, whichever way they come: accept, and what a customer may say about a case afterwards."""
+"""Accepts refund requests from every channel, and records a customer's confirmation, cancellation or statutory withdrawal."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
+from domain.emails import EmailKind
 from domain.errors import KeyInFlightError, KeyReusedError, NotPossibleError
 from domain.messages import CaseEmailsDue
 from domain.requests import Channel, RefundRequest
-from domain.state_effects import EmailKind
 from domain.states import Event, State
 from records import Records
 from records.case_emails import DueEmail
@@ -14,7 +14,10 @@ from records.intake import Accepted, Submission
 from records.statutory_withdrawals import StatutoryWithdrawal
 
 DECLARATIONS_A_DAY = 10
-"""More than any customer has contracts to withdraw from; a stranger's mailbox is not filled by ten letters."""
+"""Acknowledgements that one address gets in 24 hours without delay: no customer has more contracts to withdraw from.
+
+Ten e-mails do not flood the mailbox of a customer whose address another person typed.
+"""
 _HOUR, _DAY = 3_600.0, 86_400.0  # seconds
 
 
@@ -29,7 +32,7 @@ def submission(
     trusted: bool = False,
     bulk: bool = False,
 ) -> Submission:
-    """A request at the door. Without a key of its sender's it is a request of its own, however often it comes."""
+    """Return the submission of a request. Without a ``key`` of the sender, each submission gets a case of its own."""
     return Submission(
         id=uuid4(),
         request=request,
@@ -43,85 +46,88 @@ def submission(
     )
 
 
-def accept(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:
-    """Makes a case of each arrival, or finds the one it has; committed when this returns.
+def accept(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:
+    """Create a case for each submission, or find the case of a repeated submission; commit before returning.
 
-    Nothing is looked up about the purchase here: known or unknown, the answer and its timing are the same.
+    The purchase is not looked up. So the answer and its timing do not reveal whether the purchase exists.
     """
     with records.work() as work:
-        return work.intake.accept(arrivals)
+        return work.intake.accept(submissions)
 
 
-def accept_one(records: Records, arrival: Submission) -> Accepted:
-    """As accept(); a key that named another request before is refused with a KeyReusedError."""
-    (accepted,) = accept(records, [arrival])
+def accept_one(records: Records, submission: Submission) -> Accepted:
+    """Accept one submission as ``accept`` does; raise KeyReusedError if its key belongs to a different request."""
+    (accepted,) = accept(records, [submission])
     if not accepted.identical:
         raise KeyReusedError
     return accepted
 
 
-def accept_once(records: Records, arrival: Submission) -> Accepted:
-    """As accept_one(), for whoever can come again: the same key's request in flight is a KeyInFlightError."""
+def accept_once(records: Records, submission: Submission) -> Accepted:
+    """Accept one submission as ``accept_one`` does; raise KeyInFlightError if a request with its key is in progress.
+
+    For clients that can repeat their request later.
+    """
     with records.work() as work:
-        if not work.idempotency.claim(arrival.source, arrival.key):
+        if not work.idempotency.claim(submission.source, submission.key):
             raise KeyInFlightError
-        (accepted,) = work.intake.accept([arrival])
+        (accepted,) = work.intake.accept([submission])
     if not accepted.identical:
         raise KeyReusedError
     return accepted
 
 
-def declare(records: Records, arrival: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
-    """A consumer withdraws from a contract by law: the case, the declaration and the letter that acknowledges it, in one commit.
+def declare(records: Records, submission: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
+    """Record a statutory withdrawal: the case, the declaration and the e-mail that acknowledges it, in one commit.
 
-    It counts from this instant, whoever works the case and whenever; nothing is looked up about the contract. None is
-    ever refused: of an address with more than DECLARATIONS_A_DAY only the letters wait, each an hour longer.
+    The withdrawal takes effect now, whenever the case is processed. The contract is not looked up, and no withdrawal is
+    refused. If an address declares more than DECLARATIONS_A_DAY, each further e-mail waits one hour longer.
     """
     with records.work() as work:
-        (accepted,) = work.intake.accept([arrival])
+        (accepted,) = work.intake.accept([submission])
         if accepted.created:
             work.statutory_withdrawals.insert(accepted.id, name, statement)
             work.case_emails.enqueue([(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)])
-            too_many = work.statutory_withdrawals.count_recent(arrival.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
-            if too_many > 0:
-                work.case_emails.release(
-                    [DueEmail(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=too_many * _HOUR
-                )
+            excess = (
+                work.statutory_withdrawals.count_recent(submission.request.email, seconds=_DAY) - DECLARATIONS_A_DAY
+            )
+            if excess > 0:
+                work.case_emails.release([DueEmail(accepted.id, EmailKind.WITHDRAWAL_RECEIVED)], seconds=excess * _HOUR)
             work.outbox.enqueue([(CaseEmailsDue, accepted.id)])
-        declared = work.statutory_withdrawals.get(accepted.id)
-    if not accepted.identical or declared is None:
+        withdrawal = work.statutory_withdrawals.get(accepted.id)
+    if not accepted.identical or withdrawal is None:
         raise KeyReusedError
-    return accepted.id, declared
+    return accepted.id, withdrawal
 
 
-def confirm(records: Records, case: UUID) -> State:
-    """The customer says yes to the refund: once, and only while it is asked. Again is not an error: it stays a yes."""
-    return _say(records, case, Event.CUSTOMER_CONFIRMED)
+def confirm(records: Records, case_id: UUID) -> State:
+    """Record that the customer confirms the refund, and return the case's state. A repeated confirmation is not an error."""
+    return _record_choice(records, case_id, Event.CUSTOMER_CONFIRMED)
 
 
-def withdraw(records: Records, case: UUID) -> State:
-    """The customer does not want the refund after all; possible until it was confirmed."""
-    return _say(records, case, Event.CUSTOMER_CANCELLED)
+def cancel(records: Records, case_id: UUID) -> State:
+    """Record that the customer cancels the request, which is possible until the confirmation; return the case's state."""
+    return _record_choice(records, case_id, Event.CUSTOMER_CANCELLED)
 
 
-def _say(records: Records, case: UUID, event: Event) -> State:
+def _record_choice(records: Records, case_id: UUID, event: Event) -> State:
     with records.work() as work:
-        found = work.cases.lock_one(case)
-        if found is None:
+        case = work.cases.lock_one(case_id)
+        if case is None:
             raise NotPossibleError("There is no such request.")
-        if found.state is State.AWAITING_CONFIRMATION:
-            step = found.after(event, actor="customer")
-            work.history.record([step])
-            return step.to_state
-    if event is Event.CUSTOMER_CONFIRMED and found.state in _CONFIRMED:
-        return found.state
-    raise NotPossibleError(_SENTENCES.get(found.state, _OTHERWISE))
+        if case.state is State.AWAITING_CONFIRMATION:
+            transition = case.after(event, actor="customer")
+            work.history.record([transition])
+            return transition.to_state
+    if event is Event.CUSTOMER_CONFIRMED and case.state in _CONFIRMED_STATES:
+        return case.state
+    raise NotPossibleError(_REFUSALS.get(case.state, _DEFAULT_REFUSAL))
 
 
-_CONFIRMED = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
-_OTHERWISE = "This request can no longer be changed."
-_SENTENCES = {
-    **dict.fromkeys(_CONFIRMED, "This refund is already confirmed and can’t be cancelled."),
+_CONFIRMED_STATES = frozenset({State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED})
+_DEFAULT_REFUSAL = "This request can no longer be changed."
+_REFUSALS = {
+    **dict.fromkeys(_CONFIRMED_STATES, "This refund is already confirmed and can’t be cancelled."),
     State.EXPIRED: "This link has expired. Please send the form again to get a new one.",
     State.CANCELLED: "This request was cancelled. If you still want the refund, please send the form again.",
     State.RECEIVED: "We’re still checking this request. Please wait for our email.",

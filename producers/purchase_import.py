@@ -1,4 +1,4 @@
-"""Purchases from a file: checked one by one, bad ones named by line, good ones kept."""
+"""Imports purchases from CSV and JSON Lines files; stores valid rows and reports invalid rows by line."""
 
 import csv
 import json
@@ -17,14 +17,14 @@ from records import Records
 
 BATCH_SIZE = 1_000  # purchases in one commit
 
-_NUMBERS = {"amount", "refunded"}
-_FLAGS = {"renewal", "consumer", "details.subscription"}
-_DETAILS = "details."
-"""What the columns of a CSV file for what is private start with."""
+_INTEGER_COLUMNS = {"amount", "refunded"}
+_BOOLEAN_COLUMNS = {"renewal", "consumer", "details.subscription"}
+_DETAILS_PREFIX = "details."
+"""The prefix of the CSV columns with private purchase details."""
 
 
 class Row(PurchaseInput):
-    """A row of a file: a purchase, and whose it is."""
+    """A row of a file: a purchase with its seller and its reference."""
 
     seller: Word
     reference: Reference
@@ -32,7 +32,7 @@ class Row(PurchaseInput):
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that was left out, and why."""
+    """A rejected row and the reason."""
 
     line: int
     why: str
@@ -40,7 +40,7 @@ class BadRow:
 
 @dataclass(slots=True)
 class ImportResult:
-    """What became of a file."""
+    """The result of an import."""
 
     new: int
     updated: int
@@ -48,38 +48,42 @@ class ImportResult:
 
 
 def import_file(records: Records, path: Path) -> ImportResult:
-    """Remembers the purchases of a JSON Lines or CSV file (by its ending, .csv or any other)."""
+    """Store the purchases of a CSV file (a name that ends in ``.csv``) or of a JSON Lines file (any other name)."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = _csv(file) if path.suffix.lower() == ".csv" else _json_lines(file)
+        rows = _read_csv(file) if path.suffix.lower() == ".csv" else _read_json_lines(file)
         return import_rows(records, rows)
 
 
 def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
-    """Remembers purchases, by line number and what stands there, a thousand a commit."""
-    imported = ImportResult(new=0, updated=0, rejected=[])
+    """Store purchases, BATCH_SIZE in one commit. ``rows`` are line numbers with the values of the line.
+
+    A text in place of the values is the reason why the line cannot be read.
+    """
+    result = ImportResult(new=0, updated=0, rejected=[])
     with records.work() as work:
         sellers = {seller.id for seller in work.sellers.list_all()}
     pending = iter(rows)
     while batch := list(islice(pending, BATCH_SIZE)):
-        good: list[Row] = []
+        valid: list[Row] = []
         for line, values in batch:
-            checked = _check(values, sellers)
-            if isinstance(checked, str):
-                imported.rejected.append(BadRow(line, checked))
+            row = _validate(values, sellers)
+            if isinstance(row, str):
+                result.rejected.append(BadRow(line, row))
             else:
-                good.append(checked)
-        if good:
+                valid.append(row)
+        if valid:
             with records.work() as work:
-                new = work.purchases.upsert([row.of(row.seller, row.reference) for row in good])
+                new = work.purchases.upsert([row.of(row.seller, row.reference) for row in valid])
                 work.purchase_details.put(
-                    [(row.seller, row.reference, row.details.of()) for row in good if row.details]
+                    [(row.seller, row.reference, row.details.of()) for row in valid if row.details]
                 )
-            imported.new += new
-            imported.updated += len(good) - new
-    return imported
+            result.new += new
+            result.updated += len(valid) - new
+    return result
 
 
-def _check(values: object, sellers: set[str]) -> Row | str:
+def _validate(values: object, sellers: set[str]) -> Row | str:
+    """Return the row, or the reason why it is rejected."""
     if isinstance(values, str):
         return values
     try:
@@ -93,39 +97,39 @@ def _check(values: object, sellers: set[str]) -> Row | str:
     return row
 
 
-def _json_lines(file: IO[str]) -> Iterator[tuple[int, object]]:
+def _read_json_lines(file: IO[str]) -> Iterator[tuple[int, object]]:
     for line, text in enumerate(file, start=1):
         if not text.strip():
             continue
         try:
             yield line, json.loads(text)
         except ValueError as error:
-            yield line, f"This line is no JSON: {error}."
+            yield line, f"This line is not valid JSON: {error}."
 
 
-def _csv(file: IO[str]) -> Iterator[tuple[int, object]]:
+def _read_csv(file: IO[str]) -> Iterator[tuple[int, object]]:
     reader = csv.DictReader(file, restkey="too many cells")
     try:
         for values in reader:
-            cells = {name: _cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
-            yield reader.line_num, _nested(cells)
+            cells = {name: _parse_cell(name, cell) for name, cell in values.items() if cell not in ("", None)}
+            yield reader.line_num, _nest_details(cells)
     except csv.Error as error:
-        yield reader.line_num, f"From this line on the file is no CSV: {error}."
+        yield reader.line_num, f"The file is not valid CSV from this line on: {error}."
 
 
-def _nested(cells: dict[str, object]) -> dict[str, object]:
-    """A row as JSON has it: the columns of what is private are one object. Without any such cell there is none."""
-    private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS)}
-    details = {name.removeprefix(_DETAILS): cell for name, cell in private.items()}
+def _nest_details(cells: dict[str, object]) -> dict[str, object]:
+    """Return a row in the shape of its JSON: the ``details.`` columns become one object, which is absent without cells."""
+    private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS_PREFIX)}
+    details = {name.removeprefix(_DETAILS_PREFIX): cell for name, cell in private.items()}
     return {name: cell for name, cell in cells.items() if name not in private} | (
         {"details": details} if details else {}
     )
 
 
-def _cell(name: str, cell: object) -> object:
-    """A cell's value: CSV has only text, and nothing but a plain number is taken for one."""
-    if name in _NUMBERS and isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,18}", cell):
+def _parse_cell(name: str, cell: object) -> object:
+    """Return a cell's value. CSV has only text: a plain number becomes an integer, ``true`` and ``false`` a boolean."""
+    if name in _INTEGER_COLUMNS and isinstance(cell, str) and re.fullmatch(r"-?[0-9]{1,18}", cell):
         return int(cell)
-    if name in _FLAGS and cell in {"true", "false"}:
+    if name in _BOOLEAN_COLUMNS and cell in {"true", "false"}:
         return cell == "true"
     return cell

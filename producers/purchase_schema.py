@@ -1,4 +1,4 @@
-"""A purchase as a seller tells us of it."""
+"""The input model of a purchase: the fields that a seller sends by API or in a file."""
 
 import re
 from datetime import UTC, datetime
@@ -22,36 +22,36 @@ from domain.purchase_details import PurchaseDetails
 from domain.purchases import Dispute, Purchase
 from domain.requests import Email, OneLine
 
-_MOST = 2**63 - 1  # what a column of PostgreSQL holds
+_MAX_BIGINT = 2**63 - 1  # the largest bigint of PostgreSQL
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
-def _as_text(value: object) -> object:
+def _require_text(value: object) -> object:
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", value):
-        raise ValueError("This must be an instant as text, such as 2026-04-17T14:05:00+02:00.")
+        raise ValueError("This must be a date and time as text, such as 2026-04-17T14:05:00+02:00.")
     return value
 
 
-def _in_our_days(at: datetime) -> datetime:
-    if not _EARLIEST <= at < _LATEST:
-        raise ValueError("This instant is before 1970 or after 2999.")
-    return at
+def _check_range(instant: datetime) -> datetime:
+    if not _EARLIEST <= instant < _LATEST:
+        raise ValueError("This date is before 1970 or after 2999.")
+    return instant
 
 
 def over_https(url: str) -> str:
-    """An address over https, whole and without a password; anything else is a ValueError."""
+    """Return an https URL with a host and without a user name; raise ValueError for any other text."""
     try:
         parts = urlsplit(url)
-        whole = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
+        is_valid = parts.scheme == "https" and bool(parts.hostname) and not parts.username and parts.port != 0
     except ValueError:
-        whole = False
-    if not whole or not url.isascii() or re.search(r"[\s<>\"\\^`{|}]", url):
-        raise ValueError("This must be an address over https, such as https://shop.example.com/file.")
+        is_valid = False
+    if not is_valid or not url.isascii() or re.search(r"[\s<>\"\\^`{|}]", url):
+        raise ValueError("This must be an https URL, such as https://shop.example.com/file.")
     return url
 
 
 def help_address(text: str) -> str:
-    """Where customers are helped: an e-mail address or an address over https; anything else is a ValueError."""
+    """Return a support contact: an e-mail address or an https URL; raise ValueError for any other text."""
     if "://" in text:
         return over_https(text)
     return str(_EMAIL.validate_python(text))
@@ -59,8 +59,8 @@ def help_address(text: str) -> str:
 
 _EMAIL = TypeAdapter[str](Email)
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_as_text), AfterValidator(_in_our_days)]
-Minor = Annotated[int, Field(strict=True, ge=-_MOST, le=_MOST)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_require_text), AfterValidator(_check_range)]
+Minor = Annotated[int, Field(strict=True, ge=-_MAX_BIGINT, le=_MAX_BIGINT)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), OneLine]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), OneLine]
 Currency = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10), OneLine]
@@ -74,28 +74,28 @@ HelpAddress = Annotated[
 
 
 class PurchaseDetailsInput(BaseModel):
-    """What is private about a purchase: shown to its customer behind a link that is mailed to the purchase's address."""
+    """The private details of a purchase. A link that is e-mailed to the purchase's address shows them to the customer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     licence_key: Key | None = Field(None, repr=False)
     activation_code: Key | None = Field(None, repr=False)
-    download_url: Url | None = Field(None, repr=False, description="over https")
+    download_url: Url | None = Field(None, repr=False, description="an https URL")
     invoice_number: Text | None = Field(None, repr=False)
-    invoice_url: Url | None = Field(None, repr=False, description="over https")
+    invoice_url: Url | None = Field(None, repr=False, description="an https URL")
     technical_support: HelpAddress | None = Field(
-        None, repr=False, description="who helps with this product, where it is not the seller's usual one: an e-mail "
-        "address, or an address over https",
+        None, repr=False, description="the support contact for this product, if it differs from the seller's: an e-mail "
+        "address, or an https URL",
     )  # fmt: skip
-    subscription: StrictBool = Field(False, repr=False, description="whether the purchase renews itself")
+    subscription: StrictBool = Field(False, repr=False, description="true if the purchase renews automatically")
 
     def of(self) -> PurchaseDetails:
-        """As they are remembered."""
+        """Return the details in the form in which they are stored."""
         return PurchaseDetails(**self.model_dump())
 
 
 class PurchaseInput(BaseModel):
-    """One charge of one customer. A renewal is a purchase of its own, with its own charge and reference."""
+    """One charge of one customer. A renewal is a separate purchase with its own charge and reference."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -121,29 +121,28 @@ class PurchaseInput(BaseModel):
         },
     )
 
-    email: Email = Field(description="the address the customer bought with")
+    email: Email = Field(description="the e-mail address of the customer's order")
     product: Text
     amount: Minor | None = Field(description="what was paid, in minor units: 4900 is 49.00 EUR, 500 is 500 JPY")
     currency: Currency | None = Field(description="ISO 4217")
-    method: Word = Field(description="credit_card, paypal, …; one we do not know goes to people")
-    provider: Word = Field(description="the payment provider that holds the charge")
+    method: Word = Field(description="credit_card, paypal, …; a request for an unknown method goes to support")
+    provider: Word = Field(description="the payment provider of the charge")
     charge: Text = Field(description="the charge's id at the provider")
     instrument: Text | None = Field(None, description="the provider's fingerprint of the card or account")
     purchased_at: Instant
-    charged_at: Instant | None = Field(None, description="when it was charged, if not at the purchase")
+    charged_at: Instant | None = Field(None, description="the time of the charge, if it differs from the purchase")
     renewal: StrictBool = False
     consumer: StrictBool = Field(True, description="false for a business")
-    refunded: Annotated[int, Field(strict=True, ge=0, le=_MOST)] = Field(
-        0, description="what went back, in minor units"
+    refunded: Annotated[int, Field(strict=True, ge=0, le=_MAX_BIGINT)] = Field(
+        0, description="the amount that was refunded before, in minor units"
     )
     dispute: Dispute = Dispute.NONE
     details: PurchaseDetailsInput | None = Field(
-        None, repr=False, description="those that were told before stay as they are where this is left out, else they are "
-        "replaced",
+        None, repr=False, description="replaces the details that were sent before; if this field is absent, they stay unchanged",
     )  # fmt: skip
 
     def of(self, seller: str, reference: str) -> Purchase:
-        """This purchase as it is remembered."""
+        """Return the purchase in the form in which it is stored."""
         values = self.model_dump(exclude={"charged_at", "seller", "reference", "details"})
         return Purchase(
             id=uuid4(), seller_id=seller, reference=reference, charged_at=self.charged_at or self.purchased_at, **values

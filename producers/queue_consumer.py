@@ -1,4 +1,4 @@
-"""The feed: refund requests that upstream forms publish on ``refund.requests``, as CloudEvents in JSON."""
+"""Consumes refund requests from the queue ``refund.requests``, to which other systems publish CloudEvents in JSON."""
 
 import json
 import threading
@@ -20,7 +20,10 @@ log = structlog.get_logger()
 
 
 class QueueConsumer(ConsumerMixin):
-    """Takes one message at a time; each is acknowledged after its commit, so that none is lost or counted twice."""
+    """Consumes one message at a time, and acknowledges each message after its commit.
+
+    So no message is lost. A message that is delivered twice has the same key and makes one case.
+    """
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
         self.connection = connection
@@ -28,17 +31,16 @@ class QueueConsumer(ConsumerMixin):
         self._stop = stop
 
     def on_iteration(self) -> None:
-        """Stops between two messages."""
+        """Stop between two messages if the process must end."""
         self.should_stop = self._stop.is_set()
 
     def get_consumers(self, consumer: Any, channel: Any) -> list[Consumer]:  # noqa: ANN401, ARG002  # kombu's signature
+        """Return the consumer of the queue."""
         queues = [QUEUES[IncomingRequest.queue]]
-        reading = consumer(queues, on_message=self.on_message, accept=["json"], prefetch_count=100)
-        reading.on_decode_error = self.on_packed
-        return [reading]
+        return [consumer(queues, on_message=self.on_message, accept=["json"], prefetch_count=100)]
 
     def on_message(self, message: Message) -> None:
-        """Accepts one request. What nobody can read is kept in ``dead``; a database that is away leaves it unacknowledged."""
+        """Accept one request. If the database is unavailable, wait a second and put the message back on the queue."""
         body = raw_body(message)
         try:
             consume(self._records, body)
@@ -49,25 +51,25 @@ class QueueConsumer(ConsumerMixin):
             return
         message.ack()
 
-    def on_packed(self, message: Message, _: Exception) -> None:
-        """Takes one that says it is compressed, and is not: its bytes are read as they are."""
+    def on_decode_error(self, message: Message, _error: Exception) -> None:
+        """Accept a message whose headers say that it is compressed, although it is not: read its bytes unchanged."""
         self.on_message(message)
 
 
 def consume(records: Records, body: bytes) -> None:
-    """Accepts the request in these bytes, or keeps them for a person: the next one must not wait for that."""
+    """Accept the request in ``body``, or store the body as a dead letter, so that the next message does not wait."""
     try:
-        _accept(records, read(body))
+        _accept(records, parse(body))
     except RefusedError as error:
-        _bury(records, body, str(error))
-        log.warning("message_unreadable", queue=IncomingRequest.queue)  # why may quote the customer: it is kept
+        _store_dead_letter(records, body, str(error))
+        log.warning("message_unreadable", queue=IncomingRequest.queue)  # no reason here: it may quote the customer
     except DatabaseDownError:
         raise
     except Exception as error:
-        _bury(
+        _store_dead_letter(
             records,
             body,
-            f"It broke its reader ({type(error).__name__}): put it back on its queue once that is mended.",
+            f"The program failed on this message ({type(error).__name__}). Redrive the message after the fix.",
         )
         log.exception("message_handler_crashed", queue=IncomingRequest.queue)
 
@@ -76,27 +78,26 @@ def _accept(records: Records, incoming: IncomingRequest) -> None:
     seller = incoming.data.seller
     with records.work() as work:
         if seller is not None and work.sellers.get(seller) is None:
-            raise UnreadableError(f"There is no seller {seller!r} here.")
+            raise UnreadableError(f"There is no seller {seller!r}. Add it with `moneyback sellers add`.")
     source = f"queue:{incoming.source}"
-    asked = submission(incoming.data.request, Channel.QUEUE, source=source, key=incoming.id, seller=seller)
-    accept_one(records, asked)
+    accept_one(records, submission(incoming.data.request, Channel.QUEUE, source=source, key=incoming.id, seller=seller))
 
 
-def _bury(records: Records, body: bytes, why: str) -> None:
+def _store_dead_letter(records: Records, body: bytes, reason: str) -> None:
     with records.work() as work:
-        work.dead_letters.keep(IncomingRequest.queue, body, why)
+        work.dead_letters.keep(IncomingRequest.queue, body, reason)
 
 
-def read(body: bytes) -> IncomingRequest:
-    """The request in these bytes, or an UnreadableError that says what is wrong with them."""
+def parse(body: bytes) -> IncomingRequest:
+    """Return the request in ``body``, or raise UnreadableError with the reason."""
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UnreadableError(f"This is no JSON: {error}.") from None
+        raise UnreadableError(f"The message is not valid JSON: {error}.") from None
     return IncomingRequest.read(payload)
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Reads the queue until told to stop."""
+    """Consume the queue until ``stop`` is set."""
     with connect(settings) as connection:
         QueueConsumer(connection, Records.of(settings), stop).run()

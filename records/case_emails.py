@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue
-from domain.reason_codes import SupportTaskKind
-from domain.state_effects import EmailKind
+from domain.support_tasks import SupportTaskKind
 from records.leased_queue import LeasedQueue
 from records.support_tasks import NewSupportTask, SupportTasks
 from records.transaction import Transaction

@@ -161,10 +161,10 @@ class History:
             effects = EFFECTS[transition.to_state]
             if effects.support_task:
                 tasks.append((case, transition.seq, json.dumps(transition.evidence.get("reasons", []))))
-            if not transition.quiet and (email := email_for(transition.event, transition.to_state)):
+            if transition.notify and (email := email_for(transition.event, transition.to_state)):
                 emails.append((case, email))
             omitted = {effects.message if transition.continued or transition.due_in is not None else None}
-            omitted |= {CaseEmailsDue} if transition.quiet else set()
+            omitted |= set() if transition.notify else {CaseEmailsDue}
             messages += [(message, case) for message in messages_for(effects) if message not in omitted]
         self._support_tasks.create_for_cases(tasks)
         self._case_emails.enqueue(emails)

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from domain.messages import SupportNeeded
-from domain.reason_codes import SupportTaskKind
+from domain.support_tasks import SupportTaskKind
 from records.leased_queue import LeasedQueue
 from records.transaction import Transaction
 

@@ -18,7 +18,7 @@ from babel.messages.extract import extract_python
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
-from config.i18n import HERE, LANGUAGES
+from config.i18n import CATALOGUES, LANGUAGES
 from domain import reason_codes, refund_reasons, refund_timing
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,6 @@ NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html", "problem
 
 SPOKEN: Mapping[str, tuple[int, ...]] = {
     "_": (1,),
-    "say": (1,),
     "gettext": (1,),
     "ngettext": (1, 2),
     "ProblemError": (2,),
@@ -42,19 +41,20 @@ SPOKEN: Mapping[str, tuple[int, ...]] = {
 
 SPEAKERS = (
     "producers/web/*.py",
+    "producers/web/pages/*.py",
     "producers/intake.py",
     "config/signed_links.py",
-    "worker/letters/*.py",
+    "worker/emails/*.py",
     "console/commands/embed.py",
 )
 
 _PROGRAMS = (
-    "app articles auth brakes colours dependencies guard health mailbox metrics networks paper search validation_errors "
-    "webhooks"
+    "app auth client_network dependencies health metrics middleware pages/help_articles pages/help_search pages/sent_mail "
+    "pages/theme rate_limits templating validation_errors webhooks"
 )
 FOR_OTHERS = {
     *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),
-    *(f"worker/letters/{name}.py" for name in ("envelope", "post", "sending")),
+    *(f"worker/emails/{name}.py" for name in ("case_emails", "delivery", "headers")),
 }
 """Modules that speak to programs, developers and operators."""
 
@@ -72,12 +72,12 @@ def gather() -> dict[Sentence, set[str]]:
 
 def catalogue(language: str) -> Catalog:
     """A language's catalogue as it is written down."""
-    with (HERE / f"{language}.po").open("rb") as file:
+    with (CATALOGUES / f"{language}.po").open("rb") as file:
         return read_po(file, locale=language)
 
 
 def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
-    """Writes what is new into the catalogue and drops what is gone; returns how many sentences wait to be translated."""
+    """Write what is new into the catalogue and drop what is gone; return how many sentences wait to be translated."""
     old = catalogue(language)
     new = Catalog(locale=language)
     for sentence, places in sentences.items():
@@ -89,7 +89,7 @@ def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
             locations=[(place, 0) for place in sorted(places)],
             user_comments=kept.user_comments if kept else (),
         )
-    with (HERE / f"{language}.po").open("wb") as file:
+    with (CATALOGUES / f"{language}.po").open("wb") as file:
         file.write(_header(new).encode())
         write_po(file, new, width=120, sort_output=True, omit_header=True, include_lineno=False)
     return sum(not said(message.string) for message in new if message.id)
@@ -130,7 +130,7 @@ def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Se
 
 
 def _of_tables() -> Iterator[tuple[str, Sentence]]:
-    yield from ((_home(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVALS"]))
+    yield from ((_home(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVAL_BY_METHOD"]))
     yield _home(refund_timing), refund_timing.DEFAULT_ARRIVAL
     yield from ((_home(refund_reasons), reason.sentence) for reason in refund_reasons.RefundReason)
     yield from ((_home(reason_codes), code.customer) for code in reason_codes.ReasonCode if code.customer)
@@ -170,7 +170,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _is_said(sentence: Sentence) -> bool:
-    """Returns whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
+    """Return whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (

@@ -30,13 +30,13 @@ sys.dont_write_bytecode = False
 
 
 def pytest_collection() -> None:
-    """Stops the garbage collector while thousands of tests are collected: it would find nothing."""
+    """Stop the garbage collector while thousands of tests are collected: it would find nothing."""
     gc.disable()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Keeps what lives as long as the run out of every later collection."""
+    """Keep what lives as long as the run out of every later collection."""
     gc.enable()
     gc.freeze()
 
@@ -78,7 +78,7 @@ def records(settings: Settings) -> Iterator[Records]:
 
 @pytest.fixture
 def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """Starts a part of the product as a process of its own; all are stopped at the end."""
+    """Start a part of the product as a process of its own; all are stopped at the end."""
     children: list[Child] = []
 
     def starter(name: str, *verb: str, **env: str) -> Child:

@@ -114,7 +114,7 @@ class Dovecot:
 
 @contextmanager
 def running_dovecot() -> Iterator[Dovecot]:
-    """Raises a NotInstalledError where there is none."""
+    """Raise a NotInstalledError where there is none."""
     installed(PACKAGES, "/usr/lib/dovecot/lmtp")
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         folder = Path(name)

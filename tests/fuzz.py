@@ -15,7 +15,7 @@ Garbage = TypeVar("Garbage")
 
 
 def thrown(garbage: SearchStrategy[Garbage], at: Callable[[Garbage], object]) -> int:
-    """Throws garbage for so long, new garbage every time; a failure is shrunk and shown. How much was thrown."""
+    """Throw garbage for so long, new garbage every time; a failure is shrunk and shown. How much was thrown."""
     count = 0
 
     @settings(

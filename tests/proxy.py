@@ -85,7 +85,7 @@ class Proxy:
         self.port: int = self._door.getsockname()[1]
 
     def cut(self, *, asked: bytes, answered: bytes | None = None) -> Cut:
-        """Loses the next request with these words before the server has it; or the next answer with these to such."""
+        """Lose the next request with these words before the server has it; or the next answer with these to such."""
         cut = Cut(asked, answered)
         self._cuts.append(cut)
         return cut
@@ -101,7 +101,7 @@ class Proxy:
             link.flows.set()
 
     def close_all(self) -> None:
-        """Ends every connection there is."""
+        """End every connection there is."""
         for link in tuple(self._links):
             link.close()
 

@@ -20,13 +20,13 @@ class Foreign(Translator):
     def __init__(self) -> None:
         self.language = "xx"
         self._locale = Locale.parse("ja")  # its dates and amounts have no Latin letters
-        self.translations = _Translations()
+        self.catalogue = _Translations()
 
     @property
     def asked(self) -> set[str]:
         """The sentences that were looked up."""
-        assert isinstance(self.translations, _Translations)
-        return self.translations.asked
+        assert isinstance(self.catalogue, _Translations)
+        return self.catalogue.asked
 
 
 class _Translations(NullTranslations):

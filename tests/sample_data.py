@@ -34,7 +34,7 @@ def a_seller(**changes: Any) -> Seller:
 def a_policy(**changes: Any) -> Policy:
     """Thirty days, no questions asked, for two years now."""
     values: dict[str, Any] = {
-        "seller": "aurora",
+        "seller_id": "aurora",
         "version": 1,
         "in_force_from": NOON - timedelta(days=730),
         "category": Category.WITHIN_DAYS,
@@ -99,7 +99,7 @@ def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = No
 def settle_in(
     records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None
 ) -> None:
-    """Makes these known: a seller, its policy, what it sold."""
+    """Make these known: a seller, its policy, what it sold."""
     seller, policy = seller or a_seller(), policy or a_policy()
     with records.work() as work:
         work.sellers.upsert(seller)

@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from config.signed_links import Links
+from domain.emails import EmailKind
 from domain.requests import Channel
-from domain.state_effects import EFFECTS, EmailKind
+from domain.state_effects import EFFECTS
 from domain.state_effects import EMAILS as LETTER_OF_EVENT
 from domain.states import MOVES, State
 from records.case_emails import DueEmail
@@ -33,7 +34,7 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
         "state": STATES.get(stage, State.RECEIVED),
         "channel": Channel.EMAIL,
         "reference": "<b>typed by whoever asked</b>",
-        "seller": "aurora",
+        "seller_id": "aurora",
         "reason": "dissatisfied",
         "refund_scope": "full",
         "comment": "",
@@ -43,7 +44,7 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
         "email": "asked@example.net",
         "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),
         "next_action_at": None,
-        "purchase": UUID(int=1),
+        "purchase_id": UUID(int=1),
         "seller_name": "Aurora Software",
         "support_email": "help@aurora.example",
         "time_zone": "Europe/Berlin",

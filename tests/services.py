@@ -41,7 +41,7 @@ QUICK = Timers(
 
 
 def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
-    """Returns what `fact` returns once it is true. The limit is for what never comes true, not for a busy machine."""
+    """Return what `fact` returns once it is true. The limit is for what never comes true, not for a busy machine."""
     deadline = time.monotonic() + seconds
     while not (found := fact()):
         assert time.monotonic() < deadline, f"This did not come true within {seconds:g} s: {fact}"
@@ -79,13 +79,13 @@ def fresh_database(servers: Servers) -> Iterator[str]:
 
 
 def emptied(servers: Servers, database: str) -> None:
-    """Empties this database: no row, every number from one. A tenth of the cost of a new database."""
+    """Empty this database: no row, every number from one. A tenth of the cost of a new database."""
     connection = _connection(servers, database)
     connection.execute(sql.SQL("; ").join(map(sql.SQL, _emptying(connection))))
 
 
 def left_alone(servers: Servers, database: str) -> None:
-    """Ends every other connection with its transaction: nobody writes into the next test."""
+    """End every other connection with its transaction: nobody writes into the next test."""
     _connection(servers, database).execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
@@ -96,7 +96,7 @@ _kept: dict[str, psycopg.Connection] = {}
 
 
 def _connection(servers: Servers, database: str) -> psycopg.Connection:
-    """Returns a connection past every trigger. It is kept from test to test, unless a test ended it."""
+    """Return a connection past every trigger. It is kept from test to test, unless a test ended it."""
     if database in _kept:
         with suppress(psycopg.OperationalError):
             _kept[database].execute("")
@@ -194,7 +194,7 @@ class Child:
             )
 
     def kill(self) -> None:
-        """Ends it and its children as a power cut would."""
+        """End it and its children as a power cut would."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, 9)
         self.process.wait()

@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker.app …`, which `moneyback worker` and `moneyback flower` run."""
+"""Creates the Celery application, which `celery -A worker.app …`, `moneyback worker` and `moneyback flower` run."""
 
 from typing import Any
 
@@ -16,17 +16,17 @@ app.steps["consumer"].add(Watchdog)
 
 
 @signals.setup_logging.connect
-def _logging(**_: Any) -> None:  # noqa: ANN401  # a signal brings whatever it brings
+def _set_up_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
     log.set_up()
 
 
 @signals.worker_process_init.connect
-def _fresh(**_: Any) -> None:  # noqa: ANN401  # as above
-    """A forked process dials its own connections: two on one socket would read each other's answers."""
+def _discard_inherited_context(**_: Any) -> None:  # noqa: ANN401  # as above
+    """Make a forked process open its own connections: two processes on one socket would read each other's replies."""
     worker_context.cache_clear()
 
 
 @signals.worker_process_shutdown.connect
-def _finish(**_: Any) -> None:  # noqa: ANN401  # as above
-    """Calls that nobody waits for end with their record, and not with their process."""
+def _close_call_pool(**_: Any) -> None:  # noqa: ANN401  # as above
+    """Let calls that were abandoned finish and be recorded, before the process exits."""
     worker_context().call_pool.close()

@@ -1,4 +1,4 @@
-"""Remembering: a mark in the broker that only its forgetting takes away, and what is told to helpdesks again then."""
+"""Detects that the broker lost its data, and has all open support tasks published again."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,32 +10,37 @@ from records import Records
 
 log = structlog.get_logger()
 
-MARKER_KEY = "moneyback.remembers"
-"""The key in the broker that is there for as long as the broker has not forgotten."""
+MARKER_KEY = "moneyback.broker-marker"
+"""The key that is in the broker until the broker loses its data."""
 
 
 class BrokerLossDetector:
-    """Any number may run side by side: where two find the mark missing, tasks are published twice, under their ids."""
+    """A detector of broker data loss.
+
+    Detectors may run in several processes. If two detectors find no marker, support tasks are published twice, with the
+    same ids.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._promise = f"{MARKER_KEY}.{uuid4().hex}"
+        self._candidate_key = f"{MARKER_KEY}.{uuid4().hex}"
 
     def run_once(self, connection: Connection) -> int:
-        """Where the mark is missing, all tasks that wait for people are due again; returns how many.
+        """Make all open support tasks due again if the marker is missing. Return the number of tasks.
 
-        The mark comes after the commit, for a relay that dies in between. And it is a key from before the transaction
-        that gets its name: a broker that forgot once more meanwhile has none, refuses, and is asked anew.
+        The marker is set after the commit, because the relay may crash before the commit. The marker is a key written
+        before the transaction and renamed after it. If the broker loses its data in between, the rename fails and the
+        check runs again.
         """
         with connection.channel() as channel:
             broker: Any = channel
             client = broker.client
             if client.exists(MARKER_KEY):
                 return 0
-            client.set(self._promise, "")
+            client.set(self._candidate_key, "")
             with self._records.work() as work:
-                again = work.support_tasks.publish_again()
-            client.rename(self._promise, MARKER_KEY)
-        if again:
-            log.warning("broker_data_lost", tasks=again)
-        return again
+                republished = work.support_tasks.publish_again()
+            client.rename(self._candidate_key, MARKER_KEY)
+        if republished:
+            log.warning("broker_data_lost", tasks=republished)
+        return republished

@@ -1,4 +1,4 @@
-"""What the tasks of one process work with: made at the first use, after the fork."""
+"""Contains the services that tasks use. Each process creates them at the first use, after the fork."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ from config.signed_links import Links
 from domain.providers import PaymentProvider
 from records import Records
 from worker.mail_transport import MailTransport, mail_transport_for
-from worker.providers import connected
+from worker.providers import connect_providers
 from worker.providers.call_pool import CallPool
 from worker.providers.rate_limiter import RateLimiter
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """Records, providers, letters, and hands to call with."""
+    """The services of one process: records, providers, e-mail, and the pool and the rate limiter for provider calls."""
 
     settings: Settings
     records: Records
@@ -29,24 +29,24 @@ class WorkerContext:
     monotonic: Callable[[], float] = time.monotonic
 
     def provider(self, name: str) -> PaymentProvider | None:
-        """The adapter of this name; None where none is connected."""
+        """Return the adapter of the provider ``name``, or None if that provider is not connected."""
         return self.providers.get(name)
 
 
-def create_context(ours: Settings) -> WorkerContext:
-    """Tools for these settings."""
+def create_context(worker_settings: Settings) -> WorkerContext:
+    """Create the services for these settings."""
     return WorkerContext(
-        settings=ours,
-        records=Records.of(ours),
-        links=Links.of(ours),
-        mail_transport=mail_transport_for(ours),
-        providers=connected(ours),
-        call_pool=CallPool(ours.provider_concurrency),
-        rate_limiter=RateLimiter.of(ours),
+        settings=worker_settings,
+        records=Records.of(worker_settings),
+        links=Links.of(worker_settings),
+        mail_transport=mail_transport_for(worker_settings),
+        providers=connect_providers(worker_settings),
+        call_pool=CallPool(worker_settings.provider_concurrency),
+        rate_limiter=RateLimiter.of(worker_settings),
     )
 
 
 @cache
 def worker_context() -> WorkerContext:
-    """The tools of this process."""
+    """Return the services of this process."""
     return create_context(settings())

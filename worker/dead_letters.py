@@ -1,4 +1,4 @@
-"""Redriving: messages that nobody could read go back to the queue they came from, as they came."""
+"""Publishes dead letters to their queues again, unchanged."""
 
 import json
 from contextlib import suppress
@@ -10,27 +10,33 @@ from records import Records
 
 
 def redrive(records: Records, app: Celery, ids: list[int]) -> int:
-    """Puts these messages back and returns how many; one that still cannot be read comes to rest in ``dead`` again."""
+    """Publish the dead letters with these ids to their queues again. Return the number of published messages.
+
+    A message that still cannot be read becomes a dead letter again.
+    """
     with records.work() as work, app.connection_for_write() as connection:
-        messages = work.dead_letters.redrive(ids)
+        dead_letters = work.dead_letters.redrive(ids)
         producer = app.amqp.Producer(connection.channel())
-        for message in messages:
-            payload = _payload(message.body)
-            if message.queue in WORK_QUEUES and payload is not None:
-                app.send_task(message.queue, [payload], queue=message.queue, producer=producer, argsrepr="redriven")
+        for dead_letter in dead_letters:
+            payload = _read_object(dead_letter.body)
+            if dead_letter.queue in WORK_QUEUES and payload is not None:
+                app.send_task(
+                    dead_letter.queue, [payload], queue=dead_letter.queue, producer=producer, argsrepr="redriven"
+                )
             else:
                 producer.publish(
-                    message.body,
+                    dead_letter.body,
                     exchange="",
-                    routing_key=message.queue,
+                    routing_key=dead_letter.queue,
                     content_type="application/json",
                     content_encoding="utf-8",
                 )
-    return len(messages)
+    return len(dead_letters)
 
 
-def _payload(body: bytes) -> dict[str, object] | None:
+def _read_object(body: bytes) -> dict[str, object] | None:
+    """Return the JSON object in ``body``, or None if the body is not a JSON object."""
     with suppress(ValueError):
-        found = json.loads(body)
-        return found if isinstance(found, dict) else None
+        payload = json.loads(body)
+        return payload if isinstance(payload, dict) else None
     return None

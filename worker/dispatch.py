@@ -1,7 +1,7 @@
-"""Dispatch: which handler works on a queue's messages, in a Celery task as well as in direct mode.
+"""Dispatches the ids in a message to the handler of its queue, both in a Celery task and in brokerless mode.
 
-A delivery is counted before the handler runs. The count is undone if another worker held the case. First deliveries run as one
-batch. A case whose worker crashed is retried in a small batch, then alone; after three crashes it goes to support
+A delivery is counted before the handler runs. The count is undone if another worker has locked the case. First deliveries run as
+one batch. A case whose worker crashed is retried in a small batch, then alone; after three crashes it goes to support
 (poison-message isolation).
 """
 
@@ -36,25 +36,25 @@ from worker.webhook_events.processing import process_webhook_events
 log = structlog.get_logger()
 
 MAX_DELIVERIES = 3
-SMALL_BATCH = 10  # a hundred cases one by one take longer than a worker may: after an outage it would never catch up
+SMALL_BATCH = 10  # a hundred cases one by one exceed a task's time limit: a worker would never catch up after an outage
 
-Do = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
-"""A handler. If deliveries are counted, it returns the cases that it could lock or lease."""
+Handler = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
+"""A function that processes ids. If deliveries are counted, it returns the cases that it could lock or lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHandler:
-    """A handler, and the states of the cases that it works on."""
+    """A handler, and the states of the cases that it processes."""
 
-    handle: Do
+    handle: Handler
     states: tuple[State, ...] = ()
-    """Empty if the ids are not ids of cases, or the handler decides nothing about them: then no deliveries are counted."""
+    """Empty if the ids are not case ids, or if the handler moves no case: then no deliveries are counted."""
 
 
 def evaluate_and_execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Evaluates cases, and pays those that may be paid. If the worker crashes between the two commits, the sweep goes on.
+    """Evaluate cases, and send the refunds of approved cases. Return the cases that could be locked.
 
-    Returns the cases that it could lock.
+    If the worker crashes between the two commits, the sweep sends the approved cases to a queue again.
     """
     with context.records.work() as work:
         cases = work.cases.lock(ids, state=State.RECEIVED)
@@ -76,66 +76,68 @@ HANDLERS: dict[type[WorkItems], QueueHandler] = {
 
 
 def handle(context: WorkerContext, kind: type[WorkItems], ids: Sequence[UUID]) -> None:
-    """Runs the handler of this kind of message."""
-    lane = HANDLERS[kind]
-    if not lane.states:
-        lane.handle(context, ids)
+    """Run the handler of messages of this kind on these ids."""
+    handler = HANDLERS[kind]
+    if not handler.states:
+        handler.handle(context, ids)
         return
-    for counts in _counted(context, ids, lane.states):
-        held = set(lane.handle(context, list(counts)) or ())
-        if left := {case: count for case, count in counts.items() if case not in held}:
+    for counts in _count_deliveries(context, ids, handler.states):
+        processed = set(handler.handle(context, list(counts)) or ())
+        if skipped := {case_id: count for case_id, count in counts.items() if case_id not in processed}:
             with context.records.work() as work:
-                work.cases.uncount_deliveries(left, states=lane.states)
+                work.cases.uncount_deliveries(skipped, states=handler.states)
 
 
-def _counted(context: WorkerContext, ids: Sequence[UUID], here: Sequence[State]) -> Iterator[dict[UUID, int]]:
-    """Yields the cases to work on together, each with its deliveries, which are counted just before.
+def _count_deliveries(
+    context: WorkerContext, ids: Sequence[UUID], states: Sequence[State]
+) -> Iterator[dict[UUID, int]]:
+    """Yield the cases to process together. Each case has its number of deliveries, which is counted before the yield.
 
-    Cases for which no time is left stay uncounted, and the sweep sends them again.
+    If the time of the task is over, the remaining cases are not counted, and the sweep sends them again.
     """
-    apart = context.settings.timers.task_time_limit_seconds  # by then the worker that began has finished, or was killed
-    ends = sending_ends(context)
+    apart = context.settings.timers.task_time_limit_seconds  # after this time, an earlier worker finished or was killed
+    deadline = sending_ends(context)
     with context.records.work() as work:
-        fresh = work.cases.count_deliveries(ids, states=here, apart=apart)
-        rest = [case for case in ids if case not in fresh]
-        suspects = work.cases.crashed_before(rest, states=here, apart=apart) if rest else {}
-    if fresh:
-        yield {case: fresh[case] for case in ids if case in fresh}
-    for group in _groups(suspects):
-        if context.monotonic() > ends:
+        first_deliveries = work.cases.count_deliveries(ids, states=states, apart=apart)
+        other_ids = [case_id for case_id in ids if case_id not in first_deliveries]
+        crashed_before = work.cases.crashed_before(other_ids, states=states, apart=apart) if other_ids else {}
+    if first_deliveries:
+        yield {case_id: first_deliveries[case_id] for case_id in ids if case_id in first_deliveries}
+    for batch in _split_batches(crashed_before):
+        if context.monotonic() > deadline:
             return
         with context.records.work() as work:
-            counts = work.cases.count_deliveries(group, states=here, apart=apart, include_crashed=True)
-        if worn := [case for case, count in counts.items() if count > MAX_DELIVERIES]:
-            _hand_over(context, worn, here)
-        if sound := {case: count for case, count in counts.items() if case not in worn}:
-            yield sound
+            counts = work.cases.count_deliveries(batch, states=states, apart=apart, include_crashed=True)
+        if exhausted := [case_id for case_id, count in counts.items() if count > MAX_DELIVERIES]:
+            _hand_over_to_support(context, exhausted, states)
+        if retried := {case_id: count for case_id, count in counts.items() if case_id not in exhausted}:
+            yield retried
 
 
-def _groups(suspects: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
-    once = [case for case, count in suspects.items() if count == 1]
-    yield from (once[n : n + SMALL_BATCH] for n in range(0, len(once), SMALL_BATCH))
-    yield from ([case] for case, count in suspects.items() if count > 1)
+def _split_batches(crashed_before: Mapping[UUID, int]) -> Iterator[Sequence[UUID]]:
+    """Yield cases whose worker crashed once in small batches, and the other cases alone."""
+    crashed_once = [case_id for case_id, count in crashed_before.items() if count == 1]
+    yield from (crashed_once[start : start + SMALL_BATCH] for start in range(0, len(crashed_once), SMALL_BATCH))
+    yield from ([case_id] for case_id, count in crashed_before.items() if count > 1)
 
 
-def _hand_over(context: WorkerContext, ids: Sequence[UUID], here: Sequence[State]) -> None:
-    """Hands cases that crash workers over to support; if money may have left, support reads that the outcome is unknown."""
+def _hand_over_to_support(context: WorkerContext, ids: Sequence[UUID], states: Sequence[State]) -> None:
+    """Hand over cases that crash workers. If a refund may have been sent, support reads that its outcome is unknown."""
     with context.records.work() as work:
-        cases = work.cases.lease(ids, states=here, seconds=context.settings.timers.lease_seconds)
-        work.history.record([_ended(case) for case in cases])
-    log.error("case_crashed_workers", ids=[str(case) for case in ids])
+        cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds)
+        work.history.record([_crash_transition(case) for case in cases])
+    log.error("case_crashed_workers", ids=[str(case_id) for case_id in ids])
 
 
-def _ended(case: Case) -> Transition:
+def _crash_transition(case: Case) -> Transition:
     codes = [ReasonCode.CRASHED_WORKERS]
     if case.state in {State.REFUNDING, State.REFUND_PENDING}:
         codes.append(ReasonCode.OUTCOME_UNKNOWN)
-    step = case.after(
+    transition = case.after(
         Event.CRASHED_WORKERS,
         actor="worker",
         why=" ".join(code.support for code in codes),
         evidence={"reasons": reasons([RuleResult("payment", code) for code in codes])},
     )
-    return replace(
-        step, quiet=case.purchase_id is None
-    )  # whose purchase it is, nobody has looked: there is no address to write to
+    # Before the evaluation the case has no purchase, so there is no address to which an e-mail could go.
+    return replace(transition, notify=case.purchase_id is not None)

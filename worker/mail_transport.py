@@ -1,7 +1,6 @@
-"""How letters leave: into a maildir, or through an SMTP server."""
+"""Delivers e-mails: into a maildir, or to an SMTP server."""
 
 import hashlib
-import os
 import re
 import smtplib
 import ssl
@@ -10,7 +9,6 @@ from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import default
 from glob import escape
-from ipaddress import ip_address
 from mailbox import Maildir
 from pathlib import Path
 from threading import Lock
@@ -18,78 +16,75 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from config.durable_files import move_file, write_new_file
+from config.loopback import is_loopback
 from config.settings import Settings
 from domain.errors import MoneybackError
 
-TIMEOUT = 20.0  # seconds a mail server may take for one answer
+TIMEOUT = 20.0  # seconds for one reply of the mail server
 
 
 class MailTransportError(MoneybackError, OSError):
-    """The letter did not leave as it should. An OSError, as those of files and of smtplib are."""
+    """The e-mail was not delivered as it should be. An OSError, like the errors of files and of smtplib."""
 
 
 class EmailNotSentError(MailTransportError):
-    """The mail server did not take this letter, for now. It is certain that it was not sent: send it again later."""
+    """The mail server did not accept this e-mail now. The e-mail certainly was not sent, so it can be sent again later."""
 
 
 class EmailRejectedError(MailTransportError):
-    """The mail server refuses this letter for good. It was not sent, and sending it again would not help."""
+    """The mail server rejects this e-mail permanently. The e-mail was not sent, and a repeat would be rejected too."""
 
 
 class DeliveryUnknownError(MailTransportError):
-    """The connection broke while the letter was handed over. It may have been sent or not."""
+    """The connection failed while the e-mail was sent. The e-mail may have been sent or not."""
 
 
 class MailTransport(Protocol):
-    """Takes letters. Where it is ``repeatable``, delivering one a second time does not make a second letter."""
+    """Delivers e-mails. If it is ``repeatable``, an e-mail that is delivered twice arrives once."""
 
     repeatable: bool
 
-    def deliver(self, letter: EmailMessage) -> None:
-        """Delivers one letter, or raises NotSentError, RefusedLetterError or UnclearError."""
+    def deliver(self, email: EmailMessage) -> None:
+        """Deliver one e-mail. Raise EmailNotSentError, EmailRejectedError or DeliveryUnknownError if that fails."""
 
 
 class MaildirTransport:
-    """Keeps letters in a maildir; a letter's file is named after its Message-ID, so that a repeated one replaces itself."""
+    """Stores e-mails in a maildir. A file is named after its e-mail's Message-ID, so a repeated e-mail replaces itself."""
 
     repeatable = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for part in ("cur", "new", "tmp"):  # the library makes them only where it also makes the folder
+        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates them only together with the folder
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def deliver(self, letter: EmailMessage) -> None:
-        """Written aside, then put in place whole: a reader never sees half a letter, nor does a crash leave one."""
-        name = file_name(str(letter["Message-ID"]))
-        aside = self._folder / "tmp" / f"{name}.{uuid4().hex}"
+    def deliver(self, email: EmailMessage) -> None:
+        """Write the e-mail to a temporary file, and rename it: neither a reader nor a crash leaves half an e-mail."""
+        name = file_name(str(email["Message-ID"]))
+        temporary = self._folder / "tmp" / f"{name}.{uuid4().hex}"
         try:
             try:
-                with aside.open("xb") as file:
-                    file.write(as_bytes(letter))
-                    file.flush()
-                    os.fsync(file.fileno())
-                place = self._place(name)
-                aside.replace(place)
+                write_new_file(temporary, as_bytes(email))
+                move_file(temporary, self._find_target(name))
             except BaseException:
-                aside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
                 raise
-            _keep(place.parent)
         except OSError as error:
             raise EmailNotSentError(
-                f"The letter could not be kept: {error.strerror or type(error).__name__}."
+                f"The e-mail could not be stored in the maildir: {error.strerror or type(error).__name__}."
             ) from error
 
-    def _place(self, name: str) -> Path:
-        """Where this letter is, or is to be: one that somebody has read stays read."""
+    def _find_target(self, name: str) -> Path:
+        """Return the path of this e-mail. An e-mail that is marked as read keeps its path, so it stays read."""
         read = next((self._folder / "cur").glob(f"{escape(name)}{Maildir.colon}*"), None)
         return read or self._folder / "new" / name
 
 
 class SmtpTransport:
-    """Hands letters to a mail server; one connection for as long as the server keeps it.
+    """Sends e-mails to a mail server. One connection is used until the server closes it.
 
-    The URL is ``smtp://user:password@host:port`` (STARTTLS where the server offers it) or ``smtps://…`` (TLS from the start).
+    The URL is ``smtp://user:password@host:port`` (STARTTLS if the server offers it) or ``smtps://…`` (TLS from the start).
     """
 
     repeatable = False
@@ -106,58 +101,60 @@ class SmtpTransport:
         self._port = port or (465 if self._tls else 25)
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
         self._smtp: smtplib.SMTP | None = None
-        self._one_at_a_time = Lock()
+        self._lock = Lock()
 
-    def deliver(self, letter: EmailMessage) -> None:
-        """Once: after an UnclearError only a person, or a rule of the caller's, can say whether to try again."""
-        with self._one_at_a_time:
-            smtp = self._connection()
-            with self._answers():
-                smtp.send_message(letter)
+    def deliver(self, email: EmailMessage) -> None:
+        """Send the e-mail once. After a DeliveryUnknownError the caller decides whether to send the e-mail again."""
+        with self._lock:
+            smtp = self._get_connection()
+            with self._classify_errors():
+                smtp.send_message(email)
 
     def close(self) -> None:
-        """Says goodbye to the server. The next letter greets it again."""
-        with self._one_at_a_time:
+        """Close the connection to the server. The next e-mail opens a new connection."""
+        with self._lock:
             if self._smtp is not None:
                 with suppress(smtplib.SMTPException, OSError):
                     self._smtp.quit()
-            self._forget()
+            self._drop_connection()
 
-    def _connection(self) -> smtplib.SMTP:
+    def _get_connection(self) -> smtplib.SMTP:
+        """Return the open connection if the server still replies, or a new connection."""
         if self._smtp is not None:
             with suppress(smtplib.SMTPException, OSError):
-                if self._smtp.noop()[0] == 250:  # noqa: PLR2004 - SMTP's "fine"
+                if self._smtp.noop()[0] == 250:  # noqa: PLR2004 - SMTP's code for success
                     return self._smtp
-            self._forget()
+            self._drop_connection()
         try:
-            self._smtp = self._dial()
+            self._smtp = self._connect()
         except EmailNotSentError:
             raise
         except (smtplib.SMTPException, OSError) as error:
-            raise EmailNotSentError(f"The mail server cannot be used: {_said(error)}.") from error
+            raise EmailNotSentError(f"The mail server cannot be used: {_describe_error(error)}.") from error
         return self._smtp
 
-    def _dial(self) -> smtplib.SMTP:
+    def _connect(self) -> smtplib.SMTP:
         context = ssl.create_default_context()
         if self._tls:
             smtp: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=TIMEOUT, context=context)
         else:
             smtp = smtplib.SMTP(self._host, self._port, timeout=TIMEOUT)
         try:
-            self._introduce(smtp, context)
+            self._log_in(smtp, context)
         except BaseException:
             smtp.close()
             raise
         return smtp
 
-    def _introduce(self, smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
+    def _log_in(self, smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
+        """Greet the server, start TLS if the server offers it, and log in if the URL has a user."""
         smtp.ehlo_or_helo_if_needed()
-        private = self._tls
-        if not private and smtp.has_extn("starttls"):
+        is_encrypted = self._tls
+        if not is_encrypted and smtp.has_extn("starttls"):
             smtp.starttls(context=context)
             smtp.ehlo()
-            private = True
-        if self._user and not private and not _is_this_machine(self._host):
+            is_encrypted = True
+        if self._user and not is_encrypted and not is_loopback(self._host):
             raise EmailNotSentError(
                 "The mail server offers no TLS, so the password of MONEYBACK_SMTP_URL is not sent to it."
             )
@@ -165,83 +162,69 @@ class SmtpTransport:
             smtp.login(self._user, self._password)
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
-        """Says which of the three it was: not now, never, or nobody knows."""
+    def _classify_errors(self) -> Iterator[None]:
+        """Raise the error that says whether the e-mail was certainly not sent, is rejected, or may have been sent."""
         try:
             yield
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
-            raise _no(codes, "recipient") from None  # the error quotes the address
+            raise _refusal_error(codes, "recipient") from None  # the original error quotes the address
         except smtplib.SMTPResponseException as error:
-            raise _no([error.smtp_code], "letter") from None
+            raise _refusal_error([error.smtp_code], "e-mail") from None
         except smtplib.SMTPNotSupportedError:
-            raise EmailRejectedError("The mail server cannot deliver to an address with such letters in it.") from None
+            raise EmailRejectedError(
+                "The mail server cannot deliver to an address with characters outside ASCII."
+            ) from None
         except (smtplib.SMTPException, OSError) as error:
-            self._forget()
+            self._drop_connection()
             raise DeliveryUnknownError(
-                f"The connection broke while a letter was handed over: {_said(error)}."
+                f"The connection to the mail server failed while an e-mail was sent: {_describe_error(error)}."
             ) from None
 
-    def _forget(self) -> None:
+    def _drop_connection(self) -> None:
         if self._smtp is not None:
             self._smtp.close()
         self._smtp = None
 
 
 def mail_transport_for(settings: Settings) -> MailTransport:
-    """The way out that these settings name: SMTP before a maildir."""
+    """Return the transport that these settings name. SMTP comes before a maildir."""
     if settings.smtp_url is not None:
         return SmtpTransport(settings.smtp_url.get_secret_value())
     if settings.sent_mail_dir is not None:
         return MaildirTransport(settings.sent_mail_dir)
     raise MoneybackError(
-        "Letters have no way out: set MONEYBACK_SMTP_URL, or MONEYBACK_SENT_MAIL_DIR to keep them in a maildir."
+        "E-mails cannot be sent: set MONEYBACK_SMTP_URL, or set MONEYBACK_SENT_MAIL_DIR to store e-mails in a maildir."
     )
 
 
 _BAD_URL = "MONEYBACK_SMTP_URL is not like smtp://user:password@host:port or smtps://user:password@host:port."
 
 
-def as_bytes(letter: EmailMessage) -> bytes:
-    """The letter as a file; only an address that ASCII cannot say makes it more than ASCII."""
-    utf8 = not str(letter["To"]).isascii() and any(not a.username.isascii() for a in letter["To"].addresses)
-    return letter.as_bytes(policy=default.clone(utf8=utf8))
+def as_bytes(email: EmailMessage) -> bytes:
+    """Return the e-mail as bytes. They are ASCII, except if an address has a local part outside ASCII."""
+    utf8 = not str(email["To"]).isascii() and any(not a.username.isascii() for a in email["To"].addresses)
+    return email.as_bytes(policy=default.clone(utf8=utf8))
 
 
 def file_name(message_id: str) -> str:
-    """A file's name for a Message-ID: the same for the same, another for another."""
-    plain = message_id.strip().strip("<>")
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}", plain):
-        return plain
+    """Return the file name for a Message-ID. Two different ids have two different names."""
+    bare_id = message_id.strip().strip("<>")
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}", bare_id):
+        return bare_id
     return hashlib.sha256(message_id.encode(errors="surrogateescape")).hexdigest()
 
 
-def _keep(folder: Path) -> None:
-    """A new name in a folder outlasts a power cut only once the folder is written too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _no(codes: list[int], what: str) -> MoneybackError:
+def _refusal_error(codes: list[int], refused: str) -> MoneybackError:
+    """Return the error for SMTP status codes with which the server did not accept the recipient or the e-mail."""
     code = max(codes, default=0)
-    if all(code >= 500 for code in codes):  # noqa: PLR2004 - SMTP's "never"; 4xx is "not now"
-        return EmailRejectedError(f"The mail server refuses this {what} for good ({code}).")
-    return EmailNotSentError(f"The mail server does not take this {what} now ({code}).")
+    if all(code >= 500 for code in codes):  # noqa: PLR2004 - SMTP's permanent errors; 4xx codes are temporary
+        return EmailRejectedError(f"The mail server rejects this {refused} permanently ({code}).")
+    return EmailNotSentError(f"The mail server does not accept this {refused} now ({code}).")
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, without what the server quoted: that may be an address."""
+def _describe_error(error: Exception) -> str:
+    """Return what failed, without the server's text, which may quote an address."""
     if isinstance(error, smtplib.SMTPResponseException):
-        return f"it answered {error.smtp_code}"
+        return f"it replied {error.smtp_code}"
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False

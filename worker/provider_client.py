@@ -1,4 +1,4 @@
-"""Provider client: calls a provider within its rate limit and the time that is left. If anything goes wrong: Unknown."""
+"""Calls providers within their rate limits and the time of the task. Every failure becomes the result ``Unknown``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,65 +22,66 @@ from domain.providers import (
 )
 from domain.refund_operations import RefundOperation
 from worker.context import WorkerContext
-from worker.providers.deadline import watched
+from worker.providers.deadline import record_network_activity
 
 log = structlog.get_logger()
 
-ProviderAnswer = TypeVar("ProviderAnswer")
+ProviderResult = TypeVar("ProviderResult")
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Nothing of this call was sent: there was no time left within the lease, or the provider could not be reached."""
+    """The result of a call that was not sent: there was no time left, or the provider could not be reached."""
 
     why: str
 
 
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Sends a refund of which the records know nothing. A provider that would pay a payment twice is looked up first.
+    """Send a refund for the first time. If the provider would refund a payment twice, look the refund up first.
 
-    Records that were restored from a backup lack what was paid since; and support may have paid the refund by hand.
+    The refund may exist already: records that were restored from a backup lack the latest refunds, and support may have
+    refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
     if adapter is None or adapter.capabilities.rejects_over_refund or not adapter.capabilities.can_look_up:
         return refund(context, operation, until=until)
-    found = look_up(context, operation, until=until)
-    if isinstance(found, NotFound):
+    result = look_up(context, operation, until=until)
+    if isinstance(result, NotFound):
         return refund(context, operation, until=until)
-    if isinstance(found, ExternalRefund):
-        return Declined(DeclineReason.ALREADY_REFUNDED, found.refund_id)
-    return NotSent(found.why) if isinstance(found, Unknown) and not found.invalid_credentials else found
+    if isinstance(result, ExternalRefund):
+        return Declined(DeclineReason.ALREADY_REFUNDED, result.refund_id)
+    return NotSent(result.why) if isinstance(result, Unknown) and not result.invalid_credentials else result
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Sends the refund, unless this monotonic instant passes before its turn comes."""
-    with watched() as wire:
-        answer = _call(
+    """Send the refund, unless the rate limit allows the call only after the monotonic instant ``until``."""
+    with record_network_activity() as activity:
+        result = _call(
             context,
             operation.provider,
             lambda adapter: adapter.refund(operation.charge, operation.amount, key=operation.key),
             until=until,
             no_time=NotSent(NO_TIME),
         )
-    if isinstance(answer, Unknown) and wire.nobody_reached:
-        return NotSent(answer.why)
-    return _of_this_amount(answer, operation)
+    if isinstance(result, Unknown) and activity.nothing_was_sent:
+        return NotSent(result.why)
+    return _check_amount(result, operation)
 
 
 def look_up(context: WorkerContext, operation: RefundOperation, *, until: float) -> LookupResult:
-    """Returns what the provider knows of this operation."""
-    found = _call(
+    """Look up the refund of this operation at the provider."""
+    result = _call(
         context,
         operation.provider,
         lambda adapter: adapter.look_up(operation.charge, key=operation.key),
         until=until,
         no_time=Unknown(NO_TIME),
     )
-    return _of_this_amount(found, operation)
+    return _check_amount(result, operation)
 
 
 def find_external_refund(context: WorkerContext, provider: str, charge: str, *, until: float) -> LookupResult:
-    """Returns the refund of a payment that was not made by us."""
+    """Look up the refund of a payment that was not made by us."""
     return _call(
         context,
         provider,
@@ -91,29 +92,29 @@ def find_external_refund(context: WorkerContext, provider: str, charge: str, *, 
 
 
 def dispute(context: WorkerContext, provider: str, charge: str, *, until: float) -> DisputeStatus | Unknown:
-    """Returns the status of the dispute about this payment."""
+    """Look up the status of the dispute about this payment."""
     return _call(context, provider, lambda adapter: adapter.dispute(charge), until=until, no_time=Unknown(NO_TIME))
 
 
 def cannot_look_up(context: WorkerContext, provider: str) -> bool:
-    """Whether this provider is connected and only reports by signed webhook events."""
+    """Return whether this provider is connected and reports refunds only in signed webhook events."""
     adapter = context.provider(provider)
     return adapter is not None and not adapter.capabilities.can_look_up
 
 
-def guarded(provider: str, call: Callable[[], ProviderAnswer]) -> ProviderAnswer | Unknown:
-    """Makes this call. An adapter that raises an error has a bug, and nobody knows what the provider did: Unknown."""
+def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> ProviderResult | Unknown:
+    """Make the call. If the adapter raises an error, return ``Unknown``, because the provider may have done anything."""
     try:
         return call()
     except Exception as error:
         log.exception("provider_adapter_error", provider=provider)
-        return Unknown(f"The adapter broke: {type(error).__name__}.")
+        return Unknown(f"The provider's adapter raised {type(error).__name__}.")
 
 
-NO_MATCHING_KEY = "mb_nobodys"
+NO_MATCHING_KEY = "mb_no_matching_key"
 """An idempotency key that no operation has."""
 
-NO_TIME = "There was no time left to ask: the others, or the provider's rate limit, took it."
+NO_TIME = "The provider was not called, because other calls or its rate limit used up the time of the task."
 
 NoTime = TypeVar("NoTime", NotSent, Unknown)
 
@@ -121,32 +122,35 @@ NoTime = TypeVar("NoTime", NotSent, Unknown)
 def _call(
     context: WorkerContext,
     provider: str,
-    call: Callable[[PaymentProvider], ProviderAnswer],
+    call: Callable[[PaymentProvider], ProviderResult],
     *,
     until: float,
     no_time: NoTime,
-) -> ProviderAnswer | Unknown | NoTime:
-    """Makes a call to this provider in its turn. Begun later, the call could outlive its task, with its result."""
+) -> ProviderResult | Unknown | NoTime:
+    """Make a call to this provider when its rate limit allows the call.
+
+    Return ``no_time`` if that is later than ``until``. A later call could outlive its task, and its result would be lost.
+    """
     adapter = context.provider(provider)
     if adapter is None:
-        return Unknown(f"The provider {provider} is not connected here any more.")
-    if not _in_turn(context, provider, adapter.capabilities, until):
+        return Unknown(f"The provider {provider} is not connected any more.")
+    if not _wait_for_rate_limit(context, provider, adapter.capabilities, until):
         return no_time
-    said = guarded(provider, lambda: call(adapter))
-    if isinstance(said, Unknown) and said.retry_after is not None:
-        context.rate_limiter.pause(provider, adapter.capabilities.calls_per_second, said.retry_after)
-    return said
+    result = catch_adapter_errors(provider, lambda: call(adapter))
+    if isinstance(result, Unknown) and result.retry_after is not None:
+        context.rate_limiter.pause(provider, adapter.capabilities.calls_per_second, result.retry_after)
+    return result
 
 
-def _in_turn(context: WorkerContext, provider: str, capabilities: Capabilities, until: float) -> bool:
-    """Waits for this call's turn at the provider's rate limit. Returns whether there is time left for the call."""
+def _wait_for_rate_limit(context: WorkerContext, provider: str, capabilities: Capabilities, until: float) -> bool:
+    """Wait until the provider's rate limit allows a call. Return whether there is time left for the call."""
     return context.monotonic() <= until and context.rate_limiter.acquire(
         provider, capabilities.calls_per_second, until=until
     )
 
 
-def _of_this_amount(said: ProviderAnswer, operation: RefundOperation) -> ProviderAnswer | Unknown:
-    """Replaces a result about another amount by Unknown: a refund of another amount than was asked for is no success."""
-    if isinstance(said, Paid | Pending) and said.amount != operation.amount:
-        return Unknown(f"The provider speaks of {said.amount}, but {operation.amount} was asked for.")
-    return said
+def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Unknown:
+    """Replace a result about another amount by ``Unknown``, because a refund of another amount is no success."""
+    if isinstance(result, Paid | Pending) and result.amount != operation.amount:
+        return Unknown(f"The provider reports a refund of {result.amount}, but {operation.amount} was requested.")
+    return result

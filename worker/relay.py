@@ -1,4 +1,4 @@
-"""The relay: from the outbox to the broker, many cases a message, every seller in turn."""
+"""Publishes messages from the outbox to the broker: many cases in one message, round robin over the sellers."""
 
 import threading
 import time
@@ -24,122 +24,126 @@ from worker.sweep import Sweep
 
 log = structlog.get_logger()
 
-WINDOW = (
-    20  # messages of one lane in the broker at the most: 2,000 cases, a second's work; the rest waits where it is safe
-)
-IDLE = 1.0  # seconds without a notification after which the outbox is looked at all the same
+WINDOW = 20  # messages of one queue in the broker: 2,000 cases, a second's work. Other messages are safer in the outbox
+IDLE = 1.0  # seconds without a notification, after which the relay looks at the outbox anyway
 
 
 class RelayResult(NamedTuple):
-    """What one round published."""
+    """The number of messages and cases that were published."""
 
     messages: int
     cases: int
 
 
 class Relay:
-    """Publishes what is due. Two may run: a row is taken by one of them."""
+    """Publishes messages that are due. Two relays may run, because each outbox row is taken by one of them."""
 
     def __init__(self, settings: Settings, records: Records, app: Celery) -> None:
         self._settings = settings
         self._records = records
         self._app = app
-        self._batch = settings.batch_size
-        self._pause = settings.timers.sweep_interval_seconds
+        self._batch_size = settings.batch_size
+        self._sweep_interval = settings.timers.sweep_interval_seconds
         self._sweep = Sweep(records)
-        self._remembering = BrokerLossDetector(records)
+        self._broker_loss_detector = BrokerLossDetector(records)
         self._swept_at = 0.0
-        self._after: dict[tuple[str, bool], str | None] = {}
+        self._last_sellers: dict[tuple[str, bool], str | None] = {}
+        """The seller after whom each round robin continues, by queue and bulk. None starts with the first seller."""
 
     def run_once(self, connection: Connection) -> RelayResult:
-        """Publishes what is due and has room in the broker. What could not be published stays in the outbox."""
-        due = self._due()
-        if not due:
+        """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox."""
+        due_queues = self._load_due_queues()
+        if not due_queues:
             return RelayResult(messages=0, cases=0)
         with connection.channel() as channel:
             producer = self._app.amqp.Producer(channel)
-            rounds = [self._fill(message, producer) for lane, message in WORK_QUEUES.items() if lane in due]
-        return RelayResult(sum(moved.messages for moved in rounds), sum(moved.cases for moved in rounds))
+            results = [self._fill_queue(kind, producer) for queue, kind in WORK_QUEUES.items() if queue in due_queues]
+        return RelayResult(sum(result.messages for result in results), sum(result.cases for result in results))
 
     def run(self, stop: threading.Event) -> None:
-        """Publishes whenever something is committed, and sweeps now and then, until told to stop.
+        """Publish after each commit, and sweep at intervals, until ``stop`` is set.
 
-        While the broker is away for long the cases are worked on here: accepted requests end without it.
+        If the broker is unavailable for too long, the relay processes the cases itself, so that refunds go on.
         """
-        away_since: float | None = None
+        unavailable_since: float | None = None
         while not stop.is_set():
             try:
                 with connect(self._settings) as connection:
                     try:
-                        for moved in self._run(connection, stop):
-                            away_since = None if moved.messages else away_since
+                        for result in self._publish_and_sweep(connection, stop):
+                            unavailable_since = None if result.messages else unavailable_since
                     except is_unavailable(connection) as error:
-                        away_since = away_since or time.monotonic()
+                        unavailable_since = unavailable_since or time.monotonic()
                         log.warning("broker_unavailable", error=type(error).__name__)
-                if away_since and time.monotonic() - away_since >= self._settings.timers.brokerless_after_seconds:
-                    self._direct(stop)
+                brokerless_after = self._settings.timers.brokerless_after_seconds
+                if unavailable_since and time.monotonic() - unavailable_since >= brokerless_after:
+                    self._process_without_broker(stop)
             except DatabaseDownError as error:
                 log.warning("database_unavailable", error=type(error).__name__)
             stop.wait(IDLE)
 
-    def _run(self, connection: Connection, stop: threading.Event) -> Iterator[RelayResult]:
+    def _publish_and_sweep(self, connection: Connection, stop: threading.Event) -> Iterator[RelayResult]:
         for _ in self._records.notifications(CHANNEL, IDLE):
             if stop.is_set():
                 return
-            if time.monotonic() - self._swept_at >= self._pause:
+            if time.monotonic() - self._swept_at >= self._sweep_interval:
                 self._swept_at = time.monotonic()
                 self._sweep.run_once()
-                self._remembering.run_once(connection)
+                self._broker_loss_detector.run_once(connection)
             yield self.run_once(connection)
 
-    def _direct(self, stop: threading.Event) -> None:
-        """Works on what is due as a worker would, a batch a lane; only tasks for helpdesks must wait for the broker."""
-        due = self._due()
-        for lane, kind in WORK_QUEUES.items():
-            if lane not in due or kind is SupportNeeded or stop.is_set():
+    def _process_without_broker(self, stop: threading.Event) -> None:
+        """Process one batch of each due queue, as a worker would. Support tasks wait, because helpdesks read the broker."""
+        due_queues = self._load_due_queues()
+        for queue, kind in WORK_QUEUES.items():
+            if queue not in due_queues or kind is SupportNeeded or stop.is_set():
                 continue
             with self._records.work() as work:
-                ids, _ = self._take(work.outbox, lane)
+                ids, _ = self._take_ids(work.outbox, queue)
             if ids:
-                log.info("brokerless_batch_processed", lane=lane, cases=len(ids))
-                handle(self._tools, kind, ids)
-                due = self._due()  # what this was about may go on in the next lane
+                log.info("brokerless_batch_processed", queue=queue, cases=len(ids))
+                handle(self._context, kind, ids)
+                due_queues = self._load_due_queues()  # the processed cases may be due in a later queue now
 
     @cached_property
-    def _tools(self) -> WorkerContext:
+    def _context(self) -> WorkerContext:
         return replace(create_context(self._settings), records=self._records)
 
-    def _due(self) -> set[str]:
+    def _load_due_queues(self) -> set[str]:
         with self._records.work() as work:
             return work.outbox.queues()
 
-    def _fill(self, message: type[WorkItems], producer: Any) -> RelayResult:  # noqa: ANN401  # as above
-        lane = message.queue
-        room = WINDOW - queue_length(producer.channel, lane)
+    def _fill_queue(self, kind: type[WorkItems], producer: Any) -> RelayResult:  # noqa: ANN401  # kombu's producer
+        """Publish messages of one queue until its outbox is empty or the broker has ``WINDOW`` of them."""
+        queue = kind.queue
+        room = WINDOW - queue_length(producer.channel, queue)
         messages = cases = 0
         while messages < room:
             with self._records.work() as work:
-                ids, full = self._take(work.outbox, lane)
+                ids, is_full = self._take_ids(work.outbox, queue)
                 if ids:
-                    payload = message(ids=tuple(ids)).model_dump(mode="json")
-                    self._app.send_task(lane, [payload], queue=lane, producer=producer, argsrepr=f"{len(ids)} cases")
+                    payload = kind(ids=tuple(ids)).model_dump(mode="json")
+                    self._app.send_task(queue, [payload], queue=queue, producer=producer, argsrepr=f"{len(ids)} cases")
                     messages, cases = messages + 1, cases + len(ids)
-            if not full:
+            if not is_full:
                 break
         return RelayResult(messages, cases)
 
-    def _take(self, outbox: Outbox, lane: str) -> tuple[list[UUID], bool]:
-        """Interactive cases before bulk ones, round robin over the sellers of each; and whether more may be waiting."""
+    def _take_ids(self, outbox: Outbox, queue: str) -> tuple[list[UUID], bool]:
+        """Take a batch of ids from the outbox. Return the ids, and whether the batch is full: then more may be due.
+
+        Interactive cases come before bulk cases. Each of the two is taken round robin over the sellers.
+        """
         ids: list[UUID] = []
         for bulk in (False, True):
-            while len(ids) < self._batch:
-                room = self._batch - len(ids)
-                after = self._after.get((lane, bulk))
-                rows = outbox.take(lane, room=room, after=after, bulk=bulk)
+            while len(ids) < self._batch_size:
+                room = self._batch_size - len(ids)
+                last_seller = self._last_sellers.get((queue, bulk))
+                rows = outbox.take(queue, room=room, after=last_seller, bulk=bulk)
                 sellers = {seller for _, seller in rows}
                 more_sellers = len(sellers) == room
-                self._after[lane, bulk] = max(sellers) if more_sellers else None
-                ids += [case for case, _ in rows]
-                if after is None and not more_sellers:
+                self._last_sellers[queue, bulk] = max(sellers) if more_sellers else None
+                ids += [case_id for case_id, _ in rows]
+                if last_seller is None and not more_sellers:
                     break
-        return list(dict.fromkeys(ids)), len(ids) == self._batch  # a case due twice is due once
+        return list(dict.fromkeys(ids)), len(ids) == self._batch_size  # a case may have two rows in the outbox

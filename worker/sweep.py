@@ -1,75 +1,85 @@
-"""The sweep: whatever stayed in a state longer than that state's patience is sent again, or ended. No state without an owner."""
+"""Sweeps cases, events, support tasks and e-mails that did not move in time: sends each to a queue again, or ends it."""
 
 import structlog
 
 from domain.messages import CaseEmailsDue, InquiryEmailsDue, SupportNeeded, WebhookEventsReceived
-from domain.reason_codes import SupportTaskKind
 from domain.state_effects import EFFECTS
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records import Records, UnitOfWork
 from worker.support_tasks.withdrawals import withdrawal_tasks
 
 log = structlog.get_logger()
 
-STEP = 1_000  # cases in one transaction: a backlog is swept in bounded steps
-MOST_STEPS = 10  # of one sweep: the relay has other things to do as well
+BATCH_SIZE = 1_000  # rows of each kind in one transaction, so that a large backlog makes no long transaction
+MAX_BATCHES = 10  # of one sweep, because the relay, which sweeps too, must go on publishing
 
 
 class Sweep:
-    """Any number may run side by side: each takes rows that no other holds."""
+    """A sweep of all overdue rows. Sweeps may run in several processes, because each skips the rows that another locked."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     def run_once(self) -> int:
-        """Bounded steps until nothing is left or it was enough for now; returns how much was without an owner."""
-        swept = 0
-        for _ in range(MOST_STEPS):
-            found = self._step()
-            swept += sum(found.values())
-            if any(found.values()):
-                log.info("sweep_finished", **found)
-            if max(found.values()) < STEP:
+        """Sweep until nothing is overdue, or for at most ``MAX_BATCHES`` batches. Return the number of overdue rows."""
+        total = 0
+        for _ in range(MAX_BATCHES):
+            counts = self._sweep_batch()
+            total += sum(counts.values())
+            if any(counts.values()):
+                log.info("sweep_finished", **counts)
+            if max(counts.values()) < BATCH_SIZE:
                 break
-        return swept
+        return total
 
-    def _step(self) -> dict[str, int]:
+    def _sweep_batch(self) -> dict[str, int]:
         with self._records.work() as work:
-            return _cases(work) | _owed(work)
+            return _sweep_cases(work) | _resend_queued_work(work)
 
 
-def _cases(work: UnitOfWork) -> dict[str, int]:
-    """Cases whose patience ran out: sent again, or expired where a customer never confirmed."""
-    overdue = work.cases.overdue(STEP)
-    lapsed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]
-    steps = [
+def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
+    """Sweep cases whose state lasts longer than its timeout: send them to a queue again, or expire them.
+
+    A case expires if its customer never confirmed the refund.
+    """
+    overdue = work.cases.overdue(BATCH_SIZE)
+    unconfirmed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]
+    transitions = [
         case.after(Event.CONFIRMATION_EXPIRED, actor="sweep")
-        for case in work.cases.lock(lapsed, state=State.AWAITING_CONFIRMATION)
+        for case in work.cases.lock(unconfirmed, state=State.AWAITING_CONFIRMATION)
     ]
-    expired = work.history.record(steps)
-    lapsed_cases = [step.case for step in steps if step.case.id in expired]
-    declared = work.statutory_withdrawals.for_purchases_of([case.id for case in lapsed_cases])
-    work.support_tasks.create(withdrawal_tasks(SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID, lapsed_cases, declared))
-    again = [(lane, row.bulk, row.seller_id, row.id) for row in overdue if (lane := EFFECTS[State(row.state)].resend)]
-    work.outbox.enqueue_again(again)
-    work.cases.postpone([case for _, _, _, case in again], work.timers.resend_after_seconds)
-    return {"resent": len(again), "expired": len(steps)}
+    recorded = work.history.record(transitions)
+    expired_cases = [transition.case for transition in transitions if transition.case.id in recorded]
+    withdrawals = work.statutory_withdrawals.for_purchases_of([case.id for case in expired_cases])
+    work.support_tasks.create(withdrawal_tasks(SupportTaskKind.STATUTORY_WITHDRAWAL_UNPAID, expired_cases, withdrawals))
+    resent = [
+        (message, row.bulk, row.seller_id, row.id) for row in overdue if (message := EFFECTS[State(row.state)].resend)
+    ]
+    work.outbox.enqueue_again(resent)
+    work.cases.postpone([case_id for _, _, _, case_id in resent], work.timers.resend_after_seconds)
+    return {"resent": len(resent), "expired": len(transitions)}
 
 
-def _owed(work: UnitOfWork) -> dict[str, int]:
-    """Letters, tasks, notices and notes that nobody carried on."""
+def _resend_queued_work(work: UnitOfWork) -> dict[str, int]:
+    """Send e-mails, support tasks and webhook events to their queues again if no worker processes them."""
     seconds = work.timers.resend_after_seconds
-    letters = work.case_emails.overdue(seconds=seconds, limit=STEP)
-    tasks = work.support_tasks.overdue(seconds=seconds, limit=STEP)
-    notices = work.webhook_events.overdue(STEP)
-    notes = work.inquiry_emails.overdue(seconds=seconds, limit=STEP)
+    case_emails = work.case_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
+    support_tasks = work.support_tasks.overdue(seconds=seconds, limit=BATCH_SIZE)
+    webhook_events = work.webhook_events.overdue(BATCH_SIZE)
+    inquiry_emails = work.inquiry_emails.overdue(seconds=seconds, limit=BATCH_SIZE)
     work.outbox.enqueue_again(
         [
-            *((CaseEmailsDue, *row) for row in letters),
-            *((SupportNeeded, *row) for row in tasks),
-            *((WebhookEventsReceived, False, "", notice) for notice in notices),
-            *((InquiryEmailsDue, False, "", note) for note in notes),
+            *((CaseEmailsDue, *row) for row in case_emails),
+            *((SupportNeeded, *row) for row in support_tasks),
+            *((WebhookEventsReceived, False, "", event_id) for event_id in webhook_events),
+            *((InquiryEmailsDue, False, "", email_id) for email_id in inquiry_emails),
         ]
     )
-    work.webhook_events.postpone(notices, seconds)
-    return {"letters": len(letters), "tasks": len(tasks), "notices": len(notices), "notes": len(notes)}
+    work.webhook_events.postpone(webhook_events, seconds)
+    return {
+        "case_emails": len(case_emails),
+        "support_tasks": len(support_tasks),
+        "webhook_events": len(webhook_events),
+        "inquiry_emails": len(inquiry_emails),
+    }

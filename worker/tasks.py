@@ -1,6 +1,6 @@
-"""The tasks, one a lane. Each reads its message, does its work, and answers with a count that Flower shows.
+"""Defines the Celery tasks: one for each queue, and two that beat sends. Each returns a count, which Flower shows.
 
-A task that fails is not tried again by Celery: the row still says what is to be done, and the sweep sends it again.
+Celery does not retry a task that failed. The row of the work is still due in the database, and the sweep sends the work again.
 """
 
 import json
@@ -21,8 +21,8 @@ from worker.sweep import Sweep
 log = structlog.get_logger()
 
 
-def _ids(kind: type[WorkItems], payload: object) -> list[UUID]:
-    """The cases in a message. One that nobody can read is kept for a person, and names no case."""
+def _read_ids(kind: type[WorkItems], payload: object) -> list[UUID]:
+    """Return the ids in a message. A message that cannot be read is stored as a dead letter for support, and has no ids."""
     try:
         return list(kind.read(payload).ids)
     except UnreadableError as error:
@@ -32,27 +32,27 @@ def _ids(kind: type[WorkItems], payload: object) -> list[UUID]:
         return []
 
 
-def _task(kind: type[WorkItems]) -> Callable[[object], int]:
-    def work_on(payload: object) -> int:
-        ids = _ids(kind, payload)
+def _create_task(kind: type[WorkItems]) -> Callable[[object], int]:
+    def process_message(payload: object) -> int:
+        ids = _read_ids(kind, payload)
         if ids:
             handle(worker_context(), kind, ids)
         return len(ids)
 
-    return work_on
+    return process_message
 
 
 for message in HANDLERS:  # a task is named after its queue
-    app.task(name=message.queue)(_task(message))
+    app.task(name=message.queue)(_create_task(message))
 
 
 @app.task(name="sweep")
 def sweep() -> int:
-    """What beat sends; the relay's process sweeps as well, so that a broker that is away stops neither."""
+    """Sweep. Beat sends this task. The relay sweeps too, so that sweeps go on while the broker is unavailable."""
     return Sweep(worker_context().records).run_once()
 
 
 @app.task(name="reconcile", soft_time_limit=3_600, time_limit=3_900)  # seconds: a provider's list may be long
 def reconcile() -> int:
-    """What beat sends once a day: yesterday's and the week's refunds held against each provider's own list."""
+    """Compare the refunds of the last eight days with each provider's list. Beat sends this task once a day."""
     return reconcile_all(worker_context(), timedelta(days=8))

@@ -1,4 +1,4 @@
-"""API keys: what a seller's programs sign in with."""
+"""`moneyback api-keys`: manages the API keys with which a seller's programs sign in."""
 
 import re
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from domain.api_scopes import DEFAULT_SCOPES, ApiScope
 if TYPE_CHECKING:  # records are imported when a verb needs them
     from records.api_keys import ApiKey
 
-app = typer.Typer(help="Creates, lists, rotates and revokes the API keys of sellers.", no_args_is_help=True)
+app = typer.Typer(help="Create, list, rotate and revoke the API keys of sellers.", no_args_is_help=True)
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _MAX_DIGITS = 4
@@ -45,7 +45,7 @@ def create(
     *,
     json: Json = False,
 ) -> None:
-    """Creates an API key and prints it once: only its hash is stored.
+    """Create an API key and print it once: only its hash is stored.
 
     The scope `trusted` says that the seller has signed its customers in: an eligible refund is then made without a
     confirmation by e-mail. Needs `MONEYBACK_DATABASE_URL`.
@@ -60,7 +60,7 @@ def create(
 
 @app.command("list")
 def list_(seller: SellerId, *, json: Json = False) -> None:
-    """Lists a seller's API keys, revoked ones included: scopes, last use and end.
+    """List a seller's API keys, revoked ones included: scopes, last use and end.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -96,7 +96,7 @@ def rotate(
     *,
     json: Json = False,
 ) -> None:
-    """Creates a key with the name and scopes of an old one. The old key works until the grace period ends.
+    """Create a key with the name and scopes of an old one. The old key works until the grace period ends.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -115,7 +115,7 @@ def rotate(
 
 @app.command()
 def revoke(key: KeyId, *, json: Json = False) -> None:
-    """Revokes a key for good, from this moment on. Calls with it get the status 401.
+    """Revoke a key for good, from this moment on. Calls with it get the status 401.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -132,7 +132,7 @@ def revoke(key: KeyId, *, json: Json = False) -> None:
 
 
 def _print_once(key: "ApiKey", secret: str, *, json: bool, **more: object) -> None:
-    """Prints the key alone on standard output, so that a script can read it from there."""
+    """Print the key alone on standard output, so that a script can read it from there."""
     if json:
         print_json(_public(key) | {"key": secret} | more)
         return

@@ -7,12 +7,12 @@ from console.output import Json, out, print_json
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(audit)
 
 
 def audit(*, json: Json = False) -> None:
-    """Replays the history of every case and compares it with the stored states and refunds.
+    """Replay the history of every case and compare it with the stored states and refunds.
 
     Finds rows that were changed or removed. Exit code 1 if there is a fault. Needs `MONEYBACK_DATABASE_URL`.
 

@@ -12,7 +12,7 @@ NAME = "bench"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(bench)
 
 
@@ -21,7 +21,7 @@ def bench(
     *,
     json: Json = False,
 ) -> None:
-    """Measures refunds per second, CPU per refund and latency, against the sandbox provider.
+    """Measure refunds per second, CPU per refund and latency, against the sandbox provider.
 
     Runs a backlog through relay, broker, worker and sandbox twice: with many cases in a message, then with one.
     Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings.
@@ -35,7 +35,7 @@ def bench(
     from console.stack import Stack
     from console.supervisor import stop_on_signals
 
-    data_dir = DataDir.here(NAME)
+    data_dir = DataDir.default(NAME)
     report = (lambda _: None) if json else (lambda step: out.print(f"· {step}", highlight=False))
     with stop_on_signals():
         data_dir.clean()
@@ -45,11 +45,11 @@ def bench(
     if json:
         print_json(asdict(measured))
         return
-    services = ", ".join(f"{name} {ms}" for name, ms in measured.cpu_ms_by_part.items())
+    services = ", ".join(f"{name} {ms}" for name, ms in measured.cpu_ms_by_service.items())
     rows = [
         ("refunds per second", measured.refunds_per_s),
-        ("… with one case in a message", measured.one_a_message_per_s),
-        ("gain of batches", f"{measured.refunds_per_s / measured.one_a_message_per_s:.1f}×"),
+        ("… with one case in a message", measured.refunds_per_s_unbatched),
+        ("gain of batches", f"{measured.refunds_per_s / measured.refunds_per_s_unbatched:.1f}×"),
         ("CPU per refund, ms", f"{measured.cpu_ms} ({services})"),
         ("accepted to paid without load, ms", f"p50 {measured.p50_ms}, p99 {measured.p99_ms}"),
     ]

@@ -1,4 +1,4 @@
-"""Cases: one for each refund request."""
+"""`moneyback cases`: lists, shows and exports cases."""
 
 import csv
 import sys
@@ -16,7 +16,7 @@ from domain.states import State
 if TYPE_CHECKING:  # records are imported when a verb needs them
     from records.case_views import CaseView
 
-app = typer.Typer(help="Lists, shows and exports cases: one case for each refund request.", no_args_is_help=True)
+app = typer.Typer(help="List, show and export cases: one case for each refund request.", no_args_is_help=True)
 
 EVERY_CASE = 10_000_000  # more than one installation has
 PRIVATE = {"email", "purchase_email", "comment"}
@@ -33,7 +33,7 @@ def list_(
     *,
     json: Json = False,
 ) -> None:
-    """Lists cases, newest first, without personal data.
+    """List cases, newest first, without personal data.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -59,7 +59,7 @@ def show(
     *,
     json: Json = False,
 ) -> None:
-    """Shows one case with its whole history, without personal data.
+    """Show one case with its whole history, without personal data.
 
     Exit code 1 if there is no such case. Needs `MONEYBACK_DATABASE_URL`.
 
@@ -86,7 +86,7 @@ def show(
 
 @app.command()
 def export(state: InState = None, *, json: Json = False) -> None:
-    """Prints every case as CSV that is safe to open in a spreadsheet.
+    """Print every case as CSV that is safe to open in a spreadsheet.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -122,5 +122,5 @@ def _exported(view: "CaseView") -> dict[str, str]:
 
 
 def _not_a_formula(cell: str) -> str:
-    """Escapes a cell that a spreadsheet would run as a formula (OWASP ASVS 5.0, 1.2.10)."""
+    """Escape a cell that a spreadsheet would run as a formula (OWASP ASVS 5.0, 1.2.10)."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

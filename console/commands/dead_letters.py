@@ -1,4 +1,4 @@
-"""Dead letters: messages that no consumer could read, kept byte for byte."""
+"""`moneyback dead-letters`: lists and republishes messages that no consumer could read."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -10,7 +10,7 @@ from console.output import Json, minute, out, print_json, table
 
 EXCERPT = 120  # bytes of a message's body that fit into a table
 
-app = typer.Typer(help="Lists and republishes messages that no consumer could read.", no_args_is_help=True)
+app = typer.Typer(help="List and republish messages that no consumer could read.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -19,7 +19,7 @@ def list_(
     all_: Annotated[bool, typer.Option("--all", help="Also messages that were republished already.")] = False,
     json: Json = False,
 ) -> None:
-    """Lists dead letters, the oldest first: the queue, the reason, and the body as it arrived.
+    """List dead letters, the oldest first: the queue, the reason, and the body as it arrived.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -52,7 +52,7 @@ def redrive(
     all_: Annotated[bool, typer.Option("--all", help="Republish every dead letter.")] = False,
     json: Json = False,
 ) -> None:
-    """Republishes dead letters, unchanged, to the queues that they came from.
+    """Republish dead letters, unchanged, to the queues that they came from.
 
     Exit code 1 if an id is unknown or was republished already. Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_BROKER_URL`.
 

@@ -19,7 +19,7 @@ DEMO = "demo"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(demo)
 
 
@@ -28,7 +28,7 @@ def demo(
     json: Json = False,
     clean: Annotated[bool, typer.Option("--clean", help="Only remove the files that demo, up and bench left.")] = False,
 ) -> None:
-    """Shows what Moneyback does: 28 requests arrive, and each is refunded once or handed to support.
+    """Show what Moneyback does: 28 requests arrive, and each is refunded once or sent to support.
 
     Takes less than a minute. Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings. Exit code 1
     if a refund was made twice or a request was lost.
@@ -39,7 +39,7 @@ def demo(
 
     if clean:
         for name in (DEMO, UP, BENCH):
-            DataDir.here(name).clean()
+            DataDir.default(name).clean()
         return
     require(DEMO)
     from console.demo.run import TIMERS, run
@@ -47,7 +47,7 @@ def demo(
     from console.stack import Stack
     from console.supervisor import stop_on_signals
 
-    data_dir = DataDir.here(DEMO)
+    data_dir = DataDir.default(DEMO)
     with stop_on_signals(), _progress(json) as progress:
         data_dir.clean()  # every run begins with an empty folder
         with data_dir.lock(), Servers(data_dir) as servers:
@@ -57,7 +57,7 @@ def demo(
                 lambda step, done: progress.update(bar, description=step, completed=done),
             )
     (_print_json if json else _print)(outcome)
-    raise typer.Exit(0 if outcome.well else 1)
+    raise typer.Exit(0 if outcome.succeeded else 1)
 
 
 def _progress(quiet: bool) -> Progress:
@@ -106,7 +106,7 @@ def _print(outcome: "Outcome") -> None:
     ]
     table("Result of every request", ("reference", "channel", "seller", "end state", "why"), rows)
     verdict = (
-        "Every history replays to its state; the books balance." if outcome.well else "[red]Something is wrong:[/]"
+        "Every history replays to its state; the books balance." if outcome.succeeded else "[red]Something is wrong:[/]"
     )
     out.print(
         f"{len(rows)} requests: the provider made {outcome.refunds} refunds, {outcome.duplicates} of them twice. "

@@ -8,7 +8,7 @@ from config.settings import Settings
 from console.environment import load_settings, records
 from console.output import Json, print_json, table
 
-MOST_COUNTED = 1_000  # overdue cases; more than that are as bad
+MAX_COUNTED = 1_000  # overdue cases; a larger number would not change the advice
 
 
 class Check(NamedTuple):
@@ -20,12 +20,12 @@ class Check(NamedTuple):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(doctor)
 
 
 def doctor(*, json: Json = False) -> None:
-    """Checks the database, the relay, the sweep, the broker and the webhook secrets; says how to repair each.
+    """Check the database, the relay, the sweep, the broker and the webhook secrets; print how to repair each.
 
     Exit code 1 if a check fails. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -43,11 +43,11 @@ def doctor(*, json: Json = False) -> None:
 
 
 def _extras(settings: Settings) -> list[Check]:
-    """Returns a check for each extra that is not installed; the check fails if the settings need the extra."""
+    """Return a check for each extra that is not installed; the check fails if the settings need the extra."""
     from config.extras import EXTRAS, missing, wanted_by
 
     wanted = wanted_by(settings)
-    absent = [(extra, missing(extra)) for extra, known in EXTRAS.items() if extra in wanted or known.verbs]
+    absent = [(extra, missing(extra)) for extra, spec in EXTRAS.items() if extra in wanted or spec.verbs]
     return [Check(f"extra {extra}", extra not in wanted, message) for extra, message in absent if message]
 
 
@@ -63,7 +63,7 @@ def _database(settings: Settings) -> list[Check]:
             return [Check("database", False, f"It is at version {present}; {wanted}")]
         with opened.work() as work:
             waiting, dead = work.outbox.backlog(), len(work.dead_letters.list_all())
-            overdue = len(work.cases.overdue(MOST_COUNTED))
+            overdue = len(work.cases.overdue(MAX_COUNTED))
     except DatabaseDownError as error:
         return [Check("database", False, f"It does not answer: {first_line(error.__cause__ or error)}")]
     messages, oldest = sum(count for count, _ in waiting.values()), max(age for _, age in waiting.values())

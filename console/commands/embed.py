@@ -1,4 +1,4 @@
-"""`moneyback embed`: what a seller's own support page can say about refunds, from the policy that is in force now."""
+"""`moneyback embed`: prints a text about refunds for a seller's own support page, from the policy in force now."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -71,7 +71,7 @@ class Format(StrEnum):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(embed)
 
 
@@ -84,7 +84,7 @@ def embed(
     *,
     json: Json = False,
 ) -> None:
-    """Prints a text for the seller's own support page: the refund policy in force now, and a link to the refund form.
+    """Print a text for the seller's own support page: the refund policy in force now, and a link to the refund form.
 
     Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_PUBLIC_URL`.
 
@@ -113,7 +113,7 @@ def embed(
 
 
 def sentences(seller: Seller, policy: Policy | None, translations: Translator) -> list[str]:
-    """Returns the sentences that are true of this seller's refunds today."""
+    """Return the sentences that are true of this seller's refunds today."""
     automatic = policy if policy and policy.category in _AUTOMATIC and seller.self_service else None
     no_refunds = policy is not None and policy.category is Category.NO_REFUNDS
     if automatic is None:
@@ -131,12 +131,12 @@ def sentences(seller: Seller, policy: Policy | None, translations: Translator) -
 
 
 def as_text(sentences: list[str], translations: Translator, address: str) -> str:
-    """Returns the sentences and the link as text for an e-mail."""
+    """Return the sentences and the link as text for an e-mail."""
     return f"{_joined(sentences, translations)}\n{translations.gettext(LINK)}: {address}\n"
 
 
 def as_html(sentences: list[str], translations: Translator, address: str) -> str:
-    """Returns the sentences and the link as plain HTML elements, which take on the style of the page around them."""
+    """Return the sentences and the link as plain HTML elements, which take on the style of the page around them."""
     text = escape(_joined(sentences, translations))
     link = f'<a href="{escape(address)}">{escape(translations.gettext(LINK))}</a>'
     return f'<div lang="{translations.language}">\n<p>{text}</p>\n<p>{link}</p>\n</div>\n'

@@ -1,4 +1,4 @@
-"""A seller's refund policy, version by version."""
+"""`moneyback policy`: shows and sets the versions of a seller's refund policy."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from domain.policies import Category, in_force
 if TYPE_CHECKING:
     from domain.policies import Policy
 
-app = typer.Typer(help="Shows and sets the refund policies of sellers.", no_args_is_help=True)
+app = typer.Typer(help="Show and set the refund policies of sellers.", no_args_is_help=True)
 
 _CATEGORIES = (
     "no_restrictions: any purchase, at any time; within_days: for --days days; statutory_withdrawal: consumers, for 14 "
@@ -24,7 +24,7 @@ _CATEGORIES = (
 
 @app.command()
 def show(seller: SellerId, *, json: Json = False) -> None:
-    """Shows every version of a seller's policy. A purchase keeps the version that was in force when it was made.
+    """Show every version of a seller's policy. A purchase keeps the version that was in force when it was made.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -74,7 +74,7 @@ def set_(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Adds a version of the policy. Versions are never edited: earlier purchases keep theirs.
+    """Add a version of the policy. Versions are never edited: earlier purchases keep theirs.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -102,5 +102,6 @@ def set_(
 
 
 def _as_dict(policy: "Policy") -> dict[str, object]:
+    values = asdict(policy)
     sets = {"methods": sorted(policy.methods), "excluded_products": sorted(policy.excluded_products)}
-    return asdict(policy) | sets
+    return {"seller": values.pop("seller_id"), **values, **sets}

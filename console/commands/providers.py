@@ -1,4 +1,4 @@
-"""Payment providers: what each can do, and whether a test account behaves as its adapter expects."""
+"""`moneyback providers`: lists what each payment provider can do, and checks a test account."""
 
 import logging
 import sys
@@ -17,12 +17,12 @@ from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError
 from domain.providers import Capabilities, Lookup, Paid, PaymentProvider, Pending, Route
 
-app = typer.Typer(help="Lists what payment providers can do, and checks a test account.", no_args_is_help=True)
+app = typer.Typer(help="List what payment providers can do, and check a test account.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_(*, json: Json = False) -> None:
-    """Lists every provider: whether it is connected, and what it can do.
+    """List every provider: whether it is connected, and what it can do.
 
     A provider is connected if `MONEYBACK_PROVIDERS` names it and its settings are set (docs/settings.md). Needs
     `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
@@ -31,26 +31,41 @@ def list_(*, json: Json = False) -> None:
     """
     from worker.providers import capabilities
 
-    here = connected_accounts(load_settings())
-    known = {name: capabilities(name) for name in PROVIDERS}
+    connected_names = connected_accounts(load_settings())
+    by_provider = {name: capabilities(name) for name in PROVIDERS}
     if json:
-        print_json([{"provider": name, "connected": name in here, **_facts(can)} for name, can in known.items()])
+        print_json(
+            [
+                {"provider": name, "connected": name in connected_names, **_facts(can)}
+                for name, can in by_provider.items()
+            ]
+        )
         return
     rows = [
         (
             name,
-            "connected" if name in here else "–",
+            "connected" if name in connected_names else "–",
             _windows(can),
-            _long(can.idempotency_key_ttl),
+            _duration(can.idempotency_key_ttl),
             "yes" if can.rejects_over_refund else "no",
             "immediate" if can.default_route.synchronous else "later",
             "yes" if can.lookup is Lookup.BY_KEY else "by webhook only",
             "yes" if can.lists_refunds else "no",
             f"{can.calls_per_second:g}/s" if can.calls_per_second else "–",
         )
-        for name, can in known.items()
+        for name, can in by_provider.items()
     ]
-    columns = ("provider", "", "refunds until", "keys kept", "capped", "outcome", "lookup", "lists", "calls")
+    columns = (
+        "provider",
+        "",
+        "refunds until",
+        "keys expire after",
+        "rejects over-refunds",
+        "outcome",
+        "lookup",
+        "lists",
+        "calls",
+    )
     table("Payment providers", columns, rows)
 
 
@@ -78,7 +93,7 @@ def check(
     yes: Annotated[bool, typer.Option("--yes", help="Refund without asking first.")] = False,
     json: Json = False,
 ) -> None:
-    """Refunds one payment of a TEST account, and checks that the provider behaves as its adapter expects.
+    """Refund one payment of a TEST account, and check that the provider behaves as its adapter expects.
 
     Looks the payment up, refunds it, repeats the refund with the same idempotency key, and looks it up again. The
     repeat must return the same refund. Accounts that move real money are refused. Exit code 1 if a check fails. Needs
@@ -86,7 +101,7 @@ def check(
 
     Example: `moneyback providers check stripe --charge ch_3N… --amount 19.99 --currency EUR`
     """
-    from worker.providers import connected
+    from worker.providers import connect_providers
 
     log.set_up(logging.WARNING)
     settings = load_settings()
@@ -107,7 +122,7 @@ def check(
         if not sys.stdin.isatty():
             raise typer.BadParameter("There is no terminal to ask on: use --yes.", param_hint="--yes")
         typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
-    adapter = connected(settings)[name]
+    adapter = connect_providers(settings)[name]
     steps = _try(adapter, charge, money)
     faults = _faults(steps, adapter.capabilities)
     _show(steps, faults, json=json)
@@ -130,7 +145,7 @@ def _timed(name: str, call: Callable[[], object]) -> Step:
 
 
 def _faults(steps: list[Step], can: Capabilities) -> list[str]:
-    """Returns a sentence for each check that failed."""
+    """Return a sentence for each check that failed."""
     _, refund, repeat, found = steps
     if refund.refund_id is None:
         return ["The payment was not refunded; the results say why."]
@@ -162,10 +177,10 @@ def _details(result: object) -> str:
 
 def _facts(can: Capabilities) -> dict[str, object]:
     return {
-        "keys_live_seconds": can.idempotency_key_ttl.total_seconds(),
-        "capped": can.rejects_over_refund,
-        "looks_up": can.lookup,
-        "lists": can.lists_refunds,
+        "idempotency_key_ttl_seconds": can.idempotency_key_ttl.total_seconds(),
+        "rejects_over_refund": can.rejects_over_refund,
+        "lookup": can.lookup,
+        "lists_refunds": can.lists_refunds,
         "calls_per_second": can.calls_per_second,
         "routes": {method: _route(route) for method, route in {**can.routes, "*": can.default_route}.items()},
     }
@@ -181,14 +196,14 @@ def _route(route: Route) -> dict[str, object]:
 
 
 def _windows(can: Capabilities) -> str:
-    """Returns the refund window of each payment method, the other methods last."""
-    by_method = [f"{method} {_long(route.window)}" for method, route in can.routes.items()]
-    rest = _long(can.default_route.window)
+    """Return the refund window of each payment method, the other methods last."""
+    by_method = [f"{method} {_duration(route.window)}" for method, route in can.routes.items()]
+    rest = _duration(can.default_route.window)
     return ", ".join([*by_method, f"others {rest}" if by_method else rest])
 
 
-def _long(time_: timedelta | None) -> str:
+def _duration(time_: timedelta | None) -> str:
     if time_ is None:
         return "no limit known"
     hours = time_.total_seconds() / 3_600
-    return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} days"  # noqa: PLR2004  # days read better from two on
+    return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} days"  # noqa: PLR2004  # from two days on, days are easier to read

@@ -1,4 +1,4 @@
-"""Purchases from a file."""
+"""`moneyback purchases`: imports purchases from a file."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +9,12 @@ import typer
 from console.environment import records
 from console.output import Json, print_json, table
 
-app = typer.Typer(help="Imports purchases from a file.", no_args_is_help=True)
+app = typer.Typer(help="Import purchases from a file.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Imports purchases from a file."""
+    """Import purchases from a file."""
 
 
 @app.command("import")
@@ -26,9 +26,9 @@ def import_(
     *,
     json: Json = False,
 ) -> None:
-    """Imports purchases. Invalid rows are left out and reported with their line; valid rows are stored.
+    """Import purchases. Invalid rows are left out and reported with their line; valid rows are stored.
 
-    A purchase that is known already is updated. Exit code 1 if a row was left out. Needs `MONEYBACK_DATABASE_URL`.
+    A purchase with a known reference is updated. Exit code 1 if a row was left out. Needs `MONEYBACK_DATABASE_URL`.
 
     Example: `moneyback purchases import purchases.csv`
     """

@@ -13,16 +13,16 @@ from config import log
 from console.environment import load_settings
 from console.output import Json, out, print_json, table
 
-if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` answers at once
+if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` is fast
     from worker.context import WorkerContext
     from worker.reconciliation.run import ReconciliationResult
 
-DEFAULT_PERIOD = timedelta(days=8)  # a week, and a day more for who runs it once a week
+DEFAULT_PERIOD = timedelta(days=8)  # a week and one day, for installations that run the verb once a week
 COLUMNS = ("provider", "listed", "ours", "not ours", "looked up", "discrepancies", "")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(reconcile)
 
 
@@ -37,10 +37,10 @@ def reconcile(
     *,
     json: Json = False,
 ) -> None:
-    """Compares the providers' refunds with ours, in both directions.
+    """Compare the providers' refunds with ours, in both directions.
 
     A refund that is missing, that Moneyback did not make, or that differs in amount, currency or status becomes a
-    support task, once. Other news is looked up by a worker. Exit code 1 if there is a discrepancy, or if a list could
+    support task, once. A worker looks up the other differences. Exit code 1 if there is a discrepancy, or if a list could
     not be read completely; no refund is then reported missing. Needs `MONEYBACK_DATABASE_URL`,
     `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, and `MONEYBACK_PROVIDERS` with the settings of each provider.
 
@@ -51,14 +51,14 @@ def reconcile(
 
     log.set_up(logging.WARNING)
     begin = _instant(since) if since else datetime.now(UTC) - DEFAULT_PERIOD
-    tools = create_context(load_settings())
+    context = create_context(load_settings())
     try:
-        names = _chosen(tools, provider)
+        names = _chosen(context, provider)
         with _progress(names) as report:
-            results = [compare(tools, name, begin, report) for name in names]
+            results = [compare(context, name, begin, report) for name in names]
     finally:
-        tools.call_pool.close()
-        tools.records.engine.dispose()
+        context.call_pool.close()
+        context.records.engine.dispose()
     if json:
         print_json({"since": begin, "providers": [_as_dict(result) for result in results]})
     else:
@@ -66,14 +66,14 @@ def reconcile(
     raise typer.Exit(1 if any(result.discrepancies or result.incomplete for result in results) else 0)
 
 
-def _chosen(tools: "WorkerContext", provider: str | None) -> list[str]:
-    able = [name for name, adapter in tools.providers.items() if adapter.capabilities.lists_refunds]
-    if provider is None and able:
-        return able
-    if provider in able:
+def _chosen(context: "WorkerContext", provider: str | None) -> list[str]:
+    listing = [name for name, adapter in context.providers.items() if adapter.capabilities.lists_refunds]
+    if provider is None and listing:
+        return listing
+    if provider in listing:
         return [provider]
     who = f"{provider!r} is not connected, or cannot" if provider else "No connected provider can"
-    others = f" These can: {', '.join(able)}." if able else ""
+    others = f" These can: {', '.join(listing)}." if listing else ""
     raise typer.BadParameter(f"{who} list its refunds.{others}", param_hint="--provider")
 
 
@@ -89,10 +89,10 @@ def _instant(text: str) -> datetime:
 
 @contextmanager
 def _progress(names: list[str]) -> "Iterator[Callable[[ReconciliationResult], None]]":
-    """Shows the progress on standard error, so that standard output can be piped."""
+    """Show the progress on standard error, so that standard output can be piped."""
     with Console(stderr=True).status(f"Asking {', '.join(names)} …") as status:
-        yield lambda so_far: status.update(
-            f"{so_far.provider}: {so_far.listed} refunds listed, {so_far.matched} ours …"
+        yield lambda result: status.update(
+            f"{result.provider}: {result.listed} refunds listed, {result.matched} ours …"
         )
 
 
@@ -102,8 +102,8 @@ def _show(begin: datetime, results: "list[ReconciliationResult]") -> None:
             result.provider,
             result.listed,
             result.matched,
-            result.not_ours,
-            result.looked_into,
+            result.unknown_payments,
+            result.lookups_requested,
             result.discrepancies.total(),
             f"incomplete: {result.incomplete}" if result.incomplete else "",
         )
@@ -132,8 +132,8 @@ def _as_dict(result: "ReconciliationResult") -> dict[str, object]:
         "provider": result.provider,
         "listed": result.listed,
         "ours": result.matched,
-        "not_ours": result.not_ours,
-        "looked_up": result.looked_into,
+        "not_ours": result.unknown_payments,
+        "looked_up": result.lookups_requested,
         "discrepancies": dict(result.discrepancies),
         "incomplete": result.incomplete or None,
         "first": [

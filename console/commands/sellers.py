@@ -1,4 +1,4 @@
-"""Sellers: who sells, in which time zone, and the limits of their automatic refunds."""
+"""`moneyback sellers`: lists and adds sellers, with their time zone and the limits of their automatic refunds."""
 
 import re
 from datetime import timedelta
@@ -12,14 +12,14 @@ from console.output import Json, print_json, table
 from domain.money import Money
 from domain.policies import Seller, SerialLimit
 
-app = typer.Typer(help="Lists and adds sellers.", no_args_is_help=True)
+app = typer.Typer(help="List and add sellers.", no_args_is_help=True)
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @app.command("list")
 def list_(*, json: Json = False) -> None:
-    """Lists every seller with its settings.
+    """List every seller with its settings.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -54,13 +54,13 @@ def add(
     self_service: Annotated[bool, typer.Option(help="Whether refunds may be automatic.")] = True,
     json: Json = False,
 ) -> None:
-    """Adds a seller, or changes the seller that has this id.
+    """Add a seller, or change the seller that has this id.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
     Example: `moneyback sellers add aurora "Aurora Software" help@aurora.example --time-zone Europe/Berlin`
     """
-    made = Seller(
+    added = Seller(
         id=_id(seller),
         name=name,
         time_zone=_zone(time_zone),
@@ -70,9 +70,9 @@ def add(
         serial_limit=_limit(serial_limit),
     )
     with records().work() as work:
-        work.sellers.upsert(made)
+        work.sellers.upsert(added)
     if json:
-        print_json(_as_dict(made))
+        print_json(_as_dict(added))
     else:
         typer.echo(f"{name} is set up. Give it a policy next: moneyback policy set {seller} within_days --days 30")
 

@@ -1,4 +1,4 @@
-"""One verb for each process: `up` runs all of them side by side, a cluster runs one in each container."""
+"""One verb for each process. `up` runs all of them; a cluster runs each in its own container."""
 
 import os
 import signal
@@ -14,15 +14,15 @@ from console.environment import load_settings
 from console.output import Json, print_json
 from domain.messages import WORK_QUEUES
 
-PROCESSES = (os.cpu_count() or 1) + 1  # one more than cores: while one waits for its commit, another works
-HIGHEST_PORT = 65_535
+PROCESSES = (os.cpu_count() or 1) + 1  # one more than the cores, because a process often waits for a commit
+MAX_PORT = 65_535
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
-Port = Annotated[int, typer.Option(min=0, max=HIGHEST_PORT, help="The port to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=MAX_PORT, help="The port to listen on.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verbs."""
+    """Add the verbs."""
     for verb in (web, desk, mail, consume, worker, relay, beat, flower, sandbox, migrate):
         app.command()(verb)
 
@@ -30,9 +30,9 @@ def add_to(app: typer.Typer) -> None:
 def web(
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that share the port.")] = 1,
 ) -> None:
-    """Serves the help centre, the refund form, the API, and the webhook endpoints of payment providers.
+    """Serve the help centre, the refund form, the API, and the webhook endpoints of payment providers.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY` and `MONEYBACK_PUBLIC_URL`.
 
@@ -46,7 +46,7 @@ def web(
 
 
 def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
-    """Serves the support desk: the cases that wait for support, with every reason. It has no login.
+    """Serve the support desk: the cases that wait for support, with every reason. It has no login.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -65,7 +65,7 @@ def mail(
     ] = "",
     smtp: Annotated[str, typer.Option(metavar="HOST:PORT|PATH", help="As --lmtp, but by SMTP.")] = "",
 ) -> None:
-    """Turns e-mails into refund requests. Reads an IMAP mailbox and a maildir, or receives by LMTP or SMTP.
+    """Turn e-mails into refund requests. Reads an IMAP mailbox and a maildir, or receives by LMTP or SMTP.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`; and `MONEYBACK_IMAP_URL` or
     `MONEYBACK_INCOMING_MAIL_DIR`, unless --lmtp or --smtp is given.
@@ -83,7 +83,7 @@ def mail(
 
 
 def consume() -> None:
-    """Consumes refund requests that other systems publish to the queue `refund.requests`.
+    """Consume refund requests that other systems publish to the queue `refund.requests`.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -96,19 +96,19 @@ def consume() -> None:
 
 
 def _queues(text: str) -> str:
-    """Checks a comma-separated list of queues; empty stands for all of them."""
+    """Check a comma-separated list of queues; an empty text means all queues."""
     from config.broker import PERIODIC
 
-    known = (*WORK_QUEUES, PERIODIC)
-    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
-    if unknown := [name for name in names if name not in known]:
-        raise typer.BadParameter(f"There is no queue {', '.join(unknown)}. There are: {', '.join(known)}.")
+    queues = (*WORK_QUEUES, PERIODIC)
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(queues)
+    if unknown := [name for name in names if name not in queues]:
+        raise typer.BadParameter(f"There is no queue {', '.join(unknown)}. There are: {', '.join(queues)}.")
     return ",".join(names)
 
 
 def worker(
     concurrency: Annotated[
-        int, typer.Option("--concurrency", "-c", min=1, help="Processes that run tasks.")
+        int, typer.Option("--concurrency", "-c", min=1, help="Number of processes that run tasks.")
     ] = PROCESSES,
     queues: Annotated[
         str,
@@ -117,12 +117,12 @@ def worker(
             "-Q",
             metavar="QUEUE,…",
             callback=_queues,
-            help=f"The queues to work on; default: all. There are {', '.join(WORK_QUEUES)}, and the one of beat's tasks.",
+            help=f"The queues to work on; default: all. There are {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
         ),
     ] = "",
     name: Annotated[str, typer.Option(help="This worker's name; Celery puts the host's name for %h.")] = "worker@%h",
 ) -> None:
-    """Runs a Celery worker: decides about refunds, makes them, follows their outcome, and sends e-mails and tasks.
+    """Run a Celery worker: it evaluates and executes refunds, resolves their outcomes, and sends e-mails and support tasks.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, `MONEYBACK_PROVIDERS` with the
     settings of each provider, and `MONEYBACK_SMTP_URL`.
@@ -136,7 +136,7 @@ def worker(
 
 
 def relay() -> None:
-    """Publishes the messages of the outbox table to the broker, and sends overdue cases again.
+    """Publish the messages of the outbox table to the broker, and send overdue cases again.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -158,7 +158,7 @@ def beat(
         "celerybeat-schedule"
     ),
 ) -> None:
-    """Sends scheduled tasks (Celery beat): the sweep, and the daily reconciliation. Run one of it.
+    """Send scheduled tasks (Celery beat): the sweep, and the daily reconciliation. Run only one beat.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -175,7 +175,7 @@ def flower(
         str, typer.Option(envvar="MONEYBACK_FLOWER_LOGIN", metavar="USER:PASSWORD", help="Who may sign in to Flower.")
     ] = "",
 ) -> None:
-    """Serves Flower: Celery's workers and tasks in the browser.
+    """Serve Flower: Celery's workers and tasks in the browser.
 
     Needs `MONEYBACK_FLOWER_LOGIN`, `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -187,7 +187,7 @@ def flower(
             "Flower can shut workers down, so it needs a login, as USER:PASSWORD.", param_hint="--login"
         )
     load_settings()
-    os.environ["FLOWER_BASIC_AUTH"] = login  # not on the command line, where every user of the machine reads it
+    os.environ["FLOWER_BASIC_AUTH"] = login  # not on the command line, which every user of the machine can read
     _celery("flower", f"--address={host}", f"--port={port}")
 
 
@@ -198,7 +198,7 @@ def sandbox(
     latency: Annotated[float, typer.Option(min=0, help="Seconds that every answer takes.")] = 0.0,
     webhooks: Annotated[str, typer.Option(metavar="URL", help="Where to send webhooks; default: nowhere.")] = "",
 ) -> None:
-    """Serves a payment provider that moves no money. The prefix of a charge's id selects success, delay or fault.
+    """Serve a payment provider that moves no money. The prefix of a charge's id selects success, delay or fault.
 
     Webhooks are signed with `MONEYBACK_SANDBOX_WEBHOOK_SECRET`. Needs no other settings.
 
@@ -215,7 +215,9 @@ def sandbox(
 
 
 def migrate(*, json: Json = False) -> None:
-    """Brings the database's tables to the version of this program. Safe to run again, and by several at once.
+    """Bring the database's tables to the version of this program.
+
+    It is safe to run again, and by several processes at the same time.
 
     Needs `MONEYBACK_DATABASE_OWNER_URL`, or `MONEYBACK_DATABASE_URL` with the owner's rights;
     `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY` must be set, too.
@@ -235,10 +237,10 @@ def migrate(*, json: Json = False) -> None:
 
 
 def _celery(*arguments: str) -> None:
-    """Runs Celery's command with our application in this process, and ends with its exit code.
+    """Run Celery's command with our application in this process, and end with its exit code.
 
-    Celery looks for a module in the current folder first. So our modules are imported before: a stranger's `worker` or
-    `config.py` in that folder is never imported in place of ours.
+    Celery looks for a module in the current folder first. Our modules are imported before that, so a `worker` or a
+    `config.py` in that folder never replaces them.
     """
     from celery.bin.celery import celery
 
@@ -248,7 +250,7 @@ def _celery(*arguments: str) -> None:
 
 
 def _until_stopped() -> threading.Event:
-    """Returns an event that SIGTERM or SIGINT sets."""
+    """Return an event that SIGTERM or SIGINT sets."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

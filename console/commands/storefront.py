@@ -1,4 +1,4 @@
-"""`moneyback storefront`: what customers see of a seller at /s/SELLER."""
+"""`moneyback storefront`: shows and sets what customers see of a seller at /s/SELLER."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,12 +10,12 @@ from console.arguments import SellerId, require_seller
 from console.environment import records
 from console.output import Json, print_json, table
 
-app = typer.Typer(help="Shows and sets what customers see of a seller at /s/SELLER.", no_args_is_help=True)
+app = typer.Typer(help="Show and set what customers see of a seller at /s/SELLER.", no_args_is_help=True)
 
 
 @app.command()
 def show(seller: SellerId, *, json: Json = False) -> None:
-    """Shows a seller's name, colour, website and technical support.
+    """Show a seller's name, colour, website and technical support.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -46,7 +46,7 @@ def set_(
     *,
     json: Json = False,
 ) -> None:
-    """Sets the options that are given and keeps the others. An empty text removes a value.
+    """Set the options that are given and keep the others. An empty text removes a value.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -86,7 +86,7 @@ def _checked(option: str, text: str | None, read: Callable[[str], str]) -> str |
 
 
 def _sentence(error: ValueError) -> str:
-    """Returns the message of a check; pydantic wraps the message of a validator in its own."""
+    """Return the message of a check; pydantic wraps the message of a validator in its own."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):

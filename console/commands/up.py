@@ -20,12 +20,12 @@ SERVICES = ("sandbox", "relay", "worker", "beat", "web", "desk", "mail", "consum
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the verb."""
+    """Add the verb."""
     app.command()(up)
 
 
 def up() -> None:
-    """Runs every service until Ctrl-C: the pages, the API, the desk, Flower, and a page of the e-mails that were sent.
+    """Run every service until Ctrl-C: the pages, the API, the desk, Flower, and a page of the e-mails that were sent.
 
     Starts its own PostgreSQL and Valkey and keeps their data in `MONEYBACK_HOME`; needs no settings. Other verbs use
     its database while it runs.
@@ -40,12 +40,12 @@ def up() -> None:
     from records import migrate
     from records.unit_of_work import connect
 
-    data_dir = DataDir.here(environment.UP)
+    data_dir = DataDir.default(environment.UP)
     with (
         stop_on_signals(),
         data_dir.lock(),
         Servers(data_dir) as servers,
-        Supervisor(data_dir, tell=_report) as supervisor,
+        Supervisor(data_dir, report=_report) as supervisor,
     ):
         stack = Stack(data_dir, servers)
         os.environ.update(stack.env)
@@ -62,11 +62,11 @@ def up() -> None:
             _print_addresses(stack, examples)
             supervisor.wait(servers.revive)
         finally:
-            environment.withdraw(data_dir)
+            environment.unpublish(data_dir)
 
 
 def _seed(records: "Records") -> list[tuple[str, ...]]:
-    """Stores the demo's sellers and purchases if there are none yet, and returns examples to try."""
+    """Store the demo's sellers and purchases if there are none yet, and return examples to try."""
     from console.demo.scenario import build_scenario, seed
 
     now = datetime.now(UTC)
@@ -79,7 +79,10 @@ def _seed(records: "Records") -> list[tuple[str, ...]]:
             work.purchases.upsert([late])
     records.engine.dispose()
     rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in purchases]
-    return [*rows, (late.reference, late.email, late.product, "is made, then fails: a webhook reports it")]
+    return [
+        *rows,
+        (late.reference, late.email, late.product, "the refund succeeds, then fails; a webhook reports the failure"),
+    ]
 
 
 def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
@@ -96,7 +99,8 @@ def _print_addresses(stack: "Stack", examples: list[tuple[str, ...]]) -> None:
     table("Moneyback is up", ("what", "where"), rows)
     table("Purchases to try", ("reference", "e-mail", "product", "its refund"), examples)
     out.print(
-        f"E-mails in {stack.data_dir.inbox}/new become requests; logs are in {stack.data_dir.logs}. Ctrl-C stops everything.",
+        f"E-mails in {stack.data_dir.incoming_mail}/new become requests; logs are in {stack.data_dir.logs}. "
+        "Ctrl-C stops everything.",
         highlight=False,
     )
 

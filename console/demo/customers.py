@@ -46,11 +46,11 @@ class CustomerSimulator:
         }
 
     def send_request(self, customer: DemoCustomer) -> None:
-        """Sends the refund request through the customer's channel."""
+        """Send the refund request through the customer's channel."""
         self._send[customer.request.channel](customer)
 
     def confirm(self, customer: DemoCustomer, link: str) -> None:
-        """Opens the link in the confirmation e-mail, and confirms or cancels."""
+        """Open the link in the confirmation e-mail, and confirm or cancel."""
         with urllib.request.urlopen(link) as page:
             page.read()
         path = {"yes": link, "no": f"{link}/withdraw"}[customer.request.confirms]

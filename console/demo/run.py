@@ -28,7 +28,7 @@ from records.unit_of_work import connect as dial
 
 SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
 TIMERS = {
-    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, so that the timeout of a hanging provider is part of the demo
+    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, so the demo includes the timeout of a provider that hangs
     "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "6",
     "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "8",
     "MONEYBACK_LEASE_SECONDS": "10",
@@ -40,9 +40,9 @@ TIMERS = {
 DEADLINE = 50.0  # seconds until every case must have reached its end state
 POLL_INTERVAL = 0.2  # seconds
 
-SETTLED = FINAL_STATES | WAITING_STATES
+END_STATES = FINAL_STATES | WAITING_STATES
 
-_SCOPES = {"paperboat": ALL_SCOPES}  # its customers are signed in
+_SCOPES = {"paperboat": ALL_SCOPES}  # Paperboat's customers are signed in
 
 _LINK = re.compile(r"https?://\S+/confirm/[\w.~-]+")
 
@@ -60,7 +60,7 @@ class Outcome:
     seconds: float
 
     @property
-    def well(self) -> bool:
+    def succeeded(self) -> bool:
         """True if each refunded case has one refund at the provider, and each case with support has one task."""
         count = Counter(view.state for view in self.views)
         return (
@@ -72,13 +72,13 @@ class Outcome:
 
 
 def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:
-    """Runs the scenario. Calls `report` with each step and the progress, from 0 to 1."""
+    """Run the scenario. Calls `report` with each step and the progress, from 0 to 1."""
     began = time.monotonic()
     os.environ.update(stack.env)
-    ours = settings()
+    config = settings()
     report("Preparing the database", 0.05)
     migrate.migrate(dial(stack.servers.postgres.owner_url))
-    records = Records.of(ours)
+    records = Records.of(config)
     customers = list(build_scenario(datetime.now(UTC)))
     with records.work() as work:
         seed(work, customers, datetime.now(UTC))
@@ -91,20 +91,20 @@ def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:
         for service in services.values():
             supervisor.start(service)
         supervisor.wait_for(services["web"], lambda: stack.answers("web", "/readyz"))
-        _play(CustomerSimulator(ours, keys), customers, records, ours, report)
+        _send_requests(CustomerSimulator(config, keys), customers, records, config, report)
         with urllib.request.urlopen(f"{stack.sandbox_url}/v1/summary") as answer:
             summary = json.load(answer)
-        outcome = _outcome(records, ours, summary, began)
+        outcome = _outcome(records, config, summary, began)
     report("Done", 1.0)
     records.engine.dispose()
     return outcome
 
 
-def _play(
+def _send_requests(
     simulator: CustomerSimulator,
     customers: list[DemoCustomer],
     records: Records,
-    ours: Settings,
+    config: Settings,
     report: Callable[[str, float], None],
 ) -> None:
     for number, customer in enumerate(customers):
@@ -115,7 +115,7 @@ def _play(
     }
     deadline = time.monotonic() + DEADLINE
     while True:
-        for email, link in _confirmation_links(ours).items():
+        for email, link in _confirmation_links(config).items():
             if email in unconfirmed:
                 customer = unconfirmed.pop(email)
                 report(f"{email} answers {customer.request.confirms}", 0.6)
@@ -123,15 +123,15 @@ def _play(
         with records.work() as work:
             views = work.case_views.search(limit=1_000)
             unsent = work.case_emails.count_unsent() + work.support_tasks.count_unpublished()
-        settled = [view for view in views if view.state in SETTLED and not _will_confirm(view, unconfirmed)]
+        finished = [view for view in views if view.state in END_STATES and not _will_confirm(view, unconfirmed)]
         report(
-            f"{len(settled)} of {len(customers)} cases have reached their end state",
-            0.6 + 0.35 * len(settled) / len(customers),
+            f"{len(finished)} of {len(customers)} cases have reached their end state",
+            0.6 + 0.35 * len(finished) / len(customers),
         )
-        if len(settled) == len(customers) and not unsent:
+        if len(finished) == len(customers) and not unsent:
             return
         if time.monotonic() > deadline:
-            late = [f"{view.reference} ({view.state})" for view in views if view not in settled]
+            late = [f"{view.reference} ({view.state})" for view in views if view not in finished]
             raise LocalStackError(
                 f"Not every case reached its end state within {DEADLINE:.0f} s. Unfinished: {', '.join(late) or 'nothing'}; "
                 f"{unsent} e-mails or support tasks are unsent; {len(views)} of {len(customers)} requests arrived."
@@ -143,37 +143,37 @@ def _will_confirm(view: CaseView, unconfirmed: dict[str, DemoCustomer]) -> bool:
     return view.state is State.AWAITING_CONFIRMATION and view.email in unconfirmed
 
 
-def _confirmation_links(ours: Settings) -> dict[str, str]:
-    """Returns the link in each e-mail that asks for a confirmation, by recipient."""
+def _confirmation_links(config: Settings) -> dict[str, str]:
+    """Return the link in each e-mail that asks for a confirmation, by recipient."""
     links = {}
-    for letter in mailbox.Maildir(str(ours.sent_mail_dir)):
-        body = next(part for part in letter.walk() if part.get_content_type() == "text/plain")
+    for email in mailbox.Maildir(str(config.sent_mail_dir)):
+        body = next(part for part in email.walk() if part.get_content_type() == "text/plain")
         text = body.get_payload(decode=True)
         found = _LINK.search(text.decode()) if isinstance(text, bytes) else None
         if found:
-            links[str(letter["To"]).strip("<>").rpartition("<")[2]] = found.group()
+            links[str(email["To"]).strip("<>").rpartition("<")[2]] = found.group()
     return links
 
 
-def _outcome(records: Records, ours: Settings, summary: dict[str, int], began: float) -> Outcome:
+def _outcome(records: Records, config: Settings, summary: dict[str, int], began: float) -> Outcome:
     with records.work() as work:
         views = sorted(work.case_views.search(limit=1_000), key=lambda view: (view.received_at, view.reference))
         audited = audit(work)
     return Outcome(
         views=views,
-        refunds=summary["refunds"] - summary["failed"],  # what came back was not paid
+        refunds=summary["refunds"] - summary["failed"],  # a failed refund returned the money
         duplicates=summary["duplicates"],
-        support_tasks=_tasks_on_the_queue(ours),
-        emails_sent=len(mailbox.Maildir(str(ours.sent_mail_dir))),
+        support_tasks=_count_support_tasks(config),
+        emails_sent=len(mailbox.Maildir(str(config.sent_mail_dir))),
         audited=audited,
         seconds=round(time.monotonic() - began, 1),
     )
 
 
-def _tasks_on_the_queue(ours: Settings) -> int:
-    """Consumes `support.contact` as a helpdesk would, and counts the messages, repeats included."""
+def _count_support_tasks(config: Settings) -> int:
+    """Consume `support.contact` as a helpdesk would, and count the messages, repeats included."""
     count = 0
-    with connect(ours) as connection:
+    with connect(config) as connection:
         channel = connection.channel()
         queue = QUEUES[ContactSupport.queue](channel)
         while message := queue.get(no_ack=True):

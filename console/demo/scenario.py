@@ -49,7 +49,7 @@ class DemoPurchase(NamedTuple):
     """One purchase: made `days` ago; `charge` selects the sandbox's behaviour."""
 
     seller: str
-    who: str
+    customer: str
     product: str
     amount: int
     currency: str
@@ -61,10 +61,10 @@ class DemoPurchase(NamedTuple):
 
 
 class DemoRequest(NamedTuple):
-    """One refund request. `confirms` is what the customer does with the e-mail that asks for a confirmation."""
+    """One refund request. `confirms` is the customer's response to the e-mail that asks for a confirmation."""
 
     channel: Channel
-    bought: DemoPurchase
+    purchase: DemoPurchase
     reason: RefundReason
     confirms: str = "yes"
     wrong_reference: bool = False
@@ -74,7 +74,7 @@ WEB, API, EMAIL, QUEUE = Channel.WEB, Channel.API, Channel.EMAIL, Channel.QUEUE
 R = RefundReason
 
 # fmt: off
-# ruff: noqa: E501  # one line a request
+# ruff: noqa: E501  # one line for each request
 REQUESTS = (
     DemoRequest(WEB,   DemoPurchase("aurora", "ada.lovelace", "Aurora Photo 4", 4900, "EUR", 3), R.DISSATISFIED),
     DemoRequest(WEB,   DemoPurchase("aurora", "grace.hopper", "Aurora Photo 4", 4900, "EUR", 29), R.TECHNICAL_ISSUE),
@@ -117,38 +117,38 @@ class DemoCustomer:
 
     @property
     def reference(self) -> str:
-        """Returns the reference that the customer types, which may be wrong."""
+        """Return the reference that the customer types, which may be wrong."""
         return f"{self.purchase.reference}9" if self.request.wrong_reference else self.purchase.reference
 
 
 def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
-    """Returns every customer of the scenario; the days of their purchases count back from `now`."""
+    """Return every customer of the scenario; the days of their purchases count back from `now`."""
     for number, request in enumerate(REQUESTS, start=1):
-        bought = request.bought
-        at = now - timedelta(days=bought.days)
+        purchase = request.purchase
+        at = now - timedelta(days=purchase.days)
         yield DemoCustomer(
             request,
             Purchase(
                 id=uuid4(),
-                seller_id=bought.seller,
+                seller_id=purchase.seller,
                 reference=f"MB-{now:%Y}-{4000 + 37 * number}",
-                email=f"{bought.who}@example.com",
-                product=bought.product,
-                amount=bought.amount,
-                currency=bought.currency,
-                refunded=bought.refunded,
-                method=bought.method,
+                email=f"{purchase.customer}@example.com",
+                product=purchase.product,
+                amount=purchase.amount,
+                currency=purchase.currency,
+                refunded=purchase.refunded,
+                method=purchase.method,
                 provider="sandbox",
-                charge=f"{bought.charge}_{uuid4().hex[:16]}",
+                charge=f"{purchase.charge}_{uuid4().hex[:16]}",
                 purchased_at=at,
                 charged_at=at,
-                dispute=bought.dispute,
+                dispute=purchase.dispute,
             ),
         )
 
 
 def seed(work: UnitOfWork, customers: list[DemoCustomer], now: datetime) -> None:
-    """Stores the sellers, their policies and the purchases."""
+    """Store the sellers, their policies and the purchases."""
     for seller in SELLERS:
         work.sellers.upsert(seller)
         category, days = POLICIES[seller.id]
@@ -176,7 +176,7 @@ def _storefront(seller: Seller) -> Storefront:
 
 
 def _purchase_details(purchase: Purchase) -> PurchaseDetails:
-    """Returns the details that /lookup shows to the buyer."""
+    """Return the details that /lookup shows to the buyer."""
     digits = purchase.reference.rpartition("-")[2]
     return PurchaseDetails(
         licence_key=f"{purchase.seller_id.upper()}-{digits}-DEMO-KEY",

@@ -14,7 +14,7 @@ PAGES = {
 
 
 def write(folder: Path) -> None:
-    """Writes every generated document into this folder."""
+    """Write every generated document into this folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (folder / name).write_text(page(), encoding="utf-8")

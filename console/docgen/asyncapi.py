@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml: the queues that other systems use, and their messages."""
+"""Generates docs/asyncapi.yaml: the queues that other systems use, and their messages."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic.json_schema import models_json_schema
 
-from console.docgen.markdown import MADE, plain, said
+from console.docgen.markdown import GENERATED, docstring_text, plain
 from domain.messages import ContactSupport, IncomingRequest, Message
 
 Json = dict[str, Any]
@@ -24,12 +24,12 @@ _SCHEMAS = "#/components/schemas/"
 
 
 def page() -> str:
-    """Returns the document as YAML."""
-    return f"# {MADE}\n" + "\n".join(_yaml(document())) + "\n"
+    """Return the document as YAML."""
+    return f"# {GENERATED}\n" + "\n".join(_yaml(document())) + "\n"
 
 
 def document() -> Json:
-    """Returns the public queues and their messages as an AsyncAPI 3.0 document."""
+    """Return the public queues and their messages as an AsyncAPI 3.0 document."""
     models = [model for _, model in _PUBLIC]
     _, schemas = models_json_schema(
         [(model, "serialization" if action == "send" else "validation") for action, model in _PUBLIC],
@@ -50,7 +50,7 @@ def document() -> Json:
 
 def _channel(model: type[Message]) -> Json:
     messages = {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"}}
-    return {"address": model.queue, "description": said(model), "messages": messages}
+    return {"address": model.queue, "description": docstring_text(model), "messages": messages}
 
 
 def _operation(action: Action, model: type[Message]) -> Json:
@@ -60,11 +60,11 @@ def _operation(action: Action, model: type[Message]) -> Json:
 
 
 def _message(model: type[Message]) -> Json:
-    return {"summary": said(model), "payload": {"$ref": f"{_SCHEMAS}{model.__name__}"}}
+    return {"summary": docstring_text(model), "payload": {"$ref": f"{_SCHEMAS}{model.__name__}"}}
 
 
 def _yaml(value: Json | list[Any], indent: str = "") -> Iterator[str]:
-    """Yields the lines of plain YAML; a string is written as in JSON, which YAML reads as well."""
+    """Yield the lines of plain YAML; a string is written as in JSON, which YAML reads as well."""
     for name, inner in value.items() if isinstance(value, dict) else ((None, item) for item in value):
         start = f"{indent}- " if name is None else f"{indent}{name}:"
         if not inner or not isinstance(inner, dict | list):

@@ -1,16 +1,16 @@
 """Generates docs/rules.md: the rules of an automatic refund, and the reason codes."""
 
-from console.docgen.markdown import document, said, table
+from console.docgen.markdown import docstring_text, document, table
 from domain.eligibility import RULES
 from domain.reason_codes import ReasonCode
 
 
 def page() -> str:
-    """Returns the page of the rules and the reason codes."""
-    listed = [(f"`{rule.__name__}`", said(rule).partition("\n\n")[0]) for rule in RULES]
+    """Return the page of the rules and the reason codes."""
+    listed = [(f"`{rule.__name__}`", docstring_text(rule).partition("\n\n")[0]) for rule in RULES]
     head = ("code", "for support", "for the customer")
     codes = [
-        (f"`{code}`", code.support, code.customer or "– (only that support will look at it)") for code in ReasonCode
+        (f"`{code}`", code.support, code.customer or "– (only that support reviews the request)") for code in ReasonCode
     ]
     return document(
         "The rules of an automatic refund",

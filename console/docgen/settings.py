@@ -1,4 +1,4 @@
-"""docs/settings.md: every setting, those of the payment providers included."""
+"""Generates docs/settings.md: every setting, including the payment providers' settings."""
 
 import inspect
 
@@ -8,11 +8,11 @@ from pydantic_settings import BaseSettings
 from config.provider_accounts import ACCOUNTS
 from config.rate_limits import Limits
 from config.settings import Settings, Timers
-from console.docgen.markdown import document, said, table
+from console.docgen.markdown import docstring_text, document, table
 
 
 def page() -> str:
-    """Returns the page of all settings."""
+    """Return the page of all settings."""
     return document(
         "Settings",
         "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can be read from "
@@ -21,20 +21,21 @@ def page() -> str:
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
         "The first four must increase in this order: a worker then stops before its lease on a case ends, so two workers never "
-        "work on one case. Otherwise no service starts. They are `MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, "
+        "work on one case. With another order, no service starts. They are `MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, "
         "`MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and `MONEYBACK_LEASE_SECONDS`.",
         _settings(Timers),
         "## Limits",
         inspect.cleandoc(Limits.__doc__ or ""),
         _settings(Limits),
         "## Accounts with payment providers",
-        "These are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) says what to set up at each.",
+        "These are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) explains what to set up at "
+        "each provider.",
         *(part for account in ACCOUNTS.values() for part in (_heading(account), _settings(account))),
     )
 
 
 def _heading(account: type[BaseSettings]) -> str:
-    name, _, more = said(account).partition(". ")
+    name, _, more = docstring_text(account).partition(". ")
     return "\n\n".join([f"### {name.rstrip('.')}", *([more] if more else [])])
 
 

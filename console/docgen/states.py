@@ -7,9 +7,12 @@ from producers.web.pages.case_copy import HEADLINES
 
 
 def page() -> str:
-    """Returns the page of the states and the transitions."""
+    """Return the page of the states and the transitions."""
     event, first = INITIAL
-    arrows = [f"[*] --> {first}: {event}", *(f"{here} --> {there}: {event}" for (here, event), there in MOVES.items())]
+    arrows = [
+        f"[*] --> {first}: {event}",
+        *(f"{from_state} --> {to_state}: {event}" for (from_state, event), to_state in MOVES.items()),
+    ]
     arrows += [f"{state} --> [*]" for state in State if state in FINAL_STATES]
     rows = [
         (f"`{state}`", HEADLINES[state].heading, _effects(state), _transitions(state), _timeout(state))
@@ -25,13 +28,13 @@ def page() -> str:
         "## Sets of states",
         table(
             ("set", "states"),
-            [(says, ", ".join(f"`{s}`" for s in State if s in states)) for says, states in _SETS.items()],
+            [(meaning, ", ".join(f"`{s}`" for s in State if s in states)) for meaning, states in _SETS.items()],
         ),
     )
 
 
 _SETS = {
-    "worker states: a worker must act next; the sweep sends a case again that stays too long": WORKER_STATES,
+    "worker states: a worker must act next; the sweep sends a case again if the case does not change in time": WORKER_STATES,
     "waiting states: the customer or support must act next": WAITING_STATES,
     "final states: nothing follows": FINAL_STATES,
     "open states: a second request for the same purchase joins the first": OPEN_STATES,
@@ -39,13 +42,15 @@ _SETS = {
 
 
 def _effects(state: State) -> str:
-    letter = EFFECTS[state].email
-    effects = [f"`{lane.queue}`" for lane in messages_for(EFFECTS[state])]
-    return ", ".join([*effects, *([f"e-mail `{letter}`"] if letter else [])]) or "–"
+    email = EFFECTS[state].email
+    effects = [f"`{message.queue}`" for message in messages_for(EFFECTS[state])]
+    return ", ".join([*effects, *([f"e-mail `{email}`"] if email else [])]) or "–"
 
 
 def _transitions(state: State) -> str:
-    transitions = [f"`{event}` → `{there}`" for (here, event), there in MOVES.items() if here is state]
+    transitions = [
+        f"`{event}` → `{to_state}`" for (from_state, event), to_state in MOVES.items() if from_state is state
+    ]
     return "<br>".join(transitions) or "–"
 
 

@@ -33,10 +33,10 @@ def main() -> None:
     secret, url = chosen.pop("secret"), chosen.pop("webhooks")
     fault_injector = FaultInjector(chosen.pop("flaky"), chosen.pop("seed"))
     webhooks = Webhooks(url, secret) if url else None
-    serve(**chosen, times=times, webhooks=webhooks, fault_injector=fault_injector, announce=_say)
+    serve(**chosen, times=times, webhooks=webhooks, fault_injector=fault_injector, announce=_print_address)
 
 
-def _say(address: str) -> None:
+def _print_address(address: str) -> None:
     sys.stdout.write(f"{address}\n")
     sys.stdout.flush()
 

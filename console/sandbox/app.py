@@ -8,14 +8,14 @@ from urllib.parse import parse_qs
 from console.sandbox.behaviours import Times, behaviour_of
 from console.sandbox.disputes import read_closing, read_opening
 from console.sandbox.errors import (
+    CHARGE_MISSING,
     INVALID_PAGE,
     JOURNAL_FULL,
+    METHOD_NOT_ALLOWED,
     NOT_FOUND,
     NOT_JSON,
     REPLAYED,
     TOO_LARGE,
-    WHOSE_DISPUTES,
-    WRONG_METHOD,
     ErrorResponse,
 )
 from console.sandbox.fault_injection import FaultInjector
@@ -23,8 +23,8 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.refund_requests import read_refund_request
 from console.sandbox.responses import RESPONSE_MODES, Call, Message, Receive, Reply, Send, error_reply
 
-LARGEST = 64 * 1024  # bytes of a body; a refund request has about a hundred
-LONGEST_PAGE = 1000
+MAX_BODY = 64 * 1024  # bytes of a body; a refund request has about a hundred
+MAX_PAGE_SIZE = 1000
 
 Handler = Callable[[Message, Receive], Awaitable[Reply]]
 
@@ -32,7 +32,7 @@ _NOTHING = Reply(200, {})  # for a call that is not carried out; its response mo
 
 
 class App:
-    """The HTTP API, as a bare ASGI application: it must cost little, because benchmarks run on the same machine."""
+    """The HTTP API, as a bare ASGI application, because benchmarks run it on the same machine."""
 
     def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
         self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector
@@ -65,7 +65,7 @@ class App:
         handler = self._provider.get(place)
         if handler is None:
             handler = self._control.get(place)
-            error = WRONG_METHOD if place[1] in self._paths else NOT_FOUND
+            error = METHOD_NOT_ALLOWED if place[1] in self._paths else NOT_FOUND
             return await handler(scope, receive) if handler else error_reply(error)
         fault = self._fault_injector.roll()
         if fault is None:
@@ -94,18 +94,18 @@ class App:
         if "key" in query or "charge" in query:
             return Reply(200, {"data": self._store.find(key=query.get("key"), charge=query.get("charge"))})
         limit = query.get("limit", "100")
-        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:5]) <= LONGEST_PAGE):
+        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:5]) <= MAX_PAGE_SIZE):
             return error_reply(INVALID_PAGE)
         page = self._store.page(int(limit), query.get("starting_after"))
         return error_reply(INVALID_PAGE) if page is None else Reply(200, {"data": page[0], "has_more": page[1]})
 
     async def _one_refund(self, scope: Message, _: Receive) -> Reply:
-        found = self._store.get(_last_word(scope))
+        found = self._store.get(_last_segment(scope))
         return error_reply(NOT_FOUND) if found is None else Reply(200, found)
 
     async def _disputes(self, scope: Message, _: Receive) -> Reply:
         charge = _query(scope).get("charge")
-        return error_reply(WHOSE_DISPUTES) if charge is None else Reply(200, {"data": self._store.disputes_of(charge)})
+        return error_reply(CHARGE_MISSING) if charge is None else Reply(200, {"data": self._store.disputes_of(charge)})
 
     async def _open_dispute(self, _: Message, receive: Receive) -> Reply:
         body = await _body(receive)
@@ -120,7 +120,7 @@ class App:
         status = body if isinstance(body, ErrorResponse) else read_closing(body)
         if isinstance(status, ErrorResponse):
             return error_reply(status)
-        closed = self._ledger.close_dispute(_last_word(scope), status)
+        closed = self._ledger.close_dispute(_last_segment(scope), status)
         return error_reply(closed) if isinstance(closed, ErrorResponse) else Reply(200, closed.document())
 
     async def _summary(self, _: Message, __: Receive) -> Reply:
@@ -131,19 +131,19 @@ def _query(scope: Message) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
 
 
-def _last_word(scope: Message) -> str:
+def _last_segment(scope: Message) -> str:
     return cast("str", scope["path"].rpartition("/")[2])
 
 
 async def _body(receive: Receive) -> bytes | ErrorResponse:
-    """Returns the body, or an error as soon as the body is too large."""
+    """Return the body, or an error as soon as the body is too large."""
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return NOT_JSON  # half a body may look complete, but the client did not send it
+            return NOT_JSON  # a partial body may look complete, but the client did not finish it
         body += cast("bytes", message.get("body", b""))
-        if len(body) > LARGEST:
+        if len(body) > MAX_BODY:
             return TOO_LARGE
         if not message.get("more_body", False):
             return body

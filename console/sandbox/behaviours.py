@@ -9,8 +9,8 @@ from console.sandbox.errors import (
     BUSY,
     CLOSED,
     DECLINED,
+    INSUFFICIENT_BALANCE,
     NOT_SETTLED,
-    SHORT_OF_MONEY,
     ErrorResponse,
 )
 
@@ -24,15 +24,15 @@ class Times:
     latency: float = 0.0
     """Before every answer."""
     late: float = 1.5
-    """Before the answer to the call that refunds a ``slow`` charge, and before a ``tardy`` one is refunded."""
+    """Before the response for a ``slow`` charge, and before a ``tardy`` charge is refunded."""
     turn: float = 3.0
     """Before a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
     hold: float = 120.0
-    """How long a call without an answer stays open at most: longer than the timeout of any client."""
+    """Until a call without a response is closed: longer than the timeout of any client."""
     drip: float = 1.0
     """Between two bytes of a slow answer."""
     memory: float = 60.0
-    """Until the key of a ``forgets`` charge expires. Real providers keep keys for a day, or for 45."""
+    """Until the idempotency key of an ``expires`` charge expires. Real providers keep keys for 1 to 45 days."""
     again: float = 1.0
     """Before a webhook that did not arrive is sent again; the pauses double."""
 
@@ -40,10 +40,10 @@ class Times:
 class ResponseMode(Enum):
     """How a call is answered. A repeat with the same key is answered immediately."""
 
-    AT_ONCE = "at once"
+    IMMEDIATE = "immediately"
     LATE = "late"
     NEVER = "never"
-    BROKEN = "with a 500, although the money left"
+    BROKEN = "with a 500, although the refund was made"
     BUSY = "with a 429"
     DROPPED = "by hanging up"
     DRIPPING = "byte by byte"
@@ -56,8 +56,8 @@ class WebhookMode(Enum):
 
     ONCE = "once, until it arrived"
     THRICE = "three times"
-    LAST_FIRST = "the beginning after the end"
-    FORGED = "after badly signed lies about it"
+    LAST_FIRST = "the first event after the last"
+    INVALID_SIGNATURE = "after webhooks with invalid signatures"
     NEVER = "never"
 
 
@@ -66,24 +66,24 @@ class Behaviour:
     status: Status = "succeeded"
     becomes: Status | None = None
     """The status after ``Times.turn``."""
-    response_mode: ResponseMode = ResponseMode.AT_ONCE
+    response_mode: ResponseMode = ResponseMode.IMMEDIATE
     refusal: ErrorResponse | None = None
-    stumble: ErrorResponse | None = None
+    first_error: ErrorResponse | None = None
     """The error of the first calls of the charge; they are not carried out."""
-    stumbles: int = 0
+    failing_calls: int = 0
     stored: bool = False
     """The error is the stored response of its key; only a new key helps."""
     deferred: bool = False
     """The refund is made ``Times.late`` after its call. Until then it is invisible, and its key is in use."""
     hidden: bool = False
     """The refund is made, but invisible until ``Times.turn``."""
-    elsewhere: bool = False
-    """Somebody else refunded the charge; the first call finds that refund."""
+    external: bool = False
+    """The charge was refunded outside of this API; the first call finds that refund."""
     disputed: bool = False
     """The charge has an open dispute; the first call finds it."""
     crossed: bool = False
     """A dispute opens ``Times.turn`` after the refund was made."""
-    forgets: bool = False
+    expires: bool = False
     """The key expires after ``Times.memory``."""
     webhook_mode: WebhookMode = WebhookMode.ONCE
 
@@ -98,7 +98,7 @@ BEHAVIOURS = {
     "disputed": Behaviour(disputed=True),
     "crossing": Behaviour(crossed=True),
     "closed": Behaviour(refusal=CLOSED),
-    "elsewhere": Behaviour(elsewhere=True),
+    "elsewhere": Behaviour(external=True),
     "hang": Behaviour(response_mode=ResponseMode.NEVER),
     "blind": Behaviour(response_mode=ResponseMode.NEVER, hidden=True),
     "tardy": Behaviour(response_mode=ResponseMode.DROPPED, deferred=True),
@@ -106,20 +106,20 @@ BEHAVIOURS = {
     "garbage": Behaviour(response_mode=ResponseMode.GARBLED),
     "wrong": Behaviour(response_mode=ResponseMode.WRONG),
     "fail500": Behaviour(response_mode=ResponseMode.BROKEN),
-    "lost500": Behaviour(stumble=BROKEN, stumbles=1),
-    "stored500": Behaviour(stumble=BROKEN, stumbles=1, stored=True),
-    "busy": Behaviour(stumble=BUSY, stumbles=2),
-    "broke": Behaviour(stumble=SHORT_OF_MONEY, stumbles=2, stored=True),
-    "early": Behaviour(stumble=NOT_SETTLED, stumbles=2, stored=True),
-    "forgets": Behaviour(forgets=True),
+    "lost500": Behaviour(first_error=BROKEN, failing_calls=1),
+    "stored500": Behaviour(first_error=BROKEN, failing_calls=1, stored=True),
+    "busy": Behaviour(first_error=BUSY, failing_calls=2),
+    "broke": Behaviour(first_error=INSUFFICIENT_BALANCE, failing_calls=2, stored=True),
+    "early": Behaviour(first_error=NOT_SETTLED, failing_calls=2, stored=True),
+    "expires": Behaviour(expires=True),
     "dupes": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.THRICE),
     "shuffle": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.LAST_FIRST),
     "mute": Behaviour(status="pending", becomes="succeeded", webhook_mode=WebhookMode.NEVER),
-    "forge": Behaviour(webhook_mode=WebhookMode.FORGED),
+    "forge": Behaviour(webhook_mode=WebhookMode.INVALID_SIGNATURE),
 }
 ORDINARY = BEHAVIOURS["ok"]
 
 
 def behaviour_of(charge: str) -> Behaviour:
-    """Returns the behaviour of a charge; one with an unknown prefix succeeds."""
+    """Return the behaviour of a charge; one with an unknown prefix succeeds."""
     return BEHAVIOURS.get(charge.partition("_")[0], ORDINARY)

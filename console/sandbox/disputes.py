@@ -40,21 +40,21 @@ class Disputes:
         return dispute if dispute and dispute.created <= now else None
 
     def of(self, charge: str, now: float) -> list[Dispute]:
-        """Returns the open and closed disputes of a charge, oldest first."""
+        """Return the open and closed disputes of a charge, oldest first."""
         ids = self._by_charge.get(charge, ())
         return [dispute for dispute_id in ids if (dispute := self.get(dispute_id, now))]
 
     def block(self, charge: str, now: float) -> bool:
-        """Returns whether a dispute of this charge is open or lost."""
+        """Return whether a dispute of this charge is open or lost."""
         return charge in self._by_charge and any(dispute.status != "won" for dispute in self.of(charge, now))
 
     def count(self, now: float) -> dict[DisputeStatus, int]:
-        standing = Counter(dispute.status for dispute in self._by_id.values() if dispute.created <= now)
-        return {"open": standing["open"], "won": standing["won"], "lost": standing["lost"]}
+        counts = Counter(dispute.status for dispute in self._by_id.values() if dispute.created <= now)
+        return {"open": counts["open"], "won": counts["won"], "lost": counts["lost"]}
 
 
 def read_opening(body: bytes) -> str | ErrorResponse:
-    """Returns the charge of a new dispute, or the error."""
+    """Return the charge of a new dispute, or the error."""
     match _read(body):
         case {"charge": charge, "status": "open", **rest} if is_charge(charge) and not rest:
             return str(charge)
@@ -62,14 +62,14 @@ def read_opening(body: bytes) -> str | ErrorResponse:
 
 
 def read_closing(body: bytes) -> DisputeStatus | ErrorResponse:
-    """Returns the final status of a dispute, or the error."""
+    """Return the final status of a dispute, or the error."""
     match _read(body):
         case {"status": "won" | "lost" as status, **rest} if not rest:
-            return status  # type: ignore[no-any-return]  # the pattern says what it is
+            return status  # type: ignore[no-any-return]  # the pattern proves the type
     return INVALID_DISPUTE
 
 
-def _read(body: bytes) -> Any:  # noqa: ANN401  # whatever JSON can be
+def _read(body: bytes) -> Any:  # noqa: ANN401  # any JSON value
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -20,11 +20,11 @@ class ErrorResponse:
         return {"error": {"code": self.code, "message": self.message, **self.details}}
 
     def repeated(self) -> "ErrorResponse":
-        """Returns the same error, marked as the stored response of its idempotency key."""
+        """Return the same error, marked as the stored response of its idempotency key."""
         return replace(self, headers=(*self.headers, REPLAYED))
 
     def about(self, refund_id: str) -> "ErrorResponse":
-        """Returns the same error, with the id of the refund that prevents this one."""
+        """Return the same error, with the id of the refund that prevents this one."""
         return replace(self, details={"refund": refund_id})
 
 
@@ -33,9 +33,9 @@ DISPUTED = ErrorResponse(
     400, "charge_disputed", "The customer disputes this charge with the bank; it cannot be refunded."
 )
 CLOSED = ErrorResponse(400, "refund_window_closed", "This charge is too old to be refunded.")
-SHORT_OF_MONEY = ErrorResponse(400, "insufficient_balance", "The seller's balance does not cover this refund.")
-NOT_SETTLED = ErrorResponse(400, "charge_not_settled", "This charge is not settled yet; it cannot be refunded before.")
-ALREADY_REFUNDED = ErrorResponse(400, "charge_already_refunded", "This charge was refunded before, under another key.")
+INSUFFICIENT_BALANCE = ErrorResponse(400, "insufficient_balance", "The seller's balance does not cover this refund.")
+NOT_SETTLED = ErrorResponse(400, "charge_not_settled", "This charge is not settled yet; it cannot be refunded yet.")
+ALREADY_REFUNDED = ErrorResponse(400, "charge_already_refunded", "This charge was already refunded, with another key.")
 KEY_REUSED = ErrorResponse(
     409, "idempotency_key_reuse", "This key belongs to another refund; a new refund needs a new key."
 )
@@ -53,20 +53,20 @@ KEY_MISSING = ErrorResponse(400, "idempotency_key_missing", "The header Idempote
 NOT_JSON = ErrorResponse(400, "not_json", "The body is not JSON.")
 INVALID_REFUND_REQUEST = ErrorResponse(
     400,
-    "wrong_order",
+    "invalid_refund_request",
     'The body must be {"charge": text, "amount": a positive whole number of minor units, "currency": like "EUR"}.',
 )
 INVALID_PAGE = ErrorResponse(
-    400, "wrong_page", "The limit is a number from 1 to 1000; starting_after is a refund's id."
+    400, "invalid_page", "The limit is a number from 1 to 1000; starting_after is a refund's id."
 )
 INVALID_DISPUTE = ErrorResponse(
     400,
-    "wrong_dispute",
+    "invalid_dispute",
     'A dispute is opened with {"charge": text, "status": "open"} and closed with {"status": "won" or "lost"}.',
 )
 DISPUTE_OPEN = ErrorResponse(409, "dispute_open", "This charge has an open dispute already.")
-DISPUTE_CLOSED = ErrorResponse(409, "dispute_closed", "This dispute is closed; it does not change any more.")
-WHOSE_DISPUTES = ErrorResponse(400, "charge_missing", "Say of which charge: /v1/disputes?charge=...")
-NOT_FOUND = ErrorResponse(404, "not_found", "There is nothing here.")
-WRONG_METHOD = ErrorResponse(405, "wrong_method", "This path does not know this method.")
+DISPUTE_CLOSED = ErrorResponse(409, "dispute_closed", "This dispute is closed; it cannot change.")
+CHARGE_MISSING = ErrorResponse(400, "charge_missing", "The parameter charge is missing: /v1/disputes?charge=...")
+NOT_FOUND = ErrorResponse(404, "not_found", "This path or object does not exist.")
+METHOD_NOT_ALLOWED = ErrorResponse(405, "method_not_allowed", "This path does not support this method.")
 TOO_LARGE = ErrorResponse(413, "too_large", "The body is larger than 64 KB.")

@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 def of_refund(refund: Refund) -> Iterator[Event]:
-    """Yields the event of a new refund, and the event of its later change of status."""
+    """Yield the event of a new refund, and the event of its later change of status."""
     yield _event(refund.created, "refund.created", refund.charge, refund.document(refund.status))
     if refund.becomes:
         yield _event(refund.becomes_at, "refund.updated", refund.charge, refund.document(refund.becomes))
@@ -34,7 +34,7 @@ def of_dispute(dispute: Dispute, at: float) -> Event:
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
-    """Returns an event whose id is a hash of its content, so a replay of the journal gives the same event."""
+    """Return an event whose id is a hash of its content, so a replay of the journal gives the same event."""
     digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 
@@ -53,8 +53,8 @@ class Outbox:
             self.waiting[event.id] = event
             self.on_event(event)
 
-    def settle(self, event_id: str, *, arrived: bool) -> None:
-        """Removes an event that was acknowledged or given up."""
+    def finish(self, event_id: str, *, arrived: bool) -> None:
+        """Remove an event that was acknowledged or given up."""
         self.waiting.pop(event_id, None)
         self._sent += arrived
         self._failed += not arrived

@@ -27,10 +27,10 @@ class FaultInjector:
 
     def __init__(self, probability: float = 0.0, seed: int = 0) -> None:
         self._probability = probability
-        self._random = Random(seed)  # noqa: S311  # chance, not secrets
+        self._random = Random(seed)  # noqa: S311  # random faults, not secrets
 
     def roll(self) -> Fault | None:
-        """Returns the fault of the next call; None for most calls."""
+        """Return the fault of the next call; None for most calls."""
         if not self._probability or self._random.random() >= self._probability:
             return None
         return self._random.choice(FAULTS)

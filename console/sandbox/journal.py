@@ -9,7 +9,7 @@ from typing import Any
 
 Record = dict[str, Any]
 
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # a record holds no circle
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # a record contains no cycle
 
 
 class JournalInUseError(Exception):
@@ -38,7 +38,7 @@ class Journal:
         self._size = self._drop_torn_line()
 
     def append(self, record: Record) -> None:
-        """Appends a record. Raises OSError, and removes the partial line, if the disk is full."""
+        """Append a record. Raises OSError, and removes the partial line, if the disk is full."""
         line = _encode(record).encode() + b"\n"
         try:
             written = os.write(self._file, line)
@@ -50,7 +50,7 @@ class Journal:
         self._size += written
 
     def __iter__(self) -> Iterator[Record]:
-        """Yields every record, oldest first."""
+        """Yield every record, oldest first."""
         with self._path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
@@ -62,7 +62,7 @@ class Journal:
         os.close(self._file)
 
     def _drop_torn_line(self) -> int:
-        """Removes the partial last line that a crash can leave; its call was not answered."""
+        """Remove the partial last line that a crash can leave; its call was not answered."""
         size = os.fstat(self._file).st_size
         whole = size
         while whole and os.pread(self._file, 1, whole - 1) != b"\n":

@@ -35,7 +35,7 @@ class RefundResult:
 class Ledger:
     """Decides the result of each refund request, and writes it to the journal before the response.
 
-    ``capped``: a charge is refunded once, whatever the key. ``tells``: new events are sent as webhooks.
+    ``capped``: a charge is refunded once, whatever the key. ``sends_webhooks``: new events are sent as webhooks.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Ledger:
         clock: Callable[[], float] = time.time,
         *,
         capped: bool = True,
-        tells: bool = False,
+        sends_webhooks: bool = False,
     ) -> None:
-        self._times, self._clock, self._capped, self._tells = times, clock, capped, tells
+        self._times, self._clock, self._capped, self._sends_webhooks = times, clock, capped, sends_webhooks
         self.store = Store(folder, clock)
 
     def refund(self, request: RefundRequest) -> RefundResult | ErrorResponse:
-        """Makes the refund. A known key gets its earlier response again, whatever the charge would do now."""
+        """Make the refund. A repeated key gets the earlier response again, whatever the charge's behaviour is now."""
         now = self._clock()
-        if (known := self._refund_with_key(request.key, now)) is not None:
-            return self._replay(known, request, now)
+        if (earlier_refund := self._refund_with_key(request.key, now)) is not None:
+            return self._replay(earlier_refund, request, now)
         if (stored := self.store.stored.get(request.key)) is not None:
             return self._replay_error(*stored, request)
         return self._new_refund(request, behaviour_of(request.charge), now)
@@ -72,9 +72,9 @@ class Ledger:
             return NOT_FOUND
         return DISPUTE_CLOSED if dispute.status != "open" else self._write_dispute(dispute._replace(status=status), now)
 
-    def posted(self, event: Event, *, arrived: bool) -> None:
-        """Records that the webhook of this event was acknowledged, or given up."""
-        self.store.write({"kind": "posted", "event": event.id, "arrived": arrived})
+    def record_webhook(self, event: Event, *, arrived: bool) -> None:
+        """Record that the webhook of this event was acknowledged, or given up."""
+        self.store.write({"kind": "webhook", "event": event.id, "arrived": arrived})
 
     def close(self) -> None:
         self.store.close()
@@ -84,41 +84,41 @@ class Ledger:
         if not refunds:
             return None
         last = refunds[-1]
-        forgotten = behaviour_of(last.charge).forgets and now >= last.created + self._times.memory
-        return None if forgotten else last
+        expired = behaviour_of(last.charge).expires and now >= last.created + self._times.memory
+        return None if expired else last
 
     def _new_refund(self, request: RefundRequest, behaviour: Behaviour, now: float) -> RefundResult | ErrorResponse:
         self._record_earlier_events(request, behaviour, now)
         if self.store.disputes.block(request.charge, now):
             return self._refuse(request, DISPUTED)
-        if (earlier := self.store.by_charge.get(request.charge)) and (self._capped or behaviour.elsewhere):
+        if (earlier := self.store.by_charge.get(request.charge)) and (self._capped or behaviour.external):
             return self._refuse(request, ALREADY_REFUNDED.about(earlier[0].id))
-        if behaviour.stumble and self.store.stumbles[request.charge] < behaviour.stumbles:
-            self.store.write({"kind": "stumbled", "order": request})
-            return behaviour.stumble
+        if behaviour.first_error and self.store.failed_calls[request.charge] < behaviour.failing_calls:
+            self.store.write({"kind": "failed", "request": request})
+            return behaviour.first_error
         if behaviour.refusal:
             return self._refuse(request, behaviour.refusal)
         return RefundResult(self._write_refund("made", refund_of(request, behaviour, now, self._times)), replayed=False)
 
-    def _replay(self, known: Refund, request: RefundRequest, now: float) -> RefundResult | ErrorResponse:
-        if not known.is_for(request):
+    def _replay(self, earlier_refund: Refund, request: RefundRequest, now: float) -> RefundResult | ErrorResponse:
+        if not earlier_refund.is_for(request):
             return self._refuse(request, KEY_REUSED)
-        if now < known.created:
+        if now < earlier_refund.created:
             return self._refuse(request, KEY_IN_USE)
         self.store.write({"kind": "replayed", "key": request.key})
-        return RefundResult(known, replayed=True)
+        return RefundResult(earlier_refund, replayed=True)
 
-    def _replay_error(self, stored: RefundRequest, stumble: ErrorResponse, request: RefundRequest) -> ErrorResponse:
+    def _replay_error(self, stored: RefundRequest, first_error: ErrorResponse, request: RefundRequest) -> ErrorResponse:
         if request != stored:
             return self._refuse(request, KEY_REUSED)
         self.store.write({"kind": "replayed", "key": request.key})
-        return stumble.repeated()
+        return first_error.repeated()
 
     def _record_earlier_events(self, request: RefundRequest, behaviour: Behaviour, now: float) -> None:
-        """Records what others did to the charge before: the sandbox knows a charge only from its first call."""
-        if behaviour.elsewhere and request.charge not in self.store.by_charge:
-            by_hand = request._replace(key=f"by-hand-{os.urandom(6).hex()}")
-            self._write_refund("found", refund_of(by_hand, behaviour, now, self._times))
+        """Record the external refund or the dispute of a charge at the first call about the charge."""
+        if behaviour.external and request.charge not in self.store.by_charge:
+            external = request._replace(key=f"external-{os.urandom(6).hex()}")
+            self._write_refund("found", refund_of(external, behaviour, now, self._times))
         if behaviour.disputed and not self.store.disputes.of(request.charge, now):
             self._open_dispute(request.charge, now)
 
@@ -127,12 +127,12 @@ class Ledger:
         return refusal
 
     def _write_refund(self, kind: str, refund: Refund) -> Refund:
-        self.store.write({"kind": kind, "refund": refund, "told": self._tells})
+        self.store.write({"kind": kind, "refund": refund, "webhook": self._sends_webhooks})
         return refund
 
     def _open_dispute(self, charge: str, now: float) -> Dispute:
         return self._write_dispute(Dispute(f"dp_{os.urandom(12).hex()}", charge, "open", now), now)
 
     def _write_dispute(self, dispute: Dispute, at: float) -> Dispute:
-        self.store.write({"kind": "disputed", "dispute": dispute, "at": at, "told": self._tells})
+        self.store.write({"kind": "disputed", "dispute": dispute, "at": at, "webhook": self._sends_webhooks})
         return dispute

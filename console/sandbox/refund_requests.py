@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from console.sandbox.errors import INVALID_REFUND_REQUEST, KEY_MISSING, NOT_JSON, ErrorResponse
 
-LONGEST = 255  # characters of a key or a charge's id, as at real providers
-HIGHEST = 10**15  # minor units: more than any refund, small enough for every reader of JSON
+MAX_LENGTH = 255  # characters of a key or a charge's id, as at real providers
+MAX_AMOUNT = 10**15  # minor units: more than any refund, small enough for every reader of JSON
 
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _FIELDS = {"charge", "amount", "currency"}
@@ -23,8 +23,8 @@ class RefundRequest(NamedTuple):
 
 
 def read_refund_request(body: bytes, key: str | None) -> RefundRequest | ErrorResponse:
-    """Returns the refund request, or the error; the ledger gets valid requests only."""
-    if not key or len(key) > LONGEST or not key.isprintable():
+    """Return the refund request, or the error; the ledger gets valid requests only."""
+    if not key or len(key) > MAX_LENGTH or not key.isprintable():
         return KEY_MISSING
     try:
         fields = json.loads(body.decode())
@@ -39,8 +39,8 @@ def read_refund_request(body: bytes, key: str | None) -> RefundRequest | ErrorRe
 
 
 def is_charge(value: object) -> bool:
-    return type(value) is str and 0 < len(value) <= LONGEST and value.isprintable()
+    return type(value) is str and 0 < len(value) <= MAX_LENGTH and value.isprintable()
 
 
 def _is_amount(value: object) -> bool:
-    return type(value) is int and 0 < value <= HIGHEST  # `type`, because True is an int, too
+    return type(value) is int and 0 < value <= MAX_AMOUNT  # `type`, because True is an int, too

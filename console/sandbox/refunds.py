@@ -43,7 +43,7 @@ class Refund(NamedTuple):
 
     @property
     def bank_reference(self) -> str:
-        """Returns an acquirer reference number as card networks write it: 23 digits, the first of them 7."""
+        """Return an acquirer reference number as card networks write it: 23 digits, the first of them 7."""
         return f"7{int(self.id.removeprefix('re_'), 16) % 10**22:022}"
 
 

@@ -24,7 +24,7 @@ class Reply(NamedTuple):
     status: int
     document: dict[str, Any]
     headers: Headers = ()
-    response_mode: ResponseMode = ResponseMode.AT_ONCE
+    response_mode: ResponseMode = ResponseMode.IMMEDIATE
 
 
 class Call(NamedTuple):
@@ -40,7 +40,7 @@ def error_reply(error: ErrorResponse) -> Reply:
     return Reply(error.status, error.document(), error.headers)
 
 
-async def at_once(call: Call, reply: Reply) -> None:
+async def send_now(call: Call, reply: Reply) -> None:
     body = encode(reply.document).encode()
     await call.send(_start(reply.status, body, _JSON, *reply.headers))
     await call.send({"type": "http.response.body", "body": body})
@@ -48,26 +48,26 @@ async def at_once(call: Call, reply: Reply) -> None:
 
 async def _late(call: Call, reply: Reply) -> None:
     await asyncio.sleep(call.times.late)
-    await at_once(call, reply)
+    await send_now(call, reply)
 
 
 async def _never(call: Call, _: Reply) -> None:
-    """Waits until the client closes the connection."""
+    """Wait until the client closes the connection."""
     if not await _gone(call.receive, call.times.hold):
-        await at_once(call, error_reply(TIMED_OUT))
+        await send_now(call, error_reply(TIMED_OUT))
 
 
 async def _broken(call: Call, _: Reply) -> None:
-    await at_once(call, error_reply(BROKEN))
+    await send_now(call, error_reply(BROKEN))
 
 
 async def _busy(call: Call, _: Reply) -> None:
-    await at_once(call, error_reply(BUSY))
+    await send_now(call, error_reply(BUSY))
 
 
 async def _dropped(call: Call, _: Reply) -> None:
     call.hang_up()
-    await _gone(call.receive, call.times.hold)  # uvicorn would report an application that sends no response
+    await _gone(call.receive, call.times.hold)  # otherwise uvicorn reports an application that sends no response
 
 
 async def _dripping(call: Call, reply: Reply) -> None:
@@ -86,11 +86,11 @@ async def _garbled(call: Call, _: Reply) -> None:
 
 
 async def _wrong(call: Call, reply: Reply) -> None:
-    await at_once(call, reply._replace(document=reply.document | {"amount": reply.document["amount"] + 1}))
+    await send_now(call, reply._replace(document=reply.document | {"amount": reply.document["amount"] + 1}))
 
 
 RESPONSE_MODES: dict[ResponseMode, Callable[[Call, Reply], Awaitable[None]]] = {
-    ResponseMode.AT_ONCE: at_once,
+    ResponseMode.IMMEDIATE: send_now,
     ResponseMode.LATE: _late,
     ResponseMode.NEVER: _never,
     ResponseMode.BROKEN: _broken,
@@ -108,7 +108,7 @@ def _start(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Message:
 
 
 async def _gone(receive: Receive, seconds: float) -> bool:
-    """Whether the client hung up within this time."""
+    """Return whether the client closed the connection within this time."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

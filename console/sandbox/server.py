@@ -41,9 +41,9 @@ def serve(
     fault_injector: FaultInjector | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. Port 0 takes any free port; ``announce`` is called with the address."""
+    """Serve until SIGTERM or SIGINT. Port 0 takes any free port; ``announce`` is called with the address."""
     times = times or Times()
-    ledger = Ledger(folder, times, capped=capped, tells=webhooks is not None)
+    ledger = Ledger(folder, times, capped=capped, sends_webhooks=webhooks is not None)
     with closing(ledger), _listening(host, port, unix) as listener:
         config = uvicorn.Config(
             App(ledger, times, fault_injector or FaultInjector()),
@@ -65,7 +65,7 @@ def serve(
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookSender | None) -> None:
-    """Runs the API and the webhook sender. If the sender fails, the server ends, so the failure is seen."""
+    """Run the API and the webhook sender. If the sender fails, the server ends, so the failure is seen."""
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(sender.run()) if sender else None
         await server.serve(sockets=[listener])

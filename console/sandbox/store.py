@@ -15,9 +15,8 @@ from console.sandbox.journal import Journal, JournalDamagedError, Record
 from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.refunds import Refund
 
-_CALLS = frozenset(
-    {"made", "replayed", "refused", "stumbled"}
-)  # records of calls; the other records are changes without a call
+_CALLS = frozenset({"made", "replayed", "refused", "failed"})
+"""The kinds of records that a call caused. The other records are changes without a call."""
 
 
 class Store:
@@ -29,46 +28,48 @@ class Store:
         self.outbox = Outbox()
         self.by_key: defaultdict[str, list[Refund]] = defaultdict(list)
         self.by_charge: defaultdict[str, list[Refund]] = defaultdict(list)
-        self.stumbles: Counter[str] = Counter()
+        self.failed_calls: Counter[str] = Counter()
         """How often the calls of each charge got a transient error."""
         self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
         """The errors that are the stored response of their key."""
         self._clock = clock
         self._refunds: list[Refund] = []
-        self._place: dict[str, int] = {}
+        self._index_by_id: dict[str, int] = {}
         self._calls = self._replays = 0
-        self._enter = {
-            "made": self._made,
-            "found": self._made,
-            "replayed": self._replayed,
-            "refused": self._refused,
-            "stumbled": self._stumbled,
-            "disputed": self._disputed,
-            "posted": self._posted,
+        self._handlers = {
+            "made": self._record_refund,
+            "found": self._record_refund,
+            "replayed": self._record_replay,
+            "refused": self._record_refusal,
+            "failed": self._record_failed_call,
+            "disputed": self._record_dispute,
+            "webhook": self._record_webhook,
         }
         self._journal = Journal(folder / "journal.jsonl")
         self._rebuild()
 
     def write(self, record: Record) -> None:
-        """Writes a record to the journal, then applies it. A record that could not be written is not applied."""
+        """Write a record to the journal, then apply it. A record that could not be written is not applied."""
         self._journal.append(record)
-        self._enter_record(record)
+        self._apply(record)
 
     def find(self, *, key: str | None, charge: str | None) -> list[dict[str, Any]]:
-        """Returns the visible refunds with this key, of this charge, or with both."""
+        """Return the visible refunds with this key, of this charge, or with both."""
         now = self._clock()
         found = self.by_charge.get(charge or "", []) if key is None else self.by_key.get(key, [])
-        return [_document(each, now) for each in found if each.shown_at <= now and charge in (None, each.charge)]
+        return [
+            _document(refund, now) for refund in found if refund.shown_at <= now and charge in (None, refund.charge)
+        ]
 
     def get(self, refund_id: str) -> dict[str, Any] | None:
         now = self._clock()
-        place = self._place.get(refund_id)
-        refund = None if place is None else self._refunds[place]
+        index = self._index_by_id.get(refund_id)
+        refund = None if index is None else self._refunds[index]
         return _document(refund, now) if refund and refund.shown_at <= now else None
 
     def page(self, limit: int, starting_after: str | None) -> tuple[list[dict[str, Any]], bool] | None:
-        """Refunds, oldest first, and whether there are more; None when there is no refund to start after."""
-        start = 0 if starting_after is None else self._place.get(starting_after, -1) + 1
+        """Return refunds, oldest first, and whether there are more; None if ``starting_after`` does not exist."""
+        start = 0 if starting_after is None else self._index_by_id.get(starting_after, -1) + 1
         if starting_after is not None and start == 0:
             return None
         now = self._clock()
@@ -77,11 +78,11 @@ class Store:
         return [_document(refund, now) for refund in found[:limit]], len(found) > limit
 
     def disputes_of(self, charge: str) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """Return the disputes of a charge, oldest first."""
         return [dispute.document() for dispute in self.disputes.of(charge, self._clock())]
 
     def summary(self) -> dict[str, Any]:
-        """Refunds and amounts are what left; some of it came back, because the refund failed later.
+        """Return the totals for tests. Refunds and amounts include refunds that failed later.
 
         ``duplicates`` are the charges that were refunded more than once.
         """
@@ -107,53 +108,53 @@ class Store:
     def _rebuild(self) -> None:
         try:
             for record in self._journal:
-                self._enter_record(record)
+                self._apply(record)
         except (KeyError, TypeError, AttributeError) as error:
             self.close()
-            raise JournalDamagedError(f"The journal holds a record that no sandbox wrote: {error!r}.") from None
+            raise JournalDamagedError(f"The journal contains a record that no sandbox wrote: {error!r}.") from None
         except JournalDamagedError:
             self.close()
             raise
 
-    def _enter_record(self, record: Record) -> None:
-        """The only way into the index, for a new record as for one read at the start."""
-        self._enter[record["kind"]](record)
+    def _apply(self, record: Record) -> None:
+        """Apply a new record, or a record that was read at the start."""
+        self._handlers[record["kind"]](record)
         self._calls += record["kind"] in _CALLS
 
-    def _made(self, record: Record) -> None:
+    def _record_refund(self, record: Record) -> None:
         refund = Refund(*record["refund"])
-        self._place[refund.id] = len(self._refunds)
+        self._index_by_id[refund.id] = len(self._refunds)
         self._refunds.append(refund)
         self.by_key[refund.key].append(refund)
         self.by_charge[refund.charge].append(refund)
-        if record["told"]:
+        if record["webhook"]:
             for event in events.of_refund(refund):
                 self.outbox.add(event)
         if behaviour_of(refund.charge).crossed:
             dispute = Dispute(f"dp_{refund.id}", refund.charge, "open", refund.becomes_at)
-            self._disputed({"dispute": dispute, "at": dispute.created, "told": record["told"]})
+            self._record_dispute({"dispute": dispute, "at": dispute.created, "webhook": record["webhook"]})
 
-    def _replayed(self, _: Record) -> None:
+    def _record_replay(self, _: Record) -> None:
         self._replays += 1
 
-    def _refused(self, _: Record) -> None:
-        """Counts the call; an error changes nothing else."""
+    def _record_refusal(self, _: Record) -> None:
+        """Count the call; an error changes nothing else."""
 
-    def _stumbled(self, record: Record) -> None:
-        request = RefundRequest(*record["order"])
+    def _record_failed_call(self, record: Record) -> None:
+        request = RefundRequest(*record["request"])
         behaviour = behaviour_of(request.charge)
-        self.stumbles[request.charge] += 1
-        if behaviour.stored and behaviour.stumble:
-            self.stored[request.key] = request, behaviour.stumble
+        self.failed_calls[request.charge] += 1
+        if behaviour.stored and behaviour.first_error:
+            self.stored[request.key] = request, behaviour.first_error
 
-    def _disputed(self, record: Record) -> None:
+    def _record_dispute(self, record: Record) -> None:
         dispute = Dispute(*record["dispute"])
         self.disputes.put(dispute)
-        if record["told"]:
+        if record["webhook"]:
             self.outbox.add(events.of_dispute(dispute, record["at"]))
 
-    def _posted(self, record: Record) -> None:
-        self.outbox.settle(record["event"], arrived=record["arrived"])
+    def _record_webhook(self, record: Record) -> None:
+        self.outbox.finish(record["event"], arrived=record["arrived"])
 
 
 def _document(refund: Refund, now: float) -> dict[str, Any]:

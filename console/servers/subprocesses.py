@@ -30,8 +30,8 @@ def launch(
     user: User | None = None,
     on_parent_death: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Starts a child in its own session: Ctrl-C does not reach it, and it gets `on_parent_death` when this process ends."""
-    owner = "-" if user is None or user.is_us else f"{user.uid}:{user.gid}"
+    """Start a child in its own session: Ctrl-C does not reach it, and it gets `on_parent_death` when this process ends."""
+    owner = "-" if user is None or user.is_current else f"{user.uid}:{user.gid}"
     wrapper = (sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(int(on_parent_death)), owner)
     _rotate(log)
     with log.open("ab") as stream:
@@ -47,7 +47,7 @@ def launch(
 
 
 def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]) -> None:
-    """Sends the signal of each step and waits for its seconds, until the process has ended. A reused pid is never signalled."""
+    """Send the signal of each step and wait for its seconds, until the process has ended. A reused pid is never signalled."""
     for number, seconds in steps:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -61,7 +61,7 @@ def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]
 
 
 def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
-    """Returns whether the process has ended. A zombie counts: a container's first process may never reap it."""
+    """Return whether the process has ended. A zombie counts: a container's first process may never reap it."""
     if isinstance(process, subprocess.Popen):
         return process.poll() is not None
     try:
@@ -71,19 +71,19 @@ def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
 
 
 def working_in(folder: Path) -> Iterator[psutil.Process]:
-    """Yields the processes whose working directory is in this folder: the servers run in their data folder."""
-    here = folder.resolve()
+    """Yield the processes whose working directory is in this folder: the servers run in their data folder."""
+    data_folder = folder.resolve()
     for process in psutil.process_iter():
         try:
-            there = Path(process.cwd())
+            cwd = Path(process.cwd())
         except (psutil.Error, OSError):  # another user's process, or it has just ended
             continue
-        if there == here or here in there.parents:
+        if cwd == data_folder or data_folder in cwd.parents:
             yield process
 
 
 def tail(log: Path) -> str:
-    """Returns the end of a program's log, as a sentence."""
+    """Return the end of a program's log, as a sentence."""
     try:
         with log.open("rb") as stream:
             stream.seek(max(0, log.stat().st_size - TAIL))

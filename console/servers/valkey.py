@@ -47,7 +47,7 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        """Returns the URL for Celery and kombu."""
+        """Return the URL for Celery and kombu."""
         return f"redis+socket://{quote(str(self.socket))}?virtual_host=0"
 
     def _command(self) -> Sequence[str]:
@@ -64,7 +64,7 @@ class Valkey(Server):
             return False
 
     def _prepare(self) -> None:
-        """Does nothing: Valkey replaces a stale socket and loads its file itself."""
+        """Do nothing: Valkey replaces a stale socket and loads its file itself."""
 
     def _set_up(self) -> None:
-        """Does nothing: there are no users to create, because the folder is private."""
+        """Do nothing: there are no users to create, because the folder is private."""

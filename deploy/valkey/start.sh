@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts the broker. The password comes from the environment and goes into a file in memory, as its hash: no command
-# line, no environment of a child and no image has it.
+# Starts the broker. The password comes from the environment, and its hash goes into a file in memory. No command line,
+# no environment of a child process and no image contains the password.
 set -eu
 umask 077
 here=$(dirname "$0")

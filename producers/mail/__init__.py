@@ -1,1 +1,1 @@
-"""Requests by e-mail: `reader.py` reads a mail's bytes, `clerk.py` makes cases, the others are ways for mails to come."""
+"""Refund requests by e-mail: `parser.py` reads mail, `ingest.py` creates cases from `imap.py`, `lmtp.py`, `maildir.py`."""

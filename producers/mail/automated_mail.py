@@ -1,6 +1,6 @@
-"""Mails that no person wrote just now: our own letters, reports of mail servers, lists, automatic replies (RFC 3834).
+"""Detects automated mail: e-mails of Moneyback, bounces, mailing lists, automatic replies (RFC 3834).
 
-Answering one of these could go round in circles for ever.
+Moneyback does not answer automated mail, because two programs that answer each other would never stop.
 """
 
 import re
@@ -11,99 +11,129 @@ from domain.purchases import email_key
 from producers.mail.mail_text import Part, header
 from producers.mail.parsed_mail import BouncedEmail, MailKind
 
-_AWAY = re.compile(
+_AUTO_REPLY_SUBJECT = re.compile(
     r"(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office|automatische antwort|"
     r"abwesenheits(?:notiz|nachricht)|réponse automatique|respuesta automática|risposta automatica|resposta automática|"
     r"自動(?:返信|応答)|不在)",
     re.IGNORECASE,
 )
-_NOBODY = re.compile(r"(?:no|do[-_.]?not|ne[-_.]?pas)[-_.]?(?:reply|respond|repondre)\b|bounces?\b", re.IGNORECASE)
-_POSTMASTER = re.compile(r"(?:mailer-daemon|postmaster|mail-?delivery)\b", re.IGNORECASE)
+"""The beginning of the subject of an automatic reply: "Automatic reply" (Outlook), "Out of office" and translations."""
+
+_NO_REPLY_ADDRESS = re.compile(
+    r"(?:no|do[-_.]?not|ne[-_.]?pas)[-_.]?(?:reply|respond|repondre)\b|bounces?\b", re.IGNORECASE
+)
+"""The beginning of an address that does not receive replies: noreply@, do-not-reply@, ne-pas-repondre@, bounces@."""
+
+_POSTMASTER_ADDRESS = re.compile(r"(?:mailer-daemon|postmaster|mail-?delivery)\b", re.IGNORECASE)
+"""The beginning of the address from which a mail server sends a report: MAILER-DAEMON@, postmaster@."""
+
 _ACTION = re.compile(rb"^Action:[ \t]*([a-z]{1,20})", re.IGNORECASE | re.MULTILINE)
+"""The field Action of a delivery status notification (RFC 3464): failed, delayed, delivered, relayed, expanded."""
+
 _STATUS = re.compile(r"^Status:[ \t]*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE | re.MULTILINE)
+"""The field Status of a delivery status notification, such as 5.1.1 (RFC 3463)."""
 
 
-class OwnMail:
-    """What is ours in a mail: our addresses, and the Message-IDs of our letters, ``<case.stage@domain>``."""
+class SentMailMatcher:
+    """Recognises e-mails of Moneyback by its addresses and by their Message-IDs, ``<case.kind@domain>``."""
 
     def __init__(self, addresses: Collection[str] = ()) -> None:
         self._addresses = frozenset(map(email_key, addresses))
         domains = "|".join(sorted({re.escape(address.rpartition("@")[2]) for address in addresses})) or r"\B\b"
-        self._letter = re.compile(
+        self._message_id = re.compile(
             rf"([0-9a-f]{{8}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}})\.([a-z_]{{1,40}})@(?:{domains})\b"
         )
 
-    def wrote(self, message: Part, sender: str) -> bool:
-        """Whether this mail is one that we sent."""
-        return email_key(sender) in self._addresses or bool(self._letter.search(header(message, "message-id")))
+    def is_sent_mail(self, message: Part, sender: str) -> bool:
+        """Return True if Moneyback sent this mail."""
+        return email_key(sender) in self._addresses or bool(self._message_id.search(header(message, "message-id")))
 
-    def answered(self, ids: Collection[str]) -> tuple[UUID, ...]:
-        """The cases whose letters have these Message-IDs."""
-        found = (self._letter.search(name) for name in ids)
-        return tuple(dict.fromkeys(UUID(match[1]) for match in found if match))
+    def find_cases(self, message_ids: Collection[str]) -> tuple[UUID, ...]:
+        """Return the cases to whose e-mails these Message-IDs belong."""
+        matches = (self._message_id.search(message_id) for message_id in message_ids)
+        return tuple(dict.fromkeys(UUID(match[1]) for match in matches if match))
 
-    def returned(self, raw: bytes) -> BouncedEmail | None:
-        """The letter of ours that this report is about, and why it came back."""
+    def find_bounced_email(self, raw: bytes) -> BouncedEmail | None:
+        """Return the e-mail of Moneyback that a bounce report is about, or None."""
         text = raw.decode("latin-1")
-        letter = self._letter.search(text)
+        email = self._message_id.search(text)
         status = _STATUS.search(text)
-        return BouncedEmail(UUID(letter[1]), letter[2], status[1] if status else "") if letter else None
+        return BouncedEmail(UUID(email[1]), email[2], status[1] if status else "") if email else None
 
 
-def is_out_of_office(subject: str) -> bool:
-    """Whether this is the subject of an automatic reply."""
-    return _AWAY.match(subject) is not None
+def is_auto_reply_subject(subject: str) -> bool:
+    """Return True for the subject of an automatic reply."""
+    return _AUTO_REPLY_SUBJECT.match(subject) is not None
 
 
-def automated_kind(message: Part, sender: str, subject: str, raw: bytes, ours: OwnMail) -> MailKind | None:
-    """Which kind of machine sent this mail; None for a person's."""
-    if ours.wrote(message, sender):
+def automated_kind(
+    message: Part, sender: str, subject: str, raw: bytes, sent_mail_matcher: SentMailMatcher
+) -> MailKind | None:
+    """Return the kind of an automated mail, or None if a customer wrote the mail."""
+    if sent_mail_matcher.is_sent_mail(message, sender):
         return MailKind.OWN_EMAIL
-    if _is_report(message, sender):
-        return MailKind.BOUNCE if _failed(raw) else MailKind.AUTO_REPLY
-    if any(says(message) for says in _LIST):
+    if _is_delivery_report(message, sender):
+        return MailKind.BOUNCE if _reports_failure(raw) else MailKind.AUTO_REPLY
+    if any(check(message) for check in _LIST_CHECKS):
         return MailKind.LIST
-    automatic = _NOBODY.match(sender) or is_out_of_office(subject) or any(says(message) for says in _AUTOMATIC)
-    return MailKind.AUTO_REPLY if automatic else None
+    is_automatic = (
+        _NO_REPLY_ADDRESS.match(sender)
+        or is_auto_reply_subject(subject)
+        or any(check(message) for check in _AUTO_REPLY_CHECKS)
+    )
+    return MailKind.AUTO_REPLY if is_automatic else None
 
 
-def _says(name: str, *quiet: str) -> Callable[[Part], bool]:
-    """A header that is there and says something else than these."""
-    return lambda message: header(message, name).partition(";")[0].strip().casefold() not in {"", *quiet}
+_HeaderCheck = Callable[[Part], bool]
 
 
-def _is(name: str, *loud: str) -> Callable[[Part], bool]:
-    return lambda message: header(message, name).strip().casefold() in loud
+def _has_header(name: str, *ignored: str) -> _HeaderCheck:
+    """Return a check for a header that is present with a value other than ``ignored``."""
+    return lambda message: header(message, name).partition(";")[0].strip().casefold() not in {"", *ignored}
 
 
-def _is_report(message: Part, sender: str) -> bool:
-    kind = header(message, "content-type").casefold()
-    if kind.startswith("multipart/report"):
-        return "delivery-status" in kind or "report-type" not in kind
-    return bool(header(message, "x-failed-recipients")) or _POSTMASTER.match(sender) is not None
+def _header_is(name: str, *values: str) -> _HeaderCheck:
+    """Return a check for a header with one of ``values``."""
+    return lambda message: header(message, name).strip().casefold() in values
 
 
-def _failed(raw: bytes) -> bool:
-    """A report that says what became of a mail says that it failed; one in free words comes of nothing else."""
-    said = {action.lower() for action in _ACTION.findall(raw)}
-    return not said or b"failed" in said
+def _is_multipart_report(message: Part) -> bool:
+    return header(message, "content-type").casefold().startswith("multipart/report")
 
 
-_LIST: tuple[Callable[[Part], bool], ...] = (
-    *(_says(name) for name in ("list-id", "list-unsubscribe", "list-post", "list-help", "mailing-list", "feedback-id")),
-    _is("precedence", "bulk", "list"),
+def _is_delivery_report(message: Part, sender: str) -> bool:
+    if _is_multipart_report(message):
+        content_type = header(message, "content-type").casefold()
+        return "delivery-status" in content_type or "report-type" not in content_type
+    return bool(header(message, "x-failed-recipients")) or _POSTMASTER_ADDRESS.match(sender) is not None
+
+
+def _reports_failure(raw: bytes) -> bool:
+    """Return True if the report contains ``Action: failed``.
+
+    A report without an Action field counts as a failure, because servers send such reports for nothing else.
+    """
+    actions = {action.lower() for action in _ACTION.findall(raw)}
+    return not actions or b"failed" in actions
+
+
+_LIST_CHECKS: tuple[_HeaderCheck, ...] = (
+    *(
+        _has_header(name)
+        for name in ("list-id", "list-unsubscribe", "list-post", "list-help", "mailing-list", "feedback-id")
+    ),
+    _header_is("precedence", "bulk", "list"),
 )
+"""Headers of mailing lists and newsletters (RFC 2369, RFC 2919; Feedback-ID marks a mass mailing to Gmail)."""
 
-_AUTOMATIC: tuple[Callable[[Part], bool], ...] = (
-    _says("auto-submitted", "no"),
-    _is("precedence", "junk", "auto_reply"),
-    _is("return-path", "<>"),
-    _says("x-auto-response-suppress", "none"),
-    _says("x-autoreply", "no"),
-    _says("x-autorespond", "no"),
-    _says("x-loop", "no"),
-    lambda message: (
-        header(message, "content-type").casefold().startswith("multipart/report")
-    ),  # read receipts, complaints
+_AUTO_REPLY_CHECKS: tuple[_HeaderCheck, ...] = (
+    _has_header("auto-submitted", "no"),
+    _header_is("precedence", "junk", "auto_reply"),
+    _header_is("return-path", "<>"),
+    _has_header("x-auto-response-suppress", "none"),  # Exchange
+    _has_header("x-autoreply", "no"),
+    _has_header("x-autorespond", "no"),
+    _has_header("x-loop", "no"),
+    _is_multipart_report,  # read receipts and spam complaints
 )
-"""The signs of a mail that no person wrote just now: RFC 3834, what came before it, and what some still say instead."""
+"""Headers of automatic mail: the header of RFC 3834, the headers before it, and the headers that some programs use instead."""

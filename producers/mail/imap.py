@@ -1,7 +1,7 @@
-"""A mailbox on an IMAP server. A mail is marked seen only after what it asked for was committed.
+r"""Reads refund requests from a mailbox on an IMAP server. A mail is marked ``\Seen`` only after the commit of its cases.
 
-What a person should look at is flagged as well. Nothing is ever moved or deleted.
-Every batch is found anew as what is unseen, so that nothing depends on UIDs outliving their connection (UIDVALIDITY).
+Mails that support must read are marked ``\Flagged``, too. No mail is moved or deleted. Each batch searches for unseen mails
+again, so no UID must stay valid after its connection (UIDVALIDITY).
 """
 
 import re
@@ -10,7 +10,6 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from imaplib import IMAP4
-from ipaddress import ip_address
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -19,30 +18,33 @@ import structlog
 from imap_tools.errors import ImapToolsError
 from imap_tools.mailbox import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 
+from config.loopback import is_loopback
 from domain.errors import MoneybackError
 from producers.mail.ingest import MailIngest, RawMail
-from producers.mail.maildir import MOST, PAUSE, STUCK, BatchResult
-from producers.mail.parser import LARGEST, LONGEST
+from producers.mail.maildir import MAX_BATCH, POLL_SECONDS, RETRY_STUCK_SECONDS, BatchResult
+from producers.mail.parser import MAX_READ_BYTES, MAX_SIZE
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-TIMEOUT = 60.0  # seconds a mail server may take for one answer
-IDLE = 300.0  # seconds of one IDLE: servers may hang up after 29 minutes (RFC 2177), and routers forget much sooner
-TURN = 1.0  # seconds until it is seen that this process is asked to end
-POLL = 30.0  # seconds between two looks where the server knows no IDLE
-LONGEST_PAUSE = 60.0  # seconds between two attempts to reach a server that is away
-MOST_BYTES = 20_000_000  # of one batch
+TIMEOUT_SECONDS = 60.0  # for one response of the server
+IDLE_SECONDS = (
+    300.0  # of one IDLE command: servers may disconnect after 29 minutes (RFC 2177), and routers much earlier
+)
+STOP_CHECK_SECONDS = 1.0  # between two checks of ``stop`` during an IDLE command
+NO_IDLE_POLL_SECONDS = 30.0  # between two searches if the server does not support IDLE
+MAX_RECONNECT_SECONDS = 60.0  # between two attempts to connect
+MAX_BATCH_BYTES = 20_000_000
 
 _BAD_URL = (
     "MONEYBACK_IMAP_URL is not like imaps://user:password@host:port/INBOX or imap://user:password@host:port/INBOX."
 )
-_AWAY = (ImapToolsError, IMAP4.error, OSError)
+_IMAP_ERRORS = (ImapToolsError, IMAP4.error, OSError)
 
 log = structlog.get_logger(__name__)
 
 
 class ImapAccount(NamedTuple):
-    """A mailbox's address: ``imaps://`` is TLS from the start, ``imap://`` STARTTLS, but on this machine."""
+    """The address of a mailbox. ``tls`` is True for ``imaps://``; ``imap://`` uses STARTTLS, except on a loopback address."""
 
     host: str
     port: int
@@ -53,7 +55,7 @@ class ImapAccount(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "ImapAccount":
-        """Raises a MoneybackError that quotes no password."""
+        """Return the account of a URL, or raise MoneybackError; the error does not quote the password."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -66,138 +68,148 @@ class ImapAccount(NamedTuple):
         user, password = unquote(parts.username), unquote(parts.password or "")
         return cls(host, port or (993 if tls else 143), tls, user, password, folder)
 
-    def dial(self) -> BaseMailBox:
-        """An open connection, not logged in; a password does not leave this machine in the clear."""
+    def connect(self) -> BaseMailBox:
+        """Return an open connection without a login. It is encrypted unless the server is on this machine."""
         if self.tls:
-            return MailBox(self.host, self.port, timeout=TIMEOUT, ssl_context=ssl.create_default_context())
-        if _is_this_machine(self.host):
-            return MailBoxUnencrypted(self.host, self.port, timeout=TIMEOUT)
-        return MailBoxStartTls(self.host, self.port, timeout=TIMEOUT, ssl_context=ssl.create_default_context())
+            return MailBox(self.host, self.port, timeout=TIMEOUT_SECONDS, ssl_context=ssl.create_default_context())
+        if is_loopback(self.host):
+            return MailBoxUnencrypted(self.host, self.port, timeout=TIMEOUT_SECONDS)
+        return MailBoxStartTls(self.host, self.port, timeout=TIMEOUT_SECONDS, ssl_context=ssl.create_default_context())
 
 
 class ImapInbox:
-    """A mailbox of requests. ``own`` are our addresses, whose mails are never answered."""
+    """A mailbox of refund requests. Mail from ``moneyback_addresses`` is not answered."""
 
-    def __init__(self, url: str, own: Collection[str] = (), witness: SenderAuthenticator | None = None) -> None:
-        self._place = ImapAccount.of(url)
-        self._clerk = MailIngest(own, witness)
-        self._stuck: dict[tuple[str, str], float] = {}
+    def __init__(
+        self,
+        url: str,
+        moneyback_addresses: Collection[str] = (),
+        sender_authenticator: SenderAuthenticator | None = None,
+    ) -> None:
+        self._account = ImapAccount.of(url)
+        self._ingest = MailIngest(moneyback_addresses, sender_authenticator)
+        self._stuck_until: dict[tuple[str, str], float] = {}
 
     @contextmanager
     def open(self) -> Iterator["ImapSession"]:
-        """The folder, selected; hung up at the end."""
-        box = self._place.dial()
+        """Connect, log in and select the folder; log out at the end."""
+        mailbox = self._account.connect()
         try:
-            box.login_utf8(self._place.user, self._place.password, initial_folder=self._place.folder)
-            yield ImapSession(box, self._clerk, self._stuck)
+            mailbox.login_utf8(self._account.user, self._account.password, initial_folder=self._account.folder)
+            yield ImapSession(mailbox, self._ingest, self._stuck_until)
         finally:
-            with suppress(*_AWAY):
-                box.logout()
+            with suppress(*_IMAP_ERRORS):
+                mailbox.logout()
 
-    def run(self, records: Records, stop: threading.Event, pause: float = PAUSE) -> None:
-        """Reads until told to stop; a server that is away is tried again, ever more rarely."""
-        patience = pause
+    def run(self, records: Records, stop: threading.Event, pause: float = POLL_SECONDS) -> None:
+        """Ingest mails until ``stop`` is set.
+
+        If the server is unavailable, try again after ``pause`` seconds. Each failure doubles the delay, up to
+        MAX_RECONNECT_SECONDS.
+        """
+        delay = pause
         while not stop.is_set():
             try:
-                with self.open() as folder:
-                    log.info("imap_connected", idle=folder.idles)
-                    patience = pause
-                    _read_all(folder, records, stop, pause)
-            except _AWAY as error:
-                log.warning("imap_unavailable", error=type(error).__name__, seconds=patience)
-                stop.wait(patience)
-                patience = min(patience * 2, LONGEST_PAUSE)
+                with self.open() as session:
+                    log.info("imap_connected", idle=session.supports_idle)
+                    delay = pause
+                    _run_session(session, records, stop, pause)
+            except _IMAP_ERRORS as error:
+                log.warning("imap_unavailable", error=type(error).__name__, seconds=delay)
+                stop.wait(delay)
+                delay = min(delay * 2, MAX_RECONNECT_SECONDS)
 
 
-def _read_all(folder: "ImapSession", records: Records, stop: threading.Event, pause: float) -> None:
+def _run_session(session: "ImapSession", records: Records, stop: threading.Event, pause: float) -> None:
     while not stop.is_set():
         try:
-            if not folder.run_once(records):
-                folder.wait(stop)
+            if not session.run_once(records):
+                session.wait(stop)
         except DatabaseDownError as error:
             log.warning("database_unavailable", error=type(error).__name__)
             stop.wait(pause)
 
 
 class ImapSession:
-    """A selected folder."""
+    """A connection with a selected folder."""
 
-    def __init__(self, box: BaseMailBox, clerk: MailIngest, stuck: dict[tuple[str, str], float]) -> None:
-        self._box = box
-        self._clerk = clerk
-        self._stuck = stuck
-        self._validity = _first(box.client.response("UIDVALIDITY")[1])
-        self.idles = "IDLE" in box.client.capabilities
+    def __init__(self, mailbox: BaseMailBox, ingest: MailIngest, stuck_until: dict[tuple[str, str], float]) -> None:
+        self._mailbox = mailbox
+        self._ingest = ingest
+        self._stuck_until = stuck_until
+        self._uid_validity = _decode_first(mailbox.client.response("UIDVALIDITY")[1])
+        self.supports_idle = "IDLE" in mailbox.client.capabilities
 
     def run_once(self, records: Records) -> BatchResult:
-        """Reads up to a hundred unseen mails. While the database is down it raises, and every mail stays unseen."""
-        letters = dict(self._letters())
-        read = BatchResult()
-        marks: dict[str, list[str]] = {}
-        for uid, outcome in zip(letters, self._clerk.take(records, list(letters.values())), strict=True):
+        """Ingest up to MAX_BATCH unseen mails.
+
+        If the database is unavailable, raise DatabaseDownError; then each mail stays unseen.
+        """
+        mails = dict(self._fetch_unseen())
+        result = BatchResult()
+        uids_by_flags: dict[str, list[str]] = {}
+        for uid, outcome in zip(mails, self._ingest.take(records, list(mails.values())), strict=True):
             if isinstance(outcome, Exception):
-                self._stuck[self._validity, uid] = monotonic() + STUCK
+                self._stuck_until[self._uid_validity, uid] = monotonic() + RETRY_STUCK_SECONDS
                 log.error("mail_stuck", error=type(outcome).__name__)
             else:
-                read = read.and_(outcome)
-                marks.setdefault(r"(\Seen \Flagged)" if outcome.flagged else r"(\Seen)", []).append(uid)
-        for flags, uids in marks.items():  # the library's own verb for this would also expunge what others deleted
-            self._box.client.uid("STORE", ",".join(uids), "+FLAGS.SILENT", flags)
-        return read
+                result = result.and_(outcome)
+                uids_by_flags.setdefault(r"(\Seen \Flagged)" if outcome.flagged else r"(\Seen)", []).append(uid)
+        for flags, uids in uids_by_flags.items():
+            # not MailBox.flag(): it also expunges the mails that other clients have marked as deleted
+            self._mailbox.client.uid("STORE", ",".join(uids), "+FLAGS.SILENT", flags)
+        return result
 
     def wait(self, stop: threading.Event) -> None:
-        """Until something happens in the folder, or it is time to look anyway, or to stop."""
-        if not self.idles:
-            stop.wait(POLL)
+        """Wait until the folder changes, until the next search is due, or until ``stop`` is set."""
+        if not self.supports_idle:
+            stop.wait(NO_IDLE_POLL_SECONDS)
             return
-        with self._box.idle as idle:
-            until = monotonic() + IDLE
-            while not stop.is_set() and (began := monotonic()) < until:
-                if idle.poll(timeout=TURN):
+        with self._mailbox.idle as idle:
+            deadline = monotonic() + IDLE_SECONDS
+            while not stop.is_set() and (poll_started := monotonic()) < deadline:
+                if idle.poll(timeout=STOP_CHECK_SECONDS):
                     return
-                if monotonic() - began < TURN / 2:
-                    raise ConnectionError("The mail server hung up.")  # readable, and nothing to read
+                if monotonic() - poll_started < STOP_CHECK_SECONDS / 2:
+                    # the poll returned early without data: the socket is readable, but it is at its end
+                    raise ConnectionError("The mail server closed the connection.")
 
-    def _letters(self) -> Iterator[tuple[str, RawMail]]:
-        """The oldest unseen mails with their UIDs. How large each is, is asked before it is fetched; the beginning will do."""
-        self._box.client.noop()  # a server need not speak of what came since unless it is asked
+    def _fetch_unseen(self) -> Iterator[tuple[str, RawMail]]:
+        """Yield the oldest unseen mails with their UIDs.
+
+        The sizes are fetched first. A mail larger than MAX_SIZE is fetched without its body, other mails up to MAX_READ_BYTES.
+        """
+        self._mailbox.client.noop()  # a server reports new mails only in its response to a command
         now = monotonic()
         unseen = [
-            uid for uid in self._box.uids("UNSEEN", charset=None) if self._stuck.get((self._validity, uid), 0) <= now
+            uid
+            for uid in self._mailbox.uids("UNSEEN", charset=None)
+            if self._stuck_until.get((self._uid_validity, uid), 0) <= now
         ]
-        uids, held = sorted(unseen, key=int)[:MOST], 0
-        sizes = self._sizes(uids) if uids else {}
+        uids, fetched_bytes = sorted(unseen, key=int)[:MAX_BATCH], 0
+        sizes = self._fetch_sizes(uids) if uids else {}
         for uid in uids:
-            if uid in sizes and held < MOST_BYTES:
-                raw = self._fetch(
-                    uid, f"BODY.PEEK[]<0.{LONGEST + 1}>" if sizes[uid] <= LARGEST else "BODY.PEEK[HEADER]"
-                )
-                if raw is not None:  # or somebody took it away meanwhile
-                    held += len(raw)
+            if uid in sizes and fetched_bytes < MAX_BATCH_BYTES:
+                is_readable = sizes[uid] <= MAX_SIZE
+                raw = self._fetch(uid, f"BODY.PEEK[]<0.{MAX_READ_BYTES + 1}>" if is_readable else "BODY.PEEK[HEADER]")
+                if raw is not None:  # None: another client has deleted the mail
+                    fetched_bytes += len(raw)
                     yield uid, RawMail(raw, sizes[uid])
 
-    def _sizes(self, uids: list[str]) -> dict[str, int]:
-        _, answer = self._box.client.uid("FETCH", ",".join(uids), "(RFC822.SIZE)")
-        found = (_plain(part) for part in answer if part)
-        pairs = ((re.search(r"UID (\d+)", part), re.search(r"RFC822\.SIZE (\d+)", part)) for part in found)
-        return {uid[1]: int(size[1]) for uid, size in pairs if uid and size}
+    def _fetch_sizes(self, uids: list[str]) -> dict[str, int]:
+        _, response = self._mailbox.client.uid("FETCH", ",".join(uids), "(RFC822.SIZE)")
+        lines = (_decode_part(part) for part in response if part)
+        matches = ((re.search(r"UID (\d+)", line), re.search(r"RFC822\.SIZE (\d+)", line)) for line in lines)
+        return {uid[1]: int(size[1]) for uid, size in matches if uid and size}
 
     def _fetch(self, uid: str, part: str) -> bytes | None:
-        _, answer = self._box.client.uid("FETCH", uid, f"({part})")
-        return next((piece[1] for piece in answer if isinstance(piece, tuple)), None)
+        _, response = self._mailbox.client.uid("FETCH", uid, f"({part})")
+        return next((piece[1] for piece in response if isinstance(piece, tuple)), None)
 
 
-def _plain(part: bytes | tuple[bytes, bytes]) -> str:
+def _decode_part(part: bytes | tuple[bytes, bytes]) -> str:
     return (part[0] if isinstance(part, tuple) else part).decode("ascii", "replace")
 
 
-def _first(answer: list[bytes | None] | None) -> str:
-    return (answer[0] or b"").decode("ascii", "replace") if answer else ""
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False
+def _decode_first(response: list[bytes | None] | None) -> str:
+    return (response[0] or b"").decode("ascii", "replace") if response else ""

@@ -1,9 +1,10 @@
-"""Mails in, cases out: each mail is read, and what follows from it is committed with a row that says it came."""
+"""Ingests mail: parses each mail and commits its cases, its e-mails and a row that marks the mail as received."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -20,16 +21,21 @@ from records.inbound_mail import PreviousMail, ReceivedMail
 from records.intake import Submission
 from records.unit_of_work import UnitOfWork
 
-MOST_ANSWERS = 10  # mails of one address that are answered in 24 hours: nobody buys more, and two machines stop talking
+MAX_ANSWERS = 10
+"""Mails of one address that are answered in 24 hours.
 
-NOTES = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
+No customer buys more in a day. The limit also stops two programs that answer each other.
+"""
+
+INQUIRY_EMAILS = {MailKind.NO_REFERENCE: InquiryEmailKind.NO_REFERENCE, MailKind.TOO_LARGE: InquiryEmailKind.TOO_LARGE}
+"""The kinds of mail that get an answer without a case, each with the kind of the answer."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RawMail:
-    """A mail's bytes; ``size`` is the whole mail's, where these are only its beginning."""
+    """The bytes of a mail. ``size`` is the size of the whole mail if ``raw`` is only its beginning."""
 
     raw: bytes
     size: int
@@ -37,178 +43,215 @@ class RawMail:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a mail."""
+    """The result of ingesting a mail."""
 
     kind: MailKind
     fresh: bool
+    """True if the mail was not received before."""
     flagged: bool
-    """Whether a person should look at it: nothing else will come of it."""
+    """True if support must read the mail, because the mail is not answered automatically."""
+
+
+class _IncomingMail(NamedTuple):
+    """A mail in its two forms: as it was parsed, and as it is stored."""
+
+    parsed: ParsedMail
+    received: ReceivedMail
 
 
 class MailIngest:
-    """Takes mails. ``own`` are our addresses, whose mails are never answered."""
+    """Ingests mails from any source. Mail from ``moneyback_addresses`` is not answered."""
 
-    def __init__(self, own: Collection[str] = (), witness: SenderAuthenticator | None = None) -> None:
-        self._own = own
-        self._witness = witness or SenderAuthenticator()
+    def __init__(
+        self, moneyback_addresses: Collection[str] = (), sender_authenticator: SenderAuthenticator | None = None
+    ) -> None:
+        self._moneyback_addresses = moneyback_addresses
+        self._sender_authenticator = sender_authenticator or SenderAuthenticator()
 
-    def take(self, records: Records, letters: Sequence[RawMail]) -> list[Outcome | Exception]:
-        """Takes all in one commit; where that fails, each in its own, so that one poisonous mail spoils nothing but itself.
+    def take(self, records: Records, raw_mails: Sequence[RawMail]) -> list[Outcome | Exception]:
+        """Ingest mails in one commit, and return the outcome or the error of each mail.
 
-        While the database is away it raises a DatabaseDownError, and took none.
+        If the commit fails, each mail gets a commit of its own, so that a bad mail fails alone. If the database is
+        unavailable, raise DatabaseDownError; then no mail is ingested.
         """
-        mails = [self._read(letter) for letter in letters]
+        mails = [self._parse(raw_mail) for raw_mail in raw_mails]
         try:
             outcomes: list[Outcome | Exception] = [*_commit(records, mails)] if mails else []
         except DatabaseDownError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's words make a database say
+        except Exception as error:  # noqa: BLE001 - the text of a mail can cause any database error
             log.warning("mail_batch_rejected", error=type(error).__name__, mails=len(mails))
-            outcomes = [_take_alone(records, mail) for mail in mails]
-        taken = Counter(f"{one.kind}" for one in outcomes if isinstance(one, Outcome) and one.fresh)
-        if taken:
-            log.info("mails_ingested", **taken)
+            outcomes = [_commit_alone(records, mail) for mail in mails]
+        counts = Counter(f"{outcome.kind}" for outcome in outcomes if isinstance(outcome, Outcome) and outcome.fresh)
+        if counts:
+            log.info("mails_ingested", **counts)
         return outcomes
 
-    def _read(self, letter: RawMail) -> tuple[ParsedMail, ReceivedMail]:
-        mail = read(letter.raw, own=self._own, size=letter.size)
+    def _parse(self, raw_mail: RawMail) -> _IncomingMail:
+        mail = read(raw_mail.raw, moneyback_addresses=self._moneyback_addresses, size=raw_mail.size)
         evidence = {"digest": _digest(mail)}
         if mail.requests:
-            evidence |= self._witness.evidence(letter.raw, mail.sender)
-        came = ReceivedMail(
+            evidence |= self._sender_authenticator.evidence(raw_mail.raw, mail.sender)
+        received = ReceivedMail(
             message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence=evidence
         )
-        return mail, came
+        return _IncomingMail(mail, received)
 
 
-def _take_alone(records: Records, mail: tuple[ParsedMail, ReceivedMail]) -> Outcome | Exception:
+def _commit_alone(records: Records, mail: _IncomingMail) -> Outcome | Exception:
     try:
         return _commit(records, [mail])[0]
     except DatabaseDownError:
         raise
-    except Exception as error:  # noqa: BLE001 - as above. It may be the mail's fault or ours: it stays where it is
+    except Exception as error:  # noqa: BLE001 - the caller leaves the mail in its mailbox and logs the error
         return error
 
 
-def _commit(records: Records, mails: Sequence[tuple[ParsedMail, ReceivedMail]]) -> list[Outcome]:
+def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
     with records.work() as work:
-        new = work.inbound_mails.keep([came for _, came in mails])
-        first: dict[str, ParsedMail] = {}
-        for mail, came in mails:
-            if came.message_id in new:
-                first.setdefault(came.message_id, mail)
-        followed = _ThreadMatcher(work, list(first.values())).follow()
-        known = work.inbound_mails.digests([came.message_id for _, came in mails if came.message_id not in new])
-    digests = known | {name: _digest(mail) for name, mail in first.items()}
+        new_ids = work.inbound_mails.keep([mail.received for mail in mails])
+        new_mails: dict[str, ParsedMail] = {}
+        for parsed, received in mails:
+            if received.message_id in new_ids:
+                new_mails.setdefault(received.message_id, parsed)  # a batch can contain a mail twice
+        outcomes = _ThreadMatcher(work, list(new_mails.values())).process()
+        repeated_ids = [mail.received.message_id for mail in mails if mail.received.message_id not in new_ids]
+        stored_digests = work.inbound_mails.digests(repeated_ids)
+    digests = stored_digests | {message_id: _digest(mail) for message_id, mail in new_mails.items()}
     return [
-        followed[mail.message_id]
-        if first.get(mail.message_id) is mail
-        else _repeated(mail, digests[mail.message_id] == came.evidence["digest"])
-        for mail, came in mails
+        outcomes[parsed.message_id]
+        if new_mails.get(parsed.message_id) is parsed
+        else _repeated_outcome(parsed, is_same=digests[parsed.message_id] == received.evidence["digest"])
+        for parsed, received in mails
     ]
 
 
 class _ThreadMatcher:
-    """What follows from some mails that came for the first time, in one open transaction."""
+    """Creates cases and answers for new mails in one open transaction.
+
+    A request joins the open case of the same thread, sender and purchase. Results are collected by Message-ID.
+    """
 
     def __init__(self, work: UnitOfWork, mails: Sequence[ParsedMail]) -> None:
         self._work = work
         self._mails = mails
         self._cases: dict[str, list[UUID]] = {mail.message_id: [] for mail in mails}
-        self._notes: dict[str, UUID] = {}
-        self._arrivals: list[tuple[ParsedMail, Submission]] = []
+        self._inquiry_emails: dict[str, UUID] = {}
+        self._submissions: list[tuple[ParsedMail, Submission]] = []
         self._flagged = {mail.message_id for mail in mails if mail.needs_support}
         self._kinds = {mail.message_id: mail.kind for mail in mails}
 
-    def follow(self) -> dict[str, Outcome]:
-        came = [
+    def process(self) -> dict[str, Outcome]:
+        """Process all mails, and return their outcomes by Message-ID."""
+        previous = self._load_previous_mail()
+        for mail in self._mails:
+            if mail.bounced_email:
+                self._work.case_emails.mark_bounced(*mail.bounced_email)
+            elif mail.requests or mail.kind in INQUIRY_EMAILS:
+                self._answer(mail, previous)
+        self._accept_submissions()
+        self._work.inbound_mails.link_replies(
+            {
+                message_id: (self._cases[message_id], self._inquiry_emails.get(message_id))
+                for message_id in self._kinds
+                if self._cases[message_id] or message_id in self._inquiry_emails
+            }
+        )
+        return {
+            message_id: Outcome(kind, fresh=True, flagged=message_id in self._flagged)
+            for message_id, kind in self._kinds.items()
+        }
+
+    def _load_previous_mail(self) -> PreviousMail:
+        received = [
             ReceivedMail(
                 message_id=mail.message_id, thread=mail.thread, sender=mail.sender, kind=mail.kind, evidence={}
             )
             for mail in self._mails
         ]
-        earlier = self._work.inbound_mails.previous(came, {case for mail in self._mails for case in mail.cases})
-        for mail in self._mails:
-            if mail.returned:
-                self._work.case_emails.mark_bounced(*mail.returned)
-            elif mail.requests or mail.kind in NOTES:
-                self._answer(mail, earlier)
-        self._accept()
-        names = self._kinds
-        self._work.inbound_mails.link_replies(
-            {
-                name: (self._cases[name], self._notes.get(name))
-                for name in names
-                if self._cases[name] or name in self._notes
-            }
+        return self._work.inbound_mails.previous(
+            received, {case_id for mail in self._mails for case_id in mail.answered_cases}
         )
-        return {name: Outcome(kind, fresh=True, flagged=name in self._flagged) for name, kind in names.items()}
 
-    def _answer(self, mail: ParsedMail, earlier: PreviousMail) -> None:
-        """One answer a thread, and so many a day for one address: what goes beyond is for a person."""
-        key = email_key(mail.sender)
-        joined, fresh = self._sorted(mail, earlier)
-        self._cases[mail.message_id] += joined
-        if joined:
-            self._flagged.add(mail.message_id)  # what it adds to a request that is under way
-        if not fresh and not (mail.kind in NOTES and (mail.thread, key) not in earlier.inquiries):
+    def _answer(self, mail: ParsedMail, previous: PreviousMail) -> None:
+        """Collect the submissions of a mail, or enqueue the e-mail that answers it.
+
+        A thread gets one answer for each purchase, and an address at most MAX_ANSWERS in 24 hours. Other mail goes to support.
+        """
+        sender_key = email_key(mail.sender)
+        joined_cases, submissions = self._match_requests(mail, previous)
+        self._cases[mail.message_id] += joined_cases
+        if joined_cases:
+            self._flagged.add(mail.message_id)  # support must read what the mail adds to the open case
+        needs_inquiry_email = mail.kind in INQUIRY_EMAILS and (mail.thread, sender_key) not in previous.inquiries
+        if not submissions and not needs_inquiry_email:
             return self._flagged.add(mail.message_id)
-        if earlier.replies.get(key, 0) >= MOST_ANSWERS:
-            log.warning("mail_not_answered", kind=mail.kind, answers=earlier.replies[key])
+        if previous.replies.get(sender_key, 0) >= MAX_ANSWERS:
+            log.warning("mail_not_answered", kind=mail.kind, answers=previous.replies[sender_key])
             return self._flagged.add(mail.message_id)
-        earlier.replies[key] = earlier.replies.get(key, 0) + 1
-        for arrival in fresh:
-            earlier.cases[mail.thread, key, reference_key(arrival.request.reference)] = arrival.id
-            self._arrivals.append((mail, arrival))
-        if mail.kind in NOTES:
-            earlier.inquiries.add((mail.thread, key))
-            self._notes[mail.message_id] = self._work.inquiry_emails.enqueue(
-                kind=NOTES[mail.kind], email=mail.sender, locale=mail.locale, thread=_answerable(mail)
+        previous.replies[sender_key] = previous.replies.get(sender_key, 0) + 1
+        for submission in submissions:
+            purchase_key = reference_key(submission.request.reference)
+            previous.cases[mail.thread, sender_key, purchase_key] = submission.id
+            self._submissions.append((mail, submission))
+        if mail.kind in INQUIRY_EMAILS:
+            previous.inquiries.add((mail.thread, sender_key))
+            self._inquiry_emails[mail.message_id] = self._work.inquiry_emails.enqueue(
+                kind=INQUIRY_EMAILS[mail.kind], email=mail.sender, locale=mail.locale, thread=_reply_message_id(mail)
             )
         return None
 
-    def _sorted(self, mail: ParsedMail, earlier: PreviousMail) -> tuple[list[UUID], list[Submission]]:
-        """The cases that it belongs to, and what it asks for the first time."""
-        joined, fresh = [], []
+    def _match_requests(self, mail: ParsedMail, previous: PreviousMail) -> tuple[list[UUID], list[Submission]]:
+        """Return the open cases that the mail belongs to, and a submission for each request without such a case."""
+        joined_cases, submissions = [], []
         for request in mail.requests:
-            key = reference_key(request.reference)
-            case = next(
-                (case for case in mail.cases if earlier.replied_cases.get(case) == key), None
-            ) or earlier.cases.get((mail.thread, email_key(mail.sender), key))
-            if case:
-                joined.append(case)
-            else:
-                name = mail.message_id if len(mail.requests) == 1 else f"{mail.message_id} {key}"
-                # Anybody can write any sender into a mail: never trusted.
-                fresh.append(
-                    intake.submission(request, Channel.EMAIL, key=name, thread=_answerable(mail), trusted=False)
-                )
-        return joined, fresh
+            purchase_key = reference_key(request.reference)
+            case_id = next(
+                (case_id for case_id in mail.answered_cases if previous.replied_cases.get(case_id) == purchase_key),
+                None,
+            ) or previous.cases.get((mail.thread, email_key(mail.sender), purchase_key))
+            if case_id:
+                joined_cases.append(case_id)
+                continue
+            key = mail.message_id if len(mail.requests) == 1 else f"{mail.message_id} {purchase_key}"
+            submission = intake.submission(
+                request,
+                Channel.EMAIL,
+                key=key,
+                thread=_reply_message_id(mail),
+                trusted=False,  # anyone can write any sender address into a mail
+            )
+            submissions.append(submission)
+        return joined_cases, submissions
 
-    def _accept(self) -> None:
-        """All requests at once: a statement costs more than a row."""
-        accepted = self._work.intake.accept([arrival for _, arrival in self._arrivals]) if self._arrivals else []
-        for (mail, _), one in zip(self._arrivals, accepted, strict=True):
-            if one.identical:
-                self._cases[mail.message_id].append(one.id)
+    def _accept_submissions(self) -> None:
+        """Accept the submissions of all mails in one statement, because a statement costs more than a row."""
+        submissions = [submission for _, submission in self._submissions]
+        accepted = self._work.intake.accept(submissions) if submissions else []
+        for (mail, _), result in zip(self._submissions, accepted, strict=True):
+            if result.identical:
+                self._cases[mail.message_id].append(result.id)
             else:
                 self._kinds[mail.message_id] = MailKind.KEY_REUSED
                 self._flagged.add(mail.message_id)
 
 
-def _answerable(mail: ParsedMail) -> str | None:
-    """The Message-ID for a letter to answer: one that we made up is nobody's."""
+def _reply_message_id(mail: ParsedMail) -> str | None:
+    """Return the Message-ID that an e-mail can reply to, or None if the mail has only a generated id."""
     return mail.message_id if "@" in mail.message_id else None
 
 
-def _repeated(mail: ParsedMail, same: bool) -> Outcome:
-    """Nobody's request is swallowed because somebody else's mail has its name."""
-    if same:
+def _repeated_outcome(mail: ParsedMail, *, is_same: bool) -> Outcome:
+    """Return the outcome of a mail whose Message-ID was received before.
+
+    If the mail is not the same as the earlier mail, support must read it, because it may be a different customer's request.
+    """
+    if is_same:
         return Outcome(mail.kind, fresh=False, flagged=mail.needs_support)
     return Outcome(MailKind.KEY_REUSED, fresh=False, flagged=True)
 
 
 def _digest(mail: ParsedMail) -> str:
-    """What tells a repeated mail from another one with the same Message-ID."""
-    said: Iterable[str] = (mail.kind, mail.sender, *(request.model_dump_json() for request in mail.requests))
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+    """Return a hash of the mail's content. It tells a repeated mail from a different mail with the same Message-ID."""
+    parts: Iterable[str] = (mail.kind, mail.sender, *(request.model_dump_json() for request in mail.requests))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

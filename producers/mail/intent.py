@@ -1,4 +1,7 @@
-"""What a customer wants, why, and in which language, from their own words. Nobody's word is proof of anything."""
+"""Finds out from a customer's text whether a refund is wanted, why, of which amount, and the language.
+
+The results fill in the refund request. They prove nothing, because the customer can write anything.
+"""
 
 import re
 
@@ -28,9 +31,9 @@ REFUND_SCOPES = (
         ),
     ),
 )
-"""Anything but the whole amount is for a person: when the words leave a doubt, a person is asked."""
+"""Patterns for refunds of a part of the amount. Such requests go to support, so the patterns match doubtful texts, too."""
 
-_ASKS = any_of(
+_REFUND_WORDS = any_of(
     r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
     r"\b(?:return|want|give|get|have)\b[^.!?\n]{0,25}\b(?:money|payment|amount|purchase)\b|\bwithdraw\w* from\b",
     r"\bcancel\w*\b[^.!?\n]{0,40}\b(?:order|purchase|subscription|contract|it)\b",
@@ -42,51 +45,59 @@ _ASKS = any_of(
     r"\bdevolu|\bestorn|\barrepend|\bdinheiro de volta\b|\bcancelar\b|\bcancelamento\b",
     r"返金|払い?戻|返品|キャンセル|解約|取り消|クーリングオフ|お金を返",
 )
+"""Words for a refund, a return, a cancellation or a withdrawal, one or two lines for each of the seven languages."""
 
-_THANKS = any_of(
+_THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
     r"\bgot (?:it|the money)\b|\b(?:angekommen|erledigt)\b",
 )
+"""Words of thanks, or that the money has arrived."""
 
-_ADVERTISES = any_of(
+_NEWSLETTER_WORDS = any_of(
     r"\bunsubscribe\b|\bview (?:this|it) (?:email |mail )?in (?:your|a) browser\b|\bnewsletter abbestellen\b|\babbestellen\b",
     r"\bse désabonner\b|\bse désinscrire\b|\bdarse de baja\b|\bdisiscri|\bcancelar (?:a )?(?:inscrição|subscrição)\b",
     r"配信停止|登録解除",
 )
-"""What stands under letters to many."""
+"""Words at the end of newsletters: "unsubscribe", "view this email in your browser"."""
 
 
 def asks(*texts: str) -> bool:
-    """Whether the money is asked back in these words."""
-    return any(_ASKS.search(_plain(text)) for text in texts)
+    """Return True if one of the texts asks for a refund."""
+    return any(_REFUND_WORDS.search(_straighten_apostrophes(text)) for text in texts)
 
 
 def thanks(*texts: str) -> bool:
-    """Whether these words thank, which most letters that ask for nothing do."""
-    return any(_THANKS.search(text) for text in texts)
+    """Return True if one of the texts says thanks. Most replies that do not ask for a refund do."""
+    return any(_THANKS_WORDS.search(text) for text in texts)
 
 
 def advertises(text: str) -> bool:
-    """Whether these words are those of a letter to many."""
-    return _ADVERTISES.search(text) is not None
+    """Return True if the text is the text of a newsletter."""
+    return _NEWSLETTER_WORDS.search(text) is not None
 
 
 def reason_of(*texts: str) -> RefundReason:
-    """Why the money is wanted back, by the first of these texts that says so."""
+    """Return the refund reason in the first text that has one."""
     return next(
-        (reason for text in texts for reason, words in REASONS if words.search(_plain(text))), RefundReason.OTHER
+        (reason for text in texts for reason, pattern in REASONS if pattern.search(_straighten_apostrophes(text))),
+        RefundReason.OTHER,
     )
 
 
 def refund_scope_of(*texts: str) -> RefundScope:
-    """How much of it is wanted back."""
+    """Return the part of the amount that is asked for in the first text that names a part; otherwise the full amount."""
     return next(
-        (refund_scope for text in texts for refund_scope, words in REFUND_SCOPES if words.search(_plain(text))),
+        (
+            refund_scope
+            for text in texts
+            for refund_scope, pattern in REFUND_SCOPES
+            if pattern.search(_straighten_apostrophes(text))
+        ),
         RefundScope.FULL,
     )
 
 
-LANGUAGES = {
+_COMMON_WORDS = {
     "en": (
         "i you the and my for to is was have please not would this with your it me of hello hi want back dear "
         "regards refund can on are at from that do thanks"
@@ -115,23 +126,25 @@ LANGUAGES = {
         "esta este as"
     ),
 }
-"""Words that every letter about money has, and that tell the languages of Europe apart."""
+"""Common words of refund requests in each European language. They tell the languages apart."""
 
-SPOKEN = {*LANGUAGES, "ja"}
-_SMALL = {language: frozenset(words.split()) for language, words in LANGUAGES.items()}
-_ENOUGH = 2  # different small words: one may be a name
+SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
+_COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
+_MIN_MATCHES = 2  # different common words, or Japanese letters: a single one may be a name
+_MAX_TEXT = 5_000  # characters that are searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 
 
 def detect_language(text: str) -> str | None:
-    """The language of these words, of those we speak; None where they leave it open."""
-    if len(_KANA.findall(text[:5_000])) >= _ENOUGH:
+    """Return the supported language of a text, or None if it is not clear."""
+    beginning = text[:_MAX_TEXT]
+    if len(_KANA.findall(beginning)) >= _MIN_MATCHES:
         return "ja"
-    words = set(re.findall(r"\w+", text[:5_000].casefold()))
-    hits = sorted(((len(words & small), language) for language, small in _SMALL.items()), reverse=True)
-    (most, language), (second, _) = hits[0], hits[1]
-    return language if most >= _ENOUGH and most > second else None
+    words = set(re.findall(r"\w+", beginning.casefold()))
+    matches = sorted(((len(words & common), language) for language, common in _COMMON_WORD_SETS.items()), reverse=True)
+    (best, language), (second, _) = matches[0], matches[1]
+    return language if best >= _MIN_MATCHES and best > second else None
 
 
-def _plain(text: str) -> str:
+def _straighten_apostrophes(text: str) -> str:
     return text.replace("\u2019", "'")

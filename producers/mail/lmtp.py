@@ -1,6 +1,6 @@
-"""Mails handed over by a mail server of ours, by LMTP (RFC 2033) or SMTP: yes is said only after the commit.
+"""Receives mail from a mail server by LMTP (RFC 2033) or SMTP; a mail is accepted only after its commit.
 
-What a person should look at is kept in the maildir of requests, flagged; there is no other mailbox to leave it in.
+Mails that support must read are stored in the maildir of requests, flagged, because the mail server does not store them.
 """
 
 import asyncio
@@ -19,118 +19,130 @@ from domain.errors import MoneybackError
 from domain.purchases import email_key
 from producers.mail.ingest import MailIngest, Outcome, RawMail
 from producers.mail.maildir import MaildirInbox
-from producers.mail.parser import LARGEST, LONGEST
+from producers.mail.parser import MAX_READ_BYTES, MAX_SIZE
 from records import DatabaseDownError, Records
 
-SIDE_BY_SIDE = 4  # mails under way at once: as many connections as the records keep
-PATIENCE = 60.0  # seconds without a word from the other side
-NOBODY = "<>"  # sends the reports of mail servers
-LATER = "451 4.3.0 Please send it again later"
-LONGEST_LINE = 100_000  # bytes; RFC 5322 allows 998, and programs that write HTML do not know it
+MAX_CONCURRENT = 4  # mails that are ingested at the same time: the size of the database connection pool
+TIMEOUT_SECONDS = 60.0  # without a command from the client
+NULL_SENDER = "<>"  # the envelope sender of bounces and other reports
+TEMPORARY_FAILURE = "451 4.3.0 Temporary failure, please try again later"
+MAX_LINE = 100_000  # bytes; RFC 5322 allows 998, but programs that generate HTML write longer lines
 
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+_FORBIDDEN_BYTES = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
+"""A CR or LF that is not part of CR LF, or a NUL. RFC 5321 forbids them, and bare line ends allow SMTP smuggling."""
 
 log = structlog.get_logger(__name__)
-logging.getLogger("mail.log").setLevel(logging.ERROR)  # the library's own: it quotes addresses
+logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses at lower levels
 
 
 class LmtpServer:
-    """Answers a mail server. ``to`` are the addresses that mails may be for."""
+    """Handles the commands of a mail server. ``recipients`` are the addresses that receive mail."""
 
-    def __init__(self, records: Records, clerk: MailIngest, to: Collection[str], aside: MaildirInbox) -> None:
+    def __init__(
+        self, records: Records, ingest: MailIngest, recipients: Collection[str], support_maildir: MaildirInbox
+    ) -> None:
         self._records = records
-        self._clerk = clerk
-        self._to = frozenset(map(email_key, to))
-        self._aside = aside
-        self._places = asyncio.Semaphore(SIDE_BY_SIDE)
+        self._ingest = ingest
+        self._recipients = frozenset(map(email_key, recipients))
+        self._support_maildir = support_maildir
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
-    async def handle_RCPT(  # noqa: N802 - the library's word
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        """Ours, or not; what follows a + is the sender's to choose."""
+        """Accept a recipient if it is an address of Moneyback. The part after ``+`` is ignored."""
         user, _, host = address.rpartition("@")
-        if not {email_key(address), email_key(f"{user.partition('+')[0]}@{host}")} & self._to:
+        if not {email_key(address), email_key(f"{user.partition('+')[0]}@{host}")} & self._recipients:
             return "550 5.1.1 There is no such mailbox here"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
-        """Takes one mail, for all its recipients."""
+        """Ingest a mail once for all its recipients."""
         raw = envelope.original_content or b""
-        if _BARE.search(raw):
-            return "554 5.6.0 A line ends in CR LF, and no mail holds NUL"
-        if (envelope.mail_from or NOBODY) == NOBODY:  # who delivers a mail writes this down (RFC 5321, 4.4)
+        if _FORBIDDEN_BYTES.search(raw):
+            return "554 5.6.0 Lines must end in CR LF, and NUL is not allowed"
+        if (envelope.mail_from or NULL_SENDER) == NULL_SENDER:  # the final server adds Return-Path (RFC 5321, 4.4)
             raw = b"Return-Path: <>\r\n" + raw
-        async with self._places:
-            return await asyncio.to_thread(self._take, raw)
+        async with self._slots:
+            return await asyncio.to_thread(self._ingest_mail, raw)
 
     async def handle_exception(self, error: Exception) -> str:
-        """Whatever it was: the mail server keeps the mail."""
+        """Report a temporary failure for any error, so that the mail server keeps the mail and sends it again."""
         log.error("mail_rejected", error=type(error).__name__)
-        return LATER
+        return TEMPORARY_FAILURE
 
-    def _take(self, raw: bytes) -> str:
+    def _ingest_mail(self, raw: bytes) -> str:
         try:
-            (outcome,) = self._clerk.take(self._records, [RawMail(raw[: LONGEST + 1], len(raw))])
+            (outcome,) = self._ingest.take(self._records, [RawMail(raw[: MAX_READ_BYTES + 1], len(raw))])
             if isinstance(outcome, Outcome) and outcome.flagged:
-                self._aside.keep(raw)
+                self._support_maildir.keep(raw)
         except (*DatabaseDownError, OSError) as error:
             outcome = error
         if isinstance(outcome, Outcome):
-            return "250 2.0.0 Taken"
+            return "250 2.0.0 Accepted"
         log.error("mail_rejected", error=type(outcome).__name__)
-        return LATER
+        return TEMPORARY_FAILURE
 
 
-class _Smtp(SMTP):
-    line_length_limit = LONGEST_LINE
+class _SmtpProtocol(SMTP):
+    """The SMTP protocol with longer lines."""
+
+    line_length_limit = MAX_LINE
 
 
-class _Lmtp(LMTP):
-    """The library answers DATA once; LMTP wants an answer for each recipient."""
+class _LmtpProtocol(LMTP):
+    """The LMTP protocol with longer lines and with one reply to DATA for each recipient, which aiosmtpd does not send."""
 
-    line_length_limit = LONGEST_LINE
-    _each = 1
+    line_length_limit = MAX_LINE
+    _reply_count = 1
 
-    async def push(self, status: Any) -> None:  # noqa: ANN401 - the library's own
-        for _ in range(self._each):
+    async def push(self, status: Any) -> None:  # noqa: ANN401 - aiosmtpd's signature
+        """Send a reply, or the reply after the content of a mail once for each recipient."""
+        for _ in range(self._reply_count):
             await super().push(status)
-        asked = isinstance(status, str) and status.startswith("354")
-        self._each = len(self.envelope.rcpt_tos) if asked and self.envelope else 1
+        content_follows = isinstance(status, str) and status.startswith("354")
+        self._reply_count = len(self.envelope.rcpt_tos) if content_follows and self.envelope else 1
 
 
-def factory(door: LmtpServer, *, lmtp: bool, name: str) -> Callable[[], SMTP]:
-    """What answers a connection."""
-    return lambda: (_Lmtp if lmtp else _Smtp)(
-        door,
-        data_size_limit=LARGEST,
+def build_protocol_factory(server: LmtpServer, *, lmtp: bool, name: str) -> Callable[[], SMTP]:
+    """Return the function that creates the protocol of a new connection. ``name`` is the host name in the greeting."""
+    return lambda: (_LmtpProtocol if lmtp else _SmtpProtocol)(
+        server,
+        data_size_limit=MAX_SIZE,
         enable_SMTPUTF8=True,
         hostname=name,
         ident="",
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         loop=asyncio.get_running_loop(),
     )
 
 
-def address_of(text: str) -> tuple[str, int] | Path:
-    """``host:port``, ``port`` on this machine, or the path of a socket."""
+def parse_address(text: str) -> tuple[str, int] | Path:
+    """Return the address to listen on: ``host:port``, ``port`` on 127.0.0.1, or the path of a Unix socket."""
     if text.startswith("/"):
         return Path(text)
     host, _, port = text.rpartition(":")
     if not port.isdigit():
-        raise MoneybackError("This is not like 127.0.0.1:2424, nor the path of a socket.")
+        raise MoneybackError(
+            f"{text!r} is not an address: write host:port, such as 127.0.0.1:2424, or a socket's path."
+        )
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-async def answer(
-    where: tuple[str, int] | Path, answers: Callable[[], SMTP], stop: threading.Event, ready: Callable[[Any], None]
+async def listen(
+    address: tuple[str, int] | Path,
+    protocol_factory: Callable[[], SMTP],
+    stop: threading.Event,
+    ready: Callable[[Any], None],
 ) -> None:
-    """Answers until told to stop; ``ready`` is told where."""
+    """Listen until ``stop`` is set. ``ready`` is called with the address after the start."""
     loop = asyncio.get_running_loop()
-    if isinstance(where, Path):
-        server: asyncio.Server = await loop.create_unix_server(answers, where)  # in place of one of a killed process
+    if isinstance(address, Path):
+        # asyncio replaces the socket file of a process that was killed
+        server: asyncio.Server = await loop.create_unix_server(protocol_factory, address)
     else:
-        server = await loop.create_server(answers, *where)
+        server = await loop.create_server(protocol_factory, *address)
     async with server:
         ready(server.sockets[0].getsockname())
         await asyncio.to_thread(stop.wait)

@@ -1,108 +1,114 @@
-"""A mail's words: decoded whatever they claim to be, and what was written now told from what was only quoted."""
+"""Extracts the text of a mail: decodes it whatever its headers claim, and separates new text from quoted text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.message import Message
 from typing import NamedTuple, TypeAlias
 
 from producers.mail.html_text import html_to_text
 
-MOST = 40_000  # characters of a text that are looked at; a request has a few hundred, and a thread some thousands
-DEEPEST = 12  # parts within parts; mail programs nest four
+MAX_TEXT = 40_000  # characters of a text that are read; a request has a few hundred, and a thread a few thousand
+MAX_DEPTH = 12  # levels of nested MIME parts that are read; mail clients nest four
 
 Part: TypeAlias = "Message[str, str]"
 
 
 class MailText(NamedTuple):
-    """One text of a mail."""
+    """One text of a mail, divided into new and quoted lines."""
 
     new: str
     quoted: str
 
 
 class MailTexts(NamedTuple):
-    """The texts of a mail: what it says plainly, what it says in HTML, and the mails it carries."""
+    """The texts of a mail: its plain text, its HTML as text, the text of attached mails, and its encrypted text."""
 
     plain: str
     html: str
-    carried: str
-    locked: str
+    attached_mails: str
+    encrypted: str
 
     @property
-    def sealed(self) -> bool:
-        """Whether all it says is encrypted, or signed in a way that hides it."""
-        return bool(self.locked) and not (self.plain.strip() or self.html.strip())
+    def is_encrypted(self) -> bool:
+        """True if the mail has no readable text, because its text is encrypted or inside an opaque signature."""
+        return bool(self.encrypted) and not (self.plain.strip() or self.html.strip())
 
     @property
     def versions(self) -> list[MailText]:
-        """The plain text and the HTML one, each with what was written told from what was quoted."""
-        told = [split(text) for text in (self.plain, self.html) if text.strip()]
-        return [MailText(words.new, f"{words.quoted}\n{self.carried}") for words in told or [MailText("", "")]]
+        """The plain text and the HTML text, each divided into new and quoted lines."""
+        versions = [split(text) for text in (self.plain, self.html) if text.strip()]
+        return [
+            MailText(version.new, f"{version.quoted}\n{self.attached_mails}")
+            for version in versions or [MailText("", "")]
+        ]
 
 
 def texts(message: Part) -> MailTexts:
-    """Every text of a mail that is no attachment."""
-    found: dict[str, list[str]] = {kind: [] for kind in MailTexts._fields}
+    """Return the texts of a mail without its attachments; the text of attached mails is included."""
+    texts_by_kind: dict[str, list[str]] = {kind: [] for kind in MailTexts._fields}
     for kind, text in _walk(message, 0):
-        found[kind].append(text)
-    return MailTexts(*("\n".join(found[kind])[:MOST] for kind in MailTexts._fields))
+        texts_by_kind[kind].append(text)
+    return MailTexts(*("\n".join(texts_by_kind[kind])[:MAX_TEXT] for kind in MailTexts._fields))
 
 
-_LOCKED = {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"}
+_ENCRYPTED_TYPES = {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"}
+"""Content types of OpenPGP (RFC 3156) and S/MIME (RFC 8551)."""
 
 
 def _walk(part: Part, depth: int) -> Iterator[tuple[str, str]]:
-    kind, inside = part.get_content_type(), part.get_payload()
-    if kind in _LOCKED:
-        yield "locked", kind
-    elif kind == "message/rfc822" and isinstance(inside, list):
-        yield from map(_carried, inside)
-    elif isinstance(inside, list):
-        for child in inside if depth < DEEPEST else ():
-            if isinstance(child, Message):
-                yield from _walk(child, depth + 1)
+    """Yield the texts of a part and its subparts as pairs: the name of the field of MailTexts, and the text."""
+    content_type, payload = part.get_content_type(), part.get_payload()
+    if content_type in _ENCRYPTED_TYPES:
+        yield "encrypted", content_type
+    elif content_type == "message/rfc822" and isinstance(payload, list):
+        yield from map(_read_attached_mail, payload)
+    elif isinstance(payload, list):
+        for subpart in payload if depth < MAX_DEPTH else ():
+            if isinstance(subpart, Message):
+                yield from _walk(subpart, depth + 1)
     elif not _is_attachment(part):
-        yield from _text(part, kind)
+        yield from _read_text(part, content_type)
 
 
-def _carried(mail: object) -> tuple[str, str]:
-    carried = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "")
-    return "carried", f"{_raw(mail, 'subject')}\n{carried.plain or carried.html}\n{carried.carried}"
+def _read_attached_mail(mail: object) -> tuple[str, str]:
+    attached = texts(mail) if isinstance(mail, Message) else MailTexts("", "", "", "")
+    text = f"{_raw_header(mail, 'subject')}\n{attached.plain or attached.html}\n{attached.attached_mails}"
+    return "attached_mails", text
 
 
-def _text(part: Part, kind: str) -> Iterator[tuple[str, str]]:
-    if kind == "text/html":
-        yield "html", html_to_text(_decoded(part)[:MOST])
-    elif kind.startswith(("text/plain", "multipart/")):  # a multipart without parts is what a cut mail looks like
-        text = _decoded(part)
-        yield ("locked" if text.lstrip().startswith("-----BEGIN PGP MESSAGE-----") else "plain"), text
+def _read_text(part: Part, content_type: str) -> Iterator[tuple[str, str]]:
+    if content_type == "text/html":
+        yield "html", html_to_text(_decode(part)[:MAX_TEXT])
+    elif content_type.startswith(("text/plain", "multipart/")):  # a truncated mail can be a multipart without parts
+        text = _decode(part)
+        yield ("encrypted" if text.lstrip().startswith("-----BEGIN PGP MESSAGE-----") else "plain"), text
 
 
 def _is_attachment(part: Part) -> bool:
-    raw = _raw(part, "content-disposition").strip().casefold()
-    return raw.startswith("attachment") or "filename" in raw
+    disposition = _raw_header(part, "content-disposition").strip().casefold()
+    return disposition.startswith("attachment") or "filename" in disposition
 
 
-def _raw(part: object, name: str) -> str:
-    """A header as it came: parsing it is what breaks."""
+def _raw_header(part: object, name: str) -> str:
+    """Return the unparsed value of a header, because the standard library fails to parse some values."""
     items = part.raw_items() if isinstance(part, Message) else ()
     return next((str(value) for key, value in items if key.casefold() == name), "")
 
 
 def header(message: Part, name: str) -> str:
-    """A header as it came, in one line; empty without one."""
-    return " ".join(_raw(message, name).split())
+    """Return the unparsed value of a header in one line, empty if the header is absent."""
+    return " ".join(_raw_header(message, name).split())
 
 
-def _decoded(part: Part) -> str:
+def _decode(part: Part) -> str:
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return ""
     try:
-        claimed = str(part.get_content_charset() or "utf-8")
-    except Exception:  # noqa: BLE001 - a charset can be written in more wrong ways than the library knows
-        claimed = "utf-8"
-    for charset in (_MEANT.get(claimed, claimed), "utf-8", "cp1252"):
+        declared_charset = str(part.get_content_charset() or "utf-8")
+    except Exception:  # noqa: BLE001 - the library raises undocumented errors for malformed charsets
+        declared_charset = "utf-8"
+    for charset in (_ACTUAL_CHARSETS.get(declared_charset, declared_charset), "utf-8", "cp1252"):
         try:
             return content.decode(charset).replace("\r\n", "\n").replace("\r", "\n")
         except (LookupError, ValueError):
@@ -110,20 +116,30 @@ def _decoded(part: Part) -> str:
     return content.decode("latin-1")
 
 
-_MEANT = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}  # as browsers do
+_ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
+"""Declared charsets, each with the larger charset that mail clients use in its place. Browsers read them the same way."""
 
 
-_VERBS = (
+_WROTE = (
     r"\b(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał\w*|skrev|napsal\w*)(?!\w)[^\n]{0,200}:\s*"
 )
-_WROTE = re.compile(rf"\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Den|Dne)\b[^\n]{{0,400}}{_VERBS}")
-_WROTE_ALONE = re.compile(
-    rf"[^\n<>]{{0,100}}<[^\s<>]{{3,200}}>\s*{_VERBS}|"
+"""The verb of an attribution line in ten languages, with the rest of the line up to its colon."""
+
+_ATTRIBUTION = re.compile(rf"\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Den|Dne)\b[^\n]{{0,400}}{_WROTE}")
+"""The attribution above a quotation that begins with a date, as Gmail, Apple Mail and Thunderbird write it.
+
+"On Mon, 1 Jun 2026 at 10:00, Ada <ada@example.com> wrote:"
+"""
+
+_ATTRIBUTION_WITH_ADDRESS = re.compile(
+    rf"[^\n<>]{{0,100}}<[^\s<>]{{3,200}}>\s*{_WROTE}|"
     r"\s*\d{4}[年/.-][^\n]{0,200}(?:<[^\s<>]{3,200}>|\([^\s()]{3,200}\)|のメール|書きました|wrote)\s*[:：]\s*"
 )
-_WROTE_LINES = 3  # mail programs break the line that says who wrote what
+"""An attribution that begins with the address, "Ada <ada@example.com> wrote:", or with a Japanese date (Gmail, Apple Mail)."""
 
-_BELOW = re.compile(
+_MAX_ATTRIBUTION_LINES = 3  # mail clients wrap the attribution
+
+_SEPARATOR = re.compile(
     r"\s*[-_*=]{2,}\s*(?:original message|original-nachricht|ursprüngliche nachricht|forwarded message|"
     r"weitergeleitete nachricht|message d['’]origine|message transféré|message original|mensaje original|"
     r"mensaje reenviado|messaggio originale|messaggio inoltrato|oorspronkelijk bericht|doorgestuurd bericht|"
@@ -133,72 +149,93 @@ _BELOW = re.compile(
     r"início da mensagem (?:reenviada|encaminhada)|転送されたメッセージ)\s*[:：].*",
     re.IGNORECASE,
 )
-_FROM = re.compile(r"\s*\**(?:From|Von|De|Da|Van|差出人)\s?[:：]\**\s*\S.*")
-_SENT = re.compile(
+"""The line between a mail and the mail that it quotes or forwards.
+
+First alternative: "-----Original Message-----" (Outlook) and "---------- Forwarded message ---------" (Gmail).
+Second alternative: "Begin forwarded message:" (Apple Mail).
+"""
+
+_FROM_LINE = re.compile(r"\s*\**(?:From|Von|De|Da|Van|差出人)\s?[:：]\**\s*\S.*")
+_OTHER_HEADER_LINE = re.compile(
     r"\s*\**(?:Sent|Date|Gesendet|Datum|Envoyé|Enviad[oa](?: el)?|Fecha|Data|Inviato|Verzonden|Subject|Betreff|Objet|Asunto|"
     r"Oggetto|Assunto|To|An|À|Para|A|送信日時|日時|日付|宛先|件名)\s?[:：].*"
 )
-_BLOCK = 5  # lines of the headers that a mail program puts above what it quotes
-_RULE = re.compile(r"\s*[_-]{10,}\s*")
-_MARKED = re.compile(r"\s*[>＞]")
-_SIGNATURE = re.compile(r"-- ?|-----BEGIN PGP SIGNATURE-----")
+"""Header lines that Outlook and other clients write above a quoted mail: "From: Ada", "Sent: Monday", "Subject: …"."""
+
+_HEADER_BLOCK_LINES = 5  # the number of header lines above a quoted mail
+_RULE_LINE = re.compile(r"\s*[_-]{10,}\s*")
+"""The horizontal rule of Outlook above the header lines of a quoted mail."""
+
+_QUOTED_LINE = re.compile(r"\s*[>＞]")
+"""A quoted line: "> text", or the full-width mark of Japanese clients."""
+
+_SIGNATURE_LINE = re.compile(r"-- ?|-----BEGIN PGP SIGNATURE-----")
+"""The line before a signature: "-- " (RFC 3676) or the armour of OpenPGP. Some clients remove the trailing space."""
 
 
 def split(text: str) -> MailText:
-    """What was written now, and what was quoted or forwarded. The signature is neither."""
+    """Divide a text into new lines and quoted or forwarded lines. The signature is in neither."""
     lines = text.split("\n")
     new: list[str] = []
     quoted: list[str] = []
-    at = 0
-    marked = max((number for number, line in enumerate(lines) if _MARKED.match(line)), default=-1)
-    while at < len(lines):
-        wrote = _attribution(lines, at)
-        if wrote and marked < at + wrote:
-            quoted += lines[at:]  # quoted without marks: all that follows is
+    position = 0
+    last_quoted_line = max((number for number, line in enumerate(lines) if _QUOTED_LINE.match(line)), default=-1)
+    while position < len(lines):
+        attribution_length = _attribution_length(lines, position)
+        if attribution_length and last_quoted_line < position + attribution_length:
+            quoted += lines[position:]  # no later line has a quotation mark, so all later lines are quoted
             break
-        if wrote:
-            at += wrote
+        if attribution_length:
+            position += attribution_length
             continue
-        if _is_below(lines, at):
-            quoted += lines[at:]
+        if _starts_quoted_mail(lines, position):
+            quoted += lines[position:]
             break
-        (quoted if _MARKED.match(lines[at]) else new).append(lines[at])
-        at += 1
-    return MailText(_joined(_unsigned(new)), _joined(line.lstrip("> ＞|") for line in quoted))
+        (quoted if _QUOTED_LINE.match(lines[position]) else new).append(lines[position])
+        position += 1
+    return MailText(_join(_without_signature(new)), _join(line.lstrip("> ＞|") for line in quoted))
 
 
-def _attribution(lines: list[str], at: int) -> int:
-    """How many lines say "On Monday Ada wrote:" here."""
-    if not lines[at].strip():
+def _attribution_length(lines: list[str], start: int) -> int:
+    """Return the number of lines of the attribution that begins at ``start``; 0 if there is none."""
+    if not lines[start].strip():
         return 0
-    if _WROTE_ALONE.fullmatch(lines[at]):
+    if _ATTRIBUTION_WITH_ADDRESS.fullmatch(lines[start]):
         return 1
     return next(
-        (count for count in range(1, _WROTE_LINES + 1) if _WROTE.fullmatch(" ".join(lines[at : at + count]))),
+        (
+            count
+            for count in range(1, _MAX_ATTRIBUTION_LINES + 1)
+            if _ATTRIBUTION.fullmatch(" ".join(lines[start : start + count]))
+        ),
         0,
     )
 
 
-def _is_below(lines: list[str], at: int) -> bool:
-    """Whether everything from here on is another mail."""
-    if _BELOW.fullmatch(lines[at]):
+def _starts_quoted_mail(lines: list[str], start: int) -> bool:
+    """Return True if all lines from ``start`` on are a quoted or forwarded mail."""
+    if _SEPARATOR.fullmatch(lines[start]):
         return True
-    if _RULE.fullmatch(lines[at]):
-        return any(_is_block(lines, below) for below in range(at + 1, min(at + 3, len(lines))))
-    return _is_block(lines, at)
+    if _RULE_LINE.fullmatch(lines[start]):
+        return any(_is_header_block(lines, below) for below in range(start + 1, min(start + 3, len(lines))))
+    return _is_header_block(lines, start)
 
 
-def _is_block(lines: list[str], at: int) -> bool:
-    """Whether the headers of another mail begin here; some programs say first when it was sent, some from whom."""
-    if not (_FROM.fullmatch(lines[at]) or _SENT.fullmatch(lines[at])):
+def _is_header_block(lines: list[str], start: int) -> bool:
+    """Return True if the header lines of a quoted mail begin at ``start``. Some clients write the date before the sender."""
+    if not (_FROM_LINE.fullmatch(lines[start]) or _OTHER_HEADER_LINE.fullmatch(lines[start])):
         return False
-    block = lines[at : at + _BLOCK]
-    return any(_FROM.fullmatch(line) for line in block) and any(_SENT.fullmatch(line) for line in block)
+    block = lines[start : start + _HEADER_BLOCK_LINES]
+    return any(_FROM_LINE.fullmatch(line) for line in block) and any(
+        _OTHER_HEADER_LINE.fullmatch(line) for line in block
+    )
 
 
-def _unsigned(lines: list[str]) -> list[str]:
-    return next((lines[:at] for at, line in enumerate(lines) if at and _SIGNATURE.fullmatch(line)), lines)
+def _without_signature(lines: list[str]) -> list[str]:
+    return next(
+        (lines[:number] for number, line in enumerate(lines) if number and _SIGNATURE_LINE.fullmatch(line)), lines
+    )
 
 
-def _joined(lines: "Iterator[str] | list[str]") -> str:
+def _join(lines: Iterable[str]) -> str:
     return "\n".join(line.rstrip() for line in lines).strip("\n")

@@ -1,10 +1,9 @@
-"""The folder that requests come from: a maildir. A mail leaves ``new/`` only after what it asked for was committed.
+"""Reads refund requests from a maildir. A mail leaves ``new/`` only after the commit of its cases.
 
-Somebody else delivers into it: a mail server, fetchmail, getmail. What was taken is in ``cur/`` marked S (seen); what a
-person should look at is marked F (flagged) as well.
+A mail server, fetchmail or getmail delivers into the maildir. Ingested mails are in ``cur/`` with the flag S (seen). Mails that
+support must read have the flag F (flagged), too.
 """
 
-import os
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,21 +16,22 @@ from uuid import uuid4
 
 import structlog
 
+from config.durable_files import move_file, write_new_file
 from producers.mail.ingest import MailIngest, Outcome, RawMail
-from producers.mail.parser import LONGEST
+from producers.mail.parser import MAX_READ_BYTES
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-MOST = 100  # mails of one batch: a commit costs about as much as a mail
-STUCK = 600.0  # seconds until a mail that stood in the way is tried again: time to mend a disk or migrate a database
-PAUSE = 2.0  # seconds between two looks at an empty folder, and before a database that was away is asked again
+MAX_BATCH = 100  # mails in one batch: a commit costs about as much as a mail
+RETRY_STUCK_SECONDS = 600.0  # until a mail that failed is read again: time to repair a disk or to migrate the database
+POLL_SECONDS = 2.0  # between two reads of an empty maildir, and before the next try if the database is unavailable
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What one look at the folder did. Nothing here is the number of cases: a mail may ask for several, or for none."""
+    """The number of mails of a batch by result. It says nothing about cases: a mail makes any number of cases."""
 
     taken: int = 0
     flagged: int = 0
@@ -41,36 +41,44 @@ class BatchResult:
         return bool(self.taken or self.flagged or self.repeated)
 
     def and_(self, outcome: Outcome) -> "BatchResult":
-        """With one mail more."""
+        """Return the result with one more mail."""
         if outcome.flagged:
             return BatchResult(self.taken, self.flagged + 1, self.repeated)
         return BatchResult(self.taken + outcome.fresh, self.flagged, self.repeated + (not outcome.fresh))
 
 
 class MaildirInbox:
-    """A maildir of requests. ``own`` are our addresses, whose mails are never answered."""
+    """A maildir of refund requests. Mail from ``moneyback_addresses`` is not answered."""
 
-    def __init__(self, folder: Path, own: Collection[str] = (), witness: SenderAuthenticator | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        moneyback_addresses: Collection[str] = (),
+        sender_authenticator: SenderAuthenticator | None = None,
+    ) -> None:
         self.folder = folder
-        self._clerk = MailIngest(own, witness)
-        for part in ("cur", "new", "tmp"):  # the library makes them only where it also makes the folder
+        self._ingest = MailIngest(moneyback_addresses, sender_authenticator)
+        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates them only if it also creates the folder
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._stuck: dict[str, float] = {}
+        self._stuck_until: dict[str, float] = {}
 
     def run_once(self, records: Records) -> BatchResult:
-        """Reads up to a hundred new mails. While the database is down it raises, and every mail stays where it is."""
-        letters = {name: found for name in self._names() if (found := self._open(name)) is not None}
-        read = BatchResult()
-        for name, outcome in zip(letters, self._clerk.take(records, list(letters.values())), strict=True):
-            if isinstance(outcome, Exception):
-                self._leave(name, outcome)
-            else:
-                read = read.and_(outcome)
-                self._move(name, "FS" if outcome.flagged else "S")
-        return read
+        """Ingest up to MAX_BATCH new mails.
 
-    def run(self, records: Records, stop: threading.Event, pause: float = PAUSE) -> None:
-        """Reads until told to stop."""
+        If the database is unavailable, raise DatabaseDownError; then each mail stays in ``new/``.
+        """
+        mails = {name: mail for name in self._list_new() if (mail := self._read_mail(name)) is not None}
+        result = BatchResult()
+        for name, outcome in zip(mails, self._ingest.take(records, list(mails.values())), strict=True):
+            if isinstance(outcome, Exception):
+                self._mark_stuck(name, outcome)
+            else:
+                result = result.and_(outcome)
+                self._move_to_cur(name, "FS" if outcome.flagged else "S")
+        return result
+
+    def run(self, records: Records, stop: threading.Event, pause: float = POLL_SECONDS) -> None:
+        """Ingest mails until ``stop`` is set. ``pause`` is the seconds between two reads of an empty maildir."""
         while not stop.is_set():
             try:
                 if self.run_once(records):
@@ -82,55 +90,48 @@ class MaildirInbox:
             stop.wait(pause)
 
     def keep(self, raw: bytes) -> None:
-        """A mail that came another way, for a person to look at; on the disk when this returns."""
+        """Store a mail from another source in ``cur/``, flagged for support; it is on disk when this function returns."""
         name = f"{time():.6f}.{uuid4().hex}.moneyback"
-        aside, folder = self.folder / "tmp" / name, self.folder / "cur"
-        with aside.open("xb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(folder / f"{name}{Maildir.colon}2,FS")
-        handle = os.open(
-            folder, os.O_RDONLY
-        )  # a new name in a folder outlasts a power cut only once the folder is written
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        temporary, folder = self.folder / "tmp" / name, self.folder / "cur"
+        write_new_file(temporary, raw)
+        move_file(temporary, folder / f"{name}{Maildir.colon}2,FS")
 
-    def _names(self) -> list[str]:
-        """The oldest new mails; a maildir's names begin with their time."""
+    def _list_new(self) -> list[str]:
+        """Return the names of the oldest new mails. The name of a mail in a maildir begins with its time."""
         now = monotonic()
-        self._stuck = {name: until for name, until in self._stuck.items() if until > now}
+        self._stuck_until = {name: until for name, until in self._stuck_until.items() if until > now}
         names = (path.name for path in (self.folder / "new").iterdir())
-        return sorted(name for name in names if not name.startswith(".") and name not in self._stuck)[:MOST]
+        return sorted(name for name in names if not name.startswith(".") and name not in self._stuck_until)[:MAX_BATCH]
 
-    def _open(self, name: str) -> RawMail | None:
-        """This mail; None where another reader was faster, or where nobody can open it."""
+    def _read_mail(self, name: str) -> RawMail | None:
+        """Return a mail, or None if another reader has moved it or if it cannot be read."""
         path = self.folder / "new" / name
         try:
             status = path.lstat()
             if not S_ISREG(status.st_mode):
-                raise OSError(EINVAL, "not a file")  # noqa: TRY301 - a folder, a link or a pipe, which would be waited for
+                raise OSError(EINVAL, "not a file")  # noqa: TRY301 - a folder, a link, or a pipe that would block
             with path.open("rb") as file:
-                return RawMail(file.read(LONGEST + 1), status.st_size)
+                return RawMail(file.read(MAX_READ_BYTES + 1), status.st_size)
         except FileNotFoundError:
             return None
-        except OSError as error:  # or somebody else's file: the other mails go on
-            self._leave(name, error)
+        except OSError as error:  # for example a file of another user; the other mails are read
+            self._mark_stuck(name, error)
             return None
 
-    def _move(self, name: str, flags: str) -> None:
-        """Out of new/. A crash before this finds the mail again, and its Message-ID what became of it."""
+    def _move_to_cur(self, name: str, flags: str) -> None:
+        """Move a mail from ``new/`` to ``cur/``.
+
+        If the process crashes before the move, the mail is read again, and its Message-ID shows that it was ingested.
+        """
         target = self.folder / "cur" / f"{name.partition(Maildir.colon)[0]}{Maildir.colon}2,{flags}"
         try:
             (self.folder / "new" / name).rename(target)
         except FileNotFoundError:
-            return  # another reader was faster; the mail was taken once
+            return  # another reader has moved the mail; it was ingested once
         except OSError as error:
-            self._leave(name, error)
+            self._mark_stuck(name, error)
 
-    def _leave(self, name: str, error: Exception) -> None:
-        """Stays in new/ and is not looked at for a while: it would stand in the way of the others."""
-        self._stuck[name] = monotonic() + STUCK
+    def _mark_stuck(self, name: str, error: Exception) -> None:
+        """Skip a mail for RETRY_STUCK_SECONDS, so that it does not block the other mails. It stays in ``new/``."""
+        self._stuck_until[name] = monotonic() + RETRY_STUCK_SECONDS
         log.error("mail_stuck", error=type(error).__name__, errno=getattr(error, "errno", None))

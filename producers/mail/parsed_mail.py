@@ -1,4 +1,4 @@
-"""What a mail is, as far as bytes can tell."""
+"""The parsed mail: its kind, its sender and the refund requests in it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,67 +9,73 @@ from domain.requests import RefundRequest
 
 
 class MailKind(StrEnum):
-    """What a mail is. The sentences are for the person who looks at it."""
+    """The kind of a received mail."""
 
-    sentence: str
-
-    def __new__(cls, value: str, sentence: str) -> "MailKind":
-        kind = str.__new__(cls, value)
-        kind._value_ = value
-        kind.sentence = sentence
-        return kind
-
-    REQUEST = "request", "Somebody asks for the money of a purchase that the mail names."
-    NO_REFERENCE = "no_reference", "Somebody asks for money, and names no purchase. They are sent the form's link."
-    NOT_A_REQUEST = "not_a_request", "A person wrote this mail, and asks for no money in it."
-    AUTO_REPLY = "auto_reply", "A machine sent this mail: answering it could go round in circles."
-    BOUNCE = "bounce", "A mail server says that a letter could not be delivered."
-    LIST = "list", "This mail went to many."
-    OWN_EMAIL = "own_letter", "We sent this mail ourselves."
-    TOO_LARGE = "too_large", "This mail is too large to be read. Its sender is told so."
-    TOO_MANY = "too_many", "This mail names so many purchases that a person should look at it."
-    UNREADABLE = "unreadable", "Nobody could make sense of this mail, or of who sent it."
-    KEY_REUSED = "key_reused", "An earlier mail with the same Message-ID asked for something else."
+    REQUEST = "request"
+    """A customer asks for a refund of a purchase that the mail names."""
+    NO_REFERENCE = "no_reference"
+    """A customer asks for a refund and names no purchase. The answer is an e-mail with the link of the form."""
+    NOT_A_REQUEST = "not_a_request"
+    """A customer wrote the mail and asks for no refund."""
+    AUTO_REPLY = "auto_reply"
+    """A program sent the mail. An answer could start a mail loop."""
+    BOUNCE = "bounce"
+    """A mail server reports that an e-mail could not be delivered."""
+    LIST = "list"
+    """The mail went to a mailing list, or it is a newsletter."""
+    OWN_EMAIL = "own_letter"
+    """Moneyback sent the mail."""
+    TOO_LARGE = "too_large"
+    """The mail is larger than ``parser.MAX_SIZE``. The answer is an e-mail that says so."""
+    TOO_MANY = "too_many"
+    """The mail names more than ``parser.MAX_REFERENCES`` purchases."""
+    UNREADABLE = "unreadable"
+    """The mail cannot be parsed or decrypted, or its sender is unclear."""
+    KEY_REUSED = "key_reused"
+    """An earlier mail with the same Message-ID has different content."""
 
 
 NEEDS_SUPPORT = frozenset(
     {MailKind.NOT_A_REQUEST, MailKind.TOO_LARGE, MailKind.TOO_MANY, MailKind.UNREADABLE, MailKind.KEY_REUSED}
 )
-"""Nothing else will come of these."""
+"""Kinds of mails that support must read, because no case comes from them."""
 
 
 class BouncedEmail(NamedTuple):
-    """A letter of ours that came back: its case, its stage, and the mail system's status code (RFC 3463), if it gave one."""
+    """An e-mail of Moneyback that came back.
 
-    case: UUID
+    ``status_code`` is the enhanced mail system status code (RFC 3463), empty if the report has none.
+    """
+
+    case_id: UUID
     email_kind: str
-    why: str
+    status_code: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedMail:
-    """One mail, read."""
+    """A parsed mail."""
 
     kind: MailKind
     message_id: str
-    """The same mail again has the same one, whatever way it took."""
+    """The identity of the mail: a mail that arrives twice, even by different ways, has the same ``message_id``."""
     sender: str = ""
     locale: str = "en"
-    answers: tuple[str, ...] = ()
-    """The Message-IDs that it answers, the oldest first."""
-    cases: tuple[UUID, ...] = ()
-    """The cases whose letters it answers."""
+    answered_message_ids: tuple[str, ...] = ()
+    """The Message-IDs in the headers References and In-Reply-To, the oldest first."""
+    answered_cases: tuple[UUID, ...] = ()
+    """The cases to whose e-mails this mail is a reply."""
     requests: tuple[RefundRequest, ...] = ()
     requests_refund: bool = False
-    """A machine sent it or passed it on, and its words ask for money all the same: a customer may have written them."""
-    returned: BouncedEmail | None = None
+    """True if an automated mail asks for a refund: a customer may have written it through a list or a contact form."""
+    bounced_email: BouncedEmail | None = None
 
     @property
     def needs_support(self) -> bool:
-        """Whether somebody should look at it: nothing else will come of it."""
+        """True if support must read the mail, because no case comes from it."""
         return self.kind in NEEDS_SUPPORT or self.requests_refund
 
     @property
     def thread(self) -> str:
-        """The conversation that it belongs to, by the first mail of it."""
-        return self.answers[0] if self.answers else self.message_id
+        """The id of the mail's thread: the Message-ID of its first mail."""
+        return self.answered_message_ids[0] if self.answered_message_ids else self.message_id

@@ -1,4 +1,4 @@
-"""One mail's bytes in, what it is and asks out. Pure, and never an exception, whatever the bytes."""
+"""Parses the bytes of a mail into its kind, its sender and its refund requests; has no side effects and raises no exception."""
 
 import hashlib
 import re
@@ -9,6 +9,7 @@ from email import message_from_bytes
 from email.headerregistry import AddressHeader
 from email.parser import BytesHeaderParser
 from email.policy import EmailPolicy
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,149 +17,202 @@ from domain.redaction import without_cards
 from domain.refund_reasons import RefundReason
 from domain.requests import Email, RefundRequest
 from producers.mail import references
-from producers.mail.automated_mail import OwnMail, automated_kind, is_out_of_office
-from producers.mail.intent import SPOKEN, advertises, asks, detect_language, reason_of, refund_scope_of, thanks
+from producers.mail.automated_mail import SentMailMatcher, automated_kind, is_auto_reply_subject
+from producers.mail.intent import (
+    SUPPORTED_LANGUAGES,
+    advertises,
+    asks,
+    detect_language,
+    reason_of,
+    refund_scope_of,
+    thanks,
+)
 from producers.mail.mail_text import MailText, Part, header, texts
 from producers.mail.parsed_mail import MailKind, ParsedMail
 
-LARGEST = 10_000_000  # bytes; with the pictures that people attach, and no more
-LONGEST = 1_000_000  # bytes that are read: the words stand first, and what comes after them is attachments
-LONGEST_HEAD = 200_000  # bytes of headers
-MOST_PARTS, MOST_LEVELS = 500, 40  # lines and words that may begin a part; the library takes long over thousands
-MOST_REFERENCES = 5  # requests of one mail; each may be answered, so that more would make a loudspeaker of us
-LONGEST_COMMENT = 4_000  # characters, as in the form
-LONGEST_ID = 250  # characters of a Message-ID that is kept as it is
-LONGEST_HEADER = 2_000  # characters; the library takes a minute over a long one, and only References is ever that long
+MAX_SIZE = 10_000_000  # bytes of a mail; enough for a request with pictures attached
+MAX_READ_BYTES = 1_000_000  # bytes that are read: the text is at the beginning, and attachments are after it
+MAX_HEADER_BYTES = 200_000  # bytes that are searched for headers
+MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
+"""Limits of the lines that start with ``--`` and of the word "boundary": the standard library is slow for thousands of parts."""
+MAX_REFERENCES = 5  # requests in one mail; each can cause an e-mail, so a mail must not cause many e-mails
+MAX_COMMENT = 4_000  # characters, as in the refund form
+MAX_MESSAGE_ID = 250  # characters of a Message-ID that is stored unchanged
+MAX_HEADER = (
+    2_000  # characters; the standard library takes a minute for a long header, and only References is ever long
+)
 
 
-class _Headers(EmailPolicy):
-    """Headers as mail has them: endless, and in bytes that are no ASCII (RFC 6532 allows UTF-8)."""
+class _LenientHeaderPolicy(EmailPolicy):
+    """Parses headers as they occur: of any length, and with bytes outside ASCII (RFC 6532 allows UTF-8)."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Return the name and the value of a header; the value is cut to MAX_HEADER."""
         name, value = super().header_source_parse(sourcelines)
-        value = value[:LONGEST_HEADER]
-        return name, value if value.isascii() else _told(value.encode("ascii", "surrogateescape"))
+        value = value[:MAX_HEADER]
+        return name, value if value.isascii() else _decode_header(value.encode("ascii", "surrogateescape"))
 
 
-def _told(header: bytes) -> str:
+def _decode_header(value: bytes) -> str:
     try:
-        return header.decode()
+        return value.decode()
     except UnicodeDecodeError:
-        return header.decode("latin-1")
+        return value.decode("latin-1")
 
 
-_POLICY = _Headers()
+_POLICY = _LenientHeaderPolicy()
 
 
-def read(raw: bytes, *, own: Collection[str] = (), size: int | None = None) -> ParsedMail:
-    """What this mail is. ``own`` are our addresses: answering what comes from them would go round in circles.
+def read(raw: bytes, *, moneyback_addresses: Collection[str] = (), size: int | None = None) -> ParsedMail:
+    """Return the parsed mail; its kind is UNREADABLE if the bytes cannot be parsed.
 
-    ``size`` is the mail's where ``raw`` is only its beginning.
+    Mail from ``moneyback_addresses`` is not answered, because the answers would never stop. ``size`` is the number of bytes
+    of the whole mail if ``raw`` is only its beginning.
     """
-    content = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    content_id = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     try:
-        return _read(raw, OwnMail(own), len(raw) if size is None else size)
-    except Exception:  # noqa: BLE001 - strangers write these bytes, and the standard library raises whatever it likes
-        return ParsedMail(kind=MailKind.UNREADABLE, message_id=content)
+        return _parse(raw, SentMailMatcher(moneyback_addresses), len(raw) if size is None else size)
+    except Exception:  # noqa: BLE001 - anyone can write these bytes, and the standard library raises undocumented errors
+        return ParsedMail(kind=MailKind.UNREADABLE, message_id=content_id)
 
 
-def _read(raw: bytes, ours: OwnMail, size: int) -> ParsedMail:
-    head = BytesHeaderParser(policy=_POLICY).parsebytes(raw[:LONGEST_HEAD])
-    sender, name = _sender(head), _name(head, raw)
-    answers = tuple(dict.fromkeys(_IDS.findall(f"{header(head, 'references')} {header(head, 'in-reply-to')}")))
-    kind = automated_kind(head, sender or header(head, "from"), _subject(head), raw[:LONGEST], ours)
-    told = ParsedMail(
-        kind=kind or MailKind.UNREADABLE,
-        message_id=name,
-        sender=sender or "",
-        answers=answers,
-        cases=ours.answered(answers),
-        returned=ours.returned(raw[:LONGEST]) if kind is MailKind.BOUNCE else None,
-    )
-    if kind is MailKind.OWN_EMAIL or told.returned or sender is None:
-        return told
-    if size > LARGEST:
-        return told if kind else replace(told, kind=MailKind.TOO_LARGE)
-    body = raw[:LONGEST]
-    if body.count(b"\n--") > MOST_PARTS or body.lower().count(b"boundary") > MOST_LEVELS:
-        return told
+def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedMail:
+    headers = BytesHeaderParser(policy=_POLICY).parsebytes(raw[:MAX_HEADER_BYTES])
+    sender = _parse_sender(headers)
+    mail = _parse_headers(raw, headers, sender, sent_mail_matcher)
+    is_automated = mail.kind is not MailKind.UNREADABLE
+    if mail.kind is MailKind.OWN_EMAIL or mail.bounced_email or sender is None:
+        return mail
+    if size > MAX_SIZE:
+        return mail if is_automated else replace(mail, kind=MailKind.TOO_LARGE)
+    body = raw[:MAX_READ_BYTES]
+    if body.count(b"\n--") > MAX_BOUNDARY_LINES or body.lower().count(b"boundary") > MAX_BOUNDARIES:
+        return mail
     message = message_from_bytes(body, policy=_POLICY)
-    return replace(told, requests_refund=_asks_all_the_same(message)) if kind else _understood(told, message)
+    return replace(mail, requests_refund=_requests_refund(message)) if is_automated else _parse_request(mail, message)
 
 
-def _asks_all_the_same(message: Part) -> bool:
-    """Whether somebody may have written this who wants their money: through a group address, or a shop's contact form."""
+def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matcher: SentMailMatcher) -> ParsedMail:
+    """Return what the headers say. The kind is UNREADABLE if the mail is not automated, until its text is parsed."""
+    answered_message_ids = tuple(
+        dict.fromkeys(_MESSAGE_ID.findall(f"{header(headers, 'references')} {header(headers, 'in-reply-to')}"))
+    )
+    beginning = raw[:MAX_READ_BYTES]
+    kind = automated_kind(headers, sender or header(headers, "from"), _subject(headers), beginning, sent_mail_matcher)
+    return ParsedMail(
+        kind=kind or MailKind.UNREADABLE,
+        message_id=_message_id(headers, raw),
+        sender=sender or "",
+        answered_message_ids=answered_message_ids,
+        answered_cases=sent_mail_matcher.find_cases(answered_message_ids),
+        bounced_email=sent_mail_matcher.find_bounced_email(beginning) if kind is MailKind.BOUNCE else None,
+    )
+
+
+def _requests_refund(message: Part) -> bool:
+    """Return True if an automated mail asks for a refund.
+
+    A customer may have written it to a group address or in a shop's contact form.
+    """
     subject = _subject(message)
-    everything = texts(message)
-    if everything.sealed or header(message, "content-type").casefold().startswith("multipart/report"):
+    mail_texts = texts(message)
+    if mail_texts.is_encrypted or header(message, "content-type").casefold().startswith("multipart/report"):
         return False
-    title = "" if _REPLY.match(subject) or is_out_of_office(subject) else subject
+    new_subject = "" if _REPLY_SUBJECT.match(subject) or is_auto_reply_subject(subject) else subject
     return any(
-        asks(words.new, title if references.find(f"{title}\n{words.new}") else "") and not advertises(words.new)
-        for words in everything.versions
+        asks(text.new, new_subject if references.find(f"{new_subject}\n{text.new}") else "")
+        and not advertises(text.new)
+        for text in mail_texts.versions
     )
 
 
-def _understood(told: ParsedMail, message: Part) -> ParsedMail:
-    """A person's mail: what it asks for."""
+class _FoundReferences(NamedTuple):
+    """A text of a mail with the references that were found; ``quoted`` is True if they are only in quoted text."""
+
+    text: MailText
+    references: list[str]
+    quoted: bool
+
+
+def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
+    """Return the mail of a customer with its kind, its locale and its refund requests."""
     subject = _subject(message)
-    everything = texts(message)
-    if everything.sealed:
-        return told
-    versions = everything.versions
-    words, found, quoted = next(
-        (hit for words in versions if (hit := _references(subject, words))[1]), (versions[0], [], False)
+    mail_texts = texts(message)
+    if mail_texts.is_encrypted:
+        return mail
+    versions = mail_texts.versions
+    found = next(
+        (found for text in versions if (found := _find_references(subject, text)).references),
+        _FoundReferences(versions[0], [], quoted=False),
     )
-    locale = _locale(message, f"{words.new}\n{subject}")
-    kind = _kind(subject, words, found, quoted=quoted, answers=bool(told.answers))
-    reason, refund_scope, comment = (
-        reason_of(words.new, subject),
-        refund_scope_of(words.new, subject),
-        _comment(words.new),
-    )
+    new_text = found.text.new
+    kind = _classify(subject, found, is_reply=bool(mail.answered_message_ids))
+    locale = _locale(message, f"{new_text}\n{subject}")
+    reason, refund_scope = reason_of(new_text, subject), refund_scope_of(new_text, subject)
+    comment = _comment(new_text)
     requests = tuple(
         RefundRequest(
-            email=told.sender, reference=one, reason=reason, refund_scope=refund_scope, comment=comment, locale=locale
+            email=mail.sender,
+            reference=reference,
+            reason=reason,
+            refund_scope=refund_scope,
+            comment=comment,
+            locale=locale,
         )
-        for one in (found if kind is MailKind.REQUEST else ())
+        for reference in (found.references if kind is MailKind.REQUEST else ())
     )
-    return replace(told, kind=kind, locale=locale, requests=requests)
+    return replace(mail, kind=kind, locale=locale, requests=requests)
 
 
-def _kind(subject: str, words: MailText, found: list[str], *, quoted: bool, answers: bool) -> MailKind:
-    """A purchase that is named is a request, unless it is only quoted and nothing is asked, or thanks are said.
+def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailKind:
+    """Return the kind of a customer's mail.
 
-    Of what names no purchase a request is only what asks; a subject that others wrote asks nothing.
+    A mail that names a purchase is a request, with two exceptions if it does not ask for a refund: it says thanks, or it is
+    a reply with new text that names the purchase only in its quotation. A mail that names no purchase is a request only if
+    it asks for a refund. The subject of a reply does not count, because another person may have written it.
     """
-    mine = "" if _REPLY.match(subject) else subject
-    asking = asks(words.new, mine) or reason_of(words.new, mine) is not RefundReason.OTHER
-    if found and not asking and (thanks(words.new) or (quoted and answers and words.new.strip())):
+    new_text = found.text.new
+    new_subject = "" if _REPLY_SUBJECT.match(subject) else subject
+    is_asking = asks(new_text, new_subject) or reason_of(new_text, new_subject) is not RefundReason.OTHER
+    if found.references and not is_asking and (thanks(new_text) or (found.quoted and is_reply and new_text.strip())):
         return MailKind.NOT_A_REQUEST
-    if found:
-        return MailKind.REQUEST if len(found) <= MOST_REFERENCES else MailKind.TOO_MANY
-    return MailKind.NO_REFERENCE if asking and not advertises(words.new) else MailKind.NOT_A_REQUEST
+    if found.references:
+        return MailKind.REQUEST if len(found.references) <= MAX_REFERENCES else MailKind.TOO_MANY
+    return MailKind.NO_REFERENCE if is_asking and not advertises(new_text) else MailKind.NOT_A_REQUEST
 
 
-def _references(subject: str, words: MailText) -> tuple[MailText, list[str], bool]:
-    """Those of the new words; of the subject of a reply and of what it quotes only where the new words have none."""
-    reply = _REPLY.match(subject)
-    places = (words.new, subject, words.quoted) if reply else (f"{subject}\n{words.new}", words.quoted)
-    hits = ((found, place is words.quoted) for place in places if (found := references.find(place)))
-    found, quoted = next(hits, ([], False))
-    return words, found, quoted
+def _find_references(subject: str, text: MailText) -> _FoundReferences:
+    """Return the references in the new text.
+
+    The subject of a reply and the quoted text are searched only if the new text has no reference.
+    """
+    is_reply = _REPLY_SUBJECT.match(subject)
+    places = (text.new, subject, text.quoted) if is_reply else (f"{subject}\n{text.new}", text.quoted)
+    return next(
+        (
+            _FoundReferences(text, found, quoted=place is text.quoted)
+            for place in places
+            if (found := references.find(place))
+        ),
+        _FoundReferences(text, [], quoted=False),
+    )
 
 
-_REPLY = re.compile(
+_REPLY_SUBJECT = re.compile(
     r"\s*(?:re|aw|antw|antwort|sv|vs|rif|fwd?|wg|tr|rv|enc|res|r|i|doorst|返信|転送)\s*(?:\[\d+\])?\s*[:：]",
     re.IGNORECASE,
 )
-_IDS = re.compile(r"<[!-;=?-~]{1,250}>")
+"""The prefix of a reply or forward in many languages: "Re:", "Re[2]:", "AW:" and "WG:" (German Outlook), "TR:" (French)."""
+
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+"""A Message-ID: printable ASCII in angle brackets."""
 
 
-def _sender(message: Part) -> str | None:
-    headers = [name for name, _ in message.raw_items() if name.casefold() == "from"]
-    if len(headers) != 1:
-        return None  # two of them: which one a reader shows is anybody's guess
+def _parse_sender(message: Part) -> str | None:
+    """Return the address of the header From, or None if it does not name exactly one valid address."""
+    from_headers = [name for name, _ in message.raw_items() if name.casefold() == "from"]
+    if len(from_headers) != 1:
+        return None  # with two headers From, mail clients differ in which of them they show
     parsed = message["from"]
     addresses = parsed.addresses if isinstance(parsed, AddressHeader) else ()
     if len(addresses) != 1:
@@ -175,31 +229,33 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 def _subject(message: Part) -> str:
     try:
         return " ".join(str(message.get("subject", "")).split())[:1_000]
-    except Exception:  # noqa: BLE001 - the header parser fails in its own ways; the bare header will do
+    except Exception:  # noqa: BLE001 - the header parser raises undocumented errors; use the unparsed header
         return header(message, "subject")[:1_000]
 
 
 def _comment(text: str) -> str:
-    kept = ""
-    for char in without_cards(text[: 4 * LONGEST_COMMENT]):  # what is taken out may leave a quarter of it
+    """Return a text without card numbers and control characters, cut to MAX_COMMENT."""
+    printable = ""
+    for char in without_cards(text[: 4 * MAX_COMMENT]):  # the removal can leave a quarter of the text
         if char.isprintable() or char in "\n\t":
-            kept += char
+            printable += char
         elif unicodedata.category(char).startswith("Z"):
-            kept += " "
-    return kept.strip()[:LONGEST_COMMENT].strip()
+            printable += " "
+    return printable.strip()[:MAX_COMMENT].strip()
 
 
 def _locale(message: Part, text: str) -> str:
-    """The language of the words; a header only says which one somebody's program is set to."""
-    claimed = header(message, "content-language").strip()[:2].casefold()
-    return detect_language(text) or (claimed if claimed in SPOKEN else "en")
+    """Return the language of the text, or of the header Content-Language, which is often only the mail client's setting."""
+    declared = header(message, "content-language").strip()[:2].casefold()
+    return detect_language(text) or (declared if declared in SUPPORTED_LANGUAGES else "en")
 
 
-def _name(message: Part, raw: bytes) -> str:
-    """The Message-ID, or what stands for it where there is none that can be kept: who wrote what, when."""
-    name = header(message, "message-id")
-    if name.isascii() and name.isprintable() and len(name.strip("<> ")) > 0 and len(name) <= LONGEST_ID:
-        return name
-    said = [header(message, part).encode(errors="replace") for part in ("from", "date", "subject")]
+def _message_id(message: Part, raw: bytes) -> str:
+    """Return the Message-ID, or a hash of sender, date, subject and body if there is no usable Message-ID."""
+    message_id = header(message, "message-id")
+    is_usable = message_id.isascii() and message_id.isprintable() and len(message_id.strip("<> ")) > 0
+    if is_usable and len(message_id) <= MAX_MESSAGE_ID:
+        return message_id
+    headers = [header(message, name).encode(errors="replace") for name in ("from", "date", "subject")]
     body = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[-1].replace(b"\r\n", b"\n")
-    return f"sha256:{hashlib.sha256(b'/'.join((*said, body))).hexdigest()}"
+    return f"sha256:{hashlib.sha256(b'/'.join((*headers, body))).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Why a customer wants the money back, by the words of seven languages. The first row that hits decides."""
+"""Patterns that find the refund reason in a customer's text, in seven languages. The first reason that matches counts."""
 
 import re
 
@@ -6,7 +6,7 @@ from domain.refund_reasons import RefundReason
 
 
 def any_of(*patterns: str) -> re.Pattern[str]:
-    """One pattern that finds what any of these finds, in capitals or not."""
+    """Return a case-insensitive pattern that matches if any of ``patterns`` matches."""
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
@@ -113,4 +113,8 @@ REASONS = (
         ),
     ),
 )
-"""In this order: a renewal that was never wanted is one even where the customer is unhappy too."""
+"""Refund reasons with their patterns, one or two lines for each language.
+
+The order matters, because a text can match several reasons: a customer who did not want a renewal can also be dissatisfied.
+A gap such as ``[^.!?\\n]{0,40}`` allows other words between two words of one sentence.
+"""

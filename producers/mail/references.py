@@ -1,4 +1,4 @@
-"""Finding the reference of a purchase in what people write. Tables say what one looks like; the first row that hits decides."""
+"""Finds references of purchases in a customer's text. The first row of ROWS that matches counts."""
 
 import re
 import unicodedata
@@ -8,76 +8,97 @@ from typing import NamedTuple
 from domain.purchases import reference_key
 from domain.redaction import without_cards
 
-LONGEST = 60  # characters; no seller we know uses more than half of it
+MAX_REFERENCE_LENGTH = 60  # characters; no known seller uses more than half of that
 
-_WORD = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
-_SPACED = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,;)\n]|$))"  # MB 2026 0417, at the end of its line
-_LETTER = r"[A-Za-z0-9_\u00c0-\u024f]"  # of words with spaces between; Japanese has none
+_COMPACT_REFERENCE = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
+"""A possible reference without spaces: MB-2026-0417, AB1234567, 2026/417."""
+
+_SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,;)\n]|$))"
+"""A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
+
+_LETTER = r"[A-Za-z0-9_\u00c0-\u024f]"
+"""A letter of a language with spaces between words. Japanese has no spaces, so Japanese letters may touch a reference."""
+
 _AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
+"""The text between two references of a list: "MB-1 and MB-2"."""
+
 _IS = r"(?:[\s:#=.(\"'*«\[「【-]|№|\b(?:is|was|ist|lautet|war|est|es|is:|è|é)\b|[はがの、]){0,12}"
-_NO = r"[ -]?(?:numbers?|numéro|número|numero|nummern?|num|n[.]?[o°]|nr|id|code|código|codice|#|№)"
+"""The text between a label and its reference: "order number is: MB-1"."""
+
+_NUMBER = r"[ -]?(?:numbers?|numéro|número|numero|nummern?|num|n[.]?[o°]|nr|id|code|código|codice|#|№)"
+"""The word "number" at the end of a label."""
 
 
-def _digits(text: str) -> int:
+def _count_digits(text: str) -> int:
     return sum(char.isdigit() for char in text)
 
 
-def _named(token: str) -> bool:
-    """What follows a label need only look a little like a reference."""
-    return 3 <= len(token) <= LONGEST and _digits(token) >= 2  # noqa: PLR2004 - "2nd" and "of 2" are not references
+def _is_labelled_reference(token: str) -> bool:
+    """Return True if a token after a label can be a reference: it has two digits or more."""
+    return 3 <= len(token) <= MAX_REFERENCE_LENGTH and _count_digits(token) >= 2  # noqa: PLR2004 - not "2nd", "of 2"
 
 
-def _dashed(token: str) -> bool:
-    """MB-2026-0417: letters first, dashes, three digits or more."""
-    return "-" in token and token[0].isalpha() and _digits(token) >= 3 and len(token) <= LONGEST  # noqa: PLR2004 - not A4-2
+def _is_dashed_reference(token: str) -> bool:
+    """Return True for a reference such as MB-2026-0417: a letter first, a dash, three digits or more (so not A4-2)."""
+    has_shape = "-" in token and token[0].isalpha() and _count_digits(token) >= 3  # noqa: PLR2004
+    return has_shape and len(token) <= MAX_REFERENCE_LENGTH
 
 
-def _numeric(token: str) -> bool:
-    """123456789, AB1234567, 100-200300: six digits or more."""
-    return _digits(token) >= 6 and len(token) <= LONGEST  # noqa: PLR2004 - fewer are years, amounts, postcodes
+def _is_numeric_reference(token: str) -> bool:
+    """Return True for a reference such as 123456789, AB1234567 or 100-200300.
+
+    It has six digits or more. Numbers with fewer digits are years, amounts and postcodes.
+    """
+    return _count_digits(token) >= 6 and len(token) <= MAX_REFERENCE_LENGTH  # noqa: PLR2004
 
 
-def _bare(token: str) -> bool:
-    return _dashed(token) or _numeric(token)
+def _is_unlabelled_reference(token: str) -> bool:
+    return _is_dashed_reference(token) or _is_numeric_reference(token)
 
 
 class Row(NamedTuple):
-    """One way to write a reference: what stands before it, and what it must look like."""
+    """One form of a reference: a pattern of the label before the reference (None: no label), and a check of the reference."""
 
     label: str | None
-    looks: Callable[[str], bool]
+    is_reference: Callable[[str], bool]
 
 
 ROWS = (
-    Row(rf"(?:referen(?:ce|z|cia|tie)|référence|riferimento|referência)(?:s|{_NO})?|ref{_NO}", _named),
     Row(
-        rf"(?:order|purchase|transaction){_NO}|(?:bestell|auftrags?|kauf|vorgangs?|best\.)(?:[ -]?(?:nummern?|nr|no|id))"
+        rf"(?:referen(?:ce|z|cia|tie)|référence|riferimento|referência)(?:s|{_NUMBER})?|ref{_NUMBER}",
+        _is_labelled_reference,
+    ),
+    Row(
+        rf"(?:order|purchase|transaction){_NUMBER}|(?:bestell|auftrags?|kauf|vorgangs?|best\.)(?:[ -]?(?:nummern?|nr|no|id))"
         r"|(?:numéro|num|n°|nº|no|numero|número)[ .]*(?:de[ ]|d['’]|di[ ])?(?:la[ ])?(?:commande|pedido|compra|ordine|achat)"
         r"|(?:pedido|encomenda|compra|commande|achat|ordine|acquisto)[ ](?:n[.]?[o°]|número|numéro|numero)"
         r"|(?:numéro|n[.]?[o°]|numero|número)[ .]*(?:da[ ]|do[ ]|d['’])(?:encomenda|pedido|compra|ordine|acquisto)"
         r"|ordernummer|bestelnummer|numer zamówienia|номер заказа|(?:注文|受注|購入|オーダー|参照|整理)(?:番号|no|id)|订单号",
-        _named,
+        _is_labelled_reference,
     ),
     Row(
-        rf"(?:invoice|receipt|confirmation|facture|factura|fattura|fatura){_NO}|rechnungs?[ -]?(?:nummer|nr|no)"
+        rf"(?:invoice|receipt|confirmation|facture|factura|fattura|fatura){_NUMBER}|rechnungs?[ -]?(?:nummer|nr|no)"
         r"|(?:numéro|n°|número|numero)[ ](?:de|della|da|di)[ ](?:facture|factura|fattura|fatura)|請求書番号|領収書番号",
-        _named,
+        _is_labelled_reference,
     ),
     Row(
         r"orders?|purchase|bestellung|auftrag|kauf|commande|achat|pedido|encomenda|compra"
         r"|ordine|acquisto|bestelling|invoice|rechnung|facture|factura|fattura|fatura|注文|購入|ref",
-        _bare,
+        _is_unlabelled_reference,
     ),
-    Row(None, _dashed),
-    Row(None, _numeric),
+    Row(None, _is_dashed_reference),
+    Row(None, _is_numeric_reference),
 )
-"""In this order: one after "reference" is surer than one after "invoice number", and any label is surer than none."""
+"""The forms of a reference, the safest form first.
+
+A number after "reference" is safer than a number after "invoice number". Any label is safer than no label.
+"""
 
 NOT_REFERENCES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\b(?:https?://|www\.)[^\s<>]+",
-        r"[^\s<>@]{1,64}@[^\s<>@]{1,255}",  # addresses
+        r"[^\s<>@]{1,64}@[^\s<>@]{1,255}",  # e-mail addresses
         r"\b\d{4}-\d\d?-\d\d?\b|\b\d\d?[-./]\d\d?[-./]\d{2,4}\b",  # dates
         r"\b(?:tel|telefon|phone|fax|mobil[e]?|handy|cell|téléphone|whatsapp)\b[^\n\d+]{0,20}[+\d][\d \t()/.-]{4,30}",
         r"\+\d[\d ()/.-]{6,20}|\b0\d{2,5}[ /]\d[\d -]{4,12}",  # telephone numbers
@@ -91,49 +112,56 @@ NOT_REFERENCES = tuple(
         r"\b(?:UTF|ISO|IEC|DIN|RTX|GTX|CVE|CP|RFC)-\d[\d-]{0,12}",  # standards and other names with numbers
     )
 )
-"""What has digits and dashes and is no reference. Only unlabelled tokens are held against it."""
+"""Texts with digits or dashes that are not references. They are removed only before the search without a label."""
 
 
 def fold(text: str) -> str:
-    """As references are compared: full width folded, every dash a hyphen, nothing invisible; lines stay lines."""
-    kept = []
+    """Return a text in the form in which references are compared.
+
+    Full-width characters become normal characters, each dash becomes a hyphen, and invisible characters are removed.
+    """
+    folded = []
     for char in unicodedata.normalize("NFKC", text):
         category = unicodedata.category(char)
         if category == "Pd" or char == "\u2212":
-            kept.append("-")
+            folded.append("-")
         elif category == "Zs":
-            kept.append(" ")
+            folded.append(" ")
         elif category not in {"Cf", "Cc", "Cs"} or char in "\n\t":
-            kept.append(char)
-    return "".join(kept)
+            folded.append(char)
+    return "".join(folded)
 
 
 def find(text: str) -> list[str]:
-    """The different references in this text, by the first row that finds any."""
+    """Return the different references in a text. They come from the first row that finds any."""
     folded = fold(text)
-    bare = without_cards(folded)
+    unlabelled = without_cards(folded)
     for pattern in NOT_REFERENCES:
-        bare = pattern.sub(" | ", bare)
+        unlabelled = pattern.sub(" | ", unlabelled)
     for row, pattern in zip(ROWS, _PATTERNS, strict=True):
         found: dict[str, str] = {}
-        for match in pattern.finditer(folded if row.label else bare):
-            for token in _tokens(match["tokens"], row):
+        for match in pattern.finditer(folded if row.label else unlabelled):
+            for token in _references_in(match["tokens"], row):
                 found.setdefault(reference_key(token), token)
         if found:
             return list(found.values())
     return []
 
 
-def _tokens(text: str, row: Row) -> list[str]:
+def _references_in(tokens: str, row: Row) -> list[str]:
+    """Return the references in the text after a label, or in the text without a label.
+
+    After a label, the first token counts, and each further token that has the shape of the first: "orders MB-1 and MB-2".
+    """
     if row.label is None:
-        return [text] if row.looks(text) else []
-    first, *others = re.split(rf"{_AND}|\s+", text) if not re.fullmatch(_SPACED, text) else [text]
-    alike = [other for other in others if _bare(other) and _shape(other) == _shape(first)]
-    return [first, *alike] if row.looks(first) and not _is_date(first) else []
+        return [tokens] if row.is_reference(tokens) else []
+    first, *others = re.split(rf"{_AND}|\s+", tokens) if not re.fullmatch(_SPACED_REFERENCE, tokens) else [tokens]
+    similar = [other for other in others if _is_unlabelled_reference(other) and _shape(other) == _shape(first)]
+    return [first, *similar] if row.is_reference(first) and not _is_date(first) else []
 
 
 def _shape(token: str) -> str:
-    """What two references of one seller have in common."""
+    """Return the shape of a reference, such as A-9-9 for MB-2026-0417. References of one seller have one shape."""
     return re.sub(r"[A-Za-z]+", "A", re.sub(r"\d+", "9", token))
 
 
@@ -142,9 +170,12 @@ def _is_date(token: str) -> bool:
 
 
 def _pattern(row: Row) -> re.Pattern[str]:
+    """Return the pattern of a row: its group ``tokens`` is one token, or up to ten tokens after a label."""
     if row.label is None:
-        return re.compile(rf"(?<!{_LETTER})(?<![@./+-])(?P<tokens>{_WORD})(?!{_LETTER}|@)")
-    tokens = rf"{_SPACED}|{_WORD}(?:(?:{_AND}|\s+)(?=[\w/-]{{0,60}}\d){_WORD}){{0,9}}"
+        return re.compile(rf"(?<!{_LETTER})(?<![@./+-])(?P<tokens>{_COMPACT_REFERENCE})(?!{_LETTER}|@)")
+    tokens = (
+        rf"{_SPACED_REFERENCE}|{_COMPACT_REFERENCE}(?:(?:{_AND}|\s+)(?=[\w/-]{{0,60}}\d){_COMPACT_REFERENCE}){{0,9}}"
+    )
     return re.compile(rf"(?<!{_LETTER})(?:{row.label}){_IS}(?<!{_LETTER})(?P<tokens>{tokens})", re.IGNORECASE)
 
 

@@ -1,4 +1,4 @@
-"""``moneyback mail``: every way for mails to come that the settings name, side by side in one process."""
+"""Runs ``moneyback mail``: reads all configured mail sources at the same time in one process."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from config.settings import Settings
 from domain.errors import MoneybackError
 from producers.mail.imap import ImapInbox
 from producers.mail.ingest import MailIngest
-from producers.mail.lmtp import LmtpServer, address_of, answer, factory
+from producers.mail.lmtp import LmtpServer, build_protocol_factory, listen, parse_address
 from producers.mail.maildir import MaildirInbox
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
@@ -20,32 +20,33 @@ from records import Records
 log = structlog.get_logger(__name__)
 
 
-def own_mail(settings: Settings) -> tuple[str, ...]:
-    """The addresses that mails come to and letters leave from."""
+def moneyback_addresses(settings: Settings) -> tuple[str, ...]:
+    """Return the addresses that receive requests and the address that sends e-mails, without duplicates."""
     return tuple(dict.fromkeys((*settings.request_mail_addresses, parseaddr(settings.mail_from)[1])))
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
-    """Reads the maildir and the IMAP mailbox of these settings until told to stop."""
-    own, witness = own_mail(settings), SenderAuthenticator(authserv_id=settings.mail_authserv_id)
-    boxes: list[MaildirInbox | ImapInbox] = []
+    """Read the configured maildir and IMAP mailbox until ``stop`` is set."""
+    addresses = moneyback_addresses(settings)
+    sender_authenticator = SenderAuthenticator(authserv_id=settings.mail_authserv_id)
+    inboxes: list[MaildirInbox | ImapInbox] = []
     if settings.incoming_mail_dir is not None:
-        boxes.append(MaildirInbox(settings.incoming_mail_dir, own, witness))
+        inboxes.append(MaildirInbox(settings.incoming_mail_dir, addresses, sender_authenticator))
     if settings.imap_url is not None:
-        boxes.append(ImapInbox(settings.imap_url.get_secret_value(), own, witness))
-    if not boxes:
+        inboxes.append(ImapInbox(settings.imap_url.get_secret_value(), addresses, sender_authenticator))
+    if not inboxes:
         raise MoneybackError(
             "There is no mail to read: set MONEYBACK_IMAP_URL to a mailbox, or MONEYBACK_INCOMING_MAIL_DIR to a maildir."
         )
     records = Records.of(settings)
-    others = [threading.Thread(target=box.run, args=(records, stop), daemon=True) for box in boxes[1:]]
+    threads = [threading.Thread(target=inbox.run, args=(records, stop), daemon=True) for inbox in inboxes[1:]]
     try:
         log.info("maildir_opened")
-        for other in others:
-            other.start()
-        boxes[0].run(records, stop)
-        for other in others:
-            other.join()
+        for thread in threads:
+            thread.start()
+        inboxes[0].run(records, stop)
+        for thread in threads:
+            thread.join()
     finally:
         records.engine.dispose()
 
@@ -53,25 +54,27 @@ def serve(settings: Settings, stop: threading.Event) -> None:
 def serve_lmtp(
     settings: Settings,
     stop: threading.Event,
-    where: str,
+    address: str,
     *,
     lmtp: bool,
-    ready: Callable[[Any], None] = lambda where: log.info("lmtp_listening", where=str(where)),
+    ready: Callable[[Any], None] = lambda address: log.info("lmtp_listening", address=str(address)),
 ) -> None:
-    """Answers a mail server at this address until told to stop."""
+    """Receive mail by LMTP, or by SMTP if ``lmtp`` is False, at ``address`` until ``stop`` is set."""
     if settings.incoming_mail_dir is None:
-        raise MoneybackError("What a person should look at has no place: set MONEYBACK_INCOMING_MAIL_DIR to a maildir.")
-    own = own_mail(settings)
+        raise MoneybackError(
+            "There is no maildir for mails that support must read: set MONEYBACK_INCOMING_MAIL_DIR to a maildir."
+        )
+    addresses = moneyback_addresses(settings)
     records = Records.of(settings)
-    witness = SenderAuthenticator(authserv_id=settings.mail_authserv_id)
-    name = own[-1].rpartition("@")[2]
-    aside = MaildirInbox(settings.incoming_mail_dir, own, witness)
+    sender_authenticator = SenderAuthenticator(authserv_id=settings.mail_authserv_id)
+    host_name = addresses[-1].rpartition("@")[2]
+    support_maildir = MaildirInbox(settings.incoming_mail_dir, addresses, sender_authenticator)
 
-    async def answering() -> None:
-        door = LmtpServer(records, MailIngest(own, witness), own, aside)
-        await answer(address_of(where), factory(door, lmtp=lmtp, name=name), stop, ready)
+    async def run_server() -> None:
+        server = LmtpServer(records, MailIngest(addresses, sender_authenticator), addresses, support_maildir)
+        await listen(parse_address(address), build_protocol_factory(server, lmtp=lmtp, name=host_name), stop, ready)
 
     try:
-        asyncio.run(answering())
+        asyncio.run(run_server())
     finally:
         records.engine.dispose()

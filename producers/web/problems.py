@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from domain.errors import KeyInFlightError, KeyReusedError
+from domain.sentence_enum import DescribedEnum
 from producers.web.templating import page_for
 from producers.web.validation_errors import FieldError, error_message, field_errors
 from records import DatabaseDownError
@@ -21,7 +21,7 @@ _RETRY_WHEN_DOWN = "5"  # seconds; a database that restarts is back by then
 _RETRY_WHEN_IN_USE = "1"  # seconds; many times what a commit takes
 
 
-class ProblemCode(StrEnum):
+class ProblemCode(DescribedEnum):
     """The codes of problems. Each code has an HTTP status, a heading, what happened, and what the client does."""
 
     status: int
@@ -29,11 +29,8 @@ class ProblemCode(StrEnum):
     cause: str
     remedy: str
 
-    def __new__(cls, value: str, status: int, heading: str, cause: str, remedy: str) -> "ProblemCode":
-        code = str.__new__(cls, value)
-        code._value_ = value
-        code.status, code.heading, code.cause, code.remedy = status, heading, cause, remedy
-        return code
+    def __init__(self, _value: str, status: int, heading: str, cause: str, remedy: str) -> None:
+        self.status, self.heading, self.cause, self.remedy = status, heading, cause, remedy
 
     @property
     def detail(self) -> str:

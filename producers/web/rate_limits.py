@@ -25,8 +25,8 @@ from redis.retry import Retry
 from starlette.requests import Request
 from starlette.responses import Response
 
+from config.broker import redis_url
 from config.rate_limits import Limits
-from config.redis_url import redis_url
 from config.settings import Settings
 from domain.purchases import email_key, reference_key
 from producers.web.client_network import client_network

@@ -28,7 +28,7 @@ def wire(servers: Servers) -> Iterator[Proxy]:
 
 @pytest.fixture
 def plain(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., Plain]]:  # noqa: ARG001  # as above
-    """Starts a plain worker with these options of Celery's, whose way to the broker is a wire or none."""
+    """Start a plain worker with these options of Celery's, whose way to the broker is a wire or none."""
     workers: list[Plain] = []
 
     def starter(wire: Proxy | None = None, **options: object) -> Plain:
@@ -44,7 +44,7 @@ def plain(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Cal
 
 @pytest.fixture
 def ours(start: Callable[..., Child], wire: Proxy, sandbox_url: str) -> Callable[[], Child]:
-    """Starts our worker, whose way to the broker is the wire. Nobody else uses it."""
+    """Start our worker, whose way to the broker is the wire. Nobody else uses it."""
 
     def starter(name: str = "worker") -> Child:
         way = {"MONEYBACK_BROKER_URL": f"redis://127.0.0.1:{wire.port}/0", "MONEYBACK_SANDBOX_URL": sandbox_url}
@@ -57,5 +57,5 @@ def ours(start: Callable[..., Child], wire: Proxy, sandbox_url: str) -> Callable
 
 @pytest.fixture
 def relay(start: Callable[..., Child]) -> Callable[[], Child]:
-    """Starts the relay, and with it the sweep."""
+    """Start the relay, and with it the sweep."""
     return lambda: start("relay", "relay")

@@ -31,8 +31,8 @@ def asks_for_nothing() -> None:
 
 @app.task(name="long", soft_time_limit=60, time_limit=60)
 def long() -> None:
-    """Takes longer than a worker may be deaf, as the reconciliation does."""
-    time.sleep(app.conf.task_time_limit + 2 * watchdog.GRACE + watchdog.GLANCE)
+    """Take longer than a worker may be deaf, as the reconciliation does."""
+    time.sleep(app.conf.task_time_limit + 2 * watchdog.GRACE + watchdog.CHECK_INTERVAL)
     print("The long task is done.")  # noqa: T201  # Celery writes it to the log
 
 

@@ -21,7 +21,7 @@ NOTES = Path(os.environ["PLAIN_NOTES"])
 
 @app.task(name="note")
 def note(word: str, seconds: float = 0) -> None:
-    """Writes down that it ran; a longer one does when it begins, too."""
+    """Write down that it ran; a longer one does when it begins, too."""
     with NOTES.open("a") as notes:
         notes.write(f"{word}\n")
     time.sleep(seconds)

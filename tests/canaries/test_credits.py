@@ -30,7 +30,7 @@ def test_a_plain_worker_is_deaf_after_as_many_lost_acknowledgements_as_it_has_pr
     worker.send("note", "third")
     eventually(lambda: is_deaf(broker) or "third" in worker.notes())
     assert worker.notes() == ["first", "second"], (
-        "kombu mended this: _give_back() in worker/celery_fixes/watchdog.py can go."
+        "kombu mended this: _restore_credits() in worker/celery_fixes/watchdog.py can go."
     )
     assert broker.llen(Plain.QUEUE) == 1
     assert not has_ended(worker.process)

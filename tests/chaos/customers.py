@@ -1,4 +1,4 @@
-"""Who asks in a run of chaos, for what, by which ways and when: all of it out of the seed."""
+"""Plans the customers of a chaos run and their requests, from the seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from domain.requests import RefundRequest
 from records import Records
 
 SELLERS = ("aurora", "kumo", "paperboat")
-CLICKS = 0.8  # of those who get a Start refund letter
+CLICK_RATE = 0.8  # share of the customers who confirm after a start_refund e-mail
 
 BEHAVIOURS = {
     "ok": 60,
@@ -45,45 +45,45 @@ BEHAVIOURS = {
     "mute": 2,
     "forge": 2,
 }
-"""How charges behave at the provider, and how many in a hundred or so. Left out: `stored500` and `forgets`, which take
-hours to be proven and are the simulation's."""
+"""The behaviours of charges at the provider, with their weights. `stored500` and `expires` are left out, because their
+proof takes hours; the simulation tests them."""
 
 
-class Way(NamedTuple):
-    """How a request comes in."""
+class RequestChannel(NamedTuple):
+    """A channel for requests: whether the customer is signed in, and how frequent the channel is."""
 
     trusted: bool
-    often: int
+    weight: int
 
 
-WAYS = {
-    "api": Way(trusted=True, often=60),
-    "untrusted api": Way(trusted=False, often=8),
-    "form": Way(trusted=False, often=8),
-    "mail": Way(trusted=False, often=10),
-    "consume": Way(trusted=False, often=14),
+CHANNELS = {
+    "api": RequestChannel(trusted=True, weight=60),
+    "untrusted api": RequestChannel(trusted=False, weight=8),
+    "form": RequestChannel(trusted=False, weight=8),
+    "mail": RequestChannel(trusted=False, weight=10),
+    "consume": RequestChannel(trusted=False, weight=14),
 }
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request. `name` is in the key it comes under: as often as it is sent, it is one case."""
+class PlannedRequest:
+    """One request. `name` is part of its idempotency key, so a repeated request is still one case."""
 
     name: str
-    way: str
+    channel: str
     at: float
-    """Seconds after the beginning."""
+    """Seconds after the start."""
     times: int
-    """How often it is sent although it was accepted."""
+    """How many times the request is sent, although the first one was accepted."""
 
 
 @dataclass(frozen=True)
 class Customer:
-    """One purchase, and every request for its money back."""
+    """One purchase, and all refund requests for it."""
 
     purchase: Purchase
     clicks: bool
-    asks: list[Ask] = field(default_factory=list)
+    requests: list[PlannedRequest] = field(default_factory=list)
 
     @property
     def request(self) -> RefundRequest:
@@ -92,43 +92,43 @@ class Customer:
         )
 
 
-def customers(number: int, seconds: float, dice: Random) -> Iterator[Customer]:
-    """So many customers, who come within so many seconds."""
+def customers(number: int, seconds: float, rng: Random) -> Iterator[Customer]:
+    """Yield ``number`` customers whose requests arrive within ``seconds``."""
     bought = datetime.now(UTC) - timedelta(days=3)
     for n in range(number):
-        behaviour = dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
+        behaviour = rng.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
         purchase = Purchase(
-            id=UUID(int=dice.getrandbits(128)),
-            seller_id=dice.choice(SELLERS),
+            id=UUID(int=rng.getrandbits(128)),
+            seller_id=rng.choice(SELLERS),
             reference=f"MB-{n:08}",
             email=f"customer{n}@example.com",
             product="A licence",
-            amount=dice.randint(100, 20_000),
+            amount=rng.randint(100, 20_000),
             currency="EUR",
             method="credit_card",
             provider="sandbox",
-            charge=f"{behaviour}_{dice.getrandbits(64):016x}",
+            charge=f"{behaviour}_{rng.getrandbits(64):016x}",
             purchased_at=bought,
             charged_at=bought,
         )
-        customer = Customer(purchase, clicks=dice.random() < CLICKS)
-        at = dice.uniform(0, seconds)
-        for _ in range(dice.choices((1, 2, 5), (90, 7, 3))[0]):
-            way = dice.choices(list(WAYS), [way.often for way in WAYS.values()])[0]
-            times = dice.choices((1, 2, 3), (85, 10, 5))[0]
-            customer.asks.append(Ask(f"{dice.getrandbits(128):032x}", way, at, times))
+        customer = Customer(purchase, clicks=rng.random() < CLICK_RATE)
+        at = rng.uniform(0, seconds)
+        for _ in range(rng.choices((1, 2, 5), (90, 7, 3))[0]):
+            channel = rng.choices(list(CHANNELS), [channel.weight for channel in CHANNELS.values()])[0]
+            times = rng.choices((1, 2, 3), (85, 10, 5))[0]
+            customer.requests.append(PlannedRequest(f"{rng.getrandbits(128):032x}", channel, at, times))
         yield customer
 
 
 class Keys(NamedTuple):
-    """A seller's keys for the API."""
+    """A seller's API keys."""
 
     trusted: str
     untrusted: str
 
 
-def furnish(records: Records, everybody: list[Customer]) -> dict[str, Keys]:
-    """Sets the sellers up, with what they sold; returns their keys."""
+def seed_records(records: Records, all_customers: list[Customer]) -> dict[str, Keys]:
+    """Store the sellers, their policies and the purchases, and return the sellers' API keys."""
     with records.work() as work:
         for seller in SELLERS:
             work.sellers.upsert(
@@ -137,7 +137,7 @@ def furnish(records: Records, everybody: list[Customer]) -> dict[str, Keys]:
             since = datetime.now(UTC) - timedelta(days=400)
             work.sellers.new_policy(seller, Category.WITHIN_DAYS, days=30, in_force_from=since)
         keys = {s: Keys(work.api_keys.create(s, ALL_SCOPES)[1], work.api_keys.create(s)[1]) for s in SELLERS}
-    for first in range(0, len(everybody), 1_000):
+    for first in range(0, len(all_customers), 1_000):
         with records.work() as work:
-            work.purchases.upsert([customer.purchase for customer in everybody[first : first + 1_000]])
+            work.purchases.upsert([customer.purchase for customer in all_customers[first : first + 1_000]])
     return keys

@@ -1,4 +1,4 @@
-"""Who breaks things: carries a plan out while the customers ask."""
+"""Injects the planned faults while the customers send requests, and repairs them."""
 
 import time
 from collections import Counter
@@ -13,99 +13,99 @@ import redis
 from kombu.exceptions import KombuError
 
 from records import DatabaseDownError
-from tests.chaos.faults import LONGEST, Troubles
+from tests.chaos.faults import MAX_OUTAGE, FaultActions
 from tests.chaos.kill_points import End, burnt, undone
 from tests.chaos.plan import LATER, Fault
-from tests.chaos.processes import NAMES, Parts
+from tests.chaos.processes import SERVICES, Installation
 from tests.proxy import Cut
 
-AWAY = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
-"""What a fault meets where another one was before it."""
+UNAVAILABLE = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
+"""The errors of a fault that meets a server which an earlier fault stopped."""
 
 
-SOON = 0.2  # seconds in which whoever burnt a fuse a moment ago has stopped, so that it can be woken
+STOP_TIME = 0.2  # seconds until a process that just burnt a fuse has stopped, so it can be woken
 
 
-class Director:
-    """Carries a plan out. Call `tend()` often, and from the main thread: servers are started from there."""
+class FaultInjector:
+    """Carries out a plan of faults. Call `run_due()` often, from the main thread, because it starts servers."""
 
-    def __init__(self, parts: Parts, faults: list[Fault], charges: list[str]) -> None:
-        self._parts = parts
-        self._left = faults[::-1]
+    def __init__(self, installation: Installation, faults: list[Fault], charges: list[str]) -> None:
+        self._installation = installation
+        self._pending = faults[::-1]
         self._began = time.monotonic()
-        self._mending: list[tuple[float, int, Callable[[], object]]] = []
+        self._repairs: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
-        self._dice = Random(len(faults))
-        self._troubles = Troubles(parts, charges, self._mend)
+        self._rng = Random(len(faults))
+        self._actions = FaultActions(installation, charges, self._schedule)
         self._kills_at_points = 0
         self.faults: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
-        """The points at which somebody died or froze."""
+        """The kill points at which a process was killed or frozen."""
         self.missed = 0
-        """Faults that found nobody to strike."""
+        """Faults that found no process or server to stop."""
 
     @property
     def kills(self) -> int:
-        return self._troubles.kills + self._kills_at_points
+        return self._actions.kills + self._kills_at_points
 
     @property
-    def swept_tasks(self) -> list[bytes]:
-        return self._troubles.swept_tasks
+    def flushed_tasks(self) -> list[bytes]:
+        return self._actions.flushed_tasks
 
     @property
     def done(self) -> bool:
-        """Whether everything went wrong that was to, and was mended."""
-        return not (self._left or self._mending)
+        """Return whether every fault was injected and repaired."""
+        return not (self._pending or self._repairs)
 
-    def tend(self) -> None:
-        """Mends what is due, notes which fuses burnt, and starts what is to go wrong now."""
+    def run_due(self) -> None:
+        """Run the repairs that are due, count the burnt fuses, and inject the faults that are due."""
         now = time.monotonic()
-        while self._mending and self._mending[0][0] <= now:
-            heappop(self._mending)[2]()
-        for part, point, end in burnt(self._parts.fuses):
+        while self._repairs and self._repairs[0][0] <= now:
+            heappop(self._repairs)[2]()
+        for service, point, end in burnt(self._installation.fuses):
             self.points[point] += 1
             if end is End.FREEZE:
-                self._mend(self._dice.uniform(0.5, LONGEST), partial(self._troubles.wake, part))
+                self._schedule(self._rng.uniform(0.5, MAX_OUTAGE), partial(self._actions.wake, service))
                 self.faults["freeze at a point"] += 1
             else:
                 self._kills_at_points += 1
                 self.faults["kill at a point"] += 1
-        for loss in [loss for loss in self._troubles.losses if loss[1].made.is_set()]:
-            self._troubles.losses.remove(loss)
-            self._forget(loss[1])
+        for loss in [loss for loss in self._actions.losses if loss[1].made.is_set()]:
+            self._actions.losses.remove(loss)
+            self._remove_cut(loss[1])
             self.faults[loss[0]] += 1
-        while self._left and self._left[-1].at <= now - self._began:
-            self._strike(self._left.pop())
+        while self._pending and self._pending[-1].at <= now - self._began:
+            self._inject(self._pending.pop())
 
     def end(self) -> int:
-        """Nothing goes wrong any more, everything runs; returns how much that was laid out nobody came to."""
-        left = undone(self._parts.fuses) + len(self._troubles.losses)
-        for _, cut in self._troubles.losses:
-            self._forget(cut)
-        time.sleep(SOON)
-        self._left.clear()
-        while self._mending:
-            heappop(self._mending)[2]()
-        for name in NAMES:
-            self._troubles.wake(name)
-        self._parts.servers.revive()
+        """End all faults and repair everything. Return the number of fuses and cuts that no process reached."""
+        left = undone(self._installation.fuses) + len(self._actions.losses)
+        for _, cut in self._actions.losses:
+            self._remove_cut(cut)
+        time.sleep(STOP_TIME)
+        self._pending.clear()
+        while self._repairs:
+            heappop(self._repairs)[2]()
+        for name in SERVICES:
+            self._actions.wake(name)
+        self._installation.servers.revive()
         return left
 
-    def _forget(self, cut: Cut) -> None:
-        """A proxy asks every cut about every frame: one that was made, or is not wanted any more, has to go."""
-        for way in self._parts.ways.values():
-            if cut in way._cuts:
-                way._cuts.remove(cut)
+    def _remove_cut(self, cut: Cut) -> None:
+        """Remove a cut from its proxy, because a proxy checks every frame against all its cuts."""
+        for proxy in self._installation.proxies.values():
+            if cut in proxy._cuts:
+                proxy._cuts.remove(cut)
 
-    def _strike(self, fault: Fault) -> None:
+    def _inject(self, fault: Fault) -> None:
         try:
-            struck = self._troubles.by_name[fault.kind](fault.dice)
-        except AWAY:
-            struck = False
-        if struck is False:
+            injected = self._actions.by_name[fault.kind](fault.rng)
+        except UNAVAILABLE:
+            injected = False
+        if injected is False:
             self.missed += 1
         elif fault.kind not in LATER:
             self.faults[fault.kind] += 1
 
-    def _mend(self, after: float, how: Callable[[], object]) -> None:
-        heappush(self._mending, (time.monotonic() + after, next(self._numbers), how))
+    def _schedule(self, after: float, how: Callable[[], object]) -> None:
+        heappush(self._repairs, (time.monotonic() + after, next(self._numbers), how))

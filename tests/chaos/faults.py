@@ -1,4 +1,4 @@
-"""How each thing is made to go wrong, and how it is mended."""
+"""Injects each kind of fault, and schedules its repair."""
 
 import os
 import signal
@@ -15,46 +15,55 @@ from celery import Celery
 from console.servers import Server
 from domain.messages import WORK_QUEUES, WorkItems
 from tests.chaos.kill_points import POINTS, End, lay
-from tests.chaos.processes import NAMES, WORKERS, Parts
-from tests.chaos.provider import ask
+from tests.chaos.processes import SERVICES, WORKERS, Installation
+from tests.chaos.provider import call
 from tests.proxy import Cut
 from worker.celery_fixes.config import celery_options
 
 POISON = (b"\x80\x04poison", b"{", b"[]", b'{"body": 1, "properties": {}}', b"null", b"A" * 100_000)
-STRANGE: tuple[tuple[str, dict[str, object]], ...] = (
+UNKNOWN_CALLS: tuple[tuple[str, dict[str, object]], ...] = (
     ("refund.everything", {"ids": []}),
     ("refund.execute", {"version": 2, "ids": ["all"], "amount": 1}),
 )
-"""Calls of a task that there is not, and of one with a message of tomorrow."""
+"""A call of an unknown task, and a call with a message of a later version."""
 
-LONGEST = 12.0  # seconds that something is frozen or away: longer than a lease
+MAX_OUTAGE = 12.0  # seconds that a process or server is frozen or down: longer than a lease
 
 
-class Troubles:
-    """By name, each a function of its dice; one that found nobody to strike says False. `mend` is told what to do later."""
+class FaultActions:
+    """The faults by name. Each is a function of a random generator, and returns False if it found nothing to stop.
 
-    def __init__(self, parts: Parts, charges: list[str], mend: Callable[[float, Callable[[], object]], None]) -> None:
-        self._parts, self._charges, self._mend = parts, charges, mend
+    ``schedule`` is called with a delay and the function that repairs the fault.
+    """
+
+    def __init__(
+        self, installation: Installation, charges: list[str], schedule: Callable[[float, Callable[[], object]], None]
+    ) -> None:
+        self._installation, self._charges, self._schedule = installation, charges, schedule
         self._down: set[str] = set()
-        self._points = cycle(Random(charges[0]).sample(sorted(POINTS), len(POINTS)))  # each in turn: none is forgotten
+        self._points = cycle(
+            Random(charges[0]).sample(sorted(POINTS), len(POINTS))
+        )  # in turn, so that every point is used
         self._app = Celery("chaos")
-        self._app.config_from_object(celery_options(parts.settings))
+        self._app.config_from_object(celery_options(installation.settings))
         self.kills = 0
         self.losses: list[tuple[str, Cut]] = []
-        """Answers that are to be lost when they come by."""
-        self.swept_tasks: list[bytes] = []
-        """What lay on `support.contact` when the broker was emptied. No helpdesk has read it."""
+        """The responses that will be lost."""
+        self.flushed_tasks: list[bytes] = []
+        """The messages of `support.contact` when the broker was emptied. No helpdesk has read them."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
-            "kill a part": lambda dice: self._kill(NAMES, dice),
-            "kill a worker": lambda dice: self._kill(WORKERS, dice),
+            "kill a service": lambda rng: self._kill(SERVICES, rng),
+            "kill a worker": lambda rng: self._kill(WORKERS, rng),
             "kill a child of a pool": self._kill_child,
-            "kill at a point": lambda dice: self._lay(dice, dice.choice((End.CHILD, End.CHILD, End.WHOLE))),
-            "freeze at a point": lambda dice: self._lay(dice, End.FREEZE),
-            "kill the broker": lambda dice: self._end(self._parts.servers.valkey, signal.SIGKILL, dice),
-            "kill the database": lambda dice: self._end(self._parts.servers.postgres, signal.SIGKILL, dice),
-            "stop the database at once": lambda dice: self._end(self._parts.servers.postgres, signal.SIGQUIT, dice),
-            "freeze a part": lambda dice: self._freeze(dice.choice(NAMES[1:]), dice),
-            "freeze the provider": lambda dice: self._freeze("sandbox", dice),
+            "kill at a point": lambda rng: self._lay(rng, rng.choice((End.CHILD, End.CHILD, End.WHOLE))),
+            "freeze at a point": lambda rng: self._lay(rng, End.FREEZE),
+            "kill the broker": lambda rng: self._end(self._installation.servers.valkey, signal.SIGKILL, rng),
+            "kill the database": lambda rng: self._end(self._installation.servers.postgres, signal.SIGKILL, rng),
+            "stop the database at once": lambda rng: self._end(
+                self._installation.servers.postgres, signal.SIGQUIT, rng
+            ),
+            "freeze a service": lambda rng: self._freeze(rng.choice(SERVICES[1:]), rng),
+            "freeze the provider": lambda rng: self._freeze("sandbox", rng),
             "freeze the broker": self._freeze_broker,
             "end backends": self._end_backends,
             "empty the broker": self._empty_broker,
@@ -69,36 +78,36 @@ class Troubles:
             "open a dispute": self._open_dispute,
         }
 
-    def _kill(self, names: Sequence[str], dice: Random) -> bool:
-        up = [name for name in names if self._parts.pid(name)]
-        killed = bool(up) and self._parts.signal(dice.choice(up), signal.SIGKILL)
+    def _kill(self, names: Sequence[str], rng: Random) -> bool:
+        up = [name for name in names if self._installation.pid(name)]
+        killed = bool(up) and self._installation.signal(rng.choice(up), signal.SIGKILL)
         self.kills += killed
         return killed
 
-    def _kill_child(self, dice: Random) -> bool:
-        children = [pid for name in WORKERS for pid in self._parts.children(name)]
+    def _kill_child(self, rng: Random) -> bool:
+        children = [pid for name in WORKERS for pid in self._installation.children(name)]
         if not children:
             return False
         with suppress(ProcessLookupError):
-            os.kill(dice.choice(children), signal.SIGKILL)
+            os.kill(rng.choice(children), signal.SIGKILL)
         self.kills += 1
         return True
 
-    def _lay(self, dice: Random, end: End) -> bool:
+    def _lay(self, rng: Random, end: End) -> bool:
         point = next(self._points)
-        part = dice.choice(sorted(POINTS[point].parts))
-        lay(self._parts.fuses, part, point, dice.randint(1, 2), end)
+        service = rng.choice(sorted(POINTS[point].parts))
+        lay(self._installation.fuses, service, point, rng.randint(1, 2), end)
         return True
 
-    def _freeze(self, name: str, dice: Random) -> bool:
-        seconds = dice.uniform(0.5, LONGEST)
-        self._mend(seconds, lambda: self.wake(name))
-        return self._parts.signal(name, signal.SIGSTOP)
+    def _freeze(self, name: str, rng: Random) -> bool:
+        seconds = rng.uniform(0.5, MAX_OUTAGE)
+        self._schedule(seconds, lambda: self.wake(name))
+        return self._installation.signal(name, signal.SIGSTOP)
 
     def wake(self, name: str) -> None:
-        self._parts.signal(name, signal.SIGCONT)
+        self._installation.signal(name, signal.SIGCONT)
 
-    def _end(self, server: Server, how: signal.Signals, dice: Random) -> bool:
+    def _end(self, server: Server, how: signal.Signals, rng: Random) -> bool:
         if server.pid is None:
             return False
         os.kill(server.pid, how)
@@ -109,12 +118,12 @@ class Troubles:
             server.start()
             self._down.discard(server.name)
 
-        self._mend(dice.uniform(0.1, LONGEST), start)
+        self._schedule(rng.uniform(0.1, MAX_OUTAGE), start)
         return True
 
-    def _freeze_broker(self, dice: Random) -> bool:
-        pid = self._parts.servers.valkey.pid
-        if pid is None or "full" in self._down:  # who is to make room would wait for it
+    def _freeze_broker(self, rng: Random) -> bool:
+        pid = self._installation.servers.valkey.pid
+        if pid is None or "full" in self._down:  # the repair of the full broker would wait for the frozen broker
             return False
         os.kill(pid, signal.SIGSTOP)
         self._down.add("frozen")
@@ -124,15 +133,17 @@ class Troubles:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-        self._mend(dice.uniform(0.5, LONGEST), wake)
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), wake)
         return True
 
-    def _end_backends(self, dice: Random) -> bool:
-        """Some of them in the middle of whatever they do, commits included."""
-        with psycopg.connect(self._parts.servers.postgres.superuser_url, autocommit=True, connect_timeout=1) as db:
+    def _end_backends(self, rng: Random) -> bool:
+        """End half of the backends, also during a statement or a commit."""
+        with psycopg.connect(
+            self._installation.servers.postgres.superuser_url, autocommit=True, connect_timeout=1
+        ) as db:
             rows = db.execute("select pid from pg_stat_activity where usename = 'moneyback' order by pid").fetchall()
             for (pid,) in rows:
-                if dice.random() < 0.5:
+                if rng.random() < 0.5:
                     db.execute("select pg_terminate_backend(%s)", (pid,))
         return bool(rows)
 
@@ -141,96 +152,98 @@ class Troubles:
         return bool(self._down & {"frozen", "Valkey"})
 
     def _empty_broker(self, _: Random) -> bool:
-        """Atomically with a look at the helpdesks' queue: what goes with it is known."""
+        """Empty the broker, and read `support.contact` in the same transaction to know the lost tasks."""
         if self._no_broker:
             return False
-        with self._parts.broker.pipeline(transaction=True) as both:
-            both.lrange("support.contact", 0, -1)
-            both.flushall()
-            tasks, _ = both.execute()
-        self.swept_tasks += tasks
+        with self._installation.broker.pipeline(transaction=True) as pipeline:
+            pipeline.lrange("support.contact", 0, -1)
+            pipeline.flushall()
+            tasks, _ = pipeline.execute()
+        self.flushed_tasks += tasks
         return True
 
-    def _fill_broker(self, dice: Random) -> bool:
-        """It takes nothing any more, and still hands out what it has."""
+    def _fill_broker(self, rng: Random) -> bool:
+        """Fill the broker: it refuses new messages, and still delivers stored messages."""
         if self._no_broker:
             return False
-        self._parts.broker.config_set("maxmemory", "1")
+        self._installation.broker.config_set("maxmemory", "1")
         self._down.add("full")
 
         def empty() -> None:
             self._down.discard("full")
-            with suppress(redis.RedisError):  # ended meanwhile: it starts with its own setting
-                self._parts.broker.config_set("maxmemory", "256mb")
+            with suppress(redis.RedisError):  # the broker was restarted with its own setting
+                self._installation.broker.config_set("maxmemory", "256mb")
 
-        self._mend(dice.uniform(0.5, LONGEST), empty)
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), empty)
         return True
 
-    def _lock_cases(self, dice: Random) -> None:
-        """Somebody alters a table in the middle of the day."""
-        url = self._parts.servers.postgres.superuser_url.replace("/postgres?", "/moneyback?")
+    def _lock_cases(self, rng: Random) -> None:
+        """Lock the table of cases, as a migration does."""
+        url = self._installation.servers.postgres.superuser_url.replace("/postgres?", "/moneyback?")
         db = psycopg.connect(url, connect_timeout=1, options="-c lock_timeout=1s")
         try:
             db.execute("lock table cases in exclusive mode")
         except psycopg.Error:
             db.close()
             raise
-        self._mend(dice.uniform(0.5, LONGEST), db.close)
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), db.close)
 
-    def _cut(self, dice: Random) -> None:
-        self._parts.ways[dice.choice(("database", "broker", "provider"))].close_all()
+    def _cut(self, rng: Random) -> None:
+        self._installation.proxies[rng.choice(("database", "broker", "provider"))].close_all()
 
-    def _hold(self, dice: Random) -> None:
-        way = self._parts.ways[dice.choice(("database", "broker", "provider"))]
-        way.freeze()
-        self._mend(dice.uniform(0.5, LONGEST), way.thaw)
+    def _hold(self, rng: Random) -> None:
+        proxy = self._installation.proxies[rng.choice(("database", "broker", "provider"))]
+        proxy.freeze()
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), proxy.thaw)
 
     def _lose_commit(self, _: Random) -> None:
-        """The commit happens, and nobody learns of it."""
-        self.losses.append(("lose a commit's answer", self._parts.ways["database"].cut(asked=b"COMMIT", answered=b"")))
+        """Lose the response to a commit that happens."""
+        self.losses.append(
+            ("lose a commit's answer", self._installation.proxies["database"].cut(asked=b"COMMIT", answered=b""))
+        )
 
-    def _lose_reply(self, dice: Random) -> None:
-        """What was popped is gone, what was pushed is there, what was acknowledged is not sure."""
-        cut = self._parts.ways["broker"].cut(asked=dice.choice((b"BRPOP", b"LPUSH", b"HDEL")), answered=b"")
+    def _lose_reply(self, rng: Random) -> None:
+        """Lose the response to a pop, a push or an acknowledgement that happens."""
+        cut = self._installation.proxies["broker"].cut(asked=rng.choice((b"BRPOP", b"LPUSH", b"HDEL")), answered=b"")
         self.losses.append(("lose a broker's answer", cut))
 
-    def _poison(self, dice: Random) -> bool:
+    def _poison(self, rng: Random) -> bool:
         if self._no_broker:
             return False
-        for _ in range(dice.randint(1, 5)):
-            self._parts.broker.lpush(dice.choice((*WORK_QUEUES, "refund.requests")), dice.choice(POISON))
+        for _ in range(rng.randint(1, 5)):
+            self._installation.broker.lpush(rng.choice((*WORK_QUEUES, "refund.requests")), rng.choice(POISON))
         with self._app.connection_for_write() as connection:
             producer = self._app.amqp.Producer(connection.channel())
-            for name, payload in STRANGE:
-                self._app.send_task(name, [payload], queue=dice.choice(list(WORK_QUEUES)), producer=producer)
+            for name, payload in UNKNOWN_CALLS:
+                self._app.send_task(name, [payload], queue=rng.choice(list(WORK_QUEUES)), producer=producer)
         return True
 
-    def _repeat(self, dice: Random) -> bool:
-        """Messages about cases that have ended, are under way, or never were, on lanes that are theirs or not."""
+    def _repeat(self, rng: Random) -> bool:
+        """Publish messages about final, open and unknown cases to any queue."""
         if self._no_broker:
             return False
-        with self._parts.records.work() as work:
-            known = [row.id for row in work.run("select id from cases order by received_at desc limit 200")]
-        ids = [*dice.sample(known, min(len(known), 30)), uuid4()]
+        with self._installation.records.work() as work:
+            case_ids = [row.id for row in work.run("select id from cases order by received_at desc limit 200")]
+        ids = [*rng.sample(case_ids, min(len(case_ids), 30)), uuid4()]
         with self._app.connection_for_write() as connection:
             producer = self._app.amqp.Producer(connection.channel())
-            for _ in range(dice.randint(1, 10)):
-                dice.shuffle(ids)
-                kind: type[WorkItems] = dice.choice(list(WORK_QUEUES.values()))
-                payload = kind(ids=tuple(ids[: dice.randint(1, len(ids))])).model_dump(mode="json")
+            for _ in range(rng.randint(1, 10)):
+                rng.shuffle(ids)
+                kind: type[WorkItems] = rng.choice(list(WORK_QUEUES.values()))
+                payload = kind(ids=tuple(ids[: rng.randint(1, len(ids))])).model_dump(mode="json")
                 self._app.send_task(kind.queue, [payload], queue=kind.queue, producer=producer)
         return True
 
-    def _open_dispute(self, dice: Random) -> bool:
-        charge = dice.choice(self._charges)
-        opened = ask(self._parts.provider_socket, "POST", "/v1/disputes", {"charge": charge, "status": "open"})
+    def _open_dispute(self, rng: Random) -> bool:
+        charge = rng.choice(self._charges)
+        opened = call(self._installation.provider_socket, "POST", "/v1/disputes", {"charge": charge, "status": "open"})
         if "id" not in opened:
             return False
-        end = {"status": dice.choice(("won", "lost"))}
+        end = {"status": rng.choice(("won", "lost"))}
 
         def close() -> None:
-            with suppress(OSError):  # it is away: this one stays open
-                ask(self._parts.provider_socket, "POST", f"/v1/disputes/{opened['id']}", end)
+            with suppress(OSError):  # the provider is down: the dispute stays open
+                call(self._installation.provider_socket, "POST", f"/v1/disputes/{opened['id']}", end)
 
-        self._mend(dice.uniform(0.5, LONGEST), close)
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), close)
         return True

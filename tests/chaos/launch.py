@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.launch VERB …`: as `moneyback VERB …`, with the points, and the shortened constants."""
+"""`python -m tests.chaos.launch VERB …`: runs `moneyback VERB …` with kill points and shortened constants."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ from tests.chaos.timers import SHORTENED
 
 
 def prepare() -> None:
-    """Makes this process one of a run of chaos."""
-    part = Path(os.environ[FUSES]).name
-    install(part)
-    for where, value in SHORTENED.items() if part in DIRECT else ():
+    """Install the kill points and the shortened constants in this process."""
+    service = Path(os.environ[FUSES]).name
+    install(service)
+    for where, value in SHORTENED.items() if service in DIRECT else ():
         owner, name = find(where)
         assert hasattr(owner, name), f"The product has no {where}."
         setattr(owner, name, value)

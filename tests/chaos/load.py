@@ -1,4 +1,4 @@
-"""The customers at work: they send, send again what got no answer, and keep what they were promised."""
+"""Sends the customers' requests, repeats those without a response, and records which requests were accepted."""
 
 import json
 import os
@@ -23,68 +23,66 @@ from config.broker import DIRECT, connect, is_unavailable
 from config.settings import Settings
 from domain.messages import IncomingRequest
 from records import Records
-from tests.chaos.customers import Ask, Customer, Keys
+from tests.chaos.customers import Customer, Keys, PlannedRequest
 
-HANDS = 12
-AGAIN = 0.5  # seconds before what got no answer is sent again, under its key
-FORGOTTEN = (
-    8.0  # seconds after which an upstream form asks whether its message has arrived, and else publishes it again
-)
-LOOK = 1.0  # seconds between two looks at the letters
+THREADS = 12
+RETRY_DELAY = 0.5  # seconds before a request without a response is sent again, with the same key
+REPUBLISH_DELAY = 8.0  # seconds after which an upstream form publishes a message again, unless it became a case
+MAIL_INTERVAL = 1.0  # seconds between two checks for new e-mails
 
 _LINK = re.compile(rb"https?://\S+/confirm/[\w.~-]+")
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 Job = Callable[[], float | None]
-"""Does something; returns in how many seconds it has to be done again, or None."""
+"""A step of a customer. Returns the seconds until the step is repeated, or None."""
 
 
-def name_in(key: str) -> str:
-    """The name of the ask in an intake key, whatever the way made of it; empty for a request that is not of this load."""
+def planned_name(key: str) -> str:
+    """Return the planned request's name in an intake key; an empty text for a request of another origin."""
     found = _NAME.search(key)
     return found.group() if found else ""
 
 
 class Load:
-    """Everybody's requests, each at its time, made by a few threads."""
+    """Sends every planned request at its time, with a few threads."""
 
     def __init__(
         self,
         settings: Settings,
         records: Records,
         keys: dict[str, Keys],
-        everybody: list[Customer],
+        all_customers: list[Customer],
         *,
-        call_pool: int = HANDS,
+        threads: int = THREADS,
     ) -> None:
         self._settings, self._records, self._keys = settings, records, keys
         assert settings.sent_mail_dir
         assert settings.incoming_mail_dir
-        self._outbox, self._inbox = settings.sent_mail_dir / "new", Maildir(str(settings.incoming_mail_dir))
-        self._http = urllib3.PoolManager(maxsize=call_pool, timeout=3.0, retries=False)
+        self._sent_mail, self._incoming_mail = settings.sent_mail_dir / "new", Maildir(str(settings.incoming_mail_dir))
+        self._http = urllib3.PoolManager(maxsize=threads, timeout=3.0, retries=False)
         self._jobs: list[tuple[float, int, Job]] = []
         self._busy = 0
         self._numbers = count()
         self._change = threading.Condition()
         self._over = False
-        self.clickers = {customer.purchase.reference for customer in everybody if customer.clicks}
-        self._by_email = {customer.purchase.email: customer for customer in everybody}
+        self.clickers = {customer.purchase.reference for customer in all_customers if customer.clicks}
+        self._by_email = {customer.purchase.email: customer for customer in all_customers}
         self._published: set[str] = set()
-        self._letters: set[str] = set()
+        self._seen_emails: set[str] = set()
         self.accepted: dict[str, str] = {}
-        """Each ask that was accepted, with its case where the way says so."""
+        """The accepted requests, with the case id if the channel returns it."""
         self.complaints: list[str] = []
         self.retries = 0
         self.republished = 0
-        for customer in everybody:
-            for ask in customer.asks:
-                self._put(ask.at, self._job(customer, ask))
-        self._put(LOOK, self._read_letters)
-        self._threads = [threading.Thread(target=self._work, name=f"hand {n}") for n in range(call_pool)]
+        for customer in all_customers:
+            for planned in customer.requests:
+                self._put(planned.at, self._job(customer, planned))
+        self._put(MAIL_INTERVAL, self._read_emails)
+        self._threads = [threading.Thread(target=self._work, name=f"customer {n}") for n in range(threads)]
 
     @property
     def waiting(self) -> int:
-        """How much is still to be sent; the look at the letters goes on for ever."""
+        """Return the number of unfinished steps, without the endless check for e-mails."""
         with self._change:
             return len(self._jobs) + self._busy - 1
 
@@ -116,127 +114,127 @@ class Load:
                 self._busy += 1
             try:
                 again = job()
-            except Exception as error:  # noqa: BLE001  # a customer who trips is a fault of the test: it must not be quiet
-                self.complaints.append(f"A customer tripped: {error!r}")
+            except Exception as error:  # noqa: BLE001  # an error of a customer is a fault of the test, and must be reported
+                self.complaints.append(f"A customer's step failed: {error!r}")
                 again = None
             if again is not None:
                 self._put(again, job)
             with self._change:
                 self._busy -= 1
 
-    def _job(self, customer: Customer, ask: Ask) -> Job:
-        send = {"api": self._call, "untrusted api": self._call, "form": self._fill_in}.get(ask.way)
+    def _job(self, customer: Customer, planned: PlannedRequest) -> Job:
+        send = {"api": self._call_api, "untrusted api": self._call_api, "form": self._submit_form}.get(planned.channel)
         if send is not None:
-            left = [ask.times]
+            remaining = [planned.times]
 
             def post() -> float | None:
-                if not send(customer, ask):
+                if not send(customer, planned):
                     self.retries += 1
-                    return AGAIN
-                left[0] -= 1
-                return 0.0 if left[0] else None
+                    return RETRY_DELAY
+                remaining[0] -= 1
+                return 0.0 if remaining[0] else None
 
             return post
-        if ask.way == "mail":
-            return lambda: self._write(customer, ask)
-        return lambda: self._publish(customer, ask)
+        if planned.channel == "mail":
+            return lambda: self._send_mail(customer, planned)
+        return lambda: self._publish(customer, planned)
 
-    def _call(self, customer: Customer, ask: Ask) -> bool:
-        """Whether it was accepted; the same key must name the same case for ever."""
+    def _call_api(self, customer: Customer, planned: PlannedRequest) -> bool:
+        """Return whether the request was accepted. The same key must always return the same case."""
         keys = self._keys[customer.purchase.seller_id]
         headers = {
-            "Authorization": f"Bearer {keys.trusted if ask.way == 'api' else keys.untrusted}",
-            "Idempotency-Key": ask.name,
+            "Authorization": f"Bearer {keys.trusted if planned.channel == 'api' else keys.untrusted}",
+            "Idempotency-Key": planned.name,
             "Content-Type": "application/json",
         }
         answer = self._post("/v1/refund-requests", customer.request.model_dump_json().encode(), headers)
         if answer is None:
             return False
         if answer.status != 202:
-            self.complaints.append(f"A request under a key was answered with {answer.status}: {answer.data!r}")
+            self.complaints.append(f"A request with a key was answered with {answer.status}: {answer.data!r}")
             return True
         case = json.loads(answer.data)["id"]
-        if self.accepted.setdefault(ask.name, case) != case:
-            self.complaints.append(f"One key names two cases, {self.accepted[ask.name]} and {case}.")
+        if self.accepted.setdefault(planned.name, case) != case:
+            self.complaints.append(f"One key returned two cases, {self.accepted[planned.name]} and {case}.")
         return True
 
-    def _fill_in(self, customer: Customer, ask: Ask) -> bool:
-        form = customer.request.model_dump(mode="json", exclude={"locale"}) | {"nonce": ask.name}
+    def _submit_form(self, customer: Customer, planned: PlannedRequest) -> bool:
+        form = customer.request.model_dump(mode="json", exclude={"locale"}) | {"nonce": planned.name}
         answer = self._post("/refund", urlencode(form).encode(), {"Content-Type": "application/x-www-form-urlencoded"})
         if answer is None:
             return False
         if answer.status != 303:
             self.complaints.append(f"The form was answered with {answer.status}: {answer.data[:200]!r}")
-        self.accepted.setdefault(ask.name, "")
+        self.accepted.setdefault(planned.name, "")
         return True
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
-        """The answer; None where there is none, or one that says to come again."""
+        """Return the response; None if there is none, or if it asks for a retry."""
         try:
             answer = self._http.request("POST", f"{self._settings.public_url}{path}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError):
             return None
         return None if answer.status >= 500 or "retry-after" in answer.headers else answer
 
-    def _write(self, customer: Customer, ask: Ask) -> None:
-        """A mail that lies in the folder is accepted: it stays there until its request is committed."""
+    def _send_mail(self, customer: Customer, planned: PlannedRequest) -> None:
+        """Write an e-mail to the maildir. It counts as accepted, because it stays there until its request is committed."""
         mail = EmailMessage()
         mail["From"], mail["To"] = customer.purchase.email, "refunds@moneyback.example"
         mail["Subject"] = f"Refund for {customer.purchase.reference}"
-        mail["Message-ID"] = f"<{ask.name}@example.com>"
+        mail["Message-ID"] = f"<{planned.name}@example.com>"
         mail.set_content(f"Please refund my order {customer.purchase.reference}. I am not satisfied with it.\n")
-        for _ in range(ask.times):
-            self._inbox.add(mail)
-        self.accepted.setdefault(ask.name, "")
+        for _ in range(planned.times):
+            self._incoming_mail.add(mail)
+        self.accepted.setdefault(planned.name, "")
 
-    def _publish(self, customer: Customer, ask: Ask) -> float | None:
-        """An upstream form publishes until its request is a case: a broker that forgets is its own to outwait."""
+    def _publish(self, customer: Customer, planned: PlannedRequest) -> float | None:
+        """Publish the request until it is a case, because the broker may lose messages."""
         with suppress(SQLAlchemyError):
-            if self._is_case(ask):
-                self.accepted.setdefault(ask.name, "")
+            if self._is_case(planned):
+                self.accepted.setdefault(planned.name, "")
                 return None
             event = {
                 "specversion": "1.0",
-                "id": ask.name,
+                "id": planned.name,
                 "source": f"{customer.purchase.seller_id}/form",
                 "type": "moneyback.refund_requested.v1",
                 "data": {"seller": customer.purchase.seller_id, "request": customer.request.model_dump(mode="json")},
             }
             with connect(self._settings) as connection, suppress(*is_unavailable(connection)):
                 producer = connection.Producer(exchange=DIRECT, routing_key=IncomingRequest.queue, serializer="json")
-                for _ in range(ask.times):
+                for _ in range(planned.times):
                     producer.publish(event, retry=False)
-                self.republished += ask.name in self._published
-                self._published.add(ask.name)
-                return FORGOTTEN
-        return AGAIN
+                self.republished += planned.name in self._published
+                self._published.add(planned.name)
+                return REPUBLISH_DELAY
+        return RETRY_DELAY
 
-    def _is_case(self, ask: Ask) -> bool:
-        if ask.name not in self._published:
+    def _is_case(self, planned: PlannedRequest) -> bool:
+        if planned.name not in self._published:
             return False
         with self._records.work() as work:
-            return bool(work.run("select 1 from cases where intake_key = :key limit 1", key=ask.name).first())
+            return bool(work.run("select 1 from cases where intake_key = :key limit 1", key=planned.name).first())
 
-    def _read_letters(self) -> float:
-        """Everybody looks at their letters; who wants to answers the one with the link."""
-        new = set(os.listdir(self._outbox)) - self._letters  # noqa: PTH208  # there may be a hundred thousand
-        self._letters |= new
+    def _read_emails(self) -> float:
+        """Read the new e-mails, and follow the confirmation links of customers who confirm."""
+        new = set(os.listdir(self._sent_mail)) - self._seen_emails  # noqa: PTH208  # there may be a hundred thousand
+        self._seen_emails |= new
         for name in new:
             if ".start_refund@" in name:
-                self._got_link(self._outbox / name)
-        return LOOK
+                self._follow_link(self._sent_mail / name)
+        return MAIL_INTERVAL
 
-    def _got_link(self, file: Path) -> None:
-        letter = message_from_bytes(file.read_bytes())
-        customer = self._by_email[str(letter["To"]).strip("<>").rpartition("<")[2]]
-        text = next(part for part in letter.walk() if part.get_content_type() == "text/plain").get_payload(decode=True)
+    def _follow_link(self, file: Path) -> None:
+        email = message_from_bytes(file.read_bytes())
+        customer = self._by_email[str(email["To"]).strip("<>").rpartition("<")[2]]
+        text = next(part for part in email.walk() if part.get_content_type() == "text/plain").get_payload(decode=True)
         link = _LINK.search(text) if isinstance(text, bytes) else None
         assert link, f"There is no link in {file}."
         path = link.group().decode().removeprefix(self._settings.public_url)
         if customer.clicks:
-            self._put(0.0, lambda: None if self._say_yes(path) else AGAIN)
+            self._put(0.0, lambda: None if self._confirm(path) else RETRY_DELAY)
 
-    def _say_yes(self, path: str) -> bool:
+    def _confirm(self, path: str) -> bool:
         answer = self._post(path, b"sure=yes", {"Content-Type": "application/x-www-form-urlencoded"})
         if answer is not None and answer.status not in {303, 409}:
             self.complaints.append(f"A link was answered with {answer.status}.")

@@ -1,44 +1,43 @@
-"""The fault matrix: whatever can go wrong, what is to happen then, and where that is tested. test_matrix.py keeps it true.
+"""The fault matrix: each fault, its expected effect, and where it is tested. test_matrix.py checks the places.
 
-A place is a test (`folder/file.py::name`), a fault of a run of chaos (`chaos: …`), a point at which parts die or freeze in
-one (`point: …`, or `point: *`), a charge's behaviour at its provider (`charge: …`), or a fault of the simulation
-(`simulation: …`).
+A place is a test (`folder/file.py::name`), a fault of a chaos run (`chaos: …`), a kill point of a chaos run (`point: …`, or
+`point: *`), a charge's behaviour at its provider (`charge: …`), or a fault of the simulation (`simulation: …`).
 """
 
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One thing that goes wrong."""
+    """One fault, its expected effect, and the places where it is tested."""
 
     fault: str
     expected: str
     places: tuple[str, ...]
 
 
-LANES, PAYING = "integration/test_dispatch.py::", "integration/test_refund_execution.py::"
+DISPATCH, EXECUTION = "integration/test_dispatch.py::", "integration/test_refund_execution.py::"
 WORKER, WEBHOOKS = "integration/test_worker.py::", "integration/test_webhook_events.py::"
-ANSWERS, SANDBOX = "integration/test_refund_results.py::", "contract/test_sandbox.py::"
-API, RECONCILING = "integration/test_api.py::", "integration/test_reconciliation.py::"
-REMEMBERING, RESTORE = "integration/test_broker_loss.py::", "integration/test_restore.py::"
+RESULTS, SANDBOX = "integration/test_refund_results.py::", "contract/test_sandbox.py::"
+API, RECONCILIATION = "integration/test_api.py::", "integration/test_reconciliation.py::"
+BROKER_LOSS, RESTORE = "integration/test_broker_loss.py::", "integration/test_restore.py::"
 PASSWORD, DISK_FULL = "integration/test_password.py::", "integration/test_disk_full.py::"
 VERSIONS = "integration/test_versions.py::"
-TROUBLES, STRANGE = "integration/test_database_troubles.py::", "integration/test_unreadable_messages.py::"
+DATABASE, UNREADABLE = "integration/test_database_troubles.py::", "integration/test_unreadable_messages.py::"
 
 MATRIX = (
     Row(
         "kill -9 of a worker, or of one process of its pool, at every named point",
-        "Another worker goes on within 120 s, under the same key; one refund, one key.",
+        "Another worker continues within 120 s, with the same key; one refund, one key.",
         ("point: *", "chaos: kill a worker", "chaos: kill a child of a pool", "simulation: kill"),
     ),
     Row(
-        "A case that ends its workers again and again",
-        "It goes alone, and after three deliveries to a person; no hot loop.",
-        (f"{LANES}test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it",),
+        "A case that crashes its workers again and again",
+        "It is processed alone, and goes to support after three deliveries; no hot loop.",
+        (f"{DISPATCH}test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it",),
     ),
     Row(
-        "kill -9 of the web before and after the commit, and before its answer",
-        "Without a 202 the client asks again and gets the same case; with one the case ends.",
+        "kill -9 of the web before and after the commit, and before its response",
+        "Without a 202, the client repeats the request and gets the same case. With a 202, the case ends.",
         (
             "point: request written, not committed",
             "point: request committed, not answered",
@@ -47,10 +46,10 @@ MATRIX = (
         ),
     ),
     Row(
-        "kill -9 of relay, sweep, beat, feed and mail; two relays, two beats",
-        "More hints, nothing else.",
+        "kill -9 of relay, sweep, beat, consume and mail; two relays, two beats",
+        "More messages, no other effect.",
         (
-            "chaos: kill a part",
+            "chaos: kill a service",
             "point: message published, not committed",
             "point: swept, not committed",
             "integration/test_relay.py::test_two_relays_share_the_work",
@@ -58,17 +57,17 @@ MATRIX = (
         ),
     ),
     Row(
-        "The broker is killed, restarted, stopped, emptied, full, or away for long",
-        "Every request ends; after a minute the relay works on the cases itself. What helpdesks had not read is there again.",
+        "The broker is killed, restarted, stopped, emptied, full, or unavailable for long",
+        "Every request ends; after a minute the relay processes the cases itself. Unread support tasks are published again.",
         (
             "chaos: kill the broker",
             "chaos: freeze the broker",
             "chaos: empty the broker",
             "chaos: fill the broker",
             f"{WORKER}test_a_broker_that_forgets_everything_delays_refunds_but_loses_none",
-            f"{REMEMBERING}test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot",
-            f"{REMEMBERING}test_a_broker_that_forgets_once_more_meanwhile_is_asked_again",
-            f"{REMEMBERING}test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again",
+            f"{BROKER_LOSS}test_what_waits_for_a_person_is_on_the_queue_again_after_the_broker_forgot",
+            f"{BROKER_LOSS}test_a_broker_that_forgets_once_more_meanwhile_is_asked_again",
+            f"{BROKER_LOSS}test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again",
             f"{WORKER}test_the_broker_going_away_in_mid_task_ends_no_worker",
             "integration/test_relay.py::test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself",
             "canaries/test_broker.py::test_a_full_broker_takes_the_message_and_the_worker",
@@ -77,14 +76,14 @@ MATRIX = (
     ),
     Row(
         "The broker's password changes",
-        "As if the broker were away, until the password is right again; no log tells it.",
+        "As if the broker were unavailable, until the password is right again; no log contains the password.",
         (
             f"{PASSWORD}test_who_is_locked_out_of_the_broker_loses_no_request_and_goes_on_once_the_password_is_right_again",
         ),
     ),
     Row(
-        "Half-open connections to the broker; the answer to BRPOP, LPUSH or HDEL lost",
-        "Given up within 15 s; no worker stays deaf.",
+        "Half-open connections to the broker; the response to BRPOP, LPUSH or HDEL is lost",
+        "The connection is given up within 15 s; every worker consumes again.",
         (
             "chaos: hold connections",
             "chaos: cut connections",
@@ -97,70 +96,70 @@ MATRIX = (
     ),
     Row(
         "Poison bytes, an unknown task, a message of another version, a refused serializer, pickled code, ten megabytes",
-        "Kept for a person; the worker stays; no case moves.",
+        "It is stored as a dead letter; the worker continues; no case changes.",
         (
             "chaos: poison queues",
             f"{WORKER}test_a_message_nobody_can_read_is_kept_for_a_person",
-            f"{STRANGE}test_pickled_code_is_kept_and_not_run",
-            f"{STRANGE}test_ten_megabytes_are_kept_in_full_and_hold_up_nobody",
+            f"{UNREADABLE}test_pickled_code_is_kept_and_not_run",
+            f"{UNREADABLE}test_ten_megabytes_are_kept_in_full_and_hold_up_nobody",
             "canaries/test_messages.py::test_bytes_that_are_no_envelope_end_a_plain_worker",
             "contract/test_messages.py::test_what_is_no_message_is_refused_in_a_sentence",
         ),
     ),
     Row(
-        "Messages repeated, shuffled, forged, about cases that ended or never were",
+        "Messages repeated, shuffled, invented, or about final or unknown cases",
         "Nothing happens.",
         (
             "chaos: repeat and shuffle messages",
-            f"{PAYING}test_a_message_delivered_ten_times_pays_once",
+            f"{EXECUTION}test_a_message_delivered_ten_times_pays_once",
             f"{WORKER}test_a_message_can_only_make_us_look",
-            "simulation: message_forged",
+            "simulation: message_invented",
         ),
     ),
     Row(
-        "PostgreSQL is killed or stopped at once; backends end, also in a commit; its answer is lost; a table is locked",
-        "Tried again; what a commit did is read again, never guessed.",
+        "PostgreSQL is killed or stopped; backends end, also in a commit; a response is lost; a table is locked",
+        "The work is repeated. The effect of a commit is read again, never guessed.",
         (
             "chaos: kill the database",
             "chaos: stop the database at once",
             "chaos: end backends",
             "chaos: lose a commit's answer",
             "chaos: lock the cases",
-            f"{TROUBLES}test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_same_case",
-            f"{TROUBLES}test_a_worker_whose_commit_is_killed_reads_again_what_it_did",
+            f"{DATABASE}test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_same_case",
+            f"{DATABASE}test_a_worker_whose_commit_is_killed_reads_again_what_it_did",
             "simulation: commit_unknown",
             f"{API}test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked",
         ),
     ),
     Row(
         "A deadlock, a serialization failure, a statement that takes too long, no connection left",
-        "Nothing is accepted or sent; tried again, and whoever was paid is found.",
+        "Nothing is accepted or sent. The work is repeated, and a refund that was made is found.",
         (
-            f"{TROUBLES}test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment",
+            f"{DATABASE}test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment",
             "simulation: serialization_failure",
-            f"{TROUBLES}test_a_statement_that_takes_too_long_accepts_and_sends_nothing",
-            f"{TROUBLES}test_while_all_connections_are_in_use_who_comes_is_told_to_come_again",
+            f"{DATABASE}test_a_statement_that_takes_too_long_accepts_and_sends_nothing",
+            f"{DATABASE}test_while_all_connections_are_in_use_who_comes_is_told_to_come_again",
         ),
     ),
     Row(
-        "PostgreSQL's disk is full: its tables cannot grow, or its log, which ends it",
-        "Nothing is accepted, nothing is sent; with room again all of it goes on.",
+        "PostgreSQL's disk is full: its tables cannot grow, or its log cannot grow, which ends the server",
+        "Nothing is accepted or sent; with free space, all work continues.",
         (f"{DISK_FULL}test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once",),
     ),
     Row(
-        "PostgreSQL is set back, to a backup that was taken under load and knows less than the provider",
-        "The same keys are made again; what the books forgot is on the provider's list, and is not paid again.",
+        "PostgreSQL is restored from a backup that was taken under load and is older than the provider's data",
+        "The same keys are generated again. Refunds that the backup lacks are on the provider's list, and are not paid again.",
         (
             f"{RESTORE}test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twice",
             f"{RESTORE}test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconciliation",
-            f"{RECONCILING}test_what_a_restored_database_forgot_is_not_paid_again",
-            f"{RECONCILING}test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra",
-            f"{ANSWERS}test_keys_are_the_same_whoever_makes_them_again",
+            f"{RECONCILIATION}test_what_a_restored_database_forgot_is_not_paid_again",
+            f"{RECONCILIATION}test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra",
+            f"{RESULTS}test_keys_are_the_same_whoever_makes_them_again",
         ),
     ),
     Row(
-        "The provider's answer is lost, before or after it paid; it pays late",
-        "Unknown, never failed: looked up, repeated under the same key, adopted.",
+        "The provider's response is lost, before or after the refund; the refund is made late",
+        "The outcome is unknown, never failed: looked up, repeated with the same key, recorded.",
         (
             "charge: hang",
             "charge: tardy",
@@ -172,12 +171,12 @@ MATRIX = (
         ),
     ),
     Row(
-        "A look-up is wrongly empty, out of date, or one page of many",
-        "Nothing is concluded from what is not shown.",
+        "A lookup is wrongly empty, out of date, or one page of many",
+        "Nothing is concluded from a refund that is not shown.",
         (
             "charge: blind",
             "simulation: look_up_empty",
-            f"{ANSWERS}test_looks_in_quick_succession_prove_nothing",
+            f"{RESULTS}test_looks_in_quick_succession_prove_nothing",
             "contract/test_paypal_adapter.py::test_a_refund_that_no_list_shows_yet_is_unknown",
             "contract/test_stripe_adapter.py::test_ours_is_found_on_the_last_of_many_pages",
             f"{SANDBOX}test_a_page_that_may_hide_a_refund_is_unknown",
@@ -186,20 +185,21 @@ MATRIX = (
     ),
     Row(
         "A 500 after paying, a stored 500, a 409 while the key is in use, garbage, another amount",
-        "Unknown, then what a look-up proves; a stored error is given up for a new key only where the provider caps.",
+        "The outcome is unknown until a lookup proves it. After a stored error, a new key is used only if the provider rejects"
+        " over-refunds.",
         (
             "charge: fail500",
             "charge: garbage",
             "charge: wrong",
             f"{SANDBOX}test_an_answer_nobody_can_read_is_unknown",
             f"{SANDBOX}test_a_stored_error_says_that_the_key_will_never_say_more",
-            f"{ANSWERS}test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence",
+            f"{RESULTS}test_a_stored_error_is_given_up_for_a_new_key_only_after_the_proof_of_absence",
             "simulation: error_stored",
         ),
     ),
     Row(
-        "429 with Retry-After; an answer byte by byte; a provider that hangs for everybody",
-        "Nobody calls before its time; one deadline a call; what would outlive its task is not begun.",
+        "429 with Retry-After; a response byte by byte; a provider that hangs for every call",
+        "No call before Retry-After; one deadline for each call; a call that would outlive its task is not started.",
         (
             "charge: busy",
             "charge: drip",
@@ -209,36 +209,36 @@ MATRIX = (
         ),
     ),
     Row(
-        "The seller's balance is short, or a payment is not settled yet",
-        "Later, as a new operation, and finance is told once a day.",
+        "The seller's balance is insufficient, or a payment is not settled yet",
+        "Refunded later, as a new operation; finance gets one support task a day.",
         (
             "charge: broke",
             "charge: early",
-            f"{ANSWERS}test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time",
+            f"{RESULTS}test_a_balance_that_is_short_is_waited_for_under_a_new_key_each_time",
         ),
     ),
     Row(
-        "The provider is away for longer than it remembers keys",
-        "Nothing is sent again; a person is told that nobody knows.",
+        "The provider is unavailable for longer than it keeps idempotency keys",
+        "Nothing is sent again; support gets a task with the unknown outcome.",
         (
             "simulation: provider_down",
-            f"{PAYING}test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key",
-            f"{PAYING}test_a_provider_that_stays_silent_ends_with_a_person_as_money_in_unknown_state",
+            f"{EXECUTION}test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key",
+            f"{EXECUTION}test_a_provider_that_stays_silent_ends_with_a_person_as_money_in_unknown_state",
         ),
     ),
     Row(
         "A refund fails after it succeeded",
-        "Its case is reopened for a person, and the customer told once.",
+        "Its case goes to support again, and the customer gets one e-mail.",
         (
             "charge: latefail",
             "charge: pendingfail",
             f"{WEBHOOKS}test_a_refund_that_fails_late_reopens_its_case_and_tells_the_customer_once",
-            f"{RECONCILING}test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened",
+            f"{RECONCILIATION}test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened",
         ),
     ),
     Row(
-        "Webhooks twice, in the wrong order, before the answer, forged, stale, with another secret, lost for ever",
-        "What the provider shows counts; a forged one is refused.",
+        "Webhooks twice, in the wrong order, before the response, with an invalid signature, stale, with another secret, or lost",
+        "The provider's lookup decides; a webhook with an invalid signature is rejected.",
         (
             "charge: dupes",
             "charge: shuffle",
@@ -251,31 +251,31 @@ MATRIX = (
             f"{WEBHOOKS}test_an_event_about_a_case_that_somebody_holds_is_heard_later",
             "contract/test_sandbox_webhooks.py::test_a_signature_is_good_for_five_minutes_either_way",
             "contract/test_sandbox_webhooks.py::test_a_forgery_is_not_believed",
-            "simulation: webhook_lies",
+            "simulation: webhook_false",
         ),
     ),
     Row(
-        "Somebody refunds by hand; a dispute is open, or opens later",
-        "A person decides; nothing is paid out twice without one being told.",
+        "An external refund; a dispute is open, or opens later",
+        "Support decides; every double payment is reported to support.",
         (
             "charge: elsewhere",
             "charge: disputed",
             "charge: crossing",
             "chaos: open a dispute",
-            f"{PAYING}test_a_refund_made_elsewhere_is_for_a_person",
+            f"{EXECUTION}test_a_refund_made_elsewhere_is_for_a_person",
             "integration/test_disputes.py::test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence",
         ),
     ),
     Row(
-        "One purchase is asked for by every way, fifty times at once",
-        "One refund; the others join its case.",
+        "Fifty concurrent requests for one purchase, by every channel",
+        "One refund; the other requests join its case.",
         (
             "chaos/test_chaos.py::test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once",
             "integration/test_intake.py::test_fifty_at_once_with_one_key_are_one_case",
         ),
     ),
     Row(
-        "The same mail twice; a crash between the commit and marking it as read",
+        "The same e-mail twice; a crash between the commit and marking the e-mail as read",
         "One request.",
         (
             "integration/test_maildir.py::test_the_same_mail_twice_is_one_case",
@@ -284,26 +284,26 @@ MATRIX = (
     ),
     Row(
         "A host's clock is an hour ahead or behind, or jumps",
-        "Leases and history know the database's clock alone.",
+        "Leases and history use only the database's clock.",
         (
             "integration/test_clocks.py::test_hosts_an_hour_ahead_and_an_hour_behind_take_no_case_from_each_other",
             "simulation: clock_jump",
-            f"{PAYING}test_a_case_is_accepted_at_the_clock_of_the_database",
+            f"{EXECUTION}test_a_case_is_accepted_at_the_clock_of_the_database",
         ),
     ),
     Row(
         "A worker sleeps for longer than its lease in the middle of a call, and wakes up",
-        "It is fenced out: what it learnt is not recorded over what happened meanwhile.",
+        "The fence rejects its late write, so later results are not overwritten.",
         (
-            "chaos: freeze a part",
+            "chaos: freeze a service",
             "chaos: freeze at a point",
-            f"{PAYING}test_a_worker_that_wakes_up_too_late_changes_nothing",
+            f"{EXECUTION}test_a_worker_that_wakes_up_too_late_changes_nothing",
             "simulation: pause",
         ),
     ),
     Row(
-        "Workers of yesterday and today side by side, on a database that was migrated first; and back again",
-        "Nobody throws away what only the other knows; yesterday's messages are understood.",
+        "Workers of the previous and the current version together, on a migrated database; and a roll-back",
+        "No version loses the other version's data; messages of the previous version are understood.",
         (
             f"{VERSIONS}test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing",
             "contract/test_messages.py::test_yesterdays_message_is_still_understood",
@@ -311,8 +311,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "Secrets change under way; names and certificates that are wrong",
-        "Unknown, because a person mends them and the same refund goes on.",
+        "Secrets change in operation; host names or certificates are wrong",
+        "The outcome is unknown, because an operator corrects them and the same refund continues.",
         (
             f"{SANDBOX}test_refused_credentials_are_unknown_because_a_person_mends_them",
             "integration/test_sandbox_webhooks.py::test_a_secret_that_changes_signs_twice",
@@ -321,8 +321,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "A letter or a task for a person leaves, and whoever sent it dies before it is noted",
-        "The same letter again is the same letter; the same task has the same id.",
+        "A process crashes after it sent an e-mail or a support task, and before it records that",
+        "The e-mail is sent again with the same Message-ID; the task is published again with the same id.",
         (
             "point: letter left, not recorded",
             "point: support told, not recorded",
@@ -331,7 +331,7 @@ MATRIX = (
     ),
     Row(
         "Two faults at once, of any two rows",
-        "As each alone.",
+        "The same effects as each fault alone.",
         ("chaos/test_chaos.py::test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice",),
     ),
 )

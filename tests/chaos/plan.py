@@ -1,20 +1,20 @@
-"""What goes wrong in a run of chaos, and when: all of it out of the seed."""
+"""Plans the faults of a chaos run, from the seed."""
 
 from random import Random
 from typing import NamedTuple
 
 KILLS = {
-    "kill a part": 8,
+    "kill a service": 8,
     "kill a worker": 6,
     "kill a child of a pool": 6,
     "kill at a point": 20,
     "kill the broker": 2,
     "kill the database": 2,
 }
-"""Each of these is a SIGKILL; how often, for each other."""
+"""The kinds of SIGKILL, with their weights."""
 
-TROUBLES = {
-    "freeze a part": 5,
+OTHER_FAULTS = {
+    "freeze a service": 5,
     "freeze at a point": 6,
     "freeze the broker": 3,
     "freeze the provider": 3,
@@ -31,23 +31,23 @@ TROUBLES = {
     "repeat and shuffle messages": 4,
     "open a dispute": 4,
 }
-"""What is not a kill."""
+"""The other kinds of faults, with their weights."""
 
 LATER = {"kill at a point", "freeze at a point", "lose a commit's answer", "lose a broker's answer"}
-"""These count when they happen: when somebody comes to the point, when the words come by."""
+"""These faults are counted when they happen: at the kill point, or when the response arrives."""
 
 
 class Fault(NamedTuple):
-    """One thing that goes wrong, and the dice for its details: the same plan whatever happens meanwhile."""
+    """One fault, with its own random generator, so the details do not depend on other faults."""
 
     at: float
     kind: str
-    dice: Random
+    rng: Random
 
 
-def plan(seconds: float, kills: int, dice: Random) -> list[Fault]:
-    """So many kills and as many other troubles, at any time within so many seconds; pairs overlap as they fall."""
-    kinds = dice.choices(list(KILLS), list(KILLS.values()), k=kills)
-    kinds += dice.choices(list(TROUBLES), list(TROUBLES.values()), k=kills)
-    faults = [Fault(dice.uniform(0, seconds), kind, Random(dice.getrandbits(64))) for kind in kinds]
+def plan(seconds: float, kills: int, rng: Random) -> list[Fault]:
+    """Return ``kills`` kills and as many other faults, at random times within ``seconds``. Faults may overlap."""
+    kinds = rng.choices(list(KILLS), list(KILLS.values()), k=kills)
+    kinds += rng.choices(list(OTHER_FAULTS), list(OTHER_FAULTS.values()), k=kills)
+    faults = [Fault(rng.uniform(0, seconds), kind, Random(rng.getrandbits(64))) for kind in kinds]
     return sorted(faults, key=lambda fault: fault.at)

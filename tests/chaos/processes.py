@@ -1,4 +1,4 @@
-"""Every part of the product as a process, on servers of its own, with the network between them in our hands."""
+"""Runs every service as a process, on its own servers, with fault-injecting proxies between them."""
 
 import os
 import signal
@@ -30,22 +30,22 @@ from tests.chaos.timers import RESTART
 from tests.proxy import Proxy, postgres, resp
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
+SERVICES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
 WORKERS = ("worker1", "worker2")
 
 
 @dataclass(frozen=True)
-class Parts:
-    """One installation. The workers and the relay reach everything through proxies; the others reach it directly."""
+class Installation:
+    """One installation. The workers and the relay connect through proxies; the other services connect directly."""
 
     data_dir: DataDir
     servers: Servers
     processes: Supervisor
-    ways: Mapping[str, Proxy]
-    """From the workers and the relay to the database, to the broker, to the provider."""
+    proxies: Mapping[str, Proxy]
+    """The proxies to the database, the broker and the provider."""
     timers: Mapping[str, str]
     sandbox: tuple[str, ...]
-    """The provider's options."""
+    """The options of the sandbox provider."""
     web: int
 
     @property
@@ -62,7 +62,7 @@ class Parts:
 
     @cached_property
     def settings(self) -> Settings:
-        """As the parts have them, for what a test does itself."""
+        """The services' settings, for calls that the test makes itself."""
         names = {name.removeprefix("MONEYBACK_").lower(): value for name, value in self.env.items()}
         return Settings.model_validate({**names, "sandbox_url": None})
 
@@ -72,35 +72,35 @@ class Parts:
 
     @cached_property
     def broker(self) -> redis.Redis:
-        """For what is done to it: once, and never again because an answer was lost."""
+        """A client without retries, for faults of the broker that must happen once."""
         return redis.Redis(unix_socket_path=str(self.servers.valkey.socket), retry=Retry(NoBackoff(), 0))
 
     @cached_property
     def env(self) -> dict[str, str]:
-        """What every part is told."""
+        """The environment variables of every service."""
         return {
             **self.servers.env,
             **self.timers,
             "MONEYBACK_PUBLIC_URL": self.url,
-            "MONEYBACK_SANDBOX_URL": f"http://127.0.0.1:{self.ways['provider'].port}",
+            "MONEYBACK_SANDBOX_URL": f"http://127.0.0.1:{self.proxies['provider'].port}",
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
         }
 
     def start(self) -> None:
-        """Starts every part, and returns when requests can come in."""
-        for name in NAMES:
+        """Start every service, and wait until the web accepts requests and the workers are ready."""
+        for name in SERVICES:
             self.processes.start(Service(name, self._argv(name), self._env(name), grace=5.0))
         self.processes.wait_for("web", self._listens, seconds=60)
         for name in WORKERS:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """The part's process, which leads a group of its own; None while it is down."""
+        """The service's main process, which leads a process group; None while the service is down."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
-        """Sends it to every process of this part."""
+        """Send a signal to every process of a service, and return whether the service runs."""
         pid = self.pid(name)
         with suppress(ProcessLookupError):
             if pid is not None:
@@ -109,14 +109,14 @@ class Parts:
         return False
 
     def children(self, name: str) -> list[int]:
-        """The processes of this part but the first."""
+        """Return the child processes of a service."""
         with suppress(psutil.NoSuchProcess):
             if pid := self.pid(name):
                 return [child.pid for child in psutil.Process(pid).children(recursive=True)]
         return []
 
     def _argv(self, name: str) -> tuple[str, ...]:
-        ours = (sys.executable, "-m", "tests.chaos.launch")
+        launch = (sys.executable, "-m", "tests.chaos.launch")
         match name:
             case "sandbox":
                 folder = str(self.data_dir.path / "sandbox")
@@ -124,20 +124,20 @@ class Parts:
                 words = ("--unix", str(self.provider_socket), "--webhooks", hook, *self.sandbox)
                 return (sys.executable, "-m", "console.sandbox", folder, *words)
             case "worker1" | "worker2":
-                return (*ours, "worker", "-c", "2", "--name", f"{name}@chaos")
+                return (*launch, "worker", "-c", "2", "--name", f"{name}@chaos")
             case "web":
-                return (*ours, "web", "--port", str(self.web))
+                return (*launch, "web", "--port", str(self.web))
             case "beat":
-                return (*ours, "beat", "--schedule", str(self.data_dir.path / "beat"))
-        return (*ours, name)
+                return (*launch, "beat", "--schedule", str(self.data_dir.path / "beat"))
+        return (*launch, name)
 
     def _env(self, name: str) -> dict[str, str]:
         env = self.env | {FUSES: str(self.fuses / name)}
         if name in (*WORKERS, "relay"):
             password = quote(self.data_dir.secrets.app_password, safe="")
-            address = f"127.0.0.1:{self.ways['database'].port}"
+            address = f"127.0.0.1:{self.proxies['database'].port}"
             env["MONEYBACK_DATABASE_URL"] = f"postgresql://moneyback:{password}@{address}/moneyback"
-            env["MONEYBACK_BROKER_URL"] = f"redis://127.0.0.1:{self.ways['broker'].port}/0"
+            env["MONEYBACK_BROKER_URL"] = f"redis://127.0.0.1:{self.proxies['broker'].port}/0"
         return env
 
     def _is_ready(self, name: str) -> bool:
@@ -149,59 +149,60 @@ class Parts:
 
 
 @contextmanager
-def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Parts]:
-    """Servers, proxies and parts in a throwaway home. An error names the home, which is kept then, with its logs."""
+def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Installation]:
+    """Yield an installation in a temporary data directory. After an error, the directory and its logs are kept."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
-    folder.chmod(0o711)  # as root the servers are another user, who must pass through
+    folder.chmod(0o711)  # for root, the servers run as another user, who must enter the folder
     data_dir = DataDir(folder / "c")
     try:
-        with _started(data_dir, timers, sandbox) as parts:
-            yield parts
+        with _started(data_dir, timers, sandbox) as installation:
+            yield installation
     except Exception as error:
         error.add_note(f"The logs are in {data_dir.logs}.")
         raise
-    except BaseException:  # somebody pressed Ctrl-C
+    except BaseException:  # Ctrl-C
         _remove(data_dir)
         raise
     _remove(data_dir)
 
 
 @contextmanager
-def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Parts]:
-    with data_dir.lock(), Servers(data_dir) as servers, ExitStack() as ways:
+def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, ...]) -> Iterator[Installation]:
+    with data_dir.lock(), Servers(data_dir) as servers, ExitStack() as proxies:
         for where, seconds in RESTART.items():
-            ways.enter_context(patch(where.replace(":", "."), seconds))
+            proxies.enter_context(patch(where.replace(":", "."), seconds))
         owner = connect(servers.postgres.owner_url)
         migrate.migrate(owner)
         owner.dispose()
-        parts = Parts(
+        installation = Installation(
             data_dir=data_dir,
             servers=servers,
             processes=Supervisor(data_dir),
-            ways={
-                "database": ways.enter_context(Proxy(data_dir.run / ".s.PGSQL.5432", postgres)),
-                "broker": ways.enter_context(Proxy(servers.valkey.socket, resp)),
-                "provider": ways.enter_context(Proxy(data_dir.path / "sandbox.sock", len)),
+            proxies={
+                "database": proxies.enter_context(Proxy(data_dir.run / ".s.PGSQL.5432", postgres)),
+                "broker": proxies.enter_context(Proxy(servers.valkey.socket, resp)),
+                "provider": proxies.enter_context(Proxy(data_dir.path / "sandbox.sock", len)),
             },
             timers=timers,
             sandbox=sandbox,
             web=free_port(),
         )
-        for way in parts.ways.values():  # a frame is a packet: none waits until the one before was acknowledged
-            way._door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for proxy in installation.proxies.values():
+            # A frame is one packet; without this option, a packet would wait for the acknowledgement of the one before.
+            proxy._door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            with parts.processes:
-                parts.start()
+            with installation.processes:
+                installation.start()
                 try:
-                    yield parts
+                    yield installation
                 finally:
-                    for name in NAMES:
-                        parts.signal(name, signal.SIGCONT)
-                    for way in parts.ways.values():
-                        way.thaw()
+                    for name in SERVICES:
+                        installation.signal(name, signal.SIGCONT)
+                    for proxy in installation.proxies.values():
+                        proxy.thaw()
         finally:
-            parts.records.engine.dispose()
-            parts.broker.close()
+            installation.records.engine.dispose()
+            installation.broker.close()
 
 
 def _remove(data_dir: DataDir) -> None:

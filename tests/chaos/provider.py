@@ -1,4 +1,4 @@
-"""What the provider says of itself, past every proxy: the judge of who was paid."""
+"""Reads the sandbox provider's refunds without a proxy, to check which charges were refunded."""
 
 import json
 import socket
@@ -7,12 +7,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 5.0  # seconds
+TIMEOUT = 5.0  # seconds
 
 
 class _Unix(HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("sandbox", timeout=PATIENCE)
+        super().__init__("sandbox", timeout=TIMEOUT)
         self._path = str(path)
 
     def connect(self) -> None:
@@ -21,8 +21,8 @@ class _Unix(HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(sandbox: Path, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """The document that answers this call; an OSError where there is none."""
+def call(sandbox: Path, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return the JSON document of the response. Raises OSError if there is none."""
     connection = _Unix(sandbox)
     try:
         connection.request(method, path, json.dumps(body) if body else None)
@@ -36,7 +36,7 @@ def ask(sandbox: Path, method: str, path: str, body: dict[str, str] | None = Non
 
 
 def refunds(sandbox: Path) -> list[dict[str, Any]]:
-    """Every refund it ever made, oldest first."""
+    """Return every refund, oldest first."""
     found: list[dict[str, Any]] = []
     more = True
     while more:
@@ -47,10 +47,10 @@ def refunds(sandbox: Path) -> list[dict[str, Any]]:
 
 
 def _page(sandbox: Path, after: str | None) -> dict[str, Any]:
-    """It has bad luck with lists as well."""
+    """Return one page of refunds. Random faults also affect this call, so it is retried."""
     for _ in range(20):
         with suppress(OSError):
-            page = ask(sandbox, "GET", f"/v1/refunds?limit=1000{f'&starting_after={after}' if after else ''}")
+            page = call(sandbox, "GET", f"/v1/refunds?limit=1000{f'&starting_after={after}' if after else ''}")
             if "data" in page:
                 return page
     raise OSError("The sandbox does not show its refunds.")

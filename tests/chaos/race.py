@@ -1,4 +1,6 @@
-"""`python -m tests.chaos.race --rounds N`: the same purchase is asked for fifty times at once, by every way; it is paid once."""
+"""`python -m tests.chaos.race --rounds N`: sends fifty concurrent requests for the same purchase.
+
+The purchase must be refunded once."""
 
 import argparse
 import json
@@ -9,26 +11,26 @@ from random import Random
 
 from console.supervisor import stop_on_signals
 from tests.chaos import provider
-from tests.chaos.customers import Ask, Customer, customers, furnish
-from tests.chaos.final_checks import look
+from tests.chaos.customers import Customer, PlannedRequest, customers, seed_records
+from tests.chaos.final_checks import check_records
 from tests.chaos.load import Load
 from tests.chaos.processes import running
-from tests.chaos.run import rest
-from tests.chaos.timers import BOUND, SANDBOX, environment
+from tests.chaos.run import wait_until_idle
+from tests.chaos.timers import DRAIN_LIMIT, SANDBOX, environment
 
-AT_ONCE = 50
-WAYS = {
+CONCURRENCY = 50
+CHANNELS = {
     "api": 20,
     "untrusted api": 10,
     "form": 10,
     "mail": 10,
-}  # of mails no more: the eleventh of a day is for a person
-ROUND = 0.5  # seconds between two rounds: about what this many requests take on two cores
+}  # not more e-mails, because the eleventh of a day goes to support
+ROUND_SECONDS = 0.5  # seconds between two rounds: about the time of 50 requests on two cores
 
 
 @dataclass(frozen=True)
-class Raced:
-    """What came of so many rounds."""
+class RaceResult:
+    """The result of all rounds."""
 
     rounds: int
     requests: int
@@ -39,38 +41,40 @@ class Raced:
     wrong: list[str]
 
     @property
-    def well(self) -> bool:
-        """One refund, one case that was paid, and every other request joined it: in each round."""
+    def succeeded(self) -> bool:
+        """Return whether each round has one refund and one refunded case, which all other requests joined."""
         once = self.refunds == self.refunded_purchases == self.refunded_cases == self.rounds
-        return once and self.duplicates == self.rounds * (AT_ONCE - 1) and not self.wrong
+        return once and self.duplicates == self.rounds * (CONCURRENCY - 1) and not self.wrong
 
 
-def race(rounds: int, seed: int) -> Raced:
-    """Runs so many rounds, one purchase each."""
-    dice = Random(seed)
-    everybody = [_crowd(customer, n, dice) for n, customer in enumerate(customers(rounds, 0, dice))]
-    with running(environment(), tuple(f"--{name}={value}" for name, value in (*SANDBOX.items(),))) as parts:
-        keys = furnish(parts.records, everybody)
-        with Load(parts.settings, parts.records, keys, everybody, call_pool=AT_ONCE) as load:
-            unrest = rest(parts, load, rounds * ROUND * 4 + BOUND)
-            books = look(parts, load, [])
-        refunds = provider.refunds(parts.provider_socket)
-        return Raced(
+def race(rounds: int, seed: int) -> RaceResult:
+    """Run ``rounds`` rounds with one purchase each."""
+    rng = Random(seed)
+    all_customers = [_requests_of_round(customer, n, rng) for n, customer in enumerate(customers(rounds, 0, rng))]
+    with running(environment(), tuple(f"--{name}={value}" for name, value in (*SANDBOX.items(),))) as installation:
+        keys = seed_records(installation.records, all_customers)
+        with Load(installation.settings, installation.records, keys, all_customers, threads=CONCURRENCY) as load:
+            unfinished = wait_until_idle(installation, load, rounds * ROUND_SECONDS * 4 + DRAIN_LIMIT)
+            books = check_records(installation, load, [])
+        refunds = provider.refunds(installation.provider_socket)
+        return RaceResult(
             rounds=rounds,
             requests=books.accepted,
             refunds=len(refunds),
             refunded_purchases=len(Counter(refund["charge"] for refund in refunds)),
             refunded_cases=books.states["refunded"],
             duplicates=books.states["duplicate"],
-            wrong=[*books.faults, *([unrest] if unrest else [])],
+            wrong=[*books.faults, *([unfinished] if unfinished else [])],
         )
 
 
-def _crowd(customer: Customer, number: int, dice: Random) -> Customer:
-    ways = dice.sample(list(WAYS), AT_ONCE, counts=list(WAYS.values()))
-    asks = [Ask(f"{dice.getrandbits(128):032x}", way, number * ROUND, 1) for way in ways]
-    ordinary = replace(customer.purchase, charge=f"ok_{dice.getrandbits(64):016x}")
-    return Customer(ordinary, clicks=True, asks=asks)
+def _requests_of_round(customer: Customer, number: int, rng: Random) -> Customer:
+    channels = rng.sample(list(CHANNELS), CONCURRENCY, counts=list(CHANNELS.values()))
+    requests = [
+        PlannedRequest(f"{rng.getrandbits(128):032x}", channel, number * ROUND_SECONDS, 1) for channel in channels
+    ]
+    ordinary = replace(customer.purchase, charge=f"ok_{rng.getrandbits(64):016x}")
+    return Customer(ordinary, clicks=True, requests=requests)
 
 
 def main() -> int:
@@ -79,9 +83,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     with stop_on_signals():
-        raced = race(chosen.rounds, chosen.seed)
-    sys.stdout.write(json.dumps({"well": raced.well, **vars(raced), "wrong": raced.wrong[:20]}) + "\n")
-    return 0 if raced.well else 1
+        result = race(chosen.rounds, chosen.seed)
+    sys.stdout.write(json.dumps({"ok": result.succeeded, **vars(result), "wrong": result.wrong[:20]}) + "\n")
+    return 0 if result.succeeded else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`python -m tests.chaos --recovery`: how long the product takes to recover, with the timers that it has by default.
+"""`python -m tests.chaos --recovery`: measures recovery times with the default timers of the product.
 
-Each figure is the time from the fault to the last of its refunds, made meanwhile and asked for at the fault, being recorded.
+Each figure is the time from the fault until the refunds that were requested at the fault are recorded.
 """
 
 import os
@@ -16,129 +16,133 @@ from uuid import UUID
 from config.settings import Timers
 from domain.requests import Channel
 from producers.intake import accept, submission
-from tests.chaos.customers import Customer, customers, furnish
+from tests.chaos.customers import Customer, customers, seed_records
 from tests.chaos.kill_points import End, burnt, lay, undone
-from tests.chaos.processes import WORKERS, Parts, running
-from tests.chaos.run import Tell
+from tests.chaos.processes import WORKERS, Installation, running
+from tests.chaos.run import Report
 
-GLANCE = 0.05  # seconds
-PATIENCE = 60.0  # seconds beyond an aim after which a recovery is given up on
+POLL_INTERVAL = 0.05  # seconds
+EXTRA_TIME = 60.0  # seconds beyond an target until the measurement is given up
 
 KILLED_AT = ("delivery counted", "prepared, not sent", "sent, not recorded")
 
 
-class Recovered(NamedTuple):
-    """One figure beside its aim."""
+class Recovery(NamedTuple):
+    """One recovery time and its target."""
 
     fault: str
     seconds: float
-    aim: float
+    target: float
 
     @property
-    def well(self) -> bool:
-        return self.seconds <= self.aim
+    def succeeded(self) -> bool:
+        return self.seconds <= self.target
 
 
-class Scene:
-    """The parts, and customers of whom one after the other asks."""
+class RecoveryRun:
+    """An installation, and customers who send their requests one after the other."""
 
-    def __init__(self, parts: Parts, everybody: list[Customer]) -> None:
-        self.parts = parts
-        self._everybody = iter(everybody)
+    def __init__(self, installation: Installation, all_customers: list[Customer]) -> None:
+        self.installation = installation
+        self._customers = iter(all_customers)
 
-    def ask(self, number: int = 1) -> list[UUID]:
-        """So many of them ask now, signed in at their seller's."""
+    def send(self, number: int = 1) -> list[UUID]:
+        """Send the requests of the next ``number`` customers, who are signed in."""
         arrivals = [
             submission(c.request, Channel.API, seller=c.purchase.seller_id, trusted=True)
-            for c, _ in zip(self._everybody, range(number), strict=False)
+            for c, _ in zip(self._customers, range(number), strict=False)
         ]
-        return [accepted.id for accepted in accept(self.parts.records, arrivals)]
+        return [accepted.id for accepted in accept(self.installation.records, arrivals)]
 
     def refunded(self, cases: list[UUID]) -> bool:
-        with self.parts.records.work() as work:
+        with self.installation.records.work() as work:
             return all(view.state == "refunded" for view in work.case_views.get_many(cases).values())
 
     def wait(self, fact: Callable[[], object], seconds: float) -> float:
-        """Seconds until it is so; infinity where it is not within so many."""
+        """Return the seconds until ``fact`` is true; infinity if it is not true within ``seconds``."""
         began = time.monotonic()
         while not fact():
             if time.monotonic() - began > seconds:
                 return float("inf")
-            time.sleep(GLANCE)
+            time.sleep(POLL_INTERVAL)
         return time.monotonic() - began
 
 
-def recover(tell: Tell) -> list[Recovered]:
-    """Measures every recovery, one after the other."""
-    everybody = [c for c in customers(400, 0, Random(1)) if c.purchase.charge.startswith("ok_")]
-    found: list[Recovered] = []
+def recover(report: Report) -> list[Recovery]:
+    """Measure every recovery time, one after the other."""
+    all_customers = [c for c in customers(400, 0, Random(1)) if c.purchase.charge.startswith("ok_")]
+    found: list[Recovery] = []
     timers = {f"MONEYBACK_{name.upper()}": str(value) for name, value in Timers().model_dump().items()}
-    with running(timers, ("--uncapped",)) as parts:
-        furnish(parts.records, everybody)
-        scene = Scene(parts, everybody)
-        warm = scene.ask(3)
-        assert scene.wait(lambda: scene.refunded(warm), 60) < PATIENCE, "Nothing is refunded even without a fault."
-        for fault, aim, strike in MEASURES:
-            tell(f"{fault} (aim {aim:g} s)")
-            with strike(scene) as cases:
-                seconds = scene.wait(partial(scene.refunded, cases), aim + PATIENCE)
-            found.append(Recovered(fault, round(seconds, 1), aim))
-            tell(f"… refunded after {seconds:.1f} s")
+    with running(timers, ("--uncapped",)) as installation:
+        seed_records(installation.records, all_customers)
+        run = RecoveryRun(installation, all_customers)
+        warm = run.send(3)
+        assert run.wait(lambda: run.refunded(warm), 60) < EXTRA_TIME, (
+            "No request is refunded, although there is no fault."
+        )
+        for fault, target, inject in RECOVERIES:
+            report(f"{fault} (target {target:g} s)")
+            with inject(run) as cases:
+                seconds = run.wait(partial(run.refunded, cases), target + EXTRA_TIME)
+            found.append(Recovery(fault, round(seconds, 1), target))
+            report(f"… refunded after {seconds:.1f} s")
     return found
 
 
 @contextmanager
-def _killed(point: str, scene: Scene) -> Iterator[list[UUID]]:
-    """Whichever worker takes it dies there, with all its processes."""
+def _worker_killed(point: str, run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Kill the worker that reaches the kill point, with all its processes."""
     for name in WORKERS:
-        lay(scene.parts.fuses, name, point, 1, End.WHOLE)
-    cases = scene.ask()
-    assert scene.wait(lambda: list(burnt(scene.parts.fuses)), 60) < PATIENCE, f"Nobody came to “{point}”."
-    undone(scene.parts.fuses)
+        lay(run.installation.fuses, name, point, 1, End.WHOLE)
+    cases = run.send()
+    assert run.wait(lambda: list(burnt(run.installation.fuses)), 60) < EXTRA_TIME, (
+        f"No worker reached the kill point “{point}”."
+    )
+    undone(run.installation.fuses)
     yield cases
 
 
 @contextmanager
-def _emptied(scene: Scene) -> Iterator[list[UUID]]:
-    """Messages of twenty requests are in the broker, and nobody has taken them, when it forgets everything."""
+def _broker_emptied(run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Empty the broker while it holds the messages of twenty requests."""
     for name in WORKERS:
-        scene.parts.signal(name, signal.SIGSTOP)
-    cases = [case for _ in range(20) for case in scene.ask()]
-    assert scene.wait(lambda: not _outbox(scene), 30) < PATIENCE, "The relay does not publish."
-    scene.parts.broker.flushall()
+        run.installation.signal(name, signal.SIGSTOP)
+    cases = [case for _ in range(20) for case in run.send()]
+    assert run.wait(lambda: not _outbox(run), 30) < EXTRA_TIME, "The relay does not publish."
+    run.installation.broker.flushall()
     for name in WORKERS:
-        scene.parts.signal(name, signal.SIGCONT)
+        run.installation.signal(name, signal.SIGCONT)
     yield cases
 
 
 @contextmanager
-def _half_open(scene: Scene) -> Iterator[list[UUID]]:
-    """Every connection of the workers and the relay to the broker stays open and is dead; new ones are not."""
-    scene.parts.ways["broker"].freeze()
-    yield scene.ask()
-    scene.parts.ways["broker"].thaw()
+def _half_open(run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Make all connections of the workers and the relay to the broker half-open; new connections work."""
+    run.installation.proxies["broker"].freeze()
+    yield run.send()
+    run.installation.proxies["broker"].thaw()
 
 
 @contextmanager
-def _gone(scene: Scene) -> Iterator[list[UUID]]:
-    """The broker is gone, and does not come back before everything is refunded."""
-    pid = scene.parts.servers.valkey.pid
+def _broker_down(run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Kill the broker, and start it only after every request is refunded."""
+    pid = run.installation.servers.valkey.pid
     assert pid
     os.kill(pid, signal.SIGKILL)
-    yield scene.ask(5)
-    scene.parts.servers.valkey.start()
+    yield run.send(5)
+    run.installation.servers.valkey.start()
 
 
-def _outbox(scene: Scene) -> int:
-    with scene.parts.records.work() as work:
+def _outbox(run: RecoveryRun) -> int:
+    with run.installation.records.work() as work:
         return sum(count for count, _ in work.outbox.backlog().values())
 
 
-Strike = Callable[[Scene], AbstractContextManager[list[UUID]]]
+FaultAction = Callable[[RecoveryRun], AbstractContextManager[list[UUID]]]
 
-MEASURES: tuple[tuple[str, float, Strike], ...] = (
-    *((f"a worker killed: {point}", 120.0, partial(_killed, point)) for point in KILLED_AT),
-    ("the broker forgets everything", 30.0, _emptied),
+RECOVERIES: tuple[tuple[str, float, FaultAction], ...] = (
+    *((f"a worker killed: {point}", 120.0, partial(_worker_killed, point)) for point in KILLED_AT),
+    ("the broker loses its data", 30.0, _broker_emptied),
     ("connections to the broker are half open", 15.0, _half_open),
-    ("the broker is gone: direct mode", 70.0, _gone),
+    ("the broker is down: brokerless mode", 70.0, _broker_down),
 )

@@ -1,4 +1,4 @@
-"""One run of chaos: customers ask, parts die, everything comes to rest, and the books are read."""
+"""Runs one chaos run: load and faults, then the drain of the remaining work, then the final checks."""
 
 import time
 from collections.abc import Callable
@@ -10,26 +10,26 @@ from typing import Any
 from domain.states import WORKER_STATES
 from records import DatabaseDownError
 from tests.chaos import provider
-from tests.chaos.customers import customers, furnish
-from tests.chaos.fault_injector import Director
-from tests.chaos.final_checks import Books, at_rest, look
+from tests.chaos.customers import customers, seed_records
+from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.final_checks import Books, check_records, pending_work
 from tests.chaos.load import Load
 from tests.chaos.plan import plan
-from tests.chaos.processes import Parts, running
-from tests.chaos.timers import BOUND, CATCHING_UP, RESTART, SANDBOX, SHORTENED, TIMERS, environment
+from tests.chaos.processes import Installation, running
+from tests.chaos.timers import CASES_PER_SECOND, DRAIN_LIMIT, RESTART, SANDBOX, SHORTENED, TIMERS, environment
 from worker.context import create_context
 from worker.reconciliation.run import reconcile
 
-GLANCE = 0.05  # seconds
-CALM = 2.0  # seconds for which nothing may be left to do before a run counts as at rest
-FLAKY = 0.03  # how likely any call to the provider goes wrong, whatever the charge
+POLL_INTERVAL = 0.05  # seconds
+IDLE_TIME = 2.0  # seconds without remaining work until the run counts as drained
+FLAKY = 0.03  # probability of a fault in any call to the provider
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a run is asked for."""
+class RunOptions:
+    """The options of a run."""
 
     seconds: float
     seed: int
@@ -39,60 +39,60 @@ class Asked:
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The result of a run."""
 
-    asked: Asked
+    options: RunOptions
     books: Books
-    director: Director
+    fault_injector: FaultInjector
     unburnt: int
-    rest_seconds: float
-    """From the last fault to rest."""
-    rest_bound: float
-    """Within so many seconds; the backlog counts."""
-    unrest: str
-    """What was still moving at the end; empty when everything came to rest within its bound."""
+    drain_seconds: float
+    """Seconds from the last fault until no work remained."""
+    drain_limit: float
+    """The limit for ``drain_seconds``, which depends on the backlog."""
+    unfinished: str
+    """The work that remained after the limit; an empty text if there was none."""
     summary: dict[str, Any]
     retries: int
-    """Requests that got no answer and were sent again."""
+    """Requests that got no response and were sent again."""
     republished: int
-    """Messages of upstream forms that never became a case, and were published again."""
+    """Messages of upstream forms that did not become a case and were published again."""
 
     @property
-    def well(self) -> bool:
-        return self.books.balance and not self.unrest and not self.summary["duplicates"]
+    def succeeded(self) -> bool:
+        return self.books.balance and not self.unfinished and not self.summary["duplicates"]
 
     def figures(self) -> dict[str, Any]:
-        """As JSON has it."""
-        books, times = self.books, self.books.settle_seconds
+        """Return the figures for JSON."""
+        books, times = self.books, self.books.processing_seconds
         return {
-            "well": self.well,
-            "seed": self.asked.seed,
-            "seconds": self.asked.seconds,
+            "ok": self.succeeded,
+            "seed": self.options.seed,
+            "seconds": self.options.seconds,
             "accepted": books.accepted,
             "ended": books.ended,
-            "waiting_for_person": books.waiting_for_person,
+            "waiting_for_support": books.waiting_for_support,
             "waiting_for_customer": books.waiting_for_customer,
             "refunded": books.states["refunded"],
             "provider_refunds": books.provider_refunds,
             "double_payments": books.double_payments,
             "lost": books.lost,
-            "kills": self.director.kills,
-            "faults": dict(sorted(self.director.faults.items())),
-            "points": dict(sorted(self.director.points.items())),
-            "missed": self.director.missed + self.unburnt,
-            "settle_seconds": {
+            "kills": self.fault_injector.kills,
+            "faults": dict(sorted(self.fault_injector.faults.items())),
+            "points": dict(sorted(self.fault_injector.points.items())),
+            "missed": self.fault_injector.missed + self.unburnt,
+            "processing_seconds": {
                 "p50": round(times[len(times) // 2], 2) if times else 0.0,
                 "p99": round(times[int(len(times) * 0.99)], 2) if times else 0.0,
                 "max": round(times[-1], 2) if times else 0.0,
             },
-            "rest_seconds": round(self.rest_seconds, 1),
-            "rest_bound": round(self.rest_bound, 1),
-            "unrest": self.unrest,
+            "drain_seconds": round(self.drain_seconds, 1),
+            "drain_limit": round(self.drain_limit, 1),
+            "unfinished": self.unfinished,
             "states": dict(sorted(books.states.items())),
-            "letters": books.letters,
+            "emails": books.emails,
             "tasks": books.tasks,
             "repeated_tasks": books.repeated_tasks,
-            "forgotten_tasks": books.forgotten_tasks,
+            "lost_tasks": books.lost_tasks,
             "dead_messages": books.dead,
             "client_retries": self.retries,
             "republished": self.republished,
@@ -104,101 +104,117 @@ class Outcome:
 
 
 class WrongError(AssertionError):
-    """The books do not balance, or something did not come to rest."""
+    """A final check failed, or work remained after the limit."""
 
     def __init__(self, outcome: Outcome, home: str) -> None:
-        super().__init__("\n".join([f"Everything is in {home}.", outcome.unrest, *outcome.books.faults[:20]]))
+        super().__init__(
+            "\n".join([f"The data and the logs are in {home}.", outcome.unfinished, *outcome.books.faults[:20]])
+        )
         self.outcome = outcome
         self.home = home
 
 
-def run(asked: Asked, tell: Tell) -> Outcome:
-    """Raises a WrongError that names the home with the logs, which is kept then."""
-    dice = Random(asked.seed)
-    everybody = list(customers(asked.requests, asked.seconds * 0.9, dice))
-    faults = plan(asked.seconds, asked.kills, dice)
-    options = (f"--flaky={FLAKY}", f"--seed={asked.seed}", "--uncapped")
+def run(options: RunOptions, report: Report) -> Outcome:
+    """Run the load and the faults, and return the result.
+
+    Raises WrongError if a check fails; the data directory with the logs is kept.
+    """
+    rng = Random(options.seed)
+    all_customers = list(customers(options.requests, options.seconds * 0.9, rng))
+    faults = plan(options.seconds, options.kills, rng)
+    sandbox_options = (f"--flaky={FLAKY}", f"--seed={options.seed}", "--uncapped")
     times = tuple(f"--{name}={value}" for name, value in SANDBOX.items())
-    with running(environment(), (*options, *times)) as parts:
-        keys = furnish(parts.records, everybody)
-        charges = [customer.purchase.charge for customer in everybody]
-        with Load(parts.settings, parts.records, keys, everybody) as load:
-            director = Director(parts, faults, charges)
-            _play(asked, director, load, tell)
-            unburnt = director.end()
-            outcome = _settle(asked, parts, director, load, unburnt, tell)
-        if not outcome.well:
-            raise WrongError(outcome, str(parts.data_dir.path))
+    with running(environment(), (*sandbox_options, *times)) as installation:
+        keys = seed_records(installation.records, all_customers)
+        charges = [customer.purchase.charge for customer in all_customers]
+        with Load(installation.settings, installation.records, keys, all_customers) as load:
+            fault_injector = FaultInjector(installation, faults, charges)
+            _run_faults(options, fault_injector, load, report)
+            unburnt = fault_injector.end()
+            outcome = _drain(options, installation, fault_injector, load, unburnt, report)
+        if not outcome.succeeded:
+            raise WrongError(outcome, str(installation.data_dir.path))
     return outcome
 
 
-def _play(asked: Asked, director: Director, load: Load, tell: Tell) -> None:
-    began = said = time.monotonic()
-    while not director.done or time.monotonic() - began < asked.seconds:
-        director.tend()
-        if time.monotonic() - said > 2:
-            said = time.monotonic()
-            faults = director.faults.total()
-            tell(f"{said - began:4.0f} s: {len(load.accepted)} accepted, {faults} faults, {director.kills} kills")
-        time.sleep(GLANCE)
+def _run_faults(options: RunOptions, fault_injector: FaultInjector, load: Load, report: Report) -> None:
+    began = reported_at = time.monotonic()
+    while not fault_injector.done or time.monotonic() - began < options.seconds:
+        fault_injector.run_due()
+        if time.monotonic() - reported_at > 2:
+            reported_at = time.monotonic()
+            faults = fault_injector.faults.total()
+            report(
+                f"{reported_at - began:4.0f} s: {len(load.accepted)} accepted, {faults} faults, {fault_injector.kills} kills"
+            )
+        time.sleep(POLL_INTERVAL)
 
 
-def _settle(asked: Asked, parts: Parts, director: Director, load: Load, unburnt: int, tell: Tell) -> Outcome:
+def _drain(
+    options: RunOptions,
+    installation: Installation,
+    fault_injector: FaultInjector,
+    load: Load,
+    unburnt: int,
+    report: Report,
+) -> Outcome:
     began = time.monotonic()
-    bound = BOUND + _moving(parts) / CATCHING_UP
-    unrest = rest(parts, load, bound, tell)
-    rest_seconds = time.monotonic() - began - CALM
-    if not unrest:
-        _reconcile(parts)  # as beat does once a day: a late failure that nobody told of is found by the list
-        unrest = rest(parts, load, BOUND, tell)
+    bound = DRAIN_LIMIT + _count_open_cases(installation) / CASES_PER_SECOND
+    unfinished = wait_until_idle(installation, load, bound, report)
+    drain_seconds = time.monotonic() - began - IDLE_TIME
+    if not unfinished:
+        _reconcile(installation)  # as beat does daily; it finds late failures without a webhook
+        unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(
-        asked=asked,
-        books=look(parts, load, director.swept_tasks),
-        director=director,
+        options=options,
+        books=check_records(installation, load, fault_injector.flushed_tasks),
+        fault_injector=fault_injector,
         unburnt=unburnt,
-        rest_seconds=rest_seconds,
-        rest_bound=bound,
-        unrest=unrest,
-        summary=provider.ask(parts.provider_socket, "GET", "/v1/summary"),
+        drain_seconds=drain_seconds,
+        drain_limit=bound,
+        unfinished=unfinished,
+        summary=provider.call(installation.provider_socket, "GET", "/v1/summary"),
         retries=load.retries,
         republished=load.republished,
     )
 
 
-def rest(parts: Parts, load: Load, seconds: float, tell: Tell = lambda _: None) -> str:
-    """Returns when nothing has been left to do for a while, or says what is left after so many seconds."""
-    began = calm_since = said = time.monotonic()
+def wait_until_idle(installation: Installation, load: Load, seconds: float, report: Report = lambda _: None) -> str:
+    """Wait until no work remains for a while. Returns the work that remains after ``seconds``, or an empty text."""
+    began = idle_since = reported_at = time.monotonic()
     while True:
-        parts.servers.revive()
-        left = at_rest(parts, load)
+        installation.servers.revive()
+        left = pending_work(installation, load)
         now = time.monotonic()
         if left:
-            calm_since = now
-        if now - calm_since >= CALM:
+            idle_since = now
+        if now - idle_since >= IDLE_TIME:
             return ""
         if now - began > seconds:
             return left
-        if left and now - said > 2:
-            said = now
-            tell(f"still to be done: {left}")
-        time.sleep(GLANCE * 5)
+        if left and now - reported_at > 2:
+            reported_at = now
+            report(f"remaining: {left}")
+        time.sleep(POLL_INTERVAL * 5)
 
 
-def _moving(parts: Parts) -> int:
-    """Cases that the faults have left: the storm may have gone on for longer than they could be worked on."""
+def _count_open_cases(installation: Installation) -> int:
+    """Return the number of cases in worker states: the backlog that the faults caused."""
     while True:
-        parts.servers.revive()
+        installation.servers.revive()
         try:
-            with parts.records.work() as work:
+            with installation.records.work() as work:
                 states = work.case_views.counts()
         except DatabaseDownError:
-            time.sleep(GLANCE)
+            time.sleep(POLL_INTERVAL)
         else:
             return sum(states.get(state, 0) for state in WORKER_STATES)
 
 
-def _reconcile(parts: Parts) -> None:
-    context = create_context(parts.settings.model_copy(update={"sandbox_url": parts.env["MONEYBACK_SANDBOX_URL"]}))
+def _reconcile(installation: Installation) -> None:
+    context = create_context(
+        installation.settings.model_copy(update={"sandbox_url": installation.env["MONEYBACK_SANDBOX_URL"]})
+    )
     with context.records.work() as work:
         since = work.now - timedelta(days=2)
     done = reconcile(context, "sandbox", since)

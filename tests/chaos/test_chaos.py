@@ -1,4 +1,4 @@
-"""A short run of chaos, a race, and what both stand on: the long ones are `make chaos` and `python -m tests.chaos.race`."""
+"""Tests a short chaos run, a short race, and their helpers. `make chaos` and `python -m tests.chaos.race` run longer."""
 
 import os
 import signal
@@ -11,9 +11,9 @@ import pytest
 
 from tests.chaos.customers import customers
 from tests.chaos.kill_points import FUSES, POINTS, End, burnt, lay, undone
-from tests.chaos.plan import KILLS, TROUBLES, plan
-from tests.chaos.race import AT_ONCE, race
-from tests.chaos.run import Asked, run
+from tests.chaos.plan import KILLS, OTHER_FAULTS, plan
+from tests.chaos.race import CONCURRENCY, race
+from tests.chaos.run import RunOptions, run
 from tests.chaos.timers import SHORTENED
 
 ROOT = Path(__file__).parents[2]
@@ -21,34 +21,34 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice() -> None:
-    said: list[str] = []
-    outcome = run(Asked(seconds=12, seed=7, requests=36, kills=5), said.append)
-    assert outcome.well, outcome.figures()
+    reports: list[str] = []
+    outcome = run(RunOptions(seconds=12, seed=7, requests=36, kills=5), reports.append)
+    assert outcome.succeeded, outcome.figures()
     assert outcome.books.accepted >= 36
-    assert outcome.director.kills > 0
+    assert outcome.fault_injector.kills > 0
     assert outcome.books.states["refunded"] > 0
 
 
 @pytest.mark.slow
 def test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once() -> None:
-    raced = race(rounds=4, seed=7)
-    assert raced.well, raced
-    assert (raced.requests, raced.refunds, raced.duplicates) == (4 * AT_ONCE, 4, 4 * (AT_ONCE - 1))
+    result = race(rounds=4, seed=7)
+    assert result.succeeded, result
+    assert (result.requests, result.refunds, result.duplicates) == (4 * CONCURRENCY, 4, 4 * (CONCURRENCY - 1))
 
 
 def test_the_same_seed_is_the_same_plan() -> None:
     one, other = plan(60, 20, Random(3)), plan(60, 20, Random(3))
-    assert [(f.at, f.kind, f.dice.random()) for f in one] == [(f.at, f.kind, f.dice.random()) for f in other]
-    assert sum(fault.kind in KILLS for fault in one) == sum(fault.kind in TROUBLES for fault in one) == 20
-    asked = [customer.asks for customer in customers(50, 60, Random(3))]
-    assert asked == [customer.asks for customer in customers(50, 60, Random(3))]
+    assert [(f.at, f.kind, f.rng.random()) for f in one] == [(f.at, f.kind, f.rng.random()) for f in other]
+    assert sum(fault.kind in KILLS for fault in one) == sum(fault.kind in OTHER_FAULTS for fault in one) == 20
+    planned = [customer.requests for customer in customers(50, 60, Random(3))]
+    assert planned == [customer.requests for customer in customers(50, 60, Random(3))]
 
 
 @pytest.fixture
 def product(tmp_path: Path) -> dict[str, str]:
-    """What a process must be told before all of the product can be imported; nobody is dialled."""
-    told = {"DATABASE_URL": "postgresql://nobody@/nowhere", "BROKER_URL": "redis://nowhere", "SECRET_KEY": "s" * 32}
-    named = {f"MONEYBACK_{name}": value for name, value in told.items()}
+    """The environment variables that the product's modules need; no connection is made."""
+    settings = {"DATABASE_URL": "postgresql://nobody@/nowhere", "BROKER_URL": "redis://nowhere", "SECRET_KEY": "s" * 32}
+    named = {f"MONEYBACK_{name}": value for name, value in settings.items()}
     return {**os.environ, **named, FUSES: str(tmp_path / "worker1")}
 
 

@@ -1,4 +1,4 @@
-"""The judge of a run of chaos can be shocked: each thing that must not be is found."""
+"""Tests that the final checks of a chaos run find each kind of fault."""
 
 import json
 from base64 import b64encode
@@ -34,7 +34,7 @@ context = _provider_fixtures.hasty_tools
 
 @pytest.fixture
 def cases(context: WorkerContext, records: Records) -> list[UUID]:
-    """One that was refunded, and one that is with support; their letters are sent."""
+    """A refunded case and a case with support, whose e-mails are sent."""
     bought = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
     settle_in(records, *bought)
     arrivals = [an_arrival(purchase, key=name) for purchase, name in zip(bought, NAMES, strict=True)]
@@ -46,7 +46,7 @@ def cases(context: WorkerContext, records: Records) -> list[UUID]:
 
 @pytest.fixture
 def refund(records: Records, cases: list[UUID]) -> Refund:
-    """The one refund, as the provider lists it."""
+    """The refund, as the provider lists it."""
     with records.work() as work:
         paid = work.refund_operations.for_cases(cases)[cases[0]]
     return {
@@ -58,15 +58,15 @@ def refund(records: Records, cases: list[UUID]) -> Refund:
     }
 
 
-def about_payments(records: Records, *refunds: Refund) -> Books:
+def payment_check(records: Records, *refunds: Refund) -> Books:
     found = Books()
     with records.work() as work:
-        final_checks._payments(work, found, list(refunds))
+        final_checks._check_payments(work, found, list(refunds))
     return found
 
 
 def test_one_live_refund_for_a_refunded_case_is_right(records: Records, refund: Refund) -> None:
-    found = about_payments(records, refund)
+    found = payment_check(records, refund)
     assert (found.balance, found.provider_refunds) == (True, 1)
 
 
@@ -85,7 +85,7 @@ def test_one_live_refund_for_a_refunded_case_is_right(records: Records, refund: 
 def test_any_other_refund_is_found(
     records: Records, refund: Refund, shown: Callable[[Refund], list[Refund]], doubles: int
 ) -> None:
-    found = about_payments(records, *shown(refund))
+    found = payment_check(records, *shown(refund))
     assert not found.balance
     assert found.double_payments == doubles
 
@@ -100,7 +100,7 @@ def test_a_request_that_is_no_case_is_lost(records: Records, accepted: list[str]
     found = Books()
     load = SimpleNamespace(accepted=dict.fromkeys(accepted, ""), clickers=set())
     with records.work() as work:
-        final_checks._requests(work, found, cast("Load", load))
+        final_checks._check_requests(work, found, cast("Load", load))
     assert (found.lost, found.balance) == (lost, accepted == NAMES)
 
 
@@ -115,7 +115,7 @@ def test_a_task_that_is_not_on_the_queue_is_found_and_a_repeat_is_counted(record
         )
         found = [Books() for _ in range(3)]
         for one, queue in zip(found, ([], [there, there], [there, strange]), strict=True):
-            final_checks._tasks(work, one, queue, [there])
+            final_checks._check_tasks(work, one, queue, [there])
     assert [(one.balance, one.repeated_tasks) for one in found] == [(False, 0), (True, 1), (False, 0)]
 
 
@@ -129,26 +129,26 @@ def test_a_task_that_the_broker_forgot_may_be_missing_only_when_its_case_went_on
         swept = json.dumps({"body": b64encode(contact_support(task).model_dump_json().encode()).decode()}).encode()
         found = [Books(), Books()]
         for one, forgotten in zip(found, ([], [swept]), strict=True):
-            final_checks._tasks(work, one, [], forgotten)
+            final_checks._check_tasks(work, one, [], forgotten)
     assert [one.balance for one in found] == [False, True]
 
 
 def test_a_letter_that_is_missing_or_that_nobody_owed_is_found(
     records: Records, cases: list[UUID], settings: Settings
 ) -> None:
-    outbox = settings.sent_mail_dir
-    assert outbox
-    letter = next((outbox / "new").glob(f"{cases[0]}.refunded@*"))
-    assert about_letters(records, outbox).balance
-    letter.rename(aside := outbox / "tmp" / letter.name)
-    assert not about_letters(records, outbox).balance
-    aside.rename(letter)
-    (outbox / "new" / f"{uuid4()}.refunded@moneyback.example").touch()
-    assert not about_letters(records, outbox).balance
+    sent_mail = settings.sent_mail_dir
+    assert sent_mail
+    email = next((sent_mail / "new").glob(f"{cases[0]}.refunded@*"))
+    assert email_check(records, sent_mail).balance
+    email.rename(aside := sent_mail / "tmp" / email.name)
+    assert not email_check(records, sent_mail).balance
+    aside.rename(email)
+    (sent_mail / "new" / f"{uuid4()}.refunded@moneyback.example").touch()
+    assert not email_check(records, sent_mail).balance
 
 
-def about_letters(records: Records, outbox: Path) -> Books:
+def email_check(records: Records, sent_mail: Path) -> Books:
     found = Books()
     with records.work() as work:
-        final_checks._letters(work, found, outbox)
+        final_checks._check_emails(work, found, sent_mail)
     return found

@@ -1,4 +1,4 @@
-"""The fault matrix is true: every place that it names is there, and every fault that we can make is in it."""
+"""Tests that every place of the fault matrix exists, and that every injectable fault is in the matrix."""
 
 import ast
 from functools import cache
@@ -9,11 +9,11 @@ import pytest
 from tests.chaos.customers import BEHAVIOURS
 from tests.chaos.kill_points import POINTS
 from tests.chaos.matrix import MATRIX, Row
-from tests.chaos.plan import KILLS, TROUBLES
+from tests.chaos.plan import KILLS, OTHER_FAULTS
 
 TESTS = Path(__file__).parents[1]
 KINDS = {
-    "chaos": {*KILLS, *TROUBLES},
+    "chaos": {*KILLS, *OTHER_FAULTS},
     "point": {*POINTS, "*"},
     "charge": set(BEHAVIOURS),
 }
@@ -46,7 +46,7 @@ def test_every_place_that_the_matrix_names_is_there(row: Row) -> None:
 
 def test_every_fault_of_a_run_of_chaos_is_in_the_matrix() -> None:
     named = {place for row in MATRIX for place in row.places}
-    made = {f"chaos: {kind}" for kind in (*KILLS, *TROUBLES)} | {f"charge: {charge}" for charge in BEHAVIOURS}
+    made = {f"chaos: {kind}" for kind in (*KILLS, *OTHER_FAULTS)} | {f"charge: {charge}" for charge in BEHAVIOURS}
     ordinary = {
         "chaos: kill at a point",
         "charge: ok",

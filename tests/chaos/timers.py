@@ -1,4 +1,4 @@
-"""The times of a run of chaos: the order of the real timers, in seconds that a run can outlast many times."""
+"""The timers of a chaos run: in the order of the default timers, but short."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,30 +15,30 @@ TIMERS = {
 }
 
 SHORTENED: dict[str, Any] = {
-    "worker.providers.call_pool:SLOW": 0.3,
+    "worker.providers.call_pool:MAX_WAIT_SECONDS": 0.3,
     "worker.refunds.backoff:MAX_POLL_DELAY": 4.0,
     "worker.refunds.backoff:MAX_RETRY_DELAY": 4.0,
-    "worker.refunds.recording:LOOK_UPS_APART": timedelta(seconds=2),
-    "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than anything of ours can be under way
+    "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),
+    "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than any call of Moneyback takes
 }
-"""Constants that no setting changes: hours in the product."""
+"""Constants without a setting, which are hours in the product."""
 
-RESTART = {"console.supervisor:LONGEST_PAUSE": 1.0}
-"""The supervisor's patience with a part that keeps dying: here it is not the part's fault, and who is dead meets no fault."""
+RESTART = {"console.supervisor:MAX_PAUSE": 1.0}
+"""The supervisor's longest pause before a restart. It is short here, because a service that is down meets no fault."""
 
 SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
-"""How long things take at the provider. It remembers keys for as long as its adapter believes."""
+"""The delays of the sandbox provider. It keeps idempotency keys as long as its adapter expects."""
 
-BOUND = 120.0
-"""Within so many seconds after the last fault everything has come to rest: a lease, three deliveries of a case that end
-its workers (6 s apart, at the pace of the lane), and a second for every CATCHING_UP cases that the faults have left."""
+DRAIN_LIMIT = 120.0
+"""Seconds after the last fault until no work may remain: a lease, three deliveries of a case that crashes its workers
+(6 s apart), and one second for every CASES_PER_SECOND cases of the backlog."""
 
-CATCHING_UP = 25
-"""Cases a second that two workers of two processes catch up with at the least, beside all that this machine has to do."""
+CASES_PER_SECOND = 25
+"""The lowest throughput of two workers with two processes each, on a busy machine."""
 
 
 def environment() -> dict[str, str]:
-    """These times as a process of the product reads them; all the customers are one machine, so no brake is on."""
+    """Return the environment variables of the timers. Rate limits are off, because all customers share one address."""
     return {f"MONEYBACK_{name.upper()}": str(value) for name, value in TIMERS.items()} | {
         "MONEYBACK_RATE_LIMITS_ENABLED": "false"
     }

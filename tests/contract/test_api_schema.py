@@ -28,13 +28,13 @@ from tests.sample_data import settle_in
 from tests.services import fresh_database, settings_of
 
 BEYOND = (
-    "This text holds control characters",
-    "This text holds line breaks or control characters",
+    "This text contains control characters",
+    "This text contains line breaks or control characters",
     "This text contains invalid characters",
     "This is not an e-mail address",
-    "This must be an address over https",
+    "This must be an https URL",
     "This reference has no letter and no digit",
-    "This instant is before 1970 or after 2999",
+    "This date is before 1970 or after 2999",
     "This must not be empty",  # nothing but spaces
 )
 """What JSON Schema cannot say, or only in patterns that nobody reads: for this a body that it allows may be refused."""

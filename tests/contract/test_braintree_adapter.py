@@ -41,7 +41,7 @@ from tests.doubles.troubled import (
     says,
 )
 from worker.providers.braintree.adapter import create_adapter
-from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS, UNDECIDED_CODES
+from worker.providers.braintree.codes import CODES, DISPUTES, REFUND_STATUSES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -138,14 +138,16 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, bra
     assert answers == found
 
 
-@pytest.mark.parametrize(("name", "known"), [("transaction.Transaction", STANDINGS), ("dispute.Dispute", DISPUTES)])
+@pytest.mark.parametrize(
+    ("name", "known"), [("transaction.Transaction", REFUND_STATUSES), ("dispute.Dispute", DISPUTES)]
+)
 def test_every_status_of_theirs_is_known(name: str, known: dict[str, object]) -> None:
     module, _, class_name = name.partition(".")
     theirs = vars(getattr(import_module(f"braintree.{module}"), class_name).Status)
     assert {value for name, value in theirs.items() if not name.startswith("_")} == {*known}
 
 
-@pytest.mark.parametrize("status", STANDINGS)
+@pytest.mark.parametrize("status", REFUND_STATUSES)
 def test_every_status_has_its_meaning(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
 ) -> None:
@@ -155,7 +157,7 @@ def test_every_status_has_its_meaning(
         RefundStatus.PENDING: Pending("r1", PRICE),
         RefundStatus.FAILED: Failed("r1", status),
     }
-    assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
+    assert provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
 def test_every_code_of_the_table_is_tried() -> None:

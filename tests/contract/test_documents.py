@@ -131,7 +131,9 @@ def test_the_examples_of_the_queues_are_valid_by_the_described_schemas(
 def test_a_celery_task_is_named_after_its_queue_and_beat_has_a_queue_of_its_own() -> None:
     configured = celery_options(
         Settings(
-            database_url=SecretStr("postgresql://"), broker_url=SecretStr("redis://"), secret_key=SecretStr("s" * 32)
+            database_url=SecretStr("postgresql://nowhere/none"),
+            broker_url=SecretStr("redis://"),
+            secret_key=SecretStr("s" * 32),
         )
     )
     assert configured["task_routes"] == {queue: {"queue": queue} for queue in WORK_QUEUES}

@@ -33,7 +33,7 @@ from tests.doubles.raw import UNREADABLE, a_server_that, saying
 from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
 from worker.providers.mollie.adapter import create_adapter
 from worker.providers.mollie.client import MollieKeyError
-from worker.providers.mollie.codes import CODES, SHORT_OF_BALANCE, STANDINGS
+from worker.providers.mollie.codes import CODES, INSUFFICIENT_BALANCE, REFUND_STATUSES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
@@ -118,16 +118,16 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, mol
     assert answers == found
 
 
-@pytest.mark.parametrize("status", STANDINGS)
+@pytest.mark.parametrize("status", REFUND_STATUSES)
 def test_every_status_has_its_meaning(provider: PaymentProvider, mollie: FakeMollie, charge: str, status: str) -> None:
     provider.refund(charge, PRICE, key=KEY)
     mollie.refunds[0]["status"] = status
     expected = {
         RefundStatus.PAID: Paid("re_0", PRICE),
-        RefundStatus.PENDING: Pending("re_0", PRICE, insufficient_balance=status == SHORT_OF_BALANCE),
+        RefundStatus.PENDING: Pending("re_0", PRICE, insufficient_balance=status == INSUFFICIENT_BALANCE),
         RefundStatus.FAILED: Failed("re_0", status),
     }
-    assert provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
+    assert provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
 def test_a_refund_that_fails_in_the_answer_is_failed(provider: PaymentProvider, server: Troubled, charge: str) -> None:

@@ -48,7 +48,7 @@ from tests.doubles.troubled import (
 from worker.providers.deadline import time_limit
 from worker.providers.paypal.access_token import MARGIN, AccessToken
 from worker.providers.paypal.adapter import create_adapter
-from worker.providers.paypal.codes import CODES, DISPUTE_OUTCOMES, STANDINGS, UNDECIDED_CODES
+from worker.providers.paypal.codes import CODES, DISPUTE_OUTCOMES, REFUND_STATUSES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
@@ -95,7 +95,7 @@ def refunds_asked(server: Troubled) -> list[Asked]:
 
 def misbehaving(provider: PaymentProvider, server: Troubled, charge: str, trouble: Trouble) -> None:
     """The token is fetched while all is well, so that the trouble meets the refund."""
-    assert provider.look_up(charge, key="mb_nobodys") == NotFound()
+    assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
     server.trouble = trouble
 
 
@@ -240,7 +240,7 @@ def test_without_a_token_nothing_is_asked(server: Troubled, charge: str, answer:
     assert isinstance(adapter(server.url).refund(charge, PRICE, key=KEY), Unknown)
 
 
-@pytest.mark.parametrize("status", STANDINGS)
+@pytest.mark.parametrize("status", REFUND_STATUSES)
 def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str) -> None:
     paypal.pays_by = status
     answer = provider.refund(charge, PRICE, key=KEY)
@@ -250,7 +250,7 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePay
         RefundStatus.PENDING: Pending(id_, PRICE),
         RefundStatus.FAILED: Failed(id_, status, DeclineReason.PERMANENT),
     }
-    assert answer == provider.look_up(charge, key=KEY) == expected[STANDINGS[status]]
+    assert answer == provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
 def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
@@ -768,13 +768,13 @@ class TestListing:
             ListedRefund(other, "OTHER", Money(500, "EUR"), RefundStatus.PAID, paypal.now, None),
         ]
 
-    @pytest.mark.parametrize("status", STANDINGS)
+    @pytest.mark.parametrize("status", REFUND_STATUSES)
     def test_every_status_has_its_standing(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str
     ) -> None:
         paypal.refund_by_hand(charge, status=status)
         [listed] = all_pages(provider, paypal.now)
-        assert listed.status is STANDINGS[status]
+        assert listed.status is REFUND_STATUSES[status]
 
     def test_what_appears_late_is_listed_the_next_time(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         until = paypal.now

@@ -11,15 +11,16 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.cases import Case
+from domain.emails import EmailKind
 from domain.messages import CaseEmailsDue, RefundApproved, RefundOutcomeUnknown, RefundRequested, SupportNeeded
 from domain.money import Money
 from domain.policies import Category, SerialLimit
 from domain.providers import Declined, DeclineReason, DisputeStatus, Failed, Paid, Pending, Unknown
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation, key_of
-from domain.state_effects import EmailKind
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import Records, UnitOfWork
 from records.audit import faults
@@ -48,7 +49,7 @@ def books(request: pytest.FixtureRequest) -> Iterator[Records]:
 def a_case(books: Records, *events: Event, purchase: Purchase | None = None, **arrival: Any) -> UUID:
     """A case that took these steps; its purchase is found by the first."""
     bought = purchase or a_recent_purchase()
-    settle_in(books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller=bought.seller_id))
+    settle_in(books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller_id=bought.seller_id))
     with books.work() as work:
         (accepted,) = work.intake.accept([replace(an_arrival(bought), **arrival)])
     for number, event in enumerate(events):

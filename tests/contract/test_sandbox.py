@@ -36,7 +36,7 @@ from domain.purchases import Dispute
 from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
-from worker.providers import connected
+from worker.providers import connect_providers
 from worker.providers.sandbox.adapter import SandboxAdapter, create_adapter
 from worker.providers.sandbox.client import SandboxUrlError
 
@@ -478,8 +478,8 @@ def settings_with(sandbox_url: str | None) -> Settings:
 
 
 def test_only_what_the_settings_wire_is_connected() -> None:
-    assert connected(settings_with(None)) == {}
-    assert isinstance(connected(settings_with("http://127.0.0.1:8790"))["sandbox"], SandboxAdapter)
+    assert connect_providers(settings_with(None)) == {}
+    assert isinstance(connect_providers(settings_with("http://127.0.0.1:8790"))["sandbox"], SandboxAdapter)
 
 
 @pytest.mark.parametrize("url", ["", "sandbox", "https://sandbox.example", "http://"])

@@ -40,7 +40,7 @@ from worker.providers.stripe.amounts import UNITS, parse_amount
 from worker.providers.stripe.codes import (
     CODES,
     DISPUTES,
-    STANDINGS,
+    REFUND_STATUSES,
     UNDECIDED_CODES,
     UNDECIDED_STATUSES,
 )
@@ -183,7 +183,7 @@ def test_an_error_after_paying_is_unknown_and_the_look_up_finds_it_paid(
     assert refund(adapter) == Paid("re_0", FIVE)
 
 
-@pytest.mark.parametrize("status", STANDINGS)
+@pytest.mark.parametrize("status", REFUND_STATUSES)
 def test_every_status_has_its_answer(stripe: FakeStripe, adapter: PaymentProvider, status: str) -> None:
     stripe.charges["ch_1"].status = status
     answers = {
@@ -191,7 +191,7 @@ def test_every_status_has_its_answer(stripe: FakeStripe, adapter: PaymentProvide
         RefundStatus.PENDING: Pending("re_0", FIVE),
         RefundStatus.FAILED: Failed("re_0", status, DeclineReason.PERMANENT),
     }
-    expected = answers[STANDINGS[status]]
+    expected = answers[REFUND_STATUSES[status]]
     assert refund(adapter) == expected
     assert adapter.look_up("ch_1", key="key-1") == expected
 
@@ -208,12 +208,12 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("reason", "refusal"), FAILURES.items())
+@pytest.mark.parametrize(("reason", "decline_reason"), FAILURES.items())
 def test_a_refund_that_failed_says_why(
-    stripe: FakeStripe, adapter: PaymentProvider, reason: str, refusal: DeclineReason
+    stripe: FakeStripe, adapter: PaymentProvider, reason: str, decline_reason: DeclineReason
 ) -> None:
     stripe.charges["ch_1"] = replace(stripe.charges["ch_1"], status="failed", failure_reason=reason)
-    assert refund(adapter) == Failed("re_0", reason, refusal)
+    assert refund(adapter) == Failed("re_0", reason, decline_reason)
 
 
 def test_a_refund_that_waits_for_balance_is_pending(stripe: FakeStripe, adapter: PaymentProvider) -> None:

@@ -13,7 +13,7 @@ PATIENCE = 20.0  # seconds; reached only when something is broken
 
 @contextmanager
 def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
-    """Reads what it is asked, unless it greets first, then does as it likes with the connection."""
+    """Read what it is asked, unless it greets first, then doe as it likes with the connection."""
 
     def serve() -> None:
         while True:

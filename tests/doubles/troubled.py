@@ -156,7 +156,7 @@ AFTER_CARRYING_OUT: tuple[Trouble, ...] = (
 
 
 def says(said: Said, *, carries_out: bool = False) -> Trouble:
-    """Says this, whatever is asked."""
+    """Say this, whatever is asked."""
 
     def trouble(line: Line, answer: Answer) -> None:
         if carries_out:

@@ -28,7 +28,7 @@ AT_START = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
 
 
 def needs_a_fresh_python(env: Mapping[str, str]) -> bool:
-    """Returns whether this environment has an effect that a fork cannot have."""
+    """Return whether this environment has an effect that a fork cannot have."""
     return any(env.get(name) != os.environ.get(name) for name in AT_START)
 
 
@@ -92,7 +92,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _ended(self, timeout: float | None) -> int | None:
-        """Waits for the exit status. The server keeps the process's number until this has read the status."""
+        """Wait for the exit status. The server keeps the process's number until this has read the status."""
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
                 self.returncode = int(self._status.recv(32))
@@ -101,7 +101,7 @@ class Forked:
 
 
 def run(*words: str, env: Mapping[str, str], folder: Path = ROOT, stdin: int = subprocess.DEVNULL) -> "Ran":
-    """Runs a module to its end, as `subprocess.run` does."""
+    """Run a module to its end, as `subprocess.run` does."""
     with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
         code = Forked(*words, env=env, folder=folder, stdin=stdin, stdout=out, stderr=err).wait()
         out.seek(0)

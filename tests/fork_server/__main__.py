@@ -48,7 +48,7 @@ class Start(NamedTuple):
 
 
 def _serve(door: socket.socket) -> Start:
-    """Forks for each request until the tests hang up. Returns, in each child, what it is to become."""
+    """Fork for each request until the tests hang up. Returns, in each child, what it is to become."""
     children: dict[int, socket.socket] = {}
     ended, woken = os.pipe()
     os.set_blocking(woken, False)
@@ -78,7 +78,7 @@ def _serve(door: socket.socket) -> Start:
 
 
 def _report(children: dict[int, socket.socket]) -> None:
-    """Tells the tests which children ended, before the numbers of these processes are free again."""
+    """Tell the tests which children ended, before the numbers of these processes are free again."""
     for pid in list(children):
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
@@ -95,7 +95,7 @@ def _leave(children: dict[int, socket.socket]) -> NoReturn:
 
 
 def _dressed(start: Start, streams: Sequence[int]) -> Start:
-    """Gives this new process what a process has that was started by itself."""
+    """Give this new process what a process has that was started by itself."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -115,7 +115,7 @@ def _dressed(start: Start, streams: Sequence[int]) -> Start:
 
 
 def _become(words: Sequence[str]) -> None:
-    """Runs a module as ``python -m`` does, and what it replaces itself with as well."""
+    """Run a module as ``python -m`` does, and what it replaces itself with as well."""
     execv = os.execv
 
     def replaced(path: str, argv: list[str]) -> None:

@@ -68,7 +68,7 @@ def world(place: "Place") -> "World":
     for letter in (place.settings.sent_mail_dir or Path()).glob("*/*"):
         letter.unlink()
     settle_in(place.records)
-    settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller="babbage"))
+    settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller_id="babbage"))
     with place.records.work() as work:
         keys = [work.api_keys.create(id_)[1] for id_ in ("aurora", "babbage")]
     return World(place.settings, place.records, place.web, *keys)

@@ -317,11 +317,11 @@ def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(
         ({"amount": 2**63}, "#/amount", "or less"),
         ({"refunded": -1}, "#/refunded", "This must be 0 or more."),
         ({"purchased_at": "2026-04-17T14:05:00"}, "#/purchased_at", "offset from UTC"),
-        ({"purchased_at": 1776427500}, "#/purchased_at", "an instant as text"),
-        ({"purchased_at": "1776427500"}, "#/purchased_at", "an instant as text"),
+        ({"purchased_at": 1776427500}, "#/purchased_at", "a date and time as text"),
+        ({"purchased_at": "1776427500"}, "#/purchased_at", "a date and time as text"),
         ({"purchased_at": "0001-01-01T00:00:00+14:00"}, "#/purchased_at", "before 1970"),
         ({"purchased_at": "9999-12-31T23:59:59-12:00"}, "#/purchased_at", "after 2999"),
-        ({"charged_at": "yesterday"}, "#/charged_at", "an instant as text"),
+        ({"charged_at": "yesterday"}, "#/charged_at", "a date and time as text"),
         ({"renewal": "yes"}, "#/renewal", "true or false"),
         ({"dispute": "perhaps"}, "#/dispute", "This must be one of"),
         ({"product": "\x00"}, "#/product", "control characters"),
@@ -393,7 +393,7 @@ def test_the_numbers_are_those_of_the_database(world: World) -> None:
         "moneyback_support_tasks_published_total 0.0",
     ):
         assert line in numbers.splitlines()
-    assert 'moneyback_outbox_oldest_message_age_seconds{queue="letters"}' in numbers
+    assert 'moneyback_outbox_oldest_message_age_seconds{queue="email.cases"}' in numbers
 
 
 def test_the_documentation_names_every_operation_and_every_problem(world: World) -> None:

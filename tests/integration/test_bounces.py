@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from domain.reason_codes import SupportTaskKind
-from domain.state_effects import EmailKind
+from domain.emails import EmailKind
 from domain.states import Event
+from domain.support_tasks import SupportTaskKind
 from records import Records
 from records.case_emails import DueEmail
 from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in

@@ -279,4 +279,4 @@ def test_migrate_says_the_version(settings: Settings) -> None:
 def test_timers_that_would_let_two_workers_hold_one_case_are_refused(settings: Settings) -> None:
     run = moneyback(settings, "cases", "list", MONEYBACK_PROVIDER_TIMEOUT_SECONDS="99")
     assert run.returncode == 2
-    assert "still be paying when its lease is over" in run.stderr
+    assert "still be paying when its lease ends" in run.stderr

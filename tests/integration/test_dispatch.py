@@ -139,7 +139,7 @@ def test_wherever_it_happens(context: WorkerContext, monkeypatch: pytest.MonkeyP
     with context.records.work() as work:
         work.run("update purchases set charge = 'hang_1', method = 'credit_card'")
     if here is State.APPROVED:
-        monkeypatch.setattr(dispatch, "pay", lambda *_: None)
+        monkeypatch.setattr(dispatch, "execute", lambda *_: None)
     handle(context, RefundRequested, [case])
     assert states(context.records, [case]) == [here]
     poisoned(monkeypatch, case, here)

@@ -41,7 +41,7 @@ from tests.sample_data import settle_in
 from tests.services import eventually
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle
-from worker.providers import readers
+from worker.providers import create_webhook_parsers
 from worker.refunds.disputes import poll_open_disputes
 from worker.refunds.execution import execute
 from worker.refunds.resolution import lease
@@ -49,7 +49,7 @@ from worker.refunds.resolution import lease
 
 @pytest.fixture
 def web(sandbox: Settings) -> Iterator[httpx.Client]:
-    with served(app(sandbox, readers=readers(sandbox))) as web:
+    with served(app(sandbox, readers=create_webhook_parsers(sandbox))) as web:
         yield web
 
 
@@ -202,7 +202,7 @@ def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client,
     bought = charged("disputed")
     (case,) = paid(context, bought)
     with context.records.work() as work:
-        assert lease(work, context, [case], here=[State.WITH_SUPPORT])
+        assert lease(work, context, [case], states=[State.WITH_SUPPORT])
     heard(web, context, dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"]))
     assert (state(context.records, case), len(owed(context.records))) == (State.WITH_SUPPORT, 1)
     with context.records.work() as work:
@@ -351,7 +351,7 @@ def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(context
 def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.refunds.disputes, "STEP", 2)
+    monkeypatch.setattr(worker.refunds.disputes, "BATCH_SIZE", 2)
     bought = [charged("ok") for _ in range(5)]
     settle_in(context.records, *bought)
     with context.records.work() as work:

@@ -117,7 +117,7 @@ def test_every_language_is_there_for_a_machine(verb: Verb) -> None:
         (("storefront", "set", "nobody", "--colour", "#123456"), "There is no seller 'nobody'"),
         (("storefront", "set", "aurora"), "Say what to set"),
         (("storefront", "set", "aurora", "--colour", "blue"), "six hexadecimal digits"),
-        (("storefront", "set", "aurora", "--website", "http://aurora.example"), "over https"),
+        (("storefront", "set", "aurora", "--website", "http://aurora.example"), "an https URL"),
         (("storefront", "set", "aurora", "--technical-support", "us"), "not an e-mail address"),
     ],
 )

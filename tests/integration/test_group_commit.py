@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from domain.errors import KeyReusedError
 from producers import intake
-from producers.group_commit import MOST, GroupCommit
+from producers.group_commit import MAX_BATCH, GroupCommit
 from records import Records
 from records.intake import Accepted, Submission
 from tests.sample_data import a_recent_purchase, an_arrival, settle_in
@@ -52,7 +52,7 @@ def all_at_once(together: GroupCommit, door: Door, arrivals: Sequence[Submission
         first = people.submit(ask, arrivals[0])
         eventually(lambda: door.commits)
         others = [people.submit(ask, arrival) for arrival in arrivals[1:]]
-        eventually(lambda: len(together._waiting) == len(others))
+        eventually(lambda: len(together._queue) == len(others))
         door.opened.set()
         return [one.result() for one in (first, *others)]
 
@@ -93,10 +93,10 @@ def test_a_request_that_the_database_refuses_spoils_no_other(
     door = Door(monkeypatch)
     accept = door.accept
 
-    def picky(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:
-        if any(one.key == "key 05" for one in arrivals):
+    def picky(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:
+        if any(one.key == "key 05" for one in submissions):
             raise DataError("insert", None, ValueError("no such thing"))
-        return accept(records, arrivals)
+        return accept(records, submissions)
 
     door.accept = picky
     told = all_at_once(GroupCommit(records), door, arrivals)
@@ -111,7 +111,7 @@ def test_a_database_that_is_away_is_told_to_all_of_them_once_and_the_next_is_acc
     door = Door(monkeypatch)
     accept = door.accept
 
-    def away(records: Records, arrivals: Sequence[Submission]) -> list[Accepted]:  # noqa: ARG001
+    def away(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:  # noqa: ARG001
         raise OperationalError("connect", None, ConnectionError())
 
     door.accept = away
@@ -125,11 +125,11 @@ def test_a_database_that_is_away_is_told_to_all_of_them_once_and_the_next_is_acc
 
 
 def test_no_commit_grows_beyond_its_bound(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.group_commit.MOST", 4)
+    monkeypatch.setattr("producers.group_commit.MAX_BATCH", 4)
     door = Door(monkeypatch)
     bought = a_recent_purchase()
     settle_in(records, bought)
     told = all_at_once(GroupCommit(records), door, [an_arrival(bought, key=f"key {n}") for n in range(10)])
     assert sorted(len(commit) for commit in door.commits) == [1, 1, 4, 4]
     assert len({one.id for one in told}) == count(records) == 10
-    assert MOST == 100
+    assert MAX_BATCH == 100

@@ -14,7 +14,7 @@ from domain.errors import MoneybackError
 from producers.mail import imap, ingest
 from producers.mail.imap import ImapAccount, ImapInbox, ImapSession
 from producers.mail.maildir import BatchResult
-from producers.mail.parser import LARGEST
+from producers.mail.parser import MAX_SIZE
 from producers.mail.service import serve
 from records import DatabaseDownError, Records
 from records.unit_of_work import connect
@@ -85,14 +85,14 @@ def test_a_crash_between_the_commit_and_the_mark_makes_no_second_case(
 ) -> None:
     dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
-        real = folder._box.client.uid
+        real = folder._mailbox.client.uid
 
         def dies(verb: str, *args: str) -> Any:
             if verb == "STORE":
                 raise KeyboardInterrupt
             return real(verb, *args)
 
-        monkeypatch.setattr(folder._box.client, "uid", dies)
+        monkeypatch.setattr(folder._mailbox.client, "uid", dies)
         with pytest.raises(KeyboardInterrupt):
             folder.run_once(records)
     assert (cases(records), dovecot.flags(user)) == (1, [set()])
@@ -131,7 +131,7 @@ def test_a_mail_that_no_database_takes_stands_in_nobodys_way(
 def test_of_a_huge_mail_only_the_headers_are_fetched_and_its_sender_is_told(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dovecot.deliver(user, a_mail(("x" * 76 + "\r\n") * (LARGEST // 77)))
+    dovecot.deliver(user, a_mail(("x" * 76 + "\r\n") * (MAX_SIZE // 77)))
     fetched: list[str] = []
     real = ImapSession._fetch
 
@@ -155,7 +155,7 @@ def test_a_mail_wakes_whoever_waits_for_it(
     real = ImapSession.wait
 
     def watched(folder: ImapSession, stop: threading.Event) -> None:
-        assert folder.idles
+        assert folder.supports_idle
         waiting.set()
         real(folder, stop)
 
@@ -167,8 +167,8 @@ def test_a_mail_wakes_whoever_waits_for_it(
 
 
 def test_idle_is_issued_again_in_time(inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert imap.IDLE < 29 * 60
-    monkeypatch.setattr(imap, "IDLE", 0.0)
+    assert imap.IDLE_SECONDS < 29 * 60
+    monkeypatch.setattr(imap, "IDLE_SECONDS", 0.0)
     with inbox.open() as folder:
         for _ in range(3):
             folder.wait(threading.Event())
@@ -178,9 +178,9 @@ def test_idle_is_issued_again_in_time(inbox: ImapInbox, records: Records, monkey
 def test_without_idle_the_folder_is_looked_at_now_and_then(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imap, "POLL", 0.05)
+    monkeypatch.setattr(imap, "NO_IDLE_POLL_SECONDS", 0.05)
     with inbox.open() as folder:
-        folder.idles = False
+        folder.supports_idle = False
         assert folder.run_once(records) == BatchResult()
         dovecot.deliver(user, a_mail())
         folder.wait(threading.Event())
@@ -214,7 +214,7 @@ def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox:
     for _ in range(2):
         dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
-        before = folder._validity
+        before = folder._uid_validity
         assert folder.run_once(records) == BatchResult(taken=2)
     mails = dovecot.folder / user / "mails"
     for file in mails.glob("dovecot.index*"):
@@ -223,7 +223,7 @@ def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox:
     numbers.write_text(re.sub(r" V\d+ N\d+", " V4711 N1", numbers.read_text().partition("\n")[0]) + "\n")
     dovecot.deliver(user, a_mail())
     with inbox.open() as folder:
-        assert folder._validity not in {before, ""}
+        assert folder._uid_validity not in {before, ""}
         assert folder.run_once(records) == BatchResult(taken=1)
     assert cases(records) == 3
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.state_effects import EmailKind
+from domain.emails import EmailKind
 from domain.states import State
-from producers.mail.ingest import MOST_ANSWERS, MailIngest, Outcome, RawMail
+from producers.mail.ingest import MAX_ANSWERS, MailIngest, Outcome, RawMail
 from producers.mail.parsed_mail import NEEDS_SUPPORT, MailKind
-from producers.mail.parser import LARGEST
+from producers.mail.parser import MAX_SIZE
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
 from tests.integration._mail_fixtures import OURS, a_mail, cases
@@ -146,11 +146,11 @@ def test_each_purchase_of_a_mail_is_a_case(records: Records) -> None:
 
 
 def test_an_address_is_answered_so_often_a_day(records: Records) -> None:
-    for number in range(MOST_ANSWERS):
+    for number in range(MAX_ANSWERS):
         take(records, a_mail(f"Refund MB-2026-{1000 + number}", who="ada@example.com"))
     assert take(records, a_mail("Refund MB-2026-2000", who="Ada@example.com"))[0].flagged
     assert take(records, a_mail("I want my money back.", who="ada@example.com"))[0].flagged
-    assert (cases(records), notes(records)) == (MOST_ANSWERS, [])
+    assert (cases(records), notes(records)) == (MAX_ANSWERS, [])
     assert not take(records, a_mail(who="bob@example.com"))[0].flagged
     with records.work() as work:
         work.run("update inbound_mails set received_at = received_at - interval '1 day'")
@@ -159,12 +159,12 @@ def test_an_address_is_answered_so_often_a_day(records: Records) -> None:
 
 def test_a_batch_counts_as_its_mails(records: Records) -> None:
     take(records, *(a_mail(f"Refund MB-2026-{number}", who="ada@example.com") for number in range(1000, 1030)))
-    assert cases(records) == MOST_ANSWERS
+    assert cases(records) == MAX_ANSWERS
 
 
 def test_a_huge_mail_is_answered_once(records: Records) -> None:
     mail = a_mail(who="ada@example.com")
-    assert take(records, mail, mail, size=LARGEST + 1)[0] == Outcome(MailKind.TOO_LARGE, fresh=True, flagged=True)
+    assert take(records, mail, mail, size=MAX_SIZE + 1)[0] == Outcome(MailKind.TOO_LARGE, fresh=True, flagged=True)
     assert notes(records) == [("too_large", "ada@example.com", "en")]
 
 

@@ -185,7 +185,7 @@ def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_
 def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
     records: Records, context: WorkerContext, server: MailServer
 ) -> None:
-    settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller="babbage"))
+    settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller_id="babbage"))
     one, two = bought(records, reference="7"), bought(records, reference="#7", seller_id="babbage")
     note = owe(records, reference="7")
     handle(context, InquiryEmailsDue, [note])
@@ -274,7 +274,7 @@ def test_a_note_whose_message_was_lost_is_found_by_the_sweep(records: Records) -
     pass_by(records, minutes=5)
     Sweep(records).run_once()
     with records.work() as work:
-        assert work.outbox.take("notes", room=10, after=None, bulk=False) == [(note, "")]
+        assert work.outbox.take("email.inquiries", room=10, after=None, bulk=False) == [(note, "")]
 
 
 def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(

@@ -8,7 +8,7 @@ import pytest
 from domain.errors import KeyReusedError, NotPossibleError
 from domain.requests import Channel
 from domain.states import State
-from producers.intake import accept, accept_one, confirm, submission, withdraw
+from producers.intake import accept, accept_one, cancel, confirm, submission
 from records import Records
 from tests.sample_data import a_recent_purchase, a_request, an_arrival, settle_in
 
@@ -96,7 +96,7 @@ def test_nothing_can_be_confirmed_before_it_was_judged(records: Records) -> None
     bought = a_recent_purchase()
     settle_in(records, bought)
     case = accept_one(records, an_arrival(bought)).id
-    for say in (confirm, withdraw):
+    for say in (confirm, cancel):
         with pytest.raises(NotPossibleError, match="still checking this request"):
             say(records, case)
 

@@ -64,7 +64,7 @@ FORMS: tuple[tuple[str, dict[str, str]], ...] = (
 
 @pytest.fixture(autouse=True)
 def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templating, "speech", lambda _: FOREIGN)
+    monkeypatch.setattr(templating, "translator_for", lambda _: FOREIGN)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +85,7 @@ def read(answer: httpx.Response, *facts: str) -> None:
 def shop(world: World) -> World:
     """A seller whose name is not English."""
     seller = a_seller(id="babbage", name="Бэббидж", support_email="help@babbage.example")
-    settle_in(world.records, seller=seller, policy=a_policy(seller="babbage"))
+    settle_in(world.records, seller=seller, policy=a_policy(seller_id="babbage"))
     return world
 
 

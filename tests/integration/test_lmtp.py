@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from domain.errors import MoneybackError
-from producers.mail.lmtp import address_of
-from producers.mail.parser import LARGEST
+from producers.mail.lmtp import parse_address
+from producers.mail.parser import MAX_SIZE
 from producers.mail.service import serve_lmtp
 from records import Records
 from tests.integration._mail_fixtures import OURS, a_mail, cases
@@ -78,9 +78,9 @@ def test_every_recipient_is_answered(lmtp: smtplib.LMTP, records: Records) -> No
 
 def test_a_huge_mail_is_refused_by_name(lmtp: smtplib.LMTP, records: Records) -> None:
     lmtp.ehlo_or_helo_if_needed()
-    assert lmtp.esmtp_features["size"] == str(LARGEST)
+    assert lmtp.esmtp_features["size"] == str(MAX_SIZE)
     with pytest.raises(smtplib.SMTPSenderRefused) as announced:
-        lmtp.sendmail("ada@example.com", OURS, a_mail("x\r\n" * (LARGEST // 3 + 1)), [f"SIZE={LARGEST + 1}"])
+        lmtp.sendmail("ada@example.com", OURS, a_mail("x\r\n" * (MAX_SIZE // 3 + 1)), [f"SIZE={MAX_SIZE + 1}"])
     assert announced.value.smtp_code == 552
     assert cases(records) == 0
 
@@ -137,7 +137,7 @@ def test_a_door_needs_a_place_for_what_is_set_aside(settings: Settings) -> None:
 
 
 def test_a_door_is_on_this_machine_unless_told() -> None:
-    assert address_of("2424") == ("127.0.0.1", 2424)
-    assert address_of("[::1]:2424") == ("::1", 2424)
+    assert parse_address("2424") == ("127.0.0.1", 2424)
+    assert parse_address("[::1]:2424") == ("::1", 2424)
     with pytest.raises(MoneybackError):
-        address_of("localhost")
+        parse_address("localhost")

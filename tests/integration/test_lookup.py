@@ -86,7 +86,7 @@ def test_nothing_is_looked_up_before_the_answer(world: World) -> None:
     ask(world, ask="purchase", email=purchase.email, reference=purchase.reference)
     with world.records.work() as work:
         (row,) = work.run("select kind, purchase_ids, expires_at, sent_at from inquiry_emails")
-        assert work.outbox.queues() == {"notes"}
+        assert work.outbox.queues() == {"email.inquiries"}
     assert tuple(row) == ("purchase", [], None, None)
 
 

@@ -33,7 +33,7 @@ OURS = ["refunds@moneyback.example"]
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> MaildirInbox:
-    return MaildirInbox(tmp_path / "mails", own=OURS)
+    return MaildirInbox(tmp_path / "mails", moneyback_addresses=OURS)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_crash_between_the_commit_and_the_move_makes_no_second_case(
         deliver(inbox, f"{number}.a")
     shutil.copytree(inbox.folder, tmp_path / "as it was")
     assert inbox.run_once(records) == BatchResult(taken=5)
-    after_the_crash = MaildirInbox(tmp_path / "as it was", own=OURS)
+    after_the_crash = MaildirInbox(tmp_path / "as it was", moneyback_addresses=OURS)
     assert after_the_crash.run_once(records) == BatchResult(repeated=5)
     assert cases(records) == 5
     assert len(names(after_the_crash, "cur")) == 5
@@ -222,7 +222,7 @@ def test_another_mail_with_a_message_id_that_is_taken_is_for_a_person(inbox: Mai
 def test_two_readers_of_one_folder_make_one_case_each(inbox: MaildirInbox, records: Records) -> None:
     for number in range(40):
         deliver(inbox, f"{number:02}.a")
-    other = MaildirInbox(inbox.folder, own=OURS)
+    other = MaildirInbox(inbox.folder, moneyback_addresses=OURS)
     readers = [threading.Thread(target=reader.run, args=(records, Turns(1), 0)) for reader in (inbox, other)]
     for reader in readers:
         reader.start()
@@ -402,7 +402,7 @@ def test_a_password_does_not_leave_this_machine_in_the_clear(mail_server: MailSe
 
 
 def test_the_module_says_how_many_it_takes_at_once(inbox: MaildirInbox, records: Records) -> None:
-    for number in range(the_module.MOST + 1):
+    for number in range(the_module.MAX_BATCH + 1):
         deliver(inbox, f"{number:03}.a")
-    assert inbox.run_once(records) == BatchResult(taken=the_module.MOST)
+    assert inbox.run_once(records) == BatchResult(taken=the_module.MAX_BATCH)
     assert inbox.run_once(records) == BatchResult(taken=1)

@@ -57,7 +57,7 @@ folder, parts, wants_terminal = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.
 if wants_terminal:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 data_dir = DataDir(folder / "h")
-with stop_on_signals(), data_dir.lock(), Valkey(data_dir) as valkey, Supervisor(data_dir, tell=print) as processes:
+with stop_on_signals(), data_dir.lock(), Valkey(data_dir) as valkey, Supervisor(data_dir, report=print) as processes:
     for name, argv in parts.items():
         processes.start(Service(name, argv, grace=1))
         processes.wait_for(name, (folder / name).exists if len(argv) > 3 else lambda: True)
@@ -197,7 +197,7 @@ def test_a_real_terminal_ends_everybody(folder: Path, ending: str) -> None:
 
 def test_a_part_that_was_killed_is_started_again_and_again(data_dir: DataDir) -> None:
     told: list[str] = []
-    with Supervisor(data_dir, tell=told.append) as processes:
+    with Supervisor(data_dir, report=told.append) as processes:
         processes.start(Service("worker", SLEEPER))
         for _ in range(2):
             first = processes.pids["worker"]

@@ -25,7 +25,7 @@ from tests.integration._provider_fixtures import charged, closed, made_by_hand, 
 from tests.sample_data import settle_in
 from tests.services import environment
 from worker.context import create_context
-from worker.providers import capabilities, connected, readers
+from worker.providers import capabilities, connect_providers, create_webhook_parsers
 
 ROOT = Path(__file__).parent.parent.parent
 AMOUNT = ("--amount", "49.00", "--currency", "EUR")
@@ -90,9 +90,9 @@ def test_every_provider_is_listed_with_what_it_can_do(wired: Settings) -> None:
     listed = {one["provider"]: one for one in told(run)}
     assert set(listed) == set(PROVIDERS)
     assert [name for name, one in listed.items() if one["connected"]] == ["sandbox"]
-    assert listed["adyen"]["looks_up"] == "never"
+    assert listed["adyen"]["lookup"] == "never"
     assert not listed["adyen"]["lists"]
-    assert listed["mollie"]["keys_live_seconds"] == 3_600
+    assert listed["mollie"]["idempotency_key_ttl_seconds"] == 3_600
     assert listed["paypal"]["routes"]["*"]["window_days"] == 180
     for name, one in listed.items():
         assert one["calls_per_second"] == capabilities(name).calls_per_second
@@ -131,7 +131,7 @@ def account_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_a_provider_is_connected_by_its_name_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = account_of(name, monkeypatch)
-    assert [*connected(settings)] == [*readers(settings)] == [name]
+    assert [*connect_providers(settings)] == [*create_webhook_parsers(settings)] == [name]
     assert missing_extras(settings) == []
 
 
@@ -143,7 +143,7 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
     package = PROVIDERS[name].extra_package
     monkeypatch.setattr(provider_accounts, "find_spec", lambda asked: None if asked == package else asked)
     assert missing_extras(settings) == [name]
-    for connect in (connected, readers):
+    for connect in (connect_providers, create_webhook_parsers):
         with pytest.raises(MissingExtraError, match=rf"pip install 'moneyback\[{name}\]'"):
             connect(settings)
 
@@ -197,7 +197,7 @@ def test_a_payment_that_is_not_refunded_is_wrong(wired: Settings, charge: str) -
 def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox", memory=0) as process:
         forgetful = patient(settings).model_copy(update={"sandbox_url": process.url})
-        words = ("providers", "check", "sandbox", "--charge", "forgets_1", *AMOUNT, "--yes")
+        words = ("providers", "check", "sandbox", "--charge", "expires_1", *AMOUNT, "--yes")
         run = moneyback(forgetful, *words)
         assert run.returncode == 1
         assert "is another refund" in run.stdout

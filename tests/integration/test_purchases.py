@@ -45,7 +45,7 @@ def test_json_lines_keep_what_is_good_and_name_what_is_not(records: Records, tmp
     assert (imported.new, imported.updated) == (2, 0)
     assert [bad.line for bad in imported.rejected] == [2, 3, 4, 6, 7, 8, 10]
     whys = {bad.line: bad.why for bad in imported.rejected}
-    assert "no JSON" in whys[2]
+    assert "not valid JSON" in whys[2]
     assert "e-mail address" in whys[3]
     assert "no seller 'nobody'" in whys[4]
     assert whys[6].startswith("amount: Input should be a valid integer")

@@ -55,8 +55,9 @@ def test_two_processes_draw_from_one_bucket(settings: Settings, provider: str) -
     ours, theirs = RateLimiter.of(settings), RateLimiter.of(settings)
     assert taken(ours, provider, 2) == 2
     script = (
-        "import sys; from config.settings import settings; from worker.providers.rate_limiter import Pace; pace = Pace.of(settings());"
-        f"print(sum(pace.take(sys.argv[1], {SLOWLY}, until=0.0) for _ in range(2)))"
+        "import sys; from config.settings import settings; from worker.providers.rate_limiter import RateLimiter;"
+        "limiter = RateLimiter.of(settings());"
+        f"print(sum(limiter.acquire(sys.argv[1], {SLOWLY}, until=0.0) for _ in range(2)))"
     )
     child = subprocess.run(
         [sys.executable, "-c", script, provider],
@@ -142,9 +143,9 @@ def test_a_provider_without_a_limit_is_held_off_by_those_whom_it_told(settings: 
 def test_what_is_kept_in_the_broker_goes_by_itself(settings: Settings, broker: redis.Redis, provider: str) -> None:
     rate_limiter = RateLimiter.of(settings)
     rate_limiter.acquire(provider, 10.0, until=0.0)
-    assert 0 < int(broker.ttl(f"moneyback:pace:{provider}")) <= 61
+    assert 0 < int(broker.ttl(f"moneyback:rate-limit:{provider}")) <= 61
     rate_limiter.pause(provider, 10.0, 1_000.0)
-    assert 1_000 < int(broker.ttl(f"moneyback:pace:{provider}")) <= 1_062
+    assert 1_000 < int(broker.ttl(f"moneyback:rate-limit:{provider}")) <= 1_062
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/valkey.sock", "redis://127.0.0.1:1/0"])
@@ -180,7 +181,7 @@ def test_the_bucket_is_in_the_brokers_own_database_behind_its_socket(
     rate_limiter = RateLimiter.of(settings.model_copy(update={"broker_url": SecretStr(url)}))
     assert taken(rate_limiter, provider, 1) == 1
     with redis.Redis(unix_socket_path=str(servers.valkey.socket), db=3) as third:
-        assert third.exists(f"moneyback:pace:{provider}") == 1
+        assert third.exists(f"moneyback:rate-limit:{provider}") == 1
 
 
 @pytest.mark.parametrize("url", ["amqp://guest@127.0.0.1:1//", "memory://", "sqs://"])

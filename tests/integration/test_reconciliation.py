@@ -32,8 +32,8 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute, Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from records import Records
 from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (
@@ -52,8 +52,8 @@ from tests.integration._provider_fixtures import (
 from tests.sample_data import settle_in
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
-from worker.reconciliation.pages import TRIES
-from worker.reconciliation.run import SHOWN, ReconciliationResult, reconcile, reconcile_all
+from worker.reconciliation.pages import MAX_ATTEMPTS
+from worker.reconciliation.run import MAX_REPORTS, ReconciliationResult, reconcile, reconcile_all
 
 A_WEEK = timedelta(days=8)
 
@@ -162,7 +162,7 @@ def test_what_agrees_is_only_counted(context: WorkerContext) -> None:
     refunded_yesterday(context, *(charged("ok") for _ in range(7)))
     heard: list[int] = []
     done = reconcile(context, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
-    assert (done.listed, done.matched, done.not_ours, done.looked_into) == (7, 7, 0, 0)
+    assert (done.listed, done.matched, done.unknown_payments, done.lookups_requested) == (7, 7, 0, 0)
     assert (done.discrepancies, done.incomplete) == (Counter(), "")
     assert heard == [3, 6, 7]
     assert waiting(context.records) == []
@@ -195,7 +195,7 @@ def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> 
     provider.refunds = []
     done = reconciled(context)
     assert done.discrepancies == {SupportTaskKind.MISSING_REFUND: 41 * len(cases)}
-    assert len(done.reports) == SHOWN
+    assert len(done.reports) == MAX_REPORTS
     assert len(waiting(context.records)) == 41 * len(cases)
 
 
@@ -235,7 +235,7 @@ def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(
     """A database that was set back has forgotten it; the provider has not."""
     made = provider.make("ok_forgotten", Money(100, "EUR"), f"mb_{uuid4().hex}_1")
     done = reconciled(context)
-    assert (done.discrepancies, done.not_ours) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
+    assert (done.discrepancies, done.unknown_payments) == ({SupportTaskKind.UNEXPECTED_REFUND: 1}, 0)
     assert waiting(context.records)[0][1]["refund"] == made.refund_id
 
 
@@ -275,7 +275,7 @@ def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(
     for number in range(5):
         provider.make(f"ok_of_others_{number}", Money(100, "EUR"), "their own key")
     done = reconciled(context)
-    assert (done.listed, done.not_ours, done.discrepancies) == (5, 5, Counter())
+    assert (done.listed, done.unknown_payments, done.discrepancies) == (5, 5, Counter())
     assert waiting(context.records) == []
 
 
@@ -307,7 +307,7 @@ def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
     (case,) = refunded_yesterday(context, bought)
     provider.change(bought.charge, standing=RefundStatus.FAILED)
     done = reconciled(context)
-    assert (done.discrepancies, done.looked_into) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
+    assert (done.discrepancies, done.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
     hear_all(context)
     assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
     assert refunded(context.records, bought) == 0
@@ -333,12 +333,12 @@ def test_what_only_is_news_heals_by_itself(context: WorkerContext, provider: Pro
     assert state(context.records, case) is State.REFUND_PENDING
     provider.change(bought.charge, standing=RefundStatus.PAID)
     done = reconciled(context)
-    assert (done.discrepancies, done.looked_into) == (Counter(), 1)
+    assert (done.discrepancies, done.lookups_requested) == (Counter(), 1)
     hear_all(context)
     assert state(context.records, case) is State.REFUNDED
     assert owed(context.records) == []
     again = reconciled(context)
-    assert (again.matched, again.looked_into) == (1, 0)
+    assert (again.matched, again.lookups_requested) == (1, 0)
 
 
 def test_a_second_run_finds_the_same_and_tells_nobody_twice(context: WorkerContext, provider: Provider) -> None:
@@ -373,14 +373,14 @@ def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing
     provider.trouble = [] if before else list(ALWAYS)
     done = reconcile(_at_once(context), "sandbox", datetime.now(UTC) - A_WEEK, told)
     assert (done.listed, done.incomplete, done.discrepancies) == (3 * before, "It answered 503.", Counter())
-    assert provider.pages == before + TRIES
+    assert provider.pages == before + MAX_ATTEMPTS
     assert waiting(context.records) == []
 
 
 def test_an_adapter_that_breaks_leaves_the_list_incomplete(context: WorkerContext, provider: Provider) -> None:
     provider.trouble = [RuntimeError("a bug")] * 1_000
     done = reconciled(_at_once(context))
-    assert done.incomplete == "The adapter broke: RuntimeError."
+    assert done.incomplete == "The provider's adapter raised RuntimeError."
 
 
 def test_a_page_that_fails_once_is_asked_for_again(context: WorkerContext, provider: Provider) -> None:
@@ -398,16 +398,16 @@ def test_a_list_that_never_moves_on_is_incomplete(context: WorkerContext) -> Non
             return RefundPage([], "the same place")
 
     done = reconciled(replace(context, providers={"sandbox": Circular()}))
-    assert "does not move on" in done.incomplete
+    assert "returns the same page again" in done.incomplete
 
 
 class _Hasty:
     """No pause between two tries."""
 
-    def take(self, provider: str, per_second: float | None, *, until: float) -> bool:
+    def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
         return bool(provider and until and (per_second is None or per_second))
 
-    def hold_off(self, provider: str, per_second: float | None, seconds: float) -> None:
+    def pause(self, provider: str, per_second: float | None, seconds: float) -> None:
         assert provider
         assert seconds > 0, per_second
 
@@ -455,7 +455,7 @@ def test_a_hundred_thousand_refunds_are_read_a_page_at_a_time(context: WorkerCon
     many = replace(context, providers={"sandbox": endless})
     with statements(many) as seen:
         done = reconciled(many)
-    assert (done.listed, done.not_ours, endless.pages) == (100_000, 100_000, 100)
+    assert (done.listed, done.unknown_payments, endless.pages) == (100_000, 100_000, 100)
     assert len(seen) < 10 * endless.pages
     assert max(seen) == 1_000
 
@@ -464,7 +464,7 @@ def test_a_provider_that_differs_in_thousands_is_shown_in_part_and_reported_in_f
     many = replace(context, providers={"sandbox": Endless(3_000, 1_000, "mb_{:032x}_1")})
     done = reconciled(many)
     assert done.discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 3_000}
-    assert len(done.reports) == SHOWN
+    assert len(done.reports) == MAX_REPORTS
     assert len(waiting(context.records)) == 3_000
 
 

@@ -16,10 +16,10 @@ from domain.money import Money
 from domain.policies import SerialLimit
 from domain.providers import Capabilities, NotFound, Paid, RefundResult, Unknown
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import RefundOperation
 from domain.requests import RefundScope
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from producers.intake import accept, accept_one, confirm
 from records import Records
 from records.case_views import CaseView
@@ -267,7 +267,7 @@ def test_one_slow_call_does_not_hold_up_the_record_of_the_others(context: Worker
 def test_a_call_that_hangs_gives_its_batch_back_and_is_recorded_when_it_ends(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_pool, "SLOW", 0.1)
+    monkeypatch.setattr(call_pool, "MAX_WAIT_SECONDS", 0.1)
     hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
     settle_in(context.records, hanging, *quick)
     cases = evaluated(context, hanging, *quick)

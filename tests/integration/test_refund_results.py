@@ -202,7 +202,7 @@ def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as no_time:
-        no_time.setattr(provider_client, "_in_turn", lambda *_: False)
+        no_time.setattr(provider_client, "_wait_for_rate_limit", lambda *_: False)
         story = tell([PAID], can=replace(A_DAY, idempotency_key_ttl=timedelta(hours=1), rejects_over_refund=False))
     assert (story.is_now(), story.provider.keys) == ("approved", [])
     assert story.goes_on(days=3).is_now() == "refunded"

@@ -41,7 +41,7 @@ def relay(settings: Settings, records: Records) -> Relay:
 
 def due(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
     bought = [a_recent_purchase(seller_id=seller) for _ in range(number)]
-    settle_in(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller=seller))
+    settle_in(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller_id=seller))
     with records.work() as work:
         return [one.id for one in work.intake.accept([replace(an_arrival(one), bulk=bulk) for one in bought])]
 

@@ -20,8 +20,8 @@ from config.settings import Settings
 from console.data_dir import DataDir
 from console.servers import Postgres
 from domain.messages import RefundApproved, RefundOutcomeUnknown, RefundRequested
-from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from producers.intake import accept
 from records import Records, migrate
 from records.intake import Submission

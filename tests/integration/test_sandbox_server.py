@@ -368,8 +368,8 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> Non
         "hm?",
         "[]",
         '{"kind":"invented"}',
-        '{"kind":"made","refund":["re_1"],"told":false}',
-        '{"kind":"made","refund":[1,2,3,4,5,6,7,8,9,10],"told":false}',
+        '{"kind":"made","refund":["re_1"],"webhook":false}',
+        '{"kind":"made","refund":[1,2,3,4,5,6,7,8,9,10],"webhook":false}',
     ],
 )
 def test_a_damaged_line_in_the_middle_is_not_passed_over(tmp_path: Path, damage: str) -> None:
@@ -744,18 +744,18 @@ def test_a_forgotten_key_pays_again_only_where_nothing_caps_the_charge(
     tmp_path: Path, clock: Clock, capped: bool
 ) -> None:
     with closing(a_ledger(tmp_path, clock, capped=capped)) as ledger:
-        first = carried(ledger, an_order("forgets_1"))
+        first = carried(ledger, an_order("expires_1"))
         clock.now += TIMES.memory - 0.1
-        assert carried(ledger, an_order("forgets_1")) == RefundResult(first.refund, replayed=True)
+        assert carried(ledger, an_order("expires_1")) == RefundResult(first.refund, replayed=True)
         clock.now += 0.1
         if capped:
-            assert refused(ledger, an_order("forgets_1")) == "charge_already_refunded"
+            assert refused(ledger, an_order("expires_1")) == "charge_already_refunded"
         else:
-            again = carried(ledger, an_order("forgets_1"))
+            again = carried(ledger, an_order("expires_1"))
             assert not again.replayed
             found = [refund["id"] for refund in ledger.store.find(key="key-1", charge=None)]
             assert found == [first.refund.id, again.refund.id]
-            assert carried(ledger, an_order("forgets_1")) == RefundResult(again.refund, replayed=True)
+            assert carried(ledger, an_order("expires_1")) == RefundResult(again.refund, replayed=True)
         assert ledger.store.summary()["duplicates"] == (not capped)
 
 

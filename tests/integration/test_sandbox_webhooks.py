@@ -311,7 +311,7 @@ def test_what_happened_while_nobody_wanted_webhooks_is_never_told(tmp_path: Path
 
 def test_an_event_keeps_its_id_when_it_is_read_from_the_journal(tmp_path: Path) -> None:
     def waiting() -> dict[str, Any]:
-        with closing(Ledger(tmp_path, Times(), lambda: 1000.0, tells=True)) as ledger:
+        with closing(Ledger(tmp_path, Times(), lambda: 1000.0, sends_webhooks=True)) as ledger:
             ledger.refund(RefundRequest("pending_1", 500, "EUR", "key-1"))
             return dict(ledger.store.outbox.waiting)
 

@@ -103,7 +103,7 @@ def answer(url: str, query: str) -> tuple[object, ...] | None:
 
 def launched_by_a_console_that_was_killed(server: Server) -> subprocess.Popen[bytes]:
     """Without the leash: what a kill -9 leaves behind where the kernel does not tell children."""
-    other = {} if server.user.is_us else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
+    other = {} if server.user.is_current else {"user": server.user.uid, "group": server.user.gid, "extra_groups": []}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": ENVIRONMENT, "cwd": server.folder}
     return subprocess.Popen(list(server._command()), **quiet, **other)  # type: ignore[call-overload, no-any-return]
 
@@ -147,7 +147,7 @@ def test_no_account_is_added_and_no_folder_on_the_way_is_opened(data_dir: DataDi
 def test_only_ourselves_and_the_servers_get_into_the_home(servers: Servers) -> None:
     data_dir = servers.data_dir
     assert stat.S_IMODE(data_dir.path.stat().st_mode) == (0o710 if IS_ROOT else 0o700)
-    private = (data_dir.logs, data_dir.mail, data_dir.outbox, data_dir.postgres, data_dir.valkey, data_dir.run)
+    private = (data_dir.logs, data_dir.mail, data_dir.sent_mail, data_dir.postgres, data_dir.valkey, data_dir.run)
     assert {stat.S_IMODE(part.stat().st_mode) for part in private} == {0o700}
     assert stat.S_IMODE((data_dir.path / "secrets.json").stat().st_mode) == 0o600
     assert not (data_dir.postgres / "password").exists()
@@ -334,13 +334,13 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
 
 
 def test_the_home_of_up_is_not_the_home_of_demo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert DataDir.here("up").path != DataDir.here("demo").path
+    assert DataDir.default("up").path != DataDir.default("demo").path
     monkeypatch.setenv("MONEYBACK_HOME", str(folder / "h"))
-    DataDir.here("up").create()
-    for verb in (DataDir.here("demo").create, DataDir.here("demo").clean):
+    DataDir.default("up").create()
+    for verb in (DataDir.default("demo").create, DataDir.default("demo").clean):
         with pytest.raises(DataDirError, match="not a data directory of `moneyback demo`"):
             verb()
-    DataDir.here("up").clean()
+    DataDir.default("up").clean()
 
 
 def test_clean_can_be_done_twice_and_before_the_first_start(data_dir: DataDir) -> None:
@@ -365,7 +365,7 @@ def test_one_program_at_a_time_and_the_other_is_told_which(data_dir: DataDir) ->
                 verb()
         data_dir.clean()  # the holder may, when it is done
     with data_dir.lock():
-        assert data_dir.outbox.is_dir()
+        assert data_dir.sent_mail.is_dir()
 
 
 def test_a_broker_that_does_not_go_is_ended_anyway(used: DataDir) -> None:

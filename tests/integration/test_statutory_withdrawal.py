@@ -9,8 +9,8 @@ import pytest
 
 from config.i18n import translator_for
 from config.signed_links import Purpose
+from domain.emails import EmailKind
 from domain.policies import Category
-from domain.state_effects import EmailKind
 from domain.states import Event, State
 from producers.web.pages.statutory_withdrawal import STATEMENT
 from records.statutory_withdrawals import StatutoryWithdrawals
@@ -90,13 +90,13 @@ def test_the_letter_is_owed_with_the_case_or_neither_is(world: World, monkeypatc
     _, case = declared(world)
     assert owed(world, case) == [EmailKind.WITHDRAWAL_RECEIVED]
     with world.records.work() as work:
-        assert work.outbox.take("letters", room=10, after=None, bulk=False) == [(case, "")]
+        assert work.outbox.take("email.cases", room=10, after=None, bulk=False) == [(case, "")]
     before = world.fingerprint()
 
     def breaks(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(StatutoryWithdrawals, "of", breaks)  # after all that is written
+    monkeypatch.setattr(StatutoryWithdrawals, "get", breaks)  # after all that is written
     assert world.web.post("/withdraw", data=typed(step="confirm")).status_code == 500
     assert world.fingerprint() == before
 
@@ -184,7 +184,7 @@ def test_a_seller_is_carried_from_the_link_to_the_case(world: World) -> None:
 
 def test_support_reads_the_declaration_and_the_day_counts_from_it(world: World) -> None:
     """Judged a day later, the fourteenth day of the declaration is still the fourteenth."""
-    policy = a_policy(seller="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
+    policy = a_policy(seller_id="curie", category=Category.STATUTORY_WITHDRAWAL, days=None)
     bought = a_recent_purchase(seller_id="curie", purchased_at=datetime.now(UTC) - timedelta(days=13))
     settle_in(world.records, bought, seller=a_seller(id="curie"), policy=policy)
     _, case = declared(world, reference=bought.reference, email=bought.email)

@@ -15,8 +15,8 @@ from domain.messages import (
     RefundRequested,
     SupportNeeded,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from producers.intake import accept
 from records import Records, case_emails, inquiry_emails, migrate, support_tasks
 from records.unit_of_work import connect

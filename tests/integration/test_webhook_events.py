@@ -30,8 +30,8 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from producers.intake import accept
 from producers.web import middleware
@@ -68,7 +68,7 @@ from tests.sample_data import an_arrival, ids, settle_in
 from tests.services import Child, eventually
 from worker.context import WorkerContext
 from worker.dispatch import handle
-from worker.providers import readers
+from worker.providers import create_webhook_parsers
 from worker.refunds.execution import prepare
 from worker.refunds.resolution import resolve
 from worker.webhook_events.outcomes import OutcomeCode
@@ -78,7 +78,7 @@ from worker.webhook_events.processing import MAX_ATTEMPTS, UNKNOWN_PAYMENT_ATTEM
 @pytest.fixture
 def web(sandbox: Settings) -> Iterator[httpx.Client]:
     """The web, with the sandbox's reader."""
-    with served(app(sandbox, readers=readers(sandbox))) as web:
+    with served(app(sandbox, readers=create_webhook_parsers(sandbox))) as web:
         yield web
 
 
@@ -191,7 +191,9 @@ def test_while_the_database_is_away_the_provider_is_asked_to_send_it_again(
 ) -> None:
     dead = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
     event = an_event("refund.created", a_refund("ok_1"))
-    with served(app(sandbox.model_copy(update={"database_url": dead}), readers=readers(sandbox))) as cut_off:
+    with served(
+        app(sandbox.model_copy(update={"database_url": dead}), readers=create_webhook_parsers(sandbox))
+    ) as cut_off:
         answer = tell(cut_off, event)
         assert is_refused(answer, ProblemCode.SERVICE_UNAVAILABLE)
         assert int(answer.headers["retry-after"]) > 0
@@ -734,7 +736,7 @@ def test_an_event_that_nothing_ever_explains_is_given_up_after_many_looks_and_a_
     hear_all(context)
     assert fate(context.records, event.id) == (False, MAX_ATTEMPTS)
     (evidence,) = tasks(context.records, "webhook_event_unresolved")
-    assert (evidence["charge"], evidence["refund"], evidence["told"]) == (bought.charge, told["id"], "paid")
+    assert (evidence["charge"], evidence["refund"], evidence["reported"]) == (bought.charge, told["id"], "paid")
     assert (evidence["event"], evidence["last_outcome"]) == (event.id, OutcomeCode.NOT_VISIBLE.sentence)
     assert [notice.outcome for notice in notices(context.records)] == ["not_visible"]
 
@@ -752,7 +754,7 @@ def test_a_late_failure_that_the_provider_never_shows_is_a_task_of_its_case_once
         let_go(context.records)
     assert (owed(context.records), state(context.records, case)) == ([], State.REFUNDED)
     (evidence,) = tasks(context.records, "webhook_event_unresolved")
-    assert (evidence["told"], evidence["refund"], evidence["our_status"]) == ("failed", made["id"], "paid")
+    assert (evidence["reported"], evidence["refund"], evidence["our_status"]) == ("failed", made["id"], "paid")
     with context.records.work() as work:
         (task,) = work.support_tasks.list_open()
     assert (task.case_id, task.seller_id) == (case, bought.seller_id)
@@ -766,7 +768,7 @@ def test_a_dispute_that_the_provider_never_shows_is_a_task(web: httpx.Client, co
     last_look(context.records)
     hear_all(context)
     (evidence,) = tasks(context.records, "webhook_event_unresolved")
-    assert (evidence["about"], evidence["dispute"], evidence["told"]) == ("dispute", told["id"], "open")
+    assert (evidence["about"], evidence["dispute"], evidence["reported"]) == ("dispute", told["id"], "open")
 
 
 def test_a_notice_that_ended_all_who_looked_into_it_is_a_task(web: httpx.Client, context: WorkerContext) -> None:

@@ -382,7 +382,7 @@ def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: 
 def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, broker: redis.Redis) -> None:
     """Whoever writes to the broker can have a case looked at, and no more: the row says what may be done."""
     (case,) = ask(records, "ok", method="wire_transfer")
-    for lane in ("refund.execute", "refund.resolve", "letters", "support.publish"):
+    for lane in ("refund.execute", "refund.resolve", "email.cases", "support.publish"):
         broker.lpush(lane, celery_message(lane, {"ids": [str(case), str(uuid4())]}))
     broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"ids": [str(case)]}))
     eventually(lambda: states(records, [case]) == ["with_support"])

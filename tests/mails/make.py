@@ -243,7 +243,7 @@ def _hidden(tongue: Tongue, said: Said) -> tuple[str, Said, bytes]:
 
 
 def main() -> None:
-    """Writes them all."""
+    """Write them all."""
     from tests.mails.odd import odd_mails  # noqa: PLC0415 - it writes with what is above
 
     labels = {name: label for name, label in json.loads(LABELS.read_text()).items() if "--" not in name}

@@ -37,7 +37,7 @@ out = Console(stderr=True)
 
 
 def main() -> int:
-    """Measures, tells while it does, and prints a table and one JSON object. 1: an aim was missed."""
+    """Measure, tells while it does, and print a table and one JSON object. 1: an aim was missed."""
     asked = argparse.ArgumentParser(prog="make pages")
     asked.add_argument("--seconds", type=float, default=15, help="for each page; the form takes 5 more")
     asked.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that serve")

@@ -75,7 +75,7 @@ class Town:
         }
 
     def load(self, path: str, *, rate: float, seconds: float, form: Mapping[str, str] | None = None) -> Outcome:
-        """Lets customers come, from a process of their own."""
+        """Let customers come, from a process of their own."""
         job = Job(self.stack.web, path, rate, seconds, form)
         told = subprocess.run(
             [sys.executable, "-m", "tests.page_load.load_generator"],
@@ -107,7 +107,7 @@ class Town:
 @contextmanager
 def a_town(*options: str) -> Iterator[Town]:
     """Servers of its own in a home of its own, and the web as `moneyback web` serves it."""
-    data_dir = DataDir.here(HOME)
+    data_dir = DataDir.default(HOME)
     with stop_on_signals():
         data_dir.clean()
         with data_dir.lock(), Servers(data_dir) as servers, Supervisor(data_dir) as processes:

@@ -30,7 +30,7 @@ img { height: 22rem; border: 1px solid #999; }</style></head><body><h1>Every pag
 
 
 def main(names: list[str]) -> None:
-    """Takes all pictures, those of these pages, or with `readme` the picture of the README."""
+    """Take all pictures, those of these pages, or with `readme` the picture of the README."""
     if names == ["readme"]:
         _take_for_readme()
         return
@@ -53,7 +53,7 @@ def main(names: list[str]) -> None:
 
 
 def _take_for_readme() -> None:
-    """Takes the refund form in English, filled in, as the README shows it."""
+    """Take the refund form in English, filled in, as the README shows it."""
     README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
     with (
         running_servers() as servers,

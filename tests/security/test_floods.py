@@ -17,7 +17,7 @@ from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import codes, letters, state
 from tests.sample_data import a_recent_purchase, a_request, a_seller, an_arrival, ids, settle_in
 from worker.context import WorkerContext
-from worker.refunds.evaluation import LETTERS_A_DAY, evaluate
+from worker.refunds.evaluation import MAX_EMAILS_PER_DAY, evaluate
 from worker.refunds.execution import execute
 
 MANY = 20
@@ -55,7 +55,7 @@ def test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day(
     assert stages(context, ask(context, bought, times=MANY)) == {"already_requested": 1}
     with context.records.work() as work:
         assert not audit(work).faults
-        owed = work.run("select count(*) from outbox where queue = 'letters'").scalar_one()
+        owed = work.run("select count(*) from outbox where queue = 'email.cases'").scalar_one()
         assert owed == 3  # nor does a message go out for a letter that does not
 
 
@@ -64,7 +64,7 @@ def test_history_says_why_a_duplicate_was_told_nothing(context: WorkerContext) -
     settle_in(context.records, bought)
     last = ask(context, bought, times=3, at_once=False)[-1]
     with context.records.work() as work:
-        assert work.history.for_case(last)[-1].evidence["letter"] == "told often enough today"
+        assert work.history.for_case(last)[-1].evidence["email"] == "daily limit reached"
 
 
 def test_two_purchases_of_one_customer_are_two_letters(context: WorkerContext) -> None:
@@ -79,7 +79,7 @@ def test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day(context: Wo
     settle_in(context.records)
     cases = ask(context, a_recent_purchase(email="stranger@example.com"), times=MANY, at_once=at_once)
     others = ask(context, a_recent_purchase(email="somebody@example.com"))
-    most = LETTERS_A_DAY[State.UNMATCHED]
+    most = MAX_EMAILS_PER_DAY[State.UNMATCHED]
     assert stages(context, cases) == {"not_found": most}
     assert stages(context, others) == {"not_found": 1}
     a_day_passes(context)

@@ -10,8 +10,7 @@ import httpx
 import pytest
 import redis
 
-from config.broker import QUEUES, connect
-from config.redis_url import redis_url
+from config.broker import QUEUES, connect, redis_url
 from config.settings import Settings
 from config.signed_links import Links, Purpose
 from console.stack import free_port

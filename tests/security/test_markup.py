@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from config.signed_links import Links, Purpose
+from domain.emails import EmailKind
 from domain.requests import Channel, RefundRequest
-from domain.state_effects import EmailKind
 from domain.states import State
 from producers import intake
 from producers.desk.app import app as desk

@@ -10,8 +10,8 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from config.broker import redis_url
 from config.rate_limits import Limits
-from config.redis_url import redis_url
 from config.settings import Settings
 from domain.requests import Channel
 from producers.web.app import app

@@ -1,6 +1,6 @@
-"""`python -m tests.simulation`: worlds by the thousand, and the planted mistakes that must be found in some of them.
+"""`python -m tests.simulation`: simulates thousands of worlds, and checks that planted mistakes are found.
 
-A seed is a world: `--replay SEED` tells its story line by line. The last line printed is one JSON object.
+A seed determines a world: `--replay SEED` prints its trace. The last line of the output is one JSON object.
 """
 
 import argparse
@@ -12,104 +12,108 @@ from collections.abc import Iterator
 from multiprocessing.pool import AsyncResult, Pool
 
 from tests.simulation.planted_mistakes import MISTAKES
-from tests.simulation.run import Hunted, Outcome, hunt_named, world_of, worlds
+from tests.simulation.run import Outcome, SearchResult, find_named_mistake, world_of, worlds
 
-CHUNK = 25  # worlds a process runs before it tells what they came to
+CHUNK = 25  # worlds that a process runs before it returns their outcome
 
 
 def main() -> int:
-    """0: everything held, and every planted mistake was found."""
-    asked = _asked()
-    if asked.replay is not None:
-        return _replay(asked.replay)
+    """Return 0 if no invariant was violated and every planted mistake was found."""
+    options = _parse_options()
+    if options.replay is not None:
+        return _replay(options.replay)
     begun = time.monotonic()
-    with multiprocessing.Pool(asked.processes) as pool:
-        hunts = [pool.apply_async(hunt_named, [mistake.name]) for mistake in MISTAKES] if asked.planted else []
-        ends = begun + asked.seconds if asked.requests is None else None
-        together = Outcome()
-        for outcome in _campaign(pool, asked.seed, asked.processes, ends):
-            together.add(outcome)
-            _tell(together, hunts, begun)
-            if asked.requests is not None and together.requests >= asked.requests:
+    with multiprocessing.Pool(options.processes) as pool:
+        searches = (
+            [pool.apply_async(find_named_mistake, [mistake.name]) for mistake in MISTAKES] if options.planted else []
+        )
+        ends = begun + options.seconds if options.requests is None else None
+        total = Outcome()
+        for outcome in _campaign(pool, options.seed, options.processes, ends):
+            total.add(outcome)
+            _print_progress(total, searches, begun)
+            if options.requests is not None and total.requests >= options.requests:
                 break
-        hunted = [one.get() for one in hunts]
+        results = [search.get() for search in searches]
         pool.terminate()
-    return _report(together, hunted, time.monotonic() - begun)
+    return _report(total, results, time.monotonic() - begun)
 
 
-def _asked() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--requests", type=int, metavar="N", help="go on until so many requests were simulated")
-    parser.add_argument("--seconds", type=float, metavar="S", default=45, help="or for so long (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the first world's (%(default)s)")
-    parser.add_argument("--processes", type=int, default=2, metavar="P", help="side by side (%(default)s)")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="tell what happens in one world, and nothing else")
+    parser.add_argument("--requests", type=int, metavar="N", help="simulate until N requests were sent")
+    parser.add_argument(
+        "--seconds", type=float, metavar="S", default=45, help="otherwise simulate for S seconds (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (%(default)s)")
+    parser.add_argument("--processes", type=int, default=2, metavar="P", help="number of processes (%(default)s)")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="only print the trace of one world")
     planted = argparse.BooleanOptionalAction
-    parser.add_argument("--planted", action=planted, default=True, help="hunt the planted mistakes as well")
+    parser.add_argument("--planted", action=planted, default=True, help="also search for the planted mistakes")
     return parser.parse_args()
 
 
 def _campaign(pool: Pool, seed: int, processes: int, ends: float | None) -> Iterator[Outcome]:
-    """Chunk after chunk, in the order of their seeds; so many ahead that nobody waits."""
-    ahead: list[AsyncResult[Outcome]] = []
+    """Yield the outcomes of chunks in the order of their seeds, with enough chunks queued that no process waits."""
+    queued: list[AsyncResult[Outcome]] = []
     while ends is None or time.monotonic() < ends:
-        while len(ahead) < 2 * processes:
-            ahead.append(pool.apply_async(worlds, [seed, CHUNK]))
+        while len(queued) < 2 * processes:
+            queued.append(pool.apply_async(worlds, [seed, CHUNK]))
             seed += CHUNK
-        yield ahead.pop(0).get()
-    for one in ahead:
-        if one.ready():
-            yield one.get()
+        yield queued.pop(0).get()
+    for result in queued:
+        if result.ready():
+            yield result.get()
 
 
-def _tell(together: Outcome, hunts: list[AsyncResult[Hunted]], begun: float) -> None:
+def _print_progress(total: Outcome, searches: list[AsyncResult[SearchResult]], begun: float) -> None:
     if sys.stderr.isatty():
-        found = sum(one.ready() for one in hunts)
+        found = sum(search.ready() for search in searches)
         sys.stderr.write(
-            f"\r{time.monotonic() - begun:6.0f} s  {together.requests:,} requests in {together.worlds:,} worlds  "
-            f"{together.faults.total():,} faults  {len(together.violations)} violations  "
-            f"{found}/{len(hunts)} mistakes hunted "
+            f"\r{time.monotonic() - begun:6.0f} s  {total.requests:,} requests in {total.worlds:,} worlds  "
+            f"{total.faults.total():,} faults  {len(total.violations)} violations  "
+            f"{found}/{len(searches)} mistakes searched "
         )
         sys.stderr.flush()
 
 
-def _report(together: Outcome, hunted: list[Hunted], seconds: float) -> int:
+def _report(total: Outcome, results: list[SearchResult], seconds: float) -> int:
     if sys.stderr.isatty():
         sys.stderr.write("\n")
-    for seed, sentence in together.violations:
-        _say(f"World {seed}: {sentence}\n  its story: python -m tests.simulation --replay {seed}")
-    for seed in dict.fromkeys(seed for seed, _ in together.violations[:1]):
+    for seed, sentence in total.violations:
+        _print(f"World {seed}: {sentence}\n  its trace: python -m tests.simulation --replay {seed}")
+    for seed in dict.fromkeys(seed for seed, _ in total.violations[:1]):
         _replay(seed)
-    for one in hunted:
-        how = (
-            f"found in world {one.worlds}: {one.how[:100]}"
-            if one.seed is not None
-            else f"NOT FOUND in {one.worlds} worlds. {one.how}"
+    for result in results:
+        text = (
+            f"found in world {result.worlds}: {result.how[:100]}"
+            if result.seed is not None
+            else f"NOT FOUND in {result.worlds} worlds. {result.how}"
         )
-        _say(f"{one.name:70} {how}")
+        _print(f"{result.name:70} {text}")
     report = {
-        "requests": together.requests,
-        "worlds": together.worlds,
-        "steps": together.steps,
-        "faults": dict(together.faults.most_common()),
-        "violations": len(together.violations),
-        "planted": {one.name: one.seed is not None for one in hunted},
+        "requests": total.requests,
+        "worlds": total.worlds,
+        "steps": total.steps,
+        "faults": dict(total.faults.most_common()),
+        "violations": len(total.violations),
+        "planted": {result.name: result.seed is not None for result in results},
         "seconds": round(seconds, 1),
     }
-    _say(json.dumps(report))
-    return 1 if together.violations or any(one.seed is None for one in hunted) else 0
+    _print(json.dumps(report))
+    return 1 if total.violations or any(result.seed is None for result in results) else 0
 
 
 def _replay(seed: int) -> int:
     world, outcome = world_of(seed, traced=True)
     for line in world.trace or ():
-        _say(line)
+        _print(line)
     for _, sentence in outcome.violations:
-        _say(f"VIOLATED {sentence}")
+        _print(f"VIOLATED {sentence}")
     return 1 if outcome.violations else 0
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 

@@ -1,4 +1,4 @@
-"""Between our worker and the provider: the wire, and everything that can happen to a call on it."""
+"""A simulated provider adapter: the network between a worker and the provider, with its faults."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,52 +8,52 @@ from domain.providers import Capabilities, DisputeStatus, LookupResult, NotFound
 from tests.simulation.clock import Clock, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.provider import TIMEOUT, Provider
-from worker.providers.deadline import did_not_accept
+from worker.providers.deadline import record_connection_failure
 
 
 class Adapter:
-    """One provider as one of our processes reaches it."""
+    """The adapter of one provider in one process."""
 
     def __init__(self, provider: Provider, clock: Clock, epoch: datetime, seam: Callable[[str], None]) -> None:
         self._provider, self._clock, self._epoch, self._seam = provider, clock, epoch, seam
         self._faults: Faults = provider.faults
         self._random = provider.random
         self.capabilities: Capabilities = provider.capabilities
-        self.asked: Callable[[Provider, str, Money, str], None] = lambda *_: None
+        self.on_call: Callable[[Provider, str, Money, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Asks for the refund."""
+        """Send a refund, or lose it or its response."""
         provider, clock, faults = self._provider, self._clock, self._faults
         self._seam("before the call")
-        self.asked(provider, charge, amount, key)
+        self.on_call(provider, charge, amount, key)
         provider.calls[key] += 1
-        self._travel()
+        self._network_delay()
         if provider.charges[charge].poison == "question":
-            self._ends_the_process()
-        if lost := self._not_let_in() or self._lost_on_the_way(charge, amount, key):
-            return lost
-        said = provider.execute(charge, amount, key)
-        self._travel()
+            self._crash()
+        if error := self._rejected() or self._lost_before(charge, amount, key):
+            return error
+        result = provider.execute(charge, amount, key)
+        self._network_delay()
         if provider.charges[charge].poison == "answer":
-            self._ends_the_process()
+            self._crash()
         if faults.happens("lost_after"):
             clock.sleep(TIMEOUT)
-            said = Unknown("timeout")
+            result = Unknown("timeout")
         elif faults.happens("error_after"):
-            said = Unknown("500")
-        self._broken()
+            result = Unknown("500")
+        self._maybe_fail()
         self._seam("after the call")
-        return said
+        return result
 
-    def _not_let_in(self) -> Unknown | None:
-        """Nothing can have been carried out."""
-        if self._faults.happens("nobody_reached"):
-            did_not_accept()
+    def _rejected(self) -> Unknown | None:
+        """Return an error of a call that cannot have reached the provider, or None."""
+        if self._faults.happens("connection_refused"):
+            record_connection_failure()
             return Unknown("connection refused")
-        return Unknown("401", invalid_credentials=True) if self._faults.happens("turned_away") else None
+        return Unknown("401", invalid_credentials=True) if self._faults.happens("unauthorized") else None
 
-    def _lost_on_the_way(self, charge: str, amount: Money, key: str) -> Unknown | None:
-        """What happens to a call before it is carried out, or instead, or long before it is."""
+    def _lost_before(self, charge: str, amount: Money, key: str) -> Unknown | None:
+        """Return an error of a call that is not carried out, or is carried out late; or None."""
         provider, clock, faults = self._provider, self._clock, self._faults
         if clock.now < provider.down_until or faults.happens("error_before"):
             return Unknown("503")
@@ -65,54 +65,54 @@ class Adapter:
         if faults.happens("carried_out_late"):
             late = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.latest
             clock.later(late, provider.execute, charge, amount, key)
-            if self._random.random() < 0.2:  # somebody has no patience, and refunds it by hand
-                clock.later(late * self._random.random(), provider.refunded_by_hand, charge)
+            if self._random.random() < 0.2:  # an external refund, before the late call
+                clock.later(late * self._random.random(), provider.refund_externally, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
         return None
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Asks what became of it."""
+        """Look a refund up."""
         self._seam("before the look-up")
-        self._travel()
+        self._network_delay()
         provider, faults = self._provider, self._faults
         if provider.charges[charge].poison:
-            self._ends_the_process()
+            self._crash()
         if self._clock.now < provider.down_until or faults.happens("look_up_failed"):
             return Unknown("503")
         if faults.happens("look_up_empty"):
             return NotFound()
         found = provider.found(charge, key)
-        self._travel()
-        self._broken()
+        self._network_delay()
+        self._maybe_fail()
         self._seam("after the look-up")
         return found
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Asks how the dispute stands."""
+        """Look up the dispute of a charge."""
         self._seam("before the look-up")
-        self._travel()
+        self._network_delay()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
         return self._provider.charges[charge].disputed
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Asks for its list."""
+        """Return a page of the provider's refunds."""
         self._seam("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
         return self._provider.list_refunds(since, after, self._epoch)
 
-    def _travel(self) -> None:
+    def _network_delay(self) -> None:
         self._clock.sleep(self._random.choice([0.02, 0.1, 0.5, 5.0]))
 
-    def _broken(self) -> None:
-        if self._faults.happens("adapter_broke"):
-            raise ValueError("The adapter stumbles over the answer.")
+    def _maybe_fail(self) -> None:
+        if self._faults.happens("adapter_error"):
+            raise ValueError("The adapter cannot read the response.")
 
-    def _ends_the_process(self) -> None:
+    def _crash(self) -> None:
         task = self._clock.current
         assert task, "only tasks make calls"
-        self._faults.noted("poison")
+        self._faults.count("poison")
         self._clock.kill(task.process)
         raise Killed

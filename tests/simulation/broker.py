@@ -1,4 +1,4 @@
-"""A broker that loses, repeats, delays and forgets; and what the relay and the worker hold it by, in place of kombu."""
+"""A broker that loses, repeats and delays messages, and loses its data; and stand-ins for kombu and Celery."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -12,161 +12,161 @@ from tests.simulation.faults import Faults
 from worker.relay import WINDOW
 
 
-class BrokerAwayError(Exception):
-    """The broker does not answer, or nobody knows whether it did what was asked."""
+class BrokerUnavailableError(Exception):
+    """The broker is unavailable, or the outcome of a command is unknown."""
 
 
 class Broker:
-    """Queues, and the network before them."""
+    """The queues, and the network in front of them."""
 
     def __init__(
-        self, clock: Clock, faults: Faults, deliver: Callable[[str, Any], None], die: Callable[[str], None]
+        self, clock: Clock, faults: Faults, deliver: Callable[[str, Any], None], kill_at: Callable[[str], None]
     ) -> None:
-        self._clock, self._faults, self._deliver, self._die = clock, faults, deliver, die
-        self.away_until = 0.0
+        self._clock, self._faults, self._deliver, self._kill_at = clock, faults, deliver, kill_at
+        self.unavailable_until = 0.0
         self.waiting: Counter[str] = Counter()
         self.queued: Callable[[str], int] = lambda _: 0
-        """How many messages of a lane have arrived, and were not taken by a worker."""
+        """The number of a queue's messages that no worker has taken."""
         self.generation = 0
         self.keys: set[str] = set()
         self.tasks: Counter[UUID] = Counter()
-        """Tasks for helpdesks, by their event's id, and how often each was published."""
+        """The published support tasks by id, with the number of times each was published."""
         self.unread: set[UUID] = set()
-        """Those of them that lie on the queue."""
+        """The support tasks that are on the queue."""
 
     @property
-    def away(self) -> bool:
-        """Whether nobody can reach it."""
-        return self._clock.now < self.away_until
+    def unavailable(self) -> bool:
+        """Return whether the broker is unavailable."""
+        return self._clock.now < self.unavailable_until
 
-    def forget(self) -> None:
-        """FLUSHALL: whatever waited is gone, and every key."""
+    def lose_data(self) -> None:
+        """Lose all messages and keys, as FLUSHALL does."""
         self.generation += 1
         self.waiting.clear()
         self.keys.clear()
         self.unread.clear()
-        self._faults.noted("broker_forgets")
+        self._faults.count("broker_data_lost")
 
     @contextmanager
-    def reached(self) -> Iterator[None]:
-        """Around what is published: over a network, by somebody who may end."""
-        self._die("before publishing")
-        if self.away or self._faults.happens("publish_failed"):
-            raise BrokerAwayError
+    def command(self) -> Iterator[None]:
+        """Let the command in the block fail, or its process be killed, as over a network."""
+        self._kill_at("before publishing")
+        if self.unavailable or self._faults.happens("publish_failed"):
+            raise BrokerUnavailableError
         yield
-        self._die("after publishing")
+        self._kill_at("after publishing")
         if self._faults.happens("publish_unknown"):
-            raise BrokerAwayError
+            raise BrokerUnavailableError
 
-    def publish(self, lane: str, payload: Any) -> None:
-        """LPUSH."""
-        with self.reached():
-            self._send(lane, payload)
+    def publish(self, queue: str, payload: Any) -> None:
+        """Publish a message, as LPUSH does."""
+        with self.command():
+            self._send(queue, payload)
 
-    def _send(self, lane: str, payload: Any) -> None:
+    def _send(self, queue: str, payload: Any) -> None:
         if self._faults.happens("message_lost"):
             return
         for _ in range(self._faults.random.choice([2, 2, 5]) if self._faults.happens("message_repeated") else 1):
             late = self._faults.random.choice([10.0, 300.0, 7_200.0]) if self._faults.happens("message_late") else 0.01
-            self.waiting[lane] += 1
-            self._clock.later(late * self._faults.random.random(), self._arrive, lane, payload, self.generation)
+            self.waiting[queue] += 1
+            self._clock.later(late * self._faults.random.random(), self._arrive, queue, payload, self.generation)
 
-    def _arrive(self, lane: str, payload: Any, generation: int) -> None:
+    def _arrive(self, queue: str, payload: Any, generation: int) -> None:
         if generation == self.generation:
-            self.waiting[lane] -= 1
-            self._deliver(lane, payload)
+            self.waiting[queue] -= 1
+            self._deliver(queue, payload)
 
-    # What the relay holds it by
+    # The interface for the relay
 
     @contextmanager
     def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
-        """A connection, dialled at its first use."""
+        """Yield a connection that is opened at its first use."""
         yield SimpleNamespace(channel=self._channel, Producer=lambda **_: self)
 
     @contextmanager
     def _channel(self) -> Iterator["Broker"]:
-        if self.away:
-            raise BrokerAwayError
+        if self.unavailable:
+            raise BrokerUnavailableError
         yield self
 
     @property
     def client(self) -> "Keys":
-        """As of kombu's channel."""
+        """The Redis client of kombu's channel."""
         return Keys(self)
 
-    def depth(self, channel: object, lane: str) -> int:  # noqa: ARG002  # as config.broker.depth
-        """How many messages wait in this lane."""
-        if self.away:
-            raise BrokerAwayError
-        return self._depth(lane)
+    def depth(self, channel: object, queue: str) -> int:  # noqa: ARG002  # as config.broker.depth
+        """Return the number of messages that wait in a queue."""
+        if self.unavailable:
+            raise BrokerUnavailableError
+        return self._depth(queue)
 
-    def has_room(self, lane: str) -> bool:
-        """Whether the relay would publish into this lane."""
-        return self._depth(lane) < WINDOW
+    def has_room(self, queue: str) -> bool:
+        """Return whether the relay would publish to a queue."""
+        return self._depth(queue) < WINDOW
 
-    def _depth(self, lane: str) -> int:
-        return self.waiting[lane] + self.queued(lane)
+    def _depth(self, queue: str) -> int:
+        return self.waiting[queue] + self.queued(queue)
 
 
 class Keys:
-    """As much of Redis' keys as the relay uses."""
+    """The Redis commands on keys that the relay uses."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     def exists(self, name: str) -> bool:
-        """Whether the key is there."""
-        if self._broker.away:
-            raise BrokerAwayError
+        """Return whether a key exists, as EXISTS does."""
+        if self._broker.unavailable:
+            raise BrokerUnavailableError
         return name in self._broker.keys
 
-    def set(self, name: str, value: str) -> None:  # noqa: ARG002  # as the real one: that it is there says everything
-        """SET."""
-        with self._broker.reached():
+    def set(self, name: str, value: str) -> None:  # noqa: ARG002  # only the existence of a key matters
+        """Set a key, as SET does."""
+        with self._broker.command():
             self._broker.keys.add(name)
 
     def rename(self, name: str, other: str) -> None:
-        """RENAME, which a key refuses that is not there."""
-        with self._broker.reached():
+        """Rename a key, as RENAME does; fails if the key does not exist."""
+        with self._broker.command():
             if name not in self._broker.keys:
-                raise BrokerAwayError
+                raise BrokerUnavailableError
             self._broker.keys.remove(name)
             self._broker.keys.add(other)
 
 
 class App:
-    """As much of Celery as the relay uses."""
+    """The part of a Celery application that the relay uses."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self.amqp = SimpleNamespace(Producer=lambda channel: SimpleNamespace(channel=channel))
 
-    def send_task(self, lane: str, args: list[Any], **_: object) -> None:
-        """One message."""
-        self._broker.publish(lane, args[0])
+    def send_task(self, name: str, args: list[Any], **_: object) -> None:
+        """Publish one message."""
+        self._broker.publish(name, args[0])
 
 
 class Helpdesk:
-    """The connection on which tasks for people leave, and who reads them now and then."""
+    """A helpdesk: the connection for support tasks, and the consumer that reads them at times."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self.read: set[UUID] = set()
 
-    def look(self) -> None:
-        """Reads what lies on the queue."""
-        if not self._broker.away:
+    def consume(self) -> None:
+        """Consume all support tasks of the queue."""
+        if not self._broker.unavailable:
             self.read |= self._broker.unread
             self._broker.unread.clear()
 
     @contextmanager
     def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
-        """A connection with a producer."""
+        """Yield a connection with a producer."""
         yield SimpleNamespace(Producer=lambda **_: self)
 
     def publish(self, event: Mapping[str, Any], message_id: str) -> None:
-        """One task on the queue that helpdesks read."""
+        """Publish one support task."""
         assert event["id"] == message_id
-        with self._broker.reached():
+        with self._broker.command():
             self._broker.tasks[UUID(message_id)] += 1
             self._broker.unread.add(UUID(message_id))

@@ -1,4 +1,4 @@
-"""Time that passes only when everybody waits, and the tasks that wait: one greenlet each, one at a time, in a seeded order."""
+"""The simulated clock and scheduler. Tasks are greenlets that run one at a time, in an order that the seed determines."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -8,29 +8,29 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 
 class Killed(BaseException):
-    """kill -9: nothing of this process runs on, whatever its code says about the end."""
+    """The process was killed with kill -9. No handler of the product may catch this."""
 
 
 class Process:
-    """What is killed as one: its tasks, and the threads that they started."""
+    """A process: its tasks and their threads are killed total."""
 
     def __init__(self, name: str, offset: float = 0.0) -> None:
         self.name = name
         self.alive = True
         self.offset = offset
-        """What this process's monotonic clock is ahead of true time; it may jump."""
+        """Seconds that the process's monotonic clock is ahead of the true time; it may jump."""
         self.tasks: dict[int, Task] = {}
         self.context: Any = None
         self.died: Callable[[], object] = lambda: None
-        """Who starts another one in its place."""
+        """Called when the process was killed; starts its successor."""
         self.skew = 0.0
-        """What the database's clock is ahead for it; where leases are right, nothing."""
+        """Seconds that the database's clock seems ahead for this process. Zero, except for one planted mistake."""
         self.old = False
-        """It runs the version before this one."""
+        """Whether the process runs the previous version of the product."""
 
 
 class Task:
-    """One line of work."""
+    """One task, such as a message in work or a request."""
 
     __slots__ = ("between", "green", "number", "on_behalf_of", "process", "soft", "started", "ticket", "what")
 
@@ -43,17 +43,17 @@ class Task:
         self.ticket = 0
         self.soft = False
         self.between = False
-        """It has done nothing since others last came in between, or it could have ended."""
+        """Whether the task did nothing since it last let other tasks run."""
         self.on_behalf_of = self
 
     @property
     def is_thread(self) -> bool:
-        """It makes a call for another task, and what it records is that one's."""
+        """Return whether the task is a thread that makes a call for another task."""
         return self.on_behalf_of is not self
 
 
 class Clock:
-    """The scheduler: events in the order of their instants."""
+    """The scheduler: runs events in the order of their instants."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -61,22 +61,22 @@ class Clock:
         self.current: Task | None = None
         self.broke: Callable[[Task, Exception], None] = _raise
         self._queue: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._until, self._most = 0.0, 0
+        self._until, self._max_steps = 0.0, 0
         self._numbers = 0
         self._hub = getcurrent()
         self._tasks: dict[int, Task] = {}
 
     def at(self, instant: float, do: Callable[..., object], *args: Any) -> None:
-        """Does this at that instant, outside of every task."""
+        """Call ``do`` at an instant, outside of every task."""
         self._numbers += 1
         heappush(self._queue, (max(instant, self.now), self._numbers, do, args))
 
     def later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
-        """Does this after so many seconds."""
+        """Call ``do`` after ``seconds``."""
         self.at(self.now + seconds, do, *args)
 
     def spawn(self, process: Process, what: str, do: Callable[..., object], *args: Any, wait: float = 0.0) -> Task:
-        """Starts a task."""
+        """Start a task."""
         self._numbers += 1
 
         def run() -> None:
@@ -84,7 +84,7 @@ class Clock:
                 do(*args)
             except Killed:
                 pass
-            except Exception as error:  # noqa: BLE001  # what it means depends on whose it is
+            except Exception as error:  # noqa: BLE001  # the callback `broke` decides what the error means
                 self.broke(task, error)
             finally:
                 process.tasks.pop(task.number, None)
@@ -96,15 +96,17 @@ class Clock:
         return task
 
     def sleep(self, seconds: float) -> None:
-        """The current task waits; others run. Where it would be the next one itself, it goes on at once: the same step,
-        without a way through the queue and two switches."""
+        """Let the current task wait while others run.
+
+        If the current task would be the next one, it continues without a switch; the order of steps is the same.
+        """
         task, queue, ends = self.current, self._queue, self.now + seconds
         assert task, "only tasks sleep"
         task.between = False
         task.ticket += 1
         self._numbers += 1
         is_next = not queue or ends < queue[0][0]
-        if is_next and self.now <= ends <= self._until and self.steps < self._most and task.process.alive:
+        if is_next and self.now <= ends <= self._until and self.steps < self._max_steps and task.process.alive:
             self.now = ends
             self.steps += 1
             return
@@ -112,17 +114,17 @@ class Clock:
         self._hub.switch()
 
     def park(self) -> None:
-        """The current task waits until it is woken."""
+        """Let the current task wait until `wake()`."""
         assert self.current, "only tasks park"
         self.current.ticket += 1
         self._hub.switch()
 
     def wake(self, task: Task, wait: float = 0.0) -> None:
-        """Lets a waiting task go on."""
+        """Let a waiting task continue."""
         self.at(self.now + wait, self._resume, task, task.ticket)
 
     def kill(self, process: Process) -> None:
-        """Ends a process; its tasks find out when they would go on."""
+        """Kill a process. Its tasks end when they would continue."""
         if process.alive:
             process.alive = False
             process.died()
@@ -130,10 +132,10 @@ class Clock:
             if task is not self.current:
                 self.wake(task)
 
-    def run(self, until: float, most: int) -> None:
-        """Goes on until nothing is left to happen, it is too late, or too much happened."""
-        queue, self._until, self._most = self._queue, until, most
-        while queue and queue[0][0] <= until and self.steps < most:
+    def run(self, until: float, max_steps: int) -> None:
+        """Run events until none is left, the time ``until``, or ``max_steps`` steps."""
+        queue, self._until, self._max_steps = self._queue, until, max_steps
+        while queue and queue[0][0] <= until and self.steps < max_steps:
             instant, _, do, args = heappop(queue)
             self.now = max(self.now, instant)
             self.steps += 1
@@ -141,11 +143,11 @@ class Clock:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to happen."""
+        """Return whether no event is left."""
         return not self._queue
 
     def end(self) -> None:
-        """Whatever still waits, waits for nothing."""
+        """Drop all events and end all tasks."""
         self._queue.clear()
         for task in list(self._tasks.values()):
             task.process.alive = False
@@ -161,11 +163,11 @@ class Clock:
             else:
                 task.ticket += 1
                 task.process.tasks.pop(task.number, None)
-                if task.green:  # one that has not begun need not be ended
+                if task.green:  # a task that has not started needs no end
                     task.green.throw(Killed)
         finally:
             self.current = None
 
 
-def _raise(task: Task, error: Exception) -> None:  # noqa: ARG001  # as the callers' own
+def _raise(task: Task, error: Exception) -> None:  # noqa: ARG001  # the signature of the callback
     raise error

@@ -1,5 +1,7 @@
-"""What goes wrong in one world: how often, drawn from its seed. Half of the faults do not happen at all in a given world,
-so that those that do are not lost in the noise of the others."""
+"""The faults of one world and their rates, drawn from the seed.
+
+Half of the faults do not happen at all in a given world, so the effects of the others are not hidden.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,29 +10,29 @@ from random import Random
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 HEALED = 1.5 * DAY
-"""From then on nothing new goes wrong: what was accepted must come to its end."""
+"""The time after which no new fault happens, so every accepted request must end."""
 
-MOST = {
-    # our own processes, at each seam
+MAX_RATES = {
+    # processes, at each seam
     "kill": 0.03,
     "pause": 0.02,
-    "kill_at_call": 0.2,  # where it matters most, as well
+    "kill_at_call": 0.2,  # calls to providers are the most critical places
     "pause_at_call": 0.1,
-    "long_pause": 0.0,  # where a planted mistake asks for it
+    "long_pause": 0.0,  # only for planted mistakes
     "clock_jump": 0.02,
     # the database
     "serialization_failure": 0.02,
     "commit_unknown": 0.02,
-    # the broker, a message
+    # the broker, for each message
     "message_lost": 0.3,
     "message_repeated": 0.3,
     "message_late": 0.3,
     "publish_failed": 0.1,
     "publish_unknown": 0.1,
-    "message_forged": 0.2,
-    # the provider, a call
-    "nobody_reached": 0.1,
-    "turned_away": 0.1,
+    "message_invented": 0.2,
+    # the provider, for each call
+    "connection_refused": 0.1,
+    "unauthorized": 0.1,
     "lost_before": 0.15,
     "lost_after": 0.2,
     "carried_out_late": 0.15,
@@ -41,36 +43,36 @@ MOST = {
     "other_amount": 0.02,
     "look_up_failed": 0.2,
     "look_up_empty": 0.3,
-    "adapter_broke": 0.03,
-    # the provider, a refund
+    "adapter_error": 0.03,
+    # the provider, for each refund
     "late_failure": 0.3,
     "declined": 0.1,
     "failed_at_once": 0.1,
     "refused_for_now": 0.3,
-    # its webhooks
+    # the provider's webhooks
     "webhook_lost": 0.3,
     "webhook_repeated": 0.4,
     "webhook_late": 0.4,
-    "webhook_lies": 0.2,
-    # letters
+    "webhook_false": 0.2,
+    # e-mails
     "email_deferred": 0.2,
-    "letter_unclear": 0.1,
-    "letter_refused": 0.05,
+    "email_outcome_unknown": 0.1,
+    "email_rejected": 0.05,
 }
-"""The highest rate at which each happens in any world."""
+"""The highest rate of each fault in any world."""
 
 OUTAGES = {
     "database_unavailable": (5.0, MINUTE, 10 * MINUTE),
     "broker_unavailable": (10.0, 5 * MINUTE, 6 * HOUR),
-    "broker_forgets": (0.0,),
+    "broker_data_lost": (0.0,),
     "provider_down": (MINUTE, 10 * MINUTE, 10 * MINUTE, 30 * MINUTE, 30 * MINUTE, 3 * HOUR, 3 * HOUR, 30 * HOUR),
 }
-"""How long each may last, in seconds."""
+"""The possible durations of each outage, in seconds."""
 
 
 @dataclass(slots=True)
 class Faults:
-    """The faults of one world, drawn and counted."""
+    """The faults of one world, with their rates and counts."""
 
     random: Random
     rates: dict[str, float] = field(default_factory=dict)
@@ -79,22 +81,22 @@ class Faults:
 
     @classmethod
     def drawn(cls, random: Random) -> "Faults":
-        """This seed's faults."""
-        calm = random.random() < 0.05
+        """Return the faults of a seed."""
+        no_faults = random.random() < 0.05
         rates = {
-            kind: 0.0 if calm or random.random() < 0.5 else most * 10.0 ** -random.uniform(0, 1.5)
-            for kind, most in MOST.items()
+            kind: 0.0 if no_faults or random.random() < 0.5 else max_rate * 10.0 ** -random.uniform(0, 1.5)
+            for kind, max_rate in MAX_RATES.items()
         }
         return cls(random, rates)
 
     def happens(self, kind: str) -> bool:
-        """Whether it goes wrong this time."""
+        """Return whether the fault happens this time, and count it."""
         rate = self.rates[kind]
         if not rate or self.healed or self.random.random() >= rate:
             return False
         self.counts[kind] += 1
         return True
 
-    def noted(self, kind: str) -> None:
-        """Something went wrong that was not drawn here."""
+    def count(self, kind: str) -> None:
+        """Count a fault that was decided elsewhere."""
         self.counts[kind] += 1

@@ -1,4 +1,4 @@
-"""The seams: every place between two steps of the product's code where others may come in between, or it may end."""
+"""The seams: the places between two steps of the product where other tasks may run or the process may be killed."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,23 +17,22 @@ if TYPE_CHECKING:
 
     from tests.simulation.scenario import World
 
-MOST = 120 * 86_400.0
-"""Seconds: a claim for good is not waited for."""
+MAX_WAIT = 120 * 86_400.0
+"""Seconds that the alarm waits at most, because a permanent claim never becomes due."""
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
-"""How long a process may stand still and go on as if nothing had been: together with a call that is carried out late,
-less than the margin that is kept before a key is forgotten."""
+"""Seconds that a process may be frozen. Together with a late call, that is shorter than the margin before a key expires."""
 
 
 CALLS = {"before the call", "after the call"}
 
 
 class SoftTimeLimit(Exception):  # noqa: N818  # as Celery's own
-    """Celery asks the task to stop."""
+    """Celery's soft time limit was reached."""
 
 
 class WorldSeams(Seams):
-    """Where the world meets the product."""
+    """The seams of one world: the hooks of the product's in-memory records and adapters."""
 
     database_errors = (OperationalError,)
 
@@ -52,27 +51,29 @@ class WorldSeams(Seams):
     # Between steps
 
     def seam(self, where: str) -> None:
-        """Others go on, or this process stands still, or it ends here."""
+        """Let other tasks run, freeze this process, or kill it."""
         task = self._clock.current
         if task is None:
             return
         if self._world.records.in_transaction:
-            self._world.watch.violated("I3", f"{task.process.name} is in a transaction {where}.")
-        self.die(where)
+            self._world.checker.violated("I3", f"{task.process.name} is in a transaction {where}.")
+        self.kill_at(where)
         happens = self._faults.happens
         if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
             seconds = self._random.choice(PAUSES)
-            if self._random.random() < 0.7:  # the whole machine stood still, and with it who ends late tasks
+            if (
+                self._random.random() < 0.7
+            ):  # the whole machine was frozen, including the process that enforces time limits
                 task.started += seconds
-            self._world.say(f"{task.process.name} stands still {where} for {seconds:g} s")
+            self._world.log(f"{task.process.name} is frozen {where} for {seconds:g} s")
             self._clock.sleep(seconds)
         else:
             self._clock.sleep(self._random.random() * 0.02)
         self._limits(task)
         task.between = not where.startswith("before")
 
-    def die(self, where: str) -> None:
-        """This process may end here."""
+    def kill_at(self, where: str) -> None:
+        """Kill this process here, at a random rate."""
         task = self._clock.current
         if task is None:
             return
@@ -80,100 +81,100 @@ class WorldSeams(Seams):
             raise Killed
         task.between = False
         if self._faults.happens("kill") or (where in CALLS and self._faults.happens("kill_at_call")):
-            self._faults.noted(f"kill {where}")
-            self._world.say(f"{task.process.name} killed {where}")
+            self._faults.count(f"kill {where}")
+            self._world.log(f"{task.process.name} killed {where}")
             self._clock.kill(task.process)
             raise Killed
 
     def _limits(self, task: Task) -> None:
-        """Celery's time limits, for the tasks of workers."""
+        """Enforce Celery's time limits for the tasks of workers."""
         timers, age = self._timers, self._clock.now - task.started
         if age <= timers.task_soft_time_limit_seconds or task.is_thread or not task.process.name.startswith("worker"):
             return
         if age > timers.task_time_limit_seconds:
-            self._faults.noted("hard_time_limit")
+            self._faults.count("hard_time_limit")
             self._clock.kill(task.process)
             raise Killed
         if not task.soft:
             task.soft = True
-            self._faults.noted("soft_time_limit")
+            self._faults.count("soft_time_limit")
             raise SoftTimeLimit
 
-    # The database's
+    # For the database
 
     def begin(self) -> None:
-        """Before a transaction; where one follows the other, between them is one place and not two."""
+        """Be the seam before a transaction. Between two consecutive transactions, there is only one seam."""
         if not (self._clock.current and self._clock.current.between):
             self.seam("before a transaction")
         if self._clock.current and self._clock.now < self.database_down_until:
-            raise _down("The database is away.")
+            raise _down("The database is unavailable.")
 
     def commit(self) -> None:
-        """Nobody comes in between here: what happens, happens to the whole transaction."""
-        self.die("before a commit")
+        """Let the commit fail or the process be killed before it. No other task runs here."""
+        self.kill_at("before a commit")
         if self._clock.current and self._faults.happens("serialization_failure"):
             raise _down("could not serialize access")
 
     def committed(self, journal: Journal) -> None:
-        """It is done, whoever hears of it."""
-        self._world.watch.committed(journal)
+        """Check the committed changes; then the response may be lost, or the process killed."""
+        self._world.checker.committed(journal)
         if journal.touched:
             self._waiting = None
         for row, _ in journal.changed:
             self._changed = True
             if (due := getattr(row, "next_action_at", None) or getattr(row, "claimed_until", None)) is not None:
                 self._arm_for(self._world.since_beginning(due))
-        self.die("after a commit")
+        self.kill_at("after a commit")
         if self._clock.current and self._faults.happens("commit_unknown"):
             raise _down("The connection broke at the commit.")
         self.seam("after a commit")
 
-    # The relay's
+    # For the relay
 
     def notified(self) -> None:
-        """Wakes who listens."""
+        """Wake the relays that wait."""
         for task in self._idle:
             self._clock.wake(task, self._random.random() * 0.05)
         self._idle.clear()
 
-    def idle(self, seconds: float) -> bool:  # noqa: ARG002  # waking once a second to find nothing is left out
-        """The relay waits until there is something to do."""
+    def idle(self, seconds: float) -> bool:  # noqa: ARG002  # the simulation omits the wake-ups that find nothing
+        """Let the relay wait until there is work."""
         self.seam("while the relay waits")
         task = self._clock.current
         assert task
         if self._clock.now < self.database_down_until:
-            raise _down("The database is away.")
+            raise _down("The database is unavailable.")
         self._idle.append(task)
         self.arm()
         self._clock.park()
         return True
 
     def stop(self, process: Process) -> "Event":
-        """What tells a relay to stop, and lets it wait."""
-        return _Stop(self, process)  # type: ignore[return-value]  # as much of an Event as the relay uses
+        """Return the stop event of a relay, with which the relay also waits."""
+        return _Stop(self, process)  # type: ignore[return-value]  # the part of an Event that the relay uses
 
-    def rest(self) -> None:
-        """The relay has just met trouble, and waits a moment; for long where nothing is to be done meanwhile."""
+    def back_off(self) -> None:
+        """Let the relay wait a moment after an error; for longer if there is nothing to do."""
         task = self._clock.current
         assert task
         world = self._world
-        owed = any(row.queue != "support.publish" for row in world.records.tables.outbox.values())
-        if self._clock.now < self.database_down_until or owed or not world.broker.away:
+        has_messages = any(row.queue != "support.publish" for row in world.records.tables.outbox.values())
+        if self._clock.now < self.database_down_until or has_messages or not world.broker.unavailable:
             self._clock.sleep(self._random.choice([1.0, 5.0, 15.0]))
             return
         self._idle.append(task)
         self.arm()
         self._clock.park()
 
-    # What the sweep would find
+    # What is due for the sweep
 
-    def ring(self) -> None:
-        """Something may be due: the relays look. The next that waits sets the alarm again."""
+    def wake_relays(self) -> None:
+        """Wake the relays, because work may be due. The next relay that waits sets the alarm again."""
         self._alarm = None
         self.notified()
 
-    def sweeps(self) -> bool:
-        """Whether a sweep would find anything just now: one that would not is a step in which nothing can go wrong."""
+    def has_sweep_work(self) -> bool:
+        """Return whether a sweep would find work now. The simulation omits other sweeps, because no fault can happen in them."""
         if self._clock.current:
             self._swept_at[self._clock.current.process] = self._clock.now
         if self._waiting is None:
@@ -182,38 +183,38 @@ class WorldSeams(Seams):
         return any(due <= now for due, _ in self._waiting[0])
 
     def arm(self) -> None:
-        """Rings when the next thing is due: sweeps that would find nothing are left out."""
+        """Set the alarm to the time at which the next work is due."""
         if self._changed or self._alarm is None:
             self._changed = False
             if due := self.due():
                 self._arm_for(min(due)[0])
 
     def _arm_for(self, due: float) -> None:
-        """Not before one of those that wait would sweep again: until then they would find nothing."""
+        """Set the alarm, but not before a waiting relay would sweep again."""
         now, pause = self._clock.now, self._timers.sweep_interval_seconds
-        if due <= now + MOST and (self._alarm is None or due < self._alarm - pause):
+        if due <= now + MAX_WAIT and (self._alarm is None or due < self._alarm - pause):
             swept_at = min((self._swept_at.get(task.process, -pause) for task in self._idle), default=-pause)
             self._alarm = max(due, now, swept_at + pause) + self._random.random() * pause
-            self._clock.at(self._alarm, self._rings, self._alarm)
+            self._clock.at(self._alarm, self._on_alarm, self._alarm)
 
-    def _rings(self, at: float) -> None:
-        """What the alarm was set for may have been done meanwhile."""
+    def _on_alarm(self, at: float) -> None:
+        """Wake the relays, unless the work of the alarm was done before."""
         if self._alarm != at:
             return
         self._alarm = None
         if not (due := self.due()):
             return
         if min(due)[0] <= self._clock.now + IDLE:
-            self.ring()
+            self.wake_relays()
         else:
             self._arm_for(min(due)[0])
 
     def due(self) -> list[tuple[float, str]]:
-        """When the sweep or the relay has something to do next, and about what."""
+        """Return when work for the sweep or the relay is due, with its kind."""
         if self._waiting is None:
             self._waiting = self._rows_due()
         rows, lanes = self._waiting
-        due, away = [*rows], self._world.broker.away
+        due, away = [*rows], self._world.broker.unavailable
         if MARKER_KEY not in self._world.broker.keys and not away:
             due.append((self._clock.now, "memory"))
         if any(lane != "support.publish" if away else self._world.broker.has_room(lane) for lane in lanes):
@@ -221,10 +222,10 @@ class WorldSeams(Seams):
         return due
 
     def _rows_due(self) -> tuple[list[tuple[float, str]], set[str]]:
-        """When each row is due, and the lanes in which messages wait: the same until the next commit."""
+        """Return when each row is due, and the queues of the messages that wait. Valid until the next commit."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.queue, row.item_id) for row in tables.outbox.values()}
-        patience = self._world.settings.timers.resend_after_seconds
+        resend_after = self._world.settings.timers.resend_after_seconds
         due = [(at(row.next_action_at), row.state) for row in tables.cases.values() if row.next_action_at is not None]
         due += [
             (at(row.next_action_at), row.event_id)
@@ -232,12 +233,12 @@ class WorldSeams(Seams):
             if row.next_action_at is not None
         ]
         due += [
-            (max(at(letter.created_at) + patience, at(letter.claimed_until)) + 1e-3, letter.kind)
+            (max(at(letter.created_at) + resend_after, at(letter.claimed_until)) + 1e-3, letter.kind)
             for letter in tables.case_emails.values()
             if letter.sent_at is None and ("letters", letter.case_id) not in queued
         ]
         due += [
-            (max(at(task.created_at) + patience, at(task.claimed_until)) + 1e-3, task.kind)
+            (max(at(task.created_at) + resend_after, at(task.claimed_until)) + 1e-3, task.kind)
             for task in tables.support_tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
@@ -245,18 +246,18 @@ class WorldSeams(Seams):
 
 
 class _Stop:
-    """Never set: a relay ends only by being killed."""
+    """A stop event that is never set, because a relay ends only when it is killed."""
 
     def __init__(self, seams: WorldSeams, process: Process) -> None:
         self._seams, self._process = seams, process
 
     def is_set(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def wait(self, seconds: float) -> bool:  # noqa: ARG002  # as idle()
-        """Waits a moment."""
-        self._seams.rest()
+        """Let the relay wait a moment."""
+        self._seams.back_off()
         return False
 
 

@@ -1,4 +1,4 @@
-"""The mail server, and who reads the letters."""
+"""A simulated mail server, which passes e-mails to the customers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from config.signed_links import Links
-from domain.state_effects import EmailKind
+from domain.emails import EmailKind
 from records.case_emails import DueEmail
 from records.case_views import CaseView
 from worker.mail_transport import DeliveryUnknownError, EmailNotSentError, EmailRejectedError
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """As much of a letter as the simulation reads."""
+class SimulatedEmail:
+    """The kind and the case of an e-mail, which is all that the simulation needs."""
 
-    stage: EmailKind
+    kind: EmailKind
     case: UUID
 
 
-def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> Letter:  # noqa: ARG001  # as worker.emails.rendering
-    """A letter without its words, which have tests of their own and take longer to set than a refund to make."""
-    return Letter(due.kind, view.id)
+def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> SimulatedEmail:  # noqa: ARG001  # as worker.emails.rendering
+    """Return an e-mail without a body, because rendering would take longer than simulating a refund."""
+    return SimulatedEmail(due.kind, view.id)
 
 
-class SeededPost:
-    """Takes letters, or says that it did not, or leaves it open."""
+class SimulatedMailTransport:
+    """Accepts e-mails, rejects them, or leaves the result unknown."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.repeatable = world.random.random() < 0.5
-        self.left: Counter[tuple[UUID, EmailKind]] = Counter()
+        self.sent: Counter[tuple[UUID, EmailKind]] = Counter()
         self.tried: set[tuple[UUID, EmailKind]] = set()
 
-    def deliver(self, letter: Any) -> None:
-        """One letter."""
+    def deliver(self, email: Any) -> None:
+        """Deliver one e-mail."""
         faults, seam = self._world.faults, self._world.seams.seam
-        seam("before a letter")
-        name = (letter.case, letter.stage)
+        seam("before an e-mail")
+        name = (email.case, email.kind)
         self.tried.add(name)
         if faults.happens("email_deferred"):
             raise EmailNotSentError("421 later")
-        if faults.happens("letter_refused"):
+        if faults.happens("email_rejected"):
             raise EmailRejectedError("550 never")
-        unclear = faults.happens("letter_unclear")
+        unclear = faults.happens("email_outcome_unknown")
         leaves = not unclear or self._world.random.random() < 0.5
-        if leaves and not (self.repeatable and self.left[name]):
-            self.left[name] += 1
-            self._world.people.read(letter)
+        if leaves and not (self.repeatable and self.sent[name]):
+            self.sent[name] += 1
+            self._world.customers.read(email)
         if unclear:
             raise DeliveryUnknownError("The connection broke.")
-        seam("after a letter")
+        seam("after an e-mail")

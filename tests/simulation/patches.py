@@ -1,4 +1,4 @@
-"""What the product's modules are given in place of strangers, while a world runs."""
+"""Replaces the clock, the broker, the mail and the random ids of the product while a world runs."""
 
 import logging
 import random
@@ -11,7 +11,7 @@ import structlog
 
 from producers import intake
 from tests.simulation import mail_server
-from tests.simulation.broker import BrokerAwayError
+from tests.simulation.broker import BrokerUnavailableError
 from tests.simulation.scenario import World
 from worker import relay
 from worker.emails import case_emails
@@ -22,21 +22,23 @@ from worker.webhook_events import processing
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """The relay's clock and broker, no sweep that would find nothing, how often a notice is looked at, the helpdesk's queue,
-    letters without words, ids of this seed; and no log, of which it would be millions of lines."""
+    """Patch the product's modules for one world, and turn the log off, which would have millions of lines.
+
+    Sweeps that would find nothing are omitted, and the number of attempts for a webhook event is the world's.
+    """
     log = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     sweep = Sweep.run_once
     with (
-        patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.sweeps() else 0),
+        patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.has_sweep_work() else 0),
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
-        patch.object(relay, "depth", world.broker.depth),
-        patch.object(relay, "away", lambda _: (BrokerAwayError,)),
-        patch.object(processing, "MOST_HEARINGS", world.looks),
+        patch.object(relay, "queue_length", world.broker.depth),
+        patch.object(relay, "is_unavailable", lambda _: (BrokerUnavailableError,)),
+        patch.object(processing, "MAX_ATTEMPTS", world.looks),
         patch.object(publishing, "connect", world.helpdesk.connect),
-        patch.object(case_emails, "write", mail_server.write),
-        patch.object(intake, "uuid4", world.people.uuid),
+        patch.object(case_emails, "render", mail_server.write),
+        patch.object(intake, "uuid4", world.customers.uuid),
     ):
         yield
     structlog.configure(**log)

@@ -1,4 +1,4 @@
-"""A payment provider as adversary: honest about money, and about nothing else."""
+"""A simulated payment provider. Its refunds are correct; its responses, lookups and webhooks may be wrong or late."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -31,10 +31,10 @@ from domain.purchases import Dispute
 from domain.webhook_events import Subject, WebhookEvent
 from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 
-TIMEOUT = 30.0  # seconds after which our side gives a call up
-LATEST = 3 * HOUR  # how long after that a call may still be carried out
+TIMEOUT = 30.0  # seconds until the adapter gives a call up
+LATEST = 3 * HOUR  # seconds after the timeout until a call is carried out at the latest
 
 
 @dataclass(slots=True, eq=False)
@@ -47,18 +47,18 @@ class Refund:
     key: str | None
     at: float
     status: str = "paid"
-    told: bool = False
-    """Whether we were told that it failed."""
+    failure_reported: bool = False
+    """Whether a webhook reported that the refund failed."""
     named: bool = False
-    """Whether a webhook named it to us."""
+    """Whether a webhook contained the refund's id."""
     was: str = "paid"
     changed: float = 0.0
-    """Until then it was something else, and is shown as that for a while."""
+    """The time of the last change of status. Lookups show the old status for a while."""
 
 
 @dataclass(slots=True)
 class Charge:
-    """What became of one payment there."""
+    """One charge, and how the provider treats its refunds."""
 
     captured: Money
     refundable_from: float = 0.0
@@ -66,21 +66,21 @@ class Charge:
     declined: str | None = None
     disputes: dict[str, Dispute] = field(default_factory=dict)
     poison: str = ""
-    """Asking about it, or reading the answer, ends the process that does."""
+    """If set, the process that calls the provider about the charge, or reads the response, crashes."""
 
     @property
     def disputed(self) -> DisputeStatus:
-        """How it stands, whatever disputes it had."""
-        return decisive([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
+        """The decisive status of all disputes."""
+        return select_deciding_dispute([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
 
     @property
     def is_disputed(self) -> bool:
-        """Whether a dispute about it is open."""
+        """Return whether a dispute is open."""
         return self.disputed.dispute is Dispute.OPEN
 
 
 class Provider:
-    """The provider's side: charges, keys, refunds, disputes, webhooks."""
+    """The provider: charges, idempotency keys, refunds, disputes and webhooks."""
 
     def __init__(
         self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", WebhookEvent], None], **forced: Any
@@ -101,7 +101,7 @@ class Provider:
         self._send = send
         asks = random.random() < 0.8
         self.repeats = asks and random.random() < forced.get("repeats", 0.3)
-        self.made: Callable[[Provider, Refund], None] = lambda *_: None
+        self.on_refund: Callable[[Provider, Refund], None] = lambda *_: None
         self.capabilities = Capabilities(
             idempotency_key_ttl=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 72])),
             rejects_over_refund=random.random() < 0.5,
@@ -115,23 +115,23 @@ class Provider:
         self.stale = forced.get("stale", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY])) * (not self.repeats)
         self.stores_errors = self.capabilities.idempotency_key_ttl <= timedelta(days=1)
 
-    # What it does
+    # Refunds and disputes
 
     def execute(self, charge: str, amount: Money, key: str) -> RefundResult:
-        """Carries a call out, or repeats what it said to this key before."""
+        """Carry a refund call out, or repeat the stored result of its key."""
         now = self.clock.now
         if key in self.keys:
-            at, said = self.keys[key]
+            at, result = self.keys[key]
             if now - at < self.capabilities.idempotency_key_ttl.total_seconds():
-                return replace(said, replayed=True) if isinstance(said, Unknown) else said
-            self.faults.noted("key_forgotten")
+                return replace(result, replayed=True) if isinstance(result, Unknown) else result
+            self.faults.count("key_expired")
         if self.stores_errors and self.faults.happens("error_stored"):
-            said = Unknown("500, stored")
+            result = Unknown("500, stored")
         else:
-            said = self._refund(charge, amount, key)
-        if self.stores_refusals or not isinstance(said, Declined):
-            self.keys[key] = (now, said)
-        return said
+            result = self._refund(charge, amount, key)
+        if self.stores_refusals or not isinstance(result, Declined):
+            self.keys[key] = (now, result)
+        return result
 
     def _refund(self, charge: str, amount: Money, key: str) -> RefundResult:
         if refusal := self._refusal(charge):
@@ -139,7 +139,7 @@ class Provider:
         short = self.clock.now < self.charges[charge].funded_from
         if short or self.faults.happens("failed_at_once"):
             failed = self._make(charge, amount, key, "failed")
-            failed.told = True
+            failed.failure_reported = True
             return (
                 Failed(failed.id, "short", DeclineReason.INSUFFICIENT_BALANCE)
                 if short
@@ -149,11 +149,11 @@ class Provider:
         late = self.faults.happens("late_failure")
         if self.asynchronous:
             ends = self.clock.now + self.random.uniform(0.1, 1.0) * self.takes
-            self.clock.at(ends, self._become, refund, "failed" if late else "paid")
+            self.clock.at(ends, self._change_status, refund, "failed" if late else "paid")
         elif late:
             fails = self.clock.now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY])
-            self.clock.at(fails, self._become, refund, "failed")
-        return _said(refund, refund.status)
+            self.clock.at(fails, self._change_status, refund, "failed")
+        return _result_of(refund, refund.status)
 
     def _refusal(self, charge: str) -> Declined | None:
         paid, now = self.charges[charge], self.clock.now
@@ -177,61 +177,63 @@ class Provider:
             f"re_{self.name}_{len(self.refunds) + 1}", charge, amount, key, now, status, was=status, changed=now
         )
         self.refunds[refund.id] = refund
-        self.made(self, refund)
-        self._tell(refund)
+        self.on_refund(self, refund)
+        self._send_webhook(refund)
         return refund
 
-    def _become(self, refund: Refund, status: str) -> None:
+    def _change_status(self, refund: Refund, status: str) -> None:
         if refund.status != "failed":
             refund.was, refund.status, refund.changed = refund.status, status, self.clock.now
-            self._tell(refund)
+            self._send_webhook(refund)
 
-    def refunded_by_hand(self, charge: str) -> None:
-        """Somebody refunds it in the provider's own dashboard."""
+    def refund_externally(self, charge: str) -> None:
+        """Make an external refund, as in the provider's dashboard."""
         paid = self.charges[charge]
         alive = any(one.charge == charge and one.status != "failed" for one in self.refunds.values())
         if not (alive and self.capabilities.rejects_over_refund) and not paid.is_disputed:
-            self.faults.noted("foreign_refund")
+            self.faults.count("external_refund")
             self._make(charge, paid.captured, None, "paid")
 
     def disputed(self, charge: str, one: str, dispute: Dispute) -> None:
-        """The customer's bank opens this dispute, or decides it."""
+        """Open or decide a dispute, and send its webhook."""
         self.charges[charge].disputes[one] = dispute
-        self.faults.noted(f"dispute_{dispute}")
-        notice = WebhookEvent(
+        self.faults.count(f"dispute_{dispute}")
+        webhook_event = WebhookEvent(
             event_id=f"evt_{one}_{dispute}",
             subject=Subject.DISPUTE,
             charge=charge,
             reported=DisputeStatus(dispute, one, stage=int(dispute is not Dispute.OPEN)),
         )
-        self._send(self, notice)
+        self._send(self, webhook_event)
 
-    def _tell(self, refund: Refund) -> None:
-        """Either with words, or only that something changed: then always under the same id."""
+    def _send_webhook(self, refund: Refund) -> None:
+        """Send a webhook with the refund's status, or one that only reports a change and always has the same event id."""
         if self.repeats:
-            notice = WebhookEvent(f"evt_{refund.charge}", Subject.REFUND, refund.charge, reuses_event_id=True)
+            webhook_event = WebhookEvent(f"evt_{refund.charge}", Subject.REFUND, refund.charge, reuses_event_id=True)
         else:
             event = f"evt_{refund.id}_{refund.status}"
-            notice = WebhookEvent(event, Subject.REFUND, refund.charge, refund.id, _said(refund, refund.status))
-        self._send(self, notice)
+            webhook_event = WebhookEvent(
+                event, Subject.REFUND, refund.charge, refund.id, _result_of(refund, refund.status)
+            )
+        self._send(self, webhook_event)
 
-    # What it says
+    # Lookups
 
     def alive(self, charge: str) -> list[Refund]:
-        """The refunds of this payment that were made under a key of ours and did not fail."""
+        """Return the refunds of a charge that have an idempotency key and did not fail."""
         return [one for one in self.refunds.values() if one.charge == charge and one.key and one.status != "failed"]
 
     def found(self, charge: str, key: str) -> LookupResult:
-        """What an honest look-up shows."""
-        seen = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
-        for refund in seen:
+        """Return the result of a lookup without faults."""
+        visible = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
+        for refund in visible:
             if refund.key == key:
-                return _said(refund, self._shown(refund))
-        others = [one for one in seen if self._shown(one) != "failed"]
+                return _result_of(refund, self._shown(refund))
+        others = [one for one in visible if self._shown(one) != "failed"]
         return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
     def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
-        """Its list, lagging."""
+        """Return the list of refunds, which may lag."""
         listed = [
             ListedRefund(
                 refund_id=one.id,
@@ -247,14 +249,14 @@ class Provider:
         return RefundPage(listed)
 
     def _shown(self, refund: Refund) -> str:
-        """Its webhooks may be days ahead of what it shows, where they have words."""
+        """Return the status in lookups, which may be days older than the status in webhooks."""
         return refund.was if self.clock.now < refund.changed + self.stale else refund.status
 
     def _listed(self) -> Iterable[Refund]:
         return [one for one in self.refunds.values() if one.at <= self.clock.now - self.lag]
 
 
-def _said(refund: Refund, status: str) -> Paid | Pending | Failed:
+def _result_of(refund: Refund, status: str) -> Paid | Pending | Failed:
     if status == "paid":
         return Paid(refund.id, refund.amount)
     if status == "pending":

@@ -1,4 +1,4 @@
-"""How safeguards are taken out of the product: each function makes the code as it would be without one."""
+"""The code of the planted mistakes: each function replaces product code by code without one safeguard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,8 +10,9 @@ from uuid import UUID, uuid5
 
 from domain.eligibility import Approve
 from domain.providers import Declined, DeclineReason, ExternalRefund, Failed, NotFound, Paid, Pending, Unknown
-from domain.reason_codes import ReasonCode, SupportTaskKind
+from domain.reason_codes import ReasonCode
 from domain.states import State
+from domain.support_tasks import SupportTaskKind
 from records.case_emails import CaseEmails, DueEmail
 from records.cases import Cases
 from records.history import History
@@ -30,18 +31,18 @@ Plant = Callable[[], AbstractContextManager[object]]
 
 
 def instead(owner: Any, name: str, other: Any) -> Plant:
-    """Puts something else in a name's place."""
+    """Return a plant that replaces an attribute."""
     return lambda: patch.object(owner, name, other)
 
 
 def around(owner: Any, name: str, make: Callable[[Any], Any]) -> Plant:
-    """Puts a function in a name's place that may call what was there."""
+    """Return a plant that wraps an attribute."""
     return lambda: patch.object(owner, name, make(getattr(owner, name)))
 
 
 @contextmanager
 def without(index: str) -> Iterator[None]:
-    """The database forgot one of its indexes."""
+    """Turn off a unique index of the simulated database."""
     journal.enforced.discard(index)
     try:
         yield
@@ -50,19 +51,19 @@ def without(index: str) -> Iterator[None]:
 
 
 def no_index(index: str) -> Plant:
-    """Without this index."""
+    """Return a plant that turns off a unique index."""
     return lambda: without(index)
 
 
 def another_key(real: Any) -> Any:
-    """Each call has a key of its own."""
+    """Use a new key for each call."""
     return lambda context, operation, *, until: real(
         context, replace(operation, key=f"{operation.key}_{context.monotonic()}"), until=until
     )
 
 
 def pay_first(context: Any, ids: Sequence[UUID]) -> None:
-    """The provider is called before the intent is committed."""
+    """Call the provider before the operation is committed."""
     with context.records.work() as work:
         calls = execution.prepare(work, context, work.cases.lock(ids, here=State.APPROVED))
         said = [
@@ -73,14 +74,14 @@ def pay_first(context: Any, ids: Sequence[UUID]) -> None:
 
 
 def not_about_disputes(real: Any) -> Any:
-    """A payment that may leave twice is nobody's task."""
+    """Drop the tasks about refunds that are also disputed."""
     return lambda self, reports: real(
         self, [one for one in reports if one.trouble is not SupportTaskKind.REFUND_AND_DISPUTE]
     )
 
 
 def nothing_left_us(answer: Any) -> Any:
-    """Who does not know says that nothing was carried out."""
+    """Record an unknown outcome as not sent."""
     return Declined(DeclineReason.NOT_SENT, "no answer") if isinstance(answer, Unknown | NotSent) else answer
 
 
@@ -101,7 +102,7 @@ def pending_is_paid(real: Any) -> Any:
 
 
 def whoever_comes(real: Any) -> Any:
-    """Steps are recorded by whoever comes, whether the case is still theirs or not."""
+    """Record transitions without a check of the lease and the fence."""
 
     def record(self: History, steps: Sequence[Any]) -> set[UUID]:
         fresh = []
@@ -116,7 +117,7 @@ def whoever_comes(real: Any) -> Any:
 
 
 def any_stamp(real: Any) -> Any:
-    """A call is stamped by whoever comes."""
+    """Stamp calls without a check of the lease."""
 
     def stamp(self: RefundOperations, calls: Sequence[Any]) -> set[str]:
         stamped: set[str] = real(self, [(Cases(self._work).lock_one(case.id), operation) for case, operation in calls])
@@ -146,7 +147,7 @@ def explains_itself(real: Any) -> Any:
 
 
 def lagging_is_enough(real: Any) -> Any:
-    """A refund that was not made by us resolves an event without words, while our refund is not shown yet."""
+    """Resolve an event without a status by an external refund, while our refund is not visible yet."""
 
     def own_outcome(event: Any, found: Any, *, was_paid: bool) -> Any:
         outcome = real(event, found, was_paid=was_paid)
@@ -156,7 +157,7 @@ def lagging_is_enough(real: Any) -> Any:
 
 
 def wherever_it_stands(real: Any) -> Any:
-    """A message is believed: what it names is worked on, wherever it stands."""
+    """Process the cases of a message whatever their state is."""
 
     def lock(self: Cases, ids: Sequence[UUID], *, here: State) -> Any:
         return [case for one in dict.fromkeys(ids) if (case := self.lock_one(one))] or real(self, ids, here=here)
@@ -165,12 +166,12 @@ def wherever_it_stands(real: Any) -> Any:
 
 
 def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUID, int]]:
-    """In place of lanes._begun: all go on together, and what ends its worker does so for ever."""
+    """Process all cases total without counting deliveries, so a case crashes its workers forever."""
     yield dict.fromkeys(ids, 0)
 
 
 def done_when_taken(real: Any) -> Any:
-    """A notice is crossed off before it was looked into."""
+    """Resolve a webhook event before it is processed."""
 
     def claim(self: WebhookEvents, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> Any:
         heard = real(self, ids, seconds=seconds, suspects=suspects)
@@ -181,7 +182,7 @@ def done_when_taken(real: Any) -> Any:
 
 
 def blind(real: Any) -> Any:
-    """Prepares without asking the rules again."""
+    """Approve a refund without a second check of the rules."""
 
     def decide(question: Any) -> Any:
         decision = real(question)
@@ -190,19 +191,19 @@ def blind(real: Any) -> Any:
     return decide
 
 
-def unclaimed(real: Any) -> Any:  # noqa: ARG001  # it is left out
+def unclaimed(real: Any) -> Any:  # noqa: ARG001  # the claim is omitted
     def claim(self: CaseEmails, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
         found = self._work.tables.case_emails.values()  # type: ignore[attr-defined]
-        return [DueEmail(one.case_id, one.stage) for one in found if one.case_id in cases and not one.sent_at]
+        return [DueEmail(one.case_id, one.kind) for one in found if one.case_id in cases and not one.sent_at]
 
     return claim
 
 
 def unbooked(real: Any) -> Any:
-    """Answers are written to operations, and not to purchases."""
+    """Record results in the operations only, and not in the purchases."""
 
     def answered(self: RefundOperations, told: Sequence[Any]) -> None:
-        rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # the simulation's
+        rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # an attribute of the simulated unit of work
         before = {row.id: row.refunded for row in rows}
         real(self, told)
         for row in rows:
@@ -225,7 +226,7 @@ def a_definite_no(real: Any) -> Any:
 
 
 def always_another(real: Any) -> Any:
-    """Every request is a case of its own."""
+    """Store every request as a new case."""
     numbers = count(1)
 
     def accept(self: Intake, arrivals: Sequence[Any]) -> Any:
@@ -239,9 +240,9 @@ def arrivals_forgotten(real: Any) -> Any:
 
 
 def marked_first(self: Any, connection: Any) -> None:
-    """The broker is marked before the tasks are due again."""
+    """Set the broker marker before the tasks are due again."""
     with connection.channel() as channel:
         if not channel.client.exists(MARKER_KEY):
             channel.client.set(MARKER_KEY, "")
             with self._records.work() as work:
-                work.tasks.publish_again()
+                work.support_tasks.publish_again()

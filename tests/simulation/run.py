@@ -1,4 +1,4 @@
-"""Running worlds: one by its seed, many side by side, and hunts for planted mistakes."""
+"""Runs worlds by their seeds, and searches for planted mistakes."""
 
 import hashlib
 import re
@@ -18,15 +18,15 @@ from tests.simulation.patches import patched
 from tests.simulation.planted_mistakes import MISTAKES, Mistake
 from tests.simulation.scenario import World
 
-MOST_WORLDS = 1_500  # in which one planted mistake is hunted
+MAX_WORLDS = 1_500  # the search for one planted mistake ends after this number of worlds
 MISFIT = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
-"""A planted function that the product cannot call proves nothing."""
-HUNTS_BEGIN = 1_000_000  # their seeds are not those of the campaign
+"""The error of a planted function that does not fit the product, which proves nothing."""
+FIRST_SEARCH_SEED = 1_000_000  # the first seed of the searches; the campaign uses lower seeds
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What one world, or many, came to."""
+    """The outcome of one world or of many."""
 
     worlds: int = 0
     requests: int = 0
@@ -35,7 +35,7 @@ class Outcome:
     violations: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, other: "Outcome") -> None:
-        """Both together."""
+        """Add another outcome to this one."""
         self.worlds += other.worlds
         self.requests += other.requests
         self.steps += other.steps
@@ -44,8 +44,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Hunted:
-    """How a planted mistake was found, if it was."""
+class SearchResult:
+    """The result of the search for a planted mistake."""
 
     name: str
     worlds: int
@@ -55,10 +55,10 @@ class Hunted:
 
 @cache
 def wiring() -> tuple[Settings, Links]:
-    """The settings of every world: the product's own timers, with less patience for customers who never confirm."""
+    """Return the settings and links of every world: the default timers, except for a shorter confirmation time."""
     settings = Settings(
-        database_url=SecretStr("memory:"),
-        broker_url=SecretStr("memory:"),
+        database_url=SecretStr("postgresql://nobody@nowhere/none"),
+        broker_url=SecretStr("memory://"),
         secret_key=SecretStr("only for worlds that end in a moment"),
         timers=Timers(confirmation_ttl_seconds=3 * DAY),
     )
@@ -66,16 +66,16 @@ def wiring() -> tuple[Settings, Links]:
 
 
 def world_of(seed: int, *, traced: bool = False, **forced: Any) -> tuple[World, Outcome]:
-    """Runs the world of this seed to its end."""
+    """Run the world of a seed to its end."""
     world = World(seed, *wiring(), traced=traced, **forced)
     with patched(world), suppress(ViolatedError):
         world.run()
-    found = [(seed, sentence) for sentence in world.watch.violations]
-    return world, Outcome(1, world.people.requests, world.clock.steps, world.faults.counts, found)
+    found = [(seed, sentence) for sentence in world.checker.violations]
+    return world, Outcome(1, world.customers.requests, world.clock.steps, world.faults.counts, found)
 
 
 def fingerprint(seed: int) -> str:
-    """All that happened in a world, in a few characters."""
+    """Return a hash of everything that happened in a world."""
     world, outcome = world_of(seed, traced=True)
     assert world.trace is not None
     told = "\n".join([*world.trace, str(sorted(outcome.faults.items())), str(outcome.steps)])
@@ -83,37 +83,41 @@ def fingerprint(seed: int) -> str:
 
 
 def worlds(first: int, number: int) -> Outcome:
-    """The worlds of so many seeds."""
-    together = Outcome()
+    """Run ``number`` worlds, starting with the seed ``first``."""
+    total = Outcome()
     for seed in range(first, first + number):
-        together.add(world_of(seed)[1])
-    return together
+        total.add(world_of(seed)[1])
+    return total
 
 
-def hunt(mistake: Mistake, most: int = MOST_WORLDS) -> Hunted:
-    """Plants a mistake, and runs worlds until it is found."""
+def find_mistake(mistake: Mistake, most: int = MAX_WORLDS) -> SearchResult:
+    """Plant a mistake, and run worlds until it is found."""
     for number in range(most):
-        seed = HUNTS_BEGIN + number
+        seed = FIRST_SEARCH_SEED + number
         with ExitStack() as planted:
             for plant in mistake.plants:
                 planted.enter_context(plant())
             _, outcome = world_of(seed, rates=mistake.rates, **mistake.forced)
         if any(MISFIT.search(sentence) for _, sentence in outcome.violations):
-            return Hunted(mistake.name, number + 1, None, f"It does not fit the product: {outcome.violations[0][1]}")
+            return SearchResult(
+                mistake.name, number + 1, None, f"It does not fit the product: {outcome.violations[0][1]}"
+            )
         if outcome.violations and not _sound(seed, mistake):
-            return Hunted(mistake.name, number + 1, None, f"World {seed} is violated without the mistake as well.")
+            return SearchResult(
+                mistake.name, number + 1, None, f"World {seed} has a violation without the mistake, too."
+            )
         if outcome.violations:
-            return Hunted(mistake.name, number + 1, seed, outcome.violations[0][1])
-    return Hunted(mistake.name, most)
+            return SearchResult(mistake.name, number + 1, seed, outcome.violations[0][1])
+    return SearchResult(mistake.name, most)
 
 
 def _sound(seed: int, mistake: Mistake) -> bool:
-    """Whether the same world holds when nothing is planted: else it is not the mistake that was found."""
+    """Return whether the same world has no violation without the mistake."""
     forced = {name: value for name, value in mistake.forced.items() if name != "skewed"}
     return not world_of(seed, rates=mistake.rates, **forced)[1].violations
 
 
-def hunt_named(name: str) -> Hunted:
-    """As hunt(), by a name that travels between processes."""
+def find_named_mistake(name: str) -> SearchResult:
+    """Search for the mistake with this name. Names can be sent between processes."""
     (mistake,) = (one for one in MISTAKES if one.name == name)
-    return hunt(mistake)
+    return find_mistake(mistake)

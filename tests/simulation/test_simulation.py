@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.planted_mistakes import MISTAKES, Mistake
-from tests.simulation.run import fingerprint, hunt, worlds
+from tests.simulation.run import find_mistake, fingerprint, worlds
 
 ROOT = Path(__file__).parents[2]
-SOON_FOUND = 2  # of the planted mistakes; the simulation finds these in a few worlds
+SOON_FOUND = 2  # planted mistakes that the simulation finds in a few worlds
 
 
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(50, 400, 50))])
@@ -30,8 +30,8 @@ def test_everything_holds_whatever_goes_wrong(first: int) -> None:
     ids=lambda mistake: mistake.name,
 )
 def test_a_planted_mistake_is_found(mistake: Mistake) -> None:
-    hunted = hunt(mistake)
-    assert hunted.seed is not None, hunted.how
+    results = find_mistake(mistake)
+    assert results.seed is not None, results.how
 
 
 def test_a_seed_is_a_world() -> None:

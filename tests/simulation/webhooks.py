@@ -1,4 +1,4 @@
-"""Webhooks: on their way, at our door, and those that lie."""
+"""Delivers the providers' webhooks: late, repeated, lost, or with false content."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,54 +14,57 @@ if TYPE_CHECKING:
 
 
 class Webhooks:
-    """From the providers to our door."""
+    """The webhooks from the providers to the webhook endpoint."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    def send(self, provider: Provider, notice: WebhookEvent) -> None:
-        """The provider tells us of something: late, often, or never."""
-        draw, faults = self._world.random, self._world.faults
-        if provider.capabilities.lookup is Lookup.BY_KEY and faults.happens("webhook_lies"):
-            self._lie(provider, notice)
+    def send(self, provider: Provider, webhook_event: WebhookEvent) -> None:
+        """Deliver a webhook event: late, several times, or never."""
+        rng, faults = self._world.random, self._world.faults
+        if provider.capabilities.lookup is Lookup.BY_KEY and faults.happens("webhook_false"):
+            self._send_false_status(provider, webhook_event)
         if faults.happens("webhook_lost"):
             return
-        for _ in range(1 + (draw.choice([1, 3]) if faults.happens("webhook_repeated") else 0)):
-            late = draw.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
-            self._world.clock.later(draw.random() * late, self._world.web, self._hear, provider, notice, 0)
+        for _ in range(1 + (rng.choice([1, 3]) if faults.happens("webhook_repeated") else 0)):
+            late = rng.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
+            self._world.clock.later(rng.random() * late, self._world.web, self._store, provider, webhook_event, 0)
 
-    def _lie(self, provider: Provider, notice: WebhookEvent) -> None:
-        """Somebody who has the secret says what is not so, of a provider that can be asked."""
-        if isinstance(notice.reported, Paid | Pending | Failed) and notice.refund_id in provider.refunds:
-            money = provider.refunds[notice.refund_id].amount
-            lie: Paid | Failed
-            lie = (
-                Paid(notice.refund_id, money) if self._world.random.random() < 0.5 else Failed(notice.refund_id, "lie")
+    def _send_false_status(self, provider: Provider, webhook_event: WebhookEvent) -> None:
+        """Deliver a signed webhook with a false status, for a provider with lookups."""
+        if isinstance(webhook_event.reported, Paid | Pending | Failed) and webhook_event.refund_id in provider.refunds:
+            money = provider.refunds[webhook_event.refund_id].amount
+            is_paid = self._world.random.random() < 0.5
+            refund_id = webhook_event.refund_id
+            false_status = Paid(refund_id, money) if is_paid else Failed(refund_id, "false")
+            false_event = replace(
+                webhook_event,
+                event_id=f"{webhook_event.event_id} false {self._world.random.random()}",
+                reported=false_status,
             )
-            said = replace(notice, event_id=f"{notice.event_id} lie {self._world.random.random()}", reported=lie)
             self._world.clock.later(
                 self._world.random.random() * HOUR,
                 self._world.web,
-                self._hear,
+                self._store,
                 provider,
-                said,
+                false_event,
                 20,
             )
 
-    def _hear(self, provider: Provider, notice: WebhookEvent, tries: int) -> None:
-        """The door for webhooks: kept, or the provider sends it again."""
+    def _store(self, provider: Provider, webhook_event: WebhookEvent, tries: int) -> None:
+        """Store a webhook event, or let the provider send it again later."""
         try:
             with self._world.records.work() as work:
-                work.webhook_events.keep(provider.name, [notice], b"")
+                work.webhook_events.keep(provider.name, [webhook_event], b"")
         except (*self._world.seams.database_errors, Killed):
             if tries < 20:
                 self._world.clock.later(
                     MINUTE * 2 ** min(tries, 7),
                     self._world.web,
-                    self._hear,
+                    self._store,
                     provider,
-                    notice,
+                    webhook_event,
                     tries + 1,
                 )
             raise
-        self._world.watch.told(provider, notice)
+        self._world.checker.webhook_stored(provider, webhook_event)

@@ -1,4 +1,4 @@
-"""The workers: processes that take one message after the other, and what Celery does around each."""
+"""The workers of a world: processes that process one message after the other, as Celery does."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """A few of them; some run the version before this one until it is deployed."""
+    """One to three workers. Some run the previous version until the deployment."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -24,16 +24,16 @@ class Workers:
         self._deployed = world.random.random() * HOUR
 
     def start(self) -> None:
-        """Starts them."""
+        """Start the workers, and schedule the deployment."""
         self._processes = [self._worker(n) for n in range(self._world.random.choice([1, 2, 3]))]
         self._world.clock.at(self._deployed, self._deploy)
 
-    def waiting(self, lane: str) -> int:
-        """How many messages of this lane nobody has taken."""
-        return sum(name == lane for name, _ in self._backlog)
+    def waiting(self, queue: str) -> int:
+        """Return the number of a queue's messages that no worker has taken."""
+        return sum(name == queue for name, _ in self._backlog)
 
-    def forget(self) -> None:
-        """The broker forgot what nobody had taken."""
+    def lose_messages(self) -> None:
+        """Lose the messages that no worker has taken."""
         self._backlog.clear()
 
     def _worker(self, number: int) -> Process:
@@ -43,61 +43,65 @@ class Workers:
         process.died = lambda: self._world.clock.later(self._world.random.uniform(1, 20), self._restart, number)
         return process
 
-    def deliver(self, lane: str, payload: Any) -> None:
-        """The broker hands a message over."""
-        if self._world.faults.happens("message_forged"):
-            self._world.clock.later(self._world.random.random() * HOUR, self._forge)
-        self._backlog.append((lane, payload))
-        self._feed()
+    def deliver(self, queue: str, payload: Any) -> None:
+        """Take a message from the broker."""
+        if self._world.faults.happens("message_invented"):
+            self._world.clock.later(self._world.random.random() * HOUR, self._invent_message)
+        self._backlog.append((queue, payload))
+        self._start_tasks()
 
-    def _feed(self) -> None:
-        free = [one for one in self._processes if one.alive and all(task.is_thread for task in one.tasks.values())]
+    def _start_tasks(self) -> None:
+        free = [
+            process
+            for process in self._processes
+            if process.alive and all(task.is_thread for task in process.tasks.values())
+        ]
         while self._backlog and free:
             process = free.pop(self._world.random.randrange(len(free)))
             was_full = not self._world.broker.has_room(self._backlog[0][0])
-            lane, payload = self._backlog.pop(0)
-            if was_full and self._world.broker.has_room(lane):
-                self._world.seams.ring()
-            self._world.clock.spawn(process, lane, self._work, process, lane, payload)
+            queue, payload = self._backlog.pop(0)
+            if was_full and self._world.broker.has_room(queue):
+                self._world.seams.wake_relays()
+            self._world.clock.spawn(process, queue, self._work, process, queue, payload)
 
-    def _work(self, process: Process, lane: str, payload: Any) -> None:
-        """As worker.tasks does it; and what Celery does around it."""
-        kind = WORK_QUEUES[lane]
+    def _work(self, process: Process, queue: str, payload: Any) -> None:
+        """Process a message as worker.tasks and Celery do."""
+        kind = WORK_QUEUES[queue]
         try:
             if process.old and kind is WebhookEventsReceived:
                 with self._world.records.work() as work:
-                    work.dead_letters.keep(lane, b"", "There is no task of this name here.")
+                    work.dead_letters.keep(queue, b"", "There is no task of this name here.")
                 return
             try:
                 ids = list(kind.read(payload).ids)
             except UnreadableError as error:
                 with self._world.records.work() as work:
-                    work.dead_letters.keep(lane, b"", str(error))
+                    work.dead_letters.keep(queue, b"", str(error))
                 return
-            self._world.say(f"{process.name} takes {lane} {len(ids)}")
+            self._world.log(f"{process.name} takes {queue} {len(ids)}")
             if process.old:
                 dispatch.HANDLERS[kind].handle(process.context, ids)
             else:
                 dispatch.handle(process.context, kind, ids)
         finally:
-            self._world.clock.at(self._world.clock.now, self._feed)
+            self._world.clock.at(self._world.clock.now, self._start_tasks)
 
     def _restart(self, number: int) -> None:
         self._processes[number] = self._worker(number)
-        self._feed()
+        self._start_tasks()
 
     def _deploy(self) -> None:
-        """Workers of the version before end, and new ones start."""
+        """Replace the workers of the previous version."""
         for process in self._processes:
             if process.old:
-                self._world.faults.noted("old_worker")
+                self._world.faults.count("old_worker")
                 self._world.clock.kill(process)
 
-    def _forge(self) -> None:
-        """A message that nobody sent: cases of ours, or of nobody, in any lane."""
+    def _invent_message(self) -> None:
+        """Publish an invented message about real or unknown cases to any queue."""
         cases = [*self._world.records.tables.cases, UUID(int=7)]
-        lane = self._world.random.choice(list(WORK_QUEUES))
+        queue = self._world.random.choice(list(WORK_QUEUES))
         self.deliver(
-            lane,
+            queue,
             {"ids": [str(self._world.random.choice(cases))], "version": self._world.random.choice([1, 1, 1, 2])},
         )

@@ -15,7 +15,7 @@ PATIENCE = 10  # seconds; a test that waits as long has failed
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_pool, "SLOW", 0.05)
+    monkeypatch.setattr(call_pool, "MAX_WAIT_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_while_hands_are_scarce_slow_calls_are_waited_for(gate: Event, call: Cal
         batch = another.submit(ours.map_as_completed, call, ["slow 1", "slow 2", "a"], told.extend)
         eventually(lambda: told == [("a", "A")], seconds=PATIENCE)
         with pytest.raises(TimeoutError):
-            batch.result(timeout=10 * call_pool.SLOW)
+            batch.result(timeout=10 * call_pool.MAX_WAIT_SECONDS)
         gate.set()
         batch.result(PATIENCE)
     ours.close()
@@ -82,6 +82,6 @@ def test_an_answer_that_comes_late_and_cannot_be_written_down_gives_its_hand_bac
     for gate in gates:
         ours.map_as_completed(lambda gate: gate.wait(PATIENCE), [gate], broken)
         gate.set()
-        eventually(lambda: ours.left_alone == 0, seconds=PATIENCE)
+        eventually(lambda: ours.abandoned == 0, seconds=PATIENCE)
     ours.close()
     assert reached == gates

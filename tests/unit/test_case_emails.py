@@ -18,14 +18,14 @@ from pydantic import SecretStr
 from config.i18n import LANGUAGES, translator_for
 from config.settings import Settings
 from config.signed_links import Purpose
+from domain.emails import EmailKind
 from domain.errors import MoneybackError, NotPossibleError, UnreadableError
 from domain.reason_codes import ReasonCode
-from domain.state_effects import EmailKind
 from domain.states import State
 from records.case_emails import DueEmail
 from tests.sample_emails import CASE, LINKS, SENDER, STATES, WITH_PURCHASE, a_letter, a_view, bodies
 from worker.emails import EmailNotSentError, MaildirTransport, SmtpTransport, is_current, mail_transport_for, render
-from worker.emails.case_copy import EMAILS, QUESTIONS, SOME_REASON
+from worker.emails.case_copy import DEFAULT_REASON, EMAILS, QUESTIONS
 from worker.emails.headers import one_line
 from worker.mail_transport import as_bytes, file_name
 
@@ -216,7 +216,7 @@ def test_the_customer_reads_the_reasons_that_are_theirs_to_know() -> None:
 
 @pytest.mark.parametrize("reasons", [[], [{"code": "serial_refunds"}], [{"rule": "x"}], [{"code": "unheard_of"}]])
 def test_a_reason_that_is_not_for_the_customer_is_some_reason(reasons: list[dict[str, str]]) -> None:
-    assert f"- {SOME_REASON}\n" in bodies(a_letter(EmailKind.WITH_SUPPORT, reasons=reasons))[0]
+    assert f"- {DEFAULT_REASON}\n" in bodies(a_letter(EmailKind.WITH_SUPPORT, reasons=reasons))[0]
 
 
 @pytest.mark.parametrize("changes", [{"amount": None}, {"currency": None}, {"currency": "XXX"}])
@@ -392,7 +392,7 @@ def test_a_file_name_is_one_of_a_maildir() -> None:
 
 def settings(**values: Any) -> Settings:
     return Settings(
-        database_url=SecretStr("postgresql://nowhere"),
+        database_url=SecretStr("postgresql://nowhere/none"),
         broker_url=SecretStr("memory://"),
         secret_key=SecretStr("only for tests, and long enough to sign with"),
         **values,

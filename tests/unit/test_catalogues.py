@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.i18n import HERE, LANGUAGES
+from config.i18n import CATALOGUES, LANGUAGES
+from domain.emails import EmailKind
 from domain.inquiry_emails import InquiryEmailKind
 from domain.purchase_details import PurchaseDetails
 from domain.purchases import Method
 from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
-from domain.state_effects import EmailKind
 from records.inquiry_emails import InquiryEmail
 from records.purchase_details import PurchaseWithDetails
 from tests.catalogues import TRANSLATED, Sentence, catalogue, gather, placeholders, said
@@ -41,12 +41,12 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Foreign:
     """Letters are written in a language that nobody speaks."""
     spoken = Foreign()
     for module in (render.__globals__, vars(inquiry_emails)):
-        monkeypatch.setitem(module, "speech", lambda _: spoken)
+        monkeypatch.setitem(module, "translator_for", lambda _: spoken)
     return spoken
 
 
 def test_there_is_a_catalogue_for_every_language_but_english() -> None:
-    assert {file.stem for file in HERE.glob("*.po")} == set(LANGUAGES) - {"en"} == set(TRANSLATED)
+    assert {file.stem for file in CATALOGUES.glob("*.po")} == set(LANGUAGES) - {"en"} == set(TRANSLATED)
 
 
 @pytest.mark.parametrize("language", TRANSLATED)

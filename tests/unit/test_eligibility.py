@@ -35,7 +35,7 @@ BERLIN, APIA, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Apia"), Zo
 
 def a_question(**changes: Any) -> EligibilityInput:
     values: dict[str, Any] = {
-        "asked": asked(),
+        "request": asked(),
         "purchase": a_purchase(),
         "seller": a_seller(),
         "policy": a_policy(),
@@ -53,16 +53,16 @@ def test_a_fresh_purchase_is_refunded_once_its_customer_confirms() -> None:
 
 
 def test_a_customer_known_to_be_signed_in_need_not_confirm() -> None:
-    assert isinstance(decide(a_question(asked=asked(trusted=True))), Approve)
+    assert isinstance(decide(a_question(request=asked(trusted=True))), Approve)
 
 
 def test_without_a_purchase_nothing_else_is_asked() -> None:
-    assert decide(a_question(purchase=None, live_case=uuid4())) == Unmatched()
+    assert decide(a_question(purchase=None, open_case=uuid4())) == Unmatched()
 
 
 def test_a_second_request_joins_the_live_case_whatever_the_rules_say() -> None:
     live = uuid4()
-    assert decide(a_question(live_case=live, policy=None)) == Duplicate(live)
+    assert decide(a_question(open_case=live, policy=None)) == Duplicate(live)
 
 
 def test_an_old_wire_transfer_reaches_support_with_both_reasons() -> None:
@@ -78,7 +78,7 @@ def test_every_rule_leaves_one_finding_kept_or_not() -> None:
 
 @pytest.mark.parametrize("refund_scope", [RefundScope.PARTIAL, RefundScope.VAT])
 def test_full_refund(refund_scope: RefundScope) -> None:
-    assert codes(a_question(asked=asked(refund_scope=refund_scope))) == {ReasonCode.FULL_REFUND_ONLY}
+    assert codes(a_question(request=asked(refund_scope=refund_scope))) == {ReasonCode.FULL_REFUND_ONLY}
 
 
 def test_self_service_on() -> None:
@@ -155,7 +155,7 @@ def test_within_window(zone: ZoneInfo, bought: str, requested: str, days: int, k
         seller=a_seller(time_zone=zone),
         policy=a_policy(days=days, in_force_from=datetime(2000, 1, 1, tzinfo=UTC)),
         purchase=a_purchase(purchased_at=datetime.fromisoformat(bought)),
-        asked=asked(at=datetime.fromisoformat(requested)),
+        request=asked(received_at=datetime.fromisoformat(requested)),
     )
     assert codes(question) == (set() if kept else {ReasonCode.OUTSIDE_WINDOW})
 
@@ -275,7 +275,7 @@ def test_without_a_limit_refunds_are_not_counted() -> None:
 
 
 BROKEN: dict[str, dict[str, Any]] = {
-    "full_refund": {"asked": asked(refund_scope=RefundScope.PARTIAL)},
+    "full_refund": {"request": asked(refund_scope=RefundScope.PARTIAL)},
     "self_service_on": {"seller": {"self_service": False}},
     "method_is_automatic": {"purchase": {"method": "cash"}},
     "within_window": {"purchase": {"purchased_at": NOON - timedelta(days=99)}},
@@ -345,7 +345,7 @@ def test_we_never_approve_anything_but_a_sound_untouched_undisputed_full_amount(
         purchased_at=NOON - timedelta(hours=hours),
     )
     question = a_question(
-        purchase=bought, policy=a_policy(category=category, days=None), asked=asked(refund_scope=refund_scope)
+        purchase=bought, policy=a_policy(category=category, days=None), request=asked(refund_scope=refund_scope)
     )
     if isinstance(decide(question), Approve | RequireConfirmation):
         assert refund_scope is RefundScope.FULL
@@ -365,7 +365,7 @@ def test_the_window_counts_local_dates_and_nothing_else(days: int, passed: int, 
         seller=a_seller(time_zone=zone),
         policy=a_policy(days=days),
         purchase=a_purchase(purchased_at=bought_at),
-        asked=asked(at=asked_at),
+        request=asked(received_at=asked_at),
     )
     assert codes(question) == (set() if passed <= days else {ReasonCode.OUTSIDE_WINDOW})
 

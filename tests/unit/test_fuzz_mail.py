@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 
 from producers.mail.html_text import html_to_text
 from producers.mail.parsed_mail import MailKind, ParsedMail
-from producers.mail.parser import LARGEST, read
+from producers.mail.parser import MAX_SIZE, read
 from producers.mail.sender_authentication import SenderAuthenticator
 from tests.fuzz import thrown
 
@@ -78,12 +78,12 @@ def spoiled(mail: bytes, seed: int) -> bytes:
 
 
 def is_read(raw: bytes) -> None:
-    mail = read(raw, own=OURS)
+    mail = read(raw, moneyback_addresses=OURS)
     assert isinstance(mail, ParsedMail)
     assert bool(mail.requests) == (mail.kind is MailKind.REQUEST)
     assert "\0" not in f"{mail}"
     assert all(char < "\ud800" or char > "\udfff" for char in f"{mail}")
-    read(raw, own=OURS, size=LARGEST + 1)
+    read(raw, moneyback_addresses=OURS, size=MAX_SIZE + 1)
 
 
 def test_spoiled_mails_are_read() -> None:

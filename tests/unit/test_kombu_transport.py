@@ -77,5 +77,5 @@ def test_a_kombu_that_reads_queues_with_another_client_is_refused(monkeypatch: p
         pass
 
     monkeypatch.setattr(redis_transport.Channel, "_get_client", lambda _: Another)
-    with pytest.raises(Exception, match=r"not with redis\.Redis: change config/transport\.py"):
+    with pytest.raises(Exception, match=r"not with redis\.Redis: change config/kombu_transport\.py"):
         Channel._get_client(object.__new__(Channel))

@@ -26,9 +26,9 @@ from domain.providers import (
     RefundResult,
     Unknown,
 )
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from tests.sample_data import NOON, asked
 from worker.provider_client import NotSent
 from worker.refunds import backoff
@@ -88,12 +88,12 @@ def waits(seconds: float) -> Leads:
 REPEATS = Leads()
 
 JUST_SENT: Mapping[str, Any] = {}
-POLLED: Mapping[str, Any] = {"asks": 3}
+POLLED: Mapping[str, Any] = {"polls": 3}
 YESTERDAY: Mapping[str, Any] = {"first": 25 * HOUR, "last": 25 * HOUR}
 LAST_WORD: Mapping[str, Any] = {"first": 8 * HOUR, "last": 7 * HOUR, "empty_lookups": 3}
 REPLAYS = {**LAST_WORD, "replayed": True}
 REFUSED = {**LAST_WORD, "code": "no"}
-TWO_DAYS: Mapping[str, Any] = {"first": 49 * HOUR, "last": 47 * HOUR, "asks": 9}
+TWO_DAYS: Mapping[str, Any] = {"first": 49 * HOUR, "last": 47 * HOUR, "polls": 9}
 
 TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Leads]] = [
     # the first sending
@@ -235,11 +235,18 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
     ),
     # a look-up without news: wait
     ("still unknown", REFUNDING, POLLED, LookedUp(LOST), CAPPED, waits(160)),
-    ("still unknown, after many polls", REFUNDING, {"asks": 40}, LookedUp(LOST), CAPPED, waits(backoff.MAX_POLL_DELAY)),
+    (
+        "still unknown, after many polls",
+        REFUNDING,
+        {"polls": 40},
+        LookedUp(LOST),
+        CAPPED,
+        waits(backoff.MAX_POLL_DELAY),
+    ),
     ("the provider says when", REFUNDING, POLLED, LookedUp(BUSY), CAPPED, waits(5_000)),
     ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), CAPPED, waits(160)),
-    ("still pending, by the provider's plan", REFUND_PENDING, {"asks": 40}, LookedUp(PENDING), CAPPED, waits(3_600)),
-    ("pending, and the provider is not connected", REFUND_PENDING, {"asks": 40}, LookedUp(LOST), GONE, waits(1_800)),
+    ("still pending, by the provider's plan", REFUND_PENDING, {"polls": 40}, LookedUp(PENDING), CAPPED, waits(3_600)),
+    ("pending, and the provider is not connected", REFUND_PENDING, {"polls": 40}, LookedUp(LOST), GONE, waits(1_800)),
     ("pending, and not shown", REFUND_PENDING, POLLED, LookedUp(NOTHING), CAPPED, waits(160)),
     ("known as paid", REFUNDED, {"status": S.PAID}, LookedUp(PAID), CAPPED, waits(20)),
     ("paid, and shown as pending", REFUNDED, {"status": S.PAID}, LookedUp(PENDING), CAPPED, waits(20)),
@@ -407,7 +414,7 @@ def a_case(state: State) -> Case:
 
 def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any) -> RefundOperation:
     values: dict[str, Any] = {
-        "case": UUID(int=1),
+        "case_id": UUID(int=1),
         "provider": "sandbox",
         "charge": "ok_1",
         "amount": PRICE,
@@ -438,7 +445,7 @@ def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None
     limits = RefundLimits(Timers(), CAPPED)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
-        by_the_provider = decision.transition is not None and decision.transition.actor != "settle"
+        by_the_provider = decision.transition is not None and decision.transition.actor != "resolve"
         assert (decision.answer is not None) is by_the_provider
         assert decision.answer is None or decision.status is status_of(decision.answer)
 
@@ -462,7 +469,7 @@ def test_a_bank_reference_reaches_history_and_no_mailbox() -> None:
         a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED)
     )
     assert decision.transition
-    assert (decision.transition.evidence["bank_reference"], decision.transition.quiet) == ("ARN 7", True)
+    assert (decision.transition.evidence["bank_reference"], decision.transition.notify) == ("ARN 7", False)
 
 
 @pytest.mark.parametrize("refusal", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from producers.mail.sender_authentication import LOOK_UP_SECONDS, SenderAuthenticator, text_of
+from producers.mail.sender_authentication import LOOK_UP_SECONDS, SenderAuthenticator, look_up_text
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(
@@ -249,10 +249,10 @@ class Servers:
 )
 def test_what_the_name_servers_say(monkeypatch: pytest.MonkeyPatch, servers: Servers, text: str | None) -> None:
     monkeypatch.setattr(dns.resolver, "resolve", servers.resolve)
-    assert text_of("name.example") == text
+    assert look_up_text("name.example") == text
 
 
 def test_name_servers_that_do_not_answer_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dns.resolver, "resolve", Servers(error=dns.exception.Timeout).resolve)
-    with pytest.raises(TimeoutError, match="No name server answered: Timeout"):
-        text_of("name.example")
+    with pytest.raises(TimeoutError, match="No DNS server answered: Timeout"):
+        look_up_text("name.example")

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from config.signed_links import Links, Purpose
 from domain.errors import NotPossibleError
 
-SENTENCE = r"^This link is not one of ours, or was not copied whole\.$"
+SENTENCE = r"^This link isn’t valid\. Check that you copied all of it\.$"
 OURS = Links("https://refunds.example.com/", "k" * 32)
 THEIRS = Links("https://refunds.example.com/", "K" * 32)
 CASE = UUID("0198a6f0-0000-7000-8000-000000000001")

@@ -32,7 +32,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def watchdog() -> Watchdog:
     app = SimpleNamespace(conf=SimpleNamespace(task_time_limit=80.0))
     watchdog = Watchdog(SimpleNamespace(app=app))
-    watchdog._looks = Timer()
+    watchdog._timer = Timer()
     return watchdog
 
 
@@ -48,17 +48,17 @@ def test_a_name_that_is_gone_turns_the_alarm_off_and_is_logged_once(
     found = channel()
     delattr(found if renamed.startswith("_brpop") else found.qos, renamed)
     with capture_logs() as logs:
-        watchdog.look(found)
+        watchdog.check(found)
     assert [(line["event"], line["log_level"]) for line in logs] == [("watchdog_off", "warning")]
     assert renamed in logs[0]["error"]
     assert alarms == [0]
-    assert watchdog._looks.cancelled == 1
+    assert watchdog._timer.cancelled == 1
 
 
 def test_a_worker_that_asks_for_messages_has_its_alarm_put_off(watchdog: Watchdog, alarms: list[float]) -> None:
     found = channel()
-    watchdog.look(found)
-    watchdog.look(found)
+    watchdog.check(found)
+    watchdog.check(found)
     found._brpop_sent_at = 2.0
-    watchdog.look(found)
+    watchdog.check(found)
     assert alarms == [110.0, 110.0]

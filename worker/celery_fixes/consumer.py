@@ -1,4 +1,4 @@
-"""The worker's consumer: a message that is no task of ours is kept for a person, where Celery would throw it away."""
+"""Stores messages that are not calls of our tasks as dead letters. Celery would discard them."""
 
 from typing import Any
 
@@ -13,27 +13,28 @@ log = structlog.get_logger()
 
 
 class Consumer(consumer.Consumer):
-    """Celery's four ways of meeting a message it cannot run, all ending in the dead table."""
+    """A consumer that stores a dead letter in each of the four cases in which Celery cannot run a message."""
 
     def on_unknown_message(self, body: object, message: Any) -> None:  # noqa: ANN401, ARG002  # Celery's signature
-        self._keep(message, "This is not a message of Celery.")
+        self._store(message, "This is not a message of Celery.")
 
     def on_unknown_task(self, body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002  # as above
-        self._keep(message, f"There is no task named {message.headers.get('task')!r} here.")
+        self._store(message, f"This worker has no task named {message.headers.get('task')!r}.")
 
     def on_invalid_task(self, body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002  # as above
-        self._keep(message, f"This message is not a call of a task: {exc}")
+        self._store(message, f"This message is not a call of a task: {exc}")
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401  # as above
-        self._keep(message, f"This message cannot be decoded: {exc}")
+        self._store(message, f"This message cannot be decoded: {exc}")
 
-    def _keep(self, message: Any, why: str) -> None:  # noqa: ANN401  # kombu's message
+    def _store(self, message: Any, why: str) -> None:  # noqa: ANN401  # kombu's message
+        """Store the message as a dead letter, and acknowledge it."""
         queue = (message.delivery_info or {}).get("routing_key") or "unknown"
         try:
             with worker_context().records.work() as work:
                 work.dead_letters.keep(queue, raw_body(message), why)
-        except DatabaseDownError:  # not acknowledged: the broker delivers it again after its visibility timeout
-            log.exception("message_not_kept", queue=queue)
+        except DatabaseDownError:  # not acknowledged, so the broker delivers it again after its visibility timeout
+            log.exception("message_not_stored", queue=queue)
             return
         log.warning("message_unreadable", queue=queue, why=why)
         message.ack()

@@ -1,7 +1,8 @@
-"""The watchdog of a worker that is alive but deaf: gives lost credits back, and ends a process that hears nothing more.
+"""Restores lost prefetch credits of a worker, and ends a worker process that hangs.
 
-A worker may hold so many unacknowledged messages and no more: its credits. In kombu 5.7 an acknowledgement that is lost
-together with its connection keeps its credit for ever. When all are gone the worker takes no message, and says nothing.
+A worker may have only a certain number of unacknowledged messages: its prefetch credits. In kombu 5.7, an acknowledgement
+that is lost with its connection uses up its credit permanently. When all credits are lost, the worker takes no more messages and
+logs nothing.
 """
 
 import faulthandler
@@ -15,69 +16,74 @@ from kombu.transport import virtual
 
 log = structlog.get_logger()
 
-GLANCE = 2.0  # seconds between two looks
-GRACE = 30.0  # seconds beyond the longest task, after which a worker that lives has asked its queues for more
-STDERR = 2  # itself: Celery puts something else in its place
+CHECK_INTERVAL = 2.0  # seconds
+GRACE = 30.0  # seconds after the time limit of the longest task, by which a healthy worker has polled its queues
+STDERR = 2  # the file descriptor, because Celery replaces sys.stderr
 
 
 class Watchdog(bootsteps.StartStopStep):
-    """A step of the consumer: it begins anew with each connection, and rests while the broker is away.
+    """A step of the consumer, which starts with each connection and stops while the broker is unavailable.
 
-    A worker with a free credit asks its queues for more once a second, and one without has a credit again after its
-    longest task. One that did not ask for longer than that is deaf, whatever the reason, a loop that stands still in a
-    call included. So the kernel's alarm is set to end the process, and each look puts it off if the worker asked since,
-    or if it runs one of the few tasks that may take longer than the others: with one process there is no credit then.
-    The supervisor starts it again, and where it stood is in the log.
+    A healthy worker polls its queues every second, or, if it has no free credit, after its longest task. If it has not
+    polled for longer, it hangs, for example because a call blocks the event loop. Then the kernel's alarm (SIGALRM) ends the
+    process. Each check resets the alarm if the worker has polled since the last check.
+
+    A check also resets the alarm while a task with a longer time limit runs. A worker with one process has no free credit then.
+    After the alarm, the supervisor restarts the process, and the log contains the stack of each thread.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signature
         super().__init__(consumer)
-        self._usual = consumer.app.conf.task_time_limit
-        self._patience = self._usual + GRACE
-        self._asked_at: float | None = None
-        self._looks: Any = None
+        self._task_time_limit = consumer.app.conf.task_time_limit
+        self._timeout = self._task_time_limit + GRACE
+        self._polled_at: float | None = None
+        self._timer: Any = None
 
     def start(self, consumer: Any) -> None:  # noqa: ANN401  # as above
+        """Start the checks and the alarm."""
         if consumer.connection.transport.driver_type != "redis":
-            return  # others leave the counting of credits to the broker
-        self._asked_at = None
-        self._looks = consumer.timer.call_repeatedly(GLANCE, self.look, (consumer.task_consumer.channel,))
+            return  # other brokers count the credits themselves
+        self._polled_at = None
+        self._timer = consumer.timer.call_repeatedly(CHECK_INTERVAL, self.check, (consumer.task_consumer.channel,))
         faulthandler.register(signal.SIGALRM, file=STDERR, all_threads=True, chain=True)
-        signal.setitimer(signal.ITIMER_REAL, self._patience)
+        signal.setitimer(signal.ITIMER_REAL, self._timeout)
 
     def stop(self, consumer: Any) -> None:  # noqa: ANN401, ARG002  # as above
+        """Stop the checks and the alarm."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if self._looks:
-            self._looks.cancel()
+        if self._timer:
+            self._timer.cancel()
 
-    def look(self, channel: Any) -> None:  # noqa: ANN401  # kombu's channel
-        """Runs between two turns of the event loop, on the thread of the loop: nothing moves meanwhile.
+    def check(self, channel: Any) -> None:  # noqa: ANN401  # kombu's channel
+        """Restore lost credits, and reset the alarm if the worker is healthy.
 
-        What it reads of kombu is private. If another version of kombu has other names, the watchdog turns itself off: a
-        worker without a watchdog is better than a healthy worker that ends every two minutes.
+        The check runs on the thread of the event loop, so nothing changes during the check. The check reads private names of
+        kombu. If another version of kombu has other names, the watchdog turns itself off. A worker without a watchdog is better
+        than a healthy worker that is ended every two minutes.
         """
         try:
-            _give_back(channel.qos)
-            asked_at = channel._brpop_sent_at  # noqa: SLF001  # kombu has no public name for it
+            _restore_credits(channel.qos)
+            polled_at = channel._brpop_sent_at  # noqa: SLF001  # kombu has no public name for it
         except AttributeError as error:
             log.warning("watchdog_off", error=str(error))
             self.stop(None)
             return
-        busy = any((request.task.time_limit or 0) > self._usual for request in state.active_requests)
-        if busy or asked_at != self._asked_at:
-            self._asked_at = asked_at
-            signal.setitimer(signal.ITIMER_REAL, self._patience)
+        is_busy = any((request.task.time_limit or 0) > self._task_time_limit for request in state.active_requests)
+        if is_busy or polled_at != self._polled_at:
+            self._polled_at = polled_at
+            signal.setitimer(signal.ITIMER_REAL, self._timeout)
 
 
-def _give_back(qos: Any) -> None:  # noqa: ANN401  # kombu's
-    """A credit whose message no request holds is free again.
+def _restore_credits(qos: Any) -> None:  # noqa: ANN401  # kombu's QoS of a channel
+    """Free the credits of messages that no request uses any more.
 
-    The message itself stays unacknowledged, and the broker delivers it again after its visibility timeout: harmless for
-    one whose task has run, and right for one that could not be kept for a person because the database was away.
+    Such a message stays unacknowledged, and the broker delivers it again after its visibility timeout. A second delivery does
+    no harm if the task has run. The second delivery is needed if the message could not be stored as a dead letter, because the
+    database was unavailable.
     """
-    held = {request.message.delivery_tag for request in state.reserved_requests if not request.acknowledged}
-    for tag in set(qos._delivered) - qos._dirty - held:  # noqa: SLF001  # as above
+    in_use = {request.message.delivery_tag for request in state.reserved_requests if not request.acknowledged}
+    for tag in set(qos._delivered) - qos._dirty - in_use:  # noqa: SLF001  # as above
         log.warning("prefetch_credit_restored", delivery=tag)
         virtual.QoS.ack(qos, tag)

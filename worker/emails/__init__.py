@@ -1,4 +1,4 @@
-"""Letters to customers: `copy.py` has what they say, `write.py` writes one, `post.py` sends it."""
+"""E-mails to customers: the ``*_copy`` modules have the texts, and ``rendering`` creates the messages."""
 
 from worker.emails.rendering import is_current, render
 from worker.mail_transport import (

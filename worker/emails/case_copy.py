@@ -1,19 +1,20 @@
-"""What the letters say, in English: the sentences are the keys of the catalogues. ``{words}`` in braces are facts of the case.
+"""The English texts of the e-mails about cases. Each sentence is a key of the translation catalogues.
 
-Nothing here says that money has arrived: we know what the payment provider said, not what a bank has booked.
+``{names}`` in braces are facts of the case. No text says that money has arrived, because a payment provider reports a
+refund before a bank books it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.emails import EmailKind
 from domain.requests import RefundScope
-from domain.state_effects import EmailKind
 from domain.states import State
 
 
 class Target(StrEnum):
-    """Where a link of a letter leads."""
+    """The page that a link of an e-mail opens."""
 
     CONFIRM = "confirm"
     STATUS = "status"
@@ -22,7 +23,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One letter, in the order in which it is read: ``facts`` is a list of (label, name of the fact)."""
+    """The texts of an e-mail, from top to bottom. ``facts`` has pairs of a label and the name of a fact."""
 
     subject: str
     heading: str
@@ -34,7 +35,7 @@ class Copy:
     after: tuple[str, ...] = ()
     link: tuple[str, Target] | None = None
     true_in: frozenset[State]
-    """The states in which the letter says the truth. In any other it is not written."""
+    """The states in which the text is true. In any other state the e-mail is not sent."""
 
 
 _PURCHASE = (("Product", "product"), ("Reference number", "reference"), ("Amount", "amount"), ("Seller", "seller"))
@@ -206,24 +207,24 @@ WITHDRAWAL_UNMATCHED = Copy(
     link=("Track your request", Target.STATUS),
     true_in=frozenset({State.UNMATCHED}),
 )
-"""NOT_FOUND for whoever declared by law that they withdraw: they are not asked to ask again."""
+"""Replaces NOT_FOUND for a statutory withdrawal: the customer is not asked to send a request again."""
 
-TOLD_ANEW: Mapping[State, EmailKind] = {
+REPEATED_EMAILS: Mapping[State, EmailKind] = {
     State.AWAITING_CONFIRMATION: EmailKind.START_REFUND,
     State.REFUND_PENDING: EmailKind.ACCEPTED,
     State.REFUNDED: EmailKind.REFUNDED,
     State.WITH_SUPPORT: EmailKind.WITH_SUPPORT,
 }
-"""By the state of the case that was there first. In any other that one goes on by itself, and ALREADY_ASKED says so."""
+"""The e-mail for a duplicate request, by the state of the first case. In any other state it is ALREADY_REQUESTED."""
 
 QUESTIONS: Mapping[str, str] = {
     RefundScope.PARTIAL: "To help them decide, please tell them the amount or the items you’d like refunded.",
     RefundScope.VAT: "To help them decide, please tell them your VAT number, or why you’re exempt, and your country.",
 }
-"""What support will want to know about a request that did not say it."""
+"""The question for a request that lacks a fact that support needs."""
 
-SOME_REASON = "Our support team needs to review this purchase first."
-"""For reasons that are not for the customer to know."""
+DEFAULT_REASON = "Our support team needs to review this purchase first."
+"""Replaces reasons that only support may see."""
 
 SUPPORT = "Please email {address}."
 NO_SUPPORT = "Please contact the support team of {seller}."

@@ -1,4 +1,4 @@
-"""E-mails about cases: those that are due are claimed, written, delivered, and recorded as sent."""
+"""Sends the e-mails about cases: claims the due e-mails, renders and delivers them, and records the results."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -8,51 +8,50 @@ import structlog
 from records.case_emails import DueEmail
 from records.case_views import CaseView
 from worker.context import WorkerContext
-from worker.emails.delivery import Delivered, deliver_batch
+from worker.emails.delivery import DeliveryResults, deliver_batch
 from worker.emails.rendering import is_current, render
 
 log = structlog.get_logger()
 
 
 def send_case_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Sends the e-mails of these cases that are due."""
+    """Send the due e-mails of the cases with these ids."""
     views: dict[UUID, CaseView] = {}
 
-    def claim(cases: Sequence[UUID], seconds: float) -> list[DueEmail]:
+    def claim(case_ids: Sequence[UUID], seconds: float) -> list[DueEmail]:
         with context.records.work() as work:
-            due = work.case_emails.claim(cases, seconds=seconds)
-            views.update(
-                work.case_views.get_many([case for letter in due for case in (letter.case_id, letter.joined) if case])
-            )
-        return due
+            emails = work.case_emails.claim(case_ids, seconds=seconds)
+            view_ids = [case_id for email in emails for case_id in (email.case_id, email.joined) if case_id]
+            views.update(work.case_views.get_many(view_ids))
+        return emails
 
     deliver_batch(
         context,
         ids,
         claim=claim,
-        send=lambda letter: _send(context, letter, views),
-        record=lambda delivered: _record(context, delivered),
+        send=lambda email: _send(context, email, views),
+        record=lambda results: _record(context, results),
     )
 
 
-def _send(context: WorkerContext, letter: DueEmail, views: Mapping[UUID, CaseView]) -> None:
-    """Sends an e-mail. An e-mail whose case has moved on has nothing to say any more: it counts as sent."""
-    view = views[letter.case_id]
-    if is_current(letter.kind, view.state):
-        first = views.get(letter.joined) if letter.joined else None
-        context.mail_transport.deliver(render(letter, view, context.links, context.settings.mail_from, first=first))
+def _send(context: WorkerContext, email: DueEmail, views: Mapping[UUID, CaseView]) -> None:
+    """Send an e-mail. If its text is no longer true, because the case has moved on, it counts as sent."""
+    view = views[email.case_id]
+    if is_current(email.kind, view.state):
+        first_case = views.get(email.joined) if email.joined else None
+        message = render(email, view, context.links, context.settings.mail_from, first=first_case)
+        context.mail_transport.deliver(message)
 
 
-def _record(context: WorkerContext, delivered: Delivered[DueEmail]) -> None:
-    for letter, why in delivered.not_sent:
-        log.warning("email_deferred", case_id=str(letter.case_id), stage=letter.kind, why=why)
-    for letter, why in delivered.failed:
-        log.warning("email_failed", case_id=str(letter.case_id), stage=letter.kind, why=why)
+def _record(context: WorkerContext, results: DeliveryResults[DueEmail]) -> None:
+    for email, error in results.not_sent:
+        log.warning("email_deferred", case_id=str(email.case_id), stage=email.kind, why=error)
+    for email, error in results.failed:
+        log.warning("email_failed", case_id=str(email.case_id), stage=email.kind, why=error)
     with context.records.work() as work:
-        work.case_emails.mark_sent(delivered.sent)
-        work.case_emails.release(
-            [letter for letter, _ in delivered.not_sent], seconds=context.settings.timers.lease_seconds
-        )
-        work.case_emails.release(delivered.no_time, seconds=0)
-        for letter, why in delivered.refused:
-            work.case_emails.mark_bounced(letter.case_id, letter.kind, why)
+        work.case_emails.mark_sent(results.sent)
+        not_sent = [email for email, _ in results.not_sent]
+        work.case_emails.release(not_sent, seconds=context.settings.timers.lease_seconds)
+        work.case_emails.release(results.no_time, seconds=0)
+        for email, error in results.rejected:
+            work.case_emails.mark_bounced(email.case_id, email.kind, error)

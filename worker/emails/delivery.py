@@ -1,4 +1,4 @@
-"""Delivery: the one loop that claims e-mails, sends them, and records what became of each."""
+"""Delivers e-mails in batches: claims them, sends them, and records the result of each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ from worker.context import WorkerContext
 from worker.mail_transport import EmailNotSentError, EmailRejectedError
 from worker.refunds.execution import sending_ends
 
-FOR_GOOD = 100 * 365 * 86_400.0  # seconds
+PERMANENT_CLAIM = 100 * 365 * 86_400.0  # seconds
 
 Email = TypeVar("Email")
 
 
 @dataclass(slots=True)
-class Delivered(Generic[Email]):
-    """What became of a batch of e-mails. A failed e-mail has the error's sentence."""
+class DeliveryResults(Generic[Email]):
+    """The results of a batch of e-mails. An e-mail that was not sent comes with the error's sentence."""
 
     sent: list[Email] = field(default_factory=list)
     not_sent: list[tuple[Email, str]] = field(default_factory=list)
     """Certainly not sent: they may be sent later."""
     no_time: list[Email] = field(default_factory=list)
     """Not tried, because the time of the task was over."""
-    refused: list[tuple[Email, str]] = field(default_factory=list)
-    """Refused by the recipient's mail server."""
+    rejected: list[tuple[Email, str]] = field(default_factory=list)
+    """Permanently refused by the mail server."""
     failed: list[tuple[Email, str]] = field(default_factory=list)
-    """Perhaps sent, or never to be sent: they are not repeated."""
+    """Perhaps sent, or impossible to send: they are not repeated."""
 
 
 def deliver_batch(
@@ -36,38 +36,41 @@ def deliver_batch(
     *,
     claim: Callable[[Sequence[UUID], float], Sequence[Email]],
     send: Callable[[Email], None],
-    record: Callable[[Delivered[Email]], None],
+    record: Callable[[DeliveryResults[Email]], None],
 ) -> None:
-    """Claims, sends and records e-mails. ``claim`` gets the ids and the seconds of the claim, and commits it before the sending.
+    """Claim, send and record e-mails.
 
-    A mail server that can detect a repeated e-mail gets the whole batch, under a lease. Otherwise the claim is for good, unless
-    the e-mail certainly was not sent: an e-mail that may have been sent is not sent twice, and the status page says the
-    same. Such e-mails are claimed singly, so that a worker that crashes loses one of them at most. An e-mail for which no time
-    is left stays unclaimed, and the sweep sends it again.
+    ``claim`` gets the ids and the seconds of the claim, and commits the claim before anything is sent.
+
+    If a repeated e-mail replaces the first (``repeatable``), the whole batch is claimed under a lease. Otherwise the claim
+    is permanent, unless the e-mail certainly was not sent: an e-mail that may have been sent is not sent twice, and the
+    status page has the same information. Then each e-mail is claimed alone, so that a crash of the worker loses at most
+    one e-mail. If no time is left for an e-mail, it stays unclaimed, and the sweep publishes it again.
     """
     ends = sending_ends(context)
-    seconds = context.settings.timers.lease_seconds if context.mail_transport.repeatable else FOR_GOOD
-    for batch in [ids] if context.mail_transport.repeatable else [[one] for one in ids]:
+    is_repeatable = context.mail_transport.repeatable
+    seconds = context.settings.timers.lease_seconds if is_repeatable else PERMANENT_CLAIM
+    for batch in [ids] if is_repeatable else [[email_id] for email_id in ids]:
         if context.monotonic() <= ends:
             record(_send_all(context, claim(batch, seconds), send, ends))
 
 
 def _send_all(
     context: WorkerContext, emails: Sequence[Email], send: Callable[[Email], None], ends: float
-) -> Delivered[Email]:
-    delivered = Delivered[Email]()
+) -> DeliveryResults[Email]:
+    results = DeliveryResults[Email]()
     for email in emails:
         if context.monotonic() > ends:
-            delivered.no_time.append(email)
+            results.no_time.append(email)
             continue
         try:
             send(email)
         except EmailNotSentError as error:
-            delivered.not_sent.append((email, str(error)))
+            results.not_sent.append((email, str(error)))
         except EmailRejectedError as error:
-            delivered.refused.append((email, str(error)))
-        except MoneybackError as error:  # nobody knows whether it was sent, or no mail server accepts it
-            delivered.failed.append((email, str(error)))
+            results.rejected.append((email, str(error)))
+        except MoneybackError as error:  # it may have been sent, or its address cannot be used
+            results.failed.append((email, str(error)))
         else:
-            delivered.sent.append(email)
-    return delivered
+            results.sent.append(email)
+    return results

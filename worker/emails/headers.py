@@ -1,7 +1,7 @@
-"""A letter's outside: who writes to whom, and to which letters it belongs.
+"""Creates messages with the headers of our e-mails, and cleans text of customers and sellers for e-mails.
 
-Letters are not bulk mail and belong to no list, so they carry no List-* headers (RFC 2369, 2919); Precedence is not
-standardised, and RFC 3834 (3.1.8) recommends no value of it.
+Our e-mails are not bulk mail and belong to no list, so they have no List-* headers (RFC 2369, 2919). They have no
+Precedence header, because it is not standardised and RFC 3834 (3.1.8) recommends no value of it.
 """
 
 import re
@@ -17,20 +17,25 @@ import idna
 
 from domain.errors import UnreadableError
 
-LONGEST_FACT = 200  # characters of a name or a reference; a longer one is cut, not refused
-LONGEST_SUBJECT = 150  # characters
-LONGEST_TEXT = 4_000  # characters of what a customer wrote, as the form takes them
+MAX_FACT = 200  # characters of a name or a reference; a longer text is cut
+MAX_SUBJECT = 150  # characters
+MAX_TEXT = 4_000  # characters of a customer's text, as in the form
 
-NO_ANSWERS = "DR, RN, NRN, OOF, AutoReply"
-"""What Exchange is not to send us ([MS-OXCMAIL] 2.1.3.2.20): everything but non-delivery reports, which "All" would hold back."""
+SUPPRESSED_RESPONSES = "DR, RN, NRN, OOF, AutoReply"
+"""The automatic responses that Exchange must not send us ([MS-OXCMAIL] 2.1.3.2.20). "All" would also suppress non-delivery
+reports, which we need."""
 
 _MESSAGE_ID = re.compile(r"<[!-;=?A-~]{1,250}@[!-;=?A-~]{1,250}>")
 
 
 class _MessageIds(UnstructuredHeader, BaseHeader):
-    """Message-IDs, one a line: a long one would else become an encoded word, which no mail reader takes for an id."""
+    """A header with one Message-ID on each line.
+
+    The library would write a long line as an encoded word, in which no mail reader finds the ids.
+    """
 
     def fold(self, *, policy: Policy) -> str:
+        """Fold the header before each Message-ID."""
         return f"{self.name}: " + f"{policy.linesep} ".join(str(self).split()) + policy.linesep
 
 
@@ -42,58 +47,59 @@ for _name in ("in-reply-to", "references"):
 def build_message(
     *, sender: str, to: str, name: str, subject: str, after: Sequence[str] = (), reply: bool = False
 ) -> EmailMessage:
-    """An empty letter with its headers. The same ``name`` makes the same Message-ID, so that a repeated one can be told.
+    """Create a message with headers and without content.
 
-    ``after`` are the Message-IDs of the mail that asked and of the letters since, oldest first; a name that has no @ is one
-    of ours. ``reply`` says that this is the direct answer to a mail (RFC 3834, 5). Raises UnreadableError for an address
-    that no letter can go to.
+    The Message-ID is made from ``name``, so that a repeated e-mail has the same Message-ID. ``after`` has the Message-IDs
+    of the customer's mail and of our e-mails since then, the oldest first. An entry without @ is a ``name`` of our
+    e-mails. ``reply`` says that the message is a direct reply to a mail (RFC 3834, 5). Raise UnreadableError if ``to`` or
+    ``sender`` is not an address that can receive e-mail.
     """
-    ours = _sender(sender)
-    letter = EmailMessage(policy=default.clone(header_factory=_HEADERS))
-    letter["From"] = ours
-    letter["To"] = _address(to)
-    letter["Subject"] = one_line(subject, LONGEST_SUBJECT)
-    letter["Date"] = format_datetime(datetime.now(UTC))
-    letter["Message-ID"] = f"<{name}@{ours.domain}>"
-    earlier = [known if "@" in known else f"<{known}@{ours.domain}>" for known in after]
-    if earlier := [known for known in earlier if _MESSAGE_ID.fullmatch(known)]:
-        letter["In-Reply-To"] = earlier[-1]
-        letter["References"] = " ".join(earlier)
-    letter["Auto-Submitted"] = "auto-replied" if reply else "auto-generated"
-    letter["X-Auto-Response-Suppress"] = NO_ANSWERS
-    return letter
+    sender_address = _parse_sender(sender)
+    message = EmailMessage(policy=default.clone(header_factory=_HEADERS))
+    message["From"] = sender_address
+    message["To"] = _parse_recipient(to)
+    message["Subject"] = one_line(subject, MAX_SUBJECT)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = f"<{name}@{sender_address.domain}>"
+    message_ids = [entry if "@" in entry else f"<{entry}@{sender_address.domain}>" for entry in after]
+    if message_ids := [message_id for message_id in message_ids if _MESSAGE_ID.fullmatch(message_id)]:
+        message["In-Reply-To"] = message_ids[-1]
+        message["References"] = " ".join(message_ids)
+    message["Auto-Submitted"] = "auto-replied" if reply else "auto-generated"
+    message["X-Auto-Response-Suppress"] = SUPPRESSED_RESPONSES
+    return message
 
 
-def one_line(text: str, longest: int = LONGEST_FACT) -> str:
-    """Text of others as one plain line: no line break to start a header with, nothing invisible."""
+def one_line(text: str, max_length: int = MAX_FACT) -> str:
+    """Return a text as one line without invisible characters: a line break could start another header."""
     plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return plain if len(plain) <= longest else plain[: longest - 1].rstrip() + "…"
+    return plain if len(plain) <= max_length else plain[: max_length - 1].rstrip() + "…"
 
 
 def lines(text: str) -> str:
-    """Text of others as plain lines: nothing invisible, and no more than a letter can carry."""
-    return "\n".join(one_line(line, LONGEST_TEXT) for line in text[:LONGEST_TEXT].splitlines()).strip()
+    """Return a text as lines without invisible characters, with at most MAX_TEXT characters."""
+    return "\n".join(one_line(line, MAX_TEXT) for line in text[:MAX_TEXT].splitlines()).strip()
 
 
-def _address(text: str) -> Address:
-    """An address of ours to write to; the domain as mail servers know it."""
+def _parse_recipient(text: str) -> Address:
+    """Parse an address, with the domain in ASCII (IDNA). Raise UnreadableError."""
     user, at, host = text.strip().rpartition("@")
     try:
         host = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
         if user.isascii():
             return Address(addr_spec=f"{user}@{host}")
         if not at or not host or not text.strip().isprintable() or set(user) & set(' "(),:;<>@[\\]'):
-            raise UnreadableError("This is not an e-mail address that a letter can go to.")
+            raise UnreadableError("No e-mail can be sent to this address.")
         return Address(username=user, domain=host)
-    except (MessageError, ValueError, IndexError):  # the library's parser has no one way to say no
-        raise UnreadableError("This is not an e-mail address that a letter can go to.") from None
+    except (MessageError, ValueError, IndexError):  # the library raises all of these for an invalid address
+        raise UnreadableError("No e-mail can be sent to this address.") from None
 
 
-def _sender(text: str) -> Address:
-    probe = EmailMessage()
+def _parse_sender(text: str) -> Address:
+    message = EmailMessage()
     try:
-        probe["From"] = text
-        addresses: tuple[Address, ...] = probe["From"].addresses
+        message["From"] = text
+        addresses: tuple[Address, ...] = message["From"].addresses
     except (MessageError, ValueError, IndexError):
         addresses = ()
     if len(addresses) != 1 or not addresses[0].domain:

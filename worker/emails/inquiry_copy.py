@@ -1,4 +1,4 @@
-"""What notes say, in English: the sentences are the keys of the catalogues."""
+"""The English texts of the inquiry e-mails. Each sentence is a key of the translation catalogues."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from domain.inquiry_emails import InquiryEmailKind
 
 
 class Page(StrEnum):
-    """Where a link of a note leads."""
+    """The page that a link of an inquiry e-mail opens."""
 
     OPEN = "open"
     LOOKUP = "/lookup"
@@ -18,7 +18,7 @@ class Page(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InquiryCopy:
-    """One note, in the order in which it is read; the purchases that it is about stand behind ``before``."""
+    """The texts of an inquiry e-mail, from top to bottom. Its purchases follow ``before``."""
 
     subject: str
     before: tuple[str, ...]
@@ -90,6 +90,6 @@ INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
 }
 
 PURCHASE = "{reference}, {seller}, {day}"
-"""A purchase in one line behind its product."""
+"""The line of a purchase, after the name of its product."""
 
 CONTACT = "Questions about your purchase? Please email {address}."

@@ -1,4 +1,4 @@
-"""Inquiry e-mails: written and sent, each at most once. A repeated e-mail has the same Message-ID."""
+"""Renders and sends inquiry e-mails, each at most once. A repeated e-mail has the same Message-ID."""
 
 from collections.abc import Sequence
 from email.message import EmailMessage
@@ -11,91 +11,86 @@ from config.signed_links import Links, Purpose
 from records.inquiry_emails import InquiryEmail
 from records.purchase_details import PurchaseWithDetails
 from worker.context import WorkerContext
-from worker.emails.delivery import Delivered, deliver_batch
+from worker.emails.delivery import DeliveryResults, deliver_batch
 from worker.emails.headers import build_message, one_line
 from worker.emails.inquiry_copy import CONTACT, INQUIRIES, PURCHASE, Page
-from worker.emails.rendering import Link, printed
+from worker.emails.rendering import Link, set_content
 
 log = structlog.get_logger()
 
 
 def send_inquiry_emails(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Sends these inquiry e-mails, if no other worker sends them."""
+    """Send the inquiry e-mails with these ids that no other worker has claimed."""
 
-    def claim(notes: Sequence[UUID], seconds: float) -> list[InquiryEmail]:
+    def claim(email_ids: Sequence[UUID], seconds: float) -> list[InquiryEmail]:
         with context.records.work() as work:
-            return work.inquiry_emails.claim(notes, seconds=seconds)
+            return work.inquiry_emails.claim(email_ids, seconds=seconds)
 
-    deliver_batch(
-        context,
-        ids,
-        claim=claim,
-        send=lambda note: context.mail_transport.deliver(
-            render_inquiry(note, context.links, context.settings.mail_from)
-        ),
-        record=lambda delivered: _record(context, delivered),
-    )
+    def send(email: InquiryEmail) -> None:
+        context.mail_transport.deliver(render_inquiry(email, context.links, context.settings.mail_from))
+
+    deliver_batch(context, ids, claim=claim, send=send, record=lambda results: _record(context, results))
 
 
-def _record(context: WorkerContext, delivered: Delivered[InquiryEmail]) -> None:
-    for note, why in delivered.not_sent:
-        log.warning("inquiry_email_deferred", note=str(note.id), kind=note.kind, why=why)
-    for note, why in [*delivered.refused, *delivered.failed]:
-        log.warning("inquiry_email_failed", note=str(note.id), kind=note.kind, why=why)
+def _record(context: WorkerContext, results: DeliveryResults[InquiryEmail]) -> None:
+    for email, error in results.not_sent:
+        log.warning("inquiry_email_deferred", inquiry_email_id=str(email.id), kind=email.kind, why=error)
+    for email, error in [*results.rejected, *results.failed]:
+        log.warning("inquiry_email_failed", inquiry_email_id=str(email.id), kind=email.kind, why=error)
     with context.records.work() as work:
-        work.inquiry_emails.mark_sent([note.id for note in delivered.sent])
-        not_sent = [note.id for note, _ in delivered.not_sent]
+        work.inquiry_emails.mark_sent([email.id for email in results.sent])
+        not_sent = [email.id for email, _ in results.not_sent]
         work.inquiry_emails.release(not_sent, seconds=context.settings.timers.lease_seconds)
-        work.inquiry_emails.release([note.id for note in delivered.no_time], seconds=0)
+        work.inquiry_emails.release([email.id for email in results.no_time], seconds=0)
 
 
-def render_inquiry(note: InquiryEmail, links: Links, sender: str) -> EmailMessage:
-    """Returns this inquiry e-mail. Raises UnreadableError for an address to which no e-mail can be sent."""
-    said = translator_for(note.locale)
-    text = INQUIRIES[note.kind]
-    subject = said.gettext(text.subject)
-    letter = build_message(
+def render_inquiry(email: InquiryEmail, links: Links, sender: str) -> EmailMessage:
+    """Render an inquiry e-mail. Raise UnreadableError if no e-mail can be sent to its address."""
+    translator = translator_for(email.locale)
+    copy = INQUIRIES[email.kind]
+    subject = translator.gettext(copy.subject)
+    message = build_message(
         sender=sender,
-        to=note.to,
-        name=f"{note.id}.note",
+        to=email.to,
+        name=f"{email.id}.note",
         subject=subject,
-        after=[note.thread] if note.thread else [],
-        reply=bool(note.thread),
+        after=[email.thread] if email.thread else [],
+        reply=bool(email.thread),
     )
-    contact = _contact(note, said)
-    return printed(
-        letter,
-        said,
+    contact = _contact(email, translator)
+    return set_content(
+        message,
+        translator,
         heading=subject,
-        before=[said.gettext(sentence) for sentence in text.before],
-        facts=[(one_line(bought.product), _in_one_line(bought, said)) for bought in note.purchases],
+        before=[translator.gettext(sentence) for sentence in copy.before],
+        facts=[(one_line(purchase.product), _purchase_line(purchase, translator)) for purchase in email.purchases],
         reasons=[],
-        ask=said.gettext(text.ask) if text.ask else None,
-        button=_link(text.button, note, said, links),
-        after=list(filter(None, (said.gettext(sentence, contact=contact) for sentence in text.after))),
-        link=_link(text.link, note, said, links),
-        foot=said.gettext(text.foot),
+        ask=translator.gettext(copy.ask) if copy.ask else None,
+        button=_link(copy.button, email, translator, links),
+        after=list(filter(None, (translator.gettext(sentence, contact=contact) for sentence in copy.after))),
+        link=_link(copy.link, email, translator, links),
+        foot=translator.gettext(copy.foot),
     )
 
 
-def _in_one_line(bought: PurchaseWithDetails, said: Translator) -> str:
-    return said.gettext(
+def _purchase_line(purchase: PurchaseWithDetails, translator: Translator) -> str:
+    return translator.gettext(
         PURCHASE,
-        reference=one_line(bought.reference),
-        seller=one_line(bought.seller_name),
-        day=said.day(bought.purchased_at, bought.time_zone),
+        reference=one_line(purchase.reference),
+        seller=one_line(purchase.seller_name),
+        day=translator.day(purchase.purchased_at, purchase.time_zone),
     )
 
 
-def _contact(note: InquiryEmail, said: Translator) -> str:
-    """Returns the support address, if all the purchases are of one seller."""
-    addresses = {one_line(bought.support_email) for bought in note.purchases}
-    return said.gettext(CONTACT, address=addresses.pop()) if len(addresses) == 1 else ""
+def _contact(email: InquiryEmail, translator: Translator) -> str:
+    """Return the sentence with the support address, or an empty string if the purchases have several support addresses."""
+    addresses = {one_line(purchase.support_email) for purchase in email.purchases}
+    return translator.gettext(CONTACT, address=addresses.pop()) if len(addresses) == 1 else ""
 
 
-def _link(link: tuple[str, Page] | None, note: InquiryEmail, said: Translator, links: Links) -> Link | None:
+def _link(link: tuple[str, Page] | None, email: InquiryEmail, translator: Translator, links: Links) -> Link | None:
     if link is None:
         return None
     label, page = link
-    url = links.to(Purpose.OPEN, note.id) if page is Page.OPEN else links.page(page)
-    return Link(said.gettext(label), url)
+    url = links.to(Purpose.OPEN, email.id) if page is Page.OPEN else links.page(page)
+    return Link(translator.gettext(label), url)

@@ -1,4 +1,4 @@
-"""Hands: calls to providers made side by side, in a bounded number of threads."""
+"""Calls providers in parallel, in a bounded number of threads. A slow call does not delay a whole batch."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,79 +12,94 @@ import structlog
 
 log = structlog.get_logger()
 
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
-Then = Callable[[list[tuple[Asked, Told]]], None]
-"""What is done with a wave of answers."""
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+RecordResults = Callable[[list[tuple[Argument, Result]]], None]
+"""Records a group of results, each with the argument of its call."""
 
-GATHER = (
-    0.2  # seconds in which answers are gathered into one commit: a slow call does not hold up the record of quick ones
-)
-SLOW = 3.0  # seconds: providers answer in one or two, and a batch of a hundred must not wait for the one that hangs
+GATHER_SECONDS = 0.2
+"""Results that arrive within these seconds are recorded in one commit. Fast calls are recorded before slow ones end."""
+
+MAX_WAIT_SECONDS = 3.0
+"""Providers reply within one or two seconds. A batch of a hundred calls must not wait for a call that hangs."""
 
 
 class CallPool:
-    """Threads that make calls side by side, bounded."""
+    """A bounded number of threads that call providers in parallel."""
 
-    def __init__(self, number: int) -> None:
-        self._threads = ThreadPoolExecutor(number, thread_name_prefix="call")
-        self.left_alone = 0
-        """Calls under way that nobody waits for."""
-        self._most_left_alone = number // 2  # the others are for the calls that come after
+    def __init__(self, size: int) -> None:
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="call")
+        self.abandoned = 0
+        """The running calls that no batch waits for."""
+        self._max_abandoned = size // 2  # the other threads are free for the calls of the next batches
         self._lock = Lock()
 
     def close(self) -> None:
-        """Lets go of them, once what they do is done."""
+        """Wait for the running calls, and stop the threads."""
         self._threads.shutdown()
 
-    def map_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
-        """Makes these calls, and yields their answers in waves as they come."""
-        yield from self._waves(self._begin(call, asked))
+    def map_all(
+        self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
+    ) -> Iterator[list[tuple[Argument, Result]]]:
+        """Make a call for each argument, and yield the results in groups, in the order of their arrival."""
+        yield from self._collect(self._submit(call, arguments))
 
-    def map_as_completed(self, call: Callable[[Asked], Told], asked: Sequence[Asked], then: Then[Asked, Told]) -> None:
-        """Makes these calls and hands their answers on in waves. The slow ones are waited for only while hands are scarce.
+    def map_as_completed(
+        self,
+        call: Callable[[Argument], Result],
+        arguments: Sequence[Argument],
+        record: RecordResults[Argument, Result],
+    ) -> None:
+        """Make a call for each argument, and pass the results to ``record`` in groups.
 
-        A call that is still under way afterwards is answered for by the hand that makes it.
+        Slow calls are waited for only if the pool has too few free threads. The result of a call that is still running
+        on return is recorded by the thread that made the call.
         """
-        under_way = self._begin(call, asked)
-        for wave in self._waves(under_way, patience=SLOW):
-            then(wave)
-        for future, one in under_way.items():
-            future.add_done_callback(partial(self._late, one, then))
+        running = self._submit(call, arguments)
+        for results in self._collect(running, max_wait=MAX_WAIT_SECONDS):
+            record(results)
+        for future, argument in running.items():
+            future.add_done_callback(partial(self._record_late, argument, record))
 
-    def _begin(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> dict[Future[Told], Asked]:
-        return {self._threads.submit(call, one): one for one in asked}
+    def _submit(
+        self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
+    ) -> dict[Future[Result], Argument]:
+        return {self._threads.submit(call, argument): argument for argument in arguments}
 
-    def _waves(
-        self, under_way: dict[Future[Told], Asked], *, patience: float = inf
-    ) -> Iterator[list[tuple[Asked, Told]]]:
-        """Takes what is answered out of what is under way; ends with something left only if that may be left alone."""
-        ends = time.monotonic() + patience
-        while under_way:
-            wait(under_way, timeout=_seconds_until(ends), return_when=FIRST_COMPLETED)
+    def _collect(
+        self, running: dict[Future[Result], Argument], *, max_wait: float = inf
+    ) -> Iterator[list[tuple[Argument, Result]]]:
+        """Remove finished calls from ``running`` and yield their results.
+
+        After ``max_wait`` seconds, leave the other calls in ``running`` if the pool may abandon them.
+        """
+        ends = time.monotonic() + max_wait
+        while running:
+            wait(running, timeout=_seconds_until(ends), return_when=FIRST_COMPLETED)
             if time.monotonic() >= ends:
-                if self._may_be_left([*under_way]):
+                if self._try_abandon([*running]):
                     return
-                wait(under_way, return_when=FIRST_COMPLETED)
-            done, _ = wait(under_way, timeout=GATHER)
-            yield [(under_way.pop(future), future.result()) for future in done]
+                wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=GATHER_SECONDS)
+            yield [(running.pop(future), future.result()) for future in done]
 
-    def _may_be_left(self, calls: Sequence[Future[Told]]) -> bool:
-        """Whether hands can be spared for these: each must have begun, and never are more than half of the hands left alone."""
+    def _try_abandon(self, calls: Sequence[Future[Result]]) -> bool:
+        """Count these calls as abandoned, if all of them have begun and at most half of the threads are abandoned then."""
         with self._lock:
-            most = self._most_left_alone - self.left_alone
-            may = len(calls) <= most and all(call.running() or call.done() for call in calls)
-            self.left_alone += len(calls) if may else 0
-        return may
+            can_abandon = len(calls) <= self._max_abandoned - self.abandoned and all(
+                call.running() or call.done() for call in calls
+            )
+            self.abandoned += len(calls) if can_abandon else 0
+        return can_abandon
 
-    def _late(self, one: Asked, then: Then[Asked, Told], ended: Future[Told]) -> None:
+    def _record_late(self, argument: Argument, record: RecordResults[Argument, Result], call: Future[Result]) -> None:
         try:
-            then([(one, ended.result())])
+            record([(argument, call.result())])
         except Exception:
-            log.exception("late_result_not_recorded")  # its lease ends, and settle looks it up
+            log.exception("late_result_not_recorded")  # the case's lease ends, and then the refund is looked up
         finally:
             with self._lock:
-                self.left_alone -= 1
+                self.abandoned -= 1
 
 
 def _seconds_until(instant: float) -> float | None:

@@ -1,7 +1,9 @@
 """Enforces one deadline for a whole HTTP call: resolve, connect, TLS handshake, send, and read to the end.
 
-A socket timeout starts anew with each received packet, a resolver has no timeout, and a host with ten addresses is
-tried ten times. ``time_limit()`` sets one deadline for everything that the current thread sends inside it.
+A socket timeout restarts with each received packet, a resolver has no timeout, and a host with ten addresses is tried
+ten times. ``time_limit()`` therefore sets one deadline for everything that the current thread sends inside it.
+
+The private classes change how http.client, urllib3 and requests wait. Each docstring says what a class changes and why.
 """
 
 import http.client
@@ -34,82 +36,82 @@ if hasattr(socket, "TCP_KEEPIDLE"):
 NO_RETRIES = Retry(total=False, redirect=False)  # the caller decides whether to call again
 
 _deadline: ContextVar[float] = ContextVar("deadline")
-_wire: ContextVar["Wire"] = ContextVar("wire")
+_activity: ContextVar["NetworkActivity"] = ContextVar("activity")
 
 
 @dataclass
-class Wire:
-    """Records what the calls of a thread inside ``watched()`` put on the wire."""
+class NetworkActivity:
+    """What the calls of one thread did on the network inside ``record_network_activity()``."""
 
-    sent: bool = False
-    refused: bool = False
+    bytes_sent: bool = False
+    connection_failed: bool = False
 
     @property
-    def nobody_reached(self) -> bool:
-        """Whether it is certain that no host received anything: a connection was refused, and no byte was sent."""
-        return self.refused and not self.sent
+    def nothing_was_sent(self) -> bool:
+        """Whether it is certain that no host received anything: a connection failed, and no byte was sent."""
+        return self.connection_failed and not self.bytes_sent
 
 
 @contextmanager
-def watched() -> Iterator[Wire]:
-    """Yields a record of whether the calls inside could have reached a host."""
-    wire = Wire()
-    before = _wire.set(wire)
+def record_network_activity() -> Iterator[NetworkActivity]:
+    """Yield a record of whether the calls inside could have reached a host."""
+    activity = NetworkActivity()
+    token = _activity.set(activity)
     try:
-        yield wire
+        yield activity
     finally:
-        _wire.reset(before)
+        _activity.reset(token)
 
 
 class TooLargeError(HTTPError):
     """The reply is larger than any valid reply, so it was not read to its end."""
 
 
-def did_not_accept() -> None:
-    """Records that a host refused a connection of this thread."""
-    _wire.get(Wire()).refused = True
+def record_connection_failure() -> None:
+    """Record that this thread could not connect to a host."""
+    _activity.get(NetworkActivity()).connection_failed = True
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limits everything that this thread sends inside. In a nested call the earlier of the two deadlines holds."""
+    """Limit everything that this thread sends inside to ``seconds``. Of two nested limits, the earlier deadline applies."""
     deadline = monotonic() + seconds
-    before = _deadline.set(min(_deadline.get(deadline), deadline))
+    token = _deadline.set(min(_deadline.get(deadline), deadline))
     try:
         yield
     finally:
-        _deadline.reset(before)
+        _deadline.reset(token)
 
 
 def remaining_seconds() -> float:
-    """Returns the seconds until the deadline. Raises TimeoutError after it, LookupError outside of ``time_limit()``."""
+    """Return the seconds until the deadline. Raise TimeoutError after the deadline, LookupError outside ``time_limit()``."""
     if (seconds := _deadline.get() - monotonic()) <= 0:
         raise TimeoutError
     return seconds
 
 
 def is_expired() -> bool:
-    """Returns whether the deadline has passed, so that it explains an error that was just caught."""
+    """Return whether the deadline has passed, so that it explains an error that was just caught."""
     return _deadline.get() <= monotonic()
 
 
 def create_session(connections: int) -> requests.Session:
-    """Creates a thread-safe session that does not retry, does not follow redirects and keeps no cookies.
+    """Create a thread-safe session that does not retry, does not follow redirects and keeps no cookies.
 
     ``connections`` is the maximum for each host. A call raises requests.Timeout after the deadline, and another
-    requests.RequestException when the connection fails or the reply is too large. The session ignores the
-    environment: it uses no proxy and no netrc.
+    requests.RequestException if the connection fails or the reply is too large. The session ignores the environment:
+    it uses no proxy and no netrc.
     """
     session = _Session()
     session.trust_env = False
     session.headers["User-Agent"] = "Moneyback"
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_maxsize=connections, pool_block=True, max_retries=NO_RETRIES))
+        session.mount(scheme, _DeadlineAdapter(pool_maxsize=connections, pool_block=True, max_retries=NO_RETRIES))
     return session
 
 
 def read_body(response: BaseHTTPResponse) -> bytes:
-    """Returns the whole decoded body. Raises TooLargeError, and then the connection is not used again."""
+    """Return the whole decoded body. Raise TooLargeError, and then the connection is not used again."""
     body = bytearray()
     try:
         with response:
@@ -118,42 +120,54 @@ def read_body(response: BaseHTTPResponse) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise TooLargeError(TooLargeError.__doc__)
     finally:
-        response.release_conn()  # even a closed connection must give its place in the pool back
+        response.release_conn()  # the pool counts a closed connection as used until it is released
     return bytes(body)
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until the deadline."""
+    """Reads from a socket until the deadline. A socket alone applies its timeout to each packet."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock = raw, sock
 
     def readable(self) -> bool:
+        """Return True: io.RawIOBase is not readable by default."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        """Read once, with a timeout of the seconds that remain."""
         self._sock.settimeout(remaining_seconds())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
+        """Close the wrapped reader as well, because the socket stays open until its reader is closed."""
         self._raw.close()
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class _DeadlineResponse(http.client.HTTPResponse):
+    """Reads status, headers and body until the deadline. http.client reads each line without a limit for the whole."""
+
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
+        """Put ``_DeadlineReader`` between http.client's buffer and the socket."""
         super().__init__(sock, debuglevel, method)
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
 
-class _Connection(HTTPConnection):
-    response_class = _Response
+class _DeadlineConnection(HTTPConnection):
+    """Resolves, connects and sends until the deadline, and records whether anything was sent."""
+
+    response_class = _DeadlineResponse
 
     def _new_conn(self) -> socket.socket:
-        """Connects to the first address that accepts. The remaining time is for the TLS handshake, if there is one."""
+        """Connect to the first address that accepts.
+
+        urllib3 applies its timeout to each address of a host, and none to the resolver. Here all of them share the
+        deadline. The remaining seconds become the timeout of the TLS handshake.
+        """
         failure: OSError = OSError("it has no address")
         try:
-            for family, kind, protocol, _, address in _addresses(self._dns_host, self.port):
+            for family, kind, protocol, _, address in _resolve(self._dns_host, self.port):
                 sock = socket.socket(family, kind, protocol)
                 try:
                     sock.settimeout(min(CONNECT_SECONDS, remaining_seconds()))
@@ -168,54 +182,67 @@ class _Connection(HTTPConnection):
                     return sock
         except OSError as error:  # the name cannot be resolved
             failure = error
-        did_not_accept()
+        record_connection_failure()
         if isinstance(failure, TimeoutError):
             raise ConnectTimeoutError(self, f"{self.host} did not accept in time.") from failure
         raise NewConnectionError(self, f"{self.host} cannot be reached: {failure}") from failure
 
     def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # requests here have no file as body
+        """Send with a timeout of the seconds that remain. http.client keeps the timeout of the connect."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(remaining_seconds())
-        _wire.get(Wire()).sent = True
+        _activity.get(NetworkActivity()).bytes_sent = True
         super().send(data)
 
 
-class _HttpsConnection(_Connection, HTTPSConnection):
-    pass
+class _DeadlineHttpsConnection(_DeadlineConnection, HTTPSConnection):
+    """The same connection with TLS."""
 
 
 class _DeadlinePool(HTTPConnectionPool):
-    """Waits for a free connection no longer than until the deadline."""
+    """Waits for a free connection until the deadline. urllib3 waits for as long as another call keeps the connection."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
+        """Replace urllib3's pool timeout, which requests does not set, by the seconds that remain."""
         return super()._get_conn(remaining_seconds())
 
 
 class HttpPool(_DeadlinePool):
-    """Keeps plain HTTP connections to one host."""
+    """Plain HTTP connections to one host."""
 
-    ConnectionCls = _Connection
+    ConnectionCls = _DeadlineConnection
 
 
 class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
+    """HTTPS connections to one host."""
+
+    ConnectionCls = _DeadlineHttpsConnection
 
 
-class _Adapter(HTTPAdapter):
+class _DeadlineAdapter(HTTPAdapter):
+    """Applies the deadline to a whole call. requests only knows timeouts for one connect and for one read."""
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        """Make requests use the pools of this module."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": HttpPool, "https": _HttpsPool}
 
     def send(
         self,
         request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002 - the deadline holds for the body as well
+        stream: bool = False,  # noqa: ARG002 - the deadline applies to the body as well
         timeout: object = None,  # noqa: ARG002 - time_limit() sets the deadline
         verify: bool | str = True,
         cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
+        """Send the request and read the whole body.
+
+        requests reads the body later, without a limit for its size or for the time. It also lets errors of urllib3 and
+        of sockets through. Here every failure is a requests.RequestException, and a failure after the deadline is a
+        requests.Timeout. Because the body is replaced, requests finds no cookies in the response and keeps none.
+        """
         try:
             response = super().send(request, stream=True, verify=verify, cert=cert, proxies=proxies)
             response.raw = io.BytesIO(read_body(response.raw))
@@ -231,19 +258,21 @@ class _Adapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
+    """Does not follow redirects, whatever the caller passes, because a refund must not be sent to another address."""
+
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Returns None, so that a redirect is a reply like any other: a refund is never sent to another address."""
+        """Return None, so that requests returns a redirect like any other reply."""
 
 
-def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    """Resolves the name in a thread of its own: the resolver has no timeout, so after the deadline the thread is left."""
+def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    """Resolve the name in a separate thread, which is abandoned after the deadline: the resolver has no timeout."""
     addresses: Future[list[tuple[Any, ...]]] = Future()
 
-    def resolve() -> None:
+    def call_resolver() -> None:
         try:
             addresses.set_result([*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
         except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
             addresses.set_exception(error)
 
-    Thread(target=resolve, daemon=True).start()
+    Thread(target=call_resolver, daemon=True).start()
     return addresses.result(remaining_seconds())

@@ -1,4 +1,4 @@
-"""Decides the dispute status of a charge that was disputed, perhaps more than once."""
+"""Decides the dispute status of a charge, which may have been disputed more than once."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ from domain.providers import DisputeStatus
 from domain.purchases import Dispute
 
 _PRECEDENCE = (Dispute.OPEN, Dispute.LOST, Dispute.WON)
-"""An open dispute counts first. A lost dispute took the money, even if another dispute was won."""
+"""An open dispute decides first. After a lost dispute the money is gone, even if another dispute was won."""
 
 
-def furthest(told: Sequence[DisputeStatus]) -> list[DisputeStatus]:
-    """Returns the latest stage of each dispute, whatever the order of the reports."""
+def select_latest_reports(reports: Sequence[DisputeStatus]) -> list[DisputeStatus]:
+    """Return the report with the latest stage of each dispute. The order of ``reports`` does not matter."""
     latest: dict[str, DisputeStatus] = {}
-    for dispute in told:
-        known = latest.get(dispute.dispute_id)
-        if known is None or dispute.stage > known.stage:
-            latest[dispute.dispute_id] = dispute
+    for report in reports:
+        previous = latest.get(report.dispute_id)
+        if previous is None or report.stage > previous.stage:
+            latest[report.dispute_id] = report
     return list(latest.values())
 
 
-def decisive(disputes: Sequence[DisputeStatus]) -> DisputeStatus:
-    """Returns the dispute that decides the status of the charge. ``disputes`` has the newest dispute first."""
+def select_deciding_dispute(disputes: Sequence[DisputeStatus]) -> DisputeStatus:
+    """Return the dispute that decides the status of the charge. ``disputes`` has the newest dispute first."""
     for status in _PRECEDENCE:
         for dispute in disputes:
             if dispute.dispute is status:

@@ -12,19 +12,19 @@ import requests
 from domain.providers import Unknown
 
 CREDENTIALS_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-"""Support corrects the credentials, and then the same refund continues."""
+"""With these statuses the provider rejects our credentials. Support corrects them, and then the same refund continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply(ABC):
-    """Holds a reply that decides something: its status, and its body, which is a JSON object."""
+    """A reply that may decide the outcome: its status, and its body, which is a JSON object."""
 
     status: int
     body: dict[str, Any]
 
     @classmethod
     def parse(cls, status: int, raw: bytes) -> Self | None:
-        """Parses the body. Returns None if the body is not a JSON object."""
+        """Parse the body. Return None if the body is not a JSON object."""
         try:
             body = json_codec.loads(raw.decode())
         except (ValueError, RecursionError):
@@ -33,13 +33,13 @@ class HttpReply(ABC):
 
     @property
     def is_success(self) -> bool:
-        """Returns whether the provider did what it was asked to do."""
+        """Whether the provider did what the request asked for."""
         return self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     @abstractmethod
     def code(self) -> str | None:
-        """Returns the provider's error code, or None if the reply has no code that decides the outcome."""
+        """The provider's error code, or None if the reply has no code that decides the outcome."""
 
 
 def send(
@@ -53,21 +53,21 @@ def send(
     form: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
 ) -> requests.Response | Unknown:
-    """Sends one request, once, within the current time limit. ``provider`` is its name for people."""
-    accept = {"Accept": "application/json"}
+    """Send one request, once, within the current time limit. ``provider`` is the display name, such as "PayPal"."""
+    all_headers = {"Accept": "application/json"} | dict(headers)
     try:
-        return session.request(method, url, headers=accept | dict(headers), json=json, data=form, params=query)
+        return session.request(method, url, headers=all_headers, json=json, data=form, params=query)
     except requests.RequestException as error:
         return connection_failure(provider, error)
 
 
 def connection_failure(provider: str, error: requests.RequestException) -> Unknown:
-    """Describes a call that got no reply."""
+    """Describe a call that got no reply."""
     if isinstance(error, requests.Timeout):
         return Unknown(f"{provider} did not answer in time.")
     return Unknown(f"The connection to {provider} failed: {type(error).__name__}.")
 
 
 def credentials_refused(provider: str, status: int) -> Unknown:
-    """Describes a call that the provider refused before it looked at it."""
+    """Describe a call that the provider refused unread, because it rejects our credentials."""
     return Unknown(f"{provider} refuses our credentials: {status}.", invalid_credentials=True)

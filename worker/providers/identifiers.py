@@ -5,14 +5,14 @@ from typing import TypeGuard
 
 _BANK_REFERENCE = re.compile(r"[0-9A-Za-z-]{4,64}")
 
-MAX_LENGTH = 100  # characters; the longest known identifier has a third of them
+MAX_LENGTH = 100  # characters; the longest known identifier has about 33
 
 
 def is_identifier(value: object) -> TypeGuard[str]:
-    """Returns whether the value can be stored and shown as an identifier or a code."""
+    """Return whether the value can be stored and shown as an identifier or a code."""
     return type(value) is str and 0 < len(value) <= MAX_LENGTH and value.isprintable()
 
 
 def parse_bank_reference(value: object) -> str | None:
-    """Returns the bank's reference, or None if it cannot be shown: no decision depends on the reference."""
+    """Return the bank reference, or None if it cannot be shown. No decision depends on the reference."""
     return value if type(value) is str and _BANK_REFERENCE.fullmatch(value) else None

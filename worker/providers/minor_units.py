@@ -6,27 +6,30 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 
 
 class MinorUnits:
-    """Converts between our minor units and a provider's. ``decimals`` lists the currencies that differ."""
+    """Converts between ISO 4217's minor units and a provider's.
+
+    ``decimals`` has the provider's number of decimals for the currencies that differ from ISO 4217.
+    """
 
     def __init__(self, decimals: Mapping[str, int]) -> None:
         self._shift = {currency: decimals.get(currency, iso) - iso for currency, iso in CURRENCIES.items()}
 
     def to_provider(self, money: Money) -> int:
-        """Returns the amount in the provider's minor units. Raises UnknownMoneyError for half a rupiah, for example."""
-        return _shifted(money.minor, self._shift[money.currency])
+        """Return the amount in the provider's minor units. Raise UnknownMoneyError for a fraction of a unit."""
+        return _shift_decimal_point(money.minor, self._shift[money.currency])
 
     def from_provider(self, amount: object, currency: object) -> Money:
-        """Returns the provider's amount as Money. Raises UnknownMoneyError if it is not an amount of a known currency."""
+        """Return the provider's amount as Money. Raise UnknownMoneyError if it is not an amount of a known currency."""
         if type(amount) is not int or type(currency) is not str or currency not in CURRENCIES:
             raise UnknownMoneyError(f"{amount!r} {currency!r} is not an amount of a known currency.")
-        return Money(_shifted(amount, -self._shift[currency]), currency)
+        return Money(_shift_decimal_point(amount, -self._shift[currency]), currency)
 
 
-def _shifted(number: int, places: int) -> int:
-    """Moves the decimal point without losing a digit."""
+def _shift_decimal_point(number: int, places: int) -> int:
+    """Multiply by a power of ten. Raise UnknownMoneyError if a digit would be lost."""
     factor: int = 10 ** abs(places)
     if places >= 0:
         return number * factor
     if number % factor:
-        raise UnknownMoneyError(f"{number} has digits below the currency's smallest coin.")
+        raise UnknownMoneyError(f"{number} cannot be converted between minor units without losing a digit.")
     return number // factor

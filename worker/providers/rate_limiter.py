@@ -1,7 +1,8 @@
-"""The pace at which a provider is called: its own rate limit, kept by all our workers together.
+"""Limits the calls to each provider to its rate limit, which all workers share.
 
-A token bucket (as GCRA: one instant a provider, at which it would be full again) in the broker's Redis. Where there is
-none, or it is away, each process keeps the bucket itself: then the relay is the only one that works (direct mode).
+Each provider has a token bucket in the broker's Redis. As in GCRA, the bucket is stored as the instant at which it will
+be full again. If the broker is not a Redis or is unavailable, each process has its own bucket. Then only the relay
+processes cases (brokerless mode), so the limit still applies.
 """
 
 import time
@@ -11,16 +12,16 @@ from threading import Lock
 import redis
 import structlog
 
-from config.redis_url import redis_url
+from config.broker import redis_url
 from config.settings import Settings
 
 log = structlog.get_logger()
 
-BURST = 5.0  # calls that may follow each other at once after a rest
-MOMENT = 0.001  # seconds: less is not waited for, as a clock may count in steps that large, and no wait would end
-AWAY = (redis.RedisError, OSError)
+BURST = 5.0  # calls that may follow each other without a wait after a time without calls
+MIN_WAIT = 0.001  # seconds; a clock may advance in steps of this size, so a shorter wait might never end
+UNAVAILABLE = (redis.RedisError, OSError)
 
-_TAKE = """
+_ACQUIRE = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local every, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -31,7 +32,7 @@ redis.call('SET', KEYS[1], string.format('%.6f', full_at + every), 'EX', math.ce
 return '0'
 """
 
-_HOLD_OFF = """
+_PAUSE = """
 local clock = redis.call('TIME')
 local full_at = clock[1] + clock[2] / 1000000 + ARGV[1] + ARGV[2]
 if full_at > tonumber(redis.call('GET', KEYS[1]) or '0') then
@@ -41,7 +42,7 @@ end
 
 
 class RateLimiter:
-    """One bucket a provider."""
+    """One token bucket for each provider."""
 
     def __init__(
         self,
@@ -57,50 +58,57 @@ class RateLimiter:
 
     @classmethod
     def of(cls, settings: Settings) -> "RateLimiter":
-        """In the broker, where that is a Redis."""
+        """Create a rate limiter that stores its buckets in the broker, if the broker is a Redis."""
         url = redis_url(settings)
         return cls(redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) if url else None)
 
     def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
-        """Waits for the next call's turn, at most until this monotonic instant; False when it does not come by then."""
-        while wait := self._try(provider, _every(per_second)):
+        """Wait until the next call is allowed. Return False if that would be after the monotonic instant ``until``.
+
+        ``per_second`` is the provider's rate limit, or None if it has no limit.
+        """
+        while wait := self._try_acquire(provider, _interval(per_second)):
             if self._monotonic() + wait > until:
                 return False
             self._sleep(wait)
         return True
 
     def pause(self, provider: str, per_second: float | None, seconds: float) -> None:
-        """The provider said when to come again: nobody calls it before. One without a limit tells each process itself."""
-        every = _every(per_second)
+        """Allow no call to the provider for ``seconds``, because the provider asked for it (Retry-After).
+
+        The pause applies to all workers. For a provider without a rate limit it applies to this process only: such a
+        provider has no shared bucket, and asks each process itself.
+        """
+        interval = _interval(per_second)
         with self._lock:
-            full_at = self._monotonic() + seconds + (BURST - 1) * every
+            full_at = self._monotonic() + seconds + (BURST - 1) * interval
             self._full_at[provider] = max(self._full_at.get(provider, 0.0), full_at)
-        if self._client is not None and every:
+        if self._client is not None and interval:
             try:
-                self._client.eval(_HOLD_OFF, 1, _name(provider), str(seconds), str((BURST - 1) * every))
-            except AWAY as error:
+                self._client.eval(_PAUSE, 1, _redis_key(provider), str(seconds), str((BURST - 1) * interval))
+            except UNAVAILABLE as error:
                 log.warning("provider_rate_limit_store_unavailable", provider=provider, error=type(error).__name__)
 
-    def _try(self, provider: str, every: float) -> float:
-        """0 when the call may be made now, else the seconds after which to try again."""
-        if self._client is not None and every:
+    def _try_acquire(self, provider: str, interval: float) -> float:
+        """Return 0 if the call is allowed now, else the seconds after which to try again."""
+        if self._client is not None and interval:
             try:
-                return float(self._client.eval(_TAKE, 1, _name(provider), str(every), str(BURST)))
-            except AWAY as error:
+                return float(self._client.eval(_ACQUIRE, 1, _redis_key(provider), str(interval), str(BURST)))
+            except UNAVAILABLE as error:
                 log.warning("provider_rate_limit_store_unavailable", provider=provider, error=type(error).__name__)
         with self._lock:
             now = self._monotonic()
             full_at = max(self._full_at.get(provider, 0.0), now)
-            if (wait := full_at - (BURST - 1) * every - now) > MOMENT:
+            if (wait := full_at - (BURST - 1) * interval - now) > MIN_WAIT:
                 return wait
-            self._full_at[provider] = full_at + every
+            self._full_at[provider] = full_at + interval
             return 0.0
 
 
-def _every(per_second: float | None) -> float:
-    """The seconds between two calls; none where the provider has no limit."""
+def _interval(per_second: float | None) -> float:
+    """Return the seconds between two calls, or 0 if the provider has no rate limit."""
     return 1 / per_second if per_second else 0.0
 
 
-def _name(provider: str) -> str:
-    return f"moneyback:pace:{provider}"
+def _redis_key(provider: str) -> str:
+    return f"moneyback:rate-limit:{provider}"

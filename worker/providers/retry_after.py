@@ -1,13 +1,16 @@
-"""Reads the header Retry-After."""
+"""Reads the header Retry-After (RFC 9110, 10.2.3)."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-MAX_SECONDS = 86_400.0  # a provider that asks for more than a day has made a mistake
+MAX_SECONDS = 86_400.0  # more than a day is a mistake of the provider
 
 
 def retry_after(text: str | None, now: datetime | None = None) -> float | None:
-    """Returns the seconds that the header asks for, as a number or as a date, or None if it asks for neither."""
+    """Return the seconds until the next call, from a number or a date, or None if the header has neither.
+
+    ``now`` is the current time, for tests.
+    """
     text = (text or "").strip()
     if text.isascii() and text.isdecimal():
         return min(float(text), MAX_SECONDS)

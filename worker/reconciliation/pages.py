@@ -1,4 +1,4 @@
-"""A provider's own list of refunds, page by page, at the provider's pace."""
+"""Lists a provider's refunds page by page, within the provider's rate limit."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,38 +6,38 @@ from functools import partial
 
 from domain.providers import PaymentProvider, RefundPage, Unknown
 from worker.context import WorkerContext
-from worker.provider_client import guarded
+from worker.provider_client import catch_adapter_errors
 
-TRIES = 5  # of one page
-PATIENCE = 60.0  # seconds for a page's turn at the provider's pace
+MAX_ATTEMPTS = 5  # for each page
+RATE_LIMIT_TIMEOUT = 60.0  # seconds that a page may wait for the provider's rate limit
 
 
-def pages(context: WorkerContext, provider: str, since: datetime) -> Iterator[RefundPage | Unknown]:
-    """Every page since then; an Unknown ends it, and says why the rest could not be read."""
+def list_refund_pages(context: WorkerContext, provider: str, since: datetime) -> Iterator[RefundPage | Unknown]:
+    """Yield every page of the refunds since ``since``. An Unknown comes last, and says why the list is incomplete."""
     adapter = context.provider(provider)
     if adapter is None or not adapter.capabilities.lists_refunds:
         yield Unknown(f"The provider {provider} is not connected here, or cannot list its refunds.")
         return
-    after: str | None = None
+    cursor: str | None = None
     while True:
-        page = _page(context, provider, adapter, since, after)
+        page = _fetch_page(context, provider, adapter, since, cursor)
         yield page
         if isinstance(page, Unknown) or page.next_cursor is None:
             return
-        after = page.next_cursor
+        cursor = page.next_cursor
 
 
-def _page(
-    context: WorkerContext, provider: str, adapter: PaymentProvider, since: datetime, after: str | None
+def _fetch_page(
+    context: WorkerContext, provider: str, adapter: PaymentProvider, since: datetime, cursor: str | None
 ) -> RefundPage | Unknown:
-    known = adapter.capabilities
-    page: RefundPage | Unknown = Unknown("The provider was not asked.")
-    for _ in range(TRIES):
-        if not context.rate_limiter.acquire(provider, known.calls_per_second, until=context.monotonic() + PATIENCE):
-            return Unknown("The provider's rate limit left no time to ask.")
-        page = guarded(provider, partial(adapter.list_refunds, since, after))
+    per_second = adapter.capabilities.calls_per_second
+    page: RefundPage | Unknown = Unknown("The provider was not called.")
+    for _ in range(MAX_ATTEMPTS):
+        if not context.rate_limiter.acquire(provider, per_second, until=context.monotonic() + RATE_LIMIT_TIMEOUT):
+            return Unknown("The provider's rate limit left no time for the call.")
+        page = catch_adapter_errors(provider, partial(adapter.list_refunds, since, cursor))
         if isinstance(page, RefundPage):
-            moves_on = page.next_cursor is None or page.next_cursor != after
-            return page if moves_on else Unknown("The provider's list does not move on.")
-        context.rate_limiter.pause(provider, known.calls_per_second, page.retry_after or 1.0)
+            has_advanced = page.next_cursor is None or page.next_cursor != cursor
+            return page if has_advanced else Unknown("The provider's list returns the same page again.")
+        context.rate_limiter.pause(provider, per_second, page.retry_after or 1.0)
     return page

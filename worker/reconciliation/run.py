@@ -1,6 +1,7 @@
-"""Reconciliation: the provider's own list of refunds held against ours, both ways, a page at a time.
+"""Compares a provider's list of refunds with ours, in both directions, page by page.
 
-What only differs because there is news is looked up at once. What people must look into becomes a task, once.
+If only the status of a refund is newer than ours, a worker looks the refund up. A discrepancy that support must decide
+becomes a support task, once.
 """
 
 from collections import Counter
@@ -13,24 +14,24 @@ import structlog
 
 from domain.providers import ListedRefund, RefundPage, RefundStatus, Unknown
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import OperationStatus, RefundOperation
+from domain.support_tasks import SupportTaskKind
 from domain.webhook_events import Subject, WebhookEvent
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from worker.context import WorkerContext
-from worker.reconciliation.pages import pages
+from worker.reconciliation.pages import list_refund_pages
 from worker.refunds.disputes import can_look_up_disputes, poll_open_disputes
 
 log = structlog.get_logger()
 
-LAG = timedelta(hours=4)  # PayPal's list is up to three hours late (Transaction Search API)
-SHOWN = 50  # discrepancies that one run shows; a provider may differ in a million
+LISTING_DELAY = timedelta(hours=4)  # PayPal lists a refund up to three hours late (Transaction Search API)
+MAX_REPORTS = 50  # in one result, because there may be a million discrepancies
 
-OURS_BY_KEY = "mb_"
-"""What the keys of our own refunds start with, whichever database made them."""
+KEY_PREFIX = "mb_"
+"""Every idempotency key of Moneyback begins with this prefix, in every database."""
 
-MONEY_DIFFERS = {
+SUPPORT_DECIDES = {
     (OperationStatus.PAID, RefundStatus.FAILED),
     (OperationStatus.DECLINED, RefundStatus.PAID),
     (OperationStatus.DECLINED, RefundStatus.PENDING),
@@ -39,208 +40,230 @@ MONEY_DIFFERS = {
     (OperationStatus.ABSENT, RefundStatus.PAID),
     (OperationStatus.ABSENT, RefundStatus.PENDING),
 }
-"""What we hold a refund for, and what the provider does, where people must look. Any other difference is only news."""
+"""The pairs of our status and the provider's that support must review. Any other difference only needs a lookup."""
 
 
 @dataclass(slots=True)
 class ReconciliationResult:
-    """What was held against each other, and what differed."""
+    """The counts of one reconciliation, and its first reports."""
 
     provider: str
     listed: int = 0
     matched: int = 0
-    not_ours: int = 0
-    """Refunds of payments that we know nothing of: the account may serve others as well."""
-    looked_into: int = 0
+    unknown_payments: int = 0
+    """Refunds of payments that are not in our records. The provider account may serve other systems as well."""
+    lookups_requested: int = 0
     discrepancies: Counter[SupportTaskKind] = field(default_factory=Counter)
     reports: list[NewSupportTask] = field(default_factory=list)
-    """The first of them: all are tasks."""
+    """The first discrepancies. Every discrepancy is a support task."""
     incomplete: str = ""
-    """Why the list could not be read to its end; nothing is called missing then."""
+    """Why the list could not be read to its end. Then no refund is reported as missing."""
 
-    def found(self, work: UnitOfWork, reports: list[NewSupportTask]) -> None:
-        """Makes a task of each of these that has none, and counts them."""
+    def create_tasks(self, work: UnitOfWork, reports: list[NewSupportTask]) -> None:
+        """Create a support task for each report that has none yet, and count the reports."""
         work.support_tasks.create(reports)
         self.discrepancies.update(report.kind for report in reports)
-        self.reports += reports[: SHOWN - len(self.reports)]
+        self.reports += reports[: MAX_REPORTS - len(self.reports)]
 
 
 def reconcile_all(context: WorkerContext, back: timedelta) -> int:
-    """Reconciles every connected provider that can list its refunds, and asks about disputes that are open.
+    """Reconcile the last ``back`` of every connected provider that can list refunds, and look up open disputes.
 
-    Returns how many discrepancies were found. A list that could not be read to its end is a task for operators.
+    Return the number of discrepancies. An incomplete list becomes a support task for operators.
     """
     with context.records.work() as work:
         since = work.now - back
-    found = 0
+    discrepancies = 0
     for name, adapter in context.providers.items():
         if adapter.capabilities.lists_refunds:
-            done = reconcile(context, name, since)
+            result = reconcile(context, name, since)
             log.info(
                 "reconciled",
                 provider=name,
-                listed=done.listed,
-                discrepancies=done.discrepancies.total(),
-                incomplete=done.incomplete,
+                listed=result.listed,
+                discrepancies=result.discrepancies.total(),
+                incomplete=result.incomplete,
             )
-            found += done.discrepancies.total()
-            if done.incomplete:
-                _report_incomplete(context, done)
+            discrepancies += result.discrepancies.total()
+            if result.incomplete:
+                _report_incomplete_list(context, result)
         if can_look_up_disputes(context, name):
             log.info("disputes_polled", provider=name, open=poll_open_disputes(context, name))
-    return found
+    return discrepancies
 
 
-def _report_incomplete(context: WorkerContext, done: ReconciliationResult) -> None:
+def _report_incomplete_list(context: WorkerContext, result: ReconciliationResult) -> None:
+    evidence: dict[str, str | int | None] = {
+        "provider": result.provider,
+        "why": result.incomplete,
+        "listed": result.listed,
+    }
     with context.records.work() as work:
-        evidence: dict[str, str | int | None] = {
-            "provider": done.provider,
-            "why": done.incomplete,
-            "listed": done.listed,
-        }
-        subject = f"{done.provider} on {work.now:%Y-%m-%d}"
-        work.support_tasks.create(
-            [
-                NewSupportTask(
-                    kind=SupportTaskKind.REFUND_LIST_INCOMPLETE, subject=subject, seller_id=None, evidence=evidence
-                )
-            ]
+        task = NewSupportTask(
+            kind=SupportTaskKind.REFUND_LIST_INCOMPLETE,
+            subject=f"{result.provider} on {work.now:%Y-%m-%d}",  # one task per day
+            seller_id=None,
+            evidence=evidence,
         )
+        work.support_tasks.create([task])
 
 
 def reconcile(
     context: WorkerContext,
     provider: str,
     since: datetime,
-    told: Callable[[ReconciliationResult], None] = lambda _: None,
+    on_page: Callable[[ReconciliationResult], None] = lambda _: None,
 ) -> ReconciliationResult:
-    """Holds this provider's refunds since then against ours. ``told`` hears of every page."""
-    done = ReconciliationResult(provider)
+    """Compare the provider's refunds since ``since`` with ours. ``on_page`` gets the result so far after each page."""
+    result = ReconciliationResult(provider)
     with context.records.work() as work:
         begun = work.now
-    for page in pages(context, provider, since):
+    for page in list_refund_pages(context, provider, since):
         if isinstance(page, Unknown):
-            done.incomplete = page.why
-            return done
+            result.incomplete = page.why
+            return result
         with context.records.work() as work:
-            _compare(work, done, page)
-        told(done)
+            _compare_page(work, result, page)
+        on_page(result)
     with context.records.work() as work:
-        unlisted = work.reconciliation.unlisted(provider, since=since + LAG, until=begun - LAG, begun=begun)
+        unlisted = work.reconciliation.unlisted(
+            provider, since=since + LISTING_DELAY, until=begun - LISTING_DELAY, begun=begun
+        )
         for operations in batched(unlisted):
-            done.found(work, [_report(SupportTaskKind.MISSING_REFUND, provider, one.key, one) for one in operations])
-    return done
+            result.create_tasks(
+                work,
+                [
+                    _report(SupportTaskKind.MISSING_REFUND, provider, operation.key, operation)
+                    for operation in operations
+                ],
+            )
+    return result
 
 
 def batched(operations: Iterator[RefundOperation]) -> Iterator[list[RefundOperation]]:
-    """A hundred at a time."""
+    """Yield the operations in lists of a hundred."""
     while batch := list(islice(operations, 100)):
         yield batch
 
 
-def _compare(work: UnitOfWork, done: ReconciliationResult, page: RefundPage) -> None:
-    """One page: each refund that the provider lists, and the operation of ours that it belongs to."""
-    listed = page.refunds
-    done.listed += len(listed)
+def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPage) -> None:
+    """Compare each listed refund with our operation of the same refund id or idempotency key."""
+    refunds = page.refunds
+    result.listed += len(refunds)
     operations = work.reconciliation.listed(
-        done.provider, keys=[one.key for one in listed if one.key], refund_ids=[one.refund_id for one in listed]
+        result.provider,
+        keys=[refund.key for refund in refunds if refund.key],
+        refund_ids=[refund.refund_id for refund in refunds],
     )
     by_key = {operation.key: operation for operation in operations}
-    by_refund = {operation.refund_id: operation for operation in operations}
+    by_refund_id = {operation.refund_id: operation for operation in operations}
     work.reconciliation.mark_reconciled(operations)
-    strangers: list[ListedRefund] = []
+    without_operation: list[ListedRefund] = []
     reports: list[NewSupportTask] = []
-    for one in listed:
-        operation = by_refund.get(one.refund_id) or by_key.get(one.key or "")
+    for refund in refunds:
+        operation = by_refund_id.get(refund.refund_id) or by_key.get(refund.key or "")
         if operation is None:
-            strangers.append(one)
-            continue
-        if operation.refund_id not in {None, one.refund_id}:  # the provider forgot our key, and paid it again
-            if one.status is not RefundStatus.FAILED:
-                reports.append(_report(SupportTaskKind.UNEXPECTED_REFUND, done.provider, one.refund_id, operation, one))
-            continue
-        done.matched += 1
-        reports += _differences(done.provider, one, operation)
-        if (operation.status, one.status) not in _AGREE:
-            done.looked_into += work.webhook_events.keep(done.provider, [_news(one)], b"")
-    reports += _extra(work, done, strangers)
-    done.found(work, reports)
+            without_operation.append(refund)
+        elif operation.refund_id not in {None, refund.refund_id}:
+            reports += _second_refund(result.provider, refund, operation)
+        else:
+            result.matched += 1
+            reports += _differences(result.provider, refund, operation)
+            if (operation.status, refund.status) not in _SAME_STATUS:
+                result.lookups_requested += work.webhook_events.keep(result.provider, [_lookup_event(refund)], b"")
+    reports += _external_refunds(work, result, without_operation)
+    result.create_tasks(work, reports)
 
 
-_AGREE = {
+_SAME_STATUS = {
     (OperationStatus.PAID, RefundStatus.PAID),
     (OperationStatus.PENDING, RefundStatus.PENDING),
     (OperationStatus.FAILED, RefundStatus.FAILED),
 }
 
 
-def _differences(provider: str, one: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
-    if one.amount.currency != operation.amount.currency:
-        yield _report(SupportTaskKind.REFUND_CURRENCY_DIFFERS, provider, one.refund_id, operation, one)
-    elif one.amount != operation.amount:
-        yield _report(SupportTaskKind.REFUND_AMOUNT_DIFFERS, provider, one.refund_id, operation, one)
-    if (operation.status, one.status) in MONEY_DIFFERS:
-        yield _report(SupportTaskKind.REFUND_STATE_DIFFERS, provider, f"{one.refund_id} {one.status}", operation, one)
+def _second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
+    """Report a second refund under our key: the provider no longer knew the key, and paid again."""
+    if refund.status is not RefundStatus.FAILED:
+        yield _report(SupportTaskKind.UNEXPECTED_REFUND, provider, refund.refund_id, operation, refund)
 
 
-def _extra(work: UnitOfWork, done: ReconciliationResult, strangers: list[ListedRefund]) -> Iterator[NewSupportTask]:
-    """Refunds of purchases that we know, or under keys of ours that we do not: a database that forgot them, say.
+def _differences(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
+    if refund.amount.currency != operation.amount.currency:
+        yield _report(SupportTaskKind.REFUND_CURRENCY_DIFFERS, provider, refund.refund_id, operation, refund)
+    elif refund.amount != operation.amount:
+        yield _report(SupportTaskKind.REFUND_AMOUNT_DIFFERS, provider, refund.refund_id, operation, refund)
+    if (operation.status, refund.status) in SUPPORT_DECIDES:
+        subject = f"{refund.refund_id} {refund.status}"
+        yield _report(SupportTaskKind.REFUND_STATE_DIFFERS, provider, subject, operation, refund)
 
-    Their purchases count as refunded from now on: nobody pays them again without a person.
+
+def _external_refunds(
+    work: UnitOfWork, result: ReconciliationResult, refunds: list[ListedRefund]
+) -> Iterator[NewSupportTask]:
+    """Report refunds of our purchases that have no operation, and refunds with a key of ours, after a restore for example.
+
+    Their purchases count as refunded from now on, so that only support can refund them again.
     """
-    alive = [one for one in strangers if one.status is not RefundStatus.FAILED]
-    paid_by: dict[str, list[Purchase]] = {one.charge: [] for one in alive}
-    for purchase in work.purchases.paid_by([(done.provider, charge) for charge in paid_by]):
-        paid_by[purchase.charge].append(purchase)
-    for one in alive:
-        ours = paid_by[one.charge]
-        for purchase in ours:
-            work.purchases.add_refunded(purchase.id, one.amount.minor)
-        if ours or (one.key or "").startswith(OURS_BY_KEY):
-            seller = ours[0].seller_id if ours else None
-            yield _report(SupportTaskKind.UNEXPECTED_REFUND, done.provider, one.refund_id, None, one, seller)
+    live_refunds = [refund for refund in refunds if refund.status is not RefundStatus.FAILED]
+    purchases_by_charge: dict[str, list[Purchase]] = {refund.charge: [] for refund in live_refunds}
+    for purchase in work.purchases.paid_by([(result.provider, charge) for charge in purchases_by_charge]):
+        purchases_by_charge[purchase.charge].append(purchase)
+    for refund in live_refunds:
+        purchases = purchases_by_charge[refund.charge]
+        for purchase in purchases:
+            work.purchases.add_refunded(purchase.id, refund.amount.minor)
+        if purchases or (refund.key or "").startswith(KEY_PREFIX):
+            seller = purchases[0].seller_id if purchases else None
+            yield _report(SupportTaskKind.UNEXPECTED_REFUND, result.provider, refund.refund_id, None, refund, seller)
         else:
-            done.not_ours += 1
+            result.unknown_payments += 1
 
 
-def _news(one: ListedRefund) -> WebhookEvent:
-    """A difference is news until a look has explained it."""
-    event = f"reconciliation {one.refund_id} {one.status}"
-    return WebhookEvent(event_id=event, subject=Subject.REFUND, charge=one.charge, refund_id=one.refund_id)
+def _lookup_event(refund: ListedRefund) -> WebhookEvent:
+    """Return a webhook event that makes a worker look up a refund with another status than ours."""
+    event_id = f"reconciliation {refund.refund_id} {refund.status}"
+    return WebhookEvent(event_id=event_id, subject=Subject.REFUND, charge=refund.charge, refund_id=refund.refund_id)
 
 
 def _report(
-    trouble: SupportTaskKind,
+    kind: SupportTaskKind,
     provider: str,
     subject: str,
     operation: RefundOperation | None,
-    one: ListedRefund | None = None,
+    refund: ListedRefund | None = None,
     seller: str | None = None,
 ) -> NewSupportTask:
-    ours: dict[str, str | int | None] = {}
-    theirs: dict[str, str | int | None] = {}
-    if operation:
-        ours = {
-            "charge": operation.charge,
-            "our_refund": operation.refund_id,
-            "our_status": operation.status,
-            "our_amount": operation.amount.minor,
-            "our_currency": operation.amount.currency,
-            "key": operation.key,
-        }
-    if one:
-        theirs = {
-            "charge": one.charge,
-            "refund": one.refund_id,
-            "status": one.status,
-            "amount": one.amount.minor,
-            "currency": one.amount.currency,
-            "made_at": one.created_at.isoformat(),
-        }
     return NewSupportTask(
-        kind=trouble,
+        kind=kind,
         subject=f"{provider} {subject}",
         case_id=operation.case_id if operation else None,
         seller_id=seller,
-        evidence={"provider": provider, **ours, **theirs},
+        evidence={"provider": provider} | _operation_evidence(operation) | _refund_evidence(refund),
     )
+
+
+def _operation_evidence(operation: RefundOperation | None) -> dict[str, str | int | None]:
+    if operation is None:
+        return {}
+    return {
+        "charge": operation.charge,
+        "our_refund": operation.refund_id,
+        "our_status": operation.status,
+        "our_amount": operation.amount.minor,
+        "our_currency": operation.amount.currency,
+        "key": operation.key,
+    }
+
+
+def _refund_evidence(refund: ListedRefund | None) -> dict[str, str | int | None]:
+    if refund is None:
+        return {}
+    return {
+        "charge": refund.charge,
+        "refund": refund.refund_id,
+        "status": refund.status,
+        "amount": refund.amount.minor,
+        "currency": refund.amount.currency,
+        "made_at": refund.created_at.isoformat(),
+    }

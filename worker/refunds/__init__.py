@@ -1,1 +1,1 @@
-"""Refunds at the payment providers: what a provider's result changes, and when the provider is asked again."""
+"""Sends refunds to the payment providers, and decides what the providers' results change."""

@@ -1,4 +1,4 @@
-"""Judging: from a case and what is known about it to the step it takes."""
+"""Evaluates received cases: decides by the rules which transition each case makes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,107 +18,118 @@ from domain.eligibility import (
     decide,
 )
 from domain.providers import refund_window
-from domain.reason_codes import ReasonCode, RuleResult, SupportTaskKind
+from domain.reason_codes import ReasonCode, RuleResult
 from domain.states import Event, State
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
 from worker.support_tasks.withdrawals import withdrawal_tasks
 
 DAY = 86_400.0  # seconds
-LETTERS_A_DAY = {
-    State.DUPLICATE: 1,  # a purchase: that it was asked for already is as true the second time
-    State.UNMATCHED: 5,  # an address: a few slips of the pen, and no mailbox of a stranger's is filled
+MAX_EMAILS_PER_DAY = {
+    State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case has no new content
+    State.UNMATCHED: 5,  # for each address: a few typing errors are answered, and a stranger's mailbox is not flooded
 }
-"""So many letters at the most say that a case ended here, whoever asks however often."""
-
+"""The maximum number of e-mails in a day about cases that end in this state, however many requests are made."""
 
 WITHDRAWAL_TASKS = {
     State.UNMATCHED: SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED,
     State.DUPLICATE: SupportTaskKind.STATUTORY_WITHDRAWAL,
     State.WITH_SUPPORT: SupportTaskKind.STATUTORY_WITHDRAWAL,
 }
-"""Where a declaration ends that a person must answer."""
+"""The states in which support must answer a statutory withdrawal, with the kind of the support task."""
 
 
 def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[UUID]:
-    """Judges these cases, which were received and are locked, and returns the ones that may be paid at once."""
+    """Evaluate these cases, which must be received and locked. Return the cases that are approved and can be paid at once."""
     if not cases:
         return []
     matches = work.decision_inputs.matches([case.id for case in cases])
-    alone = {case: found[0] for case, found in matches.items() if len(found) == 1}
-    facts = work.decision_inputs.load(list(alone.values())) if alone else {}
-    taken: dict[UUID, UUID] = {}  # purchases that an earlier case of this very batch takes
-    steps = []
+    purchases = {case_id: matching[0] for case_id, matching in matches.items() if len(matching) == 1}
+    inputs = work.decision_inputs.load(list(purchases.values())) if purchases else {}
+    open_cases: dict[UUID, UUID] = {}  # by purchase: the open case that an earlier case of this batch became
+    transitions = []
     for case in cases:
-        known = facts[alone[case.id].id] if case.id in alone else None
-        if known and known.purchase.id in taken:
-            known = replace(known, open_case=taken[known.purchase.id])
-        decision = decide(eligibility_input(case, known, context))
-        steps.append(_step(case, decision, known))
-        if known and not isinstance(decision, Duplicate):
-            taken[known.purchase.id] = case.id
-    moved = work.history.record(limit_emails(work, steps))
-    _report_declarations(work, steps)
-    return [step.case.id for step in steps if step.to_state is State.APPROVED and step.case.id in moved]
+        decision_input = inputs[purchases[case.id].id] if case.id in purchases else None
+        if decision_input and decision_input.purchase.id in open_cases:
+            decision_input = replace(decision_input, open_case=open_cases[decision_input.purchase.id])
+        decision = decide(eligibility_input(case, decision_input, context))
+        transitions.append(_decision_transition(case, decision, decision_input))
+        if decision_input and not isinstance(decision, Duplicate):
+            open_cases[decision_input.purchase.id] = case.id
+    recorded = work.history.record(limit_emails(work, transitions))
+    _report_withdrawals(work, transitions)
+    return [
+        transition.case.id
+        for transition in transitions
+        if transition.to_state is State.APPROVED and transition.case.id in recorded
+    ]
 
 
-def _report_declarations(work: UnitOfWork, steps: Sequence[Transition]) -> None:
-    """A withdrawal by law that does not go on by itself is told to a person as what it is, and not as any request."""
-    declared = work.statutory_withdrawals.get_many(
-        [step.case.id for step in steps if step.to_state in WITHDRAWAL_TASKS]
+def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> None:
+    """Create support tasks for statutory withdrawals whose cases do not go on without support."""
+    withdrawals = work.statutory_withdrawals.get_many(
+        [transition.case.id for transition in transitions if transition.to_state in WITHDRAWAL_TASKS]
     )
-    for trouble in set(WITHDRAWAL_TASKS.values()):
-        ended = [step.case for step in steps if WITHDRAWAL_TASKS.get(step.to_state) is trouble]
-        work.support_tasks.create(withdrawal_tasks(trouble, ended, declared))
+    for kind in set(WITHDRAWAL_TASKS.values()):
+        cases = [transition.case for transition in transitions if WITHDRAWAL_TASKS.get(transition.to_state) is kind]
+        work.support_tasks.create(withdrawal_tasks(kind, cases, withdrawals))
 
 
-def limit_emails(work: UnitOfWork, steps: Sequence[Transition]) -> list[Transition]:
-    """These steps, those quiet whose letter would be one too many: whoever asks a hundred times fills nobody's mailbox."""
-    joins = [step for step in steps if step.to_state is State.DUPLICATE and step.purchase_id]
-    misses = [step.case.id for step in steps if step.to_state is State.UNMATCHED]
-    told: Counter[UUID | str] = Counter()
-    about: dict[UUID, UUID | str] = {step.case.id: step.purchase_id for step in joins if step.purchase_id}
-    if joins:
-        told.update(work.case_emails.count_by_purchase([p for step in joins if (p := step.purchase_id)], seconds=DAY))
-    if misses:
-        addresses, letters = work.case_emails.count_by_address(misses, seconds=DAY)
-        about |= addresses
-        told.update(letters)
-    return [_spared(step, about.get(step.case.id), told) for step in steps]
+def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Transition]:
+    """Set ``notify=False`` where the daily e-mail limit is reached, so that repeated requests cannot flood a mailbox."""
+    duplicates = {
+        transition.case.id: transition.purchase_id
+        for transition in transitions
+        if transition.to_state is State.DUPLICATE and transition.purchase_id
+    }
+    unmatched = [transition.case.id for transition in transitions if transition.to_state is State.UNMATCHED]
+    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case: the purchase or the address that the limit is for
+    email_counts: Counter[UUID | str] = Counter()
+    if duplicates:
+        email_counts.update(work.case_emails.count_by_purchase(list(duplicates.values()), seconds=DAY))
+    if unmatched:
+        addresses, address_counts = work.case_emails.count_by_address(unmatched, seconds=DAY)
+        limited_by |= addresses
+        email_counts.update(address_counts)
+    return [_limit_email(transition, limited_by.get(transition.case.id), email_counts) for transition in transitions]
 
 
-def _spared(step: Transition, about: UUID | str | None, told: Counter[UUID | str]) -> Transition:
-    if about is None:
-        return step
-    told[about] += 1
-    if told[about] <= LETTERS_A_DAY[step.to_state]:
-        return step
-    return replace(step, quiet=True, evidence={**step.evidence, "letter": "told often enough today"})
+def _limit_email(
+    transition: Transition, limited_by: UUID | str | None, email_counts: Counter[UUID | str]
+) -> Transition:
+    """Count the e-mail of this transition. Return the transition, without its e-mail if the daily limit is reached."""
+    if limited_by is None:
+        return transition
+    email_counts[limited_by] += 1
+    if email_counts[limited_by] <= MAX_EMAILS_PER_DAY[transition.to_state]:
+        return transition
+    return replace(transition, notify=False, evidence={**transition.evidence, "email": "daily limit reached"})
 
 
 def eligibility_input(
-    case: Case, known: DecisionInput | None, context: WorkerContext, *, at: datetime | None = None
+    case: Case, decision_input: DecisionInput | None, context: WorkerContext, *, at: datetime | None = None
 ) -> EligibilityInput:
-    """Everything the decision about this case needs; ``at`` is the instant the provider would be asked, if not at once."""
-    if known is None:
+    """Return the input of the decision about this case. ``at`` is when the refund is sent; None if it is sent at once."""
+    if decision_input is None:
         return EligibilityInput(request=case.request, purchase=None, seller=None, policy=None)
-    bought = known.purchase
-    adapter = context.provider(bought.provider)
+    purchase = decision_input.purchase
+    adapter = context.provider(purchase.provider)
     return EligibilityInput(
         request=case.request,
-        purchase=bought,
-        seller=known.seller,
-        policy=known.policy,
-        open_case=known.open_case,
-        provider_window=refund_window(adapter.capabilities if adapter else None, bought.provider, bought.method),
-        refunds_of_customer=known.refunds,
+        purchase=purchase,
+        seller=decision_input.seller,
+        policy=decision_input.policy,
+        open_case=decision_input.open_case,
+        provider_window=refund_window(adapter.capabilities if adapter else None, purchase.provider, purchase.method),
+        refunds_of_customer=decision_input.refunds,
         paid_at=at,
     )
 
 
 def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
-    """Failed findings as people read them, on a task and in history."""
+    """Return the failed rules as support reads them, in a support task and in the history."""
     return [
         {"code": finding.code, "sentence": finding.code.support, "detail": finding.detail}
         for finding in findings
@@ -127,7 +138,7 @@ def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
 
 
 def support_reason(code: ReasonCode, detail: str = "") -> dict[str, object]:
-    """The evidence of a step that has one reason, found while paying."""
+    """Return the evidence of a transition that has one reason, which was found while the refund was executed."""
     return {"reasons": reasons([RuleResult("payment", code, detail)])}
 
 
@@ -140,19 +151,25 @@ _EVENTS: dict[type[Decision], Event] = {
 }
 
 
-def _step(case: Case, decision: Decision, known: DecisionInput | None) -> Transition:
+def _decision_transition(case: Case, decision: Decision, decision_input: DecisionInput | None) -> Transition:
+    """Return the transition that this decision makes, with the evidence for the history."""
     evidence: dict[str, object] = {}
     why = ""
     if isinstance(decision, Approve | RequireConfirmation | Escalate):
+        policy = decision_input.policy if decision_input else None
         evidence["rules"] = {finding.rule: finding.code or "kept" for finding in decision.findings}
-        evidence["policy_version"] = known.policy.version if known and known.policy else None
+        evidence["policy_version"] = policy.version if policy else None
     if isinstance(decision, Escalate):
         evidence["reasons"] = reasons(decision.findings)
         why = " ".join(finding.code.support for finding in decision.reasons if finding.code)
     if isinstance(decision, Duplicate):
         evidence["joins"] = str(decision.case)
-    step = case.after(_EVENTS[type(decision)], actor="rules", why=why, evidence=evidence)
-    handed_on = step.to_state is State.APPROVED  # the same task goes straight on with it
-    if known is None:
-        return step
-    return replace(step, purchase_id=known.purchase.id, seller_id=known.seller.id, continued=handed_on)
+    transition = case.after(_EVENTS[type(decision)], actor="rules", why=why, evidence=evidence)
+    if decision_input is None:
+        return transition
+    return replace(
+        transition,
+        purchase_id=decision_input.purchase.id,
+        seller_id=decision_input.seller.id,
+        continued=transition.to_state is State.APPROVED,  # the same task executes an approved case at once
+    )

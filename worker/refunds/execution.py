@@ -1,4 +1,7 @@
-"""Execution: intent, call, record. The intent is committed before the call, and no transaction is open during the call."""
+"""Executes approved refunds: commits the operation, calls the provider, and records the result.
+
+The operation is committed before the call, and no transaction is open during the call.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,31 +27,36 @@ from worker.refunds.evaluation import eligibility_input, reasons, support_reason
 from worker.refunds.outcomes import Sent
 from worker.refunds.recording import Call
 
-CHANGED = "What held when the case was judged no longer holds, or cannot be carried out."
-HELD = "Payments of this kind are refunded only some time after the charge: until then a bank may return them unasked."
+NO_LONGER_ALLOWED = "The refund was approved, but it is not allowed any more or cannot be carried out."
+ON_HOLD = (
+    "Payments of this kind are refunded only some time after the charge, because until then a bank may return them."
+)
 
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Pays those of these cases that may be paid, and returns the cases that it could lock."""
-    send_until = sending_ends(context)
+    """Send the refunds of these cases if they are still allowed. Return the cases that could be locked."""
+    until = sending_ends(context)
     with context.records.work() as work:
         cases = work.cases.lock(ids, state=State.APPROVED)
         calls = prepare(work, context, cases)
     context.call_pool.map_as_completed(
-        lambda call: provider_client.send_refund(context, call.operation, until=send_until),
+        lambda call: provider_client.send_refund(context, call.operation, until=until),
         calls,
-        partial(_keep, context),
+        partial(_record_results, context),
     )
     return [case.id for case in cases]
 
 
-def _keep(context: WorkerContext, answers: Sequence[tuple[Call, RefundResult | NotSent]]) -> None:
+def _record_results(context: WorkerContext, results: Sequence[tuple[Call, RefundResult | NotSent]]) -> None:
     with context.records.work() as work:
-        recording.record(work, context, [(call, Sent(answer)) for call, answer in answers])
+        recording.record(work, context, [(call, Sent(result)) for call, result in results])
 
 
 def sending_ends(context: WorkerContext) -> float:
-    """Returns the monotonic instant after which a call could outlive its task: less than one HTTP timeout is left."""
+    """Return the monotonic instant after which no call may start, because less than one provider timeout is left.
+
+    A call that starts later could outlive its task.
+    """
     return (
         context.monotonic()
         + context.settings.timers.task_soft_time_limit_seconds
@@ -57,101 +65,108 @@ def sending_ends(context: WorkerContext) -> float:
 
 
 def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[Call]:
-    """Claims the payments of these approved and locked cases, writes their operations down, and takes the lease.
+    """Create the operations of these approved and locked cases, and lease the cases. Return the calls to make.
 
-    A case that may not be refunded any more goes to support.
+    Each operation claims its payment. A case that may not be refunded any more goes to support.
     """
     if not cases:
         return []
     purchases = work.decision_inputs.purchases([case.id for case in cases])
-    work.sellers.lock([bought.seller_id for bought in purchases.values()])
-    facts = work.decision_inputs.load(list(purchases.values()))
-    earlier = work.refund_operations.for_cases([case.id for case in cases])
-    paid: list[Purchase] = []
-    steps: list[Transition] = []
+    work.sellers.lock([purchase.seller_id for purchase in purchases.values()])
+    inputs = work.decision_inputs.load(list(purchases.values()))
+    last_operations = work.refund_operations.for_cases([case.id for case in cases])
+    batch: list[Purchase] = []  # the purchases that this batch refunds
+    transitions: list[Transition] = []
     operations: dict[UUID, RefundOperation] = {}
     for case in cases:
-        bought, last = purchases[case.id], earlier.get(case.id)
-        known = _with_this_batch(work, facts[bought.id], bought, paid)
-        if step := _objection(work, context, case, bought, known, last):
-            steps.append(step)
+        purchase, last_operation = purchases[case.id], last_operations.get(case.id)
+        decision_input = _add_batch_refunds(work, inputs[purchase.id], purchase, batch)
+        if objection := _find_objection(work, context, case, purchase, decision_input, last_operation):
+            transitions.append(objection)
         else:
-            operations[case.id] = _operation(case, bought, last.attempt + 1 if last else 1)
-            paid.append(bought)
-    ours = work.refund_operations.claim(list(operations.values())) if operations else set()
-    work.refund_operations.create([operations[case] for case in ours])
+            operations[case.id] = _build_operation(case, purchase, last_operation.attempt + 1 if last_operation else 1)
+            batch.append(purchase)
+    claimed = work.refund_operations.claim(list(operations.values())) if operations else set()
+    work.refund_operations.create([operations[case_id] for case_id in claimed])
     for case in cases:
-        if case.id in ours:
-            intent = case.after(Event.REFUND_STARTED, actor="worker", evidence=_intent(operations[case.id]))
-            steps.append(replace(intent, lease=context.settings.timers.lease_seconds))
+        if case.id in claimed:
+            started = case.after(Event.REFUND_STARTED, actor="worker", evidence=_describe(operations[case.id]))
+            transitions.append(replace(started, lease=context.settings.timers.lease_seconds))
         elif case.id in operations:
-            steps.append(_not_any_more(case, support_reason(ReasonCode.PAYMENT_CLAIMED, operations[case.id].charge)))
-    moved = work.history.record(steps)
+            evidence = support_reason(ReasonCode.PAYMENT_CLAIMED, operations[case.id].charge)
+            transitions.append(_escalate(case, evidence))
+    recorded = work.history.record(transitions)
     return [
-        Call(step.case_after(work.now), operations[step.case.id])
-        for step in steps
-        if step.event is Event.REFUND_STARTED and step.case.id in moved
+        Call(transition.case_after(work.now), operations[transition.case.id])
+        for transition in transitions
+        if transition.event is Event.REFUND_STARTED and transition.case.id in recorded
     ]
 
 
-def _with_this_batch(
-    work: UnitOfWork, facts: DecisionInput, bought: Purchase, paid: Sequence[Purchase]
+def _add_batch_refunds(
+    work: UnitOfWork, decision_input: DecisionInput, purchase: Purchase, batch: Sequence[Purchase]
 ) -> DecisionInput:
-    """Adds the refunds of this batch to what is known, because the limit of refunds per customer counts them too."""
-    in_this_batch = (work.now,) * sum(_same_customer(bought, other) for other in paid if facts.seller.serial_limit)
-    return replace(facts, open_case=None, refunds=facts.refunds + in_this_batch)
+    """Add the refunds of this batch to the customer's refunds, because the limit of refunds per customer counts them too."""
+    count = sum(_is_same_customer(purchase, other) for other in batch if decision_input.seller.serial_limit)
+    return replace(decision_input, open_case=None, refunds=decision_input.refunds + (work.now,) * count)
 
 
-def _objection(
+def _find_objection(
     work: UnitOfWork,
     context: WorkerContext,
     case: Case,
-    bought: Purchase,
-    known: DecisionInput,
-    last: RefundOperation | None,
+    purchase: Purchase,
+    decision_input: DecisionInput,
+    last_operation: RefundOperation | None,
 ) -> Transition | None:
-    """Returns the transition of a case that cannot be paid now; None if it can be paid."""
-    decision = decide(eligibility_input(case, known, context, at=work.now))
+    """Return the transition of a case that cannot be refunded now, or None if the case can be refunded."""
+    decision = decide(eligibility_input(case, decision_input, context, at=work.now))
     if isinstance(decision, Escalate):
-        return _not_any_more(case, {"reasons": reasons(decision.findings)})
-    if last and last.is_open:
-        return _not_any_more(case, support_reason(ReasonCode.OUTCOME_UNKNOWN, last.key))
-    if context.provider(bought.provider) is None:
-        return _not_any_more(case, support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, bought.provider))
-    held = _held_for(work, context, bought)
-    if held > timedelta(0):
-        return replace(case.after(Event.PUT_ON_HOLD, actor="rules", why=HELD), due_in=held.total_seconds())
+        return _escalate(case, {"reasons": reasons(decision.findings)})
+    if last_operation and last_operation.is_open:
+        return _escalate(case, support_reason(ReasonCode.OUTCOME_UNKNOWN, last_operation.key))
+    if context.provider(purchase.provider) is None:
+        return _escalate(case, support_reason(ReasonCode.PROVIDER_NOT_CONNECTED, purchase.provider))
+    hold = _remaining_hold(work, context, purchase)
+    if hold > timedelta(0):
+        return replace(case.after(Event.PUT_ON_HOLD, actor="rules", why=ON_HOLD), due_in=hold.total_seconds())
     return None
 
 
-def _held_for(work: UnitOfWork, context: WorkerContext, bought: Purchase) -> timedelta:
-    """Returns for how long this payment may not be refunded yet: the provider's minimum delay, or the hold of direct debits."""
-    adapter = context.provider(bought.provider)
-    delay = adapter.capabilities.route(bought.method).minimum_delay if adapter else timedelta(0)
-    hold = timedelta(days=context.settings.sepa_hold_days if bought.method == Method.DIRECT_DEBIT else 0)
-    return bought.charged_at + max(delay, hold) - work.now
+def _remaining_hold(work: UnitOfWork, context: WorkerContext, purchase: Purchase) -> timedelta:
+    """Return how long this payment may not be refunded yet: for the provider's minimum delay, or the direct debit hold."""
+    adapter = context.provider(purchase.provider)
+    delay = adapter.capabilities.route(purchase.method).minimum_delay if adapter else timedelta(0)
+    hold = timedelta(days=context.settings.sepa_hold_days if purchase.method == Method.DIRECT_DEBIT else 0)
+    return purchase.charged_at + max(delay, hold) - work.now
 
 
-def _same_customer(one: Purchase, other: Purchase) -> bool:
-    """Whether these two purchases are of one customer of a seller: by address, or by payment instrument if it is known."""
-    same_instrument = one.instrument is not None and one.instrument == other.instrument
-    return one.seller_id == other.seller_id and (email_key(one.email) == email_key(other.email) or same_instrument)
+def _is_same_customer(first: Purchase, second: Purchase) -> bool:
+    """Return whether one customer of a seller made both purchases.
+
+    A customer is identified by the address, or by the payment instrument if it is known.
+    """
+    same_instrument = first.instrument is not None and first.instrument == second.instrument
+    return first.seller_id == second.seller_id and (
+        email_key(first.email) == email_key(second.email) or same_instrument
+    )
 
 
-def _operation(case: Case, bought: Purchase, attempt: int) -> RefundOperation:
-    assert bought.amount is not None, "amount_is_sound was kept"
-    assert bought.currency is not None, "amount_is_sound was kept"
+def _build_operation(case: Case, purchase: Purchase, attempt: int) -> RefundOperation:
+    assert purchase.amount is not None, "the rule amount_is_sound was kept"
+    assert purchase.currency is not None, "the rule amount_is_sound was kept"
     return RefundOperation(
         case_id=case.id,
         attempt=attempt,
-        provider=bought.provider,
-        charge=bought.charge,
-        amount=Money(bought.amount, bought.currency),
+        provider=purchase.provider,
+        charge=purchase.charge,
+        amount=Money(purchase.amount, purchase.currency),
         key=key_of(case.id, attempt),
     )
 
 
-def _intent(operation: RefundOperation) -> dict[str, object]:
+def _describe(operation: RefundOperation) -> dict[str, object]:
+    """Return the operation as evidence for the history."""
     return {
         "provider": operation.provider,
         "charge": operation.charge,
@@ -161,5 +176,5 @@ def _intent(operation: RefundOperation) -> dict[str, object]:
     }
 
 
-def _not_any_more(case: Case, evidence: dict[str, object]) -> Transition:
-    return case.after(Event.NO_LONGER_ELIGIBLE, actor="rules", why=CHANGED, evidence=evidence)
+def _escalate(case: Case, evidence: dict[str, object]) -> Transition:
+    return case.after(Event.NO_LONGER_ELIGIBLE, actor="rules", why=NO_LONGER_ALLOWED, evidence=evidence)

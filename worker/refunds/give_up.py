@@ -1,4 +1,4 @@
-"""Giving up: when polling for the outcome of a refund ends without an answer from the provider."""
+"""Decides when polling for the outcome of a refund ends without a result from the provider."""
 
 from datetime import datetime, timedelta
 
@@ -10,11 +10,12 @@ from domain.states import Event, State
 from worker.refunds.evaluation import support_reason
 from worker.refunds.limits import RefundLimits
 
-IN_FLIGHT_FOR = timedelta(
-    hours=6
-)  # a request that was sent may still be carried out for so long after the last sending
-ENOUGH_LOOK_UPS = 3  # empty look-ups; with IN_FLIGHT_FOR over, they show that nothing was carried out
-MAX_PROOFS = 3  # operations in a row; support handles a provider whose errors and look-ups always contradict each other
+IN_FLIGHT_FOR = timedelta(hours=6)
+"""How long after the last sending a provider may still carry out the refund."""
+MIN_EMPTY_LOOKUPS = 3
+"""Empty lookups which, once ``IN_FLIGHT_FOR`` is over, show that the provider carried out no refund."""
+MAX_PROOFS = 3
+"""Operations of one case. After that, support handles a provider whose errors and lookups contradict each other."""
 
 Ending = tuple[Transition, OperationStatus | None]
 """The transition that ends the polling, and the operation's new status; None leaves the status as it is."""
@@ -23,93 +24,97 @@ Ending = tuple[Transition, OperationStatus | None]
 def give_up(
     case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
 ) -> Ending | None:
-    """Returns how the polling ends; None while the provider may still answer."""
+    """Return how the polling ends, or None while the provider may still report a result."""
     if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
         return None
-    external = isinstance(found, ExternalRefund)
+    is_external = isinstance(found, ExternalRefund)
     if isinstance(found, ExternalRefund) and _is_final(operation, now):
-        step = _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.REFUNDED_ELSEWHERE, found.refund_id)
-        return step, OperationStatus.DECLINED
+        transition = _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.REFUNDED_ELSEWHERE, found.refund_id)
+        return transition, OperationStatus.DECLINED
     if (
         isinstance(found, NotFound)
         and case.state is State.REFUNDING
-        and (ending := _absent(case, operation, now, limits))
+        and (ending := _end_if_absent(case, operation, now, limits))
     ):
         return ending
-    if now - first_sent_at(operation) > _longest_polling(case, limits):
-        return _outcome_unknown(case, operation), OperationStatus.DECLINED if external else None
+    if now - first_sent_at(operation) > _max_polling(case, limits):
+        return _hand_over_unknown(case, operation), OperationStatus.DECLINED if is_external else None
     return None
 
 
-def _absent(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> Ending | None:
-    """Ends the polling of a refund that the provider does not show, once the provider has answered for the last time."""
+def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> Ending | None:
+    """Return how the polling of a refund ends that the provider does not show, or None if that may change."""
     if _is_proven_absent(operation, now, limits):
-        why = "The provider only repeats an error for this key and showed again and again that it made no refund."
-        step = case.after(Event.CONFIRMED_NOT_REFUNDED, actor="settle", why=why, evidence={"key": operation.key})
-        return step, OperationStatus.ABSENT
-    if not _can_change_no_more(operation, now, limits):
+        why = "The provider only repeats an error for this key, and several lookups showed that it made no refund."
+        transition = case.after(Event.CONFIRMED_NOT_REFUNDED, actor="resolve", why=why, evidence={"key": operation.key})
+        return transition, OperationStatus.ABSENT
+    if not _has_last_result(operation, now, limits):
         return None
     if operation.code is not None and limits.can_look_up:
-        step = _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.PROVIDER_DECLINED, operation.code)
-        return step, OperationStatus.DECLINED
-    return _outcome_unknown(case, operation), None
+        transition = _hand_over(case, Event.PROVIDER_DECLINED, ReasonCode.PROVIDER_DECLINED, operation.code)
+        return transition, OperationStatus.DECLINED
+    return _hand_over_unknown(case, operation), None
 
 
-def _can_change_no_more(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
-    """Whether the provider refused a repeat or only repeats an error, and shows no refund."""
-    last_answer = operation.code is not None or operation.replayed
-    looked = operation.empty_lookups >= ENOUGH_LOOK_UPS or not limits.can_look_up
-    return last_answer and looked and _is_late(operation, now)
+def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
+    """Return whether the provider declined a repeat or only repeats an error, and shows no refund."""
+    has_final_error = operation.code is not None or operation.replayed
+    is_not_shown = operation.empty_lookups >= MIN_EMPTY_LOOKUPS or not limits.can_look_up
+    return has_final_error and is_not_shown and _is_late(operation, now)
 
 
 def _is_final(operation: RefundOperation, now: datetime) -> bool:
-    """Whether an external refund ends ours: the provider refused all that was sent, or nothing is under way any more."""
+    """Return whether an external refund means that our refund will never be made.
+
+    The provider must have declined the only sending, or no sending may be in flight any more.
+    """
     return (operation.code is not None and operation.sends == 1) or _is_late(operation, now)
 
 
 def _is_late(operation: RefundOperation, now: datetime) -> bool:
-    """Whether nothing that was sent can still be under way."""
-    assert operation.last_sent_at, "an operation that was read back was sent"
+    """Return whether no sending can still be in flight."""
+    assert operation.last_sent_at, "an operation that was loaded from the database was sent"
     return now - operation.last_sent_at > IN_FLIGHT_FOR
 
 
 def _is_proven_absent(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
-    """Whether a new operation may follow: this key gets the same error for ever, and the provider made no refund."""
+    """Return whether a new operation may follow, because this key always gets the same error and no refund was made."""
     return (
         limits.absence_can_be_proven
         and operation.replayed
         and operation.code is None
-        and operation.empty_lookups >= ENOUGH_LOOK_UPS
+        and operation.empty_lookups >= MIN_EMPTY_LOOKUPS
         and operation.attempt < MAX_PROOFS
         and _is_late(operation, now)
     )
 
 
-def _outcome_unknown(case: Case, operation: RefundOperation) -> Transition:
-    return _hand_over(case, Event.POLLING_GAVE_UP, ReasonCode.OUTCOME_UNKNOWN, _all_that_is_known(operation))
+def _hand_over_unknown(case: Case, operation: RefundOperation) -> Transition:
+    """Return the transition that hands a case with an unknown outcome over to support."""
+    return _hand_over(case, Event.POLLING_GAVE_UP, ReasonCode.OUTCOME_UNKNOWN, _describe(operation))
 
 
 def _hand_over(case: Case, event: Event, reason: ReasonCode, detail: str) -> Transition:
-    """Returns the transition that hands the case over to support."""
-    return case.after(event, actor="settle", why=reason.support, evidence=support_reason(reason, detail))
+    """Return the transition that hands the case over to support."""
+    return case.after(event, actor="resolve", why=reason.support, evidence=support_reason(reason, detail))
 
 
-def _all_that_is_known(operation: RefundOperation) -> str:
-    """Returns what support needs to ask the provider: the payment, the key, how often and when it was sent."""
-    assert operation.last_sent_at, "an operation that was read back was sent"
+def _describe(operation: RefundOperation) -> str:
+    """Return what support needs for a question to the provider: the payment, the key, and when the refund was sent."""
+    assert operation.last_sent_at, "an operation that was loaded from the database was sent"
     return (
         f"{operation.provider} {operation.charge}, {operation.amount}, key {operation.key}, sent {operation.sends} times "
         f"from {first_sent_at(operation):%Y-%m-%d %H:%M} to {operation.last_sent_at:%Y-%m-%d %H:%M} UTC, "
-        f"asked after {operation.polls} times; the provider's refund is {operation.refund_id or 'not known'}."
+        f"polled {operation.polls} times; the provider's refund is {operation.refund_id or 'not known'}."
     )
 
 
-def _longest_polling(case: Case, limits: RefundLimits) -> timedelta:
-    """Returns how long the provider is polled: much shorter while nobody knows whether it accepted the refund at all."""
+def _max_polling(case: Case, limits: RefundLimits) -> timedelta:
+    """Return how long the provider is polled. The time is much shorter if the provider may not have accepted the refund."""
     return limits.poll.give_up if case.state is State.REFUND_PENDING else limits.poll.give_up_unknown
 
 
 def first_sent_at(operation: RefundOperation) -> datetime:
-    """Returns when the provider was asked for this refund for the first time."""
-    assert operation.first_sent_at, "an operation that was read back was sent"
+    """Return when this refund was sent to the provider for the first time."""
+    assert operation.first_sent_at, "an operation that was loaded from the database was sent"
     return operation.first_sent_at

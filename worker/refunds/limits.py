@@ -1,4 +1,4 @@
-"""Limits: what the settings and the provider's capabilities allow when a result is decided on."""
+"""Defines the limits that settings and provider capabilities set for the decision about a result."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,35 +9,35 @@ from worker.context import WorkerContext
 from worker.refunds.backoff import jitter
 
 KEY_MARGIN = timedelta(hours=4)
-"""An idempotency key is not sent in its last hours, because a process may pause just before it writes to the socket."""
+"""An idempotency key is not sent in the last hours of its lifetime, because a process may pause just before it sends."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefundLimits:
-    """The limits for one result. ``capabilities`` is None if the provider is not connected."""
+    """The limits for the decision about one result. ``capabilities`` is None if the provider is not connected."""
 
     timers: Timers
     capabilities: Capabilities | None
     jitter: float = 1.0
-    """A factor for delays."""
+    """A random factor for delays."""
 
     @property
     def can_look_up(self) -> bool:
-        """Whether look-ups are possible: a provider that is not connected may be connected again."""
+        """Whether lookups are possible. A provider that is not connected counts, because it may be connected again."""
         return self.capabilities is None or self.capabilities.can_look_up
 
     @property
     def absence_can_be_proven(self) -> bool:
-        """Whether empty look-ups prove that no refund was made: only if the provider rejects a second refund itself."""
+        """Whether empty lookups prove that no refund was made. They do only if the provider rejects a second refund itself."""
         return self.capabilities is not None and self.capabilities.rejects_over_refund and self.capabilities.can_look_up
 
     @property
     def poll(self) -> PollPlan:
-        """How long the provider is polled."""
+        """How often and how long the provider is polled."""
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 
 def limits_for(context: WorkerContext, provider: str) -> RefundLimits:
-    """Returns the limits for a result of this provider."""
+    """Return the limits for the decision about a result of this provider."""
     adapter = context.provider(provider)
     return RefundLimits(context.settings.timers, adapter.capabilities if adapter else None, jitter())

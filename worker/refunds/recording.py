@@ -1,4 +1,4 @@
-"""Recording: writes down what the results of provider calls change, in one transaction with the cases' transitions."""
+"""Records what the results of provider calls change, in one transaction with the transitions of the cases."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -20,31 +20,31 @@ from worker.refunds.outcomes import Decision, Result, daily_reports, decide
 
 log = structlog.get_logger()
 
-LOOKUPS_APART = timedelta(minutes=15)
-"""An empty look-up counts as one more if it comes so long after the last that counted."""
+MIN_LOOKUP_INTERVAL = timedelta(minutes=15)
+"""An empty lookup is counted only if the last counted lookup is at least this old."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One refund to ask a provider for: a case whose lease this worker holds, and its operation."""
+    """A call to a provider: a case whose lease this worker has, and the case's operation."""
 
     case: Case
     operation: RefundOperation
 
 
 class Recorded(NamedTuple):
-    """What became of the calls whose results were recorded."""
+    """What happened to the cases whose results were recorded."""
 
     moved: set[UUID]
     """The cases whose transitions were recorded."""
     lost: set[UUID]
     """The cases whose lease was lost: another worker took them over, and their transitions were not recorded."""
     repeat: list[Call]
-    """The operations to send again, under the same key."""
+    """The calls to make again, under the same key."""
 
 
 def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Call, Result]]) -> Recorded:
-    """Decides what these results change, and records it for the cases whose lease this worker still holds."""
+    """Decide what these results change, and record the changes of the cases whose lease this worker still has."""
     decided = [
         (call, decide(call.case, call.operation, result, work.now, limits_for(context, call.operation.provider)))
         for call, result in results
@@ -55,42 +55,53 @@ def record(work: UnitOfWork, context: WorkerContext, results: Iterable[tuple[Cal
     work.refund_operations.record_declines(
         [(call.operation, decision.refused) for call, decision in decided if decision.refused]
     )
-    work.support_tasks.create(daily_reports([(call.case, call.operation, it.result) for call, it in decided], work.now))
+    work.support_tasks.create(
+        daily_reports([(call.case, call.operation, decision.result) for call, decision in decided], work.now)
+    )
     check_dispute_after_decline(
         work, context, [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )
-    _release(work, [(call, decision) for call, decision in decided if not (decision.transition or decision.repeat)])
-    _log(transitions, moved)
-    lost = {step.case.id for step in transitions} - moved
+    _release_cases(work, [(call, decision) for call, decision in decided if _changes_nothing(decision)])
+    _log_transitions(transitions, moved)
+    lost = {transition.case.id for transition in transitions} - moved
     return Recorded(moved, lost, [call for call, decision in decided if decision.repeat])
 
 
+def _changes_nothing(decision: Decision) -> bool:
+    return not (decision.transition or decision.repeat)
+
+
 def _update_operations(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Writes down what became of the operations of cases that moved."""
+    """Store the new status of the operations of cases that moved."""
     work.refund_operations.record_results(
         [(call.operation, decision.answer) for call, decision in decided if decision.answer]
     )
     for status in OperationStatus:
-        closed = [(call, it) for call, it in decided if it.status is status and not it.answer]
-        work.refund_operations.close([call.operation for call, _ in closed], status)
+        closed = [call.operation for call, decision in decided if decision.status is status and not decision.answer]
+        work.refund_operations.close(closed, status)
     for call, decision in decided:
         if isinstance(decision.result, ExternalRefund) and call.case.purchase_id:
             work.purchases.add_refunded(call.case.purchase_id, decision.result.amount.minor)
 
 
-def _release(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
-    """Counts the polls that changed nothing, and releases their cases until the next poll."""
+def _release_cases(work: UnitOfWork, decided: Sequence[tuple[Call, Decision]]) -> None:
+    """Count polls that changed nothing, and release their cases until the next poll."""
     polls = [
-        (call.operation.key, isinstance(it.result, NotFound), isinstance(it.result, Unknown) and it.result.replayed)
-        for call, it in decided
+        (
+            call.operation.key,
+            isinstance(decision.result, NotFound),
+            isinstance(decision.result, Unknown) and decision.result.replayed,
+        )
+        for call, decision in decided
     ]
-    work.refund_operations.count_polls(polls, apart=LOOKUPS_APART.total_seconds())
+    work.refund_operations.count_polls(polls, apart=MIN_LOOKUP_INTERVAL.total_seconds())
     work.cases.release([(call.case, decision.due_in or 0.0) for call, decision in decided])
 
 
-def _log(transitions: Sequence[Transition], moved: Collection[UUID]) -> None:
+def _log_transitions(transitions: Sequence[Transition], moved: Collection[UUID]) -> None:
     if moved:
-        log.info("cases_transitioned", **Counter(step.event.value for step in transitions if step.case.id in moved))
-    for step in transitions:
-        if step.case.id not in moved:
-            log.warning("lease_lost", case_id=str(step.case.id), answer=step.event)
+        recorded = [transition for transition in transitions if transition.case.id in moved]
+        log.info("cases_transitioned", **Counter(transition.event.value for transition in recorded))
+    for transition in transitions:
+        if transition.case.id not in moved:
+            log.warning("lease_lost", case_id=str(transition.case.id), transition=transition.event)

@@ -1,4 +1,4 @@
-"""Resolution: finds out the outcome of refunds that were sent. Looks first, sends again last."""
+"""Resolves refunds whose outcome is unknown: looks each refund up, and sends it again only if the provider does not have it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,83 +17,94 @@ from worker.refunds.recording import Call
 
 
 def resolve(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Polls the refunds of those of these cases that no other worker holds, and returns the cases."""
+    """Poll the refunds of these cases, except of cases that another worker has leased. Return the polled cases."""
     with context.records.work() as work:
-        calls = lease(work, context, ids, here=[State.REFUNDING, State.REFUND_PENDING])
+        calls = lease(work, context, ids, states=[State.REFUNDING, State.REFUND_PENDING])
     poll_refunds(context, calls)
     return [call.case.id for call in calls]
 
 
 def lease(
-    work: UnitOfWork, context: WorkerContext, ids: Sequence[UUID], *, here: Sequence[State], early: bool = False
+    work: UnitOfWork, context: WorkerContext, ids: Sequence[UUID], *, states: Sequence[State], early: bool = False
 ) -> list[Call]:
-    """Leases these cases, and returns each with its newest operation."""
-    cases = work.cases.lease(ids, states=here, seconds=context.settings.timers.lease_seconds, early=early)
+    """Lease these cases if they are in one of these states. Return each case with its newest operation.
+
+    With ``early``, cases are leased that are not due yet.
+    """
+    cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds, early=early)
     operations = work.refund_operations.for_cases([case.id for case in cases])
     return [Call(case, operations[case.id]) for case in cases]
 
 
 def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[UUID, LookupResult]:
-    """Looks these refunds up, records what changed, and sends again what the provider certainly does not have.
+    """Look these refunds up, record what changed, and send refunds again that the provider certainly does not have.
 
-    Returns what was found for each case; a case whose lease was lost is left out, because nothing was recorded.
+    Return the result of each case's lookup. A case whose lease was lost is left out, because nothing was recorded for it.
     """
-    ends = sending_ends(context)
+    until = sending_ends(context)
     lookups: dict[UUID, LookupResult] = {}
-    for wave in _look_up(context, calls, ends):
-        lookups |= {call.case.id: found for call, found in wave}
+    for wave in _look_up(context, calls, until):
+        lookups |= {call.case.id: result for call, result in wave}
         with context.records.work() as work:
-            lost, repeat = _conclude(work, context, wave)
-        lookups = {case: found for case, found in lookups.items() if case not in lost}
-        _repeat(context, repeat, ends)
+            lost, repeat = _record_lookups(work, context, wave)
+        lookups = {case_id: result for case_id, result in lookups.items() if case_id not in lost}
+        _send_again(context, repeat, until)
     return lookups
 
 
-def _look_up(context: WorkerContext, calls: Sequence[Call], ends: float) -> Iterator[list[tuple[Call, LookupResult]]]:
-    """Yields what the providers show. For a provider without look-ups, its signed webhook events count."""
-    silent = [call for call in calls if cannot_look_up(context, call.operation.provider)]
-    if silent:
+def _look_up(context: WorkerContext, calls: Sequence[Call], until: float) -> Iterator[list[tuple[Call, LookupResult]]]:
+    """Yield the results of the lookups. For a provider without a lookup API, its signed webhook events are the result."""
+    webhook_only = [call for call in calls if cannot_look_up(context, call.operation.provider)]
+    if webhook_only:
         with context.records.work() as work:
             reported: list[tuple[Call, LookupResult]] = [
-                (call, work.webhook_events.reported_refund(call.operation) or NotFound()) for call in silent
+                (call, work.webhook_events.reported_refund(call.operation) or NotFound()) for call in webhook_only
             ]
         yield reported
-    asked = [call for call in calls if call not in silent]
     yield from context.call_pool.map_all(
-        lambda call: provider_client.look_up(context, call.operation, until=ends), asked
+        lambda call: provider_client.look_up(context, call.operation, until=until),
+        [call for call in calls if call not in webhook_only],
     )
 
 
-def _conclude(
+def _record_lookups(
     work: UnitOfWork, context: WorkerContext, lookups: Sequence[tuple[Call, LookupResult]]
 ) -> tuple[set[UUID], list[Call]]:
-    """Records what the look-ups show. Returns the cases whose lease was lost, and the calls to repeat, which are stamped."""
-    results = [(call, LookedUp(found)) for call, found in _without_known_references(work, lookups)]
+    """Record the results of lookups. Return the cases whose lease was lost, and the calls to make again.
+
+    The calls to make again are marked as resent before they are made.
+    """
+    results = [(call, LookedUp(result)) for call, result in _remove_recorded_references(work, lookups)]
     recorded = recording.record(work, context, results)
-    stamped = work.refund_operations.mark_resent([(call.case, call.operation) for call in recorded.repeat])
-    return recorded.lost, [call for call in recorded.repeat if call.operation.key in stamped]
+    marked = work.refund_operations.mark_resent([(call.case, call.operation) for call in recorded.repeat])
+    return recorded.lost, [call for call in recorded.repeat if call.operation.key in marked]
 
 
-def _repeat(context: WorkerContext, calls: Sequence[Call], ends: float) -> None:
-    """Sends these operations again, under their keys, and records the answers."""
+def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> None:
+    """Send these operations again, under their keys, and record the results."""
     for wave in context.call_pool.map_all(
-        lambda call: provider_client.refund(context, call.operation, until=ends), calls
+        lambda call: provider_client.refund(context, call.operation, until=until), calls
     ):
         with context.records.work() as work:
-            recording.record(work, context, [(call, Repeated(answer)) for call, answer in wave])
+            recording.record(work, context, [(call, Repeated(result)) for call, result in wave])
 
 
-def _without_known_references(
+def _remove_recorded_references(
     work: UnitOfWork, lookups: Sequence[tuple[Call, LookupResult]]
 ) -> list[tuple[Call, LookupResult]]:
-    """Removes the bank references that a case's history has already: a reference is news once."""
+    """Remove bank references that the history of the case already contains, because they change nothing."""
     refunded = [
         call.case.id
-        for call, found in lookups
-        if call.case.state is State.REFUNDED and isinstance(found, Paid) and found.bank_reference is not None
+        for call, result in lookups
+        if call.case.state is State.REFUNDED and isinstance(result, Paid) and result.bank_reference is not None
     ]
-    known = work.history.with_evidence(refunded, "bank_reference")
+    with_reference = work.history.with_evidence(refunded, "bank_reference")
     return [
-        (call, replace(found, bank_reference=None) if isinstance(found, Paid) and call.case.id in known else found)
-        for call, found in lookups
+        (
+            call,
+            replace(result, bank_reference=None)
+            if isinstance(result, Paid) and call.case.id in with_reference
+            else result,
+        )
+        for call, result in lookups
     ]

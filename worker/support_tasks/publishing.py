@@ -1,4 +1,4 @@
-"""Publishing of support tasks, as CloudEvents on the queue that helpdesks read."""
+"""Publishes support tasks as CloudEvents on the queue that helpdesks read."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,7 +10,7 @@ from worker.context import WorkerContext
 
 
 def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Publishes the tasks of these cases that are not on the queue yet.
+    """Publish the unpublished support tasks with these ids, or of the cases with these ids.
 
     If a worker crashes after the broker accepted a task and before the commit, the task is published again under the same
     event id. Consumers detect the duplicate by this id.
@@ -19,21 +19,21 @@ def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
         tasks = work.support_tasks.claim(ids, seconds=context.settings.timers.lease_seconds)
     if not tasks:
         return
-    there: list[SupportTask] = []
+    published: list[SupportTask] = []
     try:
         with connect(context.settings) as connection:
             producer = connection.Producer(exchange=DIRECT, routing_key=ContactSupport.queue, serializer="json")
             for task in tasks:
                 event = contact_support(task)
                 producer.publish(event.model_dump(mode="json"), message_id=str(event.id))
-                there.append(task)
-    finally:  # tasks that the broker accepted before it went away are not published again
+                published.append(task)
+    finally:  # tasks that the broker accepted before it became unavailable are not published again
         with context.records.work() as work:
-            work.support_tasks.mark_published(there)
+            work.support_tasks.mark_published(published)
 
 
 def contact_support(task: SupportTask) -> ContactSupport:
-    """Returns a task as helpdesks receive it: the case and every reason, and no personal data."""
+    """Return the message for a support task: the case and all reasons, without personal data."""
     return ContactSupport(
         id=task.id,
         time=task.created_at,
@@ -41,6 +41,6 @@ def contact_support(task: SupportTask) -> ContactSupport:
             case_id=task.case_id,
             seller=task.seller_id,
             evidence=task.evidence,
-            reasons=tuple(SupportReason(code=r["code"], sentence=r["sentence"]) for r in task.reasons),
+            reasons=tuple(SupportReason(code=reason["code"], sentence=reason["sentence"]) for reason in task.reasons),
         ),
     )

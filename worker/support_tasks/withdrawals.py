@@ -1,26 +1,29 @@
-"""Statutory withdrawals: a withdrawal counts from its day. If its case ends unpaid, support answers it."""
+"""Creates support tasks for statutory withdrawals. If the case of a withdrawal ends unpaid, support must reply to it."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from domain.cases import Case
-from domain.reason_codes import SupportTaskKind
+from domain.support_tasks import SupportTaskKind
 from records.statutory_withdrawals import StatutoryWithdrawal
 from records.support_tasks import NewSupportTask
 
 
 def withdrawal_tasks(
-    trouble: SupportTaskKind, ended: Sequence[Case], declared: Mapping[UUID, StatutoryWithdrawal]
+    kind: SupportTaskKind, cases: Sequence[Case], withdrawals: Mapping[UUID, StatutoryWithdrawal]
 ) -> list[NewSupportTask]:
-    """Returns a support task for each of these cases with a statutory withdrawal. The desk shows its name and its text."""
+    """Return a support task for each case that is in ``withdrawals``, which are by case id.
+
+    A withdrawal is valid from its date, so the task contains the date. The desk shows the customer's name and text.
+    """
     return [
         NewSupportTask(
-            kind=trouble,
+            kind=kind,
             subject=str(case.id),
             case_id=case.id,
             seller_id=case.seller_id,
-            evidence={"declared_at": declared[case.id].declared_at.isoformat()},
+            evidence={"declared_at": withdrawals[case.id].declared_at.isoformat()},
         )
-        for case in ended
-        if case.id in declared
+        for case in cases
+        if case.id in withdrawals
     ]

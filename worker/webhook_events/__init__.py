@@ -1,1 +1,1 @@
-"""Webhook events: what a worker does with the events that providers sent."""
+"""Processes the webhook events that providers sent."""

@@ -1,30 +1,36 @@
-"""External refunds: refunds of a payment that were not made by us. Each opens a support task."""
+"""Reports external refunds: each refund of a payment that was not made by us becomes a support task."""
 
 from collections.abc import Mapping, Sequence
 
 from domain.providers import ExternalRefund, Failed, Paid, Pending
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
+from domain.support_tasks import SupportTaskKind
+from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from records.webhook_events import ClaimedEvent
 from worker.context import WorkerContext
 
 
 def report_external_refunds(
-    context: WorkerContext, heard: Sequence[ClaimedEvent], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
+    context: WorkerContext, events: Sequence[ClaimedEvent], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
 ) -> None:
-    """Opens support tasks for events about payments that we refunded: they may be about a second, external refund."""
+    """Create support tasks for events about payments that we refunded: the event may be about a second, external refund."""
     with context.records.work() as work:
-        for provider in {one.provider for one in heard}:
-            told = [one for one in heard if one.provider == provider]
-            ids = [refund for one in told if (refund := one.event.refund_id)]
-            known = {operation.refund_id for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)}
-            strange = [one for one in told if one.event.refund_id not in known and not _has_failed(one)]
-            work.support_tasks.create([_beside(one, purchases.get(one.payment, ())) for one in strange])
+        for provider in {event.provider for event in events}:
+            own_ids = _load_own_refunds(work, provider, [event for event in events if event.provider == provider])
+            work.support_tasks.create(
+                [
+                    _create_task(event, purchases.get(event.payment, ()))
+                    for event in events
+                    if event.provider == provider
+                    and event.event.refund_id not in own_ids
+                    and not isinstance(event.event.reported, Failed)
+                ]
+            )
 
 
 def external_refund_task(provider: str, purchase: Purchase, found: Paid | Pending | ExternalRefund) -> NewSupportTask:
-    """Returns the support task for a refund that the provider shows and that was not made by us."""
+    """Return the support task for a refund that the provider shows and that was not made by us."""
     return NewSupportTask(
         kind=SupportTaskKind.UNEXPECTED_REFUND,
         subject=f"{provider} {found.refund_id}",
@@ -39,15 +45,17 @@ def external_refund_task(provider: str, purchase: Purchase, found: Paid | Pendin
     )
 
 
-def _has_failed(heard: ClaimedEvent) -> bool:
-    return isinstance(heard.event.reported, Failed)
+def _load_own_refunds(work: UnitOfWork, provider: str, events: Sequence[ClaimedEvent]) -> set[str | None]:
+    """Return the refund ids of these events that belong to our own operations."""
+    ids = [refund_id for event in events if (refund_id := event.event.refund_id)]
+    return {operation.refund_id for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)}
 
 
-def _beside(heard: ClaimedEvent, purchases: Sequence[Purchase]) -> NewSupportTask:
-    provider, charge = heard.payment
+def _create_task(event: ClaimedEvent, purchases: Sequence[Purchase]) -> NewSupportTask:
+    provider, charge = event.payment
     return NewSupportTask(
         kind=SupportTaskKind.UNEXPECTED_REFUND,
-        subject=f"{provider} {heard.event.refund_id}",
+        subject=f"{provider} {event.event.refund_id}",
         seller_id=purchases[0].seller_id if purchases else None,
-        evidence={"provider": provider, "charge": charge, "refund": heard.event.refund_id},
+        evidence={"provider": provider, "charge": charge, "refund": event.event.refund_id},
     )

@@ -1,4 +1,4 @@
-"""Outcomes of webhook events: the database keeps the code, support reads its sentence."""
+"""Defines the outcomes of webhook events. The database stores the code, and support reads the code's sentence."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from domain.purchases import Dispute
 
 
 class OutcomeCode(StrEnum):
-    """What processing a webhook event found out."""
+    """The outcome of processing a webhook event."""
 
     NO_PAYMENT = "no_payment"
     UNKNOWN_PAYMENT = "unknown_payment"
@@ -28,13 +28,13 @@ class OutcomeCode(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What support reads."""
+        """The sentence that support reads."""
         return SENTENCES[self]
 
 
 SENTENCES = {
     OutcomeCode.NO_PAYMENT: "The event names no payment.",
-    OutcomeCode.UNKNOWN_PAYMENT: "The payment belongs to no purchase that we know.",
+    OutcomeCode.UNKNOWN_PAYMENT: "The payment belongs to no purchase in our records.",
     OutcomeCode.REFUND_PAID: "The provider shows our refund as paid.",
     OutcomeCode.REFUND_PENDING: "The provider shows our refund as pending.",
     OutcomeCode.REFUND_FAILED: "The provider shows our refund as failed.",
@@ -43,17 +43,17 @@ SENTENCES = {
     OutcomeCode.DISPUTE_WON: "The dispute was won.",
     OutcomeCode.DISPUTE_LOST: "The dispute was lost.",
     OutcomeCode.NOT_VISIBLE: "The provider does not show what the event reports.",
-    OutcomeCode.LOOKUP_FAILED: "The provider could not be asked, or did not answer.",
-    OutcomeCode.LOOKUP_LAGS: "The provider made our refund, and shows only a refund that was not made by us.",
-    OutcomeCode.CONTRADICTED: "The provider shows something else than the event reports.",
-    OutcomeCode.CASE_LOCKED: "Another worker holds the case, or the case has no refund at the provider.",
+    OutcomeCode.LOOKUP_FAILED: "The provider could not be called, or its reply did not show the result.",
+    OutcomeCode.LOOKUP_LAGS: "The provider made our refund, but shows only a refund that was not made by us.",
+    OutcomeCode.CONTRADICTED: "The provider shows a different status than the event reports.",
+    OutcomeCode.CASE_LOCKED: "Another worker has the lease of the case, or the case has no refund at the provider.",
     OutcomeCode.CRASHED_WORKER: "The last worker that processed the event crashed.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The event needs no further look."""
+    """The event is not processed again."""
 
     code: OutcomeCode
 
@@ -64,11 +64,11 @@ class Retry:
 
     code: OutcomeCode
     detail: str = ""
-    """Why the provider's answer is unknown."""
+    """Why the lookup failed; empty for other outcomes."""
 
     @property
     def sentence(self) -> str:
-        """What support reads."""
+        """The sentence that support reads."""
         return f"{self.code.sentence} {self.detail}".strip()
 
 

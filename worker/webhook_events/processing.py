@@ -1,6 +1,9 @@
-"""Processing of webhook events: an event makes a worker look at the provider. What the provider shows then counts."""
+"""Processes webhook events: a worker looks the payment up at the provider, and records what the provider shows.
 
-from collections.abc import Iterable, Sequence
+An event only starts the lookup. Its contents count only if the provider has no lookup API.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -28,63 +31,66 @@ from worker.webhook_events.unresolved import report_unresolved
 log = structlog.get_logger()
 
 STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
-"""States in which the provider may have news of our refund."""
+"""States of cases whose refund the provider may report about."""
 
-UNKNOWN_PAYMENT_ATTEMPTS = (
-    10  # attempts, which take two hours: by then a seller has told us of the purchase that the payment belongs to
-)
-MAX_CRASHES = 3  # workers that one event may crash: as many as a case may crash
-MAX_ATTEMPTS = 100  # attempts, which take two days with delays of up to half an hour; then the event goes to support
+UNKNOWN_PAYMENT_ATTEMPTS = 10
+"""Attempts, which take two hours. By then the seller has reported the purchase that the payment belongs to."""
+MAX_CRASHES = 3
+"""Workers that one event may crash: as many as a case may crash."""
+MAX_ATTEMPTS = 100
+"""Attempts, which take two days with delays of up to half an hour. After that the event goes to support."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedEvent:
-    """A claimed event with what we know of its payment."""
+    """A claimed event, with our records about its payment."""
 
     event: ClaimedEvent
     own_case: UUID | None
-    """The case whose refund the event is about; None if the event is about a dispute, or about no refund of ours."""
+    """The case whose refund the event is about. None if the event is about a dispute, or about no refund that we made."""
     purchases: Sequence[Purchase]
-    """The purchases that the payment paid: one payment may have paid two."""
+    """The purchases that were paid with the payment. One payment may pay several purchases."""
 
 
 def process_webhook_events(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Processes those of these events that are due. An event that crashed its last worker is processed alone."""
+    """Process the events with these ids that are due. An event that crashed its last worker is processed alone."""
     lease_seconds = context.settings.timers.lease_seconds
     with context.records.work() as work:
         claimed = work.webhook_events.claim(ids, seconds=lease_seconds)
-        taken = {event.id for event in claimed}
-        suspects = work.webhook_events.crashed_before([event for event in ids if event not in taken])
+        claimed_ids = {event.id for event in claimed}
+        crashed_before = work.webhook_events.crashed_before(
+            [event_id for event_id in ids if event_id not in claimed_ids]
+        )
     if claimed:
-        _process(context, claimed)
-    for suspect in suspects:
+        _process_claimed(context, claimed)
+    for event_id in crashed_before:
         with context.records.work() as work:
-            alone = work.webhook_events.claim([suspect], seconds=lease_seconds, include_crashed=True)
-        if alone:
-            _process(context, alone)
+            claimed = work.webhook_events.claim([event_id], seconds=lease_seconds, include_crashed=True)
+        if claimed:
+            _process_claimed(context, claimed)
 
 
-def _process(context: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
-    """Sorts the events into three kinds, and resolves each kind in its own way."""
-    ends = sending_ends(context)
+def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) -> None:
+    """Sort the events into events about own refunds, known purchases and unknown payments, and resolve each group."""
+    until = sending_ends(context)
     with context.records.work() as work:
-        sound = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
-        matched = _match(work, sound)
+        events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
+        matched = _match_events(work, events)
         own = [match for match in matched if match.own_case]
         cases = {match.own_case for match in own if match.own_case}
-        calls = lease(work, context, list(cases), here=STATES_WITH_REFUND, early=True) if cases else []
+        calls = lease(work, context, list(cases), states=STATES_WITH_REFUND, early=True) if cases else []
     external = [match for match in matched if not match.own_case and match.purchases]
     unknown = [match.event for match in matched if not match.own_case and not match.purchases]
     outcomes = (
-        _resolve_own(context, own, calls) | _resolve_external(context, external, ends) | _resolve_unknown(unknown)
+        _resolve_own(context, own, calls) | _resolve_external(context, external, until) | _resolve_unknown(unknown)
     )
     with context.records.work() as work:
         crashed = Retry(OutcomeCode.CRASHED_WORKER)
-        _store(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
+        _store_outcomes(work, context, [(event, outcomes.get(event.id, crashed)) for event in claimed])
 
 
-def _match(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
-    """Finds the case and the purchases that each event is about."""
+def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEvent]:
+    """Find the case and the purchases that each event is about."""
     events = _fill_in_charges(work, events)
     payments = [event.payment for event in events if event.event.charge]
     operations = work.refund_operations.for_payments(payments) if payments else {}
@@ -104,50 +110,75 @@ def _match(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[MatchedEven
 
 
 def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[ClaimedEvent]:
-    """Completes events that name a refund and not its payment: the operation that made the refund knows the payment."""
-    incomplete = [
-        (event.provider, refund) for event in events if event.event.charge is None and (refund := event.event.refund_id)
+    """Add the charge to events that name only a refund: the operation that made the refund has the charge."""
+    refunds = [
+        (event.provider, refund_id)
+        for event in events
+        if event.event.charge is None and (refund_id := event.event.refund_id)
     ]
-    made = work.refund_operations.for_refunds(incomplete)
+    operations = work.refund_operations.for_refunds(refunds)
     return [
         replace(event, event=replace(event.event, charge=operation.charge))
-        if event.event.charge is None and (operation := made.get((event.provider, event.event.refund_id or "")))
+        if event.event.charge is None and (operation := operations.get((event.provider, event.event.refund_id or "")))
         else event
         for event in events
     ]
 
 
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
-    """Resolves events about our own refunds: the refunds are polled.
+    """Poll our own refunds, and resolve the events about them.
 
     A refund that was not made by us is reported, but does not resolve an event that is, or may be, about our own refund.
     """
     lookups = poll_refunds(context, calls)
-    paid = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
-    found = {match.event.id: lookups.get(match.own_case) for match in matched if match.own_case}
+    paid_cases = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
+    results = {match.event.id: lookups.get(match.own_case) for match in matched if match.own_case}
     outcomes = {
-        match.event.id: _own_outcome(match.event, found[match.event.id], was_paid=match.own_case in paid)
+        match.event.id: _own_outcome(match.event, results[match.event.id], was_paid=match.own_case in paid_cases)
         for match in matched
     }
-    shown = {seen.refund_id for seen in lookups.values() if isinstance(seen, Paid | Pending | Failed | ExternalRefund)}
-    beside = [
-        match
-        for match in matched
-        if isinstance(outcomes[match.event.id], Resolved) and match.event.event.refund_id not in shown | {None}
-    ]
-    if beside:
-        purchases = {match.event.payment: match.purchases for match in beside}
-        report_external_refunds(context, [match.event for match in beside], purchases)
-    external = [(match, seen) for match in matched if isinstance(seen := found[match.event.id], ExternalRefund)]
-    if known := [(match, seen) for match, seen in external if match.purchases]:
-        with context.records.work() as work:
-            for match, seen in known:
-                _record_external_refund(work, match, seen)
+    _report_other_refunds(context, matched, outcomes, lookups)
+    _record_external_refunds(context, matched, results)
     return outcomes
 
 
+def _report_other_refunds(
+    context: WorkerContext,
+    matched: Sequence[MatchedEvent],
+    outcomes: Mapping[UUID, Outcome],
+    lookups: Mapping[UUID, LookupResult],
+) -> None:
+    """Report resolved events that name a refund which no lookup showed: the refund may be external."""
+    shown_refunds = {
+        result.refund_id for result in lookups.values() if isinstance(result, Paid | Pending | Failed | ExternalRefund)
+    }
+    others = [
+        match
+        for match in matched
+        if isinstance(outcomes[match.event.id], Resolved) and match.event.event.refund_id not in shown_refunds | {None}
+    ]
+    if others:
+        purchases = {match.event.payment: match.purchases for match in others}
+        report_external_refunds(context, [match.event for match in others], purchases)
+
+
+def _record_external_refunds(
+    context: WorkerContext, matched: Sequence[MatchedEvent], results: Mapping[UUID, LookupResult | None]
+) -> None:
+    """Record the external refunds of known purchases that the lookups of our own refunds showed."""
+    external = [
+        (match, result)
+        for match in matched
+        if match.purchases and isinstance(result := results[match.event.id], ExternalRefund)
+    ]
+    if external:
+        with context.records.work() as work:
+            for match, result in external:
+                _record_external_refund(work, match, result)
+
+
 def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: bool) -> Outcome:
-    """Returns whether what the provider shows of our refund, which ``was_paid`` before, resolves the event."""
+    """Return whether the lookup of our refund resolves the event. ``was_paid`` is whether the refund was paid before it."""
     reported = event.event.reported
     if found is None:
         return Retry(OutcomeCode.CASE_LOCKED)
@@ -158,77 +189,80 @@ def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: b
     if isinstance(reported, Paid) and isinstance(found, Pending):
         return Retry(OutcomeCode.CONTRADICTED)
     if was_paid and isinstance(found, ExternalRefund) and event.event.refund_id is None:
-        return Retry(OutcomeCode.LOOKUP_LAGS)  # the event names no refund, so it may be about ours
+        return Retry(OutcomeCode.LOOKUP_LAGS)  # the event names no refund, so it may be about our refund
     return Resolved(REFUND_CODES[type(found)])
 
 
-def _resolve_external(context: WorkerContext, matched: Sequence[MatchedEvent], ends: float) -> dict[UUID, Outcome]:
-    """Resolves events about payments of known purchases that we did not refund, or that are disputed: by a look-up."""
+def _resolve_external(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:
+    """Look up, and resolve, events about disputes, and about payments of known purchases that we did not refund."""
     outcomes: dict[UUID, Outcome] = {}
-    for wave in context.call_pool.map_all(lambda match: _look_up(context, match.event, ends), matched):
+    for wave in context.call_pool.map_all(lambda match: _look_up(context, match.event, until), matched):
         with context.records.work() as work:
             disputes = _disputes_from_events(work, context, [match.event for match, _ in wave])
-            for match, seen in wave:
-                outcomes[match.event.id] = _apply(work, match, disputes.get(match.event.id, seen))
+            for match, result in wave:
+                outcomes[match.event.id] = _apply_lookup(work, match, disputes.get(match.event.id, result))
     return outcomes
 
 
-def _look_up(context: WorkerContext, event: ClaimedEvent, ends: float) -> LookupResult | DisputeStatus:
-    """Returns the refund or the dispute as the provider shows it; without look-ups, as the signed event reports it."""
+def _look_up(context: WorkerContext, event: ClaimedEvent, until: float) -> LookupResult | DisputeStatus:
+    """Look up the refund or the dispute. If the provider has no lookup API, return what the signed event reports."""
     provider, charge = event.payment
     if cannot_look_up(context, provider):
         return event.event.reported or NotFound()
     if event.event.subject is Subject.DISPUTE:
-        return provider_client.dispute(context, provider, charge, until=ends)
-    return provider_client.find_external_refund(context, provider, charge, until=ends)
+        return provider_client.dispute(context, provider, charge, until=until)
+    return provider_client.find_external_refund(context, provider, charge, until=until)
 
 
 def _disputes_from_events(
     work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]
 ) -> dict[UUID, DisputeStatus]:
-    """Returns the status of disputes at providers without look-ups, from all events that were ever received."""
+    """Return the dispute status for events of providers without a lookup API, from all events that were ever received."""
     disputed = {
         event.id: event.payment
         for event in events
         if event.event.subject is Subject.DISPUTE and cannot_look_up(context, event.provider)
     }
-    reported = dispute_from_webhooks(work, list(set(disputed.values())))
-    return {event: reported[payment] for event, payment in disputed.items() if payment in reported}
+    statuses = dispute_from_webhooks(work, list(set(disputed.values())))
+    return {event_id: statuses[payment] for event_id, payment in disputed.items() if payment in statuses}
 
 
-def _apply(work: UnitOfWork, match: MatchedEvent, seen: LookupResult | DisputeStatus) -> Outcome:
-    """Records what the provider shows of the payment."""
-    match seen:
+def _apply_lookup(work: UnitOfWork, match: MatchedEvent, result: LookupResult | DisputeStatus) -> Outcome:
+    """Record what the provider shows of the payment, and return the outcome of the event."""
+    match result:
         case DisputeStatus(Dispute.NONE) | NotFound() | Failed():
             return Retry(OutcomeCode.NOT_VISIBLE)
         case Unknown(why):
             return Retry(OutcomeCode.LOOKUP_FAILED, why)
         case DisputeStatus():
-            return _apply_dispute(work, match, seen)
+            return _apply_dispute(work, match, result)
         case Paid() | Pending() | ExternalRefund():
-            _record_external_refund(work, match, seen)
+            _record_external_refund(work, match, result)
             return Resolved(OutcomeCode.EXTERNAL_REFUND)
 
 
-def _apply_dispute(work: UnitOfWork, match: MatchedEvent, seen: DisputeStatus) -> Outcome:
-    """Records the dispute as the provider shows it. An event about its end is not resolved while it is shown as open."""
-    if not apply_dispute(work, match.purchases[0], seen):
+def _apply_dispute(work: UnitOfWork, match: MatchedEvent, status: DisputeStatus) -> Outcome:
+    """Record the dispute as the provider shows it, and return the outcome of the event.
+
+    An event that reports the end of a dispute is not resolved while the provider shows the dispute as open.
+    """
+    if not apply_dispute(work, match.purchases[0], status):
         return Retry(OutcomeCode.CASE_LOCKED)
-    ends = {DisputeStatus(end, seen.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
-    if seen.dispute is Dispute.OPEN and match.event.event.reported in ends:
+    ends = {DisputeStatus(end, status.dispute_id) for end in (Dispute.WON, Dispute.LOST)}
+    if status.dispute is Dispute.OPEN and match.event.event.reported in ends:
         return Retry(OutcomeCode.CONTRADICTED)
-    return Resolved(DISPUTE_CODES[seen.dispute])
+    return Resolved(DISPUTE_CODES[status.dispute])
 
 
-def _record_external_refund(work: UnitOfWork, match: MatchedEvent, seen: Paid | Pending | ExternalRefund) -> None:
-    """Marks the purchases as refunded, and opens a support task for the refund."""
+def _record_external_refund(work: UnitOfWork, match: MatchedEvent, result: Paid | Pending | ExternalRefund) -> None:
+    """Store that the purchases are refunded, and create a support task for the refund."""
     for purchase in match.purchases:
-        work.purchases.add_refunded(purchase.id, seen.amount.minor)
-    work.support_tasks.create([external_refund_task(match.event.provider, match.purchases[0], seen)])
+        work.purchases.add_refunded(purchase.id, result.amount.minor)
+    work.support_tasks.create([external_refund_task(match.event.provider, match.purchases[0], result)])
 
 
 def _resolve_unknown(events: Iterable[ClaimedEvent]) -> dict[UUID, Outcome]:
-    """Resolves events about unknown payments, after a while: a seller may tell us of the purchase later."""
+    """Resolve events about unknown payments after several attempts, because a seller may report the purchase later."""
     return {event.id: _unknown_outcome(event) for event in events}
 
 
@@ -239,16 +273,16 @@ def _unknown_outcome(event: ClaimedEvent) -> Outcome:
     return outcome(OutcomeCode.UNKNOWN_PAYMENT)
 
 
-def _store(work: UnitOfWork, context: WorkerContext, outcomes: Sequence[tuple[ClaimedEvent, Outcome]]) -> None:
-    """Stores the outcomes. Events that were never resolved go to support after the last attempt."""
+def _store_outcomes(work: UnitOfWork, context: WorkerContext, outcomes: Sequence[tuple[ClaimedEvent, Outcome]]) -> None:
+    """Store the outcomes. An event that is not resolved by its last attempt goes to support."""
     retries = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Retry)]
     given_up = [(event, retry) for event, retry in retries if _is_given_up(event)]
     for event, retry in given_up:
-        log.warning("webhook_event_unresolved", notice=str(event.id), provider=event.provider, why=retry.code)
+        log.warning("webhook_event_unresolved", webhook_event=str(event.id), provider=event.provider, why=retry.code)
     report_unresolved(work, [(event, retry.sentence) for event, retry in given_up])
-    done = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Resolved)]
+    resolved = [(event, outcome) for event, outcome in outcomes if isinstance(outcome, Resolved)]
     work.webhook_events.resolve(
-        [(event, outcome.code) for event, outcome in done] + [(event, retry.code) for event, retry in given_up]
+        [(event, outcome.code) for event, outcome in resolved] + [(event, retry.code) for event, retry in given_up]
     )
     work.webhook_events.retry_later(
         [

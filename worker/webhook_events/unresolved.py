@@ -1,76 +1,84 @@
-"""Unresolved webhook events: money may have come back, or may be disputed, so support looks at the provider."""
+"""Reports webhook events that were never resolved, so that support looks at the provider.
+
+The money of a refund may have come back, or a payment may be disputed.
+"""
 
 from collections.abc import Sequence
 
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Purchase
-from domain.reason_codes import SupportTaskKind
 from domain.refund_operations import RefundOperation
+from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.support_tasks import NewSupportTask
 from records.webhook_events import ClaimedEvent
 
 
 def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, str]]) -> None:
-    """Opens a support task, with the last outcome, for each event about a known payment that reports more than we recorded."""
-    payments = {(one.provider, charge) for one, _ in given_up if (charge := one.event.charge)}
+    """Create a support task for each event that is about a known payment and reports more than our records contain.
+
+    ``given_up`` has the sentence of the last outcome for each event.
+    """
+    payments = list({event.payment for event, _ in given_up if event.event.charge})
     if not payments:
         return
-    operations = work.refund_operations.for_payments(list(payments))
-    purchases = {(one.provider, one.charge): one for one in work.purchases.paid_by(list(payments))}
-    held = _held(work, [one for one, _ in given_up])
-    reports = []
-    for heard, outcome in given_up:
-        operation, purchase = operations.get(heard.payment), purchases.get(heard.payment)
-        if (operation or purchase) and (heard.provider, heard.event.refund_id, _told(heard)) not in held:
-            reports.append(_report(heard, outcome, operation, purchase))
-    work.support_tasks.create(reports)
+    operations = work.refund_operations.for_payments(payments)
+    purchases = {(purchase.provider, purchase.charge): purchase for purchase in work.purchases.paid_by(payments)}
+    recorded = _load_recorded_statuses(work, [event for event, _ in given_up])
+    tasks = []
+    for event, outcome in given_up:
+        operation, purchase = operations.get(event.payment), purchases.get(event.payment)
+        status = (event.provider, event.event.refund_id, _reported_status(event))
+        if (operation or purchase) and status not in recorded:
+            tasks.append(_create_task(event, outcome, operation, purchase))
+    work.support_tasks.create(tasks)
 
 
-def _held(work: UnitOfWork, given_up: Sequence[ClaimedEvent]) -> set[tuple[str, str | None, str]]:
-    """Returns the (provider, refund, status) triples that our records agree with: they need no support task."""
-    refunds: dict[str, list[str]] = {}
-    for one in given_up:
-        if one.event.refund_id:
-            refunds.setdefault(one.provider, []).append(one.event.refund_id)
+def _load_recorded_statuses(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> set[tuple[str, str | None, str]]:
+    """Return the (provider, refund, status) triples of our records: events that report them need no support task."""
+    refund_ids: dict[str, list[str]] = {}
+    for event in events:
+        if event.event.refund_id:
+            refund_ids.setdefault(event.provider, []).append(event.event.refund_id)
     return {
         (provider, operation.refund_id, operation.status)
-        for provider, ids in refunds.items()
+        for provider, ids in refund_ids.items()
         for operation in work.reconciliation.listed(provider, keys=[], refund_ids=ids)
         if operation.provider == provider
     }
 
 
-def _told(heard: ClaimedEvent) -> str:
-    """Returns what the event reports, in one word; empty if it only says that something changed."""
-    match heard.event.reported:
+def _reported_status(event: ClaimedEvent) -> str:
+    """Return the status that the event reports, or an empty text if the event only reports that something changed."""
+    match event.event.reported:
         case DisputeStatus(dispute):
             return dispute.value
-        case Paid() | Pending() | Failed() as said:
-            return type(said).__name__.lower()
+        case Paid() | Pending() | Failed() as result:
+            return type(result).__name__.lower()
     return ""
 
 
-def _report(
-    heard: ClaimedEvent, outcome: str, operation: RefundOperation | None, purchase: Purchase | None
+def _create_task(
+    claimed: ClaimedEvent, outcome: str, operation: RefundOperation | None, purchase: Purchase | None
 ) -> NewSupportTask:
-    notice = heard.event
-    dispute = notice.reported.dispute_id if isinstance(notice.reported, DisputeStatus) else None
-    what = notice.refund_id or dispute or f"{notice.event_id} {heard.deliveries}"  # which may be the id of every change
+    event = claimed.event
+    dispute_id = event.reported.dispute_id if isinstance(event.reported, DisputeStatus) else None
+    # A provider may use one event id for every change, so the number of deliveries makes the subject unique.
+    reported_id = event.refund_id or dispute_id or f"{event.event_id} {claimed.deliveries}"
     return NewSupportTask(
         kind=SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED,
-        subject=" ".join([heard.provider, notice.charge or "", what, _told(heard)]),
+        subject=" ".join([claimed.provider, event.charge or "", reported_id, _reported_status(claimed)]),
         case_id=operation.case_id if operation else None,
         seller_id=purchase.seller_id if purchase else None,
         evidence={
-            "provider": heard.provider,
-            "charge": notice.charge,
-            "about": notice.subject,
-            "refund": notice.refund_id,
-            "dispute": dispute,
-            "event": notice.event_id,
-            "told": _told(heard),
-            "told_at": heard.received_at.isoformat(),
+            "provider": claimed.provider,
+            "charge": event.charge,
+            "about": event.subject,
+            "refund": event.refund_id,
+            "dispute": dispute_id,
+            "event": event.event_id,
+            "reported": _reported_status(claimed),
+            "reported_at": claimed.received_at.isoformat(),
             "our_refund": operation.refund_id if operation else None,
             "our_status": operation.status if operation else None,
             "last_outcome": outcome,

@@ -60,7 +60,7 @@ def withdraw(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links
         return _asked("cancel_request.html", token, paper, records, links, unsure=True)
     case = _case(links, Purpose.CONFIRM, token)
     try:
-        intake.withdraw(records, case)
+        intake.cancel(records, case)
     except NotPossibleError as error:
         view = _view(records, case)
         if view.state is not State.CANCELLED:

@@ -25,7 +25,7 @@ NO_LOOKUP = "Adyen's API does not show refunds or disputes: Adyen reports them b
 
 
 def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account."""
+    """Create the adapter for this account."""
     client = AdyenClient(account, connections=connections)
     return AdyenAdapter(client, account.merchant_account, provider_timeout_seconds=provider_timeout_seconds)
 
@@ -41,7 +41,7 @@ class AdyenAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Returns Pending at best, because Adyen only confirms that it received the refund."""
+        """Return Pending at best, because Adyen only confirms that it received the refund."""
         if not is_psp_reference(charge):
             return Declined(DeclineReason.PERMANENT, PAYMENT_NOT_FOUND)
         try:
@@ -56,19 +56,19 @@ class AdyenAdapter:
             return _declined(reply)
         refund_id = parse_refund_id(reply.body, request | {"paymentPspReference": charge, "status": "received"})
         if refund_id is None:
-            return Unknown("Adyen's answer is not about the refund that it was asked for.")
+            return Unknown("Adyen's reply is not about the requested refund.")
         return Pending(refund_id, amount)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:  # noqa: ARG002
-        """Returns Unknown, because Adyen has no call that shows a refund."""
+        """Return Unknown, because Adyen has no call that shows a refund."""
         return Unknown(NO_LOOKUP)
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:  # noqa: ARG002
-        """Returns Unknown, because Adyen reports disputes by webhook only."""
+        """Return Unknown, because Adyen reports disputes by webhook only."""
         return Unknown(NO_LOOKUP)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:  # noqa: ARG002
-        """Returns Unknown, because Adyen has no call that lists refunds."""
+        """Return Unknown, because Adyen has no call that lists refunds."""
         return Unknown(NO_LOOKUP)
 
 

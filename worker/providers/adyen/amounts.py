@@ -1,4 +1,4 @@
-"""Converts amounts between ours and Adyen's."""
+"""Converts amounts between Money and Adyen's format."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from domain.money import Money
 from worker.providers.minor_units import MinorUnits
 
 UNITS = MinorUnits({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
-"""docs.adyen.com, "Currency codes and minor units": here Adyen's number of decimals differs from ISO 4217."""
+"""docs.adyen.com, "Currency codes and minor units": for these currencies Adyen's number of decimals differs from ISO 4217."""
 
 
 def format_amount(amount: Money) -> dict[str, Any]:
-    """Returns the amount as Adyen's API takes it. Raises UnknownMoneyError if Adyen cannot express it: half a rupiah."""
+    """Return the amount as Adyen's API expects it. Raise UnknownMoneyError for half a rupiah, for example."""
     return {"value": UNITS.to_provider(amount), "currency": amount.currency}
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Returns Adyen's amount as Money. Raises UnknownMoneyError."""
+    """Return Adyen's amount as Money. Raise UnknownMoneyError if it is not an amount of a known currency."""
     return UNITS.from_provider(row["value"], row["currency"])

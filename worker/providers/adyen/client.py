@@ -18,13 +18,13 @@ API_VERSION = "v72"
 
 
 class AdyenReply(HttpReply):
-    """Holds Adyen's reply to one call."""
+    """Adyen's reply to one call."""
 
     __slots__ = ()
 
     @property
     def code(self) -> str | None:
-        """Returns Adyen's errorCode, or None if there is none, or one that leaves the outcome open."""
+        """Adyen's errorCode, or None if there is no code, or if the code leaves the outcome open."""
         code = self.body.get("errorCode")
         return code if is_identifier(code) and code not in UNDECIDED_CODES else None
 
@@ -38,7 +38,7 @@ class AdyenClient:
         self._api_key = account.api_key.get_secret_value()
 
     def refund(self, payment: str, request: Mapping[str, Any], *, key: str) -> AdyenReply | Unknown:
-        """Refunds a captured payment under this idempotency key."""
+        """Refund a captured payment under this idempotency key."""
         headers = {"x-api-key": self._api_key, "Idempotency-Key": key}
         url = f"{self._base_url}/payments/{payment}/refunds"
         response = send(self._session, "Adyen", "POST", url, headers=headers, json=request)

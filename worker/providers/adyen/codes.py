@@ -37,10 +37,10 @@ PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 
 UNDECIDED_CODES = frozenset(
     {
-        "000",  # anything, from a wrong API key to a message that cannot be parsed
+        "000",  # an unspecific error, from a wrong API key to a message that cannot be parsed
         "010",  # Not allowed: our API credential lacks a role, which support adds
         "701",  # Server could not process request
-        "704",  # request already processed or in progress, under our key ("API idempotency")
+        "704",  # request already processed or in progress, under our idempotency key ("API idempotency")
         "901",  # Invalid Merchant Account
         "903",  # Internal error
         "904",  # Unable to process

@@ -1,4 +1,4 @@
-"""Verifies and parses Adyen's webhooks, which alone report what became of a refund. Each item is signed, in part."""
+"""Verifies and parses Adyen's webhooks. Only webhooks report the outcome of a refund. Adyen signs a part of each item."""
 
 import hmac
 import json
@@ -17,7 +17,7 @@ from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, Webho
 from worker.providers.adyen.amounts import parse_amount
 from worker.providers.identifiers import is_identifier
 
-MAX_ITEMS = 100  # of one webhook; Adyen sends a few at most
+MAX_ITEMS = 100  # of one webhook; Adyen sends a few
 REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
 
 ReportedRefund = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
@@ -32,7 +32,7 @@ def _pending(item: Mapping[str, Any]) -> Pending:
 
 
 def _failed(item: Mapping[str, Any]) -> Failed:
-    """Returns a permanent failure. Adyen writes ``reason`` for people and does not sign it, so it decides nothing."""
+    """Return a permanent failure. Adyen does not sign ``reason``, so the reason is stored and decides nothing."""
     reason = item.get("reason")
     return Failed(item["pspReference"], reason if is_identifier(reason) else item["eventCode"])
 
@@ -62,7 +62,7 @@ DISPUTES: Mapping[str, Dispute] = {
     "PREARBITRATION_LOST": Dispute.LOST,
 }
 """The status that an event reports for the dispute with its pspReference. Adyen does not sign ``disputeStatus``, so it
-decides nothing. NOTIFICATION_OF_FRAUD is left out, because it is not a dispute."""
+decides nothing. NOTIFICATION_OF_FRAUD is missing here, because it is not a dispute."""
 
 STAGES = (*DISPUTES,)
 """The order in which a dispute reaches these events. Adyen does not sign the time of an event."""
@@ -72,27 +72,30 @@ class AdyenHmacKeyError(RefusedError):
     """MONEYBACK_ADYEN_HMAC_KEY is not hexadecimal. Copy the key as Adyen's Customer Area shows it."""
 
 
-def create_webhook_parser(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks. Raises AdyenHmacKeyError."""
+def create_webhook_parser(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks. Raise AdyenHmacKeyError."""
     keys = account.hmac_key.get_secret_value() if account.hmac_key else ""
     return AdyenWebhookParser(keys, account.merchant_account)
 
 
 class AdyenWebhookParser:
-    """Verifies each item's signature. Adyen signs no time and retries for days; the event id identifies a repeat."""
+    """Verifies each item's signature, and parses the item. Adyen signs no time and retries for days.
+
+    The event id therefore identifies a repeated event.
+    """
 
     answer = b"[accepted]"
 
     def __init__(self, keys: str, merchant: str) -> None:
-        """Takes the HMAC keys, several of them separated by commas, or none. Raises AdyenHmacKeyError."""
+        """Take the HMAC keys: one, several separated by commas, or an empty string. Raise AdyenHmacKeyError."""
         self._merchant = merchant
         try:
             self._keys = [unhexlify(part.strip()) for part in keys.split(",") if part.strip()]
-        except ValueError:  # its text quotes the key
+        except ValueError:  # the ValueError's text quotes the key
             raise AdyenHmacKeyError(AdyenHmacKeyError.__doc__) from None
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parses the items of our merchant account, if all items of the webhook are signed."""
+        """Parse the items of our merchant account, if all items of the webhook are signed."""
         if not self._keys:
             return InvalidSignature("Adyen's HMAC key is not configured, so no webhook can be verified.")
         try:
@@ -116,12 +119,12 @@ class AdyenWebhookParser:
 
 
 def compute_signature(text: str, key: bytes) -> str:
-    """Computes the signature of an item: Base64 of HMAC-SHA256 (docs.adyen.com, "Verify HMAC signatures")."""
+    """Compute the signature of an item: Base64 of HMAC-SHA256 (docs.adyen.com, "Verify HMAC signatures")."""
     return b64encode(hmac.digest(key, text.encode(errors="surrogatepass"), "sha256")).decode()
 
 
 def _signed_text(item: Mapping[str, Any]) -> str | None:
-    """Returns the fields that Adyen signs, joined by colons, or None if a colon in a field makes the text ambiguous."""
+    """Return the fields that Adyen signs, joined by colons, or None if a colon in a field makes the text ambiguous."""
     value, currency = item["amount"]["value"], item["amount"]["currency"]
     original, merchant_reference = item.get("originalReference"), item.get("merchantReference", "")
     identifiers = [*(item[name] for name in REQUIRED_IDENTIFIERS), currency, *([original] if original else [])]

@@ -1,1 +1,1 @@
-"""Refunds through Braintree, with Braintree's SDK, which speaks XML. A charge is a transaction's id."""
+"""Refunds through Braintree, with Braintree's SDK, which sends XML. A charge is a transaction's id."""

@@ -1,4 +1,4 @@
-"""Implements the payment provider Braintree. A look-up finds our refund by its order id, which is the idempotency key."""
+"""Implements the payment provider Braintree. A lookup finds our refund by its order id, which is the idempotency key."""
 
 import re
 from datetime import datetime
@@ -26,16 +26,16 @@ from worker.providers.braintree.resources import Refund, parse_disputes, parse_r
 from worker.providers.deadline import time_limit
 from worker.providers.identifiers import is_identifier
 
-MAX_REFUNDS = 20  # of one transaction: each is a call, and all of them share one time limit
-PAGE_SIZE = 50  # transactions, as many as Braintree returns at once
-MAX_FOUND = 20_000  # ids; Braintree's search omits further ids without saying so
+MAX_REFUNDS = 20  # of one transaction: each refund is a call, and all calls share one time limit
+PAGE_SIZE = 50  # transactions, the most that Braintree returns at once
+MAX_SEARCH_RESULTS = 20_000  # ids; Braintree's search omits further ids without an error
 
 _TRANSACTION_ID = re.compile(r"\w{1,60}", re.ASCII)
 _NOT_FOUND = Declined(DeclineReason.PERMANENT, "not_found")
 
 
 def create_adapter(account: BraintreeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account."""
+    """Create the adapter for this account."""
     client = BraintreeClient(create_gateway(account, connections=connections))
     return BraintreeAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
@@ -50,9 +50,9 @@ class BraintreeAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Refunds the transaction. A request has no currency, so the transaction's currency is looked up first."""
+        """Refund the transaction. A request has no currency, so the transaction's currency is looked up first."""
         with time_limit(self._seconds):
-            sale = self._find(charge)
+            sale = self._find_transaction(charge)
             if isinstance(sale, Unknown):
                 return sale
             if isinstance(sale, MissingTransaction):
@@ -65,21 +65,21 @@ class BraintreeAdapter:
         return _NOT_FOUND if isinstance(reply, MissingTransaction) else _result_of(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund by the order id. A refund with another one, unless it failed, was made outside Moneyback."""
+        """Find our refund by the order id. A live refund with another order id was made outside Moneyback."""
         with time_limit(self._seconds):
             refunds = self._list_refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         own = [refund for refund in [*live, *refunds] if refund.key == key]
-        if own and not (live and own[0].refusal is DeclineReason.ALREADY_REFUNDED):
+        if own and not (live and own[0].decline_reason is DeclineReason.ALREADY_REFUNDED):
             return own[0].result()
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the dispute that counts for this transaction."""
+        """Return the dispute that decides for this transaction."""
         with time_limit(self._seconds):
-            sale = self._find(charge)
+            sale = self._find_transaction(charge)
         if isinstance(sale, Unknown):
             return sale
         if isinstance(sale, MissingTransaction):
@@ -87,12 +87,16 @@ class BraintreeAdapter:
         return parse_disputes(sale) or Unknown("Braintree's disputes of this transaction cannot be read.")
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds, fifty at a time. Braintree returns all ids at once; ``after`` is the last one of the page before."""
+        """List refunds, fifty at a time. Braintree returns all ids at once. ``after`` is the last id of the previous page."""
         with time_limit(self._seconds):
             ids = self._client.search_refund_ids(since)
             if isinstance(ids, Unknown):
                 return ids
-            if len(ids) >= MAX_FOUND or not all(map(is_identifier, ids)) or (after is not None and after not in ids):
+            if (
+                len(ids) >= MAX_SEARCH_RESULTS
+                or not all(map(is_identifier, ids))
+                or (after is not None and after not in ids)
+            ):
                 return Unknown("Braintree's list of refunds is incomplete.")
             start = ids.index(after) + 1 if after else 0
             page_ids = ids[start : start + PAGE_SIZE]
@@ -106,19 +110,20 @@ class BraintreeAdapter:
             [refund.list_entry() for refund in refunds], page_ids[-1] if ids[start + PAGE_SIZE :] else None
         )
 
-    def _find(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        """Returns the SDK's transaction, MissingTransaction or Unknown."""
-        if not _TRANSACTION_ID.fullmatch(transaction_id):  # it would become part of the URL; nothing was sent
-            return NotFound()
-        found = self._client.find_transaction(transaction_id)
-        if isinstance(found, Unknown | NotFound):
-            return found
-        if getattr(found, "id", None) != transaction_id or not is_identifier(getattr(found, "currency_iso_code", None)):
-            return Unknown("Braintree's answer is not about the transaction that it was asked for.")
-        return found
+    def _find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
+        """Return the SDK's transaction, MissingTransaction or Unknown."""
+        if not _TRANSACTION_ID.fullmatch(transaction_id):  # not sent, because the id becomes part of the URL
+            return MissingTransaction()
+        transaction = self._client.find_transaction(transaction_id)
+        if isinstance(transaction, Unknown | MissingTransaction):
+            return transaction
+        is_requested = getattr(transaction, "id", None) == transaction_id
+        if not is_requested or not is_identifier(getattr(transaction, "currency_iso_code", None)):
+            return Unknown("Braintree's reply is not about the requested transaction.")
+        return transaction
 
     def _list_refunds_of(self, charge: str) -> list[Refund] | Unknown:
-        sale = self._find(charge)
+        sale = self._find_transaction(charge)
         if isinstance(sale, Unknown):
             return sale
         ids = getattr(sale, "refund_ids", None)
@@ -126,23 +131,23 @@ class BraintreeAdapter:
             return Unknown("Braintree does not say which refunds this transaction has.")
         refunds: list[Refund] = []
         for refund_id in ids:
-            found = self._find(refund_id)
-            if isinstance(found, Unknown):
-                return found
-            refund = parse_refund(found)
+            transaction = self._find_transaction(refund_id)
+            if isinstance(transaction, Unknown):
+                return transaction
+            refund = parse_refund(transaction)
             if refund is None or refund.charge != charge:
                 return Unknown("A refund of this transaction cannot be read.")
             refunds.append(refund)
         return refunds
 
     def _find_refunds(self, ids: list[str]) -> list[Any] | Unknown:
-        """Returns those transactions that are refunds: a detached credit refunds no transaction."""
-        found = self._client.search_transactions(ids)
-        if isinstance(found, Unknown):
-            return found
-        if {getattr(transaction, "id", None) for transaction in found} != set(ids):
-            return Unknown("Braintree did not list the transactions that it was asked for.")
-        return [transaction for transaction in found if getattr(transaction, "refunded_transaction_id", None)]
+        """Return the transactions that are refunds. A detached credit is not a refund of a transaction."""
+        transactions = self._client.search_transactions(ids)
+        if isinstance(transactions, Unknown):
+            return transactions
+        if {getattr(transaction, "id", None) for transaction in transactions} != set(ids):
+            return Unknown("Braintree did not list the requested transactions.")
+        return [transaction for transaction in transactions if getattr(transaction, "refunded_transaction_id", None)]
 
 
 def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> RefundResult:
@@ -150,16 +155,19 @@ def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> Refu
     if refund is None and reply.error_codes is not None:
         return _declined(reply.error_codes)
     if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
-        return Unknown("Braintree's answer is not about the refund that it was asked for.")
-    if refund.standing is RefundStatus.FAILED and refund.refusal is DeclineReason.ALREADY_REFUNDED:
-        return Declined(refund.refusal, refund.code)  # another refund was made, so a look-up must follow
+        return Unknown("Braintree's reply is not about the requested refund.")
+    if refund.refund_status is RefundStatus.FAILED and refund.decline_reason is DeclineReason.ALREADY_REFUNDED:
+        return Declined(refund.decline_reason, refund.code)  # another refund exists, so a lookup must follow
     return refund.result()
 
 
 def _declined(codes: list[str]) -> Declined | Unknown:
     for code in codes:
         if code in UNDECIDED_CODES:
-            return Unknown(f"Braintree does not say what became of our key ({code}).", replayed=UNDECIDED_CODES[code])
+            return Unknown(
+                f"Braintree does not say what happened to the refund under our key ({code}).",
+                replayed=UNDECIDED_CODES[code],
+            )
     if not codes:
         return Unknown("Braintree refused the refund without a reason.")
     code = next((code for code in codes if code in CODES), codes[0])

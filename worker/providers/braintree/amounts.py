@@ -1,4 +1,4 @@
-"""Converts amounts between ours and Braintree's: decimals without a currency, which is the transaction's."""
+"""Converts amounts between Money and Braintree's format: decimals in the transaction's currency."""
 
 from decimal import Decimal
 
@@ -6,12 +6,12 @@ from domain.money import CURRENCIES, Money
 
 
 def format_amount(amount: Money) -> str:
-    """Returns the amount as Braintree's API takes it."""
+    """Return the amount as Braintree's API expects it."""
     return str(amount).split()[0]
 
 
 def parse_amount(amount: Decimal, currency: str) -> Money:
-    """Returns Braintree's amount as Money. Raises a PARSE_ERROR if it is not an amount of a known currency."""
+    """Return Braintree's amount as Money. Raise one of PARSE_ERRORS if it is not an amount of a known currency."""
     minor = amount.scaleb(CURRENCIES[currency])
     if minor != minor.to_integral_value():
         raise ValueError("An amount is a whole number of minor units.")

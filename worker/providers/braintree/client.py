@@ -43,7 +43,7 @@ PARSE_ERRORS = (
     ArithmeticError,
     RecursionError,
 )
-"""The errors that the SDK, and a look at its objects, raise for a reply that is not Braintree's."""
+"""The errors that the SDK and its objects raise for a reply that is not Braintree's."""
 
 _READABLE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 
@@ -54,7 +54,7 @@ class MissingTransaction:
 
 @dataclass(frozen=True, slots=True)
 class RefundReply:
-    """Holds Braintree's reply to a refund: a transaction of the SDK, error codes, or both."""
+    """Braintree's reply to a refund: a transaction of the SDK, error codes, or both."""
 
     transaction: Any
     error_codes: list[str] | None
@@ -68,16 +68,16 @@ class BraintreeClient:
         self._transactions: TransactionGateway = gateway.transaction
 
     def find_transaction(self, transaction_id: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        """Returns the SDK's transaction, MissingTransaction or Unknown."""
+        """Return the SDK's transaction, MissingTransaction or Unknown."""
         return self._call(lambda transactions: transactions.find(transaction_id))
 
     def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
-        """Refunds a transaction under this idempotency key, which is the refund's order id as well."""
+        """Refund a transaction under this idempotency key, which is the refund's order id as well."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
         return self._call(lambda transactions: _refund_reply(transactions.refund(transaction_id, request)))
 
     def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
-        """Returns the ids of all credits since this time."""
+        """Return the ids of all credits since ``since``."""
         criteria = (
             TransactionSearch.type.in_list(["credit"]),
             TransactionSearch.created_at.greater_than_or_equal_to(since.astimezone(UTC)),  # type: ignore[no-untyped-call]
@@ -86,15 +86,17 @@ class BraintreeClient:
         return Unknown("Braintree's transactions cannot be searched.") if isinstance(ids, MissingTransaction) else ids
 
     def search_transactions(self, ids: list[str]) -> list[Any] | Unknown:
-        """Returns the transactions with these ids."""
+        """Return the transactions with these ids."""
         criterion = TransactionSearch.ids.in_list(ids)
-        found = self._call(lambda transactions: list(transactions.search(criterion)))
+        result = self._call(lambda transactions: list(transactions.search(criterion)))
         return (
-            Unknown("Braintree's transactions cannot be searched.") if isinstance(found, MissingTransaction) else found
+            Unknown("Braintree's transactions cannot be searched.")
+            if isinstance(result, MissingTransaction)
+            else result
         )
 
     def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | MissingTransaction | Unknown:
-        """Makes one call, once, within the current time limit."""
+        """Make one call, once, within the current time limit."""
         try:
             return call(self._transactions)
         except NotFoundError:
@@ -108,7 +110,7 @@ class BraintreeClient:
 
 
 def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeGateway:
-    """Creates the SDK's gateway for this account. It calls through a session with a deadline and without retries."""
+    """Create the SDK's gateway for this account. The gateway calls through a session with a deadline and without retries."""
     return BraintreeGateway(
         Configuration(
             environment=_CustomEnvironment(account.api_base) if account.api_base else account.environment,
@@ -121,7 +123,7 @@ def create_gateway(account: BraintreeAccount, *, connections: int) -> BraintreeG
 
 
 class _UndecidedError(Exception):
-    """The status does not say what happened."""
+    """The status of the reply does not say what happened."""
 
     def __init__(self, unknown: Unknown) -> None:
         super().__init__(unknown.why)
@@ -136,19 +138,21 @@ class _SessionHttp(Http):
         self._session = session
 
     def http_do(self, http_verb: str, path: str, headers: dict[str, Any], request_body: Any) -> list[int | str]:  # noqa: ANN401
-        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, where there is one
+        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, if it has one
         response = self._session.request(http_verb, path, headers=headers, data=request_body, verify=verify)
         status = response.status_code
         if status in CREDENTIALS_REFUSED:
             raise _UndecidedError(credentials_refused("Braintree", status))
         if status not in _READABLE:
-            again_in = retry_after(response.headers.get("Retry-After"))
-            raise _UndecidedError(Unknown(f"Braintree answered {status}, which does not say what happened.", again_in))
+            retry_seconds = retry_after(response.headers.get("Retry-After"))
+            raise _UndecidedError(
+                Unknown(f"Braintree answered {status}, which does not say what happened.", retry_seconds)
+            )
         return [status, response.content.decode()]
 
 
 class _CustomEnvironment(Environment):
-    """Calls another address than Braintree's own."""
+    """An environment with another address than Braintree's own, for tests."""
 
     def __init__(self, base: str) -> None:
         url = urlsplit(base)

@@ -1,4 +1,4 @@
-"""Maps Braintree's codes to ours, and declares what Braintree can do."""
+"""Maps Braintree's codes to Moneyback's, and declares what Braintree can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,7 +26,7 @@ CAPABILITIES = Capabilities(
 CODES: Mapping[str, DeclineReason] = {
     # Validation errors: braintree.error_codes.ErrorCodes.Transaction, and "Validation Errors" of the API's reference
     "91505": DeclineReason.PERMANENT,  # CannotRefundCredit
-    "91506": DeclineReason.NOT_YET_REFUNDABLE,  # CannotRefundUnlessSettled; it could be voided, but a void is not a refund
+    "91506": DeclineReason.NOT_YET_REFUNDABLE,  # CannotRefundUnlessSettled; a void is possible, but it is not a refund
     "91574": DeclineReason.NOT_YET_REFUNDABLE,  # CannotRefundSettlingTransaction
     "91512": DeclineReason.ALREADY_REFUNDED,  # HasAlreadyBeenRefunded
     "91521": DeclineReason.ALREADY_REFUNDED,  # RefundAmountIsTooLarge: a part was refunded before
@@ -66,9 +66,9 @@ UNDECIDED_CODES: Mapping[str, bool] = {
     "915234": True,  # ApiRequestKeyWithFailedRequest
     "915235": False,  # ApiRequestKeyServerError
 }
-"""Codes about our key that leave the outcome open. True means that a repeat with this key returns the same code forever."""
+"""Codes about our key that leave the outcome open. True means that every repeat with this key returns the same code."""
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     # braintree.Transaction.Status: a refund is paid when it is settled
     "authorizing": RefundStatus.PENDING,
     "authorized": RefundStatus.PENDING,

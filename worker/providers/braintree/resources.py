@@ -1,4 +1,4 @@
-"""Parses the SDK's transactions strictly, so that another refund is never taken for ours."""
+"""Parses the SDK's transactions strictly, so that another refund is never mistaken for ours."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,8 +8,8 @@ from domain.money import Money
 from domain.providers import DeclineReason, DisputeStatus, Failed, ListedRefund, Paid, Pending, RefundStatus
 from worker.providers.braintree.amounts import parse_amount
 from worker.providers.braintree.client import PARSE_ERRORS
-from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS
-from worker.providers.disputes import decisive
+from worker.providers.braintree.codes import CODES, DISPUTES, REFUND_STATUSES
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 
 _REASON_FIELDS = {
@@ -17,12 +17,12 @@ _REASON_FIELDS = {
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""The field that says why a transaction has this status."""
+"""The field with the reason of a status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Holds one refund of a transaction."""
+    """One refund of a transaction."""
 
     id: str
     charge: str
@@ -35,32 +35,32 @@ class Refund:
     bank_reference: str | None = None
 
     @property
-    def standing(self) -> RefundStatus:
-        """Returns the status in our terms."""
-        return STANDINGS[self.status]
+    def refund_status(self) -> RefundStatus:
+        """The provider's status, as Moneyback's."""
+        return REFUND_STATUSES[self.status]
 
     @property
-    def refusal(self) -> DeclineReason:
-        """Returns the decline reason of a failed refund."""
+    def decline_reason(self) -> DeclineReason:
+        """The decline reason of a failed refund."""
         return CODES.get(self.code, DeclineReason.PERMANENT)
 
     def result(self) -> Paid | Pending | Failed:
-        """Returns the refund as the result of a call."""
-        match self.standing:
+        """Return the refund as the result of a call."""
+        match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
             case RefundStatus.PENDING:
                 return Pending(self.id, self.amount)
             case RefundStatus.FAILED:
-                return Failed(self.id, self.code, self.refusal)
+                return Failed(self.id, self.code, self.decline_reason)
 
     def list_entry(self) -> ListedRefund:
-        """Returns the refund as reconciliation reads it."""
-        return ListedRefund(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+        """Return the refund as reconciliation reads it."""
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
 
 
 def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK has no types
-    """Returns the refund, or None if a field is missing or wrong, or if the transaction is not a refund."""
+    """Return the refund, or None if a field is missing or wrong, or if the transaction is not a refund."""
     try:
         status = transaction.status
         code = getattr(transaction, _REASON_FIELDS.get(status, "status"), None)
@@ -70,21 +70,21 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
             amount=parse_amount(transaction.amount, transaction.currency_iso_code),
             status=status,
             code=code if is_identifier(code) else status,
-            created=transaction.created_at.replace(tzinfo=UTC),  # the SDK leaves the time zone out
+            created=transaction.created_at.replace(tzinfo=UTC),  # the SDK omits the time zone
             key=transaction.order_id if is_identifier(transaction.order_id) else None,
             bank_reference=parse_bank_reference(getattr(transaction, "acquirer_reference_number", None)),
         )
-        is_sound = transaction.type == "credit" and status in STANDINGS and refund.amount.minor > 0
+        is_valid = transaction.type == "credit" and status in REFUND_STATUSES and refund.amount.minor > 0
     except PARSE_ERRORS:
         return None
-    return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
+    return refund if is_valid and is_identifier(refund.id) and is_identifier(refund.charge) else None
 
 
 def parse_disputes(transaction: Any) -> DisputeStatus | None:  # noqa: ANN401 - the SDK has no types
-    """Returns the dispute that counts for the transaction, or None if a dispute cannot be read."""
+    """Return the dispute that decides for the transaction, or None if a dispute cannot be read."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
         disputes = [DisputeStatus(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]
     except PARSE_ERRORS:
         return None
-    return decisive(disputes) if all(is_identifier(dispute.dispute_id) for dispute in disputes) else None
+    return select_deciding_dispute(disputes) if all(is_identifier(dispute.dispute_id) for dispute in disputes) else None

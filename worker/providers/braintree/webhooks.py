@@ -13,8 +13,8 @@ from worker.providers.identifiers import is_identifier
 if TYPE_CHECKING:
     from braintree.braintree_gateway import BraintreeGateway
 
-# Braintree repeats a webhook without a reply every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is
-# the event's. A replay within that day is like such a repeat: it makes a worker look once more.
+# Braintree repeats an unanswered webhook every hour for a day ("Webhooks", "Parse", "Retries"). The signed time is the
+# time of the event. A replay within that day has the effect of a repeat: a worker looks the refund up again.
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 
@@ -22,8 +22,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 _SUBJECTS = {"dispute": Subject.DISPUTE, "refund": Subject.REFUND, "transaction": Subject.REFUND}
 
 
-def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks, which are signed with the API keys."""
+def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks, which are signed with the API keys."""
     return BraintreeWebhookParser(create_gateway(account, connections=1))
 
 
@@ -36,19 +36,19 @@ class BraintreeWebhookParser:
         self._notifications = gateway.webhook_notification
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parses a notification about a dispute or a refund, if it is signed with our keys."""
+        """Parse a notification about a dispute or a refund, if it is signed with our keys."""
         try:
             form = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10)
             [signature], [payload] = form["bt_signature"], form["bt_payload"]
             notification: Any = self._notifications.parse(signature, payload)
             kind, signed_at = notification.kind, notification.timestamp.replace(tzinfo=UTC)
-            about = _SUBJECTS.get(kind.partition("_")[0])
+            subject = _SUBJECTS.get(kind.partition("_")[0])
             if not at - MAX_AGE <= signed_at <= at + CLOCK_SKEW:
                 return InvalidSignature("The webhook is too old, or from the future.")
-            if about is Subject.DISPUTE:
+            if subject is Subject.DISPUTE:
                 dispute = notification.dispute
-                return _event(f"{kind} {dispute.id}", signed_at, about, dispute.transaction.id, None)
-            if about is Subject.REFUND:
+                return _event(f"{kind} {dispute.id}", signed_at, subject, dispute.transaction.id, None)
+            if subject is Subject.REFUND:
                 return _refund_event(kind, notification.transaction, signed_at)
         except PARSE_ERRORS:
             return InvalidSignature("The webhook is not signed with our keys, or cannot be read.")
@@ -56,7 +56,7 @@ class BraintreeWebhookParser:
 
 
 def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ANN401 - the SDK has no types
-    """Ignores a transaction that is not a refund."""
+    """Return the event of a refund. Ignore a transaction that is not a refund."""
     charge = getattr(transaction, "refunded_transaction_id", None)
     if charge is None and kind != "refund_failed":
         return []
@@ -64,10 +64,10 @@ def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[Webhook
 
 
 def _event(
-    what: str, at: datetime, about: Subject, charge: str | None, refund_id: str | None
+    name: str, at: datetime, subject: Subject, charge: str | None, refund_id: str | None
 ) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Builds the event id from what happened and when, because Braintree's notifications have no id."""
-    event_id = f"{what} {at:%Y-%m-%dT%H:%M:%SZ}"
+    """Create a webhook event. Its id is the name and the time, because Braintree's notifications have no id."""
+    event_id = f"{name} {at:%Y-%m-%dT%H:%M:%SZ}"
     if not all(identifier is None or is_identifier(identifier) for identifier in (event_id, charge, refund_id)):
         return InvalidSignature("The webhook is signed, but cannot be read.")
-    return [WebhookEvent(event_id=event_id, subject=about, charge=charge, refund_id=refund_id)]
+    return [WebhookEvent(event_id=event_id, subject=subject, charge=charge, refund_id=refund_id)]

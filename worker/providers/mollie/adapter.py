@@ -1,4 +1,4 @@
-"""Implements the payment provider Mollie. A look-up finds our refund by the idempotency key in its metadata."""
+"""Implements the payment provider Mollie. A lookup finds our refund by the idempotency key in its metadata."""
 
 import re
 from datetime import datetime
@@ -19,20 +19,20 @@ from domain.providers import (
     Unknown,
 )
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.mollie.amounts import format_amount
 from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
 from worker.providers.mollie.resources import KEY_FIELD, Refund, parse_chargeback, parse_refund
 
-MAX_PAGES = 8  # of one payment's refunds: two thousand refunds, which no payment has
+MAX_PAGES = 8  # of one payment's refunds: two thousand refunds, more than any payment has
 
 _PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
 _NOT_A_PAYMENT = "not a payment's id"
 
 
 def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account. Raises MollieKeyError."""
+    """Create the adapter for this account. Raise MollieKeyError."""
     return MollieAdapter(
         MollieClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
@@ -48,8 +48,8 @@ class MollieAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Creates the refund. The idempotency key goes into the metadata, because Mollie keeps keys for an hour only."""
-        if not _PAYMENT_ID.fullmatch(charge):  # it would become part of the URL; nothing was sent
+        """Create the refund. The idempotency key goes into the metadata, because Mollie keeps keys only for an hour."""
+        if not _PAYMENT_ID.fullmatch(charge):  # not sent, because the id becomes part of the URL
             return Declined(DeclineReason.PERMANENT, _NOT_A_PAYMENT)
         request = {"amount": format_amount(amount), "description": f"Refund of {charge}", "metadata": {KEY_FIELD: key}}
         with time_limit(self._seconds):
@@ -60,22 +60,22 @@ class MollieAdapter:
             return Declined(CODES.get(reply.detail, DeclineReason.PERMANENT), reply.code)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
-            return Unknown("Mollie's answer is not about the refund that it was asked for.")
+            return Unknown("Mollie's reply is not about the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
+        """Find our refund by the metadata. A live refund without our key was made outside Moneyback."""
         refunds = self._refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         for refund in [*live, *refunds]:
             if refund.key == key:
                 return refund.result()
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the chargeback that counts. None is open: the bank has the money before Mollie shows the chargeback."""
+        """Return the chargeback that decides. No chargeback is open: Mollie shows it after the bank took the money."""
         rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):
             return rows
@@ -83,10 +83,12 @@ class MollieAdapter:
         if len(chargebacks) != len(rows) or any(chargeback.charge != charge for chargeback in chargebacks):
             return Unknown("Mollie's list of chargebacks cannot be read.")
         newest_first = sorted(chargebacks, key=lambda chargeback: chargeback.created, reverse=True)
-        return decisive([DisputeStatus(chargeback.dispute, chargeback.id) for chargeback in newest_first])
+        return select_deciding_dispute(
+            [DisputeStatus(chargeback.dispute, chargeback.id) for chargeback in newest_first]
+        )
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
+        """List refunds, the newest first. Mollie has no filter by time, so the list ends at the first older refund."""
         with time_limit(self._seconds):
             page = self._client.list_page("refunds", "refunds", after)
         if isinstance(page, Unknown):
@@ -108,7 +110,7 @@ class MollieAdapter:
 
     def _all_rows(self, charge: str, kind: str) -> list[object] | Unknown:
         if not _PAYMENT_ID.fullmatch(charge):
-            return Unknown(f"This is {_NOT_A_PAYMENT} of Mollie's, so there is nothing to look up.")
+            return Unknown(f"This is {_NOT_A_PAYMENT} of Mollie's, so nothing was looked up.")
         rows: list[object] = []
         next_id = None
         with time_limit(self._seconds):

@@ -1,4 +1,4 @@
-"""Converts amounts between ours and Mollie's: strings with the decimals of the currency."""
+"""Converts amounts between Money and Mollie's format: strings with the decimals of the currency."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from domain.money import Money
 
 
 def format_amount(amount: Money) -> dict[str, str]:
-    """Returns the amount as Mollie's API takes it."""
+    """Return the amount as Mollie's API expects it."""
     value, currency = str(amount).split()
     return {"currency": currency, "value": value}
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Returns Mollie's amount as Money. Raises KeyError, TypeError or ValueError if it is not an amount."""
+    """Return Mollie's amount as Money. Raise KeyError, TypeError or ValueError if it is not an amount."""
     return Money.parse(row["value"], row["currency"])

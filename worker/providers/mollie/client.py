@@ -28,19 +28,19 @@ class MollieKeyError(RefusedError):
 
 
 class MollieReply(HttpReply):
-    """Holds Mollie's reply to one call."""
+    """Mollie's reply to one call."""
 
     __slots__ = ()
 
     @property
     def detail(self) -> str:
-        """Returns Mollie's sentence about an error, without its full stop."""
+        """Mollie's sentence about an error, without its full stop."""
         detail = self.body.get("detail")
         return detail.rstrip(". ") if isinstance(detail, str) else ""
 
     @property
     def code(self) -> str:
-        """Returns Mollie's sentence where CODES knows it, else the status and the field that is wrong."""
+        """Mollie's sentence if CODES has it, else the status and the name of the invalid field."""
         if self.detail in CODES:
             return self.detail
         field = self.body.get("field")
@@ -49,7 +49,7 @@ class MollieReply(HttpReply):
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Holds one page of a list, and the id that the next page starts with."""
+    """One page of a list, and the id that the next page starts with."""
 
     rows: list[Any]
     next_id: str | None
@@ -59,7 +59,7 @@ class MollieClient:
     """Calls Mollie for one account. Thread-safe."""
 
     def __init__(self, account: MollieAccount, *, connections: int) -> None:
-        """Raises MollieKeyError."""
+        """Raise MollieKeyError if the API key has another format."""
         api_key = account.api_key.get_secret_value().strip()
         if not _API_KEY.fullmatch(api_key):
             raise MollieKeyError(MollieKeyError.__doc__)
@@ -68,11 +68,11 @@ class MollieClient:
         self._authorization = f"Bearer {api_key}"
 
     def create_refund(self, payment: str, request: Mapping[str, Any], *, key: str) -> MollieReply | Unknown:
-        """Refunds a payment under this idempotency key."""
+        """Refund a payment under this idempotency key."""
         return self._call("POST", f"payments/{payment}/refunds", json=request, headers={"Idempotency-Key": key})
 
     def list_page(self, path: str, kind: str, from_id: str | None = None) -> ListPage | Unknown:
-        """Returns one page of a list, the newest row first. ``kind`` is refunds or chargebacks."""
+        """Return one page of a list, the newest row first. ``kind`` is refunds or chargebacks."""
         reply = self._call("GET", path, query={"limit": str(PAGE_SIZE)} | ({"from": from_id} if from_id else {}))
         if isinstance(reply, Unknown):
             return reply
@@ -104,17 +104,17 @@ class MollieClient:
 def _read_reply(response: requests.Response) -> MollieReply | Unknown:
     status = response.status_code
     reply = MollieReply.parse(status, response.content)
-    if reply and status >= HTTPStatus.OK and (reply.is_success or _is_refusal(reply)):
+    if reply and status >= HTTPStatus.OK and (reply.is_success or _is_declined(reply)):
         return reply
     if status in CREDENTIALS_REFUSED:
         return credentials_refused("Mollie", status)
     replayed = "Idempotent-Replayed" in response.headers
-    again_in = retry_after(response.headers.get("Retry-After"))
-    return Unknown(f"Mollie answered {status}, which does not say what happened.", again_in, replayed)
+    retry_seconds = retry_after(response.headers.get("Retry-After"))
+    return Unknown(f"Mollie answered {status}, which does not say what happened.", retry_seconds, replayed)
 
 
-def _is_refusal(reply: MollieReply) -> bool:
-    """Returns whether Mollie itself, and not a proxy in between, refused the call and did nothing."""
+def _is_declined(reply: MollieReply) -> bool:
+    """Return whether Mollie itself, not a proxy in between, refused the call and did nothing."""
     is_client_error = HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR
     is_from_mollie = reply.body.get("status") == reply.status
     is_decided = reply.status not in UNDECIDED_STATUSES or reply.detail in CODES

@@ -1,4 +1,4 @@
-"""Maps Mollie's error texts and statuses to ours, and declares what Mollie can do."""
+"""Maps Mollie's error texts and statuses to Moneyback's, and declares what Mollie can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -6,12 +6,12 @@ from datetime import timedelta
 from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 
 CAPABILITIES = Capabilities(
-    # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour; then the same key is a new request.
+    # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour. After that, the same key is a new request.
     idempotency_key_ttl=timedelta(hours=1),
     # docs.mollie.com, "Create payment refund": up to 25.00 EUR more than was paid, except for cards and PayPal. So a
     # payment of less than 25.00 EUR could be refunded twice.
     rejects_over_refund=False,
-    # Mollie publishes no rate limit, only that it answers 429, and 503 to many refunds at once ("Refunds", "Possible
+    # Mollie publishes no rate limit, only that it answers 429, and 503 to many concurrent refunds ("Refunds", "Possible
     # errors").
     calls_per_second=10.0,
     routes={
@@ -27,9 +27,9 @@ CAPABILITIES = Capabilities(
 CODES: Mapping[str, DeclineReason] = {
     # docs.mollie.com, "Create payment refund", 409: the payment has a refund of this amount, created in the last hour.
     "A duplicate refund has been detected": DeclineReason.ALREADY_REFUNDED,
-    # 422 for amount.value: more than is left of the payment. Either somebody refunded it at Mollie (mollie/magento2#246)
-    # or PayPal's balance is too low (mollie/mollie-api-ruby#143). If Mollie's own balance is too low, the refund is
-    # queued. The look-up finds out which.
+    # 422 for amount.value: more than is left of the payment. Either it was refunded at Mollie (mollie/magento2#246), or
+    # PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup distinguishes them. If Mollie's own balance is
+    # too low, the refund is queued.
     "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason by Mollie's ``detail``, because Mollie has no error codes. Any other 4xx is PERMANENT, except for
@@ -44,18 +44,18 @@ UNDECIDED_STATUSES = frozenset(
         429,
     },
 )
-"""These statuses leave open what became of an earlier refund under this key."""
+"""These statuses leave the outcome of an earlier refund under this key open."""
 
-SHORT_OF_BALANCE = "queued"
+INSUFFICIENT_BALANCE = "queued"
 """The status of a refund that waits until Mollie's balance is sufficient."""
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     # docs.mollie.com, "Refunds", "Refund statuses"
-    SHORT_OF_BALANCE: RefundStatus.PENDING,
+    INSUFFICIENT_BALANCE: RefundStatus.PENDING,
     "pending": RefundStatus.PENDING,
     "processing": RefundStatus.PENDING,
-    "refunded": RefundStatus.PAID,  # the customer has the money, or it is on its way
-    "failed": RefundStatus.FAILED,  # the money comes back: the account was closed, for example
+    "refunded": RefundStatus.PAID,  # the customer has the money, or the bank is sending it
+    "failed": RefundStatus.FAILED,  # the money comes back, because the account was closed, for example
     "canceled": RefundStatus.FAILED,
 }
 """A refund's status. A reply with a status that is not listed here is Unknown."""

@@ -1,4 +1,4 @@
-"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never taken for ours."""
+"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never mistaken for ours."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +9,14 @@ from domain.providers import Failed, ListedRefund, Paid, Pending, RefundStatus
 from domain.purchases import Dispute
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.mollie.amounts import parse_amount
-from worker.providers.mollie.codes import SHORT_OF_BALANCE, STANDINGS
+from worker.providers.mollie.codes import INSUFFICIENT_BALANCE, REFUND_STATUSES
 
-KEY_FIELD = "moneyback_key"  # the field of a refund's metadata that holds our idempotency key
+KEY_FIELD = "moneyback_key"  # the field of a refund's metadata with our idempotency key
 
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Holds one refund of a payment."""
+    """One refund of a payment."""
 
     id: str
     charge: str
@@ -27,28 +27,28 @@ class Refund:
     bank_reference: str | None = None
 
     @property
-    def standing(self) -> RefundStatus:
-        """Returns the status in our terms."""
-        return STANDINGS[self.status]
+    def refund_status(self) -> RefundStatus:
+        """The provider's status, as Moneyback's."""
+        return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
-        """Returns the refund as the result of a call."""
-        match self.standing:
+        """Return the refund as the result of a call."""
+        match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
             case RefundStatus.PENDING:
-                return Pending(self.id, self.amount, insufficient_balance=self.status == SHORT_OF_BALANCE)
+                return Pending(self.id, self.amount, insufficient_balance=self.status == INSUFFICIENT_BALANCE)
             case RefundStatus.FAILED:
                 return Failed(self.id, self.status)
 
     def list_entry(self) -> ListedRefund:
-        """Returns the refund as reconciliation reads it."""
-        return ListedRefund(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+        """Return the refund as reconciliation reads it."""
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class Chargeback:
-    """Holds one chargeback of a payment."""
+    """One chargeback of a payment."""
 
     id: str
     charge: str
@@ -57,7 +57,7 @@ class Chargeback:
 
 
 def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may be anything
-    """Returns the refund, or None if a field is missing or wrong."""
+    """Return the refund, or None if a field is missing or wrong."""
     try:
         refund = Refund(
             id=row["id"],
@@ -68,14 +68,17 @@ def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - Mollie's JSON may
             key=_parse_key(row.get("metadata")),
             bank_reference=_parse_bank_reference(row.get("externalReference")),
         )
-        is_sound = refund.status in STANDINGS and refund.amount.minor > 0
+        is_valid = refund.status in REFUND_STATUSES and refund.amount.minor > 0
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return refund if is_sound and is_identifier(refund.id) and is_identifier(refund.charge) else None
+    return refund if is_valid and is_identifier(refund.id) and is_identifier(refund.charge) else None
 
 
 def parse_chargeback(row: Any) -> Chargeback | None:  # noqa: ANN401 - Mollie's JSON may be anything
-    """Returns the chargeback, or None. It is lost until it is reversed: Mollie takes the money at once ("Chargebacks API")."""
+    """Return the chargeback, or None if a field is missing or wrong.
+
+    A chargeback is lost until it is reversed, because Mollie takes the money immediately ("Chargebacks API").
+    """
     try:
         dispute = Dispute.WON if row.get("reversedAt") else Dispute.LOST
         chargeback = Chargeback(row["id"], row["paymentId"], _parse_time(row["createdAt"]), dispute)
@@ -97,6 +100,6 @@ def _parse_time(text: str) -> datetime:
 
 
 def _parse_bank_reference(reference: Any) -> str | None:  # noqa: ANN401 - Mollie's JSON may be anything
-    """Returns the acquirer's reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
-    is_acquirers = type(reference) is dict and reference.get("type") == "acquirer-reference"
-    return parse_bank_reference(reference.get("id")) if is_acquirers else None
+    """Return the acquirer reference of a card refund (docs.mollie.com, "Get payment refund", externalReference)."""
+    is_acquirer_reference = type(reference) is dict and reference.get("type") == "acquirer-reference"
+    return parse_bank_reference(reference.get("id")) if is_acquirer_reference else None

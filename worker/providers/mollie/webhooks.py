@@ -1,4 +1,4 @@
-"""Verifies and parses Mollie's webhooks. A classic webhook only names a payment; a signed one carries an event."""
+"""Verifies and parses Mollie's webhooks. A classic webhook only names a payment. A signed webhook carries an event."""
 
 import hmac
 import json
@@ -18,27 +18,27 @@ _SUBJECTS = {"refund": Subject.REFUND, "dispute": Subject.DISPUTE, "chargeback":
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
 
-def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks."""
+def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks."""
     secret = account.webhook_secret
     return MollieWebhookParser(secret.get_secret_value() if secret else "")
 
 
 class MollieWebhookParser:
-    """Accepts classic webhooks without a secret, and with a secret only signed, next-generation webhooks.
+    """Accepts classic webhooks if there is no secret, and only signed, next-generation webhooks if there is a secret.
 
-    Nobody signs a classic webhook, but it only makes a worker look the payment up. Mollie signs no time and repeats an
-    event for a day; the event id identifies a repeat.
+    A classic webhook has no signature, but it only makes a worker look the payment up. Mollie signs no time and repeats
+    an event for a day. The event id identifies a repeated event.
     """
 
     answer = b""
 
     def __init__(self, secret: str) -> None:
-        """Takes the secret, several of them separated by commas, or none."""
+        """Take the secret, several secrets separated by commas, or an empty string."""
         self._secrets = [part.strip().encode() for part in secret.split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ARG002
-        """Parses a classic webhook if there is no secret, else a signed event."""
+        """Parse a classic webhook if there is no secret, else a signed event."""
         if not self._secrets:
             return _parse_classic(body)
         if not self._is_signed(headers.get("x-mollie-signature", ""), body):
@@ -46,14 +46,16 @@ class MollieWebhookParser:
         return _parse_event(body)
 
     def _is_signed(self, header: str, body: bytes) -> bool:
-        """Returns whether one signature fits one of our secrets: Mollie sends two while the secret changes."""
+        """Return whether a signature was made with one of our secrets. Mollie sends two signatures while the secret changes."""
         signatures = [part.strip().removeprefix("sha256=").encode(errors="replace") for part in header.split(",")]
-        expected = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
-        return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
+        expected_signatures = [hmac.new(secret, body, "sha256").hexdigest().encode() for secret in self._secrets]
+        return any(
+            hmac.compare_digest(expected, signature) for expected in expected_signatures for signature in signatures
+        )
 
 
 def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
-    """Parses ``id=tr_…``: something about this payment changed, perhaps a refund or a chargeback."""
+    """Parse ``id=tr_…``. The payment with this id changed, perhaps by a refund or a chargeback."""
     try:
         ids = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=10).get("id", [])
     except ValueError:
@@ -61,23 +63,23 @@ def _parse_classic(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     if len(ids) != 1 or not _RESOURCE_ID.fullmatch(ids[0]):
         return InvalidSignature("The webhook is not signed, and it is not a classic webhook that names one resource.")
     if not ids[0].startswith("tr_"):
-        return []  # an order, a subscription, a payment link
+        return []  # an order, a subscription or a payment link
     return [WebhookEvent(event_id=ids[0], subject=Subject.REFUND, charge=ids[0], reuses_event_id=True)]
 
 
 def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     try:
         event: dict[str, Any] = json.loads(body)
-        about = _SUBJECTS.get(event["type"].partition(".")[0])
-        if about is None:
+        subject = _SUBJECTS.get(event["type"].partition(".")[0])
+        if subject is None:
             return []
         event_id, resource_id = event["id"], event["entityId"]
-        resource = (event.get("_embedded") or {}).get("entity") or {}  # the short form of an event has none
+        resource = (event.get("_embedded") or {}).get("entity") or {}  # the short form of an event has no entity
         charge = resource.get("paymentId")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return InvalidSignature("The webhook is signed, but cannot be read.")
     identifiers = [event_id, resource_id, *([] if charge is None else [charge])]
     if not all(map(is_identifier, identifiers)):
         return InvalidSignature("The webhook is signed, but cannot be read.")
-    refund_id = resource_id if about is Subject.REFUND else None
-    return [WebhookEvent(event_id=event_id, subject=about, charge=charge, refund_id=refund_id)]
+    refund_id = resource_id if subject is Subject.REFUND else None
+    return [WebhookEvent(event_id=event_id, subject=subject, charge=charge, refund_id=refund_id)]

@@ -7,20 +7,20 @@ from time import monotonic
 from domain.providers import Unknown
 from worker.providers.deadline import remaining_seconds
 
-MARGIN = 120.0  # seconds before its expiry that a token is no longer used: longer than any call takes
+MARGIN = 120.0  # seconds; a token that expires sooner is renewed, so that it outlives the call
 
 
 class AccessToken:
-    """Shares one token between threads. The first thread that needs a new token fetches it; the others wait for it."""
+    """Shares one token between threads. The first thread that needs a new token fetches the token, and the others wait."""
 
     def __init__(self, fetch: Callable[[], tuple[str, float] | Unknown]) -> None:
-        """Takes a function that fetches a token and the seconds until it expires."""
+        """Take a function that fetches a token and the seconds until it expires."""
         self._fetch = fetch
         self._lock = Lock()
         self._token, self._expires = "", 0.0
 
     def current(self) -> str | Unknown:
-        """Returns a valid token, or why there is none within the current time limit."""
+        """Return a valid token, or Unknown with the reason if the current time limit ends first."""
         try:
             is_locked = self._lock.acquire(timeout=remaining_seconds())
         except TimeoutError:
@@ -29,17 +29,17 @@ class AccessToken:
             return Unknown("PayPal did not answer in time.")
         try:
             if monotonic() >= self._expires:
-                fetched = self._fetch()
-                if isinstance(fetched, Unknown):
-                    return fetched
-                self._token, seconds = fetched
+                new_token = self._fetch()
+                if isinstance(new_token, Unknown):
+                    return new_token
+                self._token, seconds = new_token
                 self._expires = monotonic() + seconds - MARGIN
             return self._token
         finally:
             self._lock.release()
 
     def discard(self, token: str) -> None:
-        """Drops this token, because PayPal rejects it. A token that another thread fetched meanwhile stays."""
+        """Drop ``token``, because PayPal rejects it. A newer token from another thread stays."""
         with self._lock:
             if token == self._token:
                 self._expires = 0.0

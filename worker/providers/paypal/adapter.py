@@ -20,7 +20,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.paypal.amounts import format_amount
 from worker.providers.paypal.client import PayPalClient, PayPalReply
 from worker.providers.paypal.codes import CAPABILITIES, CODES, DISPUTE_OUTCOMES
@@ -36,11 +36,11 @@ from worker.providers.paypal.resources import (
 from worker.providers.paypal.transaction_search import list_refunds, list_refunds_of
 
 INVALID_CAPTURE = "INVALID_RESOURCE_ID"  # PayPal's own code
-NOT_A_CAPTURE = Unknown("This is not the id of a PayPal capture, so there is nothing to look up.")
+NOT_A_CAPTURE = Unknown("This is not the id of a PayPal capture, so nothing was looked up.")
 
 
 def create_adapter(account: PayPalAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account."""
+    """Create the adapter for this account."""
     return PayPalAdapter(
         PayPalClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
@@ -56,7 +56,7 @@ class PayPalAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Refunds the capture, and checks that the reply is about this refund."""
+        """Refund the capture, and check that the reply is about this refund."""
         if not ID.fullmatch(charge):
             return Declined(DeclineReason.PERMANENT, INVALID_CAPTURE)
         with time_limit(self._seconds):
@@ -67,11 +67,14 @@ class PayPalAdapter:
             return _declined(reply)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount) != (charge, amount) or key not in refund.keys:
-            return Unknown("PayPal's answer is not about the refund that it was asked for.")
+            return Unknown("PayPal's reply is not about the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund. The capture says whether it was refunded; its order or the transaction search lists by whom."""
+        """Find our refund.
+
+        The capture says whether it was refunded. Its order, or else the transaction search, lists the refunds.
+        """
         with time_limit(self._seconds):
             capture = self._get_capture(charge)
             if isinstance(capture, Unknown):
@@ -79,7 +82,7 @@ class PayPalAdapter:
             refunds = self._list_refunds_of(capture)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.standing is not RefundStatus.FAILED]
+        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
         for refund in [*live, *refunds]:
             if key in refund.keys:
                 return refund.result()
@@ -87,11 +90,11 @@ class PayPalAdapter:
             return ExternalRefund(live[0].id, live[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
-        # An eCheck refund that no order shows is missed here. Then the same key again returns that refund.
+        # This lookup misses an eCheck refund that no order shows. A repeat with the same key returns that refund.
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the dispute that counts for this capture."""
+        """Return the dispute that decides for this capture."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):
@@ -107,10 +110,10 @@ class PayPalAdapter:
                 if isinstance(dispute, Unknown):
                     return dispute
                 disputes.append(dispute)
-        return decisive(disputes)
+        return select_deciding_dispute(disputes)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds. PayPal takes up to three hours to list one, so the list starts three hours before ``since``."""
+        """List refunds. The list starts three hours before ``since``, because PayPal lists a refund up to three hours late."""
         with time_limit(self._seconds):
             return list_refunds(self._client, since, after)
 
@@ -126,17 +129,17 @@ class PayPalAdapter:
         return capture
 
     def _list_refunds_of(self, capture: Capture) -> list[Refund] | Unknown:
-        """Lists the refunds of the order first; the transaction search is up to three hours late."""
+        """List the refunds of the order first, because the transaction search is up to three hours late."""
         refunds = self._list_order_refunds(capture)
         if isinstance(refunds, Unknown) or capture.is_unrefunded:
             return refunds
-        if any(refund.standing is not RefundStatus.FAILED for refund in refunds):
+        if any(refund.refund_status is not RefundStatus.FAILED for refund in refunds):
             return refunds
-        more = list_refunds_of(self._client, capture.id, capture.updated)
-        return more if isinstance(more, Unknown) else refunds + more
+        found_refunds = list_refunds_of(self._client, capture.id, capture.updated)
+        return found_refunds if isinstance(found_refunds, Unknown) else refunds + found_refunds
 
     def _list_order_refunds(self, capture: Capture) -> list[Refund] | Unknown:
-        """Lists the refunds of the capture's order. There are none without an order, or if PayPal no longer keeps it."""
+        """List the refunds of the capture's order. The list is empty if there is no order, or if PayPal has deleted it."""
         if capture.order is None:
             return []
         reply = self._client.get_order(capture.order)

@@ -1,4 +1,4 @@
-"""Converts amounts between ours and PayPal's: strings with the decimals that PayPal takes of the currency."""
+"""Converts amounts between Money and PayPal's format: strings with PayPal's number of decimals."""
 
 import re
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any
 
 from domain.money import CURRENCIES, Money
 
-# "Currency codes": PayPal takes no decimals of these currencies, although ISO 4217 has two.
+# "Currency codes": PayPal accepts no decimals of these currencies, although ISO 4217 has two.
 WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
 
 _VALUE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?", re.ASCII)
 
 
 def format_amount(amount: Money) -> dict[str, str]:
-    """Returns the amount as PayPal's API takes it."""
+    """Return the amount as PayPal's API expects it."""
     value, currency = str(amount).split()
     if currency in WITHOUT_DECIMALS:
         value = value.removesuffix(".00")
@@ -22,7 +22,7 @@ def format_amount(amount: Money) -> dict[str, str]:
 
 
 def parse_amount(row: Mapping[str, Any]) -> Money:
-    """Returns PayPal's amount as Money; PayPal may write 500 yen as ``500.00``. Raises KeyError, TypeError or ValueError."""
+    """Return PayPal's amount as Money. PayPal may write 500 yen as ``500.00``. Raise KeyError, TypeError or ValueError."""
     value, currency = row["value"], row["currency_code"]
     if not _VALUE.fullmatch(value):
         raise ValueError("An amount is a plain number.")

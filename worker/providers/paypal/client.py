@@ -21,13 +21,13 @@ MAX_DISPUTES = 50  # of one capture: the most that PayPal returns at once, and m
 
 
 class PayPalReply(HttpReply):
-    """Holds PayPal's reply to one call."""
+    """PayPal's reply to one call."""
 
     __slots__ = ()
 
     @property
     def code(self) -> str | None:
-        """Returns PayPal's issue, or None if there is none, or one that leaves the outcome open."""
+        """PayPal's issue, or None if there is no issue, or if the issue leaves the outcome open."""
         details = self.body.get("details")
         rows = details if type(details) is list else []
         issues = [row.get("issue") for row in rows if type(row) is dict] or [self.body.get("name")]
@@ -48,7 +48,7 @@ class PayPalClient:
         self._token = AccessToken(self._fetch_token)
 
     def refund_capture(self, capture: str, amount: Mapping[str, str], *, key: str) -> PayPalReply | Unknown:
-        """Refunds a capture under this idempotency key, which is the refund's custom id and invoice id as well."""
+        """Refund a capture under this idempotency key, which is the refund's custom id and invoice id as well."""
         return self._call(
             "POST",
             f"/v2/payments/captures/{capture}/refund",
@@ -57,15 +57,15 @@ class PayPalClient:
         )
 
     def get_capture(self, capture: str) -> PayPalReply | Unknown:
-        """Fetches a capture."""
+        """Fetch a capture."""
         return self._call("GET", f"/v2/payments/captures/{capture}")
 
     def get_order(self, order: str) -> PayPalReply | Unknown:
-        """Fetches an order with its captures and refunds."""
+        """Fetch an order with its captures and refunds."""
         return self._call("GET", f"/v2/checkout/orders/{order}")
 
     def search_transactions(self, event_code: str, start: str, end: str, page: int) -> PayPalReply | Unknown:
-        """Fetches one page of the transactions of this kind, between two times."""
+        """Fetch one page of the transactions with ``event_code`` between ``start`` and ``end``."""
         query = {
             "start_date": start,
             "end_date": end,
@@ -78,16 +78,16 @@ class PayPalClient:
         return self._call("GET", "/v1/reporting/transactions", query=query)
 
     def list_disputes(self, capture: str) -> PayPalReply | Unknown:
-        """Lists the disputes of a capture, the newest first."""
+        """List the disputes of a capture, the newest first."""
         query = {"disputed_transaction_id": capture, "page_size": str(MAX_DISPUTES)}
         return self._call("GET", "/v1/customer/disputes", query=query)
 
     def get_dispute(self, dispute: str) -> PayPalReply | Unknown:
-        """Fetches a dispute with its outcome."""
+        """Fetch a dispute with its outcome."""
         return self._call("GET", f"/v1/customer/disputes/{dispute}")
 
     def _call(self, method: str, path: str, **request: Mapping[str, Any]) -> PayPalReply | Unknown:
-        """Calls with the current token, and once more with a new one if PayPal rejects it: a rejected call did nothing."""
+        """Call with the current token. If PayPal rejects the token, the call did nothing, so call again with a new token."""
         response = self._send_authorized(method, path, **request)
         if isinstance(response, requests.Response) and response.status_code == HTTPStatus.UNAUTHORIZED:
             self._token.discard(response.request.headers["Authorization"].removeprefix("Bearer "))

@@ -1,4 +1,4 @@
-"""Maps PayPal's codes to ours, and declares what PayPal can do. The API description is "Payments", v2."""
+"""Maps PayPal's codes to Moneyback's, and declares what PayPal can do. The API description is "Payments", v2."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,7 +14,7 @@ CAPABILITIES = Capabilities(
     # PayPal publishes no rate limit and changes it ("Rate limiting"). This limit is our choice; PayPal answers 429 to too
     # many calls.
     calls_per_second=10.0,
-    # PayPal's help, "How do I issue a refund": within 180 days, whatever the payment method. A refund is PENDING only
+    # PayPal's help, "How do I issue a refund": within 180 days, for every payment method. A refund is PENDING only
     # while the seller's bank pays for it by eCheck ("Payments", refund_status_details).
     default_route=Route(window=timedelta(days=180)),
 )
@@ -54,7 +54,7 @@ CODES: Mapping[str, DeclineReason] = {
     "INVALID_STRING_LENGTH": DeclineReason.PERMANENT,
     "INVALID_RESOURCE_ID": DeclineReason.PERMANENT,
 }
-"""The decline reason by issue; a refusal may name several. Any other issue is PERMANENT: a request that PayPal refuses
+"""The decline reason by issue. A reply may have several issues. Any other issue is PERMANENT: a request that PayPal refuses
 with an issue "could not be performed" ("Payments", error_400 and error_422), so nothing was paid."""
 
 UNDECIDED_CODES = frozenset(
@@ -63,9 +63,9 @@ UNDECIDED_CODES = frozenset(
         "DUPLICATE_REQUEST_ID",  # our key was used for another request, which may have paid
     }
 )
-UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # "not now" and "not in time" leave the outcome open
+UNDECIDED_STATUSES = frozenset({408, 409, 425, 429})  # temporary errors and timeouts leave the outcome open
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "COMPLETED": RefundStatus.PAID,
     "PENDING": RefundStatus.PENDING,
     "FAILED": RefundStatus.FAILED,
@@ -83,5 +83,4 @@ DISPUTE_OUTCOMES: Mapping[str, Dispute] = {
     "CANCELED_BY_BUYER": Dispute.WON,
     "DENIED": Dispute.WON,
 }
-"""How a dispute was resolved ("Disputes", v1, dispute_outcome). After any other outcome the customer has money back, or
-may have."""
+"""How a dispute was resolved ("Disputes", v1, dispute_outcome). After any other outcome the customer may have money back."""

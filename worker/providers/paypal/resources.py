@@ -1,4 +1,4 @@
-"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never taken for ours."""
+"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never mistaken for ours."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from domain.money import Money
 from domain.providers import DeclineReason, Failed, Paid, Pending, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.paypal.amounts import parse_amount
-from worker.providers.paypal.codes import FAILURE_REASONS, STANDINGS
+from worker.providers.paypal.codes import FAILURE_REASONS, REFUND_STATUSES
 
 ID = re.compile(r"[A-Z0-9]{1,20}")  # "Payments", related_ids
 
@@ -22,7 +22,7 @@ _CAPTURE_STATUSES = _NOT_REFUNDED | {"REFUNDED", "PARTIALLY_REFUNDED"}
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """Holds one refund of a capture."""
+    """One refund of a capture."""
 
     id: str
     charge: str
@@ -35,13 +35,13 @@ class Refund:
     bank_reference: str | None = None
 
     @property
-    def standing(self) -> RefundStatus:
-        """Returns the status in our terms."""
-        return STANDINGS[self.status]
+    def refund_status(self) -> RefundStatus:
+        """The provider's status, as Moneyback's."""
+        return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
-        """Returns the refund as the result of a call."""
-        match self.standing:
+        """Return the refund as the result of a call."""
+        match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
             case RefundStatus.PENDING:
@@ -54,23 +54,23 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Holds one capture, which is a payment that can be refunded."""
+    """One capture: a payment that can be refunded."""
 
     id: str
     status: str
     reason: str
     order: str | None
-    """Only an order shows the refunds of a capture; a subscription's capture has no order."""
+    """Only an order shows the refunds of a capture. A subscription's capture has no order."""
     updated: datetime
 
     @property
     def is_unrefunded(self) -> bool:
-        """Returns whether PayPal says that no part of the capture was refunded."""
+        """Whether PayPal says that no part of the capture was refunded."""
         return self.status in _NOT_REFUNDED and self.reason != "REFUNDED"
 
 
 def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JSON may be anything
-    """Returns the refund, or None if a field is missing or wrong."""
+    """Return the refund, or None if a field is missing or wrong."""
     try:
         refund = Refund(
             id=row["id"],
@@ -81,25 +81,25 @@ def parse_refund(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JSON may
             keys=frozenset({row.get("custom_id"), row.get("invoice_id")} - {None}),
             bank_reference=parse_bank_reference(row.get("acquirer_reference_number")),
         )
-        is_sound = refund.status in STANDINGS and refund.amount.minor > 0
+        is_valid = refund.status in REFUND_STATUSES and refund.amount.minor > 0
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return refund if is_sound and is_identifier(refund.id) and refund.charge else None
+    return refund if is_valid and is_identifier(refund.id) and refund.charge else None
 
 
 def parse_capture(row: Any) -> Capture | None:  # noqa: ANN401 - PayPal's JSON may be anything
-    """Returns the capture, or None if a field is missing or wrong."""
+    """Return the capture, or None if a field is missing or wrong."""
     try:
         order = ((row.get("supplementary_data") or {}).get("related_ids") or {}).get("order_id")
         capture = Capture(row["id"], row["status"], _parse_reason(row), order, parse_time(row["update_time"]))
-        is_sound = capture.status in _CAPTURE_STATUSES and (order is None or ID.fullmatch(order))
+        is_valid = capture.status in _CAPTURE_STATUSES and (order is None or ID.fullmatch(order))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    return capture if is_sound else None
+    return capture if is_valid else None
 
 
 def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] | None:
-    """Returns the refunds of this capture. Returns None if any refund of the order is wrong: it may be the right one."""
+    """Return the refunds of this capture. Return None if any refund cannot be read, because it may be ours."""
     try:
         payments = [unit.get("payments") or {} for unit in order["purchase_units"]]
         captures = [row["id"] for group in payments for row in group.get("captures") or []]
@@ -113,7 +113,7 @@ def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] 
 
 
 def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
-    """Returns each dispute's id and whether it is resolved, or None if the list is wrong or has another page."""
+    """Return each dispute's id and whether it is resolved, or None if the list cannot be read or has another page."""
     rows, links = body.get("items", []), body.get("links")
     try:
         disputes = [(row["dispute_id"], row["status"] == "RESOLVED") for row in rows]
@@ -126,14 +126,14 @@ def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
 
 
 def parse_capture_link(refund: Mapping[str, Any]) -> str:
-    """Returns the capture that a refund links to, or an empty string unless there is exactly one."""
+    """Return the capture that a refund links to, or an empty string unless there is exactly one."""
     links = [link["href"] for link in refund["links"] if link["rel"] == "up"]
     captures = {match[1] for link in links if (match := _CAPTURE_LINK.fullmatch(link))}
     return captures.pop() if len(captures) == 1 else ""
 
 
 def parse_time(text: str) -> datetime:
-    """Returns the time. Raises ValueError if it has no time zone."""
+    """Return the time. Raise ValueError if it has no time zone."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError("A time needs a time zone.")

@@ -1,4 +1,4 @@
-"""Lists PayPal's refunds through its "Transaction search", v1, one time range after the other."""
+"""Lists PayPal's refunds through its "Transaction search", v1, one time range after another."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ MAX_RANGE = timedelta(days=31)  # "The maximum supported range is 31 days."
 MIN_RANGE = timedelta(minutes=1)
 TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions: a shorter time range has fewer
 MARGIN = timedelta(hours=12)  # a capture's last update and the refund that caused it are seconds apart
-MAX_PAGES = 10  # of 500 refunds within a day
+MAX_PAGES = 10  # of 500 refunds each, within a day
 
 STATUSES: Mapping[str, str] = {
     "S": "COMPLETED",
@@ -28,12 +28,13 @@ STATUSES: Mapping[str, str] = {
 }
 """A transaction's status, as a refund's status."""
 
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as our keys are; a shop's own text may be anything, even an address
+# Our keys have this form. A shop may write anything into these fields, even an e-mail address.
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Names one page of one time range. Its text is the cursor that reconciliation stores."""
+    """One page of one time range. Reconciliation passes the cursor on as text."""
 
     start: datetime
     end: datetime
@@ -44,34 +45,34 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Parses the stored text."""
+        """Parse the text of a cursor."""
         start, end, page = text.split(" ")
         return cls(parse_time(start), parse_time(end), int(page))
 
     @classmethod
     def first(cls, start: datetime, now: datetime) -> "Cursor":
-        """Starts a time range that is as long as PayPal allows."""
+        """Return the first page of a time range that is as long as PayPal allows."""
         return cls(start, min(start + MAX_RANGE, now))
 
     def next_page(self) -> "Cursor":
-        """Returns the next page of the same time range."""
+        """Return the next page of the same time range."""
         return replace(self, page=self.page + 1)
 
     def first_half(self) -> "Cursor":
-        """Returns the first half of the time range."""
+        """Return the first half of the time range."""
         return Cursor(self.start, self.start + (self.end - self.start) / 2)
 
 
 def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
-    """Returns one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
+    """Return one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
     now = datetime.now(UTC)
     cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
-    found = _search(client, cursor)
-    if isinstance(found, Unknown):
-        return found
-    if found is None:
+    result = _search(client, cursor)
+    if isinstance(result, Unknown):
+        return result
+    if result is None:
         return RefundPage([], str(cursor.first_half()))
-    refunds, has_more = found
+    refunds, has_more = result
     if has_more:
         return RefundPage([_list_entry(refund) for refund in refunds], str(cursor.next_page()))
     next_range = Cursor.first(cursor.end, now) if cursor.end < now - LISTING_DELAY else None
@@ -79,17 +80,17 @@ def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Re
 
 
 def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
-    """Returns the refunds of one capture that PayPal lists around this time."""
+    """Return the refunds of one capture that PayPal lists around the time ``at``."""
     cursor = Cursor(at - MARGIN, at + MARGIN)
     refunds: list[Refund] = []
     for _ in range(MAX_PAGES):
-        found = _search(client, cursor)
-        if isinstance(found, Unknown):
-            return found
-        if found is None:
+        result = _search(client, cursor)
+        if isinstance(result, Unknown):
+            return result
+        if result is None:
             break
-        rows, has_more = found
-        refunds += [refund for refund in rows if refund.charge == capture]
+        page, has_more = result
+        refunds += [refund for refund in page if refund.charge == capture]
         if not has_more:
             return refunds
         cursor = cursor.next_page()
@@ -97,7 +98,7 @@ def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Re
 
 
 def _search(client: PayPalClient, cursor: Cursor) -> tuple[list[Refund], bool] | Unknown | None:
-    """Returns a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
+    """Return a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
     start, end = _format_time(cursor.start), _format_time(cursor.end)
     reply = client.search_transactions(REFUND_EVENT, start, end, cursor.page)
     if isinstance(reply, Unknown):
@@ -120,7 +121,7 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
         refund = Refund(
             id=info["transaction_id"],
             charge=capture if is_identifier(capture) else "",
-            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # the seller's balance sinks
+            amount=parse_amount({**amount, "value": amount["value"].removeprefix("-")}),  # the seller pays
             status=STATUSES[info["transaction_status"]],
             reason="",
             keys=frozenset({info.get("custom_field"), info.get("invoice_id")} - {None}),
@@ -132,10 +133,10 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
 
 
 def _list_entry(refund: Refund) -> ListedRefund:
-    assert refund.created, "a listed transaction has its time"
+    assert refund.created, "a listed transaction has a time"
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None
-    return ListedRefund(refund.id, refund.charge, refund.amount, refund.standing, refund.created, key)
+    return ListedRefund(refund.id, refund.charge, refund.amount, refund.refund_status, refund.created, key)
 
 
 def _format_time(at: datetime) -> str:

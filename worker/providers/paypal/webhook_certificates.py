@@ -1,4 +1,4 @@
-"""Fetches the certificates that PayPal signs its webhooks with, and verifies them up to a known root."""
+"""Fetches the certificates with which PayPal signs its webhooks, and verifies them up to a trusted root."""
 
 import re
 import warnings
@@ -32,41 +32,43 @@ from worker.providers.deadline import create_session, time_limit
 
 SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
 """The names in the certificates."""
-MAX_CACHED = 16  # certificates; PayPal changes its certificate about once a year
+MAX_CACHED = 16  # certificates; PayPal replaces its certificate about once a year
 MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
 MAX_CHAIN = 8  # certificates
 MIN_KEY_BITS = 2048  # as public authorities require; the verifier checks only the keys of the authorities
 
 _PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
-"""No other host, no port, no user, no query: a forged header cannot make us call another address."""
+"""No other host, no port, no user and no query, so that a forged header cannot make us call another address."""
 _DIGICERT_URL = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
 """Where DigiCert, which signs for PayPal, publishes its certificates. They need no TLS, because the chain is verified."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class CertificateError(Exception):
-    """The certificate cannot be trusted; the message says why."""
+    """The certificate cannot be trusted. The message says why."""
 
 
 class CertificateCache:
     """Fetches, verifies and caches certificates. Thread-safe."""
 
     def __init__(self, fetch: Callable[[str], bytes], roots: Sequence[Certificate]) -> None:
-        """Takes a function that returns what is at a URL, or raises CertificateError, and the trusted roots."""
+        """Take a function that fetches a URL or raises CertificateError, and the trusted roots."""
         self._fetch = fetch
         self._roots = Store([*roots])
         self._cache: OrderedDict[str, list[Certificate]] = OrderedDict()
         self._lock = Lock()
 
     def public_key(self, url: str, at: datetime) -> RSAPublicKey:
-        """Returns the key of the certificate at this URL, if it is valid at this time. Raises CertificateError."""
+        """Return the key of the certificate at ``url``. Raise CertificateError if it is not valid at the time ``at``."""
         if not _PAYPAL_URL.fullmatch(url):
             raise CertificateError("The certificate is not at a URL of PayPal.")
         with self._lock:
             chain = self._cache.get(url)
         if chain is None:
             chain = _parse_chain(self._fetch(url))
-            if len(chain) == 1 and (issuer_url := _issuer_url(chain[0])):  # PayPal sends its certificate alone
+            if len(chain) == 1 and (
+                issuer_url := _issuer_url(chain[0])
+            ):  # PayPal sends its certificate without its issuer's
                 chain += _parse_chain(self._fetch(issuer_url))
         self._verify(chain, at)
         with self._lock:  # only verified chains are cached, so that forged URLs do not evict them
@@ -81,17 +83,17 @@ class CertificateCache:
 
     def _verify(self, chain: list[Certificate], at: datetime) -> None:
         for signer in SIGNERS:
-            policy = PolicyBuilder().store(self._roots).time(at).build_server_verifier(DNSName(signer))
+            verifier = PolicyBuilder().store(self._roots).time(at).build_server_verifier(DNSName(signer))
             try:
-                policy.verify(chain[0], chain[1:])
+                verifier.verify(chain[0], chain[1:])
             except (VerificationError, ValueError):
                 continue
             return
-        raise CertificateError("The certificate is not PayPal's, not signed by a known root, or not valid now.")
+        raise CertificateError("The certificate is not PayPal's, not signed by a trusted root, or not valid now.")
 
 
 def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
-    """Creates a function that fetches a URL within this many seconds."""
+    """Create a function that fetches a URL within ``provider_timeout_seconds``."""
     session = create_session(connections=4)
 
     def fetch(url: str) -> bytes:
@@ -110,7 +112,7 @@ def create_fetcher(provider_timeout_seconds: float) -> Callable[[str], bytes]:
 
 
 def load_trusted_roots() -> list[Certificate]:
-    """Loads the public roots that TLS trusts as well."""
+    """Load the public roots that our TLS connections trust."""
     roots = []
     with warnings.catch_warnings():
         warnings.simplefilter("error", CryptographyDeprecationWarning)
@@ -131,7 +133,7 @@ def _parse_chain(raw: bytes) -> list[Certificate]:
 
 
 def _issuer_url(certificate: Certificate) -> str | None:
-    """Returns the URL of the issuer's certificate, if this certificate names one at DigiCert."""
+    """Return the URL of the issuer's certificate, if this certificate names one at DigiCert."""
     try:
         access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value
     except (ExtensionNotFound, DuplicateExtension, UnsupportedGeneralNameType, ValueError):

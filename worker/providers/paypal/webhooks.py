@@ -28,8 +28,8 @@ ALGORITHM = "SHA256withRSA"
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_AGE = timedelta(days=3) + CLOCK_SKEW
 """PayPal sends an event up to 25 times within three days ("Webhooks", "Notification messages"), and does not say that it
-signs each of them anew. A replayed event has a known event id, and only makes a worker look."""
-SIMULATOR_ID = "WEBHOOK_ID"  # PayPal's public simulator signs with this id for anybody
+signs each attempt. A replayed event has the same event id, and only makes a worker look the refund up."""
+SIMULATOR_ID = "WEBHOOK_ID"  # PayPal's public simulator signs any event with this id
 MAX_HEADER = 1_000  # characters
 
 SUBJECTS: Mapping[str, Subject] = {
@@ -45,7 +45,7 @@ SUBJECTS: Mapping[str, Subject] = {
     "CUSTOMER.DISPUTE.UPDATED": Subject.DISPUTE,
     "CUSTOMER.DISPUTE.RESOLVED": Subject.DISPUTE,
 }
-"""What an event is about ("Webhook event names"). All other events are ignored."""
+"""The subject of an event ("Webhook event names"). All other events are ignored."""
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(Z|[+-][0-9]{2}:[0-9]{2})")
 
@@ -54,14 +54,13 @@ _SIGNATURE_HEADERS = ("transmission-id", "transmission-time", "transmission-sig"
 
 
 class NotVerifiedError(Exception):
-    """The webhook's signature is not valid; the message says why."""
+    """The webhook's signature is not valid. The message says why."""
 
 
 def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: float) -> WebhookParser:
-    """Creates the parser of this account's webhooks. It fetches the certificates that sign them."""
-    fetch = create_fetcher(
-        provider_timeout_seconds / 2
-    )  # at most twice: a certificate, and the certificate of its issuer
+    """Create the parser of this account's webhooks. The parser fetches PayPal's certificates."""
+    # At most two fetches: the certificate, and the certificate of its issuer.
+    fetch = create_fetcher(provider_timeout_seconds / 2)
     return PayPalWebhookParser(account.webhook_id or "", CertificateCache(fetch, load_trusted_roots()))
 
 
@@ -71,13 +70,13 @@ class PayPalWebhookParser:
     answer = b""
 
     def __init__(self, webhook_ids: str, certificates: CertificateCache) -> None:
-        """Takes the webhook's id, or two separated by a comma while the webhook is replaced."""
+        """Take the webhook's id, or two ids separated by a comma while the webhook is replaced."""
         ids = [part.strip() for part in webhook_ids.split(",")]
         self._webhook_ids = [webhook_id for webhook_id in ids if webhook_id and webhook_id != SIMULATOR_ID]
         self._certificates = certificates
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parses the event, if PayPal signed it for our webhook."""
+        """Parse the event, if PayPal signed it for our webhook."""
         if not self._webhook_ids:
             return InvalidSignature("PayPal's webhook id is not configured, so no webhook can be verified.")
         try:
@@ -94,7 +93,7 @@ class PayPalWebhookParser:
             return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Raises NotVerifiedError or CertificateError. Checks everything else before it fetches a certificate."""
+        """Raise NotVerifiedError or CertificateError. Check all headers before a certificate is fetched."""
         transmission_id, time, signature, certificate_url = (
             headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
         )
@@ -114,7 +113,7 @@ class PayPalWebhookParser:
             with suppress(SignatureMismatch):
                 key.verify(signature_bytes, signed.encode(errors="replace"), PKCS1v15(), SHA256())
                 return
-        raise NotVerifiedError("The signature does not fit this body and our webhook.")
+        raise NotVerifiedError("The signature is not for this body and our webhook.")
 
 
 def _is_recent(text: str, at: datetime) -> bool:
@@ -125,17 +124,19 @@ def _is_recent(text: str, at: datetime) -> bool:
 
 
 def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's JSON may be anything
-    about = SUBJECTS.get(event["event_type"])
-    if about is None:
+    subject = SUBJECTS.get(event["event_type"])
+    if subject is None:
         return []
     event_id, resource = event["id"], event["resource"]
     if not is_identifier(event_id):
         raise ValueError("An event has an id.")
     if event["event_type"].startswith("CUSTOMER.DISPUTE."):
         captures = [_parse_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
-        return [WebhookEvent(f"{event_id}/{capture}", about, capture) for capture in dict.fromkeys(captures) if capture]
+        return [
+            WebhookEvent(f"{event_id}/{capture}", subject, capture) for capture in dict.fromkeys(captures) if capture
+        ]
     capture = _parse_id(resource.get("sale_id")) or parse_capture_link({"links": resource.get("links") or []}) or None
-    return [WebhookEvent(event_id, about, capture, _parse_id(resource["id"]))]
+    return [WebhookEvent(event_id, subject, capture, _parse_id(resource["id"]))]
 
 
 def _parse_id(value: object) -> str | None:

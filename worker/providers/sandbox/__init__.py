@@ -1,1 +1,1 @@
-"""Refunds through the sandbox provider, a server that Moneyback brings along to try things out."""
+"""Refunds through the sandbox provider, a server that is part of Moneyback, for tests."""

@@ -20,7 +20,7 @@ from domain.providers import (
     Unknown,
 )
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.sandbox.client import SandboxClient, SandboxReply
 from worker.providers.sandbox.codes import CAPABILITIES, CODES
 from worker.providers.sandbox.resources import Refund, parse_all, parse_dispute, parse_list_entry, parse_refund
@@ -31,7 +31,7 @@ Resource = TypeVar("Resource")
 
 
 def create_adapter(account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account. Raises SandboxUrlError."""
+    """Create the adapter for this account. Raise SandboxUrlError."""
     client = SandboxClient(account, provider_timeout_seconds=provider_timeout_seconds, connections=connections)
     return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
@@ -46,7 +46,7 @@ class SandboxAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Creates the refund, and checks that the reply is about this refund."""
+        """Create the refund, and check that the reply is about this refund."""
         request = {"charge": charge, "amount": amount.minor, "currency": amount.currency}
         with time_limit(self._seconds):
             reply = self._client.create_refund(request, key=key)
@@ -56,33 +56,35 @@ class SandboxAdapter:
             return _declined(reply)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
-            return Unknown("The sandbox's answer is not about the refund that it was asked for.")
+            return Unknown("The sandbox's reply is not about the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund by its key. A refund of the charge with another key was made outside Moneyback."""
+        """Find our refund by its key. A refund of the charge with another key was made outside Moneyback."""
         with time_limit(self._seconds):
             refunds = self._list_refunds(key=key) or self._list_refunds(charge=charge)
         if isinstance(refunds, Unknown):
             return refunds
         if any(refund.charge != charge for refund in refunds):
-            return Unknown("The sandbox's answer is not about the charge that it was asked for.")
-        own = [refund.result() for refund in refunds if refund.key == key]
-        external = [refund.elsewhere() for refund in refunds if refund.standing is not RefundStatus.FAILED]
-        return next(iter(own or external), NotFound())
+            return Unknown("The sandbox's reply is not about the requested charge.")
+        own_refunds = [refund.result() for refund in refunds if refund.key == key]
+        external_refunds = [
+            refund.to_external_refund() for refund in refunds if refund.refund_status is not RefundStatus.FAILED
+        ]
+        return next(iter(own_refunds or external_refunds), NotFound())
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the dispute that counts for this charge."""
+        """Return the dispute that decides for this charge."""
 
         def parse(row: Mapping[str, Any]) -> DisputeStatus | None:
             return parse_dispute(row) if row.get("charge") == charge else None
 
         with time_limit(self._seconds):
             disputes = _parse_list(self._client.list_disputes(charge=charge), parse)
-        return disputes if isinstance(disputes, Unknown) else decisive(disputes[::-1])
+        return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes[::-1])
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds, the oldest first. The sandbox has no filter by time, so it lists all refunds that it ever made."""
+        """List refunds, the oldest first. The sandbox has no filter by time, so the list has all refunds that it ever made."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
             reply = self._client.list_refunds(**query)
@@ -93,9 +95,10 @@ class SandboxAdapter:
             return entries
         if type(has_more) is not bool or (has_more and not entries):
             return Unknown("The sandbox's list does not say where it ends.")
-        second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
+        whole_second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
         return RefundPage(
-            [entry for entry in entries if entry.created_at >= second], entries[-1].refund_id if has_more else None
+            [entry for entry in entries if entry.created_at >= whole_second],
+            entries[-1].refund_id if has_more else None,
         )
 
     def _list_refunds(self, **query: str) -> list[Refund] | Unknown:

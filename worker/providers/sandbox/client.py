@@ -23,13 +23,13 @@ class SandboxUrlError(RefusedError):
 
 
 class SandboxReply(HttpReply):
-    """Holds the sandbox's reply to one call."""
+    """The sandbox's reply to one call."""
 
     __slots__ = ()
 
     @property
     def code(self) -> str | None:
-        """Returns the sandbox's error code, or None if there is none, or one that leaves the outcome open."""
+        """The sandbox's error code, or None if there is no code, or if the code leaves the outcome open."""
         error = self.body.get("error")
         code = error.get("code") if type(error) is dict else None
         return code if is_identifier(code) and code not in UNDECIDED_CODES else None
@@ -39,7 +39,7 @@ class SandboxClient:
     """Calls one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks call the sandbox often."""
 
     def __init__(self, account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> None:
-        """Raises SandboxUrlError."""
+        """Raise SandboxUrlError if the URL is not http://host:port."""
         url = urlsplit(account.url)
         if url.scheme != "http" or not url.hostname:
             raise SandboxUrlError(SandboxUrlError.__doc__)
@@ -47,16 +47,16 @@ class SandboxClient:
         self._seconds = provider_timeout_seconds
 
     def create_refund(self, request: Mapping[str, Any], *, key: str) -> SandboxReply | Unknown:
-        """Creates a refund under this idempotency key."""
+        """Create a refund under this idempotency key."""
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
         return self._call("POST", "/v1/refunds", json.dumps(request).encode(), headers)
 
     def list_refunds(self, **query: str) -> SandboxReply | Unknown:
-        """Lists refunds, the oldest first."""
+        """List refunds, the oldest first."""
         return self._call("GET", f"/v1/refunds?{urlencode(query)}")
 
     def list_disputes(self, **query: str) -> SandboxReply | Unknown:
-        """Lists disputes, the oldest first."""
+        """List disputes, the oldest first."""
         return self._call("GET", f"/v1/disputes?{urlencode(query)}")
 
     def _call(

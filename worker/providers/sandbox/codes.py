@@ -1,4 +1,4 @@
-"""Maps the sandbox's codes to ours, and declares what the sandbox can do."""
+"""Maps the sandbox's codes to Moneyback's, and declares what the sandbox can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -6,9 +6,8 @@ from datetime import timedelta
 from domain.providers import Capabilities, DeclineReason, RefundStatus
 from domain.purchases import Dispute
 
-CAPABILITIES = Capabilities(
-    idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True
-)  # as other providers promise
+# The same promises as real providers make.
+CAPABILITIES = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
 CODES: Mapping[str, DeclineReason] = {
     "charge_already_refunded": DeclineReason.ALREADY_REFUNDED,
@@ -20,10 +19,10 @@ CODES: Mapping[str, DeclineReason] = {
 }
 """The decline reason by code. Any other code of a 4xx is PERMANENT: nothing was paid, and support reviews the case."""
 
-UNDECIDED_STATUSES = frozenset({408, 425, 429})  # "not now" and "not in time" leave the outcome open
+UNDECIDED_STATUSES = frozenset({408, 425, 429})  # temporary errors and timeouts leave the outcome open
 UNDECIDED_CODES = frozenset({"idempotency_key_in_use"})  # another call with our key is in progress, and may pay
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,
     "pending": RefundStatus.PENDING,
     "failed": RefundStatus.FAILED,

@@ -1,4 +1,4 @@
-"""Parses the sandbox's refunds and disputes strictly, so that another refund is never taken for ours."""
+"""Parses the sandbox's refunds and disputes strictly, so that another refund is never mistaken for ours."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -7,26 +7,26 @@ from typing import Any, NamedTuple, TypeVar
 from domain.money import Money, UnknownMoneyError
 from domain.providers import DisputeStatus, ExternalRefund, Failed, ListedRefund, Paid, Pending, RefundStatus
 from worker.providers.identifiers import is_identifier, parse_bank_reference
-from worker.providers.sandbox.codes import DISPUTES, STANDINGS
+from worker.providers.sandbox.codes import DISPUTES, REFUND_STATUSES
 
 Resource = TypeVar("Resource")
 
 
 class Refund(NamedTuple):
-    """Holds one refund of a charge."""
+    """One refund of a charge."""
 
     id: str
     charge: str
     amount: Money
-    standing: RefundStatus
+    refund_status: RefundStatus
     key: str
     created: datetime | None
-    """None if the sandbox does not say when it made the refund."""
+    """None if the reply has no time."""
     bank_reference: str | None = None
 
     def result(self) -> Paid | Pending | Failed:
-        """Returns the refund as the result of a call."""
-        match self.standing:
+        """Return the refund as the result of a call."""
+        match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
             case RefundStatus.PENDING:
@@ -34,43 +34,43 @@ class Refund(NamedTuple):
             case RefundStatus.FAILED:
                 return Failed(self.id, "failed")
 
-    def elsewhere(self) -> ExternalRefund:
-        """Returns the refund as one that was made outside Moneyback."""
+    def to_external_refund(self) -> ExternalRefund:
+        """Return the refund as a refund that was made outside Moneyback."""
         return ExternalRefund(self.id, self.amount)
 
     def list_entry(self) -> ListedRefund | None:
-        """Returns the refund as reconciliation reads it, or None if it has no time."""
+        """Return the refund as reconciliation reads it, or None if it has no time."""
         if self.created is None:
             return None
-        return ListedRefund(self.id, self.charge, self.amount, self.standing, self.created, self.key)
+        return ListedRefund(self.id, self.charge, self.amount, self.refund_status, self.created, self.key)
 
 
 def parse_refund(row: Mapping[str, Any]) -> Refund | None:
-    """Returns the refund, or None if a field is missing or wrong."""
+    """Return the refund, or None if a field is missing or wrong."""
     try:
         refund = Refund(
             row["id"],
             row["charge"],
             Money(row["amount"], row["currency"]),
-            STANDINGS[row["status"]],
+            REFUND_STATUSES[row["status"]],
             row["key"],
             _parse_time(row.get("created")),
             parse_bank_reference(row.get("bank_reference")),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
         return None
-    is_sound = is_identifier(refund.id) and type(refund.charge) is type(refund.key) is str and refund.amount.minor > 0
-    return refund if is_sound else None
+    is_valid = is_identifier(refund.id) and type(refund.charge) is type(refund.key) is str and refund.amount.minor > 0
+    return refund if is_valid else None
 
 
 def parse_list_entry(row: Mapping[str, Any]) -> ListedRefund | None:
-    """Returns the refund as reconciliation reads it, or None."""
+    """Return the refund as reconciliation reads it, or None if it cannot be read or has no time."""
     refund = parse_refund(row)
     return refund and refund.list_entry()
 
 
 def parse_dispute(row: Mapping[str, Any]) -> DisputeStatus | None:
-    """Returns the dispute, or None if its id is wrong or its status is not known."""
+    """Return the dispute, or None if its id is not valid or its status is unknown."""
     status, dispute_id = row.get("status"), row.get("id")
     if not is_identifier(dispute_id) or type(status) is not str or status not in DISPUTES:
         return None
@@ -78,12 +78,12 @@ def parse_dispute(row: Mapping[str, Any]) -> DisputeStatus | None:
 
 
 def parse_all(rows: object, parse: Callable[[dict[str, Any]], Resource | None]) -> list[Resource] | None:
-    """Returns all rows of a list. Returns None if any row is wrong, because it may be the right one."""
+    """Return all rows of a list. Return None if any row cannot be read, because it may be ours."""
     if type(rows) is not list:
         return None
     resources = [parse(row) if type(row) is dict else None for row in rows]
-    sound = [resource for resource in resources if resource is not None]
-    return sound if len(sound) == len(rows) else None
+    parsed = [resource for resource in resources if resource is not None]
+    return parsed if len(parsed) == len(rows) else None
 
 
 def _parse_time(seconds: object) -> datetime | None:

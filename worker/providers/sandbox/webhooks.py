@@ -1,4 +1,4 @@
-"""Verifies and parses the sandbox's webhooks. The signature covers the time and the body, against forgery and replay."""
+"""Verifies and parses the sandbox's webhooks. The signature covers the time and the body, which prevents forgery and replay."""
 
 import hmac
 import json
@@ -29,8 +29,8 @@ SUBJECTS = {
 _UNREADABLE = InvalidSignature("The webhook is signed, but cannot be read.")
 
 
-def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks."""
+def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks."""
     return SandboxWebhookParser(account.webhook_secret)
 
 
@@ -40,11 +40,11 @@ class SandboxWebhookParser:
     answer = b""
 
     def __init__(self, secret: SecretStr) -> None:
-        """Takes the secret, or several separated by commas while it changes."""
+        """Take the secret, or several secrets separated by commas while the secret changes."""
         self._secrets = [part.strip().encode() for part in secret.get_secret_value().split(",") if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parses the event, if it is signed with one of our secrets, and now."""
+        """Parse the event, if it was signed recently with one of our secrets."""
         if len(body) > MAX_BYTES:
             return InvalidSignature("The webhook is too large for an event of the sandbox.")
         signed_at, signatures = _parse_signature(headers.get("sandbox-signature", ""))
@@ -57,33 +57,35 @@ class SandboxWebhookParser:
         return _parse_event(body)
 
     def _is_signed(self, text: bytes, signatures: Sequence[bytes]) -> bool:
-        expected = [hmac.new(secret, text, sha256).hexdigest().encode() for secret in self._secrets]
-        return any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in signatures)
+        expected_signatures = [hmac.new(secret, text, sha256).hexdigest().encode() for secret in self._secrets]
+        return any(
+            hmac.compare_digest(expected, signature) for expected in expected_signatures for signature in signatures
+        )
 
 
 def _parse_signature(header: str) -> tuple[str | None, list[bytes]]:
-    """Returns the signed time as text, and the signatures: there are several while the secret changes."""
+    """Return the signed time as text, and the signatures. There are several signatures while the secret changes."""
     parts = [part.partition("=") for part in header[:MAX_HEADER].split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = [value.encode(errors="replace") for name, _, value in parts if name == "v1"]
-    is_sound = len(times) == 1 and times[0].isascii() and times[0].isdecimal()
-    return times[0] if is_sound else None, signatures
+    is_valid = len(times) == 1 and times[0].isascii() and times[0].isdecimal()
+    return times[0] if is_valid else None, signatures
 
 
 def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
     try:
         event = json.loads(body)
-        about, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
+        subject, event_id, data = SUBJECTS.get(event["type"]), event["id"], event["data"]
     except (ValueError, RecursionError, KeyError, TypeError):
         return _UNREADABLE
     if not is_identifier(event_id) or type(data) is not dict:
         return _UNREADABLE
-    if about is None:
+    if subject is None:
         return []
     if not _is_charge(data.get("charge")):
         return _UNREADABLE
-    notice = _refund_event(event_id, data) if about is Subject.REFUND else _dispute_event(event_id, data)
-    return [notice] if notice else _UNREADABLE
+    webhook_event = _refund_event(event_id, data) if subject is Subject.REFUND else _dispute_event(event_id, data)
+    return [webhook_event] if webhook_event else _UNREADABLE
 
 
 def _refund_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:

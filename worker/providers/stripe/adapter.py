@@ -1,4 +1,4 @@
-"""Implements the payment provider Stripe. A look-up finds our refund by the idempotency key in its metadata."""
+"""Implements the payment provider Stripe. A lookup finds our refund by the idempotency key in its metadata."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -19,19 +19,19 @@ from domain.providers import (
     Unknown,
 )
 from worker.providers.deadline import time_limit
-from worker.providers.disputes import decisive
+from worker.providers.disputes import select_deciding_dispute
 from worker.providers.stripe.amounts import UNITS
 from worker.providers.stripe.client import ListPage, Row, StripeClient
 from worker.providers.stripe.codes import CAPABILITIES
 from worker.providers.stripe.resources import CHARGE_FIELD, KEY_FIELD, is_about, parse_dispute, parse_refund
 
-MAX_PAGES = 10  # of one charge's refunds: a thousand refunds, which no charge has
+MAX_PAGES = 10  # of one charge's refunds: a thousand refunds, more than any charge has
 
 Resource = TypeVar("Resource")
 
 
 def create_adapter(account: StripeAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Creates the adapter for this account."""
+    """Create the adapter for this account."""
     return StripeAdapter(
         StripeClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
@@ -47,7 +47,7 @@ class StripeAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Creates the refund. A request has no currency, so the currency is checked in the reply."""
+        """Create the refund. A request has no currency, so the currency is checked in the reply."""
         try:
             minor = UNITS.to_provider(amount)
         except UnknownMoneyError:
@@ -59,29 +59,30 @@ class StripeAdapter:
             return row
         refund = parse_refund(row)
         if refund is None or not is_about(row, charge) or (refund.amount, refund.key) != (amount, key):
-            return Unknown("Stripe's answer is not about the refund that it was asked for.")
+            return Unknown("Stripe's reply is not about the requested refund.")
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Finds our refund by the metadata. A refund without our key, unless it failed, was made outside Moneyback."""
+        """Find our refund by the metadata. A live refund without our key was made outside Moneyback."""
         refunds = self._list_all(charge, self._client.list_refunds, parse_refund)
         if isinstance(refunds, Unknown):
             return refunds
-        for standing in (RefundStatus.PAID, RefundStatus.PENDING, RefundStatus.FAILED):
+        for refund_status in (RefundStatus.PAID, RefundStatus.PENDING, RefundStatus.FAILED):
             for refund in refunds:
-                if refund.key == key and refund.standing is standing:
+                if refund.key == key and refund.refund_status is refund_status:
                     return refund.result()
         return next(
-            (refund.elsewhere() for refund in refunds if refund.standing is not RefundStatus.FAILED), NotFound()
+            (refund.to_external_refund() for refund in refunds if refund.refund_status is not RefundStatus.FAILED),
+            NotFound(),
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Returns the dispute that counts for this charge."""
+        """Return the dispute that decides for this charge."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
-        return disputes if isinstance(disputes, Unknown) else decisive(disputes)
+        return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """Lists refunds, the newest first."""
+        """List refunds, the newest first."""
         query = {"created": {"gte": int(since.timestamp())}} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
             page = self._client.list_refunds(query)
@@ -99,7 +100,10 @@ class StripeAdapter:
         list_page: Callable[[Mapping[str, Any]], ListPage | Unknown],
         parse: Callable[[Row], Resource | None],
     ) -> list[Resource] | Unknown:
-        """Lists everything about this charge, the newest first. An incomplete list is Unknown: the missing row may count."""
+        """List all refunds or disputes of this charge, the newest first.
+
+        Return Unknown if the list is incomplete, because the missing row may be ours.
+        """
         rows: list[Row] = []
         query = _filter_by(charge)
         with time_limit(self._seconds):
@@ -109,7 +113,7 @@ class StripeAdapter:
                     return page
                 rows += page.rows
                 if not all(is_about(row, charge) for row in page.rows):
-                    return Unknown("Stripe's list is not about the charge that it was asked for.")
+                    return Unknown("Stripe's list is not about the requested charge.")
                 if not page.has_more:
                     return _parse_all(rows, parse)
                 query |= {"starting_after": rows[-1]["id"]}

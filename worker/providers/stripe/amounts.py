@@ -1,14 +1,14 @@
-"""Converts amounts between ours and Stripe's."""
+"""Converts amounts between Money and Stripe's format."""
 
 from domain.money import Money, UnknownMoneyError
 from worker.providers.minor_units import MinorUnits
 
 UNITS = MinorUnits({"ISK": 2, "UGX": 2, "MGA": 0})
-"""Stripe: "Supported currencies", zero-decimal currencies and special cases. Five krónur are 500 there, and 5 in ISO."""
+"""Stripe: "Supported currencies", zero-decimal currencies and special cases. Five krónur are 500 at Stripe, and 5 in ISO 4217."""
 
 
 def parse_amount(amount: object, currency: object) -> Money:
-    """Returns Stripe's amount as Money. Raises UnknownMoneyError if it is not a positive amount of a known currency."""
+    """Return Stripe's amount as Money. Raise UnknownMoneyError if it is not a positive amount of a known currency."""
     money = UNITS.from_provider(amount, currency.upper() if type(currency) is str else currency)
     if money.minor <= 0:
         raise UnknownMoneyError(f"{money} is not a positive amount.")

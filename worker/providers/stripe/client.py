@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Holds one page of a list, and whether another page follows."""
+    """One page of a list, and whether another page follows."""
 
     rows: list[Row]
     has_more: bool
@@ -34,7 +34,7 @@ class StripeClient:
     """Calls Stripe for one account. Thread-safe."""
 
     def __init__(self, account: StripeAccount, *, connections: int) -> None:
-        stripe.enable_telemetry = False  # Stripe does not need to know how long its replies take
+        stripe.enable_telemetry = False  # the SDK would report to Stripe how long its replies take
         logging.getLogger("stripe").setLevel(logging.WARNING)  # at INFO the SDK logs each call and Stripe's messages
         sdk = stripe.StripeClient(
             account.api_key.get_secret_value(),
@@ -46,21 +46,21 @@ class StripeClient:
         self._disputes = sdk.v1.disputes
 
     def create_refund(self, request: Mapping[str, Any], *, key: str) -> Row | Declined | Unknown:
-        """Creates a refund under this idempotency key."""
+        """Create a refund under this idempotency key."""
         parameters: Any = dict(request)
         return _result_of(lambda: self._refunds.create(parameters, {"idempotency_key": key}))
 
     def list_refunds(self, query: Mapping[str, Any]) -> ListPage | Unknown:
-        """Lists refunds, the newest first."""
+        """List refunds, the newest first."""
         return _list_page(self._refunds.list, query)
 
     def list_disputes(self, query: Mapping[str, Any]) -> ListPage | Unknown:
-        """Lists disputes, the newest first."""
+        """List disputes, the newest first."""
         return _list_page(self._disputes.list, query)
 
 
 def result_of_error(error: stripe.StripeError) -> Declined | Unknown:
-    """Returns Declined only where Stripe said for certain that it did nothing."""
+    """Return Declined only if the error proves that Stripe did nothing."""
     status = error.http_status
     if status is None:
         if isinstance(error.__cause__, requests.Timeout):
@@ -104,7 +104,7 @@ def _is_client_error(status: int) -> bool:
 
 
 def _code(error: stripe.StripeError) -> str | None:
-    """Returns the error's code, or its type: every error has a type, but not every error has a code."""
+    """Return the error's code, or its type: every error has a type, but not every error has a code."""
     details = error.json_body.get("error") if isinstance(error.json_body, dict) else None
     codes = (details.get("code"), details.get("type")) if isinstance(details, dict) else ()
     return next((code for code in codes if is_identifier(code)), None)

@@ -1,4 +1,4 @@
-"""Maps Stripe's codes to ours, and declares what Stripe can do.
+"""Maps Stripe's codes to Moneyback's, and declares what Stripe can do.
 
 Sources are Stripe's pages "Error codes", "Refunds" (failure reasons) and "The Dispute object".
 """
@@ -10,11 +10,12 @@ from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 from domain.purchases import Dispute
 
 CAPABILITIES = Capabilities(
-    idempotency_key_ttl=timedelta(
-        hours=24
-    ),  # "Idempotent requests": keys can be removed once they are at least 24 hours old
-    rejects_over_refund=True,  # "Create a refund": an error is raised when more is refunded than is left on the charge
-    calls_per_second=25,  # "Rate limits": 100 in live mode; background jobs should take only a part of it
+    # "Idempotent requests": keys can be removed once they are at least 24 hours old.
+    idempotency_key_ttl=timedelta(hours=24),
+    # "Create a refund": an error is raised when more is refunded than is left on the charge.
+    rejects_over_refund=True,
+    # "Rate limits": 100 in live mode; background jobs should take only a part of it.
+    calls_per_second=25,
     routes={
         "amazon_pay": Route(window=timedelta(days=90), synchronous=False),  # "Amazon Pay payments", refunds
         "alipay": Route(window=timedelta(days=90), synchronous=False),  # "Alipay payments", refunds
@@ -43,22 +44,22 @@ CODES: Mapping[str, DeclineReason] = {
 nothing, and support reviews the case."""
 
 UNDECIDED_CODES = {
-    "rate_limit",  # "not now", with any status
+    "rate_limit",  # temporary, with any status
     "lock_timeout",
     "idempotency_key_in_use",
     "idempotency_error",  # an earlier, different request used our key, and may have paid
 }
 UNDECIDED_STATUSES = {
-    408,  # not in time
+    408,  # a timeout
     409,  # a call with our key is in progress
     424,  # a system behind Stripe failed: as with a 5xx, the outcome is unknown
     425,
     429,  # too many calls, or another call has locked the charge
 }
 
-STANDINGS: Mapping[str, RefundStatus] = {
+REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "succeeded": RefundStatus.PAID,
-    "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once it is sufficient
+    "pending": RefundStatus.PENDING,  # also if the balance is too low: Stripe sends the refund once the balance is sufficient
     "requires_action": RefundStatus.PENDING,  # Stripe asks the customer for a bank account
     "failed": RefundStatus.FAILED,
     "canceled": RefundStatus.FAILED,

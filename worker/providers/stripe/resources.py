@@ -1,4 +1,4 @@
-"""Parses Stripe's refunds and disputes strictly, so that another refund is never taken for ours."""
+"""Parses Stripe's refunds and disputes strictly, so that another refund is never mistaken for ours."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,61 +16,61 @@ from domain.providers import (
 )
 from worker.providers.identifiers import is_identifier, parse_bank_reference
 from worker.providers.stripe.amounts import parse_amount
-from worker.providers.stripe.codes import CODES, DISPUTES, STANDINGS
+from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 
 KEY_FIELD = "moneyback_key"
-"""The field of a refund's metadata that holds our idempotency key, because Stripe forgets keys after a day."""
+"""The field of a refund's metadata with our idempotency key, because Stripe deletes keys after a day."""
 CHARGE_FIELD = "moneyback_charge"
-"""The field of the metadata that holds the payment's id under which we asked for the refund."""
+"""The field of the metadata with the payment id of our refund request: the charge's or the payment intent's."""
 
 
 class Refund(NamedTuple):
-    """Holds one refund. Its payment has two ids, the charge's and the payment intent's; a purchase may hold either."""
+    """One refund. Its payment has two ids, the charge's and the payment intent's. A purchase has either of them."""
 
     id: str
     charge: str | None
     payment_intent: str | None
     amount: Money
-    standing: RefundStatus
+    refund_status: RefundStatus
     code: str
     """Why the refund failed, or its status."""
     key: str | None
     requested_charge: str | None
     created: datetime
-    short_of_balance: bool
+    insufficient_balance: bool
     bank_reference: str | None
 
     @property
     def payment_ids(self) -> list[str]:
-        """Returns the ids of the payment."""
+        """The ids of the payment."""
         return [payment_id for payment_id in (self.charge, self.payment_intent) if payment_id is not None]
 
     def result(self) -> Paid | Pending | Failed:
-        """Returns the refund as the result of a call."""
-        match self.standing:
+        """Return the refund as the result of a call."""
+        match self.refund_status:
             case RefundStatus.PAID:
                 return Paid(self.id, self.amount, self.bank_reference)
             case RefundStatus.PENDING:
-                return Pending(self.id, self.amount, self.short_of_balance)
+                return Pending(self.id, self.amount, self.insufficient_balance)
             case RefundStatus.FAILED:
                 return Failed(self.id, self.code, CODES.get(self.code, DeclineReason.PERMANENT))
 
-    def elsewhere(self) -> ExternalRefund:
-        """Returns the refund as one that was made outside Moneyback."""
+    def to_external_refund(self) -> ExternalRefund:
+        """Return the refund as a refund that was made outside Moneyback."""
         return ExternalRefund(self.id, self.amount)
 
     def list_entries(self) -> list[ListedRefund]:
-        """Returns the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
-        is_own = self.requested_charge in self.payment_ids
-        payment_ids = [str(self.requested_charge)] if is_own else self.payment_ids
+        """Return the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
+        is_ours = self.requested_charge in self.payment_ids
+        payment_ids = [str(self.requested_charge)] if is_ours else self.payment_ids
         return [
-            ListedRefund(self.id, payment_id, self.amount, self.standing, self.created, self.key)
+            ListedRefund(self.id, payment_id, self.amount, self.refund_status, self.created, self.key)
             for payment_id in payment_ids
         ]
 
 
 def parse_refund(row: dict[str, Any]) -> Refund | None:
-    """Returns the refund, or None if a field is missing or wrong."""
+    """Return the refund, or None if a field is missing or wrong."""
     metadata = row.get("metadata") or {}
     try:
         refund = Refund(
@@ -78,39 +78,39 @@ def parse_refund(row: dict[str, Any]) -> Refund | None:
             charge=row.get("charge"),
             payment_intent=row.get("payment_intent"),
             amount=parse_amount(row["amount"], row["currency"]),
-            standing=STANDINGS[row["status"]],
+            refund_status=REFUND_STATUSES[row["status"]],
             code=row.get("failure_reason") or row["status"],
             key=metadata.get(KEY_FIELD),
             requested_charge=metadata.get(CHARGE_FIELD),
             created=_parse_time(row["created"]),
-            short_of_balance=row.get("pending_reason") == "insufficient_funds",
+            insufficient_balance=row.get("pending_reason") == "insufficient_funds",
             bank_reference=_parse_bank_reference(row.get("destination_details")),
         )
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError, UnknownMoneyError):
         return None
-    is_sound = (
+    is_valid = (
         row.get("object") == "refund"
         and refund.payment_ids
         and all(map(is_identifier, (refund.id, refund.code, *refund.payment_ids)))
         and type(refund.key) in {str, type(None)}
     )
-    return refund if is_sound else None
+    return refund if is_valid else None
 
 
 def parse_dispute(row: dict[str, Any]) -> DisputeStatus | None:
-    """Returns the dispute, or None if its status is not known."""
+    """Return the dispute, or None if its status is unknown."""
     status, dispute_id = row.get("status"), row.get("id")
     is_known = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
     return DisputeStatus(DISPUTES[str(status)], str(dispute_id)) if is_known else None
 
 
 def is_about(row: dict[str, Any], charge: str) -> bool:
-    """Returns whether a refund or a dispute is about the payment with this id."""
+    """Return whether a refund or a dispute is about the payment with this id."""
     return charge in (row.get("charge"), row.get("payment_intent"))
 
 
 def _parse_bank_reference(details: Any) -> str | None:  # noqa: ANN401 - Stripe's JSON may be anything
-    """Returns the reference of the refund's destination, once it is available: up to seven days later.
+    """Return the reference of the refund's destination, which Stripe has up to seven days later.
 
     Stripe: "Refunds", destination_details.
     """

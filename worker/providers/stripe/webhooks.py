@@ -15,12 +15,12 @@ from worker.providers.identifiers import is_identifier
 TOLERANCE = 300  # seconds before and after now, as in Stripe's libraries
 
 _REFUND_EVENTS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
-_CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that carries the charge instead
+_CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund whose object is the charge
 _DISPUTE_EVENTS = "charge.dispute."
 
 
-def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - it calls nobody
-    """Creates the parser of this account's webhooks."""
+def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
+    """Create the parser of this account's webhooks."""
     return StripeWebhookParser(account.webhook_secret)
 
 
@@ -30,12 +30,12 @@ class StripeWebhookParser:
     answer = b""
 
     def __init__(self, secret: SecretStr | None) -> None:
-        """Takes the secret, several of them separated by commas, or none."""
+        """Take the secret, several secrets separated by commas, or None."""
         parts = secret.get_secret_value().split(",") if secret else []
         self._secrets = [part.strip() for part in parts if part.strip()]
 
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
-        """Parses the event, if it is signed with one of our secrets, and now."""
+        """Parse the event, if it was signed recently with one of our secrets."""
         if not self._secrets:
             return InvalidSignature("Stripe's webhook secret is not configured, so no webhook can be verified.")
         header = headers.get("stripe-signature", "")
@@ -57,7 +57,7 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
 
 
 def _signed_at(header: str) -> float:
-    """Returns the first time in the header, because that is the one the SDK verifies."""
+    """Return the first time in the header, because the SDK verifies the first."""
     times = (part.partition("=")[2] for part in header.split(",") if part.startswith("t="))
     try:
         return float(int(next(times)))
@@ -69,25 +69,27 @@ def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
     event_type, resource = event["type"], event["data"]["object"]
     if event_type in _REFUND_EVENTS:
         refund_id = _identifier(resource["id"])
-        return _notices(event, Subject.REFUND, resource["charge"], resource.get("payment_intent"), refund_id=refund_id)
+        return _webhook_events(
+            event, Subject.REFUND, resource["charge"], resource.get("payment_intent"), refund_id=refund_id
+        )
     if event_type == _CHARGE_REFUNDED:
-        return _notices(event, Subject.REFUND, resource["id"], resource.get("payment_intent"))
+        return _webhook_events(event, Subject.REFUND, resource["id"], resource.get("payment_intent"))
     if event_type.startswith(_DISPUTE_EVENTS):
-        return _notices(event, Subject.DISPUTE, resource["charge"], resource.get("payment_intent"))
+        return _webhook_events(event, Subject.DISPUTE, resource["charge"], resource.get("payment_intent"))
     return []
 
 
-def _notices(
-    event: dict[str, Any], about: Subject, *payment_ids: object, refund_id: str | None = None
+def _webhook_events(
+    event: dict[str, Any], subject: Subject, *payment_ids: object, refund_id: str | None = None
 ) -> list[WebhookEvent]:
-    """Returns one event for each id of the payment, because a purchase may hold either; the second has its own event id."""
-    first, *others = [_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
-    first_event = WebhookEvent(_identifier(event["id"]), about, first, refund_id)
+    """Return one event for each id of the payment, because a purchase has either id. The second event has another event id."""
+    first_id, *other_ids = [_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
+    first_event = WebhookEvent(_identifier(event["id"]), subject, first_id, refund_id)
     return [
         first_event,
         *(
-            WebhookEvent(_identifier(f"{event['id']}:{payment_id}"), about, payment_id, refund_id)
-            for payment_id in others
+            WebhookEvent(_identifier(f"{event['id']}:{payment_id}"), subject, payment_id, refund_id)
+            for payment_id in other_ids
         ),
     ]
 

@@ -1,0 +1,13 @@
+"""The check whether a host is this machine."""
+
+from contextlib import suppress
+from ipaddress import ip_address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the host is ``localhost`` or a loopback address, so that nothing sent to it leaves this machine."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return False

@@ -1,0 +1,70 @@
+"""The kinds of support tasks other than the decision about a case."""
+
+from domain.sentence_enum import SentenceEnum
+
+
+class SupportTaskKind(SentenceEnum):
+    """A kind of support task other than the decision about a case. Support reads the sentences."""
+
+    REFUND_AND_DISPUTE = (
+        "refund_and_dispute",
+        (
+            "The customer disputed a payment that we have refunded or are refunding. Answer the dispute with this "
+            "evidence."
+        ),
+    )
+    INSUFFICIENT_BALANCE = (
+        "insufficient_balance",
+        "The seller's balance at the payment provider is too low. Refunds wait until funds are added.",
+    )
+    INVALID_CREDENTIALS = (
+        "invalid_credentials",
+        "The payment provider rejects our credentials. Refunds wait until they are fixed.",
+    )
+    MISSING_REFUND = (
+        "missing_refund",
+        "Our records show this refund as made, but the payment provider does not list it.",
+    )
+    UNEXPECTED_REFUND = (
+        "unexpected_refund",
+        "The payment provider lists a refund of this payment that we did not make.",
+    )
+    REFUND_AMOUNT_DIFFERS = (
+        "refund_amount_differs",
+        "The payment provider lists this refund with a different amount than we requested.",
+    )
+    REFUND_CURRENCY_DIFFERS = (
+        "refund_currency_differs",
+        "The payment provider lists this refund in a different currency than we requested.",
+    )
+    REFUND_STATE_DIFFERS = (
+        "refund_state_differs",
+        "The payment provider's status of this refund differs from ours.",
+    )
+    REFUND_LIST_INCOMPLETE = (
+        "refund_list_incomplete",
+        "The payment provider's list of refunds could not be read to the end. The rest was not compared today.",
+    )
+    WEBHOOK_EVENT_UNRESOLVED = (
+        "webhook_event_unresolved",
+        (
+            "The payment provider reported a refund or dispute and did not confirm it within two days. Check it in the "
+            "provider's dashboard."
+        ),
+    )
+    STATUTORY_WITHDRAWAL_UNPAID = (
+        "statutory_withdrawal_unpaid",
+        "Legal withdrawal, refund never confirmed. It is valid: pay or answer within 14 days.",
+    )
+    STATUTORY_WITHDRAWAL = (
+        "statutory_withdrawal",
+        "Legal withdrawal, and the case needs your decision. It is valid: pay or answer within 14 days.",
+    )
+    STATUTORY_WITHDRAWAL_UNMATCHED = (
+        "statutory_withdrawal_unmatched",
+        "Legal withdrawal, no matching purchase. It is valid: contact the customer.",
+    )
+    EMAIL_BOUNCED = (
+        "email_bounced",
+        "An email to this customer bounced, so they have not read it. Contact them another way.",
+    )

@@ -26,7 +26,7 @@ class Category(StrEnum):
 class Policy:
     """A version of a seller's policy. A version is never changed; a change makes a new version."""
 
-    seller: str
+    seller_id: str
     version: int
     in_force_from: datetime
     category: Category

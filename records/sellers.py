@@ -70,7 +70,7 @@ def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
     if version is None:
         return None
     return Policy(
-        seller=seller,
+        seller_id=seller,
         version=version,
         in_force_from=in_force_from,
         category=Category(category),

@@ -102,5 +102,6 @@ def set_(
 
 
 def _as_dict(policy: "Policy") -> dict[str, object]:
+    values = asdict(policy)
     sets = {"methods": sorted(policy.methods), "excluded_products": sorted(policy.excluded_products)}
-    return asdict(policy) | sets
+    return {"seller": values.pop("seller_id"), **values, **sets}

@@ -198,7 +198,7 @@ def _check_emails(work: UnitOfWork, books: Books, sent_mail: Path) -> None:
     """Check that each due e-mail was sent once, and no other e-mail was sent."""
     found = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (sent_mail / box).iterdir())
     books.emails = found.total()
-    rows = work.run("select l.case_id, l.kind, c.state from case_emails l join cases c on c.id = l.case_id").all()
+    rows = work.run("select e.case_id, e.kind, c.state from case_emails e join cases c on c.id = e.case_id").all()
     due = {f"{row.case_id}.{row.kind}": row for row in rows}
     books.faults += [f"The e-mail {name} was sent {times} times." for name, times in found.items() if times > 1]
     books.faults += [f"The e-mail {name} was sent, but was not due." for name in found.keys() - due.keys()]

@@ -27,9 +27,9 @@ KEY_PREFIX = "mb_"
 OPEN_STATUSES = ("sent", "unknown", "pending")
 
 _PROCESSING_TIME = """
-select case_id, sum(extract(epoch from left_at - at)) as seconds
-  from (select case_id, there, at, lead(at) over (partition by case_id order by seq) as left_at from transitions) t
- where there = any(:moving) and left_at is not null group by case_id
+select case_id, sum(extract(epoch from left_at - created_at)) as seconds
+  from (select case_id, to_state, created_at, lead(created_at) over (partition by case_id order by seq) as left_at from transitions) t
+ where to_state = any(:moving) and left_at is not null group by case_id
 """
 
 
@@ -197,10 +197,10 @@ def _check_emails(work: UnitOfWork, books: Books, sent_mail: Path) -> None:
     """Check that each due e-mail was sent once, and no other e-mail was sent."""
     found = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (sent_mail / box).iterdir())
     books.emails = found.total()
-    rows = work.run("select l.case_id, l.stage, c.state from case_emails l join cases c on c.id = l.case_id").all()
-    due = {f"{row.case_id}.{row.stage}": row for row in rows}
+    rows = work.run("select l.case_id, l.kind, c.state from case_emails l join cases c on c.id = l.case_id").all()
+    due = {f"{row.case_id}.{row.kind}": row for row in rows}
     books.faults += [f"The e-mail {name} was sent {times} times." for name, times in found.items() if times > 1]
     books.faults += [f"The e-mail {name} was sent, but was not due." for name in found.keys() - due.keys()]
     for name in due.keys() - found.keys():
-        if is_current(EmailKind(due[name].stage), State(due[name].state)):
+        if is_current(EmailKind(due[name].kind), State(due[name].state)):
             books.faults.append(f"The e-mail {name} was never sent, and the case is {due[name].state}.")

@@ -305,7 +305,7 @@ MATRIX = (
         "Workers of the previous and the current version together, on a migrated database; and a roll-back",
         "No version loses the other version's data; messages of the previous version are understood.",
         (
-            f"{VERSIONS}test_yesterdays_worker_and_todays_share_the_work_and_a_roll_back_loses_nothing",
+            f"{VERSIONS}test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing",
             "contract/test_messages.py::test_yesterdays_message_is_still_understood",
             f"{API}test_a_database_at_an_earlier_version_is_not_ready",
         ),

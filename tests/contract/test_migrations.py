@@ -1,27 +1,96 @@
-"""The migrations make exactly the tables that the code speaks of."""
+"""Migrations: they create the tables of the code, and a program refuses a database of an earlier version only."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, text
 
 from config.settings import Settings
 from records import migrate
 from records.tables import cases, mail, queues
 from records.unit_of_work import connect
 
+NEXT = """
+from alembic import op
 
-def test_migrations_are_the_tables(settings: Settings) -> None:
+revision = "next"
+down_revision = "{latest}"
+
+
+def upgrade() -> None:
+    op.execute("alter table cases add column later text not null default ''")
+"""
+
+
+@pytest.fixture
+def owner(settings: Settings) -> Iterator[Engine]:
+    """The database, opened by its owner."""
     assert settings.database_owner_url
+    engine = connect(settings.database_owner_url.get_secret_value())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The code of the next release, which has one more migration. Returns the version of this release."""
+    latest = migrate.latest_revision()
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate._MIGRATIONS, folder)
+    (folder / "versions" / "next.py").write_text(NEXT.format(latest=latest), "utf-8")
+    monkeypatch.setattr(migrate, "_MIGRATIONS", folder)
+    migrate._earlier_revisions.cache_clear()
+    yield latest
+    migrate._earlier_revisions.cache_clear()
+
+
+def test_migrations_create_the_tables(owner: Engine) -> None:
     metadata = cases.cases.metadata
     assert queues.outbox.metadata is mail.inquiry_emails.metadata is metadata
-    engine = connect(settings.database_owner_url.get_secret_value())
-    with engine.connect() as connection:
+    with owner.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
-    engine.dispose()
 
 
-def test_migrating_again_changes_nothing(settings: Settings) -> None:
-    assert settings.database_owner_url
-    engine = connect(settings.database_owner_url.get_secret_value())
-    assert migrate.current_revision(engine) == migrate.latest_revision() == migrate.migrate(engine)
-    engine.dispose()
+def test_constraints_and_indexes_are_those_of_the_tables(owner: Engine) -> None:
+    """Alembic compares neither check constraints nor the conditions of indexes, so PostgreSQL's definitions are compared."""
+    with owner.connect() as connection:
+        migrated = _definitions(connection, "public")
+        connection.execute(text("create schema created"))
+        cases.cases.metadata.create_all(connection.execution_options(schema_translate_map={None: "created"}))
+        created = _definitions(connection, "created")
+        connection.rollback()
+    assert migrated == created
+
+
+def _definitions(connection: Connection, schema: str) -> set[str]:
+    """Return PostgreSQL's definitions of the constraints and indexes in a schema, without the schema's name."""
+    rows = connection.execute(
+        text("""
+            select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) from pg_constraint
+             where connamespace = cast(cast(:schema as text) as regnamespace) and contype <> 'n' and conname not like 'alembic%'
+            union all
+            select indexdef from pg_indexes where schemaname = cast(:schema as text) and tablename <> 'alembic_version'
+        """),
+        {"schema": schema},
+    )
+    return {definition.replace(f"{schema}.", "") for definition in rows.scalars()}
+
+
+def test_migrating_again_changes_nothing(owner: Engine) -> None:
+    assert migrate.current_revision(owner) == migrate.latest_revision() == migrate.migrate(owner)
+
+
+def test_a_program_works_on_its_own_version_and_on_later_versions() -> None:
+    assert migrate.is_compatible(migrate.latest_revision())
+    assert migrate.is_compatible("a later version")
+    assert not migrate.is_compatible(None), "no migration has run"
+
+
+def test_a_program_does_not_work_on_an_earlier_version(next_release: str) -> None:
+    assert migrate.latest_revision() == "next"
+    assert not migrate.is_compatible(next_release)

@@ -109,8 +109,8 @@ def codes(records: Records, case: UUID) -> list[str]:
 def letters(records: Records, case: UUID) -> list[str]:
     with records.work() as work:
         return [
-            row.stage
-            for row in work.run("select stage from case_emails where case_id = :case order by created_at", case=case)
+            row.kind
+            for row in work.run("select kind from case_emails where case_id = :case order by created_at", case=case)
         ]
 
 
@@ -144,9 +144,9 @@ def owed(records: Records) -> list[str]:
     """The events of webhooks that are still owed a look; notices of our own are not among them."""
     with records.work() as work:
         rows = work.run(
-            "select event from webhook_events where next_action_at is not null and event not like 'ours: %'"
+            "select event_id from webhook_events where next_action_at is not null and event_id not like 'ours: %'"
         )
-        return [row.event for row in rows]
+        return [row.event_id for row in rows]
 
 
 def hear_all(context: WorkerContext) -> None:

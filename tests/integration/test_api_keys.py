@@ -198,7 +198,7 @@ def test_a_rotated_key_lives_on_for_its_grace_and_the_new_one_may_do_the_same(wo
     assert ends
     assert timedelta(minutes=59) < ends - datetime.now(UTC) <= HOUR
     with world.records.work() as work:
-        work.run("update api_keys set ends_at = now() - interval '1 second' where id = :id", id=old.id)
+        work.run("update api_keys set expires_at = now() - interval '1 second' where id = :id", id=old.id)
     problem(world.web.get(f"{ASK}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
 
 
@@ -251,7 +251,7 @@ def test_a_key_is_made_listed_rotated_and_ended_by_command(shop: Records, settin
     rotated = told(moneyback(settings, *key, "rotate", made["id"], "--grace", "30m", "--json"))
     assert (rotated["replaces"], rotated["scopes"]) == (made["id"], made["scopes"])
     assert rotated["old_ends_at"]
-    assert told(moneyback(settings, *key, "revoke", made["id"], "--json"))["ends_at"]
+    assert told(moneyback(settings, *key, "revoke", made["id"], "--json"))["expires_at"]
     shown = moneyback(settings, *key, "list", "aurora")
     assert "3 API keys of aurora" in shown.stdout
     assert "ended" in shown.stdout

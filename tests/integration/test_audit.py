@@ -50,7 +50,7 @@ def test_untouched_books_are_well(records: Records) -> None:
             "row 2 in its history that was changed",
         ),
         (
-            "update transitions set at = at + interval '1 us' where seq = 1 and case_id = '{}'",
+            "update transitions set created_at = created_at + interval '1 us' where seq = 1 and case_id = '{}'",
             "row 1 in its history that was",
         ),
         (
@@ -58,15 +58,15 @@ def test_untouched_books_are_well(records: Records) -> None:
             "row 2 in its history that was changed",
         ),
         (
-            "update transitions set there = 'refunded' where seq = 2 and case_id = '{}'",
+            "update transitions set to_state = 'refunded' where seq = 2 and case_id = '{}'",
             "cannot have gone from received",
         ),
         ("delete from transitions where seq = 1 and case_id = '{}'", "has no row 1"),
         ("delete from transitions where seq = 2 and case_id = '{}'", "its history ends in received at row 1"),
         ("delete from transitions where case_id = '{}'", "its history ends in nothing at row 0"),
         ("update cases set state = 'refunded' where id = '{}'", "is refunded, but no operation"),
-        ("update cases set head = '\\x00' where id = '{}'", "is with_support at row 2, but"),
-        ("delete from support_tasks where case_id = '{}'", "0 tasks for a person"),
+        ("update cases set head_hash = '\\x00' where id = '{}'", "is with_support at row 2, but"),
+        ("delete from support_tasks where case_id = '{}'", "0 support tasks"),
         ("update support_tasks set reasons = '[]' where case_id = '{}'", "without a reason"),
     ],
 )

@@ -60,7 +60,7 @@ def test_each_line_is_a_case_in_the_lane_for_many(world: World) -> None:
     assert len({one["id"] for one in each}) == 1_200
     assert summary == {"accepted": 1_200, "rejected": 0}
     with world.records.work() as work:
-        rows = work.run("select seller, channel, bulk, trusted, count(*) from cases group by 1, 2, 3, 4").all()
+        rows = work.run("select seller_id, channel, bulk, trusted, count(*) from cases group by 1, 2, 3, 4").all()
         waiting = work.run("select bulk, count(*) from outbox group by 1").all()
     assert [tuple(row) for row in rows] == [("aurora", "api", True, False, 1_200)]
     assert [tuple(row) for row in waiting] == [(True, 1_200)]

@@ -215,7 +215,7 @@ def test_a_subscription_is_told_to_end_with_the_refund(world: World) -> None:
         case = a_case(world.records, State.AWAITING_CONFIRMATION, purchase=bought)
         if bought is subscribed:
             with world.records.work() as work:
-                work.run("insert into purchase_details (purchase, subscription) values (:id, true)", id=bought.id)
+                work.run("insert into purchase_details (purchase_id, subscription) values (:id, true)", id=bought.id)
         pages[bought.id] = world.web.get(world.path(Purpose.CONFIRM, case)).text
     assert "subscription" not in pages[once.id]
     for bought in (renewal, subscribed):

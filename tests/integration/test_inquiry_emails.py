@@ -102,7 +102,7 @@ def pass_by(records: Records, **time: float) -> None:
     with records.work() as work:
         work.run(
             "update inquiry_emails set created_at = created_at - :ago, claimed_until = claimed_until - :ago,"
-            " ends_at = ends_at - :ago",
+            " expires_at = expires_at - :ago",
             ago=timedelta(**time),
         )
 
@@ -186,7 +186,7 @@ def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
     records: Records, context: WorkerContext, server: MailServer
 ) -> None:
     settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller_id="babbage"))
-    one, two = bought(records, reference="7"), bought(records, reference="#7", seller="babbage")
+    one, two = bought(records, reference="7"), bought(records, reference="#7", seller_id="babbage")
     note = owe(records, reference="7")
     handle(context, InquiryEmailsDue, [note])
     assert "Babbage Engines" in text(server.taken[0])

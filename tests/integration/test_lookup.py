@@ -59,7 +59,9 @@ def a_link(world: World, purchase: Purchase, locale: str = "en") -> tuple[UUID, 
 
 def everything(world: World) -> list[str]:
     with world.records.work() as work:
-        return [str(row) for table in ("notes", "purchase_details") for row in work.run(f"select * from {table}")]
+        return [
+            str(row) for table in ("inquiry_emails", "purchase_details") for row in work.run(f"select * from {table}")
+        ]
 
 
 # Asking
@@ -83,7 +85,7 @@ def test_nothing_is_looked_up_before_the_answer(world: World) -> None:
     purchase = bought(world)
     ask(world, ask="purchase", email=purchase.email, reference=purchase.reference)
     with world.records.work() as work:
-        (row,) = work.run("select kind, purchases, ends_at, sent_at from inquiry_emails")
+        (row,) = work.run("select kind, purchase_ids, expires_at, sent_at from inquiry_emails")
         assert work.outbox.queues() == {"email.inquiries"}
     assert tuple(row) == ("purchase", [], None, None)
 
@@ -175,9 +177,9 @@ def test_of_two_that_open_a_link_at_once_one_does(world: World) -> None:
 def test_after_half_an_hour_a_link_opens_no_more(world: World) -> None:
     note, link = a_link(world, bought(world))
     with world.records.work() as work:
-        (lasts,) = work.run("select ends_at - now() between '29 min' and '30 min' from inquiry_emails").one()
+        (lasts,) = work.run("select expires_at - now() between '29 min' and '30 min' from inquiry_emails").one()
         assert lasts
-        work.run("update inquiry_emails set ends_at = now() where id = :id", id=note)
+        work.run("update inquiry_emails set expires_at = now() where id = :id", id=note)
     assert world.web.get(link).status_code == world.web.post(link).status_code == 410
 
 

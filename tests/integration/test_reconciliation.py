@@ -352,7 +352,7 @@ def test_a_second_run_finds_the_same_and_tells_nobody_twice(context: WorkerConte
     assert first.discrepancies.total() == 3
     assert len(waiting(context.records)) == 3
     with context.records.work() as work:
-        assert work.run("select count(*) from outbox where lane = 'support.publish'").scalar_one() == 3
+        assert work.run("select count(*) from outbox where queue = 'support.publish'").scalar_one() == 3
 
 
 ALWAYS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000

@@ -76,7 +76,7 @@ class Story:
         with self.context.records.work() as work:
             charge = work.run("select charge from purchases where id = :id", id=self.purchase).scalar_one()
             work.webhook_events.keep("sandbox", [WebhookEvent(event, Subject.REFUND, charge, "re_1")], b"")
-            notices = [row.id for row in work.run("select id from webhook_events where event = :event", event=event)]
+            notices = [row.id for row in work.run("select id from webhook_events where event_id = :event", event=event)]
         handle(self.context, WebhookEventsReceived, notices)
         return self
 

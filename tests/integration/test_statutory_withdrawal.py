@@ -34,7 +34,7 @@ def declared(world: World, **changes: str) -> tuple[str, UUID]:
 
 def owed(world: World, case: UUID) -> list[str]:
     with world.records.work() as work:
-        return [row.stage for row in work.run("select stage from case_emails where case_id = :case", case=case)]
+        return [row.kind for row in work.run("select kind from case_emails where case_id = :case", case=case)]
 
 
 def test_no_more_is_asked_than_name_contract_and_address(world: World) -> None:

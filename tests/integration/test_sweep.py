@@ -150,7 +150,7 @@ def test_a_withdrawal_by_law_whose_link_was_never_opened_is_for_a_person_and_onc
 
 BACKLOGS = {
     CaseEmailsDue.queue: (
-        "insert into case_emails (case_id, stage) select id, 'received' from cases",
+        "insert into case_emails (case_id, kind) select id, 'received' from cases",
         case_emails._SELECT_OVERDUE,
     ),
     SupportNeeded.queue: (
@@ -178,7 +178,9 @@ def test_a_backlog_that_waits_for_the_relay_is_gone_through_once(
     migrate.analyze(owner)  # no message of this lane waits as yet
     owner.dispose()
     with records.work() as work:
-        work.run("insert into outbox (lane, bulk, seller, case_id) select :lane, false, '', id from cases", lane=lane)
+        work.run(
+            "insert into outbox (queue, bulk, seller_id, item_id) select :lane, false, '', id from cases", lane=lane
+        )
     with records.work() as work:
         values = {"seconds": -1.0, "limit": 100}
         (plan,) = work.run(f"explain (analyze, format json) {overdue}", **values).scalar_one()

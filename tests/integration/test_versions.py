@@ -1,4 +1,8 @@
-"""Workers of yesterday and of today side by side, on a database that is ready for tomorrow; and back again."""
+"""Releases side by side: an older and a newer worker share the work of a database that a later release has migrated.
+
+Nothing was released before this version. The older worker is therefore this one without one queue, and the later release
+is a migration that adds a column and a table.
+"""
 
 import os
 import subprocess
@@ -20,14 +24,16 @@ from tests.canaries.workers import ask, state
 from tests.integration.test_worker import refunds
 from tests.services import Child, environment, eventually, fresh_database, settings_of, tampering
 
-TOMORROW = "alter table cases add column tomorrow text not null default 'not yet'; create table tomorrows (id bigint primary key)"
-"""What a migration may do while workers of the version before it are at work: it adds."""
+LATER_MIGRATION = (
+    "alter table cases add column later text not null default ''; create table later_table (id bigint primary key)"
+)
+"""What a migration may do while workers of an earlier release run: it only adds."""
 
 
 @pytest.fixture
 def settings(servers: Servers, tmp_path: Path, sandbox_url: str) -> Iterator[Settings]:
     with fresh_database(servers) as database:
-        tampering(servers, database, TOMORROW)
+        tampering(servers, database, LATER_MIGRATION)
         yield settings_of(servers, database, tmp_path).model_copy(update={"sandbox_url": sandbox_url})
 
 
@@ -38,30 +44,17 @@ def records(settings: Settings) -> Iterator[Records]:
     engine.dispose()
 
 
-class Yesterday(Child):
-    """A worker of the version before."""
+class OlderWorker(Child):
+    """A worker of an earlier release."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:  # as its parent, with another program
-        self.name, self.log = "yesterday", log / "yesterday.log"
-        here = str(Path(__file__).parent)
-        lanes = ",".join(lane for lane in WORK_QUEUES if lane != InquiryEmailsDue.queue)
+    def __init__(self, settings: Settings, folder: Path) -> None:  # as its parent, with another program
+        self.name, self.log = "older", folder / "older.log"
+        queues = ",".join(queue for queue in WORK_QUEUES if queue != InquiryEmailsDue.queue)
+        options = ["worker", "-c", "1", "-Q", queues, "-n", "older"]
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "celery",
-                    "-A",
-                    "previous_release_worker",
-                    "worker",
-                    "-c",
-                    "1",
-                    "-Q",
-                    lanes,
-                    "-n",
-                    "yesterday",
-                ],
-                env=os.environ | environment(settings) | {"PYTHONPATH": here},
+                [sys.executable, "-m", "celery", "-A", "previous_release_worker", *options],
+                env=os.environ | environment(settings) | {"PYTHONPATH": str(Path(__file__).parent)},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -69,49 +62,49 @@ class Yesterday(Child):
 
 
 @pytest.fixture
-def yesterday(settings: Settings, tmp_path: Path) -> Iterator[Child]:
-    worker = Yesterday(settings, tmp_path)
+def older_worker(settings: Settings, tmp_path: Path) -> Iterator[Child]:
+    worker = OlderWorker(settings, tmp_path)
     yield worker
     worker.kill()
 
 
-def today(start: Callable[..., Child]) -> Child:
-    worker = start("today", "worker", "-c", "1")
+def newer_worker(start: Callable[..., Child]) -> Child:
+    worker = start("newer", "worker", "-c", "1")
     eventually(lambda: "ready" in worker.said())
     return worker
 
 
-def an_owed_note(records: Records) -> UUID:
+def a_due_inquiry_email(records: Records) -> UUID:
     with records.work() as work:
         return work.inquiry_emails.enqueue(kind=InquiryEmailKind.REFERENCES, email="ada@example.com", locale="en")
 
 
-def left(records: Records, note: UUID) -> bool:
+def is_sent(records: Records, email: UUID) -> bool:
     with records.work() as work:
-        return bool(work.run("select sent_at is not null from inquiry_emails where id = :note", note=note).scalar_one())
+        return bool(work.run("select sent_at is not null from inquiry_emails where id = :id", id=email).scalar_one())
 
 
-def test_yesterdays_worker_and_todays_share_the_work_and_a_roll_back_loses_nothing(
-    settings: Settings, records: Records, start: Callable[..., Child], yesterday: Child
+def test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing(
+    settings: Settings, records: Records, start: Callable[..., Child], older_worker: Child
 ) -> None:
-    """What is new waits for those who know it; the workers of the version before take, and throw away, none of it."""
+    """Messages of a new queue wait for a worker that knows the queue. Older workers neither take nor discard them."""
     start("relay", "relay")
-    eventually(lambda: "ready" in yesterday.said())
-    new = today(start)
+    eventually(lambda: "ready" in older_worker.said())
+    newer = newer_worker(start)
     cases = [ask(records, behaviour) for behaviour in ("ok", "hang", "fail500", "pending", "ok", "ok")]
-    note = an_owed_note(records)
+    first = a_due_inquiry_email(records)
     eventually(lambda: [state(records, case) for case in cases] == ["refunded"] * 6)
-    eventually(lambda: left(records, note))
-    new.kill()
+    eventually(lambda: is_sent(records, first))
+    newer.kill()
     cases += [ask(records), ask(records, "hang")]
-    later = an_owed_note(records)
+    second = a_due_inquiry_email(records)
     eventually(lambda: [state(records, case) for case in cases] == ["refunded"] * 8)
-    assert not left(records, later)
-    assert yesterday.process.poll() is None
-    today(start)
-    eventually(lambda: left(records, later))
+    assert not is_sent(records, second)
+    assert older_worker.process.poll() is None
+    newer_worker(start)
+    eventually(lambda: is_sent(records, second))
     assert [refunds(settings, records, case) for case in cases] == [1] * 8
     with records.work() as work:
         assert work.dead_letters.list_all() == []
         assert audit(work).faults == []
-    assert "message_unreadable" not in yesterday.said()
+    assert "message_unreadable" not in older_worker.said()

@@ -89,7 +89,7 @@ def is_refused(answer: httpx.Response, kind: ProblemCode) -> bool:
 def notices(records: Records) -> list[Any]:
     with records.work() as work:
         return list(
-            work.run("select event, arrivals, attempts, outcome, body from webhook_events order by received_at")
+            work.run("select event_id, deliveries, attempts, outcome, body from webhook_events order by received_at")
         )
 
 
@@ -97,7 +97,7 @@ def woken(records: Records) -> int:
     """How many notices lie on the lane to a worker."""
     with records.work() as work:
         return int(
-            work.run("select count(*) from outbox where lane = :lane", lane=WebhookEventsReceived.queue).scalar_one()
+            work.run("select count(*) from outbox where queue = :lane", lane=WebhookEventsReceived.queue).scalar_one()
         )
 
 
@@ -335,7 +335,7 @@ def test_an_event_about_a_payment_that_nobody_told_us_of_is_kept_and_done_in_the
 def fate(records: Records, event: str) -> tuple[bool, int]:
     """Whether an event is still owed a look, and how many it had."""
     with records.work() as work:
-        row = work.run("select next_action_at, attempts from webhook_events where event = :event", event=event).one()
+        row = work.run("select next_action_at, attempts from webhook_events where event_id = :event", event=event).one()
     return row.next_action_at is not None, row.attempts
 
 

@@ -55,7 +55,7 @@ def test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day(
     assert stages(context, ask(context, bought, times=MANY)) == {"already_requested": 1}
     with context.records.work() as work:
         assert not audit(work).faults
-        owed = work.run("select count(*) from outbox where lane = 'email.cases'").scalar_one()
+        owed = work.run("select count(*) from outbox where queue = 'email.cases'").scalar_one()
         assert owed == 3  # nor does a message go out for a letter that does not
 
 

@@ -162,7 +162,7 @@ def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) 
 
 
 @does(purchases._LOCK_PAYMENTS)
-def lock_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:  # noqa: ARG001
+def lock_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
     """Do nothing, because one transaction runs at a time."""
 
 
@@ -218,5 +218,5 @@ def policies(work: MemoryWork, seller_id: str) -> Iterable[PolicyRow]:
 
 
 @does(sellers._LOCK)
-def lock_sellers(work: MemoryWork, ids: Sequence[str]) -> None:  # noqa: ARG001
+def lock_sellers(work: MemoryWork, ids: Sequence[str]) -> None:
     """Do nothing, because one transaction runs at a time."""

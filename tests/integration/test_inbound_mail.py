@@ -61,11 +61,14 @@ def test_no_mail_of_the_collection_is_lost(records: Records) -> None:
     mails = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
     outcomes = [outcome for mail in mails for outcome in take(records, mail)]
     with records.work() as work:
-        rows = {row.message_id: row for row in work.run("select message_id, kind, cases, note from inbound_mails")}
+        rows = {
+            row.message_id: row
+            for row in work.run("select message_id, kind, case_ids, inquiry_email_id from inbound_mails")
+        }
     fresh = [outcome for outcome in outcomes if outcome.fresh]
     assert len(rows) == len(fresh)
     assert all(outcome.flagged for outcome in outcomes if outcome.kind in NEEDS_SUPPORT)
-    followed = sum(bool(row.cases or row.note) for row in rows.values())
+    followed = sum(bool(row.case_ids or row.inquiry_email_id) for row in rows.values())
     asking = [
         outcome for outcome in fresh if outcome.kind in {MailKind.REQUEST, MailKind.NO_REFERENCE, MailKind.TOO_LARGE}
     ]
@@ -102,7 +105,7 @@ def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
     take(records, stranger)  # who knows a thread has no part in its case
     assert cases(records) == 3
     with records.work() as work:
-        rows = work.run("select cases from inbound_mails order by received_at").scalars().all()
+        rows = work.run("select case_ids from inbound_mails order by received_at").scalars().all()
         (thread,) = work.run("select thread from cases where id = :id", id=case).scalars()
     assert rows[0] == rows[1] == [case]
     assert thread in first.decode()

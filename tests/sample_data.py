@@ -34,7 +34,7 @@ def a_seller(**changes: Any) -> Seller:
 def a_policy(**changes: Any) -> Policy:
     """Thirty days, no questions asked, for two years now."""
     values: dict[str, Any] = {
-        "seller_id": "aurora",
+        "seller": "aurora",
         "version": 1,
         "in_force_from": NOON - timedelta(days=730),
         "category": Category.WITHIN_DAYS,

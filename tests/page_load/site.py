@@ -67,7 +67,7 @@ class Town:
             "withdrawal": "/withdraw",
             "confirm": case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
             "status, moving": moving,
-            "its news": f"{moving}/news?seen=0",
+            "its news": f"{moving}/news?last_seq=0",
             "status, paid": case(State.REFUNDED, Purpose.STATUS),
             "status, with support": case(State.WITH_SUPPORT, Purpose.STATUS),
             "open a purchase": _path(links.to(Purpose.OPEN, note)),

@@ -40,7 +40,7 @@ FROM_OURS = [
     {"origin": "null"},
     {},
 ]
-PLACES = ["/refund", "/lookup", "/withdraw", "/confirm/x", "/confirm/x/withdraw", "/open/x", "/nowhere"]
+PLACES = ["/refund", "/lookup", "/withdraw", "/confirm/x", "/confirm/x/cancel", "/open/x", "/nowhere"]
 
 
 @pytest.mark.parametrize("path", PLACES)
@@ -88,4 +88,4 @@ def test_the_desk_is_held_to_the_same(world: World) -> None:
 def test_the_name_in_the_letters_counts_although_a_proxy_calls_us_otherwise(world: World) -> None:
     guarded = CrossSiteFormMiddleware(desk(world.settings), public_url="https://refunds.example")
     for origin, ours in (("https://refunds.example", True), ("https://refunds.example.evil", False)):
-        assert guarded._is_ours(Headers({"origin": origin, "host": "10.0.0.1:8000"})) is ours
+        assert guarded._is_same_site(Headers({"origin": origin, "host": "10.0.0.1:8000"})) is ours

@@ -50,7 +50,7 @@ def test_a_form_from_another_site_is_refused_with_a_page_that_says_what_to_do(
 ) -> None:
     answer = world.web.post(path, data=FORM, headers={"host": HOST, **said})
     assert answer.status_code == 403
-    assert "Please open our form and send it from there." in answer.text
+    assert "Please open the form on our site and send it from there." in answer.text
     assert world.rows() == 0
 
 

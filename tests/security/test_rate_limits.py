@@ -68,7 +68,7 @@ def test_the_eleventh_form_about_one_address_in_an_hour_is_told_to_wait(settings
         refused = send(web, reference="MB-11", email=" ADA@Example.com ")
         assert refused.status_code == 429
         assert 3_500 < int(refused.headers["retry-after"]) <= 3_600
-        assert "Please wait a while" in refused.text
+        assert "Please wait about an hour" in refused.text
         assert send(web, email="grace@example.com", reference="MB-12").status_code == 303
 
 

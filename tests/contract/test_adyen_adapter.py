@@ -13,8 +13,8 @@ from domain.money import Money
 from domain.providers import Declined, DeclineReason, Lookup, PaymentProvider, Pending, Unknown
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import BELOW, MERCHANT, FakeAdyen, adapter, refused
-from tests.doubles.raw import UNREADABLE, a_server_that, saying
-from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
+from tests.doubles.faulty_server import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
+from tests.doubles.raw_server import UNREADABLE, a_server_that, saying
 from worker.providers.adyen.adapter import NO_LOOKUP
 from worker.providers.adyen.codes import CODES, UNDECIDED_CODES
 

@@ -16,7 +16,7 @@ from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, FakeAdyen, account, adapter, signed, webhook
-from tests.doubles.troubled import Troubled
+from tests.doubles.faulty_server import Troubled
 from worker.providers.adyen.webhooks import (
     DISPUTES,
     REFUNDS,

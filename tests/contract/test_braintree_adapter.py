@@ -28,8 +28,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from tests.doubles.braintree import FakeBraintree, Several, adapter, an_account, read, refused, said
-from tests.doubles.raw import UNREADABLE, a_server_that, saying
-from tests.doubles.troubled import (
+from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Answer,
     Line,
@@ -40,6 +39,7 @@ from tests.doubles.troubled import (
     reset_before,
     says,
 )
+from tests.doubles.raw_server import UNREADABLE, a_server_that, saying
 from worker.providers.braintree.adapter import create_adapter
 from worker.providers.braintree.codes import CODES, DISPUTES, STANDINGS, UNDECIDED_CODES
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.exceptions import HTTPError
 
-from tests.doubles.raw import DRIPS, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.raw_server import DRIPS, Flood, a_server_that, dripping, resetting, say, saying
 from worker.providers import deadline
 from worker.providers.deadline import (
     MAX_BODY_BYTES,

@@ -28,9 +28,9 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
+from tests.doubles.faulty_server import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
 from tests.doubles.mollie import FakeMollie, adapter, refused
-from tests.doubles.raw import UNREADABLE, a_server_that, saying
-from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
+from tests.doubles.raw_server import UNREADABLE, a_server_that, saying
 from worker.providers.mollie.adapter import create_adapter
 from worker.providers.mollie.client import MollieKeyError
 from worker.providers.mollie.codes import CODES, SHORT_OF_BALANCE, STANDINGS

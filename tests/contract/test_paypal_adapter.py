@@ -30,9 +30,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from tests.contract.specs.judge import Judge
-from tests.doubles.paypal import ID, SECRET, FakePayPal, adapter, refused
-from tests.doubles.raw import UNREADABLE
-from tests.doubles.troubled import (
+from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Answer,
     Asked,
@@ -45,6 +43,8 @@ from tests.doubles.troubled import (
     reset_before,
     says,
 )
+from tests.doubles.paypal import ID, SECRET, FakePayPal, adapter, refused
+from tests.doubles.raw_server import UNREADABLE
 from worker.providers.deadline import time_limit
 from worker.providers.paypal.access_token import MARGIN, AccessToken
 from worker.providers.paypal.adapter import create_adapter

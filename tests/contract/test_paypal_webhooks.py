@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from config.provider_accounts import PayPalAccount
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.judge import Judge
-from tests.doubles.troubled import Said, Troubled
+from tests.doubles.faulty_server import Said, Troubled
 from worker.providers.paypal.webhook_certificates import (
     MAX_CACHED,
     CertificateCache,

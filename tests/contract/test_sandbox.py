@@ -33,7 +33,7 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
-from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.raw_server import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
 from worker.providers import connected

@@ -32,7 +32,7 @@ from domain.providers import (
     refund_window,
 )
 from domain.purchases import Dispute
-from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.raw_server import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
 from tests.doubles.stripe import FakeStripe, a_stripe, error
 from worker.providers.http_client import CREDENTIALS_REFUSED
 from worker.providers.stripe.adapter import create_adapter

@@ -1,4 +1,4 @@
-"""Adyen as its documents tell: payments, refunds that it only ever receives, keys that are remembered for 31 days."""
+"""A fake Adyen after its documentation: payments, asynchronous refunds, and idempotency keys that live 31 days."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from typing import Any
 
 from config.provider_accounts import AdyenAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said
+from tests.doubles.faulty_server import Asked, Said
 from worker.providers.adyen.adapter import create_adapter
 
 API_KEY = "AQEyhmfxK4/LaxdDw0m/n3Q5qf3Ve59DLpw"
@@ -35,7 +35,7 @@ _PATH = re.compile(rf"{BELOW}/payments/([^/]+)/refunds")
 @dataclass
 class FakeAdyen:
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What was captured, by pspReference."""
+    """The captured amounts by pspReference."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     _answers: dict[str, tuple[datetime, Said]] = field(default_factory=dict)
@@ -68,10 +68,12 @@ class FakeAdyen:
         return _said(201, wanted | refund)
 
     def outcome(self, refund: str) -> dict[str, Any]:
-        """The item of the webhook that tells what became of it: no more is refunded than was captured."""
+        """Return the webhook item with the outcome of a refund. Refunds above the captured amount fail."""
         before = [row for row in self.refunds if row["pspReference"] < refund]
         row = next(row for row in self.refunds if row["pspReference"] == refund)
-        same = [one["amount"]["value"] for one in before if one["paymentPspReference"] == row["paymentPspReference"]]
+        same = [
+            other["amount"]["value"] for other in before if other["paymentPspReference"] == row["paymentPspReference"]
+        ]
         fits = row["amount"]["value"] + sum(same) <= self.payments[row["paymentPspReference"]]["value"]
         item = {
             "amount": row["amount"],
@@ -89,7 +91,7 @@ class FakeAdyen:
 
 
 def signed(item: dict[str, Any], key: str = HMAC_KEY) -> dict[str, Any]:
-    """As docs.adyen.com, "Verify HMAC signatures", has it."""
+    """Return a signed webhook item, after docs.adyen.com, "Verify HMAC signatures"."""
     values = item | {f"amount.{name}": item["amount"][name] for name in ("value", "currency")}
     text = ":".join(str(values.get(name, "")) for name in SIGNED)
     mac = hmac.new(binascii.a2b_hex(key), text.encode(), hashlib.sha256)

@@ -1,4 +1,4 @@
-"""Braintree as its documents tell: transactions, refunds, searches, and keys for those who ask with them. In XML."""
+"""A fake Braintree after its documentation, in XML: transactions, refunds, searches, and idempotency keys."""
 
 import re
 from base64 import b64encode
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from config.provider_accounts import BraintreeAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said, Troubled
+from tests.doubles.faulty_server import Asked, Said, Troubled
 from worker.providers.braintree.adapter import create_adapter
 
 PUBLIC, PRIVATE, MERCHANT = "a_public_key", "a_private_key", "a_merchant"
@@ -26,10 +26,10 @@ Row = dict[str, Any]
 @dataclass
 class FakeBraintree:
     transactions: dict[str, Row] = field(default_factory=dict)
-    """By id, the oldest first."""
+    """The transactions by id, oldest first."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     verdict: Row = field(default_factory=lambda: {"status": "submitted_for_settlement"})
-    """What becomes of a refund."""
+    """The fields of new refunds."""
     _keys: dict[str, tuple[datetime, Asked, str]] = field(default_factory=dict)
 
     def serve(self) -> Troubled:
@@ -40,7 +40,7 @@ class FakeBraintree:
         return name
 
     def refunded(self, charge: str, **more: object) -> Row:
-        """A refund made at Braintree, with the mouse."""
+        """Make a refund in Braintree's control panel."""
         sale = self.transactions[charge]
         name = f"r{len(self.transactions)}"
         row = self._row(name, "credit", sale["amount"], sale["currency_iso_code"])
@@ -108,12 +108,12 @@ class FakeBraintree:
         rows = [row for row in reversed(self.transactions.values()) if _fits(row, criteria)]
         if not with_all:
             return said(200, search_results={"page_size": 50, "ids": [row["id"] for row in rows]})
-        assert len(rows) <= 50, "Braintree gives fifty at once."
+        assert len(rows) <= 50, "Braintree returns at most fifty rows."
         return said(200, credit_card_transactions={"total_items": len(rows), "transaction": Several(rows)})
 
 
 class Several(list[Row]):
-    """As many elements of one name, without one around them."""
+    """Several elements of one name, without an element around them."""
 
 
 def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:
@@ -126,7 +126,7 @@ def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:
 
 
 def read(body: bytes) -> Any:
-    """What was asked for, without the name around it."""
+    """Return the content of an XML request, without the root element."""
     return _value(ET.fromstring(body))
 
 
@@ -142,7 +142,7 @@ def said(status: int, **document: object) -> Said:
 
 
 def refused(*codes: str, transaction: Row | None = None) -> Said:
-    """As Braintree refuses: each code is that of a validation error; a decline has the transaction instead."""
+    """Return an error response with validation error codes, or with the transaction of a decline."""
     errors = {"errors": [], "transaction": {"errors": [{"code": code, "message": "No."} for code in codes]}}
     more = {"transaction": transaction} if transaction else {}
     return said(422, api_error_response={"errors": errors, "message": "No.", **more})
@@ -157,7 +157,7 @@ def xml(name: str, value: object) -> str:
 
 
 def _written(name: str, value: object) -> tuple[str, str]:
-    """The attributes of an element, and what is in it."""
+    """Return the attributes and the content of an XML element."""
     match value:
         case dict():
             return "", "".join(xml(*pair) for pair in value.items())

@@ -1,4 +1,4 @@
-"""Mollie as its documents tell: payments, refunds, chargebacks, keys that are remembered for an hour."""
+"""A fake Mollie after its documentation: payments, refunds, chargebacks, and idempotency keys that live an hour."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 from config.provider_accounts import MollieAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said, Troubled
+from tests.doubles.faulty_server import Asked, Said, Troubled
 from worker.providers.mollie.adapter import create_adapter
 
 API_KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
@@ -19,9 +19,9 @@ _PATH = re.compile(r"/v2(?:/payments/(?P<payment>[^/]+))?/(?P<kind>refunds|charg
 @dataclass
 class FakeMollie:
     payments: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """How much was paid, by id."""
+    """The paid amounts by payment id."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
-    """The oldest first, as Mollie shows them."""
+    """The refunds as Mollie returns them, oldest first."""
     chargebacks: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     page: int = 250

@@ -1,4 +1,4 @@
-"""PayPal as its documents tell: captures, orders, refunds, keys that are remembered for 45 days, disputes, its own list."""
+"""A fake PayPal after its documentation: captures, orders, refunds, disputes, search, and keys that live 45 days."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from config.provider_accounts import PayPalAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said, Troubled
+from tests.doubles.faulty_server import Asked, Said, Troubled
 from worker.providers.paypal.adapter import create_adapter
 
 ID, SECRET = (
@@ -38,7 +38,7 @@ MESSAGES = {
     500: ("INTERNAL_SERVER_ERROR", "An internal server error occurred."),
     503: ("SERVICE_UNAVAILABLE", "Service Unavailable."),
 }
-"""What the API description has PayPal say with each status: name and message."""
+"""The error name and message of each status, from PayPal's API description."""
 
 
 @dataclass
@@ -48,12 +48,12 @@ class FakePayPal:
     disputes: list[dict[str, Any]] = field(default_factory=list)
     orders_are_kept: bool = True
     pays_by: str = "COMPLETED"
-    """The status that a new refund has."""
+    """The status of a new refund."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     lists_after: timedelta = timedelta(0)
     most_listed: int = 10_000
     tokens: list[str] = field(default_factory=list)
-    """All that it gave out; those in ``taken_back`` it takes no more."""
+    """The access tokens that were issued. Tokens in ``taken_back`` are no longer accepted."""
     taken_back: set[str] = field(default_factory=set)
     token_lives: int = 32_400
     _answers: dict[str, tuple[datetime, Asked, Said]] = field(default_factory=dict)
@@ -76,12 +76,12 @@ class FakePayPal:
         return name
 
     def refund_by_hand(self, charge: str, value: str | None = None, status: str = "COMPLETED", **ids: str) -> str:
-        """As the seller does on PayPal's own pages."""
+        """Make a refund in PayPal's dashboard."""
         amount = {**self.captures[charge]["amount"], **({"value": value} if value else {})}
         return str(self._refund(charge, amount, status, ids)["id"])
 
     def fail(self, refund: str, status: str = "FAILED", reason: str | None = None) -> None:
-        """The bank did not pay: the money stays with the seller."""
+        """Let a refund fail at the bank; the money stays with the seller."""
         for row in self.refunds:
             if row["id"] == refund:
                 row.update({"status": status, **({"status_details": {"reason": reason}} if reason else {})})
@@ -133,7 +133,7 @@ class FakePayPal:
         return said
 
     def _latest(self, said: Said) -> Said:
-        """What became of the request meanwhile, not what was said of it then."""
+        """Return the current state of the request's refund, instead of the first response."""
         id_ = json.loads(said.body).get("id")
         return next((_said(201, row) for row in self.refunds if row["id"] == id_), said)
 
@@ -242,7 +242,7 @@ def _transaction(row: dict[str, Any]) -> dict[str, Any]:
         "paypal_reference_id": _charge(row),
         "paypal_reference_id_type": "TXN",
         "transaction_event_code": "T1107",
-        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # as it really writes it
+        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # the format of PayPal's API
         "transaction_amount": {**amount, "value": f"-{amount['value']}"},
         "transaction_status": {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}[row["status"]],
     }

@@ -14,7 +14,7 @@ from config.settings import Settings
 from domain.money import Money
 from domain.providers import Capabilities, Unknown
 from domain.refund_operations import RefundOperation
-from tests.doubles.raw import a_server_that, say, saying
+from tests.doubles.raw_server import a_server_that, say, saying
 from worker import provider_client
 from worker.context import WorkerContext, create_context
 from worker.providers.deadline import watched

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tests.doubles.troubled import Asked, Said
+from tests.doubles.faulty_server import Asked, Said
 
 FOLDER = Path(__file__).parent
 

@@ -1,4 +1,4 @@
-"""A server that answers bytes as it likes: what a provider must never say, and what the network does to it."""
+"""A raw TCP server that sends invalid, slow or incomplete responses."""
 
 import json
 import socket
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-PATIENCE = 20.0  # seconds; reached only when something is broken
+PATIENCE = 20.0  # seconds; only reached if a test fails
 
 
 @contextmanager
 def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
-    """Read what it is asked, unless it greets first, then doe as it likes with the connection."""
+    """Yield the URL of a server that reads a request, unless it greets first, and passes the connection to ``answers``."""
 
     def serve() -> None:
         while True:
@@ -38,7 +38,7 @@ def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = 
 
 
 def say(status: int, document: object, *headers: str) -> bytes:
-    """An answer as it travels; bytes are sent as they are, all else as JSON."""
+    """Return the bytes of a response. A document is sent as JSON, bytes unchanged."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
@@ -49,7 +49,7 @@ def saying(answer: bytes) -> Callable[[socket.socket], None]:
 
 
 def dripping(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
-    """Each byte comes long before a timeout that begins anew with it."""
+    """Return a handler that sends a response byte by byte, which restarts a socket's timeout each time."""
 
     def drip(connection: socket.socket) -> None:
         for drop in answer:
@@ -64,7 +64,7 @@ def resetting(connection: socket.socket) -> None:
 
 
 class Flood:
-    """An answer without end; ``sent`` are the bytes that somebody took."""
+    """An endless response; ``sent`` is the number of bytes that the client took."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -81,7 +81,7 @@ DRIPS = {
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
     "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
 }
-"""Answers that come drop by drop."""
+"""Responses to send byte by byte."""
 
 UNREADABLE = {
     "an empty body": say(200, b""),
@@ -104,4 +104,4 @@ UNREADABLE = {
     "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
     "nothing": b"",
 }
-"""Answers that say nothing, of whichever provider."""
+"""Responses without a meaning, for every provider."""

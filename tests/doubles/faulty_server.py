@@ -1,4 +1,4 @@
-"""A server on this machine that answers as it is told, and can be told to misbehave."""
+"""An HTTP server for the fake providers, with faults that a test selects."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """Their names are in lower case."""
+    """The headers, with lower-case names."""
     body: bytes
 
 
@@ -30,11 +30,11 @@ class Said:
 
 
 Answer = Callable[[], Said]
-"""Carries out what was asked, and says what came of it."""
+"""Carries out the request, and returns the response."""
 
 
 class Troubled:
-    """Remembers what it was asked; ``trouble`` stands between the answer and the one who asked."""
+    """Records the requests; ``trouble`` decides how the response is sent."""
 
     def __init__(self, answer: Callable[[Asked], Said]) -> None:
         self.asked: list[Asked] = []
@@ -58,14 +58,14 @@ class Troubled:
         self._server.server_close()
 
     def answer(self, asked: Asked) -> Said:
-        """One at a time, as if all of it were one transaction."""
+        """Answer one request at a time, so each is like a transaction."""
         with self._one_by_one:
             self.asked.append(asked)
             return self._answer(asked)
 
 
 class Line:
-    """The connection to the one who asked."""
+    """The connection to the client."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, closing: Event) -> None:
         self._handler = handler
@@ -87,7 +87,7 @@ class Line:
                 return
 
     def reset(self) -> None:
-        """As a machine does that fell over: no goodbye, and what was on its way is gone."""
+        """Reset the connection, as a machine that crashed; bytes in flight are lost."""
         connection = self._handler.connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
@@ -120,7 +120,7 @@ def hang_after(line: Line, answer: Answer) -> None:
 
 
 def drip_after(line: Line, answer: Answer) -> None:
-    """A byte now and then: no socket's own timeout notices."""
+    """Send the response byte by byte, which no timeout of a socket detects."""
     line.send(answer(), pause=0.05)
     line.close()
 
@@ -156,7 +156,7 @@ AFTER_CARRYING_OUT: tuple[Trouble, ...] = (
 
 
 def says(said: Said, *, carries_out: bool = False) -> Trouble:
-    """Say this, whatever is asked."""
+    """Return a fault that always sends ``said``."""
 
     def trouble(line: Line, answer: Answer) -> None:
         if carries_out:
@@ -176,7 +176,7 @@ def _handler(server: Troubled) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             asked = Asked(self.command, place.path, dict(parse_qsl(place.query)), headers, body)
-            with suppress(OSError):  # the one who asked may be gone
+            with suppress(OSError):  # the client may have closed the connection
                 server.trouble(Line(self, server.closing), lambda: server.answer(asked))
 
         do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server names them
@@ -186,6 +186,6 @@ def _handler(server: Troubled) -> type[BaseHTTPRequestHandler]:
                 super().finish()
 
         def log_message(self, *what: object) -> None:
-            """The tests say what matters."""
+            """Log nothing."""
 
     return Handler

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 @dataclass(frozen=True)
-class Asked:
+class HttpRequest:
     method: str
     path: str
     query: Mapping[str, str]
@@ -23,25 +23,25 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
+class HttpResponse:
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Callable[[], Said]
+Answer = Callable[[], HttpResponse]
 """Carries out the request, and returns the response."""
 
 
-class Troubled:
-    """Records the requests; ``trouble`` decides how the response is sent."""
+class FaultyServer:
+    """Records the requests; ``fault`` decides how the response is sent."""
 
-    def __init__(self, answer: Callable[[Asked], Said]) -> None:
-        self.asked: list[Asked] = []
-        self.trouble: Trouble = honestly
+    def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.requests: list[HttpRequest] = []
+        self.fault: Fault = no_fault
         self.closing = Event()
         self._answer = answer
-        self._one_by_one = Lock()
+        self._lock = Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -57,14 +57,14 @@ class Troubled:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, asked: Asked) -> Said:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer one request at a time, so each is like a transaction."""
-        with self._one_by_one:
-            self.asked.append(asked)
-            return self._answer(asked)
+        with self._lock:
+            self.requests.append(request)
+            return self._answer(request)
 
 
-class Line:
+class ClientConnection:
     """The connection to the client."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, closing: Event) -> None:
@@ -72,16 +72,16 @@ class Line:
         self.closing = closing
         self.method = handler.command
 
-    def send(self, said: Said, *, length: int | None = None, pause: float = 0.0) -> None:
-        self._handler.send_response(said.status)
-        for name, value in said.headers.items():
+    def send(self, response: HttpResponse, *, length: int | None = None, pause: float = 0.0) -> None:
+        self._handler.send_response(response.status)
+        for name, value in response.headers.items():
             self._handler.send_header(name, value)
-        self._handler.send_header("Content-Length", str(len(said.body) if length is None else length))
+        self._handler.send_header("Content-Length", str(len(response.body) if length is None else length))
         self._handler.end_headers()
         if not pause:
-            self._handler.wfile.write(said.body)
+            self._handler.wfile.write(response.body)
             return
-        for byte in said.body:
+        for byte in response.body:
             self._handler.wfile.write(bytes([byte]))
             if self.closing.wait(pause):
                 return
@@ -97,54 +97,54 @@ class Line:
         self._handler.close_connection = True
 
 
-Trouble = Callable[[Line, Answer], None]
+Fault = Callable[[ClientConnection, Answer], None]
 
 
-def honestly(line: Line, answer: Answer) -> None:
-    line.send(answer())
+def no_fault(client: ClientConnection, answer: Answer) -> None:
+    client.send(answer())
 
 
-def reset_before(line: Line, answer: Answer) -> None:  # noqa: ARG001
-    line.reset()
+def reset_before(client: ClientConnection, answer: Answer) -> None:  # noqa: ARG001
+    client.reset()
 
 
-def reset_after(line: Line, answer: Answer) -> None:
+def reset_after(client: ClientConnection, answer: Answer) -> None:
     answer()
-    line.reset()
+    client.reset()
 
 
-def hang_after(line: Line, answer: Answer) -> None:
+def hang_after(client: ClientConnection, answer: Answer) -> None:
     answer()
-    line.closing.wait()
-    line.close()
+    client.closing.wait()
+    client.close()
 
 
-def drip_after(line: Line, answer: Answer) -> None:
+def drip_after(client: ClientConnection, answer: Answer) -> None:
     """Send the response byte by byte, which no timeout of a socket detects."""
-    line.send(answer(), pause=0.05)
-    line.close()
+    client.send(answer(), pause=0.05)
+    client.close()
 
 
-def cut_short_after(line: Line, answer: Answer) -> None:
-    said = answer()
-    line.send(Said(said.status, said.body[:-5], said.headers), length=len(said.body))
-    line.close()
+def cut_short_after(client: ClientConnection, answer: Answer) -> None:
+    response = answer()
+    client.send(HttpResponse(response.status, response.body[:-5], response.headers), length=len(response.body))
+    client.close()
 
 
-def oversize_after(line: Line, answer: Answer) -> None:
-    said = answer()
-    line.send(Said(said.status, said.body + b" " * 4 * 1024 * 1024, said.headers))
+def oversize_after(client: ClientConnection, answer: Answer) -> None:
+    response = answer()
+    client.send(HttpResponse(response.status, response.body + b" " * 4 * 1024 * 1024, response.headers))
 
 
-def garbage_after(line: Line, answer: Answer) -> None:
-    line.send(Said(answer().status, b'\xff{"id": ["<'))
+def garbage_after(client: ClientConnection, answer: Answer) -> None:
+    client.send(HttpResponse(answer().status, b'\xff{"id": ["<'))
 
 
-def empty_after(line: Line, answer: Answer) -> None:
-    line.send(Said(answer().status))
+def empty_after(client: ClientConnection, answer: Answer) -> None:
+    client.send(HttpResponse(answer().status))
 
 
-AFTER_CARRYING_OUT: tuple[Trouble, ...] = (
+AFTER_CARRYING_OUT: tuple[Fault, ...] = (
     reset_after,
     hang_after,
     drip_after,
@@ -155,18 +155,18 @@ AFTER_CARRYING_OUT: tuple[Trouble, ...] = (
 )
 
 
-def says(said: Said, *, carries_out: bool = False) -> Trouble:
-    """Return a fault that always sends ``said``."""
+def responds_with(response: HttpResponse, *, carries_out: bool = False) -> Fault:
+    """Return a fault that always sends ``response``."""
 
-    def trouble(line: Line, answer: Answer) -> None:
+    def fault(client: ClientConnection, answer: Answer) -> None:
         if carries_out:
             answer()
-        line.send(said)
+        client.send(response)
 
-    return trouble
+    return fault
 
 
-def _handler(server: Troubled) -> type[BaseHTTPRequestHandler]:
+def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -175,9 +175,9 @@ def _handler(server: Troubled) -> type[BaseHTTPRequestHandler]:
             place = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(self.command, place.path, dict(parse_qsl(place.query)), headers, body)
+            request = HttpRequest(self.command, place.path, dict(parse_qsl(place.query)), headers, body)
             with suppress(OSError):  # the client may have closed the connection
-                server.trouble(Line(self, server.closing), lambda: server.answer(asked))
+                server.fault(ClientConnection(self, server.closing), lambda: server.answer(request))
 
         do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server names them
 

@@ -12,7 +12,7 @@ PATIENCE = 20.0  # seconds; only reached if a test fails
 
 
 @contextmanager
-def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
+def raw_server(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
     """Yield the URL of a server that reads a request, unless it greets first, and passes the connection to ``answers``."""
 
     def serve() -> None:
@@ -37,18 +37,18 @@ def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = 
         thread.join(PATIENCE)
 
 
-def say(status: int, document: object, *headers: str) -> bytes:
+def http_response(status: int, document: object, *headers: str) -> bytes:
     """Return the bytes of a response. A document is sent as JSON, bytes unchanged."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-def saying(answer: bytes) -> Callable[[socket.socket], None]:
+def sends(answer: bytes) -> Callable[[socket.socket], None]:
     return lambda connection: connection.sendall(answer)
 
 
-def dripping(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
+def drips(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
     """Return a handler that sends a response byte by byte, which restarts a socket's timeout each time."""
 
     def drip(connection: socket.socket) -> None:
@@ -59,7 +59,7 @@ def dripping(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
     return drip
 
 
-def resetting(connection: socket.socket) -> None:
+def resets(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -75,7 +75,7 @@ class Flood:
             self.sent += connection.send(b" " * 65536)
 
 
-DRIPS = {
+SLOW_RESPONSES = {
     "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + b" " * 300,
     "headers": b"HTTP/1.1 200 OK\r\nX-Patience: " + b"x" * 300,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
@@ -84,19 +84,19 @@ DRIPS = {
 """Responses to send byte by byte."""
 
 UNREADABLE = {
-    "an empty body": say(200, b""),
-    "garbage": say(200, b"{hm?"),
-    "no UTF-8": say(200, b'{"id":"\xff"}'),
-    "nested without end": say(200, b"[" * 100_000),
-    "a list": say(200, [{}]),
-    "a number of 5000 digits": say(200, b'{"amount":' + b"9" * 5000 + b"}"),
+    "an empty body": http_response(200, b""),
+    "garbage": http_response(200, b"{hm?"),
+    "no UTF-8": http_response(200, b'{"id":"\xff"}'),
+    "nested without end": http_response(200, b"[" * 100_000),
+    "a list": http_response(200, [{}]),
+    "a number of 5000 digits": http_response(200, b'{"amount":' + b"9" * 5000 + b"}"),
     "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
-    "a refusal without a word": say(400, {"error": "no"}),
-    "a refusal that is a page": say(400, b"<html>"),
-    "a request timeout": say(408, {"error": {"code": "timeout"}}),
-    "too early": say(425, {"error": {"code": "early"}}),
-    "too many": say(429, {"error": {"code": "rate_limit"}}),
-    "a server's error": say(503, {"error": {"code": "refund_declined"}}),
+    "a refusal without a word": http_response(400, {"error": "no"}),
+    "a refusal that is a page": http_response(400, b"<html>"),
+    "a request timeout": http_response(408, {"error": {"code": "timeout"}}),
+    "too early": http_response(425, {"error": {"code": "early"}}),
+    "too many": http_response(429, {"error": {"code": "rate_limit"}}),
+    "a server's error": http_response(503, {"error": {"code": "refund_declined"}}),
     "another protocol": b"220 mail.example ready\r\n",
     "a status only": b"HTTP/1.1 200 OK\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",

@@ -27,7 +27,7 @@ from records import Records, migrate
 from records.unit_of_work import connect
 from tests.chaos.kill_points import FUSES
 from tests.chaos.timers import RESTART
-from tests.proxy import Proxy, postgres, resp
+from tests.fault_proxy import Proxy, postgres, resp
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")

@@ -55,7 +55,7 @@ def _database(servers: Servers) -> Iterator[str]:
 
 @pytest.fixture
 def database(servers: Servers, _database: str) -> str:
-    """The name of an empty database without other connections."""
+    """Return the name of an empty database without other connections."""
     left_alone(servers, _database)
     emptied(servers, _database)
     return _database
@@ -63,13 +63,13 @@ def database(servers: Servers, _database: str) -> str:
 
 @pytest.fixture
 def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
-    """Settings with an empty database, an empty broker, folders of the test, and no provider."""
+    """Return settings with an empty database, an empty broker, folders of the test, and no provider."""
     return settings_of(servers, database, tmp_path)
 
 
 @pytest.fixture
 def records(settings: Settings) -> Iterator[Records]:
-    """The records of an empty, migrated database."""
+    """Yield the records of an empty, migrated database."""
     engine = connect(settings.database_url.get_secret_value())
     yield Records(engine, settings.timers)
     engine.dispose()
@@ -92,12 +92,12 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The sandbox provider, one process for the test run. Every test uses its own charges."""
+    """Yield the URL of the sandbox provider, one process for the test run. Every test uses its own charges."""
     with sandbox_in(tmp_path_factory.mktemp("sandbox"), turn=1, late=0.6) as process:
         yield process.url
 
 
 @pytest.fixture
 def sandbox(settings: Settings, sandbox_url: str) -> Settings:
-    """The settings, with the sandbox provider connected."""
+    """Return the settings with the sandbox provider connected."""
     return settings.model_copy(update={"sandbox_url": sandbox_url})

@@ -21,7 +21,7 @@ def broker(servers: Servers, settings: Settings) -> Iterator[redis.Redis]:  # no
 
 @pytest.fixture
 def wire(servers: Servers) -> Iterator[Proxy]:
-    """A proxy to the broker, whose connections a test may cut."""
+    """Yield a proxy to the broker, whose connections a test may cut."""
     with Proxy(servers.valkey.socket, resp) as wire:
         yield wire
 

@@ -96,7 +96,7 @@ class Installation:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """The service's main process, which leads a process group; None while the service is down."""
+        """Return the pid of the service's main process, which leads a process group; None while the service is down."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:

@@ -74,7 +74,7 @@ def charge(braintree: FakeBraintree) -> str:
 
 
 def to_the_refund(trouble: Fault) -> Fault:
-    """Fault for what is posted; what is asked before is answered."""
+    """Return a fault that applies to POST requests only."""
 
     def sometimes(line: ClientConnection, answer: Answer) -> None:
         (trouble if line.method == "POST" else no_fault)(line, answer)

@@ -18,9 +18,7 @@ from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = (
-    4  # of one provider, because fetching its certificate must not delay forms or other providers
-)
+MAX_CONCURRENT_WEBHOOKS: Final = 4  # of a provider, because fetching its certificate must not delay forms
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 

@@ -29,9 +29,7 @@ from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = (
-    500  # requests in one commit; the commit takes 0.1 seconds, hardly more than the commit of one request
-)
+BATCH_SIZE: Final = 500  # requests in one commit; it takes 0.1 seconds, hardly more than for one request
 MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with more rejected lines probably sends the wrong data
 MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay forms
 

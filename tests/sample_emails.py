@@ -34,7 +34,7 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
         "state": STATES.get(stage, State.RECEIVED),
         "channel": Channel.EMAIL,
         "reference": "<b>typed by whoever asked</b>",
-        "seller_id": "aurora",
+        "seller": "aurora",
         "reason": "dissatisfied",
         "refund_scope": "full",
         "comment": "",

@@ -44,7 +44,7 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
         "email": "asked@example.net",
         "received_at": datetime(2026, 6, 15, 12, tzinfo=UTC),
         "next_action_at": None,
-        "purchase_id": UUID(int=1),
+        "purchase": UUID(int=1),
         "seller_name": "Aurora Software",
         "support_email": "help@aurora.example",
         "time_zone": "Europe/Berlin",

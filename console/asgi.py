@@ -15,7 +15,7 @@ def web() -> FastAPI:
     log.set_up()
     settings = load_settings()
     application = app(settings, readers=create_webhook_parsers(settings))
-    application.state.paper.warm()
+    application.state.templates.warm()
     application.state.records.dial(POOL)
     gc.collect()
     gc.freeze()  # long-lived objects are not scanned again while customers wait

@@ -30,7 +30,7 @@ class KeyReusedError(RefusedError):
 
 
 class KeyInFlightError(RefusedError):
-    """A request with this idempotency key is being accepted at this moment. Please send it again in a second."""
+    """A request with this idempotency key is being accepted at this moment. Send it again in a second."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)

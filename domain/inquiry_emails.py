@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 LINK_TTL = timedelta(minutes=30)
-"""How long a link to the private details of a purchase is valid: e-mail arrives in this time, and few strangers find the link."""
+"""How long a link to the private details of a purchase is valid. E-mails arrive sooner; a later reader finds an expired link."""
 
 MAX_REFERENCES = 100
 """The greatest number of purchases in one inquiry e-mail; the newest purchases come first."""

@@ -33,12 +33,12 @@ class StateEffects:
     """What happens when a case reaches a state."""
 
     message: type[WorkItems] | None = None
-    """The message that is published at once, so that a worker moves the case on."""
+    """The message that is published at once, so that a worker processes the case."""
     email: EmailKind | None = None
     support_task: bool = False
     timeout: Timeout | None = None
     resend: type[WorkItems] | None = None
-    """The message that the sweep publishes if no worker moved the case within ``timeout``."""
+    """The message that the sweep publishes if no worker processed the case within ``timeout``."""
 
 
 EFFECTS: Mapping[State, StateEffects] = {

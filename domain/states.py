@@ -73,21 +73,12 @@ MOVES: dict[tuple[State, Event], State] = {
     (S.REFUNDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,
     (S.REFUNDING, E.REFUND_DEFERRED): S.APPROVED,  # certainly not refunded: try later, with a new operation
     (S.REFUNDING, E.CONFIRMED_NOT_REFUNDED): S.APPROVED,  # as above; the provider also rejects a second refund
-    (
-        S.REFUNDING,
-        E.OUTCOME_UNKNOWN,
-    ): S.REFUNDING,  # unknown is not failed; the operation records what was sent and when
+    (S.REFUNDING, E.OUTCOME_UNKNOWN): S.REFUNDING,  # unknown is not failed; the operation records the call
     (S.REFUNDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUND_PENDING, E.PROVIDER_PAID): S.REFUNDED,
     (S.REFUND_PENDING, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
-    (
-        S.REFUND_PENDING,
-        E.PROVIDER_DECLINED,
-    ): S.WITH_SUPPORT,  # declined later, because another refund of the payment counts
-    (
-        S.REFUND_PENDING,
-        E.REFUND_DEFERRED,
-    ): S.APPROVED,  # failed because the balance was low: try later, with a new operation
+    (S.REFUND_PENDING, E.PROVIDER_DECLINED): S.WITH_SUPPORT,  # another refund of the payment counts
+    (S.REFUND_PENDING, E.REFUND_DEFERRED): S.APPROVED,  # the balance was too low: try later, with a new operation
     (S.REFUND_PENDING, E.POLLING_GAVE_UP): S.WITH_SUPPORT,
     (S.REFUNDED, E.PROVIDER_FAILED_LATE): S.WITH_SUPPORT,
     (S.REFUNDED, E.BANK_REFERENCE_RECEIVED): S.REFUNDED,  # card networks send the reference days later

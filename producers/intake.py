@@ -16,7 +16,7 @@ from records.statutory_withdrawals import StatutoryWithdrawal
 DECLARATIONS_A_DAY = 10
 """Acknowledgements that one address gets in 24 hours without delay: no customer has more contracts to withdraw from.
 
-Ten e-mails do not flood the mailbox of a customer whose address another person typed.
+If a stranger types a customer's address, ten e-mails do not flood the customer's mailbox.
 """
 _HOUR, _DAY = 3_600.0, 86_400.0  # seconds
 

@@ -1,1 +1,1 @@
-"""The tests. A package of its own, because a library of ours installs another one of this name."""
+"""The tests. They are a package, because a library that we use installs another package of this name."""

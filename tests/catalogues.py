@@ -1,6 +1,6 @@
-"""The catalogues of languages: every sentence that a customer can meet, gathered from where it is written.
+"""Collects the sentences for customers from code and templates, and updates the translation catalogues.
 
-``make languages`` writes what is new into config/languages/*.po, to be translated, and drops what nobody says any more.
+``make languages`` adds new sentences to config/languages/*.po for translation, and removes unused sentences.
 """
 
 import ast
@@ -25,10 +25,10 @@ ROOT = Path(__file__).parents[1]
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
 
 Sentence = str | tuple[str, str]
-"""A sentence, or one and how it is said of many."""
+"""A sentence, or its singular and plural."""
 
 NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html", "problem_type.html"}
-"""Pages for developers, and the mailbox of the demo: these speak English."""
+"""Pages for developers, and the demo's page of sent e-mails, which are English only."""
 
 SPOKEN: Mapping[str, tuple[int, ...]] = {
     "_": (1,),
@@ -37,7 +37,7 @@ SPOKEN: Mapping[str, tuple[int, ...]] = {
     "ProblemError": (2,),
     "NotPossibleError": (1,),
 }
-"""Functions whose argument is a sentence for customers; which of them."""
+"""The functions with a sentence for customers, and the positions of that argument."""
 
 SPEAKERS = (
     "producers/web/*.py",
@@ -56,13 +56,13 @@ FOR_OTHERS = {
     *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),
     *(f"worker/emails/{name}.py" for name in ("case_emails", "delivery", "headers")),
 }
-"""Modules that speak to programs, developers and operators."""
+"""Modules whose texts are for programs, developers and operators."""
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 
 
 def gather() -> dict[Sentence, set[str]]:
-    """Every sentence for customers, with the files it stands in."""
+    """Return every sentence for customers, with the files that contain it."""
     found: dict[Sentence, set[str]] = {}
     for place, sentence in (*_of_templates(), *_of_code(), *_of_tables()):
         if _is_said(sentence):
@@ -71,13 +71,13 @@ def gather() -> dict[Sentence, set[str]]:
 
 
 def catalogue(language: str) -> Catalog:
-    """A language's catalogue as it is written down."""
+    """Return the catalogue of a language from its file."""
     with (CATALOGUES / f"{language}.po").open("rb") as file:
         return read_po(file, locale=language)
 
 
 def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
-    """Write what is new into the catalogue and drop what is gone; return how many sentences wait to be translated."""
+    """Add new sentences to a catalogue, remove unused ones, and return the number of untranslated sentences."""
     old = catalogue(language)
     new = Catalog(locale=language)
     for sentence, places in sentences.items():
@@ -96,12 +96,12 @@ def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
 
 
 def said(string: object) -> bool:
-    """Whether a catalogue has words for it."""
+    """Return whether a catalogue entry is translated."""
     return all(string) if isinstance(string, tuple | list) else bool(string)
 
 
 def placeholders(text: str) -> list[str]:
-    """The facts that a sentence names."""
+    """Return the placeholders of a sentence."""
     return sorted(PLACEHOLDER.findall(text))
 
 
@@ -122,7 +122,7 @@ def _of_code() -> Iterator[tuple[str, Sentence]]:
 
 
 def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Sentence]]:
-    """The sentence among a call's arguments; one that is no literal is gathered where it is written."""
+    """Yield the sentence among a call's arguments. A sentence in a constant is collected from the constant."""
     arguments = list(message) if isinstance(message, tuple | list) else [message]
     wanted = [arguments[n - 1] for n in SPOKEN[function] if n <= len(arguments)]
     if wanted and all(isinstance(part, str) for part in wanted):
@@ -146,7 +146,7 @@ def _speakers() -> list[Path]:
 
 
 def _constants(path: Path) -> set[str]:
-    """The names of constants that a module gives a value, not those that it imports."""
+    """Return the names of the constants that a module defines, without imported constants."""
     found: set[str] = set()
     for node in ast.parse(path.read_text()).body:
         targets = (
@@ -157,7 +157,7 @@ def _constants(path: Path) -> set[str]:
 
 
 def _strings(value: object) -> Iterator[str]:
-    """The sentences in a table, however deep; its keys, and members of enums, are names."""
+    """Yield the sentences in a nested table. Keys and enum members are names, not sentences."""
     if type(value) is str:
         yield value
     elif isinstance(value, Mapping):
@@ -165,12 +165,12 @@ def _strings(value: object) -> Iterator[str]:
     elif is_dataclass(value) and not isinstance(value, type):
         yield from _strings([getattr(value, field.name) for field in fields(value)])
     elif isinstance(value, Iterable) and not isinstance(value, str):
-        for one in value:
-            yield from _strings(one)
+        for item in value:
+            yield from _strings(item)
 
 
 def _is_said(sentence: Sentence) -> bool:
-    """Return whether a text is a sentence: the name of a fact or a style is one small word, and a header has an ``=``."""
+    """Return whether a text is a sentence. A name is one lower-case word, and a header contains ``=``."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
     return (
@@ -204,5 +204,5 @@ if __name__ == "__main__":
     everything = gather()
     waiting = {language: renew(language, everything) for language in TRANSLATED}
     for language, count in waiting.items():
-        print(f"{language}: {len(everything)} sentences, {count} of them to be translated.")  # noqa: T201  # a program
+        print(f"{language}: {len(everything)} sentences, {count} of them untranslated.")  # noqa: T201  # a program
     sys.exit(any(waiting.values()))

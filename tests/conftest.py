@@ -1,4 +1,4 @@
-"""Fixtures: the violence and the machinery live here, so that the tests stay plain."""
+"""Fixtures that all tests share: servers, databases, settings, services and the sandbox."""
 
 import gc
 import os
@@ -25,25 +25,24 @@ from tests.services import (
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Compiled modules are kept, also where the environment says otherwise: the tests start many Pythons, and each would
-# compile the product again.
+# Bytecode is always written, because the tests start many Python processes, and each would compile the product again.
 
 
 def pytest_collection() -> None:
-    """Stop the garbage collector while thousands of tests are collected: it would find nothing."""
+    """Stop the garbage collector during the collection of the tests, where it would find nothing."""
     gc.disable()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Keep what lives as long as the run out of every later collection."""
+    """Exclude the collected tests from later garbage collections."""
     gc.enable()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """PostgreSQL and Valkey, started once, for this run only."""
+    """PostgreSQL and Valkey, started once for a test run."""
     with running_servers() as servers:
         yield servers
 
@@ -56,7 +55,7 @@ def _database(servers: Servers) -> Iterator[str]:
 
 @pytest.fixture
 def database(servers: Servers, _database: str) -> str:
-    """The name of a database in which there is nobody and nothing."""
+    """Return the name of an empty database without other connections."""
     left_alone(servers, _database)
     emptied(servers, _database)
     return _database
@@ -64,13 +63,13 @@ def database(servers: Servers, _database: str) -> str:
 
 @pytest.fixture
 def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
-    """Wired to an emptied database and broker, to this test's own folders and to no provider."""
+    """Return settings with an empty database, an empty broker, folders of the test, and no provider."""
     return settings_of(servers, database, tmp_path)
 
 
 @pytest.fixture
 def records(settings: Settings) -> Iterator[Records]:
-    """The records of a fresh, migrated database."""
+    """Yield the records of an empty, migrated database."""
     engine = connect(settings.database_url.get_secret_value())
     yield Records(engine, settings.timers)
     engine.dispose()
@@ -78,7 +77,7 @@ def records(settings: Settings) -> Iterator[Records]:
 
 @pytest.fixture
 def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """Start a part of the product as a process of its own; all are stopped at the end."""
+    """Start services as child processes, and stop them after the test."""
     children: list[Child] = []
 
     def starter(name: str, *verb: str, **env: str) -> Child:
@@ -93,12 +92,12 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The sandbox provider as a process, for the whole run: every test has charges of its own."""
+    """Yield the URL of the sandbox provider, one process for the test run. Every test uses its own charges."""
     with sandbox_in(tmp_path_factory.mktemp("sandbox"), turn=1, late=0.6) as process:
         yield process.url
 
 
 @pytest.fixture
 def sandbox(settings: Settings, sandbox_url: str) -> Settings:
-    """The settings, with the sandbox provider connected."""
+    """Return the settings with the sandbox provider connected."""
     return settings.model_copy(update={"sandbox_url": sandbox_url})

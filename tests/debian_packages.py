@@ -1,4 +1,4 @@
-"""Programs of Debian's that some tests drive. Root installs them; anybody else is told what to install."""
+"""Installs Debian packages that some tests need. Only root can install; other users get an error that names the packages."""
 
 import fcntl
 import os
@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"  # where servers are, for root only
-_PATIENCE = 300  # seconds for one call of apt: a browser is some hundred megabytes
+_PATH = f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin{os.pathsep}/sbin"  # the folders of server programs
+_TIMEOUT = 300  # seconds for one call of apt, because a browser has some hundred megabytes
 
 
 class NotInstalledError(Exception):
-    """A program is missing, and cannot be installed from here. Its words say how to."""
+    """A program is missing and could not be installed. The message says which packages to install."""
 
 
 def installed(packages: str, binary: str) -> Path:
-    """The path of this program, or of this file, installed from these packages (with spaces between) where that is possible.
+    """Return the path of a program or file, after installing its packages (separated by spaces) if necessary.
 
-    Raises NotInstalledError where it is not: no root, no apt, or no network.
+    Raises NotInstalledError if that is not possible: without root, apt or network.
     """
     if found := _found(binary):
         return found
@@ -43,22 +43,22 @@ def _found(binary: str) -> Path | None:
 def _install(packages: list[str]) -> None:
     command = ["apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
     with _nothing_starts():
-        if not _did(*command, *packages):
-            _did("apt-get", "update", "--quiet=2")  # a fresh machine knows of no packages
-            _did(*command, *packages)
+        if not _succeeds(*command, *packages):
+            _succeeds("apt-get", "update", "--quiet=2")  # a new machine has no package lists
+            _succeeds(*command, *packages)
 
 
-def _did(*command: str) -> bool:
+def _succeeds(*command: str) -> bool:
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     try:
-        return subprocess.run(command, env=env, capture_output=True, timeout=_PATIENCE, check=False).returncode == 0
+        return subprocess.run(command, env=env, capture_output=True, timeout=_TIMEOUT, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """The tests run in several processes, which all want the same program at once."""
+    """Hold a lock, because parallel test processes may need the same program."""
     with (Path(tempfile.gettempdir()) / f"moneyback-apt-{os.geteuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -66,7 +66,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def _nothing_starts() -> Iterator[None]:
-    """Debian starts a server when it is installed. The tests start their own, on this machine only."""
+    """Prevent Debian from starting installed servers. The tests start their own, on 127.0.0.1."""
     if _POLICY.exists():
         yield
         return

@@ -1,4 +1,4 @@
-"""A real mail server for the tests: Debian's Dovecot, as an ordinary user, on ports of this machine alone."""
+"""A real mail server for the tests: Debian's Dovecot, run as an ordinary user on ports of 127.0.0.1."""
 
 import os
 import pwd
@@ -67,7 +67,7 @@ service lmtp {{
 
 @dataclass
 class Dovecot:
-    """Where it is. Every user name has a mailbox of its own, made when it is first used."""
+    """A running Dovecot. Every user name has its own mailbox, which is created at its first use."""
 
     folder: Path
     imap: int
@@ -78,24 +78,24 @@ class Dovecot:
         return f"imap://{user}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.imap}/INBOX"
 
     def deliver(self, user: str, raw: bytes) -> None:
-        """As a mail server on its way here would."""
+        """Deliver a mail by LMTP, as another mail server does."""
         with smtplib.LMTP("127.0.0.1", self.lmtp) as lmtp:
             lmtp.sendmail("ada@example.com", [user], raw)
 
     @contextmanager
     def opened(self, user: str) -> Iterator[IMAP4]:
-        """This mailbox, as a person's mail program has it open."""
+        """Yield an IMAP connection with the mailbox selected, as a mail program has."""
         with IMAP4("127.0.0.1", self.imap, timeout=20) as box:
             box.login(user, PASSWORD)
             box.select("INBOX")
             yield box
 
     def flags(self, user: str) -> list[set[str]]:
-        """The flags of each mail in this mailbox."""
+        """Return the flags of each mail in a mailbox."""
         with self.opened(user) as box:
             _, answer = box.fetch("1:*", "(FLAGS)")
-        told = (part.decode().partition("FLAGS (")[2].partition(")")[0] for part in answer if isinstance(part, bytes))
-        return [set(flags.split()) - {"\\Recent"} for flags in told]
+        flags = (part.decode().partition("FLAGS (")[2].partition(")")[0] for part in answer if isinstance(part, bytes))
+        return [set(names.split()) - {"\\Recent"} for names in flags]
 
     def start(self) -> None:
         command = [str(installed(PACKAGES, "dovecot")), "-F", "-c", str(self.folder / "dovecot.conf")]
@@ -114,7 +114,7 @@ class Dovecot:
 
 @contextmanager
 def running_dovecot() -> Iterator[Dovecot]:
-    """Raise a NotInstalledError where there is none."""
+    """Yield a running Dovecot. Raises NotInstalledError if it cannot be installed."""
     installed(PACKAGES, "/usr/lib/dovecot/lmtp")
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         folder = Path(name)
@@ -135,8 +135,8 @@ def running_dovecot() -> Iterator[Dovecot]:
 
 
 def _free() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

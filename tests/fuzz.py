@@ -1,4 +1,4 @@
-"""Garbage for a while: hypothesis makes it, a reader must answer every time, and soon."""
+"""Runs a reader on random input from Hypothesis for some seconds. The reader must return, and quickly."""
 
 import os
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # at each door; a minute when it is asked for
-SOON = 5.0  # seconds of this thread's own work on one piece of garbage
+SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # for each reader
+MAX_CPU_SECONDS = 5.0  # CPU seconds of this thread for one input
 
-Garbage = TypeVar("Garbage")
+Input = TypeVar("Input")
 
 
-def thrown(garbage: SearchStrategy[Garbage], at: Callable[[Garbage], object]) -> int:
-    """Throw garbage for so long, new garbage every time; a failure is shrunk and shown. How much was thrown."""
+def run_fuzz(inputs: SearchStrategy[Input], reader: Callable[[Input], object]) -> int:
+    """Call ``reader`` with new random inputs for SECONDS, and return their number. Hypothesis shrinks a failing input."""
     count = 0
 
     @settings(
@@ -25,15 +25,15 @@ def thrown(garbage: SearchStrategy[Garbage], at: Callable[[Garbage], object]) ->
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(garbage)
-    def throw(piece: Garbage) -> None:
+    @given(inputs)
+    def call(value: Input) -> None:
         nonlocal count
         began = thread_time()
-        at(piece)
-        assert thread_time() - began < SOON
+        reader(value)
+        assert thread_time() - began < MAX_CPU_SECONDS
         count += 1
 
     until = monotonic() + SECONDS
     while monotonic() < until:
-        throw()
+        call()
     return count

@@ -1,4 +1,4 @@
-"""A language that nobody speaks: what was looked up in the catalogues has no Latin letter any more, so the rest stands out."""
+"""A pseudo-language without Latin letters: a text with Latin letters was not looked up in the catalogues."""
 
 import re
 from html.parser import HTMLParser
@@ -11,11 +11,11 @@ from config.i18n import Translator
 
 _LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
 _FACTS = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b")
-"""Addresses, case numbers, zones and our own name are the same in every language."""
+"""URLs, e-mail addresses, case ids, time zones and the product's name, which are the same in every language."""
 
 
 class Foreign(Translator):
-    """Speaks it, and keeps what it was asked for."""
+    """Translates into the pseudo-language, and records the sentences."""
 
     def __init__(self) -> None:
         self.language = "xx"
@@ -42,14 +42,14 @@ class _Translations(NullTranslations):
 
 
 def english(text: str, *facts: str) -> list[str]:
-    """The words that were not looked up and are no facts."""
+    """Return the words that were not looked up and are not facts."""
     for fact in facts:
         text = text.replace(fact, "")
     return re.findall(r"[A-Za-z]{2,}", _FACTS.sub("", text))
 
 
 class Seen(HTMLParser):
-    """What a page shows or reads aloud, without what is marked as being in another language."""
+    """The visible and spoken text of a page, without text that is marked as another language."""
 
     SILENT: ClassVar = {"script", "style"}
     VOID: ClassVar = {"meta", "link", "img", "input", "br", "hr"}

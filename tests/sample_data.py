@@ -1,4 +1,4 @@
-"""The cast: believable purchases and requests, each detail of which a test may change."""
+"""Sample sellers, purchases and requests. A test may change every detail."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,13 +15,13 @@ from records import Records
 from records.intake import Accepted, Submission
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
-"""When the tests of the rules happen."""
+"""The time at which the tests of the rules happen."""
 
 _numbers = count(1)
 
 
 def a_seller(**changes: Any) -> Seller:
-    """Aurora, who makes photo software in Berlin."""
+    """Return a seller of photo software in Berlin."""
     values: dict[str, Any] = {
         "id": "aurora",
         "name": "Aurora Software",
@@ -32,9 +32,9 @@ def a_seller(**changes: Any) -> Seller:
 
 
 def a_policy(**changes: Any) -> Policy:
-    """Thirty days, no questions asked, for two years now."""
+    """Return a policy of thirty days, in force for two years."""
     values: dict[str, Any] = {
-        "seller_id": "aurora",
+        "seller": "aurora",
         "version": 1,
         "in_force_from": NOON - timedelta(days=730),
         "category": Category.WITHIN_DAYS,
@@ -44,7 +44,7 @@ def a_policy(**changes: Any) -> Policy:
 
 
 def a_purchase(**changes: Any) -> Purchase:
-    """Ada bought a licence three days ago, by credit card."""
+    """Return a licence that Ada bought three days ago by credit card."""
     number = next(_numbers)
     bought_at = changes.get("purchased_at", NOON - timedelta(days=3))
     values: dict[str, Any] = {
@@ -65,12 +65,12 @@ def a_purchase(**changes: Any) -> Purchase:
 
 
 def a_recent_purchase(**changes: Any) -> Purchase:
-    """As a_purchase(), three days before the real now, for tests that run the real parts."""
+    """Return a purchase of three days before the current time, for tests that run real services."""
     return a_purchase(**{"purchased_at": datetime.now(UTC) - timedelta(days=3)} | changes)
 
 
 def asked(**changes: Any) -> SubmittedRequest:
-    """The whole amount, at noon, on the web."""
+    """Return a request for the full amount, made at noon on the web."""
     values: dict[str, Any] = {
         "refund_scope": RefundScope.FULL,
         "received_at": NOON,
@@ -81,7 +81,7 @@ def asked(**changes: Any) -> SubmittedRequest:
 
 
 def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
-    """The form as this purchase's customer fills it in."""
+    """Return the form that the purchase's customer fills in."""
     values: dict[str, Any] = {
         "email": purchase.email,
         "reference": purchase.reference,
@@ -91,7 +91,7 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
 
 
 def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
-    """This purchase's customer asks, signed in at the seller's own site."""
+    """Return a submission by the purchase's customer, who is signed in at the seller's site."""
     request = a_request(purchase, **changes)
     return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 
@@ -99,7 +99,7 @@ def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = No
 def settle_in(
     records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None
 ) -> None:
-    """Make these known: a seller, its policy, what it sold."""
+    """Store a seller, its policy and its purchases."""
     seller, policy = seller or a_seller(), policy or a_policy()
     with records.work() as work:
         work.sellers.upsert(seller)
@@ -117,5 +117,5 @@ def settle_in(
 
 
 def ids(accepted: list[Accepted]) -> list[UUID]:
-    """The cases of these requests."""
-    return [one.id for one in accepted]
+    """Return the case ids of accepted requests."""
+    return [request.id for request in accepted]

@@ -1,4 +1,4 @@
-"""Letters of one case, Ada's, in every stage."""
+"""E-mails of one sample case, of every kind."""
 
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -28,7 +28,7 @@ WITH_PURCHASE = sorted(set(EmailKind) - ABOUT_NO_PURCHASE)
 
 
 def a_view(stage: EmailKind, **changes: Any) -> CaseView:
-    """Ada's case, where it stands when this letter is due; whoever asked used another address."""
+    """Return Ada's case in the state in which an e-mail is due. The request came from another address."""
     values: dict[str, Any] = {
         "id": CASE,
         "state": STATES.get(stage, State.RECEIVED),
@@ -74,7 +74,7 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
 
 
 def bodies(letter: EmailMessage) -> tuple[str, str]:
-    """The letter's text and HTML, as they arrive."""
+    """Return the text and the HTML of an e-mail, as they arrive."""
     arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
     parts = list(arrived.iter_parts())
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]

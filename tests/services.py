@@ -1,4 +1,4 @@
-"""The real parts that tests run against: started here, on sockets of our own, and stopped here. Nothing else is touched."""
+"""Starts and stops the real servers and services of the tests, on their own sockets. Uses no other server."""
 
 import os
 import subprocess
@@ -37,11 +37,11 @@ QUICK = Timers(
     sweep_interval_seconds=0.3,
     confirmation_ttl_seconds=3_600,
 )
-"""The order of the real timers, in seconds that a test can wait."""
+"""Timers in the order of the default timers, but short enough for tests."""
 
 
 def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
-    """Return what `fact` returns once it is true. The limit is for what never comes true, not for a busy machine."""
+    """Wait until `fact()` is true, and return its value. The limit is long, so that a busy machine does not reach it."""
     deadline = time.monotonic() + seconds
     while not (found := fact()):
         assert time.monotonic() < deadline, f"This did not come true within {seconds:g} s: {fact}"
@@ -51,12 +51,16 @@ def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
 
 @contextmanager
 def running_servers() -> Iterator[Servers]:
-    """PostgreSQL and Valkey in a throwaway home with a short path, with a migrated database to clone."""
+    """Yield PostgreSQL and Valkey in a temporary data directory, with a migrated template database."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o711)  # as root the servers are another user, who must pass through
+        Path(folder).chmod(0o711)  # for root, the servers run as another user, who must enter the folder
         data_dir = DataDir(Path(folder) / "t")
         with data_dir.lock(), Servers(data_dir) as servers:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):  # a test need not outlive a power cut
+            for setting in (
+                "fsync",
+                "full_page_writes",
+                "synchronous_commit",
+            ):  # tests need not survive a power failure
                 _keep(servers, f"alter system set {setting} = off")
             _keep(servers, "select pg_reload_conf()")
             _keep(servers, f'create database "{TEMPLATE}" owner moneyback_owner')
@@ -69,7 +73,7 @@ def running_servers() -> Iterator[Servers]:
 
 @contextmanager
 def fresh_database(servers: Servers) -> Iterator[str]:
-    """A database of this test alone, cloned from the template in milliseconds; its name."""
+    """Yield the name of a new database, cloned from the template in milliseconds."""
     name = f"t_{uuid4().hex[:12]}"
     _keep(servers, f'create database "{name}" template "{TEMPLATE}" owner moneyback_owner')
     yield name
@@ -79,13 +83,13 @@ def fresh_database(servers: Servers) -> Iterator[str]:
 
 
 def emptied(servers: Servers, database: str) -> None:
-    """Empty this database: no row, every number from one. A tenth of the cost of a new database."""
+    """Delete all rows and restart all sequences, which costs a tenth of a new database."""
     connection = _connection(servers, database)
     connection.execute(sql.SQL("; ").join(map(sql.SQL, _emptying(connection))))
 
 
 def left_alone(servers: Servers, database: str) -> None:
-    """End every other connection with its transaction: nobody writes into the next test."""
+    """Terminate all other connections to a database, so they cannot write into the next test."""
     _connection(servers, database).execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
@@ -96,7 +100,7 @@ _kept: dict[str, psycopg.Connection] = {}
 
 
 def _connection(servers: Servers, database: str) -> psycopg.Connection:
-    """Return a connection past every trigger. It is kept from test to test, unless a test ended it."""
+    """Return a superuser's connection without triggers. It is kept for later tests, unless a test ended it."""
     if database in _kept:
         with suppress(psycopg.OperationalError):
             _kept[database].execute("")
@@ -109,7 +113,7 @@ def _connection(servers: Servers, database: str) -> psycopg.Connection:
 
 
 def _emptying(connection: psycopg.Connection) -> list[LiteralString]:
-    """Deleting, not truncating: of a few rows it is much quicker, and every table is in the list."""
+    """Return the statements that empty a database. For a few rows, deleting is much faster than truncating."""
     return [
         row[0]
         for row in connection.execute(
@@ -122,22 +126,22 @@ def _emptying(connection: psycopg.Connection) -> list[LiteralString]:
 
 
 def of_database(url: str, name: str) -> str:
-    """This URL, of another database of the same server."""
+    """Return a URL with another database name."""
     parts = urlsplit(url)
     return parts._replace(path=f"/{name}").geturl()
 
 
 def tampering(servers: Servers, database: str, statement: str) -> None:
-    """What somebody with the keys to the server could do: past every role and trigger."""
+    """Execute a statement as a superuser without triggers, as an attacker with access to the server could."""
     with psycopg.connect(of_database(servers.postgres.superuser_url, database), autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
-        connection.execute(sql.SQL(statement))  # a test's own words
+        connection.execute(sql.SQL(statement))  # a statement of the tests
 
 
 def settings_of(servers: Servers, database: str, folder: Path) -> Settings:
-    """Wired to this database, an emptied broker, folders in this one, and no provider."""
+    """Return settings for a database, with an emptied broker, maildirs in a folder, and no provider."""
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
-        broker.flushall()  # ours: we started it
+        broker.flushall()  # the tests started this server
     for box in ("outbox", "inbox"):
         for part in ("cur", "new", "tmp"):
             (folder / box / part).mkdir(parents=True)
@@ -149,13 +153,13 @@ def settings_of(servers: Servers, database: str, folder: Path) -> Settings:
         public_url="http://testserver",
         sent_mail_dir=folder / "outbox",
         incoming_mail_dir=folder / "inbox",
-        limits=Limits(rate_limits_enabled=False),  # a test plays many customers from one network
+        limits=Limits(rate_limits_enabled=False),  # a test simulates many customers in one network
         timers=QUICK,
     )
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """These settings as a child process reads them."""
+    """Return the environment variables of the settings, for a child process."""
     env = {
         "MONEYBACK_DATABASE_URL": settings.database_url.get_secret_value(),
         "MONEYBACK_BROKER_URL": settings.broker_url.get_secret_value(),
@@ -174,7 +178,7 @@ Process = subprocess.Popen[bytes] | Forked
 
 
 class Child:
-    """One process of the product, with its log."""
+    """One service as a child process, with its log."""
 
     def __init__(self, name: str, env: Mapping[str, str], *verb: str, log: Path) -> None:
         self.name = name
@@ -194,7 +198,7 @@ class Child:
             )
 
     def kill(self) -> None:
-        """End it and its children as a power cut would."""
+        """Kill the process and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, 9)
         self.process.wait()
@@ -205,4 +209,4 @@ class Child:
 
 def _keep(servers: Servers, statement: str) -> None:
     with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
-        connection.execute(statement)  # a test's own words
+        connection.execute(statement)  # a statement of the tests

@@ -7,7 +7,7 @@ from domain.state_effects import EFFECTS
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
 from records import Records, UnitOfWork
-from worker.support_tasks.withdrawals import withdrawal_tasks
+from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 
 log = structlog.get_logger()
 

@@ -53,7 +53,7 @@ class CustomerSimulator:
         """Open the link in the confirmation e-mail, and confirm or cancel."""
         with urllib.request.urlopen(link) as page:
             page.read()
-        path = {"yes": link, "no": f"{link}/withdraw"}[customer.request.confirms]
+        path = {"yes": link, "no": f"{link}/cancel"}[customer.request.confirms]
         self._post(path, b"sure=yes", "application/x-www-form-urlencoded")
 
     def _submit_form(self, customer: DemoCustomer) -> None:

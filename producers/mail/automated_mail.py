@@ -1,6 +1,6 @@
 """Detects automated mail: e-mails of Moneyback, bounces, mailing lists, automatic replies (RFC 3834).
 
-Moneyback does not answer automated mail, because two programs that answer each other would never stop.
+Moneyback does not answer automated mail, because two programs that answer each other never stop.
 """
 
 import re

@@ -27,9 +27,7 @@ from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
 TIMEOUT_SECONDS = 60.0  # for one response of the server
-IDLE_SECONDS = (
-    300.0  # of one IDLE command: servers may disconnect after 29 minutes (RFC 2177), and routers much earlier
-)
+IDLE_SECONDS = 300.0  # of one IDLE command: servers may disconnect after 29 minutes (RFC 2177), routers earlier
 STOP_CHECK_SECONDS = 1.0  # between two checks of ``stop`` during an IDLE command
 NO_IDLE_POLL_SECONDS = 30.0  # between two searches if the server does not support IDLE
 MAX_RECONNECT_SECONDS = 60.0  # between two attempts to connect

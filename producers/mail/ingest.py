@@ -176,7 +176,7 @@ class _ThreadMatcher:
     def _answer(self, mail: ParsedMail, previous: PreviousMail) -> None:
         """Collect the submissions of a mail, or enqueue the e-mail that answers it.
 
-        A thread gets one answer for each purchase, and an address at most MAX_ANSWERS in 24 hours. Other mail goes to support.
+        A thread gets one answer for each purchase. An address gets at most MAX_ANSWERS in 24 hours. Support reads other mail.
         """
         sender_key = email_key(mail.sender)
         joined_cases, submissions = self._match_requests(mail, previous)
@@ -244,7 +244,7 @@ def _reply_message_id(mail: ParsedMail) -> str | None:
 def _repeated_outcome(mail: ParsedMail, *, is_same: bool) -> Outcome:
     """Return the outcome of a mail whose Message-ID was received before.
 
-    If the mail is not the same as the earlier mail, support must read it, because it may be a different customer's request.
+    If the two mails differ, support must read the later mail, because it may be the request of another customer.
     """
     if is_same:
         return Outcome(mail.kind, fresh=False, flagged=mail.needs_support)

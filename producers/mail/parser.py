@@ -66,8 +66,8 @@ _POLICY = _LenientHeaderPolicy()
 def read(raw: bytes, *, moneyback_addresses: Collection[str] = (), size: int | None = None) -> ParsedMail:
     """Return the parsed mail; its kind is UNREADABLE if the bytes cannot be parsed.
 
-    Mail from ``moneyback_addresses`` is not answered, because the answers would never stop. ``size`` is the number of bytes
-    of the whole mail if ``raw`` is only its beginning.
+    Mail from ``moneyback_addresses`` is not answered, because two programs that answer each other never stop. ``size`` is the
+    number of bytes of the whole mail if ``raw`` is only its beginning.
     """
     content_id = f"sha256:{hashlib.sha256(raw).hexdigest()}"
     try:
@@ -167,9 +167,10 @@ def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
 def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailKind:
     """Return the kind of a customer's mail.
 
-    A mail that names a purchase is a request, with two exceptions if it does not ask for a refund: it says thanks, or it is
-    a reply with new text that names the purchase only in its quotation. A mail that names no purchase is a request only if
-    it asks for a refund. The subject of a reply does not count, because another person may have written it.
+    A mail that names a purchase is a request. But a mail without the words of a request is not a request in two cases: it
+    says thanks, or it is a reply with new text that names the purchase only in its quotation. A mail that names no purchase
+    is a request only if it has the words of a request. The subject of a reply does not count, because another author may
+    have written it.
     """
     new_text = found.text.new
     new_subject = "" if _REPLY_SUBJECT.match(subject) else subject

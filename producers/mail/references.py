@@ -16,7 +16,7 @@ _COMPACT_REFERENCE = r"[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)*"
 _SPACED_REFERENCE = r"(?-i:(?:[A-Z]{1,5}|\d{3,})(?:[ ]\d{3,}){1,5})(?=[ ]*(?:[.,;)\n]|$))"
 """A reference that is written with spaces, at the end of a line or clause: MB 2026 0417."""
 
-_LETTER = r"[A-Za-z0-9_\u00c0-\u024f]"
+_ALPHABETIC = r"[A-Za-z0-9_\u00c0-\u024f]"
 """A letter of a language with spaces between words. Japanese has no spaces, so Japanese letters may touch a reference."""
 
 _AND = r"[ ]*(?:,|;|&|\+|、|と|\b(?:and|und|et|y|e|ed)\b)[ ]*"
@@ -172,11 +172,11 @@ def _is_date(token: str) -> bool:
 def _pattern(row: Row) -> re.Pattern[str]:
     """Return the pattern of a row: its group ``tokens`` is one token, or up to ten tokens after a label."""
     if row.label is None:
-        return re.compile(rf"(?<!{_LETTER})(?<![@./+-])(?P<tokens>{_COMPACT_REFERENCE})(?!{_LETTER}|@)")
+        return re.compile(rf"(?<!{_ALPHABETIC})(?<![@./+-])(?P<tokens>{_COMPACT_REFERENCE})(?!{_ALPHABETIC}|@)")
     tokens = (
         rf"{_SPACED_REFERENCE}|{_COMPACT_REFERENCE}(?:(?:{_AND}|\s+)(?=[\w/-]{{0,60}}\d){_COMPACT_REFERENCE}){{0,9}}"
     )
-    return re.compile(rf"(?<!{_LETTER})(?:{row.label}){_IS}(?<!{_LETTER})(?P<tokens>{tokens})", re.IGNORECASE)
+    return re.compile(rf"(?<!{_ALPHABETIC})(?:{row.label}){_IS}(?<!{_ALPHABETIC})(?P<tokens>{tokens})", re.IGNORECASE)
 
 
 _PATTERNS = tuple(_pattern(row) for row in ROWS)

@@ -40,7 +40,7 @@ LookUpText = Callable[[str], str | None]
 
 
 def look_up_text(name: str) -> str | None:
-    """Return the DKIM or DMARC record of a DNS name, or else its first TXT record; ask the DNS servers of this machine."""
+    """Return the DKIM or DMARC record of a DNS name. If there is none, return its first TXT record or None."""
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
@@ -185,7 +185,7 @@ def _without_comments(value: str) -> str:
 
 
 class _DnsLookups:
-    """The DNS lookups of one check, in the forms that dkimpy and _DmarcPolicies call; remembers whether one timed out."""
+    """The DNS lookups of one check, in the forms that dkimpy and _DmarcPolicies call; ``timed_out`` is True after a timeout."""
 
     def __init__(self, authenticator: SenderAuthenticator) -> None:
         self._authenticator = authenticator

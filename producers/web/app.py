@@ -18,14 +18,8 @@ from producers.web import health, metrics, middleware, rate_limits, webhooks
 from producers.web.api import bulk, docs, purchases, refund_requests
 from producers.web.api.openapi import TAGS, openapi_document
 from producers.web.api.responses import problem_responses
-from producers.web.pages.case import casepages
+from producers.web.pages import case, help_centre, lookup, refund_form, sent_mail, statutory_withdrawal, storefront
 from producers.web.pages.help_articles import ArticleStore
-from producers.web.pages.help_centre import helppages
-from producers.web.pages.lookup import lookups
-from producers.web.pages.refund_form import refundform
-from producers.web.pages.sent_mail import letters
-from producers.web.pages.statutory_withdrawal import withdrawals
-from producers.web.pages.storefront import shopfronts
 from producers.web.problems import HANDLERS, ProblemCode
 from producers.web.templating import HERE, Templates
 from records import Records, migrate
@@ -39,9 +33,9 @@ _DESCRIPTION = (
 
 
 def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser] | None = None) -> FastAPI:
-    """Returns the application for these settings, by default those of the environment.
+    """Return the application for these settings, by default the settings of the environment.
 
-    Webhooks are received from the providers that have a reader.
+    ``readers`` are the parsers of the providers whose webhooks the application receives.
     """
     settings = settings or from_environment()
     web = FastAPI(
@@ -55,16 +49,16 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
         lifespan=lifespan,
     )
     configure(web, settings, Templates())
-    web.state.brakes = rate_limits.RateLimits.of(settings)
-    web.add_exception_handler(rate_limits.RateLimitedError, rate_limits.on_too_many)
-    web.state.door = GroupCommit(web.state.records)
+    web.state.rate_limits = rate_limits.RateLimits.of(settings)
+    web.add_exception_handler(rate_limits.RateLimitedError, rate_limits.on_rate_limited)
+    web.state.group_commit = GroupCommit(web.state.records)
     web.state.links = Links.of(settings)
     web.state.schema_version = migrate.latest_revision()
-    web.state.shelf = ArticleStore(*filter(None, [settings.help_dir]))
+    web.state.articles = ArticleStore(*filter(None, [settings.help_dir]))
     web.state.webhook_receiver = webhooks.WebhookReceiver(readers or {})
-    web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's own way to change the document
-    for pages in (helppages, shopfronts, lookups, refundform, withdrawals, casepages):
-        web.include_router(pages, dependencies=[Depends(rate_limits.limit_forms)])
+    web.__dict__["openapi"] = partial(openapi_document, web)  # FastAPI's documented way to change the document
+    for pages in (help_centre, storefront, lookup, refund_form, statutory_withdrawal, case):
+        web.include_router(pages.router, dependencies=[Depends(rate_limits.limit_forms)])
     for resource in (bulk, refund_requests, purchases):  # bulk first, because /{id} would match its path
         web.include_router(
             resource.router,
@@ -74,16 +68,16 @@ def app(settings: Settings | None = None, *, readers: Mapping[str, WebhookParser
     for module in (webhooks, health, metrics, docs):
         web.include_router(module.router)
     if settings.mailbox_page and settings.sent_mail_dir:
-        web.include_router(letters)
+        web.include_router(sent_mail.router)
     return web
 
 
-def configure(web: FastAPI, settings: Settings, paper: Templates) -> None:
-    """Gives an application its settings, records, templates, error handlers and middleware; the desk needs them, too."""
-    web.router.redirect_slashes = False  # one address a page
+def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
+    """Add settings, records, templates, error handlers and middleware to an application. The desk calls it, too."""
+    web.router.redirect_slashes = False  # each page has one address
     web.state.settings = settings
     web.state.records = Records.of(settings, pool=POOL)
-    web.state.paper = paper
+    web.state.templates = templates
     for error, handler in HANDLERS.items():
         web.add_exception_handler(error, handler)
     web.mount("/static", StaticFiles(directory=HERE / "static"))
@@ -95,7 +89,7 @@ def configure(web: FastAPI, settings: Settings, paper: Templates) -> None:
 
 @asynccontextmanager
 async def lifespan(web: FastAPI) -> AsyncIterator[None]:
-    """Sets the number of threads at the start, and closes the database connections at the end."""
+    """Set the number of threads at the start, and close the database connections at the end."""
     # As many threads as connections: further requests wait, and do not fail because there is no free connection.
     current_default_thread_limiter().total_tokens = 2 * POOL
     yield
@@ -103,9 +97,9 @@ async def lifespan(web: FastAPI) -> AsyncIterator[None]:
 
 
 def run(web: FastAPI | str, host: str, port: int, *, workers: int = 1) -> None:
-    """Serves until the process is stopped. Several workers each create the application by ``module:function``.
+    """Serve until the process is stopped. With several ``workers``, ``web`` is a factory as ``module:function``.
 
-    There is no access log, because everybody who reads a status link in a log can open it.
+    There is no access log, because its readers could open the customers' status links.
     """
     uvicorn.run(
         web,

@@ -1,4 +1,4 @@
-"""Authentication: the API key of a request, its scopes, and the request's idempotency key."""
+"""Authentication of API calls: the API key and its scopes. Also the header of the idempotency key."""
 
 from typing import Annotated, Any, Final
 
@@ -6,7 +6,7 @@ from fastapi import Depends, Header, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from domain.api_scopes import ApiScope
-from producers.web.dependencies import TheRecords
+from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records.api_keys import ApiClient
 
@@ -14,7 +14,7 @@ IDEMPOTENCY_KEY_FORMAT: Final[dict[str, Any]] = {
     "pattern": r"^[\x21-\x7e]([\x20-\x7e]{0,198}[\x21-\x7e])?$",
     "max_length": 200,
 }
-"""An idempotency key is printable ASCII."""
+"""The format of an idempotency key: printable ASCII that neither begins nor ends with a space."""
 
 _HEADER: Final[dict[str, Any]] = {
     "alias": "Idempotency-Key",
@@ -27,30 +27,30 @@ _bearer = HTTPBearer(
 )
 
 
-def _caller(
-    needed: SecurityScopes,
-    records: TheRecords,
+def _authenticate(
+    required: SecurityScopes,
+    records: RecordsDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> ApiClient:
-    """Returns the owner of the API key, if the key has the scopes that the operation needs."""
-    caller = None
+    """Return the client of the API key, if the key has the scopes that the operation needs."""
+    client = None
     if credentials is not None:
         with records.work() as work:
-            caller = work.api_keys.authenticate(credentials.credentials)
-    if caller is None:
+            client = work.api_keys.authenticate(credentials.credentials)
+    if client is None:
         raise ProblemError(ProblemCode.API_KEY_MISSING)
-    for scope in needed.scopes:
-        if scope not in caller.scopes:
+    for scope in required.scopes:
+        if scope not in client.scopes:
             raise ProblemError(
                 ProblemCode.INSUFFICIENT_SCOPE,
                 f"The API key does not have the scope “{scope}”. Use an API key that has this scope.",
             )
-    return caller
+    return client
 
 
-RefundRequestWriter = Annotated[ApiClient, Security(_caller, scopes=[ApiScope.REQUESTS_WRITE])]
-RefundRequestReader = Annotated[ApiClient, Security(_caller, scopes=[ApiScope.REQUESTS_READ])]
-PurchaseWriter = Annotated[ApiClient, Security(_caller, scopes=[ApiScope.PURCHASES_WRITE])]
+RefundRequestWriter = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.REQUESTS_WRITE])]
+RefundRequestReader = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.REQUESTS_READ])]
+PurchaseWriter = Annotated[ApiClient, Security(_authenticate, scopes=[ApiScope.PURCHASES_WRITE])]
 
 OptionalIdempotencyKey = Annotated[
     str | None,

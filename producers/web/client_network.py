@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as it can be believed: the network that its nearest untrusted hop is in."""
+"""Finds the network that a request comes from, behind the proxies that the settings trust."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,43 +8,44 @@ from starlette.requests import Request
 
 Address = IPv4Address | IPv6Address
 
-WIDTHS = {4: 24, 6: 56}
-"""The bits that are one customer's, or one office's: whoever has one address there can have its neighbours."""
+PREFIX_LENGTHS = {4: 24, 6: 56}
+"""The prefix length of a network by IP version. A customer or an office can use every address in such a network."""
 
-_FOR = re.compile(r'(?i)(?:^|[;,])\s*for\s*=\s*(?:"([^"]*)"|([^\s;,]*))')
+_FORWARDED_FOR = re.compile(r'(?i)(?:^|[;,])\s*for\s*=\s*(?:"([^"]*)"|([^\s;,]*))')
 
 
 def client_network(request: Request, trusted: Sequence[str]) -> str:
-    """The network that asks; behind proxies of these networks, the one they were asked from.
+    """Return the network of the nearest address that is no trusted proxy; ``trusted`` lists the networks of the proxies.
 
-    Each proxy adds whom it heard at the right end, so from there only what a trusted one wrote is believed.
+    Each proxy appends the address of its own client. So the addresses are read from the right, and an address is
+    believed only if a trusted proxy appended it.
     """
     networks = [ip_network(name) for name in trusted]
-    asks = _read(request.client.host) if request.client else None
-    for said in _hops(request) if networks else ():
-        if asks is None or not any(asks in network for network in networks):
+    client = _parse_address(request.client.host) if request.client else None
+    for hop in _forwarded_hops(request) if networks else ():
+        if client is None or not any(client in network for network in networks):
             break
-        hop = _read(said)
-        if hop is None:
+        address = _parse_address(hop)
+        if address is None:
             break
-        asks = hop
-    if asks is None:
-        return "nowhere"  # a socket that has no address: everybody behind it is one network
-    return str(ip_network((asks, WIDTHS[asks.version]), strict=False))
+        client = address
+    if client is None:
+        return "nowhere"  # a socket without an address: all clients behind the socket count as one network
+    return str(ip_network((client, PREFIX_LENGTHS[client.version]), strict=False))
 
 
-def _hops(request: Request) -> Iterator[str]:
-    """Whom each proxy heard, the nearest first."""
+def _forwarded_hops(request: Request) -> Iterator[str]:
+    """Return the client that each proxy reports, starting with the nearest proxy."""
     forwarded = [part for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
     if not forwarded:
         lines = ",".join(request.headers.getlist("forwarded"))
-        forwarded = [quoted or plain for quoted, plain in _FOR.findall(lines)]
+        forwarded = [quoted or plain for quoted, plain in _FORWARDED_FOR.findall(lines)]
     return reversed(forwarded)
 
 
-def _read(said: str) -> Address | None:
-    """An address, with or without a port; None for what is none."""
-    text = said.strip()
+def _parse_address(hop: str) -> Address | None:
+    """Return an address that is written with or without a port, or None if ``hop`` is no address."""
+    text = hop.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

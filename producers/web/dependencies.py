@@ -1,4 +1,4 @@
-"""FastAPI dependencies: the application's shared objects, as endpoints receive them."""
+"""FastAPI dependencies: the shared objects of the application, as endpoints receive them."""
 
 from typing import Annotated
 
@@ -12,36 +12,41 @@ from producers.web.templating import Page, page_for
 from records import Records
 
 
-async def _records(connection: HTTPConnection) -> Records:
+async def get_records(connection: HTTPConnection) -> Records:
+    """Return the application's records."""
     records = connection.app.state.records
     assert isinstance(records, Records)
     return records
 
 
-async def _door(connection: HTTPConnection) -> GroupCommit:
-    door = connection.app.state.door
-    assert isinstance(door, GroupCommit)
-    return door
+async def get_group_commit(connection: HTTPConnection) -> GroupCommit:
+    """Return the application's group commit."""
+    group_commit = connection.app.state.group_commit
+    assert isinstance(group_commit, GroupCommit)
+    return group_commit
 
 
-async def _links(connection: HTTPConnection) -> Links:
+async def get_links(connection: HTTPConnection) -> Links:
+    """Return the application's signed links."""
     links = connection.app.state.links
     assert isinstance(links, Links)
     return links
 
 
-async def _settings(connection: HTTPConnection) -> Settings:
+async def get_settings(connection: HTTPConnection) -> Settings:
+    """Return the application's settings."""
     settings = connection.app.state.settings
     assert isinstance(settings, Settings)
     return settings
 
 
-async def _paper(connection: HTTPConnection) -> Page:
+async def get_page(connection: HTTPConnection) -> Page:
+    """Return the page that answers this request, in the reader's language."""
     return page_for(connection)
 
 
-TheRecords = Annotated[Records, Depends(_records)]
-TheDoor = Annotated[GroupCommit, Depends(_door)]
-TheLinks = Annotated[Links, Depends(_links)]
-TheSettings = Annotated[Settings, Depends(_settings)]
-ThePaper = Annotated[Page, Depends(_paper)]
+RecordsDep = Annotated[Records, Depends(get_records)]
+GroupCommitDep = Annotated[GroupCommit, Depends(get_group_commit)]
+LinksDep = Annotated[Links, Depends(get_links)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+PageDep = Annotated[Page, Depends(get_page)]

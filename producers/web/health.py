@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
 from producers.web.api.responses import problem_responses
-from producers.web.dependencies import TheRecords
+from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import migrate
 
@@ -22,7 +22,7 @@ class Health(BaseModel):
 
 @router.get("/healthz", operation_id="getLiveness", summary="Check that the process answers")
 async def get_liveness() -> Health:
-    """Answers without asking any other service."""
+    """Answer without a call to another service."""
     return Health(status="alive")
 
 
@@ -32,13 +32,13 @@ async def get_liveness() -> Health:
     summary="Check that the process can work",
     responses=problem_responses(ProblemCode.NOT_READY, ProblemCode.SERVICE_UNAVAILABLE),
 )
-def get_readiness(request: Request, records: TheRecords) -> Health:
-    """Checks that the database answers, and that its schema has the version of this program or a later version."""
-    present = migrate.current_revision(records.engine)
-    if not migrate.is_compatible(present):
+def get_readiness(request: Request, records: RecordsDep) -> Health:
+    """Check that the database answers, and that its schema has the version of this program or a later version."""
+    version = migrate.current_revision(records.engine)
+    if not migrate.is_compatible(version):
         raise ProblemError(
             ProblemCode.NOT_READY,
-            f"The database is at version {present or 'none'}, this program needs {request.app.state.schema_version}. "
+            f"The database is at version {version or 'none'}, this program needs {request.app.state.schema_version}. "
             "Run: moneyback migrate",
         )
     return Health(status="ready")

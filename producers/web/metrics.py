@@ -1,4 +1,4 @@
-"""Prometheus metrics, read from the database at each scrape."""
+"""Prometheus metrics, which are read from the database at each scrape."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from domain.states import State
 from producers.web.api.responses import problem_responses
-from producers.web.dependencies import TheRecords
+from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode
 from records import Records
 
@@ -19,13 +19,13 @@ router = APIRouter(tags=["operations"])
 
 
 class DatabaseCollector(Collector):
-    """Reads the metrics from the database, so no process keeps counters of its own."""
+    """Reads the metrics from the database, so that no process needs counters of its own."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     def collect(self) -> Iterator[Metric]:
-        """Yields every metric, all read in one transaction."""
+        """Yield every metric; one transaction reads all of them."""
         with self._records.work() as work:
             cases_by_state, queues = work.case_views.counts(), work.outbox.backlog()
             emails, support_tasks = work.case_emails.count_sent(), work.support_tasks.count()
@@ -68,8 +68,8 @@ class DatabaseCollector(Collector):
         **problem_responses(ProblemCode.SERVICE_UNAVAILABLE),
     },
 )
-def get_metrics(records: TheRecords) -> Response:
-    """Returns the metrics in Prometheus's text format."""
+def get_metrics(records: RecordsDep) -> Response:
+    """Return the metrics in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(DatabaseCollector(records))
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,4 +1,4 @@
-"""What stands in front of every page: headers, a limit for bodies, and an answer when our own code fails."""
+"""ASGI middleware: security headers, the check for cross-site forms, the limit of body sizes, and the error page."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,12 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.web.problems import ProblemCode, problem_response
 
-LARGEST_BODY: Final = 64 * 1024  # a comment of 4,000 characters, percent-encoded three times over
-LARGEST_WEBHOOK: Final = 256 * 1024  # a provider may tell of many events at once
-LARGEST_BULK: Final = 64 * 1024 * 1024  # a hundred thousand requests, read line by line and never held
-_LARGER: Final = {"/v1/webhooks/": LARGEST_WEBHOOK, "/v1/refund-requests/bulk": LARGEST_BULK}
+MAX_BODY_BYTES: Final = 64 * 1024  # a comment of 4,000 characters, percent-encoded three times
+MAX_WEBHOOK_BYTES: Final = 256 * 1024  # a provider can send many events in one webhook
+MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # 100,000 requests; the body is read line by line and never kept as a whole
+_MAX_BYTES_BY_PATH: Final = {"/v1/webhooks/": MAX_WEBHOOK_BYTES, "/v1/refund-requests/bulk": MAX_BULK_BYTES}
 
-_LOOKING: Final = {"GET", "HEAD", "OPTIONS"}
+_SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
 
 HEADERS: Final = {
     "content-security-policy": (
@@ -24,120 +24,128 @@ HEADERS: Final = {
         "base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",  # an address of ours may be a customer's link
+    "referrer-policy": "no-referrer",  # the address of a page can be a customer's link
     "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",  # a page about a case is for nobody's cache; those that are for all say so themselves
+    "cache-control": "no-store",  # no cache may store a case page; public pages set this header themselves
 }
 
 _log = structlog.get_logger()
 
 
 class SecurityHeadersMiddleware:
-    """Every answer carries HEADERS; one that set a header of its own keeps it."""
+    """Adds HEADERS to every response. A header that the response already has stays as it is."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self.app = app
         self._headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if https else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI says."""
+        """Run the application and add the headers."""
 
-        async def with_headers(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 class CrossSiteFormMiddleware:
-    """What another site makes a browser send is refused; programs are known by their key, and are no browsers.
+    """Refuses forms that another site makes a browser send.
 
-    A browser says where a request was made: in Sec-Fetch-Site, or in Origin if it is old or we are not on https. Who says
-    neither is no browser. ``Origin: null`` says nothing, and our own pages have it, because they tell no referrer: it
-    passes, as no request of ours can do more for being sent by a customer's browser (there are no cookies).
+    The API is exempt, because programs send an API key and are no browsers. A browser names the site of a request in
+    Sec-Fetch-Site. Old browsers, and all browsers without HTTPS, send only Origin. A client that sends neither header
+    is no browser.
+
+    ``Origin: null`` is allowed, because our own pages send it under our referrer policy. That is safe: there are no
+    cookies, so a request can do nothing more when a customer's browser sends it.
     """
 
     def __init__(self, app: ASGIApp, *, public_url: str) -> None:
         self.app = app
-        self._ours = urlsplit(public_url).netloc.lower()
+        self._public_host = urlsplit(public_url).netloc.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI says."""
-        foreign = (
+        """Run the application, or refuse a cross-site form."""
+        is_refused = (
             scope["type"] == "http"
-            and scope["method"] not in _LOOKING
+            and scope["method"] not in _SAFE_METHODS
             and not scope["path"].startswith("/v1/")
-            and not self._is_ours(Headers(scope=scope))
+            and not self._is_same_site(Headers(scope=scope))
         )
-        await (problem_response(Request(scope), ProblemCode.CROSS_SITE_REQUEST) if foreign else self.app)(
+        await (problem_response(Request(scope), ProblemCode.CROSS_SITE_REQUEST) if is_refused else self.app)(
             scope, receive, send
         )
 
-    def _is_ours(self, headers: Headers) -> bool:
+    def _is_same_site(self, headers: Headers) -> bool:
         if site := headers.get("sec-fetch-site"):
             return site in {"same-origin", "none"}
         origin = headers.get("origin", "null")
-        return origin == "null" or urlsplit(origin).netloc.lower() in {self._ours, headers.get("host", "").lower()}
+        own_hosts = {self._public_host, headers.get("host", "").lower()}
+        return origin == "null" or urlsplit(origin).netloc.lower() in own_hosts
 
 
 class ErrorPageMiddleware:
-    """A mistake of ours is logged and answered with a sentence; nothing of it is told."""
+    """Logs an unhandled exception and sends an error response that contains nothing of the exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI says."""
-        started = False
+        """Run the application, and respond with an error page if it fails."""
+        has_started = False
 
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
+        async def send_and_mark_start(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
             await send(message)
 
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_and_mark_start)
         except Exception:
-            _log.exception("unhandled_exception", method=scope["method"])  # no path: it may hold a customer's link
-            if started:
-                raise  # half an answer is out: the connection has to break
+            _log.exception("unhandled_exception", method=scope["method"])  # no path: a path can be a customer's link
+            if has_started:
+                raise  # a part of the response was sent, so only a broken connection can report the error
             await problem_response(Request(scope), ProblemCode.INTERNAL_ERROR)(scope, receive, send)
 
 
 class BodySizeLimitMiddleware:
-    """A body over the limit is refused: by its stated length unread, else at the first byte too many."""
+    """Refuses a body that is larger than the limit of its path.
+
+    A body whose Content-Length is too large is not read. Without a true Content-Length the body is read up to the limit.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI says."""
+        """Run the application, or refuse a body that is too large."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        largest = next((most for path, most in _LARGER.items() if scope["path"].startswith(path)), LARGEST_BODY)
-        stated = Headers(scope=scope).get("content-length", "0")
-        if not stated.isdecimal() or int(stated[:20]) > largest:
-            # the rest of the body is not worth reading: the connection ends with this answer
+        limits = (limit for path, limit in _MAX_BYTES_BY_PATH.items() if scope["path"].startswith(path))
+        max_bytes = next(limits, MAX_BODY_BYTES)
+        content_length = Headers(scope=scope).get("content-length", "0")
+        if not content_length.isdecimal() or int(content_length[:20]) > max_bytes:
+            # the rest of the body is not read, so the connection must be closed
             refusal = problem_response(Request(scope), ProblemCode.CONTENT_TOO_LARGE, headers={"connection": "close"})
             await refusal(scope, receive, send)
             return
-        seen = 0
+        received = 0
 
-        async def counted() -> Message:
-            nonlocal seen
+        async def receive_within_limit() -> Message:
+            nonlocal received
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > largest:
+            received += len(message.get("body", b""))
+            if received > max_bytes:
                 raise HTTPException(ProblemCode.CONTENT_TOO_LARGE.status, headers={"connection": "close"})
             return message
 
-        await self.app(scope, counted, send)
+        await self.app(scope, receive_within_limit, send)

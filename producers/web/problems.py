@@ -1,4 +1,4 @@
-"""Error responses: RFC 9457 problem documents for programs, a plain page for customers."""
+"""Error responses: an RFC 9457 problem document for programs, and a page for customers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -17,15 +17,15 @@ from producers.web.validation_errors import FieldError, error_message, field_err
 from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
-_RETRY_WHEN_DOWN = "5"  # seconds; a database that restarts is back by then
-_RETRY_WHEN_IN_USE = "1"  # seconds; many times what a commit takes
+DATABASE_RETRY_AFTER: Final = "5"  # seconds; a database that restarts is available again by then
+_KEY_RETRY_AFTER: Final = "1"  # seconds; a commit takes a small part of it
 
 
 class ProblemCode(DescribedEnum):
-    """The codes of problems. Each code has an HTTP status, a heading, what happened, and what the client does."""
+    """The codes of problems. A code has an HTTP status, a heading, what happened, and what the client must do."""
 
     status: int
-    heading: str  # the document's title; str has a method of that name
+    heading: str  # the title of the document; str has a method with the name title
     cause: str
     remedy: str
 
@@ -90,7 +90,7 @@ class ProblemCode(DescribedEnum):
         "no_longer_possible",
         409,
         "No longer possible",
-        "The state of the refund request does not allow this action any more.",
+        "The state of the refund request no longer allows this action.",
         "Open the status page of the refund request.",
     )
     IDEMPOTENCY_KEY_IN_USE = (
@@ -104,7 +104,7 @@ class ProblemCode(DescribedEnum):
         "link_expired",
         410,
         "Link expired",
-        "The link is too old.",
+        "The link has expired.",
         "Send the form again to get a new link.",
     )
     CONTENT_TOO_LARGE = (
@@ -166,48 +166,49 @@ class ProblemCode(DescribedEnum):
 
 
 class CustomerText(NamedTuple):
-    """What the error page says to a customer, as a heading and a sentence."""
+    """The text of the error page for customers."""
 
     heading: str
     sentence: str
 
 
 _UNREADABLE_FORM: Final = CustomerText(
-    "This cannot be read", "We could not read this form. Please open it again and send it once more."
+    "Something is wrong with this form", "We couldn’t read this form. Please open it again."
 )
 CUSTOMER_TEXTS: Final[Mapping[ProblemCode, CustomerText]] = {
     ProblemCode.MALFORMED_BODY: _UNREADABLE_FORM,
-    ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,  # our own pages send valid forms: somebody changed this form
+    ProblemCode.VALIDATION_FAILED: _UNREADABLE_FORM,  # our own pages send valid forms, so this form was changed
     ProblemCode.CROSS_SITE_REQUEST: CustomerText(
-        "This did not come from our page",
-        "Another site made your browser send this, so nothing was accepted. Please open our form and send it from there.",
+        "This form came from another site",
+        "Another site made your browser send this form, so we didn’t accept it. Please open the form on our site and send "
+        "it from there.",
     ),
     ProblemCode.NOT_FOUND: CustomerText(
-        "There is nothing here", "This address is not one of ours, or was not copied whole."
+        "Page not found", "There’s no page at this address. Check that you copied all of it."
     ),
-    ProblemCode.METHOD_NOT_ALLOWED: CustomerText("This cannot be done here", "This address does not take this method."),
-    ProblemCode.NO_LONGER_POSSIBLE: CustomerText("This is not possible any more", "The request has moved on."),
-    ProblemCode.LINK_EXPIRED: CustomerText(
-        "This link is too old", "Please send the form again: the new link will work."
+    ProblemCode.METHOD_NOT_ALLOWED: CustomerText("This isn’t possible here", "This page doesn’t support this action."),
+    ProblemCode.NO_LONGER_POSSIBLE: CustomerText(
+        "This is no longer possible", "Your request has changed in the meantime."
     ),
+    ProblemCode.LINK_EXPIRED: CustomerText("This link has expired", "Please send the form again to get a new link."),
     ProblemCode.CONTENT_TOO_LARGE: CustomerText(
-        "This is too large",
-        "What you sent is too large, so it was not read. Please shorten your comment and send it again.",
+        "This form is too large",
+        "We couldn’t read your form because it’s too large. Please shorten your comment and send the form again.",
     ),
     ProblemCode.RATE_LIMITED: CustomerText(
-        "This was asked too often",
-        "Many forms came from where you are, or about the same address or purchase, so this one was not taken. "
-        "Please wait a while, and send it again then. If you have sent it before, you need not: our answer comes by mail.",
+        "Too many requests",
+        "Please wait about an hour and try again. If you’ve already sent this form, you don’t need to send it again: "
+        "we’ll email you.",
     ),
     ProblemCode.INTERNAL_ERROR: CustomerText(
-        "Something went wrong on our side", "This is our mistake; it was noted. Please try again later."
+        "Something went wrong on our side", "We’ve logged the error. Please try again later."
     ),
     ProblemCode.SERVICE_UNAVAILABLE: CustomerText(
-        "We cannot take this right now",
-        "Nothing was sent. Please try again in a minute: trying again is safe and counts once.",
+        "This isn’t available right now",
+        "Nothing was sent. Please try again in a minute. It counts only once, even if you send it twice.",
     ),
 }
-"""The problems that a page can show to a customer. The error page translates these texts."""
+"""The texts of the problems that a page can show to a customer. The error page translates the texts."""
 
 
 class Problem(BaseModel):
@@ -225,7 +226,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem. Without a detail the response has the default detail of the code."""
+    """Ends a request with a problem. Without ``detail`` the response has the default detail of the code."""
 
     def __init__(self, code: ProblemCode, detail: str | None = None) -> None:
         super().__init__(detail or code.detail)
@@ -241,16 +242,16 @@ def problem_response(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Returns a problem document to a program and an error page to a customer."""
+    """Return a problem document for a program, or an error page for a customer."""
     if not is_program(request):
-        sheet = page_for(request)
+        page = page_for(request)
         text = CUSTOMER_TEXTS.get(code, CustomerText(code.heading, code.detail))
-        return sheet.render(
+        return page.render(
             "problem.html",
             status=code.status,
             headers=headers,
-            title=sheet.translator.gettext(text.heading),
-            sentence=sheet.translator.gettext(detail or text.sentence),
+            title=page.translator.gettext(text.heading),
+            sentence=page.translator.gettext(detail or text.sentence),
         )
     document = problem_document(request.app.state.settings.public_url, code, detail, errors)
     return _AsciiJSONResponse(document, code.status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
@@ -259,7 +260,7 @@ def problem_response(
 def problem_document(
     public_url: str, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
 ) -> dict[str, Any]:
-    """Returns the problem document as JSON values."""
+    """Return the problem document as JSON values."""
     return Problem(
         type=problem_type(public_url, code),
         title=code.heading,
@@ -270,12 +271,12 @@ def problem_document(
 
 
 def problem_type(public_url: str, code: ProblemCode) -> str:
-    """Returns the absolute URI of the problem's type, which is the address of its page."""
+    """Return the absolute URI of the problem's type, which is the address of its page."""
     return f"{public_url.rstrip('/')}/problems/{code}"
 
 
 def is_program(request: Request) -> bool:
-    """Tells by the address whether a program sent the request, and not a browser."""
+    """Return whether the address of the request is for programs, and not for browsers."""
     path = request.url.path
     return path.startswith("/v1/") or path in {"/v1", "/healthz", "/readyz", "/metrics", "/openapi.json"}
 
@@ -283,46 +284,47 @@ def is_program(request: Request) -> bool:
 class _AsciiJSONResponse(JSONResponse):
     """JSON in ASCII: the input of a client can contain half a surrogate pair, which UTF-8 cannot encode."""
 
-    def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature of Starlette's
+    def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature is Starlette's
+        """Return the content as ASCII."""
         return json.dumps(content).encode("ascii")
 
 
 def on_problem(request: Request, error: Exception) -> Response:
-    """Handles a ProblemError."""
+    """Handle a ProblemError."""
     assert isinstance(error, ProblemError)
     headers = {"www-authenticate": "Bearer"} if error.code is ProblemCode.API_KEY_MISSING else None
     return problem_response(request, error.code, error.detail, headers=headers)
 
 
 def on_idempotency_key_reused(request: Request, _: Exception) -> Response:
-    """Handles two different requests with one idempotency key."""
+    """Handle two different requests with one idempotency key."""
     return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_REUSED)
 
 
 def on_idempotency_key_in_use(request: Request, _: Exception) -> Response:
-    """Handles a repeated request while the first request is not committed yet."""
-    return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_IN_USE, headers={"retry-after": _RETRY_WHEN_IN_USE})
+    """Handle a repeated request while the first request is not committed yet."""
+    return problem_response(request, ProblemCode.IDEMPOTENCY_KEY_IN_USE, headers={"retry-after": _KEY_RETRY_AFTER})
 
 
 def on_database_down(request: Request, _: Exception) -> Response:
-    """Handles an unavailable database; the response does not contain the database's own message."""
-    return problem_response(request, ProblemCode.SERVICE_UNAVAILABLE, headers={"retry-after": _RETRY_WHEN_DOWN})
+    """Handle an unavailable database. The response does not contain the message of the database."""
+    return problem_response(request, ProblemCode.SERVICE_UNAVAILABLE, headers={"retry-after": DATABASE_RETRY_AFTER})
 
 
 def on_validation_error(request: Request, error: Exception) -> Response:
-    """Handles a body, a header or a path that does not match the schema."""
+    """Handle a body, a header or a path that does not match the schema."""
     assert isinstance(error, RequestValidationError | ValidationError)
-    found = list(error.errors())
-    if any(e["type"] == "json_invalid" for e in found):
-        detail = error_message({**found[0], "ctx": {"error": _json_error(found[0])}})
+    errors = list(error.errors())
+    if any(item["type"] == "json_invalid" for item in errors):
+        detail = error_message({**errors[0], "ctx": {"error": _json_error(errors[0])}})
         return problem_response(request, ProblemCode.MALFORMED_BODY, detail)
-    if all(e["type"] == "uuid_parsing" and e["loc"][0] == "path" for e in found):
-        return problem_response(request, ProblemCode.NOT_FOUND, "There is no such request.")
-    return problem_response(request, ProblemCode.VALIDATION_FAILED, errors=field_errors(found))
+    if all(item["type"] == "uuid_parsing" and item["loc"][0] == "path" for item in errors):
+        return problem_response(request, ProblemCode.NOT_FOUND, "There is no refund request with this id.")
+    return problem_response(request, ProblemCode.VALIDATION_FAILED, errors=field_errors(errors))
 
 
 def on_http_exception(request: Request, error: Exception) -> Response:
-    """Handles what Starlette itself refuses, such as an unknown address, a wrong method or an unreadable body."""
+    """Handle what Starlette refuses, such as an unknown address, a wrong method or an unreadable body."""
     assert isinstance(error, HTTPException)
     code = _BY_STATUS.get(error.status_code, ProblemCode.INTERNAL_ERROR)
     return problem_response(request, code, headers=error.headers)
@@ -353,4 +355,4 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     HTTPException: on_http_exception,
     **dict.fromkeys(DatabaseDownError, on_database_down),
 }
-"""The handler of each exception."""
+"""The handler of each type of exception."""

@@ -1,8 +1,8 @@
-"""Brakes: how often one address, one reference, one link, one network and one key may ask.
+"""Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
-They count what was sent and look nothing up, so a limit tells nothing of what exists. Whom they count is not to be read
-in the broker: each count goes by a keyed hash. A broker that is away, or is no Redis, never keeps a customer from asking:
-then each process counts for itself.
+A limit counts what a client sends and looks nothing up, so it does not reveal whether a purchase exists. Each counter is
+stored under a keyed hash, so the broker does not contain addresses. If the broker is unavailable, or is no Redis, each
+process counts in its own memory, so that customers can still send forms.
 """
 
 import hashlib
@@ -33,18 +33,18 @@ from producers.web.client_network import client_network
 from producers.web.pages import forms
 from producers.web.problems import ProblemCode, is_program, problem_response
 
-AWAY: Final = (redis.RedisError, OSError)
-PATIENCE: Final = 0.25  # seconds; a broker on this network answers in one, and a customer does not wait for its brakes
-LEFT_ALONE: Final = 5.0  # seconds before a broker that was away is asked again
-PREFIX: Final = "moneyback:brake"
-DECLARATIONS: Final = "/withdraw"
-"""A consumer's statutory declaration: its own address and reference never hold it up, only a flood from one network does."""
+STORE_ERRORS: Final = (redis.RedisError, OSError)
+STORE_TIMEOUT: Final = 0.25  # seconds; a broker on the local network answers in a millisecond, and the customer waits
+STORE_RETRY_DELAY: Final = 5.0  # seconds until the next use of a broker that was unavailable
+KEY_PREFIX: Final = "moneyback:rate-limit"
+STATUTORY_WITHDRAWAL_PATH: Final = "/withdraw"
+"""Statutory withdrawals are limited by network only. The law allows no limit by the consumer's address or reference."""
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 class RateLimit(StrEnum):
-    """What is counted."""
+    """What a limit counts by."""
 
     ADDRESS = "address"
     REFERENCE = "reference"
@@ -56,7 +56,7 @@ class RateLimit(StrEnum):
     BULK_CALLS = "bulk_calls"
 
 
-def _items(limits: Limits) -> dict[RateLimit, RateLimitItem]:
+def _limit_items(limits: Limits) -> dict[RateLimit, RateLimitItem]:
     return {
         RateLimit.ADDRESS: RateLimitItemPerHour(limits.rate_limit_email_per_hour),
         RateLimit.REFERENCE: RateLimitItemPerHour(limits.rate_limit_reference_per_hour),
@@ -70,134 +70,139 @@ def _items(limits: Limits) -> dict[RateLimit, RateLimitItem]:
 
 
 class RateLimitedError(Exception):
-    """Somebody asks too often."""
+    """A rate limit was reached."""
 
-    def __init__(self, brake: RateLimit, item: RateLimitItem, seconds: int) -> None:
-        super().__init__(f"{brake}: again in {seconds} s")
-        self.policy = f'"{brake}";q={item.amount};w={item.get_expiry()}'
-        self.left = f'"{brake}";r=0;t={seconds}'
+    def __init__(self, limit: RateLimit, item: RateLimitItem, seconds: int) -> None:
+        super().__init__(f"The rate limit “{limit}” was reached. Try again in {seconds} seconds.")
+        self.policy = f'"{limit}";q={item.amount};w={item.get_expiry()}'
+        self.remaining = f'"{limit}";r=0;t={seconds}'
         self.seconds = seconds
 
 
 class RateLimits:
-    """The counts of moving windows: in the broker's Redis for all processes, else in this one's memory."""
+    """Counts requests in moving windows: in the broker's Redis for all processes, or in the memory of this process."""
 
     def __init__(self, url: str | None, secret: str, limits: Limits) -> None:
-        self._secret = hashlib.sha256(f"moneyback brakes {secret}".encode()).digest()
-        self._items = _items(limits)
-        self._shared = _shared(url) if url else None
-        self._own: MemoryStorage | None = None
-        self._away_until = 0.0
+        self._secret = hashlib.sha256(f"moneyback rate limits {secret}".encode()).digest()
+        self._items = _limit_items(limits)
+        self._shared_storage = _redis_storage(url) if url else None
+        self._local_storage: MemoryStorage | None = None
+        self._unavailable_until = 0.0
         self._lock = Lock()
 
     @classmethod
     def of(cls, settings: Settings) -> "RateLimits | None":
-        """The brakes that these settings put in; None where they put in none."""
+        """Return the rate limits of these settings, or None if the settings switch the limits off."""
         if not settings.limits.rate_limits_enabled:
             return None
         return cls(redis_url(settings), settings.secret_key.get_secret_value(), settings.limits)
 
     def check(self, counted: Mapping[RateLimit, str]) -> None:
-        """Counts one request for each of these; a TooManyError where one of them was full."""
-        asked = [(self._items[brake], self._name(brake, value)) for brake, value in counted.items()]
-        taken, storage = self._take(asked)
-        full = [n for n, free in enumerate(taken) if not free]
-        if full:
-            waits = {n: _wait(storage, *asked[n]) for n in full}
-            last = max(full, key=waits.__getitem__)  # before that, asking again is in vain
-            brake = list(counted)[last]
-            log.warning("rate_limited", brake=brake, again_in=waits[last])
-            raise RateLimitedError(brake, asked[last][0], waits[last])
+        """Count one request for each of these values; raise a RateLimitedError if one of the limits is reached."""
+        hits = [(self._items[limit], self._counter_name(limit, value)) for limit, value in counted.items()]
+        allowed, storage = self._count(hits)
+        reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
+        if reached:
+            delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
+            longest = max(reached, key=delays.__getitem__)  # until then the same request would be refused again
+            limit = list(counted)[longest]
+            _log.warning("rate_limited", limit=limit, retry_after=delays[longest])
+            raise RateLimitedError(limit, hits[longest][0], delays[longest])
 
-    def _take(self, asked: Sequence[tuple[RateLimitItem, str]]) -> tuple[list[bool], RedisStorage | MemoryStorage]:
-        if self._shared and time.monotonic() >= self._away_until:
+    def _count(self, hits: Sequence[tuple[RateLimitItem, str]]) -> tuple[list[bool], RedisStorage | MemoryStorage]:
+        """Count the hits. Return whether each hit is allowed, and the storage that counted the hits."""
+        if self._shared_storage and time.monotonic() >= self._unavailable_until:
             try:
-                return _together(self._shared, asked), self._shared
-            except AWAY as error:
-                self._away_until = time.monotonic() + LEFT_ALONE
-                log.warning("rate_limit_store_unavailable", error=type(error).__name__)
+                return _hit_all(self._shared_storage, hits), self._shared_storage
+            except STORE_ERRORS as error:
+                self._unavailable_until = time.monotonic() + STORE_RETRY_DELAY
+                _log.warning("rate_limit_store_unavailable", error=type(error).__name__)
         with self._lock:
-            self._own = self._own or MemoryStorage()
-        window = MovingWindowRateLimiter(self._own)
-        return [window.hit(item, name) for item, name in asked], self._own
+            self._local_storage = self._local_storage or MemoryStorage()
+        limiter = MovingWindowRateLimiter(self._local_storage)
+        return [limiter.hit(item, name) for item, name in hits], self._local_storage
 
-    def _name(self, brake: RateLimit, value: str) -> str:
-        return f"{brake}:{hmac.new(self._secret, f'{brake}:{value}'.encode(), hashlib.sha256).hexdigest()[:32]}"
+    def _counter_name(self, limit: RateLimit, value: str) -> str:
+        return f"{limit}:{hmac.new(self._secret, f'{limit}:{value}'.encode(), hashlib.sha256).hexdigest()[:32]}"
 
 
-def _shared(url: str) -> RedisStorage:
+def _redis_storage(url: str) -> RedisStorage:
     pool = redis.ConnectionPool.from_url(
-        url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 1)
+        url, socket_timeout=STORE_TIMEOUT, socket_connect_timeout=STORE_TIMEOUT, retry=Retry(NoBackoff(), 1)
     )
-    return RedisStorage("redis://", connection_pool=pool, key_prefix=PREFIX)
+    return RedisStorage("redis://", connection_pool=pool, key_prefix=KEY_PREFIX)
 
 
-def _together(storage: RedisStorage, asked: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
-    """What MovingWindowRateLimiter.hit() does, for all of them in one round trip."""
+def _hit_all(storage: RedisStorage, hits: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
+    """Do what MovingWindowRateLimiter.hit() does, for all hits in one round trip."""
     try:
-        return _in_one_trip(storage, asked)
-    except redis.exceptions.NoScriptError:  # a broker that was just started does not know it yet
+        return _hit_all_by_script(storage, hits)
+    except redis.exceptions.NoScriptError:  # a broker that was just started does not have the script yet
         storage.storage.script_load(storage.SCRIPT_ACQUIRE_MOVING_WINDOW)
-        return _in_one_trip(storage, asked)
+        return _hit_all_by_script(storage, hits)
 
 
-def _in_one_trip(storage: RedisStorage, asked: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
-    with storage.storage.pipeline(transaction=False) as line:
-        for item, name in asked:
+def _hit_all_by_script(storage: RedisStorage, hits: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
+    script = storage.lua_acquire_moving_window.sha
+    with storage.storage.pipeline(transaction=False) as pipeline:
+        for item, name in hits:
             key = storage.prefixed_key(item.key_for(name))
-            line.evalsha(storage.lua_acquire_moving_window.sha, 1, key, time.time(), item.amount, item.get_expiry(), 1)
-        return [bool(taken) for taken in line.execute()]
+            pipeline.evalsha(script, 1, key, time.time(), item.amount, item.get_expiry(), 1)
+        return [bool(allowed) for allowed in pipeline.execute()]
 
 
-def _wait(storage: RedisStorage | MemoryStorage, item: RateLimitItem, name: str) -> int:
-    """Whole seconds until there is room again."""
+def _seconds_until_room(storage: RedisStorage | MemoryStorage, item: RateLimitItem, name: str) -> int:
+    """Return the whole seconds until the limit allows a request again."""
     try:
-        room_at = MovingWindowRateLimiter(storage).get_window_stats(item, name).reset_time
-    except AWAY:
+        reset_time = MovingWindowRateLimiter(storage).get_window_stats(item, name).reset_time
+    except STORE_ERRORS:
         return item.get_expiry()
-    return max(1, math.ceil(room_at - time.time()))
+    return max(1, math.ceil(reset_time - time.time()))
 
 
-# What FastAPI asks before an endpoint.
+# FastAPI calls these dependencies before an endpoint.
 
 
 async def limit_forms(request: Request) -> None:
-    """Every form, by its network and by what was typed, or by its link. Looking at pages is free."""
-    brakes = request.app.state.brakes
-    if brakes is None or request.method != "POST":
+    """Limit submitted forms by network, and by their link or their e-mail address and reference. GET is not limited."""
+    rate_limits = request.app.state.rate_limits
+    if rate_limits is None or request.method != "POST":
         return
     counted = {RateLimit.NETWORK: _network(request)}
     if token := request.path_params.get("token"):
         counted[RateLimit.LINK] = token
-    elif request.url.path != DECLARATIONS:
-        typed = await forms.typed(request)
+    elif request.url.path != STATUTORY_WITHDRAWAL_PATH:
+        fields = await forms.read_fields(request)
         keys = {
-            RateLimit.ADDRESS: email_key(typed.get("email", "")),
-            RateLimit.REFERENCE: reference_key(typed.get("reference", "")),
+            RateLimit.ADDRESS: email_key(fields.get("email", "")),
+            RateLimit.REFERENCE: reference_key(fields.get("reference", "")),
         }
-        counted |= {brake: key for brake, key in keys.items() if key}
-    await run_sync(brakes.press, counted)
+        counted |= {limit: key for limit, key in keys.items() if key}
+    await run_sync(rate_limits.check, counted)
 
 
 async def limit_api_calls(request: Request) -> None:
-    """Every call of the API, by its key and, so that wrong keys are counted as well, by its network; bulk apart."""
-    brakes = request.app.state.brakes
-    if brakes is None:
+    """Limit API calls by API key, and by network, so that calls with invalid keys are counted. Bulk calls count apart."""
+    rate_limits = request.app.state.rate_limits
+    if rate_limits is None:
         return
-    bulk = request.url.path.endswith("/bulk")
-    by_key, by_network = (RateLimit.BULK, RateLimit.BULK_CALLS) if bulk else (RateLimit.KEY, RateLimit.CALLS)
+    is_bulk = request.url.path.endswith("/bulk")
+    by_key, by_network = (RateLimit.BULK, RateLimit.BULK_CALLS) if is_bulk else (RateLimit.KEY, RateLimit.CALLS)
     counted = {by_network: _network(request)}
-    if key := request.headers.get("authorization"):
-        counted[by_key] = key
-    await run_sync(brakes.press, counted)
+    if authorization := request.headers.get("authorization"):
+        counted[by_key] = authorization
+    await run_sync(rate_limits.check, counted)
 
 
-def on_too_many(request: Request, error: Exception) -> Response:
-    """When to come again, for people in a sentence and for programs in headers (draft-ietf-httpapi-ratelimit-headers)."""
+def on_rate_limited(request: Request, error: Exception) -> Response:
+    """Handle a RateLimitedError: a sentence for customers, and headers for programs.
+
+    The headers follow draft-ietf-httpapi-ratelimit-headers.
+    """
     assert isinstance(error, RateLimitedError)
     headers = {"retry-after": str(error.seconds)}
     if is_program(request):
-        headers |= {"ratelimit-policy": error.policy, "ratelimit": error.left}
+        headers |= {"ratelimit-policy": error.policy, "ratelimit": error.remaining}
     return problem_response(request, ProblemCode.RATE_LIMITED, headers=headers)
 
 

@@ -1,4 +1,7 @@
-"""Pages: templates in the reader's language, which escape whatever is put into them and refuse to print what was forgotten."""
+"""Renders pages from templates, in the reader's language.
+
+Templates escape every value. A template that uses an undefined variable raises an error.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,111 +16,122 @@ from starlette.responses import HTMLResponse
 from config.i18n import LANGUAGES, Translator, preferred_language, translator_for
 
 HERE = Path(__file__).parent
-SEEN = ["GET", "HEAD"]
-"""How a page is looked at."""
-LANGUAGE = "lang"
-"""The parameter by which a reader chooses a language; links go on with it, so no cookie is needed."""
-KEPT = ("seller", "q", "ask", "reference", "reason")
-"""What a page was asked for that its reader keeps with another language. Nobody's address is among it."""
+READ_METHODS = ["GET", "HEAD"]
+"""The HTTP methods of a page."""
+LANGUAGE_PARAMETER = "lang"
+"""The query parameter of the language that the reader chose. Links repeat the parameter, so no cookie is needed."""
+KEPT_PARAMETERS = ("seller", "q", "ask", "reference", "reason")
+"""The query parameters that the links to other languages repeat. None of the parameters contains an e-mail address."""
 
 
-class _Compiled(BytecodeCache):
-    """Templates that one language has compiled, for the others: they differ in what they say alone."""
+class _SharedBytecodeCache(BytecodeCache):
+    """Compiled templates that all languages share, because only the translations of the languages differ."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
+        self._bytecode: dict[str, bytes] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._kept:
-            bucket.bytecode_from_string(self._kept[bucket.key])
+        """Load a template that was compiled before."""
+        if bucket.key in self._bytecode:
+            bucket.bytecode_from_string(self._bytecode[bucket.key])
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self._kept[bucket.key] = bucket.bytecode_to_string()
+        """Store a compiled template."""
+        self._bytecode[bucket.key] = bucket.bytecode_to_string()
 
 
 class Templates:
-    """The web's templates, and those of folders that come first; each language has its own print of them."""
+    """The templates of the web application; ``folders`` take precedence. Each language has an environment of its own."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = (*folders, HERE / "templates")
-        self._presses: dict[str, Environment] = {}
-        self._compiled = _Compiled()
+        self._environments: dict[str, Environment] = {}
+        self._bytecode_cache = _SharedBytecodeCache()
 
     def warm(self) -> None:
-        """Makes what the first reader of each language would have to wait for."""
+        """Load all templates in all languages, so that the first reader does not wait."""
         for language in LANGUAGES:
-            press = self.environment(translator_for(language))
-            for template in press.list_templates():
-                press.get_template(template)
+            environment = self.environment(translator_for(language))
+            for name in environment.list_templates():
+                environment.get_template(name)
 
-    def environment(self, spoken: Translator) -> Environment:
-        """The templates in this language."""
-        if spoken.language not in self._presses:
-            self._presses[spoken.language] = self._press(spoken)
-        return self._presses[spoken.language]
+    def environment(self, translator: Translator) -> Environment:
+        """Return the environment of the translator's language."""
+        if translator.language not in self._environments:
+            self._environments[translator.language] = self._create_environment(translator)
+        return self._environments[translator.language]
 
-    def _press(self, spoken: Translator) -> Environment:
-        templates = Environment(
+    def _create_environment(self, translator: Translator) -> Environment:
+        environment = Environment(
             loader=ChoiceLoader([FileSystemLoader(folder) for folder in self._folders]),
             autoescape=True,
             undefined=StrictUndefined,
-            auto_reload=False,  # a process that is to know a changed file is started again
-            bytecode_cache=self._compiled,
+            auto_reload=False,  # to load a changed template, restart the process
+            bytecode_cache=self._bytecode_cache,
             trim_blocks=True,
             lstrip_blocks=True,
             extensions=["jinja2.ext.i18n"],
         )
-        templates.policies["ext.i18n.trimmed"] = True
-        templates.install_gettext_translations(spoken.catalogue, newstyle=True)  # type: ignore[attr-defined]
-        templates.globals |= {"language": spoken.language, "languages": LANGUAGES, "say": spoken.gettext}
-        templates.filters |= {"instant": spoken.instant, "day": spoken.day, "money": spoken.money}
-        return templates
+        environment.policies["ext.i18n.trimmed"] = True
+        environment.install_gettext_translations(translator.catalogue, newstyle=True)  # type: ignore[attr-defined]
+        environment.globals |= {
+            "language": translator.language,
+            "languages": LANGUAGES,
+            "translate": translator.gettext,
+        }
+        environment.filters |= {"instant": translator.instant, "day": translator.day, "money": translator.money}
+        return environment
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The paper for one answer: the reader's language, and where they are."""
+    """The page that answers a request: its templates, its language and its address."""
 
     templates: Templates
     translator: Translator
-    chosen: str | None
-    """The language that the reader chose themselves."""
-    here: str
-    asked: Mapping[str, str]
-    """The parameters of KEPT that this page was asked with."""
+    chosen_language: str | None
+    """The language that the reader chose on the page, or None."""
+    path: str
+    kept_parameters: Mapping[str, str]
+    """The query parameters of the request that are in KEPT_PARAMETERS."""
 
-    def speaking(self, locale: str) -> "Page":
-        """In the language of a case, unless the reader chose another."""
-        return self if self.chosen else replace(self, translator=translator_for(locale))
+    def for_locale(self, locale: str) -> "Page":
+        """Return the page in the language of ``locale``, unless the reader chose a language."""
+        return self if self.chosen_language else replace(self, translator=translator_for(locale))
 
-    def to(self, address: str, **values: str) -> str:
-        """An address of ours, where the reader's choice of a language goes on."""
-        asked = {name: value for name, value in {LANGUAGE: self.chosen, **values}.items() if value}
-        return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}" if asked else address
+    def to(self, address: str, **parameters: str) -> str:
+        """Return one of our addresses with these parameters and the language that the reader chose."""
+        values = {LANGUAGE_PARAMETER: self.chosen_language, **parameters}
+        query = {name: value for name, value in values.items() if value}
+        return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}" if query else address
 
     def in_language(self, language: str) -> str:
-        """This page in another language."""
-        return f"{self.here}?{urlencode({**self.asked, LANGUAGE: language})}"
+        """Return the address of this page in another language."""
+        return f"{self.path}?{urlencode({**self.kept_parameters, LANGUAGE_PARAMETER: language})}"
 
     def render(
-        self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **words: object
+        self, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: object
     ) -> HTMLResponse:
-        """One page."""
-        ways = {"to": self.to, "here": self.here, "in_language": self.in_language, "chosen": self.chosen}
-        printed = self.templates.environment(self.translator).get_template(template).render(ways | words)
-        says = {"content-language": self.translator.language, "vary": "accept-language"}
-        return HTMLResponse(printed, status, headers=says | dict(headers or {}))
+        """Return the response that shows ``template`` with these values."""
+        page_values = {
+            "to": self.to,
+            "path": self.path,
+            "in_language": self.in_language,
+            "chosen_language": self.chosen_language,
+        }
+        html = self.templates.environment(self.translator).get_template(template).render(page_values | values)
+        language_headers = {"content-language": self.translator.language, "vary": "accept-language"}
+        return HTMLResponse(html, status, headers=language_headers | dict(headers or {}))
 
 
 def page_for(connection: HTTPConnection) -> Page:
-    """The paper of the application that was asked, for whoever asks."""
-    paper = connection.app.state.paper
-    assert isinstance(paper, Templates)
-    chosen = connection.query_params.get(LANGUAGE)
-    chosen = chosen if chosen in LANGUAGES else None
-    spoken = translator_for(chosen or preferred_language(connection.headers.get("accept-language", "")))
-    asked = {name: connection.query_params[name] for name in KEPT if name in connection.query_params}
-    here = "/" + quote(
-        connection.url.path.lstrip("/")
-    )  # "//elsewhere.example" would be somebody else's address in a link
-    return Page(paper, spoken, chosen, here, asked)
+    """Return the page that answers this request, in the reader's language."""
+    templates = connection.app.state.templates
+    assert isinstance(templates, Templates)
+    parameters = connection.query_params
+    language = parameters.get(LANGUAGE_PARAMETER)
+    chosen_language = language if language in LANGUAGES else None
+    translator = translator_for(chosen_language or preferred_language(connection.headers.get("accept-language", "")))
+    kept_parameters = {name: parameters[name] for name in KEPT_PARAMETERS if name in parameters}
+    path = "/" + quote(connection.url.path.lstrip("/"))  # a link to "//other.example" would lead to another host
+    return Page(templates, translator, chosen_language, path, kept_parameters)

@@ -1,4 +1,4 @@
-"""Validation errors: pydantic's errors as sentences, each with the field that it is about."""
+"""Turns pydantic's validation errors into sentences that name the field and say what to change."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 
-MAX_ERRORS = 20  # enough to correct a form; a body full of nonsense gets no response larger than itself
+MAX_ERRORS = 20  # enough to correct a request; a body full of errors gets a short response
 _MAX_NAME_LENGTH = 100
 
 
 class FieldError(BaseModel):
-    """One error: which field is wrong, and what is wrong with it."""
+    """An error: which field is not valid, and why."""
 
     detail: str = Field(description="what is wrong, as a sentence")
     pointer: str | None = Field(None, description="a JSON pointer into the body", examples=["#/email"])
@@ -19,14 +19,14 @@ class FieldError(BaseModel):
 
 
 def field_errors(errors: Sequence[ErrorDetails] | Sequence[Any]) -> list[FieldError]:
-    """Returns pydantic's errors as field errors, at most MAX_ERRORS."""
+    """Return the first MAX_ERRORS of pydantic's errors as field errors."""
     return [
         FieldError(detail=error_message(error), **_location(tuple(error["loc"]))) for error in list(errors)[:MAX_ERRORS]
     ]
 
 
 def error_message(error: ErrorDetails | Mapping[str, Any]) -> str:
-    """Returns one of pydantic's errors as a sentence that says what to change."""
+    """Return one of pydantic's errors as a sentence that says what to change."""
     message = _MESSAGES.get(error["type"])
     if message is None:
         return f"{str(error['msg']).removeprefix('Value error, ').rstrip('.')}."

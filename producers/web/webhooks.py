@@ -1,4 +1,4 @@
-"""Receives the webhooks of payment providers: verifies the sender, then stores the events for a worker."""
+"""Receives the webhooks of payment providers: checks the signature and stores the events for a worker."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from domain.webhook_events import InvalidSignature, WebhookParser
 from producers.web.api.responses import problem_responses
-from producers.web.dependencies import TheRecords
+from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = 4  # of one provider: fetching a certificate delays no form and no other provider
+MAX_CONCURRENT_WEBHOOKS: Final = 4  # of a provider, because fetching its certificate must not delay forms
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -26,22 +26,22 @@ _log = structlog.get_logger()
 
 
 class WebhookReceiver:
-    """Receives the webhooks of the connected providers; each provider has threads of its own."""
+    """Receives the webhooks of the connected providers. Each provider has threads of its own."""
 
-    def __init__(self, readers: Mapping[str, WebhookParser]) -> None:
-        self._readers = {name: (reader, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, reader in readers.items()}
+    def __init__(self, parsers: Mapping[str, WebhookParser]) -> None:
+        self._parsers = {name: (parser, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, parser in parsers.items()}
 
     async def receive(self, records: Records, provider: str, request: Request) -> bytes:
-        """Stores the events of a webhook; returns the body that the provider expects."""
-        if provider not in self._readers:
+        """Store the events of a webhook, and return the body that the provider expects."""
+        if provider not in self._parsers:
             raise ProblemError(ProblemCode.NOT_FOUND, "No payment provider of this name is connected.")
-        reader, limiter = self._readers[provider]
-        body = await _body(request)
-        why = await run_sync(_store, records, provider, reader, dict(request.headers), body, limiter=limiter)
-        if why:
-            _log.warning("webhook_rejected", provider=provider, why=why)
+        parser, limiter = self._parsers[provider]
+        body = await _read_body(request)
+        rejection = await run_sync(_store, records, provider, parser, dict(request.headers), body, limiter=limiter)
+        if rejection:
+            _log.warning("webhook_rejected", provider=provider, why=rejection)
             raise ProblemError(ProblemCode.INVALID_SIGNATURE)
-        return reader.answer
+        return parser.answer
 
 
 @router.post(
@@ -67,15 +67,15 @@ class WebhookReceiver:
 async def receive_provider_webhook(
     provider: Annotated[str, Path(description="the provider's name, as in purchases", examples=["stripe"])],
     request: Request,
-    records: TheRecords,
+    records: RecordsDep,
 ) -> Response:
-    """Only for payment providers: enter this address in the provider's dashboard. No webhook causes a payment by itself."""
+    """Receive a webhook of a provider. Enter this address in the provider's dashboard. A webhook never starts a payment."""
     receiver = request.app.state.webhook_receiver
     assert isinstance(receiver, WebhookReceiver)
     return Response(await receiver.receive(records, provider, request), media_type="text/plain")
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:
@@ -83,13 +83,13 @@ async def _body(request: Request) -> bytes:
 
 
 def _store(
-    records: Records, provider: str, reader: WebhookParser, headers: Mapping[str, str], body: bytes
+    records: Records, provider: str, parser: WebhookParser, headers: Mapping[str, str], body: bytes
 ) -> str | None:
-    """Stores the events of a webhook. Returns why the webhook is refused, or None when it is stored."""
-    read = reader.read(headers, body, datetime.now(UTC))
-    if isinstance(read, InvalidSignature):
-        return read.why
+    """Store the events of a webhook. Return why the webhook is rejected, or None if its events are stored."""
+    events = parser.read(headers, body, datetime.now(UTC))
+    if isinstance(events, InvalidSignature):
+        return events.why
     with records.work() as work:
-        news = work.webhook_events.keep(provider, read, body)
-    _log.info("webhook_received", provider=provider, events=len(read), news=news)
+        new_events = work.webhook_events.keep(provider, events, body)
+    _log.info("webhook_received", provider=provider, events=len(events), news=new_events)
     return None

@@ -1,4 +1,4 @@
-"""Our worker, which becomes deaf as soon as it is ready, or busy; DEAF says how. Its watchdog's grace is short."""
+"""The product's worker, which hangs or is busy as soon as it is ready, as the variable DEAF says."""
 
 import os
 import socket
@@ -18,26 +18,26 @@ watchdog.GRACE = 1.0
 
 
 def stands_still() -> None:
-    """As in a call that has no time-out."""
+    """Hang in a call without a timeout."""
     here, _there = socket.socketpair()
     here.recv(1)
 
 
 def asks_for_nothing() -> None:
-    """Its loop turns, and nobody in it has a mind to take a message."""
+    """Keep the event loop running, but never ask the broker for a message."""
     channel: Any = redis.Channel
     channel._brpop_start = lambda *_: None
 
 
 @app.task(name="long", soft_time_limit=60, time_limit=60)
 def long() -> None:
-    """Take longer than a worker may be deaf, as the reconciliation does."""
+    """Take longer than a worker may be silent, as the reconciliation does."""
     time.sleep(app.conf.task_time_limit + 2 * watchdog.GRACE + watchdog.CHECK_INTERVAL)
     print("The long task is done.")  # noqa: T201  # Celery writes it to the log
 
 
 def busy() -> None:
-    """Its only process has a long task, and the next waits for it: there is no credit to ask for more with."""
+    """Use up the prefetch credits with two long tasks."""
     for _ in range(2):
         app.send_task("long", queue=PERIODIC)
 

@@ -1,4 +1,4 @@
-"""A Celery application as anybody would write it, with none of our precautions: what the hazards are shown on."""
+"""An ordinary Celery application without the product's precautions, on which the canaries show Celery's faults."""
 
 import json
 import os
@@ -21,7 +21,7 @@ NOTES = Path(os.environ["PLAIN_NOTES"])
 
 @app.task(name="note")
 def note(word: str, seconds: float = 0) -> None:
-    """Write down that it ran; a longer one does when it begins, too."""
+    """Write a word to the file of notes, then wait."""
     with NOTES.open("a") as notes:
         notes.write(f"{word}\n")
     time.sleep(seconds)
@@ -29,7 +29,7 @@ def note(word: str, seconds: float = 0) -> None:
 
 @app.task(name="close_everything")
 def close_everything(word: str, seconds: float) -> None:
-    """What the kernel does to a process that is killed, drawn out: its files are closed, and then it is gone."""
+    """Close all files and then wait, as a process that is killed slowly."""
     note(word)
     os.closerange(3, 1024)
     time.sleep(seconds)

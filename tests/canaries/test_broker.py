@@ -1,4 +1,4 @@
-"""A broker that goes away, that is full, or that is at the other end of a connection that is only half there."""
+"""Canaries: a broker that restarts, is full, or is at the end of a half-open connection."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from console.servers import Servers
 from domain.messages import RefundRequested
 from records import Records
 from tests.canaries.workers import Plain, ask, has_ended, known, state
-from tests.proxy import Proxy
+from tests.fault_proxy import Proxy
 from tests.services import Child, eventually
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ SURVIVES = {"imports": ["config.broker"]}
 def test_acknowledging_over_a_connection_that_is_gone_ends_a_plain_worker_and_not_one_on_our_transport(
     plain: Callable[..., Plain], servers: Servers, options: dict[str, object]
 ) -> None:
-    """Late acknowledgement does so for every task under which the broker restarts, an early one for a lost child."""
+    """With late acknowledgement, this happens at every broker restart; with early acknowledgement, only for a lost child."""
     worker = plain(task_acks_late=True, **options)
     worker.send("note", "begun", 3)
     eventually(lambda: worker.notes() == ["begun"])
@@ -43,7 +43,7 @@ def test_acknowledging_over_a_connection_that_is_gone_ends_a_plain_worker_and_no
 
 @pytest.fixture
 def fill(broker: redis.Redis) -> Iterator[Callable[[], object]]:
-    """Fills the broker: it refuses whatever would need memory."""
+    """Fill the broker, so it refuses every command that needs memory."""
     before = str(broker.config_get("maxmemory")["maxmemory"])
     yield lambda: broker.config_set("maxmemory", 1)
     broker.config_set("maxmemory", before)
@@ -56,7 +56,7 @@ def test_a_full_broker_takes_the_message_and_the_worker(
     ours: Callable[..., Child],
     relay: Callable[[], Child],
 ) -> None:
-    """It still gives messages away, and refuses to have them written down. A supervisor starts the worker again."""
+    """The broker still delivers messages, but refuses to record them as unacknowledged. A supervisor restarts the worker."""
     worker = ours("worker")
     os.kill(worker.process.pid, signal.SIGSTOP)
     broker.config_resetstat()
@@ -77,7 +77,7 @@ def test_a_full_broker_takes_the_message_and_the_worker(
 def test_a_half_open_connection_swallows_what_a_plain_worker_asks_for_next_and_not_what_one_on_our_transport_does(
     plain: Callable[..., Plain], broker: redis.Redis, wire: Proxy, options: dict[str, object]
 ) -> None:
-    """kombu renews the socket that it listens on, and finds that the one it writes down with is dead, too."""
+    """kombu renews the socket on which it listens, and then finds that its other socket is dead, too."""
     quick = {"socket_timeout": 3, "health_check_interval": 1}
     worker = plain(wire, broker_transport_options=quick, **options)
     worker.send("note", "before")
@@ -96,7 +96,7 @@ def test_a_half_open_connection_swallows_what_a_plain_worker_asks_for_next_and_n
 def test_a_half_open_connection_is_given_up_within_fifteen_seconds(
     records: Records, wire: Proxy, ours: Callable[..., Child], relay: Callable[[], Child]
 ) -> None:
-    """Nobody says that it ended, and nothing comes: without the time-outs in config/broker.py a worker waits for ever."""
+    """The connection never reports its end. Without the timeouts in config/broker.py, a worker would wait forever."""
     worker = ours("worker")
     relay()
     before = ask(records)

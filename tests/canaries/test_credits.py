@@ -1,4 +1,4 @@
-"""A lost acknowledgement keeps its credit; a worker without credits takes no message any more, and says nothing."""
+"""Canaries: a lost acknowledgement keeps its prefetch credit, and a worker without credits silently stops consuming."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,14 @@ import redis
 
 from records import Records
 from tests.canaries.workers import Plain, ask, has_ended, state
-from tests.proxy import Proxy
+from tests.fault_proxy import Proxy
 from tests.services import Child, eventually
 
 pytestmark = pytest.mark.slow
 
 
 def is_deaf(broker: redis.Redis) -> bool:
-    """Whether nobody has asked for a message for three seconds; a worker with a credit does so every second."""
+    """Return whether no client asked for a message for three seconds; a worker with a credit asks every second."""
     idle = [int(client["idle"]) for client in broker.client_list() if client["cmd"] == "brpop"]
     return bool(idle) and min(idle) >= 3
 

@@ -1,4 +1,4 @@
-"""A worker that hears nothing more ends, and its supervisor starts another."""
+"""Canaries: a worker that no longer consumes ends itself, so its supervisor can restart it."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Our worker with one process, deaf in this way."""
+    """Run the product's worker with one process that hangs in the way ``how``."""
     with (
         log.open("wb") as out,
         subprocess.Popen(
@@ -33,7 +33,7 @@ def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[b
         try:
             yield process
         finally:
-            with suppress(ProcessLookupError):  # it ended, and its child with it
+            with suppress(ProcessLookupError):  # the worker and its child have ended
                 os.killpg(process.pid, signal.SIGKILL)
 
 

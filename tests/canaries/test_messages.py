@@ -1,4 +1,4 @@
-"""Ways in which Celery loses a message. It may: a message has no authority, and the sweep sends what nobody moved."""
+"""Canaries: ways in which Celery loses a message. That is harmless, because the sweep publishes overdue cases again."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import redis
 from domain.messages import RefundRequested
 from records import Records
 from tests.canaries.workers import Plain, ask, children, has_ended, known, state
-from tests.proxy import Proxy
+from tests.fault_proxy import Proxy
 from tests.services import Child, eventually
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_an_answer_lost_on_its_way_takes_the_message_with_it(
     records: Records, broker: redis.Redis, wire: Proxy, ours: Callable[[], Child], relay: Callable[[], Child]
 ) -> None:
-    """The broker forgets a message when it answers BRPOP; kombu writes it down once it has read the answer."""
+    """The broker deletes a message when it answers BRPOP; kombu records the message only after it has read the answer."""
     worker = ours()
     loss = wire.cut(asked=b"BRPOP", answered=RefundRequested.queue.encode())
     relay()
@@ -33,7 +33,7 @@ def test_an_answer_lost_on_its_way_takes_the_message_with_it(
 def test_a_child_killed_in_mid_task_takes_the_message_with_it(
     records: Records, broker: redis.Redis, ours: Callable[[], Child], relay: Callable[[], Child]
 ) -> None:
-    """Acknowledged early, a message is gone when its task begins. Acknowledged late, a lost child acknowledges it."""
+    """With early acknowledgement, a message is deleted when its task starts. With late, the loss of the child deletes it."""
     worker = ours()
     publisher = relay()
     case = ask(records, "hang")
@@ -48,7 +48,7 @@ def test_a_child_killed_in_mid_task_takes_the_message_with_it(
 
 
 def test_bytes_that_are_no_envelope_end_a_plain_worker(plain: Callable[..., Plain], broker: redis.Redis) -> None:
-    """Those that our worker takes, config/kombu_transport.py puts into an envelope; they end in the dead table."""
+    """In the product, config/kombu_transport.py puts such bytes into an envelope, and they become dead letters."""
     worker = plain()
     broker.lpush(Plain.QUEUE, b"this is no JSON")
     worker.send("note", "next")

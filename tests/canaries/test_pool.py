@@ -1,4 +1,4 @@
-"""What a lost child does to Celery's pool of processes."""
+"""Canaries: the effect of a lost child on Celery's process pool."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the canaries send, and to whom: a plain worker of Celery's, or ours."""
+"""The workers of the canaries, and the messages and requests that they process."""
 
 import json
 import os
@@ -21,7 +21,7 @@ QUIETLY = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class Plain:
-    """A worker of the plain application, with two processes."""
+    """A worker of the plain Celery application, with two processes."""
 
     QUEUE = "celery"
 
@@ -45,7 +45,7 @@ class Plain:
             app.send_task(task, arguments, connection=connection)
 
     def notes(self) -> list[str]:
-        """What its tasks wrote down."""
+        """Return the words that the tasks wrote."""
         return self._notes.read_text().split()
 
     def said(self) -> str:
@@ -62,17 +62,17 @@ def has_ended(process: Process) -> bool:
 
 
 def children(process: Process) -> list[int]:
-    """The processes of this worker's pool."""
+    """Return the processes of a worker's pool."""
     return [child.pid for child in psutil.Process(process.pid).children()]
 
 
 def known(broker: redis.Redis, queue: str) -> int:
-    """How many messages of this queue the broker still knows: waiting, or taken and not acknowledged."""
+    """Return the number of a queue's messages that wait or are not acknowledged."""
     return broker.llen(queue) + broker.hlen("unacked")
 
 
 def ask(records: Records, behaviour: str = "ok") -> UUID:
-    """Somebody asks for a refund whose provider behaves like this."""
+    """Accept a refund request for a charge with a behaviour of the sandbox."""
     bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
     settle_in(records, bought)
     return ids(accept(records, [an_arrival(bought)]))[0]

@@ -17,7 +17,7 @@ from tests.chaos.faults import MAX_OUTAGE, FaultActions
 from tests.chaos.kill_points import End, burnt, undone
 from tests.chaos.plan import LATER, Fault
 from tests.chaos.processes import SERVICES, Installation
-from tests.proxy import Cut
+from tests.fault_proxy import Cut
 
 UNAVAILABLE = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
 """The errors of a fault that meets a server which an earlier fault stopped."""

@@ -17,7 +17,7 @@ from domain.messages import WORK_QUEUES, WorkItems
 from tests.chaos.kill_points import POINTS, End, lay
 from tests.chaos.processes import SERVICES, WORKERS, Installation
 from tests.chaos.provider import call
-from tests.proxy import Cut
+from tests.fault_proxy import Cut
 from worker.celery_fixes.config import celery_options
 
 POISON = (b"\x80\x04poison", b"{", b"[]", b'{"body": 1, "properties": {}}', b"null", b"A" * 100_000)

@@ -27,7 +27,7 @@ from records import Records, migrate
 from records.unit_of_work import connect
 from tests.chaos.kill_points import FUSES
 from tests.chaos.timers import RESTART
-from tests.proxy import Proxy, postgres, resp
+from tests.fault_proxy import Proxy, postgres, resp
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
@@ -96,7 +96,7 @@ class Installation:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """The service's main process, which leads a process group; None while the service is down."""
+        """Return the pid of the service's main process, which leads a process group; None while the service is down."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:

@@ -13,8 +13,16 @@ from domain.money import Money
 from domain.providers import Declined, DeclineReason, Lookup, PaymentProvider, Pending, Unknown
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import BELOW, MERCHANT, FakeAdyen, adapter, refused
-from tests.doubles.raw import UNREADABLE, a_server_that, saying
-from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
+from tests.doubles.faulty_server import (
+    AFTER_CARRYING_OUT,
+    Fault,
+    FaultyServer,
+    HttpResponse,
+    no_fault,
+    reset_before,
+    responds_with,
+)
+from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.adyen.adapter import NO_LOOKUP
 from worker.providers.adyen.codes import CODES, UNDECIDED_CODES
 
@@ -34,15 +42,15 @@ def judge() -> Judge:
 
 
 @pytest.fixture
-def server(adyen: FakeAdyen, judge: Judge) -> Iterator[Troubled]:
-    """What we ask, and what it honestly answers, is as Adyen's own API description has it."""
-    with Troubled(judge.between(adyen.answer)) as server:
+def server(adyen: FakeAdyen, judge: Judge) -> Iterator[FaultyServer]:
+    """What we ask, and what it answers without a fault, is as Adyen's own API description has it."""
+    with FaultyServer(judge.between(adyen.answer)) as server:
         yield server
     assert judge.complaints == []
 
 
 @pytest.fixture
-def provider(server: Troubled) -> PaymentProvider:
+def provider(server: FaultyServer) -> PaymentProvider:
     return adapter(server.url)
 
 
@@ -52,11 +60,11 @@ def charge(adyen: FakeAdyen) -> str:
 
 
 def test_the_whole_charge_is_asked_for_under_our_key_and_pending(
-    provider: PaymentProvider, server: Troubled, adyen: FakeAdyen, judge: Judge, charge: str
+    provider: PaymentProvider, server: FaultyServer, adyen: FakeAdyen, judge: Judge, charge: str
 ) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Pending(adyen.refunds[0]["pspReference"], PRICE)
     assert judge.heard == 1
-    [asked] = server.asked
+    [asked] = server.requests
     assert (asked.method, asked.path) == ("POST", f"/checkout/v72/payments/{charge}/refunds")
     assert asked.headers["idempotency-key"] == KEY
     assert json.loads(asked.body) == {
@@ -103,22 +111,22 @@ def test_an_amount_is_in_adyens_own_minor_units(
     assert adyen.refunds[0]["amount"] == {"value": value, "currency": amount.currency}
 
 
-def test_half_a_rupiah_cannot_be_refunded(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_half_a_rupiah_cannot_be_refunded(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund(charge, Money(150, "IDR"), key=KEY) == Declined(DeclineReason.PERMANENT, "137")
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_what_is_no_psp_reference_is_not_asked_for(provider: PaymentProvider, server: Troubled) -> None:
+def test_what_is_no_psp_reference_is_not_asked_for(provider: PaymentProvider, server: FaultyServer) -> None:
     for odd in ("../../v72/cancels", "", "ch_1", "993617894903480", "993617894903480a", "99361789/903480A"):
         assert provider.refund(odd, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_payment_that_adyen_does_not_know_is_declined(provider: PaymentProvider) -> None:
     assert provider.refund("0000000000000000", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
 
 
-def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str) -> None:
+def test_credentials_that_are_refused_leave_the_refund_open(server: FaultyServer, charge: str) -> None:
     answer = adapter(server.url, api_key="wrong").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True)
     answer = adapter(server.url, merchant="Somebody").refund(charge, PRICE, key=KEY)
@@ -128,14 +136,14 @@ def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, ch
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("code", [*CODES, "14_030"])
 def test_every_code_of_the_table_has_its_class(
-    provider: PaymentProvider, server: Troubled, charge: str, code: str, status: int
+    provider: PaymentProvider, server: FaultyServer, charge: str, code: str, status: int
 ) -> None:
-    server.trouble = says(refused(status, code))
+    server.fault = responds_with(refused(status, code))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES.get(code, DeclineReason.PERMANENT), code)
 
 
 def test_the_examples_of_the_api_description_are_understood(
-    provider: PaymentProvider, server: Troubled, judge: Judge, charge: str
+    provider: PaymentProvider, server: FaultyServer, judge: Judge, charge: str
 ) -> None:
     examples = judge.description["components"]["examples"]
     expected = {
@@ -148,7 +156,7 @@ def test_the_examples_of_the_api_description_are_understood(
     for status, answer in expected.items():
         example = examples[f"generic-{status}"]["value"]
         judge.check("ServiceError", example)
-        server.trouble = says(Said(int(status), json.dumps(example).encode()))
+        server.fault = responds_with(HttpResponse(int(status), json.dumps(example).encode()))
         assert provider.refund(charge, PRICE, key=KEY) == answer
 
 
@@ -162,63 +170,63 @@ def test_the_examples_of_the_api_description_are_understood(
         refused(422, ""),
         refused(422, "x" * 101),
         refused(422, "\x07"),
-        Said(422, b"{}"),
-        Said(422, b'{"errorCode": 167}'),
-        Said(422, b"<html>"),
-        Said(404, b"<html>"),
-        Said(408),
-        Said(425),
-        Said(500),
-        Said(302, b"{}", {"Location": "https://elsewhere.example"}),
+        HttpResponse(422, b"{}"),
+        HttpResponse(422, b'{"errorCode": 167}'),
+        HttpResponse(422, b"<html>"),
+        HttpResponse(404, b"<html>"),
+        HttpResponse(408),
+        HttpResponse(425),
+        HttpResponse(500),
+        HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
 def test_a_refusal_that_decides_nothing_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, said: Said
+    provider: PaymentProvider, server: FaultyServer, charge: str, said: HttpResponse
 ) -> None:
-    server.trouble = says(said)
+    server.fault = responds_with(said)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_when_to_ask_again_is_told(provider: PaymentProvider, server: Troubled, charge: str, status: int) -> None:
-    server.trouble = says(Said(status, b"{}", {"Retry-After": "17"}))
+def test_when_to_ask_again_is_told(provider: PaymentProvider, server: FaultyServer, charge: str, status: int) -> None:
+    server.fault = responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"}))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"Adyen answered {status}.", retry_after=17.0)
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
 def test_a_lost_answer_is_unknown_and_the_same_key_tells(
-    server: Troubled, adyen: FakeAdyen, charge: str, trouble: Trouble
+    server: FaultyServer, adyen: FakeAdyen, charge: str, trouble: Fault
 ) -> None:
-    server.trouble = trouble
+    server.fault = trouble
     before = monotonic()
     assert isinstance(adapter(server.url, seconds=HURRY).refund(charge, PRICE, key=KEY), Unknown)
     assert monotonic() - before < HURRY + 2
-    server.trouble = honestly
+    server.fault = no_fault
     assert adapter(server.url).refund(charge, PRICE, key=KEY) == Pending(adyen.refunds[0]["pspReference"], PRICE)
     assert len(adyen.refunds) == 1
 
 
 def test_a_call_that_was_lost_on_its_way_is_unknown(
-    provider: PaymentProvider, server: Troubled, adyen: FakeAdyen, charge: str
+    provider: PaymentProvider, server: FaultyServer, adyen: FakeAdyen, charge: str
 ) -> None:
-    server.trouble = reset_before
+    server.fault = reset_before
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     assert adyen.refunds == []
 
 
 def test_nobody_there_is_unknown(charge: str, adyen: FakeAdyen) -> None:
-    with Troubled(adyen.answer) as server:
+    with FaultyServer(adyen.answer) as server:
         gone = adapter(server.url)
     assert isinstance(gone.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("answer", UNREADABLE)
 def test_an_answer_that_says_nothing_is_unknown(charge: str, answer: str) -> None:
-    with a_server_that(saying(UNREADABLE[answer])) as url:
+    with raw_server(sends(UNREADABLE[answer])) as url:
         assert isinstance(adapter(url).refund(charge, PRICE, key=KEY), Unknown)
 
 
-def an_answer(charge: str, **changes: object) -> Said:
+def an_answer(charge: str, **changes: object) -> HttpResponse:
     answer: dict[str, Any] = {
         "merchantAccount": MERCHANT,
         "amount": {"value": 1999, "currency": "EUR"},
@@ -227,7 +235,7 @@ def an_answer(charge: str, **changes: object) -> Said:
         "pspReference": "993617894906488A",
         "status": "received",
     }
-    return Said(201, json.dumps(answer | changes).encode())
+    return HttpResponse(201, json.dumps(answer | changes).encode())
 
 
 WRONG: dict[str, dict[str, object]] = {
@@ -246,18 +254,20 @@ WRONG: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_an_answer_about_something_else_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, wrong: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, wrong: str
 ) -> None:
-    server.trouble = says(an_answer(charge, **WRONG[wrong]))
+    server.fault = responds_with(an_answer(charge, **WRONG[wrong]))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-def test_the_same_answer_is_believed_when_it_is_right(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    server.trouble = says(an_answer(charge))
+def test_the_same_answer_is_believed_when_it_is_right(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
+    server.fault = responds_with(an_answer(charge))
     assert provider.refund(charge, PRICE, key=KEY) == Pending("993617894906488A", PRICE)
 
 
-def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     can = provider.capabilities
     assert (can.lookup, can.lists_refunds, can.rejects_over_refund, can.idempotency_key_ttl) == (
         Lookup.NEVER,
@@ -272,4 +282,4 @@ def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: Tr
         provider.list_refunds(datetime(2026, 11, 22, tzinfo=UTC), None),
     ]
     assert told == [Unknown(NO_LOOKUP)] * 3
-    assert server.asked == []
+    assert server.requests == []

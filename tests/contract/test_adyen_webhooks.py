@@ -16,7 +16,7 @@ from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.judge import Judge
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, FakeAdyen, account, adapter, signed, webhook
-from tests.doubles.troubled import Troubled
+from tests.doubles.faulty_server import FaultyServer
 from worker.providers.adyen.webhooks import (
     DISPUTES,
     REFUNDS,
@@ -143,7 +143,7 @@ def test_the_answer_is_the_one_that_adyen_wants() -> None:
 def test_a_refund_goes_from_received_to_its_outcome() -> None:
     adyen = FakeAdyen()
     charge = adyen.captured("993617894903480A")
-    with Troubled(adyen.answer) as server:
+    with FaultyServer(adyen.answer) as server:
         provider = adapter(server.url)
         first = provider.refund(charge, Money(1999, "EUR"), key="mb_1")
         second = provider.refund(charge, Money(1999, "EUR"), key="mb_2")

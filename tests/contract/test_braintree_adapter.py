@@ -27,19 +27,19 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
-from tests.doubles.braintree import FakeBraintree, Several, adapter, an_account, read, refused, said
-from tests.doubles.raw import UNREADABLE, a_server_that, saying
-from tests.doubles.troubled import (
+from tests.doubles.braintree import FakeBraintree, Several, adapter, an_account, read, refused, xml_response
+from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Answer,
-    Line,
-    Said,
-    Trouble,
-    Troubled,
-    honestly,
+    ClientConnection,
+    Fault,
+    FaultyServer,
+    HttpResponse,
+    no_fault,
     reset_before,
-    says,
+    responds_with,
 )
+from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.braintree.adapter import create_adapter
 from worker.providers.braintree.codes import CODES, DISPUTES, REFUND_STATUSES, UNDECIDED_CODES
 
@@ -58,13 +58,13 @@ def braintree() -> FakeBraintree:
 
 
 @pytest.fixture
-def server(braintree: FakeBraintree) -> Iterator[Troubled]:
+def server(braintree: FakeBraintree) -> Iterator[FaultyServer]:
     with braintree.serve() as server:
         yield server
 
 
 @pytest.fixture
-def provider(server: Troubled) -> PaymentProvider:
+def provider(server: FaultyServer) -> PaymentProvider:
     return adapter(server)
 
 
@@ -73,11 +73,11 @@ def charge(braintree: FakeBraintree) -> str:
     return braintree.sold("dhpc9w")
 
 
-def to_the_refund(trouble: Trouble) -> Trouble:
-    """Trouble for what is posted; what is asked before is answered."""
+def to_the_refund(trouble: Fault) -> Fault:
+    """Return a fault that applies to POST requests only."""
 
-    def sometimes(line: Line, answer: Answer) -> None:
-        (trouble if line.method == "POST" else honestly)(line, answer)
+    def sometimes(line: ClientConnection, answer: Answer) -> None:
+        (trouble if line.method == "POST" else no_fault)(line, answer)
 
     return sometimes
 
@@ -91,9 +91,11 @@ def everything(provider: PaymentProvider, charge: str) -> list[object]:
     ]
 
 
-def test_the_whole_charge_is_refunded_under_our_key(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_the_whole_charge_is_refunded_under_our_key(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
-    asked = server.asked[-1]
+    asked = server.requests[-1]
     assert (asked.method, asked.path) == ("POST", f"/merchants/a_merchant/transactions/{charge}/refund")
     wanted = {"amount": "19.99", "order_id": KEY, "api_request_key": KEY}
     assert read(asked.body) == wanted
@@ -165,10 +167,12 @@ def test_every_code_of_the_table_is_tried() -> None:
 
 
 @pytest.mark.parametrize("code", VALIDATION)
-def test_a_validation_error_has_its_class(provider: PaymentProvider, server: Troubled, charge: str, code: str) -> None:
-    server.trouble = to_the_refund(says(refused(code)))
+def test_a_validation_error_has_its_class(
+    provider: PaymentProvider, server: FaultyServer, charge: str, code: str
+) -> None:
+    server.fault = to_the_refund(responds_with(refused(code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
-    server.trouble = to_the_refund(says(refused("99999", code)))
+    server.fault = to_the_refund(responds_with(refused("99999", code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
 
 
@@ -195,17 +199,17 @@ def test_a_decline_is_a_refund_that_failed(
 
 
 def test_a_code_that_is_not_in_the_table_is_for_a_person(
-    provider: PaymentProvider, server: Troubled, charge: str
+    provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.trouble = to_the_refund(says(refused("91599")))
+    server.fault = to_the_refund(responds_with(refused("91599")))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "91599")
 
 
 @pytest.mark.parametrize("code", UNDECIDED_CODES)
 def test_a_code_about_the_key_does_not_say_what_became_of_the_refund(
-    provider: PaymentProvider, server: Troubled, charge: str, code: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
-    server.trouble = to_the_refund(says(refused("91506", code)))
+    server.fault = to_the_refund(responds_with(refused("91506", code)))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.replayed == (code == "915234")
@@ -229,49 +233,49 @@ def test_a_charge_that_was_refunded_at_braintree_is_refused_and_found(
 
 
 def test_a_charge_in_another_currency_is_not_refunded(
-    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer
 ) -> None:
     charge = braintree.sold("dollars", "19.99", "USD")
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "currency USD")
-    assert [asked.method for asked in server.asked] == ["GET"]
+    assert [asked.method for asked in server.requests] == ["GET"]
 
 
 @pytest.mark.parametrize("charge", ["", "a/refund", "../a", "a?x=1", "é", "x" * 61, "a\n"])
-def test_what_is_no_transactions_id_is_never_sent(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_what_is_no_transactions_id_is_never_sent(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     assert isinstance(provider.dispute(charge), Unknown)
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_a_charge_nobody_knows_is_no_charge(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_a_charge_nobody_knows_is_no_charge(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund("nobody", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up("nobody", key=KEY), Unknown)
     assert isinstance(provider.dispute("nobody"), Unknown)
-    server.trouble = to_the_refund(says(Said(404)))
+    server.fault = to_the_refund(responds_with(HttpResponse(404)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
 def test_what_went_wrong_after_paying_is_unknown_and_found(
-    server: Troubled, braintree: FakeBraintree, charge: str, trouble: Trouble
+    server: FaultyServer, braintree: FakeBraintree, charge: str, trouble: Fault
 ) -> None:
-    server.trouble = to_the_refund(trouble)
+    server.fault = to_the_refund(trouble)
     began = monotonic()
     assert isinstance(adapter(server, seconds=HURRY).refund(charge, PRICE, key=KEY), Unknown)
     assert monotonic() - began < HURRY + 5
-    server.trouble = honestly
+    server.fault = no_fault
     assert adapter(server).look_up(charge, key=KEY) == Pending("r1", PRICE)
     assert adapter(server).refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
     assert len(braintree.transactions) == 2
 
 
 def test_what_went_wrong_before_paying_is_unknown_and_absent(
-    provider: PaymentProvider, server: Troubled, charge: str
+    provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.trouble = to_the_refund(reset_before)
+    server.fault = to_the_refund(reset_before)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    server.trouble = honestly
+    server.fault = no_fault
     assert provider.look_up(charge, key=KEY) == NotFound()
     assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
 
@@ -284,18 +288,18 @@ def test_a_braintree_that_is_not_there_is_unknown(braintree: FakeBraintree, char
         assert answer.why.startswith("The connection to Braintree failed")
 
 
-def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server: Troubled) -> None:
+def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server: FaultyServer) -> None:
     for base in ("https://braintree.invalid", server.url.replace("http:", "https:")):
         for answer in everything(
             create_adapter(an_account(base), provider_timeout_seconds=HURRY, connections=1), "dhpc9w"
         ):
             assert isinstance(answer, Unknown)
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("nonsense", UNREADABLE)
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
-    with a_server_that(saying(UNREADABLE[nonsense])) as url:
+    with raw_server(sends(UNREADABLE[nonsense])) as url:
         for answer in everything(
             create_adapter(an_account(url), provider_timeout_seconds=2.0, connections=1), "dhpc9w"
         ):
@@ -321,35 +325,35 @@ def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
     ],
 )
 def test_xml_that_says_nothing_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, document: bytes
+    provider: PaymentProvider, server: FaultyServer, charge: str, document: bytes
 ) -> None:
     for status in (200, 422):
-        server.trouble = says(Said(status, document))
+        server.fault = responds_with(HttpResponse(status, document))
         for answer in everything(provider, charge):
             assert isinstance(answer, Unknown)
-        server.trouble = to_the_refund(server.trouble)
+        server.fault = to_the_refund(server.fault)
         assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 408, 409, 425, 426, 429, 500, 502, 503, 504])
 def test_a_status_that_leaves_everything_open_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, status: int
+    provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
-    server.trouble = says(Said(status))
+    server.fault = responds_with(HttpResponse(status))
     for answer in everything(provider, charge):
         assert isinstance(answer, Unknown)
-    server.trouble = to_the_refund(server.trouble)
+    server.fault = to_the_refund(server.fault)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    server.trouble = to_the_refund(says(Said(429, headers={"Retry-After": "7"})))
+def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    server.fault = to_the_refund(responds_with(HttpResponse(429, headers={"Retry-After": "7"})))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.retry_after == 7
 
 
-def test_keys_that_are_refused_are_said_to_be(server: Troubled, charge: str) -> None:
+def test_keys_that_are_refused_are_said_to_be(server: FaultyServer, charge: str) -> None:
     answer = adapter(server, private="another").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("Braintree refuses our credentials: 401.", invalid_credentials=True)
 
@@ -381,14 +385,14 @@ def test_keys_that_are_refused_are_said_to_be(server: Troubled, charge: str) -> 
     ],
 )
 def test_an_answer_about_another_refund_is_unknown(
-    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str, wrong: dict[str, Any]
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str, wrong: dict[str, Any]
 ) -> None:
     row = braintree.refunded(charge, order_id=KEY) | wrong
-    server.trouble = to_the_refund(says(said(201, transaction=row)))
+    server.fault = to_the_refund(responds_with(xml_response(201, transaction=row)))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    server.trouble = to_the_refund(says(refused(transaction=row | {"status": "processor_declined"} | wrong)))
+    server.fault = to_the_refund(responds_with(refused(transaction=row | {"status": "processor_declined"} | wrong)))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    server.trouble = honestly
+    server.fault = no_fault
     braintree.transactions["r1"] = row
     assert provider.look_up(charge, key=KEY) != Paid("r1", PRICE)
 
@@ -415,16 +419,16 @@ def test_another_transaction_than_the_one_asked_for_is_unknown(
 
 
 def test_a_trouble_between_two_pieces_is_unknown(
-    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
     braintree.refunded(charge, order_id=KEY)
 
-    def once_only(line: Line, answer: Answer) -> None:
-        (reset_before if server.asked else honestly)(line, answer)
+    def once_only(line: ClientConnection, answer: Answer) -> None:
+        (reset_before if server.requests else no_fault)(line, answer)
 
-    server.trouble = once_only
+    server.fault = once_only
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
-    server.asked.clear()
+    server.requests.clear()
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
@@ -478,7 +482,7 @@ def test_disputes_that_cannot_be_read_are_unknown(
 
 
 def test_the_refunds_since_an_instant_are_listed_page_by_page(
-    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
     for minute in range(-3, 60):
         at = NOON + timedelta(minutes=minute)
@@ -494,7 +498,7 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(
     assert isinstance(second, RefundPage)
     assert [refund.key for refund in second.refunds] == [f"mb_{minute}" for minute in range(10, -1, -1)]
     assert second.next_cursor is None
-    assert b'<min type="datetime">2026-11-22T12:00:00Z</min>' in server.asked[0].body
+    assert b'<min type="datetime">2026-11-22T12:00:00Z</min>' in server.requests[0].body
 
 
 def test_an_empty_list_is_an_empty_page(provider: PaymentProvider, charge: str) -> None:
@@ -503,7 +507,7 @@ def test_an_empty_list_is_an_empty_page(provider: PaymentProvider, charge: str) 
 
 
 def test_a_list_that_is_not_whole_is_unknown(
-    provider: PaymentProvider, braintree: FakeBraintree, server: Troubled, charge: str
+    provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
     row = braintree.refunded(charge)
     assert isinstance(provider.list_refunds(NOON, "gone"), Unknown)
@@ -513,21 +517,23 @@ def test_a_list_that_is_not_whole_is_unknown(
         {"credit_card_transactions": {"transaction": Several([row])}},
     ]
     for answer in answers:
-        server.trouble = says(said(200, **answer))
+        server.fault = responds_with(xml_response(200, **answer))
         assert isinstance(provider.list_refunds(NOON, None), Unknown)
-    server.trouble = says(Said(404))
+    server.fault = responds_with(HttpResponse(404))
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
-    server.trouble = honestly
+    server.fault = no_fault
     braintree.transactions["r1"] = row | {"status": "on_holiday"}
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
     braintree.transactions["r1"] = row
-    another = says(said(200, credit_card_transactions={"transaction": Several([row | {"id": "another"}])}))
+    another = responds_with(
+        xml_response(200, credit_card_transactions={"transaction": Several([row | {"id": "another"}])})
+    )
 
-    def the_details_are_of_another(line: Line, answer: Answer) -> None:
-        (another if len(server.asked) > 1 else honestly)(line, answer)  # after its ids, twice
+    def the_details_are_of_another(line: ClientConnection, answer: Answer) -> None:
+        (another if len(server.requests) > 1 else no_fault)(line, answer)  # after its ids, twice
 
-    server.asked.clear()
-    server.trouble = the_details_are_of_another
+    server.requests.clear()
+    server.fault = the_details_are_of_another
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 

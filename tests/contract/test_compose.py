@@ -85,19 +85,26 @@ def waits_for_nothing(document: Document) -> Iterator[str]:
 
 
 def dangling_names(document: Document) -> Iterator[str]:
-    services: Services = document["services"]
-    for name, service in services.items():
-        for kind in ("networks", "configs", "secrets"):
-            sources = [used["source"] if isinstance(used, dict) else used for used in service.get(kind, [])]
-            for source in sources:
-                if source not in document.get(kind, {}):
-                    yield f"{name} uses {source}, which is none of the {kind}."
-        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
-            if source.startswith("."):
-                if not (ROOT / source).exists():
-                    yield f"{name} mounts {source}, which is not in the repository."
-            elif source not in document.get("volumes", {}):
-                yield f"{name} mounts {source}, which is none of the volumes."
+    for name, service in document["services"].items():
+        yield from _unknown_references(name, service, document)
+        yield from _unknown_mounts(name, service, document)
+
+
+def _unknown_references(name: str, service: dict[str, Any], document: Document) -> Iterator[str]:
+    for kind in ("networks", "configs", "secrets"):
+        sources = [used["source"] if isinstance(used, dict) else used for used in service.get(kind, [])]
+        for source in sources:
+            if source not in document.get(kind, {}):
+                yield f"{name} uses {source}, which is none of the {kind}."
+
+
+def _unknown_mounts(name: str, service: dict[str, Any], document: Document) -> Iterator[str]:
+    for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+        if source.startswith("."):
+            if not (ROOT / source).exists():
+                yield f"{name} mounts {source}, which is not in the repository."
+        elif source not in document.get("volumes", {}):
+            yield f"{name} mounts {source}, which is none of the volumes."
 
 
 def unused_names(document: Document) -> Iterator[str]:

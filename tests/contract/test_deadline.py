@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.exceptions import HTTPError
 
-from tests.doubles.raw import DRIPS, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.raw_server import SLOW_RESPONSES, Flood, drips, http_response, raw_server, resets, sends
 from worker.providers import deadline
 from worker.providers.deadline import (
     MAX_BODY_BYTES,
@@ -56,15 +56,15 @@ def in_time() -> Iterator[None]:
 # Ends in time
 
 
-@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
+@pytest.mark.parametrize("answer", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
 def test_an_answer_that_drips_in(answer: bytes) -> None:
-    with a_server_that(dripping(answer, HURRY / 10)) as url, in_time():
+    with raw_server(drips(answer, HURRY / 10)) as url, in_time():
         ask(url, HURRY)
 
 
 def test_an_answer_that_never_comes() -> None:
     done = Event()
-    with a_server_that(lambda _: done.wait(PATIENCE)) as url, in_time():
+    with raw_server(lambda _: done.wait(PATIENCE)) as url, in_time():
         ask(url, HURRY)
     done.set()
 
@@ -72,7 +72,7 @@ def test_an_answer_that_never_comes() -> None:
 def test_a_body_that_nobody_takes() -> None:
     """The server reads a little and then no more, so that sending blocks."""
     done = Event()
-    with a_server_that(lambda _: done.wait(PATIENCE)) as url, in_time(), time_limit(HURRY):
+    with raw_server(lambda _: done.wait(PATIENCE)) as url, in_time(), time_limit(HURRY):
         create_session(1).post(url, data=b" " * 50_000_000)
     done.set()
 
@@ -94,7 +94,7 @@ def test_a_host_with_many_addresses_that_do_not_answer(monkeypatch: pytest.Monke
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "CONNECT_SECONDS", 0.1)
-    with a_closed_door() as closed, a_server_that(saying(say(200, {}))) as url:
+    with a_closed_door() as closed, raw_server(sends(http_response(200, {}))) as url:
         resolve(monkeypatch, closed, ("127.0.0.1", int(url.rpartition(":")[2])))
         assert ask("http://provider.example/").json() == {}
 
@@ -106,7 +106,7 @@ def test_a_pool_whose_connections_are_all_in_use() -> None:
         taken.set()
         done.wait(PATIENCE)
 
-    with a_server_that(hold) as url, ThreadPoolExecutor(1) as threads:
+    with raw_server(hold) as url, ThreadPoolExecutor(1) as threads:
         shared = create_session(1)
 
         def occupy() -> None:
@@ -125,13 +125,13 @@ def test_a_handshake_that_drips_in() -> None:
     hello = (
         b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 100
     )  # a server's greeting that is sixteen kilobytes long
-    with a_server_that(dripping(hello, HURRY / 10)) as url, in_time():
+    with raw_server(drips(hello, HURRY / 10)) as url, in_time():
         ask(url.replace("http://", "https://"), HURRY)
 
 
 def test_an_answer_that_drips_in_by_tls(tls: "Tls") -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + b" " * 300
-    with tls.server(dripping(answer, HURRY / 10)) as url, in_time():
+    with tls.server(drips(answer, HURRY / 10)) as url, in_time():
         ask(url, HURRY, verify=str(tls.file))
 
 
@@ -148,7 +148,7 @@ def test_a_call_inside_a_call_keeps_to_the_earlier_deadline() -> None:
 
 def test_when_the_time_is_up_nothing_is_sent() -> None:
     heard: list[socket.socket] = []
-    with a_server_that(heard.append) as url, in_time():
+    with raw_server(heard.append) as url, in_time():
         ask(url, 0)
     assert heard == []
 
@@ -166,9 +166,9 @@ def test_each_thread_has_a_deadline_of_its_own() -> None:
 # Trouble that is no lack of time
 
 
-@pytest.mark.parametrize("trouble", [resetting, saying(b""), saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")])
+@pytest.mark.parametrize("trouble", [resets, sends(b""), sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")])
 def test_a_broken_connection_is_no_timeout(trouble: Callable[[socket.socket], None]) -> None:
-    with a_server_that(trouble) as url, pytest.raises(requests.ConnectionError) as error:
+    with raw_server(trouble) as url, pytest.raises(requests.ConnectionError) as error:
         ask(url)
     assert not isinstance(error.value, requests.Timeout)
 
@@ -183,7 +183,7 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stranger_behind_tls(tls: "Tls") -> None:
-    with tls.server(saying(say(200, {}))) as url:
+    with tls.server(sends(http_response(200, {}))) as url:
         assert ask(url, verify=str(tls.file)).json() == {}
         with pytest.raises(requests.exceptions.SSLError):
             ask(url)
@@ -191,36 +191,36 @@ def test_a_stranger_behind_tls(tls: "Tls") -> None:
 
 def test_an_answer_without_end_is_not_read_to_it() -> None:
     flood = Flood()
-    with a_server_that(flood) as url, pytest.raises(requests.ConnectionError, match="TooLargeError"):
+    with raw_server(flood) as url, pytest.raises(requests.ConnectionError, match="TooLargeError"):
         ask(url)
     assert flood.sent < 100_000_000
 
 
 def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
     bomb = gzip.compress(b" " * (MAX_BODY_BYTES * 20))
-    packed = saying(say(200, bomb, "Content-Encoding: gzip"))
-    with a_server_that(packed) as url, pytest.raises(requests.ConnectionError, match="TooLargeError"):
+    packed = sends(http_response(200, bomb, "Content-Encoding: gzip"))
+    with raw_server(packed) as url, pytest.raises(requests.ConnectionError, match="TooLargeError"):
         ask(url)
 
 
 FLAWS: dict[str, Callable[[socket.socket], object]] = {
-    "a reset": resetting,
-    "a drip": dripping(DRIPS["a body"], HURRY / 10),
+    "a reset": resets,
+    "a drip": drips(SLOW_RESPONSES["a body"], HURRY / 10),
     "a flood": Flood(),
-    "half an answer": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
-    "no gzip": saying(say(200, b"hm?", "Content-Encoding: gzip")),
-    "another protocol": saying(b"220 mail.example ready\r\n"),
+    "half an answer": sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
+    "no gzip": sends(http_response(200, b"hm?", "Content-Encoding: gzip")),
+    "another protocol": sends(b"220 mail.example ready\r\n"),
 }
 
 
 @pytest.mark.parametrize("flaw", FLAWS.values(), ids=FLAWS.keys())
 def test_no_trouble_keeps_a_connection_of_the_pool(flaw: Callable[[socket.socket], object]) -> None:
-    answers = [flaw, flaw, saying(say(200, {}))]
+    answers = [flaw, flaw, sends(http_response(200, {}))]
 
     def next_one(connection: socket.socket) -> None:
         answers.pop(0)(connection)
 
-    with a_server_that(next_one) as url:
+    with raw_server(next_one) as url:
         ours = create_session(1)
         for _ in range(2):
             with time_limit(HURRY), pytest.raises(requests.RequestException):
@@ -230,7 +230,7 @@ def test_no_trouble_keeps_a_connection_of_the_pool(flaw: Callable[[socket.socket
 
 
 def test_a_packed_answer_is_unpacked() -> None:
-    with a_server_that(saying(say(200, gzip.compress(b'{"a": 1}'), "Content-Encoding: gzip"))) as url:
+    with raw_server(sends(http_response(200, gzip.compress(b'{"a": 1}'), "Content-Encoding: gzip"))) as url:
         assert ask(url).json() == {"a": 1}
 
 
@@ -315,7 +315,7 @@ def test_threads_share_a_session() -> None:
 
 
 def test_a_plain_pool_keeps_the_deadline_too() -> None:
-    with a_server_that(dripping(DRIPS["a body"], HURRY / 10)) as url:
+    with raw_server(drips(SLOW_RESPONSES["a body"], HURRY / 10)) as url:
         pool = HttpPool("127.0.0.1", int(url.rpartition(":")[2]), maxsize=1, block=True)
         began = time.monotonic()
         with time_limit(HURRY), pytest.raises((HTTPError, OSError)):
@@ -384,7 +384,7 @@ class Tls:
                 inside.recv(65536)
                 answers(inside)
 
-        with a_server_that(secured, greets=True) as url:
+        with raw_server(secured, greets=True) as url:
             yield url.replace("http://", "https://")
 
 

@@ -18,7 +18,7 @@ from tests.contract import (
     test_stripe_webhooks,
 )
 from tests.doubles.adyen import HMAC_KEY, MERCHANT, signed, webhook
-from tests.fuzz import thrown
+from tests.fuzz import run_fuzz
 from worker.providers.adyen.webhooks import AdyenWebhookParser
 from worker.providers.stripe.webhooks import StripeWebhookParser
 
@@ -126,8 +126,8 @@ def test_whatever_comes_is_refused_or_read(provider: str) -> None:
     assert not isinstance(
         reader.read(*heard.signed(sample), NOW), InvalidSignature
     )  # else nothing below is really signed
-    assert thrown(some.tuples(headers, bodies), is_refused) > 0
-    assert thrown(some.data(), is_read) > 0
+    assert run_fuzz(some.tuples(headers, bodies), is_refused) > 0
+    assert run_fuzz(some.data(), is_read) > 0
 
 
 def told(answer: object) -> bool:

@@ -18,8 +18,8 @@ from console.servers import Servers
 from console.stack import Stack, free_port
 from records import Records
 from tests.canaries.workers import ask, state
-from tests.installs import LOCKS, ROOT, Install, build, locked, top_level
 from tests.services import environment, eventually
+from tests.wheel_installs import LOCKS, ROOT, Install, build, locked, top_level
 
 OURS = ("domain", "config", "records", "producers", "worker", "console")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -28,9 +28,17 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
+from tests.doubles.faulty_server import (
+    AFTER_CARRYING_OUT,
+    Fault,
+    FaultyServer,
+    HttpResponse,
+    no_fault,
+    reset_before,
+    responds_with,
+)
 from tests.doubles.mollie import FakeMollie, adapter, refused
-from tests.doubles.raw import UNREADABLE, a_server_that, saying
-from tests.doubles.troubled import AFTER_CARRYING_OUT, Said, Trouble, Troubled, honestly, reset_before, says
+from tests.doubles.raw_server import UNREADABLE, raw_server, sends
 from worker.providers.mollie.adapter import create_adapter
 from worker.providers.mollie.client import MollieKeyError
 from worker.providers.mollie.codes import CODES, INSUFFICIENT_BALANCE, REFUND_STATUSES
@@ -47,13 +55,13 @@ def mollie() -> FakeMollie:
 
 
 @pytest.fixture
-def server(mollie: FakeMollie) -> Iterator[Troubled]:
+def server(mollie: FakeMollie) -> Iterator[FaultyServer]:
     with mollie.serve() as server:
         yield server
 
 
 @pytest.fixture
-def provider(server: Troubled) -> PaymentProvider:
+def provider(server: FaultyServer) -> PaymentProvider:
     return adapter(server)
 
 
@@ -63,10 +71,10 @@ def charge(mollie: FakeMollie) -> str:
 
 
 def test_the_whole_charge_is_refunded_under_our_key(
-    provider: PaymentProvider, server: Troubled, charge: str, mollie: FakeMollie
+    provider: PaymentProvider, server: FaultyServer, charge: str, mollie: FakeMollie
 ) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Pending("re_0", PRICE)
-    [asked] = server.asked
+    [asked] = server.requests
     assert (asked.method, asked.path) == ("POST", f"/v2/payments/{charge}/refunds")
     assert asked.headers["idempotency-key"] == KEY
     assert asked.headers["user-agent"] == "Moneyback"
@@ -130,17 +138,19 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, mollie: FakeMol
     assert provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
-def test_a_refund_that_fails_in_the_answer_is_failed(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    server.trouble = says(Said(201, json.dumps(a_refund(charge, status="failed")).encode()))
+def test_a_refund_that_fails_in_the_answer_is_failed(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
+    server.fault = responds_with(HttpResponse(201, json.dumps(a_refund(charge, status="failed")).encode()))
     assert provider.refund(charge, PRICE, key=KEY) == Failed("re_9", "failed")
 
 
 @pytest.mark.parametrize("detail", CODES)
 def test_every_word_of_the_table_has_its_class(
-    provider: PaymentProvider, server: Troubled, charge: str, detail: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, detail: str
 ) -> None:
     for status, sentence in ((409, detail), (422, f"{detail}.")):
-        server.trouble = says(refused(status, sentence))
+        server.fault = responds_with(refused(status, sentence))
         assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[detail], detail)
 
 
@@ -164,34 +174,34 @@ def test_a_no_that_is_not_in_the_table_is_for_a_person(provider: PaymentProvider
 
 
 @pytest.mark.parametrize("charge", ["", "re_1", "tr_", "tr_1/refunds", "../tr_1", "tr_1?x=1", "tr_é", "tr_" + "x" * 99])
-def test_what_is_no_payments_id_is_never_sent(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_what_is_no_payments_id_is_never_sent(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not a payment's id")
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     assert isinstance(provider.dispute(charge), Unknown)
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
 def test_what_went_wrong_after_paying_is_unknown_and_found(
-    server: Troubled, mollie: FakeMollie, charge: str, trouble: Trouble
+    server: FaultyServer, mollie: FakeMollie, charge: str, trouble: Fault
 ) -> None:
-    server.trouble = trouble
+    server.fault = trouble
     began = monotonic()
     answer = adapter(server, seconds=HURRY).refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert monotonic() - began < HURRY + 5
-    server.trouble = honestly
+    server.fault = no_fault
     assert adapter(server).look_up(charge, key=KEY) == Pending("re_0", PRICE)
     assert adapter(server).refund(charge, PRICE, key=KEY) == Pending("re_0", PRICE)
     assert len(mollie.refunds) == 1
 
 
 def test_what_went_wrong_before_paying_is_unknown_and_absent(
-    provider: PaymentProvider, server: Troubled, charge: str
+    provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.trouble = reset_before
+    server.fault = reset_before
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    server.trouble = honestly
+    server.fault = no_fault
     assert provider.look_up(charge, key=KEY) == NotFound()
     assert provider.refund(charge, PRICE, key=KEY) == Pending("re_0", PRICE)
 
@@ -204,17 +214,17 @@ def test_a_mollie_that_is_not_there_is_unknown(mollie: FakeMollie, charge: str) 
         assert answer.why.startswith("The connection to Mollie failed")
 
 
-def test_a_name_that_nobody_knows_and_a_mollie_without_tls_are_unknown(server: Troubled) -> None:
+def test_a_name_that_nobody_knows_and_a_mollie_without_tls_are_unknown(server: FaultyServer) -> None:
     for base in ("https://mollie.invalid", server.url.replace("http:", "https:")):
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=base)
         for answer in everything(create_adapter(account, provider_timeout_seconds=HURRY, connections=1), "tr_1"):
             assert isinstance(answer, Unknown)
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("nonsense", UNREADABLE)
 def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
-    with a_server_that(saying(UNREADABLE[nonsense])) as url:
+    with raw_server(sends(UNREADABLE[nonsense])) as url:
         account = MollieAccount(api_key=SecretStr("test_x"), api_base=url)
         for answer in everything(create_adapter(account, provider_timeout_seconds=2.0, connections=1), "tr_1"):
             assert isinstance(answer, Unknown)
@@ -222,37 +232,37 @@ def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 408, 409, 425, 429, 500, 502, 503, 504])
 def test_a_status_that_leaves_everything_open_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, status: int
+    provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
-    server.trouble = says(refused(status, "Whatever"))
+    server.fault = responds_with(refused(status, "Whatever"))
     for answer in everything(provider, charge):
         assert isinstance(answer, Unknown)
 
 
-def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    server.trouble = says(Said(429, refused(429, "Too many").body, {"Retry-After": "7"}))
+def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    server.fault = responds_with(HttpResponse(429, refused(429, "Too many").body, {"Retry-After": "7"}))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.retry_after == 7
 
 
 def test_an_error_that_is_kept_under_the_key_is_known_for_one(
-    provider: PaymentProvider, server: Troubled, charge: str
+    provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.trouble = says(Said(500, b"{}", {"Idempotent-Replayed": "true"}))
+    server.fault = responds_with(HttpResponse(500, b"{}", {"Idempotent-Replayed": "true"}))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.replayed
 
 
-def test_a_key_that_is_refused_is_said_to_be(server: Troubled, charge: str) -> None:
+def test_a_key_that_is_refused_is_said_to_be(server: FaultyServer, charge: str) -> None:
     answer = adapter(server, api_key="live_another").refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.why == "Mollie refuses our credentials: 401."
     assert answer.invalid_credentials
 
 
-def test_a_key_that_is_none_is_not_quoted(server: Troubled) -> None:
+def test_a_key_that_is_none_is_not_quoted(server: FaultyServer) -> None:
     with pytest.raises(MollieKeyError) as error:
         adapter(server, api_key="sk_secret")
     assert "sk_secret" not in str(error.value)
@@ -284,16 +294,16 @@ def test_a_key_that_is_none_is_not_quoted(server: Troubled) -> None:
     ],
 )
 def test_an_answer_about_another_refund_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, wrong: dict[str, Any]
+    provider: PaymentProvider, server: FaultyServer, charge: str, wrong: dict[str, Any]
 ) -> None:
-    server.trouble = says(Said(201, json.dumps(a_refund(charge) | wrong).encode()))
+    server.fault = responds_with(HttpResponse(201, json.dumps(a_refund(charge) | wrong).encode()))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    server.trouble = says(a_list("refunds", [a_refund(charge) | wrong]))
+    server.fault = responds_with(a_list("refunds", [a_refund(charge) | wrong]))
     assert provider.look_up(charge, key=KEY) != Pending("re_9", PRICE)
 
 
 def test_nothing_is_absent_only_where_the_list_is_whole_and_empty(
-    provider: PaymentProvider, server: Troubled, charge: str
+    provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     assert provider.look_up(charge, key=KEY) == NotFound()
     holes: list[dict[str, Any]] = [
@@ -308,9 +318,9 @@ def test_nothing_is_absent_only_where_the_list_is_whole_and_empty(
         {"count": 1, "_embedded": {"refunds": [None]}, "_links": {}},
     ]
     for hole in holes:
-        server.trouble = says(Said(200, json.dumps(hole).encode()))
+        server.fault = responds_with(HttpResponse(200, json.dumps(hole).encode()))
         assert isinstance(provider.look_up(charge, key=KEY), Unknown), hole
-    server.trouble = says(refused(404, f"No payment exists with token {charge}."))
+    server.fault = responds_with(refused(404, f"No payment exists with token {charge}."))
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
 
@@ -333,17 +343,17 @@ def test_ours_counts_before_somebody_elses_and_a_live_one_before_a_failed_one(
 
 
 def test_ours_is_found_on_the_last_page(
-    provider: PaymentProvider, server: Troubled, mollie: FakeMollie, charge: str
+    provider: PaymentProvider, server: FaultyServer, mollie: FakeMollie, charge: str
 ) -> None:
     provider.refund(charge, PRICE, key=KEY)
     mollie.refunds += [a_refund(charge, id=f"re_more{number}", metadata=None) for number in range(5)]
     mollie.page = 2
     assert provider.look_up(charge, key=KEY) == Pending("re_0", PRICE)
-    assert [asked.query.get("from") for asked in server.asked[1:]] == [None, "re_more2", "re_more0"]
+    assert [asked.query.get("from") for asked in server.requests[1:]] == [None, "re_more2", "re_more0"]
 
 
-def test_a_list_without_end_is_given_up(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    server.trouble = says(a_list("refunds", [], following="re_1"))
+def test_a_list_without_end_is_given_up(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    server.fault = responds_with(a_list("refunds", [], following="re_1"))
     assert provider.look_up(charge, key=KEY) == Unknown("The payment has more refunds than can be read.")
 
 
@@ -360,10 +370,10 @@ def test_a_chargeback_is_lost_until_it_is_reversed(provider: PaymentProvider, mo
 
 @pytest.mark.parametrize("wrong", [{"paymentId": "tr_another"}, {"id": ""}, {"createdAt": "never"}])
 def test_a_chargeback_that_cannot_be_read_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, wrong: dict[str, str]
+    provider: PaymentProvider, server: FaultyServer, charge: str, wrong: dict[str, str]
 ) -> None:
     chargeback = {"id": "chb_1", "paymentId": charge, "createdAt": NOON.isoformat(), "reversedAt": None}
-    server.trouble = says(a_list("chargebacks", [chargeback | wrong]))
+    server.fault = responds_with(a_list("chargebacks", [chargeback | wrong]))
     assert isinstance(provider.dispute(charge), Unknown)
 
 
@@ -387,8 +397,8 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(
     assert second.next_cursor is None
 
 
-def test_a_list_with_a_refund_that_cannot_be_read_is_unknown(provider: PaymentProvider, server: Troubled) -> None:
-    server.trouble = says(a_list("refunds", [a_refund("tr_1"), {"id": "re_2"}]))
+def test_a_list_with_a_refund_that_cannot_be_read_is_unknown(provider: PaymentProvider, server: FaultyServer) -> None:
+    server.fault = responds_with(a_list("refunds", [a_refund("tr_1"), {"id": "re_2"}]))
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
@@ -442,7 +452,7 @@ def refund_by_hand(mollie: FakeMollie, charge: str, status: str = "pending") -> 
     )
 
 
-def a_list(kind: str, rows: list[dict[str, Any]], following: str | None = None) -> Said:
+def a_list(kind: str, rows: list[dict[str, Any]], following: str | None = None) -> HttpResponse:
     link = {"href": f"https://api.mollie.com/v2/{kind}?from={following}"} if following else None
     document = {"count": len(rows), "_embedded": {kind: rows}, "_links": {"next": link}}
-    return Said(200, json.dumps(document).encode())
+    return HttpResponse(200, json.dumps(document).encode())

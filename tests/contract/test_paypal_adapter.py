@@ -30,21 +30,21 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from tests.contract.specs.judge import Judge
-from tests.doubles.paypal import ID, SECRET, FakePayPal, adapter, refused
-from tests.doubles.raw import UNREADABLE
-from tests.doubles.troubled import (
+from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Answer,
-    Asked,
-    Line,
-    Said,
-    Trouble,
-    Troubled,
+    ClientConnection,
+    Fault,
+    FaultyServer,
+    HttpRequest,
+    HttpResponse,
     hang_after,
-    honestly,
+    no_fault,
     reset_before,
-    says,
+    responds_with,
 )
+from tests.doubles.paypal import ID, SECRET, FakePayPal, adapter, refused
+from tests.doubles.raw_server import UNREADABLE
 from worker.providers.deadline import time_limit
 from worker.providers.paypal.access_token import MARGIN, AccessToken
 from worker.providers.paypal.adapter import create_adapter
@@ -68,9 +68,9 @@ def judge() -> Judge:
 
 
 @pytest.fixture
-def server(paypal: FakePayPal, judge: Judge) -> Iterator[Troubled]:
-    """What we ask, and what it honestly answers, is as PayPal's own API description has it."""
-    with Troubled(judge.between(paypal.answer)) as server:
+def server(paypal: FakePayPal, judge: Judge) -> Iterator[FaultyServer]:
+    """What we ask, and what it answers without a fault, is as PayPal's own API description has it."""
+    with FaultyServer(judge.between(paypal.answer)) as server:
         yield server
     for capture in paypal.captures.values():
         judge.check("capture-2", capture)
@@ -80,7 +80,7 @@ def server(paypal: FakePayPal, judge: Judge) -> Iterator[Troubled]:
 
 
 @pytest.fixture
-def provider(server: Troubled) -> PaymentProvider:
+def provider(server: FaultyServer) -> PaymentProvider:
     return adapter(server.url)
 
 
@@ -89,18 +89,18 @@ def charge(paypal: FakePayPal) -> str:
     return paypal.captured("2GG279541U471931P")
 
 
-def refunds_asked(server: Troubled) -> list[Asked]:
-    return [asked for asked in server.asked if asked.path.endswith("/refund")]
+def refunds_asked(server: FaultyServer) -> list[HttpRequest]:
+    return [asked for asked in server.requests if asked.path.endswith("/refund")]
 
 
-def misbehaving(provider: PaymentProvider, server: Troubled, charge: str, trouble: Trouble) -> None:
+def misbehaving(provider: PaymentProvider, server: FaultyServer, charge: str, trouble: Fault) -> None:
     """The token is fetched while all is well, so that the trouble meets the refund."""
     assert provider.look_up(charge, key="mb_no_matching_key") == NotFound()
-    server.trouble = trouble
+    server.fault = trouble
 
 
 def test_the_whole_charge_is_refunded_under_our_key(
-    provider: PaymentProvider, server: Troubled, paypal: FakePayPal, judge: Judge, charge: str
+    provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, judge: Judge, charge: str
 ) -> None:
     answer = provider.refund(charge, PRICE, key=KEY)
     assert answer == Paid(paypal.refunds[0]["id"], PRICE)
@@ -191,7 +191,9 @@ def test_a_token_that_is_taken_back_is_replaced_once(
     assert len(paypal.tokens) == 2
 
 
-def test_credentials_that_are_refused_leave_the_refund_open(server: Troubled, charge: str, paypal: FakePayPal) -> None:
+def test_credentials_that_are_refused_leave_the_refund_open(
+    server: FaultyServer, charge: str, paypal: FakePayPal
+) -> None:
     answer = adapter(server.url, secret="wrong").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("PayPal refuses our credentials: 401.", invalid_credentials=True)
     assert paypal.refunds == []
@@ -203,7 +205,7 @@ class Every(set[str]):
 
 
 def test_a_token_that_is_never_taken_is_tried_twice(
-    provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
+    provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
     paypal.taken_back = Every()
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
@@ -214,9 +216,9 @@ def test_a_token_that_is_never_taken_is_tried_twice(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_of_our_credentials_says_so(
-    provider: PaymentProvider, server: Troubled, charge: str, status: int
+    provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
-    misbehaving(provider, server, charge, says(refused(status, "PERMISSION_DENIED")))
+    misbehaving(provider, server, charge, responds_with(refused(status, "PERMISSION_DENIED")))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
         f"PayPal refuses our credentials: {status}.", invalid_credentials=True
     )
@@ -225,18 +227,18 @@ def test_a_refusal_of_our_credentials_says_so(
 @pytest.mark.parametrize(
     "answer",
     [
-        Said(400, b'{"error":"invalid_client"}'),
-        Said(200, b"{}"),
-        Said(200, b'{"access_token":"a","expires_in":"9"}'),
-        Said(200, '{"access_token":"ä","expires_in":9}'.encode()),
-        Said(200, b'{"access_token":7,"expires_in":9}'),
-        Said(503),
-        Said(200, b"\xff"),
-        Said(302, b"", {"Location": "https://elsewhere.example"}),
+        HttpResponse(400, b'{"error":"invalid_client"}'),
+        HttpResponse(200, b"{}"),
+        HttpResponse(200, b'{"access_token":"a","expires_in":"9"}'),
+        HttpResponse(200, '{"access_token":"ä","expires_in":9}'.encode()),
+        HttpResponse(200, b'{"access_token":7,"expires_in":9}'),
+        HttpResponse(503),
+        HttpResponse(200, b"\xff"),
+        HttpResponse(302, b"", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_without_a_token_nothing_is_asked(server: Troubled, charge: str, answer: Said) -> None:
-    server.trouble = says(answer)
+def test_without_a_token_nothing_is_asked(server: FaultyServer, charge: str, answer: HttpResponse) -> None:
+    server.fault = responds_with(answer)
     assert isinstance(adapter(server.url).refund(charge, PRICE, key=KEY), Unknown)
 
 
@@ -265,9 +267,9 @@ def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_word_of_the_table_has_its_class(
-    provider: PaymentProvider, server: Troubled, charge: str, code: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
-    misbehaving(provider, server, charge, says(refused(422, "SOMETHING_ELSE", code)))
+    misbehaving(provider, server, charge, responds_with(refused(422, "SOMETHING_ELSE", code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
 
 
@@ -292,9 +294,9 @@ def test_the_table_names_every_issue_of_the_api_description(judge: Judge) -> Non
     ],
 )
 def test_a_word_that_nobody_knows_is_a_permanent_no(
-    provider: PaymentProvider, server: Troubled, charge: str, said: Said, code: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, said: HttpResponse, code: str
 ) -> None:
-    misbehaving(provider, server, charge, says(said))
+    misbehaving(provider, server, charge, responds_with(said))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, code)
 
 
@@ -305,56 +307,56 @@ def test_a_word_that_nobody_knows_is_a_permanent_no(
         refused(409, "PREVIOUS_REQUEST_IN_PROGRESS"),
         refused(422, "x" * 101),
         refused(422, "\x07"),
-        Said(422, b'{"details": 7}'),
-        Said(422, b'{"details": [7]}'),
-        Said(400, b"<html>"),
-        Said(404, b'{"error": "no such page"}'),
-        Said(408, b"{}"),
-        Said(425, b"{}"),
-        Said(500, b""),
+        HttpResponse(422, b'{"details": 7}'),
+        HttpResponse(422, b'{"details": [7]}'),
+        HttpResponse(400, b"<html>"),
+        HttpResponse(404, b'{"error": "no such page"}'),
+        HttpResponse(408, b"{}"),
+        HttpResponse(425, b"{}"),
+        HttpResponse(500, b""),
         refused(500),
-        Said(302, b"{}", {"Location": "https://elsewhere.example"}),
+        HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
 def test_a_refusal_that_decides_nothing_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, said: Said
+    provider: PaymentProvider, server: FaultyServer, charge: str, said: HttpResponse
 ) -> None:
-    misbehaving(provider, server, charge, says(said))
+    misbehaving(provider, server, charge, responds_with(said))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_when_to_ask_again_is_told(provider: PaymentProvider, server: Troubled, charge: str, status: int) -> None:
-    misbehaving(provider, server, charge, says(Said(status, b"{}", {"Retry-After": "17"})))
+def test_when_to_ask_again_is_told(provider: PaymentProvider, server: FaultyServer, charge: str, status: int) -> None:
+    misbehaving(provider, server, charge, responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"})))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"PayPal answered {status}.", retry_after=17.0)
 
 
 @pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
 def test_a_lost_answer_is_unknown_and_the_look_up_finds_it_paid(
-    server: Troubled, paypal: FakePayPal, charge: str, trouble: Trouble
+    server: FaultyServer, paypal: FakePayPal, charge: str, trouble: Fault
 ) -> None:
     hasty = adapter(server.url, seconds=HURRY)
     misbehaving(hasty, server, charge, trouble)
     before = monotonic()
     assert isinstance(hasty.refund(charge, PRICE, key=KEY), Unknown)
     assert monotonic() - before < HURRY + 2
-    server.trouble = honestly
+    server.fault = no_fault
     [refund] = paypal.refunds
     assert adapter(server.url).look_up(charge, key=KEY) == Paid(refund["id"], PRICE)
 
 
 def test_a_call_that_was_lost_on_its_way_is_absent(
-    provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str
+    provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
     misbehaving(provider, server, charge, reset_before)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     assert len(paypal.refunds) == 0
-    server.trouble = honestly
+    server.fault = no_fault
     assert provider.look_up(charge, key=KEY) == NotFound()
 
 
-def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: Troubled, charge: str) -> None:
-    server.trouble = hang_after
+def test_whoever_waits_for_a_token_waits_no_longer_than_his_time(server: FaultyServer, charge: str) -> None:
+    server.fault = hang_after
     hasty = adapter(server.url, seconds=HURRY)
     before = monotonic()
     with ThreadPoolExecutor(5) as pool:
@@ -393,10 +395,10 @@ def test_a_token_that_somebody_else_fetches_for_too_long_is_not_waited_for() -> 
         assert tokens.current() == "A21AA-2"
 
 
-def test_a_look_up_has_one_deadline_for_all_its_questions(server: Troubled, charge: str) -> None:
+def test_a_look_up_has_one_deadline_for_all_its_questions(server: FaultyServer, charge: str) -> None:
     hasty = adapter(server.url, seconds=HURRY)
 
-    def late_for_the_order(line: Line, answer: Answer) -> None:
+    def late_for_the_order(line: ClientConnection, answer: Answer) -> None:
         said = answer()
         line.closing.wait(HURRY * 0.7)
         line.send(said)
@@ -405,7 +407,7 @@ def test_a_look_up_has_one_deadline_for_all_its_questions(server: Troubled, char
     before = monotonic()
     assert hasty.look_up(charge, key=KEY) == Unknown("PayPal did not answer in time.")
     assert monotonic() - before < HURRY + 2
-    assert [asked.path for asked in server.asked][-1] == "/v2/checkout/orders/ORDER1"
+    assert [asked.path for asked in server.requests][-1] == "/v2/checkout/orders/ORDER1"
 
 
 def test_nobody_there_is_unknown(charge: str, paypal: FakePayPal) -> None:
@@ -417,8 +419,8 @@ def test_nobody_there_is_unknown(charge: str, paypal: FakePayPal) -> None:
     assert isinstance(gone.list_refunds(paypal.now, None), Unknown)
 
 
-def raw(said: bytes) -> Trouble:
-    def trouble(line: Line, answer: Answer) -> None:  # noqa: ARG001 - whatever is asked
+def raw(said: bytes) -> Fault:
+    def trouble(line: ClientConnection, answer: Answer) -> None:  # noqa: ARG001 - whatever is asked
         line._handler.wfile.write(said)
         line.close()
 
@@ -427,7 +429,7 @@ def raw(said: bytes) -> Trouble:
 
 @pytest.mark.parametrize("answer", UNREADABLE)
 def test_an_answer_that_says_nothing_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, answer: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, answer: str
 ) -> None:
     misbehaving(provider, server, charge, raw(UNREADABLE[answer]))
     for said in (provider.refund(charge, PRICE, key=KEY), provider.look_up(charge, key=KEY), provider.dispute(charge)):
@@ -436,13 +438,13 @@ def test_an_answer_that_says_nothing_is_unknown(
 
 
 def test_a_reply_never_becomes_objects(
-    provider: PaymentProvider, server: Troubled, charge: str, capsys: pytest.CaptureFixture[str]
+    provider: PaymentProvider, server: FaultyServer, charge: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """PayPal's own SDK reads JSON by jsonpickle, which calls what the JSON names."""
     trap = b'{"py/reduce": [{"py/function": "builtins.print"}, {"py/tuple": ["trapped"]}]}'
     for status in (201, 422):
-        server.trouble = honestly
-        misbehaving(adapter(server.url), server, charge, says(Said(status, trap)))
+        server.fault = no_fault
+        misbehaving(adapter(server.url), server, charge, responds_with(HttpResponse(status, trap)))
         assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     assert "trapped" not in capsys.readouterr().out
 
@@ -485,24 +487,26 @@ WRONG: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_an_answer_about_something_else_is_unknown(
-    provider: PaymentProvider, server: Troubled, charge: str, wrong: str
+    provider: PaymentProvider, server: FaultyServer, charge: str, wrong: str
 ) -> None:
-    answer = Said(201, json.dumps(a_refund(charge, **WRONG[wrong])).encode())
-    misbehaving(provider, server, charge, says(answer))
+    answer = HttpResponse(201, json.dumps(a_refund(charge, **WRONG[wrong])).encode())
+    misbehaving(provider, server, charge, responds_with(answer))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-def test_the_same_answer_is_believed_when_it_is_right(provider: PaymentProvider, server: Troubled, charge: str) -> None:
-    misbehaving(provider, server, charge, says(Said(201, json.dumps(a_refund(charge)).encode())))
+def test_the_same_answer_is_believed_when_it_is_right(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
+    misbehaving(provider, server, charge, responds_with(HttpResponse(201, json.dumps(a_refund(charge)).encode())))
     assert provider.refund(charge, PRICE, key=KEY) == Paid("1JU08902781691411", PRICE)
 
 
-def test_what_is_no_capture_is_not_asked_for(provider: PaymentProvider, server: Troubled) -> None:
+def test_what_is_no_capture_is_not_asked_for(provider: PaymentProvider, server: FaultyServer) -> None:
     for odd in ("../../v1/billing", "ch_1", "", "A" * 21, "A/B"):
         assert provider.refund(odd, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "INVALID_RESOURCE_ID")
         assert isinstance(provider.look_up(odd, key=KEY), Unknown)
         assert isinstance(provider.dispute(odd), Unknown)
-    assert server.asked == []
+    assert server.requests == []
 
 
 class TestLookingUp:
@@ -591,10 +595,10 @@ class TestLookingUp:
         assert provider.look_up(charge, key=KEY) == ours
 
     def test_an_order_that_is_gone_says_so_in_paypals_words(self, paypal: FakePayPal, charge: str) -> None:
-        def moody(asked: Asked) -> Said:
-            return Said(404, b"{}") if "orders" in asked.path else paypal.answer(asked)
+        def moody(asked: HttpRequest) -> HttpResponse:
+            return HttpResponse(404, b"{}") if "orders" in asked.path else paypal.answer(asked)
 
-        with Troubled(moody) as server:
+        with FaultyServer(moody) as server:
             assert isinstance(adapter(server.url).look_up(charge, key=KEY), Unknown)
 
     def test_ours_that_failed_is_told_while_another_is_not_shown_yet(
@@ -618,17 +622,19 @@ class TestLookingUp:
         charge = paypal.captured("RENEWAL", order="ORDER1" if "orders" in silent else None)
         paypal.refund_by_hand(charge)
 
-        def moody(asked: Asked) -> Said:
+        def moody(asked: HttpRequest) -> HttpResponse:
             return refused(503) if asked.path.startswith(silent) else paypal.answer(asked)
 
-        with Troubled(moody) as server:
+        with FaultyServer(moody) as server:
             assert adapter(server.url).look_up(charge, key=KEY) == Unknown("PayPal answered 503.")
 
-    def test_it_only_looks(self, provider: PaymentProvider, paypal: FakePayPal, server: Troubled, charge: str) -> None:
+    def test_it_only_looks(
+        self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer, charge: str
+    ) -> None:
         paypal.refund_by_hand(charge)
         paypal.orders_are_kept = False
         provider.look_up(charge, key=KEY)
-        assert {asked.method for asked in server.asked if asked.path != "/v1/oauth2/token"} == {"GET"}
+        assert {asked.method for asked in server.requests if asked.path != "/v1/oauth2/token"} == {"GET"}
 
     @pytest.mark.parametrize(
         "order",
@@ -641,7 +647,7 @@ class TestLookingUp:
         ],
     )
     def test_an_order_that_cannot_be_read_is_unknown(
-        self, provider: PaymentProvider, server: Troubled, charge: str, order: dict[str, Any]
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, order: dict[str, Any]
     ) -> None:
         capture = {
             "id": charge,
@@ -649,7 +655,7 @@ class TestLookingUp:
             "update_time": "2026-11-22T12:00:00Z",
             "supplementary_data": {"related_ids": {"order_id": "ORDER1"}},
         }
-        misbehaving(provider, server, charge, says(Said(200, json.dumps(capture | order).encode())))
+        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture | order).encode())))
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
     @pytest.mark.parametrize(
@@ -665,12 +671,12 @@ class TestLookingUp:
         ],
     )
     def test_a_capture_that_cannot_be_read_is_unknown(
-        self, provider: PaymentProvider, server: Troubled, paypal: FakePayPal, charge: str, changes: dict[str, Any]
+        self, provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str, changes: dict[str, Any]
     ) -> None:
         capture = paypal.captures[paypal.captured("RENEWAL", order=None)]
-        misbehaving(provider, server, charge, says(Said(200, json.dumps(capture).encode())))
+        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture).encode())))
         assert provider.look_up("RENEWAL", key=KEY) == NotFound()
-        server.trouble = says(Said(200, json.dumps(capture | changes).encode()))
+        server.fault = responds_with(HttpResponse(200, json.dumps(capture | changes).encode()))
         assert isinstance(provider.look_up("RENEWAL", key=KEY), Unknown)
 
     def test_a_capture_that_paypal_does_not_know_is_unknown(self, provider: PaymentProvider) -> None:
@@ -724,22 +730,22 @@ class TestDisputes:
         ],
     )
     def test_a_list_that_cannot_be_read_is_unknown(
-        self, provider: PaymentProvider, server: Troubled, charge: str, said: dict[str, Any]
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, said: dict[str, Any]
     ) -> None:
-        misbehaving(provider, server, charge, says(Said(200, json.dumps(said).encode())))
+        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(said).encode())))
         assert isinstance(provider.dispute(charge), Unknown)
 
     def test_an_outcome_that_is_not_told_is_unknown(self, paypal: FakePayPal, charge: str) -> None:
         dispute = paypal.dispute(charge, "RESOLVED", "DENIED")
 
-        def moody(asked: Asked) -> Said:
+        def moody(asked: HttpRequest) -> HttpResponse:
             return refused(503) if asked.path.endswith(dispute) else paypal.answer(asked)
 
-        with Troubled(moody) as server:
+        with FaultyServer(moody) as server:
             assert adapter(server.url).dispute(charge) == Unknown("PayPal answered 503.")
 
-    def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: Troubled, charge: str) -> None:
-        misbehaving(provider, server, charge, says(Said(200, b'{"links": []}')))
+    def test_a_list_without_items_is_empty(self, provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+        misbehaving(provider, server, charge, responds_with(HttpResponse(200, b'{"links": []}')))
         assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
 
 
@@ -783,7 +789,7 @@ class TestListing:
         assert len(all_pages(provider, until)) == 1
 
     def test_a_year_is_read_in_pieces_of_time_and_pages(
-        self, provider: PaymentProvider, paypal: FakePayPal, server: Troubled
+        self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer
     ) -> None:
         today = paypal.now
         for days in range(365):
@@ -793,7 +799,7 @@ class TestListing:
         paypal.now = today
         listed = all_pages(provider, today - timedelta(days=366))
         assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
-        searches = [asked.query for asked in server.asked if asked.path == "/v1/reporting/transactions"]
+        searches = [asked.query for asked in server.requests if asked.path == "/v1/reporting/transactions"]
         assert {query["transaction_type"] for query in searches} == {"T1107"}
         assert {query["page"] for query in searches} == {"1", "2"}
 
@@ -817,9 +823,9 @@ class TestListing:
         ],
     )
     def test_a_list_that_cannot_be_read_is_unknown(
-        self, provider: PaymentProvider, server: Troubled, charge: str, said: dict[str, Any]
+        self, provider: PaymentProvider, server: FaultyServer, charge: str, said: dict[str, Any]
     ) -> None:
-        misbehaving(provider, server, charge, says(Said(200, json.dumps(said).encode())))
+        misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(said).encode())))
         assert isinstance(provider.list_refunds(datetime.now(UTC), None), Unknown)
 
 
@@ -829,10 +835,12 @@ def test_where_no_address_is_set_paypals_own_is_called() -> None:
     assert provider._client._base_url == "https://api-m.paypal.com"
 
 
-def test_a_call_does_not_say_which_machine_makes_it(provider: PaymentProvider, server: Troubled, charge: str) -> None:
+def test_a_call_does_not_say_which_machine_makes_it(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
     provider.look_up(charge, key=KEY)
-    assert {asked.headers["user-agent"] for asked in server.asked} == {"Moneyback"}
-    assert {asked.headers["accept"] for asked in server.asked} == {"application/json"}
+    assert {asked.headers["user-agent"] for asked in server.requests} == {"Moneyback"}
+    assert {asked.headers["accept"] for asked in server.requests} == {"application/json"}
 
 
 def test_paypal_can_do_what_its_documents_say(provider: PaymentProvider) -> None:

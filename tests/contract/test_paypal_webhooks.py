@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from config.provider_accounts import PayPalAccount
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent
 from tests.contract.specs.judge import Judge
-from tests.doubles.troubled import Said, Troubled
+from tests.doubles.faulty_server import FaultyServer, HttpResponse
 from worker.providers.paypal.webhook_certificates import (
     MAX_CACHED,
     CertificateCache,
@@ -478,25 +478,25 @@ def test_a_certificate_that_cannot_be_fetched_proves_nothing_now_and_may_later()
 
 class TestFetching:
     def test_what_is_there_is_fetched(self) -> None:
-        with Troubled(lambda _: Said(200, b"a certificate")) as server:
+        with FaultyServer(lambda _: HttpResponse(200, b"a certificate")) as server:
             assert create_fetcher(20.0)(f"{server.url}/CERT-1") == b"a certificate"
 
     @pytest.mark.parametrize(
         "said",
         [
-            Said(404),
-            Said(500),
-            Said(302, b"", {"Location": "/elsewhere"}),
-            Said(200, b"x" * (64 * 1024 + 1)),
+            HttpResponse(404),
+            HttpResponse(500),
+            HttpResponse(302, b"", {"Location": "/elsewhere"}),
+            HttpResponse(200, b"x" * (64 * 1024 + 1)),
         ],
     )
-    def test_anything_else_is_an_error(self, said: Said) -> None:
-        with Troubled(lambda _: said) as server, pytest.raises(CertificateError):
+    def test_anything_else_is_an_error(self, said: HttpResponse) -> None:
+        with FaultyServer(lambda _: said) as server, pytest.raises(CertificateError):
             create_fetcher(20.0)(f"{server.url}/CERT-1")
-        assert [asked.path for asked in server.asked] == ["/CERT-1"]
+        assert [asked.path for asked in server.requests] == ["/CERT-1"]
 
     def test_nobody_there_is_an_error(self) -> None:
-        with Troubled(lambda _: Said(200)) as server:
+        with FaultyServer(lambda _: HttpResponse(200)) as server:
             url = server.url
         with pytest.raises(CertificateError):
             create_fetcher(20.0)(url)

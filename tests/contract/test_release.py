@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installs import LOCKS, ROOT
+from tests.wheel_installs import LOCKS, ROOT
 
 PRESENT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 NEXT = "7.0.0"

@@ -33,7 +33,7 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
-from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.raw_server import SLOW_RESPONSES, UNREADABLE, Flood, drips, http_response, raw_server, resets, sends
 from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
 from tests.services import eventually
 from worker.providers import connect_providers
@@ -289,42 +289,42 @@ A_REFUND = {
 
 def test_a_sound_answer_is_paid() -> None:
     """So that what follows is refused for its own fault only."""
-    with a_server_that(saying(say(200, A_REFUND))) as url:
+    with raw_server(sends(http_response(200, A_REFUND))) as url:
         assert ask(url) == Paid("re_1", FIVE_EUROS)
 
 
 def test_a_refund_that_failed_at_once_is_failed() -> None:
-    with a_server_that(saying(say(200, A_REFUND | {"status": "failed"}))) as url:
+    with raw_server(sends(http_response(200, A_REFUND | {"status": "failed"}))) as url:
         assert ask(url) == Failed("re_1", "failed")
 
 
 NONSENSE = UNREADABLE | {
-    "another amount": say(200, A_REFUND | {"amount": 501}),
-    "an amount that is true": say(200, A_REFUND | {"amount": True}),
-    "an amount with decimals": say(200, A_REFUND | {"amount": 500.0}),
-    "an amount in words": say(200, A_REFUND | {"amount": "500"}),
-    "another currency": say(200, A_REFUND | {"currency": "USD"}),
-    "no currency": say(200, A_REFUND | {"currency": "€"}),
-    "a list of currencies": say(200, A_REFUND | {"currency": ["EUR"]}),
-    "another charge": say(200, A_REFUND | {"charge": "ok_2"}),
-    "another key": say(200, A_REFUND | {"key": "case-2"}),
-    "a new status": say(200, A_REFUND | {"status": "on its way"}),
-    "a list of statuses": say(200, A_REFUND | {"status": ["succeeded"]}),
-    "no id": say(200, {name: value for name, value in A_REFUND.items() if name != "id"}),
-    "an empty id": say(200, A_REFUND | {"id": ""}),
-    "an id as long as a book": say(200, A_REFUND | {"id": "x" * 10_000}),
-    "an id that rings": say(200, A_REFUND | {"id": "re_\a"}),
-    "created": say(201, A_REFUND),
-    "half a body": say(200, A_REFUND)[:-20],
-    "a refusal with a list for a word": say(400, {"error": {"code": ["refund_declined"]}}),
-    "a key in use": say(409, {"error": {"code": "idempotency_key_in_use"}}),
-    "an error of a server that names a refusal": say(500, {"error": {"code": "refund_declined"}}),
+    "another amount": http_response(200, A_REFUND | {"amount": 501}),
+    "an amount that is true": http_response(200, A_REFUND | {"amount": True}),
+    "an amount with decimals": http_response(200, A_REFUND | {"amount": 500.0}),
+    "an amount in words": http_response(200, A_REFUND | {"amount": "500"}),
+    "another currency": http_response(200, A_REFUND | {"currency": "USD"}),
+    "no currency": http_response(200, A_REFUND | {"currency": "€"}),
+    "a list of currencies": http_response(200, A_REFUND | {"currency": ["EUR"]}),
+    "another charge": http_response(200, A_REFUND | {"charge": "ok_2"}),
+    "another key": http_response(200, A_REFUND | {"key": "case-2"}),
+    "a new status": http_response(200, A_REFUND | {"status": "on its way"}),
+    "a list of statuses": http_response(200, A_REFUND | {"status": ["succeeded"]}),
+    "no id": http_response(200, {name: value for name, value in A_REFUND.items() if name != "id"}),
+    "an empty id": http_response(200, A_REFUND | {"id": ""}),
+    "an id as long as a book": http_response(200, A_REFUND | {"id": "x" * 10_000}),
+    "an id that rings": http_response(200, A_REFUND | {"id": "re_\a"}),
+    "created": http_response(201, A_REFUND),
+    "half a body": http_response(200, A_REFUND)[:-20],
+    "a refusal with a list for a word": http_response(400, {"error": {"code": ["refund_declined"]}}),
+    "a key in use": http_response(409, {"error": {"code": "idempotency_key_in_use"}}),
+    "an error of a server that names a refusal": http_response(500, {"error": {"code": "refund_declined"}}),
 }
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
 def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
-    with a_server_that(saying(answer)) as url:
+    with raw_server(sends(answer)) as url:
         unknown = ask(url)
     assert isinstance(unknown, Unknown)
     assert unknown.why.endswith(".")
@@ -333,18 +333,18 @@ def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_credentials_are_unknown_because_a_person_mends_them(status: int) -> None:
-    with a_server_that(saying(say(status, {"error": {"code": "bad_key"}}))) as url:
+    with raw_server(sends(http_response(status, {"error": {"code": "bad_key"}}))) as url:
         assert ask(url) == Unknown(f"The sandbox refuses our credentials: {status}.", invalid_credentials=True)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_provider_says_when_to_ask_again(status: int) -> None:
-    with a_server_that(saying(say(status, {}, "Retry-After: 17"))) as url:
+    with raw_server(sends(http_response(status, {}, "Retry-After: 17"))) as url:
         assert ask(url) == Unknown(f"The sandbox answered {status}.", retry_after=17)
 
 
 def test_a_reset_connection_is_unknown() -> None:
-    with a_server_that(resetting) as url:
+    with raw_server(resets) as url:
         assert isinstance(ask(url), Unknown)
 
 
@@ -354,42 +354,44 @@ def test_a_refused_connection_is_unknown(unused_port: int) -> None:
 
 def test_a_huge_answer_is_not_read_to_its_end() -> None:
     flood = Flood()
-    with a_server_that(flood) as url:
+    with raw_server(flood) as url:
         assert isinstance(ask(url), Unknown)
     assert flood.sent < 100_000_000
 
 
-@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
+@pytest.mark.parametrize("answer", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
 def test_an_answer_that_drips_in_ends_at_the_deadline(answer: bytes) -> None:
-    with a_server_that(dripping(answer, HURRY / 10)) as url:
+    with raw_server(drips(answer, HURRY / 10)) as url:
         assert ask(url, HURRY) == Unknown("The sandbox did not answer within 0.4 seconds.")
 
 
 def test_a_look_up_has_one_deadline_for_both_its_questions() -> None:
-    with a_server_that(dripping(say(200, {"data": []}), HURRY * 0.75 / len(say(200, {"data": []})))) as url:
+    with raw_server(
+        drips(http_response(200, {"data": []}), HURRY * 0.75 / len(http_response(200, {"data": []})))
+    ) as url:
         assert isinstance(adapter(url, HURRY).look_up("ok_1", key="case-1"), Unknown)
 
 
 NO_LISTS = {
-    "no list": say(200, {"data": {}, "has_more": False}),
-    "a row that is no refund": say(200, {"data": [A_REFUND, 7], "has_more": False}),
-    "a refund that nobody made": say(200, {"data": [A_REFUND | {"amount": -1}], "has_more": False}),
-    "a refusal": say(404, {"error": {"code": "not_found"}}),
-    "a server's error": say(500, {"error": {"code": "internal"}}),
-    "garbage": say(200, b"hm?"),
+    "no list": http_response(200, {"data": {}, "has_more": False}),
+    "a row that is no refund": http_response(200, {"data": [A_REFUND, 7], "has_more": False}),
+    "a refund that nobody made": http_response(200, {"data": [A_REFUND | {"amount": -1}], "has_more": False}),
+    "a refusal": http_response(404, {"error": {"code": "not_found"}}),
+    "a server's error": http_response(500, {"error": {"code": "internal"}}),
+    "garbage": http_response(200, b"hm?"),
 }
 
 
 @pytest.mark.parametrize("answer", NO_LISTS.values(), ids=NO_LISTS.keys())
 def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
-    with a_server_that(saying(answer)) as url:
+    with raw_server(sends(answer)) as url:
         assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
         assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
         assert isinstance(adapter(url).dispute("ok_1"), Unknown)
 
 
 def test_another_charges_refund_is_no_answer_to_a_look_up() -> None:
-    with a_server_that(saying(say(200, {"data": [A_REFUND | {"charge": "ok_2"}]}))) as url:
+    with raw_server(sends(http_response(200, {"data": [A_REFUND | {"charge": "ok_2"}]}))) as url:
         assert isinstance(adapter(url).look_up("ok_1", key="case-1"), Unknown)
 
 
@@ -404,14 +406,14 @@ NO_PAGES: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("document", NO_PAGES.values(), ids=NO_PAGES.keys())
 def test_a_page_that_may_hide_a_refund_is_unknown(document: object) -> None:
-    with a_server_that(saying(say(200, document))) as url:
+    with raw_server(sends(http_response(200, document))) as url:
         assert isinstance(adapter(url).list_refunds(NOW, None), Unknown)
 
 
 def test_a_page_says_where_the_next_one_starts_even_when_all_of_it_was_before() -> None:
     old, new = ({"created": (NOW + timedelta(hours=hours)).timestamp()} for hours in (-1, 1))
     rows = [A_REFUND | old, A_REFUND | new | {"id": "re_2", "status": "pending"}]
-    with a_server_that(saying(say(200, {"data": rows, "has_more": True}))) as url:
+    with raw_server(sends(http_response(200, {"data": rows, "has_more": True}))) as url:
         page = adapter(url).list_refunds(NOW, None)
         later = adapter(url).list_refunds(NOW + timedelta(days=1), None)
     listed = ListedRefund("re_2", "ok_1", FIVE_EUROS, RefundStatus.PENDING, NOW + timedelta(hours=1), "case-1")
@@ -431,20 +433,20 @@ DISPUTES = {
 @pytest.mark.parametrize(("statuses", "seen"), DISPUTES.values(), ids=DISPUTES.keys())
 def test_the_dispute_that_decides_is_seen(statuses: list[str], seen: DisputeStatus) -> None:
     rows = [{"id": f"dp_{place}", "charge": "ok_1", "status": status} for place, status in enumerate(statuses)]
-    with a_server_that(saying(say(200, {"data": rows}))) as url:
+    with raw_server(sends(http_response(200, {"data": rows}))) as url:
         assert adapter(url).dispute("ok_1") == seen
 
 
 @pytest.mark.parametrize("row", [{"status": "asleep"}, {"status": ["open"]}, {"charge": "ok_2"}, {"id": 7}])
 def test_a_dispute_that_cannot_be_read_is_unknown(row: dict[str, object]) -> None:
     rows = [{"id": "dp_1", "charge": "ok_1", "status": "won"} | row]
-    with a_server_that(saying(say(200, {"data": rows}))) as url:
+    with raw_server(sends(http_response(200, {"data": rows}))) as url:
         assert isinstance(adapter(url).dispute("ok_1"), Unknown)
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 409, 422])
 def test_a_word_we_never_heard_is_a_refusal_for_good(status: int) -> None:
-    with a_server_that(saying(say(status, {"error": {"code": "moon_phase"}}))) as url:
+    with raw_server(sends(http_response(status, {"error": {"code": "moon_phase"}}))) as url:
         assert ask(url) == Declined(DeclineReason.PERMANENT, code="moon_phase")
 
 
@@ -456,9 +458,9 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(answer=st.binary(max_size=200) | st.builds(say, st.sampled_from([200, 202, 400, 409, 500]), JSON))
+@given(answer=st.binary(max_size=200) | st.builds(http_response, st.sampled_from([200, 202, 400, 409, 500]), JSON))
 def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
-    with a_server_that(saying(answer)) as url:
+    with raw_server(sends(answer)) as url:
         assert isinstance(ask(url, 5), Unknown | Declined)
         assert isinstance(adapter(url, 5).look_up("ok_1", key="case-1"), Unknown | NotFound)
 

@@ -32,7 +32,7 @@ from domain.providers import (
     refund_window,
 )
 from domain.purchases import Dispute
-from tests.doubles.raw import DRIPS, UNREADABLE, Flood, a_server_that, dripping, resetting, say, saying
+from tests.doubles.raw_server import SLOW_RESPONSES, UNREADABLE, Flood, drips, http_response, raw_server, resets, sends
 from tests.doubles.stripe import FakeStripe, a_stripe, error
 from worker.providers.http_client import CREDENTIALS_REFUSED
 from worker.providers.stripe.adapter import create_adapter
@@ -446,40 +446,40 @@ A_REFUND = {
 
 def test_a_sound_answer_is_paid() -> None:
     """So that what follows is refused for its own fault only."""
-    with a_server_that(saying(say(200, A_REFUND))) as url:
+    with raw_server(sends(http_response(200, A_REFUND))) as url:
         assert refund(at(url)) == Paid("re_1", FIVE)
 
 
 NONSENSE = UNREADABLE | {
-    "another amount": say(200, A_REFUND | {"amount": 501}),
-    "an amount that is true": say(200, A_REFUND | {"amount": True}),
-    "another currency": say(200, A_REFUND | {"currency": "usd"}),
-    "a list of currencies": say(200, A_REFUND | {"currency": ["eur"]}),
-    "another charge": say(200, A_REFUND | {"charge": "ch_2"}),
-    "no charge": say(200, A_REFUND | {"charge": None}),
-    "a charge that is spelled out": say(200, A_REFUND | {"charge": {"id": "ch_1"}}),
-    "another key": say(200, A_REFUND | {"metadata": {"moneyback_key": "key-2"}}),
-    "no key": say(200, A_REFUND | {"metadata": {}}),
-    "no metadata": say(200, A_REFUND | {"metadata": None}),
-    "metadata that is a list": say(200, A_REFUND | {"metadata": [1]}),
-    "a new status": say(200, A_REFUND | {"status": "on_its_way"}),
-    "no status": say(200, A_REFUND | {"status": None}),
-    "a list of statuses": say(200, A_REFUND | {"status": ["succeeded"]}),
-    "no id": say(200, A_REFUND | {"id": None}),
-    "an empty id": say(200, A_REFUND | {"id": ""}),
-    "an id as long as a book": say(200, A_REFUND | {"id": "x" * 10_000}),
-    "an object of no kind": say(200, A_REFUND | {"object": ["refund"]}),
-    "a list of refunds": say(200, {"object": "list", "data": [A_REFUND], "has_more": False}),
-    "half a body": say(200, A_REFUND)[:-20],
-    "an error that is a list": say(400, {"error": ["charge_already_refunded"]}),
-    "a list for a code": say(400, {"error": {"code": ["charge_already_refunded"], "type": 7}}),
-    "an error for another protocol": say(400, {"error": "invalid_client"}),
+    "another amount": http_response(200, A_REFUND | {"amount": 501}),
+    "an amount that is true": http_response(200, A_REFUND | {"amount": True}),
+    "another currency": http_response(200, A_REFUND | {"currency": "usd"}),
+    "a list of currencies": http_response(200, A_REFUND | {"currency": ["eur"]}),
+    "another charge": http_response(200, A_REFUND | {"charge": "ch_2"}),
+    "no charge": http_response(200, A_REFUND | {"charge": None}),
+    "a charge that is spelled out": http_response(200, A_REFUND | {"charge": {"id": "ch_1"}}),
+    "another key": http_response(200, A_REFUND | {"metadata": {"moneyback_key": "key-2"}}),
+    "no key": http_response(200, A_REFUND | {"metadata": {}}),
+    "no metadata": http_response(200, A_REFUND | {"metadata": None}),
+    "metadata that is a list": http_response(200, A_REFUND | {"metadata": [1]}),
+    "a new status": http_response(200, A_REFUND | {"status": "on_its_way"}),
+    "no status": http_response(200, A_REFUND | {"status": None}),
+    "a list of statuses": http_response(200, A_REFUND | {"status": ["succeeded"]}),
+    "no id": http_response(200, A_REFUND | {"id": None}),
+    "an empty id": http_response(200, A_REFUND | {"id": ""}),
+    "an id as long as a book": http_response(200, A_REFUND | {"id": "x" * 10_000}),
+    "an object of no kind": http_response(200, A_REFUND | {"object": ["refund"]}),
+    "a list of refunds": http_response(200, {"object": "list", "data": [A_REFUND], "has_more": False}),
+    "half a body": http_response(200, A_REFUND)[:-20],
+    "an error that is a list": http_response(400, {"error": ["charge_already_refunded"]}),
+    "a list for a code": http_response(400, {"error": {"code": ["charge_already_refunded"], "type": 7}}),
+    "an error for another protocol": http_response(400, {"error": "invalid_client"}),
 }
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
 def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
-    with a_server_that(saying(answer)) as url:
+    with raw_server(sends(answer)) as url:
         unknown = refund(at(url))
     assert isinstance(unknown, Unknown)
     assert unknown.why.endswith(".")
@@ -487,21 +487,23 @@ def test_an_answer_nobody_can_read_is_unknown(answer: bytes) -> None:
 
 
 NO_LISTS = UNREADABLE | {
-    "a refund": say(200, A_REFUND),
-    "no rows": say(200, {"object": "list", "data": {}, "has_more": False}),
-    "no end": say(200, {"object": "list", "data": []}),
-    "more, but nothing to start after": say(200, {"object": "list", "data": [], "has_more": True}),
-    "a row that is no refund": say(200, {"object": "list", "data": [7], "has_more": False}),
-    "a refund of a new status": say(
+    "a refund": http_response(200, A_REFUND),
+    "no rows": http_response(200, {"object": "list", "data": {}, "has_more": False}),
+    "no end": http_response(200, {"object": "list", "data": []}),
+    "more, but nothing to start after": http_response(200, {"object": "list", "data": [], "has_more": True}),
+    "a row that is no refund": http_response(200, {"object": "list", "data": [7], "has_more": False}),
+    "a refund of a new status": http_response(
         200, {"object": "list", "data": [A_REFUND | {"status": "asleep"}], "has_more": False}
     ),
-    "a refund of no time": say(200, {"object": "list", "data": [A_REFUND | {"created": None}], "has_more": False}),
+    "a refund of no time": http_response(
+        200, {"object": "list", "data": [A_REFUND | {"created": None}], "has_more": False}
+    ),
 }
 
 
 @pytest.mark.parametrize("answer", NO_LISTS.values(), ids=NO_LISTS.keys())
 def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
-    with a_server_that(saying(answer)) as url:
+    with raw_server(sends(answer)) as url:
         assert isinstance(at(url).look_up("ch_1", key="key-1"), Unknown)
         assert isinstance(at(url).list_refunds(LONG_AGO, None), Unknown)
         assert isinstance(at(url).dispute("ch_1"), Unknown)
@@ -509,7 +511,7 @@ def test_a_list_that_cannot_be_read_is_unknown(answer: bytes) -> None:
 
 def test_another_charges_refund_is_no_answer_to_a_look_up() -> None:
     rows = {"object": "list", "data": [A_REFUND | {"charge": "ch_2"}], "has_more": False}
-    with a_server_that(saying(say(200, rows))) as url:
+    with raw_server(sends(http_response(200, rows))) as url:
         assert isinstance(at(url).look_up("ch_1", key="key-1"), Unknown)
 
 
@@ -518,16 +520,16 @@ def test_a_reset_connection_is_unknown_and_no_reason_to_call_again() -> None:
 
     def reset(connection: socket.socket) -> None:
         calls.append(connection)
-        resetting(connection)
+        resets(connection)
 
-    with a_server_that(reset) as url:
+    with raw_server(reset) as url:
         assert refund(at(url)) == Unknown("The connection to Stripe failed: ConnectionError.")
     assert len(calls) == 1
 
 
 def test_a_look_up_has_one_deadline_for_all_its_pages() -> None:
-    page = say(200, {"object": "list", "data": [A_REFUND], "has_more": True})
-    with a_server_that(dripping(page, HURRY * 0.4 / len(page))) as url:
+    page = http_response(200, {"object": "list", "data": [A_REFUND], "has_more": True})
+    with raw_server(drips(page, HURRY * 0.4 / len(page))) as url:
         assert at(url, HURRY).look_up("ch_1", key="key-1") == Unknown("Stripe did not answer in time.")
 
 
@@ -540,21 +542,21 @@ def test_a_refused_connection_is_unknown() -> None:
 
 def test_a_stranger_behind_tls_is_not_believed() -> None:
     """He may say what he likes: what he says is no TLS that we trust."""
-    with a_server_that(saying(say(200, A_REFUND))) as url:
+    with raw_server(sends(http_response(200, A_REFUND))) as url:
         unknown = refund(at(url.replace("http://", "https://")))
     assert unknown == Unknown("The connection to Stripe failed: SSLError.")
 
 
 def test_a_huge_answer_is_not_read_to_its_end() -> None:
     flood = Flood()
-    with a_server_that(flood) as url:
+    with raw_server(flood) as url:
         assert isinstance(refund(at(url)), Unknown)
     assert flood.sent < 100_000_000
 
 
-@pytest.mark.parametrize("answer", DRIPS.values(), ids=DRIPS.keys())
+@pytest.mark.parametrize("answer", SLOW_RESPONSES.values(), ids=SLOW_RESPONSES.keys())
 def test_an_answer_that_drips_in_ends_at_the_deadline(answer: bytes) -> None:
-    with a_server_that(dripping(answer, HURRY / 10)) as url:
+    with raw_server(drips(answer, HURRY / 10)) as url:
         assert refund(at(url, HURRY)) == Unknown("Stripe did not answer in time.")
 
 
@@ -569,9 +571,9 @@ JSON = st.recursive(
 
 
 @settings(max_examples=100, deadline=None)
-@given(answer=st.binary(max_size=200) | st.builds(say, st.sampled_from([200, 202, 400, 404, 409, 500]), JSON))
+@given(answer=st.binary(max_size=200) | st.builds(http_response, st.sampled_from([200, 202, 400, 404, 409, 500]), JSON))
 def test_nothing_but_our_own_refund_is_taken_for_paid(answer: bytes) -> None:
-    with a_server_that(saying(answer)) as url:
+    with raw_server(sends(answer)) as url:
         assert isinstance(refund(at(url, 5)), Unknown | Declined)
         assert isinstance(at(url, 5).look_up("ch_1", key="key-1"), Unknown | NotFound)
         assert isinstance(at(url, 5).dispute("ch_1"), Unknown | DisputeStatus)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.installs import ROOT, build
+from tests.wheel_installs import ROOT, build
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("domain", "config", "records", "producers", "worker", "console")

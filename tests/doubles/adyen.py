@@ -1,4 +1,4 @@
-"""Adyen as its documents tell: payments, refunds that it only ever receives, keys that are remembered for 31 days."""
+"""A fake Adyen after its documentation: payments, asynchronous refunds, and idempotency keys that live 31 days."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from typing import Any
 
 from config.provider_accounts import AdyenAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said
+from tests.doubles.faulty_server import HttpRequest, HttpResponse
 from worker.providers.adyen.adapter import create_adapter
 
 API_KEY = "AQEyhmfxK4/LaxdDw0m/n3Q5qf3Ve59DLpw"
@@ -35,43 +35,45 @@ _PATH = re.compile(rf"{BELOW}/payments/([^/]+)/refunds")
 @dataclass
 class FakeAdyen:
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What was captured, by pspReference."""
+    """The captured amounts by pspReference."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    _answers: dict[str, tuple[datetime, Said]] = field(default_factory=dict)
+    _answers: dict[str, tuple[datetime, HttpResponse]] = field(default_factory=dict)
 
     def captured(self, name: str, value: int = 1999, currency: str = "EUR") -> str:
         self.payments[name] = {"value": value, "currency": currency}
         return name
 
-    def answer(self, asked: Asked) -> Said:
-        found = _PATH.fullmatch(asked.path)
-        if asked.headers.get("x-api-key") != API_KEY:
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        found = _PATH.fullmatch(request.path)
+        if request.headers.get("x-api-key") != API_KEY:
             return refused(401, "000", "HTTP Status Response - Unauthorized", kind="security")
-        if asked.method != "POST" or not found:
-            return Said(404, b"<html>Nothing is here.</html>")
-        key = asked.headers["idempotency-key"]
-        at, said = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), Said(500)))
+        if request.method != "POST" or not found:
+            return HttpResponse(404, b"<html>Nothing is here.</html>")
+        key = request.headers["idempotency-key"]
+        at, response = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), HttpResponse(500)))
         if self.now - at < timedelta(days=31):
-            return said
-        said = self._receive(found[1], json.loads(asked.body))
-        self._answers[key] = (self.now, said)
-        return said
+            return response
+        response = self._receive(found[1], json.loads(request.body))
+        self._answers[key] = (self.now, response)
+        return response
 
-    def _receive(self, payment: str, wanted: dict[str, Any]) -> Said:
+    def _receive(self, payment: str, wanted: dict[str, Any]) -> HttpResponse:
         if wanted["merchantAccount"] != MERCHANT:
             return refused(403, "901", "Invalid Merchant Account", kind="security")
         if payment not in self.payments:
             return refused(422, "167", "Original pspReference required for this operation")
         refund = {"paymentPspReference": payment, "pspReference": f"{len(self.refunds):016}", "status": "received"}
         self.refunds.append(wanted | refund)
-        return _said(201, wanted | refund)
+        return _json_response(201, wanted | refund)
 
     def outcome(self, refund: str) -> dict[str, Any]:
-        """The item of the webhook that tells what became of it: no more is refunded than was captured."""
+        """Return the webhook item with the outcome of a refund. Refunds above the captured amount fail."""
         before = [row for row in self.refunds if row["pspReference"] < refund]
         row = next(row for row in self.refunds if row["pspReference"] == refund)
-        same = [one["amount"]["value"] for one in before if one["paymentPspReference"] == row["paymentPspReference"]]
+        same = [
+            other["amount"]["value"] for other in before if other["paymentPspReference"] == row["paymentPspReference"]
+        ]
         fits = row["amount"]["value"] + sum(same) <= self.payments[row["paymentPspReference"]]["value"]
         item = {
             "amount": row["amount"],
@@ -89,7 +91,7 @@ class FakeAdyen:
 
 
 def signed(item: dict[str, Any], key: str = HMAC_KEY) -> dict[str, Any]:
-    """As docs.adyen.com, "Verify HMAC signatures", has it."""
+    """Return a signed webhook item, after docs.adyen.com, "Verify HMAC signatures"."""
     values = item | {f"amount.{name}": item["amount"][name] for name in ("value", "currency")}
     text = ":".join(str(values.get(name, "")) for name in SIGNED)
     mac = hmac.new(binascii.a2b_hex(key), text.encode(), hashlib.sha256)
@@ -103,8 +105,8 @@ def webhook(*items: object) -> bytes:
     ).encode()
 
 
-def refused(status: int, code: str, message: str = "No.", kind: str = "validation") -> Said:
-    return _said(status, {"status": status, "errorCode": code, "message": message, "errorType": kind})
+def refused(status: int, code: str, message: str = "No.", kind: str = "validation") -> HttpResponse:
+    return _json_response(status, {"status": status, "errorCode": code, "message": message, "errorType": kind})
 
 
 def account(url: str, *, api_key: str = API_KEY, merchant: str = MERCHANT, hmac_key: str | None = None) -> AdyenAccount:
@@ -115,5 +117,5 @@ def adapter(url: str, *, seconds: float = 20.0, **account_is: str) -> PaymentPro
     return create_adapter(account(url, **account_is), provider_timeout_seconds=seconds, connections=10)
 
 
-def _said(status: int, document: dict[str, Any]) -> Said:
-    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+def _json_response(status: int, document: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""Braintree as its documents tell: transactions, refunds, searches, and keys for those who ask with them. In XML."""
+"""A fake Braintree after its documentation, in XML: transactions, refunds, searches, and idempotency keys."""
 
 import re
 from base64 import b64encode
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from config.provider_accounts import BraintreeAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said, Troubled
+from tests.doubles.faulty_server import FaultyServer, HttpRequest, HttpResponse
 from worker.providers.braintree.adapter import create_adapter
 
 PUBLIC, PRIVATE, MERCHANT = "a_public_key", "a_private_key", "a_merchant"
@@ -26,21 +26,21 @@ Row = dict[str, Any]
 @dataclass
 class FakeBraintree:
     transactions: dict[str, Row] = field(default_factory=dict)
-    """By id, the oldest first."""
+    """The transactions by id, oldest first."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     verdict: Row = field(default_factory=lambda: {"status": "submitted_for_settlement"})
-    """What becomes of a refund."""
-    _keys: dict[str, tuple[datetime, Asked, str]] = field(default_factory=dict)
+    """The fields of new refunds."""
+    _keys: dict[str, tuple[datetime, HttpRequest, str]] = field(default_factory=dict)
 
-    def serve(self) -> Troubled:
-        return Troubled(self.answer)
+    def serve(self) -> FaultyServer:
+        return FaultyServer(self.answer)
 
     def sold(self, name: str, amount: str = "19.99", currency: str = "EUR", **more: object) -> str:
         self.transactions[name] = self._row(name, "sale", amount, currency) | {"status": "settled"} | more
         return name
 
     def refunded(self, charge: str, **more: object) -> Row:
-        """A refund made at Braintree, with the mouse."""
+        """Make a refund in Braintree's control panel."""
         sale = self.transactions[charge]
         name = f"r{len(self.transactions)}"
         row = self._row(name, "credit", sale["amount"], sale["currency_iso_code"])
@@ -49,17 +49,17 @@ class FakeBraintree:
         sale["refund_ids"].append(name)
         return row
 
-    def answer(self, asked: Asked) -> Said:
+    def answer(self, request: HttpRequest) -> HttpResponse:
         keys = b64encode(f"{PUBLIC}:{PRIVATE}".encode()).decode()
-        if asked.headers.get("authorization") != f"Basic {keys}":
-            return Said(401)
-        found = _PATH.fullmatch(asked.path)
+        if request.headers.get("authorization") != f"Basic {keys}":
+            return HttpResponse(401)
+        found = _PATH.fullmatch(request.path)
         if found and found["name"].startswith("advanced_search"):
-            return self._search(asked, with_all=found["name"] == "advanced_search")
+            return self._search(request, with_all=found["name"] == "advanced_search")
         if not found or found["name"] not in self.transactions:
-            return Said(404)
+            return HttpResponse(404)
         sale = self.transactions[found["name"]]
-        return self._once(asked, sale) if found["refund"] else said(200, transaction=sale)
+        return self._once(request, sale) if found["refund"] else xml_response(200, transaction=sale)
 
     def _row(self, name: str, kind: str, amount: str, currency: str) -> Row:
         return {
@@ -78,12 +78,12 @@ class FakeBraintree:
             "gateway_rejection_reason": None,
         }
 
-    def _once(self, asked: Asked, sale: Row) -> Said:
-        wanted = read(asked.body)
+    def _once(self, request: HttpRequest, sale: Row) -> HttpResponse:
+        wanted = read(request.body)
         key = wanted["api_request_key"]
-        at, before, name = self._keys.get(key, (datetime.min.replace(tzinfo=UTC), asked, ""))
+        at, before, name = self._keys.get(key, (datetime.min.replace(tzinfo=UTC), request, ""))
         if self.now - at < timedelta(days=30):
-            if (before.path, before.body) != (asked.path, asked.body):
+            if (before.path, before.body) != (request.path, request.body):
                 return refused("915232")
             return self._outcome(self.transactions[name])
         if sale["status"] not in {"settled", "settling"}:
@@ -95,25 +95,25 @@ class FakeBraintree:
         if Decimal(wanted["amount"]) > left:
             return refused("91521")
         refund = self.refunded(sale["id"], amount=wanted["amount"], order_id=wanted["order_id"], **self.verdict)
-        self._keys[key] = (self.now, asked, refund["id"])
+        self._keys[key] = (self.now, request, refund["id"])
         return self._outcome(refund)
 
-    def _outcome(self, refund: Row) -> Said:
+    def _outcome(self, refund: Row) -> HttpResponse:
         if refund["status"] in _DEAD:
             return refused(transaction=refund)
-        return said(201, transaction=refund)
+        return xml_response(201, transaction=refund)
 
-    def _search(self, asked: Asked, *, with_all: bool) -> Said:
-        criteria = read(asked.body)
+    def _search(self, request: HttpRequest, *, with_all: bool) -> HttpResponse:
+        criteria = read(request.body)
         rows = [row for row in reversed(self.transactions.values()) if _fits(row, criteria)]
         if not with_all:
-            return said(200, search_results={"page_size": 50, "ids": [row["id"] for row in rows]})
-        assert len(rows) <= 50, "Braintree gives fifty at once."
-        return said(200, credit_card_transactions={"total_items": len(rows), "transaction": Several(rows)})
+            return xml_response(200, search_results={"page_size": 50, "ids": [row["id"] for row in rows]})
+        assert len(rows) <= 50, "Braintree returns at most fifty rows."
+        return xml_response(200, credit_card_transactions={"total_items": len(rows), "transaction": Several(rows)})
 
 
 class Several(list[Row]):
-    """As many elements of one name, without one around them."""
+    """Several elements of one name, without an element around them."""
 
 
 def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:
@@ -126,7 +126,7 @@ def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:
 
 
 def read(body: bytes) -> Any:
-    """What was asked for, without the name around it."""
+    """Return the content of an XML request, without the root element."""
     return _value(ET.fromstring(body))
 
 
@@ -136,16 +136,16 @@ def _value(element: ET.Element) -> Any:
     return {one.tag: _value(one) for one in element} if len(element) else element.text
 
 
-def said(status: int, **document: object) -> Said:
+def xml_response(status: int, **document: object) -> HttpResponse:
     [(name, value)] = document.items()
-    return Said(status, ('<?xml version="1.0" encoding="UTF-8"?>\n' + xml(name, value)).encode())
+    return HttpResponse(status, ('<?xml version="1.0" encoding="UTF-8"?>\n' + xml(name, value)).encode())
 
 
-def refused(*codes: str, transaction: Row | None = None) -> Said:
-    """As Braintree refuses: each code is that of a validation error; a decline has the transaction instead."""
+def refused(*codes: str, transaction: Row | None = None) -> HttpResponse:
+    """Return an error response with validation error codes, or with the transaction of a decline."""
     errors = {"errors": [], "transaction": {"errors": [{"code": code, "message": "No."} for code in codes]}}
     more = {"transaction": transaction} if transaction else {}
-    return said(422, api_error_response={"errors": errors, "message": "No.", **more})
+    return xml_response(422, api_error_response={"errors": errors, "message": "No.", **more})
 
 
 def xml(name: str, value: object) -> str:
@@ -157,7 +157,7 @@ def xml(name: str, value: object) -> str:
 
 
 def _written(name: str, value: object) -> tuple[str, str]:
-    """The attributes of an element, and what is in it."""
+    """Return the attributes and the content of an XML element."""
     match value:
         case dict():
             return "", "".join(xml(*pair) for pair in value.items())
@@ -181,5 +181,5 @@ def an_account(url: str, *, private: str = PRIVATE) -> BraintreeAccount:
     )
 
 
-def adapter(server: Troubled, *, seconds: float = 20.0, private: str = PRIVATE) -> PaymentProvider:
+def adapter(server: FaultyServer, *, seconds: float = 20.0, private: str = PRIVATE) -> PaymentProvider:
     return create_adapter(an_account(server.url, private=private), provider_timeout_seconds=seconds, connections=10)

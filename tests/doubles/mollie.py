@@ -1,4 +1,4 @@
-"""Mollie as its documents tell: payments, refunds, chargebacks, keys that are remembered for an hour."""
+"""A fake Mollie after its documentation: payments, refunds, chargebacks, and idempotency keys that live an hour."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 from config.provider_accounts import MollieAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said, Troubled
+from tests.doubles.faulty_server import FaultyServer, HttpRequest, HttpResponse
 from worker.providers.mollie.adapter import create_adapter
 
 API_KEY = "test_dHar4XY7LxsDOtmnkVtjNVWXLSlXsM"
@@ -19,16 +19,16 @@ _PATH = re.compile(r"/v2(?:/payments/(?P<payment>[^/]+))?/(?P<kind>refunds|charg
 @dataclass
 class FakeMollie:
     payments: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """How much was paid, by id."""
+    """The paid amounts by payment id."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
-    """The oldest first, as Mollie shows them."""
+    """The refunds as Mollie returns them, oldest first."""
     chargebacks: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     page: int = 250
-    _answers: dict[str, tuple[datetime, Asked, Said]] = field(default_factory=dict)
+    _answers: dict[str, tuple[datetime, HttpRequest, HttpResponse]] = field(default_factory=dict)
 
-    def serve(self) -> Troubled:
-        return Troubled(self.answer)
+    def serve(self) -> FaultyServer:
+        return FaultyServer(self.answer)
 
     def paid(self, name: str, value: str = "19.99", currency: str = "EUR") -> str:
         self.payments[name] = (value, currency)
@@ -47,30 +47,30 @@ class FakeMollie:
         self.chargebacks.append(chargeback)
         return str(chargeback["id"])
 
-    def answer(self, asked: Asked) -> Said:
-        found = _PATH.fullmatch(asked.path)
-        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        found = _PATH.fullmatch(request.path)
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
             return refused(401, "Missing authentication, or failed to authenticate")
         if not found:
             return refused(404, "Nothing is here")
         if found["payment"] and found["payment"] not in self.payments:
             return refused(404, f"No payment exists with token {found['payment']}.")
-        if asked.method == "GET":
-            return self._list(asked, found["kind"], found["payment"])
-        return self._once(asked, found["payment"])
+        if request.method == "GET":
+            return self._list(request, found["kind"], found["payment"])
+        return self._once(request, found["payment"])
 
-    def _once(self, asked: Asked, payment: str) -> Said:
-        key = asked.headers["idempotency-key"]
-        at, before, said = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), asked, Said(500)))
+    def _once(self, request: HttpRequest, payment: str) -> HttpResponse:
+        key = request.headers["idempotency-key"]
+        at, before, response = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), request, HttpResponse(500)))
         if self.now - at < timedelta(hours=1):
-            if (before.path, before.body) != (asked.path, asked.body):
+            if (before.path, before.body) != (request.path, request.body):
                 return refused(400, "The key was used for another request")
-            return Said(said.status, said.body, {**said.headers, "Idempotent-Replayed": "true"})
-        said = self._refund(payment, json.loads(asked.body))
-        self._answers[key] = (self.now, asked, said)
-        return said
+            return HttpResponse(response.status, response.body, {**response.headers, "Idempotent-Replayed": "true"})
+        response = self._refund(payment, json.loads(request.body))
+        self._answers[key] = (self.now, request, response)
+        return response
 
-    def _refund(self, payment: str, wanted: dict[str, Any]) -> Said:
+    def _refund(self, payment: str, wanted: dict[str, Any]) -> HttpResponse:
         value, currency = self.payments[payment]
         live = [
             refund
@@ -98,28 +98,30 @@ class FakeMollie:
             **wanted,
         }
         self.refunds.append(refund)
-        return _said(201, refund)
+        return _json_response(201, refund)
 
-    def _list(self, asked: Asked, kind: str, payment: str | None) -> Said:
+    def _list(self, request: HttpRequest, kind: str, payment: str | None) -> HttpResponse:
         of_all = self.refunds if kind == "refunds" else self.chargebacks
         rows = [row for row in reversed(of_all) if payment in {None, row["paymentId"]}]
-        if start := asked.query.get("from"):
+        if start := request.query.get("from"):
             rows = rows[[row["id"] for row in rows].index(start) :]
-        size = min(self.page, int(asked.query["limit"]))
+        size = min(self.page, int(request.query["limit"]))
         rest = rows[size:]
-        following = {"href": f"https://api.mollie.com{asked.path}?from={rest[0]['id']}&limit={size}"} if rest else None
+        following = (
+            {"href": f"https://api.mollie.com{request.path}?from={rest[0]['id']}&limit={size}"} if rest else None
+        )
         embedded = {kind: rows[:size]}
-        return _said(200, {"count": len(rows[:size]), "_embedded": embedded, "_links": {"next": following}})
+        return _json_response(200, {"count": len(rows[:size]), "_embedded": embedded, "_links": {"next": following}})
 
 
-def refused(status: int, detail: str, **more: str) -> Said:
-    return _said(status, {"status": status, "title": "No", "detail": detail, **more})
+def refused(status: int, detail: str, **more: str) -> HttpResponse:
+    return _json_response(status, {"status": status, "title": "No", "detail": detail, **more})
 
 
-def adapter(server: Troubled, *, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
+def adapter(server: FaultyServer, *, seconds: float = 20.0, api_key: str = API_KEY) -> PaymentProvider:
     account = MollieAccount(api_key=api_key, api_base=server.url)
     return create_adapter(account, provider_timeout_seconds=seconds, connections=10)
 
 
-def _said(status: int, document: dict[str, Any]) -> Said:
-    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/hal+json"})
+def _json_response(status: int, document: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(status, json.dumps(document).encode(), {"Content-Type": "application/hal+json"})

@@ -1,4 +1,4 @@
-"""PayPal as its documents tell: captures, orders, refunds, keys that are remembered for 45 days, disputes, its own list."""
+"""A fake PayPal after its documentation: captures, orders, refunds, disputes, search, and keys that live 45 days."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from config.provider_accounts import PayPalAccount
 from domain.providers import PaymentProvider
-from tests.doubles.troubled import Asked, Said, Troubled
+from tests.doubles.faulty_server import FaultyServer, HttpRequest, HttpResponse
 from worker.providers.paypal.adapter import create_adapter
 
 ID, SECRET = (
@@ -38,7 +38,7 @@ MESSAGES = {
     500: ("INTERNAL_SERVER_ERROR", "An internal server error occurred."),
     503: ("SERVICE_UNAVAILABLE", "Service Unavailable."),
 }
-"""What the API description has PayPal say with each status: name and message."""
+"""The error name and message of each status, from PayPal's API description."""
 
 
 @dataclass
@@ -48,18 +48,18 @@ class FakePayPal:
     disputes: list[dict[str, Any]] = field(default_factory=list)
     orders_are_kept: bool = True
     pays_by: str = "COMPLETED"
-    """The status that a new refund has."""
+    """The status of a new refund."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
     lists_after: timedelta = timedelta(0)
     most_listed: int = 10_000
     tokens: list[str] = field(default_factory=list)
-    """All that it gave out; those in ``taken_back`` it takes no more."""
+    """The access tokens that were issued. Tokens in ``taken_back`` are no longer accepted."""
     taken_back: set[str] = field(default_factory=set)
     token_lives: int = 32_400
-    _answers: dict[str, tuple[datetime, Asked, Said]] = field(default_factory=dict)
+    _answers: dict[str, tuple[datetime, HttpRequest, HttpResponse]] = field(default_factory=dict)
 
-    def serve(self) -> Troubled:
-        return Troubled(self.answer)
+    def serve(self) -> FaultyServer:
+        return FaultyServer(self.answer)
 
     def captured(self, name: str, value: str = "19.99", currency: str = "EUR", *, order: str | None = "ORDER1") -> str:
         related = {"supplementary_data": {"related_ids": {"order_id": order}}} if order else {}
@@ -76,12 +76,12 @@ class FakePayPal:
         return name
 
     def refund_by_hand(self, charge: str, value: str | None = None, status: str = "COMPLETED", **ids: str) -> str:
-        """As the seller does on PayPal's own pages."""
+        """Make a refund in PayPal's dashboard."""
         amount = {**self.captures[charge]["amount"], **({"value": value} if value else {})}
         return str(self._refund(charge, amount, status, ids)["id"])
 
     def fail(self, refund: str, status: str = "FAILED", reason: str | None = None) -> None:
-        """The bank did not pay: the money stays with the seller."""
+        """Let a refund fail at the bank; the money stays with the seller."""
         for row in self.refunds:
             if row["id"] == refund:
                 row.update({"status": status, **({"status_details": {"reason": reason}} if reason else {})})
@@ -93,18 +93,18 @@ class FakePayPal:
         self.disputes.insert(0, dispute | ({"dispute_outcome": {"outcome_code": outcome}} if outcome else {}))
         return name
 
-    def answer(self, asked: Asked) -> Said:
-        if asked.path == "/v1/oauth2/token":
-            return self._token(asked)
-        token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+    def answer(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/v1/oauth2/token":
+            return self._token(request)
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if token not in self.tokens or token in self.taken_back:
             return refused(401)
         for route, handler in self._routes().items():
-            if found := re.fullmatch(route, f"{asked.method} {asked.path}"):
-                return handler(asked, *found.groups())
+            if found := re.fullmatch(route, f"{request.method} {request.path}"):
+                return handler(request, *found.groups())
         return refused(404, "INVALID_RESOURCE_ID")
 
-    def _routes(self) -> Mapping[str, Callable[..., Said]]:
+    def _routes(self) -> Mapping[str, Callable[..., HttpResponse]]:
         return {
             r"POST /v2/payments/captures/([^/]+)/refund": self._once,
             r"GET /v2/payments/captures/([^/]+)": self._capture,
@@ -114,37 +114,37 @@ class FakePayPal:
             r"GET /v1/customer/disputes/([^/]+)": self._show_dispute,
         }
 
-    def _token(self, asked: Asked) -> Said:
-        if asked.headers.get("authorization") != CERTAINLY or asked.body != b"grant_type=client_credentials":
-            return _said(401, {"error": "invalid_client", "error_description": "Client Authentication failed"})
+    def _token(self, request: HttpRequest) -> HttpResponse:
+        if request.headers.get("authorization") != CERTAINLY or request.body != b"grant_type=client_credentials":
+            return _json_response(401, {"error": "invalid_client", "error_description": "Client Authentication failed"})
         self.tokens.append(f"A21AA-{len(self.tokens)}")
         lives = {"token_type": "Bearer", "expires_in": self.token_lives}
-        return _said(200, {"access_token": self.tokens[-1], "scope": "", "app_id": "APP-80W2", **lives})
+        return _json_response(200, {"access_token": self.tokens[-1], "scope": "", "app_id": "APP-80W2", **lives})
 
-    def _once(self, asked: Asked, charge: str) -> Said:
-        key = asked.headers["paypal-request-id"]
-        at, before, said = self._answers.get(key, (NEVER, asked, Said(500)))
+    def _once(self, request: HttpRequest, charge: str) -> HttpResponse:
+        key = request.headers["paypal-request-id"]
+        at, before, response = self._answers.get(key, (NEVER, request, HttpResponse(500)))
         if self.now - at < timedelta(days=45):
-            if (before.path, before.body) != (asked.path, asked.body):
+            if (before.path, before.body) != (request.path, request.body):
                 return refused(422, "DUPLICATE_REQUEST_ID")
-            return self._latest(said)
-        said = self._carry_out(charge, json.loads(asked.body))
-        self._answers[key] = (self.now, asked, said)
-        return said
+            return self._latest(response)
+        response = self._carry_out(charge, json.loads(request.body))
+        self._answers[key] = (self.now, request, response)
+        return response
 
-    def _latest(self, said: Said) -> Said:
-        """What became of the request meanwhile, not what was said of it then."""
-        id_ = json.loads(said.body).get("id")
-        return next((_said(201, row) for row in self.refunds if row["id"] == id_), said)
+    def _latest(self, response: HttpResponse) -> HttpResponse:
+        """Return the current state of the request's refund, instead of the first response."""
+        id_ = json.loads(response.body).get("id")
+        return next((_json_response(201, row) for row in self.refunds if row["id"] == id_), response)
 
-    def _carry_out(self, charge: str, wanted: dict[str, Any]) -> Said:
+    def _carry_out(self, charge: str, wanted: dict[str, Any]) -> HttpResponse:
         capture = self.captures.get(charge)
         if capture is None:
             return refused(404, "INVALID_RESOURCE_ID")
         if issue := self._issue(capture, wanted):
             return refused(422, issue)
         ids = {name: wanted[name] for name in ("custom_id", "invoice_id")}
-        return _said(201, self._refund(charge, wanted["amount"], self.pays_by, ids))
+        return _json_response(201, self._refund(charge, wanted["amount"], self.pays_by, ids))
 
     def _issue(self, capture: dict[str, Any], wanted: dict[str, Any]) -> str | None:
         left = Decimal(capture["amount"]["value"]) - self._gone(capture["id"])
@@ -186,48 +186,52 @@ class FakePayPal:
         live = [row for row in self.refunds if _charge(row) == charge and row["status"] in {"COMPLETED", "PENDING"}]
         return sum((Decimal(row["amount"]["value"]) for row in live), Decimal(0))
 
-    def _capture(self, asked: Asked, charge: str) -> Said:  # noqa: ARG002 - all routes take it
-        return _said(200, self.captures[charge]) if charge in self.captures else refused(404, "INVALID_RESOURCE_ID")
+    def _capture(self, request: HttpRequest, charge: str) -> HttpResponse:  # noqa: ARG002 - all routes take it
+        return (
+            _json_response(200, self.captures[charge])
+            if charge in self.captures
+            else refused(404, "INVALID_RESOURCE_ID")
+        )
 
-    def _order(self, asked: Asked, order: str) -> Said:  # noqa: ARG002
+    def _order(self, request: HttpRequest, order: str) -> HttpResponse:  # noqa: ARG002
         captures = [row for row in self.captures.values() if _order_of(row) == order]
         if not self.orders_are_kept or not captures:
             return refused(404, "INVALID_RESOURCE_ID")
         names = {row["id"] for row in captures}
         payments = {"captures": captures, "refunds": [row for row in self.refunds if _charge(row) in names]}
         unit = {"reference_id": "default", "payments": payments}
-        return _said(200, {"id": order, "status": "COMPLETED", "purchase_units": [unit]})
+        return _json_response(200, {"id": order, "status": "COMPLETED", "purchase_units": [unit]})
 
-    def _search(self, asked: Asked) -> Said:
-        start, end = (datetime.fromisoformat(asked.query[name]) for name in ("start_date", "end_date"))
+    def _search(self, request: HttpRequest) -> HttpResponse:
+        start, end = (datetime.fromisoformat(request.query[name]) for name in ("start_date", "end_date"))
         if end - start > timedelta(days=31):
             return refused(400, "INVALID_PARAMETER_VALUE")
         rows = [row for row in self.refunds if start <= _at(row) <= min(end, self.now - self.lists_after)]
-        if asked.query.get("balance_affecting_records_only", "Y") == "Y":
+        if request.query.get("balance_affecting_records_only", "Y") == "Y":
             rows = [row for row in rows if row["status"] == "COMPLETED"]
         if len(rows) > self.most_listed:
-            return _said(
+            return _json_response(
                 400, {"name": "RESULTSET_TOO_LARGE", "message": "Too many.", "maximum_items": self.most_listed}
             )
-        size, page = int(asked.query["page_size"]), int(asked.query["page"])
+        size, page = int(request.query["page_size"]), int(request.query["page"])
         found = [_transaction(row) for row in rows[(page - 1) * size : page * size]]
         pages = {"page": page, "total_items": len(rows), "total_pages": -(-len(rows) // size)}
-        return _said(200, {"transaction_details": found, "account_number": "XZXSPECPDZHZU", **pages})
+        return _json_response(200, {"transaction_details": found, "account_number": "XZXSPECPDZHZU", **pages})
 
-    def _list_disputes(self, asked: Asked) -> Said:
-        rows = [row for row in self.disputes if row["charge"] == asked.query["disputed_transaction_id"]]
+    def _list_disputes(self, request: HttpRequest) -> HttpResponse:
+        rows = [row for row in self.disputes if row["charge"] == request.query["disputed_transaction_id"]]
         summaries = [{name: row[name] for name in ("dispute_id", "create_time", "status")} for row in rows]
-        return _said(200, {"items": summaries, "links": [_link("self", "/v1/customer/disputes")]})
+        return _json_response(200, {"items": summaries, "links": [_link("self", "/v1/customer/disputes")]})
 
-    def _show_dispute(self, asked: Asked, dispute: str) -> Said:  # noqa: ARG002
+    def _show_dispute(self, request: HttpRequest, dispute: str) -> HttpResponse:  # noqa: ARG002
         rows = [row for row in self.disputes if row["dispute_id"] == dispute]
-        return _said(200, rows[0]) if rows else refused(404, "INVALID_RESOURCE_ID")
+        return _json_response(200, rows[0]) if rows else refused(404, "INVALID_RESOURCE_ID")
 
 
-def refused(status: int, *issues: str) -> Said:
+def refused(status: int, *issues: str) -> HttpResponse:
     name, message = MESSAGES[status]
     details = {"details": [{"issue": issue} for issue in issues]} if issues else {}
-    return _said(status, {"name": name, "message": message, "debug_id": "90957fca61718", **details})
+    return _json_response(status, {"name": name, "message": message, "debug_id": "90957fca61718", **details})
 
 
 def adapter(url: str, *, seconds: float = 20.0, secret: str = SECRET) -> PaymentProvider:
@@ -242,7 +246,7 @@ def _transaction(row: dict[str, Any]) -> dict[str, Any]:
         "paypal_reference_id": _charge(row),
         "paypal_reference_id_type": "TXN",
         "transaction_event_code": "T1107",
-        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # as it really writes it
+        "transaction_initiation_date": row["create_time"].replace("Z", "+0000"),  # the format of PayPal's API
         "transaction_amount": {**amount, "value": f"-{amount['value']}"},
         "transaction_status": {"COMPLETED": "S", "PENDING": "P", "FAILED": "D", "CANCELLED": "V"}[row["status"]],
     }
@@ -271,5 +275,5 @@ def _link(rel: str, path: str) -> dict[str, str]:
     return {"rel": rel, "href": f"{API}{path}", "method": "GET"}
 
 
-def _said(status: int, document: dict[str, Any]) -> Said:
-    return Said(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+def _json_response(status: int, document: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(status, json.dumps(document).encode(), {"Content-Type": "application/json"})

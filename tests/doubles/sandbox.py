@@ -1,4 +1,4 @@
-"""The sandbox provider as a process of its own, for tests that talk to it."""
+"""Runs the sandbox provider as a child process."""
 
 import signal
 import subprocess
@@ -14,12 +14,12 @@ from domain.providers import PaymentProvider
 from tests.fork_server import Forked
 from worker.providers.sandbox.adapter import create_adapter
 
-PATIENCE = 20.0  # seconds until a fact we wait for is given up; reached only when something is broken
-ENOUGH = 1.5  # seconds; enough to be understood, not enough for a call that is never answered
+PATIENCE = 20.0  # seconds that a test waits for a fact; only reached if the test fails
+ENOUGH = 1.5  # seconds; enough for a response, but not for a call that is never answered
 
 
 class SandboxProcess:
-    """The provider's server, started for real; its times are short, because the tests wait for them."""
+    """A running sandbox. Its delays are short, because the tests wait for them."""
 
     def __init__(self, folder: Path, **options: float | str | Path) -> None:
         self._command = ["console.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
@@ -30,7 +30,7 @@ class SandboxProcess:
         self._process = Forked(*self._command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
-        assert self.url, "The sandbox did not start; what it says is above."
+        assert self.url, "The sandbox did not start; its output is above."
 
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         self._process.send_signal(how)

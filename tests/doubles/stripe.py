@@ -1,4 +1,4 @@
-"""A Stripe in a thread: charges, refunds, disputes and idempotency keys, in the shapes and with the errors of the real one."""
+"""A fake Stripe in a thread: charges, refunds, disputes and idempotency keys, with Stripe's formats and errors."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 @dataclass
 class Charge:
-    """A payment that was captured; ``refuses`` is the error that every refund of it gets."""
+    """A captured charge. ``refuses`` is the error of every refund of the charge."""
 
     id: str
     amount: int
@@ -27,14 +27,14 @@ class Charge:
     payment_intent: str | None = None
     refuses: tuple[int, str] | None = None
     status: str = "succeeded"
-    """Of its refunds."""
+    """The status of its refunds."""
     pending_reason: str | None = None
     failure_reason: str | None = None
 
 
 @dataclass
 class FakeStripe:
-    """What it knows, and what it does to the next calls: ``before`` answers instead, ``after`` when all is done."""
+    """The fake's data. ``before`` are responses instead of the next calls, ``after`` responses after they were carried out."""
 
     url: str = ""
     charges: dict[str, Charge] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class FakeStripe:
         return name
 
     def refund_by_hand(self, name: str, amount: int, status: str = "succeeded", **metadata: str) -> str:
-        """As somebody does in the dashboard."""
+        """Make a refund in Stripe's dashboard."""
         return str(self._make(self.charges[name], amount, metadata, status)["id"])
 
     def dispute(self, name: str, status: str) -> str:
@@ -76,7 +76,7 @@ class FakeStripe:
         return f"dp_{number}"
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Answer:
-        """One call at a time, as at a real one each charge is locked."""
+        """Answer one call at a time, because Stripe locks each charge."""
         place = urlsplit(target)
         sent = dict(parse_qsl(body if method == "POST" else place.query))
         with self.lock:
@@ -156,8 +156,8 @@ _UNDONE = {"failed", "canceled"}
 
 
 def error(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Answer:
-    """As Stripe words it: every error has a type, not every one a code."""
-    said = {"type": kind, "message": "Nobody reads this."} | ({"code": code} if code else {})
+    """Return an error in Stripe's format. Every error has a type, but not every error has a code."""
+    said = {"type": kind, "message": "Not read."} | ({"code": code} if code else {})
     return status, {"error": said}, {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -185,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = _reply  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Its log says nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):

@@ -142,7 +142,7 @@ SIGHTS: Mapping[str, Way] = {
     "confirm": standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
     "confirm-unsure": then(standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM), send),
     "confirm-late": standing(State.EXPIRED, Purpose.CONFIRM),
-    "keep": standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM, "/withdraw"),
+    "keep": standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM, "/cancel"),
     "withdraw": to("/withdraw"),
     "withdraw-wrong": then(to("/withdraw"), send),
     "withdraw-sure": then(to("/withdraw"), DECLARED, send),

@@ -1,8 +1,8 @@
-"""Starts parts of the product as processes of their own, without a new Python for each of them.
+"""Starts services as child processes by forking, without a new Python for each of them.
 
-A Python that imports the product takes one to two seconds of CPU. The tests start hundreds. So one process imports
-everything once, has one thread, and forks for each start. The child gets its own arguments, environment, folder,
-standard streams and session, and then runs its module as ``python -m`` does.
+A new Python takes one to two seconds of CPU to import the product, and the tests start hundreds of processes. The fork
+server is a process with one thread that imports everything once, and forks for each start. The child gets its own
+arguments, environment, folder, standard streams and session, and then runs its module as ``python -m`` does.
 
 Tests of the start itself use `subprocess`: `make demo` and `make up` in tests/e2e, the processes in tests/integration.
 """
@@ -24,11 +24,11 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 AT_START = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
-"""Variables that the loader and Python read only when a process starts."""
+"""Variables that only the loader and Python read, when a process starts."""
 
 
 def needs_a_fresh_python(env: Mapping[str, str]) -> bool:
-    """Return whether this environment has an effect that a fork cannot have."""
+    """Return whether an environment has variables that a forked process would ignore."""
     return any(env.get(name) != os.environ.get(name) for name in AT_START)
 
 
@@ -92,7 +92,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def _ended(self, timeout: float | None) -> int | None:
-        """Wait for the exit status. The server keeps the process's number until this has read the status."""
+        """Wait for the exit status. The server keeps the pid reserved until the status is read."""
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
                 self.returncode = int(self._status.recv(32))
@@ -113,7 +113,7 @@ Ran = subprocess.CompletedProcess[str]
 
 
 class _Server:
-    """This process's side of the server."""
+    """The client of the fork server."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -1,4 +1,4 @@
-"""The server: imports what the parts import when they start, but for modules that read the environment, and forks."""
+"""The fork server: imports the services' modules, except for modules that read the environment, and forks."""
 
 import gc
 import json
@@ -12,43 +12,27 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
-import celery.apps.beat
-import celery.apps.worker
-import celery.bin.celery
 import celery.concurrency.prefork  # noqa: F401
-import uvicorn.lifespan.on
-import uvicorn.loops.auto
 import uvicorn.protocols.http.auto  # noqa: F401
 
 import config.broker  # noqa: F401
-import console.asgi
-import console.cli
 import console.sandbox.server  # noqa: F401
-import producers.desk.app
-import producers.mail.service
-import producers.queue_consumer
 import producers.web.app  # noqa: F401
-import worker.celery_fixes.config
-import worker.celery_fixes.watchdog
-import worker.context
-import worker.dispatch
-import worker.providers
-import worker.reconciliation.run
 import worker.relay  # noqa: F401
 
-LARGEST = 1 << 20  # bytes of one request: arguments and environment
+MAX_REQUEST = 1 << 20  # bytes of one request: arguments and environment
 
 
 class Start(NamedTuple):
-    """What a child is to become; three file descriptors come with it."""
+    """The module and environment of a child; three file descriptors are sent with it."""
 
     words: list[str]
     env: dict[str, str]
     folder: str
 
 
-def _serve(door: socket.socket) -> Start:
-    """Fork for each request until the tests hang up. Returns, in each child, what it is to become."""
+def _serve(listener: socket.socket) -> Start:
+    """Fork for each request until the tests close the socket. Returns only in the children."""
     children: dict[int, socket.socket] = {}
     ended, woken = os.pipe()
     os.set_blocking(woken, False)
@@ -57,20 +41,20 @@ def _serve(door: socket.socket) -> Start:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
     while True:
-        ready, _, _ = select.select([door.fileno(), ended], [], [])
+        ready, _, _ = select.select([listener.fileno(), ended], [], [])
         if ended in ready:
             os.read(ended, 4096)
             _report(children)
-        if door.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(door, LARGEST, 4)
+        if listener.fileno() in ready:
+            message, descriptors, _, _ = socket.recv_fds(listener, MAX_REQUEST, 4)
             if not message:
-                _leave(children)
+                _kill_children(children)
             *streams, status = descriptors
             pid = os.fork()
             if not pid:
-                for inherited in (door, *children.values()):
+                for inherited in (listener, *children.values()):
                     inherited.close()
-                return _dressed(Start(*json.loads(message)), streams)
+                return _set_up_child(Start(*json.loads(message)), streams)
             for stream in streams:
                 os.close(stream)
             children[pid] = socket.socket(fileno=status)
@@ -78,7 +62,7 @@ def _serve(door: socket.socket) -> Start:
 
 
 def _report(children: dict[int, socket.socket]) -> None:
-    """Tell the tests which children ended, before the numbers of these processes are free again."""
+    """Report the exit status of ended children to the tests, before their pids are free again."""
     for pid in list(children):
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
@@ -88,14 +72,14 @@ def _report(children: dict[int, socket.socket]) -> None:
             os.waitpid(pid, 0)
 
 
-def _leave(children: dict[int, socket.socket]) -> NoReturn:
+def _kill_children(children: dict[int, socket.socket]) -> NoReturn:
     for pid in children:
         os.killpg(pid, signal.SIGKILL)
     os._exit(0)
 
 
-def _dressed(start: Start, streams: Sequence[int]) -> Start:
-    """Give this new process what a process has that was started by itself."""
+def _set_up_child(start: Start, streams: Sequence[int]) -> Start:
+    """Set up the session, signals, streams and environment of a child."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -114,14 +98,14 @@ def _dressed(start: Start, streams: Sequence[int]) -> Start:
     return start
 
 
-def _become(words: Sequence[str]) -> None:
-    """Run a module as ``python -m`` does, and what it replaces itself with as well."""
+def _run_module(words: Sequence[str]) -> None:
+    """Run a module as ``python -m`` does, and also the module that it replaces itself with."""
     execv = os.execv
 
     def replaced(path: str, argv: list[str]) -> None:
         if path != sys.executable or argv[1] != "-m":
             execv(path, argv)
-        _become(argv[2:])
+        _run_module(argv[2:])
         sys.exit(0)
 
     os.execv = replaced  # type: ignore[assignment]
@@ -132,4 +116,4 @@ def _become(words: Sequence[str]) -> None:
 if __name__ == "__main__":
     gc.collect()
     gc.freeze()
-    _become(_serve(socket.socket(fileno=int(sys.argv[1]))).words)
+    _run_module(_serve(socket.socket(fileno=int(sys.argv[1]))).words)

@@ -275,7 +275,8 @@ def test_a_seller_does_not_see_the_cases_of_another(world: World) -> None:
         world.web.get(f"{ASK}/{uuid4()}", headers=other),
         world.web.get(f"{ASK}/not-an-id", headers=other),
     ]
-    assert [problem(answer, ProblemCode.NOT_FOUND)["detail"] for answer in answers] == ["There is no such request."] * 5
+    details = [problem(answer, ProblemCode.NOT_FOUND)["detail"] for answer in answers]
+    assert details == ["There is no refund request with this id."] * 5
 
 
 # Purchases

@@ -229,7 +229,7 @@ def test_who_sends_something_else_than_was_meant_is_stopped(world: World) -> Non
 def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(middleware._LARGER, BULK, 1_000_000)
+    monkeypatch.setitem(middleware._MAX_BYTES_BY_PATH, BULK, 1_000_000)
     content = body(asked(1)) + b"\n" * 1_000 + b"x" * 3_000_000
     problem(send(world, content), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (content[first : first + 10_000] for first in range(0, len(content), 10_000))

@@ -13,7 +13,7 @@ from domain.reason_codes import ReasonCode
 from domain.refund_timing import ARRIVAL_BY_METHOD, expected_arrival
 from domain.states import WORKER_STATES, Event, State
 from producers.web.pages.case_copy import HEADLINES, SHORT_OF_MONEY, STEPS
-from producers.web.pages.case_status import AFTER, NO_BALANCE, WAITS
+from producers.web.pages.case_status import AFTER, DEFERRED_REFRESH_INTERVAL, NO_BALANCE
 from producers.web.problems import CUSTOMER_TEXTS, ProblemCode
 from tests.integration._web_fixtures import Happened, World, a_case, goes_on
 from tests.sample_data import a_recent_purchase
@@ -103,7 +103,7 @@ def test_a_paid_refund_shows_the_reference_by_which_a_bank_finds_it(world: World
 
 def test_news_bring_the_title_along(world: World) -> None:
     path = world.path(Purpose.STATUS, a_case(world.records, State.REFUNDED))
-    title = re.search(r"<title>([^<]*)", world.web.get(f"{path}/news?seen=0").text)
+    title = re.search(r"<title>([^<]*)", world.web.get(f"{path}/news?last_seq=0").text)
     assert title
     assert title[1].strip() == HEADLINES[State.REFUNDED].heading
     assert world.web.get(path).text.count("<title>") == 1
@@ -161,7 +161,7 @@ def test_who_may_still_withdraw_is_told_how_and_the_status_link_is_not_the_way(w
     assert "Changed your mind?" in page
     assert "/confirm/" not in page
     assert "<form" not in page
-    for act in ("", "/withdraw", "/news"):
+    for act in ("", "/cancel", "/news"):
         assert world.web.post(path + act, data={"sure": "yes"}).status_code in {404, 405}
 
 
@@ -194,7 +194,7 @@ def test_a_page_looks_for_news_while_something_moves_and_without_a_script_only_w
 
 def test_what_is_put_off_is_not_asked_after_every_moment(world: World) -> None:
     page = world.web.get(after(world, State.REFUNDING, *refused(DeclineReason.INSUFFICIENT_BALANCE))).text
-    assert f'hx-trigger="every {WAITS}s"' in page
+    assert f'hx-trigger="every {DEFERRED_REFRESH_INTERVAL}s"' in page
 
 
 def test_news_are_none_until_there_are_some(world: World) -> None:
@@ -215,7 +215,7 @@ def test_news_are_none_until_there_are_some(world: World) -> None:
 @pytest.mark.parametrize("seen", ["x", "", "9" * 400])
 def test_a_page_that_claims_to_have_seen_nonsense_is_no_trouble_of_ours(world: World, seen: str) -> None:
     path = after(world, State.REFUNDING)
-    assert world.web.get(f"{path}/news", params={"seen": seen}).status_code in {200, 422}
+    assert world.web.get(f"{path}/news", params={"last_seq": seen}).status_code in {200, 422}
 
 
 def test_the_script_is_our_own_copy_with_its_licence(world: World) -> None:

@@ -30,8 +30,8 @@ def test_looking_at_a_confirm_link_changes_nothing(world: World) -> None:
     before = world.fingerprint()
     assert world.web.get(path).status_code == 200
     assert world.web.head(path).status_code == 200
-    assert world.web.get(f"{path}/withdraw").status_code == 200
-    assert world.web.head(f"{path}/withdraw").status_code == 200
+    assert world.web.get(f"{path}/cancel").status_code == 200
+    assert world.web.head(f"{path}/cancel").status_code == 200
     assert world.web.options(path).status_code == 405
     assert world.fingerprint() == before
 
@@ -52,7 +52,7 @@ def test_withdrawing_leads_to_the_status_page_and_twice_is_once(world: World) ->
     case = a_case(world.records, State.AWAITING_CONFIRMATION)
     path = world.path(Purpose.CONFIRM, case)
     for _ in range(2):
-        assert world.web.post(f"{path}/withdraw", data=SURE).headers["location"] == world.path(Purpose.STATUS, case)
+        assert world.web.post(f"{path}/cancel", data=SURE).headers["location"] == world.path(Purpose.STATUS, case)
     assert world.state(case) is State.CANCELLED
     assert world.web.post(path, data=SURE).status_code == 409
     assert world.state(case) is State.CANCELLED
@@ -82,7 +82,7 @@ def test_a_confirm_link_that_comes_too_late_says_why(world: World, state: State,
 @pytest.mark.parametrize("state", [State.APPROVED, State.REFUNDING, State.REFUND_PENDING, State.REFUNDED])
 def test_a_confirmed_refund_cannot_be_withdrawn(world: World, state: State) -> None:
     path = world.path(Purpose.CONFIRM, a_case(world.records, state))
-    answer = world.web.post(f"{path}/withdraw", data=SURE)
+    answer = world.web.post(f"{path}/cancel", data=SURE)
     assert answer.status_code == 409
     assert "already confirmed and can’t be cancelled" in answer.text
 
@@ -94,7 +94,7 @@ def test_a_status_link_confirms_nothing(world: World) -> None:
     for answer in (
         world.web.get(f"/confirm/{token}"),
         world.web.post(f"/confirm/{token}", data=SURE),
-        world.web.post(f"/confirm/{token}/withdraw", data=SURE),
+        world.web.post(f"/confirm/{token}/cancel", data=SURE),
     ):
         assert answer.status_code == 404
         assert "This link isn’t valid." in answer.text
@@ -126,7 +126,7 @@ def test_the_form_takes_no_field_but_the_box(world: World) -> None:
 # What scanners do, and what people do twice
 
 
-@pytest.mark.parametrize("act", ["", "/withdraw"])
+@pytest.mark.parametrize("act", ["", "/cancel"])
 @pytest.mark.parametrize("data", [None, {}, {"sure": ""}, {"sure": "on"}, {"sure": "no"}])
 def test_a_scanner_that_presses_every_button_moves_nothing(world: World, act: str, data: dict[str, str] | None) -> None:
     path = world.path(Purpose.CONFIRM, a_case(world.records, State.AWAITING_CONFIRMATION))
@@ -135,14 +135,14 @@ def test_a_scanner_that_presses_every_button_moves_nothing(world: World, act: st
         answer = world.web.post(path + act, data=data)
         assert answer.status_code == 422
     assert "Select the box to confirm." in answer.text
-    assert 'id="sure-wrong"' in answer.text
+    assert 'id="sure-error"' in answer.text
     assert re.search(r'id="sure"[^>]*aria-invalid="true"[^>]*autofocus', answer.text)
     assert world.fingerprint() == before
 
 
 def test_the_box_is_never_ticked_beforehand(world: World) -> None:
     path = world.path(Purpose.CONFIRM, a_case(world.records, State.AWAITING_CONFIRMATION))
-    for page in (world.web.get(path).text, world.web.get(f"{path}/withdraw").text, world.web.post(path).text):
+    for page in (world.web.get(path).text, world.web.get(f"{path}/cancel").text, world.web.post(path).text):
         (box,) = re.findall(r'<input type="checkbox"[^>]*>', page)
         assert "required" in box
         assert "checked" not in box
@@ -151,7 +151,7 @@ def test_the_box_is_never_ticked_beforehand(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("first", "second", "there"),
-    [("", "/withdraw", State.APPROVED), ("/withdraw", "", State.CANCELLED)],
+    [("", "/cancel", State.APPROVED), ("/cancel", "", State.CANCELLED)],
 )
 def test_of_two_tabs_the_first_counts_and_the_second_is_told(
     world: World, first: str, second: str, there: State
@@ -179,7 +179,7 @@ def test_a_double_click_in_the_same_instant_confirms_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.AWAITING_CONFIRMATION, State.EXPIRED}))
-@pytest.mark.parametrize("act", ["", "/withdraw"])
+@pytest.mark.parametrize("act", ["", "/cancel"])
 def test_a_link_that_has_done_its_work_leads_to_the_status_with_the_back_button_too(
     world: World, state: State, act: str
 ) -> None:
@@ -194,7 +194,7 @@ def test_no_page_about_a_case_is_kept_by_a_browser(world: World) -> None:
         assert world.web.get(world.path(purpose, case)).headers["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize("act", ["", "/withdraw"])
+@pytest.mark.parametrize("act", ["", "/cancel"])
 def test_a_link_that_is_too_old_says_what_to_do(world: World, act: str) -> None:
     bought = a_recent_purchase()
     path = world.path(Purpose.CONFIRM, a_case(world.records, State.EXPIRED, purchase=bought))

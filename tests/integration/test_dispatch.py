@@ -120,10 +120,10 @@ def test_a_case_that_the_sweep_holds_for_a_moment_is_no_suspect(
 
     lock = Cases.lock
 
-    def while_swept(mine: Cases, ids: Sequence[UUID], *, here: State) -> list[Case]:
+    def while_swept(mine: Cases, ids: Sequence[UUID], *, state: State) -> list[Case]:
         with context.records.work() as sweeping:
             assert [row.id for row in sweeping.cases.overdue(100)] == cases[:1]
-            return lock(mine, ids, state=here)
+            return lock(mine, ids, state=state)
 
     with monkeypatch.context() as patch:
         patch.setattr(Cases, "lock", while_swept)

@@ -1,4 +1,4 @@
-"""What follows from inbound_mails, on a real database: cases, notes, threads, brakes, bounces, evidence. Nobody's word is proof."""
+"""What follows from inbound mail, on a real database: cases, inquiry e-mails, threads, limits, bounces, evidence."""
 
 import email.utils
 from collections.abc import Sequence

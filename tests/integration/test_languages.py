@@ -132,7 +132,7 @@ def test_a_form_that_comes_back_says_nothing_untranslated(address: str, typed: d
 def test_a_case_is_told_without_an_untranslated_word(state: State, shop: World) -> None:
     case = a_case(shop.records, state, purchase=bought())
     read(shop.web.get(shop.path(Purpose.STATUS, case)))
-    for way in ("", "/withdraw"):
+    for way in ("", "/cancel"):
         for typed in (None, {"sure": ""}, {"sure": "yes"}):
             address = shop.path(Purpose.CONFIRM, case) + way
             answer = shop.web.get(address) if typed is None else shop.web.post(address, data=typed)

@@ -107,7 +107,7 @@ def test_the_page_after_it_says_nothing_about_anybody(world: World) -> None:
 def test_a_form_that_is_not_right_says_so_beside_the_field(world: World, values: dict[str, str], bad: str) -> None:
     answer = ask(world, **values)
     assert answer.status_code == 422
-    assert f'id="{bad}-wrong"' in answer.text
+    assert f'id="{bad}-error"' in answer.text
     assert everything(world) == []
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from domain.money import Money
 from domain.providers import ExternalRefund, LookupResult, NotFound, Paid, Unknown
 from domain.states import State
-from tests.doubles.scripted import A_DAY, Scripted
+from tests.doubles.scripted_provider import A_DAY, Scripted
 from tests.integration import _provider_fixtures
 from tests.integration._provider_fixtures import charged, codes, let_go, paid, state, with_adapter
 from worker.context import WorkerContext

@@ -16,9 +16,9 @@ from domain.api_scopes import ALL_SCOPES
 from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
+from tests.fault_proxy import Proxy, resp
 from tests.integration._web_fixtures import served
 from tests.integration.test_api import ASK
-from tests.proxy import Proxy, resp
 from tests.sample_data import a_recent_purchase, settle_in
 from tests.services import Child, eventually
 

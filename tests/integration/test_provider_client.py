@@ -14,7 +14,7 @@ from config.settings import Settings
 from domain.money import Money
 from domain.providers import Capabilities, Unknown
 from domain.refund_operations import RefundOperation
-from tests.doubles.raw import a_server_that, say, saying
+from tests.doubles.raw_server import http_response, raw_server, sends
 from worker import provider_client
 from worker.context import WorkerContext, create_context
 from worker.providers.deadline import record_network_activity
@@ -80,7 +80,7 @@ def test_where_nobody_listens_nothing_was_sent(wired: Callable[[str], WorkerCont
 
 
 def test_who_took_the_connection_may_have_heard_us(wired: Callable[[str], WorkerContext]) -> None:
-    with a_server_that(lambda connection: connection.close()) as url:
+    with raw_server(lambda connection: connection.close()) as url:
         assert isinstance(provider_client.refund(wired(url), OPERATION, until=A_LONG_TIME), Unknown)
 
 
@@ -88,7 +88,7 @@ def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(
     wired: Callable[[str], WorkerContext],
 ) -> None:
     """As where a token is asked for first, and then the refund."""
-    with a_server_that(saying(say(200, {"data": []}))) as alive, record_network_activity() as activity:
+    with raw_server(sends(http_response(200, {"data": []}))) as alive, record_network_activity() as activity:
         provider_client.look_up(wired(alive), OPERATION, until=A_LONG_TIME)
         provider_client.look_up(wired("http://127.0.0.1:9"), OPERATION, until=A_LONG_TIME)
     assert activity.connection_failed

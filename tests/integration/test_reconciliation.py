@@ -305,7 +305,7 @@ def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
     """No webhook told of it."""
     bought = charged("ok")
     (case,) = refunded_yesterday(context, bought)
-    provider.change(bought.charge, standing=RefundStatus.FAILED)
+    provider.change(bought.charge, status=RefundStatus.FAILED)
     done = reconciled(context)
     assert (done.discrepancies, done.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
     hear_all(context)
@@ -331,7 +331,7 @@ def test_what_only_is_news_heals_by_itself(context: WorkerContext, provider: Pro
     bought = charged("pending")
     (case,) = refunded_yesterday(context, bought)
     assert state(context.records, case) is State.REFUND_PENDING
-    provider.change(bought.charge, standing=RefundStatus.PAID)
+    provider.change(bought.charge, status=RefundStatus.PAID)
     done = reconciled(context)
     assert (done.discrepancies, done.lookups_requested) == (Counter(), 1)
     hear_all(context)

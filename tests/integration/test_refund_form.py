@@ -114,8 +114,8 @@ def test_a_field_that_is_not_right_is_shown_again_with_a_sentence(
     answer = world.web.post("/refund", data=form)
     assert answer.status_code == 422
     assert sentence in answer.text
-    assert f'id="{field}-wrong"' in answer.text
-    assert f'{field}-wrong"' in answer.text.split("aria-describedby", 1)[1]
+    assert f'id="{field}-error"' in answer.text
+    assert f'{field}-error"' in answer.text.split("aria-describedby", 1)[1]
     assert f'href="#{field}"' in answer.text
     assert form["nonce"] in answer.text
     assert world.rows() == 0
@@ -151,7 +151,7 @@ def test_a_field_the_form_does_not_have_is_refused(world: World) -> None:
 def test_a_form_nobody_can_read_is_refused_with_a_sentence(world: World, body: bytes, kind: str) -> None:
     answer = world.web.post("/refund", content=body, headers={"content-type": kind})
     assert answer.status_code == 400
-    assert "This cannot be read" in answer.text
+    assert "Something is wrong with this form" in answer.text
     assert world.rows() == 0
 
 

@@ -30,7 +30,7 @@ from domain.purchases import Method
 from domain.states import Event
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
-from tests.doubles.scripted import A_DAY, Scripted
+from tests.doubles.scripted_provider import A_DAY, Scripted
 from tests.sample_data import a_recent_purchase, an_arrival, settle_in
 from worker import provider_client
 from worker.context import WorkerContext, create_context

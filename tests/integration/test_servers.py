@@ -261,7 +261,7 @@ def test_data_of_another_version_is_not_touched(used: DataDir) -> None:
     with Postgres(used) as postgres:
         postgres.stop()
         (postgres.data / "PG_VERSION").write_text("12\n")
-        with pytest.raises(ServerError, match="is of PostgreSQL 12"):
+        with pytest.raises(ServerError, match="was made by PostgreSQL 12"):
             postgres.start()
 
 

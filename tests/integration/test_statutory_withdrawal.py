@@ -143,7 +143,7 @@ def test_what_cannot_be_declared_is_shown_again_with_a_sentence(
     answer = world.web.post("/withdraw", data=typed(step=step, **changes))
     assert answer.status_code == 422
     assert sentence in answer.text
-    assert f'id="{field}-wrong"' in answer.text
+    assert f'id="{field}-error"' in answer.text
     assert re.search(rf'id="{field}"[^>]*autofocus', answer.text)
     assert world.rows() == 0
 

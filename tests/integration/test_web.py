@@ -69,7 +69,7 @@ def test_the_help_centre_answers_and_leads_to_the_form(world: World) -> None:
 def test_a_page_that_takes_no_such_method_says_so(world: World, method: str) -> None:
     answer = world.web.request(method, "/")
     assert answer.status_code == 405
-    assert "does not take this method" in answer.text
+    assert "doesn’t support this action" in answer.text
 
 
 # Pages about a case, whichever

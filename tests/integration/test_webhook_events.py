@@ -157,7 +157,7 @@ def test_what_nobody_proved_to_have_sent_is_refused_without_a_word_why(
 
 @pytest.mark.parametrize("stated", [True, False])
 def test_more_than_256_kilobytes_are_not_read(web: httpx.Client, records: Records, stated: bool) -> None:
-    big = b" " * (middleware.LARGEST_WEBHOOK + 1)
+    big = b" " * (middleware.MAX_WEBHOOK_BYTES + 1)
     pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
     headers = {"sandbox-signature": signed(big)}
     assert is_refused(

@@ -1,7 +1,7 @@
-"""`python -m tests.page_load.load_generator`: customers who come when they come, whether the web keeps up or not.
+"""`python -m tests.page_load.load_generator`: an open-loop load generator.
 
-A process of its own, so that it has its own interpreter. Arrivals are drawn beforehand (Poisson), and an answer's time
-counts from the moment its request was due: a web that stalls is charged for everybody who had to wait meanwhile.
+It is a separate process with its own interpreter. Arrival times are planned before the run (Poisson), and a response time
+counts from the time at which its request was due. If the web stalls, the waiting time of all customers counts.
 Reads one Job as JSON from standard input and writes one Outcome to standard output.
 """
 
@@ -19,14 +19,14 @@ from uuid import uuid4
 
 import uvloop
 
-MOST_LINES = 256  # kept connections; whoever comes when all are busy waits for one, and the wait counts
-SEED = 1  # everybody comes at the same moments in every run
-PATIENCE = 30.0  # seconds for the last answers
+MAX_CONNECTIONS = 256  # open connections; a request waits if all are busy, and the wait counts
+SEED = 1  # the same arrival times in every run
+TIMEOUT = 30.0  # seconds for the last responses
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to ask for, how often, and for how long."""
+    """A page or form, the rate of requests, and the duration."""
 
     port: int
     path: str
@@ -38,29 +38,29 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What came of it. Times in milliseconds, sorted."""
+    """The result. ``times`` are sorted response times in milliseconds."""
 
     due: int
     seconds: float
     answers: dict[str, int] = field(default_factory=dict)
-    """By status; ``lost`` are those without an answer."""
+    """The number of responses by status; ``lost`` counts requests without a response."""
     times: list[float] = field(default_factory=list)
 
 
-class Line(asyncio.Protocol):
-    """One kept connection, for one request at a time."""
+class Connection(asyncio.Protocol):
+    """One open connection, for one request at a time."""
 
-    def __init__(self, free: Callable[["Line"], None]) -> None:
+    def __init__(self, free: Callable[["Connection"], None]) -> None:
         self._free = free
         self._seen = b""
         self._answered: asyncio.Future[int] | None = None
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's own is no subclass
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's class is not a subclass
 
     def ask(self, request: bytes) -> "asyncio.Future[int]":
-        """The status of the answer, once all of it is here."""
+        """Send a request, and return a future of the response's status."""
         self._answered = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answered
@@ -76,7 +76,7 @@ class Line(asyncio.Protocol):
         self._free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_open = False  # the web hangs up on whoever has asked for nothing for a while
+        self.is_open = False  # the web closes idle connections
         if self._answered:
             self._answered.set_exception(exc or ConnectionError("hung up"))
 
@@ -88,59 +88,59 @@ def _length(head: bytes) -> int:
     return 0
 
 
-class Crowd:
-    """Everybody who comes."""
+class LoadGenerator:
+    """Sends all requests of a job."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._free: deque[Line] = deque()
-        self._lines = asyncio.Semaphore(MOST_LINES)
+        self._free: deque[Connection] = deque()
+        self._lines = asyncio.Semaphore(MAX_CONNECTIONS)
         self._outcome = Outcome(0, 0.0)
         self._answers: Counter[str] = Counter()
 
-    async def come(self) -> Outcome:
-        """All of them, and the last answer."""
+    async def run(self) -> Outcome:
+        """Send the requests at their times, and wait for the last response."""
         loop = asyncio.get_running_loop()
         began, asking, requests = loop.time() + 0.1, set(), _requests(self.job)
         for after in _arrivals(self.job):
             wait = began + after - loop.time()
             if wait > 0:
                 await asyncio.sleep(wait)
-            one = asyncio.create_task(self._one(next(requests), began + after))
-            asking.add(one)
-            one.add_done_callback(asking.discard)
+            task = asyncio.create_task(self._send(next(requests), began + after))
+            asking.add(task)
+            task.add_done_callback(asking.discard)
             self._outcome.due += 1
         if asking:
-            await asyncio.wait(asking, timeout=PATIENCE)
+            await asyncio.wait(asking, timeout=TIMEOUT)
         self._outcome.seconds = loop.time() - began
         lost = self._outcome.due - self._answers.total()
         self._outcome.answers = self._answers | ({"lost": lost} if lost else {})
         self._outcome.times.sort()
         return self._outcome
 
-    async def _one(self, request: bytes, due: float) -> None:
+    async def _send(self, request: bytes, due: float) -> None:
         loop = asyncio.get_running_loop()
         async with self._lines:
             try:
                 line = await self._line()
                 status = await line.ask(request)
-            except OSError:  # no answer: counted as lost
+            except OSError:  # no response: counted as lost
                 return
         self._answers[str(status)] += 1
         self._outcome.times.append((loop.time() - due) * 1_000)
 
-    async def _line(self) -> Line:
+    async def _line(self) -> Connection:
         while self._free:
             if (kept := self._free.pop()).is_open:
                 return kept
         _, line = await asyncio.get_running_loop().create_connection(
-            lambda: Line(self._free.append), "127.0.0.1", self.job.port
+            lambda: Connection(self._free.append), "127.0.0.1", self.job.port
         )
         return line
 
 
 def _arrivals(job: Job) -> Iterator[float]:
-    """When each of them is due, in seconds: the same every time."""
+    """Yield the times of the requests in seconds, the same in every run."""
     chance, at = random.Random(SEED), 0.0
     while (at := at + chance.expovariate(job.rate)) < job.seconds:
         yield at
@@ -159,4 +159,4 @@ def _requests(job: Job) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(uvloop.run(Crowd(Job(**json.load(sys.stdin))).come()))))  # noqa: T201  # its answer
+    print(json.dumps(asdict(uvloop.run(LoadGenerator(Job(**json.load(sys.stdin))).run()))))  # noqa: T201  # the outcome

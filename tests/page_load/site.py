@@ -1,4 +1,4 @@
-"""What is measured: the web as it is served, on a PostgreSQL that keeps what it promised, with something on every page."""
+"""The measured installation: the web on PostgreSQL with durable commits, with data for every page."""
 
 import json
 import os
@@ -26,11 +26,11 @@ from tests.sample_data import a_recent_purchase, settle_in
 HOME = "pages"
 MANY = "1000000000"
 LIMITS = {f"MONEYBACK_{name}": MANY for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")}
-"""One machine plays all customers: the network's brake counts each of them, and stops none."""
+"""Rate limits that are counted but never reached, because all customers share one address."""
 
 
 class Town:
-    """The web, and what stands behind it."""
+    """A running web with its servers."""
 
     def __init__(self, stack: Stack, processes: Supervisor, records: Records, settings: Settings) -> None:
         self.stack = stack
@@ -39,7 +39,7 @@ class Town:
         self.settings = settings
 
     def pages(self) -> Mapping[str, str]:
-        """The address of every page that a browser gets, by what it is."""
+        """Return the path of every page by its name."""
         links = Links.of(self.settings)
 
         def case(state: State, purpose: Purpose) -> str:
@@ -48,11 +48,11 @@ class Town:
         bought = a_recent_purchase()
         settle_in(self.records, bought)
         with self.records.work() as work:
-            note = work.inquiry_emails.enqueue(
+            email_id = work.inquiry_emails.enqueue(
                 kind=InquiryEmailKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en"
             )
         with self.records.work() as work:
-            work.inquiry_emails.claim([note], seconds=60)
+            work.inquiry_emails.claim([email_id], seconds=60)
         moving = case(State.APPROVED, Purpose.STATUS)
         return {
             "help centre": "/",
@@ -67,17 +67,17 @@ class Town:
             "withdrawal": "/withdraw",
             "confirm": case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
             "status, moving": moving,
-            "its news": f"{moving}/news?seen=0",
+            "its news": f"{moving}/news?last_seq=0",
             "status, paid": case(State.REFUNDED, Purpose.STATUS),
             "status, with support": case(State.WITH_SUPPORT, Purpose.STATUS),
-            "open a purchase": _path(links.to(Purpose.OPEN, note)),
+            "open a purchase": _path(links.to(Purpose.OPEN, email_id)),
             "styles": "/static/moneyback.css",
         }
 
     def load(self, path: str, *, rate: float, seconds: float, form: Mapping[str, str] | None = None) -> Outcome:
-        """Let customers come, from a process of their own."""
+        """Run the load generator as a child process."""
         job = Job(self.stack.web, path, rate, seconds, form)
-        told = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-m", "tests.page_load.load_generator"],
             input=json.dumps(asdict(job)),
             stdout=subprocess.PIPE,
@@ -85,20 +85,20 @@ class Town:
             check=True,
             timeout=seconds + 90,
         )
-        return Outcome(**json.loads(told.stdout))
+        return Outcome(**json.loads(finished.stdout))
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds that the web and PostgreSQL have used so far, with all their processes."""
+        """Return the CPU seconds of the web and PostgreSQL, with all their processes."""
         pids = {"web": self.processes.pids["web"], "PostgreSQL": self.stack.servers.postgres.pid}
         return {name: cpu_seconds_of(pid) for name, pid in pids.items() if pid}
 
     def cases(self) -> int:
-        """How many requests are on the books."""
+        """Return the number of stored cases."""
         with self.records.work() as work:
             return sum(work.case_views.counts().values())
 
-    def keeps(self) -> str:
-        """What the database promises of a commit, in its own words."""
+    def durability(self) -> str:
+        """Return the database's settings for durable commits."""
         with self.records.work() as work:
             names = ("fsync", "synchronous_commit")
             return ", ".join(f"{name} {work.run(f'show {name}').scalar_one()}" for name in names)
@@ -106,7 +106,7 @@ class Town:
 
 @contextmanager
 def a_town(*options: str) -> Iterator[Town]:
-    """Servers of its own in a home of its own, and the web as `moneyback web` serves it."""
+    """Yield the web as `moneyback web` serves it, with servers in their own data directory."""
     data_dir = DataDir.default(HOME)
     with stop_on_signals():
         data_dir.clean()
@@ -114,8 +114,8 @@ def a_town(*options: str) -> Iterator[Town]:
             stack = Stack(data_dir, servers)
             os.environ.update(stack.env)
             migrate.migrate(connect(servers.postgres.owner_url))
-            part = stack.service("web", *options)
-            processes.start(replace(part, env={**part.env, **LIMITS}))
+            service = stack.service("web", *options)
+            processes.start(replace(service, env={**service.env, **LIMITS}))
             processes.wait_for("web", lambda: stack.answers("web", "/readyz"))
             records = Records.of(settings())
             settle_in(records)

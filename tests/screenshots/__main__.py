@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots`: a picture of every page and state, wide and narrow, in three languages, to be looked at."""
+"""`python -m tests.screenshots`: takes screenshots of every page and state, in two widths and three languages."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ README_SIZE: ViewportSize = {"width": 720, "height": 845}
 LANGUAGES = ("en", "de", "ja")
 SIZES: tuple[ViewportSize, ...] = ({"width": 1280, "height": 900}, {"width": 360, "height": 740})
 FONT = "/usr/share/fonts/truetype/vlgothic/VL-Gothic-Regular.ttf"
-"""Without one of its kind a machine draws Japanese as empty boxes. This is the smallest."""
+"""The smallest Japanese font of Debian. Without a Japanese font, the text would be empty boxes."""
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Every page of Moneyback</title>
@@ -30,7 +30,7 @@ img { height: 22rem; border: 1px solid #999; }</style></head><body><h1>Every pag
 
 
 def main(names: list[str]) -> None:
-    """Take all pictures, those of these pages, or with `readme` the picture of the README."""
+    """Take the screenshots of all or the named pages; with the name `readme`, the picture of the README."""
     if names == ["readme"]:
         _take_for_readme()
         return
@@ -53,7 +53,7 @@ def main(names: list[str]) -> None:
 
 
 def _take_for_readme() -> None:
-    """Take the refund form in English, filled in, as the README shows it."""
+    """Take the README's picture: the English refund form, filled in."""
     README_PICTURE.parent.mkdir(parents=True, exist_ok=True)
     with (
         running_servers() as servers,

@@ -101,7 +101,8 @@ def test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_
         waits = [
             round(row.hours)
             for row in work.run(
-                "select greatest(extract(epoch from claimed_until - now()), 0) / 3600 as hours from case_emails order by created_at"
+                "select greatest(extract(epoch from claimed_until - now()), 0) / 3600 as hours"
+                " from case_emails order by created_at"
             )
         ]
         assert waits == [0] * DECLARATIONS_A_DAY + [1, 2]

@@ -40,7 +40,7 @@ FROM_OURS = [
     {"origin": "null"},
     {},
 ]
-PLACES = ["/refund", "/lookup", "/withdraw", "/confirm/x", "/confirm/x/withdraw", "/open/x", "/nowhere"]
+PLACES = ["/refund", "/lookup", "/withdraw", "/confirm/x", "/confirm/x/cancel", "/open/x", "/nowhere"]
 
 
 @pytest.mark.parametrize("path", PLACES)
@@ -50,7 +50,7 @@ def test_a_form_from_another_site_is_refused_with_a_page_that_says_what_to_do(
 ) -> None:
     answer = world.web.post(path, data=FORM, headers={"host": HOST, **said})
     assert answer.status_code == 403
-    assert "Please open our form and send it from there." in answer.text
+    assert "Please open the form on our site and send it from there." in answer.text
     assert world.rows() == 0
 
 
@@ -88,4 +88,4 @@ def test_the_desk_is_held_to_the_same(world: World) -> None:
 def test_the_name_in_the_letters_counts_although_a_proxy_calls_us_otherwise(world: World) -> None:
     guarded = CrossSiteFormMiddleware(desk(world.settings), public_url="https://refunds.example")
     for origin, ours in (("https://refunds.example", True), ("https://refunds.example.evil", False)):
-        assert guarded._is_ours(Headers({"origin": origin, "host": "10.0.0.1:8000"})) is ours
+        assert guarded._is_same_site(Headers({"origin": origin, "host": "10.0.0.1:8000"})) is ours

@@ -15,7 +15,7 @@ from config.rate_limits import Limits
 from config.settings import Settings
 from domain.requests import Channel
 from producers.web.app import app
-from producers.web.rate_limits import LEFT_ALONE, PREFIX, RateLimit, RateLimitedError, RateLimits
+from producers.web.rate_limits import KEY_PREFIX, STORE_RETRY_DELAY, RateLimit, RateLimitedError, RateLimits
 from records import Records
 from tests.integration._web_fixtures import served
 from tests.sample_data import a_recent_purchase, settle_in
@@ -58,8 +58,8 @@ def test_brakes_are_on_unless_somebody_turns_them_off() -> None:
 
 
 def test_an_application_of_the_settings_as_they_come_has_its_brakes(settings: Settings) -> None:
-    assert app(settings.model_copy(update={"limits": Limits()})).state.brakes
-    assert app(settings).state.brakes is None
+    assert app(settings.model_copy(update={"limits": Limits()})).state.rate_limits
+    assert app(settings).state.rate_limits is None
 
 
 def test_the_eleventh_form_about_one_address_in_an_hour_is_told_to_wait(settings: Settings) -> None:
@@ -68,7 +68,7 @@ def test_the_eleventh_form_about_one_address_in_an_hour_is_told_to_wait(settings
         refused = send(web, reference="MB-11", email=" ADA@Example.com ")
         assert refused.status_code == 429
         assert 3_500 < int(refused.headers["retry-after"]) <= 3_600
-        assert "Please wait a while" in refused.text
+        assert "Please wait about an hour" in refused.text
         assert send(web, email="grace@example.com", reference="MB-12").status_code == 303
 
 
@@ -159,7 +159,7 @@ def test_the_broker_holds_no_address_no_reference_and_no_key_and_forgets_in_time
         send(web, email="canary@example.com", reference="CANARY-4711")
         web.get("/v1/refund-requests/x", headers={"authorization": "Bearer mb_canary"})
     with broker(settings) as held:
-        names = [name.decode() for name in held.keys(f"{PREFIX}*")]
+        names = [name.decode() for name in held.keys(f"{KEY_PREFIX}*")]
         assert len(names) == 5  # network, address, reference; network and key of the call
         written = "".join(names).lower() + "".join(str(held.lrange(name, 0, -1)) for name in names)
         for secret in ("canary", "example", "4711", "127.0.0"):
@@ -181,7 +181,7 @@ def test_a_redis_that_is_away_costs_one_request_its_patience_and_not_every_one(s
     began = time.monotonic()
     for _ in range(200):
         brakes.check({RateLimit.ADDRESS: "ada@example.com"})
-    assert time.monotonic() - began < LEFT_ALONE
+    assert time.monotonic() - began < STORE_RETRY_DELAY
 
 
 def test_what_was_counted_leaves_the_window_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_broker_that_was_started_anew_counts_on(settings: Settings) -> None:
     with pytest.raises(RateLimitedError):
         brakes.check({RateLimit.NETWORK: "192.0.2.0/24"})
     with broker(settings) as held:
-        assert held.keys(f"{PREFIX}*")  # it was the broker that counted
+        assert held.keys(f"{KEY_PREFIX}*")  # it was the broker that counted
 
 
 def test_the_law_lets_nobody_be_braked_by_their_own_address(settings: Settings) -> None:

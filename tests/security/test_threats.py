@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config.settings import Settings
 from console.commands.cases import _not_a_formula
 from domain.providers import PaymentProvider
-from producers.desk.app import desk
+from producers.desk.app import router as desk
 from records.tables.metadata import metadata
 from tests.security.threats import THREATS, Row
 from worker.celery_fixes.config import celery_options

@@ -235,7 +235,7 @@ class WorldSeams(Seams):
         due += [
             (max(at(letter.created_at) + resend_after, at(letter.claimed_until)) + 1e-3, letter.kind)
             for letter in tables.case_emails.values()
-            if letter.sent_at is None and ("letters", letter.case_id) not in queued
+            if letter.sent_at is None and ("email.cases", letter.case_id) not in queued
         ]
         due += [
             (max(at(task.created_at) + resend_after, at(task.claimed_until)) + 1e-3, task.kind)

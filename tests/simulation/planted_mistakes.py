@@ -24,37 +24,37 @@ from tests.simulation.faults import DAY
 from tests.simulation.memory import journal
 from tests.simulation.removed_safeguards import (
     Plant,
-    a_definite_no,
-    always_another,
+    always_a_new_case,
     another_key,
     any_stamp,
+    any_state,
     around,
-    arrivals_forgotten,
-    blind,
-    done_when_taken,
-    explains_itself,
+    deliveries_ignored,
+    empty_lookup_resolves,
+    external_is_ours,
     instead,
-    lagging_is_enough,
+    lagging_lookup_resolves,
     marked_first,
+    no_dispute_tasks,
     no_index,
     no_late_failure,
-    no_live_case,
-    not_about_disputes,
-    nothing_left_us,
-    ours_it_is,
+    no_open_case,
     pay_first,
     pending_is_paid,
+    purchase_not_updated,
+    resolved_when_claimed,
+    rules_not_checked,
     timeout_is_a_failure,
-    unbooked,
     unclaimed,
     uncounted,
-    wherever_it_stands,
-    whoever_comes,
+    unknown_is_declined,
+    unknown_is_not_sent,
+    without_lease,
 )
 from worker import dispatch, provider_client
 from worker.broker_loss import BrokerLossDetector
 from worker.refunds import execution, give_up, outcomes, resolution
-from worker.refunds.limits import RefundLimits
+from worker.refunds.provider_limits import RefundLimits
 from worker.relay import Relay
 from worker.sweep import Sweep
 from worker.webhook_events import processing
@@ -74,15 +74,15 @@ class Mistake:
 OUTCOMES = {"lost_after": 0.2, "lost_before": 0.1, "carried_out_late": 0.15, "error_after": 0.1}
 STALE = {"refused_for_now": 1.0, "long_pause": 0.5, "lost_after": 0.5, "kill": 0.0, "pause": 0.0}
 AFTER_THE_CALL = {"pauses": {"after the call": "long_pause"}}
-FORGETS = {"broker_data_lost": 5}
+BROKER_LOSS = {"broker_data_lost": 5}
 LIES = {"look_up_empty": 0.5, "look_up_failed": 0.05}
 
 MISTAKES = (
     Mistake(
         "no search for an open case, and no index of open cases",
-        (around(DecisionInputs, "load", no_live_case), no_index(journal.ONE_OPEN_CASE)),
+        (around(DecisionInputs, "load", no_open_case), no_index(journal.ONE_OPEN_CASE)),
     ),
-    Mistake("no search for an open case", (around(DecisionInputs, "load", no_live_case),)),
+    Mistake("no search for an open case", (around(DecisionInputs, "load", no_open_case),)),
     Mistake(
         "no payment claim",
         (instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),),  # noqa: ARG005
@@ -107,13 +107,13 @@ MISTAKES = (
     ),
     Mistake(
         "no fence",
-        (around(History, "record", whoever_comes), around(RefundOperations, "mark_resent", any_stamp)),
+        (around(History, "record", without_lease), around(RefundOperations, "mark_resent", any_stamp)),
         STALE,
         AFTER_THE_CALL,
     ),
     Mistake(
         "leases on the workers' own clocks, and no fence",
-        (around(History, "record", whoever_comes), around(RefundOperations, "mark_resent", any_stamp)),
+        (around(History, "record", without_lease), around(RefundOperations, "mark_resent", any_stamp)),
         STALE,
         AFTER_THE_CALL | {"skewed": True},
     ),
@@ -129,7 +129,7 @@ MISTAKES = (
     ),
     Mistake(
         "an external refund is recorded as our refund",
-        (around(provider_client, "look_up", ours_it_is),),
+        (around(provider_client, "look_up", external_is_ours),),
         OUTCOMES,
         {"external_refunds": 0.5},
     ),
@@ -146,7 +146,7 @@ MISTAKES = (
     ),
     Mistake(
         "an empty lookup resolves a webhook event",
-        (around(processing, "_own_outcome", explains_itself),),
+        (around(processing, "_own_outcome", empty_lookup_resolves),),
         {"late_failure": 0.5, "look_up_empty": 0.5},
     ),
     Mistake(
@@ -163,19 +163,19 @@ MISTAKES = (
     ),
     Mistake(
         "a webhook event is resolved when it is claimed",
-        (around(WebhookEvents, "claim", done_when_taken),),
+        (around(WebhookEvents, "claim", resolved_when_claimed),),
         {"late_failure": 0.5, "kill": 0.03},
         {"lists": 0.0},
     ),
     Mistake(
         "events that arrived during processing are resolved too",
-        (around(WebhookEvents, "resolve", arrivals_forgotten),),
+        (around(WebhookEvents, "resolve", deliveries_ignored),),
         {"late_failure": 0.8},
         {"lists": 0.0, "repeats": 1.0},
     ),
     Mistake(
         "another refund resolves a webhook event without a status",
-        (around(processing, "_own_outcome", lagging_is_enough),),
+        (around(processing, "_own_outcome", lagging_lookup_resolves),),
         {"late_failure": 1.0, "webhook_lost": 0.0},
         {"lists": 0.0, "repeats": 1.0, "external_refunds": 1.0, "disputes": 0.0},
     ),
@@ -185,7 +185,7 @@ MISTAKES = (
     ),
     Mistake(
         "a message is trusted without a check of the state",
-        (around(Cases, "lock", wherever_it_stands),),
+        (around(Cases, "lock", any_state),),
         {"message_repeated": 0.3, "message_invented": 0.2},
     ),
     Mistake(
@@ -198,17 +198,17 @@ MISTAKES = (
         (instead(outcomes, "RETRYABLE", set(DeclineReason)),),
         {"declined": 0.5, "failed_at_once": 0.3},
     ),
-    Mistake("a lost response is recorded as not sent", (instead(outcomes, "require_definite", nothing_left_us),)),
+    Mistake("a lost response is recorded as not sent", (instead(outcomes, "require_definite", unknown_is_not_sent),)),
     Mistake("deliveries are not counted", (instead(dispatch, "_count_deliveries", uncounted),), {}, {"poison": 0.5}),
     Mistake(
         "the rules are not checked again before the refund",
-        (around(execution, "decide", blind),),
+        (around(execution, "decide", rules_not_checked),),
         {},
         {"disputes": 0.7},
     ),
     Mistake(
         "a dispute after our refund is not reported",
-        (around(SupportTasks, "create", not_about_disputes),),
+        (around(SupportTasks, "create", no_dispute_tasks),),
         {},
         {"disputes": 0.7},
     ),
@@ -218,28 +218,30 @@ MISTAKES = (
         {},
         {"disputes": 0.9},
     ),
-    Mistake("a purchase does not contain its refunds", (around(RefundOperations, "record_results", unbooked),)),
+    Mistake(
+        "a purchase does not contain its refunds", (around(RefundOperations, "record_results", purchase_not_updated),)
+    ),
     Mistake("e-mails are not claimed", (around(CaseEmails, "claim", unclaimed),), {"message_repeated": 0.4}),
     Mistake(
         "tasks that the broker lost are not published again",
         (instead(SupportTasks, "publish_again", lambda _: 0),),
         {},
-        FORGETS,
+        BROKER_LOSS,
     ),
     Mistake(
         "the broker marker is set before tasks are due again",
         (instead(BrokerLossDetector, "run_once", marked_first),),
         {"kill": 0.1},
-        FORGETS,
+        BROKER_LOSS,
     ),
     Mistake(
         "an unknown outcome is reported as a decline",
-        (around(give_up, "_hand_over", a_definite_no),),
+        (around(give_up, "_hand_over", unknown_is_declined),),
         {"error_stored": 0.2} | OUTCOMES | LIES,
     ),
     Mistake(
         "a repeated request is a new case",
-        (around(Intake, "accept", always_another),),
+        (around(Intake, "accept", always_a_new_case),),
     ),
 )
 """All mistakes that the simulation must find."""

@@ -73,14 +73,14 @@ def pay_first(context: Any, ids: Sequence[UUID]) -> None:
         recording.record(work, context, [(call, Sent(answer)) for call, answer in said])
 
 
-def not_about_disputes(real: Any) -> Any:
+def no_dispute_tasks(real: Any) -> Any:
     """Drop the tasks about refunds that are also disputed."""
     return lambda self, reports: real(
         self, [one for one in reports if one.trouble is not SupportTaskKind.REFUND_AND_DISPUTE]
     )
 
 
-def nothing_left_us(answer: Any) -> Any:
+def unknown_is_not_sent(answer: Any) -> Any:
     """Record an unknown outcome as not sent."""
     return Declined(DeclineReason.NOT_SENT, "no answer") if isinstance(answer, Unknown | NotSent) else answer
 
@@ -101,7 +101,7 @@ def pending_is_paid(real: Any) -> Any:
     return transition_for
 
 
-def whoever_comes(real: Any) -> Any:
+def without_lease(real: Any) -> Any:
     """Record transitions without a check of the lease and the fence."""
 
     def record(self: History, steps: Sequence[Any]) -> set[UUID]:
@@ -126,7 +126,7 @@ def any_stamp(real: Any) -> Any:
     return stamp
 
 
-def ours_it_is(real: Any) -> Any:
+def external_is_ours(real: Any) -> Any:
     def look_up(context: Any, operation: Any, *, until: float) -> Any:
         found = real(context, operation, until=until)
         return Paid(found.refund_id, operation.amount) if isinstance(found, ExternalRefund) else found
@@ -140,13 +140,13 @@ def no_late_failure(real: Any) -> Any:
     )
 
 
-def explains_itself(real: Any) -> Any:
+def empty_lookup_resolves(real: Any) -> Any:
     return lambda event, found, *, was_paid: (
         Resolved(OutcomeCode.NOT_VISIBLE) if isinstance(found, NotFound) else real(event, found, was_paid=was_paid)
     )
 
 
-def lagging_is_enough(real: Any) -> Any:
+def lagging_lookup_resolves(real: Any) -> Any:
     """Resolve an event without a status by an external refund, while our refund is not visible yet."""
 
     def own_outcome(event: Any, found: Any, *, was_paid: bool) -> Any:
@@ -156,7 +156,7 @@ def lagging_is_enough(real: Any) -> Any:
     return own_outcome
 
 
-def wherever_it_stands(real: Any) -> Any:
+def any_state(real: Any) -> Any:
     """Process the cases of a message whatever their state is."""
 
     def lock(self: Cases, ids: Sequence[UUID], *, here: State) -> Any:
@@ -170,7 +170,7 @@ def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUI
     yield dict.fromkeys(ids, 0)
 
 
-def done_when_taken(real: Any) -> Any:
+def resolved_when_claimed(real: Any) -> Any:
     """Resolve a webhook event before it is processed."""
 
     def claim(self: WebhookEvents, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> Any:
@@ -181,7 +181,7 @@ def done_when_taken(real: Any) -> Any:
     return claim
 
 
-def blind(real: Any) -> Any:
+def rules_not_checked(real: Any) -> Any:
     """Approve a refund without a second check of the rules."""
 
     def decide(question: Any) -> Any:
@@ -199,7 +199,7 @@ def unclaimed(real: Any) -> Any:  # noqa: ARG001  # the claim is omitted
     return claim
 
 
-def unbooked(real: Any) -> Any:
+def purchase_not_updated(real: Any) -> Any:
     """Record results in the operations only, and not in the purchases."""
 
     def answered(self: RefundOperations, told: Sequence[Any]) -> None:
@@ -212,20 +212,20 @@ def unbooked(real: Any) -> Any:
     return answered
 
 
-def no_live_case(real: Any) -> Any:
+def no_open_case(real: Any) -> Any:
     return lambda self, purchases: {one: replace(known, open_case=None) for one, known in real(self, purchases).items()}
 
 
-def a_definite_no(real: Any) -> Any:
-    def to_people(case: Any, event: Any, reason: ReasonCode, detail: str) -> Any:
+def unknown_is_declined(real: Any) -> Any:
+    def hand_over(case: Any, event: Any, reason: ReasonCode, detail: str) -> Any:
         return real(
             case, event, ReasonCode.PROVIDER_DECLINED if reason is ReasonCode.OUTCOME_UNKNOWN else reason, detail
         )
 
-    return to_people
+    return hand_over
 
 
-def always_another(real: Any) -> Any:
+def always_a_new_case(real: Any) -> Any:
     """Store every request as a new case."""
     numbers = count(1)
 
@@ -235,7 +235,7 @@ def always_another(real: Any) -> Any:
     return accept
 
 
-def arrivals_forgotten(real: Any) -> Any:
+def deliveries_ignored(real: Any) -> Any:
     return lambda self, outcomes: real(self, [(replace(heard, arrivals=10**6), why) for heard, why in outcomes])
 
 

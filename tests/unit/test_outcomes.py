@@ -32,7 +32,6 @@ from domain.support_tasks import SupportTaskKind
 from tests.sample_data import NOON, asked
 from worker.provider_client import NotSent
 from worker.refunds import backoff
-from worker.refunds.limits import RefundLimits
 from worker.refunds.outcomes import (
     MAX_ATTEMPTS,
     SUPPORT_REASONS,
@@ -43,6 +42,7 @@ from worker.refunds.outcomes import (
     daily_reports,
     decide,
 )
+from worker.refunds.provider_limits import RefundLimits
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRICE = Money(4900, "EUR")

@@ -26,7 +26,7 @@ GOOD: Mapping[str, Any] = {"email": "ada@example.com", "reference": "MB-1", "rea
 
 def a_scope(path: str, *headers: tuple[bytes, bytes]) -> Scope:
     application = Starlette()
-    application.state.paper = Templates()
+    application.state.templates = Templates()
     application.state.settings = SimpleNamespace(public_url="https://refunds.example/")
     return {
         "type": "http", "method": "POST", "path": path, "query_string": b"", "headers": list(headers), "app": application,
@@ -139,7 +139,7 @@ def test_a_body_larger_than_it_said_is_refused_while_it_comes() -> None:
     limit = middleware.BodySizeLimitMiddleware(reader)
     with pytest.raises(Exception, match="413"):
         asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10")), endless, nowhere))
-    assert taken == middleware.LARGEST_BODY // 10_000 + 1
+    assert taken == middleware.MAX_BODY_BYTES // 10_000 + 1
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read_at_all() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from producers.web.pages.theme import DARK, ENOUGH, LIGHT, Colour, Theme, accents, stylesheet
+from producers.web.pages.theme import DARK, LIGHT, MIN_CONTRAST, Colour, Theme, accents, stylesheet
 
 colours = some.builds(Colour, *[some.integers(0, 255)] * 3)
 themes = some.sampled_from([LIGHT, DARK])
@@ -16,12 +16,12 @@ SOFT = {LIGHT: Colour.read("#55625e"), DARK: Colour.read("#a9b6b1")}
 def test_whatever_the_colour_everything_can_be_read(colour: Colour, theme: Theme) -> None:
     made = accents(colour, theme)
     for accent in (made["accent"], made["accent-deep"]):
-        assert accent.against(theme.ground) >= ENOUGH
-        assert accent.against(theme.sheet) >= ENOUGH
-        assert accent.against(made["tint"]) >= ENOUGH
-        assert made["on-accent"].against(accent) >= ENOUGH
-    assert INK[theme].against(made["tint"]) >= ENOUGH
-    assert SOFT[theme].against(made["tint"]) >= ENOUGH
+        assert accent.contrast(theme.background) >= MIN_CONTRAST
+        assert accent.contrast(theme.surface) >= MIN_CONTRAST
+        assert accent.contrast(made["tint"]) >= MIN_CONTRAST
+        assert made["on-accent"].contrast(accent) >= MIN_CONTRAST
+    assert INK[theme].contrast(made["tint"]) >= MIN_CONTRAST
+    assert SOFT[theme].contrast(made["tint"]) >= MIN_CONTRAST
 
 
 def test_a_colour_that_reads_well_stays_as_it_is() -> None:
@@ -29,8 +29,8 @@ def test_a_colour_that_reads_well_stays_as_it_is() -> None:
 
 
 def test_black_on_white_is_the_most_that_there_is() -> None:
-    assert Colour(0, 0, 0).against(Colour(255, 255, 255)) == pytest.approx(21)
-    assert Colour.read("#767676").against(Colour(255, 255, 255)) == pytest.approx(4.54, abs=0.01)  # WCAG's own example
+    assert Colour(0, 0, 0).contrast(Colour(255, 255, 255)) == pytest.approx(21)
+    assert Colour.read("#767676").contrast(Colour(255, 255, 255)) == pytest.approx(4.54, abs=0.01)  # WCAG's own example
 
 
 def test_the_stylesheet_has_a_day_and_a_night() -> None:

@@ -43,9 +43,10 @@ def deliver_batch(
     ``claim`` gets the ids and the seconds of the claim, and commits the claim before anything is sent.
 
     If a repeated e-mail replaces the first (``repeatable``), the whole batch is claimed under a lease. Otherwise the claim
-    is permanent, unless the e-mail certainly was not sent: an e-mail that may have been sent is not sent twice, and the
-    status page has the same information. Then each e-mail is claimed alone, so that a crash of the worker loses at most
-    one e-mail. If no time is left for an e-mail, it stays unclaimed, and the sweep publishes it again.
+    is permanent: an e-mail that may have been sent is not sent twice, because the status page has the same information.
+    The claim is released only if the e-mail certainly was not sent. Each e-mail is then claimed alone, so that a crash of
+    the worker loses at most one e-mail. If no time is left for an e-mail, it stays unclaimed, and the sweep publishes it
+    again.
     """
     ends = sending_ends(context)
     is_repeatable = context.mail_transport.repeatable

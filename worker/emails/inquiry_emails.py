@@ -57,23 +57,23 @@ def render_inquiry(email: InquiryEmail, links: Links, sender: str) -> EmailMessa
         after=[email.thread] if email.thread else [],
         reply=bool(email.thread),
     )
-    contact = _contact(email, translator)
+    contact = _format_contact(email, translator)
     return set_content(
         message,
         translator,
         heading=subject,
         before=[translator.gettext(sentence) for sentence in copy.before],
-        facts=[(one_line(purchase.product), _purchase_line(purchase, translator)) for purchase in email.purchases],
+        facts=[(one_line(purchase.product), _format_purchase(purchase, translator)) for purchase in email.purchases],
         reasons=[],
         ask=translator.gettext(copy.ask) if copy.ask else None,
-        button=_link(copy.button, email, translator, links),
+        button=_build_link(copy.button, email, translator, links),
         after=list(filter(None, (translator.gettext(sentence, contact=contact) for sentence in copy.after))),
-        link=_link(copy.link, email, translator, links),
+        link=_build_link(copy.link, email, translator, links),
         foot=translator.gettext(copy.foot),
     )
 
 
-def _purchase_line(purchase: PurchaseWithDetails, translator: Translator) -> str:
+def _format_purchase(purchase: PurchaseWithDetails, translator: Translator) -> str:
     return translator.gettext(
         PURCHASE,
         reference=one_line(purchase.reference),
@@ -82,13 +82,15 @@ def _purchase_line(purchase: PurchaseWithDetails, translator: Translator) -> str
     )
 
 
-def _contact(email: InquiryEmail, translator: Translator) -> str:
+def _format_contact(email: InquiryEmail, translator: Translator) -> str:
     """Return the sentence with the support address, or an empty string if the purchases have several support addresses."""
     addresses = {one_line(purchase.support_email) for purchase in email.purchases}
     return translator.gettext(CONTACT, address=addresses.pop()) if len(addresses) == 1 else ""
 
 
-def _link(link: tuple[str, Page] | None, email: InquiryEmail, translator: Translator, links: Links) -> Link | None:
+def _build_link(
+    link: tuple[str, Page] | None, email: InquiryEmail, translator: Translator, links: Links
+) -> Link | None:
     if link is None:
         return None
     label, page = link

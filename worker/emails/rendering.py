@@ -59,7 +59,7 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
         )
     translator = translator_for(view.locale)
     copy, shown_case = _choose_copy(due, view, first)
-    facts = _facts(shown_case, translator) | {"refund": one_line(due.refund or "")}
+    facts = _build_facts(shown_case, translator) | {"refund": one_line(due.refund or "")}
     message = build_message(
         sender=sender,
         to=to,
@@ -68,7 +68,7 @@ def render(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: C
         after=[*filter(None, [view.thread]), *(f"{view.id}.{kind}" for kind in due.earlier)],
         reply=bool(view.thread) and not due.earlier,
     )
-    return set_content(message, translator, **_parts(copy, shown_case, translator, links, facts))
+    return set_content(message, translator, **_build_parts(copy, shown_case, translator, links, facts))
 
 
 def _choose_copy(due: DueEmail, view: CaseView, first: CaseView | None) -> tuple[Copy, CaseView]:
@@ -97,34 +97,34 @@ def set_content(message: EmailMessage, translator: Translator, **parts: object) 
     return message
 
 
-def _parts(
+def _build_parts(
     copy: Copy, view: CaseView, translator: Translator, links: Links, facts: dict[str, str]
 ) -> dict[str, object]:
     """Return the variables of the templates. Empty paragraphs and facts are left out."""
     foot = case_copy.FOOT if view.seller_name else case_copy.FOOT_WITHOUT_SELLER
     return {
         "heading": translator.gettext(copy.heading),
-        "before": _paragraphs(copy.before, translator, facts),
+        "before": _translate_paragraphs(copy.before, translator, facts),
         "facts": [(translator.gettext(label), facts[name]) for label, name in copy.facts if facts[name]],
-        "reasons": [translator.gettext(reason) for reason in _reasons(view)] if copy.reasons else [],
+        "reasons": [translator.gettext(reason) for reason in _collect_reasons(view)] if copy.reasons else [],
         "ask": translator.gettext(copy.ask) if copy.ask else None,
-        "button": _link(copy.button, view, translator, links),
-        "after": _paragraphs(copy.after, translator, facts),
-        "link": _link(copy.link, view, translator, links),
+        "button": _build_link(copy.button, view, translator, links),
+        "after": _translate_paragraphs(copy.after, translator, facts),
+        "link": _build_link(copy.link, view, translator, links),
         "foot": translator.gettext(foot, **facts),
     }
 
 
-def _paragraphs(sentences: tuple[str, ...], translator: Translator, facts: dict[str, str]) -> list[str]:
+def _translate_paragraphs(sentences: tuple[str, ...], translator: Translator, facts: dict[str, str]) -> list[str]:
     return list(filter(None, (translator.gettext(sentence, **facts) for sentence in sentences)))
 
 
-def _facts(view: CaseView, translator: Translator) -> dict[str, str]:
+def _build_facts(view: CaseView, translator: Translator) -> dict[str, str]:
     seller = one_line(view.seller_name or "") or translator.gettext(case_copy.NO_SELLER)
     support = one_line(view.support_email or "")
     question = None if view.answers else case_copy.QUESTIONS.get(view.refund_scope)
     return {
-        "amount": _amount(view, translator),
+        "amount": _format_amount(view, translator),
         "arrival": translator.gettext(expected_arrival(view.method)),
         "asked_email": one_line(view.email),
         "asked_reference": one_line(view.reference),
@@ -142,7 +142,7 @@ def _facts(view: CaseView, translator: Translator) -> dict[str, str]:
     }
 
 
-def _amount(view: CaseView, translator: Translator) -> str:
+def _format_amount(view: CaseView, translator: Translator) -> str:
     """Return the amount, or "the full amount" if the amount is unknown or its currency is not an ISO 4217 currency."""
     if view.amount is None or view.currency is None:
         return translator.gettext(case_copy.NO_AMOUNT)
@@ -152,14 +152,14 @@ def _amount(view: CaseView, translator: Translator) -> str:
         return translator.gettext(case_copy.NO_AMOUNT)
 
 
-def _reasons(view: CaseView) -> list[str]:
+def _collect_reasons(view: CaseView) -> list[str]:
     """Return the distinct reasons for the customer, or a general reason if all reasons are only for support."""
     sentence_by_code = {code.value: code.customer for code in ReasonCode}
     sentences = [sentence for reason in view.reasons if (sentence := sentence_by_code.get(reason.get("code") or ""))]
     return list(dict.fromkeys(sentences)) or [case_copy.DEFAULT_REASON]
 
 
-def _link(link: tuple[str, Target] | None, view: CaseView, translator: Translator, links: Links) -> Link | None:
+def _build_link(link: tuple[str, Target] | None, view: CaseView, translator: Translator, links: Links) -> Link | None:
     if link is None:
         return None
     label, target = link

@@ -80,8 +80,8 @@ class CallPool:
                 if self._try_abandon([*running]):
                     return
                 wait(running, return_when=FIRST_COMPLETED)
-            done, _ = wait(running, timeout=GATHER_SECONDS)
-            yield [(running.pop(future), future.result()) for future in done]
+            finished, _ = wait(running, timeout=GATHER_SECONDS)
+            yield [(running.pop(future), future.result()) for future in finished]
 
     def _try_abandon(self, calls: Sequence[Future[Result]]) -> bool:
         """Count these calls as abandoned, if all of them have begun and at most half of the threads are abandoned then."""

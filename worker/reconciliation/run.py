@@ -133,7 +133,7 @@ def reconcile(
             result.create_tasks(
                 work,
                 [
-                    _report(SupportTaskKind.MISSING_REFUND, provider, operation.key, operation)
+                    _create_report(SupportTaskKind.MISSING_REFUND, provider, operation.key, operation)
                     for operation in operations
                 ],
             )
@@ -165,13 +165,15 @@ def _compare_page(work: UnitOfWork, result: ReconciliationResult, page: RefundPa
         if operation is None:
             without_operation.append(refund)
         elif operation.refund_id not in {None, refund.refund_id}:
-            reports += _second_refund(result.provider, refund, operation)
+            reports += _report_second_refund(result.provider, refund, operation)
         else:
             result.matched += 1
-            reports += _differences(result.provider, refund, operation)
+            reports += _report_differences(result.provider, refund, operation)
             if (operation.status, refund.status) not in _SAME_STATUS:
-                result.lookups_requested += work.webhook_events.keep(result.provider, [_lookup_event(refund)], b"")
-    reports += _external_refunds(work, result, without_operation)
+                result.lookups_requested += work.webhook_events.keep(
+                    result.provider, [_create_lookup_event(refund)], b""
+                )
+    reports += _report_external_refunds(work, result, without_operation)
     result.create_tasks(work, reports)
 
 
@@ -182,23 +184,23 @@ _SAME_STATUS = {
 }
 
 
-def _second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
+def _report_second_refund(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
     """Report a second refund under our key: the provider no longer knew the key, and paid again."""
     if refund.status is not RefundStatus.FAILED:
-        yield _report(SupportTaskKind.UNEXPECTED_REFUND, provider, refund.refund_id, operation, refund)
+        yield _create_report(SupportTaskKind.UNEXPECTED_REFUND, provider, refund.refund_id, operation, refund)
 
 
-def _differences(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
+def _report_differences(provider: str, refund: ListedRefund, operation: RefundOperation) -> Iterator[NewSupportTask]:
     if refund.amount.currency != operation.amount.currency:
-        yield _report(SupportTaskKind.REFUND_CURRENCY_DIFFERS, provider, refund.refund_id, operation, refund)
+        yield _create_report(SupportTaskKind.REFUND_CURRENCY_DIFFERS, provider, refund.refund_id, operation, refund)
     elif refund.amount != operation.amount:
-        yield _report(SupportTaskKind.REFUND_AMOUNT_DIFFERS, provider, refund.refund_id, operation, refund)
+        yield _create_report(SupportTaskKind.REFUND_AMOUNT_DIFFERS, provider, refund.refund_id, operation, refund)
     if (operation.status, refund.status) in SUPPORT_DECIDES:
         subject = f"{refund.refund_id} {refund.status}"
-        yield _report(SupportTaskKind.REFUND_STATE_DIFFERS, provider, subject, operation, refund)
+        yield _create_report(SupportTaskKind.REFUND_STATE_DIFFERS, provider, subject, operation, refund)
 
 
-def _external_refunds(
+def _report_external_refunds(
     work: UnitOfWork, result: ReconciliationResult, refunds: list[ListedRefund]
 ) -> Iterator[NewSupportTask]:
     """Report refunds of our purchases that have no operation, and refunds with a key of ours, after a restore for example.
@@ -214,36 +216,38 @@ def _external_refunds(
         for purchase in purchases:
             work.purchases.add_refunded(purchase.id, refund.amount.minor)
         if purchases or (refund.key or "").startswith(KEY_PREFIX):
-            seller = purchases[0].seller_id if purchases else None
-            yield _report(SupportTaskKind.UNEXPECTED_REFUND, result.provider, refund.refund_id, None, refund, seller)
+            seller_id = purchases[0].seller_id if purchases else None
+            yield _create_report(
+                SupportTaskKind.UNEXPECTED_REFUND, result.provider, refund.refund_id, None, refund, seller_id
+            )
         else:
             result.unknown_payments += 1
 
 
-def _lookup_event(refund: ListedRefund) -> WebhookEvent:
+def _create_lookup_event(refund: ListedRefund) -> WebhookEvent:
     """Return a webhook event that makes a worker look up a refund with another status than ours."""
     event_id = f"reconciliation {refund.refund_id} {refund.status}"
     return WebhookEvent(event_id=event_id, subject=Subject.REFUND, charge=refund.charge, refund_id=refund.refund_id)
 
 
-def _report(
+def _create_report(
     kind: SupportTaskKind,
     provider: str,
     subject: str,
     operation: RefundOperation | None,
     refund: ListedRefund | None = None,
-    seller: str | None = None,
+    seller_id: str | None = None,
 ) -> NewSupportTask:
     return NewSupportTask(
         kind=kind,
         subject=f"{provider} {subject}",
         case_id=operation.case_id if operation else None,
-        seller_id=seller,
-        evidence={"provider": provider} | _operation_evidence(operation) | _refund_evidence(refund),
+        seller_id=seller_id,
+        evidence={"provider": provider} | _describe_operation(operation) | _describe_refund(refund),
     )
 
 
-def _operation_evidence(operation: RefundOperation | None) -> dict[str, str | int | None]:
+def _describe_operation(operation: RefundOperation | None) -> dict[str, str | int | None]:
     if operation is None:
         return {}
     return {
@@ -256,7 +260,7 @@ def _operation_evidence(operation: RefundOperation | None) -> dict[str, str | in
     }
 
 
-def _refund_evidence(refund: ListedRefund | None) -> dict[str, str | int | None]:
+def _describe_refund(refund: ListedRefund | None) -> dict[str, str | int | None]:
     if refund is None:
         return {}
     return {

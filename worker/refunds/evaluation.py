@@ -24,7 +24,7 @@ from domain.support_tasks import SupportTaskKind
 from records import UnitOfWork
 from records.decision_inputs import DecisionInput
 from worker.context import WorkerContext
-from worker.support_tasks.withdrawals import withdrawal_tasks
+from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 
 DAY = 86_400.0  # seconds
 MAX_EMAILS_PER_DAY = {

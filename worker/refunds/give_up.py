@@ -8,7 +8,7 @@ from domain.reason_codes import ReasonCode
 from domain.refund_operations import OperationStatus, RefundOperation
 from domain.states import Event, State
 from worker.refunds.evaluation import support_reason
-from worker.refunds.limits import RefundLimits
+from worker.refunds.provider_limits import RefundLimits
 
 IN_FLIGHT_FOR = timedelta(hours=6)
 """How long after the last sending a provider may still carry out the refund."""

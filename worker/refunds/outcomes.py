@@ -26,7 +26,7 @@ from worker.provider_client import NotSent
 from worker.refunds.backoff import plan_delay, poll_delay, retry_delay
 from worker.refunds.evaluation import support_reason
 from worker.refunds.give_up import first_sent_at, give_up
-from worker.refunds.limits import KEY_MARGIN, RefundLimits
+from worker.refunds.provider_limits import KEY_MARGIN, RefundLimits
 
 MAX_ATTEMPTS = 64  # operations of one case: with delays of up to six hours, a case waits two weeks for a balance
 

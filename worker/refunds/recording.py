@@ -15,8 +15,8 @@ from domain.refund_operations import OperationStatus, RefundOperation
 from records import UnitOfWork
 from worker.context import WorkerContext
 from worker.refunds.disputes import check_dispute_after_decline
-from worker.refunds.limits import limits_for
 from worker.refunds.outcomes import Decision, Result, daily_reports, decide
+from worker.refunds.provider_limits import limits_for
 
 log = structlog.get_logger()
 

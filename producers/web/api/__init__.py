@@ -1,1 +1,1 @@
-"""The HTTP API for sellers: one module a resource, and what they share."""
+"""The HTTP API for sellers: a module for each resource, and the modules that the resources share."""

@@ -1,4 +1,4 @@
-"""Bulk refund requests, for example for a recall: JSON lines in, and a JSON line back for each while the call goes on."""
+"""Bulk refund requests, for example for a recall: a call sends JSON lines and receives a result for each line."""
 
 import hashlib
 import json
@@ -22,19 +22,19 @@ from producers.web.api.duplex_response import DuplexResponse
 from producers.web.api.ndjson import MAX_LINE_BYTES, NDJSON, Line, read_batches
 from producers.web.api.responses import EXAMPLE_ID, example_problem, ndjson_content, problem_responses
 from producers.web.auth import IDEMPOTENCY_KEY_FORMAT, RefundRequestWriter, RequiredIdempotencyKey
-from producers.web.dependencies import TheRecords, TheSettings
+from producers.web.dependencies import RecordsDep, SettingsDep
 from producers.web.problems import Problem, ProblemCode, ProblemError, problem_document
 from producers.web.validation_errors import FieldError, field_errors
 from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = 500  # requests in one commit; it takes a tenth of a second, hardly more than one request takes
-MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with so many sends something else than it meant to
-MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay the forms
+BATCH_SIZE: Final = 500  # requests in one commit; it takes 0.1 seconds, hardly more than for one request
+MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with more rejected lines probably sends the wrong data
+MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay forms
 
-_DERIVED_KEY_PREFIX = "bulk:"  # of the idempotency keys that are derived for lines without a key
-_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")
+_DERIVED_KEY_PREFIX = "bulk:"  # the prefix of the keys that are derived for lines without a key
+_batch_limiter: RunVar[CapacityLimiter] = RunVar("bulk_limiter")
 
 _LINE_EXAMPLE: Final[dict[str, Any]] = {
     "idempotency_key": "recall-1",
@@ -65,14 +65,14 @@ class BulkRequestLine(RefundRequest):
 
     @property
     def refund_request(self) -> RefundRequest:
-        """The refund request without its key, as it would arrive in a call of its own."""
+        """The refund request without its key, as in a call for a single request."""
         return RefundRequest.model_construct(**{name: getattr(self, name) for name in RefundRequest.model_fields})
 
 
 class BulkResultLine(BaseModel):
     """The result of one line: the case that was created or found, or the problem with the line."""
 
-    line: int = Field(description="the line's number, counted from one; blank lines count and have no result")
+    line: int = Field(description="the line's number, starting at 1; blank lines are counted, but have no result")
     id: UUID | None = None
     state: State | None = None
     problem: Problem | None = None
@@ -87,7 +87,7 @@ class BulkSummary(BaseModel):
 
 
 class BulkIntake:
-    """Accepts the lines of one call, and counts the results."""
+    """Accepts the lines of one call and counts the results."""
 
     def __init__(self, records: Records, caller: ApiClient, idempotency_key: str, public_url: str) -> None:
         self._records = records
@@ -98,14 +98,17 @@ class BulkIntake:
         self.rejected = 0
 
     def accept(self, lines: Sequence[Line]) -> bytes:
-        """Accepts the valid lines in one commit; returns the result of each line, in the order of the lines."""
+        """Accept the valid lines in one commit, and return the result of each line in the order of the lines."""
         if self.rejected > MAX_REJECTED_LINES:
-            detail = f"More than {MAX_REJECTED_LINES:,} lines were rejected. The others were not read."
+            detail = f"More than {MAX_REJECTED_LINES:,} lines were rejected. The other lines were not read."
             raise ProblemError(ProblemCode.VALIDATION_FAILED, detail)
         parsed = {line.number: self._parse(line) for line in lines}
-        # sorted by key: two calls with the same lines in different orders do not deadlock
-        arrivals = sorted((item for item in parsed.values() if isinstance(item, Submission)), key=lambda item: item.key)
-        cases = dict(zip((item.id for item in arrivals), intake.accept(self._records, arrivals), strict=True))
+        # sorted by key, so that two calls with the same lines in different orders do not deadlock
+        submissions = sorted(
+            (item for item in parsed.values() if isinstance(item, Submission)), key=lambda submission: submission.key
+        )
+        accepted = intake.accept(self._records, submissions)
+        cases = dict(zip((submission.id for submission in submissions), accepted, strict=True))
         results = [
             {"line": number, **(self._result(cases[item.id]) if isinstance(item, Submission) else {"problem": item})}
             for number, item in parsed.items()
@@ -116,7 +119,7 @@ class BulkIntake:
         return b"".join(map(_encode, results))
 
     def summary(self, problem: dict[str, Any] | None) -> bytes:
-        """Returns the last line of the response."""
+        """Return the last line of the response."""
         return _encode(
             {"accepted": self.accepted, "rejected": self.rejected} | ({"problem": problem} if problem else {})
         )
@@ -124,22 +127,22 @@ class BulkIntake:
     def problem(
         self, code: ProblemCode, detail: str | None = None, errors: Sequence[FieldError] = ()
     ) -> dict[str, Any]:
-        """Returns a problem document of this call or of one of its lines."""
+        """Return a problem document of this call or of a line."""
         return problem_document(self._public_url, code, detail, errors)
 
     def _parse(self, line: Line) -> Submission | dict[str, Any]:
-        """Returns the refund request in a line, or the problem with the line."""
+        """Return the refund request in a line, or the problem with the line."""
         if line.text is None:
             detail = f"A line may have at most {MAX_LINE_BYTES // 1024} KB. This line was not read."
             return self.problem(ProblemCode.CONTENT_TOO_LARGE, detail)
         try:
             parsed = BulkRequestLine.model_validate_json(line.text)
         except ValidationError as error:
-            found = error.errors()
-            if found[0]["type"] == "json_invalid":
+            errors = error.errors()
+            if errors[0]["type"] == "json_invalid":
                 return self.problem(ProblemCode.MALFORMED_BODY, "This line is not JSON in UTF-8.")
-            in_body = [{**item, "loc": ("body", *item["loc"])} for item in found]
-            return self.problem(ProblemCode.VALIDATION_FAILED, errors=field_errors(in_body))
+            body_errors = [{**item, "loc": ("body", *item["loc"])} for item in errors]
+            return self.problem(ProblemCode.VALIDATION_FAILED, errors=field_errors(body_errors))
         request = parsed.refund_request
         return intake.submission(
             request,
@@ -151,7 +154,7 @@ class BulkIntake:
         )
 
     def _derive_key(self, request: RefundRequest) -> str:
-        """Returns the key of a line without a key: the same line in a repeated call is the same request."""
+        """Return the key of a line without a key, so that the same line in a repeated call is the same request."""
         content = f"{self._idempotency_key}\n{request.model_dump_json()}"
         return _DERIVED_KEY_PREFIX + hashlib.sha256(content.encode()).hexdigest()
 
@@ -161,8 +164,8 @@ class BulkIntake:
         return {"id": str(accepted.id), "state": accepted.state}
 
 
-async def _bulk_intake(
-    caller: RefundRequestWriter, records: TheRecords, settings: TheSettings, key: RequiredIdempotencyKey
+async def _get_bulk_intake(
+    caller: RefundRequestWriter, records: RecordsDep, settings: SettingsDep, key: RequiredIdempotencyKey
 ) -> BulkIntake:
     return BulkIntake(records, caller, key, settings.public_url)
 
@@ -171,8 +174,8 @@ async def _bulk_intake(
     "",
     operation_id="createRefundRequestsInBulk",
     summary="Create many refund requests in one call",
-    response_description="One BulkResultLine a line, in the order of the lines, sent while the lines arrive; at the end a "
-    "BulkSummary.",
+    response_description="One BulkResultLine for each line, in the order of the lines, sent while the lines arrive; at the "
+    "end a BulkSummary.",
     response_class=Response,
     responses={
         200: {"content": {NDJSON: ndjson_content(BulkResultLine, BulkSummary, example=_RESULT_EXAMPLES)}},
@@ -194,13 +197,13 @@ async def _bulk_intake(
     },
 )
 def create_refund_requests_in_bulk(
-    request: Request, bulk_intake: Annotated[BulkIntake, Depends(_bulk_intake)]
+    request: Request, bulk_intake: Annotated[BulkIntake, Depends(_get_bulk_intake)]
 ) -> Response:
-    """Accepts JSON lines, at most 100,000, and returns their results while they arrive: for a recall.
+    """Accept at most 100,000 JSON lines and return their results while the lines arrive. For example for a recall.
 
-    A line that is not valid has a problem as its result; the other lines are accepted. Requests of customers are
-    processed before bulk requests. Send a call that broke off again, with the same Idempotency-Key: the lines that were
-    accepted are found again.
+    The result of a line that is not valid is a problem; the other lines are accepted. Requests of customers are
+    processed before bulk requests. If a call breaks off, send it again with the same Idempotency-Key: lines that were
+    already accepted are not accepted twice.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
         raise ProblemError(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
@@ -209,19 +212,19 @@ def create_refund_requests_in_bulk(
 
 @router.get("", include_in_schema=False)
 def method_not_allowed() -> None:
-    """Answers 405, because “bulk” is not the id of a refund request."""
+    """Answer with 405, because “bulk” is not the id of a refund request."""
     raise HTTPException(ProblemCode.METHOD_NOT_ALLOWED.status, headers={"allow": "POST"})
 
 
 async def _results(request: Request, bulk_intake: BulkIntake) -> AsyncIterator[bytes]:
-    """Yields the results of each batch while the body is read, and the summary at the end."""
+    """Yield the results of each batch while the body is read, and the summary at the end."""
     problem = None
     try:
         async for lines in read_batches(request.stream(), BATCH_SIZE):
-            yield await run_sync(bulk_intake.accept, lines, limiter=_batch_limiter())
+            yield await run_sync(bulk_intake.accept, lines, limiter=_get_batch_limiter())
     except ProblemError as error:
         problem = bulk_intake.problem(error.code, error.detail)
-    except HTTPException:  # the whole body is too large (guard.BodyLimit)
+    except HTTPException:  # the whole body is too large (middleware.BodySizeLimitMiddleware)
         problem = bulk_intake.problem(
             ProblemCode.CONTENT_TOO_LARGE, "A call may have at most 64 MB. The lines without a result were not read."
         )
@@ -238,10 +241,10 @@ def _encode(line: dict[str, Any]) -> bytes:
     return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _batch_limiter() -> CapacityLimiter:
-    """Returns the limiter of the threads that accept batches; each event loop has one."""
+def _get_batch_limiter() -> CapacityLimiter:
+    """Return the limiter of the threads that accept batches. Each event loop has its own limiter."""
     try:
-        return _limiter.get()
+        return _batch_limiter.get()
     except LookupError:
-        _limiter.set(limiter := CapacityLimiter(MAX_CONCURRENT_BATCHES))
+        _batch_limiter.set(limiter := CapacityLimiter(MAX_CONCURRENT_BATCHES))
         return limiter

@@ -1,4 +1,4 @@
-"""A response that is sent while the body of its request is still being read."""
+"""A response that is sent while the body of its request is still arriving."""
 
 import math
 from collections.abc import AsyncIterator
@@ -11,32 +11,32 @@ from starlette.types import Receive, Scope, Send
 
 
 class DuplexResponse(Response):
-    """Sends each chunk as soon as it exists, while the chunks' iterator still reads the request's body.
+    """Sends each chunk as soon as it exists, while the iterator of the chunks still reads the body of the request.
 
-    Reading never waits for sending: many clients read nothing before they have sent everything, and both sides would
-    wait for each other. Chunks that the client does not read yet are kept in memory, so their sum must be bounded.
-    StreamingResponse cannot do this: it reads the request's messages itself, to notice a disconnect.
+    Reading never waits for sending. Many clients read nothing before they have sent everything, so both sides would wait
+    for each other. Chunks that the client has not read are in memory, so the total size of the chunks must be bounded.
+    StreamingResponse cannot do this, because it reads the messages of the request itself, to detect a disconnect.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], media_type: str) -> None:
         self.status_code = 200
         self.media_type = media_type
         self.background = None
-        self.init_headers()  # without a body: the length is unknown, and the response is sent in chunks
+        self.init_headers()  # the response has no content-length, because its length is unknown
         self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as ASGI says
-        """Sends the headers with the first chunk, because a client may wait for “100 Continue” until the body is read."""
+        """Send the headers with the first chunk, because a client may wait for “100 Continue” until the body is read."""
         sender, receiver = create_memory_object_stream[bytes](math.inf)
         async with create_task_group() as tasks, receiver:
             tasks.start_soon(self._pump, sender)
-            started = False
+            has_started = False
             async for chunk in receiver:
-                if not started:
+                if not has_started:
                     await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                    started = True
+                    has_started = True
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if started:
+            if has_started:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pump(self, sender: MemoryObjectSendStream[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Newline-delimited JSON: splits a request body into numbered lines of limited length while the body arrives."""
+"""Newline-delimited JSON: splits a request body into numbered lines while the body arrives."""
 
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from producers.web.problems import ProblemCode, ProblemError
 
 NDJSON: Final = "application/x-ndjson"
-MAX_LINE_BYTES: Final = 64 * 1024  # as many as the body of a single request may have (guard.LARGEST_BODY)
+MAX_LINE_BYTES: Final = 64 * 1024  # the limit of the body of a single request (middleware.MAX_BODY_BYTES)
 MAX_LINES: Final = 100_000  # of one body
 
 
@@ -18,7 +18,7 @@ class Line(NamedTuple):
 
 
 class LineSplitter:
-    """Splits a body that arrives in chunks; it holds at most one unfinished line."""
+    """Splits a body that arrives in chunks. At most one unfinished line is in memory."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -26,20 +26,20 @@ class LineSplitter:
         self._too_long = False
 
     def feed(self, chunk: bytes) -> list[Line]:
-        """Returns the lines that this chunk finishes; blank lines are counted and left out."""
-        *ends, rest = chunk.split(b"\n")
+        """Return the lines that this chunk finishes. Blank lines are counted, but not returned."""
+        *endings, rest = chunk.split(b"\n")
         lines = []
-        for end in ends:
-            self._append(end)
-            lines += self._finish()
+        for ending in endings:
+            self._append(ending)
+            lines += self._finish_line()
         self._append(rest)
         return lines
 
     def close(self) -> list[Line]:
-        """Returns the last line if no line break ended it."""
-        return self._finish() if self._unfinished or self._too_long else []
+        """Return the last line if it has no line break."""
+        return self._finish_line() if self._unfinished or self._too_long else []
 
-    def _finish(self) -> list[Line]:
+    def _finish_line(self) -> list[Line]:
         self.count += 1
         text = None if self._too_long else bytes(self._unfinished)
         self._unfinished.clear()
@@ -52,10 +52,10 @@ class LineSplitter:
 
 
 async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
-    """Yields the lines that have arrived, at most ``size`` at once; the body is read on after each batch.
+    """Yield the lines that have arrived, at most ``size`` at once, and read on after each batch.
 
-    A batch does not wait until it is full: the next lines arrive while the caller stores a batch. After MAX_LINES lines
-    a longer body raises a ProblemError.
+    A batch does not wait until it is full, because the next lines arrive while the caller stores the batch. A body with
+    more than MAX_LINES lines raises a ProblemError.
     """
     splitter = LineSplitter()
     async for chunk in body:
@@ -65,5 +65,6 @@ async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[l
             yield allowed[first : first + size]
         if splitter.count > MAX_LINES:
             raise ProblemError(
-                ProblemCode.CONTENT_TOO_LARGE, f"A call may have at most {MAX_LINES:,} lines. The others were not read."
+                ProblemCode.CONTENT_TOO_LARGE,
+                f"A call may have at most {MAX_LINES:,} lines. The other lines were not read.",
             )

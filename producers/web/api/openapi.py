@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI generates, with the schemas and the examples that FastAPI does not add."""
+"""The OpenAPI document that FastAPI generates, with the schemas and the examples that FastAPI does not add."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,21 +14,21 @@ Json = dict[str, Any]
 
 TAGS: Final = [
     {"name": "refund requests", "description": "Create refund requests and read their cases."},
-    {"name": "purchases", "description": "Tell Moneyback about purchases."},
+    {"name": "purchases", "description": "Create and update purchases."},
     {"name": "webhooks", "description": "For payment providers."},
     {"name": "health", "description": "For load balancers and orchestrators."},
     {"name": "operations", "description": "For monitoring."},
 ]
 
 _EXTRA_MODELS: Final = (Problem, BulkRequestLine, BulkResultLine, BulkSummary)
-"""The models that FastAPI does not find, because no operation has one of them as its body or its return type."""
+"""The models that FastAPI does not find, because no operation declares them as its body or its return type."""
 
 _REPLACED_SCHEMAS: Final = ("HTTPValidationError", "ValidationError")
-"""The schemas of FastAPI's own validation errors. Moneyback answers with problem documents."""
+"""The schemas of FastAPI's own validation errors, which Moneyback replaces with problem documents."""
 
 
 def openapi_document(app: FastAPI) -> Json:
-    """Returns the OpenAPI document of the application; it is generated once."""
+    """Return the OpenAPI document of the application, which is generated once."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -50,14 +50,14 @@ def openapi_document(app: FastAPI) -> Json:
 
 
 def operations_of(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """Yields path, method and description of each operation."""
+    """Yield the path, the method and the description of each operation."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method, operation
 
 
 def schema_name(holder: Json) -> str | None:
-    """Returns the name of the schema of a request body or a response; for JSON lines the schema of the first line."""
+    """Return the schema name of a request body or a response; for JSON lines the schema name of the first line."""
     for content in holder.get("content", {}).values():
         schema = content.get("schema", {})
         schema = schema.get("items", schema)
@@ -68,7 +68,7 @@ def schema_name(holder: Json) -> str | None:
 
 
 def ref_name(schema: Json) -> str:
-    """Returns the name of the schema that a reference leads to."""
+    """Return the name of the schema that a reference points to."""
     return str(schema["$ref"]).rpartition("/")[2]
 
 
@@ -81,13 +81,13 @@ def _add_schemas(schemas: Json) -> None:
 
 
 def _drop_default_validation_error(operation: Json) -> None:
-    """Removes the response 422 that FastAPI adds to an operation that does not declare a response 422."""
+    """Remove the response 422 that FastAPI adds to an operation without a declared response 422."""
     if schema_name(operation["responses"].get("422", {})) in _REPLACED_SCHEMAS:
         del operation["responses"]["422"]
 
 
 def _add_example(holder: Json, schemas: Json) -> None:
-    """Adds the example of the schema to a body without an example of its own."""
+    """Add the example of the schema to a body without an example of its own."""
     name = schema_name(holder)
     for content in holder.get("content", {}).values():
         if name and not content.keys() & {"example", "examples"}:

@@ -1,4 +1,4 @@
-"""Purchases in the API: create or update a purchase under its reference."""
+"""Purchases in the API: create or update a purchase."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from domain.requests import Reference
 from producers.purchase_schema import PurchaseInput
 from producers.web.api.responses import problem_responses
 from producers.web.auth import PurchaseWriter
-from producers.web.dependencies import TheRecords
+from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode
 
 router = APIRouter(prefix="/v1/purchases", tags=["purchases"])
@@ -45,10 +45,10 @@ def upsert_purchase(
     caller: PurchaseWriter,
     reference: Annotated[Reference, Path(description="the purchase's reference number")],
     purchase: Annotated[PurchaseInput, Body()],
-    records: TheRecords,
+    records: RecordsDep,
     response: Response,
 ) -> PurchaseUpserted:
-    """Stores a purchase under its reference. The same purchase again changes nothing; ``refunded`` never decreases."""
+    """Store a purchase under its reference. The same purchase again changes nothing; ``refunded`` never decreases."""
     with records.work() as work:
         created = work.purchases.upsert([purchase.of(caller.seller_id, reference)]) == 1
         if purchase.details:

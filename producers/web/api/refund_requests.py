@@ -1,4 +1,4 @@
-"""Refund requests in the API: create a refund request, and read the case that it became."""
+"""Refund requests in the API: create a refund request, and read its case."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -13,9 +13,9 @@ from domain.states import State
 from producers import intake
 from producers.web.api.responses import EXAMPLE_ID, EXAMPLE_URL, problem_responses
 from producers.web.auth import OptionalIdempotencyKey, RefundRequestReader, RefundRequestWriter
-from producers.web.dependencies import TheLinks, TheRecords
+from producers.web.dependencies import LinksDep, RecordsDep
 from producers.web.pages.case_copy import sentence_for_support
-from producers.web.pages.case_status import bank_reference_of
+from producers.web.pages.case_status import bank_reference
 from producers.web.problems import ProblemCode, ProblemError
 
 PATH: Final = "/v1/refund-requests"
@@ -68,11 +68,11 @@ class RefundRequestAccepted(BaseModel):
 
     id: UUID
     state: State
-    status_url: str = Field(description="a page for the customer; everybody who has this link can see the page")
+    status_url: str = Field(description="a page for the customer; every client that has this link can see the page")
 
 
 class SupportReason(BaseModel):
-    """Why support must decide."""
+    """A reason why support must decide."""
 
     code: str
     sentence: str
@@ -153,16 +153,16 @@ _LOCATION: Final[dict[str, Any]] = {
 def create_refund_request(
     caller: RefundRequestWriter,
     request: Annotated[RefundRequest, Body(openapi_examples=_REQUEST_EXAMPLES)],
-    records: TheRecords,
-    links: TheLinks,
+    records: RecordsDep,
+    links: LinksDep,
     response: Response,
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
-    """Accepts a refund request. The purchase is looked up later, so the response does not say whether it exists."""
-    arrival = intake.submission(
+    """Accept a refund request. A worker looks up the purchase later, so the response does not say whether it exists."""
+    submission = intake.submission(
         request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
     )
-    accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, arrival)
+    accepted = (intake.accept_once if idempotency_key else intake.accept_one)(records, submission)
     response.headers["location"] = links.page(f"{PATH}/{accepted.id}")
     return RefundRequestAccepted(id=accepted.id, state=accepted.state, status_url=links.to(Purpose.STATUS, accepted.id))
 
@@ -182,22 +182,22 @@ def create_refund_request(
 def get_refund_request(
     caller: RefundRequestReader,
     case_id: Annotated[UUID, Path(alias="id", description="the id of the refund request")],
-    records: TheRecords,
-    links: TheLinks,
+    records: RecordsDep,
+    links: LinksDep,
 ) -> RefundCase:
-    """Returns a case of the API key's seller."""
+    """Return a case of the API key's seller."""
     with records.work() as work:
         view = work.case_views.get(case_id)
         history = work.history.for_case(case_id)
     if view is None or view.seller != caller.seller_id:
-        raise ProblemError(ProblemCode.NOT_FOUND, "There is no such request.")
+        raise ProblemError(ProblemCode.NOT_FOUND, "There is no refund request with this id.")
     return RefundCase(
         id=view.id,
         state=view.state,
         reference=view.reference,
         channel=view.channel,
         reasons=[SupportReason(code=r["code"], sentence=sentence_for_support(r)) for r in view.reasons],
-        bank_reference=bank_reference_of(view, history),
+        bank_reference=bank_reference(view, history),
         history=[
             Transition(
                 seq=row.seq,

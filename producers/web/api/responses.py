@@ -12,12 +12,12 @@ Json = dict[str, Any]
 
 SCHEMA_REF: Final = "#/components/schemas/{model}"
 EXAMPLE_URL: Final = "https://refunds.example.com"
-"""The PUBLIC_URL of the examples."""
+"""The public URL in the examples."""
 EXAMPLE_ID: Final = "0198a6f0-0000-7000-8000-000000000001"
 
 
 def problem_responses(*codes: ProblemCode) -> dict[int | str, Json]:
-    """Returns the ``responses`` of an operation for these problems, one entry a status."""
+    """Return the ``responses`` of an operation for these problems, one entry for each status."""
     return {
         status: {
             "description": " / ".join(code.heading for code in codes if code.status == status),
@@ -33,7 +33,7 @@ def problem_responses(*codes: ProblemCode) -> dict[int | str, Json]:
 
 
 def ndjson_content(*models: type[BaseModel], example: Sequence[Json]) -> Json:
-    """Returns the content of a body of JSON lines, which OpenAPI 3.1 can only describe as an array of the lines."""
+    """Return the content of a body of JSON lines. OpenAPI 3.1 can describe it only as an array of the lines."""
     items = [_schema_ref(model) for model in models]
     return {
         "schema": {"type": "array", "items": items[0] if len(items) == 1 else {"anyOf": items}},
@@ -42,7 +42,7 @@ def ndjson_content(*models: type[BaseModel], example: Sequence[Json]) -> Json:
 
 
 def example_problem(code: ProblemCode) -> Json:
-    """Returns a problem document as an example."""
+    """Return a problem document as an example."""
     errors = (
         [FieldError(detail="This is missing.", pointer="#/reference")] if code is ProblemCode.VALIDATION_FAILED else []
     )

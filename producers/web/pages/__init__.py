@@ -1,0 +1,1 @@
+"""The pages for customers; each module has the pages of one subject."""

@@ -1,170 +1,171 @@
-"""The pages about one case: confirm, keep and status. Their links are signed, each for its one purpose.
+"""The pages of a case: confirm the refund, cancel the request, and see the status.
 
-Whatever moves a case needs the confirm link, which only the purchase's own address was sent, and a box that is ticked by
-hand: mail scanners open links, and some press buttons. The status link is forwarded more freely and moves nothing.
-Two tabs, the back button and a double click meet the case as it is by then: what was said before is not said again, and
-the page leads to the status.
+Every link is signed for one purpose. A change of the case needs the confirmation link, which is sent only to the address
+of the purchase. It also needs a ticked box, because mail scanners open links, and some scanners press buttons. Customers
+forward the status link more freely, so the status link changes nothing.
+
+A second tab, the back button and a double click see the current state of the case. An action that is already done is not
+repeated, and the page leads to the status.
 """
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
 from config.signed_links import Links, Purpose
 from domain.errors import NotPossibleError
 from domain.states import State
 from producers import intake
-from producers.web.dependencies import TheLinks, ThePaper, TheRecords
-from producers.web.pages import case_copy, case_status, forms
+from producers.web.dependencies import LinksDep, PageDep, RecordsDep
+from producers.web.pages import case_copy, case_status
+from producers.web.pages.forms import CheckboxDep
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.templating import SEEN, Page
+from producers.web.templating import READ_METHODS, Page
 from records import Records
 from records.case_views import CaseView
 
-casepages = APIRouter(include_in_schema=False)
-
-Sure = Annotated[bool, Depends(forms.ticked)]
+router = APIRouter(include_in_schema=False)
 
 
-@casepages.api_route("/confirm/{token}", methods=SEEN)
-def ask(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """Shows what is about to be refunded. Looking changes nothing: mail scanners open every link."""
-    return _asked("confirm.html", token, paper, records, links)
+@router.api_route("/confirm/{token}", methods=READ_METHODS)
+def show_confirmation(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Show what will be refunded. GET changes nothing, because mail scanners open every link."""
+    return _render_question("confirm.html", token, page, records, links)
 
 
-@casepages.post("/confirm/{token}")
-def confirm(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """The customer says yes."""
-    if not sure:
-        return _asked("confirm.html", token, paper, records, links, unsure=True)
-    case = _case(links, Purpose.CONFIRM, token)
+@router.post("/confirm/{token}")
+def confirm(token: str, is_ticked: CheckboxDep, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Confirm the refund."""
+    if not is_ticked:
+        return _render_question("confirm.html", token, page, records, links, is_unticked=True)
+    case_id = _read_link(links, Purpose.CONFIRM, token)
     try:
-        intake.confirm(records, case)
+        intake.confirm(records, case_id)
     except NotPossibleError as error:
-        return _too_late(_view(records, case), str(error), paper, links)
-    return RedirectResponse(paper.to(_status(links, case)), 303)
+        return _render_not_possible(_get_view(records, case_id), str(error), page, links)
+    return RedirectResponse(page.to(_status_path(links, case_id)), 303)
 
 
-@casepages.api_route("/confirm/{token}/withdraw", methods=SEEN)
-def doubt(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """Shows what is about to be kept. Looking changes nothing here either."""
-    return _asked("cancel_request.html", token, paper, records, links)
+@router.api_route("/confirm/{token}/cancel", methods=READ_METHODS)
+def show_cancellation(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Show what the customer keeps after cancelling the request. GET changes nothing."""
+    return _render_question("cancel_request.html", token, page, records, links)
 
 
-@casepages.post("/confirm/{token}/withdraw")
-def withdraw(token: str, sure: Sure, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """The customer does not want the refund after all."""
-    if not sure:
-        return _asked("cancel_request.html", token, paper, records, links, unsure=True)
-    case = _case(links, Purpose.CONFIRM, token)
+@router.post("/confirm/{token}/cancel")
+def cancel(token: str, is_ticked: CheckboxDep, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Cancel the refund request."""
+    if not is_ticked:
+        return _render_question("cancel_request.html", token, page, records, links, is_unticked=True)
+    case_id = _read_link(links, Purpose.CONFIRM, token)
     try:
-        intake.cancel(records, case)
+        intake.cancel(records, case_id)
     except NotPossibleError as error:
-        view = _view(records, case)
+        view = _get_view(records, case_id)
         if view.state is not State.CANCELLED:
-            return _too_late(view, str(error), paper, links)
-    return RedirectResponse(paper.to(_status(links, case)), 303)
+            return _render_not_possible(view, str(error), page, links)
+    return RedirectResponse(page.to(_status_path(links, case_id)), 303)
 
 
-@casepages.api_route("/status/{token}", methods=SEEN)
-def status(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """Where a case stands, why, and how it came there."""
-    return _standing("status.html", token, paper, records, links)
+@router.api_route("/status/{token}", methods=READ_METHODS)
+def show_status(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Show the state of a case, the reasons for the state, and the timeline."""
+    return _render_status("status.html", token, page, records, links)
 
 
-@casepages.api_route("/status/{token}/news", methods=SEEN)
-def news(token: str, paper: ThePaper, records: TheRecords, links: TheLinks, seen: int = 0) -> Response:
-    """What the status page asks for while something moves: nothing, as long as nothing has."""
-    case = _case(links, Purpose.STATUS, token)
+@router.api_route("/status/{token}/news", methods=READ_METHODS)
+def show_news(token: str, page: PageDep, records: RecordsDep, links: LinksDep, last_seq: int = 0) -> Response:
+    """Return the new content of the status page, or an empty response if ``last_seq`` is still the last transition."""
+    case_id = _read_link(links, Purpose.STATUS, token)
     with records.work() as work:
-        history = work.history.for_case(case)
-    if history and history[-1].seq == seen:
+        history = work.history.for_case(case_id)
+    if history and history[-1].seq == last_seq:
         return Response(status_code=204)
-    return _standing("case_status.html", token, paper, records, links)
+    return _render_status("case_status.html", token, page, records, links)
 
 
-def _standing(template: str, token: str, paper: Page, records: Records, links: Links) -> Response:
-    case = _case(links, Purpose.STATUS, token)
+def _render_status(template: str, token: str, page: Page, records: Records, links: Links) -> Response:
+    case_id = _read_link(links, Purpose.STATUS, token)
     with records.work() as work:
-        view = work.case_views.get(case)
-        history = work.history.for_case(case)
+        view = work.case_views.get(case_id)
+        history = work.history.for_case(case_id)
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    paper = paper.speaking(view.locale)
-    pause = case_status.refresh_interval(view, history)
-    return paper.render(
+    page = page.for_locale(view.locale)
+    return page.render(
         template,
-        alone=template == "case_status.html",
+        is_fragment=template == "case_status.html",
         view=view,
         zone=case_copy.zone_of(view),
-        standing=case_status.headline(view, history),
-        expected=case_status.expected_arrival_day(view),
-        refund=case_status.refund_of(view, history),
-        bank_reference=case_status.bank_reference_of(view, history),
+        headline=case_status.headline(view, history),
+        expected_arrival=case_status.expected_arrival_day(view),
+        refund_id=case_status.refund_id(view, history),
+        bank_reference=case_status.bank_reference(view, history),
         reasons=case_copy.sentences_for_customer(view.reasons) if view.state is State.WITH_SUPPORT else [],
         timeline=case_copy.timeline(history),
-        amount=case_copy.amount_of(view, paper.translator),
+        amount=case_copy.amount_of(view, page.translator),
         shows_purchase=case_copy.shows_purchase(view),
-        may_withdraw=view.state is State.AWAITING_CONFIRMATION,
-        again=case_status.again(view),
-        pause=pause,
-        seen=history[-1].seq,
-        address=f"/status/{token}",
+        can_cancel=view.state is State.AWAITING_CONFIRMATION,
+        can_request_again=case_status.can_request_again(view),
+        refresh_seconds=case_status.refresh_interval(view, history),
+        last_seq=history[-1].seq,
+        status_path=f"/status/{token}",
     )
 
 
-def _asked(template: str, token: str, paper: Page, records: Records, links: Links, *, unsure: bool = False) -> Response:
-    """The question that a confirm link is for; once it was answered, where the case stands."""
-    view = _view(records, _case(links, Purpose.CONFIRM, token))
+def _render_question(
+    template: str, token: str, page: Page, records: Records, links: Links, *, is_unticked: bool = False
+) -> Response:
+    """Return the page that asks to confirm or to cancel. Once the customer has answered, redirect to the status."""
+    view = _get_view(records, _read_link(links, Purpose.CONFIRM, token))
     if view.state is State.EXPIRED:
-        standing = case_copy.HEADLINES[view.state]
-        return _too_late(view, standing.sentence, paper, links)
+        return _render_not_possible(view, case_copy.HEADLINES[view.state].sentence, page, links)
     if view.state is not State.AWAITING_CONFIRMATION:
-        return RedirectResponse(paper.to(_status(links, view.id)), 303)
-    paper = paper.speaking(view.locale)
-    return paper.render(
+        return RedirectResponse(page.to(_status_path(links, view.id)), 303)
+    page = page.for_locale(view.locale)
+    return page.render(
         template,
-        status=ProblemCode.VALIDATION_FAILED.status if unsure else 200,
+        status=ProblemCode.VALIDATION_FAILED.status if is_unticked else 200,
         view=view,
         zone=case_copy.zone_of(view),
-        amount=case_copy.amount_of(view, paper.translator),
+        amount=case_copy.amount_of(view, page.translator),
         token=token,
-        unsure=unsure,
+        is_unticked=is_unticked,
     )
 
 
-def _too_late(view: CaseView, sentence: str, paper: Page, links: Links) -> Response:
-    """What was asked for cannot be done any more: why, and what can."""
-    paper = paper.speaking(view.locale)
-    return paper.render(
+def _render_not_possible(view: CaseView, sentence: str, page: Page, links: Links) -> Response:
+    """Return the page that says why an action is no longer possible, and what the customer can do."""
+    page = page.for_locale(view.locale)
+    return page.render(
         "not_possible.html",
         status=(ProblemCode.LINK_EXPIRED if view.state is State.EXPIRED else ProblemCode.NO_LONGER_POSSIBLE).status,
         view=view,
         zone=case_copy.zone_of(view),
-        heading=paper.translator.gettext(case_copy.HEADLINES[view.state].heading),
-        sentence=paper.translator.gettext(sentence),
-        again=case_status.again(view),
-        status_page=_status(links, view.id),
+        heading=page.translator.gettext(case_copy.HEADLINES[view.state].heading),
+        sentence=page.translator.gettext(sentence),
+        can_request_again=case_status.can_request_again(view),
+        status_path=_status_path(links, view.id),
     )
 
 
-def _case(links: Links, purpose: Purpose, token: str) -> UUID:
+def _read_link(links: Links, purpose: Purpose, token: str) -> UUID:
+    """Return the id of the case in a link."""
     try:
         return links.read(purpose, token)
     except NotPossibleError as error:
         raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
-def _view(records: Records, case: UUID) -> CaseView:
+def _get_view(records: Records, case_id: UUID) -> CaseView:
     with records.work() as work:
-        view = work.case_views.get(case)
+        view = work.case_views.get(case_id)
     if view is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
     return view
 
 
-def _status(links: Links, case: UUID) -> str:
-    """The status page on the host that was asked, whatever the letters call it."""
-    return f"/status/{links.to(Purpose.STATUS, case).rpartition('/')[2]}"
+def _status_path(links: Links, case_id: UUID) -> str:
+    """Return the path of the status page, so that a redirect stays on the host of the request."""
+    return f"/status/{links.to(Purpose.STATUS, case_id).rpartition('/')[2]}"

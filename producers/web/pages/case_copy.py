@@ -1,4 +1,4 @@
-"""Every state and every step in the customer's words. Nothing here says more than the row does."""
+"""The texts of a case for the customer: each state and each transition. A text says no more than its row."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from records.history import HistoryRow
 
 
 class Tone(StrEnum):
-    """How a state's page looks."""
+    """The look of the page for a state."""
 
     WAITING = "waiting"
     DONE = "done"
@@ -25,7 +25,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StatusHeadline:
-    """A state as its page says it."""
+    """The heading and the sentence of the page for a state."""
 
     heading: str
     sentence: str
@@ -129,67 +129,68 @@ STEPS: Mapping[Event, str] = {
     Event.SUPPORT_DECLINED: "Our support team declined the refund.",
 }
 
-
 SHORT_OF_MONEY = (
     "The seller’s account with the payment provider didn’t have enough money for the refund. We’ll try again "
     "automatically."
 )
 
-_OWN_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
-_CODES = {code.value: code for code in ReasonCode}  # one of a later version is not among them
+_STATES_WITH_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
+_CODES = {code.value: code for code in ReasonCode}  # a later version can have stored a code that is not here
 _NOT_FOR_CUSTOMERS = "This purchase needs a manual check."
 
 
 def sentence_for_support(reason: Mapping[str, str]) -> str:
-    """A stored reason as support reads it."""
+    """Return the sentence of a stored reason for support."""
     code = _CODES.get(reason["code"])
     return reason.get("sentence") or (code.support if code else reason["code"])
 
 
 def sentences_for_customer(reasons: Iterable[Mapping[str, str]]) -> list[str]:
-    """Stored reasons as the customer may know them, each once."""
+    """Return the sentences that the customer may know of stored reasons, each sentence once."""
     codes = (_CODES.get(reason["code"]) for reason in reasons)
     return list(dict.fromkeys((code.customer if code else None) or _NOT_FOR_CUSTOMERS for code in codes))
 
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One line of a customer's timeline."""
+    """An entry of the customer's timeline."""
 
-    at: datetime
+    created_at: datetime
     sentence: str
 
 
 def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
-    """What happened, oldest first; a step that came several times in a row is told once."""
-    told = [
-        TimelineEntry(row.created_at, SHORT_OF_MONEY if short_of_money(row) else STEPS[Event(row.event)])
+    """Return the entries, oldest first. Of several entries in a row with the same sentence, the first is returned."""
+    entries = [
+        TimelineEntry(row.created_at, SHORT_OF_MONEY if is_short_of_money(row) else STEPS[Event(row.event)])
         for row in history
     ]
-    return [one for n, one in enumerate(told) if n == 0 or one.sentence != told[n - 1].sentence]
+    return [entry for n, entry in enumerate(entries) if n == 0 or entry.sentence != entries[n - 1].sentence]
 
 
-def short_of_money(row: HistoryRow) -> bool:
-    """Whether this step says that the seller's balance does not suffice."""
-    waits = {Event.REFUND_DEFERRED, Event.PROVIDER_ACCEPTED}
-    return row.event in waits and row.evidence.get("refusal") == DeclineReason.INSUFFICIENT_BALANCE
+def is_short_of_money(row: HistoryRow) -> bool:
+    """Return whether the refund waits because the seller's balance is too low."""
+    return (
+        row.event in {Event.REFUND_DEFERRED, Event.PROVIDER_ACCEPTED}
+        and row.evidence.get("refusal") == DeclineReason.INSUFFICIENT_BALANCE
+    )
 
 
-def amount_of(view: CaseView, spoken: Translator) -> str | None:
-    """The amount as it is written in this language; None where it is not sound."""
+def amount_of(view: CaseView, translator: Translator) -> str | None:
+    """Return the amount in the translator's language, or None if there is no valid amount."""
     if view.amount is None or view.currency is None:
         return None
     try:
-        return spoken.money(Money(view.amount, view.currency))
+        return translator.money(Money(view.amount, view.currency))
     except UnknownMoneyError:
         return None
 
 
 def zone_of(view: CaseView) -> ZoneInfo:
-    """Where a page's times are told: at the seller's, where the page may name it."""
+    """Return the time zone of the page's times: the seller's zone if the page may show the purchase, or else UTC."""
     return ZoneInfo(view.time_zone) if view.time_zone and shows_purchase(view) else UTC
 
 
 def shows_purchase(view: CaseView) -> bool:
-    """Whether the purchase may stand on the page: only where this case holds it."""
-    return view.purchase is not None and view.state in _OWN_PURCHASE
+    """Return whether the page may show the purchase: only if the purchase belongs to this case."""
+    return view.purchase is not None and view.state in _STATES_WITH_PURCHASE

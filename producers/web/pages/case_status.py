@@ -1,10 +1,13 @@
-"""How a case stands, more finely than its state says: what its last step adds, when money may be expected, when to look again."""
+"""The status of a case in more detail than its state.
+
+The last transition refines the headline. The status also has the expected arrival of the money and the refresh interval.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from domain.refund_timing import expected_arrival
 from domain.states import Event, State
-from producers.web.pages.case_copy import HEADLINES, StatusHeadline, Tone, short_of_money
+from producers.web.pages.case_copy import HEADLINES, StatusHeadline, Tone, is_short_of_money
 from records.case_views import CaseView
 from records.history import HistoryRow
 
@@ -34,7 +37,7 @@ AFTER: Mapping[tuple[State, Event], StatusHeadline] = {
         Tone.WAITING,
     ),
 }
-"""Standings that the way into a state, or the last look from within it, tells more truly than the state."""
+"""The headlines of a state after a certain last transition. They are more precise than the headline of the state."""
 
 NO_BALANCE = StatusHeadline(
     "Your refund is waiting for the seller’s funds",
@@ -44,7 +47,7 @@ NO_BALANCE = StatusHeadline(
     Tone.WAITING,
 )
 
-_AGAIN = frozenset({State.EXPIRED, State.CANCELLED, State.UNMATCHED})
+_CAN_REQUEST_AGAIN = frozenset({State.EXPIRED, State.CANCELLED, State.UNMATCHED})
 
 WITHDRAWAL_UNMATCHED = StatusHeadline(
     "We couldn’t match your withdrawal to a purchase",
@@ -53,68 +56,74 @@ WITHDRAWAL_UNMATCHED = StatusHeadline(
     Tone.WAITING,
 )
 
-PAUSES: Mapping[State, int] = {
+REFRESH_INTERVALS: Mapping[State, int] = {
     State.RECEIVED: 3,
     State.AWAITING_CONFIRMATION: 10,
     State.APPROVED: 3,
     State.REFUNDING: 3,
     State.REFUND_PENDING: 60,
 }
-"""Seconds between two looks at a case that moves by itself, or by its customer's word in another tab. What takes days is
-not asked after every moment."""
+"""Seconds between two refreshes of the status page, for states that change without the customer or in another tab.
 
-WAITS = 60
-"""The same for a case that was put off: it goes on in minutes or days."""
+A pending refund takes days, so its page is refreshed less often.
+"""
+
+DEFERRED_REFRESH_INTERVAL = 60
+"""Seconds between two refreshes for a refund that was deferred: it continues after minutes or days."""
 
 
 def headline(view: CaseView, history: Sequence[HistoryRow]) -> StatusHeadline:
-    """What the page says of a case."""
-    last = _last(history)
-    if view.state in {State.APPROVED, State.REFUND_PENDING} and short_of_money(last):
+    """Return the headline of a case."""
+    transition = _last_transition(history)
+    if view.state in {State.APPROVED, State.REFUND_PENDING} and is_short_of_money(transition):
         return NO_BALANCE
-    if _withdrew_in_vain(view):
+    if _is_unmatched_withdrawal(view):
         return WITHDRAWAL_UNMATCHED
-    return AFTER.get((view.state, Event(last.event))) or HEADLINES[view.state]
+    return AFTER.get((view.state, Event(transition.event))) or HEADLINES[view.state]
 
 
 def refresh_interval(view: CaseView, history: Sequence[HistoryRow]) -> int | None:
-    """Seconds until the page looks again; None where nothing moves by itself."""
-    waits = (view.state, Event(_last(history).event)) in AFTER and view.state is State.APPROVED
-    return WAITS if waits else PAUSES.get(view.state)
+    """Return the seconds until the page is refreshed, or None if the case does not change by itself."""
+    transition = _last_transition(history)
+    is_deferred = view.state is State.APPROVED and (view.state, Event(transition.event)) in AFTER
+    return DEFERRED_REFRESH_INTERVAL if is_deferred else REFRESH_INTERVALS.get(view.state)
 
 
-def again(view: CaseView) -> bool:
-    """Whether a new request may do what this one did not."""
-    return view.state in _AGAIN and not _withdrew_in_vain(view)
+def can_request_again(view: CaseView) -> bool:
+    """Return whether a new request can succeed where this request did not."""
+    return view.state in _CAN_REQUEST_AGAIN and not _is_unmatched_withdrawal(view)
 
 
 def expected_arrival_day(view: CaseView) -> str | None:
-    """When a refund that was made can be seen."""
+    """Return when the customer sees the money of a completed refund, or None for other states."""
     return expected_arrival(view.method) if view.state is State.REFUNDED else None
 
 
-def refund_of(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
-    """What the payment service calls the refund, once it has said so: a bank can find it by that."""
+def refund_id(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
+    """Return the provider's id of the refund if it is known. The customer's bank can find the refund with it."""
     if view.state not in {State.REFUND_PENDING, State.REFUNDED}:
         return None
-    named = (row.evidence.get("refund") for row in reversed(history))
-    return next((str(name) for name in named if name), None)
+    return _latest_evidence(history, "refund")
 
 
-def bank_reference_of(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
-    """By what the customer's bank finds the refund, once the card's network has said so."""
+def bank_reference(view: CaseView, history: Sequence[HistoryRow]) -> str | None:
+    """Return the card network's reference of the refund (ARN) if it is known."""
     if view.state is not State.REFUNDED:
         return None
-    named = (row.evidence.get("bank_reference") for row in reversed(history))
-    return next((str(name) for name in named if name), None)
+    return _latest_evidence(history, "bank_reference")
 
 
-def _withdrew_in_vain(view: CaseView) -> bool:
-    """Whether a withdrawal by law matched no purchase: it counts all the same, and a person looks for it."""
+def _latest_evidence(history: Sequence[HistoryRow], name: str) -> str | None:
+    values = (row.evidence.get(name) for row in reversed(history))
+    return next((str(value) for value in values if value), None)
+
+
+def _is_unmatched_withdrawal(view: CaseView) -> bool:
+    """Return whether a statutory withdrawal matched no purchase. It is still valid, and support looks for the purchase."""
     return view.state is State.UNMATCHED and view.declared_at is not None
 
 
-def _last(history: Sequence[HistoryRow]) -> HistoryRow:
-    """The last step that says how the case stands: what came to support is not changed by a look from there."""
-    told = [row for row in history if not (row.from_state == row.to_state == State.WITH_SUPPORT)]
-    return told[-1]
+def _last_transition(history: Sequence[HistoryRow]) -> HistoryRow:
+    """Return the last transition that the customer should see. Transitions inside ``with_support`` are skipped."""
+    shown = [row for row in history if not (row.from_state == row.to_state == State.WITH_SUPPORT)]
+    return shown[-1]

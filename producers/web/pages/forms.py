@@ -1,21 +1,27 @@
-"""Forms: what was typed, read strictly, and what is wrong with it in sentences of our own."""
+"""Reads submitted forms strictly, and says in our own sentences what is wrong with their fields."""
 
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qsl
 
+from fastapi import Depends
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
+from starlette.responses import Response
 
-from producers.web.problems import ProblemCode, ProblemError
+from producers.web.problems import DATABASE_RETRY_AFTER, ProblemCode, ProblemError
+from producers.web.templating import Page
+from records.storefronts import Storefront
 
 NONCE: Final = "nonce"
-_MOST_FIELDS = 50  # more than any form of ours has, fewer than would cost anything
+_MAX_FIELDS = 50  # more than any of our forms has, and cheap to read
 _NONCE_LENGTHS = range(16, 101)
-_LONGEST_NAME = 100  # characters of a field's name that are shown again
+_MAX_NAME_LENGTH = 100  # characters of a field's name that an error repeats
+_MAX_PREFILL_LENGTH = 320  # characters of a field that a link fills in; no e-mail address is longer
 
 WHEN_EMPTY: Final = {
     "email": "Enter the email address you used for the purchase.",
@@ -30,46 +36,46 @@ WHEN_WRONG: Final = {
     "refund_scope": "Choose one of the three options.",
     "name": "Enter only your name.",
 }
-NOT_PLAIN: Final = "This contains characters that can’t be displayed. Please type it again."
+INVALID_CHARACTERS: Final = "This contains characters that can’t be displayed. Please type it again."
 TOO_LONG: Final = "This is too long. Use up to {most} characters."
-NO_SUCH_FIELD: Final = "This form contains an unknown field: {name}. Nothing was changed."
+UNKNOWN_FIELD: Final = "This form contains an unknown field: {name}. Nothing was changed."
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong, as a sentence of the catalogues and the facts in it."""
+    """What is wrong: a sentence of the catalogues, and the values of the placeholders in the sentence."""
 
     sentence: str
-    facts: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedForm:
-    """A form as it is shown: what is in its fields, and what is wrong with them."""
+    """A form as the page shows it: the values of its fields, and what is wrong with the fields."""
 
     values: Mapping[str, str]
     nonce: str
     errors: Mapping[str, FieldError] = field(default_factory=dict)
-    """In the order of the fields."""
-    trouble: FieldError | None = None
-    """What is wrong with the whole of it."""
+    """The errors by field, in the order of the fields."""
+    form_error: FieldError | None = None
+    """What is wrong with the form as a whole."""
 
     @property
-    def first_bad(self) -> str | None:
-        """The field that wants the customer's eye."""
+    def first_invalid_field(self) -> str | None:
+        """The field that the browser focuses."""
         return next(iter(self.errors), None)
 
 
-async def typed(request: Request) -> dict[str, str]:
-    """The fields of a form as they came; line breaks as we write them, not as browsers do."""
+async def read_fields(request: Request) -> dict[str, str]:
+    """Return the fields of a form as the browser sent them, with Unix line breaks."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         raise ProblemError(ProblemCode.MALFORMED_BODY, "Please use the form on this site.")
     try:
         body = (await request.body()).decode("ascii")
-        pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
-    except ValueError:  # not ASCII, not UTF-8, or more fields than any form of ours
+        pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError:  # not ASCII, not UTF-8, or more fields than any of our forms has
         raise ProblemError(ProblemCode.MALFORMED_BODY, "We couldn’t read this form. Please open it again.") from None
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -77,68 +83,104 @@ async def typed(request: Request) -> dict[str, str]:
     return {name: value.replace("\r\n", "\n") for name, value in values.items()}
 
 
-async def ticked(request: Request) -> bool:
-    """A form of one box to tick: whether it was. A browser sends nothing of a box that was not, and so do many scanners."""
-    values = await typed(request) if await request.body() else {}
-    _nothing_but(values, ("sure",))
+async def read_checkbox(request: Request) -> bool:
+    """Return whether the box is ticked in a form with one box.
+
+    A browser sends nothing for a box that is not ticked. Mail scanners that submit forms do not tick boxes either.
+    """
+    values = await read_fields(request) if await request.body() else {}
+    _refuse_unknown_fields(values, ("sure",))
     return values.get("sure") == "yes"
 
 
-async def nothing_typed(request: Request) -> None:
-    """A form of one button: it has no fields."""
+async def require_no_fields(request: Request) -> None:
+    """Check that a form with one button has no fields."""
     if await request.body():
-        _nothing_but(await typed(request), ())
+        _refuse_unknown_fields(await read_fields(request), ())
 
 
-def _nothing_but(values: Mapping[str, str], fields: tuple[str, ...]) -> None:
+def _refuse_unknown_fields(values: Mapping[str, str], fields: tuple[str, ...]) -> None:
     if set(values) - set(fields):
         raise ProblemError(ProblemCode.VALIDATION_FAILED, "This form contains an unknown field. Nothing was changed.")
 
 
+FormFieldsDep = Annotated[Mapping[str, str], Depends(read_fields)]
+CheckboxDep = Annotated[bool, Depends(read_checkbox)]
+
+
+def prefilled(request: Request, fields: Sequence[str]) -> dict[str, str]:
+    """Return the values that a link fills in for these fields."""
+    return {name: request.query_params.get(name, "")[:_MAX_PREFILL_LENGTH] for name in fields}
+
+
 def new_nonce() -> str:
-    """What tells this form from every other: sent twice, it counts once."""
+    """Return a value that makes this form unique, so that a form that is sent twice counts once."""
     return secrets.token_urlsafe(24)
 
 
 def nonce_of(values: Mapping[str, str]) -> str:
-    """The nonce that a form came with; a new one where that is none."""
+    """Return the nonce of a submitted form, or a new nonce if the form has no valid nonce."""
     nonce = values.get(NONCE, "")
     return nonce if nonce.isascii() and nonce.isprintable() and len(nonce) in _NONCE_LENGTHS else new_nonce()
 
 
-def key_of(nonce: str, said: BaseModel) -> str:
-    """A double click is one request; a form that was changed after going back is another one."""
-    return f"{nonce}:{hashlib.sha256(said.model_dump_json().encode()).hexdigest()}"
+def idempotency_key(nonce: str, content: BaseModel) -> str:
+    """Return the idempotency key of a submitted form.
+
+    A double click sends one request. A form that is changed after going back is another request.
+    """
+    return f"{nonce}:{hashlib.sha256(content.model_dump_json().encode()).hexdigest()}"
 
 
-def unknown(values: Mapping[str, str], fields: tuple[str, ...]) -> FieldError | None:
-    """A field that the form does not have."""
-    others = sorted(set(values) - set(fields) - {NONCE})
-    return FieldError(NO_SUCH_FIELD, {"name": others[0][:_LONGEST_NAME]}) if others else None
+def unknown_field_error(values: Mapping[str, str], fields: tuple[str, ...]) -> FieldError | None:
+    """Return an error if a value belongs to no field of the form."""
+    unknown = sorted(set(values) - set(fields) - {NONCE})
+    return FieldError(UNKNOWN_FIELD, {"name": unknown[0][:_MAX_NAME_LENGTH]}) if unknown else None
 
 
-def read(model: type[Model], asked: Mapping[str, object]) -> Model | dict[str, FieldError]:
-    """What was asked, or a sentence for each field that is not right, by the name the form gives it."""
+def parse(model: type[Model], values: Mapping[str, object]) -> Model | dict[str, FieldError]:
+    """Return the values as ``model``, or an error for each field that is not valid."""
     empty = {
         name: FieldError(sentence)
         for name, sentence in WHEN_EMPTY.items()
-        if name in model.model_fields and not str(asked.get(name, "")).strip()
+        if name in model.model_fields and not str(values.get(name, "")).strip()
     }
     try:
-        said = model.model_validate(asked)
+        parsed = model.model_validate(values)
     except ValidationError as error:
-        found = {str(e["loc"][-1]): _wrong(str(e["loc"][-1]), e["type"], e.get("ctx") or {}) for e in error.errors()}
-        return found | empty
-    return empty or said
+        return dict(map(_field_error, error.errors())) | empty
+    return empty or parsed
 
 
-def errors_of(said: BaseModel | Mapping[str, FieldError], fields: Sequence[str]) -> dict[str, FieldError]:
-    """What read() found wrong, in the order of the form's fields."""
-    wrong = {} if isinstance(said, BaseModel) else said
-    return {name: wrong[name] for name in fields if name in wrong}
+def ordered_errors(parsed: BaseModel | Mapping[str, FieldError], fields: Sequence[str]) -> dict[str, FieldError]:
+    """Return the errors of parse() in the order of the form's fields."""
+    errors = {} if isinstance(parsed, BaseModel) else parsed
+    return {name: errors[name] for name in fields if name in errors}
 
 
-def _wrong(name: str, kind: str, facts: Mapping[str, object]) -> FieldError:
-    if kind == "string_too_long":
-        return FieldError(TOO_LONG, {"most": facts["max_length"]})
-    return FieldError(WHEN_WRONG.get(name, NOT_PLAIN))
+def _field_error(error: ErrorDetails) -> tuple[str, FieldError]:
+    """Return the name of the field that one of pydantic's errors is about, and our error."""
+    name = str(error["loc"][-1])
+    if error["type"] == "string_too_long":
+        return name, FieldError(TOO_LONG, {"most": error["ctx"]["max_length"]})
+    return name, FieldError(WHEN_WRONG.get(name, INVALID_CHARACTERS))
+
+
+def render_form(
+    page: Page,
+    template: str,
+    form: SubmittedForm,
+    storefront: Storefront | None,
+    *,
+    problem: ProblemCode | None = None,
+    **values: object,
+) -> Response:
+    """Return the page of a form, with the HTTP status of ``problem``."""
+    return page.render(
+        template,
+        status=problem.status if problem else 200,
+        headers={"retry-after": DATABASE_RETRY_AFTER} if problem is ProblemCode.SERVICE_UNAVAILABLE else None,
+        form=form,
+        storefront=storefront,
+        **values,
+    )

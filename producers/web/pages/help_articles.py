@@ -1,7 +1,8 @@
-"""Answers of the help centre: Markdown files, one an article, in ``help/<language>/<topic>/<article>.md``.
+"""The articles of the help centre, as Markdown files: ``help/<language>/<topic>/<article>.md``.
 
-The first heading is the question. Files are put in order by their names; digits at a name's start are for that alone. Files
-of the operator's own folder come first: one with the same name takes the place of ours, an empty one takes ours away.
+The first heading of a file is the question. Files are sorted by name; the digits at the start of a name serve only the
+order. The operator's own folder takes precedence: a file with the name of our article replaces the article, and an empty
+file removes the article.
 """
 
 import re
@@ -17,31 +18,31 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
-HERE = Path(__file__).with_name("help")
-OURS = "en"  # every article is there in English
+HERE = Path(__file__).parents[1] / "help"
+DEFAULT_LANGUAGE = "en"  # every article exists in English
 
 TOPICS = ("payment", "delivery", "refunds")
-"""The order of our topics; those of an operator's own follow."""
+"""The order of our topics. The topics of an operator follow."""
 
-_NUMBER = re.compile(r"^\d+-")
+_ORDER_NUMBER = re.compile(r"^\d+-")
 
 
-def _link(_: RendererHTML, tokens: Sequence[Token], n: int, __: OptionsDict, env: EnvType) -> str:
-    """Links to our own pages go on with what the reader chose."""
+def _render_link(_: RendererHTML, tokens: Sequence[Token], n: int, __: OptionsDict, env: EnvType) -> str:
+    """Render a link. Links to our own pages repeat the language and the seller."""
     href = str(tokens[n].attrGet("href") or "")
     if href.startswith("/") and not href.startswith("//"):
-        page, hash_, part = href.partition("#")
-        href = f"{env['to'](page)}{hash_}{part}"
+        page, separator, fragment = href.partition("#")
+        href = f"{env['link_to'](page)}{separator}{fragment}"
     return f'<a href="{escapeHtml(href)}">'
 
 
 _markdown = MarkdownIt("commonmark", {"html": False})
-_markdown.add_render_rule("link_open", _link)
+_markdown.add_render_rule("link_open", _render_link)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Article:
-    """One question and its answer."""
+    """A question and its answer."""
 
     topic: str
     name: str
@@ -51,51 +52,52 @@ class Article:
     """The answer without its markup, for the search."""
     tokens: Sequence[Token]
 
-    def html(self, to: Callable[[str], str]) -> Markup:
-        """The answer. Markup is Markdown's alone: HTML in the file is text, and no link is a script."""
-        return Markup(_markdown.renderer.render(self.tokens, _markdown.options, {"to": to}))  # noqa: S704
+    def html(self, link_to: Callable[[str], str]) -> Markup:
+        """Return the answer as HTML. HTML in the file is escaped, and a link cannot be a script."""
+        return Markup(_markdown.renderer.render(self.tokens, _markdown.options, {"link_to": link_to}))  # noqa: S704
 
 
 class ArticleStore:
-    """All articles, read once: a process that is to know a changed file is started again."""
+    """All articles. The files are read once; to load a changed file, restart the process."""
 
     def __init__(self, *folders: Path) -> None:
         self._files: dict[tuple[str, str, str], Article | None] = {}
         for folder in (*folders, HERE):
             for file in sorted(folder.glob("*/*/*.md")):
                 language, topic = file.parts[-3:-1]
-                self._files.setdefault((language, topic, file.stem), _read(file))
+                self._files.setdefault((language, topic, file.stem), _read_article(file))
         self._topics: dict[str, Mapping[str, Sequence[Article]]] = {}
 
     def topics(self, language: str) -> Mapping[str, Sequence[Article]]:
-        """The articles by topic, in this language where they are written in it, else in English."""
+        """Return the articles by topic. An article that is not translated into ``language`` is in English."""
         if language not in self._topics:
-            named = sorted({(topic, stem) for _, topic, stem in self._files}, key=_in_order)
-            articles = filter(None, (self._one(language, *name) for name in named))
+            names = sorted({(topic, stem) for _, topic, stem in self._files}, key=_topic_order)
+            articles = filter(None, (self._find(language, *name) for name in names))
             self._topics[language] = {
-                topic: tuple(some) for topic, some in groupby(articles, key=lambda article: article.topic)
+                topic: tuple(group) for topic, group in groupby(articles, key=lambda article: article.topic)
             }
         return self._topics[language]
 
-    def _one(self, language: str, topic: str, stem: str) -> Article | None:
-        return self._files.get((language, topic, stem), self._files.get((OURS, topic, stem)))
+    def _find(self, language: str, topic: str, stem: str) -> Article | None:
+        return self._files.get((language, topic, stem), self._files.get((DEFAULT_LANGUAGE, topic, stem)))
 
 
-def _in_order(name: tuple[str, str]) -> tuple[int, str, str]:
+def _topic_order(name: tuple[str, str]) -> tuple[int, str, str]:
     topic, stem = name
     return TOPICS.index(topic) if topic in TOPICS else len(TOPICS), topic, stem
 
 
-def _read(file: Path) -> Article | None:
+def _read_article(file: Path) -> Article | None:
+    """Return the article in a file, or None if the file does not begin with a heading."""
     tokens = _markdown.parse(file.read_text(encoding="utf-8-sig"))
     if not tokens or tokens[0].type != "heading_open":
         return None
     language, topic = file.parts[-3:-1]
     question, answer = tokens[1].content, tokens[3:]
-    text = " ".join(_plain(token) for token in answer if token.type == "inline")
-    name = _NUMBER.sub("", file.stem)
+    text = " ".join(_plain_text(token) for token in answer if token.type == "inline")
+    name = _ORDER_NUMBER.sub("", file.stem)
     return Article(topic=topic, name=name, language=language, question=question, text=text, tokens=answer)
 
 
-def _plain(inline: Token) -> str:
+def _plain_text(inline: Token) -> str:
     return "".join(" " if child.type.endswith("break") else child.content for child in inline.children or ())

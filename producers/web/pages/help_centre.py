@@ -1,4 +1,4 @@
-"""The help centre: answers, and the ways to a refund, to a purchase and to people."""
+"""The help centre: articles by topic, a search, and links to the refund form, the lookup and the contacts."""
 
 from functools import partial
 from typing import Annotated
@@ -7,66 +7,73 @@ from fastapi import APIRouter, Depends
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from producers.web.dependencies import ThePaper
+from producers.web.dependencies import PageDep
 from producers.web.pages.help_articles import ArticleStore
-from producers.web.pages.help_search import LONGEST, find
-from producers.web.pages.storefront import OptionalStorefront, RequiredStorefront
+from producers.web.pages.help_search import MAX_QUERY_LENGTH, find
+from producers.web.pages.storefront import OptionalStorefrontDep, StorefrontDep
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.templating import SEEN, Page
+from producers.web.templating import READ_METHODS, Page
 from records.storefronts import Storefront
 
 HEADINGS = {"payment": "Payment", "delivery": "Delivery", "refunds": "Refunds"}
-"""What our topics are called; one of an operator's own is called as its folder."""
+"""The headings of our topics. The heading of an operator's topic is the name of its folder."""
 
-_KEPT = {"cache-control": "public, max-age=300"}
+_CACHE = {"cache-control": "public, max-age=300"}
 
-helppages = APIRouter(include_in_schema=False)
-
-
-async def _shelf(connection: HTTPConnection) -> ArticleStore:
-    shelf = connection.app.state.shelf
-    assert isinstance(shelf, ArticleStore)
-    return shelf
+router = APIRouter(include_in_schema=False)
 
 
-TheShelf = Annotated[ArticleStore, Depends(_shelf)]
+async def get_articles(connection: HTTPConnection) -> ArticleStore:
+    """Return the application's help articles."""
+    articles = connection.app.state.articles
+    assert isinstance(articles, ArticleStore)
+    return articles
 
 
-@helppages.api_route("/", methods=SEEN)
-async def home(paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
-    """Everybody's help centre."""
-    return _centre(paper, shelf, q, None)
+ArticlesDep = Annotated[ArticleStore, Depends(get_articles)]
 
 
-@helppages.api_route("/s/{seller}", methods=SEEN)
-async def shop(front: RequiredStorefront, paper: ThePaper, shelf: TheShelf, q: str = "") -> Response:
-    """A seller's help centre, in its name and colours."""
-    return _centre(paper, shelf, q, front)
+@router.api_route("/", methods=READ_METHODS)
+async def show_home(page: PageDep, articles: ArticlesDep, q: str = "") -> Response:
+    """Show the help centre for customers of all sellers."""
+    return _render_home(page, articles, q, None)
 
 
-@helppages.api_route("/help/{topic}", methods=SEEN)
-async def answers(topic: str, front: OptionalStorefront, paper: ThePaper, shelf: TheShelf) -> Response:
-    """All answers about one topic."""
-    articles = shelf.topics(paper.translator.language).get(topic)
-    if not articles:
+@router.api_route("/s/{seller}", methods=READ_METHODS)
+async def show_storefront(storefront: StorefrontDep, page: PageDep, articles: ArticlesDep, q: str = "") -> Response:
+    """Show the help centre in a seller's name and colours."""
+    return _render_home(page, articles, q, storefront)
+
+
+@router.api_route("/help/{topic}", methods=READ_METHODS)
+async def show_topic(topic: str, storefront: OptionalStorefrontDep, page: PageDep, articles: ArticlesDep) -> Response:
+    """Show all articles of a topic."""
+    topic_articles = articles.topics(page.translator.language).get(topic)
+    if not topic_articles:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    ways = partial(paper.to, seller=front.seller if front else "")
-    return paper.render("help.html", headers=_KEPT, heading=heading(topic), articles=articles, ways=ways, front=front)
+    return page.render(
+        "help.html",
+        headers=_CACHE,
+        heading=heading(topic),
+        articles=topic_articles,
+        link_to=partial(page.to, seller=storefront.seller if storefront else ""),
+        storefront=storefront,
+    )
 
 
 def heading(topic: str) -> str:
-    """What a topic is called, in English."""
+    """Return the heading of a topic in English."""
     return HEADINGS.get(topic) or topic.replace("-", " ").capitalize()
 
 
-def _centre(paper: Page, shelf: ArticleStore, q: str, front: Storefront | None) -> Response:
-    topics = shelf.topics(paper.translator.language)
-    asked = q.strip()[:LONGEST]
-    return paper.render(
+def _render_home(page: Page, articles: ArticleStore, q: str, storefront: Storefront | None) -> Response:
+    topics = articles.topics(page.translator.language)
+    query = q.strip()[:MAX_QUERY_LENGTH]
+    return page.render(
         "home.html",
-        headers={} if asked else _KEPT,
-        topics={topic: (heading(topic), articles) for topic, articles in topics.items()},
-        asked=asked,
-        hits=find(asked, topics),
-        front=front,
+        headers={} if query else _CACHE,
+        topics={topic: (heading(topic), topic_articles) for topic, topic_articles in topics.items()},
+        query=query,
+        hits=find(query, topics),
+        storefront=storefront,
     )

@@ -1,4 +1,4 @@
-"""Search in the help centre, whatever the words' case and accents; what stands in a question counts more."""
+"""The search of the help centre. It ignores case and accents, and ranks words in a question higher."""
 
 import re
 import unicodedata
@@ -10,106 +10,118 @@ from markupsafe import Markup, escape
 
 from producers.web.pages.help_articles import Article
 
-LONGEST = 100  # characters of a question; more is not read
-MOST_WORDS = 10
-_TELLING = 4  # letters: shorter words stand in every sentence
-_AROUND = 70  # characters shown before the first hit, and twice as many after it
+MAX_QUERY_LENGTH = 100  # characters; the rest of a query is ignored
+MAX_WORDS = 10
+_MIN_KEYWORD_LENGTH = 4  # letters; shorter words are in every sentence
+_CONTEXT_LENGTH = 70  # characters of an excerpt before the first hit; after it there are twice as many
 
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
-_WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-_CONTENT = re.compile(r"[\u3400-\u9fff々]+|[ァ-ヶー]+|[a-z0-9]+")
+_JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_CONTENT_WORDS = re.compile(r"[\u3400-\u9fff々]+|[ァ-ヶー]+|[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An article that was found, its words marked."""
+    """An article that was found, with its words marked."""
 
     article: Article
     question: Markup
     excerpt: Markup
 
 
-def find(asked: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
-    """The articles that hold all the words, the best first; where none does, those that hold the most of them.
+def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
+    """Return the articles that contain all words of the query, best first, or else most of its keywords.
 
-    People ask whole questions, and no article holds every word of one. Fewer than half of what says something is nothing.
+    Customers type whole questions, and no article contains every word of a question. An article must contain at least
+    half of the keywords.
     """
-    wanted = words(asked)
-    articles = [article for some in topics.values() for article in some]
-    telling = [word for word in wanted if len(word) >= _TELLING or not word.isascii()]
-    found = _holding(articles, wanted, len(wanted)) or _holding(articles, telling, (len(telling) + 1) // 2)
-    return [Hit(article, _marked(article.question, some), _excerpt(article.text, some)) for article, some in found]
-
-
-def _holding(articles: Sequence[Article], wanted: Sequence[str], least: int) -> list[tuple[Article, list[str]]]:
-    """Those articles that hold the most of these words, and at least so many; and which ones."""
-    found: list[tuple[int, Article, list[str]]] = []
-    for article in articles:
-        question, text = _folded(article.question)[0], _folded(article.text)[0]
-        held = [word for word in wanted if word in question or word in text]
-        if held and len(held) >= least:
-            found.append((sum(word in question for word in held), article, held))
-    most = max((len(held) for _, _, held in found), default=0)
-    found.sort(key=lambda one: -one[0])
-    return [(article, held) for _, article, held in found if len(held) == most]
-
-
-def words(asked: str) -> list[str]:
-    """What is looked for. Japanese has no spaces: of a sentence in it, the words that carry what it is about are taken."""
-    parts = _folded(asked[:LONGEST])[0].split()
-    apart = [
-        word for part in parts for word in (_CONTENT.findall(part) if _WITHOUT_SPACES.search(part) else ()) or [part]
+    query_words = words(query)
+    articles = [article for topic_articles in topics.values() for article in topic_articles]
+    keywords = [word for word in query_words if len(word) >= _MIN_KEYWORD_LENGTH or not word.isascii()]
+    matches = _best_matches(articles, query_words, len(query_words)) or _best_matches(
+        articles, keywords, (len(keywords) + 1) // 2
+    )
+    return [
+        Hit(article, _mark(article.question, matched), _excerpt(article.text, matched)) for article, matched in matches
     ]
-    return list(dict.fromkeys(apart))[:MOST_WORDS]
 
 
-@lru_cache(maxsize=1_000)  # all our articles in all languages: folding them anew would cost each search 20 ms
-def _folded(text: str) -> tuple[str, list[int]]:
-    """The text as it is compared, and where each of its characters came from."""
+def _best_matches(
+    articles: Sequence[Article], query_words: Sequence[str], minimum: int
+) -> list[tuple[Article, list[str]]]:
+    """Return the articles with the most of these words, and the words that they contain; at least ``minimum`` words."""
+    matches: list[tuple[int, Article, list[str]]] = []
+    for article in articles:
+        question, text = _fold(article.question)[0], _fold(article.text)[0]
+        matched = [word for word in query_words if word in question or word in text]
+        if matched and len(matched) >= minimum:
+            matches.append((sum(word in question for word in matched), article, matched))
+    most = max((len(matched) for _, _, matched in matches), default=0)
+    matches.sort(key=lambda match: -match[0])
+    return [(article, matched) for _, article, matched in matches if len(matched) == most]
+
+
+def words(query: str) -> list[str]:
+    """Return the words to search for.
+
+    Japanese has no spaces, so of a Japanese sentence the words that carry the content are taken.
+    """
+    parts = _fold(query[:MAX_QUERY_LENGTH])[0].split()
+    split = [
+        word for part in parts for word in (_CONTENT_WORDS.findall(part) if _JAPANESE.search(part) else ()) or [part]
+    ]
+    return list(dict.fromkeys(split))[:MAX_WORDS]
+
+
+@lru_cache(maxsize=1_000)  # all our articles in all languages; without the cache each search would take 20 ms longer
+def _fold(text: str) -> tuple[str, list[int]]:
+    """Return the text without case and accents, and for each character its position in the original text."""
     characters: list[str] = []
-    places: list[int] = []
-    for place, char in enumerate(text):
-        for one in _plain(char):
-            characters.append(one)
-            places.append(place)
-    return "".join(characters), places
+    positions: list[int] = []
+    for position, original in enumerate(text):
+        for character in _fold_character(original):
+            characters.append(character)
+            positions.append(position)
+    return "".join(characters), positions
 
 
 @lru_cache(maxsize=5_000)
-def _plain(char: str) -> str:
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFD", unicodedata.normalize("NFKC", char).casefold()))
-    return unicodedata.normalize("NFC", bare)
+def _fold_character(character: str) -> str:
+    decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", character).casefold())
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed))
 
 
-def _spans(text: str, wanted: Iterable[str]) -> list[tuple[int, int]]:
-    """Where the words stand, from and to, apart from each other."""
-    folded, places = _folded(text)
+def _find_spans(text: str, matched: Iterable[str]) -> list[tuple[int, int]]:
+    """Return the start and the end of each matched word in the text. Overlapping and adjacent spans are merged."""
+    folded, positions = _fold(text)
     spans = sorted(
-        (places[at.start()], places[at.end() - 1] + 1) for word in wanted for at in re.finditer(re.escape(word), folded)
+        (positions[match.start()], positions[match.end() - 1] + 1)
+        for word in matched
+        for match in re.finditer(re.escape(word), folded)
     )
-    apart: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for start, end in spans:
-        if apart and start <= apart[-1][1]:
-            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
-            apart.append((start, end))
-    return apart
+            merged.append((start, end))
+    return merged
 
 
-def _marked(text: str, wanted: Iterable[str]) -> Markup:
-    parts, last = Markup(), 0
-    for start, end in _spans(text, wanted):
-        parts += escape(text[last:start]) + Markup("<mark>{}</mark>").format(text[start:end])
-        last = end
-    return parts + escape(text[last:])
+def _mark(text: str, matched: Iterable[str]) -> Markup:
+    html, position = Markup(), 0
+    for start, end in _find_spans(text, matched):
+        html += escape(text[position:start]) + Markup("<mark>{}</mark>").format(text[start:end])
+        position = end
+    return html + escape(text[position:])
 
 
-def _excerpt(text: str, wanted: Sequence[str]) -> Markup:
-    spans = _spans(text, wanted)
+def _excerpt(text: str, matched: Sequence[str]) -> Markup:
+    spans = _find_spans(text, matched)
     first = spans[0][0] if spans else 0
-    start = max(0, first - _AROUND)
+    start = max(0, first - _CONTEXT_LENGTH)
     start = text.rfind(" ", 0, start) + 1 if start else 0
-    end = first + 2 * _AROUND
-    cut = text[start:end] if end >= len(text) else text[start:end].rsplit(" ", 1)[0]
+    end = first + 2 * _CONTEXT_LENGTH
+    excerpt = text[start:end] if end >= len(text) else text[start:end].rsplit(" ", 1)[0]
     before, after = "… " if start else "", " …" if end < len(text) else ""
-    return escape(before) + _marked(cut, wanted) + escape(after)
+    return escape(before) + _mark(excerpt, matched) + escape(after)

@@ -1,7 +1,7 @@
-"""Purchase lookup: whoever asks is told the same; what is private goes by mail, behind a link that opens once."""
+"""The lookup of purchases. Every customer sees the same page; private details are sent as a link that works once."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -13,127 +13,122 @@ from config.signed_links import Links, Purpose
 from domain.errors import NotPossibleError
 from domain.inquiry_emails import InquiryEmailKind
 from domain.requests import Email, Reference
-from producers.web.dependencies import TheLinks, ThePaper, TheRecords
+from producers.web.dependencies import LinksDep, PageDep, RecordsDep
 from producers.web.pages import forms
-from producers.web.pages.storefront import OptionalStorefront
+from producers.web.pages.forms import FormFieldsDep, SubmittedForm
+from producers.web.pages.storefront import OptionalStorefrontDep
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.templating import SEEN, Page
+from producers.web.templating import READ_METHODS, Page
 from records import DatabaseDownError
 from records.storefronts import Storefront
 
 FIELDS: Final = ("ask", "email", "reference")
-DOWN: Final = "Something went wrong on our side, so nothing was sent. Please try again in a minute."
-_LONGEST = 320  # characters that a link may fill in; no address is longer
+DATABASE_DOWN: Final = "Something went wrong on our side, so nothing was sent. Please try again in a minute."
 
-lookups = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-class AllReferences(BaseModel):
-    """Asks for the references of all purchases of an address."""
+class ReferencesInquiry(BaseModel):
+    """Asks for the reference numbers of all purchases of an e-mail address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     email: Email
 
 
-class OnePurchase(AllReferences):
-    """Asks for what is private about one purchase."""
+class PurchaseInquiry(ReferencesInquiry):
+    """Asks for the private details of one purchase."""
 
     reference: Reference
 
 
-@lookups.api_route("/lookup", methods=SEEN)
-def form(request: Request, paper: ThePaper, front: OptionalStorefront) -> Response:
-    """The form, filled in as far as a link did."""
-    known = {name: request.query_params.get(name, "")[:_LONGEST] for name in ("email", "reference")}
-    return _form(paper, front, forms.SubmittedForm({"ask": _kind(request.query_params), **known}, ""), 200)
+@router.api_route("/lookup", methods=READ_METHODS)
+def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
+    """Show the form, with the values of the link."""
+    values = {"ask": _inquiry_kind(request.query_params), **forms.prefilled(request, ("email", "reference"))}
+    return _render(page, SubmittedForm(values, ""), storefront)
 
 
-@lookups.post("/lookup")
-def ask(
-    values: Annotated[Mapping[str, str], Depends(forms.typed)],
-    paper: ThePaper,
-    records: TheRecords,
-    front: OptionalStorefront,
+@router.post("/lookup")
+def submit_form(
+    fields: FormFieldsDep, page: PageDep, records: RecordsDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Owes the address a note. Nothing is looked up here, and nothing in the answer depends on what there is to be found."""
-    kind = _kind(values)
-    wanted = AllReferences if kind is InquiryEmailKind.REFERENCES else OnePurchase
-    said = forms.read(wanted, {name: values[name] for name in wanted.model_fields if name in values})
-    shown = {**{name: values.get(name, "") for name in FIELDS}, "ask": kind}
-    trouble = forms.unknown(values, FIELDS)
-    if trouble or isinstance(said, dict):
-        wrong = forms.SubmittedForm(shown, "", forms.errors_of(said, FIELDS), trouble)
-        return _form(paper, front, wrong, ProblemCode.VALIDATION_FAILED.status)
-    reference = said.reference if isinstance(said, OnePurchase) else None
+    """Enqueue an inquiry e-mail. A worker looks up the purchase later, so the response does not depend on it."""
+    kind = _inquiry_kind(fields)
+    model = ReferencesInquiry if kind is InquiryEmailKind.REFERENCES else PurchaseInquiry
+    inquiry = forms.parse(model, {name: fields[name] for name in model.model_fields if name in fields})
+    values = {**{name: fields.get(name, "") for name in FIELDS}, "ask": kind}
+    form_error = forms.unknown_field_error(fields, FIELDS)
+    if form_error or isinstance(inquiry, dict):
+        form = SubmittedForm(values, "", forms.ordered_errors(inquiry, FIELDS), form_error)
+        return _render(page, form, storefront, ProblemCode.VALIDATION_FAILED)
+    reference = inquiry.reference if isinstance(inquiry, PurchaseInquiry) else None
     try:
         with records.work() as work:
             work.inquiry_emails.enqueue(
-                kind=kind, email=said.email, reference=reference, locale=paper.translator.language
+                kind=kind, email=inquiry.email, reference=reference, locale=page.translator.language
             )
     except DatabaseDownError:
-        down = forms.SubmittedForm(shown, "", trouble=forms.FieldError(DOWN))
-        return _form(paper, front, down, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
-    return RedirectResponse(paper.to("/lookup/sent", seller=front.seller if front else ""), 303)
+        form = SubmittedForm(values, "", form_error=forms.FieldError(DATABASE_DOWN))
+        return _render(page, form, storefront, ProblemCode.SERVICE_UNAVAILABLE)
+    return RedirectResponse(page.to("/lookup/sent", seller=storefront.seller if storefront else ""), 303)
 
 
-@lookups.api_route("/lookup/sent", methods=SEEN)
-def sent(paper: ThePaper, front: OptionalStorefront) -> Response:
-    """The same words for everybody, whether there is such a purchase or not."""
-    return paper.render("lookup_sent.html", front=front)
+@router.api_route("/lookup/sent", methods=READ_METHODS)
+def show_sent(page: PageDep, storefront: OptionalStorefrontDep) -> Response:
+    """Show the same page to every customer, whether the purchase exists or not."""
+    return page.render("lookup_sent.html", storefront=storefront)
 
 
-@lookups.api_route("/open/{token}", methods=SEEN)
-def closed(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """A button. Looking opens nothing: mail scanners follow every link."""
-    note = _note(links, token)
+@router.api_route("/open/{token}", methods=READ_METHODS)
+def show_button(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Show a button. GET does not use up the link, because mail scanners follow every link."""
+    email_id = _email_id(links, token)
     with records.work() as work:
-        standing = work.inquiry_emails.link(note)
-    if standing is None:
+        link = work.inquiry_emails.link(email_id)
+    if link is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    paper = paper.speaking(standing.locale)
-    return paper.render("open_purchase.html", token=token) if standing.opens else _too_late(paper)
+    page = page.for_locale(link.locale)
+    return page.render("open_purchase.html", token=token) if link.opens else _link_expired(page)
 
 
-@lookups.post("/open/{token}", dependencies=[Depends(forms.nothing_typed)])
-def opened(token: str, paper: ThePaper, records: TheRecords, links: TheLinks) -> Response:
-    """What is private about a purchase, once."""
-    note = _note(links, token)
+@router.post("/open/{token}", dependencies=[Depends(forms.require_no_fields)])
+def open_purchase(token: str, page: PageDep, records: RecordsDep, links: LinksDep) -> Response:
+    """Show the private details of the purchases once."""
+    email_id = _email_id(links, token)
     with records.work() as work:
-        standing = work.inquiry_emails.link(note)
-        purchases = work.inquiry_emails.open_link(note)
-        bought = work.purchase_details.get_many(purchases or ())
-    if standing is None:
+        link = work.inquiry_emails.link(email_id)
+        purchase_ids = work.inquiry_emails.open_link(email_id)
+        purchases = work.purchase_details.get_many(purchase_ids or ())
+    if link is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    paper = paper.speaking(standing.locale)
-    return (
-        _too_late(paper) if purchases is None else paper.render("purchase_details.html", purchases=bought, front=None)
-    )
+    page = page.for_locale(link.locale)
+    if purchase_ids is None:
+        return _link_expired(page)
+    return page.render("purchase_details.html", purchases=purchases, storefront=None)
 
 
-def _kind(values: Mapping[str, str]) -> InquiryEmailKind:
-    return (
-        InquiryEmailKind.REFERENCES if values.get("ask") == InquiryEmailKind.REFERENCES else InquiryEmailKind.PURCHASE
-    )
+def _inquiry_kind(values: Mapping[str, str]) -> InquiryEmailKind:
+    asks_references = values.get("ask") == InquiryEmailKind.REFERENCES
+    return InquiryEmailKind.REFERENCES if asks_references else InquiryEmailKind.PURCHASE
 
 
-def _note(links: Links, token: str) -> UUID:
+def _email_id(links: Links, token: str) -> UUID:
+    """Return the id of the inquiry e-mail that contains this link."""
     try:
         return links.read(Purpose.OPEN, token)
     except NotPossibleError as error:
         raise ProblemError(ProblemCode.NOT_FOUND, str(error)) from None
 
 
-def _too_late(paper: Page) -> Response:
-    return paper.render("link_expired.html", status=ProblemCode.LINK_EXPIRED.status)
+def _link_expired(page: Page) -> Response:
+    return page.render("link_expired.html", status=ProblemCode.LINK_EXPIRED.status)
 
 
-def _form(
-    paper: Page,
-    front: Storefront | None,
-    filled: forms.SubmittedForm,
-    status: int,
-    headers: Mapping[str, str] | None = None,
+def _render(
+    page: Page, form: SubmittedForm, storefront: Storefront | None, problem: ProblemCode | None = None
 ) -> Response:
-    lost = filled.values["ask"] == InquiryEmailKind.REFERENCES
-    return paper.render("lookup_form.html", status=status, headers=headers, form=filled, lost=lost, front=front)
+    asks_references = form.values["ask"] == InquiryEmailKind.REFERENCES
+    return forms.render_form(
+        page, "lookup_form.html", form, storefront, problem=problem, asks_references=asks_references
+    )

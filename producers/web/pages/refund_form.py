@@ -1,20 +1,21 @@
-"""The refund form: filled in as far as a link did, accepted without looking anything up, answered alike for everybody."""
+"""The refund form. A link can fill it in; the response never depends on whether the purchase exists."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from domain.refund_reasons import RefundReason
 from domain.requests import Channel, RefundRequest, RefundScope
 from producers import intake
-from producers.web.dependencies import TheDoor, ThePaper
+from producers.web.dependencies import GroupCommitDep, PageDep
 from producers.web.pages import forms
-from producers.web.pages.storefront import OptionalStorefront
+from producers.web.pages.forms import FormFieldsDep, SubmittedForm
+from producers.web.pages.storefront import OptionalStorefrontDep
 from producers.web.problems import ProblemCode
-from producers.web.templating import SEEN, Page
+from producers.web.templating import READ_METHODS, Page
 from records import DatabaseDownError
 from records.storefronts import Storefront
 
@@ -23,93 +24,85 @@ QUESTIONS: Final[Mapping[RefundScope, tuple[str, ...]]] = {
     RefundScope.PARTIAL: ("amount", "items"),
     RefundScope.VAT: ("vat_id", "exemption"),
 }
-"""What a person would ask about each refund_scope. Answers to the questions of another refund_scope are not taken: nobody saw them asked."""
+"""What support needs to know for each scope. Answers to the questions of another scope are ignored, because the form
+hides these questions."""
 
 FIELDS: Final = (
     "email",
     "reference",
     "reason",
     "refund_scope",
-    *(q for asked in QUESTIONS.values() for q in asked),
+    *(question for questions in QUESTIONS.values() for question in questions),
     "comment",
 )
 PREFILLED: Final = ("email", "reference", "reason")
-_LONGEST = 320  # characters that a link may fill in; no address is longer
 
-DOWN: Final = (
+DATABASE_DOWN: Final = (
     "Something went wrong on our side, so your request wasn’t sent. Please try again in a minute. It counts only "
     "once, even if you send it twice."
 )
 
-refundform = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-@refundform.api_route("/refund", methods=SEEN)
-def form(request: Request, paper: ThePaper, front: OptionalStorefront) -> Response:
-    """The form, filled in as far as a link did."""
-    known = {name: request.query_params.get(name, "")[:_LONGEST] for name in PREFILLED}
-    empty = forms.SubmittedForm(
-        {**dict.fromkeys(FIELDS, ""), "refund_scope": RefundScope.FULL, **known}, forms.new_nonce()
-    )
-    return _form(paper, front, empty, 200)
+@router.api_route("/refund", methods=READ_METHODS)
+def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep) -> Response:
+    """Show the form, with the values of the link."""
+    values = {**dict.fromkeys(FIELDS, ""), "refund_scope": RefundScope.FULL, **forms.prefilled(request, PREFILLED)}
+    return _render(page, SubmittedForm(values, forms.new_nonce()), storefront)
 
 
-@refundform.post("/refund")
-def send(
-    values: Annotated[Mapping[str, str], Depends(forms.typed)],
-    paper: ThePaper,
-    together: TheDoor,
-    front: OptionalStorefront,
+@router.post("/refund")
+def submit_form(
+    fields: FormFieldsDep, page: PageDep, group_commit: GroupCommitDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Accepts a request. No purchase is looked up, and nothing in the answer depends on what there is to be found."""
-    nonce = forms.nonce_of(values)
-    shown = {name: values.get(name, "") for name in FIELDS}
-    said = forms.read(RefundRequest, _asked(values) | {"locale": paper.translator.language})
-    trouble = forms.unknown(values, FIELDS)
-    if trouble or not isinstance(said, RefundRequest):
-        filled = forms.SubmittedForm(shown, nonce, forms.errors_of(said, FIELDS), trouble)
-        return _form(paper, front, filled, ProblemCode.VALIDATION_FAILED.status)
-    arrival = intake.submission(
-        said, Channel.WEB, key=forms.key_of(nonce, said), seller=front.seller if front else None
+    """Accept a refund request. A worker looks up the purchase later."""
+    nonce = forms.nonce_of(fields)
+    values = {name: fields.get(name, "") for name in FIELDS}
+    refund_request = forms.parse(RefundRequest, _request_values(fields) | {"locale": page.translator.language})
+    form_error = forms.unknown_field_error(fields, FIELDS)
+    if form_error or not isinstance(refund_request, RefundRequest):
+        form = SubmittedForm(values, nonce, forms.ordered_errors(refund_request, FIELDS), form_error)
+        return _render(page, form, storefront, ProblemCode.VALIDATION_FAILED)
+    submission = intake.submission(
+        refund_request,
+        Channel.WEB,
+        key=forms.idempotency_key(nonce, refund_request),
+        seller=storefront.seller if storefront else None,
     )
     try:
-        together.accept_one(arrival)
+        group_commit.accept_one(submission)
     except DatabaseDownError:
-        kept = forms.SubmittedForm(shown, nonce, trouble=forms.FieldError(DOWN))
-        return _form(paper, front, kept, ProblemCode.SERVICE_UNAVAILABLE.status, {"retry-after": "5"})
-    return RedirectResponse(paper.to("/refund/sent", seller=front.seller if front else ""), 303)
+        form = SubmittedForm(values, nonce, form_error=forms.FieldError(DATABASE_DOWN))
+        return _render(page, form, storefront, ProblemCode.SERVICE_UNAVAILABLE)
+    return RedirectResponse(page.to("/refund/sent", seller=storefront.seller if storefront else ""), 303)
 
 
-@refundform.api_route("/refund/sent", methods=SEEN)
-def sent(paper: ThePaper, front: OptionalStorefront) -> Response:
-    """The same words for everybody, whether there is such a purchase or not."""
-    return paper.render("request_sent.html", front=front)
+@router.api_route("/refund/sent", methods=READ_METHODS)
+def show_sent(page: PageDep, storefront: OptionalStorefrontDep) -> Response:
+    """Show the same page to every customer, whether the purchase exists or not."""
+    return page.render("request_sent.html", storefront=storefront)
 
 
-def _asked(values: Mapping[str, str]) -> dict[str, object]:
-    """The request as its model wants it: the answers, and only to what was asked, stand apart."""
-    asked: dict[str, object] = {
-        name: values[name] for name in ("email", "reference", "reason", "refund_scope", "comment") if name in values
+def _request_values(fields: Mapping[str, str]) -> dict[str, object]:
+    """Return the values of a RefundRequest. The answers are apart, and contain only the questions of the scope."""
+    values: dict[str, object] = {
+        name: fields[name] for name in ("email", "reference", "reason", "refund_scope", "comment") if name in fields
     }
-    questions = (
-        QUESTIONS.get(RefundScope(values["refund_scope"]), ()) if values.get("refund_scope") in set(RefundScope) else ()
-    )
-    return asked | {"answers": {name: values.get(name, "") for name in questions}}
+    scope = fields.get("refund_scope")
+    questions = QUESTIONS[RefundScope(scope)] if scope in set(RefundScope) else ()
+    return values | {"answers": {name: fields.get(name, "") for name in questions}}
 
 
-def _form(
-    paper: Page,
-    front: Storefront | None,
-    filled: forms.SubmittedForm,
-    status: int,
-    headers: Mapping[str, str] | None = None,
+def _render(
+    page: Page, form: SubmittedForm, storefront: Storefront | None, problem: ProblemCode | None = None
 ) -> Response:
-    return paper.render(
+    return forms.render_form(
+        page,
         "refund_form.html",
-        status=status,
-        headers=headers,
-        form=filled,
-        front=front,
+        form,
+        storefront,
+        problem=problem,
         reasons=list(RefundReason),
         refund_scopes=list(RefundScope),
     )

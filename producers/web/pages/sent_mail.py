@@ -1,4 +1,4 @@
-"""The letters that were sent, for trying things out: shown only where the settings say so, never in public."""
+"""The sent e-mails, as pages for a demo. The setting MAILBOX_PAGE switches the pages on; never switch them on in public."""
 
 import email
 import mailbox
@@ -13,72 +13,71 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from producers.web.dependencies import ThePaper, TheSettings
+from producers.web.dependencies import PageDep, SettingsDep
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.templating import SEEN
+from producers.web.templating import READ_METHODS
 
-_MOST = 200  # what a person scrolls through
+_MAX_LISTED = 200  # e-mails; enough for a demo, and a list that a reader can scroll through
 _LINK = re.compile(r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]]")
 
-letters = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SentMail:
-    """A letter as a person reads it."""
+    """A sent e-mail as the page shows it."""
 
     name: str
     subject: str
     to: str
     text: str
-    at: datetime
+    created_at: datetime
 
     def parts(self, public_url: str) -> Iterator[tuple[str, bool]]:
-        """The text in pieces, each with whether it is a link of ours: no other one may be clicked here."""
+        """Yield the text in parts, each with whether it is a link to our pages. The page shows other links as text."""
         end = 0
-        for found in _LINK.finditer(self.text):
-            yield self.text[end : found.start()], False
-            yield found[0], found[0].startswith(f"{public_url.rstrip('/')}/")
-            end = found.end()
+        for match in _LINK.finditer(self.text):
+            yield self.text[end : match.start()], False
+            yield match[0], match[0].startswith(f"{public_url.rstrip('/')}/")
+            end = match.end()
         yield self.text[end:], False
 
 
-@letters.api_route("/mailbox", methods=SEEN)
-def list_all(paper: ThePaper, settings: TheSettings) -> Response:
-    """Every letter, the newest first."""
-    found = _letters(settings.sent_mail_dir)
-    return paper.render("mailbox.html", letters=found[:_MOST])
+@router.api_route("/mailbox", methods=READ_METHODS)
+def list_emails(page: PageDep, settings: SettingsDep) -> Response:
+    """List the sent e-mails, newest first."""
+    return page.render("mailbox.html", emails=_read_all(settings.sent_mail_dir)[:_MAX_LISTED])
 
 
-@letters.api_route("/mailbox/{name}", methods=SEEN)
-def show(name: str, paper: ThePaper, settings: TheSettings) -> Response:
-    """One letter. The name is looked up in the list and never becomes a path."""
-    letter = next((letter for letter in _letters(settings.sent_mail_dir) if letter.name == name), None)
-    if letter is None:
+@router.api_route("/mailbox/{name}", methods=READ_METHODS)
+def show_email(name: str, page: PageDep, settings: SettingsDep) -> Response:
+    """Show an e-mail. The name is compared with the names in the list, so it never becomes a path."""
+    sent_mail = next((item for item in _read_all(settings.sent_mail_dir) if item.name == name), None)
+    if sent_mail is None:
         raise ProblemError(ProblemCode.NOT_FOUND, "This email doesn’t exist.")
-    return paper.render("mailbox_email.html", letter=letter, parts=list(letter.parts(settings.public_url)))
+    return page.render("mailbox_email.html", email=sent_mail, parts=list(sent_mail.parts(settings.public_url)))
 
 
-def _letters(folder: Path | None) -> list[SentMail]:
+def _read_all(folder: Path | None) -> list[SentMail]:
     if folder is None or not (folder / "new").is_dir():
         return []
-    box = mailbox.Maildir(str(folder), factory=None, create=False)
-    found = []
-    for name in box.keys():  # noqa: SIM118  # a mailbox iterates over its messages
+    maildir = mailbox.Maildir(str(folder), factory=None, create=False)
+    emails = []
+    for name in maildir.keys():  # noqa: SIM118  # iterating over a maildir yields its messages
         try:
-            found.append(_letter(name, box.get_bytes(name), box[name].get_date()))
-        except (KeyError, FileNotFoundError):  # moved from new to cur meanwhile
+            emails.append(_parse(name, maildir.get_bytes(name), maildir[name].get_date()))
+        except (KeyError, FileNotFoundError):  # the file was moved from new to cur since the listing
             continue
-    return sorted(found, key=lambda letter: (letter.at, letter.name), reverse=True)
+    return sorted(emails, key=lambda item: (item.created_at, item.name), reverse=True)
 
 
-def _letter(name: str, letter: bytes, at: float) -> SentMail:
-    message = email.message_from_bytes(letter, EmailMessage, policy=default)
+def _parse(name: str, raw: bytes, timestamp: float) -> SentMail:
+    message = email.message_from_bytes(raw, EmailMessage, policy=default)
     body = message.get_body(("plain",))
     return SentMail(
         name=name,
         subject=str(message.get("subject", "(no subject)")),
         to=str(message.get("to", "")),
         text=body.get_content() if body else "",
-        at=datetime.fromtimestamp(at, UTC),
+        created_at=datetime.fromtimestamp(timestamp, UTC),
     )

@@ -1,54 +1,54 @@
-"""Shopfronts: whose customer somebody is, and the colours that they see."""
+"""Storefronts: find the seller that a page is for, and serve the seller's colours."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from producers.web.dependencies import TheRecords
+from producers.web.dependencies import RecordsDep
 from producers.web.pages.theme import Colour, stylesheet
 from producers.web.problems import ProblemCode, ProblemError
-from producers.web.templating import SEEN
+from producers.web.templating import READ_METHODS
 from records import DatabaseDownError, Records
 from records.storefronts import Storefront
 
-LONGEST = 100  # characters of a seller's id
+MAX_SELLER_LENGTH = 100  # characters of a seller's id
 
-shopfronts = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
-def known(seller: str, records: TheRecords) -> Storefront:
-    """The shopfront that the address names."""
-    front = _front(records, seller)
-    if front is None:
+def get_storefront(seller: str, records: RecordsDep) -> Storefront:
+    """Return the storefront that the path names, or raise a ProblemError if the seller is unknown."""
+    storefront = _find_storefront(records, seller)
+    if storefront is None:
         raise ProblemError(ProblemCode.NOT_FOUND)
-    return front
+    return storefront
 
 
-def asked(records: TheRecords, seller: str = "") -> Storefront | None:
-    """The shopfront that a link came from. One that is not there is none: the page is ours then.
+def get_optional_storefront(records: RecordsDep, seller: str = "") -> Storefront | None:
+    """Return the storefront that the query names, or None for an unknown seller or if the database is unavailable.
 
-    Nor is one while the database is away: a form that was sent meanwhile is to come back with what was typed.
+    The page then has our default theme, and a form that could not be accepted keeps the customer's input.
     """
     try:
-        return _front(records, seller) if seller else None
+        return _find_storefront(records, seller) if seller else None
     except DatabaseDownError:
         return None
 
 
-def _front(records: Records, seller: str) -> Storefront | None:
-    if not seller.isprintable() or len(seller) > LONGEST:
+def _find_storefront(records: Records, seller: str) -> Storefront | None:
+    if not seller.isprintable() or len(seller) > MAX_SELLER_LENGTH:
         return None
     with records.work() as work:
         return work.storefronts.get(seller)
 
 
-RequiredStorefront = Annotated[Storefront, Depends(known)]
-OptionalStorefront = Annotated[Storefront | None, Depends(asked)]
+StorefrontDep = Annotated[Storefront, Depends(get_storefront)]
+OptionalStorefrontDep = Annotated[Storefront | None, Depends(get_optional_storefront)]
 
 
-@shopfronts.api_route("/s/{seller}/colours.css", methods=SEEN)
-def colours(front: RequiredStorefront) -> Response:
-    """The seller's colours. Without one of its own the sheet is empty."""
-    sheet = stylesheet(Colour.read(front.colour)) if front.colour else ""
-    return Response(sheet, media_type="text/css", headers={"cache-control": "public, max-age=300"})
+@router.api_route("/s/{seller}/colours.css", methods=READ_METHODS)
+def show_colours(storefront: StorefrontDep) -> Response:
+    """Serve the seller's colours. The stylesheet is empty if the seller chose no colour."""
+    css = stylesheet(Colour.read(storefront.colour)) if storefront.colour else ""
+    return Response(css, media_type="text/css", headers={"cache-control": "public, max-age=300"})

@@ -1,16 +1,16 @@
-"""A seller's colour, as a stylesheet in which everything can still be read, by day and by night."""
+"""Turns a seller's colour into a stylesheet whose texts are readable in the light and in the dark theme."""
 
 from collections.abc import Iterable
 from itertools import chain
 from typing import NamedTuple
 
-ENOUGH = 4.5  # to 1: WCAG 2.2, 1.4.3, for text of any size
-_STEP = 0.04  # of the way to black or white; finer steps are not seen
+MIN_CONTRAST = 4.5  # to 1: WCAG 2.2, 1.4.3, for text of any size
+_STEP = 0.04  # of the way to black or white; a finer step is not visible
 _DEEPER = 0.25
 
 
 class Colour(NamedTuple):
-    """Red, green and blue, each 0 to 255."""
+    """Red, green and blue, each from 0 to 255."""
 
     red: int
     green: int
@@ -18,7 +18,7 @@ class Colour(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> "Colour":
-        """A colour written as ``#1a2b3c``; a ValueError for any other text."""
+        """Return a colour that is written as ``#1a2b3c``, or raise a ValueError for any other text."""
         digits = text.removeprefix("#")
         if len(text) != len(digits) + 1 or len(digits) != 6 or not set(digits.lower()) <= set("0123456789abcdef"):  # noqa: PLR2004
             raise ValueError("A colour is written as six hexadecimal digits after a #, such as #1a5fb4.")
@@ -27,30 +27,33 @@ class Colour(NamedTuple):
     def __str__(self) -> str:
         return f"#{self.red:02x}{self.green:02x}{self.blue:02x}"
 
-    def towards(self, other: "Colour", part: float) -> "Colour":
-        """This much of the way to another colour."""
-        return Colour(*(round(mine + (its - mine) * part) for mine, its in zip(self, other, strict=True)))
+    def towards(self, other: "Colour", share: float) -> "Colour":
+        """Return the colour that is ``share`` of the way to another colour; ``share`` is from 0 to 1."""
+        return Colour(*(round(start + (end - start) * share) for start, end in zip(self, other, strict=True)))
 
     @property
     def luminance(self) -> float:
-        """WCAG's relative luminance, 0 to 1."""
-        linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in self))  # noqa: PLR2004
-        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+        """WCAG's relative luminance, from 0 to 1."""
+        channels = (channel / 255 for channel in self)
+        linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)  # noqa: PLR2004
+        return sum(weight * channel for weight, channel in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
-    def against(self, other: "Colour") -> float:
-        """WCAG's contrast ratio, 1 to 21."""
+    def contrast(self, other: "Colour") -> float:
+        """Return WCAG's contrast ratio, from 1 to 21."""
         brighter, darker = sorted((self.luminance, other.luminance), reverse=True)
         return (brighter + 0.05) / (darker + 0.05)
 
 
 class Theme(NamedTuple):
-    """What text stands on in moneyback.css, where its colours lead to be read better, and how much of one tints a card."""
+    """The colours of moneyback.css that a seller's colour must contrast with."""
 
-    ground: Colour
-    sheet: Colour
-    away: Colour
+    background: Colour
+    surface: Colour
+    extreme: Colour
+    """Black or white: mixed with it, a colour gets more contrast to the background."""
     on_accent: Colour
-    tinted: float
+    tint_share: float
+    """The share of the seller's colour in the tint of a card."""
 
 
 _BLACK, _WHITE = Colour(0, 0, 0), Colour(255, 255, 255)
@@ -59,35 +62,36 @@ DARK = Theme(Colour.read("#141a18"), Colour.read("#1d2523"), _WHITE, Colour.read
 
 
 def stylesheet(colour: Colour) -> str:
-    """The seller's colours in place of ours."""
-    day, night = _block(colour, LIGHT), _block(colour, DARK)
-    return f":root {{ {day} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {night} }} }}\n"
+    """Return the CSS that replaces our colours with the seller's colours."""
+    light, dark = _declarations(colour, LIGHT), _declarations(colour, DARK)
+    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
 
 
 def accents(colour: Colour, theme: Theme) -> dict[str, Colour]:
-    """The names of moneyback.css and their colours: as near to the seller's as reads well on everything it stands on."""
-    tint = theme.sheet.towards(colour, theme.tinted)
-    accent = next(
-        shade
-        for shade in _shades(colour, theme.away)
-        if _reads(shade, (theme.ground, theme.sheet, tint, theme.on_accent))
-    )
+    """Return the CSS variables of a theme and their colours.
+
+    The accent is the shade nearest to the seller's colour that is readable on every background.
+    """
+    tint = theme.surface.towards(colour, theme.tint_share)
+    backgrounds = (theme.background, theme.surface, tint, theme.on_accent)
+    accent = next(shade for shade in _shades(colour, theme.extreme) if _is_readable(shade, backgrounds))
     return {
         "accent": accent,
-        "accent-deep": accent.towards(theme.away, _DEEPER),
+        "accent-deep": accent.towards(theme.extreme, _DEEPER),
         "on-accent": theme.on_accent,
         "tint": tint,
     }
 
 
-def _block(colour: Colour, theme: Theme) -> str:
+def _declarations(colour: Colour, theme: Theme) -> str:
     return " ".join(f"--{name}: {value};" for name, value in accents(colour, theme).items())
 
 
-def _shades(colour: Colour, away: Colour) -> Iterable[Colour]:
-    steps = (colour.towards(away, n * _STEP) for n in range(round(1 / _STEP)))
-    return chain(steps, (away,))
+def _shades(colour: Colour, extreme: Colour) -> Iterable[Colour]:
+    """Return the shades from a colour to black or white."""
+    shades = (colour.towards(extreme, n * _STEP) for n in range(round(1 / _STEP)))
+    return chain(shades, (extreme,))
 
 
-def _reads(shade: Colour, grounds: Iterable[Colour]) -> bool:
-    return all(shade.against(ground) >= ENOUGH for ground in grounds)
+def _is_readable(shade: Colour, backgrounds: Iterable[Colour]) -> bool:
+    return all(shade.contrast(background) >= MIN_CONTRAST for background in backgrounds)

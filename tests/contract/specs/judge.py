@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from tests.doubles.troubled import Asked, Said
+from tests.doubles.faulty_server import HttpRequest, HttpResponse
 
 FOLDER = Path(__file__).parent
 
@@ -23,10 +23,10 @@ class Judge:
         """How often it had something to judge."""
         self._below = below
 
-    def between(self, answer: Callable[[Asked], Said]) -> Callable[[Asked], Said]:
+    def between(self, answer: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
         """Listens to a double that answers."""
 
-        def listening(asked: Asked) -> Said:
+        def listening(asked: HttpRequest) -> HttpResponse:
             said = answer(asked)
             if operation := self._operation(asked):
                 self.heard += 1
@@ -43,7 +43,7 @@ class Judge:
         """Whether a document is as the schema of this name."""
         self._validate({"$ref": f"#/components/schemas/{schema}"}, document, what or schema)
 
-    def _operation(self, asked: Asked) -> dict[str, Any] | None:
+    def _operation(self, asked: HttpRequest) -> dict[str, Any] | None:
         for template, methods in self.description["paths"].items():
             if re.fullmatch(self._below + re.sub(r"\{[^}]+\}", "[^/]+", template), asked.path):
                 operation: dict[str, Any] | None = methods.get(asked.method.lower())

@@ -53,7 +53,7 @@ class AdyenAdapter:
         if isinstance(reply, Unknown):
             return reply
         if not reply.is_success:
-            return _declined(reply)
+            return _map_decline(reply)
         refund_id = parse_refund_id(reply.body, request | {"paymentPspReference": charge, "status": "received"})
         if refund_id is None:
             return Unknown("Adyen's reply is not about the requested refund.")
@@ -72,7 +72,7 @@ class AdyenAdapter:
         return Unknown(NO_LOOKUP)
 
 
-def _declined(reply: AdyenReply) -> Declined | Unknown:
+def _map_decline(reply: AdyenReply) -> Declined | Unknown:
     if reply.code is None:
         return Unknown(f"Adyen answered {reply.status}, which does not say whether it refunded.")
     return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

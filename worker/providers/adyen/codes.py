@@ -29,9 +29,9 @@ CODES: Mapping[str, DeclineReason] = {
     "906": DeclineReason.PERMANENT,  # Original pspReference is invalid for this environment
     "908": DeclineReason.PERMANENT,  # Invalid request
 }
-"""The decline reason by errorCode, for a 400 or a 422. Any other errorCode is PERMANENT as well: the API description
-calls a 400 "a problem reading or understanding the request" and a 422 "a request validation error", so nothing was
-carried out. Whether Adyen can refund the payment at all is reported later, by webhook."""
+"""The decline reason by errorCode, for a 400 or a 422. Any other errorCode is PERMANENT as well, because nothing was carried
+out: the API description calls a 400 "a problem reading or understanding the request" and a 422 "a request validation
+error". Whether Adyen can refund the payment at all is reported later, by webhook."""
 
 PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 

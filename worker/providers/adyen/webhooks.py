@@ -23,15 +23,15 @@ REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "suc
 ReportedRefund = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
 
 
-def _paid(item: Mapping[str, Any]) -> Paid:
+def _parse_paid(item: Mapping[str, Any]) -> Paid:
     return Paid(item["pspReference"], parse_amount(item["amount"]))
 
 
-def _pending(item: Mapping[str, Any]) -> Pending:
+def _parse_pending(item: Mapping[str, Any]) -> Pending:
     return Pending(item["pspReference"], parse_amount(item["amount"]))
 
 
-def _failed(item: Mapping[str, Any]) -> Failed:
+def _parse_failed(item: Mapping[str, Any]) -> Failed:
     """Return a permanent failure. Adyen does not sign ``reason``, so the reason is stored and decides nothing."""
     reason = item.get("reason")
     return Failed(item["pspReference"], reason if is_identifier(reason) else item["eventCode"])
@@ -39,14 +39,14 @@ def _failed(item: Mapping[str, Any]) -> Failed:
 
 REFUNDS: Mapping[tuple[str, str], ReportedRefund] = {
     # by eventCode and success ("Refund", "Webhook types")
-    ("REFUND", "true"): _paid,
-    ("REFUND", "false"): _failed,
-    ("REFUND_FAILED", "true"): _failed,  # the card scheme or the bank rejected the refund later
-    ("REFUNDED_REVERSED", "true"): _failed,  # the money came back
-    ("POSTPONED_REFUND", "true"): _pending,  # Adyen sends the refund when the payment is settled
-    ("VOID_PENDING_REFUND", "true"): _failed,  # a postponed refund was cancelled
-    ("CANCEL_OR_REFUND", "true"): _paid,  # the payment was cancelled or refunded: the customer has the money
-    ("CANCEL_OR_REFUND", "false"): _failed,
+    ("REFUND", "true"): _parse_paid,
+    ("REFUND", "false"): _parse_failed,
+    ("REFUND_FAILED", "true"): _parse_failed,  # the card scheme or the bank rejected the refund later
+    ("REFUNDED_REVERSED", "true"): _parse_failed,  # the money came back
+    ("POSTPONED_REFUND", "true"): _parse_pending,  # Adyen sends the refund when the payment is settled
+    ("VOID_PENDING_REFUND", "true"): _parse_failed,  # a postponed refund was cancelled
+    ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded: the customer has the money
+    ("CANCEL_OR_REFUND", "false"): _parse_failed,
 }
 """The status that an event reports for the refund with its pspReference."""
 
@@ -110,7 +110,7 @@ class AdyenWebhookParser:
 
     def _is_signed(self, item: Any) -> bool:  # noqa: ANN401 - Adyen's JSON may be anything
         try:
-            text, signature = _signed_text(item), item["additionalData"]["hmacSignature"]
+            text, signature = _build_signed_text(item), item["additionalData"]["hmacSignature"]
         except (KeyError, TypeError):
             return False
         if text is None or not is_identifier(signature) or not signature.isascii():
@@ -123,7 +123,7 @@ def compute_signature(text: str, key: bytes) -> str:
     return b64encode(hmac.digest(key, text.encode(errors="surrogatepass"), "sha256")).decode()
 
 
-def _signed_text(item: Mapping[str, Any]) -> str | None:
+def _build_signed_text(item: Mapping[str, Any]) -> str | None:
     """Return the fields that Adyen signs, joined by colons, or None if a colon in a field makes the text ambiguous."""
     value, currency = item["amount"]["value"], item["amount"]["currency"]
     original, merchant_reference = item.get("originalReference"), item.get("merchantReference", "")
@@ -146,11 +146,13 @@ def _parse_event(item: Mapping[str, Any]) -> WebhookEvent | None:
         dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event))
         return WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)
     if reported_refund := REFUNDS.get((event, success)):
-        return WebhookEvent(event_id, Subject.REFUND, charge, psp_reference, reported=_reported(reported_refund, item))
+        return WebhookEvent(
+            event_id, Subject.REFUND, charge, psp_reference, reported=_parse_reported(reported_refund, item)
+        )
     return None
 
 
-def _reported(reported_refund: ReportedRefund, item: Mapping[str, Any]) -> Paid | Pending | Failed | None:
+def _parse_reported(reported_refund: ReportedRefund, item: Mapping[str, Any]) -> Paid | Pending | Failed | None:
     try:
         return reported_refund(item)
     except UnknownMoneyError:

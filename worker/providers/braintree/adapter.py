@@ -62,7 +62,7 @@ class BraintreeAdapter:
             reply = self._client.refund(charge, format_amount(amount), key=key)
         if isinstance(reply, Unknown):
             return reply
-        return _NOT_FOUND if isinstance(reply, MissingTransaction) else _result_of(reply, charge, amount, key)
+        return _NOT_FOUND if isinstance(reply, MissingTransaction) else _map_reply(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Find our refund by the order id. A live refund with another order id was made outside Moneyback."""
@@ -71,9 +71,9 @@ class BraintreeAdapter:
         if isinstance(refunds, Unknown):
             return refunds
         live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
-        own = [refund for refund in [*live, *refunds] if refund.key == key]
-        if own and not (live and own[0].decline_reason is DeclineReason.ALREADY_REFUNDED):
-            return own[0].result()
+        own_refunds = [refund for refund in [*live, *refunds] if refund.key == key]
+        if own_refunds and not (live and own_refunds[0].decline_reason is DeclineReason.ALREADY_REFUNDED):
+            return own_refunds[0].result()
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
@@ -150,10 +150,10 @@ class BraintreeAdapter:
         return [transaction for transaction in transactions if getattr(transaction, "refunded_transaction_id", None)]
 
 
-def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> RefundResult:
+def _map_reply(reply: RefundReply, charge: str, amount: Money, key: str) -> RefundResult:
     refund = parse_refund(reply.transaction)
     if refund is None and reply.error_codes is not None:
-        return _declined(reply.error_codes)
+        return _map_decline(reply.error_codes)
     if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
         return Unknown("Braintree's reply is not about the requested refund.")
     if refund.refund_status is RefundStatus.FAILED and refund.decline_reason is DeclineReason.ALREADY_REFUNDED:
@@ -161,7 +161,7 @@ def _result_of(reply: RefundReply, charge: str, amount: Money, key: str) -> Refu
     return refund.result()
 
 
-def _declined(codes: list[str]) -> Declined | Unknown:
+def _map_decline(codes: list[str]) -> Declined | Unknown:
     for code in codes:
         if code in UNDECIDED_CODES:
             return Unknown(

@@ -74,7 +74,7 @@ class BraintreeClient:
     def refund(self, transaction_id: str, amount: str, *, key: str) -> RefundReply | MissingTransaction | Unknown:
         """Refund a transaction under this idempotency key, which is the refund's order id as well."""
         request = {"amount": amount, "order_id": key, "api_request_key": key}
-        return self._call(lambda transactions: _refund_reply(transactions.refund(transaction_id, request)))
+        return self._call(lambda transactions: _read_refund_reply(transactions.refund(transaction_id, request)))
 
     def search_refund_ids(self, since: datetime) -> list[str] | Unknown:
         """Return the ids of all credits since ``since``."""
@@ -168,7 +168,7 @@ class _CustomEnvironment(Environment):
         return self._base
 
 
-def _refund_reply(result: Any) -> RefundReply:  # noqa: ANN401 - the SDK has no types
+def _read_refund_reply(result: Any) -> RefundReply:  # noqa: ANN401 - the SDK has no types
     transaction = getattr(result, "transaction", None)
     if not isinstance(result, ErrorResult):
         return RefundReply(transaction, None)

@@ -47,23 +47,23 @@ class BraintreeWebhookParser:
                 return InvalidSignature("The webhook is too old, or from the future.")
             if subject is Subject.DISPUTE:
                 dispute = notification.dispute
-                return _event(f"{kind} {dispute.id}", signed_at, subject, dispute.transaction.id, None)
+                return _create_event(f"{kind} {dispute.id}", signed_at, subject, dispute.transaction.id, None)
             if subject is Subject.REFUND:
-                return _refund_event(kind, notification.transaction, signed_at)
+                return _parse_refund_event(kind, notification.transaction, signed_at)
         except PARSE_ERRORS:
             return InvalidSignature("The webhook is not signed with our keys, or cannot be read.")
         return []
 
 
-def _refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ANN401 - the SDK has no types
+def _parse_refund_event(kind: str, transaction: Any, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:  # noqa: ANN401 - the SDK has no types
     """Return the event of a refund. Ignore a transaction that is not a refund."""
     charge = getattr(transaction, "refunded_transaction_id", None)
     if charge is None and kind != "refund_failed":
         return []
-    return _event(f"{kind} {transaction.id}", at, Subject.REFUND, charge, transaction.id)
+    return _create_event(f"{kind} {transaction.id}", at, Subject.REFUND, charge, transaction.id)
 
 
-def _event(
+def _create_event(
     name: str, at: datetime, subject: Subject, charge: str | None, refund_id: str | None
 ) -> Sequence[WebhookEvent] | InvalidSignature:
     """Create a webhook event. Its id is the name and the time, because Braintree's notifications have no id."""

@@ -64,7 +64,7 @@ class PayPalAdapter:
         if isinstance(reply, Unknown):
             return reply
         if not reply.is_success:
-            return _declined(reply)
+            return _map_decline(reply)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount) != (charge, amount) or key not in refund.keys:
             return Unknown("PayPal's reply is not about the requested refund.")
@@ -161,7 +161,7 @@ class PayPalAdapter:
         return DisputeStatus(DISPUTE_OUTCOMES.get(code, Dispute.LOST), dispute_id)
 
 
-def _declined(reply: PayPalReply) -> Declined | Unknown:
+def _map_decline(reply: PayPalReply) -> Declined | Unknown:
     if reply.status < HTTPStatus.BAD_REQUEST or reply.code is None:
         return Unknown(f"PayPal answered {reply.status}, which does not say whether it refunded.")
     return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -74,9 +74,9 @@ def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> Re
         return RefundPage([], str(cursor.first_half()))
     refunds, has_more = result
     if has_more:
-        return RefundPage([_list_entry(refund) for refund in refunds], str(cursor.next_page()))
+        return RefundPage([_to_list_entry(refund) for refund in refunds], str(cursor.next_page()))
     next_range = Cursor.first(cursor.end, now) if cursor.end < now - LISTING_DELAY else None
-    return RefundPage([_list_entry(refund) for refund in refunds], str(next_range) if next_range else None)
+    return RefundPage([_to_list_entry(refund) for refund in refunds], str(next_range) if next_range else None)
 
 
 def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Refund] | Unknown:
@@ -132,7 +132,7 @@ def _parse_transaction(row: Any) -> Refund | None:  # noqa: ANN401 - PayPal's JS
     return refund if is_identifier(refund.id) else None
 
 
-def _list_entry(refund: Refund) -> ListedRefund:
+def _to_list_entry(refund: Refund) -> ListedRefund:
     assert refund.created, "a listed transaction has a time"
     keys = sorted(key for key in refund.keys if type(key) is str and _KEY.fullmatch(key))
     key = keys[0] if keys else None

@@ -67,7 +67,7 @@ class CertificateCache:
         if chain is None:
             chain = _parse_chain(self._fetch(url))
             if len(chain) == 1 and (
-                issuer_url := _issuer_url(chain[0])
+                issuer_url := _find_issuer_url(chain[0])
             ):  # PayPal sends its certificate without its issuer's
                 chain += _parse_chain(self._fetch(issuer_url))
         self._verify(chain, at)
@@ -132,7 +132,7 @@ def _parse_chain(raw: bytes) -> list[Certificate]:
     return chain
 
 
-def _issuer_url(certificate: Certificate) -> str | None:
+def _find_issuer_url(certificate: Certificate) -> str | None:
     """Return the URL of the issuer's certificate, if this certificate names one at DigiCert."""
     try:
         access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value

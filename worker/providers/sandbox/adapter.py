@@ -53,7 +53,7 @@ class SandboxAdapter:
         if isinstance(reply, Unknown):
             return reply
         if reply.status != HTTPStatus.OK:
-            return _declined(reply)
+            return _map_decline(reply)
         refund = parse_refund(reply.body)
         if refund is None or (refund.charge, refund.amount, refund.key) != (charge, amount, key):
             return Unknown("The sandbox's reply is not about the requested refund.")
@@ -116,7 +116,7 @@ def _parse_list(
     return Unknown("The sandbox's list cannot be read.") if rows is None else rows
 
 
-def _declined(reply: SandboxReply) -> Declined | Unknown:
+def _map_decline(reply: SandboxReply) -> Declined | Unknown:
     if reply.status < HTTPStatus.BAD_REQUEST or reply.code is None:
         return Unknown(f"The sandbox answered {reply.status}, which does not say whether it refunded.")
     return Declined(CODES.get(reply.code, DeclineReason.PERMANENT), reply.code)

@@ -84,16 +84,18 @@ def _parse_event(body: bytes) -> Sequence[WebhookEvent] | InvalidSignature:
         return []
     if not _is_charge(data.get("charge")):
         return _UNREADABLE
-    webhook_event = _refund_event(event_id, data) if subject is Subject.REFUND else _dispute_event(event_id, data)
+    webhook_event = (
+        _parse_refund_event(event_id, data) if subject is Subject.REFUND else _parse_dispute_event(event_id, data)
+    )
     return [webhook_event] if webhook_event else _UNREADABLE
 
 
-def _refund_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
+def _parse_refund_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
     refund = parse_refund(data)
     return refund and WebhookEvent(event_id, Subject.REFUND, refund.charge, refund.id, refund.result())
 
 
-def _dispute_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
+def _parse_dispute_event(event_id: str, data: dict[str, Any]) -> WebhookEvent | None:
     dispute = parse_dispute(data)
     return WebhookEvent(event_id, Subject.DISPUTE, data["charge"], reported=dispute) if dispute else None
 

@@ -48,7 +48,7 @@ class StripeClient:
     def create_refund(self, request: Mapping[str, Any], *, key: str) -> Row | Declined | Unknown:
         """Create a refund under this idempotency key."""
         parameters: Any = dict(request)
-        return _result_of(lambda: self._refunds.create(parameters, {"idempotency_key": key}))
+        return _call_sdk(lambda: self._refunds.create(parameters, {"idempotency_key": key}))
 
     def list_refunds(self, query: Mapping[str, Any]) -> ListPage | Unknown:
         """List refunds, the newest first."""
@@ -68,7 +68,7 @@ def result_of_error(error: stripe.StripeError) -> Declined | Unknown:
         return Unknown(f"The connection to Stripe failed: {type(error.__cause__ or error).__name__}.")
     if status in CREDENTIALS_REFUSED:
         return credentials_refused("Stripe", status)
-    code = _code(error)
+    code = _read_code(error)
     if code is None or code in UNDECIDED_CODES or status in UNDECIDED_STATUSES or not _is_client_error(status):
         headers = error.headers or {}
         replayed = headers.get("Idempotent-Replayed") == "true" and status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -76,7 +76,7 @@ def result_of_error(error: stripe.StripeError) -> Declined | Unknown:
     return Declined(CODES.get(code, DeclineReason.PERMANENT), code)
 
 
-def _result_of(call: Callable[[], stripe.StripeObject]) -> Row | Declined | Unknown:
+def _call_sdk(call: Callable[[], stripe.StripeObject]) -> Row | Declined | Unknown:
     try:
         return call().to_dict()
     except stripe.StripeError as error:
@@ -86,7 +86,7 @@ def _result_of(call: Callable[[], stripe.StripeObject]) -> Row | Declined | Unkn
 
 
 def _list_page(list_rows: Callable[[Any], stripe.StripeObject], query: Mapping[str, Any]) -> ListPage | Unknown:
-    result = _result_of(lambda: list_rows({**query, "limit": PAGE_SIZE}))
+    result = _call_sdk(lambda: list_rows({**query, "limit": PAGE_SIZE}))
     if isinstance(result, Declined):
         return Unknown(f"Stripe refused to list: {result.code}.")
     if isinstance(result, Unknown):
@@ -103,7 +103,7 @@ def _is_client_error(status: int) -> bool:
     return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _code(error: stripe.StripeError) -> str | None:
+def _read_code(error: stripe.StripeError) -> str | None:
     """Return the error's code, or its type: every error has a type, but not every error has a code."""
     details = error.json_body.get("error") if isinstance(error.json_body, dict) else None
     codes = (details.get("code"), details.get("type")) if isinstance(details, dict) else ()

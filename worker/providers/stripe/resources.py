@@ -61,8 +61,8 @@ class Refund(NamedTuple):
 
     def list_entries(self) -> list[ListedRefund]:
         """Return the refund as reconciliation reads it. A refund made outside Moneyback is listed under both payment ids."""
-        is_ours = self.requested_charge in self.payment_ids
-        payment_ids = [str(self.requested_charge)] if is_ours else self.payment_ids
+        was_requested_by_us = self.requested_charge in self.payment_ids
+        payment_ids = [str(self.requested_charge)] if was_requested_by_us else self.payment_ids
         return [
             ListedRefund(self.id, payment_id, self.amount, self.refund_status, self.created, self.key)
             for payment_id in payment_ids
@@ -100,8 +100,8 @@ def parse_refund(row: dict[str, Any]) -> Refund | None:
 def parse_dispute(row: dict[str, Any]) -> DisputeStatus | None:
     """Return the dispute, or None if its status is unknown."""
     status, dispute_id = row.get("status"), row.get("id")
-    is_known = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
-    return DisputeStatus(DISPUTES[str(status)], str(dispute_id)) if is_known else None
+    is_valid = type(status) is str and status in DISPUTES and is_identifier(dispute_id)
+    return DisputeStatus(DISPUTES[str(status)], str(dispute_id)) if is_valid else None
 
 
 def is_about(row: dict[str, Any], charge: str) -> bool:

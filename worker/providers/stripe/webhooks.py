@@ -41,7 +41,7 @@ class StripeWebhookParser:
         header = headers.get("stripe-signature", "")
         if not any(_is_signed(body, header, secret) for secret in self._secrets):
             return InvalidSignature("The webhook is not signed with our secret.")
-        if abs(at.timestamp() - _signed_at(header)) > TOLERANCE:
+        if abs(at.timestamp() - _parse_signed_at(header)) > TOLERANCE:
             return InvalidSignature("The signature is too old, or from the future.")
         try:
             return _parse_event(json.loads(body))
@@ -56,7 +56,7 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
         return False
 
 
-def _signed_at(header: str) -> float:
+def _parse_signed_at(header: str) -> float:
     """Return the first time in the header, because the SDK verifies the first."""
     times = (part.partition("=")[2] for part in header.split(",") if part.startswith("t="))
     try:
@@ -68,33 +68,33 @@ def _signed_at(header: str) -> float:
 def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
     event_type, resource = event["type"], event["data"]["object"]
     if event_type in _REFUND_EVENTS:
-        refund_id = _identifier(resource["id"])
-        return _webhook_events(
+        refund_id = _check_identifier(resource["id"])
+        return _create_webhook_events(
             event, Subject.REFUND, resource["charge"], resource.get("payment_intent"), refund_id=refund_id
         )
     if event_type == _CHARGE_REFUNDED:
-        return _webhook_events(event, Subject.REFUND, resource["id"], resource.get("payment_intent"))
+        return _create_webhook_events(event, Subject.REFUND, resource["id"], resource.get("payment_intent"))
     if event_type.startswith(_DISPUTE_EVENTS):
-        return _webhook_events(event, Subject.DISPUTE, resource["charge"], resource.get("payment_intent"))
+        return _create_webhook_events(event, Subject.DISPUTE, resource["charge"], resource.get("payment_intent"))
     return []
 
 
-def _webhook_events(
+def _create_webhook_events(
     event: dict[str, Any], subject: Subject, *payment_ids: object, refund_id: str | None = None
 ) -> list[WebhookEvent]:
     """Return one event for each id of the payment, because a purchase has either id. The second event has another event id."""
-    first_id, *other_ids = [_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
-    first_event = WebhookEvent(_identifier(event["id"]), subject, first_id, refund_id)
+    first_id, *other_ids = [_check_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
+    first_event = WebhookEvent(_check_identifier(event["id"]), subject, first_id, refund_id)
     return [
         first_event,
         *(
-            WebhookEvent(_identifier(f"{event['id']}:{payment_id}"), subject, payment_id, refund_id)
+            WebhookEvent(_check_identifier(f"{event['id']}:{payment_id}"), subject, payment_id, refund_id)
             for payment_id in other_ids
         ),
     ]
 
 
-def _identifier(value: object) -> str:
+def _check_identifier(value: object) -> str:
     if not is_identifier(value):
         raise ValueError("This is not an identifier.")
     return value

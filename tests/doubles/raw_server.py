@@ -1,4 +1,4 @@
-"""A server that answers bytes as it likes: what a provider must never say, and what the network does to it."""
+"""A raw TCP server that sends invalid, slow or incomplete responses."""
 
 import json
 import socket
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-PATIENCE = 20.0  # seconds; reached only when something is broken
+PATIENCE = 20.0  # seconds; only reached if a test fails
 
 
 @contextmanager
-def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
-    """Read what it is asked, unless it greets first, then doe as it likes with the connection."""
+def raw_server(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
+    """Yield the URL of a server that reads a request, unless it greets first, and passes the connection to ``answers``."""
 
     def serve() -> None:
         while True:
@@ -37,19 +37,19 @@ def a_server_that(answers: Callable[[socket.socket], object], *, greets: bool = 
         thread.join(PATIENCE)
 
 
-def say(status: int, document: object, *headers: str) -> bytes:
-    """An answer as it travels; bytes are sent as they are, all else as JSON."""
+def http_response(status: int, document: object, *headers: str) -> bytes:
+    """Return the bytes of a response. A document is sent as JSON, bytes unchanged."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-def saying(answer: bytes) -> Callable[[socket.socket], None]:
+def sends(answer: bytes) -> Callable[[socket.socket], None]:
     return lambda connection: connection.sendall(answer)
 
 
-def dripping(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
-    """Each byte comes long before a timeout that begins anew with it."""
+def drips(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
+    """Return a handler that sends a response byte by byte, which restarts a socket's timeout each time."""
 
     def drip(connection: socket.socket) -> None:
         for drop in answer:
@@ -59,12 +59,12 @@ def dripping(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
     return drip
 
 
-def resetting(connection: socket.socket) -> None:
+def resets(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Flood:
-    """An answer without end; ``sent`` are the bytes that somebody took."""
+    """An endless response; ``sent`` is the number of bytes that the client took."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -75,28 +75,28 @@ class Flood:
             self.sent += connection.send(b" " * 65536)
 
 
-DRIPS = {
+SLOW_RESPONSES = {
     "a body": b"HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n" + b" " * 300,
     "headers": b"HTTP/1.1 200 OK\r\nX-Patience: " + b"x" * 300,
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
     "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
 }
-"""Answers that come drop by drop."""
+"""Responses to send byte by byte."""
 
 UNREADABLE = {
-    "an empty body": say(200, b""),
-    "garbage": say(200, b"{hm?"),
-    "no UTF-8": say(200, b'{"id":"\xff"}'),
-    "nested without end": say(200, b"[" * 100_000),
-    "a list": say(200, [{}]),
-    "a number of 5000 digits": say(200, b'{"amount":' + b"9" * 5000 + b"}"),
+    "an empty body": http_response(200, b""),
+    "garbage": http_response(200, b"{hm?"),
+    "no UTF-8": http_response(200, b'{"id":"\xff"}'),
+    "nested without end": http_response(200, b"[" * 100_000),
+    "a list": http_response(200, [{}]),
+    "a number of 5000 digits": http_response(200, b'{"amount":' + b"9" * 5000 + b"}"),
     "a redirect": b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n",
-    "a refusal without a word": say(400, {"error": "no"}),
-    "a refusal that is a page": say(400, b"<html>"),
-    "a request timeout": say(408, {"error": {"code": "timeout"}}),
-    "too early": say(425, {"error": {"code": "early"}}),
-    "too many": say(429, {"error": {"code": "rate_limit"}}),
-    "a server's error": say(503, {"error": {"code": "refund_declined"}}),
+    "a refusal without a word": http_response(400, {"error": "no"}),
+    "a refusal that is a page": http_response(400, b"<html>"),
+    "a request timeout": http_response(408, {"error": {"code": "timeout"}}),
+    "too early": http_response(425, {"error": {"code": "early"}}),
+    "too many": http_response(429, {"error": {"code": "rate_limit"}}),
+    "a server's error": http_response(503, {"error": {"code": "refund_declined"}}),
     "another protocol": b"220 mail.example ready\r\n",
     "a status only": b"HTTP/1.1 200 OK\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n{}",
@@ -104,4 +104,4 @@ UNREADABLE = {
     "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
     "nothing": b"",
 }
-"""Answers that say nothing, of whichever provider."""
+"""Responses without a meaning, for every provider."""

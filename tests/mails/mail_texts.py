@@ -1,68 +1,68 @@
-"""What the people of the generated mails say, in seven languages. ``{ref}`` is where they name their purchase."""
+"""The texts of the generated mails in seven languages. ``{ref}`` stands for the purchase reference."""
 
 from typing import NamedTuple
 
 
-class Said(NamedTuple):
-    """One mail's words: subject, text, and why the money is wanted back."""
+class MailText(NamedTuple):
+    """The subject and text of one mail, and the refund reason that the text gives."""
 
     subject: str
     text: str
     reason: str
 
 
-class Tongue(NamedTuple):
-    """A language: who writes, what they ask, and what mail programs put around it."""
+class LanguageTexts(NamedTuple):
+    """The texts of one language: the customer, the requests, and the lines that mail programs add."""
 
     name: str
     address: str
-    asks: tuple[Said, ...]
-    asks_without: Said
-    """Asks for the money, and names no purchase."""
+    asks: tuple[MailText, ...]
+    asks_without: MailText
+    """A request without a purchase reference."""
     short: str
-    """A few words above a quotation that ask for the money."""
+    """A short request above a quotation."""
     thanks: str
     question: str
-    """Asks something, but no money back."""
+    """A question that is not a refund request."""
     several: str
     wrote: str
-    """How Gmail says who wrote what is quoted."""
+    """Gmail's line above a quotation."""
     thunderbird: str
     forwarded: str
     apple_forwarded: str
     labels: tuple[str, str, str, str]
-    """From, sent, to, subject, as Outlook writes them."""
+    """Outlook's words for From, Sent, To and Subject."""
     phone: str
     receipt: str
-    away: Said
+    away: MailText
     encodings: tuple[str, ...]
 
 
-TONGUES = {
-    "en": Tongue(
+TEXTS = {
+    "en": LanguageTexts(
         name="Maud Okafor",
         address="maud.okafor@gmail.com",
         asks=(
-            Said(
+            MailText(
                 "Refund request",
                 "Hello,\n\nyou charged my card again last week for another year. I cancelled in March and do not want "
                 "this renewal. Please refund it, my reference number is {ref}.\n\nKind regards\nMaud Okafor",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "Program does not start",
                 "Hi there,\n\nI bought Aurora Photo on Sunday (order {ref}) and it crashes every time I open a picture. "
                 "Your FAQ did not help. I'd like my money back please.\n\nMaud",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "Money back",
                 "Good morning,\nI must have clicked twice: I was charged twice for the same licence.\n"
                 "Please give me back one of the payments.\nOrder number: {ref}\n\nThanks, Maud Okafor",
                 "duplicate_order",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "I want my money back",
             "Hello, I bought your photo program last week and I'm not happy with it at all. How do I get a refund? "
             "I can't find any order number.\n\nMaud",
@@ -79,34 +79,36 @@ TONGUES = {
         labels=("From", "Sent", "To", "Subject"),
         phone="Sent from my iPhone",
         receipt="Thank you for your purchase of Aurora Photo 4.\nReference number: {ref}\nAmount: EUR 49.00",
-        away=Said("Automatic reply: Refund", "I am out of the office until 29 June with limited access to mail.", ""),
+        away=MailText(
+            "Automatic reply: Refund", "I am out of the office until 29 June with limited access to mail.", ""
+        ),
         encodings=("utf-8", "us-ascii", "windows-1252"),
     ),
-    "de": Tongue(
+    "de": LanguageTexts(
         name="Jörg Müller",
         address="joerg.mueller@gmx.de",
         asks=(
-            Said(
+            MailText(
                 "Rückerstattung",
                 "Sehr geehrte Damen und Herren,\n\nleider wurde mein Abo automatisch verlängert, obwohl ich das nicht "
                 "möchte. Bitte erstatten Sie mir den Betrag. Meine Referenznummer lautet {ref}.\n\n"
                 "Mit freundlichen Grüßen\nJörg Müller",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "Programm läuft nicht",
                 "Hallo,\n\nich habe am Sonntag Aurora Photo gekauft (Bestellnummer {ref}). Es lässt sich auf meinem Rechner "
                 "nicht installieren, es kommt immer eine Fehlermeldung. Ich hätte gern mein Geld zurück.\n\nGruß, Jörg Müller",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "Widerruf",
                 "Guten Tag,\nhiermit widerrufe ich meine Bestellung {ref} vom 12.06.2026. Ich habe das falsche Produkt "
                 "bestellt.\nBitte überweisen Sie den Kaufpreis zurück.\n\nJörg Müller\nTel. 0221 5554433",
                 "wrong_product",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "Geld zurück",
             "Hallo, ich bin mit dem Programm überhaupt nicht zufrieden und möchte mein Geld zurück. Eine Bestellnummer "
             "finde ich nicht mehr.\n\nJörg Müller",
@@ -123,33 +125,33 @@ TONGUES = {
         labels=("Von", "Gesendet", "An", "Betreff"),
         phone="Von meinem iPhone gesendet",
         receipt="Vielen Dank für Ihren Kauf von Aurora Photo 4.\nReferenznummer: {ref}\nBetrag: 49,00 EUR",
-        away=Said("Abwesenheitsnotiz: Rückerstattung", "Ich bin bis zum 29. Juni nicht im Büro.", ""),
+        away=MailText("Abwesenheitsnotiz: Rückerstattung", "Ich bin bis zum 29. Juni nicht im Büro.", ""),
         encodings=("utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"),
     ),
-    "fr": Tongue(
+    "fr": LanguageTexts(
         name="Éloïse Lefèvre",
         address="eloise.lefevre@orange.fr",
         asks=(
-            Said(
+            MailText(
                 "Demande de remboursement",
                 "Bonjour,\n\nmon abonnement a été renouvelé automatiquement alors que je n'en veux plus. Je souhaite être "
                 "remboursée. Le numéro de commande est {ref}.\n\nCordialement,\nÉloïse Lefèvre",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "Logiciel inutilisable",
                 "Bonjour,\n\nj'ai acheté Aurora Photo dimanche (référence : {ref}) mais il ne fonctionne pas sur mon Mac. "
                 "Merci de me rembourser.\n\nÉloïse",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "Rien reçu",
                 "Bonjour,\nje n'ai jamais reçu ma clé de licence. Je demande donc le remboursement de la commande n° {ref}.\n"
                 "Bien à vous\nÉloïse Lefèvre",
                 "not_delivered",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "Remboursement",
             "Bonjour, je suis très déçue par votre logiciel et je voudrais être remboursée. Je ne retrouve pas le numéro.\n"
             "Éloïse",
@@ -166,32 +168,32 @@ TONGUES = {
         labels=("De", "Envoyé", "À", "Objet"),
         phone="Envoyé de mon iPhone",
         receipt="Merci pour votre achat d'Aurora Photo 4.\nNuméro de référence : {ref}\nMontant : 49,00 EUR",
-        away=Said("Réponse automatique : Remboursement", "Je suis absente jusqu'au 29 juin.", ""),
+        away=MailText("Réponse automatique : Remboursement", "Je suis absente jusqu'au 29 juin.", ""),
         encodings=("utf-8", "iso-8859-15", "windows-1252"),
     ),
-    "es": Tongue(
+    "es": LanguageTexts(
         name="Iñaki Muñoz",
         address="inaki.munoz@hotmail.es",
         asks=(
-            Said(
+            MailText(
                 "Solicitud de reembolso",
                 "Hola:\n\nse ha renovado mi suscripción sin que yo lo quisiera. Solicito el reembolso. "
                 "Mi número de pedido es {ref}.\n\nSaludos,\nIñaki Muñoz",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "El programa no va",
                 "Buenos días:\n\ncompré Aurora Photo el domingo (referencia {ref}) y no funciona en mi ordenador, se cierra "
                 "solo. Quiero que me devuelvan el dinero.\n\nGracias, Iñaki",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "Compra duplicada",
                 "Hola, he pagado dos veces el mismo programa. Por favor, devuélvanme el importe del pedido {ref}.\nIñaki Muñoz",
                 "duplicate_order",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "Devolución",
             "Hola, no estoy satisfecho con el programa y quiero un reembolso, pero no encuentro el número.\nIñaki",
             "dissatisfied",
@@ -207,33 +209,33 @@ TONGUES = {
         labels=("De", "Enviado", "Para", "Asunto"),
         phone="Enviado desde mi iPhone",
         receipt="Gracias por su compra de Aurora Photo 4.\nNúmero de referencia: {ref}\nImporte: 49,00 EUR",
-        away=Said("Respuesta automática: Reembolso", "Estaré fuera de la oficina hasta el 29 de junio.", ""),
+        away=MailText("Respuesta automática: Reembolso", "Estaré fuera de la oficina hasta el 29 de junio.", ""),
         encodings=("utf-8", "iso-8859-1", "windows-1252"),
     ),
-    "it": Tongue(
+    "it": LanguageTexts(
         name="Niccolò D'Angiò",
         address="niccolo.dangio@libero.it",
         asks=(
-            Said(
+            MailText(
                 "Richiesta di rimborso",
                 "Buongiorno,\n\nl'abbonamento si è rinnovato automaticamente ma non lo voglio più. Chiedo il rimborso. "
                 "Il numero d'ordine è {ref}.\n\nCordiali saluti\nNiccolò D'Angiò",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "Il programma non parte",
                 "Salve,\n\nho comprato Aurora Photo domenica (riferimento: {ref}) ma non funziona, si blocca sempre. "
                 "Vorrei indietro i miei soldi.\n\nGrazie, Niccolò",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "Recesso",
                 "Buongiorno, vorrei recedere dal contratto: ho ordinato per errore la versione sbagliata. Ordine n. {ref}.\n"
                 "Niccolò D'Angiò",
                 "wrong_product",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "Rimborso",
             "Salve, sono molto deluso dal programma e vorrei essere rimborsato, ma non trovo il numero dell'ordine.\nNiccolò",
             "dissatisfied",
@@ -249,33 +251,33 @@ TONGUES = {
         labels=("Da", "Inviato", "A", "Oggetto"),
         phone="Inviato da iPhone",
         receipt="Grazie per l'acquisto di Aurora Photo 4.\nNumero di riferimento: {ref}\nImporto: 49,00 EUR",
-        away=Said("Risposta automatica: Rimborso", "Sono fuori ufficio fino al 29 giugno.", ""),
+        away=MailText("Risposta automatica: Rimborso", "Sono fuori ufficio fino al 29 giugno.", ""),
         encodings=("utf-8", "iso-8859-1", "windows-1252"),
     ),
-    "pt": Tongue(
+    "pt": LanguageTexts(
         name="João Conceição",
         address="joao.conceicao@sapo.pt",
         asks=(
-            Said(
+            MailText(
                 "Pedido de reembolso",
                 "Bom dia,\n\na minha subscrição foi renovada sem eu querer. Gostaria de pedir o reembolso. "
                 "O número da encomenda é {ref}.\n\nCom os melhores cumprimentos\nJoão Conceição",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "O programa não abre",
                 "Olá,\n\ncomprei o Aurora Photo no domingo (referência {ref}) e não funciona no meu computador. "
                 "Quero o meu dinheiro de volta.\n\nObrigado, João",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "Não chegou",
                 "Olá, ainda não recebi a chave da licença. Por favor cancelem e devolvam o valor do pedido nº {ref}.\n"
                 "João Conceição",
                 "not_delivered",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "Devolução do dinheiro",
             "Olá, não estou satisfeito com o programa e gostaria de um reembolso, mas não encontro o número.\nJoão",
             "dissatisfied",
@@ -291,32 +293,32 @@ TONGUES = {
         labels=("De", "Enviada", "Para", "Assunto"),
         phone="Enviado do meu iPhone",
         receipt="Obrigado pela sua compra de Aurora Photo 4.\nNúmero de referência: {ref}\nValor: 49,00 EUR",
-        away=Said("Resposta automática: Reembolso", "Estou fora do escritório até 29 de junho.", ""),
+        away=MailText("Resposta automática: Reembolso", "Estou fora do escritório até 29 de junho.", ""),
         encodings=("utf-8", "iso-8859-1", "windows-1252"),
     ),
-    "ja": Tongue(
+    "ja": LanguageTexts(
         name="山田 花子",
         address="hanako.yamada@docomo.ne.jp",
         asks=(
-            Said(
+            MailText(
                 "返金のお願い",
                 "ご担当者様\n\nお世話になっております。解約したはずのサブスクリプションが自動更新されていました。"
                 "返金をお願いいたします。\n注文番号:{ref}\n\nよろしくお願いいたします。\n山田花子",
                 "unwanted_renewal",
             ),
-            Said(
+            MailText(
                 "ソフトが起動しません",
                 "日曜日にAurora Photoを購入しましたが、パソコンで起動しません。注文番号は{ref}です。"
                 "返金していただけますでしょうか。\n\n山田",
                 "technical_issue",
             ),
-            Said(
+            MailText(
                 "二重請求について",
                 "こんにちは。同じ商品を二重に注文してしまいました。{ref}のほうをキャンセルして払い戻しをお願いします。\n山田花子",
                 "duplicate_order",
             ),
         ),
-        asks_without=Said(
+        asks_without=MailText(
             "返金希望",
             "先週購入したソフトですが、期待外れだったので返金を希望します。注文番号がわかりません。\n山田花子",
             "dissatisfied",
@@ -332,7 +334,7 @@ TONGUES = {
         labels=("差出人", "送信日時", "宛先", "件名"),
         phone="iPhoneから送信",
         receipt="Aurora Photo 4をご購入いただきありがとうございます。\n注文番号: {ref}\n金額: 4,900円",
-        away=Said("自動返信: 返金", "6月29日まで不在にしております。", ""),
+        away=MailText("自動返信: 返金", "6月29日まで不在にしております。", ""),
         encodings=("utf-8", "iso-2022-jp", "shift_jis", "euc-jp"),
     ),
 }

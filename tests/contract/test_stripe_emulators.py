@@ -1,4 +1,4 @@
-"""Stripe's adapter before judges that nobody here wrote: localstripe, and stripe-stateful-mock."""
+"""Tests the Stripe adapter with two emulators of other authors: localstripe and stripe-stateful-mock."""
 
 import subprocess
 import sys
@@ -33,8 +33,8 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature
-from tests.judges.node import HERE, installed, program
 from tests.services import eventually
+from tests.stripe_emulators.node_packages import HERE, installed, program
 from worker.providers.deadline import create_session, time_limit
 from worker.providers.stripe.adapter import create_adapter
 from worker.providers.stripe.client import result_of_error
@@ -42,13 +42,13 @@ from worker.providers.stripe.resources import parse_dispute
 from worker.providers.stripe.webhooks import StripeWebhookParser
 
 PATIENCE = 20.0  # seconds; reached only when something is broken
-API_KEY = "sk_test_for_judges_only"
-SECRET = "whsec_for_judges_only"
+API_KEY = "sk_test_for_emulators_only"
+SECRET = "whsec_for_emulators_only"
 FIVE = Money(500, "USD")
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-class Judge:
+class Emulator:
     """Somebody else's Stripe, as a process on this machine."""
 
     def __init__(self, url: str) -> None:
@@ -70,13 +70,13 @@ class Judge:
 
 
 @contextmanager
-def judge(command: Sequence[str], **options: Any) -> Iterator[Judge]:
+def run_emulator(command: Sequence[str], **options: Any) -> Iterator[Emulator]:
     """Its first line is the port that it listens on."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
         assert process.stdout
         port = process.stdout.readline().strip()
-        assert port.isdecimal(), f"The judge did not start: {command}"
-        yield Judge(f"http://127.0.0.1:{port}")
+        assert port.isdecimal(), f"The emulator did not start: {command}"
+        yield Emulator(f"http://127.0.0.1:{port}")
         process.kill()
 
 
@@ -84,13 +84,13 @@ def judge(command: Sequence[str], **options: Any) -> Iterator[Judge]:
 
 
 @pytest.fixture(scope="module")
-def localstripe() -> Iterator[Judge]:
-    with judge([sys.executable, str(HERE / "localstripe_here.py")], stderr=subprocess.DEVNULL) as running:
+def localstripe() -> Iterator[Emulator]:
+    with run_emulator([sys.executable, str(HERE / "localstripe_server.py")], stderr=subprocess.DEVNULL) as running:
         yield running
 
 
 @pytest.fixture
-def intent(localstripe: Judge) -> str:
+def intent(localstripe: Emulator) -> str:
     """A payment of five dollars that was captured."""
     card = {"card[number]": "4242424242424242", "card[exp_month]": 12, "card[exp_year]": 2040, "card[cvc]": "123"}
     method = localstripe.post("/v1/payment_methods", type="card", **card)
@@ -101,7 +101,7 @@ def intent(localstripe: Judge) -> str:
     return str(made["id"])
 
 
-def test_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent: str) -> None:
+def test_a_payment_intent_is_refunded_and_found_again(localstripe: Emulator, intent: str) -> None:
     adapter = localstripe.adapter()
     assert adapter.look_up(intent, key="key-1") == NotFound()
     paid = adapter.refund(intent, FIVE, key="key-1")
@@ -110,7 +110,7 @@ def test_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent
     assert adapter.look_up(intent, key="key-2") == ExternalRefund(paid.refund_id, FIVE)
 
 
-def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe: Judge, intent: str) -> None:
+def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe: Emulator, intent: str) -> None:
     adapter = localstripe.adapter()
     charge = localstripe.get(f"/v1/payment_intents/{intent}")["latest_charge"]["id"]
     paid = adapter.refund(charge, FIVE, key="key-1")
@@ -118,12 +118,12 @@ def test_the_charge_of_a_payment_intent_is_refunded_and_found_again(localstripe:
     assert adapter.look_up(charge, key="key-1") == paid
 
 
-def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Judge, intent: str) -> None:
+def test_credentials_that_localstripe_refuses_are_unknown(localstripe: Emulator, intent: str) -> None:
     unknown = localstripe.adapter("pk_of_the_wrong_kind").refund(intent, FIVE, key="key-1")
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
 
-def test_localstripes_webhooks_are_proven(localstripe: Judge, request: pytest.FixtureRequest) -> None:
+def test_localstripes_webhooks_are_proven(localstripe: Emulator, request: pytest.FixtureRequest) -> None:
     with an_ear() as (url, heard):
         localstripe.post("/_config/webhooks/ours", url=url, secret=SECRET)
         request.getfixturevalue("intent")
@@ -160,15 +160,15 @@ def an_ear() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
 
 
 @pytest.fixture(scope="module")
-def mock(pytestconfig: pytest.Config) -> Iterator[Judge]:
-    folder = installed(Path(pytestconfig.cache.mkdir("judges")))
+def mock(pytestconfig: pytest.Config) -> Iterator[Emulator]:
+    folder = installed(Path(pytestconfig.cache.mkdir("stripe_emulators")))
     command = [program("node"), "-r", str(HERE / "loopback.js"), "node_modules/stripe-stateful-mock/dist/cli.js"]
-    with judge(command, cwd=folder, env={"PORT": "0", "LOG_LEVEL": "error"}) as running:
+    with run_emulator(command, cwd=folder, env={"PORT": "0", "LOG_LEVEL": "error"}) as running:
         yield running
 
 
 @pytest.fixture
-def charge(mock: Judge) -> str:
+def charge(mock: Emulator) -> str:
     return str(mock.post("/v1/charges", amount=500, currency="usd", source="tok_visa")["id"])
 
 
@@ -177,21 +177,21 @@ def key() -> str:
     return uuid4().hex
 
 
-def test_the_same_key_pays_once(mock: Judge, charge: str, key: str) -> None:
+def test_the_same_key_pays_once(mock: Emulator, charge: str, key: str) -> None:
     paid = mock.adapter().refund(charge, FIVE, key=key)
     assert isinstance(paid, Paid)
     assert mock.adapter().refund(charge, FIVE, key=key) == paid
     assert mock.get(f"/v1/charges/{charge}")["amount_refunded"] == 500
 
 
-def test_a_key_serves_one_refund_only(mock: Judge, charge: str, key: str) -> None:
+def test_a_key_serves_one_refund_only(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     other = mock.adapter().refund(charge, Money(200, "USD"), key=key)
     assert isinstance(other, Unknown), "what was asked for under this key before may have paid"
 
 
 def test_another_key_for_the_same_charge_is_refused_and_whose_it_is_is_found(
-    mock: Judge, charge: str, key: str
+    mock: Emulator, charge: str, key: str
 ) -> None:
     paid = mock.adapter().refund(charge, FIVE, key=key)
     assert isinstance(paid, Paid)
@@ -201,28 +201,28 @@ def test_another_key_for_the_same_charge_is_refused_and_whose_it_is_is_found(
     assert mock.adapter().look_up(charge, key=key) == paid
 
 
-def test_more_than_is_left_is_refused(mock: Judge, charge: str, key: str) -> None:
+def test_more_than_is_left_is_refused(mock: Emulator, charge: str, key: str) -> None:
     mock.adapter().refund(charge, Money(100, "USD"), key=key)
     declined = mock.adapter().refund(charge, FIVE, key=f"{key}-again")
     assert declined == Declined(DeclineReason.PERMANENT, "invalid_request_error")
 
 
-def test_a_disputed_charge_is_not_refunded(mock: Judge, key: str) -> None:
+def test_a_disputed_charge_is_not_refunded(mock: Emulator, key: str) -> None:
     charge = mock.post("/v1/charges", amount=500, currency="usd", source="tok_createDispute")["id"]
     dispute = eventually(lambda: mock.get(f"/v1/charges/{charge}")["dispute"])
     assert mock.adapter().refund(charge, FIVE, key=key) == Declined(DeclineReason.DISPUTED, "charge_disputed")
     assert parse_dispute(mock.get(f"/v1/disputes/{dispute}")) == DisputeStatus(Dispute.OPEN, dispute)
 
 
-def test_a_charge_that_nobody_knows_is_refused(mock: Judge, key: str) -> None:
+def test_a_charge_that_nobody_knows_is_refused(mock: Emulator, key: str) -> None:
     assert mock.adapter().refund("ch_nobody", FIVE, key=key) == Declined(DeclineReason.PERMANENT, "resource_missing")
 
 
-def test_a_charge_that_nobody_refunded_is_absent(mock: Judge, charge: str, key: str) -> None:
+def test_a_charge_that_nobody_refunded_is_absent(mock: Emulator, charge: str, key: str) -> None:
     assert mock.adapter().look_up(charge, key=key) == NotFound()
 
 
-def test_a_refund_is_in_the_list(mock: Judge, charge: str, key: str) -> None:
+def test_a_refund_is_in_the_list(mock: Emulator, charge: str, key: str) -> None:
     paid = mock.adapter().refund(charge, FIVE, key=key)
     page = mock.adapter().list_refunds(LONG_AGO, None)
     assert isinstance(page, RefundPage)
@@ -230,12 +230,12 @@ def test_a_refund_is_in_the_list(mock: Judge, charge: str, key: str) -> None:
     assert [(Paid(one.refund_id, one.amount), one.status, one.key) for one in found] == [(paid, RefundStatus.PAID, key)]
 
 
-def test_credentials_that_the_mock_refuses_are_unknown(mock: Judge, charge: str, key: str) -> None:
+def test_credentials_that_the_mock_refuses_are_unknown(mock: Emulator, charge: str, key: str) -> None:
     unknown = mock.adapter("rk_of_the_wrong_kind").refund(charge, FIVE, key=key)
     assert unknown == Unknown("Stripe refuses our credentials: 401.", invalid_credentials=True)
 
 
-def test_its_errors_are_read_as_stripes(mock: Judge, key: str) -> None:
+def test_its_errors_are_read_as_stripes(mock: Emulator, key: str) -> None:
     """It has these for charges only, which we never make: so the SDK is asked, as the adapter asks it."""
     client = stripe.StripeClient(
         API_KEY, base_addresses={"api": mock.url}, http_client=stripe.RequestsClient(session=create_session(1))

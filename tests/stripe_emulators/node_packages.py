@@ -1,4 +1,4 @@
-"""The judges that are written for Node.js: installed once for each state of their lock, and kept in pytest's cache."""
+"""Installs the Stripe emulators that are written for Node.js, once for each lock file, into pytest's cache."""
 
 import fcntl
 import os
@@ -16,14 +16,14 @@ _PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix) / "b
 
 
 def program(name: str) -> str:
-    """Where node or npm is: the machine's own, else the one that the virtual environment brings."""
+    """Return the path of node or npm: the machine's own, or the one of the virtual environment."""
     if found := shutil.which(name, path=_PLACES):
         return found
-    pytest.fail(f"{name} is missing, and with it an outside judge: install Node.js 18 or newer, with npm.")
+    pytest.fail(f"{name} is missing, which a Stripe emulator needs: install Node.js 18 or newer, with npm.")
 
 
 def installed(cache: Path) -> Path:
-    """The folder with node_modules. Test processes side by side wait for the one that installs."""
+    """Return the folder with node_modules. Parallel test processes wait for the one that installs."""
     folder = cache / sha256(b"".join(file.read_bytes() for file in WANTED)).hexdigest()[:16]
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -43,5 +43,5 @@ def _install(folder: Path) -> Path:
         command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=600, check=False
     )
     if done.returncode:
-        pytest.fail(f"npm could not install the judges of tests/judges/package-lock.json: {done.stderr}")
+        pytest.fail(f"npm could not install the packages of tests/stripe_emulators/package-lock.json: {done.stderr}")
     return folder

@@ -1,4 +1,4 @@
-"""Throwaway installations of the wheel: a virtual environment with exactly what one of the locks lists, and the wheel."""
+"""Temporary installations: virtual environments with the wheel and exactly the packages of one lock file."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ LOCKS = ROOT / "requirements"
 
 
 def locked(lock: str) -> Iterator[Requirement]:
-    """The packages that this lock lists for this machine."""
+    """Yield the packages of a lock file that apply to this machine."""
     for line in (LOCKS / lock).read_text().splitlines():
         if line and not line.startswith((" ", "#")):
             requirement = Requirement(line.rstrip("\\ "))
@@ -23,14 +23,14 @@ def locked(lock: str) -> Iterator[Requirement]:
 
 
 def top_level(name: str) -> set[str]:
-    """What an installed package brings into site-packages, at the top."""
+    """Return the top-level files and folders of an installed package in site-packages."""
     files = distribution(name).files
     assert files is not None, f"{name} has no list of its files."
     return {file.parts[0] for file in files} - {"..", "__pycache__"}
 
 
 def build(folder: Path, target: str) -> Path:
-    """The wheel or the sdist of this checkout."""
+    """Build the wheel or the sdist of this checkout, and return its path."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stderr
@@ -39,7 +39,7 @@ def build(folder: Path, target: str) -> Path:
 
 
 class Install:
-    """A virtual environment with the wheel and the packages of a lock; these are links to those of the tests."""
+    """A virtual environment with the wheel, and with links to the tests' packages that a lock file lists."""
 
     def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
         self.bin = folder / "bin"
@@ -52,7 +52,7 @@ class Install:
         subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=300)
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """This environment; what the checkout lends to the tests is no part of it."""
+        """Return the environment variables for a program, without PYTHONPATH, which points to the checkout."""
         return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(env)
 
     def run(

@@ -1,4 +1,4 @@
-"""localstripe, on this machine only, and writing no file: by itself it listens on every address and knows no other way."""
+"""Runs localstripe on 127.0.0.1 without files, because it has no options for either."""
 
 import socket
 import sys

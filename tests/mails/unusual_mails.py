@@ -1,39 +1,39 @@
-"""Mails that are odd in one way each: machines, broken MIME, seals, tricks."""
+"""Generates unusual mails: automated mail, lists, signatures, charsets, broken MIME, and tricks."""
 
 import base64
 from collections.abc import Iterator
 
-from tests.mails.make import (
-    LETTER_ID,
-    OUR_ANSWER,
+from tests.mails.generate import (
+    EMAIL_ID,
+    REPLY_TO_EMAIL,
     US,
+    GeneratedMail,
     Label,
-    Made,
-    asked,
     attached,
     body,
     html,
     mail,
     quoted,
     reference,
+    request_label,
     several,
 )
-from tests.mails.words import TONGUES
+from tests.mails.mail_texts import TEXTS
 
-MAUD, JOERG, ELOISE = TONGUES["en"], TONGUES["de"], TONGUES["fr"]
+MAUD, JOERG, ELOISE = TEXTS["en"], TEXTS["de"], TEXTS["fr"]
 BOUNCE = {"kind": "bounce"}
-SEAL = base64.b64encode(bytes(range(7, 247)) * 8).decode()
+SIGNATURE = base64.b64encode(bytes(range(7, 247)) * 8).decode()
 
 
-def odd_mails() -> Iterator[Made]:
-    """Each with its label."""
+def odd_mails() -> Iterator[GeneratedMail]:
+    """Yield every unusual mail with its name and label."""
     yield from _reports()
     yield from _many_readers()
-    yield from _sealed()
+    yield from _signed_and_encrypted()
     yield from _charsets()
     yield from _broken()
     yield from _tricks()
-    yield from _wishes()
+    yield from _other_scopes()
 
 
 def _report(sender: str, subject: str, text: str, status: str, original: str, *, empty: bool = True) -> bytes:
@@ -47,14 +47,14 @@ def _report(sender: str, subject: str, text: str, status: str, original: str, *,
         "MIME-Version: 1.0",
     ]
     plain = "Content-Type: text/plain; charset=us-ascii", text.replace("\n", "\r\n").encode()
-    told = "Content-Type: message/delivery-status", status.replace("\n", "\r\n").encode()
-    letter = "Content-Type: text/rfc822-headers", original.replace("\n", "\r\n").encode()
-    part = several("report", plain, told, letter, more="; report-type=delivery-status")
+    delivery_status = "Content-Type: message/delivery-status", status.replace("\n", "\r\n").encode()
+    headers = "Content-Type: text/rfc822-headers", original.replace("\n", "\r\n").encode()
+    part = several("report", plain, delivery_status, headers, more="; report-type=delivery-status")
     return "\r\n".join([*head, part[0]]).encode() + b"\r\n\r\n" + part[1]
 
 
-def _reports() -> Iterator[Made]:
-    original = f"From: {US}\nTo: <gone@example.net>\nSubject: Your refund was sent\nMessage-ID: {LETTER_ID}\n"
+def _reports() -> Iterator[GeneratedMail]:
+    original = f"From: {US}\nTo: <gone@example.net>\nSubject: Your refund was sent\nMessage-ID: {EMAIL_ID}\n"
     status = "Reporting-MTA: dns; mx.example.net\n\nFinal-Recipient: rfc822; gone@example.net\nAction: {}\nStatus: {}\n"
     returned = BOUNCE | {"returned": "refunded"}
     for sender, subject, code in (
@@ -96,19 +96,19 @@ def _reports() -> Iterator[Made]:
     yield "spam_complaint", mail(MAUD, "FW: Your refund", complaint), {"kind": "auto_reply"}
     helpdesk = MAUD._replace(name="Help desk", address="no-reply@helpdesk.example")
     text = body(f"We received your request {reference()} and will refund soon.")
-    yield "ticket_received", mail(helpdesk, "[Ticket 4711] received", text), {"kind": "auto_reply"}
+    yield "ticket_received", mail(helpdesk, "[Ticket 4711] received", text), {"kind": "auto_reply", "asks": True}
     ours = mail(MAUD, "Your refund was sent", body("Reference MB-2026-0417"))
     yield (
         "our_letter_back",
-        ours.replace(b"Message-ID: <", f"Message-ID: {LETTER_ID}\r\nX-Old: <".encode()),
+        ours.replace(b"Message-ID: <", f"Message-ID: {EMAIL_ID}\r\nX-Old: <".encode()),
         {"kind": "own_letter"},
     )
 
 
-def _many_readers() -> Iterator[Made]:
+def _many_readers() -> Iterator[GeneratedMail]:
     member = "List-Id: Customers <customers.lists.example>\r\nPrecedence: list\r\nList-Post: <mailto:customers@lists.example>"
     text = body(f"Did anybody get a refund for {reference()}?")
-    yield "mailman_post", mail(MAUD, "[Customers] Refund?", text, more=member), {"kind": "list"}
+    yield "mailman_post", mail(MAUD, "[Customers] Refund?", text, more=member), {"kind": "list", "asks": True}
     sale = (
         "Your 30-day money-back guarantee!\nRenew order 12345678 today and save.\n\nUnsubscribe: https://news.example/u"
     )
@@ -135,13 +135,13 @@ def _many_readers() -> Iterator[Made]:
     yield "empty", mail(MAUD, "", body("")), {"kind": "not_a_request", "locale": "en"}
 
 
-def _asking(said: int = 0) -> tuple[str, str, Label]:
+def _request(said: int = 0) -> tuple[str, str, Label]:
     ref, one = reference(), MAUD.asks[said]
-    return one.text.format(ref=ref), one.subject, asked([ref], one.reason, "en")
+    return one.text.format(ref=ref), one.subject, request_label([ref], one.reason, "en")
 
 
-def _sealed() -> Iterator[Made]:
-    text, subject, label = _asking()
+def _signed_and_encrypted() -> Iterator[GeneratedMail]:
+    text, subject, label = _request()
     signature = (
         'Content-Type: application/pgp-signature; name="signature.asc"',
         b"-----BEGIN PGP SIGNATURE-----\r\n\r\niQEz1234567\r\n",
@@ -160,7 +160,7 @@ def _sealed() -> Iterator[Made]:
         ("Content-Type: application/pgp-encrypted", b"Version: 1\r\n"),
         (
             'Content-Type: application/octet-stream; name="encrypted.asc"',
-            b"-----BEGIN PGP MESSAGE-----\r\n" + SEAL.encode(),
+            b"-----BEGIN PGP MESSAGE-----\r\n" + SIGNATURE.encode(),
         ),
         more='; protocol="application/pgp-encrypted"',
     )
@@ -168,22 +168,22 @@ def _sealed() -> Iterator[Made]:
     yield "pgp_encrypted", mail(MAUD, "...", hidden, program="thunderbird"), unreadable
     yield (
         "pgp_encrypted_inline",
-        mail(MAUD, "Refund", body(f"-----BEGIN PGP MESSAGE-----\n\n{SEAL}\n-----END PGP MESSAGE-----")),
+        mail(MAUD, "Refund", body(f"-----BEGIN PGP MESSAGE-----\n\n{SIGNATURE}\n-----END PGP MESSAGE-----")),
         unreadable,
     )
     for kind in ("enveloped-data", "signed-data"):
         head = f'Content-Type: application/pkcs7-mime; smime-type={kind}; name="smime.p7m"\r\nContent-Transfer-Encoding: base64'
         yield (
             f"smime_{kind.partition('-')[0]}",
-            mail(MAUD, "Refund", (head, SEAL.encode()), program="outlook"),
+            mail(MAUD, "Refund", (head, SIGNATURE.encode()), program="outlook"),
             unreadable,
         )
-    seal7 = attached("application/pkcs7-signature", "smime.p7s", SEAL)
+    seal7 = attached("application/pkcs7-signature", "smime.p7s", SIGNATURE)
     yield "smime_signed_clear", mail(MAUD, subject, several("signed", body(text), seal7), program="apple"), label
 
 
-def _charsets() -> Iterator[Made]:
-    text, subject, label = _asking(1)
+def _charsets() -> Iterator[GeneratedMail]:
+    text, subject, label = _request(1)
     yield "gb18030", mail(MAUD, subject, body(f"{text}\n王芳", "gb18030", "base64")), label
     yield "koi8r", mail(MAUD, subject, body(f"{text}\n\nС уважением, Мод", "koi8-r", "quoted-printable")), label
     yield "utf16", mail(MAUD, subject, body(text, "utf-16", "base64")), label
@@ -191,17 +191,17 @@ def _charsets() -> Iterator[Made]:
     for claimed in ("x-unknown", "iso-8859-8-i", "utf8mb4", "unicode-1-1-utf-7"):
         made = mail(MAUD, subject, body(text)).replace(b'charset="utf-8"', f"charset={claimed}".encode())
         yield "strange_charset", made, label
-    for tongue, language in ((JOERG, "de"), (ELOISE, "fr")):
-        ref, said = reference(), tongue.asks[0]
-        told = asked([ref], said.reason, language)
-        latin = mail(tongue, said.subject, body(said.text.format(ref=ref), "iso-8859-1"))
+    for texts, language in ((JOERG, "de"), (ELOISE, "fr")):
+        ref, said = reference(), texts.asks[0]
+        told = request_label([ref], said.reason, language)
+        latin = mail(texts, said.subject, body(said.text.format(ref=ref), "iso-8859-1"))
         yield "latin1_called_utf8", latin.replace(b'charset="iso-8859-1"', b'charset="utf-8"'), told
         yield "latin1_called_ascii", latin.replace(b'charset="iso-8859-1"', b"charset=us-ascii"), told
         yield "no_content_type", latin.replace(b'Content-Type: text/plain; charset="iso-8859-1"\r\n', b""), told
 
 
-def _broken() -> Iterator[Made]:
-    text, subject, label = _asking(2)
+def _broken() -> Iterator[GeneratedMail]:
+    text, subject, label = _request(2)
     whole = mail(MAUD, subject, several("alternative", body(text), body(html(text), kind="text/html")))
     yield "cut_in_the_middle", whole[: whole.index(b"<div")], label
     yield "wrong_boundary", whole.replace(b'boundary="----=', b'boundary="-----'), label
@@ -235,8 +235,8 @@ def _broken() -> Iterator[Made]:
     yield "winmail_alone", mail(MAUD, "Refund", only, program="outlook"), {"kind": "no_reference", "locale": "en"}
 
 
-def _tricks() -> Iterator[Made]:
-    text, subject, label = _asking()
+def _tricks() -> Iterator[GeneratedMail]:
+    text, subject, label = _request()
     ref = label["references"][0]
     spelled = {
         "zero_width_in_reference": "\u200b".join(ref),
@@ -257,9 +257,9 @@ def _tricks() -> Iterator[Made]:
         label,
     )
     again = mail(
-        MAUD, "Re: Your refund", body(f"Please do refund {ref} now.\n\n> Your refund was sent"), more=OUR_ANSWER
+        MAUD, "Re: Your refund", body(f"Please do refund {ref} now.\n\n> Your refund was sent"), more=REPLY_TO_EMAIL
     )
-    yield "asks_again_below_our_letter", again, asked([ref], "other", "en")
+    yield "asks_again_below_our_letter", again, request_label([ref], "other", "en")
     many = " ".join(f"MB-2026-{number}" for number in range(1000, 1009))
     yield (
         "nine_purchases",
@@ -271,7 +271,7 @@ def _tricks() -> Iterator[Made]:
     yield "nul_in_text", nul, label
 
 
-def _wishes() -> Iterator[Made]:
+def _other_scopes() -> Iterator[GeneratedMail]:
     ref = reference()
     for language, wish, said in (
         ("en", "vat", "We are a company in Graz. Please refund the VAT of order {ref}, our VAT ID is ATU12345678."),
@@ -285,5 +285,9 @@ def _wishes() -> Iterator[Made]:
         ("de", "partial", "Ich bitte um eine Teilerstattung zu meiner Bestellung {ref}."),
         ("es", "partial", "Hola, quiero un reembolso parcial de mi pedido {ref}."),
     ):
-        tongue = TONGUES[language]
-        yield wish, mail(tongue, "Refund", body(said.format(ref=ref))), asked([ref], "other", language, wish=wish)
+        texts = TEXTS[language]
+        yield (
+            wish,
+            mail(texts, "Refund", body(said.format(ref=ref))),
+            request_label([ref], "other", language, wish=wish),
+        )

@@ -1,4 +1,4 @@
-"""A provider that says what a test has it say, and remembers what it was asked."""
+"""A provider double with scripted results."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ A_DAY = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refun
 
 
 class Scripted:
-    """The last answer of each kind is repeated for ever. Of what it was not told to find, there is nothing."""
+    """Returns the scripted results in order, and repeats the last of each kind. Without lookup results, it finds nothing."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Scripted:
         self.capabilities = capabilities
         self._refunds, self._finds = list(refunds), list(finds) or [NotFound()]
         self.keys: list[str] = []
-        """The key of each refund that was asked for."""
+        """The idempotency key of each refund call."""
         self.looks = 0
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""A proxy between a client and a server that loses what a test tells it to lose: the network on a bad day."""
+"""A fault-injecting proxy between a client and a server: it loses the frames that a test names."""
 
 import socket
 import threading
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Self
 
 Frames = Callable[[bytes], int]
-"""How long the first whole frame in these bytes is; 0 while the rest of it has still to come."""
+"""Returns the length of the first frame in the bytes; 0 if the frame is incomplete."""
 
 
 def resp(data: bytes) -> int:
-    """A value of Redis' protocol, versions 2 and 3."""
+    """Return the length of the first value of the Redis protocol, versions 2 and 3."""
     at = data.find(b"\r\n") + 2
     if at == 1:
         return 0
@@ -30,16 +30,16 @@ def resp(data: bytes) -> int:
 
 
 def postgres(data: bytes) -> int:
-    """A message of PostgreSQL's protocol, version 3."""
+    """Return the length of the first message of PostgreSQL's protocol, version 3."""
     if len(data) == 1:
-        return 1  # the answer to "may we encrypt?": one letter, without a length
-    head = 1 if data[0] else 0  # what opens a connection has no letter, and a length below 2^24
+        return 1  # the response to an SSLRequest: one byte, without a length
+    head = 1 if data[0] else 0  # the first messages of a connection have no type byte, and a length below 2^24
     size = head + int.from_bytes(data[head : head + 4])
     return size if len(data) >= max(size, head + 4) else 0
 
 
 class Cut:
-    """One loss: the connection on which the words come by ends there, and what had the words in it with it."""
+    """One loss: the frame with the given bytes is dropped, and its connection ends."""
 
     def __init__(self, asked: bytes, answered: bytes | None) -> None:
         self.asked = asked
@@ -61,7 +61,7 @@ class Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        self.asked = b""  # since the last answer
+        self.asked = b""  # the frames since the last response
         self.flows = threading.Event()
         self.flows.set()
 
@@ -69,11 +69,11 @@ class Link:
         self.flows.set()
         for end in (self.client, self.server):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)  # close() alone does not wake the thread that reads from it
+                end.shutdown(socket.SHUT_RDWR)  # close() alone does not wake the thread that reads from the socket
 
 
 class Proxy:
-    """Listens on a port of this machine and passes on whole frames to a unix socket and back, until told otherwise."""
+    """Listens on a port of 127.0.0.1, and forwards whole frames to a Unix socket and back."""
 
     def __init__(self, server: Path, frames: Frames) -> None:
         self._server = str(server)
@@ -85,23 +85,23 @@ class Proxy:
         self.port: int = self._door.getsockname()[1]
 
     def cut(self, *, asked: bytes, answered: bytes | None = None) -> Cut:
-        """Lose the next request with these words before the server has it; or the next answer with these to such."""
+        """Lose the next request that contains ``asked``; with ``answered``, the next such response to such a request."""
         cut = Cut(asked, answered)
         self._cuts.append(cut)
         return cut
 
     def freeze(self) -> None:
-        """Every connection there is stays open and passes nothing on, either way; new ones are not touched."""
+        """Stop forwarding on all open connections; new connections work."""
         for link in tuple(self._links):
             link.flows.clear()
 
     def thaw(self) -> None:
-        """What was held back is passed on."""
+        """Forward again, including the bytes that were held back."""
         for link in tuple(self._links):
             link.flows.set()
 
     def close_all(self) -> None:
-        """End every connection there is."""
+        """Close every open connection."""
         for link in tuple(self._links):
             link.close()
 
@@ -131,7 +131,7 @@ class Proxy:
                 server = socket.socket(socket.AF_UNIX)
                 try:
                     server.connect(self._server)
-                except OSError:  # the server is away, and the client is told so
+                except OSError:  # the server is down, so the client's connection is closed, too
                     server.close()
                     client.close()
                     continue
@@ -162,7 +162,7 @@ class Proxy:
                 else:
                     continue
                 break
-        link.flows.wait()  # a frozen connection does not even end
+        link.flows.wait()  # a frozen connection does not end either
         link.close()
 
     def _is_lost(self, link: Link, frame: bytes, *, answer: bool) -> bool:

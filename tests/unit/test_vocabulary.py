@@ -1,0 +1,137 @@
+"""Keep the words that docs/glossary.md forbids out of every name that a reader or a caller meets."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.rate_limits import Limits
+from config.settings import Settings, Timers
+from domain import messages
+from producers.web.api.openapi import openapi_document
+from producers.web.app import app
+from records.tables.metadata import metadata
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
+EXTERNAL = ("dead_letters", "dead_letter", "dead-letters", "deadletters", "deadletter")
+"""Names of the field that contain a forbidden word."""
+MESSAGES = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, messages.Message)]
+
+
+def forbidden() -> frozenset[str]:
+    """Read the second table of the glossary: its left column lists the forbidden words."""
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = text.split("| not | but |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
+    return frozenset(word.strip() for row in rows for word in row.split("|")[1].split(","))
+
+
+def words_of(name: str) -> list[str]:
+    """Split snake_case, CamelCase and dotted names into lower-case words."""
+    for known in EXTERNAL:
+        name = re.sub(rf"(?i)(?<![a-z]){known}(?![a-z])", "", name)
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def bindings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield every name that this module defines: modules' imports and other people's attributes are not ours to name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield node.lineno, name
+            case ast.arg(arg=name):
+                yield node.lineno, name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
+            case ast.alias(asname=str(name)):
+                yield node.lineno, name
+
+
+def log_events(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the names of log events: the first argument of ``log.info("…")`` and its relatives."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log" | "_log")), args=[ast.Constant(value=str(name)), *_]
+            ):
+                yield node.lineno, name
+
+
+def named_in_code() -> Iterator[tuple[str, str]]:
+    """Yield every file's path, names and log events, each with its place."""
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            place = str(file.relative_to(ROOT))
+            yield place, place.removesuffix(".py")
+            tree = ast.parse(file.read_text())
+            for line, name in (*bindings(tree), *log_events(tree)):
+                yield f"{place}:{line}", name
+
+
+def named_for_others(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what users rely on: settings, tables and columns, queues and message fields, the OpenAPI document."""
+    for model in (Settings, Timers, Limits):
+        yield from ((f"setting {field}", field) for field in model.model_fields)
+    for table in metadata.tables.values():
+        yield f"table {table.name}", table.name
+        yield from ((f"column {table.name}.{column.name}", column.name) for column in table.columns)
+    for message in MESSAGES:
+        yield f"queue of {message.__name__}", getattr(message, "queue", "")
+        yield from ((f"field {message.__name__}.{field}", field) for field in message.model_fields)
+    document = openapi_document(app(settings))
+    for part in ("paths", "components"):
+        yield from ((f"OpenAPI {part}", name) for name in names_of_json(document[part]))
+
+
+def names_of_json(value: object) -> Iterator[str]:
+    """Yield the keys of a JSON document, its operation ids and its tags; sentences are not names."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield str(key)
+                if key in {"operationId", "title"}:
+                    yield str(inner)
+                yield from names_of_json(inner)
+        case list():
+            for inner in value:
+                yield from names_of_json(inner)
+
+
+def found_in(names: Iterator[tuple[str, str]]) -> dict[str, str]:
+    """Return the places whose name contains a forbidden word, with the name."""
+    words = forbidden()
+    return {place: name for place, name in names if words & set(words_of(name))}
+
+
+def test_no_name_in_the_code_contains_a_forbidden_word() -> None:
+    assert found_in(named_in_code()) == {}
+
+
+def test_no_name_that_others_rely_on_contains_a_forbidden_word(settings: Settings) -> None:
+    assert found_in(named_for_others(settings)) == {}
+
+
+def test_the_glossary_has_at_most_sixty_words() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = text.split("| word | meaning | whose word |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    assert 40 <= len(rows) <= 60
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("hear", True),
+        ("WebhookHearing", True),
+        ("letter_not_sent", True),
+        ("MOST_LETTERS", True),
+        ("dead_letters", False),
+        ("heartbeat", False),
+        ("process_webhook_events", False),
+    ],
+)
+def test_a_forbidden_word_is_found_inside_a_name(name: str, found: bool) -> None:
+    assert bool(forbidden() & set(words_of(name))) is found

@@ -179,7 +179,7 @@ def test_a_seller_is_carried_from_the_link_to_the_case(world: World) -> None:
     (action,) = re.findall(r'<form method="post" action="([^"]+)"', page)
     assert world.web.post(action, data=typed(step="confirm")).status_code == 200
     with world.records.work() as work:
-        assert work.run("select seller from cases").scalar_one() == "aurora"
+        assert work.run("select seller_id from cases").scalar_one() == "aurora"
 
 
 def test_support_reads_the_declaration_and_the_day_counts_from_it(world: World) -> None:

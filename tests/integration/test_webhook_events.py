@@ -199,7 +199,7 @@ def test_while_the_database_is_away_the_provider_is_asked_to_send_it_again(
         assert int(answer.headers["retry-after"]) > 0
         assert is_refused(post(cut_off, LIE), ProblemCode.INVALID_SIGNATURE)  # no database is needed to know a lie
     assert tell(web, event).status_code == 200
-    assert [notice.event for notice in notices(records)] == [event.id]
+    assert [notice.event_id for notice in notices(records)] == [event.id]
 
 
 class Reader:
@@ -240,7 +240,7 @@ def test_a_reader_gets_what_came_and_its_provider_reads_what_it_wants(settings: 
     ((headers, raw),) = came
     assert (headers["x-signature"], raw) == ("AbC", body)
     assert all(name == name.lower() for name in headers)
-    assert {notice.event for notice in notices(records)} == {"ev_1", "ev_2"}
+    assert {notice.event_id for notice in notices(records)} == {"ev_1", "ev_2"}
     assert woken(records) == 2
 
 
@@ -675,7 +675,7 @@ def test_what_the_sandbox_tells_ends_where_the_sandbox_is(
         assert {letter for kind in ("pendingfail", "latefail") for letter in letters(records, cases[kind])} >= {
             "returned"
         }
-        assert max(notice.arrivals for notice in notices(records)) >= 3
+        assert max(notice.deliveries for notice in notices(records)) >= 3
         assert process.summary()["duplicates"] == 0
         assert_audit_is_clean(records)
 

@@ -34,7 +34,7 @@ def a_seller(**changes: Any) -> Seller:
 def a_policy(**changes: Any) -> Policy:
     """Return a policy of thirty days, in force for two years."""
     values: dict[str, Any] = {
-        "seller": "aurora",
+        "seller_id": "aurora",
         "version": 1,
         "in_force_from": NOON - timedelta(days=730),
         "category": Category.WITHIN_DAYS,

@@ -111,4 +111,4 @@ def _interval(per_second: float | None) -> float:
 
 
 def _redis_key(provider: str) -> str:
-    return f"moneyback:rate-limit:{provider}"
+    return f"moneyback:provider-rate-limit:{provider}"

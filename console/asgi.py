@@ -16,7 +16,7 @@ def web() -> FastAPI:
     settings = load_settings()
     application = app(settings, readers=create_webhook_parsers(settings))
     application.state.templates.warm()
-    application.state.records.dial(POOL)
+    application.state.records.warm_up(POOL)
     gc.collect()
     gc.freeze()  # long-lived objects are not scanned again while customers wait
     return application

@@ -106,16 +106,16 @@ def test_a_release_is_a_commit_a_tag_and_three_files(repository: Path, release: 
 def test_a_version_is_released_once(repository: Path, release: Release) -> None:
     git(repository, "tag", f"v{NEXT}")
     again = release()
-    assert (again.returncode, again.stderr) == (2, f"The tag v{NEXT} is there already.\n")
+    assert (again.returncode, again.stderr) == (2, f"The tag v{NEXT} exists already.\n")
 
 
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        ("", "Say which version to release"),
-        ("one", "Say which version to release"),
-        ("1.0", "Say which version to release"),
-        ("1.0.0; rm -rf .", "Say which version to release"),
+        ("", "Give the version to release"),
+        ("one", "Give the version to release"),
+        ("1.0", "Give the version to release"),
+        ("1.0.0; rm -rf .", "Give the version to release"),
         ("0.0.1", f"The version 0.0.1 is not newer than {PRESENT}."),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_version_that_cannot_be_is_refused(repository: Path, release: Release,
 def test_changes_that_are_not_committed_are_not_released(repository: Path, release: Release) -> None:
     (repository / "README.md").write_text("Something else.\n")
     refused = release()
-    assert (refused.returncode, "not committed" in refused.stderr) == (2, True)
+    assert (refused.returncode, "uncommitted changes" in refused.stderr) == (2, True)
     assert untouched(repository)
 
 
@@ -137,7 +137,7 @@ def test_a_release_says_what_is_new(repository: Path, release: Release) -> None:
     (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     git(repository, "commit", "--quiet", "--all", "--amend", "--no-edit")
     refused = release()
-    assert (refused.returncode, "say what is new" in refused.stderr) == (2, True)
+    assert (refused.returncode, "Describe what is new" in refused.stderr) == (2, True)
     assert untouched(repository)
 
 
@@ -146,7 +146,7 @@ def test_a_release_that_cannot_be_built_is_taken_back(repository: Path, release:
     (repository / "pyproject.toml").write_text(text.replace('readme = "README.md"', 'readme = "NONE.md"'))
     git(repository, "commit", "--quiet", "--all", "--amend", "--no-edit")
     failed = release()
-    assert (failed.returncode, "taken back" in failed.stderr) == (2, True)
+    assert (failed.returncode, "was undone" in failed.stderr) == (2, True)
     assert untouched(repository)
 
 

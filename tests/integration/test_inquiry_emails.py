@@ -185,7 +185,7 @@ def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_
 def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
     records: Records, context: WorkerContext, server: MailServer
 ) -> None:
-    settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller="babbage"))
+    settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller_id="babbage"))
     one, two = bought(records, reference="7"), bought(records, reference="#7", seller_id="babbage")
     note = owe(records, reference="7")
     handle(context, InquiryEmailsDue, [note])

@@ -206,8 +206,8 @@ def test_a_part_that_was_killed_is_started_again_and_again(data_dir: DataDir) ->
         last = processes.pids["worker"]
     assert gone(last)
     assert told == [
-        "worker has ended with status -9; it is started again in 0.5 seconds.",
-        "worker has ended with status -9; it is started again in 1 seconds.",
+        "worker has ended with status -9; it is restarted in 0.5 seconds.",
+        "worker has ended with status -9; it is restarted in 1 seconds.",
     ]
 
 

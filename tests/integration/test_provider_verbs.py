@@ -91,7 +91,7 @@ def test_every_provider_is_listed_with_what_it_can_do(wired: Settings) -> None:
     assert set(listed) == set(PROVIDERS)
     assert [name for name, one in listed.items() if one["connected"]] == ["sandbox"]
     assert listed["adyen"]["lookup"] == "never"
-    assert not listed["adyen"]["lists"]
+    assert not listed["adyen"]["lists_refunds"]
     assert listed["mollie"]["idempotency_key_ttl_seconds"] == 3_600
     assert listed["paypal"]["routes"]["*"]["window_days"] == 180
     for name, one in listed.items():
@@ -174,7 +174,7 @@ def test_a_provider_that_keeps_our_key_is_well(wired: Settings, process: Sandbox
     assert run.returncode == 0, run.stderr
     found = told(run)
     assert (found["ok"], found["faults"]) == (True, [])
-    assert [step["result"] for step in found["steps"]] == ["absent", "paid", "paid", "paid"]
+    assert [step["result"] for step in found["steps"]] == ["notfound", "paid", "paid", "paid"]
     assert len({step["details"] for step in found["steps"][1:]}) == 1
     assert all(0 <= step["seconds"] < 60 for step in found["steps"])
     assert (process.summary()["refunds"], process.summary()["replays"]) == (1, 1)

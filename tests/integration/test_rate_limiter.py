@@ -143,9 +143,9 @@ def test_a_provider_without_a_limit_is_held_off_by_those_whom_it_told(settings: 
 def test_what_is_kept_in_the_broker_goes_by_itself(settings: Settings, broker: redis.Redis, provider: str) -> None:
     rate_limiter = RateLimiter.of(settings)
     rate_limiter.acquire(provider, 10.0, until=0.0)
-    assert 0 < int(broker.ttl(f"moneyback:rate-limit:{provider}")) <= 61
+    assert 0 < int(broker.ttl(f"moneyback:provider-rate-limit:{provider}")) <= 61
     rate_limiter.pause(provider, 10.0, 1_000.0)
-    assert 1_000 < int(broker.ttl(f"moneyback:rate-limit:{provider}")) <= 1_062
+    assert 1_000 < int(broker.ttl(f"moneyback:provider-rate-limit:{provider}")) <= 1_062
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/valkey.sock", "redis://127.0.0.1:1/0"])
@@ -181,7 +181,7 @@ def test_the_bucket_is_in_the_brokers_own_database_behind_its_socket(
     rate_limiter = RateLimiter.of(settings.model_copy(update={"broker_url": SecretStr(url)}))
     assert taken(rate_limiter, provider, 1) == 1
     with redis.Redis(unix_socket_path=str(servers.valkey.socket), db=3) as third:
-        assert third.exists(f"moneyback:rate-limit:{provider}") == 1
+        assert third.exists(f"moneyback:provider-rate-limit:{provider}") == 1
 
 
 @pytest.mark.parametrize("url", ["amqp://guest@127.0.0.1:1//", "memory://", "sqs://"])

@@ -293,7 +293,7 @@ def test_a_purchase_is_created_once_and_updated_after_that(world: World) -> None
     assert (first.status_code, first.json()) == (201, {"reference": "MB-2026-9", "created": True})
     assert (again.status_code, again.json()) == (200, {"reference": "MB-2026-9", "created": False})
     row = remembered(world, "MB-2026-9")
-    assert (row.seller, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
+    assert (row.seller_id, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
     assert row.purchased_at == row.charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)
 
 

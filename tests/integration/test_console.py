@@ -64,7 +64,7 @@ VERBS = dict(verbs(typer.main.get_command(app)))
 def test_the_help_of_every_verb_says_what_it_does_what_it_needs_and_how_it_is_called(words: tuple[str, ...]) -> None:
     text = VERBS[words].help or ""
     first, *more = text.split("\n\n")
-    assert re.match(r"[A-Z][a-z]+s ", first), "It opens with a verb in the third person."
+    assert re.match(r"(?!\w+s )[A-Z][a-z]+ ", first), "The help opens with a verb in the imperative."
     assert re.search(r"\b[Nn]eeds?\s", text)
     assert f"`moneyback {' '.join(words)}" in more[-1] or f"moneyback {' '.join(words)}`" in more[-1]
     assert "Example" in more[-1]
@@ -265,7 +265,7 @@ def test_a_file_with_bad_rows_is_told_by_line(settings: Settings, records: Recor
     file.write_text("nonsense\n")
     run = moneyback(settings, "purchases", "import", str(file), "--json")
     assert run.returncode == 1
-    assert json.loads(run.stdout)["bad"][0]["line"] == 1
+    assert json.loads(run.stdout)["rejected"][0]["line"] == 1
 
 
 def test_migrate_says_the_version(settings: Settings) -> None:

@@ -295,9 +295,11 @@ class InvariantChecker:
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
             evidence = json.loads(task.evidence)
-            without_status = not evidence["told"] and evidence["our_refund"] == refund.id
+            without_status = not evidence["reported"] and evidence["our_refund"] == refund.id
             failed_before = refund.changed <= self._world.since_beginning(task.created_at)
-            if (evidence["told"], evidence["refund"]) == ("failed", refund.id) or (without_status and failed_before):
+            if (evidence["reported"], evidence["refund"]) == ("failed", refund.id) or (
+                without_status and failed_before
+            ):
                 self._world.faults.count("webhook_event_unresolved")
                 return True
         return False

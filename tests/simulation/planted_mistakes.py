@@ -85,12 +85,12 @@ MISTAKES = (
     Mistake("no search for an open case", (around(DecisionInputs, "load", no_open_case),)),
     Mistake(
         "no payment claim",
-        (instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),),  # noqa: ARG005
+        (instead(RefundOperations, "claim", lambda self, operations: {one.case_id for one in operations}),),  # noqa: ARG005
     ),
     Mistake(
         "no payment claim, and no index of open operations",
         (
-            instead(RefundOperations, "claim", lambda self, operations: {one.case for one in operations}),  # noqa: ARG005
+            instead(RefundOperations, "claim", lambda self, operations: {one.case_id for one in operations}),  # noqa: ARG005
             no_index(journal.ONE_OPEN_OPERATION),
         ),
     ),

@@ -65,7 +65,7 @@ def another_key(real: Any) -> Any:
 def pay_first(context: Any, ids: Sequence[UUID]) -> None:
     """Call the provider before the operation is committed."""
     with context.records.work() as work:
-        calls = execution.prepare(work, context, work.cases.lock(ids, here=State.APPROVED))
+        calls = execution.prepare(work, context, work.cases.lock(ids, state=State.APPROVED))
         said = [
             (call, provider_client.refund(context, call.operation, until=execution.sending_ends(context)))
             for call in calls
@@ -76,7 +76,7 @@ def pay_first(context: Any, ids: Sequence[UUID]) -> None:
 def no_dispute_tasks(real: Any) -> Any:
     """Drop the tasks about refunds that are also disputed."""
     return lambda self, reports: real(
-        self, [one for one in reports if one.trouble is not SupportTaskKind.REFUND_AND_DISPUTE]
+        self, [one for one in reports if one.kind is not SupportTaskKind.REFUND_AND_DISPUTE]
     )
 
 
@@ -109,7 +109,7 @@ def without_lease(real: Any) -> Any:
         for step in steps:
             now = Cases(self._work).lock_one(step.case.id)
             same = now is not None and now.state is step.case.state
-            fresh.append(replace(step, case=replace(now, request=step.case.asked)) if now and same else step)
+            fresh.append(replace(step, case=replace(now, request=step.case.request)) if now and same else step)
         taken: set[UUID] = real(self, fresh)
         return taken
 
@@ -159,8 +159,8 @@ def lagging_lookup_resolves(real: Any) -> Any:
 def any_state(real: Any) -> Any:
     """Process the cases of a message whatever their state is."""
 
-    def lock(self: Cases, ids: Sequence[UUID], *, here: State) -> Any:
-        return [case for one in dict.fromkeys(ids) if (case := self.lock_one(one))] or real(self, ids, here=here)
+    def lock(self: Cases, ids: Sequence[UUID], *, state: State) -> Any:
+        return [case for one in dict.fromkeys(ids) if (case := self.lock_one(one))] or real(self, ids, state=state)
 
     return lock
 
@@ -173,10 +173,10 @@ def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUI
 def resolved_when_claimed(real: Any) -> Any:
     """Resolve a webhook event before it is processed."""
 
-    def claim(self: WebhookEvents, ids: Sequence[UUID], *, seconds: float, suspects: bool = False) -> Any:
-        heard = real(self, ids, seconds=seconds, suspects=suspects)
-        self.resolve([(one, "taken") for one in heard])
-        return heard
+    def claim(self: WebhookEvents, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> Any:
+        claimed = real(self, ids, seconds=seconds, include_crashed=include_crashed)
+        self.resolve([(event, "claimed") for event in claimed])
+        return claimed
 
     return claim
 
@@ -236,7 +236,7 @@ def always_a_new_case(real: Any) -> Any:
 
 
 def deliveries_ignored(real: Any) -> Any:
-    return lambda self, outcomes: real(self, [(replace(heard, arrivals=10**6), why) for heard, why in outcomes])
+    return lambda self, outcomes: real(self, [(replace(event, deliveries=10**6), code) for event, code in outcomes])
 
 
 def marked_first(self: Any, connection: Any) -> None:

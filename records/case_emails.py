@@ -89,13 +89,13 @@ class DueEmail:
 
 
 class CaseEmails:
-    """The table ``case_emails``. The text of an e-mail is written when it is sent; no link in it is stored."""
+    """The table ``case_emails``. The text of an e-mail is rendered when the e-mail is sent, so that no link is stored."""
 
     def __init__(self, work: Transaction) -> None:
         self._work = work
 
     def enqueue(self, emails: Sequence[tuple[UUID, str]]) -> None:
-        """Store that these e-mails are due: (case, kind). An e-mail that is due already is due once."""
+        """Store that these e-mails are due: (case, kind). Enqueuing an e-mail again has no effect."""
         if emails:
             self._work.run(_INSERT, case_ids=[case for case, _ in emails], kinds=[kind for _, kind in emails])
 
@@ -115,7 +115,7 @@ class CaseEmails:
             self._work.run(_MARK_SENT, **_keys(emails))
 
     def release(self, emails: Sequence[DueEmail], *, seconds: float) -> None:
-        """Release e-mails that were certainly not sent: they may be sent in ``seconds``."""
+        """Release e-mails that were certainly not sent. A worker can claim them again after ``seconds``."""
         if emails:
             self._work.run(_RELEASE, **_keys(emails), seconds=seconds)
 
@@ -134,7 +134,7 @@ class CaseEmails:
     def mark_bounced(self, case: UUID, kind: str, why: str) -> bool:
         """Store that an e-mail bounced, and open a support task. Return False if it bounced before or was never sent.
 
-        Only a status code such as 5.1.1 (RFC 3463) is kept of ``why``, because mail servers quote addresses in the rest.
+        Only the status code in ``why``, such as 5.1.1 (RFC 3463), is stored, because mail servers quote addresses in the text.
         """
         row = self._work.run(_MARK_BOUNCED, case_id=case, kind=kind).one_or_none()
         if row is None:

@@ -1,4 +1,4 @@
-"""Store the history of cases: append-only and hash-chained. One statement writes a transition and moves its case."""
+"""Store the history of cases: append-only and hash-chained. A statement inserts a transition and updates the case together."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -93,8 +93,8 @@ class History:
     def record(self, transitions: Sequence[Transition]) -> set[UUID]:
         """Record these transitions with the effects of the new states: messages, e-mails and support tasks.
 
-        Return the cases that moved. If another worker has moved or leased a case in between, that case does not move
-        and nothing is written for it. A case may appear once in a call.
+        Return the cases that moved. If another worker has moved or leased a case since it was read, the case is not
+        moved and nothing is stored for it. A call must contain each case at most once.
         """
         if not transitions:
             return set()
@@ -146,7 +146,7 @@ class History:
             yield CaseHistory(case.id, case.state, case.last_seq, bytes(case.head_hash), tuple(history))
 
     def _due_in(self, transition: Transition) -> float | None:
-        """Return the seconds after which the sweep publishes the case again, or None if the new state has no timeout."""
+        """Return the seconds until the sweep enqueues the case again, or None if the new state has no timeout."""
         if transition.due_in is not None:
             return transition.due_in
         timeout = EFFECTS[transition.to_state].timeout

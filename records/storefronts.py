@@ -38,12 +38,12 @@ class Storefronts:
         self._work = work
 
     def get(self, seller: str) -> Storefront | None:
-        """Return the storefront of a seller, without colours if the seller has set none up. Return None for no seller."""
+        """Return the storefront of a seller, or None if the seller is unknown. Fields that are not set are None."""
         row = self._work.run(_SELECT, seller_id=seller).one_or_none()
         return None if row is None else Storefront(**row._asdict())
 
     def upsert(self, front: Storefront) -> None:
-        """Store the colour, website and technical support of a seller. The name and support address are the seller's."""
+        """Store the colour, website and technical support of a seller."""
         self._work.run(
             _UPSERT,
             seller_id=front.seller,

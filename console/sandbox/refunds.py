@@ -18,7 +18,7 @@ class Refund(NamedTuple):
     created: float
     """When the refund is made; in the future for a deferred refund. All times are epoch seconds."""
     shown_at: float
-    """From when on a lookup finds it."""
+    """The time from which a lookup shows this refund."""
     status: Status
     becomes: Status | None
     becomes_at: float

@@ -31,7 +31,7 @@ class Store:
         self.failed_calls: Counter[str] = Counter()
         """How often the calls of each charge got a transient error."""
         self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
-        """The errors that are the stored response of their key."""
+        """Error responses by idempotency key, stored for repeats of the same request."""
         self._clock = clock
         self._refunds: list[Refund] = []
         self._index_by_id: dict[str, int] = {}
@@ -111,7 +111,9 @@ class Store:
                 self._apply(record)
         except (KeyError, TypeError, AttributeError) as error:
             self.close()
-            raise JournalDamagedError(f"The journal contains a record that no sandbox wrote: {error!r}.") from None
+            raise JournalDamagedError(
+                f"The journal contains a record that this program did not write: {error!r}."
+            ) from None
         except JournalDamagedError:
             self.close()
             raise

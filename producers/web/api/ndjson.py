@@ -52,10 +52,10 @@ class LineSplitter:
 
 
 async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
-    """Yield the lines that have arrived, at most ``size`` at once, and read on after each batch.
+    """Yield the lines that have arrived, at most ``size`` at once. Continue to read after each batch.
 
-    A batch does not wait until it is full, because the next lines arrive while the caller stores the batch. A body with
-    more than MAX_LINES lines raises a ProblemError.
+    A batch is yielded before it is full if no more lines have arrived. The caller stores it while the next lines arrive.
+    A body with more than MAX_LINES lines raises a ProblemError.
     """
     splitter = LineSplitter()
     async for chunk in body:

@@ -1,4 +1,4 @@
-"""The texts of a case for the customer: each state and each transition. A text says no more than its row."""
+"""The texts of a case for the customer: for each state and each transition."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,7 +135,9 @@ SHORT_OF_MONEY = (
 )
 
 _STATES_WITH_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
-_CODES = {code.value: code for code in ReasonCode}  # a later version can have stored a code that is not here
+_CODES = {
+    code.value: code for code in ReasonCode
+}  # a newer version of the program may have stored a code that this version does not know
 _NOT_FOR_CUSTOMERS = "This purchase needs a manual check."
 
 
@@ -146,7 +148,7 @@ def sentence_for_support(reason: Mapping[str, str]) -> str:
 
 
 def sentences_for_customer(reasons: Iterable[Mapping[str, str]]) -> list[str]:
-    """Return the sentences that the customer may know of stored reasons, each sentence once."""
+    """Return the sentences for the customer about these stored reasons, without repetitions."""
     codes = (_CODES.get(reason["code"]) for reason in reasons)
     return list(dict.fromkeys((code.customer if code else None) or _NOT_FOR_CUSTOMERS for code in codes))
 
@@ -160,7 +162,7 @@ class TimelineEntry:
 
 
 def timeline(history: Sequence[HistoryRow]) -> list[TimelineEntry]:
-    """Return the entries, oldest first. Of several entries in a row with the same sentence, the first is returned."""
+    """Return the entries, oldest first. If consecutive entries have the same sentence, only the first entry is returned."""
     entries = [
         TimelineEntry(row.created_at, SHORT_OF_MONEY if is_short_of_money(row) else STEPS[Event(row.event)])
         for row in history

@@ -63,7 +63,7 @@ REFRESH_INTERVALS: Mapping[State, int] = {
     State.REFUNDING: 3,
     State.REFUND_PENDING: 60,
 }
-"""Seconds between two refreshes of the status page, for states that change without the customer or in another tab.
+"""Seconds between two refreshes of the status page, for states that a worker changes, or the customer in another tab.
 
 A pending refund takes days, so its page is refreshed less often.
 """

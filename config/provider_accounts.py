@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config.settings import FromEnvironment, Settings
-from domain.errors import RefusedError
+from config.environment_variables import FromEnvironment
 
 _LOOPBACK_URLS = ("http://127.0.0.1", "http://localhost")
 
@@ -183,28 +182,6 @@ PROVIDERS: dict[str, ProviderSpec] = {
 """All providers. The key is the value of ``Purchase.provider``."""
 
 ACCOUNTS: dict[str, type[Account]] = {name: spec.account for name, spec in PROVIDERS.items()}
-
-
-class MissingExtraError(RefusedError):
-    """A connected provider needs a package that is not installed."""
-
-    def __init__(self, provider: str) -> None:
-        super().__init__(
-            f"The provider {provider} needs a package that is not installed. Run: pip install 'moneyback[{provider}]'"
-        )
-
-
-def connected_accounts(settings: Settings) -> dict[str, Account]:
-    """Return the accounts of the connected providers by the name of the provider."""
-    accounts: dict[str, Account] = {name: ACCOUNTS[name]() for name in settings.providers}
-    if settings.sandbox_url:
-        accounts.setdefault("sandbox", SandboxAccount(url=settings.sandbox_url))
-    return accounts
-
-
-def missing_extras(settings: Settings) -> list[str]:
-    """Return the connected providers whose package is not installed. An extra has the name of its provider."""
-    return [name for name in connected_accounts(settings) if not PROVIDERS[name].is_installed]
 
 
 def _setting_text(account: Account, setting: str) -> str:

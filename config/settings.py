@@ -1,7 +1,6 @@
 """The settings, which are environment variables with the prefix MONEYBACK_. docs/settings.md lists them."""
 
 import ipaddress
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from functools import cache
@@ -12,34 +11,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.environment_variables import FromEnvironment
+from config.provider_accounts import PROVIDERS
 from config.rate_limits import Limits
 from domain.state_effects import Timeout
 
 _POSTGRESQL = {"postgresql", "postgres", "postgresql+psycopg"}
 _BROKERS = {"redis", "rediss", "redis+socket", "amqp", "amqps", "memory"}  # memory is for tests within one process
-
-
-class FromEnvironment(BaseSettings):
-    """Settings from environment variables with one prefix. MONEYBACK_X_FILE is the path of a file with MONEYBACK_X."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _secrets_from_files(cls, values: dict[str, object]) -> dict[str, object]:
-        """Read the files of the *_FILE variables, which container platforms use for secrets."""
-        prefix = cls.model_config["env_prefix"]
-        variables = {name: f"{prefix}{name.upper()}_FILE" for name in cls.model_fields}
-        from_files = {name: _read_file(variable) for name, variable in variables.items() if os.environ.get(variable)}
-        return from_files | values
-
-
-def _read_file(variable: str) -> str:
-    """Return the content of the file whose path is in this environment variable."""
-    file = os.environ[variable]
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise ValueError(f"{variable}: The file {file} cannot be read: {why}.") from None
 
 
 class Timers(BaseSettings):
@@ -200,8 +178,6 @@ class Settings(FromEnvironment):
     @field_validator("providers")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from config.provider_accounts import PROVIDERS  # noqa: PLC0415 - that module imports this module
-
         if unknown := sorted(set(names) - PROVIDERS.keys()):
             raise ValueError(f"There is no provider {', '.join(unknown)}. The providers are {', '.join(PROVIDERS)}.")
         return names

@@ -97,7 +97,8 @@ def _broker(settings: Settings) -> list[Check]:
 
 
 def _webhooks(settings: Settings) -> list[Check]:
-    from config.provider_accounts import PROVIDERS, connected_accounts
+    from config.connected_providers import connected_accounts
+    from config.provider_accounts import PROVIDERS
 
     checks = []
     for name, account in connected_accounts(settings).items():

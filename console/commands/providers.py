@@ -11,7 +11,8 @@ from uuid import uuid4
 import typer
 
 from config import log
-from config.provider_accounts import PROVIDERS, connected_accounts
+from config.connected_providers import connected_accounts
+from config.provider_accounts import PROVIDERS
 from console.environment import load_settings
 from console.output import Json, out, print_json, table
 from domain.money import Money, UnknownMoneyError

@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 
 from config import provider_accounts
-from config.provider_accounts import ACCOUNTS, PROVIDERS, Account, MissingExtraError, missing_extras
+from config.connected_providers import MissingExtraError, missing_extras
+from config.provider_accounts import ACCOUNTS, PROVIDERS, Account
 from config.settings import Settings
 from console.stack import Stack
 from domain.money import Money

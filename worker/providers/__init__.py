@@ -6,7 +6,8 @@ needed, because an SDK is slow to import and may not be installed.
 
 from importlib import import_module
 
-from config.provider_accounts import Account, MissingExtraError, connected_accounts, missing_extras
+from config.connected_providers import MissingExtraError, connected_accounts, missing_extras
+from config.provider_accounts import Account
 from config.settings import Settings
 from domain.providers import Capabilities, PaymentProvider
 from domain.webhook_events import WebhookParser

@@ -25,7 +25,7 @@ TIMEOUT = 20.0  # seconds for one reply of the mail server
 
 
 class MailTransportError(MoneybackError, OSError):
-    """The e-mail was not delivered as it should be. An OSError, like the errors of files and of smtplib."""
+    """The e-mail was not delivered, or its delivery is uncertain. An OSError, like the errors of files and smtplib."""
 
 
 class EmailNotSentError(MailTransportError):
@@ -41,7 +41,7 @@ class DeliveryUnknownError(MailTransportError):
 
 
 class MailTransport(Protocol):
-    """Delivers e-mails. If it is ``repeatable``, an e-mail that is delivered twice arrives once."""
+    """A way to deliver e-mails. With a ``repeatable`` transport, an e-mail that is delivered twice arrives once."""
 
     repeatable: bool
 
@@ -50,17 +50,20 @@ class MailTransport(Protocol):
 
 
 class MaildirTransport:
-    """Stores e-mails in a maildir. A file is named after its e-mail's Message-ID, so a repeated e-mail replaces itself."""
+    """A transport that stores e-mails in a maildir.
+
+    The Message-ID is the name of the file, so a repeated e-mail replaces the first.
+    """
 
     repeatable = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates them only together with the folder
+        for part in ("cur", "new", "tmp"):  # mailbox.Maildir creates these only if it also creates the folder
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def deliver(self, email: EmailMessage) -> None:
-        """Write the e-mail to a temporary file, and rename it: neither a reader nor a crash leaves half an e-mail."""
+        """Write the e-mail to a temporary file, and rename the file, so that no reader sees half an e-mail."""
         name = file_name(str(email["Message-ID"]))
         temporary = self._folder / "tmp" / f"{name}.{uuid4().hex}"
         try:
@@ -82,7 +85,7 @@ class MaildirTransport:
 
 
 class SmtpTransport:
-    """Sends e-mails to a mail server. One connection is used until the server closes it.
+    """A transport that sends e-mails to a mail server. It uses one connection until the server closes the connection.
 
     The URL is ``smtp://user:password@host:port`` (STARTTLS if the server offers it) or ``smtps://…`` (TLS from the start).
     """
@@ -188,7 +191,7 @@ class SmtpTransport:
 
 
 def mail_transport_for(settings: Settings) -> MailTransport:
-    """Return the transport that these settings name. SMTP comes before a maildir."""
+    """Return the transport for these settings. If SMTP and a maildir are both set, SMTP is used."""
     if settings.smtp_url is not None:
         return SmtpTransport(settings.smtp_url.get_secret_value())
     if settings.sent_mail_dir is not None:
@@ -203,7 +206,7 @@ _BAD_URL = "MONEYBACK_SMTP_URL is not like smtp://user:password@host:port or smt
 
 def as_bytes(email: EmailMessage) -> bytes:
     """Return the e-mail as bytes. They are ASCII, except if an address has a local part outside ASCII."""
-    utf8 = not str(email["To"]).isascii() and any(not a.username.isascii() for a in email["To"].addresses)
+    utf8 = not str(email["To"]).isascii() and any(not address.username.isascii() for address in email["To"].addresses)
     return email.as_bytes(policy=default.clone(utf8=utf8))
 
 
@@ -216,7 +219,7 @@ def file_name(message_id: str) -> str:
 
 
 def _refusal_error(codes: list[int], refused: str) -> MoneybackError:
-    """Return the error for SMTP status codes with which the server did not accept the recipient or the e-mail."""
+    """Return the error for the SMTP codes with which the server refused the recipient or the e-mail."""
     code = max(codes, default=0)
     if all(code >= 500 for code in codes):  # noqa: PLR2004 - SMTP's permanent errors; 4xx codes are temporary
         return EmailRejectedError(f"The mail server rejects this {refused} permanently ({code}).")

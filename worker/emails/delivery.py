@@ -1,4 +1,4 @@
-"""Delivers e-mails in batches: claims them, sends them, and records the result of each."""
+"""Delivers e-mails in batches: claims the e-mails, sends them, and records each result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ class DeliveryResults(Generic[Email]):
 
     sent: list[Email] = field(default_factory=list)
     not_sent: list[tuple[Email, str]] = field(default_factory=list)
-    """Certainly not sent: they may be sent later."""
+    """Certainly not sent. These e-mails may be sent later."""
     no_time: list[Email] = field(default_factory=list)
-    """Not tried, because the time of the task was over."""
+    """Not tried, because the Celery task had no time left."""
     rejected: list[tuple[Email, str]] = field(default_factory=list)
     """Permanently refused by the mail server."""
     failed: list[tuple[Email, str]] = field(default_factory=list)
-    """Perhaps sent, or impossible to send: they are not repeated."""
+    """Perhaps sent, or impossible to send. These e-mails are not sent again."""
 
 
 def deliver_batch(
@@ -42,26 +42,27 @@ def deliver_batch(
 
     ``claim`` gets the ids and the seconds of the claim, and commits the claim before anything is sent.
 
-    If a repeated e-mail replaces the first (``repeatable``), the whole batch is claimed under a lease. Otherwise the claim
-    is permanent: an e-mail that may have been sent is not sent twice, because the status page has the same information.
-    The claim is released only if the e-mail certainly was not sent. Each e-mail is then claimed alone, so that a crash of
-    the worker loses at most one e-mail. If no time is left for an e-mail, it stays unclaimed, and the sweep publishes it
-    again.
+    If the transport is ``repeatable``, a repeated e-mail replaces the first, and the whole batch is claimed under a lease.
+    Otherwise each e-mail is claimed alone and permanently, so that a crash of the worker loses at most one e-mail. An
+    e-mail that may have been sent is not sent twice, because the status page has the same information. A claim is released
+    only if the e-mail certainly was not sent.
+
+    If no time is left for an e-mail, the e-mail stays unclaimed, and the sweep publishes it again.
     """
-    ends = sending_ends(context)
+    until = sending_ends(context)
     is_repeatable = context.mail_transport.repeatable
     seconds = context.settings.timers.lease_seconds if is_repeatable else PERMANENT_CLAIM
     for batch in [ids] if is_repeatable else [[email_id] for email_id in ids]:
-        if context.monotonic() <= ends:
-            record(_send_all(context, claim(batch, seconds), send, ends))
+        if context.monotonic() <= until:
+            record(_send_all(context, claim(batch, seconds), send, until))
 
 
 def _send_all(
-    context: WorkerContext, emails: Sequence[Email], send: Callable[[Email], None], ends: float
+    context: WorkerContext, emails: Sequence[Email], send: Callable[[Email], None], until: float
 ) -> DeliveryResults[Email]:
     results = DeliveryResults[Email]()
     for email in emails:
-        if context.monotonic() > ends:
+        if context.monotonic() > until:
             results.no_time.append(email)
             continue
         try:

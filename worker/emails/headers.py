@@ -49,10 +49,10 @@ def build_message(
 ) -> EmailMessage:
     """Create a message with headers and without content.
 
-    The Message-ID is made from ``name``, so that a repeated e-mail has the same Message-ID. ``after`` has the Message-IDs
-    of the customer's mail and of our e-mails since then, the oldest first. An entry without @ is a ``name`` of our
-    e-mails. ``reply`` says that the message is a direct reply to a mail (RFC 3834, 5). Raise UnreadableError if ``to`` or
-    ``sender`` is not an address that can receive e-mail.
+    The Message-ID is made from ``name``, so that a repeated e-mail has the same Message-ID. ``after`` lists the customer's
+    mail and our later e-mails, the oldest first. An entry of ``after`` is a Message-ID, or without @ the ``name`` of one of
+    our e-mails. ``reply`` is True if the message directly answers a mail (RFC 3834, 5). Raise UnreadableError if ``to``
+    or ``sender`` is not an address that can receive e-mail.
     """
     sender_address = _parse_sender(sender)
     message = EmailMessage(policy=default.clone(header_factory=_HEADERS))
@@ -71,7 +71,7 @@ def build_message(
 
 
 def one_line(text: str, max_length: int = MAX_FACT) -> str:
-    """Return a text as one line without invisible characters: a line break could start another header."""
+    """Return a text as one line without invisible characters, because a line break could start another header."""
     plain = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return plain if len(plain) <= max_length else plain[: max_length - 1].rstrip() + "…"
 

@@ -18,7 +18,7 @@ class Page(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InquiryCopy:
-    """The texts of an inquiry e-mail, from top to bottom. Its purchases follow ``before``."""
+    """The texts of an inquiry e-mail, from top to bottom. The list of purchases follows ``before``."""
 
     subject: str
     before: tuple[str, ...]
@@ -29,9 +29,9 @@ class InquiryCopy:
     foot: str
 
 
-_ASKED = "This is an automatic email. Someone entered your address in our help centre."
-_WROTE = "This is an automatic reply to an email from this address."
-_NOT_ME = "Didn’t request this? You can ignore this email."
+_FOOT_OF_LOOKUP = "This is an automatic email. Someone entered your address in our help centre."
+_FOOT_OF_REPLY = "This is an automatic reply to an email from this address."
+_NOT_REQUESTED = "Didn’t request this? You can ignore this email."
 
 INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
     InquiryEmailKind.PURCHASE: InquiryCopy(
@@ -41,18 +41,21 @@ INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
         after=(
             "It shows your licence key, download and invoice, and who to contact for technical help.",
             "{contact}",
-            _NOT_ME,
+            _NOT_REQUESTED,
         ),
         link=("Request a new link", Page.LOOKUP),
-        foot=_ASKED,
+        foot=_FOOT_OF_LOOKUP,
     ),
     InquiryEmailKind.REFERENCES: InquiryCopy(
         subject="Your reference numbers",
         before=("Purchases made with this email address, newest first:",),
-        after=("With a reference number, you can see your licence key and invoice, or request a refund.", _NOT_ME),
+        after=(
+            "With a reference number, you can see your licence key and invoice, or request a refund.",
+            _NOT_REQUESTED,
+        ),
         button=("Find a purchase", Page.LOOKUP),
         link=("Request a refund", Page.FORM),
-        foot=_ASKED,
+        foot=_FOOT_OF_LOOKUP,
     ),
     InquiryEmailKind.NOTHING_FOUND: InquiryCopy(
         subject="We couldn’t find your purchase",
@@ -65,9 +68,9 @@ INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
         ),
         ask="Please try again with both:",
         button=("Find a purchase", Page.LOOKUP),
-        after=(_NOT_ME,),
+        after=(_NOT_REQUESTED,),
         link=("I don’t have my reference number", Page.REFERENCES),
-        foot=_ASKED,
+        foot=_FOOT_OF_LOOKUP,
     ),
     InquiryEmailKind.NO_REFERENCE: InquiryCopy(
         subject="Which purchase is your email about?",
@@ -78,14 +81,14 @@ INQUIRIES: Mapping[InquiryEmailKind, InquiryCopy] = {
         button=("Request a refund", Page.FORM),
         after=("You can also reply to this email with the reference number from your order confirmation.",),
         link=("I don’t have my reference number", Page.REFERENCES),
-        foot=_WROTE,
+        foot=_FOOT_OF_REPLY,
     ),
     InquiryEmailKind.TOO_LARGE: InquiryCopy(
         subject="Your email was too large",
         before=("We couldn’t read your email because it’s too large, so no refund has been requested yet.",),
         ask="Please send it again without attachments, or use this form:",
         button=("Request a refund", Page.FORM),
-        foot=_WROTE,
+        foot=_FOOT_OF_REPLY,
     ),
 }
 

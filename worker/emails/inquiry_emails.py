@@ -1,4 +1,4 @@
-"""Renders and sends inquiry e-mails, each at most once. A repeated e-mail has the same Message-ID."""
+"""Renders and sends inquiry e-mails. Each render of an e-mail has the same Message-ID, so that a repeat is recognised."""
 
 from collections.abc import Sequence
 from email.message import EmailMessage

@@ -13,7 +13,7 @@ RATE_LIMIT_TIMEOUT = 60.0  # seconds that a page may wait for the provider's rat
 
 
 def list_refund_pages(context: WorkerContext, provider: str, since: datetime) -> Iterator[RefundPage | Unknown]:
-    """Yield every page of the refunds since ``since``. An Unknown comes last, and says why the list is incomplete."""
+    """Yield every page of the refunds since ``since``. If the list is incomplete, a last ``Unknown`` says why."""
     adapter = context.provider(provider)
     if adapter is None or not adapter.capabilities.lists_refunds:
         yield Unknown(f"The provider {provider} is not connected here, or cannot list its refunds.")

@@ -1,7 +1,7 @@
 """Compares a provider's list of refunds with ours, in both directions, page by page.
 
-If only the status of a refund is newer than ours, a worker looks the refund up. A discrepancy that support must decide
-becomes a support task, once.
+If only the status of a refund is newer than ours, a worker looks the refund up. A discrepancy that support must review
+becomes one support task, even if several reconciliations find the discrepancy.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ SUPPORT_DECIDES = {
     (OperationStatus.ABSENT, RefundStatus.PAID),
     (OperationStatus.ABSENT, RefundStatus.PENDING),
 }
-"""The pairs of our status and the provider's that support must review. Any other difference only needs a lookup."""
+"""The pairs (our status, provider's status) that support must review. Any other difference only needs a lookup."""
 
 
 @dataclass(slots=True)
@@ -55,9 +55,9 @@ class ReconciliationResult:
     lookups_requested: int = 0
     discrepancies: Counter[SupportTaskKind] = field(default_factory=Counter)
     reports: list[NewSupportTask] = field(default_factory=list)
-    """The first discrepancies. Every discrepancy is a support task."""
+    """The first discrepancies, at most ``MAX_REPORTS``. Every discrepancy becomes a support task."""
     incomplete: str = ""
-    """Why the list could not be read to its end. Then no refund is reported as missing."""
+    """The reason why the list could not be read to its end. No refund is reported as missing from such a list."""
 
     def create_tasks(self, work: UnitOfWork, reports: list[NewSupportTask]) -> None:
         """Create a support task for each report that has none yet, and count the reports."""
@@ -67,9 +67,10 @@ class ReconciliationResult:
 
 
 def reconcile_all(context: WorkerContext, back: timedelta) -> int:
-    """Reconcile the last ``back`` of every connected provider that can list refunds, and look up open disputes.
+    """Reconcile the refunds of the last ``back`` at every connected provider, and look up open disputes.
 
-    Return the number of discrepancies. An incomplete list becomes a support task for operators.
+    Skip providers that cannot list refunds. Return the number of discrepancies. An incomplete list becomes a support task
+    for operators.
     """
     with context.records.work() as work:
         since = work.now - back
@@ -117,7 +118,7 @@ def reconcile(
     """Compare the provider's refunds since ``since`` with ours. ``on_page`` gets the result so far after each page."""
     result = ReconciliationResult(provider)
     with context.records.work() as work:
-        begun = work.now
+        started_at = work.now
     for page in list_refund_pages(context, provider, since):
         if isinstance(page, Unknown):
             result.incomplete = page.why
@@ -127,7 +128,7 @@ def reconcile(
         on_page(result)
     with context.records.work() as work:
         unlisted = work.reconciliation.unlisted(
-            provider, since=since + LISTING_DELAY, until=begun - LISTING_DELAY, begun=begun
+            provider, since=since + LISTING_DELAY, until=started_at - LISTING_DELAY, begun=started_at
         )
         for operations in batched(unlisted):
             result.create_tasks(
@@ -203,9 +204,10 @@ def _report_differences(provider: str, refund: ListedRefund, operation: RefundOp
 def _report_external_refunds(
     work: UnitOfWork, result: ReconciliationResult, refunds: list[ListedRefund]
 ) -> Iterator[NewSupportTask]:
-    """Report refunds of our purchases that have no operation, and refunds with a key of ours, after a restore for example.
+    """Report refunds that have no operation, but belong to a known purchase or have a key of Moneyback.
 
-    Their purchases count as refunded from now on, so that only support can refund them again.
+    A refund with our key lacks its operation if the database was restored from an older backup. A purchase with a reported
+    refund counts as refunded from now on, so that only support can refund the purchase again.
     """
     live_refunds = [refund for refund in refunds if refund.status is not RefundStatus.FAILED]
     purchases_by_charge: dict[str, list[Purchase]] = {refund.charge: [] for refund in live_refunds}
@@ -225,7 +227,7 @@ def _report_external_refunds(
 
 
 def _create_lookup_event(refund: ListedRefund) -> WebhookEvent:
-    """Return a webhook event that makes a worker look up a refund with another status than ours."""
+    """Return a webhook event that makes a worker look up this refund, because its status differs from our status."""
     event_id = f"reconciliation {refund.refund_id} {refund.status}"
     return WebhookEvent(event_id=event_id, subject=Subject.REFUND, charge=refund.charge, refund_id=refund.refund_id)
 

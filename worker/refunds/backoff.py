@@ -5,23 +5,23 @@ from datetime import timedelta
 
 from config.settings import Timers
 
-MAX_POLL_DELAY = 1_800.0  # seconds: at most half an hour after a provider works again, the worker polls it
+MAX_POLL_DELAY = 1_800.0  # seconds; a provider that works again is polled within half an hour
 MAX_RETRY_DELAY = 6 * 3_600.0  # seconds between two operations of one case
 MAX_DOUBLINGS = 16  # the delay is above every maximum by then, and more doublings could overflow a float
 
 
 def poll_delay(timers: Timers, polls: int) -> float:
-    """Return the seconds until a provider is polled again. They double with each poll, up to half an hour."""
+    """Return the seconds until a provider is polled again. The delay doubles with each poll, up to half an hour."""
     return min(MAX_POLL_DELAY, _double_delay(timers, polls))
 
 
 def plan_delay(timers: Timers, polls: int, max_delay: timedelta) -> float:
-    """Return the seconds until an accepted refund is polled again. They double with each poll, up to ``max_delay``."""
+    """Return the seconds until an accepted refund is polled again. The delay doubles with each poll, up to ``max_delay``."""
     return min(max_delay.total_seconds(), _double_delay(timers, polls))
 
 
 def retry_delay(timers: Timers, attempt: int) -> float:
-    """Return the seconds until a deferred refund is sent again, as a new operation. They double with each attempt."""
+    """Return the seconds until a deferred refund is sent again, as a new operation. The delay doubles with each attempt."""
     return min(MAX_RETRY_DELAY, _double_delay(timers, attempt))
 
 

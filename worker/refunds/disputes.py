@@ -1,4 +1,4 @@
-"""Applies disputes to cases: the money of a payment must not leave both by a refund and by a dispute."""
+"""Applies disputes to cases, so that a customer does not get the money twice: by a refund and by a dispute."""
 
 from collections.abc import Iterable, Sequence
 
@@ -22,10 +22,10 @@ Payment = tuple[str, str]
 
 
 def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -> bool:
-    """Apply the status of a dispute to the payment's cases. Return False if another worker has locked such a case.
+    """Apply the status of a dispute to the payment's cases. Return False if another worker has locked one of the cases.
 
-    If the dispute of a refunded payment is open or lost, the money may leave twice, and support gets a task. If the dispute
-    was won, the cases that waited for the end of the dispute go on.
+    If the dispute of a refunded payment is open or lost, the customer may get the money twice, and support gets a task.
+    If the dispute was won, the cases that waited for the end of the dispute continue.
     """
     payment = purchase.provider, purchase.charge
     work.purchases.set_dispute(*payment, status.dispute)
@@ -52,9 +52,9 @@ def dispute_from_webhooks(work: UnitOfWork, payments: Sequence[Payment]) -> dict
 def check_dispute_after_decline(
     work: UnitOfWork, context: WorkerContext, results: Sequence[tuple[RefundOperation, RefundResult]]
 ) -> None:
-    """Have the disputes of refunds looked up that were declined because of a dispute.
+    """Request a dispute lookup for each refund that was declined because of a dispute.
 
-    The provider's result does not say which dispute it is, and the webhook about the dispute may be lost.
+    The provider's result does not name the dispute, and the webhook about the dispute may be lost.
     """
     declined = [
         operation
@@ -68,7 +68,7 @@ def check_dispute_after_decline(
 
 
 def poll_open_disputes(context: WorkerContext, provider: str) -> int:
-    """Have every open dispute looked up once a day, because a webhook may be lost. Return the number of open disputes."""
+    """Request a lookup of every open dispute once a day, because a webhook may be lost. Return the number of disputes."""
     total, last_charge = 0, ""
     while True:
         with context.records.work() as work:
@@ -87,7 +87,7 @@ def can_look_up_disputes(context: WorkerContext, provider: str) -> bool:
 
 
 def _create_own_events(charges: Iterable[str], trigger: str) -> list[WebhookEvent]:
-    """Create events that make a worker look up the disputes of these charges, once for each ``trigger``."""
+    """Create events that make a worker look up the disputes of these charges. A repeated ``trigger`` has no effect."""
     return [
         WebhookEvent(event_id=f"ours: {trigger} {charge}", subject=Subject.DISPUTE, charge=charge) for charge in charges
     ]
@@ -99,8 +99,8 @@ def _resume_case(case: Case, status: DisputeStatus) -> Transition:
 
 
 def _create_task(operation: RefundOperation, status: DisputeStatus, seller_id: str) -> NewSupportTask:
-    """Create the support task for a payment whose money may leave twice."""
-    assert operation.first_sent_at, "an operation that was loaded from the database was sent"
+    """Create the support task for a payment that may be paid back twice."""
+    assert operation.first_sent_at, "every operation in the database has the time of its first sending"
     return NewSupportTask(
         kind=SupportTaskKind.REFUND_AND_DISPUTE,
         subject=f"{operation.provider} {operation.charge} {status.dispute_id}",

@@ -31,7 +31,7 @@ MAX_EMAILS_PER_DAY = {
     State.DUPLICATE: 1,  # for each purchase: a second e-mail about the same case has no new content
     State.UNMATCHED: 5,  # for each address: a few typing errors are answered, and a stranger's mailbox is not flooded
 }
-"""The maximum number of e-mails in a day about cases that end in this state, however many requests are made."""
+"""The maximum number of e-mails per day about cases in this state. More requests do not cause more e-mails."""
 
 WITHDRAWAL_TASKS = {
     State.UNMATCHED: SupportTaskKind.STATUTORY_WITHDRAWAL_UNMATCHED,
@@ -42,13 +42,13 @@ WITHDRAWAL_TASKS = {
 
 
 def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[UUID]:
-    """Evaluate these cases, which must be received and locked. Return the cases that are approved and can be paid at once."""
+    """Evaluate these cases, which must be received and locked. Return the ids of the cases that are approved."""
     if not cases:
         return []
     matches = work.decision_inputs.matches([case.id for case in cases])
     purchases = {case_id: matching[0] for case_id, matching in matches.items() if len(matching) == 1}
     inputs = work.decision_inputs.load(list(purchases.values())) if purchases else {}
-    open_cases: dict[UUID, UUID] = {}  # by purchase: the open case that an earlier case of this batch became
+    open_cases: dict[UUID, UUID] = {}  # by purchase id: the case of this batch that is open for the purchase
     transitions = []
     for case in cases:
         decision_input = inputs[purchases[case.id].id] if case.id in purchases else None
@@ -68,7 +68,7 @@ def evaluate(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) ->
 
 
 def _report_withdrawals(work: UnitOfWork, transitions: Sequence[Transition]) -> None:
-    """Create support tasks for statutory withdrawals whose cases do not go on without support."""
+    """Create support tasks for the statutory withdrawals that support must answer."""
     withdrawals = work.statutory_withdrawals.get_many(
         [transition.case.id for transition in transitions if transition.to_state in WITHDRAWAL_TASKS]
     )
@@ -85,7 +85,7 @@ def limit_emails(work: UnitOfWork, transitions: Sequence[Transition]) -> list[Tr
         if transition.to_state is State.DUPLICATE and transition.purchase_id
     }
     unmatched = [transition.case.id for transition in transitions if transition.to_state is State.UNMATCHED]
-    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case: the purchase or the address that the limit is for
+    limited_by: dict[UUID, UUID | str] = {**duplicates}  # by case id: the purchase or the address that is limited
     email_counts: Counter[UUID | str] = Counter()
     if duplicates:
         email_counts.update(work.case_emails.count_by_purchase(list(duplicates.values()), seconds=DAY))
@@ -111,7 +111,7 @@ def _limit_email(
 def eligibility_input(
     case: Case, decision_input: DecisionInput | None, context: WorkerContext, *, at: datetime | None = None
 ) -> EligibilityInput:
-    """Return the input of the decision about this case. ``at`` is when the refund is sent; None if it is sent at once."""
+    """Return the input of the decision about this case. ``at`` is the instant of the refund; None means now."""
     if decision_input is None:
         return EligibilityInput(request=case.request, purchase=None, seller=None, policy=None)
     purchase = decision_input.purchase
@@ -129,7 +129,7 @@ def eligibility_input(
 
 
 def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
-    """Return the failed rules as support reads them, in a support task and in the history."""
+    """Return the failed rules in the form that support tasks and the history contain."""
     return [
         {"code": finding.code, "sentence": finding.code.support, "detail": finding.detail}
         for finding in findings
@@ -138,7 +138,7 @@ def reasons(findings: Sequence[RuleResult]) -> list[dict[str, str]]:
 
 
 def support_reason(code: ReasonCode, detail: str = "") -> dict[str, object]:
-    """Return the evidence of a transition that has one reason, which was found while the refund was executed."""
+    """Return the evidence of a transition that has one reason. The reason was found while the refund was executed."""
     return {"reasons": reasons([RuleResult("payment", code, detail)])}
 
 

@@ -34,7 +34,7 @@ ON_HOLD = (
 
 
 def execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Send the refunds of these cases if they are still allowed. Return the cases that could be locked."""
+    """Send the refunds of these cases that are still allowed. Return the ids of the cases that could be locked."""
     until = sending_ends(context)
     with context.records.work() as work:
         cases = work.cases.lock(ids, state=State.APPROVED)
@@ -53,9 +53,9 @@ def _record_results(context: WorkerContext, results: Sequence[tuple[Call, Refund
 
 
 def sending_ends(context: WorkerContext) -> float:
-    """Return the monotonic instant after which no call may start, because less than one provider timeout is left.
+    """Return the last instant, on the monotonic clock, at which a provider call may start.
 
-    A call that starts later could outlive its task.
+    A call that starts later could still be running at the time limit of its Celery task.
     """
     return (
         context.monotonic()
@@ -67,7 +67,8 @@ def sending_ends(context: WorkerContext) -> float:
 def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> list[Call]:
     """Create the operations of these approved and locked cases, and lease the cases. Return the calls to make.
 
-    Each operation claims its payment. A case that may not be refunded any more goes to support.
+    Each operation claims its payment, so that no other case refunds the payment. A case that may not be refunded any more
+    goes to support.
     """
     if not cases:
         return []
@@ -106,7 +107,7 @@ def prepare(work: UnitOfWork, context: WorkerContext, cases: Sequence[Case]) -> 
 def _add_batch_refunds(
     work: UnitOfWork, decision_input: DecisionInput, purchase: Purchase, batch: Sequence[Purchase]
 ) -> DecisionInput:
-    """Add the refunds of this batch to the customer's refunds, because the limit of refunds per customer counts them too."""
+    """Count the customer's refunds in this batch as past refunds, because the seller limits the refunds per customer."""
     count = sum(_is_same_customer(purchase, other) for other in batch if decision_input.seller.serial_limit)
     return replace(decision_input, open_case=None, refunds=decision_input.refunds + (work.now,) * count)
 
@@ -134,7 +135,10 @@ def _find_objection(
 
 
 def _remaining_hold(work: UnitOfWork, context: WorkerContext, purchase: Purchase) -> timedelta:
-    """Return how long this payment may not be refunded yet: for the provider's minimum delay, or the direct debit hold."""
+    """Return how long the refund of this payment must still wait.
+
+    The provider may require a minimum delay, and direct debits have a hold. The longer of the two applies.
+    """
     adapter = context.provider(purchase.provider)
     delay = adapter.capabilities.route(purchase.method).minimum_delay if adapter else timedelta(0)
     hold = timedelta(days=context.settings.sepa_hold_days if purchase.method == Method.DIRECT_DEBIT else 0)
@@ -144,7 +148,7 @@ def _remaining_hold(work: UnitOfWork, context: WorkerContext, purchase: Purchase
 def _is_same_customer(first: Purchase, second: Purchase) -> bool:
     """Return whether one customer of a seller made both purchases.
 
-    A customer is identified by the address, or by the payment instrument if it is known.
+    A customer is identified by the e-mail address, or by the payment instrument if the instrument is known.
     """
     same_instrument = first.instrument is not None and first.instrument == second.instrument
     return first.seller_id == second.seller_id and (
@@ -153,8 +157,8 @@ def _is_same_customer(first: Purchase, second: Purchase) -> bool:
 
 
 def _build_operation(case: Case, purchase: Purchase, attempt: int) -> RefundOperation:
-    assert purchase.amount is not None, "the rule amount_is_sound was kept"
-    assert purchase.currency is not None, "the rule amount_is_sound was kept"
+    assert purchase.amount is not None, "the rule amount_is_sound approves no purchase without an amount"
+    assert purchase.currency is not None, "the rule amount_is_sound approves no purchase without a currency"
     return RefundOperation(
         case_id=case.id,
         attempt=attempt,

@@ -13,18 +13,21 @@ from worker.refunds.provider_limits import RefundLimits
 IN_FLIGHT_FOR = timedelta(hours=6)
 """How long after the last sending a provider may still carry out the refund."""
 MIN_EMPTY_LOOKUPS = 3
-"""Empty lookups which, once ``IN_FLIGHT_FOR`` is over, show that the provider carried out no refund."""
+"""After ``IN_FLIGHT_FOR``, this number of empty lookups shows that the provider made no refund."""
 MAX_PROOFS = 3
-"""Operations of one case. After that, support handles a provider whose errors and lookups contradict each other."""
+"""The maximum number of operations for one case if each operation gets only an error and makes no refund.
+
+After that the case goes to support, because the provider's errors and lookups contradict each other.
+"""
 
 Ending = tuple[Transition, OperationStatus | None]
-"""The transition that ends the polling, and the operation's new status; None leaves the status as it is."""
+"""The transition that ends the polling, and the operation's new status. None leaves the status unchanged."""
 
 
 def give_up(
     case: Case, operation: RefundOperation, found: LookupResult, now: datetime, limits: RefundLimits
 ) -> Ending | None:
-    """Return how the polling ends, or None while the provider may still report a result."""
+    """Return the ending of the polling, or None while the provider may still report a result."""
     if case.state not in {State.REFUNDING, State.REFUND_PENDING}:
         return None
     is_external = isinstance(found, ExternalRefund)
@@ -43,7 +46,7 @@ def give_up(
 
 
 def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> Ending | None:
-    """Return how the polling of a refund ends that the provider does not show, or None if that may change."""
+    """Return the ending for a refund that the provider does not show, or None if the refund may still appear."""
     if _is_proven_absent(operation, now, limits):
         why = "The provider only repeats an error for this key, and several lookups showed that it made no refund."
         transition = case.after(Event.CONFIRMED_NOT_REFUNDED, actor="resolve", why=why, evidence={"key": operation.key})
@@ -57,7 +60,10 @@ def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits
 
 
 def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
-    """Return whether the provider declined a repeat or only repeats an error, and shows no refund."""
+    """Return whether no other result can be expected.
+
+    The provider declined a repeat or only repeats an error, and several lookups showed no refund.
+    """
     has_final_error = operation.code is not None or operation.replayed
     is_not_shown = operation.empty_lookups >= MIN_EMPTY_LOOKUPS or not limits.can_look_up
     return has_final_error and is_not_shown and _is_late(operation, now)
@@ -73,7 +79,7 @@ def _is_final(operation: RefundOperation, now: datetime) -> bool:
 
 def _is_late(operation: RefundOperation, now: datetime) -> bool:
     """Return whether no sending can still be in flight."""
-    assert operation.last_sent_at, "an operation that was loaded from the database was sent"
+    assert operation.last_sent_at, "every operation in the database has the time of its last sending"
     return now - operation.last_sent_at > IN_FLIGHT_FOR
 
 
@@ -100,8 +106,8 @@ def _hand_over(case: Case, event: Event, reason: ReasonCode, detail: str) -> Tra
 
 
 def _describe(operation: RefundOperation) -> str:
-    """Return what support needs for a question to the provider: the payment, the key, and when the refund was sent."""
-    assert operation.last_sent_at, "an operation that was loaded from the database was sent"
+    """Describe the refund for support, who may have to ask the provider about it."""
+    assert operation.last_sent_at, "every operation in the database has the time of its last sending"
     return (
         f"{operation.provider} {operation.charge}, {operation.amount}, key {operation.key}, sent {operation.sends} times "
         f"from {first_sent_at(operation):%Y-%m-%d %H:%M} to {operation.last_sent_at:%Y-%m-%d %H:%M} UTC, "
@@ -116,5 +122,5 @@ def _max_polling(case: Case, limits: RefundLimits) -> timedelta:
 
 def first_sent_at(operation: RefundOperation) -> datetime:
     """Return when this refund was sent to the provider for the first time."""
-    assert operation.first_sent_at, "an operation that was loaded from the database was sent"
+    assert operation.first_sent_at, "every operation in the database has the time of its first sending"
     return operation.first_sent_at

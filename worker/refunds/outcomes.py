@@ -1,4 +1,7 @@
-"""Decides what a provider's result changes: retry, wait, give up, or hand over to support. It reads and writes no records."""
+"""Decides what a provider's result changes: retry, wait, give up, or hand over to support.
+
+This module has no access to the database.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -28,7 +31,7 @@ from worker.refunds.evaluation import support_reason
 from worker.refunds.give_up import first_sent_at, give_up
 from worker.refunds.provider_limits import KEY_MARGIN, RefundLimits
 
-MAX_ATTEMPTS = 64  # operations of one case: with delays of up to six hours, a case waits two weeks for a balance
+MAX_ATTEMPTS = 64  # operations of one case. With delays of up to six hours, a case waits two weeks for enough balance.
 
 SUPPORT_REASONS = {
     DeclineReason.ALREADY_REFUNDED: ReasonCode.REFUNDED_ELSEWHERE,
@@ -40,7 +43,7 @@ SUPPORT_REASONS = {
     DeclineReason.INVALID_CREDENTIALS: ReasonCode.PROVIDER_UNAVAILABLE,
     DeclineReason.NOT_SENT: ReasonCode.PROVIDER_UNAVAILABLE,
 }
-"""The sentence that support reads when a provider's decline is final, by the reason of the decline."""
+"""For each decline reason, the reason code that support sees if the decline is final."""
 
 RETRYABLE = {
     DeclineReason.INSUFFICIENT_BALANCE,
@@ -48,7 +51,7 @@ RETRYABLE = {
     DeclineReason.INVALID_CREDENTIALS,
     DeclineReason.NOT_SENT,
 }
-"""Reasons that may disappear without support. No refund was made, so the next attempt is a new operation."""
+"""Decline reasons that may go away without support. No refund was made, so the next attempt is a new operation."""
 
 ALREADY_REFUNDED = (
     "The provider reports that this payment is already refunded ({}). A lookup must show which refund it is."
@@ -82,21 +85,21 @@ Result = Sent | Repeated | LookedUp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a result changes. A decision without a transition only sets when the case is processed again."""
+    """The change that a result makes. A decision without a transition only sets when the case is processed again."""
 
     result: RefundResult | LookupResult
-    """The provider's result, reduced to what it proves."""
+    """The interpreted result of the provider. For example, the decline of a repeat is interpreted as ``Unknown``."""
     transition: Transition | None = None
     status: OperationStatus | None = None
-    """The operation's new status; None leaves the status as it is."""
+    """The operation's new status. None leaves the status unchanged."""
     answer: RefundResult | None = None
-    """The provider's result that is stored with the operation, if that result makes the transition."""
+    """The result to store with the operation. None if the provider's result caused no transition."""
     due_in: float | None = None
-    """Seconds until the case is processed again; None is the timeout of the state that the transition leads to."""
+    """Seconds until the case is processed again. None means the timeout of the case's new state."""
     repeat: bool = False
-    """Whether the operation is sent again now, under the same key."""
+    """True if the operation is sent again now, under the same key."""
     refused: str | None = None
-    """The code with which the provider finally declined a repeat."""
+    """The provider's code, if the provider finally declined a repeat."""
 
 
 def decide(case: Case, operation: RefundOperation, result: Result, now: datetime, limits: RefundLimits) -> Decision:
@@ -112,9 +115,9 @@ def decide(case: Case, operation: RefundOperation, result: Result, now: datetime
 
 
 def require_definite(answer: RefundResult | NotSent) -> RefundResult:
-    """Return what the result of a first sending proves.
+    """Return the result of a first sending. Return a decline if the result proves that no refund was made.
 
-    If the refund was not sent, or the provider rejected our credentials, no refund was made.
+    That is proven if the refund was not sent, or if the provider rejected our credentials.
     """
     match answer:
         case NotSent(why):
@@ -130,7 +133,7 @@ def daily_reports(
 ) -> list[NewSupportTask]:
     """Return support tasks for low balances and rejected credentials: at most one a day for each seller and provider.
 
-    A task about rejected credentials names no seller, because our own credentials are rejected.
+    A task about rejected credentials names no seller, because the credentials are ours.
     """
     first_cases: dict[tuple[SupportTaskKind, str, str], Case] = {}
     for case, operation, result in results:
@@ -156,7 +159,7 @@ def daily_reports(
 
 
 def _decide_sent(case: Case, operation: RefundOperation, result: RefundResult, limits: RefundLimits) -> Decision:
-    """Decide on a case that a result of the provider moves."""
+    """Return the decision for a result that moves the case to another state."""
     transition = transition_for(case, operation, result, limits)
     return Decision(
         result=result, transition=transition, status=status_of(result), answer=result, due_in=transition.due_in
@@ -166,7 +169,7 @@ def _decide_sent(case: Case, operation: RefundOperation, result: RefundResult, l
 def _decide_polled(
     case: Case, operation: RefundOperation, result: LookupResult, now: datetime, limits: RefundLimits
 ) -> Decision:
-    """Decide on a case whose refund was polled. A new result moves the case; otherwise the polling ends or goes on."""
+    """Return the decision after a poll. A new result moves the case; otherwise the polling ends or continues."""
     if not isinstance(result, NotFound | ExternalRefund) and _is_news(case, operation, result):
         return _decide_sent(case, operation, result, limits)
     if ending := give_up(case, operation, result, now, limits):
@@ -198,7 +201,7 @@ def _final_decline_code(answer: RefundResult | NotSent) -> str | None:
 def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
     """Return whether the operation may be sent again.
 
-    The provider must still have its key stored, and must not have finally declined the operation.
+    The provider must still store the operation's key, and must not have finally declined the operation.
     """
     return (
         case.state is State.REFUNDING
@@ -209,19 +212,22 @@ def _may_repeat(case: Case, operation: RefundOperation, now: datetime, limits: R
 
 
 def _repeatable_for(limits: RefundLimits) -> timedelta:
-    """Return how long after its first sending a key may be sent again. A key that lives only hours is never sent again."""
+    """Return how long after its first sending a key may be sent again.
+
+    A key that lives for less than ``KEY_MARGIN`` is never sent again.
+    """
     return limits.capabilities.idempotency_key_ttl - KEY_MARGIN if limits.capabilities else timedelta(0)
 
 
 def _is_news(case: Case, operation: RefundOperation, found: RefundResult) -> bool:
-    """Return whether a polled result moves the case. ``Unknown``, or ``Pending`` for the second time, moves no case."""
+    """Return whether a polled result moves the case. ``Unknown`` and a second ``Pending`` move no case."""
     match found, case.state:
         case Unknown(), _:
             return False
         case Pending(), state:
             return state is State.REFUNDING
         case _, State.WITH_SUPPORT:
-            return operation.is_open  # support received the result of a closed operation before
+            return operation.is_open  # support already knows the result of a closed operation
         case Paid(bank_reference=reference), State.REFUNDED:
             return reference is not None
         case _:
@@ -237,7 +243,7 @@ def _next_poll_in(case: Case, operation: RefundOperation, result: LookupResult, 
 
 
 def transition_for(case: Case, operation: RefundOperation, answer: RefundResult, limits: RefundLimits) -> Transition:
-    """Return the transition that a result makes of a case that is being refunded, or may have been refunded."""
+    """Return the transition that a result causes. The case is being refunded, or may have been refunded."""
     delay = poll_delay(limits.timers, operation.polls) * limits.jitter
     match answer:
         case Paid(refund_id, _, bank_reference):

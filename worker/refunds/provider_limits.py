@@ -23,17 +23,17 @@ class RefundLimits:
 
     @property
     def can_look_up(self) -> bool:
-        """Whether lookups are possible. A provider that is not connected counts, because it may be connected again."""
+        """True if refunds can be looked up. Also true without a connection, because the provider may be connected again."""
         return self.capabilities is None or self.capabilities.can_look_up
 
     @property
     def absence_can_be_proven(self) -> bool:
-        """Whether empty lookups prove that no refund was made. They do only if the provider rejects a second refund itself."""
+        """True if empty lookups prove that no refund was made. The provider must also reject a second refund by itself."""
         return self.capabilities is not None and self.capabilities.rejects_over_refund and self.capabilities.can_look_up
 
     @property
     def poll(self) -> PollPlan:
-        """How often and how long the provider is polled."""
+        """The frequency and the end of polling."""
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 

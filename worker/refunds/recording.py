@@ -33,7 +33,7 @@ class Call:
 
 
 class Recorded(NamedTuple):
-    """What happened to the cases whose results were recorded."""
+    """The effects of recorded results on their cases."""
 
     moved: set[UUID]
     """The cases whose transitions were recorded."""

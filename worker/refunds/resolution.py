@@ -1,4 +1,7 @@
-"""Resolves refunds whose outcome is unknown: looks each refund up, and sends it again only if the provider does not have it."""
+"""Resolves refunds whose outcome is unknown.
+
+A worker looks each refund up, and sends the refund again only if the provider does not have it.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +20,7 @@ from worker.refunds.recording import Call
 
 
 def resolve(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
-    """Poll the refunds of these cases, except of cases that another worker has leased. Return the polled cases."""
+    """Poll the refunds of these cases. Skip cases that another worker has leased. Return the polled cases."""
     with context.records.work() as work:
         calls = lease(work, context, ids, states=[State.REFUNDING, State.REFUND_PENDING])
     poll_refunds(context, calls)
@@ -29,7 +32,7 @@ def lease(
 ) -> list[Call]:
     """Lease these cases if they are in one of these states. Return each case with its newest operation.
 
-    With ``early``, cases are leased that are not due yet.
+    With ``early``, lease also cases that are not due yet.
     """
     cases = work.cases.lease(ids, states=states, seconds=context.settings.timers.lease_seconds, early=early)
     operations = work.refund_operations.for_cases([case.id for case in cases])
@@ -37,16 +40,16 @@ def lease(
 
 
 def poll_refunds(context: WorkerContext, calls: Sequence[Call]) -> dict[UUID, LookupResult]:
-    """Look these refunds up, record what changed, and send refunds again that the provider certainly does not have.
+    """Look up these refunds, and record the changes. Send a refund again if the provider certainly does not have it.
 
-    Return the result of each case's lookup. A case whose lease was lost is left out, because nothing was recorded for it.
+    Return the lookup result of each case. Leave out a case whose lease was lost, because nothing was recorded for it.
     """
     until = sending_ends(context)
     lookups: dict[UUID, LookupResult] = {}
-    for wave in _look_up(context, calls, until):
-        lookups |= {call.case.id: result for call, result in wave}
+    for batch in _look_up(context, calls, until):
+        lookups |= {call.case.id: result for call, result in batch}
         with context.records.work() as work:
-            lost, repeat = _record_lookups(work, context, wave)
+            lost, repeat = _record_lookups(work, context, batch)
         lookups = {case_id: result for case_id, result in lookups.items() if case_id not in lost}
         _send_again(context, repeat, until)
     return lookups
@@ -82,11 +85,11 @@ def _record_lookups(
 
 def _send_again(context: WorkerContext, calls: Sequence[Call], until: float) -> None:
     """Send these operations again, under their keys, and record the results."""
-    for wave in context.call_pool.map_all(
+    for batch in context.call_pool.map_all(
         lambda call: provider_client.refund(context, call.operation, until=until), calls
     ):
         with context.records.work() as work:
-            recording.record(work, context, [(call, Repeated(result)) for call, result in wave])
+            recording.record(work, context, [(call, Repeated(result)) for call, result in batch])
 
 
 def _remove_recorded_references(

@@ -1,4 +1,4 @@
-"""Reports external refunds: each refund of a payment that was not made by us becomes a support task."""
+"""Reports external refunds to support. An external refund is a refund that Moneyback did not make."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,10 @@ from worker.context import WorkerContext
 def report_external_refunds(
     context: WorkerContext, events: Sequence[ClaimedEvent], purchases: Mapping[tuple[str, str], Sequence[Purchase]]
 ) -> None:
-    """Create support tasks for events about payments that we refunded: the event may be about a second, external refund."""
+    """Create support tasks for events that name a refund which we did not make.
+
+    The events are about payments that we refunded, so the named refund may be a second, external refund.
+    """
     with context.records.work() as work:
         for provider in {event.provider for event in events}:
             own_ids = _load_own_refunds(work, provider, [event for event in events if event.provider == provider])
@@ -30,7 +33,7 @@ def report_external_refunds(
 
 
 def external_refund_task(provider: str, purchase: Purchase, found: Paid | Pending | ExternalRefund) -> NewSupportTask:
-    """Return the support task for a refund that the provider shows and that was not made by us."""
+    """Return the support task for a refund that the provider shows and that we did not make."""
     return NewSupportTask(
         kind=SupportTaskKind.UNEXPECTED_REFUND,
         subject=f"{provider} {found.refund_id}",

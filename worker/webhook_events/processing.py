@@ -34,11 +34,11 @@ STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, Sta
 """States of cases whose refund the provider may report about."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10
-"""Attempts, which take two hours. By then the seller has reported the purchase that the payment belongs to."""
+"""Attempts for an event about an unknown payment. They take two hours, in which the seller can report the purchase."""
 MAX_CRASHES = 3
-"""Workers that one event may crash: as many as a case may crash."""
+"""The number of worker crashes after which an event goes to support. The same limit applies to cases."""
 MAX_ATTEMPTS = 100
-"""Attempts, which take two days with delays of up to half an hour. After that the event goes to support."""
+"""Attempts before an event goes to support. With delays of up to half an hour they take two days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _match_events(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[Matc
 
 
 def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[ClaimedEvent]:
-    """Add the charge to events that name only a refund: the operation that made the refund has the charge."""
+    """Add the charge to events that name only a refund. The charge comes from the operation that made the refund."""
     refunds = [
         (event.provider, refund_id)
         for event in events
@@ -178,7 +178,10 @@ def _record_external_refunds(
 
 
 def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: bool) -> Outcome:
-    """Return whether the lookup of our refund resolves the event. ``was_paid`` is whether the refund was paid before it."""
+    """Return whether the lookup of our refund resolves the event.
+
+    ``was_paid`` is True if the refund was already paid before the lookup.
+    """
     reported = event.event.reported
     if found is None:
         return Retry(OutcomeCode.CASE_LOCKED)
@@ -194,12 +197,12 @@ def _own_outcome(event: ClaimedEvent, found: LookupResult | None, *, was_paid: b
 
 
 def _resolve_external(context: WorkerContext, matched: Sequence[MatchedEvent], until: float) -> dict[UUID, Outcome]:
-    """Look up, and resolve, events about disputes, and about payments of known purchases that we did not refund."""
+    """Resolve events by lookups: events about disputes, and about payments of known purchases that we did not refund."""
     outcomes: dict[UUID, Outcome] = {}
-    for wave in context.call_pool.map_all(lambda match: _look_up(context, match.event, until), matched):
+    for batch in context.call_pool.map_all(lambda match: _look_up(context, match.event, until), matched):
         with context.records.work() as work:
-            disputes = _disputes_from_events(work, context, [match.event for match, _ in wave])
-            for match, result in wave:
+            disputes = _disputes_from_events(work, context, [match.event for match, _ in batch])
+            for match, result in batch:
                 outcomes[match.event.id] = _apply_lookup(work, match, disputes.get(match.event.id, result))
     return outcomes
 
@@ -217,7 +220,7 @@ def _look_up(context: WorkerContext, event: ClaimedEvent, until: float) -> Looku
 def _disputes_from_events(
     work: UnitOfWork, context: WorkerContext, events: Sequence[ClaimedEvent]
 ) -> dict[UUID, DisputeStatus]:
-    """Return the dispute status for events of providers without a lookup API, from all events that were ever received."""
+    """Return the dispute status for events of providers without a lookup API, from all events received so far."""
     disputed = {
         event.id: event.payment
         for event in events
@@ -262,7 +265,7 @@ def _record_external_refund(work: UnitOfWork, match: MatchedEvent, result: Paid 
 
 
 def _resolve_unknown(events: Iterable[ClaimedEvent]) -> dict[UUID, Outcome]:
-    """Resolve events about unknown payments after several attempts, because a seller may report the purchase later."""
+    """Resolve events about unknown payments only after several attempts, because a seller may report a purchase late."""
     return {event.id: _unknown_outcome(event) for event in events}
 
 

@@ -17,7 +17,7 @@ from records.webhook_events import ClaimedEvent
 def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, str]]) -> None:
     """Create a support task for each event that is about a known payment and reports more than our records contain.
 
-    ``given_up`` has the sentence of the last outcome for each event.
+    ``given_up`` pairs each event with the sentence of its last outcome.
     """
     payments = list({event.payment for event, _ in given_up if event.event.charge})
     if not payments:
@@ -35,7 +35,7 @@ def report_unresolved(work: UnitOfWork, given_up: Sequence[tuple[ClaimedEvent, s
 
 
 def _load_recorded_statuses(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> set[tuple[str, str | None, str]]:
-    """Return the (provider, refund, status) triples of our records: events that report them need no support task."""
+    """Return the (provider, refund, status) triples of our records. An event that reports such a triple needs no task."""
     refund_ids: dict[str, list[str]] = {}
     for event in events:
         if event.event.refund_id:

@@ -1,6 +1,6 @@
 """`python -m tests.chaos --seconds S --seed N [--requests N] [--kills N]`: injects faults under load.
 
-Exits with 0 if each accepted request ended once or waits for support, nothing was paid twice, and all work was finished
+The exit code is 0 if each accepted request ended once or waits for support, nothing was paid twice, and all work was finished
 in time. The last line of the output is one JSON object.
 """
 
@@ -12,7 +12,7 @@ import time
 from console.output import out, table
 from console.supervisor import stop_on_signals
 from tests.chaos.recovery import recover
-from tests.chaos.run import Outcome, RunOptions, WrongError, run
+from tests.chaos.run import Outcome, RunFailedError, RunOptions, run
 
 FIGURES = (
     *("accepted", "ended", "waiting_for_support", "waiting_for_customer", "refunded", "provider_refunds"),
@@ -28,19 +28,19 @@ def main() -> int:
         "--requests", type=int, help="number of customers; most send one request (default: four per second)"
     )
     parser.add_argument(
-        "--kills", type=int, help="number of SIGKILLs, and of other faults (default: one in four seconds)"
+        "--kills", type=int, help="number of SIGKILLs, and also of other faults (default: one in four seconds)"
     )
     parser.add_argument(
         "--recovery", action="store_true", help="measure recovery times, with the default timers of the product"
     )
-    chosen = parser.parse_args()
-    if chosen.recovery:
+    arguments = parser.parse_args()
+    if arguments.recovery:
         return _recover()
     options = RunOptions(
-        seconds=chosen.seconds,
-        seed=chosen.seed,
-        requests=chosen.requests or int(chosen.seconds * 4),
-        kills=chosen.kills if chosen.kills is not None else max(1, int(chosen.seconds / 4)),
+        seconds=arguments.seconds,
+        seed=arguments.seed,
+        requests=arguments.requests or int(arguments.seconds * 4),
+        kills=arguments.kills if arguments.kills is not None else max(1, int(arguments.seconds / 4)),
     )
     _report(
         f"seed {options.seed}: {options.requests} customers and {2 * options.kills} faults in {options.seconds:g} s"
@@ -48,7 +48,7 @@ def main() -> int:
     with stop_on_signals():
         try:
             outcome = run(options, _report)
-        except WrongError as error:
+        except RunFailedError as error:
             outcome = error.outcome
             sys.stderr.write(f"{error}\n")
     if sys.stdout.isatty():
@@ -70,11 +70,11 @@ def _recover() -> int:
     return 0 if all(recovery.succeeded for recovery in recoveries) else 1
 
 
-def _report(step: str) -> None:
+def _report(line: str) -> None:
     if sys.stdout.isatty():
-        out.print(f"· {step}", highlight=False)
+        out.print(f"· {line}", highlight=False)
     else:
-        sys.stderr.write(f"· {step}\n")
+        sys.stderr.write(f"· {line}\n")
 
 
 def _show(outcome: Outcome) -> None:

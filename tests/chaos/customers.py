@@ -16,7 +16,7 @@ from domain.requests import RefundRequest
 from records import Records
 
 SELLERS = ("aurora", "kumo", "paperboat")
-CLICK_RATE = 0.8  # share of the customers who confirm after a start_refund e-mail
+CONFIRM_RATE = 0.8  # the share of customers who confirm after an e-mail of the kind start_refund
 
 BEHAVIOURS = {
     "ok": 60,
@@ -45,12 +45,15 @@ BEHAVIOURS = {
     "mute": 2,
     "forge": 2,
 }
-"""The behaviours of charges at the provider, with their weights. `stored500` and `expires` are left out, because their
-proof takes hours; the simulation tests them."""
+"""The behaviours of charges at the provider, with their weights.
+
+The behaviours `stored500` and `expires` are not included, because the checks of their refunds take hours. The simulation tests
+these behaviours.
+"""
 
 
 class RequestChannel(NamedTuple):
-    """A channel for requests: whether the customer is signed in, and how frequent the channel is."""
+    """A channel for requests. ``trusted`` is true if the seller signed the customer in; ``weight`` is its frequency."""
 
     trusted: bool
     weight: int
@@ -67,14 +70,14 @@ CHANNELS = {
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """One request. `name` is part of its idempotency key, so a repeated request is still one case."""
+    """One request. Its name is part of its idempotency key, so a repeated request does not create a second case."""
 
     name: str
     channel: str
     at: float
-    """Seconds after the start."""
+    """The time of the request, in seconds after the start."""
     times: int
-    """How many times the request is sent, although the first one was accepted."""
+    """The number of times that the request is sent and accepted."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Customer:
     """One purchase, and all refund requests for it."""
 
     purchase: Purchase
-    clicks: bool
+    confirms: bool
     requests: list[PlannedRequest] = field(default_factory=list)
 
     @property
@@ -111,7 +114,7 @@ def customers(number: int, seconds: float, rng: Random) -> Iterator[Customer]:
             purchased_at=bought,
             charged_at=bought,
         )
-        customer = Customer(purchase, clicks=rng.random() < CLICK_RATE)
+        customer = Customer(purchase, confirms=rng.random() < CONFIRM_RATE)
         at = rng.uniform(0, seconds)
         for _ in range(rng.choices((1, 2, 5), (90, 7, 3))[0]):
             channel = rng.choices(list(CHANNELS), [channel.weight for channel in CHANNELS.values()])[0]

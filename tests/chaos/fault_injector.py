@@ -14,20 +14,20 @@ from kombu.exceptions import KombuError
 
 from records import DatabaseDownError
 from tests.chaos.faults import MAX_OUTAGE, FaultActions
-from tests.chaos.kill_points import End, burnt, undone
-from tests.chaos.plan import LATER, Fault
+from tests.chaos.kill_points import Action, disarm_all, take_triggered
+from tests.chaos.plan import DELAYED_FAULTS, Fault
 from tests.chaos.processes import SERVICES, Installation
-from tests.fault_proxy import Cut
+from tests.fault_proxy import Loss
 
 UNAVAILABLE = (*DatabaseDownError, psycopg.Error, redis.RedisError, KombuError, OSError)
-"""The errors of a fault that meets a server which an earlier fault stopped."""
+"""The errors of a fault that needs a server which an earlier fault stopped."""
 
 
-STOP_TIME = 0.2  # seconds until a process that just burnt a fuse has stopped, so it can be woken
+STOP_TIME = 0.2  # seconds until a process at a triggered point has stopped; SIGCONT before that would have no effect
 
 
 class FaultInjector:
-    """Carries out a plan of faults. Call `run_due()` often, from the main thread, because it starts servers."""
+    """Carries out a plan of faults. `run_due()` must be called often, and in the main thread, because it starts servers."""
 
     def __init__(self, installation: Installation, faults: list[Fault], charges: list[str]) -> None:
         self._installation = installation
@@ -42,7 +42,7 @@ class FaultInjector:
         self.points: Counter[str] = Counter()
         """The kill points at which a process was killed or frozen."""
         self.missed = 0
-        """Faults that found no process or server to stop."""
+        """The number of faults that had no effect, because their process or server was already stopped."""
 
     @property
     def kills(self) -> int:
@@ -58,30 +58,30 @@ class FaultInjector:
         return not (self._pending or self._repairs)
 
     def run_due(self) -> None:
-        """Run the repairs that are due, count the burnt fuses, and inject the faults that are due."""
+        """Run the repairs that are due, count the triggered points, and inject the faults that are due."""
         now = time.monotonic()
         while self._repairs and self._repairs[0][0] <= now:
             heappop(self._repairs)[2]()
-        for service, point, end in burnt(self._installation.fuses):
+        for service, point, action in take_triggered(self._installation.armed_points):
             self.points[point] += 1
-            if end is End.FREEZE:
+            if action is Action.FREEZE:
                 self._schedule(self._rng.uniform(0.5, MAX_OUTAGE), partial(self._actions.wake, service))
                 self.faults["freeze at a point"] += 1
             else:
                 self._kills_at_points += 1
                 self.faults["kill at a point"] += 1
-        for loss in [loss for loss in self._actions.losses if loss[1].made.is_set()]:
-            self._actions.losses.remove(loss)
-            self._remove_cut(loss[1])
-            self.faults[loss[0]] += 1
+        for kind, loss in [(kind, loss) for kind, loss in self._actions.losses if loss.happened.is_set()]:
+            self._actions.losses.remove((kind, loss))
+            self._remove_loss(loss)
+            self.faults[kind] += 1
         while self._pending and self._pending[-1].at <= now - self._began:
             self._inject(self._pending.pop())
 
     def end(self) -> int:
-        """End all faults and repair everything. Return the number of fuses and cuts that no process reached."""
-        left = undone(self._installation.fuses) + len(self._actions.losses)
-        for _, cut in self._actions.losses:
-            self._remove_cut(cut)
+        """End all faults and run all repairs. Return the number of armed points and losses that were never triggered."""
+        untriggered = disarm_all(self._installation.armed_points) + len(self._actions.losses)
+        for _, loss in self._actions.losses:
+            self._remove_loss(loss)
         time.sleep(STOP_TIME)
         self._pending.clear()
         while self._repairs:
@@ -89,13 +89,13 @@ class FaultInjector:
         for name in SERVICES:
             self._actions.wake(name)
         self._installation.servers.revive()
-        return left
+        return untriggered
 
-    def _remove_cut(self, cut: Cut) -> None:
-        """Remove a cut from its proxy, because a proxy checks every frame against all its cuts."""
+    def _remove_loss(self, loss: Loss) -> None:
+        """Remove a loss from its proxy. Old losses cost time, because a proxy compares every frame with all its losses."""
         for proxy in self._installation.proxies.values():
-            if cut in proxy._cuts:
-                proxy._cuts.remove(cut)
+            if loss in proxy._losses:
+                proxy._losses.remove(loss)
 
     def _inject(self, fault: Fault) -> None:
         try:
@@ -104,8 +104,8 @@ class FaultInjector:
             injected = False
         if injected is False:
             self.missed += 1
-        elif fault.kind not in LATER:
+        elif fault.kind not in DELAYED_FAULTS:
             self.faults[fault.kind] += 1
 
-    def _schedule(self, after: float, how: Callable[[], object]) -> None:
-        heappush(self._repairs, (time.monotonic() + after, next(self._numbers), how))
+    def _schedule(self, after: float, repair: Callable[[], object]) -> None:
+        heappush(self._repairs, (time.monotonic() + after, next(self._numbers), repair))

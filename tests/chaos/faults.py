@@ -14,10 +14,10 @@ from celery import Celery
 
 from console.servers import Server
 from domain.messages import WORK_QUEUES, WorkItems
-from tests.chaos.kill_points import POINTS, End, lay
+from tests.chaos.kill_points import POINTS, Action, arm
 from tests.chaos.processes import SERVICES, WORKERS, Installation
 from tests.chaos.provider import call
-from tests.fault_proxy import Cut
+from tests.fault_proxy import Loss
 from worker.celery_fixes.config import celery_options
 
 POISON = (b"\x80\x04poison", b"{", b"[]", b'{"body": 1, "properties": {}}', b"null", b"A" * 100_000)
@@ -25,15 +25,16 @@ UNKNOWN_CALLS: tuple[tuple[str, dict[str, object]], ...] = (
     ("refund.everything", {"ids": []}),
     ("refund.execute", {"version": 2, "ids": ["all"], "amount": 1}),
 )
-"""A call of an unknown task, and a call with a message of a later version."""
+"""Two invalid Celery calls: an unknown task, and a message of a later version."""
 
 MAX_OUTAGE = 12.0  # seconds that a process or server is frozen or down: longer than a lease
 
 
 class FaultActions:
-    """The faults by name. Each is a function of a random generator, and returns False if it found nothing to stop.
+    """The faults by name. Each fault is a function of a random generator.
 
-    ``schedule`` is called with a delay and the function that repairs the fault.
+    The function returns False if there is nothing that the fault could affect. It calls ``schedule`` with a delay and the
+    function that repairs the fault.
     """
 
     def __init__(
@@ -43,44 +44,48 @@ class FaultActions:
         self._down: set[str] = set()
         self._points = cycle(
             Random(charges[0]).sample(sorted(POINTS), len(POINTS))
-        )  # in turn, so that every point is used
+        )  # a cycle, so that every point is used
         self._app = Celery("chaos")
         self._app.config_from_object(celery_options(installation.settings))
         self.kills = 0
-        self.losses: list[tuple[str, Cut]] = []
-        """The responses that will be lost."""
+        self.losses: list[tuple[str, Loss]] = []
+        """The losses of responses that have not happened yet, with the name of the fault."""
         self.flushed_tasks: list[bytes] = []
-        """The messages of `support.contact` when the broker was emptied. No helpdesk has read them."""
+        """The messages of the queue `support.contact` that no helpdesk had read when the broker was emptied."""
         self.by_name: dict[str, Callable[[Random], bool | None]] = {
-            "kill a service": lambda rng: self._kill(SERVICES, rng),
-            "kill a worker": lambda rng: self._kill(WORKERS, rng),
+            "kill a service": lambda rng: self._kill_any(SERVICES, rng),
+            "kill a worker": lambda rng: self._kill_any(WORKERS, rng),
             "kill a child of a pool": self._kill_child,
-            "kill at a point": lambda rng: self._lay(rng, rng.choice((End.CHILD, End.CHILD, End.WHOLE))),
-            "freeze at a point": lambda rng: self._lay(rng, End.FREEZE),
-            "kill the broker": lambda rng: self._end(self._installation.servers.valkey, signal.SIGKILL, rng),
-            "kill the database": lambda rng: self._end(self._installation.servers.postgres, signal.SIGKILL, rng),
-            "stop the database at once": lambda rng: self._end(
+            "kill at a point": lambda rng: self._arm_point(
+                rng, rng.choice((Action.KILL_PROCESS, Action.KILL_PROCESS, Action.KILL_SERVICE))
+            ),
+            "freeze at a point": lambda rng: self._arm_point(rng, Action.FREEZE),
+            "kill the broker": lambda rng: self._stop_server(self._installation.servers.valkey, signal.SIGKILL, rng),
+            "kill the database": lambda rng: self._stop_server(
+                self._installation.servers.postgres, signal.SIGKILL, rng
+            ),
+            "stop the database at once": lambda rng: self._stop_server(
                 self._installation.servers.postgres, signal.SIGQUIT, rng
             ),
             "freeze a service": lambda rng: self._freeze(rng.choice(SERVICES[1:]), rng),
             "freeze the provider": lambda rng: self._freeze("sandbox", rng),
             "freeze the broker": self._freeze_broker,
-            "end backends": self._end_backends,
+            "end backends": self._terminate_backends,
             "empty the broker": self._empty_broker,
             "fill the broker": self._fill_broker,
             "lock the cases": self._lock_cases,
-            "cut connections": self._cut,
-            "hold connections": self._hold,
-            "lose a commit's answer": self._lose_commit,
-            "lose a broker's answer": self._lose_reply,
-            "poison queues": self._poison,
-            "repeat and shuffle messages": self._repeat,
+            "cut connections": self._cut_connections,
+            "hold connections": self._hold_connections,
+            "lose a commit's answer": self._lose_commit_response,
+            "lose a broker's answer": self._lose_broker_response,
+            "poison queues": self._publish_poison,
+            "repeat and shuffle messages": self._publish_repeats,
             "open a dispute": self._open_dispute,
         }
 
-    def _kill(self, names: Sequence[str], rng: Random) -> bool:
-        up = [name for name in names if self._installation.pid(name)]
-        killed = bool(up) and self._installation.signal(rng.choice(up), signal.SIGKILL)
+    def _kill_any(self, names: Sequence[str], rng: Random) -> bool:
+        running = [name for name in names if self._installation.pid(name)]
+        killed = bool(running) and self._installation.signal(rng.choice(running), signal.SIGKILL)
         self.kills += killed
         return killed
 
@@ -93,10 +98,10 @@ class FaultActions:
         self.kills += 1
         return True
 
-    def _lay(self, rng: Random, end: End) -> bool:
+    def _arm_point(self, rng: Random, action: Action) -> bool:
         point = next(self._points)
-        service = rng.choice(sorted(POINTS[point].parts))
-        lay(self._installation.fuses, service, point, rng.randint(1, 2), end)
+        service = rng.choice(sorted(POINTS[point].services))
+        arm(self._installation.armed_points, service, point, rng.randint(1, 2), action)
         return True
 
     def _freeze(self, name: str, rng: Random) -> bool:
@@ -107,11 +112,11 @@ class FaultActions:
     def wake(self, name: str) -> None:
         self._installation.signal(name, signal.SIGCONT)
 
-    def _end(self, server: Server, how: signal.Signals, rng: Random) -> bool:
+    def _stop_server(self, server: Server, number: signal.Signals, rng: Random) -> bool:
         if server.pid is None:
             return False
-        os.kill(server.pid, how)
-        self.kills += how is signal.SIGKILL
+        os.kill(server.pid, number)
+        self.kills += number is signal.SIGKILL
         self._down.add(server.name)
 
         def start() -> None:
@@ -136,8 +141,8 @@ class FaultActions:
         self._schedule(rng.uniform(0.5, MAX_OUTAGE), wake)
         return True
 
-    def _end_backends(self, rng: Random) -> bool:
-        """End half of the backends, also during a statement or a commit."""
+    def _terminate_backends(self, rng: Random) -> bool:
+        """Terminate about half of the database's backends, even during a statement or a commit."""
         with psycopg.connect(
             self._installation.servers.postgres.superuser_url, autocommit=True, connect_timeout=1
         ) as db:
@@ -148,12 +153,12 @@ class FaultActions:
         return bool(rows)
 
     @property
-    def _no_broker(self) -> bool:
+    def _is_broker_unavailable(self) -> bool:
         return bool(self._down & {"frozen", "Valkey"})
 
     def _empty_broker(self, _: Random) -> bool:
-        """Empty the broker, and read `support.contact` in the same transaction to know the lost tasks."""
-        if self._no_broker:
+        """Empty the broker. Read the queue `support.contact` in the same transaction, to know which tasks are lost."""
+        if self._is_broker_unavailable:
             return False
         with self._installation.broker.pipeline(transaction=True) as pipeline:
             pipeline.lrange("support.contact", 0, -1)
@@ -163,18 +168,18 @@ class FaultActions:
         return True
 
     def _fill_broker(self, rng: Random) -> bool:
-        """Fill the broker: it refuses new messages, and still delivers stored messages."""
-        if self._no_broker:
+        """Fill the broker's memory. A full broker refuses new messages, but delivers the stored messages."""
+        if self._is_broker_unavailable:
             return False
         self._installation.broker.config_set("maxmemory", "1")
         self._down.add("full")
 
-        def empty() -> None:
+        def raise_limit() -> None:
             self._down.discard("full")
             with suppress(redis.RedisError):  # the broker was restarted with its own setting
                 self._installation.broker.config_set("maxmemory", "256mb")
 
-        self._schedule(rng.uniform(0.5, MAX_OUTAGE), empty)
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), raise_limit)
         return True
 
     def _lock_cases(self, rng: Random) -> None:
@@ -188,27 +193,29 @@ class FaultActions:
             raise
         self._schedule(rng.uniform(0.5, MAX_OUTAGE), db.close)
 
-    def _cut(self, rng: Random) -> None:
+    def _cut_connections(self, rng: Random) -> None:
         self._installation.proxies[rng.choice(("database", "broker", "provider"))].close_all()
 
-    def _hold(self, rng: Random) -> None:
+    def _hold_connections(self, rng: Random) -> None:
         proxy = self._installation.proxies[rng.choice(("database", "broker", "provider"))]
         proxy.freeze()
         self._schedule(rng.uniform(0.5, MAX_OUTAGE), proxy.thaw)
 
-    def _lose_commit(self, _: Random) -> None:
-        """Lose the response to a commit that happens."""
+    def _lose_commit_response(self, _: Random) -> None:
+        """Lose the response to the next commit. The database carries the commit out."""
         self.losses.append(
-            ("lose a commit's answer", self._installation.proxies["database"].cut(asked=b"COMMIT", answered=b""))
+            ("lose a commit's answer", self._installation.proxies["database"].lose(request=b"COMMIT", response=b""))
         )
 
-    def _lose_reply(self, rng: Random) -> None:
-        """Lose the response to a pop, a push or an acknowledgement that happens."""
-        cut = self._installation.proxies["broker"].cut(asked=rng.choice((b"BRPOP", b"LPUSH", b"HDEL")), answered=b"")
-        self.losses.append(("lose a broker's answer", cut))
+    def _lose_broker_response(self, rng: Random) -> None:
+        """Lose the response to the next pop, push or acknowledgement. The broker carries the command out."""
+        loss = self._installation.proxies["broker"].lose(
+            request=rng.choice((b"BRPOP", b"LPUSH", b"HDEL")), response=b""
+        )
+        self.losses.append(("lose a broker's answer", loss))
 
-    def _poison(self, rng: Random) -> bool:
-        if self._no_broker:
+    def _publish_poison(self, rng: Random) -> bool:
+        if self._is_broker_unavailable:
             return False
         for _ in range(rng.randint(1, 5)):
             self._installation.broker.lpush(rng.choice((*WORK_QUEUES, "refund.requests")), rng.choice(POISON))
@@ -218,9 +225,9 @@ class FaultActions:
                 self._app.send_task(name, [payload], queue=rng.choice(list(WORK_QUEUES)), producer=producer)
         return True
 
-    def _repeat(self, rng: Random) -> bool:
-        """Publish messages about final, open and unknown cases to any queue."""
-        if self._no_broker:
+    def _publish_repeats(self, rng: Random) -> bool:
+        """Publish messages about final, open and unknown cases to random queues."""
+        if self._is_broker_unavailable:
             return False
         with self._installation.records.work() as work:
             case_ids = [row.id for row in work.run("select id from cases order by received_at desc limit 200")]
@@ -239,11 +246,11 @@ class FaultActions:
         opened = call(self._installation.provider_socket, "POST", "/v1/disputes", {"charge": charge, "status": "open"})
         if "id" not in opened:
             return False
-        end = {"status": rng.choice(("won", "lost"))}
+        decision = {"status": rng.choice(("won", "lost"))}
 
-        def close() -> None:
-            with suppress(OSError):  # the provider is down: the dispute stays open
-                call(self._installation.provider_socket, "POST", f"/v1/disputes/{opened['id']}", end)
+        def decide() -> None:
+            with suppress(OSError):  # if the provider is down, the dispute stays open
+                call(self._installation.provider_socket, "POST", f"/v1/disputes/{opened['id']}", decision)
 
-        self._schedule(rng.uniform(0.5, MAX_OUTAGE), close)
+        self._schedule(rng.uniform(0.5, MAX_OUTAGE), decide)
         return True

@@ -35,25 +35,25 @@ select case_id, sum(extract(epoch from left_at - created_at)) as seconds
 
 
 @dataclass
-class Books:
-    """The figures of a run, and the faults that were found."""
+class CheckResult:
+    """The figures of a run, and the errors that the checks found."""
 
     accepted: int = 0
     states: Counter[str] = field(default_factory=Counter)
     provider_refunds: int = 0
-    """Refunds that did not fail, with idempotency keys of Moneyback."""
+    """The number of Moneyback's refunds at the provider that did not fail."""
     double_payments: int = 0
     lost: int = 0
     tasks: int = 0
     repeated_tasks: int = 0
-    """Tasks that were published more than once with the same id, which the queue's contract allows."""
+    """The number of additional messages with the id of a published task. The queue's contract allows them."""
     lost_tasks: int = 0
-    """Tasks that the broker lost before a helpdesk read them."""
+    """The number of tasks that the broker lost before a helpdesk read them."""
     emails: int = 0
     dead: int = 0
     processing_seconds: list[float] = field(default_factory=list)
-    """Seconds that each case spent in worker states, without the time that customers and support took."""
-    faults: list[str] = field(default_factory=list)
+    """The seconds that each case spent in worker states. The times of customers and support do not count."""
+    errors: list[str] = field(default_factory=list)
 
     @property
     def ended(self) -> int:
@@ -65,143 +65,145 @@ class Books:
 
     @property
     def waiting_for_customer(self) -> int:
-        """Return the cases whose customers did not confirm. A confirmed case that still waits is a fault."""
+        """Return the number of cases that wait for the customer's confirmation."""
         return self.states[State.AWAITING_CONFIRMATION]
 
     @property
-    def balance(self) -> bool:
-        return not (self.faults or self.double_payments or self.lost)
+    def passed(self) -> bool:
+        return not (self.errors or self.double_payments or self.lost)
 
 
 def pending_work(installation: Installation, load: Load) -> str:
-    """Return what the services still have to do; an empty text if all work is finished."""
+    """Return a text with the unfinished work of the services and the customers. It is empty if all work is finished."""
     with installation.records.work() as work:
         states = work.case_views.counts()
-        waits = {
+        remaining = {
             "cases in worker states": sum(states.get(state, 0) for state in WORKER_STATES),
             "emails": work.case_emails.count_unsent(),
             "tasks": work.support_tasks.count_unpublished(),
-            "lost tasks": len(waiting_tasks(work) - count_tasks(read_queue(installation.broker)).keys()),
+            "lost tasks": len(open_task_ids(work) - count_tasks(read_queue(installation.broker)).keys()),
             "messages": sum(count for count, _ in work.outbox.backlog().values()),
             "webhook events": work.run(
                 "select count(*) from webhook_events where next_action_at is not null"
             ).scalar_one(),
             "customers": load.waiting,
         }
-    return ", ".join(f"{count} {what}" for what, count in waits.items() if count)
+    return ", ".join(f"{count} {kind}" for kind, count in remaining.items() if count)
 
 
-def check_records(installation: Installation, load: Load, flushed_tasks: list[bytes]) -> Books:
-    """Read the database, the provider, the helpdesks' queue and the sent e-mails, and compare them."""
-    books = Books(accepted=len(load.accepted), faults=list(load.complaints))
+def check_records(installation: Installation, load: Load, flushed_tasks: list[bytes]) -> CheckResult:
+    """Read the database, the provider, the queue of support tasks and the sent e-mails, and compare them."""
+    result = CheckResult(accepted=len(load.accepted), errors=list(load.errors))
     refunds = provider.refunds(installation.provider_socket)
     with installation.records.work() as work:
-        _check_requests(work, books, load)
-        _check_payments(work, books, refunds)
-        _check_tasks(work, books, read_queue(installation.broker), flushed_tasks)
-        _check_emails(work, books, installation.data_dir.sent_mail)
-        books.faults += [f"Case {fault.case_id} {fault.sentence}" for fault in audit(work).faults]
-        books.dead = len(work.dead_letters.list_all(redriven=True))
-        books.processing_seconds = sorted(
+        _check_requests(work, result, load)
+        _check_payments(work, result, refunds)
+        _check_tasks(work, result, read_queue(installation.broker), flushed_tasks)
+        _check_emails(work, result, installation.data_dir.sent_mail)
+        result.errors += [f"Case {fault.case_id} {fault.sentence}" for fault in audit(work).faults]
+        result.dead = len(work.dead_letters.list_all(redriven=True))
+        result.processing_seconds = sorted(
             float(row.seconds) for row in work.run(_PROCESSING_TIME, moving=list(WORKER_STATES))
         )
-    return books
+    return result
 
 
-def _check_requests(work: UnitOfWork, books: Books, load: Load) -> None:
-    """Check that each accepted request is one case, and that the case ended or waits for support."""
+def _check_requests(work: UnitOfWork, result: CheckResult, load: Load) -> None:
+    """Check that each accepted request is one case, and that no case is in a worker state."""
     rows = work.run("select id, intake_key, state, reference from cases").all()
-    books.states = Counter(row.state for row in rows)
+    result.states = Counter(row.state for row in rows)
     cases = {name: row for row in rows if (name := planned_name(row.intake_key))}
     for name, case in load.accepted.items():
         row = cases.get(name)
         if row is None or State(row.state) in WORKER_STATES:
-            books.lost += 1
-            books.faults.append(f"The request {name} was accepted, and its case is {row.state if row else 'missing'}.")
+            result.lost += 1
+            result.errors.append(f"The request {name} was accepted, and its case is {row.state if row else 'missing'}.")
         elif case and case != str(row.id):
-            books.faults.append(f"The request {name} was answered with case {case}, but is case {row.id}.")
+            result.errors.append(
+                f"The response to the request {name} contained case {case}, but the request is case {row.id}."
+            )
     for row in rows:
-        if row.state == State.AWAITING_CONFIRMATION and row.reference in load.clickers:
-            books.faults.append(f"Case {row.id} waits for a customer who confirmed.")
+        if row.state == State.AWAITING_CONFIRMATION and row.reference in load.confirming_references:
+            result.errors.append(f"Case {row.id} waits for a confirmation, although its customer confirmed.")
     if len(cases) != len(load.accepted) or len(rows) != len(cases):
-        books.faults.append(f"{len(load.accepted)} requests were accepted, and there are {len(rows)} cases.")
+        result.errors.append(f"{len(load.accepted)} requests were accepted, and there are {len(rows)} cases.")
 
 
-def _check_payments(work: UnitOfWork, books: Books, refunds: list[dict[str, Any]]) -> None:
+def _check_payments(work: UnitOfWork, result: CheckResult, refunds: list[dict[str, Any]]) -> None:
     """Check that each charge was refunded at most once, and that the operations match the provider's refunds."""
     operations = {row.key: operation_of(row) for row in work.run(f"select {OPERATION_COLUMNS} from refund_operations")}
     states = {row.id: row.state for row in work.run("select id, state from cases")}
     own_refunds = [refund for refund in refunds if refund["key"].startswith(KEY_PREFIX)]
     live = [refund for refund in own_refunds if refund["status"] != "failed"]
-    books.provider_refunds = len(live)
-    books.double_payments = sum(n > 1 for n in Counter(refund["charge"] for refund in refunds).values())
+    result.provider_refunds = len(live)
+    result.double_payments = sum(n > 1 for n in Counter(refund["charge"] for refund in refunds).values())
     for refund in live:
-        books.faults += _wrong_refunds(refund, operations.get(refund["key"]), states)
-    paid = {refund["key"]: refund for refund in live}
+        result.errors += _check_refund(refund, operations.get(refund["key"]), states)
+    refund_by_key = {refund["key"]: refund for refund in live}
     for operation in operations.values():
         if states[operation.case_id] == State.REFUNDED and operation.status == "paid":
-            listed = paid.get(operation.key)
+            listed = refund_by_key.get(operation.key)
             if not listed or (listed["id"], listed["amount"]) != (operation.refund_id, operation.amount.minor):
-                books.faults.append(f"Case {operation.case_id} is refunded, but the provider shows {listed}.")
-    proven = {o.case_id for o in operations.values() if o.status == "paid"}
-    for case in states.keys() - proven:
+                result.errors.append(f"Case {operation.case_id} is refunded, but the provider shows {listed}.")
+    cases_with_paid_operation = {o.case_id for o in operations.values() if o.status == "paid"}
+    for case in states.keys() - cases_with_paid_operation:
         if states[case] == State.REFUNDED:
-            books.faults.append(f"Case {case} is refunded, and no operation of it was paid.")
+            result.errors.append(f"Case {case} is refunded, but none of its operations was paid.")
 
 
-def _wrong_refunds(refund: dict[str, Any], operation: RefundOperation | None, states: dict[UUID, str]) -> Iterator[str]:
-    """Yield a fault for a refund whose case is neither refunded nor with support as an unknown outcome."""
+def _check_refund(refund: dict[str, Any], operation: RefundOperation | None, states: dict[UUID, str]) -> Iterator[str]:
+    """Yield an error for a refund without an operation, or with an operation that contradicts the refund."""
     if operation is None:
         yield f"The provider made the refund {refund['id']} with a key that no operation has."
         return
-    fits = states[operation.case_id] == State.REFUNDED or operation.status in OPEN_STATUSES
-    if not fits:
+    is_consistent = states[operation.case_id] == State.REFUNDED or operation.status in OPEN_STATUSES
+    if not is_consistent:
         state = states[operation.case_id]
         yield f"The refund {refund['id']} was paid, but case {operation.case_id} is {state} ({operation.status})."
 
 
-def _check_tasks(work: UnitOfWork, books: Books, queue: list[bytes], flushed: list[bytes]) -> None:
-    """Check that the queue contains every open task and no other message.
+def _check_tasks(work: UnitOfWork, result: CheckResult, queue: list[bytes], flushed: list[bytes]) -> None:
+    """Check that the queue contains every support task and no unknown task.
 
     A task may be missing if the broker lost it and its case is no longer with support.
     """
     published, lost = count_tasks(queue), count_tasks(flushed)
-    tasks, waiting = {row.id for row in work.run("select id from support_tasks")}, waiting_tasks(work)
-    books.tasks, books.repeated_tasks = len(tasks), published.total() - len(published)
-    books.lost_tasks = len(lost)
-    books.faults += [
-        f"The task {task} waits for support and is not on the queue." for task in waiting - published.keys()
+    tasks, open_tasks = {row.id for row in work.run("select id from support_tasks")}, open_task_ids(work)
+    result.tasks, result.repeated_tasks = len(tasks), published.total() - len(published)
+    result.lost_tasks = len(lost)
+    result.errors += [
+        f"The task {task} waits for support and is not on the queue." for task in open_tasks - published.keys()
     ]
-    never = tasks - waiting - published.keys() - lost.keys()
-    books.faults += [f"The task {task} was never published." for task in never]
+    unpublished = tasks - open_tasks - published.keys() - lost.keys()
+    result.errors += [f"The task {task} was never published." for task in unpublished]
     unknown = (published.keys() | lost.keys()) - tasks
-    books.faults += [f"The task {task} was published and is not in the database." for task in unknown]
+    result.errors += [f"The task {task} was published and is not in the database." for task in unknown]
 
 
-def waiting_tasks(work: UnitOfWork) -> set[UUID]:
+def open_task_ids(work: UnitOfWork) -> set[UUID]:
     """Return the ids of the open support tasks."""
     return {task.id for task in work.support_tasks.list_open(limit=100_000)}
 
 
 def read_queue(broker: redis.Redis) -> list[bytes]:
-    """Return the messages of the helpdesks' queue without consuming them."""
-    found: Any = broker.lrange(ContactSupport.queue, 0, -1)
-    return list(found)
+    """Return the messages of the queue of support tasks without consuming them."""
+    messages: Any = broker.lrange(ContactSupport.queue, 0, -1)
+    return list(messages)
 
 
 def count_tasks(queue: list[bytes]) -> Counter[UUID]:
-    """Return the task ids of the messages, with the number of messages of each."""
+    """Return the number of messages for each task id."""
     return Counter(ContactSupport.read(json.loads(b64decode(json.loads(raw)["body"]))).id for raw in queue)
 
 
-def _check_emails(work: UnitOfWork, books: Books, sent_mail: Path) -> None:
+def _check_emails(work: UnitOfWork, result: CheckResult, sent_mail: Path) -> None:
     """Check that each due e-mail was sent once, and no other e-mail was sent."""
-    found = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (sent_mail / box).iterdir())
-    books.emails = found.total()
+    sent = Counter(file.name.partition("@")[0] for box in ("new", "cur") for file in (sent_mail / box).iterdir())
+    result.emails = sent.total()
     rows = work.run("select e.case_id, e.kind, c.state from case_emails e join cases c on c.id = e.case_id").all()
     due = {f"{row.case_id}.{row.kind}": row for row in rows}
-    books.faults += [f"The e-mail {name} was sent {times} times." for name, times in found.items() if times > 1]
-    books.faults += [f"The e-mail {name} was sent, but was not due." for name in found.keys() - due.keys()]
-    for name in due.keys() - found.keys():
+    result.errors += [f"The e-mail {name} was sent {times} times." for name, times in sent.items() if times > 1]
+    result.errors += [f"The e-mail {name} was sent, but was not due." for name in sent.keys() - due.keys()]
+    for name in due.keys() - sent.keys():
         if is_current(EmailKind(due[name].kind), State(due[name].state)):
-            books.faults.append(f"The e-mail {name} was never sent, and the case is {due[name].state}.")
+            result.errors.append(f"The e-mail {name} was never sent, and the case is {due[name].state}.")

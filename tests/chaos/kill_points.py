@@ -1,8 +1,8 @@
-"""Named points at which a process of the product ends itself, or freezes, when somebody laid a fuse for it.
+"""Defines kill points: named places in the product at which a process kills or freezes itself if the point is armed.
 
-The product has no hooks. A process of a run of chaos is started through `tests.chaos.launch`, which
-wraps a few functions; each time one is passed, the folder of this part is looked into for a fuse: a file that says which
-point, how many more passes, and what happens then.
+The product has no hooks. `tests.chaos.launch` starts the services of a chaos run, and wraps the functions with kill points.
+A service has a folder of files, and each file arms one point: its name contains the point, a countdown and an action. Each
+time a process reaches the point, the countdown falls by one. At the last count, the process carries out the action.
 """
 
 import os
@@ -15,145 +15,148 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FUSES = "CHAOS_FUSES"
-"""The environment variable with this part's folder of fuses."""
+ARMED_POINTS = "CHAOS_ARMED_POINTS"
+"""The environment variable with the service's folder of armed points."""
 
 
-class End(StrEnum):
-    """What a fuse does."""
+class Action(StrEnum):
+    """The action of an armed point."""
 
-    CHILD = "child"
-    """SIGKILL for the process that passes the point: of a worker, one of the pool."""
-    WHOLE = "whole"
-    """SIGKILL for the part, with every process of it."""
+    KILL_PROCESS = "kill process"
+    """SIGKILL for the process that reaches the point. In a worker, this is one process of its pool."""
+    KILL_SERVICE = "kill service"
+    """SIGKILL for all processes of the service."""
     FREEZE = "freeze"
-    """SIGSTOP for the part, with every process of it, until somebody wakes it."""
+    """SIGSTOP for all processes of the service, until the test sends SIGCONT."""
 
 
 class When(StrEnum):
-    """On which side of the function the point is."""
+    """The position of a point relative to its function."""
 
     BEFORE = "before"
     AFTER = "after"
-    HANDS_OUT = "hands out"
-    """Before each thing that a generator yields."""
+    BEFORE_YIELD = "before yield"
+    """Before each value that a generator yields."""
 
 
 class Point(NamedTuple):
-    """A place in a function of the product."""
+    """A place in a function of the product, and the services that can reach it."""
 
     where: str
     when: When
-    parts: frozenset[str]
+    services: frozenset[str]
 
 
 WORKERS = frozenset({"worker1", "worker2"})
-DIRECT = WORKERS | {"relay"}  # the relay works itself while the broker is away
+PROCESSING = WORKERS | {"relay"}  # the relay processes cases itself while the broker is unavailable
 PRODUCERS = frozenset({"web", "mail", "consume"})
 WEB, RELAY = frozenset({"web"}), frozenset({"relay"})
 
 POINTS = {
     "message taken": Point("worker.tasks:handle", When.BEFORE, WORKERS),
-    "delivery counted": Point("worker.dispatch:_count_deliveries", When.HANDS_OUT, DIRECT),
-    "judged, not committed": Point("worker.dispatch:evaluate", When.AFTER, DIRECT),
-    "judged": Point("worker.dispatch:execute", When.BEFORE, DIRECT),
-    "prepared, not committed": Point("worker.refunds.execution:prepare", When.AFTER, DIRECT),
-    "prepared, not sent": Point("worker.provider_client:refund", When.BEFORE, DIRECT),
-    "sent, not recorded": Point("worker.provider_client:refund", When.AFTER, DIRECT),
-    "recorded, not committed": Point("worker.refunds.recording:record", When.AFTER, DIRECT),
-    "recorded": Point("worker.refunds.execution:_record_results", When.AFTER, DIRECT),
-    "taken over": Point("worker.refunds.resolution:lease", When.AFTER, DIRECT),
-    "looked up": Point("worker.refunds.resolution:_look_up", When.HANDS_OUT, DIRECT),
-    "stamped, not sent again": Point("worker.refunds.resolution:_send_again", When.BEFORE, DIRECT),
-    "concluded, not committed": Point("worker.refunds.resolution:_record_lookups", When.AFTER, DIRECT),
-    "task done": Point("worker.tasks:handle", When.AFTER, WORKERS),
-    "letter claimed": Point("worker.emails.case_emails:_send", When.BEFORE, DIRECT),
-    "letter left, not recorded": Point("worker.emails.case_emails:_send", When.AFTER, DIRECT),
-    "support claimed": Point("worker.support_tasks.publishing:contact_support", When.BEFORE, WORKERS),
-    "support told, not recorded": Point("records.support_tasks:SupportTasks.mark_published", When.BEFORE, WORKERS),
-    "notice claimed, not committed": Point("records.webhook_events:WebhookEvents.claim", When.AFTER, DIRECT),
-    "notice heard, not committed": Point("records.webhook_events:WebhookEvents.resolve", When.AFTER, DIRECT),
-    "request written, not committed": Point("records.intake:Intake.accept", When.AFTER, PRODUCERS),
+    "delivery counted": Point("worker.dispatch:_count_deliveries", When.BEFORE_YIELD, PROCESSING),
+    "evaluated, not committed": Point("worker.dispatch:evaluate", When.AFTER, PROCESSING),
+    "evaluated": Point("worker.dispatch:execute", When.BEFORE, PROCESSING),
+    "prepared, not committed": Point("worker.refunds.execution:prepare", When.AFTER, PROCESSING),
+    "prepared, not sent": Point("worker.provider_client:refund", When.BEFORE, PROCESSING),
+    "sent, not recorded": Point("worker.provider_client:refund", When.AFTER, PROCESSING),
+    "recorded, not committed": Point("worker.refunds.recording:record", When.AFTER, PROCESSING),
+    "recorded": Point("worker.refunds.execution:_record_results", When.AFTER, PROCESSING),
+    "case leased": Point("worker.refunds.resolution:lease", When.AFTER, PROCESSING),
+    "looked up": Point("worker.refunds.resolution:_look_up", When.BEFORE_YIELD, PROCESSING),
+    "repeat recorded, not sent": Point("worker.refunds.resolution:_send_again", When.BEFORE, PROCESSING),
+    "lookups recorded, not committed": Point("worker.refunds.resolution:_record_lookups", When.AFTER, PROCESSING),
+    "message handled": Point("worker.tasks:handle", When.AFTER, WORKERS),
+    "e-mail claimed": Point("worker.emails.case_emails:_send", When.BEFORE, PROCESSING),
+    "e-mail sent, not recorded": Point("worker.emails.case_emails:_send", When.AFTER, PROCESSING),
+    "support task claimed": Point("worker.support_tasks.publishing:contact_support", When.BEFORE, WORKERS),
+    "support task published, not recorded": Point(
+        "records.support_tasks:SupportTasks.mark_published", When.BEFORE, WORKERS
+    ),
+    "webhook event claimed, not committed": Point("records.webhook_events:WebhookEvents.claim", When.AFTER, PROCESSING),
+    "webhook event resolved, not committed": Point(
+        "records.webhook_events:WebhookEvents.resolve", When.AFTER, PROCESSING
+    ),
+    "request stored, not committed": Point("records.intake:Intake.accept", When.AFTER, PRODUCERS),
     "request committed, not answered": Point("producers.intake:accept", When.AFTER, PRODUCERS),
-    "customer's word committed": Point("producers.intake:_record_choice", When.AFTER, WEB),
-    "notice written, not committed": Point("records.webhook_events:WebhookEvents.keep", When.AFTER, WEB),
+    "customer's choice committed": Point("producers.intake:_record_choice", When.AFTER, WEB),
+    "webhook event stored, not committed": Point("records.webhook_events:WebhookEvents.keep", When.AFTER, WEB),
     "message due, not published": Point("worker.app:app.send_task", When.BEFORE, RELAY),
     "message published, not committed": Point("worker.app:app.send_task", When.AFTER, RELAY),
-    "swept, not committed": Point("worker.sweep:_resend_queued_work", When.AFTER, DIRECT),
-    "swept": Point("worker.sweep:Sweep.run_once", When.AFTER, DIRECT),
+    "swept, not committed": Point("worker.sweep:_resend_queued_work", When.AFTER, PROCESSING),
+    "swept": Point("worker.sweep:Sweep.run_once", When.AFTER, PROCESSING),
 }
 
 
-def install(part: str) -> None:
-    """Wraps the functions at which this part's points are; one that the product has no more is an error."""
+def install(service: str) -> None:
+    """Wrap the functions with the points of a service. A missing function is an error."""
     for name, point in POINTS.items():
-        if part not in point.parts:
+        if service not in point.services:
             continue
-        owner, attribute = find(point.where)
+        owner, attribute = find_attribute(point.where)
         setattr(owner, attribute, _WRAP[point.when](name, getattr(owner, attribute)))
 
 
-def find(where: str) -> tuple[Any, str]:
-    """The module, class or object that has this attribute, and its name."""
+def find_attribute(where: str) -> tuple[Any, str]:
+    """Return the module, class or object that has the attribute, and the attribute's name."""
     module, _, path = where.partition(":")
     *owners, attribute = path.split(".")
     return reduce(getattr, owners, import_module(module)), attribute
 
 
-def lay(folder: Path, part: str, point: str, passes: int, end: End) -> Path:
-    """Lays a fuse: at this pass of this point, by whichever process of the part. Returns its file, for `undone()`."""
-    fuse = folder / part / _name(point, passes, end)
-    fuse.parent.mkdir(parents=True, exist_ok=True)
-    fuse.touch()
-    return fuse
+def arm(folder: Path, service: str, point: str, countdown: int, action: Action) -> None:
+    """Arm a point of a service. All processes of the service share the countdown."""
+    file = folder / service / _name(point, countdown, action)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
-def burnt(folder: Path) -> Iterator[tuple[str, str, End]]:
-    """The fuses that did their work since they were last asked for: part, point, what happened."""
-    for file in folder.glob("*/*.burnt"):
-        point, _, end, _ = file.name.split(".")
+def take_triggered(folder: Path) -> Iterator[tuple[str, str, Action]]:
+    """Yield the points that were triggered since the last call: service, point and action."""
+    for file in folder.glob("*/*.triggered"):
+        point, _, action, _ = file.name.split(".")
         file.unlink()
-        yield file.parent.name, point, End(end)
+        yield file.parent.name, point, Action(action)
 
 
-def undone(folder: Path) -> int:
-    """Takes all fuses away that nobody came to; returns how many."""
-    fuses = [file for file in folder.glob("*/*") if file.suffix != ".burnt"]
-    for fuse in fuses:
-        fuse.unlink(missing_ok=True)
-    return len(fuses)
+def disarm_all(folder: Path) -> int:
+    """Disarm the points that were not triggered. Return their number."""
+    armed = [file for file in folder.glob("*/*") if file.suffix != ".triggered"]
+    for file in armed:
+        file.unlink(missing_ok=True)
+    return len(armed)
 
 
-def passed(point: str) -> None:
-    """This process is at this point."""
-    folder = Path(os.environ[FUSES])
+def reach(point: str) -> None:
+    """Count the point down if it is armed, and carry out its action at the last count."""
+    folder = Path(os.environ[ARMED_POINTS])
     with suppress(FileNotFoundError):  # no folder, or another process was faster
         for name in [file.name for file in folder.iterdir()]:
-            if name.endswith(".burnt") or name.partition(".")[0] != point:
+            if name.endswith(".triggered") or name.partition(".")[0] != point:
                 continue
-            _, passes, end = name.split(".")
-            if int(passes) > 1:
-                (folder / name).rename(folder / _name(point, int(passes) - 1, End(end)))
+            _, countdown, action = name.split(".")
+            if int(countdown) > 1:
+                (folder / name).rename(folder / _name(point, int(countdown) - 1, Action(action)))
                 continue
-            (folder / name).rename(folder / f"{name}.burnt")
-            _END[End(end)]()
+            (folder / name).rename(folder / f"{name}.triggered")
+            _ACTIONS[Action(action)]()
 
 
-def _name(point: str, passes: int, end: End) -> str:
-    return f"{point}.{passes}.{end}"
+def _name(point: str, countdown: int, action: Action) -> str:
+    return f"{point}.{countdown}.{action}"
 
 
-_END: dict[End, Callable[[], None]] = {
-    End.CHILD: lambda: os.kill(os.getpid(), signal.SIGKILL),
-    End.WHOLE: lambda: os.killpg(0, signal.SIGKILL),
-    End.FREEZE: lambda: os.killpg(0, signal.SIGSTOP),
+_ACTIONS: dict[Action, Callable[[], None]] = {
+    Action.KILL_PROCESS: lambda: os.kill(os.getpid(), signal.SIGKILL),
+    Action.KILL_SERVICE: lambda: os.killpg(0, signal.SIGKILL),
+    Action.FREEZE: lambda: os.killpg(0, signal.SIGSTOP),
 }
 
 
 def _before(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(real)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        passed(name)
+        reach(name)
         return real(*args, **kwargs)
 
     return wrapped
@@ -162,21 +165,21 @@ def _before(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
 def _after(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(real)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        answer = real(*args, **kwargs)
-        passed(name)
-        return answer
+        result = real(*args, **kwargs)
+        reach(name)
+        return result
 
     return wrapped
 
 
-def _hands_out(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+def _before_yield(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(real)
     def wrapped(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        for thing in real(*args, **kwargs):
-            passed(name)
-            yield thing
+        for value in real(*args, **kwargs):
+            reach(name)
+            yield value
 
     return wrapped
 
 
-_WRAP = {When.BEFORE: _before, When.AFTER: _after, When.HANDS_OUT: _hands_out}
+_WRAP = {When.BEFORE: _before, When.AFTER: _after, When.BEFORE_YIELD: _before_yield}

@@ -4,17 +4,17 @@ import os
 from pathlib import Path
 
 from console.cli import main
-from tests.chaos.kill_points import DIRECT, FUSES, find, install
+from tests.chaos.kill_points import ARMED_POINTS, PROCESSING, find_attribute, install
 from tests.chaos.timers import SHORTENED
 
 
 def prepare() -> None:
     """Install the kill points and the shortened constants in this process."""
-    service = Path(os.environ[FUSES]).name
+    service = Path(os.environ[ARMED_POINTS]).name
     install(service)
-    for where, value in SHORTENED.items() if service in DIRECT else ():
-        owner, name = find(where)
-        assert hasattr(owner, name), f"The product has no {where}."
+    for where, value in SHORTENED.items() if service in PROCESSING else ():
+        owner, name = find_attribute(where)
+        assert hasattr(owner, name), f"The product has no constant {where}."
         setattr(owner, name, value)
 
 

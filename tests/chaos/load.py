@@ -1,4 +1,4 @@
-"""Sends the customers' requests, repeats those without a response, and records which requests were accepted."""
+"""Sends the customers' requests, repeats requests without a response, and records the accepted requests."""
 
 import json
 import os
@@ -27,20 +27,20 @@ from tests.chaos.customers import Customer, Keys, PlannedRequest
 
 THREADS = 12
 RETRY_DELAY = 0.5  # seconds before a request without a response is sent again, with the same key
-REPUBLISH_DELAY = 8.0  # seconds after which an upstream form publishes a message again, unless it became a case
+REPUBLISH_DELAY = 8.0  # seconds after which a seller's form publishes a message again, unless it became a case
 MAIL_INTERVAL = 1.0  # seconds between two checks for new e-mails
 
 _LINK = re.compile(rb"https?://\S+/confirm/[\w.~-]+")
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 Job = Callable[[], float | None]
-"""A step of a customer. Returns the seconds until the step is repeated, or None."""
+"""A step of a customer. It returns the seconds until its repetition, or None if it is not repeated."""
 
 
 def planned_name(key: str) -> str:
-    """Return the planned request's name in an intake key; an empty text for a request of another origin."""
-    found = _NAME.search(key)
-    return found.group() if found else ""
+    """Return the name of the planned request in an intake key; an empty text if the key contains no such name."""
+    match = _NAME.search(key)
+    return match.group() if match else ""
 
 
 class Load:
@@ -63,15 +63,16 @@ class Load:
         self._jobs: list[tuple[float, int, Job]] = []
         self._busy = 0
         self._numbers = count()
-        self._change = threading.Condition()
-        self._over = False
-        self.clickers = {customer.purchase.reference for customer in all_customers if customer.clicks}
+        self._jobs_changed = threading.Condition()
+        self._stopped = False
+        self.confirming_references = {c.purchase.reference for c in all_customers if c.confirms}
+        """The references of the purchases whose customers confirm."""
         self._by_email = {customer.purchase.email: customer for customer in all_customers}
         self._published: set[str] = set()
         self._seen_emails: set[str] = set()
         self.accepted: dict[str, str] = {}
-        """The accepted requests, with the case id if the channel returns it."""
-        self.complaints: list[str] = []
+        """The case ids of the accepted requests, by the request's name. The id is empty if the channel returns no id."""
+        self.errors: list[str] = []
         self.retries = 0
         self.republished = 0
         for customer in all_customers:
@@ -82,8 +83,8 @@ class Load:
 
     @property
     def waiting(self) -> int:
-        """Return the number of unfinished steps, without the endless check for e-mails."""
-        with self._change:
+        """Return the number of unfinished steps. The check for e-mails does not count, because it never ends."""
+        with self._jobs_changed:
             return len(self._jobs) + self._busy - 1
 
     def __enter__(self) -> Self:
@@ -92,34 +93,34 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._change:
-            self._over = True
-            self._change.notify_all()
+        with self._jobs_changed:
+            self._stopped = True
+            self._jobs_changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _put(self, after: float, job: Job) -> None:
-        with self._change:
+        with self._jobs_changed:
             heappush(self._jobs, (time.monotonic() + after, next(self._numbers), job))
-            self._change.notify()
+            self._jobs_changed.notify()
 
     def _work(self) -> None:
         while True:
-            with self._change:
-                while not self._over and (not self._jobs or self._jobs[0][0] > time.monotonic()):
-                    self._change.wait(self._jobs[0][0] - time.monotonic() if self._jobs else None)
-                if self._over:
+            with self._jobs_changed:
+                while not self._stopped and (not self._jobs or self._jobs[0][0] > time.monotonic()):
+                    self._jobs_changed.wait(self._jobs[0][0] - time.monotonic() if self._jobs else None)
+                if self._stopped:
                     return
                 job = heappop(self._jobs)[2]
                 self._busy += 1
             try:
-                again = job()
-            except Exception as error:  # noqa: BLE001  # an error of a customer is a fault of the test, and must be reported
-                self.complaints.append(f"A customer's step failed: {error!r}")
-                again = None
-            if again is not None:
-                self._put(again, job)
-            with self._change:
+                delay = job()
+            except Exception as error:  # noqa: BLE001  # the final checks report every error of a step
+                self.errors.append(f"A customer's step failed: {error!r}")
+                delay = None
+            if delay is not None:
+                self._put(delay, job)
+            with self._jobs_changed:
                 self._busy -= 1
 
     def _job(self, customer: Customer, planned: PlannedRequest) -> Job:
@@ -140,44 +141,49 @@ class Load:
         return lambda: self._publish(customer, planned)
 
     def _call_api(self, customer: Customer, planned: PlannedRequest) -> bool:
-        """Return whether the request was accepted. The same key must always return the same case."""
+        """Send the request to the API. Return False if it must be sent again. A key must always return the same case."""
         keys = self._keys[customer.purchase.seller_id]
         headers = {
             "Authorization": f"Bearer {keys.trusted if planned.channel == 'api' else keys.untrusted}",
             "Idempotency-Key": planned.name,
             "Content-Type": "application/json",
         }
-        answer = self._post("/v1/refund-requests", customer.request.model_dump_json().encode(), headers)
-        if answer is None:
+        response = self._post("/v1/refund-requests", customer.request.model_dump_json().encode(), headers)
+        if response is None:
             return False
-        if answer.status != 202:
-            self.complaints.append(f"A request with a key was answered with {answer.status}: {answer.data!r}")
+        if response.status != 202:
+            self.errors.append(f"The response to an API request was {response.status}: {response.data!r}")
             return True
-        case = json.loads(answer.data)["id"]
+        case = json.loads(response.data)["id"]
         if self.accepted.setdefault(planned.name, case) != case:
-            self.complaints.append(f"One key returned two cases, {self.accepted[planned.name]} and {case}.")
+            self.errors.append(f"One key returned two cases, {self.accepted[planned.name]} and {case}.")
         return True
 
     def _submit_form(self, customer: Customer, planned: PlannedRequest) -> bool:
         form = customer.request.model_dump(mode="json", exclude={"locale"}) | {"nonce": planned.name}
-        answer = self._post("/refund", urlencode(form).encode(), {"Content-Type": "application/x-www-form-urlencoded"})
-        if answer is None:
+        response = self._post(
+            "/refund", urlencode(form).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        if response is None:
             return False
-        if answer.status != 303:
-            self.complaints.append(f"The form was answered with {answer.status}: {answer.data[:200]!r}")
+        if response.status != 303:
+            self.errors.append(f"The response to the form was {response.status}: {response.data[:200]!r}")
         self.accepted.setdefault(planned.name, "")
         return True
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
-        """Return the response; None if there is none, or if it asks for a retry."""
+        """Return the response; None if there is no response, or if it has status 500 or above or asks for a retry."""
         try:
-            answer = self._http.request("POST", f"{self._settings.public_url}{path}", body=body, headers=headers)
+            response = self._http.request("POST", f"{self._settings.public_url}{path}", body=body, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError):
             return None
-        return None if answer.status >= 500 or "retry-after" in answer.headers else answer
+        return None if response.status >= 500 or "retry-after" in response.headers else response
 
     def _send_mail(self, customer: Customer, planned: PlannedRequest) -> None:
-        """Write an e-mail to the maildir. It counts as accepted, because it stays there until its request is committed."""
+        """Write an e-mail to the maildir.
+
+        The request counts as accepted, because the e-mail stays in the maildir until the request is committed.
+        """
         mail = EmailMessage()
         mail["From"], mail["To"] = customer.purchase.email, "refunds@moneyback.example"
         mail["Subject"] = f"Refund for {customer.purchase.reference}"
@@ -188,7 +194,7 @@ class Load:
         self.accepted.setdefault(planned.name, "")
 
     def _publish(self, customer: Customer, planned: PlannedRequest) -> float | None:
-        """Publish the request until it is a case, because the broker may lose messages."""
+        """Publish the request again and again until it is a case, because the broker may lose messages."""
         with suppress(SQLAlchemyError):
             if self._is_case(planned):
                 self.accepted.setdefault(planned.name, "")
@@ -217,7 +223,7 @@ class Load:
 
     def _read_emails(self) -> float:
         """Read the new e-mails, and follow the confirmation links of customers who confirm."""
-        new = set(os.listdir(self._sent_mail)) - self._seen_emails  # noqa: PTH208  # there may be a hundred thousand
+        new = set(os.listdir(self._sent_mail)) - self._seen_emails  # noqa: PTH208  # there may be a hundred thousand e-mails
         self._seen_emails |= new
         for name in new:
             if ".start_refund@" in name:
@@ -229,13 +235,13 @@ class Load:
         customer = self._by_email[str(email["To"]).strip("<>").rpartition("<")[2]]
         text = next(part for part in email.walk() if part.get_content_type() == "text/plain").get_payload(decode=True)
         link = _LINK.search(text) if isinstance(text, bytes) else None
-        assert link, f"There is no link in {file}."
+        assert link, f"There is no confirmation link in {file}."
         path = link.group().decode().removeprefix(self._settings.public_url)
-        if customer.clicks:
+        if customer.confirms:
             self._put(0.0, lambda: None if self._confirm(path) else RETRY_DELAY)
 
     def _confirm(self, path: str) -> bool:
-        answer = self._post(path, b"sure=yes", {"Content-Type": "application/x-www-form-urlencoded"})
-        if answer is not None and answer.status not in {303, 409}:
-            self.complaints.append(f"A link was answered with {answer.status}.")
-        return answer is not None
+        response = self._post(path, b"sure=yes", {"Content-Type": "application/x-www-form-urlencoded"})
+        if response is not None and response.status not in {303, 409}:
+            self.errors.append(f"The response to a confirmation was {response.status}.")
+        return response is not None

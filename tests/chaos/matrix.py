@@ -1,7 +1,11 @@
-"""The fault matrix: each fault, its expected effect, and where it is tested. test_matrix.py checks the places.
+"""The fault matrix: each fault, its expected effect, and the places where it is tested. test_matrix.py checks the places.
 
-A place is a test (`folder/file.py::name`), a fault of a chaos run (`chaos: …`), a kill point of a chaos run (`point: …`, or
-`point: *`), a charge's behaviour at its provider (`charge: …`), or a fault of the simulation (`simulation: …`).
+A place has one of these forms:
+- `folder/file.py::name`: a test
+- `chaos: …`: a fault of a chaos run
+- `point: …`: a kill point of a chaos run; `point: *` means all kill points
+- `charge: …`: the behaviour of a charge at the sandbox provider
+- `simulation: …`: a fault of the simulation
 """
 
 from typing import NamedTuple
@@ -27,27 +31,27 @@ DATABASE, UNREADABLE = "integration/test_database_troubles.py::", "integration/t
 MATRIX = (
     Row(
         "kill -9 of a worker, or of one process of its pool, at every named point",
-        "Another worker continues within 120 s, with the same key; one refund, one key.",
+        "Another worker continues within 120 s, with the same idempotency key. The purchase is refunded once.",
         ("point: *", "chaos: kill a worker", "chaos: kill a child of a pool", "simulation: kill"),
     ),
     Row(
         "A case that crashes its workers again and again",
-        "It is processed alone, and goes to support after three deliveries; no hot loop.",
+        "The case is processed alone, and goes to support after three deliveries. Its workers do not crash in an endless loop.",
         (f"{DISPATCH}test_a_case_that_ends_three_workers_goes_to_a_person_and_takes_nobody_with_it",),
     ),
     Row(
         "kill -9 of the web before and after the commit, and before its response",
-        "Without a 202, the client repeats the request and gets the same case. With a 202, the case ends.",
+        "If the client got no 202 response, it repeats the request and gets the same case. After a 202, the case ends.",
         (
-            "point: request written, not committed",
+            "point: request stored, not committed",
             "point: request committed, not answered",
-            "point: customer's word committed",
+            "point: customer's choice committed",
             f"{API}test_a_retry_with_its_key_gets_the_same_answer_and_makes_no_second_case",
         ),
     ),
     Row(
         "kill -9 of relay, sweep, beat, consume and mail; two relays, two beats",
-        "More messages, no other effect.",
+        "Messages are published again. There is no other effect.",
         (
             "chaos: kill a service",
             "point: message published, not committed",
@@ -57,8 +61,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "The broker is killed, restarted, stopped, emptied, full, or unavailable for long",
-        "Every request ends; after a minute the relay processes the cases itself. Unread support tasks are published again.",
+        "The broker is killed, restarted, stopped, emptied, full, or unavailable for a long time",
+        "Every request ends. After a minute, the relay processes the cases itself. Unread support tasks are published again.",
         (
             "chaos: kill the broker",
             "chaos: freeze the broker",
@@ -70,13 +74,13 @@ MATRIX = (
             f"{BROKER_LOSS}test_a_task_that_was_on_its_way_when_the_broker_forgot_is_published_again",
             f"{WORKER}test_the_broker_going_away_in_mid_task_ends_no_worker",
             "integration/test_relay.py::test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself",
-            "canaries/test_broker.py::test_a_full_broker_takes_the_message_and_the_worker",
+            "canaries/test_broker.py::test_a_full_broker_loses_the_message_and_ends_the_worker",
             "simulation: broker_unavailable",
         ),
     ),
     Row(
         "The broker's password changes",
-        "As if the broker were unavailable, until the password is right again; no log contains the password.",
+        "The effects of an unavailable broker, until the password is correct again. No log contains the password.",
         (
             f"{PASSWORD}test_who_is_locked_out_of_the_broker_loses_no_request_and_goes_on_once_the_password_is_right_again",
         ),
@@ -88,27 +92,27 @@ MATRIX = (
             "chaos: hold connections",
             "chaos: cut connections",
             "chaos: lose a broker's answer",
-            "canaries/test_broker.py::test_a_half_open_connection_is_given_up_within_fifteen_seconds",
-            "canaries/test_credits.py::test_our_worker_gets_its_credits_back",
-            "canaries/test_hanging_worker.py::test_a_deaf_worker_ends_and_says_where_it_stood",
-            "canaries/test_messages.py::test_an_answer_lost_on_its_way_takes_the_message_with_it",
+            "canaries/test_broker.py::test_a_half_open_connection_is_closed_within_fifteen_seconds",
+            "canaries/test_credits.py::test_the_product_worker_gets_its_credits_back",
+            "canaries/test_hanging_worker.py::test_a_hanging_worker_ends_with_a_stack_trace",
+            "canaries/test_messages.py::test_a_lost_response_loses_the_message",
         ),
     ),
     Row(
-        "Poison bytes, an unknown task, a message of another version, a refused serializer, pickled code, ten megabytes",
-        "It is stored as a dead letter; the worker continues; no case changes.",
+        "Unreadable bytes, an unknown task, another message version, a refused serializer, pickled code, ten megabytes",
+        "The message is stored as a dead letter. The worker continues, and no case changes.",
         (
             "chaos: poison queues",
             f"{WORKER}test_a_message_nobody_can_read_is_kept_for_a_person",
             f"{UNREADABLE}test_pickled_code_is_kept_and_not_run",
             f"{UNREADABLE}test_ten_megabytes_are_kept_in_full_and_hold_up_nobody",
-            "canaries/test_messages.py::test_bytes_that_are_no_envelope_end_a_plain_worker",
+            "canaries/test_messages.py::test_a_message_that_is_not_json_ends_a_plain_worker",
             "contract/test_messages.py::test_what_is_no_message_is_refused_in_a_sentence",
         ),
     ),
     Row(
         "Messages repeated, shuffled, invented, or about final or unknown cases",
-        "Nothing happens.",
+        "The messages have no effect.",
         (
             "chaos: repeat and shuffle messages",
             f"{EXECUTION}test_a_message_delivered_ten_times_pays_once",
@@ -117,8 +121,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "PostgreSQL is killed or stopped; backends end, also in a commit; a response is lost; a table is locked",
-        "The work is repeated. The effect of a commit is read again, never guessed.",
+        "PostgreSQL is killed or stopped; backends end, even in a commit; a response is lost; a table is locked",
+        "The work is repeated. If the outcome of a commit is unknown, it is read from the database.",
         (
             "chaos: kill the database",
             "chaos: stop the database at once",
@@ -132,8 +136,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "A deadlock, a serialization failure, a statement that takes too long, no connection left",
-        "Nothing is accepted or sent. The work is repeated, and a refund that was made is found.",
+        "A deadlock, a serialization failure, a statement that takes too long, no free connection",
+        "Nothing is accepted or sent. The work is repeated, and a refund that was already made is found.",
         (
             f"{DATABASE}test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment",
             "simulation: serialization_failure",
@@ -142,13 +146,13 @@ MATRIX = (
         ),
     ),
     Row(
-        "PostgreSQL's disk is full: its tables cannot grow, or its log cannot grow, which ends the server",
-        "Nothing is accepted or sent; with free space, all work continues.",
+        "PostgreSQL's disk is full: its tables cannot grow, or its log cannot grow and the server stops",
+        "Nothing is accepted or sent. When the disk has free space again, all work continues.",
         (f"{DISK_FULL}test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once",),
     ),
     Row(
         "PostgreSQL is restored from a backup that was taken under load and is older than the provider's data",
-        "The same keys are generated again. Refunds that the backup lacks are on the provider's list, and are not paid again.",
+        "The same keys are generated again. The provider's list shows refunds that the backup lacks; they are not paid again.",
         (
             f"{RESTORE}test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twice",
             f"{RESTORE}test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconciliation",
@@ -159,7 +163,7 @@ MATRIX = (
     ),
     Row(
         "The provider's response is lost, before or after the refund; the refund is made late",
-        "The outcome is unknown, never failed: looked up, repeated with the same key, recorded.",
+        "The outcome is unknown, never failed. The refund is looked up, or repeated with the same key, and recorded.",
         (
             "charge: hang",
             "charge: tardy",
@@ -172,7 +176,7 @@ MATRIX = (
     ),
     Row(
         "A lookup is wrongly empty, out of date, or one page of many",
-        "Nothing is concluded from a refund that is not shown.",
+        "A refund that a lookup does not show still counts as possibly paid.",
         (
             "charge: blind",
             "simulation: look_up_empty",
@@ -184,7 +188,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "A 500 after paying, a stored 500, a 409 while the key is in use, garbage, another amount",
+        "A 500 after the refund, a stored 500, a 409 while the key is in use, an unreadable response, another amount",
         "The outcome is unknown until a lookup proves it. After a stored error, a new key is used only if the provider rejects"
         " over-refunds.",
         (
@@ -198,8 +202,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "429 with Retry-After; a response byte by byte; a provider that hangs for every call",
-        "No call before Retry-After; one deadline for each call; a call that would outlive its task is not started.",
+        "A 429 with Retry-After; a response that arrives byte by byte; a provider that hangs for every call",
+        "No call is made before Retry-After. Each call has one deadline. A call that could outlast its task is not started.",
         (
             "charge: busy",
             "charge: drip",
@@ -209,8 +213,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "The seller's balance is insufficient, or a payment is not settled yet",
-        "Refunded later, as a new operation; finance gets one support task a day.",
+        "The seller's balance is insufficient, or a payment is not refundable yet",
+        "The payment is refunded later, with a new operation. Support gets one task a day.",
         (
             "charge: broke",
             "charge: early",
@@ -219,7 +223,7 @@ MATRIX = (
     ),
     Row(
         "The provider is unavailable for longer than it keeps idempotency keys",
-        "Nothing is sent again; support gets a task with the unknown outcome.",
+        "The refund is not sent again. Support gets a task with the unknown outcome.",
         (
             "simulation: provider_down",
             f"{EXECUTION}test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key",
@@ -228,7 +232,7 @@ MATRIX = (
     ),
     Row(
         "A refund fails after it succeeded",
-        "Its case goes to support again, and the customer gets one e-mail.",
+        "The case goes to support again, and the customer gets one e-mail.",
         (
             "charge: latefail",
             "charge: pendingfail",
@@ -237,15 +241,15 @@ MATRIX = (
         ),
     ),
     Row(
-        "Webhooks twice, in the wrong order, before the response, with an invalid signature, stale, with another secret, or lost",
+        "Webhooks that are repeated, out of order, early, late, lost, or signed with a wrong or changed secret",
         "The provider's lookup decides; a webhook with an invalid signature is rejected.",
         (
             "charge: dupes",
             "charge: shuffle",
             "charge: forge",
             "charge: mute",
-            "point: notice written, not committed",
-            "point: notice claimed, not committed",
+            "point: webhook event stored, not committed",
+            "point: webhook event claimed, not committed",
             f"{WEBHOOKS}test_a_signed_lie_moves_nothing_and_stays_owed",
             f"{WEBHOOKS}test_what_nobody_proved_to_have_sent_is_refused_without_a_word_why",
             f"{WEBHOOKS}test_an_event_about_a_case_that_somebody_holds_is_heard_later",
@@ -255,7 +259,7 @@ MATRIX = (
         ),
     ),
     Row(
-        "An external refund; a dispute is open, or opens later",
+        "An external refund; a dispute that is open, or opens later",
         "Support decides; every double payment is reported to support.",
         (
             "charge: elsewhere",
@@ -267,16 +271,16 @@ MATRIX = (
         ),
     ),
     Row(
-        "Fifty concurrent requests for one purchase, by every channel",
-        "One refund; the other requests join its case.",
+        "Fifty concurrent requests for one purchase, through all channels",
+        "The purchase is refunded once. The other requests become duplicates of its case.",
         (
-            "chaos/test_chaos.py::test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once",
+            "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
             "integration/test_intake.py::test_fifty_at_once_with_one_key_are_one_case",
         ),
     ),
     Row(
         "The same e-mail twice; a crash between the commit and marking the e-mail as read",
-        "One request.",
+        "The e-mail becomes one request.",
         (
             "integration/test_maildir.py::test_the_same_mail_twice_is_one_case",
             "integration/test_maildir.py::test_a_crash_between_the_commit_and_the_move_makes_no_second_case",
@@ -292,8 +296,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "A worker sleeps for longer than its lease in the middle of a call, and wakes up",
-        "The fence rejects its late write, so later results are not overwritten.",
+        "A worker is frozen during a call, for longer than its lease, and then continues",
+        "The fence rejects the worker's late write, so later results are not overwritten.",
         (
             "chaos: freeze a service",
             "chaos: freeze at a point",
@@ -302,8 +306,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "Workers of the previous and the current version together, on a migrated database; and a roll-back",
-        "No version loses the other version's data; messages of the previous version are understood.",
+        "Workers of the previous and the current version run together on a migrated database; an update is rolled back",
+        "No version loses the other version's data. The current version reads messages of the previous version.",
         (
             f"{VERSIONS}test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing",
             "contract/test_messages.py::test_yesterdays_message_is_still_understood",
@@ -311,8 +315,8 @@ MATRIX = (
         ),
     ),
     Row(
-        "Secrets change in operation; host names or certificates are wrong",
-        "The outcome is unknown, because an operator corrects them and the same refund continues.",
+        "Secrets change while the services run; host names or certificates are wrong",
+        "The outcome is unknown. The same refund continues after an operator corrected the configuration.",
         (
             f"{SANDBOX}test_refused_credentials_are_unknown_because_a_person_mends_them",
             "integration/test_sandbox_webhooks.py::test_a_secret_that_changes_signs_twice",
@@ -321,17 +325,17 @@ MATRIX = (
         ),
     ),
     Row(
-        "A process crashes after it sent an e-mail or a support task, and before it records that",
+        "A process crashes after it sent an e-mail or a support task, and before it recorded this",
         "The e-mail is sent again with the same Message-ID; the task is published again with the same id.",
         (
-            "point: letter left, not recorded",
-            "point: support told, not recorded",
+            "point: e-mail sent, not recorded",
+            "point: support task published, not recorded",
             "integration/test_sweep.py::test_letters_and_tasks_that_got_lost_are_sent_again",
         ),
     ),
     Row(
-        "Two faults at once, of any two rows",
-        "The same effects as each fault alone.",
-        ("chaos/test_chaos.py::test_whatever_dies_each_request_ends_once_and_nothing_is_paid_twice",),
+        "Two faults at the same time, from any two rows",
+        "The effects are the same as for each fault alone.",
+        ("chaos/test_chaos.py::test_with_faults_each_request_ends_once_and_nothing_is_paid_twice",),
     ),
 )

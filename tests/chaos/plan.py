@@ -33,12 +33,12 @@ OTHER_FAULTS = {
 }
 """The other kinds of faults, with their weights."""
 
-LATER = {"kill at a point", "freeze at a point", "lose a commit's answer", "lose a broker's answer"}
-"""These faults are counted when they happen: at the kill point, or when the response arrives."""
+DELAYED_FAULTS = {"kill at a point", "freeze at a point", "lose a commit's answer", "lose a broker's answer"}
+"""The faults that happen some time after their injection: when a process reaches the point, or a response arrives."""
 
 
 class Fault(NamedTuple):
-    """One fault, with its own random generator, so the details do not depend on other faults."""
+    """One fault. It has its own random generator, so its details do not depend on other faults."""
 
     at: float
     kind: str
@@ -46,7 +46,7 @@ class Fault(NamedTuple):
 
 
 def plan(seconds: float, kills: int, rng: Random) -> list[Fault]:
-    """Return ``kills`` kills and as many other faults, at random times within ``seconds``. Faults may overlap."""
+    """Return ``kills`` SIGKILLs and the same number of other faults, at random times within ``seconds``."""
     kinds = rng.choices(list(KILLS), list(KILLS.values()), k=kills)
     kinds += rng.choices(list(OTHER_FAULTS), list(OTHER_FAULTS.values()), k=kills)
     faults = [Fault(rng.uniform(0, seconds), kind, Random(rng.getrandbits(64))) for kind in kinds]

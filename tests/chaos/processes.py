@@ -1,4 +1,4 @@
-"""Runs every service as a process, on its own servers, with fault-injecting proxies between them."""
+"""Runs every service as a process, with its own servers. Proxies between services and servers inject faults."""
 
 import os
 import signal
@@ -25,9 +25,9 @@ from console.stack import free_port
 from console.supervisor import Service, Supervisor
 from records import Records, migrate
 from records.unit_of_work import connect
-from tests.chaos.kill_points import FUSES
+from tests.chaos.kill_points import ARMED_POINTS
 from tests.chaos.timers import RESTART
-from tests.fault_proxy import Proxy, postgres, resp
+from tests.fault_proxy import Proxy, postgres_frame_length, redis_frame_length
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("sandbox", "relay", "worker1", "worker2", "beat", "web", "consume", "mail")
@@ -36,7 +36,7 @@ WORKERS = ("worker1", "worker2")
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation. The workers and the relay connect through proxies; the other services connect directly."""
+    """One installation. The workers and the relay use the proxies; the other services use the servers directly."""
 
     data_dir: DataDir
     servers: Servers
@@ -46,15 +46,15 @@ class Installation:
     timers: Mapping[str, str]
     sandbox: tuple[str, ...]
     """The options of the sandbox provider."""
-    web: int
+    web_port: int
 
     @property
-    def fuses(self) -> Path:
-        return self.data_dir.path / "fuses"
+    def armed_points(self) -> Path:
+        return self.data_dir.path / "armed-points"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.web}"
+        return f"http://127.0.0.1:{self.web_port}"
 
     @property
     def provider_socket(self) -> Path:
@@ -62,7 +62,7 @@ class Installation:
 
     @cached_property
     def settings(self) -> Settings:
-        """The services' settings, for calls that the test makes itself."""
+        """The settings of the services, for the test's own calls."""
         names = {name.removeprefix("MONEYBACK_").lower(): value for name, value in self.env.items()}
         return Settings.model_validate({**names, "sandbox_url": None})
 
@@ -72,7 +72,7 @@ class Installation:
 
     @cached_property
     def broker(self) -> redis.Redis:
-        """A client without retries, for faults of the broker that must happen once."""
+        """A broker client without retries, because a fault must be injected only once."""
         return redis.Redis(unix_socket_path=str(self.servers.valkey.socket), retry=Retry(NoBackoff(), 0))
 
     @cached_property
@@ -91,12 +91,12 @@ class Installation:
         """Start every service, and wait until the web accepts requests and the workers are ready."""
         for name in SERVICES:
             self.processes.start(Service(name, self._argv(name), self._env(name), grace=5.0))
-        self.processes.wait_for("web", self._listens, seconds=60)
+        self.processes.wait_for("web", self._web_listens, seconds=60)
         for name in WORKERS:
             self.processes.wait_for(name, partial(self._is_ready, name), seconds=60)
 
     def pid(self, name: str) -> int | None:
-        """Return the pid of the service's main process, which leads a process group; None while the service is down."""
+        """Return the pid of the service's main process, or None if it does not run. The process leads a process group."""
         return self.processes.pids.get(name)
 
     def signal(self, name: str, number: signal.Signals) -> bool:
@@ -120,19 +120,19 @@ class Installation:
         match name:
             case "sandbox":
                 folder = str(self.data_dir.path / "sandbox")
-                hook = f"{self.url}/v1/webhooks/sandbox"
-                words = ("--unix", str(self.provider_socket), "--webhooks", hook, *self.sandbox)
-                return (sys.executable, "-m", "console.sandbox", folder, *words)
+                webhook_url = f"{self.url}/v1/webhooks/sandbox"
+                options = ("--unix", str(self.provider_socket), "--webhooks", webhook_url, *self.sandbox)
+                return (sys.executable, "-m", "console.sandbox", folder, *options)
             case "worker1" | "worker2":
                 return (*launch, "worker", "-c", "2", "--name", f"{name}@chaos")
             case "web":
-                return (*launch, "web", "--port", str(self.web))
+                return (*launch, "web", "--port", str(self.web_port))
             case "beat":
                 return (*launch, "beat", "--schedule", str(self.data_dir.path / "beat"))
         return (*launch, name)
 
     def _env(self, name: str) -> dict[str, str]:
-        env = self.env | {FUSES: str(self.fuses / name)}
+        env = self.env | {ARMED_POINTS: str(self.armed_points / name)}
         if name in (*WORKERS, "relay"):
             password = quote(self.data_dir.secrets.app_password, safe="")
             address = f"127.0.0.1:{self.proxies['database'].port}"
@@ -143,16 +143,16 @@ class Installation:
     def _is_ready(self, name: str) -> bool:
         return b" ready" in self.data_dir.log(name).read_bytes()
 
-    def _listens(self) -> bool:
-        with socket.create_connection(("127.0.0.1", self.web), 1):
+    def _web_listens(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.web_port), 1):
             return True
 
 
 @contextmanager
 def running(timers: Mapping[str, str], sandbox: tuple[str, ...] = ()) -> Iterator[Installation]:
-    """Yield an installation in a temporary data directory. After an error, the directory and its logs are kept."""
+    """Yield an installation in a temporary data directory. After an error, the directory is not deleted."""
     folder = Path(tempfile.mkdtemp(prefix="mb-", dir="/var/tmp"))
-    folder.chmod(0o711)  # for root, the servers run as another user, who must enter the folder
+    folder.chmod(0o711)  # if root runs the test, the servers run as another user, who needs access to the folder
     data_dir = DataDir(folder / "c")
     try:
         with _started(data_dir, timers, sandbox) as installation:
@@ -179,17 +179,17 @@ def _started(data_dir: DataDir, timers: Mapping[str, str], sandbox: tuple[str, .
             servers=servers,
             processes=Supervisor(data_dir),
             proxies={
-                "database": proxies.enter_context(Proxy(data_dir.run / ".s.PGSQL.5432", postgres)),
-                "broker": proxies.enter_context(Proxy(servers.valkey.socket, resp)),
+                "database": proxies.enter_context(Proxy(data_dir.run / ".s.PGSQL.5432", postgres_frame_length)),
+                "broker": proxies.enter_context(Proxy(servers.valkey.socket, redis_frame_length)),
                 "provider": proxies.enter_context(Proxy(data_dir.path / "sandbox.sock", len)),
             },
             timers=timers,
             sandbox=sandbox,
-            web=free_port(),
+            web_port=free_port(),
         )
         for proxy in installation.proxies.values():
-            # A frame is one packet; without this option, a packet would wait for the acknowledgement of the one before.
-            proxy._door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A frame is one packet. Without this option, a packet waits until the previous packet is acknowledged.
+            proxy._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with installation.processes:
                 installation.start()

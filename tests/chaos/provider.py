@@ -10,7 +10,7 @@ from typing import Any
 TIMEOUT = 5.0  # seconds
 
 
-class _Unix(HTTPConnection):
+class _UnixConnection(HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("sandbox", timeout=TIMEOUT)
         self._path = str(path)
@@ -22,14 +22,13 @@ class _Unix(HTTPConnection):
 
 
 def call(sandbox: Path, method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return the JSON document of the response. Raises OSError if there is none."""
-    connection = _Unix(sandbox)
+    """Return the JSON document of the response. Raises OSError if the response is not JSON."""
+    connection = _UnixConnection(sandbox)
     try:
         connection.request(method, path, json.dumps(body) if body else None)
-        answer = connection.getresponse()
-        document: dict[str, Any] = json.loads(answer.read())
+        document: dict[str, Any] = json.loads(connection.getresponse().read())
     except ValueError as error:
-        raise OSError(f"The sandbox's answer cannot be read: {error}") from error
+        raise OSError(f"The sandbox's response is not JSON: {error}") from error
     finally:
         connection.close()
     return document
@@ -37,20 +36,20 @@ def call(sandbox: Path, method: str, path: str, body: dict[str, str] | None = No
 
 def refunds(sandbox: Path) -> list[dict[str, Any]]:
     """Return every refund, oldest first."""
-    found: list[dict[str, Any]] = []
-    more = True
-    while more:
-        page = _page(sandbox, found[-1]["id"] if found else None)
-        found += page["data"]
-        more = page["has_more"]
-    return found
+    listed: list[dict[str, Any]] = []
+    has_more = True
+    while has_more:
+        page = _page(sandbox, listed[-1]["id"] if listed else None)
+        listed += page["data"]
+        has_more = page["has_more"]
+    return listed
 
 
 def _page(sandbox: Path, after: str | None) -> dict[str, Any]:
-    """Return one page of refunds. Random faults also affect this call, so it is retried."""
+    """Return one page of refunds. The call is retried, because the sandbox's random faults also affect it."""
     for _ in range(20):
         with suppress(OSError):
             page = call(sandbox, "GET", f"/v1/refunds?limit=1000{f'&starting_after={after}' if after else ''}")
             if "data" in page:
                 return page
-    raise OSError("The sandbox does not show its refunds.")
+    raise OSError("The sandbox does not list its refunds.")

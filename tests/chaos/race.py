@@ -1,6 +1,7 @@
-"""`python -m tests.chaos.race --rounds N`: sends fifty concurrent requests for the same purchase.
+"""`python -m tests.chaos.race --rounds N`: sends fifty concurrent requests for one purchase in each round.
 
-The purchase must be refunded once."""
+Each purchase must be refunded once.
+"""
 
 import argparse
 import json
@@ -24,7 +25,7 @@ CHANNELS = {
     "untrusted api": 10,
     "form": 10,
     "mail": 10,
-}  # not more e-mails, because the eleventh of a day goes to support
+}  # at most ten e-mails, because the eleventh e-mail of a day goes to support
 ROUND_SECONDS = 0.5  # seconds between two rounds: about the time of 50 requests on two cores
 
 
@@ -42,29 +43,29 @@ class RaceResult:
 
     @property
     def succeeded(self) -> bool:
-        """Return whether each round has one refund and one refunded case, which all other requests joined."""
-        once = self.refunds == self.refunded_purchases == self.refunded_cases == self.rounds
-        return once and self.duplicates == self.rounds * (CONCURRENCY - 1) and not self.wrong
+        """Return whether each round has one refund and one refunded case, and all other requests are duplicates."""
+        is_refunded_once = self.refunds == self.refunded_purchases == self.refunded_cases == self.rounds
+        return is_refunded_once and self.duplicates == self.rounds * (CONCURRENCY - 1) and not self.wrong
 
 
 def race(rounds: int, seed: int) -> RaceResult:
     """Run ``rounds`` rounds with one purchase each."""
     rng = Random(seed)
     all_customers = [_requests_of_round(customer, n, rng) for n, customer in enumerate(customers(rounds, 0, rng))]
-    with running(environment(), tuple(f"--{name}={value}" for name, value in (*SANDBOX.items(),))) as installation:
+    with running(environment(), tuple(f"--{name}={value}" for name, value in SANDBOX.items())) as installation:
         keys = seed_records(installation.records, all_customers)
         with Load(installation.settings, installation.records, keys, all_customers, threads=CONCURRENCY) as load:
             unfinished = wait_until_idle(installation, load, rounds * ROUND_SECONDS * 4 + DRAIN_LIMIT)
-            books = check_records(installation, load, [])
+            checks = check_records(installation, load, [])
         refunds = provider.refunds(installation.provider_socket)
         return RaceResult(
             rounds=rounds,
-            requests=books.accepted,
+            requests=checks.accepted,
             refunds=len(refunds),
             refunded_purchases=len(Counter(refund["charge"] for refund in refunds)),
-            refunded_cases=books.states["refunded"],
-            duplicates=books.states["duplicate"],
-            wrong=[*books.faults, *([unfinished] if unfinished else [])],
+            refunded_cases=checks.states["refunded"],
+            duplicates=checks.states["duplicate"],
+            wrong=[*checks.errors, *([unfinished] if unfinished else [])],
         )
 
 
@@ -73,17 +74,17 @@ def _requests_of_round(customer: Customer, number: int, rng: Random) -> Customer
     requests = [
         PlannedRequest(f"{rng.getrandbits(128):032x}", channel, number * ROUND_SECONDS, 1) for channel in channels
     ]
-    ordinary = replace(customer.purchase, charge=f"ok_{rng.getrandbits(64):016x}")
-    return Customer(ordinary, clicks=True, requests=requests)
+    purchase = replace(customer.purchase, charge=f"ok_{rng.getrandbits(64):016x}")
+    return Customer(purchase, confirms=True, requests=requests)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.race", description=__doc__)
     parser.add_argument("--rounds", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     with stop_on_signals():
-        result = race(chosen.rounds, chosen.seed)
+        result = race(arguments.rounds, arguments.seed)
     sys.stdout.write(json.dumps({"ok": result.succeeded, **vars(result), "wrong": result.wrong[:20]}) + "\n")
     return 0 if result.succeeded else 1
 

@@ -17,12 +17,12 @@ from config.settings import Timers
 from domain.requests import Channel
 from producers.intake import accept, submission
 from tests.chaos.customers import Customer, customers, seed_records
-from tests.chaos.kill_points import End, burnt, lay, undone
+from tests.chaos.kill_points import Action, arm, disarm_all, take_triggered
 from tests.chaos.processes import WORKERS, Installation, running
 from tests.chaos.run import Report
 
 POLL_INTERVAL = 0.05  # seconds
-EXTRA_TIME = 60.0  # seconds beyond an target until the measurement is given up
+EXTRA_TIME = 60.0  # seconds after the target until the measurement is given up
 
 KILLED_AT = ("delivery counted", "prepared, not sent", "sent, not recorded")
 
@@ -48,20 +48,20 @@ class RecoveryRun:
 
     def send(self, number: int = 1) -> list[UUID]:
         """Send the requests of the next ``number`` customers, who are signed in."""
-        arrivals = [
+        submissions = [
             submission(c.request, Channel.API, seller=c.purchase.seller_id, trusted=True)
             for c, _ in zip(self._customers, range(number), strict=False)
         ]
-        return [accepted.id for accepted in accept(self.installation.records, arrivals)]
+        return [accepted.id for accepted in accept(self.installation.records, submissions)]
 
-    def refunded(self, cases: list[UUID]) -> bool:
+    def are_refunded(self, cases: list[UUID]) -> bool:
         with self.installation.records.work() as work:
             return all(view.state == "refunded" for view in work.case_views.get_many(cases).values())
 
-    def wait(self, fact: Callable[[], object], seconds: float) -> float:
-        """Return the seconds until ``fact`` is true; infinity if it is not true within ``seconds``."""
+    def wait(self, condition: Callable[[], object], seconds: float) -> float:
+        """Return the seconds until ``condition`` is true; infinity if it is not true within ``seconds``."""
         began = time.monotonic()
-        while not fact():
+        while not condition():
             if time.monotonic() - began > seconds:
                 return float("inf")
             time.sleep(POLL_INTERVAL)
@@ -71,44 +71,44 @@ class RecoveryRun:
 def recover(report: Report) -> list[Recovery]:
     """Measure every recovery time, one after the other."""
     all_customers = [c for c in customers(400, 0, Random(1)) if c.purchase.charge.startswith("ok_")]
-    found: list[Recovery] = []
+    recoveries: list[Recovery] = []
     timers = {f"MONEYBACK_{name.upper()}": str(value) for name, value in Timers().model_dump().items()}
     with running(timers, ("--uncapped",)) as installation:
         seed_records(installation.records, all_customers)
         run = RecoveryRun(installation, all_customers)
-        warm = run.send(3)
-        assert run.wait(lambda: run.refunded(warm), 60) < EXTRA_TIME, (
+        warm_up_cases = run.send(3)
+        assert run.wait(lambda: run.are_refunded(warm_up_cases), 60) < EXTRA_TIME, (
             "No request is refunded, although there is no fault."
         )
         for fault, target, inject in RECOVERIES:
             report(f"{fault} (target {target:g} s)")
             with inject(run) as cases:
-                seconds = run.wait(partial(run.refunded, cases), target + EXTRA_TIME)
-            found.append(Recovery(fault, round(seconds, 1), target))
+                seconds = run.wait(partial(run.are_refunded, cases), target + EXTRA_TIME)
+            recoveries.append(Recovery(fault, round(seconds, 1), target))
             report(f"… refunded after {seconds:.1f} s")
-    return found
+    return recoveries
 
 
 @contextmanager
-def _worker_killed(point: str, run: RecoveryRun) -> Iterator[list[UUID]]:
-    """Kill the worker that reaches the kill point, with all its processes."""
+def _kill_worker(point: str, run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Kill all processes of the worker that reaches the kill point first."""
     for name in WORKERS:
-        lay(run.installation.fuses, name, point, 1, End.WHOLE)
+        arm(run.installation.armed_points, name, point, 1, Action.KILL_SERVICE)
     cases = run.send()
-    assert run.wait(lambda: list(burnt(run.installation.fuses)), 60) < EXTRA_TIME, (
+    assert run.wait(lambda: list(take_triggered(run.installation.armed_points)), 60) < EXTRA_TIME, (
         f"No worker reached the kill point “{point}”."
     )
-    undone(run.installation.fuses)
+    disarm_all(run.installation.armed_points)
     yield cases
 
 
 @contextmanager
-def _broker_emptied(run: RecoveryRun) -> Iterator[list[UUID]]:
-    """Empty the broker while it holds the messages of twenty requests."""
+def _empty_broker(run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Empty the broker while its queues contain the messages of twenty requests."""
     for name in WORKERS:
         run.installation.signal(name, signal.SIGSTOP)
     cases = [case for _ in range(20) for case in run.send()]
-    assert run.wait(lambda: not _outbox(run), 30) < EXTRA_TIME, "The relay does not publish."
+    assert run.wait(lambda: not _count_outbox(run), 30) < EXTRA_TIME, "The relay does not publish its messages."
     run.installation.broker.flushall()
     for name in WORKERS:
         run.installation.signal(name, signal.SIGCONT)
@@ -116,15 +116,15 @@ def _broker_emptied(run: RecoveryRun) -> Iterator[list[UUID]]:
 
 
 @contextmanager
-def _half_open(run: RecoveryRun) -> Iterator[list[UUID]]:
-    """Make all connections of the workers and the relay to the broker half-open; new connections work."""
+def _freeze_connections(run: RecoveryRun) -> Iterator[list[UUID]]:
+    """Make all connections of the workers and the relay to the broker half-open. New connections work."""
     run.installation.proxies["broker"].freeze()
     yield run.send()
     run.installation.proxies["broker"].thaw()
 
 
 @contextmanager
-def _broker_down(run: RecoveryRun) -> Iterator[list[UUID]]:
+def _stop_broker(run: RecoveryRun) -> Iterator[list[UUID]]:
     """Kill the broker, and start it only after every request is refunded."""
     pid = run.installation.servers.valkey.pid
     assert pid
@@ -133,7 +133,7 @@ def _broker_down(run: RecoveryRun) -> Iterator[list[UUID]]:
     run.installation.servers.valkey.start()
 
 
-def _outbox(run: RecoveryRun) -> int:
+def _count_outbox(run: RecoveryRun) -> int:
     with run.installation.records.work() as work:
         return sum(count for count, _ in work.outbox.backlog().values())
 
@@ -141,8 +141,8 @@ def _outbox(run: RecoveryRun) -> int:
 FaultAction = Callable[[RecoveryRun], AbstractContextManager[list[UUID]]]
 
 RECOVERIES: tuple[tuple[str, float, FaultAction], ...] = (
-    *((f"a worker killed: {point}", 120.0, partial(_worker_killed, point)) for point in KILLED_AT),
-    ("the broker loses its data", 30.0, _broker_emptied),
-    ("connections to the broker are half open", 15.0, _half_open),
-    ("the broker is down: brokerless mode", 70.0, _broker_down),
+    *((f"a worker killed: {point}", 120.0, partial(_kill_worker, point)) for point in KILLED_AT),
+    ("the broker loses its data", 30.0, _empty_broker),
+    ("connections to the broker are half open", 15.0, _freeze_connections),
+    ("the broker is down: brokerless mode", 70.0, _stop_broker),
 )

@@ -12,7 +12,7 @@ from records import DatabaseDownError
 from tests.chaos import provider
 from tests.chaos.customers import customers, seed_records
 from tests.chaos.fault_injector import FaultInjector
-from tests.chaos.final_checks import Books, check_records, pending_work
+from tests.chaos.final_checks import CheckResult, check_records, pending_work
 from tests.chaos.load import Load
 from tests.chaos.plan import plan
 from tests.chaos.processes import Installation, running
@@ -21,7 +21,7 @@ from worker.context import create_context
 from worker.reconciliation.run import reconcile
 
 POLL_INTERVAL = 0.05  # seconds
-IDLE_TIME = 2.0  # seconds without remaining work until the run counts as drained
+IDLE_TIME = 2.0  # seconds without remaining work after which the run counts as drained
 FLAKY = 0.03  # probability of a fault in any call to the provider
 
 Report = Callable[[str], None]
@@ -42,44 +42,45 @@ class Outcome:
     """The result of a run."""
 
     options: RunOptions
-    books: Books
+    checks: CheckResult
     fault_injector: FaultInjector
-    unburnt: int
+    untriggered: int
+    """The number of armed points and losses of responses that were never triggered."""
     drain_seconds: float
-    """Seconds from the last fault until no work remained."""
+    """The seconds from the last fault until no work remained."""
     drain_limit: float
-    """The limit for ``drain_seconds``, which depends on the backlog."""
+    """The upper limit for ``drain_seconds``. It depends on the number of open cases."""
     unfinished: str
-    """The work that remained after the limit; an empty text if there was none."""
+    """A text with the work that remained after the limit. It is empty if no work remained."""
     summary: dict[str, Any]
     retries: int
-    """Requests that got no response and were sent again."""
+    """The number of requests that got no response and were sent again."""
     republished: int
-    """Messages of upstream forms that did not become a case and were published again."""
+    """The number of messages that did not become a case in time and were published again."""
 
     @property
     def succeeded(self) -> bool:
-        return self.books.balance and not self.unfinished and not self.summary["duplicates"]
+        return self.checks.passed and not self.unfinished and not self.summary["duplicates"]
 
     def figures(self) -> dict[str, Any]:
         """Return the figures for JSON."""
-        books, times = self.books, self.books.processing_seconds
+        checks, times = self.checks, self.checks.processing_seconds
         return {
             "ok": self.succeeded,
             "seed": self.options.seed,
             "seconds": self.options.seconds,
-            "accepted": books.accepted,
-            "ended": books.ended,
-            "waiting_for_support": books.waiting_for_support,
-            "waiting_for_customer": books.waiting_for_customer,
-            "refunded": books.states["refunded"],
-            "provider_refunds": books.provider_refunds,
-            "double_payments": books.double_payments,
-            "lost": books.lost,
+            "accepted": checks.accepted,
+            "ended": checks.ended,
+            "waiting_for_support": checks.waiting_for_support,
+            "waiting_for_customer": checks.waiting_for_customer,
+            "refunded": checks.states["refunded"],
+            "provider_refunds": checks.provider_refunds,
+            "double_payments": checks.double_payments,
+            "lost": checks.lost,
             "kills": self.fault_injector.kills,
             "faults": dict(sorted(self.fault_injector.faults.items())),
             "points": dict(sorted(self.fault_injector.points.items())),
-            "missed": self.fault_injector.missed + self.unburnt,
+            "missed": self.fault_injector.missed + self.untriggered,
             "processing_seconds": {
                 "p50": round(times[len(times) // 2], 2) if times else 0.0,
                 "p99": round(times[int(len(times) * 0.99)], 2) if times else 0.0,
@@ -88,36 +89,36 @@ class Outcome:
             "drain_seconds": round(self.drain_seconds, 1),
             "drain_limit": round(self.drain_limit, 1),
             "unfinished": self.unfinished,
-            "states": dict(sorted(books.states.items())),
-            "emails": books.emails,
-            "tasks": books.tasks,
-            "repeated_tasks": books.repeated_tasks,
-            "lost_tasks": books.lost_tasks,
-            "dead_messages": books.dead,
+            "states": dict(sorted(checks.states.items())),
+            "emails": checks.emails,
+            "tasks": checks.tasks,
+            "repeated_tasks": checks.repeated_tasks,
+            "lost_tasks": checks.lost_tasks,
+            "dead_messages": checks.dead,
             "client_retries": self.retries,
             "republished": self.republished,
             "provider": self.summary,
-            "wrong": books.faults[:50],
+            "wrong": checks.errors[:50],
             "timers": TIMERS,
             "shortened": {name: str(value) for name, value in (SHORTENED | RESTART).items()},
         }
 
 
-class WrongError(AssertionError):
+class RunFailedError(AssertionError):
     """A final check failed, or work remained after the limit."""
 
-    def __init__(self, outcome: Outcome, home: str) -> None:
+    def __init__(self, outcome: Outcome, directory: str) -> None:
         super().__init__(
-            "\n".join([f"The data and the logs are in {home}.", outcome.unfinished, *outcome.books.faults[:20]])
+            "\n".join([f"The data and the logs are in {directory}.", outcome.unfinished, *outcome.checks.errors[:20]])
         )
         self.outcome = outcome
-        self.home = home
+        self.directory = directory
 
 
 def run(options: RunOptions, report: Report) -> Outcome:
     """Run the load and the faults, and return the result.
 
-    Raises WrongError if a check fails; the data directory with the logs is kept.
+    Raises RunFailedError if a check fails. In this case, the data directory and its logs are not deleted.
     """
     rng = Random(options.seed)
     all_customers = list(customers(options.requests, options.seconds * 0.9, rng))
@@ -130,10 +131,10 @@ def run(options: RunOptions, report: Report) -> Outcome:
         with Load(installation.settings, installation.records, keys, all_customers) as load:
             fault_injector = FaultInjector(installation, faults, charges)
             _run_faults(options, fault_injector, load, report)
-            unburnt = fault_injector.end()
-            outcome = _drain(options, installation, fault_injector, load, unburnt, report)
+            untriggered = fault_injector.end()
+            outcome = _drain(options, installation, fault_injector, load, untriggered, report)
         if not outcome.succeeded:
-            raise WrongError(outcome, str(installation.data_dir.path))
+            raise RunFailedError(outcome, str(installation.data_dir.path))
     return outcome
 
 
@@ -155,23 +156,23 @@ def _drain(
     installation: Installation,
     fault_injector: FaultInjector,
     load: Load,
-    unburnt: int,
+    untriggered: int,
     report: Report,
 ) -> Outcome:
     began = time.monotonic()
-    bound = DRAIN_LIMIT + _count_open_cases(installation) / CASES_PER_SECOND
-    unfinished = wait_until_idle(installation, load, bound, report)
+    limit = DRAIN_LIMIT + _count_open_cases(installation) / CASES_PER_SECOND
+    unfinished = wait_until_idle(installation, load, limit, report)
     drain_seconds = time.monotonic() - began - IDLE_TIME
     if not unfinished:
-        _reconcile(installation)  # as beat does daily; it finds late failures without a webhook
+        _reconcile(installation)  # beat does this daily; reconciliation finds late failures without a webhook
         unfinished = wait_until_idle(installation, load, DRAIN_LIMIT, report)
     return Outcome(
         options=options,
-        books=check_records(installation, load, fault_injector.flushed_tasks),
+        checks=check_records(installation, load, fault_injector.flushed_tasks),
         fault_injector=fault_injector,
-        unburnt=unburnt,
+        untriggered=untriggered,
         drain_seconds=drain_seconds,
-        drain_limit=bound,
+        drain_limit=limit,
         unfinished=unfinished,
         summary=provider.call(installation.provider_socket, "GET", "/v1/summary"),
         retries=load.retries,
@@ -180,26 +181,29 @@ def _drain(
 
 
 def wait_until_idle(installation: Installation, load: Load, seconds: float, report: Report = lambda _: None) -> str:
-    """Wait until no work remains for a while. Returns the work that remains after ``seconds``, or an empty text."""
+    """Wait until no work has remained for IDLE_TIME.
+
+    Returns an empty text, or a text with the work that remains after ``seconds``.
+    """
     began = idle_since = reported_at = time.monotonic()
     while True:
         installation.servers.revive()
-        left = pending_work(installation, load)
+        remaining = pending_work(installation, load)
         now = time.monotonic()
-        if left:
+        if remaining:
             idle_since = now
         if now - idle_since >= IDLE_TIME:
             return ""
         if now - began > seconds:
-            return left
-        if left and now - reported_at > 2:
+            return remaining
+        if remaining and now - reported_at > 2:
             reported_at = now
-            report(f"remaining: {left}")
+            report(f"remaining: {remaining}")
         time.sleep(POLL_INTERVAL * 5)
 
 
 def _count_open_cases(installation: Installation) -> int:
-    """Return the number of cases in worker states: the backlog that the faults caused."""
+    """Return the number of cases in worker states after the last fault."""
     while True:
         installation.servers.revive()
         try:
@@ -217,7 +221,7 @@ def _reconcile(installation: Installation) -> None:
     )
     with context.records.work() as work:
         since = work.now - timedelta(days=2)
-    done = reconcile(context, "sandbox", since)
-    assert not done.incomplete, done.incomplete
+    result = reconcile(context, "sandbox", since)
+    assert not result.incomplete, result.incomplete
     context.call_pool.close()
     context.records.engine.dispose()

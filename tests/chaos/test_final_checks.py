@@ -1,4 +1,4 @@
-"""Tests that the final checks of a chaos run find each kind of fault."""
+"""Tests that the final checks of a chaos run find each kind of error."""
 
 import json
 from base64 import b64encode
@@ -15,10 +15,10 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records
 from tests.chaos import final_checks
-from tests.chaos.final_checks import Books
+from tests.chaos.final_checks import CheckResult
 from tests.chaos.load import Load
 from tests.integration import _provider_fixtures
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute
 from worker.emails.case_emails import send_case_emails
@@ -29,49 +29,49 @@ NAMES = [f"{number:032x}" for number in (1, 2)]
 Refund = dict[str, Any]
 
 
-context = _provider_fixtures.hasty_tools
+context = _provider_fixtures.short_timeout_context
 
 
 @pytest.fixture
 def cases(context: WorkerContext, records: Records) -> list[UUID]:
-    """A refunded case and a case with support, whose e-mails are sent."""
-    bought = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
-    settle_in(records, *bought)
-    arrivals = [an_arrival(purchase, key=name) for purchase, name in zip(bought, NAMES, strict=True)]
-    found = ids(accept(records, arrivals))
-    evaluate_and_execute(context, found)
-    send_case_emails(context, found)
-    return found
+    """A refunded case and a case with support. Their e-mails were sent."""
+    purchases = [a_recent_purchase(), a_recent_purchase(method="wire_transfer")]
+    store_seller_and_purchases(records, *purchases)
+    submissions = [a_submission(purchase, key=name) for purchase, name in zip(purchases, NAMES, strict=True)]
+    case_ids = ids_of(accept(records, submissions))
+    evaluate_and_execute(context, case_ids)
+    send_case_emails(context, case_ids)
+    return case_ids
 
 
 @pytest.fixture
 def refund(records: Records, cases: list[UUID]) -> Refund:
     """The refund, as the provider lists it."""
     with records.work() as work:
-        paid = work.refund_operations.for_cases(cases)[cases[0]]
+        operation = work.refund_operations.for_cases(cases)[cases[0]]
     return {
-        "id": paid.refund_id,
-        "key": paid.key,
-        "charge": paid.charge,
-        "amount": paid.amount.minor,
+        "id": operation.refund_id,
+        "key": operation.key,
+        "charge": operation.charge,
+        "amount": operation.amount.minor,
         "status": "succeeded",
     }
 
 
-def payment_check(records: Records, *refunds: Refund) -> Books:
-    found = Books()
+def check_payments(records: Records, *refunds: Refund) -> CheckResult:
+    result = CheckResult()
     with records.work() as work:
-        final_checks._check_payments(work, found, list(refunds))
-    return found
+        final_checks._check_payments(work, result, list(refunds))
+    return result
 
 
-def test_one_live_refund_for_a_refunded_case_is_right(records: Records, refund: Refund) -> None:
-    found = payment_check(records, refund)
-    assert (found.balance, found.provider_refunds) == (True, 1)
+def test_one_refund_for_a_refunded_case_passes(records: Records, refund: Refund) -> None:
+    result = check_payments(records, refund)
+    assert (result.passed, result.provider_refunds) == (True, 1)
 
 
 @pytest.mark.parametrize(
-    ("shown", "doubles"),
+    ("list_refunds", "double_payments"),
     [
         (lambda _: [], 0),
         (lambda refund: [refund | {"status": "failed"}], 0),
@@ -80,75 +80,71 @@ def test_one_live_refund_for_a_refunded_case_is_right(records: Records, refund: 
         (lambda refund: [refund, refund | {"id": "re_2", "key": "by-hand"}], 1),
         (lambda refund: [refund, refund | {"id": "re_2", "key": "mb_another", "charge": "ok_2"}], 0),
     ],
-    ids=["none", "came back", "another amount", "twice", "twice by hand", "under a key that nobody wrote down"],
+    ids=["no refund", "failed refund", "another amount", "two refunds", "external refund", "unknown key"],
 )
-def test_any_other_refund_is_found(
-    records: Records, refund: Refund, shown: Callable[[Refund], list[Refund]], doubles: int
+def test_a_missing_or_unexpected_refund_is_found(
+    records: Records, refund: Refund, list_refunds: Callable[[Refund], list[Refund]], double_payments: int
 ) -> None:
-    found = payment_check(records, *shown(refund))
-    assert not found.balance
-    assert found.double_payments == doubles
+    result = check_payments(records, *list_refunds(refund))
+    assert not result.passed
+    assert result.double_payments == double_payments
 
 
 @pytest.mark.usefixtures("cases")
 @pytest.mark.parametrize(
     ("accepted", "lost"),
     [(NAMES, 0), ([*NAMES, f"{3:032x}"], 1), (NAMES[:1], 0)],
-    ids=["each a case", "one is nowhere", "one that nobody asked for"],
+    ids=["a case for each request", "a request without a case", "a case without a request"],
 )
-def test_a_request_that_is_no_case_is_lost(records: Records, accepted: list[str], lost: int) -> None:
-    found = Books()
-    load = SimpleNamespace(accepted=dict.fromkeys(accepted, ""), clickers=set())
+def test_a_request_without_a_case_is_lost(records: Records, accepted: list[str], lost: int) -> None:
+    result = CheckResult()
+    load = SimpleNamespace(accepted=dict.fromkeys(accepted, ""), confirming_references=set())
     with records.work() as work:
-        final_checks._check_requests(work, found, cast("Load", load))
-    assert (found.lost, found.balance) == (lost, accepted == NAMES)
+        final_checks._check_requests(work, result, cast("Load", load))
+    assert (result.lost, result.passed) == (lost, accepted == NAMES)
 
 
 @pytest.mark.usefixtures("cases")
-def test_a_task_that_is_not_on_the_queue_is_found_and_a_repeat_is_counted(records: Records) -> None:
+def test_a_missing_or_unknown_task_is_found_and_a_repeated_task_is_counted(records: Records) -> None:
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
         event = contact_support(task)
-        there, strange = (
-            json.dumps({"body": b64encode(one.model_dump_json().encode()).decode()}).encode()
-            for one in (event, event.model_copy(update={"id": uuid4()}))
+        message, unknown_message = (
+            json.dumps({"body": b64encode(contact.model_dump_json().encode()).decode()}).encode()
+            for contact in (event, event.model_copy(update={"id": uuid4()}))
         )
-        found = [Books() for _ in range(3)]
-        for one, queue in zip(found, ([], [there, there], [there, strange]), strict=True):
-            final_checks._check_tasks(work, one, queue, [there])
-    assert [(one.balance, one.repeated_tasks) for one in found] == [(False, 0), (True, 1), (False, 0)]
+        results = [CheckResult() for _ in range(3)]
+        for result, queue in zip(results, ([], [message, message], [message, unknown_message]), strict=True):
+            final_checks._check_tasks(work, result, queue, [message])
+    assert [(result.passed, result.repeated_tasks) for result in results] == [(False, 0), (True, 1), (False, 0)]
 
 
-def test_a_task_that_the_broker_forgot_may_be_missing_only_when_its_case_went_on(
-    records: Records, cases: list[UUID]
-) -> None:
+def test_a_closed_task_may_be_missing_only_if_the_broker_lost_it(records: Records, cases: list[UUID]) -> None:
     with records.work() as work:
         (task,) = work.support_tasks.list_open()
         (case,) = work.cases.lock(cases, state=State.WITH_SUPPORT)
         work.history.record([case.after(Event.SUPPORT_DECLINED, actor="test")])
-        swept = json.dumps({"body": b64encode(contact_support(task).model_dump_json().encode()).decode()}).encode()
-        found = [Books(), Books()]
-        for one, forgotten in zip(found, ([], [swept]), strict=True):
-            final_checks._check_tasks(work, one, [], forgotten)
-    assert [one.balance for one in found] == [False, True]
+        message = json.dumps({"body": b64encode(contact_support(task).model_dump_json().encode()).decode()}).encode()
+        results = [CheckResult(), CheckResult()]
+        for result, flushed in zip(results, ([], [message]), strict=True):
+            final_checks._check_tasks(work, result, [], flushed)
+    assert [result.passed for result in results] == [False, True]
 
 
-def test_a_letter_that_is_missing_or_that_nobody_owed_is_found(
-    records: Records, cases: list[UUID], settings: Settings
-) -> None:
+def test_a_missing_or_unexpected_email_is_found(records: Records, cases: list[UUID], settings: Settings) -> None:
     sent_mail = settings.sent_mail_dir
     assert sent_mail
     email = next((sent_mail / "new").glob(f"{cases[0]}.refunded@*"))
-    assert email_check(records, sent_mail).balance
-    email.rename(aside := sent_mail / "tmp" / email.name)
-    assert not email_check(records, sent_mail).balance
-    aside.rename(email)
+    assert check_emails(records, sent_mail).passed
+    email.rename(hidden_email := sent_mail / "tmp" / email.name)
+    assert not check_emails(records, sent_mail).passed
+    hidden_email.rename(email)
     (sent_mail / "new" / f"{uuid4()}.refunded@moneyback.example").touch()
-    assert not email_check(records, sent_mail).balance
+    assert not check_emails(records, sent_mail).passed
 
 
-def email_check(records: Records, sent_mail: Path) -> Books:
-    found = Books()
+def check_emails(records: Records, sent_mail: Path) -> CheckResult:
+    result = CheckResult()
     with records.work() as work:
-        final_checks._check_emails(work, found, sent_mail)
-    return found
+        final_checks._check_emails(work, result, sent_mail)
+    return result

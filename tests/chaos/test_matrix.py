@@ -20,34 +20,34 @@ KINDS = {
 
 
 @cache
-def words(file: Path) -> frozenset[str]:
-    """The names of a file's tests, and its strings."""
-    tree = ast.walk(ast.parse(file.read_text()))
+def names_in(file: Path) -> frozenset[str]:
+    """Return the names of a file's functions, and its string constants."""
+    nodes = ast.walk(ast.parse(file.read_text()))
     return frozenset(
         node.name if isinstance(node, ast.FunctionDef) else str(node.value)
-        for node in tree
+        for node in nodes
         if isinstance(node, ast.FunctionDef | ast.Constant)
     )
 
 
-def is_there(place: str) -> bool:
-    file, found, test = place.partition("::")
-    if found:
-        return test in words(TESTS / file)
+def exists(place: str) -> bool:
+    file, separator, test = place.partition("::")
+    if separator:
+        return test in names_in(TESTS / file)
     kind, _, name = place.partition(": ")
-    return name in KINDS[kind] if kind in KINDS else name in words(TESTS / kind / "faults.py")
+    return name in KINDS[kind] if kind in KINDS else name in names_in(TESTS / kind / "faults.py")
 
 
 @pytest.mark.parametrize("row", MATRIX, ids=lambda row: row.fault[:60])
-def test_every_place_that_the_matrix_names_is_there(row: Row) -> None:
+def test_every_place_in_the_matrix_exists(row: Row) -> None:
     assert row.places
-    assert [place for place in row.places if not is_there(place)] == []
+    assert [place for place in row.places if not exists(place)] == []
 
 
-def test_every_fault_of_a_run_of_chaos_is_in_the_matrix() -> None:
-    named = {place for row in MATRIX for place in row.places}
-    made = {f"chaos: {kind}" for kind in (*KILLS, *OTHER_FAULTS)} | {f"charge: {charge}" for charge in BEHAVIOURS}
-    ordinary = {
+def test_every_fault_of_a_chaos_run_is_in_the_matrix() -> None:
+    tested = {place for row in MATRIX for place in row.places}
+    injected = {f"chaos: {kind}" for kind in (*KILLS, *OTHER_FAULTS)} | {f"charge: {charge}" for charge in BEHAVIOURS}
+    without_row = {
         "chaos: kill at a point",
         "charge: ok",
         "charge: slow",
@@ -55,4 +55,4 @@ def test_every_fault_of_a_run_of_chaos_is_in_the_matrix() -> None:
         "charge: declined",
         "charge: closed",
     }
-    assert made - named <= ordinary
+    assert injected - tested <= without_row

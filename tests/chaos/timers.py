@@ -1,4 +1,4 @@
-"""The timers of a chaos run: in the order of the default timers, but short."""
+"""The timers of a chaos run. They are shorter than the default timers, but sorted by length they have the same order."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,17 +21,25 @@ SHORTENED: dict[str, Any] = {
     "worker.refunds.recording:MIN_LOOKUP_INTERVAL": timedelta(seconds=2),
     "worker.refunds.give_up:IN_FLIGHT_FOR": timedelta(seconds=20),  # longer than any call of Moneyback takes
 }
-"""Constants without a setting, which are hours in the product."""
+"""The values of constants that have no setting. In the product, their values are up to six hours."""
 
 RESTART = {"console.supervisor:MAX_PAUSE": 1.0}
-"""The supervisor's longest pause before a restart. It is short here, because a service that is down meets no fault."""
+"""The supervisor's longest pause in seconds before a restart.
+
+It is short, because no fault can affect a service that does not run.
+"""
 
 SANDBOX = {"turn": 1.0, "late": 0.6, "again": 0.5, "memory": 86_400.0}
-"""The delays of the sandbox provider. It keeps idempotency keys as long as its adapter expects."""
+"""The time options of the sandbox provider, in seconds.
+
+`memory` is the lifetime of idempotency keys. The adapter expects this lifetime.
+"""
 
 DRAIN_LIMIT = 120.0
-"""Seconds after the last fault until no work may remain: a lease, three deliveries of a case that crashes its workers
-(6 s apart), and one second for every CASES_PER_SECOND cases of the backlog."""
+"""The seconds after the last fault after which no work may remain. Open cases add time: see CASES_PER_SECOND.
+
+The limit covers a lease, and three deliveries, 6 s apart, of a case that crashes its workers.
+"""
 
 CASES_PER_SECOND = 25
 """The lowest throughput of two workers with two processes each, on a busy machine."""

@@ -1,214 +1,214 @@
-"""The threats: who may want what they are not owed, what stands against it, and where that is tested.
+"""A table of threats: the attack, the control against it, and the tests of the control.
 
-test_threats.py keeps it true. A place is a test (`folder/file.py::name`). What is not built yet says where it belongs: the
-day it is built, its row gets its tests.
+`test_threats.py` checks that each test exists. A test is written as `folder/file.py::name`. A threat whose control is not
+built yet names the feature that will bring the control.
 """
 
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
-    """One threat."""
+class Threat(NamedTuple):
+    """A threat and the tests of the control against it."""
 
     threat: str
     control: str
-    places: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
     later: str = ""
-    """What of it is not here yet, and with what it comes."""
+    """The part of the control that is not built yet, and the feature that will bring it."""
 
 
-HERE, WEB, MAILS = "security/test_threats.py::", "integration/test_web.py::", "integration/test_maildir.py::"
-BRAKES, FLOODS, CANARIES = (
+HERE, MAILDIR = "security/test_threats.py::", "integration/test_maildir.py::"
+RATE_LIMITS, FLOODS, LEAKED_DATA = (
     "security/test_rate_limits.py::",
     "security/test_floods.py::",
     "security/test_leaked_data.py::",
 )
-CONFIRM, LOOKUP, LETTERS = (
+CONFIRM, LOOKUP, CASE_EMAILS = (
     "integration/test_confirmation.py::",
     "integration/test_lookup.py::",
     "unit/test_case_emails.py::",
 )
-EVIDENCE, HEADERS, EQUAL = (
+SENDERS, HEADERS, EQUAL_ANSWERS = (
     "unit/test_sender_authentication.py::",
     "security/test_headers.py::",
     "security/test_equal_answers.py::",
 )
 
 THREATS = (
-    Row(
-        "Somebody takes money back again and again, by several addresses or cards",
-        "So many automatic refunds in so many days by address and by instrument; those under way count; then a person.",
+    Threat(
+        "A customer takes many refunds, with several addresses or cards",
+        "A limit of automatic refunds per period, by address and by instrument. Pending refunds count. Then support decides.",
         (
-            f"{FLOODS}test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so",
+            f"{FLOODS}test_a_labelled_trace_of_refunds_goes_to_support_as_its_labels_expect",
             "unit/test_eligibility.py::test_not_serial",
             "unit/test_eligibility.py::test_under_ceiling",
             "integration/test_refund_execution.py::test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed",
         ),
     ),
-    Row(
-        "A refund beside a chargeback: the money leaves twice",
-        "A dispute is looked for before anything is sent, and refuses it.",
+    Threat(
+        "A refund and a chargeback of one payment: the money leaves twice",
+        "The worker asks the provider for a dispute before it sends a refund. A dispute stops the refund.",
         (
             "integration/test_disputes.py::test_a_disputed_payment_goes_to_a_person_before_anything_is_sent",
             "integration/test_disputes.py::test_a_dispute_that_crosses_a_refund_under_way_is_reported",
         ),
     ),
-    Row(
-        "A refund to another instrument than the one that paid",
-        "No call of ours has a payee: money goes back where it came from.",
-        (f"{HERE}test_no_provider_can_be_told_whom_to_pay",),
+    Threat(
+        "A refund to another instrument than the instrument that paid",
+        "A refund call has no payee: the provider returns the money to the instrument that paid.",
+        (f"{HERE}test_a_refund_call_has_no_payee",),
     ),
-    Row(
-        "Finding out who bought what, by trying references and addresses",
-        "The same answer in bytes and in time; what is private goes by mail; brakes; ids that nobody can guess.",
+    Threat(
+        "A stranger tries references and addresses to learn who bought what",
+        "Equal answers in bytes and in time. Private data is sent by e-mail only. Rate limits. Ids that cannot be guessed.",
         (
-            f"{EQUAL}test_every_answer_is_the_same_byte_for_byte",
-            f"{EQUAL}test_no_answer_takes_longer_for_what_there_is",
-            f"{EQUAL}test_a_look_up_of_two_milliseconds_would_have_been_heard",
+            f"{EQUAL_ANSWERS}test_all_responses_are_equal_byte_for_byte",
+            f"{EQUAL_ANSWERS}test_no_response_takes_longer_for_an_existing_purchase",
+            f"{EQUAL_ANSWERS}test_a_lookup_of_two_milliseconds_is_detected",
             f"{LOOKUP}test_nothing_is_looked_up_before_the_answer",
-            f"{BRAKES}test_the_eleventh_form_about_one_address_in_an_hour_is_told_to_wait",
-            f"{BRAKES}test_a_reference_is_counted_as_it_is_compared",
-            f"{BRAKES}test_a_network_is_counted_whatever_it_asks_for",
-            f"{BRAKES}test_a_limit_tells_nothing_of_what_exists",
+            f"{RATE_LIMITS}test_the_eleventh_form_for_one_address_in_an_hour_is_refused",
+            f"{RATE_LIMITS}test_spellings_of_one_reference_are_counted_together",
+            f"{RATE_LIMITS}test_all_forms_of_a_network_are_counted_together",
+            f"{RATE_LIMITS}test_a_rate_limit_does_not_reveal_which_purchases_exist",
             "unit/test_client_network.py::test_nobody_is_believed_unless_a_setting_names_them",
         ),
     ),
-    Row(
-        "Somebody fills a stranger's mailbox through us",
-        "So many forms an hour an address; so many letters of one kind a day.",
+    Threat(
+        "A stranger makes us flood a customer's mailbox",
+        "A limit of forms per hour and address, and of e-mails of one kind per day.",
         (
-            f"{FLOODS}test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day",
-            f"{FLOODS}test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day",
-            f"{FLOODS}test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_waits",
+            f"{FLOODS}test_repeated_requests_for_a_purchase_send_one_email_a_day",
+            f"{FLOODS}test_an_address_without_a_purchase_gets_few_emails_a_day",
+            f"{FLOODS}test_no_statutory_withdrawal_is_refused_but_the_eleventh_email_of_a_day_waits",
             "integration/test_inquiry_emails.py::test_whoever_types_an_address_again_and_again_fills_nobodys_mailbox",
         ),
     ),
-    Row(
-        "One purchase asked for twice in the same instant",
-        "One live case a purchase, one claim a payment, both unique in the database.",
+    Threat(
+        "Two requests for one purchase in the same instant",
+        "One live case per purchase and one claim per payment. The database enforces both with unique indexes.",
         (
-            "chaos/test_chaos.py::test_a_purchase_that_is_asked_for_fifty_times_at_once_is_paid_once",
+            "chaos/test_chaos.py::test_fifty_concurrent_requests_for_one_purchase_pay_once",
             "integration/test_intake.py::test_fifty_at_once_with_one_key_are_one_case",
             f"{CONFIRM}test_a_double_click_in_the_same_instant_confirms_once",
         ),
     ),
-    Row(
-        "A mail with somebody else's name on it",
-        "A sender's word proves nothing: the link goes to the purchase's own address.",
+    Threat(
+        "An e-mail with a false sender",
+        "The sender address proves nothing. The link is sent to the address of the purchase.",
         (
-            f"{MAILS}test_a_mail_becomes_a_case_that_nobody_trusts",
-            f"{LETTERS}test_letters_about_a_purchase_go_to_its_own_address_only",
-            f"{LETTERS}test_where_no_purchase_was_found_the_answer_goes_to_who_asked_and_quotes_nothing",
+            f"{MAILDIR}test_a_mail_becomes_a_case_that_nobody_trusts",
+            f"{CASE_EMAILS}test_letters_about_a_purchase_go_to_its_own_address_only",
+            f"{CASE_EMAILS}test_where_no_purchase_was_found_the_answer_goes_to_who_asked_and_quotes_nothing",
         ),
     ),
-    Row(
-        "Authentication-Results that the sender wrote",
-        "Only those of our own mail server count, and they are evidence, never proof.",
+    Threat(
+        "The sender writes an Authentication-Results header",
+        "Only the results of our own mail server count. They are evidence, not proof.",
         (
-            f"{EVIDENCE}test_only_our_own_mail_servers_findings_count",
-            f"{EVIDENCE}test_without_the_name_of_our_mail_server_nobodys_findings_count",
+            f"{SENDERS}test_only_our_own_mail_servers_findings_count",
+            f"{SENDERS}test_without_the_name_of_our_mail_server_nobodys_findings_count",
         ),
     ),
-    Row(
-        "A mail scanner that opens every link and presses every button",
-        "Looking changes nothing; a confirmation wants a box ticked that no scanner ticks.",
+    Threat(
+        "A mail scanner opens every link and presses every button",
+        "Opening a page changes nothing. A confirmation needs a ticked box, and scanners do not tick boxes.",
         (
             f"{CONFIRM}test_looking_at_a_confirm_link_changes_nothing",
             f"{CONFIRM}test_a_scanner_that_presses_every_button_moves_nothing",
             f"{LOOKUP}test_a_mail_scanner_that_looks_a_hundred_times_opens_nothing",
         ),
     ),
-    Row(
-        "A link that leaks: by Referer, by a log, by being forwarded",
-        "No referrer, no log; what is private opens once and for half an hour; a link is good for one purpose.",
+    Threat(
+        "A link leaks through a Referer header, a log or a forwarded e-mail",
+        "No referrer and no link in logs. A link to private data opens once and for half an hour. A link has one purpose.",
         (
-            f"{HEADERS}test_the_policy_lets_nothing_in_but_our_own",
-            f"{CANARIES}test_what_customers_tell_is_in_no_log_in_no_message_and_among_no_numbers",
-            f"{CANARIES}test_the_database_holds_nothing_that_opens_a_door",
-            f"{CANARIES}test_nothing_that_opens_a_door_can_be_guessed",
+            f"{HEADERS}test_the_content_security_policy_allows_only_own_resources",
+            f"{LEAKED_DATA}test_personal_data_is_in_no_log_message_or_metric",
+            f"{LEAKED_DATA}test_the_database_contains_no_usable_link_or_api_key",
+            f"{LEAKED_DATA}test_links_and_api_keys_cannot_be_guessed",
             f"{LOOKUP}test_a_link_shows_what_is_private_once",
             f"{LOOKUP}test_after_half_an_hour_a_link_opens_no_more",
             "unit/test_signed_links.py::test_a_link_made_for_one_purpose_is_not_good_for_another",
             f"{CONFIRM}test_a_link_that_is_too_old_says_what_to_do",
         ),
     ),
-    Row(
-        "Another site makes a customer's or an agent's browser send a form",
-        "Where a form comes from is asked of the browser; there is no cookie that it could use.",
+    Threat(
+        "Another site makes the browser of a customer or an agent send a form",
+        "The browser's headers state the origin of a form. There is no cookie that another site could use.",
         (
-            "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_a_page_that_says_what_to_do",
-            "security/test_other_sites.py::test_the_desk_is_held_to_the_same",
+            "security/test_other_sites.py::test_a_form_from_another_site_is_refused_with_advice",
+            "security/test_other_sites.py::test_the_desk_refuses_forms_from_other_sites",
         ),
-        later="agents' sessions with SameSite=Strict come with the desk's sign-in",
+        later="agents' sessions with SameSite=Strict: with the sign-in of the desk",
     ),
-    Row(
-        "Line breaks that become headers of a letter or of an answer",
-        "No field that goes into one takes them.",
+    Threat(
+        "Line breaks in a field become headers of an e-mail or a response",
+        "A field that is used in a header refuses line breaks.",
         (
-            "security/test_markup.py::test_nothing_that_goes_into_a_header_holds_a_line_break",
-            f"{LETTERS}test_no_name_becomes_a_header",
-            f"{LETTERS}test_one_line_is_one_line",
-        ),
-    ),
-    Row(
-        "HTML in what is typed: on pages, at the desk, in letters",
-        "It stays text; no script of anybody else's runs.",
-        (
-            "security/test_markup.py::test_every_page_and_letter_has_the_structure_it_has_for_a_word",
-            "security/test_markup.py::test_a_letter_in_the_mailbox_of_the_demo_is_text",
-            f"{LETTERS}test_no_name_becomes_html",
-            f"{HEADERS}test_every_route_answers_with_all_of_them",
-            f"{HEADERS}test_no_page_holds_a_script_or_a_style_of_its_own",
+            "security/test_markup.py::test_email_and_reference_refuse_line_breaks",
+            f"{CASE_EMAILS}test_no_name_becomes_a_header",
+            f"{CASE_EMAILS}test_one_line_is_one_line",
         ),
     ),
-    Row(
-        "A link of ours that leads to somebody else",
-        "Every redirection is to a path of ours; no link takes its host from what was asked.",
+    Threat(
+        "HTML in typed text: on pages, at the desk, in e-mails",
+        "Typed text is escaped. Browsers run no external script.",
         (
-            f"{HEADERS}test_nothing_leads_away_from_us",
-            f"{HEADERS}test_no_link_of_a_page_takes_its_host_from_the_address_that_was_asked",
+            "security/test_markup.py::test_typed_markup_does_not_change_a_page_or_email",
+            "security/test_markup.py::test_the_demo_mailbox_shows_an_email_as_text",
+            f"{CASE_EMAILS}test_no_name_becomes_html",
+            f"{HEADERS}test_every_route_sends_all_security_headers",
+            f"{HEADERS}test_no_page_contains_an_inline_script_or_style",
         ),
     ),
-    Row(
+    Threat(
+        "One of our links leads to another host",
+        "Every redirect has a path without a host. No link takes its host from the request.",
+        (
+            f"{HEADERS}test_no_redirect_or_link_leads_to_another_host",
+            f"{HEADERS}test_no_link_takes_its_host_from_the_requested_path",
+        ),
+    ),
+    Threat(
         "A formula in a cell of an export",
-        "A quotation mark before it.",
+        "The export writes a quotation mark before the formula.",
         (
             "integration/test_console.py::test_an_export_holds_no_formula",
             f"{HERE}test_no_cell_of_an_export_begins_like_a_formula",
         ),
     ),
-    Row(
-        "A body too large to be read",
-        "It is refused by its stated length, or at the first byte too many.",
+    Threat(
+        "A body that is too large",
+        "The body is refused by its Content-Length, or at the first byte above the limit.",
         (
             "integration/test_webhook_events.py::test_more_than_256_kilobytes_are_not_read",
             "unit/test_mail_parser.py::test_a_huge_mail_is_answered_but_not_read",
         ),
     ),
-    Row(
-        "Somebody writes messages of ours into the broker",
-        "A message has no authority: it can only make us look.",
+    Threat(
+        "An attacker publishes messages to our queues",
+        "A message has no authority: it only makes a worker read the case from the database.",
         ("integration/test_worker.py::test_a_message_can_only_make_us_look",),
     ),
-    Row(
-        "Pickle: a message that is code",
-        "Only JSON is taken.",
-        (f"{HERE}test_no_message_can_be_code",),
+    Threat(
+        "A pickled message runs code",
+        "Workers accept only JSON.",
+        (f"{HERE}test_messages_are_only_json",),
     ),
-    Row(
-        "Flower's pages and the workers' remote control",
-        "Flower wants a password and listens where operators are; the broker is for our own accounts.",
+    Threat(
+        "Access to Flower's pages or to the workers' remote control",
+        "Flower needs a password and listens on the operators' network only. The broker accepts only our own accounts.",
         ("contract/test_compose.py::test_every_name_leads_somewhere_and_no_door_is_open",),
     ),
-    Row(
-        "Our own calls are led into a private network",
-        "No webhook of ours goes out yet, and a bounce or a mail makes us fetch nothing.",
-        (f"{LETTERS}test_no_letter_fetches_anything",),
-        later="webhooks to sellers: private ranges refused after the name was resolved, no redirects",
+    Threat(
+        "An attacker leads our own HTTP calls into a private network",
+        "We send no webhooks yet. A bounce or an incoming e-mail causes no HTTP call.",
+        (f"{CASE_EMAILS}test_no_letter_fetches_anything",),
+        later="with webhooks to sellers: no redirects, and no private address after the name is resolved",
     ),
-    Row(
-        "A webhook that is forged, replayed or out of order",
-        "Its signature over the raw body, within minutes; it only makes us look.",
+    Threat(
+        "A webhook is forged, replayed or out of order",
+        "A signature over the raw body with a time stamp. A webhook only makes a worker ask the provider.",
         (
             "contract/test_stripe_webhooks.py::test_a_signature_that_is_not_stripes_is_forged",
             "contract/test_stripe_webhooks.py::test_a_signature_of_another_time_is_a_replay",
@@ -216,65 +216,65 @@ THREATS = (
             "integration/test_webhook_events.py::test_events_that_come_in_the_wrong_order_end_where_the_provider_is",
         ),
     ),
-    Row(
-        "Personal data in logs, in the broker, among numbers",
-        "Messages are ids; logs are the words of the table of states; brakes count by keyed hashes.",
+    Threat(
+        "Personal data in logs, in the broker or in metrics",
+        "Messages contain ids. Logs contain ids and states. Rate limits count by keyed hashes.",
         (
-            f"{CANARIES}test_what_customers_tell_is_in_no_log_in_no_message_and_among_no_numbers",
-            f"{BRAKES}test_the_broker_holds_no_address_no_reference_and_no_key_and_forgets_in_time",
+            f"{LEAKED_DATA}test_personal_data_is_in_no_log_message_or_metric",
+            f"{RATE_LIMITS}test_rate_limit_counters_contain_no_personal_data_and_expire",
         ),
     ),
-    Row(
-        "A card number in a comment, an answer or a mail",
-        "It is removed before anything is kept.",
+    Threat(
+        "A card number in a comment, an answer or an e-mail",
+        "The card number is removed before the text is stored.",
         (
             "unit/test_redaction.py::test_a_card_number_is_removed_however_it_is_written",
             "unit/test_redaction.py::test_every_free_text_of_a_request_is_cleared_before_anybody_sees_it",
         ),
     ),
-    Row(
+    Threat(
         "Card data in our tables",
-        "Only the providers' own ids are kept; there is no column for a card.",
-        (f"{HERE}test_no_column_is_made_for_a_card",),
+        "Only the provider's ids are stored. No column is for card data.",
+        (f"{HERE}test_no_column_is_named_for_card_data",),
     ),
-    Row(
-        "An agent who pays friends or themselves",
-        "Nobody can approve anything at the desk yet: it only reads.",
-        (f"{HERE}test_nothing_can_be_decided_at_the_desk_yet",),
-        later="roles, four eyes, no approval of one's own, a daily cap: with the desk's sign-in",
+    Threat(
+        "An agent pays a friend or themselves",
+        "The desk only reads: no refund can be approved there yet.",
+        (f"{HERE}test_the_desk_only_reads",),
+        later="roles, approval by a second agent, no approval of own cases, a daily limit: with the sign-in of the desk",
     ),
-    Row(
-        "History is changed afterwards",
-        "Append-only by role and trigger; hash-chained.",
+    Threat(
+        "An attacker changes the history",
+        "A role and a trigger make the table append-only. Each row contains the hash of the row before.",
         (
             "integration/test_audit.py::test_a_touched_row_is_found",
             "integration/test_console.py::test_the_audit_says_so_and_finds_a_tampered_row",
             "contract/test_compose.py::test_only_migrate_may_change_the_tables",
         ),
     ),
-    Row(
-        "Somebody wants to be forgotten, and the books must be kept",
+    Threat(
+        "A customer asks for erasure, and the accounts must be kept",
         "Not built.",
-        later="erasure: personal data under a key of each customer, history under a pseudonym",
+        later="erasure: personal data encrypted with one key per customer, history under a pseudonym",
     ),
-    Row(
-        "A key or a secret in the wrong hands",
-        "Keys are hashed, scoped, ended and rotated; a provider's secrets may be two at a time.",
+    Threat(
+        "A stolen API key or webhook secret",
+        "API keys are hashed, have scopes, and can be revoked and rotated. A provider can have two secrets during a rotation.",
         (
             "integration/test_api_keys.py::test_a_key_is_shown_once_and_only_its_hash_is_kept",
             "integration/test_api_keys.py::test_a_key_does_what_its_scope_allows_and_nothing_else",
             "contract/test_stripe_webhooks.py::test_every_secret_in_use_is_good",
-            f"{BRAKES}test_wrong_keys_are_counted_by_where_they_come_from",
+            f"{RATE_LIMITS}test_wrong_api_keys_are_counted_by_network",
         ),
     ),
-    Row(
-        "A decision on what a replica remembers",
-        "There is one address of the database, and it is the primary's.",
-        (f"{HERE}test_there_is_one_database_to_ask",),
+    Threat(
+        "A decision on old data of a read replica",
+        "The settings have one database address: the address of the primary.",
+        (f"{HERE}test_no_setting_names_a_read_replica",),
     ),
-    Row(
-        "A dependency that is not what it was",
+    Threat(
+        "A changed package of a dependency",
         "Every package is installed by its hash.",
-        (f"{HERE}test_every_package_is_named_with_its_hash",),
+        (f"{HERE}test_every_locked_package_has_a_hash",),
     ),
 )

@@ -1,4 +1,4 @@
-"""Hands: what they do side by side, and that nobody waits for the one call that hangs."""
+"""The call pool: calls run in parallel, and a call that hangs does not delay the results of the others."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,17 +10,17 @@ from tests.services import eventually
 from worker.providers import call_pool
 from worker.providers.call_pool import CallPool
 
-PATIENCE = 10  # seconds; a test that waits as long has failed
+WAIT_SECONDS = 10  # reached only if a test fails
 
 
 @pytest.fixture(autouse=True)
-def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_max_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_pool, "MAX_WAIT_SECONDS", 0.05)
 
 
 @pytest.fixture
 def gate() -> Iterator[Event]:
-    """What the calls named "slow" wait for."""
+    """Return the event that lets the calls named "slow" end."""
     gate = Event()
     yield gate
     gate.set()
@@ -28,60 +28,60 @@ def gate() -> Iterator[Event]:
 
 @pytest.fixture
 def call(gate: Event) -> Callable[[str], str]:
-    def made(name: str) -> str:
+    def slow_or_fast(name: str) -> str:
         if name.startswith("slow"):
-            assert gate.wait(PATIENCE)
+            assert gate.wait(WAIT_SECONDS)
         return name.upper()
 
-    return made
+    return slow_or_fast
 
 
-def test_a_call_that_hangs_is_answered_for_by_the_hand_that_makes_it(gate: Event, call: Callable[[str], str]) -> None:
-    ours, told = CallPool(4), list[tuple[str, str]]()
-    ours.map_as_completed(call, ["a", "slow", "b"], told.extend)
-    assert sorted(told) == [("a", "A"), ("b", "B")]
+def test_the_thread_of_a_hanging_call_records_its_result_later(gate: Event, call: Callable[[str], str]) -> None:
+    pool, results = CallPool(4), list[tuple[str, str]]()
+    pool.map_as_completed(call, ["a", "slow", "b"], results.extend)
+    assert sorted(results) == [("a", "A"), ("b", "B")]
     gate.set()
-    ours.close()
-    assert told[2:] == [("slow", "SLOW")]
+    pool.close()
+    assert results[2:] == [("slow", "SLOW")]
 
 
-def test_while_hands_are_scarce_slow_calls_are_waited_for(gate: Event, call: Callable[[str], str]) -> None:
-    """Two of three hands with calls that hang would leave the next batch one: only one may be left alone."""
-    ours, told = CallPool(3), list[tuple[str, str]]()
-    with ThreadPoolExecutor(1) as another:
-        batch = another.submit(ours.map_as_completed, call, ["slow 1", "slow 2", "a"], told.extend)
-        eventually(lambda: told == [("a", "A")], seconds=PATIENCE)
+def test_a_batch_waits_for_slow_calls_if_too_few_threads_would_be_free(gate: Event, call: Callable[[str], str]) -> None:
+    """Only one of three threads may be abandoned to a call that hangs, so that the next batch has two."""
+    pool, results = CallPool(3), list[tuple[str, str]]()
+    with ThreadPoolExecutor(1) as executor:
+        batch = executor.submit(pool.map_as_completed, call, ["slow 1", "slow 2", "a"], results.extend)
+        eventually(lambda: results == [("a", "A")], seconds=WAIT_SECONDS)
         with pytest.raises(TimeoutError):
             batch.result(timeout=10 * call_pool.MAX_WAIT_SECONDS)
         gate.set()
-        batch.result(PATIENCE)
-    ours.close()
-    assert len(told) == 3
+        batch.result(WAIT_SECONDS)
+    pool.close()
+    assert len(results) == 3
 
 
-def test_a_call_that_has_not_begun_is_never_left_alone(gate: Event, call: Callable[[str], str]) -> None:
-    """It would wait in line behind calls that hang, and nobody would know."""
-    ours, told = CallPool(2), list[tuple[str, str]]()
-    ours.map_as_completed(call, ["slow"], told.extend)
-    ours.map_as_completed(call, ["a", "b", "c"], told.extend)
-    assert sorted(told) == [("a", "A"), ("b", "B"), ("c", "C")]
+def test_a_call_that_has_not_started_is_never_abandoned(gate: Event, call: Callable[[str], str]) -> None:
+    """A queued call would wait behind calls that hang, and no thread would record its result."""
+    pool, results = CallPool(2), list[tuple[str, str]]()
+    pool.map_as_completed(call, ["slow"], results.extend)
+    pool.map_as_completed(call, ["a", "b", "c"], results.extend)
+    assert sorted(results) == [("a", "A"), ("b", "B"), ("c", "C")]
     gate.set()
-    ours.close()
-    assert len(told) == 4
+    pool.close()
+    assert len(results) == 4
 
 
-def test_an_answer_that_comes_late_and_cannot_be_written_down_gives_its_hand_back() -> None:
-    """Of two hands one may be left alone: the third call could not be, had one of those before kept its hand."""
-    ours, reached = CallPool(2), list[Event]()
+def test_a_late_result_that_cannot_be_recorded_frees_its_thread() -> None:
+    """Only one of two threads may be abandoned. The third call hangs too, so the earlier calls must free their thread."""
+    pool, recorded = CallPool(2), list[Event]()
 
-    def broken(answers: list[tuple[Event, bool]]) -> None:
-        reached.extend(gate for gate, _ in answers)
-        raise ConnectionError("the database is away")
+    def fail_to_record(results: list[tuple[Event, bool]]) -> None:
+        recorded.extend(gate for gate, _ in results)
+        raise ConnectionError("the database is unavailable")
 
     gates = [Event(), Event(), Event()]
     for gate in gates:
-        ours.map_as_completed(lambda gate: gate.wait(PATIENCE), [gate], broken)
+        pool.map_as_completed(lambda gate: gate.wait(WAIT_SECONDS), [gate], fail_to_record)
         gate.set()
-        eventually(lambda: ours.abandoned == 0, seconds=PATIENCE)
-    ours.close()
-    assert reached == gates
+        eventually(lambda: pool.abandoned == 0, seconds=WAIT_SECONDS)
+    pool.close()
+    assert recorded == gates

@@ -1,4 +1,4 @@
-"""A case and its steps: each link of the chain depends on all that it says, and on the link before."""
+"""A case and its transitions: each hash of the chain covers the whole transition and the previous hash."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from domain.cases import GENESIS, Case, chain_hash
 from domain.eligibility import Escalate
@@ -15,27 +15,32 @@ from domain.messages import CaseEmailsDue, RefundApproved, SupportNeeded
 from domain.reason_codes import ReasonCode, RuleResult
 from domain.state_effects import EFFECTS, messages_for
 from domain.states import Event, State
-from tests.sample_data import NOON, asked
+from tests.sample_data import NOON, a_submitted_request
 
-CASE = Case(id=UUID(int=1), state=State.APPROVED, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked())
+CASE = Case(id=UUID(int=1), state=State.APPROVED, seq=2, head_hash=b"\x01" * 32, fence=3, request=a_submitted_request())
 
 
-def test_a_step_leads_where_the_table_says() -> None:
-    step = CASE.after(Event.REFUND_STARTED, actor="worker", evidence={"charge": "ok_1"})
-    assert (step.to_state, step.seq) == (State.REFUNDING, 3)
+def test_a_transition_follows_the_table() -> None:
+    transition = CASE.after(Event.REFUND_STARTED, actor="worker", evidence={"charge": "ok_1"})
+    assert (transition.to_state, transition.seq) == (State.REFUNDING, 3)
     with pytest.raises(InvalidTransitionError):
         CASE.after(Event.PROVIDER_PAID, actor="worker")
 
 
-def test_whoever_records_a_step_with_a_lease_fences_the_others_out() -> None:
-    step = CASE.after(Event.REFUND_STARTED, actor="worker")
-    held = replace(step, lease=90.0).case_after(NOON)
-    assert (held.state, held.seq, held.head_hash, held.fence) == (State.REFUNDING, 3, step.digest(NOON), 4)
-    assert step.case_after(NOON).fence == 3
+def test_only_a_transition_with_a_lease_raises_the_fence() -> None:
+    transition = CASE.after(Event.REFUND_STARTED, actor="worker")
+    leased = replace(transition, lease=90.0).case_after(NOON)
+    assert (leased.state, leased.seq, leased.head_hash, leased.fence) == (
+        State.REFUNDING,
+        3,
+        transition.digest(NOON),
+        4,
+    )
+    assert transition.case_after(NOON).fence == 3
 
 
 ROW = (GENESIS, UUID(int=1), 1, NOON, "", "accepted", "received", "web", "", {"a": 1})
-OTHER = (
+OTHER_ROW = (
     b"\x00",
     UUID(int=2),
     2,
@@ -49,28 +54,28 @@ OTHER = (
 )
 
 
-@pytest.mark.parametrize("place", range(len(ROW)))
-def test_a_link_depends_on_everything_in_its_row(place: int) -> None:
-    changed = (*ROW[:place], OTHER[place], *ROW[place + 1 :])
-    assert chain_hash(*changed) != chain_hash(*ROW)  # type: ignore[arg-type]  # the parts of a row, in order
+@pytest.mark.parametrize("column", range(len(ROW)))
+def test_the_hash_covers_every_column_of_a_row(column: int) -> None:
+    changed = (*ROW[:column], OTHER_ROW[column], *ROW[column + 1 :])
+    assert chain_hash(*changed) != chain_hash(*ROW)  # type: ignore[arg-type]  # the columns of a row, in order
 
 
-@given(some.dictionaries(some.text(max_size=5), some.integers() | some.text(max_size=5), max_size=4))
-def test_the_order_in_which_evidence_was_written_does_not_matter(evidence: dict[str, object]) -> None:
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=4))
+def test_the_hash_does_not_depend_on_the_order_of_evidence(evidence: dict[str, object]) -> None:
     backwards = dict(reversed(evidence.items()))
     assert chain_hash(*ROW[:-1], evidence) == chain_hash(*ROW[:-1], backwards)
 
 
-def test_an_escalation_names_only_what_speaks_against_it() -> None:
-    bad = RuleResult("untouched", ReasonCode.ALREADY_REFUNDED)
-    assert Escalate((RuleResult("full_refund"), bad)).reasons == (bad,)
+def test_an_escalation_names_only_the_broken_rules() -> None:
+    broken = RuleResult("untouched", ReasonCode.ALREADY_REFUNDED)
+    assert Escalate((RuleResult("full_refund"), broken)).reasons == (broken,)
 
 
-def test_what_a_state_sets_going_is_in_one_table() -> None:
+def test_one_table_lists_the_messages_of_each_state() -> None:
     assert messages_for(EFFECTS[State.APPROVED]) == (RefundApproved,)
     assert messages_for(EFFECTS[State.WITH_SUPPORT]) == (CaseEmailsDue, SupportNeeded)
     assert messages_for(EFFECTS[State.EXPIRED]) == ()
 
 
-def test_an_errors_docstring_is_its_message() -> None:
+def test_the_docstring_of_an_error_is_its_message() -> None:
     assert "Use a new key for a new request." in str(KeyReusedError())

@@ -1,4 +1,4 @@
-"""Every sentence for customers is in every catalogue, translated, with the same facts in it; and a letter says no other."""
+"""Every sentence for customers is translated in every catalogue with the same placeholders. E-mails use only these sentences."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +16,9 @@ from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
 from records.inquiry_emails import InquiryEmail
 from records.purchase_details import PurchaseWithDetails
-from tests.catalogues import TRANSLATED, Sentence, catalogue, gather, placeholders, said
-from tests.pseudolocale import Foreign, Seen, english
-from tests.sample_emails import LINKS, SENDER, a_letter, bodies
+from tests.catalogues import TRANSLATED, Sentence, collect_sentences, is_translated, placeholders, read_catalogue
+from tests.pseudolocale import PageText, PseudoTranslator, untranslated_words
+from tests.sample_emails import LINKS, SENDER, an_email, bodies
 from worker.emails import inquiry_emails, render
 
 FACTS: dict[str, Any] = {
@@ -33,16 +33,16 @@ FACTS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def sentences() -> dict[Sentence, set[str]]:
-    return gather()
+    return collect_sentences()
 
 
 @pytest.fixture
-def foreign(monkeypatch: pytest.MonkeyPatch) -> Foreign:
-    """Letters are written in a language that nobody speaks."""
-    spoken = Foreign()
+def foreign(monkeypatch: pytest.MonkeyPatch) -> PseudoTranslator:
+    """Render e-mails in the pseudo-language of tests/pseudolocale.py."""
+    translator = PseudoTranslator()
     for module in (render.__globals__, vars(inquiry_emails)):
-        monkeypatch.setitem(module, "translator_for", lambda _: spoken)
-    return spoken
+        monkeypatch.setitem(module, "translator_for", lambda _: translator)
+    return translator
 
 
 def test_there_is_a_catalogue_for_every_language_but_english() -> None:
@@ -51,49 +51,53 @@ def test_there_is_a_catalogue_for_every_language_but_english() -> None:
 
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_every_sentence_is_in_the_catalogue_and_translated(language: str, sentences: dict[Sentence, set[str]]) -> None:
-    known = {message.id: message for message in catalogue(language) if message.id}
+    known = {message.id: message for message in read_catalogue(language) if message.id}
     missing = {sentence: sorted(places) for sentence, places in sentences.items() if sentence not in known}
-    assert not missing, f"`make languages` writes these {len(missing)} into the catalogues: {missing}"
-    waiting = [sentence for sentence, message in known.items() if not said(message.string) or message.fuzzy]
-    assert not waiting, f"These {len(waiting)} wait to be translated: {waiting}"
+    assert not missing, f"{len(missing)} sentences are not in the catalogue; `make languages` adds them: {missing}"
+    untranslated = [
+        sentence for sentence, message in known.items() if not is_translated(message.string) or message.fuzzy
+    ]
+    assert not untranslated, f"{len(untranslated)} sentences are not translated: {untranslated}"
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_nothing_is_in_a_catalogue_that_nobody_says(language: str, sentences: dict[Sentence, set[str]]) -> None:
-    found = catalogue(language)
+def test_a_catalogue_has_no_unused_sentence(language: str, sentences: dict[Sentence, set[str]]) -> None:
+    found = read_catalogue(language)
     assert {message.id for message in found if message.id} - set(sentences) == set()
     assert not found.obsolete
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_every_translation_names_the_same_facts(language: str) -> None:
-    for message in catalogue(language):
-        for english_one, translated in zip(_forms(message.id), _forms(message.string), strict=False):
-            if english_one and translated:
-                assert placeholders(translated) == placeholders(english_one), english_one
+def test_every_translation_has_the_same_placeholders(language: str) -> None:
+    for message in read_catalogue(language):
+        for original, translated in zip(_forms(message.id), _forms(message.string), strict=False):
+            if original and translated:
+                assert placeholders(translated) == placeholders(original), original
                 assert translated == translated.strip()
 
 
 @pytest.mark.parametrize("refund_scope", RefundScope)
 @pytest.mark.parametrize("stage", EmailKind)
-def test_a_letter_says_only_what_is_in_the_catalogues(
-    stage: EmailKind, refund_scope: RefundScope, foreign: Foreign, sentences: dict[Sentence, set[str]]
+def test_a_case_email_uses_only_sentences_of_the_catalogues(
+    stage: EmailKind, refund_scope: RefundScope, foreign: PseudoTranslator, sentences: dict[Sentence, set[str]]
 ) -> None:
     reasons = [{"code": code.value} for code in ReasonCode]
     for method in (*Method, None) if stage is EmailKind.REFUNDED else (None,):
         for facts in (FACTS, FACTS | dict.fromkeys(("product", "seller_name", "support_email", "amount"))):
-            letter = a_letter(stage, refund_scope=refund_scope, reasons=reasons, method=method, **facts)
-            text, html = bodies(letter)
-            assert english(f"{letter['Subject']}\n{text}") == []
-            assert english(Seen(html).text) == []
-    assert {one for one in foreign.asked if any(char.isalpha() for char in one) and one[0] != "{"} <= set(sentences)
+            email = an_email(stage, refund_scope=refund_scope, reasons=reasons, method=method, **facts)
+            text, html = bodies(email)
+            assert untranslated_words(f"{email['Subject']}\n{text}") == []
+            assert untranslated_words(PageText(html).text) == []
+    assert {text for text in foreign.looked_up if any(char.isalpha() for char in text) and text[0] != "{"} <= set(
+        sentences
+    )
 
 
 @pytest.mark.parametrize("kind", InquiryEmailKind)
-def test_a_note_says_only_what_is_in_the_catalogues(
-    kind: InquiryEmailKind, foreign: Foreign, sentences: dict[Sentence, set[str]]
+def test_an_inquiry_email_uses_only_sentences_of_the_catalogues(
+    kind: InquiryEmailKind, foreign: PseudoTranslator, sentences: dict[Sentence, set[str]]
 ) -> None:
-    bought = PurchaseWithDetails(
+    purchase = PurchaseWithDetails(
         id=UUID(int=1),
         reference="417",
         email="ada@example.com",
@@ -108,12 +112,14 @@ def test_a_note_says_only_what_is_in_the_catalogues(
         whom_to_ask=None,
         details=PurchaseDetails(),
     )
-    note = InquiryEmail(id=UUID(int=2), kind=kind, to="ada@example.com", locale="xx", thread=None, purchases=(bought,))
-    letter = inquiry_emails.render_inquiry(note, LINKS, SENDER)
-    text, html = bodies(letter)
-    assert english(f"{letter['Subject']}\n{text}") == []
-    assert english(Seen(html).text) == []
-    assert {one for one in foreign.asked if one[0] != "{"} <= set(sentences)
+    inquiry = InquiryEmail(
+        id=UUID(int=2), kind=kind, to="ada@example.com", locale="xx", thread=None, purchases=(purchase,)
+    )
+    email = inquiry_emails.render_inquiry(inquiry, LINKS, SENDER)
+    text, html = bodies(email)
+    assert untranslated_words(f"{email['Subject']}\n{text}") == []
+    assert untranslated_words(PageText(html).text) == []
+    assert {text for text in foreign.looked_up if text[0] != "{"} <= set(sentences)
 
 
 def _forms(text: Any) -> tuple[str, ...]:

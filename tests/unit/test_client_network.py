@@ -1,4 +1,4 @@
-"""Whose network asks: a proxy is believed only where a setting names it, and only about the hop before it."""
+"""The client's network: headers of a proxy count only if a setting names the proxy, and only for the hop before it."""
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ PROXY = "10.1.2.3"
 TRUSTED = ("10.0.0.0/8", "fd00::/8")
 
 
-def asked(client: str | None, *headers: tuple[str, str]) -> Request:
+def a_request_from(client: str | None, *headers: tuple[str, str]) -> Request:
     raw = [(name.encode(), value.encode()) for name, value in headers]
     return Request({"type": "http", "client": (client, 1) if client else None, "headers": raw})
 
@@ -27,18 +27,18 @@ def asked(client: str | None, *headers: tuple[str, str]) -> Request:
         ("unix", "nowhere"),
     ],
 )
-def test_an_address_stands_for_its_network(client: str | None, network: str) -> None:
-    assert client_network(asked(client), ()) == network
+def test_an_address_is_reduced_to_its_network(client: str | None, network: str) -> None:
+    assert client_network(a_request_from(client), ()) == network
 
 
-def test_nobody_is_believed_unless_a_setting_names_them() -> None:
+def test_headers_of_unknown_proxies_are_ignored() -> None:
     spoofed = ("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")
-    assert client_network(asked("192.0.2.7", *spoofed), ()) == "192.0.2.0/24"
-    assert client_network(asked("192.0.2.7", *spoofed), TRUSTED) == "192.0.2.0/24"
+    assert client_network(a_request_from("192.0.2.7", *spoofed), ()) == "192.0.2.0/24"
+    assert client_network(a_request_from("192.0.2.7", *spoofed), TRUSTED) == "192.0.2.0/24"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "headers",
     [
         [("x-forwarded-for", "192.0.2.7")],
         [("x-forwarded-for", "192.0.2.7:4711")],
@@ -52,26 +52,28 @@ def test_nobody_is_believed_unless_a_setting_names_them() -> None:
         [("forwarded", 'host=a;for=192.0.2.7, for="[fd00::1]:80"')],
     ],
 )
-def test_behind_proxies_the_nearest_hop_that_is_none_of_them_counts(said: list[tuple[str, str]]) -> None:
-    assert client_network(asked(PROXY, *said), TRUSTED) == "192.0.2.0/24"
+def test_the_nearest_hop_that_is_not_a_trusted_proxy_counts(headers: list[tuple[str, str]]) -> None:
+    assert client_network(a_request_from(PROXY, *headers), TRUSTED) == "192.0.2.0/24"
 
 
-@pytest.mark.parametrize("said", ["", "unknown", "_hidden", "192.0.2.7, garbage", "192.0.2.7, ", "192.0.2.7,999.1.1.1"])
-def test_what_a_proxy_cannot_name_is_the_proxys_own(said: str) -> None:
-    assert client_network(asked(PROXY, ("x-forwarded-for", said)), TRUSTED) == "10.1.2.0/24"
+@pytest.mark.parametrize(
+    "header", ["", "unknown", "_hidden", "192.0.2.7, garbage", "192.0.2.7, ", "192.0.2.7,999.1.1.1"]
+)
+def test_an_unreadable_hop_counts_as_the_network_of_its_proxy(header: str) -> None:
+    assert client_network(a_request_from(PROXY, ("x-forwarded-for", header)), TRUSTED) == "10.1.2.0/24"
 
 
-def test_an_address_of_version_six_is_read_with_and_without_its_port() -> None:
-    for said in ("2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]"):
-        assert client_network(asked(PROXY, ("x-forwarded-for", said)), TRUSTED) == "2001:db8::/56"
-    assert client_network(asked(PROXY, ("forwarded", 'for="[2001:db8::1]:443"')), TRUSTED) == "2001:db8::/56"
+def test_an_ipv6_address_is_read_with_and_without_its_port() -> None:
+    for address in ("2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]"):
+        assert client_network(a_request_from(PROXY, ("x-forwarded-for", address)), TRUSTED) == "2001:db8::/56"
+    assert client_network(a_request_from(PROXY, ("forwarded", 'for="[2001:db8::1]:443"')), TRUSTED) == "2001:db8::/56"
 
 
-def test_where_every_hop_is_a_proxy_the_farthest_counts() -> None:
-    assert client_network(asked(PROXY, ("x-forwarded-for", "10.7.7.7, 10.8.8.8")), TRUSTED) == "10.7.7.0/24"
+def test_if_every_hop_is_a_trusted_proxy_the_farthest_hop_counts() -> None:
+    assert client_network(a_request_from(PROXY, ("x-forwarded-for", "10.7.7.7, 10.8.8.8")), TRUSTED) == "10.7.7.0/24"
 
 
-def test_a_setting_that_is_no_network_is_refused_when_the_program_starts() -> None:
+def test_settings_refuse_a_proxy_that_is_not_a_network() -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(
             {"database_url": "x", "broker_url": "x", "secret_key": "x" * 32, "trusted_proxies": "10.0.0.1/8"}

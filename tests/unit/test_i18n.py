@@ -1,4 +1,4 @@
-"""Speech: which language is spoken, and how money and days are written in it."""
+"""Translations: the choice of the language, and how amounts and dates are written in each language."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
     ("locale", "language"),
     [("de", "de"), ("de-AT", "de"), ("pt_BR", "pt"), ("JA", "ja"), ("zh-Hant-TW", "en"), ("xx", "en"), ("", "en")],
 )
-def test_a_locale_is_spoken_to_in_the_nearest_language(locale: str, language: str) -> None:
+def test_a_locale_has_a_nearest_language(locale: str, language: str) -> None:
     assert language_for(locale) == translator_for(locale).language == language
 
 
@@ -33,17 +33,17 @@ def test_a_locale_is_spoken_to_in_the_nearest_language(locale: str, language: st
         ("de;q=often, es", "es"),
     ],
 )
-def test_a_browser_is_answered_in_the_language_it_likes_best(accepted: str, language: str) -> None:
+def test_the_language_that_a_browser_prefers_is_chosen(accepted: str, language: str) -> None:
     assert preferred_language(accepted) == language
 
 
 @given(st.text())
-def test_whatever_a_header_says_some_language_is_spoken(text: str) -> None:
+def test_any_header_leads_to_a_known_language(text: str) -> None:
     assert preferred_language(text) in LANGUAGES
     assert language_for(text) in LANGUAGES
 
 
-def test_money_is_written_as_people_of_the_language_write_it() -> None:
+def test_an_amount_is_written_in_the_format_of_the_language() -> None:
     assert translator_for("en").money(Money(123456, "EUR")) == "€1,234.56"
     assert translator_for("de").money(Money(123456, "EUR")) == "1.234,56\xa0€"
     assert translator_for("ja").money(Money(500, "JPY")) == "￥500"
@@ -56,13 +56,13 @@ def test_every_decimal_of_a_currency_is_shown(language: str) -> None:
         assert "".join(char for char in shown if char.isdecimal()) == "123456789", currency
 
 
-def test_a_day_is_the_one_of_the_zone() -> None:
+def test_a_date_is_the_local_date_of_the_time_zone() -> None:
     assert translator_for("en").day(NOON) == "15 June 2026"
     assert translator_for("ja").day(NOON.replace(hour=23), ZoneInfo("Asia/Tokyo")) == "2026年6月16日"
     assert translator_for("de").instant(NOON, ZoneInfo("Europe/Berlin")) == "15. Juni 2026, 14:00 CEST"
 
 
-def test_facts_take_the_place_of_their_names_and_nothing_else() -> None:
+def test_a_placeholder_in_a_value_is_not_replaced() -> None:
     assert (
         translator_for("en").gettext("{product} costs {amount}.", product="{amount}", amount="€1")
         == "{amount} costs €1."

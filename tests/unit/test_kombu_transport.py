@@ -1,4 +1,4 @@
-"""Bytes of strangers on a queue: kombu opens every envelope outside of its error handlers, so it must be able to."""
+"""Unreadable messages on a queue are wrapped in an envelope, because kombu parses envelopes outside its error handlers."""
 
 import base64
 import json
@@ -13,14 +13,14 @@ from config.kombu_transport import Channel, Client, envelope
 GOOD = {"body": "e30=", "properties": {"delivery_tag": "1", "body_encoding": "base64"}}
 
 
-def inner(raw: bytes) -> bytes:
-    """The body, as a consumer reads it."""
-    found = json.loads(envelope(raw))
-    assert found["properties"]["body_encoding"] == "base64"
-    return base64.b64decode(found["body"])
+def body_of(raw: bytes) -> bytes:
+    """Return the body of the envelope, as a consumer reads it."""
+    parsed = json.loads(envelope(raw))
+    assert parsed["properties"]["body_encoding"] == "base64"
+    return base64.b64decode(parsed["body"])
 
 
-def test_what_kombu_can_open_stays_as_it_is() -> None:
+def test_an_envelope_that_kombu_can_parse_is_not_changed() -> None:
     raw = json.dumps(GOOD).encode()
     assert envelope(raw) is raw
 
@@ -28,7 +28,7 @@ def test_what_kombu_can_open_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"this is no JSON",
+        b"not JSON",
         b"\xff\xfe{\x00}\x00",
         json.dumps(GOOD).encode("utf-16"),
         b"{}",
@@ -43,39 +43,39 @@ def test_what_kombu_can_open_stays_as_it_is() -> None:
         json.dumps(GOOD | {"headers": {"__type__": "datetime", "__value__": 5}}).encode(),
     ],
 )
-def test_what_kombu_cannot_open_becomes_the_body_of_an_envelope_byte_for_byte(raw: bytes) -> None:
-    assert inner(raw) == raw
+def test_bytes_that_kombu_cannot_parse_become_the_body_of_an_envelope(raw: bytes) -> None:
+    assert body_of(raw) == raw
 
 
-class Answers:
-    """A connection to a broker that has one answer."""
+class OneResponse:
+    """A connection to a broker with one fixed response."""
 
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
+    def __init__(self, response: Any) -> None:
+        self._response = response
 
     def read_response(self, **_: Any) -> Any:
-        return self._answer
+        return self._response
 
 
 @pytest.mark.parametrize(
-    ("command", "answer"), [("BRPOP", None), ("RPOP", None), ("HGET", b"no envelope"), ("BRPOP", [b"queue", b"{}"])]
+    ("command", "response"), [("BRPOP", None), ("RPOP", None), ("HGET", b"no envelope"), ("BRPOP", [b"queue", b"{}"])]
 )
-def test_the_client_changes_only_the_messages_that_it_takes_off_a_queue(command: str, answer: Any) -> None:
-    found = Client().parse_response(Answers(answer), command)
-    assert found == ((b"queue", envelope_of(b"{}", found)) if answer == [b"queue", b"{}"] else answer)
+def test_the_client_changes_only_the_responses_that_carry_a_message(command: str, response: Any) -> None:
+    parsed = Client().parse_response(OneResponse(response), command)
+    assert parsed == ((b"queue", envelope_of(b"{}", parsed)) if response == [b"queue", b"{}"] else response)
 
 
-def envelope_of(body: bytes, found: Any) -> bytes:
-    """The envelope in this answer, which has this body."""
-    raw: bytes = found[1]
+def envelope_of(body: bytes, parsed: Any) -> bytes:
+    """Return the envelope of a parsed response, and check its body."""
+    raw: bytes = parsed[1]
     assert base64.b64decode(json.loads(raw)["body"]) == body
     return raw
 
 
-def test_a_kombu_that_reads_queues_with_another_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Another(redis.Redis):
+def test_a_kombu_with_another_redis_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OtherClient(redis.Redis):
         pass
 
-    monkeypatch.setattr(redis_transport.Channel, "_get_client", lambda _: Another)
+    monkeypatch.setattr(redis_transport.Channel, "_get_client", lambda _: OtherClient)
     with pytest.raises(Exception, match=r"not with redis\.Redis: change config/kombu_transport\.py"):
         Channel._get_client(object.__new__(Channel))

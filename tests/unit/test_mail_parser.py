@@ -1,4 +1,4 @@
-"""tests/mails/labels.json says of every mail beside it what is to be read out of it."""
+"""The mail parser: tests/mails/labels.json contains the expected result for every mail in that folder."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from domain.refund_reasons import RefundReason
 from domain.requests import RefundRequest, RefundScope
@@ -23,62 +23,62 @@ from tests.mails.mail_texts import TEXTS
 
 MAILS = Path(__file__).parent.parent / "mails"
 LABELS: dict[str, dict[str, Any]] = json.loads((MAILS / "labels.json").read_text())
-OURS = ["refunds@moneyback.example"]
+OUR_ADDRESSES = ["refunds@moneyback.example"]
 SMALL = b"From: Ada <ada@example.com>\nSubject: Refund\nMessage-ID: <1@example.com>\n%s\n%s"
 
 
 def requested(raw: bytes) -> RefundRequest:
-    mail = read(raw, moneyback_addresses=OURS)
+    mail = read(raw, moneyback_addresses=OUR_ADDRESSES)
     assert mail.kind is MailKind.REQUEST, mail
     (request,) = mail.requests
     return request
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_a_mail_is_read_as_its_label_says(name: str) -> None:
+def test_a_mail_is_parsed_as_its_label_says(name: str) -> None:
     label = dict(LABELS[name])
-    mail = read((MAILS / f"{name}.eml").read_bytes(), moneyback_addresses=OURS)
+    mail = read((MAILS / f"{name}.eml").read_bytes(), moneyback_addresses=OUR_ADDRESSES)
     assert mail.kind == label.pop("kind")
     assert mail.requests_refund is label.pop("asks", False)
     assert [request.reference for request in mail.requests] == label.pop("references", [])
-    told = {"reason", "refund_scope", "email", "comment"} & label.keys()
+    fields = {"reason", "refund_scope", "email", "comment"} & label.keys()
     for request in mail.requests:
-        assert {name: getattr(request, name) for name in told} == {name: label[name] for name in told}
+        assert {name: getattr(request, name) for name in fields} == {name: label[name] for name in fields}
         assert label.get("never", "\0") not in request.comment
     assert mail.locale == label.get("locale", "en")
     assert (mail.bounced_email.email_kind if mail.bounced_email else None) == label.get("returned")
 
 
-def test_every_mail_has_its_label() -> None:
+def test_every_mail_has_a_label() -> None:
     assert {path.stem for path in MAILS.glob("*.eml")} == LABELS.keys()
     assert len(LABELS) >= 200
     assert len({name.partition("--")[0] for name in LABELS}) >= 40
 
 
-def test_words_in_every_language_ask_for_the_money() -> None:
-    for tongue in TEXTS.values():
-        assert all(asks(said.text) for said in (*tongue.asks, tongue.asks_without))
-        assert asks(tongue.short)
-        assert not asks(tongue.thanks)
-        assert not asks(tongue.question)
+def test_refund_requests_are_recognised_in_every_language() -> None:
+    for texts in TEXTS.values():
+        assert all(asks(request.text) for request in (*texts.asks, texts.asks_without))
+        assert asks(texts.short)
+        assert not asks(texts.thanks)
+        assert not asks(texts.question)
 
 
-def test_the_language_of_words() -> None:
-    assert {detect_language(said.text) for tongue in TEXTS.values() for said in tongue.asks} == TEXTS.keys()
+def test_the_language_of_a_text_is_detected() -> None:
+    assert {detect_language(request.text) for texts in TEXTS.values() for request in texts.asks} == TEXTS.keys()
     assert detect_language("MB-2026-0417") is None
 
 
 @settings(deadline=None)
-@given(some.binary(max_size=2_000))
+@given(st.binary(max_size=2_000))
 @example(b"")
 @example(b"From: \xff@\xff\n\n")
 @example(b"From: a@b.example\nContent-Type: text/plain; charset=\x00\n\nMB-2026-0417")
 @example(b"From: a@b.example\nContent-Type: multipart/mixed; boundary=\n\nMB-2026-0417")
-def test_any_bytes_give_an_answer(raw: bytes) -> None:
+def test_any_bytes_are_parsed(raw: bytes) -> None:
     assert isinstance(read(raw), ParsedMail)
 
 
-_LINES = some.sampled_from(
+_LINES = st.sampled_from(
     [
         b"From: Ada <ada@example.com>",
         b"From: =?utf-8?b?////?= <@>",
@@ -104,45 +104,46 @@ _LINES = some.sampled_from(
 
 
 @settings(deadline=None)
-@given(some.lists(_LINES | some.binary(max_size=20), max_size=25))
-def test_any_lines_of_a_mail_give_an_answer(lines: list[bytes]) -> None:
+@given(st.lists(_LINES | st.binary(max_size=20), max_size=25))
+def test_any_lines_of_a_mail_are_parsed(lines: list[bytes]) -> None:
     assert isinstance(read(b"\n".join(lines)), ParsedMail)
 
 
 @settings(deadline=None)
-@given(some.text(max_size=500))
-def test_any_words_of_a_customer_reach_the_case(words: str) -> None:
-    """Whatever stands around it, a labelled reference is found, and the comment is one that a case can hold."""
-    text = f"Reference number: MB-2026-0417\n\n{words}".encode("utf-8", "surrogatepass")
+@given(st.text(max_size=500))
+def test_any_text_of_a_customer_becomes_a_comment(customer_text: str) -> None:
+    """A labelled reference is found in any text, and the comment is not longer than a case allows."""
+    text = f"Reference number: MB-2026-0417\n\n{customer_text}".encode("utf-8", "surrogatepass")
     mail = read(SMALL % (b"Content-Type: text/plain; charset=utf-8\n", text))
     assert mail.kind in {MailKind.REQUEST, MailKind.TOO_MANY}
     assert all(len(request.comment) <= 4_000 for request in mail.requests)
 
 
-def test_a_huge_mail_is_answered_but_not_read() -> None:
+def test_a_too_large_mail_has_a_sender_and_no_request() -> None:
     mail = read(SMALL % (b"", b"MB-2026-0417 "), size=MAX_SIZE + 1)
     assert (mail.kind, mail.sender, mail.requests) == (MailKind.TOO_LARGE, "ada@example.com", ())
 
 
-def test_a_huge_mail_of_a_machine_is_a_machines() -> None:
+def test_a_too_large_mail_of_a_list_is_recognised() -> None:
     assert read(SMALL % (b"Precedence: list\n", b""), size=MAX_SIZE + 1).kind is MailKind.LIST
 
 
-def test_of_a_large_mail_the_beginning_is_read() -> None:
+def test_the_beginning_of_a_large_mail_is_parsed() -> None:
     assert requested(SMALL % (b"", b"MB-2026-0417\n" + b"x\n" * MAX_READ_BYTES)).reference == "MB-2026-0417"
 
 
 @pytest.mark.parametrize("part", [b"--x\n\n", b"--x\nContent-Type: multipart/mixed; boundary=x\n\n"])
-def test_a_mail_of_a_thousand_parts_is_refused_before_it_is_taken_apart(part: bytes) -> None:
+def test_a_mail_with_a_thousand_parts_is_unreadable(part: bytes) -> None:
     assert read(SMALL % (b"Content-Type: multipart/mixed; boundary=x\n", part * 1_000)).kind is MailKind.UNREADABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [b"", b"Content-Type: text/html\n"])
 @pytest.mark.parametrize(
     "piece",
     [b" ", b"4 ", b"order ", b"order 1 ", b"On a wrote:\n", b"<", b"> a\n", b"a@", b"2026-06-15 ", b"4111-", b"&#1"],
 )
-def test_a_mail_that_is_made_to_be_slow_is_read_soon(piece: bytes, kind: bytes) -> None:
+def test_a_mail_made_to_slow_the_parser_is_parsed_in_time(piece: bytes, kind: bytes) -> None:
     raw = SMALL % (kind, piece * (MAX_READ_BYTES // len(piece)))
     began = thread_time()
     read(raw)
@@ -150,7 +151,7 @@ def test_a_mail_that_is_made_to_be_slow_is_read_soon(piece: bytes, kind: bytes) 
 
 
 @pytest.mark.parametrize("name", [b"From", b"Subject", b"Content-Type"])
-def test_an_endless_header_is_cut(name: bytes) -> None:
+def test_a_very_long_header_is_cut(name: bytes) -> None:
     assert read(name + b": " + b'=?utf-8?q?"a?= ' * 30_000 + b"\n\nx").kind is not MailKind.REQUEST
 
 
@@ -158,20 +159,20 @@ def test_a_long_comment_is_cut_to_what_the_form_allows() -> None:
     assert len(requested(SMALL % (b"", b"MB-2026-0417 " + b"please " * 2_000)).comment) <= 4_000
 
 
-def test_the_message_id_names_the_request() -> None:
+def test_the_message_id_is_read() -> None:
     assert read(SMALL % (b"", b"MB-2026-0417")).message_id == "<1@example.com>"
 
 
 @pytest.mark.parametrize("name", [b"", b"<>", b"\xe9\xff@x", b"<" + b"x" * 300 + b"@x>"])
-def test_a_mail_without_a_usable_message_id_is_named_by_its_bytes(name: bytes) -> None:
-    one, other = (
+def test_a_mail_without_a_valid_message_id_gets_a_hash_of_its_bytes(name: bytes) -> None:
+    first, second = (
         (SMALL % (b"", text)).replace(b"<1@example.com>", name) for text in (b"MB-2026-0417", b"MB-2026-0417 please")
     )
-    assert read(one).message_id.startswith("sha256:")
-    assert read(one).message_id == read(b"Received: from a by b\n" + one).message_id != read(other).message_id
+    assert read(first).message_id.startswith("sha256:")
+    assert read(first).message_id == read(b"Received: from a by b\n" + first).message_id != read(second).message_id
 
 
-def test_what_was_quoted_is_not_part_of_the_comment() -> None:
+def test_a_quotation_is_not_part_of_the_comment() -> None:
     comment = requested((MAILS / "reply_top_posted.eml").read_bytes()).comment
     assert comment == "Hi, I am not satisfied and want a refund. Order MB-2026-0417"
 
@@ -200,11 +201,11 @@ def test_what_was_quoted_is_not_part_of_the_comment() -> None:
         ("order number: 2026-06-15", None),
     ],
 )
-def test_what_looks_like_a_reference(text: str, reference: str | None) -> None:
+def test_references_are_found_in_a_text(text: str, reference: str | None) -> None:
     assert find(text) == ([reference] if reference else [])
 
 
-def test_a_plural_names_each() -> None:
+def test_several_references_after_one_label_are_found() -> None:
     assert find("Order numbers: MB-2026-0417, MB-2026-0418 and MB-2026-0419") == [
         "MB-2026-0417",
         "MB-2026-0418",
@@ -213,7 +214,7 @@ def test_a_plural_names_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("text", "reason"),
     [
         ("I was charged twice for this.", RefundReason.DUPLICATE_ORDER),
         ("Ich habe versehentlich doppelt bestellt.", RefundReason.DUPLICATE_ORDER),
@@ -234,19 +235,19 @@ def test_a_plural_names_each() -> None:
         ("", RefundReason.OTHER),
     ],
 )
-def test_the_reason_in_a_customers_words(words: str, reason: RefundReason) -> None:
-    assert reason_of(words) is reason
+def test_the_refund_reason_is_recognised(text: str, reason: RefundReason) -> None:
+    assert reason_of(text) is reason
 
 
-def test_every_reason_has_words() -> None:
+def test_every_refund_reason_has_a_pattern() -> None:
     assert {reason for reason, _ in REASONS} == set(RefundReason) - {RefundReason.OTHER}
 
 
-def test_a_price_with_tax_is_no_wish_for_the_tax() -> None:
+def test_a_price_including_vat_is_not_a_vat_refund() -> None:
     assert refund_scope_of("I paid 49.00 EUR including VAT and want it back.") is RefundScope.FULL
 
 
-def test_the_body_says_more_than_the_subject() -> None:
+def test_a_reason_in_the_body_wins_over_the_subject() -> None:
     assert reason_of("It does not start.", "Re: Your renewal") is RefundReason.TECHNICAL_ISSUE
 
 
@@ -259,15 +260,15 @@ def test_the_body_says_more_than_the_subject() -> None:
         "<style>p{}</style><div>1 &lt; 2</div><script>if (a<b) x('</p>')</script>",
     ],
 )
-def test_html_is_read_as_people_see_it(page: str) -> None:
+def test_html_is_converted_to_its_visible_text(page: str) -> None:
     assert html_to_text(page) == "1 < 2"
 
 
-def test_what_html_quotes_is_quoted() -> None:
+def test_a_blockquote_is_a_quotation() -> None:
     assert split(html_to_text("<p>New</p><blockquote><p>Old</p></blockquote><p>Newer</p>")).quoted == "Old"
 
 
 @settings(deadline=None)
-@given(some.text(alphabet="<>!-/abscriptyle&#; \n'\"=", max_size=300))
-def test_any_html_has_a_text(page: str) -> None:
+@given(st.text(alphabet="<>!-/abscriptyle&#; \n'\"=", max_size=300))
+def test_any_html_is_converted_to_text(page: str) -> None:
     assert isinstance(html_to_text(page), str)

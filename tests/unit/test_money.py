@@ -1,11 +1,11 @@
-"""Minor units, and never a float."""
+"""Amounts are whole minor units, never floats."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from domain.money import CURRENCIES, Money, UnknownMoneyError
 
@@ -25,18 +25,18 @@ def test_only_whole_minor_units_are_an_amount(minor: Any) -> None:
 
 
 @pytest.mark.parametrize("currency", ["eur", "XXX", "", "BTC"])
-def test_only_currencies_of_the_standard(currency: str) -> None:
+def test_only_currencies_of_iso_4217_are_accepted(currency: str) -> None:
     with pytest.raises(UnknownMoneyError, match="ISO 4217"):
         Money(1, currency)
 
 
 @pytest.mark.parametrize("text", ["19.999", "1e3", "", ".", "1,50", "١", "0x10", "- 5", "--5", "1.-5"])
-def test_what_is_no_amount_of_euros_is_refused(text: str) -> None:
+def test_an_invalid_amount_of_euros_is_refused(text: str) -> None:
     with pytest.raises(UnknownMoneyError):
         Money.parse(text, "EUR")
 
 
-@given(minor=some.integers(-(10**15), 10**15), currency=some.sampled_from(sorted(CURRENCIES)))
-def test_what_is_written_reads_back(minor: int, currency: str) -> None:
+@given(minor=st.integers(-(10**15), 10**15), currency=st.sampled_from(sorted(CURRENCIES)))
+def test_a_written_amount_is_parsed_to_the_same_amount(minor: int, currency: str) -> None:
     money = Money(minor, currency)
     assert Money.parse(str(money).removesuffix(f" {currency}"), currency) == money

@@ -1,4 +1,4 @@
-"""The decision about a provider's result, row by row: case, operation, result, and what they lead to."""
+"""The decision about a provider's result: a table of cases, operations, results and expected decisions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ from domain.providers import (
 from domain.refund_operations import CLOSED_STATUSES, OPEN_STATUSES, OperationStatus, RefundOperation, status_of
 from domain.states import Event, State
 from domain.support_tasks import SupportTaskKind
-from tests.sample_data import NOON, asked
+from tests.sample_data import NOON, a_submitted_request
 from worker.provider_client import NotSent
 from worker.refunds import backoff
 from worker.refunds.outcomes import (
@@ -46,361 +46,424 @@ from worker.refunds.provider_limits import RefundLimits
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRICE = Money(4900, "EUR")
-NO_MONEY = DeclineReason.INSUFFICIENT_BALANCE
+INSUFFICIENT_BALANCE = DeclineReason.INSUFFICIENT_BALANCE
 
-PAID, TRACED = Paid("re_1", PRICE), Paid("re_1", PRICE, "ARN 7")
-PENDING, SHORT = Pending("re_1", PRICE), Pending("re_1", PRICE, insufficient_balance=True)
-FAILED, FAILED_FOR_NOW = Failed("re_1", "closed"), Failed("re_1", "balance", NO_MONEY)
-DECLINED, LATER, TAKEN = (
+PAID, PAID_WITH_BANK_REFERENCE = Paid("re_1", PRICE), Paid("re_1", PRICE, "ARN 7")
+PENDING, PENDING_WITHOUT_BALANCE = Pending("re_1", PRICE), Pending("re_1", PRICE, insufficient_balance=True)
+FAILED, FAILED_WITHOUT_BALANCE = Failed("re_1", "closed"), Failed("re_1", "balance", INSUFFICIENT_BALANCE)
+DECLINED, NO_BALANCE, ALREADY_REFUNDED = (
     Declined(DeclineReason.PERMANENT, "no"),
-    Declined(NO_MONEY, "funds"),
+    Declined(INSUFFICIENT_BALANCE, "funds"),
     Declined(DeclineReason.ALREADY_REFUNDED, "x"),
 )
-LOST, BUSY, REPLAYED = Unknown("timeout"), Unknown("429", retry_after=5_000.0), Unknown("500", replayed=True)
-NO_ACCESS, UNSENT = Unknown("401", invalid_credentials=True), NotSent("no time")
-NOTHING, THEIRS = NotFound(), ExternalRefund("re_theirs", PRICE)
+TIMEOUT, RATE_LIMITED, REPLAYED = Unknown("timeout"), Unknown("429", retry_after=5_000.0), Unknown("500", replayed=True)
+INVALID_CREDENTIALS, NOT_SENT = Unknown("401", invalid_credentials=True), NotSent("no time")
+NOT_FOUND, EXTERNAL = NotFound(), ExternalRefund("re_theirs", PRICE)
 
-CAPPED = Capabilities(idempotency_key_ttl=DAY, rejects_over_refund=True, poll=PollPlan(max_delay=HOUR))
-PLAIN = replace(CAPPED, rejects_over_refund=False)
-SILENT = replace(CAPPED, lookup=Lookup.NEVER)
-SHORT_LIVED = replace(CAPPED, idempotency_key_ttl=4 * HOUR)
-GONE = None
+PROVIDER = Capabilities(idempotency_key_ttl=DAY, rejects_over_refund=True, poll=PollPlan(max_delay=HOUR))
+ALLOWS_OVER_REFUND = replace(PROVIDER, rejects_over_refund=False)
+WITHOUT_LOOKUPS = replace(PROVIDER, lookup=Lookup.NEVER)
+SHORT_KEY_TTL = replace(PROVIDER, idempotency_key_ttl=4 * HOUR)
+NOT_CONNECTED = None
 
 REFUNDING, REFUND_PENDING, REFUNDED = State.REFUNDING, State.REFUND_PENDING, State.REFUNDED
 WITH_SUPPORT, APPROVED = State.WITH_SUPPORT, State.APPROVED
 S, E = OperationStatus, Event
 
 
-class Leads(NamedTuple):
-    """What a result leads to. Without an event the case stays where it is."""
+class Expected(NamedTuple):
+    """The expected decision. Without an event the case stays in its state."""
 
     event: Event | None = None
-    there: State | None = None
+    to_state: State | None = None
     status: OperationStatus | None = None
     due_in: float | None = None
     reason: str | None = None
 
 
-def waits(seconds: float) -> Leads:
-    return Leads(due_in=seconds)
+def waits(seconds: float) -> Expected:
+    return Expected(due_in=seconds)
 
 
-REPEATS = Leads()
+REPEATS = Expected()
 
 JUST_SENT: Mapping[str, Any] = {}
 POLLED: Mapping[str, Any] = {"polls": 3}
 YESTERDAY: Mapping[str, Any] = {"first": 25 * HOUR, "last": 25 * HOUR}
-LAST_WORD: Mapping[str, Any] = {"first": 8 * HOUR, "last": 7 * HOUR, "empty_lookups": 3}
-REPLAYS = {**LAST_WORD, "replayed": True}
-REFUSED = {**LAST_WORD, "code": "no"}
+EMPTY_LOOKUPS: Mapping[str, Any] = {"first": 8 * HOUR, "last": 7 * HOUR, "empty_lookups": 3}
+REPLAYS = {**EMPTY_LOOKUPS, "replayed": True}
+REFUSED = {**EMPTY_LOOKUPS, "code": "no"}
 TWO_DAYS: Mapping[str, Any] = {"first": 49 * HOUR, "last": 47 * HOUR, "polls": 9}
 
-TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Leads]] = [
-    # the first sending
-    ("paid at once", REFUNDING, JUST_SENT, Sent(PAID), CAPPED, Leads(E.PROVIDER_PAID, REFUNDED, S.PAID)),
-    ("accepted", REFUNDING, JUST_SENT, Sent(PENDING), CAPPED, Leads(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING)),
+TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Expected]] = [
+    # the result of the first call
+    ("paid at once", REFUNDING, JUST_SENT, Sent(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
     (
-        "accepted, and waits for the balance",
+        "accepted",
         REFUNDING,
         JUST_SENT,
-        Sent(SHORT),
-        CAPPED,
-        Leads(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
+        Sent(PENDING),
+        PROVIDER,
+        Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
-    ("a lost answer", REFUNDING, JUST_SENT, Sent(LOST), CAPPED, Leads(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20)),
     (
-        "too many calls",
+        "accepted, but waits for the balance",
         REFUNDING,
         JUST_SENT,
-        Sent(BUSY),
-        CAPPED,
-        Leads(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 5_000),
+        Sent(PENDING_WITHOUT_BALANCE),
+        PROVIDER,
+        Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
+    ("a timeout", REFUNDING, JUST_SENT, Sent(TIMEOUT), PROVIDER, Expected(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20)),
     (
-        "refunded already, by whomever",
+        "a rate limit",
         REFUNDING,
         JUST_SENT,
-        Sent(TAKEN),
-        CAPPED,
-        Leads(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20),
+        Sent(RATE_LIMITED),
+        PROVIDER,
+        Expected(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 5_000),
     ),
     (
-        "declined for good",
+        "already refunded, by us or externally",
+        REFUNDING,
+        JUST_SENT,
+        Sent(ALREADY_REFUNDED),
+        PROVIDER,
+        Expected(E.OUTCOME_UNKNOWN, REFUNDING, S.UNKNOWN, 20),
+    ),
+    (
+        "declined permanently",
         REFUNDING,
         JUST_SENT,
         Sent(DECLINED),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="provider_declined"),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="provider_declined"),
     ),
     (
         "failed at once",
         REFUNDING,
         JUST_SENT,
         Sent(FAILED),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
     ),
-    ("no balance", REFUNDING, JUST_SENT, Sent(LATER), CAPPED, Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40)),
     (
-        "nothing was sent",
+        "no balance",
         REFUNDING,
         JUST_SENT,
-        Sent(UNSENT),
-        CAPPED,
-        Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
+        Sent(NO_BALANCE),
+        PROVIDER,
+        Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
     ),
-    ("no access", REFUNDING, JUST_SENT, Sent(NO_ACCESS), CAPPED, Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40)),
+    ("not sent", REFUNDING, JUST_SENT, Sent(NOT_SENT), PROVIDER, Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40)),
+    (
+        "invalid credentials",
+        REFUNDING,
+        JUST_SENT,
+        Sent(INVALID_CREDENTIALS),
+        PROVIDER,
+        Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, 40),
+    ),
     (
         "the longest delay",
         REFUNDING,
         {"attempt": 40},
-        Sent(LATER),
-        CAPPED,
-        Leads(E.REFUND_DEFERRED, APPROVED, S.DECLINED, backoff.MAX_RETRY_DELAY),
+        Sent(NO_BALANCE),
+        PROVIDER,
+        Expected(E.REFUND_DEFERRED, APPROVED, S.DECLINED, backoff.MAX_RETRY_DELAY),
     ),
     (
         "no balance at the last attempt",
         REFUNDING,
         {"attempt": MAX_ATTEMPTS},
-        Sent(LATER),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="insufficient_balance"),
+        Sent(NO_BALANCE),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="insufficient_balance"),
     ),
-    # a look-up with news
-    ("found paid", REFUNDING, POLLED, LookedUp(PAID), CAPPED, Leads(E.PROVIDER_PAID, REFUNDED, S.PAID)),
+    # a lookup that shows a new status
+    ("found paid", REFUNDING, POLLED, LookedUp(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
     (
         "found accepted",
         REFUNDING,
         POLLED,
         LookedUp(PENDING),
-        CAPPED,
-        Leads(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
+        PROVIDER,
+        Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
     ),
-    ("paid at last", REFUND_PENDING, POLLED, LookedUp(PAID), CAPPED, Leads(E.PROVIDER_PAID, REFUNDED, S.PAID)),
     (
-        "failed late",
+        "pending, then paid",
+        REFUND_PENDING,
+        POLLED,
+        LookedUp(PAID),
+        PROVIDER,
+        Expected(E.PROVIDER_PAID, REFUNDED, S.PAID),
+    ),
+    (
+        "pending, then failed",
         REFUND_PENDING,
         POLLED,
         LookedUp(FAILED),
-        CAPPED,
-        Leads(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="returned_by_bank"),
+        PROVIDER,
+        Expected(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="returned_by_bank"),
     ),
     (
-        "came back from the bank",
+        "paid, then returned by the bank",
         REFUNDED,
         {"status": S.PAID},
         LookedUp(FAILED),
-        CAPPED,
-        Leads(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="returned_by_bank"),
+        PROVIDER,
+        Expected(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="returned_by_bank"),
     ),
     (
-        "failed for want of a balance",
+        "failed because of the balance",
         REFUND_PENDING,
         POLLED,
-        LookedUp(FAILED_FOR_NOW),
-        CAPPED,
-        Leads(E.REFUND_DEFERRED, APPROVED, S.FAILED, 40),
+        LookedUp(FAILED_WITHOUT_BALANCE),
+        PROVIDER,
+        Expected(E.REFUND_DEFERRED, APPROVED, S.FAILED, 40),
     ),
     (
-        "came back for want of a balance",
+        "paid, then failed because of the balance",
         REFUNDED,
         {"status": S.PAID},
-        LookedUp(FAILED_FOR_NOW),
-        CAPPED,
-        Leads(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="insufficient_balance"),
+        LookedUp(FAILED_WITHOUT_BALANCE),
+        PROVIDER,
+        Expected(E.PROVIDER_FAILED_LATE, WITH_SUPPORT, S.FAILED, reason="insufficient_balance"),
     ),
     (
         "a bank reference",
         REFUNDED,
         {"status": S.PAID},
-        LookedUp(TRACED),
-        CAPPED,
-        Leads(E.BANK_REFERENCE_RECEIVED, REFUNDED, S.PAID),
+        LookedUp(PAID_WITH_BANK_REFERENCE),
+        PROVIDER,
+        Expected(E.BANK_REFERENCE_RECEIVED, REFUNDED, S.PAID),
     ),
     (
         "paid after support took over",
         WITH_SUPPORT,
         {"status": S.UNKNOWN},
         LookedUp(PAID),
-        CAPPED,
-        Leads(E.PROVIDER_PAID, REFUNDED, S.PAID),
+        PROVIDER,
+        Expected(E.PROVIDER_PAID, REFUNDED, S.PAID),
     ),
     (
         "failed after support took over",
         WITH_SUPPORT,
         {"status": S.UNKNOWN},
         LookedUp(FAILED),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
     ),
-    # a look-up without news: wait
-    ("still unknown", REFUNDING, POLLED, LookedUp(LOST), CAPPED, waits(160)),
+    # a lookup that shows nothing new: wait
+    ("still unknown", REFUNDING, POLLED, LookedUp(TIMEOUT), PROVIDER, waits(160)),
     (
         "still unknown, after many polls",
         REFUNDING,
         {"polls": 40},
-        LookedUp(LOST),
-        CAPPED,
+        LookedUp(TIMEOUT),
+        PROVIDER,
         waits(backoff.MAX_POLL_DELAY),
     ),
-    ("the provider says when", REFUNDING, POLLED, LookedUp(BUSY), CAPPED, waits(5_000)),
-    ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), CAPPED, waits(160)),
-    ("still pending, by the provider's plan", REFUND_PENDING, {"polls": 40}, LookedUp(PENDING), CAPPED, waits(3_600)),
-    ("pending, and the provider is not connected", REFUND_PENDING, {"polls": 40}, LookedUp(LOST), GONE, waits(1_800)),
-    ("pending, and not shown", REFUND_PENDING, POLLED, LookedUp(NOTHING), CAPPED, waits(160)),
-    ("known as paid", REFUNDED, {"status": S.PAID}, LookedUp(PAID), CAPPED, waits(20)),
-    ("paid, and shown as pending", REFUNDED, {"status": S.PAID}, LookedUp(PENDING), CAPPED, waits(20)),
-    ("paid, and not shown", REFUNDED, {"status": S.PAID}, LookedUp(NOTHING), CAPPED, waits(20)),
-    ("support waits for it too", WITH_SUPPORT, {"status": S.UNKNOWN}, LookedUp(PENDING), CAPPED, waits(20)),
-    ("support was told", WITH_SUPPORT, {"status": S.FAILED}, LookedUp(FAILED), CAPPED, waits(20)),
-    ("an external refund, ours may follow", REFUNDING, {"sends": 2}, LookedUp(THEIRS), CAPPED, waits(20)),
-    # nothing is there: send again, or not
-    ("sent again under its key", REFUNDING, JUST_SENT, LookedUp(NOTHING), CAPPED, REPEATS),
-    ("sent again while the key lives", REFUNDING, {"first": 19 * HOUR}, LookedUp(NOTHING), CAPPED, REPEATS),
-    ("not in the key's last hours", REFUNDING, {"first": 20 * HOUR}, LookedUp(NOTHING), CAPPED, waits(20)),
-    ("not when the key lives only hours", REFUNDING, JUST_SENT, LookedUp(NOTHING), SHORT_LIVED, waits(20)),
-    ("not to a provider that is not connected", REFUNDING, JUST_SENT, LookedUp(NOTHING), GONE, waits(20)),
-    ("not after a final refusal", REFUNDING, {"code": "no"}, LookedUp(NOTHING), CAPPED, waits(20)),
-    ("not when the key repeats an error", REFUNDING, {"replayed": True}, LookedUp(NOTHING), CAPPED, waits(20)),
-    # the answer to a repeat
-    ("paid by the repeat", REFUNDING, POLLED, Repeated(PAID), CAPPED, Leads(E.PROVIDER_PAID, REFUNDED, S.PAID)),
-    ("accepted", REFUNDING, POLLED, Repeated(PENDING), CAPPED, Leads(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING)),
+    ("the provider names a time", REFUNDING, POLLED, LookedUp(RATE_LIMITED), PROVIDER, waits(5_000)),
+    ("still pending", REFUND_PENDING, POLLED, LookedUp(PENDING), PROVIDER, waits(160)),
+    ("still pending, by the provider's plan", REFUND_PENDING, {"polls": 40}, LookedUp(PENDING), PROVIDER, waits(3_600)),
     (
-        "the repeat shows a failure",
+        "pending, and the provider is not connected",
+        REFUND_PENDING,
+        {"polls": 40},
+        LookedUp(TIMEOUT),
+        NOT_CONNECTED,
+        waits(1_800),
+    ),
+    ("pending, but not found", REFUND_PENDING, POLLED, LookedUp(NOT_FOUND), PROVIDER, waits(160)),
+    ("already recorded as paid", REFUNDED, {"status": S.PAID}, LookedUp(PAID), PROVIDER, waits(20)),
+    ("paid, but found as pending", REFUNDED, {"status": S.PAID}, LookedUp(PENDING), PROVIDER, waits(20)),
+    ("paid, but not found", REFUNDED, {"status": S.PAID}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
+    ("with support and pending", WITH_SUPPORT, {"status": S.UNKNOWN}, LookedUp(PENDING), PROVIDER, waits(20)),
+    ("with support and already failed", WITH_SUPPORT, {"status": S.FAILED}, LookedUp(FAILED), PROVIDER, waits(20)),
+    ("an external refund, and our refund may follow", REFUNDING, {"sends": 2}, LookedUp(EXTERNAL), PROVIDER, waits(20)),
+    # the lookup finds nothing: send again, or wait
+    ("sent again with its key", REFUNDING, JUST_SENT, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
+    ("sent again while the key is valid", REFUNDING, {"first": 19 * HOUR}, LookedUp(NOT_FOUND), PROVIDER, REPEATS),
+    (
+        "not sent again in the last hours of the key",
+        REFUNDING,
+        {"first": 20 * HOUR},
+        LookedUp(NOT_FOUND),
+        PROVIDER,
+        waits(20),
+    ),
+    (
+        "not sent again with a key that expires within hours",
+        REFUNDING,
+        JUST_SENT,
+        LookedUp(NOT_FOUND),
+        SHORT_KEY_TTL,
+        waits(20),
+    ),
+    ("not sent again to an unconnected provider", REFUNDING, JUST_SENT, LookedUp(NOT_FOUND), NOT_CONNECTED, waits(20)),
+    ("not sent again after a permanent decline", REFUNDING, {"code": "no"}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
+    (
+        "not sent again if the key replays an error",
+        REFUNDING,
+        {"replayed": True},
+        LookedUp(NOT_FOUND),
+        PROVIDER,
+        waits(20),
+    ),
+    # the result of the repeated call
+    ("paid by the repeat", REFUNDING, POLLED, Repeated(PAID), PROVIDER, Expected(E.PROVIDER_PAID, REFUNDED, S.PAID)),
+    (
+        "accepted by the repeat",
+        REFUNDING,
+        POLLED,
+        Repeated(PENDING),
+        PROVIDER,
+        Expected(E.PROVIDER_ACCEPTED, REFUND_PENDING, S.PENDING),
+    ),
+    (
+        "failed by the repeat",
         REFUNDING,
         POLLED,
         Repeated(FAILED),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.FAILED, reason="provider_declined"),
     ),
-    ("a refused repeat proves nothing", REFUNDING, POLLED, Repeated(DECLINED), CAPPED, waits(160)),
-    ("nor does a refusal for now", REFUNDING, POLLED, Repeated(LATER), CAPPED, waits(160)),
-    ("a repeat that was not sent", REFUNDING, POLLED, Repeated(UNSENT), CAPPED, waits(160)),
-    ("a repeat without access", REFUNDING, POLLED, Repeated(NO_ACCESS), CAPPED, waits(160)),
-    ("a replayed error", REFUNDING, POLLED, Repeated(REPLAYED), CAPPED, waits(160)),
-    # the provider answered for the last time: give up
+    ("a permanently declined repeat proves nothing", REFUNDING, POLLED, Repeated(DECLINED), PROVIDER, waits(160)),
+    ("a temporarily declined repeat proves nothing", REFUNDING, POLLED, Repeated(NO_BALANCE), PROVIDER, waits(160)),
+    ("a repeat that was not sent", REFUNDING, POLLED, Repeated(NOT_SENT), PROVIDER, waits(160)),
+    ("a repeat with invalid credentials", REFUNDING, POLLED, Repeated(INVALID_CREDENTIALS), PROVIDER, waits(160)),
+    ("a repeat with a replayed error", REFUNDING, POLLED, Repeated(REPLAYED), PROVIDER, waits(160)),
+    # the provider was polled for long enough: give up
     (
-        "an external refund, and ours cannot follow",
+        "an external refund, and our refund cannot follow",
         REFUNDING,
         YESTERDAY,
-        LookedUp(THEIRS),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
     ),
     (
-        "an external refund, because of which ours was refused",
+        "our refund was declined because of an external refund",
         REFUNDING,
         {"code": "already"},
-        LookedUp(THEIRS),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
     ),
     (
-        "an external refund after ours was accepted",
+        "an external refund after our refund was accepted",
         REFUND_PENDING,
         YESTERDAY,
-        LookedUp(THEIRS),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="refunded_elsewhere"),
     ),
     (
-        "proven absent: a new operation",
+        "certainly not refunded: a new operation follows",
         REFUNDING,
         REPLAYS,
-        LookedUp(NOTHING),
-        CAPPED,
-        Leads(E.CONFIRMED_NOT_REFUNDED, APPROVED, S.ABSENT),
+        LookedUp(NOT_FOUND),
+        PROVIDER,
+        Expected(E.CONFIRMED_NOT_REFUNDED, APPROVED, S.ABSENT),
     ),
     (
-        "proven absent three times: contradictory",
+        "certainly not refunded for the third time: support decides",
         REFUNDING,
         {**REPLAYS, "attempt": 3},
-        LookedUp(NOTHING),
-        CAPPED,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        LookedUp(NOT_FOUND),
+        PROVIDER,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "no proof without the provider's cap",
+        "not certain if the provider accepts over-refunds",
         REFUNDING,
         REPLAYS,
-        LookedUp(NOTHING),
-        PLAIN,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        LookedUp(NOT_FOUND),
+        ALLOWS_OVER_REFUND,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "no proof without look-ups",
+        "not certain without lookups",
         REFUNDING,
         REPLAYS,
-        LookedUp(NOTHING),
-        SILENT,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        LookedUp(NOT_FOUND),
+        WITHOUT_LOOKUPS,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
-    ("too few look-ups", REFUNDING, {**REPLAYS, "empty_lookups": 2}, LookedUp(NOTHING), CAPPED, waits(20)),
-    ("may still be under way", REFUNDING, {**REPLAYS, "last": 5 * HOUR}, LookedUp(NOTHING), CAPPED, waits(20)),
+    ("too few lookups", REFUNDING, {**REPLAYS, "empty_lookups": 2}, LookedUp(NOT_FOUND), PROVIDER, waits(20)),
     (
-        "refused, and not there",
+        "the call may still be in progress",
+        REFUNDING,
+        {**REPLAYS, "last": 5 * HOUR},
+        LookedUp(NOT_FOUND),
+        PROVIDER,
+        waits(20),
+    ),
+    (
+        "declined and not found",
         REFUNDING,
         REFUSED,
-        LookedUp(NOTHING),
-        CAPPED,
-        Leads(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="provider_declined"),
+        LookedUp(NOT_FOUND),
+        PROVIDER,
+        Expected(E.PROVIDER_DECLINED, WITH_SUPPORT, S.DECLINED, reason="provider_declined"),
     ),
     (
-        "refused, by a provider without look-ups",
+        "declined by a provider without lookups",
         REFUNDING,
         REFUSED,
-        LookedUp(NOTHING),
-        SILENT,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        LookedUp(NOT_FOUND),
+        WITHOUT_LOOKUPS,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
-    # two days passed, or sixty
+    # after two or sixty days
     (
         "unknown for two days",
         REFUNDING,
         TWO_DAYS,
-        LookedUp(LOST),
-        CAPPED,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        LookedUp(TIMEOUT),
+        PROVIDER,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
         "not connected for two days",
         REFUNDING,
         TWO_DAYS,
-        LookedUp(LOST),
-        GONE,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        LookedUp(TIMEOUT),
+        NOT_CONNECTED,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
-    ("pending for two days", REFUND_PENDING, TWO_DAYS, LookedUp(PENDING), CAPPED, waits(3_600)),
+    ("pending for two days", REFUND_PENDING, TWO_DAYS, LookedUp(PENDING), PROVIDER, waits(3_600)),
     (
         "pending for sixty days",
         REFUND_PENDING,
         {"first": 61 * DAY, "last": 61 * DAY},
         LookedUp(PENDING),
-        CAPPED,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        PROVIDER,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "an external refund for two days, and ours just sent again",
+        "an external refund for two days, and our refund was just sent again",
         REFUNDING,
         {"first": 49 * HOUR, "last": HOUR, "sends": 5},
-        LookedUp(THEIRS),
-        CAPPED,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, S.DECLINED, reason="outcome_unknown"),
+        LookedUp(EXTERNAL),
+        PROVIDER,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, S.DECLINED, reason="outcome_unknown"),
     ),
     (
-        "a repeat refused after two days",
+        "a repeat declined after two days",
         REFUNDING,
         TWO_DAYS,
         Repeated(DECLINED),
-        CAPPED,
-        Leads(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
+        PROVIDER,
+        Expected(E.POLLING_GAVE_UP, WITH_SUPPORT, reason="outcome_unknown"),
     ),
     (
-        "paid long ago",
+        "paid 99 days ago",
         REFUNDED,
         {"first": 99 * DAY, "last": 99 * DAY, "status": S.PAID},
-        LookedUp(LOST),
-        CAPPED,
+        LookedUp(TIMEOUT),
+        PROVIDER,
         waits(20),
     ),
 ]
@@ -408,7 +471,13 @@ TABLE: list[tuple[str, State, Mapping[str, Any], Result, Capabilities | None, Le
 
 def a_case(state: State) -> Case:
     return Case(
-        id=UUID(int=1), state=state, seq=2, head_hash=b"\x01" * 32, fence=3, request=asked(), seller_id="aurora"
+        id=UUID(int=1),
+        state=state,
+        seq=2,
+        head_hash=b"\x01" * 32,
+        fence=3,
+        request=a_submitted_request(),
+        seller_id="aurora",
     )
 
 
@@ -426,23 +495,24 @@ def an_operation(first: timedelta = HOUR, last: timedelta = HOUR, **changes: Any
 
 
 @pytest.mark.parametrize(
-    ("state", "operation", "result", "capabilities", "leads"),
+    ("state", "operation", "result", "capabilities", "expected"),
     [row[1:] for row in TABLE],
     ids=[row[0] for row in TABLE],
 )
-def test_a_result_leads_where_the_table_says(
-    state: State, operation: Mapping[str, Any], result: Result, capabilities: Capabilities | None, leads: Leads
+def test_each_result_leads_to_the_decision_in_the_table(
+    state: State, operation: Mapping[str, Any], result: Result, capabilities: Capabilities | None, expected: Expected
 ) -> None:
     decision = decide(a_case(state), an_operation(**operation), result, NOON, RefundLimits(Timers(), capabilities))
-    step = decision.transition
-    reasons: Any = step.evidence.get("reasons", [{"code": None}]) if step else [{"code": None}]
-    assert leads == (step and step.event, step and step.to_state, decision.status, decision.due_in, reasons[0]["code"])
-    assert decision.repeat is (leads == REPEATS)
-    assert step is None or step.due_in == decision.due_in
+    transition = decision.transition
+    event, to_state = (transition.event, transition.to_state) if transition else (None, None)
+    reasons: Any = transition.evidence.get("reasons", [{"code": None}]) if transition else [{"code": None}]
+    assert expected == (event, to_state, decision.status, decision.due_in, reasons[0]["code"])
+    assert decision.repeat is (expected == REPEATS)
+    assert transition is None or transition.due_in == decision.due_in
 
 
-def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None:
-    limits = RefundLimits(Timers(), CAPPED)
+def test_only_a_transition_by_the_provider_records_an_answer() -> None:
+    limits = RefundLimits(Timers(), PROVIDER)
     for _, state, operation, result, *_ in TABLE:
         decision = decide(a_case(state), an_operation(**operation), result, NOON, limits)
         by_the_provider = decision.transition is not None and decision.transition.actor != "resolve"
@@ -450,78 +520,84 @@ def test_only_what_the_provider_answered_is_written_down_as_its_answer() -> None
         assert decision.answer is None or decision.status is status_of(decision.answer)
 
 
-@pytest.mark.parametrize(("answer", "code"), [(DECLINED, "no"), (LATER, None), (PAID, None), (UNSENT, None)])
-def test_the_code_of_a_repeat_that_was_refused_for_good_is_kept(
+@pytest.mark.parametrize(("answer", "code"), [(DECLINED, "no"), (NO_BALANCE, None), (PAID, None), (NOT_SENT, None)])
+def test_the_code_of_a_permanently_declined_repeat_is_recorded(
     answer: RefundResult | NotSent, code: str | None
 ) -> None:
-    decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, RefundLimits(Timers(), CAPPED))
+    decision = decide(a_case(REFUNDING), an_operation(), Repeated(answer), NOON, RefundLimits(Timers(), PROVIDER))
     assert decision.refused == code
 
 
-def test_a_repeat_that_is_refused_for_now_says_nothing_new_under_its_key() -> None:
-    decision = decide(a_case(REFUNDING), an_operation(), Repeated(LATER), NOON, RefundLimits(Timers(), CAPPED))
+def test_a_temporarily_declined_repeat_counts_as_a_replayed_error() -> None:
+    decision = decide(a_case(REFUNDING), an_operation(), Repeated(NO_BALANCE), NOON, RefundLimits(Timers(), PROVIDER))
     assert isinstance(decision.result, Unknown)
     assert decision.result.replayed
 
 
-def test_a_bank_reference_reaches_history_and_no_mailbox() -> None:
+def test_a_bank_reference_is_recorded_without_an_email() -> None:
     decision = decide(
-        a_case(REFUNDED), an_operation(status=S.PAID), LookedUp(TRACED), NOON, RefundLimits(Timers(), CAPPED)
+        a_case(REFUNDED),
+        an_operation(status=S.PAID),
+        LookedUp(PAID_WITH_BANK_REFERENCE),
+        NOON,
+        RefundLimits(Timers(), PROVIDER),
     )
     assert decision.transition
     assert (decision.transition.evidence["bank_reference"], decision.transition.notify) == ("ARN 7", False)
 
 
-@pytest.mark.parametrize("refusal", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))
-def test_every_refusal_has_a_reason_that_support_reads(refusal: DeclineReason) -> None:
+@pytest.mark.parametrize("decline_reason", sorted(set(DeclineReason) - {DeclineReason.ALREADY_REFUNDED}))
+def test_every_decline_reason_has_a_sentence_for_support(decline_reason: DeclineReason) -> None:
     last = an_operation(attempt=MAX_ATTEMPTS)
-    decision = decide(a_case(REFUNDING), last, Sent(Declined(refusal, "no")), NOON, RefundLimits(Timers(), CAPPED))
+    decision = decide(
+        a_case(REFUNDING), last, Sent(Declined(decline_reason, "no")), NOON, RefundLimits(Timers(), PROVIDER)
+    )
     assert decision.transition
     assert decision.transition.to_state is WITH_SUPPORT
-    assert decision.transition.why == SUPPORT_REASONS[refusal].support
+    assert decision.transition.why == SUPPORT_REASONS[decline_reason].support
 
 
-def test_jitter_spreads_polls_and_retries_but_no_instant_that_the_provider_named() -> None:
-    early = RefundLimits(Timers(), CAPPED, jitter=0.8)
+def test_jitter_changes_polls_and_retries_but_not_a_time_named_by_the_provider() -> None:
+    limits = RefundLimits(Timers(), PROVIDER, jitter=0.8)
 
     def due_in(state: State, result: Result) -> float | None:
-        return decide(a_case(state), an_operation(), result, NOON, early).due_in
+        return decide(a_case(state), an_operation(), result, NOON, limits).due_in
 
-    assert due_in(REFUNDING, LookedUp(LOST)) == pytest.approx(16)
-    assert due_in(REFUNDING, Sent(LATER)) == pytest.approx(32)
-    assert due_in(REFUNDING, LookedUp(BUSY)) == 5_000
+    assert due_in(REFUNDING, LookedUp(TIMEOUT)) == pytest.approx(16)
+    assert due_in(REFUNDING, Sent(NO_BALANCE)) == pytest.approx(32)
+    assert due_in(REFUNDING, LookedUp(RATE_LIMITED)) == 5_000
     assert due_in(REFUND_PENDING, LookedUp(PENDING)) == 20
     assert {0.8 <= backoff.jitter() <= 1.2 for _ in range(1_000)} == {True}
 
 
 @pytest.mark.parametrize(
-    ("result", "trouble"),
+    ("result", "task_kind"),
     [
-        (LATER, SupportTaskKind.INSUFFICIENT_BALANCE),
-        (FAILED_FOR_NOW, SupportTaskKind.INSUFFICIENT_BALANCE),
-        (SHORT, SupportTaskKind.INSUFFICIENT_BALANCE),
-        (NO_ACCESS, SupportTaskKind.INVALID_CREDENTIALS),
+        (NO_BALANCE, SupportTaskKind.INSUFFICIENT_BALANCE),
+        (FAILED_WITHOUT_BALANCE, SupportTaskKind.INSUFFICIENT_BALANCE),
+        (PENDING_WITHOUT_BALANCE, SupportTaskKind.INSUFFICIENT_BALANCE),
+        (INVALID_CREDENTIALS, SupportTaskKind.INVALID_CREDENTIALS),
         (Declined(DeclineReason.INVALID_CREDENTIALS, "401"), SupportTaskKind.INVALID_CREDENTIALS),
         (DECLINED, None),
         (PAID, None),
-        (NOTHING, None),
+        (NOT_FOUND, None),
     ],
 )
-def test_a_low_balance_and_refused_credentials_are_reported_once_a_day(
-    result: RefundResult | LookupResult, trouble: SupportTaskKind | None
+def test_a_low_balance_and_invalid_credentials_are_reported_once_a_day(
+    result: RefundResult | LookupResult, task_kind: SupportTaskKind | None
 ) -> None:
     case, operation = a_case(REFUNDING), an_operation()
     reports = daily_reports([(case, operation, result), (replace(case, id=UUID(int=2)), operation, result)], NOON)
-    assert [report.kind for report in reports] == ([trouble] if trouble else [])
+    assert [report.kind for report in reports] == ([task_kind] if task_kind else [])
     for report in reports:
-        assert report.seller_id == ("aurora" if trouble is SupportTaskKind.INSUFFICIENT_BALANCE else None)
+        assert report.seller_id == ("aurora" if task_kind is SupportTaskKind.INSUFFICIENT_BALANCE else None)
         assert (report.subject.endswith("at sandbox on 2026-06-15"), report.evidence["first_case"]) == (
             True,
             str(case.id),
         )
 
 
-def test_an_operation_is_open_while_money_may_have_left() -> None:
+def test_an_operation_is_open_while_it_may_be_paid() -> None:
     assert set(OperationStatus) == OPEN_STATUSES | CLOSED_STATUSES
     assert not OPEN_STATUSES & CLOSED_STATUSES
     assert [an_operation(status=status).is_open for status in (S.SENT, S.UNKNOWN, S.PENDING, S.PAID)] == [True] * 4

@@ -1,4 +1,4 @@
-"""Problem documents and the customer's words, without a server."""
+"""Problem documents, error pages and texts for customers, without a server."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ def errors_of(body: object) -> list[dict[str, str | None]]:
     ]
 
 
-def test_a_program_gets_a_problem_document_and_a_person_a_page() -> None:
+def test_the_api_answers_with_a_problem_document_and_the_website_with_a_page() -> None:
     for_a_program = problem_response(Request(a_scope("/v1/nothing")), ProblemCode.NOT_FOUND)
     for_a_person = problem_response(Request(a_scope("/nothing")), ProblemCode.NOT_FOUND)
     assert for_a_program.media_type == "application/problem+json"
@@ -50,7 +50,7 @@ def test_a_program_gets_a_problem_document_and_a_person_a_page() -> None:
     assert CUSTOMER_TEXTS[ProblemCode.NOT_FOUND].heading in bytes(for_a_person.body).decode()
 
 
-def test_each_error_points_at_its_field_and_says_what_to_change() -> None:
+def test_each_error_names_its_field_and_the_correction() -> None:
     assert errors_of({**GOOD, "reason": "boredom", "extra": 1}) == [
         {
             "detail": "This must be one of 'unwanted_renewal', 'dissatisfied', 'wrong_product', 'technical_issue', "
@@ -63,23 +63,23 @@ def test_each_error_points_at_its_field_and_says_what_to_change() -> None:
 
 
 def test_a_pointer_escapes_slashes_and_tildes_and_stays_short() -> None:
-    (strange, long) = errors_of({**GOOD, "a/b~c": 1, "x" * 5_000: 1})
-    assert strange["pointer"] == "#/a~1b~0c"
+    (escaped, long) = errors_of({**GOOD, "a/b~c": 1, "x" * 5_000: 1})
+    assert escaped["pointer"] == "#/a~1b~0c"
     assert len(long["pointer"] or "") == 102
 
 
-def test_a_body_full_of_nonsense_gets_a_short_answer() -> None:
+def test_the_number_of_errors_is_limited() -> None:
     assert len(errors_of({str(n): n for n in range(1_000)})) == MAX_ERRORS
 
 
-def test_half_a_surrogate_pair_can_be_told() -> None:
+def test_a_lone_surrogate_can_be_encoded() -> None:
     errors = field_errors([{"type": "extra_forbidden", "loc": ("body", "\ud800"), "msg": ""}])
     body = problem_response(Request(a_scope("/v1/x")), ProblemCode.VALIDATION_FAILED, errors=errors).body
     assert b"\\ud800" in bytes(body)
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_every_problem_says_in_sentences_what_happened_and_what_to_do(code: ProblemCode) -> None:
+def test_every_problem_has_a_cause_and_a_remedy(code: ProblemCode) -> None:
     assert code.cause.endswith(".")
     assert code.remedy.endswith((".", "migrate"))
     assert code.detail == f"{code.cause} {code.remedy}"
@@ -88,30 +88,30 @@ def test_every_problem_says_in_sentences_what_happened_and_what_to_do(code: Prob
 
 
 @pytest.mark.parametrize("public_url", ["https://refunds.example", "https://refunds.example/"])
-def test_the_type_of_a_problem_is_an_absolute_address(public_url: str) -> None:
+def test_the_type_of_a_problem_is_an_absolute_url(public_url: str) -> None:
     assert problem_type(public_url, ProblemCode.RATE_LIMITED) == "https://refunds.example/problems/rate_limited"
 
 
 @pytest.mark.parametrize("state", State)
-def test_every_state_has_words(state: State) -> None:
-    standing = case_copy.HEADLINES[state]
-    assert standing.sentence.endswith(".")
+def test_every_state_has_a_sentence(state: State) -> None:
+    headline = case_copy.HEADLINES[state]
+    assert headline.sentence.endswith(".")
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.REFUNDED}))
-def test_only_a_refund_that_was_made_is_called_one(state: State) -> None:
-    standing = case_copy.HEADLINES[state]
-    told = f"{standing.heading} {standing.sentence}".lower()
-    assert "your refund was sent" not in told
-    assert "has sent the refund" not in told
+def test_only_the_state_refunded_says_that_the_refund_was_sent(state: State) -> None:
+    headline = case_copy.HEADLINES[state]
+    text = f"{headline.heading} {headline.sentence}".lower()
+    assert "your refund was sent" not in text
+    assert "has sent the refund" not in text
 
 
 @pytest.mark.parametrize("event", Event)
-def test_every_step_has_words(event: Event) -> None:
+def test_every_event_has_a_sentence(event: Event) -> None:
     assert case_copy.STEPS[event].endswith(".")
 
 
-def test_the_customer_reads_each_reason_once_and_no_secret_one() -> None:
+def test_the_customer_reads_each_reason_once_and_no_internal_reason() -> None:
     reasons = [
         {"code": code.value} for code in (ReasonCode.SERIAL_REFUNDS, ReasonCode.OVER_CEILING, ReasonCode.OUTSIDE_WINDOW)
     ]
@@ -121,42 +121,42 @@ def test_the_customer_reads_each_reason_once_and_no_secret_one() -> None:
     ]
 
 
-def test_a_body_larger_than_it_said_is_refused_while_it_comes() -> None:
-    taken = 0
+def test_reading_stops_when_the_body_exceeds_the_limit() -> None:
+    chunks = 0
 
     async def endless() -> Message:
-        nonlocal taken
-        taken += 1
+        nonlocal chunks
+        chunks += 1
         return {"type": "http.request", "body": b"x" * 10_000, "more_body": True}
 
-    async def reader(_: Scope, receive: Receive, __: Send) -> None:
+    async def read_everything(_: Scope, receive: Receive, __: Send) -> None:
         while True:
             await receive()
 
-    async def nowhere(message: Message) -> None:
+    async def send_nothing(message: Message) -> None:
         raise AssertionError(message)
 
-    limit = middleware.BodySizeLimitMiddleware(reader)
+    limit = middleware.BodySizeLimitMiddleware(read_everything)
     with pytest.raises(Exception, match="413"):
-        asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10")), endless, nowhere))
-    assert taken == middleware.MAX_BODY_BYTES // 10_000 + 1
+        asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10")), endless, send_nothing))
+    assert chunks == middleware.MAX_BODY_BYTES // 10_000 + 1
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read_at_all() -> None:
+def test_a_body_with_a_too_large_content_length_is_not_read() -> None:
     sent: list[Message] = []
 
-    async def unread() -> Message:
-        raise AssertionError("nobody reads this")
+    async def never_called() -> Message:
+        raise AssertionError("The body was read.")
 
     async def keep(message: Message) -> None:
         sent.append(message)
 
     limit = middleware.BodySizeLimitMiddleware(middleware.ErrorPageMiddleware(Starlette()))
-    asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10485760")), unread, keep))
+    asyncio.run(limit(a_scope("/v1/x", (b"content-length", b"10485760")), never_called, keep))
     assert sent[0]["status"] == 413
 
 
-def test_a_mistake_of_ours_is_answered_without_a_word_of_it() -> None:
+def test_an_internal_error_does_not_leak_its_message() -> None:
     sent: list[Message] = []
 
     async def broken(_: Scope, __: Receive, ___: Send) -> None:
@@ -165,9 +165,9 @@ def test_a_mistake_of_ours_is_answered_without_a_word_of_it() -> None:
     async def keep(message: Message) -> None:
         sent.append(message)
 
-    async def nothing() -> Message:
+    async def empty_body() -> Message:
         return {"type": "http.request"}
 
-    asyncio.run(middleware.ErrorPageMiddleware(broken)(a_scope("/v1/x"), nothing, keep))
+    asyncio.run(middleware.ErrorPageMiddleware(broken)(a_scope("/v1/x"), empty_body, keep))
     assert sent[0]["status"] == 500
     assert b"hunter2" not in sent[1]["body"]

@@ -1,4 +1,4 @@
-"""When a provider wants to be asked again: what it may say, and what is no answer."""
+"""The Retry-After header of a provider: its valid forms, and invalid values."""
 
 from datetime import UTC, datetime
 
@@ -24,16 +24,16 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
         ("Sun, 22 Nov 2099 12:00:00 GMT", MAX_SECONDS),
     ],
 )
-def test_a_number_of_seconds_or_a_date_is_understood(text: str, seconds: float) -> None:
+def test_a_number_of_seconds_or_a_date_is_parsed(text: str, seconds: float) -> None:
     assert retry_after(text, NOW) == seconds
 
 
 @pytest.mark.parametrize("text", [None, "", "soon", "-1", "1.5", "٣", "Sun, 99 Nov 2026 12:00:30 GMT"])
-def test_anything_else_is_no_answer(text: str | None) -> None:
+def test_an_invalid_value_is_ignored(text: str | None) -> None:
     assert retry_after(text, NOW) is None
 
 
 @given(st.text(max_size=40))
-def test_no_text_is_an_exception_and_no_wait_is_endless(text: str) -> None:
+def test_any_text_gives_a_limited_delay_or_none(text: str) -> None:
     seconds = retry_after(text, NOW)
     assert seconds is None or 0 <= seconds <= MAX_SECONDS

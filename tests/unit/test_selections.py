@@ -1,16 +1,16 @@
-"""Every test is in `make test` or in `make test-slow`, and `make quick` is a part of `make test`."""
+"""Every test runs in `make test` or in `make test-slow`, and `make quick` runs a part of `make test`."""
 
 import re
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-EVERYTHING: list[str] = []
-"""No paths: pytest collects all of `testpaths`."""
+NO_PATHS: list[str] = []
+"""Without paths, pytest collects all of `testpaths`."""
 
 
 def selection(target: str) -> tuple[str, list[str]]:
-    """Returns the marker expression and the paths that this target of the Makefile gives to pytest."""
+    """Return the marker expression and the paths that a target of the Makefile passes to pytest."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     pytest = r"\n\t@\$\(BIN\)/python -m pytest -m "
     found = re.search(rf'^{target}:.*{pytest}(?:"([^"]+)"|(\w+))(.*) \$\(ARGS\)$', makefile, re.MULTILINE)
@@ -19,17 +19,17 @@ def selection(target: str) -> tuple[str, list[str]]:
 
 
 def test_every_test_is_in_one_of_two_selections() -> None:
-    assert selection("test") == ("not slow", EVERYTHING)
-    assert selection("test-slow") == ("slow", EVERYTHING)
+    assert selection("test") == ("not slow", NO_PATHS)
+    assert selection("test-slow") == ("slow", NO_PATHS)
 
 
-def test_the_inner_loop_is_a_part_of_the_tests() -> None:
+def test_make_quick_runs_a_part_of_make_test() -> None:
     expression, paths = selection("quick")
     assert expression == "not slow"
     assert all((ROOT / path).is_dir() for path in paths)
 
 
-def test_no_setting_of_pytest_leaves_a_test_out() -> None:
+def test_no_pytest_setting_excludes_a_test() -> None:
     options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     assert options["testpaths"] == ["tests"]
     assert not any(option.startswith(("-m", "-k", "--ignore", "--deselect")) for option in options["addopts"])

@@ -1,4 +1,4 @@
-"""Signatures and what our own mail server found, without a name server: the records are a table here."""
+"""DKIM signatures, DMARC policies and the results of our own mail server. A table replaces the name server."""
 
 import base64
 from types import SimpleNamespace
@@ -20,26 +20,26 @@ PEM = KEY.private_bytes(
 _DER = KEY.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 MAIL = b"From: Ada <ada@my-shop.example>\r\nSubject: Refund\r\n\r\nPlease refund MB-2026-0417.\r\n"
 SENDER = "ada@my-shop.example"
-OURS = "mx.moneyback.example"
+OUR_MAIL_SERVER = "mx.moneyback.example"
 
 
-class Names:
-    """A name server, with what was asked."""
+class NameServer:
+    """A name server with fixed records. `queries` are the names that were looked up."""
 
     def __init__(self, records: dict[str, str]) -> None:
         self.records = records
-        self.asked: list[str] = []
-        self.away = False
+        self.queries: list[str] = []
+        self.unavailable = False
 
     def __call__(self, name: str) -> str | None:
-        self.asked.append(name)
-        if self.away:
+        self.queries.append(name)
+        if self.unavailable:
             raise TimeoutError
         return self.records.get(name)
 
 
 @pytest.fixture
-def names() -> Names:
+def names() -> NameServer:
     key = f"v=DKIM1; k=rsa; p={base64.b64encode(_DER).decode()}"
     records = {
         "s._domainkey.my-shop.example": key,
@@ -47,7 +47,7 @@ def names() -> Names:
         "s._domainkey.mallory.example": key,
         "_dmarc.my-shop.example": "v=DMARC1; p=reject",
     }
-    return Names(records)
+    return NameServer(records)
 
 
 def signed(mail: bytes = MAIL, domain: str = "my-shop.example") -> bytes:
@@ -55,61 +55,61 @@ def signed(mail: bytes = MAIL, domain: str = "my-shop.example") -> bytes:
     return header + mail
 
 
-def test_a_signature_of_the_senders_domain_passes(names: Names) -> None:
+def test_a_signature_by_the_senders_domain_passes(names: NameServer) -> None:
     found = SenderAuthenticator(names).evidence(signed(), SENDER)
     assert found == {"dkim": "pass", "signed_by": "my-shop.example", "dmarc": "pass"}
 
 
-def test_what_was_changed_on_the_way_fails(names: Names) -> None:
+def test_a_mail_that_was_changed_after_signing_fails(names: NameServer) -> None:
     found = SenderAuthenticator(names).evidence(signed().replace(b"0417", b"0418"), SENDER)
     assert (found["dkim"], found["dmarc"]) == ("fail", "fail")
 
 
-def test_a_strangers_signature_holds_and_says_nothing_of_the_sender(names: Names) -> None:
+def test_a_valid_signature_by_another_domain_fails_dmarc(names: NameServer) -> None:
     found = SenderAuthenticator(names).evidence(signed(domain="mallory.example"), SENDER)
     assert (found["dkim"], found["signed_by"], found["dmarc"]) == ("pass", "mallory.example", "fail")
 
 
-def test_one_of_several_signatures_is_enough(names: Names) -> None:
+def test_one_valid_signature_is_enough(names: NameServer) -> None:
     found = SenderAuthenticator(names).evidence(signed(signed(), domain="mallory.example"), SENDER)
     assert (found["signed_by"], found["dmarc"]) == ("my-shop.example", "pass")
 
 
-def test_a_domain_may_want_its_own_name_exactly(names: Names) -> None:
+def test_strict_alignment_needs_the_exact_domain(names: NameServer) -> None:
     mail = signed(domain="mail.my-shop.example")
     assert SenderAuthenticator(names).evidence(mail, SENDER)["dmarc"] == "pass"
     names.records["_dmarc.my-shop.example"] = "v=DMARC1; p=reject; adkim=s"
     assert SenderAuthenticator(names).evidence(mail, SENDER)["dmarc"] == "fail"
 
 
-def test_a_domain_without_a_policy_has_none(names: Names) -> None:
+def test_a_domain_without_a_policy_has_no_dmarc_result(names: NameServer) -> None:
     del names.records["_dmarc.my-shop.example"]
     assert SenderAuthenticator(names).evidence(signed(), SENDER)["dmarc"] == "none"
 
 
-def test_without_a_signature_nobody_is_asked(names: Names) -> None:
+def test_without_a_signature_no_name_is_looked_up(names: NameServer) -> None:
     assert SenderAuthenticator(names).evidence(MAIL, SENDER) == {"dkim": "none"}
-    assert names.asked == []
+    assert names.queries == []
 
 
-def test_a_name_server_that_is_away_is_asked_once_for_many_mails(names: Names) -> None:
-    names.away = True
-    witness = SenderAuthenticator(names)
+def test_an_unavailable_name_server_is_queried_once_for_several_mails(names: NameServer) -> None:
+    names.unavailable = True
+    authenticator = SenderAuthenticator(names)
     for _ in range(5):
-        found = witness.evidence(signed(), SENDER)
+        found = authenticator.evidence(signed(), SENDER)
         assert (found["dkim"], found["dmarc"]) == ("temperror", "temperror")
-    assert len(names.asked) == 1
+    assert len(names.queries) == 1
 
 
 @pytest.mark.parametrize(
     "garbage",
     [b"", b";;;", b"v=1", b"v=1; a=rsa-sha256; d=\xff; s=s; h=from; bh=x; b=y", b"v=1; " * 500, b"\x00"],
 )
-def test_a_broken_signature_is_none_that_holds(names: Names, garbage: bytes) -> None:
+def test_a_broken_signature_does_not_pass(names: NameServer, garbage: bytes) -> None:
     assert SenderAuthenticator(names).evidence(b"DKIM-Signature: " + garbage + b"\r\n" + MAIL, SENDER)["dkim"] != "pass"
 
 
-def test_what_would_take_the_library_minutes_is_not_looked_at(names: Names) -> None:
+def test_the_signature_of_a_mail_with_much_trailing_space_is_not_checked(names: NameServer) -> None:
     assert SenderAuthenticator(names).evidence(signed() + b" " * 500_000 + b"x", SENDER) == {"dkim": "policy"}
     assert SenderAuthenticator(names).evidence(signed() + b"x\r\n" * 500_000, SENDER) == {"dkim": "policy"}
 
@@ -121,20 +121,22 @@ RECEIVED = b"Received: from a by mx.moneyback.example; Mon, 15 Jun 2026 10:28:00
 @pytest.mark.parametrize(
     ("head", "results"),
     [
-        (RESULTS % OURS.encode() + RECEIVED, {"dkim": "pass", "spf": "fail"}),
-        (RECEIVED + RESULTS % OURS.encode(), None),
+        (RESULTS % OUR_MAIL_SERVER.encode() + RECEIVED, {"dkim": "pass", "spf": "fail"}),
+        (RECEIVED + RESULTS % OUR_MAIL_SERVER.encode(), None),
         (RESULTS % b"mx.elsewhere.example" + RECEIVED, None),
         (RESULTS % b"mx.moneyback.example.evil.example", None),
         (RESULTS % b"(mx.moneyback.example) evil.example", None),
         (b"Authentication-Results: mx.moneyback.example" + b";" * 9_000 + b"\r\n", None),
     ],
 )
-def test_only_our_own_mail_servers_findings_count(names: Names, head: bytes, results: dict[str, str] | None) -> None:
-    assert SenderAuthenticator(names, OURS).evidence(head + MAIL, SENDER).get("results") == results
+def test_only_results_of_our_own_mail_server_count(
+    names: NameServer, head: bytes, results: dict[str, str] | None
+) -> None:
+    assert SenderAuthenticator(names, OUR_MAIL_SERVER).evidence(head + MAIL, SENDER).get("results") == results
 
 
-def test_without_the_name_of_our_mail_server_nobodys_findings_count(names: Names) -> None:
-    assert "results" not in SenderAuthenticator(names).evidence(RESULTS % OURS.encode() + MAIL, SENDER)
+def test_without_the_name_of_our_mail_server_no_results_count(names: NameServer) -> None:
+    assert "results" not in SenderAuthenticator(names).evidence(RESULTS % OUR_MAIL_SERVER.encode() + MAIL, SENDER)
 
 
 @pytest.mark.parametrize(
@@ -157,13 +159,13 @@ def test_without_the_name_of_our_mail_server_nobodys_findings_count(names: Names
         ("evil.example; dkim=pass (; mx.moneyback.example; dkim=pass)", None),
     ],
 )
-def test_a_field_is_read_as_its_standard_says(names: Names, field: str, results: dict[str, str] | None) -> None:
+def test_a_field_is_parsed_as_rfc_8601_defines(names: NameServer, field: str, results: dict[str, str] | None) -> None:
     head = f"Authentication-Results: {field}\r\n".encode()
-    assert SenderAuthenticator(names, OURS).evidence(head + MAIL, SENDER).get("results") == results
+    assert SenderAuthenticator(names, OUR_MAIL_SERVER).evidence(head + MAIL, SENDER).get("results") == results
 
 
-def dmarc(names: Names, policies: dict[str, str], sender: str, signed_by: str) -> str:
-    """The result for a mail of this sender, signed by this domain, where these domains publish these policies."""
+def dmarc(names: NameServer, policies: dict[str, str], sender: str, signed_by: str) -> str:
+    """Return the DMARC result of a mail of `sender` signed by `signed_by`, with the `policies` of the domains."""
     for name in [name for name in names.records if name.startswith("_dmarc.")]:
         del names.records[name]
     names.records |= {f"_dmarc.{domain}": policy for domain, policy in policies.items()}
@@ -174,30 +176,40 @@ def dmarc(names: Names, policies: dict[str, str], sender: str, signed_by: str) -
     return str(found["dmarc"])
 
 
-SOME = "v=DMARC1; p=none"
-DEEP = "a.b.c.d.e.f.g.h.i.j.k.example.com"
+NO_ACTION = "v=DMARC1; p=none"
+DEEP_DOMAIN = "a.b.c.d.e.f.g.h.i.j.k.example.com"
 
 
 @pytest.mark.parametrize(
     ("policies", "sender", "signed_by", "result"),
     [
-        ({"example.com": SOME, "signing.example.com": SOME}, "ada@example.com", "signing.example.com", "pass"),
-        ({"example.com": SOME, "signing.example.com": SOME}, f"ada@{DEEP}", "signing.example.com", "pass"),
         (
-            {"bank.example": "v=DMARC1; p=none; psd=y", "giant.bank.example": SOME},
+            {"example.com": NO_ACTION, "signing.example.com": NO_ACTION},
+            "ada@example.com",
+            "signing.example.com",
+            "pass",
+        ),
+        (
+            {"example.com": NO_ACTION, "signing.example.com": NO_ACTION},
+            f"ada@{DEEP_DOMAIN}",
+            "signing.example.com",
+            "pass",
+        ),
+        (
+            {"bank.example": "v=DMARC1; p=none; psd=y", "giant.bank.example": NO_ACTION},
             "ada@giant.bank.example",
             "mail.giant.bank.example",
             "pass",
         ),
         (
-            {"bank.example": "v=DMARC1; p=none; psd=y", "giant.bank.example": SOME},
+            {"bank.example": "v=DMARC1; p=none; psd=y", "giant.bank.example": NO_ACTION},
             "ada@giant.bank.example",
             "mail.mega.bank.example",
             "fail",
         ),
         ({"bank.example": "v=DMARC1; p=none; psd=y"}, "ada@giant.bank.example", "mail.giant.bank.example", "pass"),
         (
-            {"example.com": SOME, "mail.example.com": "v=DMARC1; p=none; psd=n"},
+            {"example.com": NO_ACTION, "mail.example.com": "v=DMARC1; p=none; psd=n"},
             "a@mail.example.com",
             "example.com",
             "fail",
@@ -210,21 +222,23 @@ DEEP = "a.b.c.d.e.f.g.h.i.j.k.example.com"
         ({}, "ada@example.com", "example.com", "none"),
     ],
 )
-def test_a_policy_is_found_by_a_walk_up_the_tree_of_names(
-    names: Names, policies: dict[str, str], sender: str, signed_by: str, result: str
+def test_the_policy_is_found_by_a_dns_tree_walk(
+    names: NameServer, policies: dict[str, str], sender: str, signed_by: str, result: str
 ) -> None:
     assert dmarc(names, policies, sender, signed_by) == result
 
 
-def test_a_walk_asks_eight_times_at_the_most_and_for_no_name_twice(names: Names) -> None:
-    dmarc(names, {}, f"ada@{DEEP}", f"x.{DEEP}")
-    above = "g.h.i.j.k.example.com h.i.j.k.example.com i.j.k.example.com j.k.example.com k.example.com example.com com"
-    walked = [name.removeprefix("_dmarc.") for name in names.asked if name.startswith("_dmarc.")]
-    assert walked == [DEEP, *above.split(), f"x.{DEEP}"]
+def test_a_tree_walk_makes_at_most_eight_queries_and_repeats_none(names: NameServer) -> None:
+    dmarc(names, {}, f"ada@{DEEP_DOMAIN}", f"x.{DEEP_DOMAIN}")
+    parents = (
+        "g.h.i.j.k.example.com h.i.j.k.example.com i.j.k.example.com j.k.example.com k.example.com example.com com"
+    )
+    walked = [name.removeprefix("_dmarc.") for name in names.queries if name.startswith("_dmarc.")]
+    assert walked == [DEEP_DOMAIN, *parents.split(), f"x.{DEEP_DOMAIN}"]
 
 
-class Servers:
-    """The name servers of this machine, which answer with these records or with this error."""
+class Resolver:
+    """The resolver of this machine, which returns fixed records or raises an error."""
 
     def __init__(self, *records: bytes, error: type[Exception] | None = None) -> None:
         self._records, self._error = records, error
@@ -237,22 +251,24 @@ class Servers:
 
 
 @pytest.mark.parametrize(
-    ("servers", "text"),
+    ("resolver", "text"),
     [
-        (Servers(b"other words", b"v=DMARC1; p=none"), "v=DMARC1; p=none"),
-        (Servers(b"v=DMARC1; p=none", b"v=DMARC1; p=reject"), None),
-        (Servers(b"other words"), "other words"),
-        (Servers(error=dns.resolver.NXDOMAIN), None),
-        (Servers(error=dns.name.LabelTooLong), None),
-        (Servers(error=dns.name.NameTooLong), None),
+        (Resolver(b"other text", b"v=DMARC1; p=none"), "v=DMARC1; p=none"),
+        (Resolver(b"v=DMARC1; p=none", b"v=DMARC1; p=reject"), None),
+        (Resolver(b"other text"), "other text"),
+        (Resolver(error=dns.resolver.NXDOMAIN), None),
+        (Resolver(error=dns.name.LabelTooLong), None),
+        (Resolver(error=dns.name.NameTooLong), None),
     ],
 )
-def test_what_the_name_servers_say(monkeypatch: pytest.MonkeyPatch, servers: Servers, text: str | None) -> None:
-    monkeypatch.setattr(dns.resolver, "resolve", servers.resolve)
+def test_a_text_record_is_chosen_from_the_response(
+    monkeypatch: pytest.MonkeyPatch, resolver: Resolver, text: str | None
+) -> None:
+    monkeypatch.setattr(dns.resolver, "resolve", resolver.resolve)
     assert look_up_text("name.example") == text
 
 
-def test_name_servers_that_do_not_answer_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dns.resolver, "resolve", Servers(error=dns.exception.Timeout).resolve)
+def test_a_timeout_of_the_resolver_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dns.resolver, "resolve", Resolver(error=dns.exception.Timeout).resolve)
     with pytest.raises(TimeoutError, match="No DNS server answered: Timeout"):
         look_up_text("name.example")

@@ -1,4 +1,4 @@
-"""Settings come from the environment, secrets also from files; logs name no customer."""
+"""Settings come from the environment, and secrets also from files. Tracebacks in the log contain no local variables."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from config import log
 from config.settings import Settings, Timers
 
-WIRING = {
+ENVIRONMENT = {
     "MONEYBACK_DATABASE_URL": "postgresql://db/moneyback",
     "MONEYBACK_BROKER_URL": "redis://broker/0",
     "MONEYBACK_SECRET_KEY": "a secret of at least thirty-two characters",
@@ -20,11 +20,11 @@ WIRING = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in WIRING.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
 
-def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_secret_can_be_read_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("postgresql://from-a-file/moneyback\n")
     monkeypatch.delenv("MONEYBACK_DATABASE_URL")
@@ -32,11 +32,11 @@ def test_a_secret_may_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert Settings.model_validate({}).database_url.get_secret_value() == "postgresql://from-a-file/moneyback"
 
 
-def test_the_variable_itself_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_variable_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("postgresql://from-a-file/moneyback")
     monkeypatch.setenv("MONEYBACK_DATABASE_URL_FILE", str(file))
-    assert Settings().database_url.get_secret_value() == WIRING["MONEYBACK_DATABASE_URL"]
+    assert Settings().database_url.get_secret_value() == ENVIRONMENT["MONEYBACK_DATABASE_URL"]
 
 
 def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pyte
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://db/moneyback", "postgresql://db:port/moneyback", ""])
 @pytest.mark.parametrize("name", ["MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_OWNER_URL"])
-def test_a_database_that_is_no_postgresql_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+def test_a_database_url_that_is_not_postgresql_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
     monkeypatch.setenv(name, url)
     with pytest.raises(ValidationError, match="not a URL like postgresql://"):
         Settings()
@@ -72,15 +72,15 @@ def test_the_supported_brokers_are_accepted(monkeypatch: pytest.MonkeyPatch, url
     assert Settings().broker_url.get_secret_value() == url
 
 
-def test_secrets_are_not_shown() -> None:
+def test_the_repr_shows_no_secret() -> None:
     assert "thirty-two" not in repr(Settings())
 
 
-def test_a_refused_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_does_not_show_the_refused_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONEYBACK_DATABASE_URL", "mysql://moneyback:the-password@db/moneyback")
     with pytest.raises(ValidationError) as refused:
         Settings()
-    assert "the-password" not in str([one["msg"] for one in refused.value.errors()])
+    assert "the-password" not in str([error["msg"] for error in refused.value.errors()])
 
 
 def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,20 +98,20 @@ def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         {"resend_after_seconds": 0},
     ],
 )
-def test_each_timer_outlasts_the_one_before(wrong: dict[str, float]) -> None:
+def test_each_timer_is_longer_than_the_timer_before(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Timers.model_validate(wrong)
 
 
-def test_a_traceback_in_the_log_names_no_local(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_in_the_log_shows_no_local_variable(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up()
     address = "ada@example.com"
     try:
         len(address) / 0
     except ZeroDivisionError:
-        structlog.get_logger().exception("it_broke", case_id="1")
+        structlog.get_logger().exception("division_failed", case_id="1")
     line = capsys.readouterr().err
-    assert json.loads(line)["event"] == "it_broke"
+    assert json.loads(line)["event"] == "division_failed"
     assert "ZeroDivisionError" in line
     assert address not in line
     logging.getLogger().handlers.clear()

@@ -1,4 +1,4 @@
-"""Keep the words that docs/glossary.md forbids out of every name that a reader or a caller meets."""
+"""No name in the code or in a public interface contains a word that docs/glossary.md forbids."""
 
 import ast
 import re
@@ -17,12 +17,12 @@ from records.tables.metadata import metadata
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
 EXTERNAL = ("dead_letters", "dead_letter", "dead-letters", "deadletters", "deadletter")
-"""Names of the field that contain a forbidden word."""
+"""Terms from the documentation of brokers that contain a forbidden word."""
 MESSAGES = [kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, messages.Message)]
 
 
 def forbidden() -> frozenset[str]:
-    """Read the second table of the glossary: its left column lists the forbidden words."""
+    """Return the forbidden words: the left column of the second table of the glossary."""
     text = (ROOT / "docs" / "glossary.md").read_text()
     rows = text.split("| not | but |\n|---|---|\n")[1].split("\n\n")[0].splitlines()
     return frozenset(word.strip() for row in rows for word in row.split("|")[1].split(","))
@@ -30,13 +30,13 @@ def forbidden() -> frozenset[str]:
 
 def words_of(name: str) -> list[str]:
     """Split snake_case, CamelCase and dotted names into lower-case words."""
-    for known in EXTERNAL:
-        name = re.sub(rf"(?i)(?<![a-z]){known}(?![a-z])", "", name)
+    for term in EXTERNAL:
+        name = re.sub(rf"(?i)(?<![a-z]){term}(?![a-z])", "", name)
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
 def bindings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield every name that this module defines: modules' imports and other people's attributes are not ours to name."""
+    """Yield every name that a module defines. Imported names and attributes of other libraries are not checked."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
@@ -52,7 +52,7 @@ def bindings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def log_events(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield the names of log events: the first argument of ``log.info("…")`` and its relatives."""
+    """Yield the names of log events, which are the first arguments of ``log.info("…")`` and similar calls."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(
@@ -61,8 +61,8 @@ def log_events(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
-def named_in_code() -> Iterator[tuple[str, str]]:
-    """Yield every file's path, names and log events, each with its place."""
+def names_in_code() -> Iterator[tuple[str, str]]:
+    """Yield the path, the names and the log events of every file, each with its place."""
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             place = str(file.relative_to(ROOT))
@@ -72,8 +72,8 @@ def named_in_code() -> Iterator[tuple[str, str]]:
                 yield f"{place}:{line}", name
 
 
-def named_for_others(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield what users rely on: settings, tables and columns, queues and message fields, the OpenAPI document."""
+def public_names(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the names of settings, tables, columns, queues and message fields, and of the OpenAPI document."""
     for model in (Settings, Timers, Limits):
         yield from ((f"setting {field}", field) for field in model.model_fields)
     for table in metadata.tables.values():
@@ -88,7 +88,7 @@ def named_for_others(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def names_of_json(value: object) -> Iterator[str]:
-    """Yield the keys of a JSON document, its operation ids and its tags; sentences are not names."""
+    """Yield the keys, operation ids and titles of a JSON document. Other values are sentences, not names."""
     match value:
         case dict():
             for key, inner in value.items():
@@ -102,17 +102,17 @@ def names_of_json(value: object) -> Iterator[str]:
 
 
 def found_in(names: Iterator[tuple[str, str]]) -> dict[str, str]:
-    """Return the places whose name contains a forbidden word, with the name."""
+    """Return the names that contain a forbidden word, by their places."""
     words = forbidden()
     return {place: name for place, name in names if words & set(words_of(name))}
 
 
 def test_no_name_in_the_code_contains_a_forbidden_word() -> None:
-    assert found_in(named_in_code()) == {}
+    assert found_in(names_in_code()) == {}
 
 
-def test_no_name_that_others_rely_on_contains_a_forbidden_word(settings: Settings) -> None:
-    assert found_in(named_for_others(settings)) == {}
+def test_no_public_name_contains_a_forbidden_word(settings: Settings) -> None:
+    assert found_in(public_names(settings)) == {}
 
 
 def test_the_glossary_has_at_most_sixty_words() -> None:

@@ -1,4 +1,4 @@
-"""The watchdog reads private names of kombu: a version with other names must not end a healthy worker."""
+"""The watchdog reads private attributes of kombu. If kombu renames an attribute, a healthy worker must not end."""
 
 import signal
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from worker.celery_fixes.watchdog import Watchdog
 
 
 class Timer:
-    """A timer of Celery's; its entries are cancelled like this."""
+    """A timer of Celery that counts how often it is cancelled."""
 
     def __init__(self) -> None:
         self.cancelled = 0
@@ -22,10 +22,10 @@ class Timer:
 
 @pytest.fixture
 def alarms(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Every time that the alarm was set to; 0 is off."""
-    set_to: list[float] = []
-    monkeypatch.setattr(signal, "setitimer", lambda _, seconds: set_to.append(seconds))
-    return set_to
+    """Return the seconds of every alarm that the watchdog sets; 0 switches the alarm off."""
+    alarms: list[float] = []
+    monkeypatch.setattr(signal, "setitimer", lambda _, seconds: alarms.append(seconds))
+    return alarms
 
 
 @pytest.fixture
@@ -36,29 +36,29 @@ def watchdog() -> Watchdog:
     return watchdog
 
 
-def channel() -> Any:
-    """A channel of kombu's, as the watchdog sees it."""
+def a_channel() -> Any:
+    """Return an object with the attributes of a kombu channel that the watchdog reads."""
     return SimpleNamespace(qos=SimpleNamespace(_delivered={}, _dirty=set()), _brpop_sent_at=1.0)
 
 
-@pytest.mark.parametrize("renamed", ["_brpop_sent_at", "_delivered", "_dirty"])
-def test_a_name_that_is_gone_turns_the_alarm_off_and_is_logged_once(
-    watchdog: Watchdog, alarms: list[float], renamed: str
+@pytest.mark.parametrize("attribute", ["_brpop_sent_at", "_delivered", "_dirty"])
+def test_a_missing_attribute_switches_the_alarm_off_and_is_logged_once(
+    watchdog: Watchdog, alarms: list[float], attribute: str
 ) -> None:
-    found = channel()
-    delattr(found if renamed.startswith("_brpop") else found.qos, renamed)
+    channel = a_channel()
+    delattr(channel if attribute.startswith("_brpop") else channel.qos, attribute)
     with capture_logs() as logs:
-        watchdog.check(found)
+        watchdog.check(channel)
     assert [(line["event"], line["log_level"]) for line in logs] == [("watchdog_off", "warning")]
-    assert renamed in logs[0]["error"]
+    assert attribute in logs[0]["error"]
     assert alarms == [0]
     assert watchdog._timer.cancelled == 1
 
 
-def test_a_worker_that_asks_for_messages_has_its_alarm_put_off(watchdog: Watchdog, alarms: list[float]) -> None:
-    found = channel()
-    watchdog.check(found)
-    watchdog.check(found)
-    found._brpop_sent_at = 2.0
-    watchdog.check(found)
+def test_a_worker_that_polls_its_queues_postpones_the_alarm(watchdog: Watchdog, alarms: list[float]) -> None:
+    channel = a_channel()
+    watchdog.check(channel)
+    watchdog.check(channel)
+    channel._brpop_sent_at = 2.0
+    watchdog.check(channel)
     assert alarms == [110.0, 110.0]

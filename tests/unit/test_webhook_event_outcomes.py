@@ -1,4 +1,4 @@
-"""Outcomes of webhook events: what resolves an event about our own refund, and what support reads."""
+"""Outcomes of webhook events: the lookup results that resolve an event about our own refund, and the texts for support."""
 
 from typing import Any
 from uuid import UUID
@@ -24,17 +24,15 @@ from worker.webhook_events.processing import UNKNOWN_PAYMENT_ATTEMPTS, _own_outc
 
 PRICE = Money(4900, "EUR")
 PAID, PENDING, FAILED = Paid("re_1", PRICE), Pending("re_1", PRICE), Failed("re_1", "closed")
-THEIRS = ExternalRefund("re_theirs", PRICE)
+EXTERNAL = ExternalRefund("re_theirs", PRICE)
 
 
 def an_event(
     reported: Any = None, *, refund_id: str | None = "re_1", attempts: int = 1, charge: str | None = "ch_1"
 ) -> ClaimedEvent:
-    notice = WebhookEvent(
-        event_id="ev_1", subject=Subject.REFUND, charge=charge, refund_id=refund_id, reported=reported
-    )
+    event = WebhookEvent(event_id="ev_1", subject=Subject.REFUND, charge=charge, refund_id=refund_id, reported=reported)
     return ClaimedEvent(
-        id=UUID(int=1), provider="sandbox", event=notice, deliveries=1, attempts=attempts, crashes=0, received_at=NOON
+        id=UUID(int=1), provider="sandbox", event=event, deliveries=1, attempts=attempts, crashes=0, received_at=NOON
     )
 
 
@@ -48,16 +46,16 @@ def an_event(
         (an_event(), PENDING, False, Resolved(OutcomeCode.REFUND_PENDING)),
         (an_event(FAILED), FAILED, True, Resolved(OutcomeCode.REFUND_FAILED)),
         (an_event(FAILED), PAID, True, Retry(OutcomeCode.CONTRADICTED)),
-        (an_event(FAILED), THEIRS, True, Retry(OutcomeCode.CONTRADICTED)),
+        (an_event(FAILED), EXTERNAL, True, Retry(OutcomeCode.CONTRADICTED)),
         (an_event(PAID), PENDING, False, Retry(OutcomeCode.CONTRADICTED)),
         (an_event(PAID), FAILED, False, Resolved(OutcomeCode.REFUND_FAILED)),
-        (an_event(refund_id=None), THEIRS, True, Retry(OutcomeCode.LOOKUP_LAGS)),
-        (an_event(refund_id=None), THEIRS, False, Resolved(OutcomeCode.EXTERNAL_REFUND)),
+        (an_event(refund_id=None), EXTERNAL, True, Retry(OutcomeCode.LOOKUP_LAGS)),
+        (an_event(refund_id=None), EXTERNAL, False, Resolved(OutcomeCode.EXTERNAL_REFUND)),
         (an_event(refund_id=None), FAILED, True, Resolved(OutcomeCode.REFUND_FAILED)),
-        (an_event(PAID, refund_id="re_theirs"), THEIRS, True, Resolved(OutcomeCode.EXTERNAL_REFUND)),
+        (an_event(PAID, refund_id="re_theirs"), EXTERNAL, True, Resolved(OutcomeCode.EXTERNAL_REFUND)),
     ],
 )
-def test_only_what_the_provider_shows_resolves_an_event_about_our_refund(
+def test_only_a_matching_lookup_result_resolves_an_event_about_our_refund(
     event: ClaimedEvent, found: LookupResult | None, was_paid: bool, outcome: Outcome
 ) -> None:
     assert _own_outcome(event, found, was_paid=was_paid) == outcome
@@ -72,7 +70,9 @@ def test_only_what_the_provider_shows_resolves_an_event_about_our_refund(
         (an_event(attempts=UNKNOWN_PAYMENT_ATTEMPTS), Resolved(OutcomeCode.UNKNOWN_PAYMENT)),
     ],
 )
-def test_an_unknown_payment_may_become_known_for_a_while(event: ClaimedEvent, outcome: Outcome) -> None:
+def test_an_event_about_an_unknown_payment_is_retried_before_it_is_resolved(
+    event: ClaimedEvent, outcome: Outcome
+) -> None:
     assert _unknown_outcome(event) == outcome
 
 

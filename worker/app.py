@@ -21,12 +21,12 @@ def _set_up_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
 
 
 @signals.worker_process_init.connect
-def _discard_inherited_context(**_: Any) -> None:  # noqa: ANN401  # as above
+def _discard_inherited_context(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
     """Make a forked process open its own connections: two processes on one socket would read each other's replies."""
     worker_context.cache_clear()
 
 
 @signals.worker_process_shutdown.connect
-def _close_call_pool(**_: Any) -> None:  # noqa: ANN401  # as above
-    """Let calls that were abandoned finish and be recorded, before the process exits."""
+def _close_call_pool(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
+    """Wait for the running provider calls, so that their results are recorded before the process exits."""
     worker_context().call_pool.close()

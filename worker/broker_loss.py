@@ -1,4 +1,4 @@
-"""Detects that the broker lost its data, and has all open support tasks published again."""
+"""Detects that the broker lost its data, and then makes all open support tasks due for publication again."""
 
 from typing import Any
 from uuid import uuid4

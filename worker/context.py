@@ -1,4 +1,4 @@
-"""Contains the services that tasks use. Each process creates them at the first use, after the fork."""
+"""Contains the services that Celery tasks use. Each process creates its services at the first use, after the fork."""
 
 import time
 from collections.abc import Callable, Mapping

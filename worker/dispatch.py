@@ -36,7 +36,7 @@ from worker.webhook_events.processing import process_webhook_events
 log = structlog.get_logger()
 
 MAX_DELIVERIES = 3
-SMALL_BATCH = 10  # a hundred cases one by one exceed a task's time limit: a worker would never catch up after an outage
+SMALL_BATCH = 10  # cases. A hundred cases that are processed one by one would exceed the time limit of the task
 
 Handler = Callable[[WorkerContext, Sequence[UUID]], Collection[UUID] | None]
 """A function that processes ids. If deliveries are counted, it returns the cases that it could lock or lease."""
@@ -48,7 +48,7 @@ class QueueHandler:
 
     handle: Handler
     states: tuple[State, ...] = ()
-    """Empty if the ids are not case ids, or if the handler moves no case: then no deliveries are counted."""
+    """Empty if the ids are not case ids, or if the handler moves no case. Then no deliveries are counted."""
 
 
 def evaluate_and_execute(context: WorkerContext, ids: Sequence[UUID]) -> list[UUID]:
@@ -91,11 +91,13 @@ def handle(context: WorkerContext, kind: type[WorkItems], ids: Sequence[UUID]) -
 def _count_deliveries(
     context: WorkerContext, ids: Sequence[UUID], states: Sequence[State]
 ) -> Iterator[dict[UUID, int]]:
-    """Yield the cases to process together. Each case has its number of deliveries, which is counted before the yield.
+    """Yield groups of cases to process together, each case with its number of deliveries.
 
-    If the time of the task is over, the remaining cases are not counted, and the sweep sends them again.
+    The deliveries of a group are counted before the group is yielded. If the Celery task has no time left, the remaining
+    cases are not counted, and the sweep sends them again.
     """
-    apart = context.settings.timers.task_time_limit_seconds  # after this time, an earlier worker finished or was killed
+    # After this time, the previous worker has ended or was killed.
+    apart = context.settings.timers.task_time_limit_seconds
     deadline = sending_ends(context)
     with context.records.work() as work:
         first_deliveries = work.cases.count_deliveries(ids, states=states, apart=apart)

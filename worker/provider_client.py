@@ -1,4 +1,4 @@
-"""Calls providers within their rate limits and the time of the task. Every failure becomes the result ``Unknown``."""
+"""Calls providers within their rate limits and the time limit of the Celery task. Every failure becomes ``Unknown``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def send_refund(context: WorkerContext, operation: RefundOperation, *, until: fl
 
 
 def refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
-    """Send the refund, unless the rate limit allows the call only after the monotonic instant ``until``."""
+    """Send the refund. Return NotSent if the rate limit allows no call until the monotonic instant ``until``."""
     with record_network_activity() as activity:
         result = _call(
             context,
@@ -81,7 +81,7 @@ def look_up(context: WorkerContext, operation: RefundOperation, *, until: float)
 
 
 def find_external_refund(context: WorkerContext, provider: str, charge: str, *, until: float) -> LookupResult:
-    """Look up the refund of a payment that was not made by us."""
+    """Look up a refund of this payment that we did not make."""
     return _call(
         context,
         provider,
@@ -103,7 +103,7 @@ def cannot_look_up(context: WorkerContext, provider: str) -> bool:
 
 
 def catch_adapter_errors(provider: str, call: Callable[[], ProviderResult]) -> ProviderResult | Unknown:
-    """Make the call. If the adapter raises an error, return ``Unknown``, because the provider may have done anything."""
+    """Make the call. If the adapter raises an error, return ``Unknown``, because the provider may have carried out the call."""
     try:
         return call()
     except Exception as error:
@@ -129,7 +129,8 @@ def _call(
 ) -> ProviderResult | Unknown | NoTime:
     """Make a call to this provider when its rate limit allows the call.
 
-    Return ``no_time`` if that is later than ``until``. A later call could outlive its task, and its result would be lost.
+    Return ``no_time`` if the call would start later than ``until``. The Celery task could end during such a call, and the
+    result would be lost.
     """
     adapter = context.provider(provider)
     if adapter is None:

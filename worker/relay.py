@@ -24,8 +24,8 @@ from worker.sweep import Sweep
 
 log = structlog.get_logger()
 
-WINDOW = 20  # messages of one queue in the broker: 2,000 cases, a second's work. Other messages are safer in the outbox
-IDLE = 1.0  # seconds without a notification, after which the relay looks at the outbox anyway
+WINDOW = 20  # messages of one queue in the broker: 2,000 cases, the work of a second. The outbox is safer for the rest
+IDLE = 1.0  # seconds without a notification, after which the relay checks the outbox anyway
 
 
 class RelayResult(NamedTuple):
@@ -36,7 +36,7 @@ class RelayResult(NamedTuple):
 
 
 class Relay:
-    """Publishes messages that are due. Two relays may run, because each outbox row is taken by one of them."""
+    """A publisher of due messages. Several relays may run, because only one relay takes each row of the outbox."""
 
     def __init__(self, settings: Settings, records: Records, app: Celery) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class Relay:
         self._broker_loss_detector = BrokerLossDetector(records)
         self._swept_at = 0.0
         self._last_sellers: dict[tuple[str, bool], str | None] = {}
-        """The seller after whom each round robin continues, by queue and bulk. None starts with the first seller."""
+        """By queue and bulk flag: the seller after whom the next batch continues. None starts with the first seller."""
 
     def run_once(self, connection: Connection) -> RelayResult:
         """Publish due messages for which the broker has room. Messages that could not be published stay in the outbox."""
@@ -63,7 +63,7 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Publish after each commit, and sweep at intervals, until ``stop`` is set.
 
-        If the broker is unavailable for too long, the relay processes the cases itself, so that refunds go on.
+        If the broker is unavailable for too long, the relay processes the cases itself, so that refunds continue.
         """
         unavailable_since: float | None = None
         while not stop.is_set():
@@ -130,9 +130,9 @@ class Relay:
         return RelayResult(messages, cases)
 
     def _take_ids(self, outbox: Outbox, queue: str) -> tuple[list[UUID], bool]:
-        """Take a batch of ids from the outbox. Return the ids, and whether the batch is full: then more may be due.
+        """Take a batch of ids from the outbox. Return the ids, and True if the batch is full and more ids may be due.
 
-        Interactive cases come before bulk cases. Each of the two is taken round robin over the sellers.
+        Interactive cases come before bulk cases. Within each of these groups, the sellers take turns (round robin).
         """
         ids: list[UUID] = []
         for bulk in (False, True):

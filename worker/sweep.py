@@ -1,4 +1,7 @@
-"""Sweeps cases, events, support tasks and e-mails that did not move in time: sends each to a queue again, or ends it."""
+"""Finds cases, webhook events, support tasks and e-mails that did not move in time, and sends them to their queues again.
+
+A case that its customer did not confirm in time expires.
+"""
 
 import structlog
 
@@ -12,11 +15,11 @@ from worker.support_tasks.statutory_withdrawals import withdrawal_tasks
 log = structlog.get_logger()
 
 BATCH_SIZE = 1_000  # rows of each kind in one transaction, so that a large backlog makes no long transaction
-MAX_BATCHES = 10  # of one sweep, because the relay, which sweeps too, must go on publishing
+MAX_BATCHES = 10  # in one sweep, because the relay runs the sweep too, and publishes nothing during a sweep
 
 
 class Sweep:
-    """A sweep of all overdue rows. Sweeps may run in several processes, because each skips the rows that another locked."""
+    """A sweep of all overdue rows. Several processes may sweep, because a sweep skips rows that another process locked."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -39,9 +42,9 @@ class Sweep:
 
 
 def _sweep_cases(work: UnitOfWork) -> dict[str, int]:
-    """Sweep cases whose state lasts longer than its timeout: send them to a queue again, or expire them.
+    """Sweep cases whose state lasts longer than its timeout.
 
-    A case expires if its customer never confirmed the refund.
+    A case expires if it waits for its customer's confirmation. Other cases are sent to a queue again.
     """
     overdue = work.cases.overdue(BATCH_SIZE)
     unconfirmed = [row.id for row in overdue if row.state == State.AWAITING_CONFIRMATION]

@@ -1,6 +1,6 @@
-"""Defines the Celery tasks: one for each queue, and two that beat sends. Each returns a count, which Flower shows.
+"""Defines the Celery tasks: a task for each queue, and two tasks that beat sends. Each task returns a count for Flower.
 
-Celery does not retry a task that failed. The row of the work is still due in the database, and the sweep sends the work again.
+Celery does not retry a failed task. Its rows are still due in the database, and the sweep sends them again.
 """
 
 import json
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def _read_ids(kind: type[WorkItems], payload: object) -> list[UUID]:
-    """Return the ids in a message. A message that cannot be read is stored as a dead letter for support, and has no ids."""
+    """Return the ids in a message. If the message cannot be read, store it as a dead letter for support, and return no ids."""
     try:
         return list(kind.read(payload).ids)
     except UnreadableError as error:
@@ -48,7 +48,7 @@ for message in HANDLERS:  # a task is named after its queue
 
 @app.task(name="sweep")
 def sweep() -> int:
-    """Sweep. Beat sends this task. The relay sweeps too, so that sweeps go on while the broker is unavailable."""
+    """Run a sweep. Beat sends this task. The relay sweeps too, because beat cannot send tasks without a broker."""
     return Sweep(worker_context().records).run_once()
 
 

@@ -1,7 +1,7 @@
 """Sets the options of Celery 5.7.0 that differ from the defaults, each with its reason.
 
 Messages are acknowledged early, because late acknowledgement has no advantage here. The database, not the message, decides what
-a worker does, and the sweep sends again what did not move. Late acknowledgement would depend on one more workaround: without
+a worker does, and the sweep sends again what did not move. Late acknowledgement would also need another workaround: without
 ``Channel`` in config/kombu_transport.py, the worker exits when the broker restarts while a task runs.
 """
 
@@ -14,7 +14,7 @@ from config.settings import Settings
 from domain.messages import WORK_QUEUES
 
 RECONCILED_AT = crontab(hour="3", minute="0")
-"""In UTC. It is a time of day, because an interval would start again if beat loses its file."""
+"""The time of day in UTC. An interval would start again if beat lost its schedule file."""
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "broker_url": settings.broker_url.get_secret_value(),
         "broker_transport_options": TRANSPORT_OPTIONS,
         "broker_connection_retry_on_startup": True,  # a worker may start before its broker
-        "broker_connection_max_retries": None,  # and it keeps running, however long the broker is unavailable
+        "broker_connection_max_retries": None,  # a worker keeps running, even if the broker is unavailable for days
         "task_queues": [QUEUES[name] for name in (*WORK_QUEUES, PERIODIC)],
         "task_default_queue": next(iter(WORK_QUEUES)),
         "task_default_exchange": "",
@@ -34,11 +34,11 @@ def celery_options(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],  # never pickle, because then any client of the broker could run code
         "task_ignore_result": True,  # the row in the database is the result
         "task_acks_late": False,
-        "task_reject_on_worker_lost": False,  # True would repeat a message that crashes its worker at once, without end
+        "task_reject_on_worker_lost": False,  # True would deliver a message that crashes its worker again and again
         "task_soft_time_limit": timers.task_soft_time_limit_seconds,
-        "task_time_limit": timers.task_time_limit_seconds,  # below the lease: a late worker is killed before another starts
+        "task_time_limit": timers.task_time_limit_seconds,  # shorter than the lease, so that a late worker is killed in time
         "task_publish_retry": False,  # the relay retries, because the row stays in the outbox
-        "task_send_sent_event": True,  # Flower shows sent messages; they are few, because one carries many cases
+        "task_send_sent_event": True,  # Flower shows sent messages. A message has many cases, so messages are few
         "worker_send_task_events": True,
         "worker_prefetch_multiplier": 1,  # a reserved message would wait behind a slow task while another worker is free
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # a running refund is finished and recorded

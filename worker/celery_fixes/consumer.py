@@ -18,13 +18,13 @@ class Consumer(consumer.Consumer):
     def on_unknown_message(self, body: object, message: Any) -> None:  # noqa: ANN401, ARG002  # Celery's signature
         self._store(message, "This is not a message of Celery.")
 
-    def on_unknown_task(self, body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002  # as above
+    def on_unknown_task(self, body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002  # Celery's signature
         self._store(message, f"This worker has no task named {message.headers.get('task')!r}.")
 
-    def on_invalid_task(self, body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002  # as above
+    def on_invalid_task(self, body: object, message: Any, exc: Exception) -> None:  # noqa: ANN401, ARG002  # Celery's signature
         self._store(message, f"This message is not a call of a task: {exc}")
 
-    def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401  # as above
+    def on_decode_error(self, message: Any, exc: Exception) -> None:  # noqa: ANN401  # Celery's signature
         self._store(message, f"This message cannot be decoded: {exc}")
 
     def _store(self, message: Any, why: str) -> None:  # noqa: ANN401  # kombu's message

@@ -5,8 +5,9 @@ child, but the child stays in the pool's list until the next maintenance, which 
 back in that time, the pool watches all listed children again. For a child that has nothing to watch, kombu 5.7 raises a
 different error than Celery expects. Then the whole worker exits with "file descriptor is None".
 
-Measured by killing children and then the broker: 9 of 43 rounds stopped a worker. One round stopped it in this way, and eight
-rounds in the way that ``Channel`` in config/kombu_transport.py describes. With both workarounds, none of 65 rounds did.
+We measured this by killing children and then the broker: 9 of 43 rounds stopped a worker. One round stopped the worker in this
+way, and eight rounds in the way that ``Channel`` in config/kombu_transport.py describes. With both workarounds, no round of 65
+stopped a worker.
 """
 
 from typing import Any

@@ -22,7 +22,7 @@ STDERR = 2  # the file descriptor, because Celery replaces sys.stderr
 
 
 class Watchdog(bootsteps.StartStopStep):
-    """A step of the consumer, which starts with each connection and stops while the broker is unavailable.
+    """A step of Celery's consumer. The step starts with each connection, and stops while the broker is unavailable.
 
     A healthy worker polls its queues every second, or, if it has no free credit, after its longest task. If it has not
     polled for longer, it hangs, for example because a call blocks the event loop. Then the kernel's alarm (SIGALRM) ends the
@@ -41,7 +41,7 @@ class Watchdog(bootsteps.StartStopStep):
         self._polled_at: float | None = None
         self._timer: Any = None
 
-    def start(self, consumer: Any) -> None:  # noqa: ANN401  # as above
+    def start(self, consumer: Any) -> None:  # noqa: ANN401  # Celery's signature
         """Start the checks and the alarm."""
         if consumer.connection.transport.driver_type != "redis":
             return  # other brokers count the credits themselves
@@ -50,7 +50,7 @@ class Watchdog(bootsteps.StartStopStep):
         faulthandler.register(signal.SIGALRM, file=STDERR, all_threads=True, chain=True)
         signal.setitimer(signal.ITIMER_REAL, self._timeout)
 
-    def stop(self, consumer: Any) -> None:  # noqa: ANN401, ARG002  # as above
+    def stop(self, consumer: Any) -> None:  # noqa: ANN401, ARG002  # Celery's signature
         """Stop the checks and the alarm."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         if self._timer:
@@ -84,6 +84,6 @@ def _restore_credits(qos: Any) -> None:  # noqa: ANN401  # kombu's QoS of a chan
     database was unavailable.
     """
     in_use = {request.message.delivery_tag for request in state.reserved_requests if not request.acknowledged}
-    for tag in set(qos._delivered) - qos._dirty - in_use:  # noqa: SLF001  # as above
+    for tag in set(qos._delivered) - qos._dirty - in_use:  # noqa: SLF001  # kombu has no public names
         log.warning("prefetch_credit_restored", delivery=tag)
         virtual.QoS.ack(qos, tag)

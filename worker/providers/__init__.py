@@ -14,7 +14,7 @@ from domain.webhook_events import WebhookParser
 
 
 def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
-    """Create the adapter of each connected provider, by name. Call it once per process: adapters keep connections open.
+    """Create the adapter of each connected provider, by name. Each process calls this once, because adapters keep connections.
 
     Raise MissingExtraError if the SDK of a connected provider is not installed.
     """
@@ -28,7 +28,10 @@ def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
 
 
 def create_webhook_parsers(settings: Settings) -> dict[str, WebhookParser]:
-    """Create the webhook parser of each connected provider, by name. Raise MissingExtraError like connect_providers()."""
+    """Create the webhook parser of each connected provider, by name.
+
+    Raise MissingExtraError if the SDK of a connected provider is not installed.
+    """
     seconds = settings.timers.provider_timeout_seconds
     return {
         name: import_module(f"{__name__}.{name}.webhooks").create_webhook_parser(

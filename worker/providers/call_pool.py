@@ -1,4 +1,4 @@
-"""Calls providers in parallel, in a bounded number of threads. A slow call does not delay a whole batch."""
+"""Calls providers in parallel, in a limited number of threads. A slow call does not delay a whole batch."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +18,19 @@ RecordResults = Callable[[list[tuple[Argument, Result]]], None]
 """Records a group of results, each with the argument of its call."""
 
 GATHER_SECONDS = 0.2
-"""Results that arrive within these seconds are recorded in one commit. Fast calls are recorded before slow ones end."""
+"""Results that arrive within these seconds are recorded in one commit. Results of fast calls do not wait for slow calls."""
 
 MAX_WAIT_SECONDS = 3.0
 """Providers reply within one or two seconds. A batch of a hundred calls must not wait for a call that hangs."""
 
 
 class CallPool:
-    """A bounded number of threads that call providers in parallel."""
+    """A limited number of threads that call providers in parallel."""
 
     def __init__(self, size: int) -> None:
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="call")
         self.abandoned = 0
-        """The running calls that no batch waits for."""
+        """The number of running calls that no batch waits for any more."""
         self._max_abandoned = size // 2  # the other threads are free for the calls of the next batches
         self._lock = Lock()
 
@@ -73,10 +73,10 @@ class CallPool:
 
         After ``max_wait`` seconds, leave the other calls in ``running`` if the pool may abandon them.
         """
-        ends = time.monotonic() + max_wait
+        deadline = time.monotonic() + max_wait
         while running:
-            wait(running, timeout=_seconds_until(ends), return_when=FIRST_COMPLETED)
-            if time.monotonic() >= ends:
+            wait(running, timeout=_seconds_until(deadline), return_when=FIRST_COMPLETED)
+            if time.monotonic() >= deadline:
                 if self._try_abandon([*running]):
                     return
                 wait(running, return_when=FIRST_COMPLETED)
@@ -84,7 +84,7 @@ class CallPool:
             yield [(running.pop(future), future.result()) for future in finished]
 
     def _try_abandon(self, calls: Sequence[Future[Result]]) -> bool:
-        """Count these calls as abandoned, if all of them have begun and at most half of the threads are abandoned then."""
+        """Count these calls as abandoned, and return True. Return False if a call has not begun, or if too few threads remain."""
         with self._lock:
             can_abandon = len(calls) <= self._max_abandoned - self.abandoned and all(
                 call.running() or call.done() for call in calls

@@ -41,20 +41,20 @@ _activity: ContextVar["NetworkActivity"] = ContextVar("activity")
 
 @dataclass
 class NetworkActivity:
-    """What the calls of one thread did on the network inside ``record_network_activity()``."""
+    """The network activity of one thread inside ``record_network_activity()``."""
 
     bytes_sent: bool = False
     connection_failed: bool = False
 
     @property
     def nothing_was_sent(self) -> bool:
-        """Whether it is certain that no host received anything: a connection failed, and no byte was sent."""
+        """True if certainly no host received anything: a connection failed, and no byte was sent."""
         return self.connection_failed and not self.bytes_sent
 
 
 @contextmanager
 def record_network_activity() -> Iterator[NetworkActivity]:
-    """Yield a record of whether the calls inside could have reached a host."""
+    """Record whether the calls inside the ``with`` block could have reached a host."""
     activity = NetworkActivity()
     token = _activity.set(activity)
     try:
@@ -74,7 +74,7 @@ def record_connection_failure() -> None:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Limit everything that this thread sends inside to ``seconds``. Of two nested limits, the earlier deadline applies."""
+    """Limit all calls of this thread inside the ``with`` block to ``seconds``. In nested blocks the earlier deadline applies."""
     deadline = monotonic() + seconds
     token = _deadline.set(min(_deadline.get(deadline), deadline))
     try:
@@ -91,7 +91,7 @@ def remaining_seconds() -> float:
 
 
 def is_expired() -> bool:
-    """Return whether the deadline has passed, so that it explains an error that was just caught."""
+    """Return whether the deadline has passed. If it has, the deadline explains an error that was just caught."""
     return _deadline.get() <= monotonic()
 
 
@@ -111,7 +111,7 @@ def create_session(connections: int) -> requests.Session:
 
 
 def read_body(response: BaseHTTPResponse) -> bytes:
-    """Return the whole decoded body. Raise TooLargeError, and then the connection is not used again."""
+    """Return the whole decoded body, or raise TooLargeError. After TooLargeError the connection is not used again."""
     body = bytearray()
     try:
         with response:
@@ -125,13 +125,13 @@ def read_body(response: BaseHTTPResponse) -> bytes:
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until the deadline. A socket alone applies its timeout to each packet."""
+    """A reader that reads from a socket until the deadline. A socket alone applies its timeout to each packet."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw, self._sock = raw, sock
 
     def readable(self) -> bool:
-        """Return True: io.RawIOBase is not readable by default."""
+        """Return True, because io.RawIOBase is not readable by default."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int | None:
@@ -146,7 +146,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _DeadlineResponse(http.client.HTTPResponse):
-    """Reads status, headers and body until the deadline. http.client reads each line without a limit for the whole."""
+    """A response that is read until the deadline. http.client limits the time for each read, but not for all reads."""
 
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         """Put ``_DeadlineReader`` between http.client's buffer and the socket."""
@@ -155,7 +155,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 
 class _DeadlineConnection(HTTPConnection):
-    """Resolves, connects and sends until the deadline, and records whether anything was sent."""
+    """A connection that resolves, connects and sends until the deadline, and records whether anything was sent."""
 
     response_class = _DeadlineResponse
 
@@ -201,7 +201,7 @@ class _DeadlineHttpsConnection(_DeadlineConnection, HTTPSConnection):
 
 
 class _DeadlinePool(HTTPConnectionPool):
-    """Waits for a free connection until the deadline. urllib3 waits for as long as another call keeps the connection."""
+    """A pool that waits for a free connection until the deadline. urllib3 would wait until another call ends."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002
         """Replace urllib3's pool timeout, which requests does not set, by the seconds that remain."""
@@ -221,7 +221,7 @@ class _HttpsPool(_DeadlinePool, HTTPSConnectionPool):
 
 
 class _DeadlineAdapter(HTTPAdapter):
-    """Applies the deadline to a whole call. requests only knows timeouts for one connect and for one read."""
+    """An adapter that applies the deadline to a whole call. requests has timeouts only for one connect and one read."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         """Make requests use the pools of this module."""
@@ -239,9 +239,9 @@ class _DeadlineAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Send the request and read the whole body.
 
-        requests reads the body later, without a limit for its size or for the time. It also lets errors of urllib3 and
-        of sockets through. Here every failure is a requests.RequestException, and a failure after the deadline is a
-        requests.Timeout. Because the body is replaced, requests finds no cookies in the response and keeps none.
+        By default, requests reads the body later, without a limit for its size or for the time. Some errors of urllib3
+        and of sockets would reach the caller. Here every failure is a requests.RequestException, and a failure after the
+        deadline is a requests.Timeout. Because the body is replaced, requests finds no cookies in the response.
         """
         try:
             response = super().send(request, stream=True, verify=verify, cert=cert, proxies=proxies)
@@ -258,14 +258,14 @@ class _DeadlineAdapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """Does not follow redirects, whatever the caller passes, because a refund must not be sent to another address."""
+    """A session that never follows redirects, because a refund must not be sent to another address."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None, so that requests returns a redirect like any other reply."""
 
 
 def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
-    """Resolve the name in a separate thread, which is abandoned after the deadline: the resolver has no timeout."""
+    """Resolve the name in a separate thread, which is abandoned after the deadline, because the resolver has no timeout."""
     addresses: Future[list[tuple[Any, ...]]] = Future()
 
     def call_resolver() -> None:

@@ -12,12 +12,12 @@ import requests
 from domain.providers import Unknown
 
 CREDENTIALS_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-"""With these statuses the provider rejects our credentials. Support corrects them, and then the same refund continues."""
+"""The statuses with which a provider rejects our credentials. The refund continues after the credentials are corrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply(ABC):
-    """A reply that may decide the outcome: its status, and its body, which is a JSON object."""
+    """A reply whose body is a JSON object. The reply may show the outcome of a refund."""
 
     status: int
     body: dict[str, Any]
@@ -33,13 +33,13 @@ class HttpReply(ABC):
 
     @property
     def is_success(self) -> bool:
-        """Whether the provider did what the request asked for."""
+        """True if the provider carried out the request."""
         return self.status < HTTPStatus.MULTIPLE_CHOICES
 
     @property
     @abstractmethod
     def code(self) -> str | None:
-        """The provider's error code, or None if the reply has no code that decides the outcome."""
+        """The provider's error code, or None if the reply has no code that shows the outcome."""
 
 
 def send(
@@ -53,7 +53,7 @@ def send(
     form: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
 ) -> requests.Response | Unknown:
-    """Send one request, once, within the current time limit. ``provider`` is the display name, such as "PayPal"."""
+    """Send one request without retries, within the current time limit. ``provider`` is the display name, such as "PayPal"."""
     all_headers = {"Accept": "application/json"} | dict(headers)
     try:
         return session.request(method, url, headers=all_headers, json=json, data=form, params=query)
@@ -69,5 +69,5 @@ def connection_failure(provider: str, error: requests.RequestException) -> Unkno
 
 
 def credentials_refused(provider: str, status: int) -> Unknown:
-    """Describe a call that the provider refused unread, because it rejects our credentials."""
+    """Describe a call that the provider did not carry out, because it rejects our credentials."""
     return Unknown(f"{provider} refuses our credentials: {status}.", invalid_credentials=True)

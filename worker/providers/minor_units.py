@@ -1,4 +1,4 @@
-"""Converts amounts to a provider's minor units, which for a few currencies differ from those of ISO 4217."""
+"""Converts amounts to a provider's minor units, which differ from ISO 4217 for a few currencies."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from domain.money import CURRENCIES, Money, UnknownMoneyError
 
 
 class MinorUnits:
-    """Converts between ISO 4217's minor units and a provider's.
+    """A converter between the minor units of ISO 4217 and the minor units of a provider.
 
     ``decimals`` has the provider's number of decimals for the currencies that differ from ISO 4217.
     """

@@ -1,8 +1,8 @@
 """Limits the calls to each provider to its rate limit, which all workers share.
 
-Each provider has a token bucket in the broker's Redis. As in GCRA, the bucket is stored as the instant at which it will
-be full again. If the broker is not a Redis or is unavailable, each process has its own bucket. Then only the relay
-processes cases (brokerless mode), so the limit still applies.
+Each provider has a token bucket in the broker's Redis. The bucket is stored as the instant at which it will be full again,
+as in the generic cell rate algorithm (GCRA). If the broker is not a Redis or is unavailable, each process has its own
+bucket. Then only the relay processes cases (brokerless mode), so the limit still applies.
 """
 
 import time
@@ -17,7 +17,7 @@ from config.settings import Settings
 
 log = structlog.get_logger()
 
-BURST = 5.0  # calls that may follow each other without a wait after a time without calls
+BURST = 5.0  # calls that need no wait between them, if there were no calls before
 MIN_WAIT = 0.001  # seconds; a clock may advance in steps of this size, so a shorter wait might never end
 UNAVAILABLE = (redis.RedisError, OSError)
 
@@ -63,7 +63,7 @@ class RateLimiter:
         return cls(redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) if url else None)
 
     def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
-        """Wait until the next call is allowed. Return False if that would be after the monotonic instant ``until``.
+        """Wait until the next call is allowed. Return False if the wait would end after the monotonic instant ``until``.
 
         ``per_second`` is the provider's rate limit, or None if it has no limit.
         """
@@ -74,10 +74,10 @@ class RateLimiter:
         return True
 
     def pause(self, provider: str, per_second: float | None, seconds: float) -> None:
-        """Allow no call to the provider for ``seconds``, because the provider asked for it (Retry-After).
+        """Allow no call to the provider for ``seconds``, because the provider asked for a pause (Retry-After).
 
-        The pause applies to all workers. For a provider without a rate limit it applies to this process only: such a
-        provider has no shared bucket, and asks each process itself.
+        The pause applies to all workers. A provider without a rate limit has no shared bucket, so its pause applies to
+        this process only. Other processes receive their own Retry-After.
         """
         interval = _interval(per_second)
         with self._lock:

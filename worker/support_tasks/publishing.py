@@ -10,7 +10,7 @@ from worker.context import WorkerContext
 
 
 def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
-    """Publish the unpublished support tasks with these ids, or of the cases with these ids.
+    """Publish unpublished support tasks. Each id is the id of a support task or of a case.
 
     If a worker crashes after the broker accepted a task and before the commit, the task is published again under the same
     event id. Consumers detect the duplicate by this id.

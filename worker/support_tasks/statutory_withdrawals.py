@@ -1,4 +1,4 @@
-"""Creates support tasks for statutory withdrawals. If the case of a withdrawal ends unpaid, support must reply to it."""
+"""Creates support tasks for statutory withdrawals. If a withdrawal's case ends unpaid, support must reply to the customer."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -12,7 +12,7 @@ from records.support_tasks import NewSupportTask
 def withdrawal_tasks(
     kind: SupportTaskKind, cases: Sequence[Case], withdrawals: Mapping[UUID, StatutoryWithdrawal]
 ) -> list[NewSupportTask]:
-    """Return a support task for each case that is in ``withdrawals``, which are by case id.
+    """Return a support task for each case that has a withdrawal. The keys of ``withdrawals`` are case ids.
 
     A withdrawal is valid from its date, so the task contains the date. The desk shows the customer's name and text.
     """

@@ -31,7 +31,7 @@ def create_adapter(account: AdyenAccount, *, provider_timeout_seconds: float, co
 
 
 class AdyenAdapter:
-    """Refunds payments through Adyen. The idempotency key is the refund's reference as well."""
+    """An adapter that refunds payments through Adyen. The idempotency key is also the reference of the refund."""
 
     capabilities = CAPABILITIES
 
@@ -41,7 +41,7 @@ class AdyenAdapter:
         self._seconds = provider_timeout_seconds
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Return Pending at best, because Adyen only confirms that it received the refund."""
+        """Request the refund. A success is Pending and never Paid, because Adyen only confirms that it received the request."""
         if not is_psp_reference(charge):
             return Declined(DeclineReason.PERMANENT, PAYMENT_NOT_FOUND)
         try:

@@ -30,7 +30,7 @@ class AdyenReply(HttpReply):
 
 
 class AdyenClient:
-    """Calls Adyen for one account. Thread-safe."""
+    """A client of Adyen for one account. Thread-safe."""
 
     def __init__(self, account: AdyenAccount, *, connections: int) -> None:
         self._session = create_session(connections)

@@ -10,12 +10,12 @@ CAPABILITIES = Capabilities(
     idempotency_key_ttl=timedelta(days=31),
     # Same page: "by default the total refunded value cannot exceed the captured amount".
     rejects_over_refund=True,
-    # No call shows a refund, and no call lists them: the REFUND webhook reports the outcome ("Refund").
+    # No call shows or lists refunds. The REFUND webhook reports the outcome ("Refund").
     lookup=Lookup.NEVER,
     lists_refunds=False,
     # Adyen publishes no rate limit for its Checkout API. This limit is our choice; Adyen answers 429 to too many calls.
     calls_per_second=10.0,
-    # "Refund": the status is always "received"; how old a payment may be depends on its payment method.
+    # "Refund": the status is always "received". The maximum age of a payment depends on its payment method.
     default_route=Route(synchronous=False),
 )
 
@@ -31,7 +31,7 @@ CODES: Mapping[str, DeclineReason] = {
 }
 """The decline reason by errorCode, for a 400 or a 422. Any other errorCode is PERMANENT as well, because nothing was carried
 out: the API description calls a 400 "a problem reading or understanding the request" and a 422 "a request validation
-error". Whether Adyen can refund the payment at all is reported later, by webhook."""
+error". A later webhook reports whether Adyen can refund the payment."""
 
 PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 

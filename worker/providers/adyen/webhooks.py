@@ -20,7 +20,7 @@ from worker.providers.identifiers import is_identifier
 MAX_ITEMS = 100  # of one webhook; Adyen sends a few
 REQUIRED_IDENTIFIERS = ("pspReference", "merchantAccountCode", "eventCode", "success")
 
-ReportedRefund = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
+RefundParser = Callable[[Mapping[str, Any]], Paid | Pending | Failed]
 
 
 def _parse_paid(item: Mapping[str, Any]) -> Paid:
@@ -32,12 +32,12 @@ def _parse_pending(item: Mapping[str, Any]) -> Pending:
 
 
 def _parse_failed(item: Mapping[str, Any]) -> Failed:
-    """Return a permanent failure. Adyen does not sign ``reason``, so the reason is stored and decides nothing."""
+    """Return a permanent failure. The reason is only stored, because Adyen does not sign ``reason``."""
     reason = item.get("reason")
     return Failed(item["pspReference"], reason if is_identifier(reason) else item["eventCode"])
 
 
-REFUNDS: Mapping[tuple[str, str], ReportedRefund] = {
+REFUNDS: Mapping[tuple[str, str], RefundParser] = {
     # by eventCode and success ("Refund", "Webhook types")
     ("REFUND", "true"): _parse_paid,
     ("REFUND", "false"): _parse_failed,
@@ -48,7 +48,7 @@ REFUNDS: Mapping[tuple[str, str], ReportedRefund] = {
     ("CANCEL_OR_REFUND", "true"): _parse_paid,  # the payment was cancelled or refunded: the customer has the money
     ("CANCEL_OR_REFUND", "false"): _parse_failed,
 }
-"""The status that an event reports for the refund with its pspReference."""
+"""The function that reads the status of a refund from an event. The event's pspReference is the id of the refund."""
 
 DISPUTES: Mapping[str, Dispute] = {
     # docs.adyen.com, "Dispute webhooks"
@@ -61,8 +61,8 @@ DISPUTES: Mapping[str, Dispute] = {
     "PREARBITRATION_WON": Dispute.WON,
     "PREARBITRATION_LOST": Dispute.LOST,
 }
-"""The status that an event reports for the dispute with its pspReference. Adyen does not sign ``disputeStatus``, so it
-decides nothing. NOTIFICATION_OF_FRAUD is missing here, because it is not a dispute."""
+"""The status of a dispute by event. The event's pspReference is the id of the dispute. The field ``disputeStatus`` is
+ignored, because Adyen does not sign it. NOTIFICATION_OF_FRAUD is missing here, because it is not a dispute."""
 
 STAGES = (*DISPUTES,)
 """The order in which a dispute reaches these events. Adyen does not sign the time of an event."""
@@ -73,21 +73,21 @@ class AdyenHmacKeyError(RefusedError):
 
 
 def create_webhook_parser(account: AdyenAccount, *, provider_timeout_seconds: float) -> WebhookParser:  # noqa: ARG001 - no provider is called
-    """Create the parser of this account's webhooks. Raise AdyenHmacKeyError."""
+    """Create the parser of this account's webhooks. Raise AdyenHmacKeyError if a key is not hexadecimal."""
     keys = account.hmac_key.get_secret_value() if account.hmac_key else ""
     return AdyenWebhookParser(keys, account.merchant_account)
 
 
 class AdyenWebhookParser:
-    """Verifies each item's signature, and parses the item. Adyen signs no time and retries for days.
+    """A parser that verifies the signature of each item, and reads the item.
 
-    The event id therefore identifies a repeated event.
+    Adyen does not sign a time, and repeats an event for days. A repeated event has the same event id.
     """
 
     answer = b"[accepted]"
 
     def __init__(self, keys: str, merchant: str) -> None:
-        """Take the HMAC keys: one, several separated by commas, or an empty string. Raise AdyenHmacKeyError."""
+        """Take the HMAC key, several keys separated by commas, or an empty string. Raise AdyenHmacKeyError."""
         self._merchant = merchant
         try:
             self._keys = [unhexlify(part.strip()) for part in keys.split(",") if part.strip()]
@@ -145,15 +145,13 @@ def _parse_event(item: Mapping[str, Any]) -> WebhookEvent | None:
     if event in DISPUTES and success == "true":
         dispute = DisputeStatus(DISPUTES[event], psp_reference, STAGES.index(event))
         return WebhookEvent(event_id, Subject.DISPUTE, charge, reported=dispute)
-    if reported_refund := REFUNDS.get((event, success)):
-        return WebhookEvent(
-            event_id, Subject.REFUND, charge, psp_reference, reported=_parse_reported(reported_refund, item)
-        )
+    if parse := REFUNDS.get((event, success)):
+        return WebhookEvent(event_id, Subject.REFUND, charge, psp_reference, reported=_parse_reported(parse, item))
     return None
 
 
-def _parse_reported(reported_refund: ReportedRefund, item: Mapping[str, Any]) -> Paid | Pending | Failed | None:
+def _parse_reported(parse: RefundParser, item: Mapping[str, Any]) -> Paid | Pending | Failed | None:
     try:
-        return reported_refund(item)
+        return parse(item)
     except UnknownMoneyError:
         return None

@@ -41,7 +41,7 @@ def create_adapter(account: BraintreeAccount, *, provider_timeout_seconds: float
 
 
 class BraintreeAdapter:
-    """Refunds transactions through Braintree. Thread-safe. Each method has one time limit for all its calls."""
+    """An adapter that refunds transactions through Braintree. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
 
@@ -77,7 +77,7 @@ class BraintreeAdapter:
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides for this transaction."""
+        """Return the dispute that decides the dispute status of this transaction."""
         with time_limit(self._seconds):
             sale = self._find_transaction(charge)
         if isinstance(sale, Unknown):

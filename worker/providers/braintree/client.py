@@ -43,13 +43,13 @@ PARSE_ERRORS = (
     ArithmeticError,
     RecursionError,
 )
-"""The errors that the SDK and its objects raise for a reply that is not Braintree's."""
+"""The errors that the SDK and its objects raise for an unexpected reply."""
 
 _READABLE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 class MissingTransaction:
-    """Braintree answered that it does not know this transaction."""
+    """The result of a call if Braintree does not know the transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class RefundReply:
 
 
 class BraintreeClient:
-    """Calls Braintree for one account. Thread-safe: the SDK creates its mutable objects per call."""
+    """A client of Braintree for one account. Thread-safe, because the SDK creates its mutable objects per call."""
 
     def __init__(self, gateway: BraintreeGateway) -> None:
         self._transactions: TransactionGateway = gateway.transaction
@@ -96,7 +96,7 @@ class BraintreeClient:
         )
 
     def _call(self, call: Callable[[TransactionGateway], Result]) -> Result | MissingTransaction | Unknown:
-        """Make one call, once, within the current time limit."""
+        """Make one call without retries, within the current time limit."""
         try:
             return call(self._transactions)
         except NotFoundError:
@@ -131,14 +131,14 @@ class _UndecidedError(Exception):
 
 
 class _SessionHttp(Http):
-    """Sends the SDK's requests through our session. The SDK's own session has no deadline for a slow reply."""
+    """A transport that sends the SDK's requests through our session. The SDK's own session has no deadline."""
 
     def __init__(self, session: requests.Session, config: Configuration, environment: Environment) -> None:
         super().__init__(config, environment)
         self._session = session
 
     def http_do(self, http_verb: str, path: str, headers: dict[str, Any], request_body: Any) -> list[int | str]:  # noqa: ANN401
-        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, if it has one
+        verify = self.environment.ssl_certificate or True  # Braintree's own list of authorities, if there is a list
         response = self._session.request(http_verb, path, headers=headers, data=request_body, verify=verify)
         status = response.status_code
         if status in CREDENTIALS_REFUSED:

@@ -1,4 +1,4 @@
-"""Maps Braintree's codes to Moneyback's, and declares what Braintree can do."""
+"""Maps Braintree's codes to the types of Moneyback, and declares what Braintree can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,13 +12,13 @@ CAPABILITIES = Capabilities(
     # Braintree's GraphQL reference, RefundTransactionInput.apiRequestKey: 30 days. The SDK sends the same key in XML,
     # for which Braintree documents nothing, so we rely on one day.
     idempotency_key_ttl=timedelta(days=1),
-    # "Transaction: Refund": not more than the transaction. But settlement response 4026 mentions PayPal and Venmo
-    # accounts that may refund more than was settled.
+    # "Transaction: Refund": a refund is not more than its transaction. But settlement response 4026 mentions PayPal and
+    # Venmo accounts that may refund more than was settled.
     rejects_over_refund=False,
     # Braintree publishes no rate limit, and answers 429 or 503 to too many calls.
     calls_per_second=10.0,
-    # "Refunds, Voids, and Detached Credits": PayPal and Venmo within 180 days; others while the method is active. A
-    # refund is settled like a sale, and the money is sent only then.
+    # "Refunds, Voids, and Detached Credits": PayPal and Venmo allow refunds within 180 days, other methods while the method
+    # is active. A refund is settled like a sale, and the money is sent only then.
     routes={"paypal": _WALLET, "venmo": _WALLET},
     default_route=Route(synchronous=False),
 )
@@ -54,8 +54,8 @@ CODES: Mapping[str, DeclineReason] = {
     "2014": DeclineReason.PERMANENT,  # Processor Declined – Fraud Suspected
     "2047": DeclineReason.PERMANENT,  # Call Issuer. Pick Up Card.
     "3000": DeclineReason.NOT_YET_REFUNDABLE,  # Processor Network Unavailable – Try Again
-    # Transaction.GatewayRejectionReason, and "Duplicate Transaction Checking": the same amount under the same order id,
-    # which is our key, within seconds: the earlier refund succeeded
+    # Transaction.GatewayRejectionReason, and "Duplicate Transaction Checking": an earlier refund within seconds has the same
+    # amount and the same order id. The order id is our key, so our earlier refund succeeded.
     "duplicate": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason by code. Any other code is PERMANENT: nothing was paid, and support reviews the case."""

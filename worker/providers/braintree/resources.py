@@ -17,7 +17,7 @@ _REASON_FIELDS = {
     "processor_declined": "processor_response_code",
     "settlement_declined": "processor_settlement_response_code",
 }
-"""The field with the reason of a status."""
+"""The field that contains the reason, by status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Refund:
     amount: Money
     status: str
     code: str
-    """Why the refund failed, or its status."""
+    """The reason if the refund failed, otherwise the status."""
     created: datetime
     key: str | None
     bank_reference: str | None = None
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The provider's status, as Moneyback's."""
+        """The status, as Moneyback's type."""
         return REFUND_STATUSES[self.status]
 
     @property
@@ -81,7 +81,7 @@ def parse_refund(transaction: Any) -> Refund | None:  # noqa: ANN401 - the SDK h
 
 
 def parse_disputes(transaction: Any) -> DisputeStatus | None:  # noqa: ANN401 - the SDK has no types
-    """Return the dispute that decides for the transaction, or None if a dispute cannot be read."""
+    """Return the dispute that decides the transaction's dispute status, or None if a dispute cannot be read."""
     try:
         newest_first = sorted(transaction.disputes, key=lambda dispute: str(dispute.received_date), reverse=True)
         disputes = [DisputeStatus(DISPUTES[dispute.status], dispute.id) for dispute in newest_first]

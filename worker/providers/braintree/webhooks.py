@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_AGE = timedelta(hours=25)
 CLOCK_SKEW = timedelta(minutes=5)
 
-# By the first part of a notification's kind.
+# The subject by the first part of a notification's kind.
 _SUBJECTS = {"dispute": Subject.DISPUTE, "refund": Subject.REFUND, "transaction": Subject.REFUND}
 
 
@@ -28,7 +28,7 @@ def create_webhook_parser(account: BraintreeAccount, *, provider_timeout_seconds
 
 
 class BraintreeWebhookParser:
-    """Verifies the signature with the SDK, and parses the notification."""
+    """A parser that verifies the signature with the SDK, and reads the notification."""
 
     answer = b""
 

@@ -25,21 +25,21 @@ from worker.providers.mollie.client import MollieClient
 from worker.providers.mollie.codes import CAPABILITIES, CODES
 from worker.providers.mollie.resources import KEY_FIELD, Refund, parse_chargeback, parse_refund
 
-MAX_PAGES = 8  # of one payment's refunds: two thousand refunds, more than any payment has
+MAX_PAGES = 8  # pages of one payment's refunds: two thousand refunds, more than any payment has
 
 _PAYMENT_ID = re.compile(r"tr_\w{1,60}", re.ASCII)
 _NOT_A_PAYMENT = "not a payment's id"
 
 
 def create_adapter(account: MollieAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Create the adapter for this account. Raise MollieKeyError."""
+    """Create the adapter for this account. Raise MollieKeyError if the API key is not valid."""
     return MollieAdapter(
         MollieClient(account, connections=connections), provider_timeout_seconds=provider_timeout_seconds
     )
 
 
 class MollieAdapter:
-    """Refunds payments through Mollie. Thread-safe. Each method has one time limit for all its calls."""
+    """An adapter that refunds payments through Mollie. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
 
@@ -75,7 +75,10 @@ class MollieAdapter:
         return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the chargeback that decides. No chargeback is open: Mollie shows it after the bank took the money."""
+        """Return the chargeback that decides the dispute status.
+
+        A chargeback is never open, because Mollie shows it only after the bank took the money.
+        """
         rows = self._all_rows(charge, "chargebacks")
         if isinstance(rows, Unknown):
             return rows
@@ -110,7 +113,7 @@ class MollieAdapter:
 
     def _all_rows(self, charge: str, kind: str) -> list[object] | Unknown:
         if not _PAYMENT_ID.fullmatch(charge):
-            return Unknown(f"This is {_NOT_A_PAYMENT} of Mollie's, so nothing was looked up.")
+            return Unknown("This is not the id of a Mollie payment, so nothing was looked up.")
         rows: list[object] = []
         next_id = None
         with time_limit(self._seconds):

@@ -56,7 +56,7 @@ class ListPage:
 
 
 class MollieClient:
-    """Calls Mollie for one account. Thread-safe."""
+    """A client of Mollie for one account. Thread-safe."""
 
     def __init__(self, account: MollieAccount, *, connections: int) -> None:
         """Raise MollieKeyError if the API key has another format."""

@@ -1,4 +1,4 @@
-"""Maps Mollie's error texts and statuses to Moneyback's, and declares what Mollie can do."""
+"""Maps Mollie's error texts and statuses to the types of Moneyback, and declares what Mollie can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -8,11 +8,11 @@ from domain.providers import Capabilities, DeclineReason, RefundStatus, Route
 CAPABILITIES = Capabilities(
     # docs.mollie.com, "API idempotency": Mollie removes keys older than one hour. After that, the same key is a new request.
     idempotency_key_ttl=timedelta(hours=1),
-    # docs.mollie.com, "Create payment refund": up to 25.00 EUR more than was paid, except for cards and PayPal. So a
-    # payment of less than 25.00 EUR could be refunded twice.
+    # docs.mollie.com, "Create payment refund": except for cards and PayPal, the refunds may be up to 25.00 EUR more than
+    # the payment. A payment of less than 25.00 EUR could therefore be refunded twice.
     rejects_over_refund=False,
-    # Mollie publishes no rate limit, only that it answers 429, and 503 to many concurrent refunds ("Refunds", "Possible
-    # errors").
+    # Mollie publishes no rate limit. It answers 429 to too many calls, and 503 to many concurrent refunds ("Refunds",
+    # "Possible errors").
     calls_per_second=10.0,
     routes={
         # docs.mollie.com, "Cards": refund validity 365 days.
@@ -55,7 +55,7 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
     "pending": RefundStatus.PENDING,
     "processing": RefundStatus.PENDING,
     "refunded": RefundStatus.PAID,  # the customer has the money, or the bank is sending it
-    "failed": RefundStatus.FAILED,  # the money comes back, because the account was closed, for example
+    "failed": RefundStatus.FAILED,  # the money comes back, for example because the account was closed
     "canceled": RefundStatus.FAILED,
 }
 """A refund's status. A reply with a status that is not listed here is Unknown."""

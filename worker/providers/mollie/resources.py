@@ -28,7 +28,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The provider's status, as Moneyback's."""
+        """The status, as Moneyback's type."""
         return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:

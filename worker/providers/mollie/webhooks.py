@@ -12,8 +12,8 @@ from config.provider_accounts import MollieAccount
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
 from worker.providers.identifiers import is_identifier
 
-# By the first part of an event's type: docs.mollie.com, "Webhooks for the Refunds API" and "… for the Chargebacks API";
-# disputes as in mollie-api-php, src/Webhooks/Events. Events about payments, payouts and the rest are ignored.
+# The subject by the first part of an event's type. Sources: docs.mollie.com, "Webhooks for the Refunds API" and "… for the
+# Chargebacks API"; for disputes mollie-api-php, src/Webhooks/Events. All other events are ignored.
 _SUBJECTS = {"refund": Subject.REFUND, "dispute": Subject.DISPUTE, "chargeback": Subject.DISPUTE}
 _RESOURCE_ID = re.compile(r"[a-z]+_\w{1,60}", re.ASCII)
 
@@ -25,10 +25,10 @@ def create_webhook_parser(account: MollieAccount, *, provider_timeout_seconds: f
 
 
 class MollieWebhookParser:
-    """Accepts classic webhooks if there is no secret, and only signed, next-generation webhooks if there is a secret.
+    """A parser of classic webhooks if there is no secret, and of signed, next-generation webhooks if there is a secret.
 
-    A classic webhook has no signature, but it only makes a worker look the payment up. Mollie signs no time and repeats
-    an event for a day. The event id identifies a repeated event.
+    A classic webhook has no signature, but it only makes a worker look the payment up. Mollie does not sign a time, and
+    repeats an event for a day. A repeated event has the same event id.
     """
 
     answer = b""

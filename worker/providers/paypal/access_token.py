@@ -11,7 +11,7 @@ MARGIN = 120.0  # seconds; a token that expires sooner is renewed, so that it ou
 
 
 class AccessToken:
-    """Shares one token between threads. The first thread that needs a new token fetches the token, and the others wait."""
+    """A token that threads share. The first thread that needs a new token fetches the token, and the other threads wait."""
 
     def __init__(self, fetch: Callable[[], tuple[str, float] | Unknown]) -> None:
         """Take a function that fetches a token and the seconds until it expires."""

@@ -47,7 +47,7 @@ def create_adapter(account: PayPalAccount, *, provider_timeout_seconds: float, c
 
 
 class PayPalAdapter:
-    """Refunds captures through PayPal. Each method has one time limit for all its calls."""
+    """An adapter that refunds captures through PayPal. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
 
@@ -73,7 +73,7 @@ class PayPalAdapter:
     def look_up(self, charge: str, *, key: str) -> LookupResult:
         """Find our refund.
 
-        The capture says whether it was refunded. Its order, or else the transaction search, lists the refunds.
+        The capture shows whether a refund exists. The refunds are listed by the capture's order or the transaction search.
         """
         with time_limit(self._seconds):
             capture = self._get_capture(charge)
@@ -94,7 +94,7 @@ class PayPalAdapter:
         return NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides for this capture."""
+        """Return the dispute that decides the dispute status of this capture."""
         if not ID.fullmatch(charge):
             return NOT_A_CAPTURE
         with time_limit(self._seconds):

@@ -17,7 +17,7 @@ from worker.providers.paypal.codes import CODES, UNDECIDED_CODES, UNDECIDED_STAT
 from worker.providers.retry_after import retry_after
 
 TRANSACTIONS_PAGE_SIZE = 500  # the most that PayPal returns at once
-MAX_DISPUTES = 50  # of one capture: the most that PayPal returns at once, and more than any capture has
+MAX_DISPUTES = 50  # of one capture. PayPal returns no more at once, and no capture has more
 
 
 class PayPalReply(HttpReply):
@@ -38,7 +38,7 @@ class PayPalReply(HttpReply):
 
 
 class PayPalClient:
-    """Calls PayPal for one account. Thread-safe."""
+    """A client of PayPal for one account. Thread-safe."""
 
     def __init__(self, account: PayPalAccount, *, connections: int) -> None:
         self._session = create_session(connections)
@@ -48,7 +48,7 @@ class PayPalClient:
         self._token = AccessToken(self._fetch_token)
 
     def refund_capture(self, capture: str, amount: Mapping[str, str], *, key: str) -> PayPalReply | Unknown:
-        """Refund a capture under this idempotency key, which is the refund's custom id and invoice id as well."""
+        """Refund a capture under this idempotency key. The key is also the custom id and the invoice id of the refund."""
         return self._call(
             "POST",
             f"/v2/payments/captures/{capture}/refund",

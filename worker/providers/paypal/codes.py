@@ -1,4 +1,7 @@
-"""Maps PayPal's codes to Moneyback's, and declares what PayPal can do. The API description is "Payments", v2."""
+"""Maps PayPal's codes to the types of Moneyback, and declares what PayPal can do.
+
+"Payments" in the comments is PayPal's description of its Payments API, version 2.
+"""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -9,7 +12,7 @@ from domain.purchases import Dispute
 CAPABILITIES = Capabilities(
     # "Payments", header PayPal-Request-Id: "The server stores keys for 45 days."
     idempotency_key_ttl=timedelta(days=45),
-    # "Payments", REFUND_AMOUNT_EXCEEDED: no more than the part of the capture that has not yet been refunded.
+    # "Payments", REFUND_AMOUNT_EXCEEDED: a refund is not more than the part of the capture that is not refunded yet.
     rejects_over_refund=True,
     # PayPal publishes no rate limit and changes it ("Rate limiting"). This limit is our choice; PayPal answers 429 to too
     # many calls.
@@ -48,7 +51,7 @@ CODES: Mapping[str, DeclineReason] = {
     "DECIMALS_NOT_SUPPORTED": DeclineReason.PERMANENT,
     "PLATFORM_FEE_EXCEEDED": DeclineReason.PERMANENT,
     "PLATFORM_FEE_NOT_ENABLED": DeclineReason.PERMANENT,
-    # a 400 and a 404
+    # the issues of a 400 and of a 404
     "MISSING_REQUIRED_PARAMETER": DeclineReason.PERMANENT,
     "INVALID_PARAMETER_SYNTAX": DeclineReason.PERMANENT,
     "INVALID_STRING_LENGTH": DeclineReason.PERMANENT,
@@ -76,11 +79,12 @@ REFUND_STATUSES: Mapping[str, RefundStatus] = {
 FAILURE_REASONS: Mapping[str, DeclineReason] = {
     "ECHECK": DeclineReason.INSUFFICIENT_BALANCE,  # the seller's bank did not pay the eCheck for the refund
 }
-"""Why a refund failed (refund_status_details). A failure without a known reason is PERMANENT."""
+"""The decline reason of a failed refund (refund_status_details). A failure without a known reason is PERMANENT."""
 
 DISPUTE_OUTCOMES: Mapping[str, Dispute] = {
     "RESOLVED_SELLER_FAVOUR": Dispute.WON,
     "CANCELED_BY_BUYER": Dispute.WON,
     "DENIED": Dispute.WON,
 }
-"""How a dispute was resolved ("Disputes", v1, dispute_outcome). After any other outcome the customer may have money back."""
+"""The outcomes in the seller's favour ("Disputes", v1, dispute_outcome). Any other outcome counts as lost, because the
+customer may have got the money back."""

@@ -36,7 +36,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The provider's status, as Moneyback's."""
+        """The status, as Moneyback's type."""
         return REFUND_STATUSES[self.status]
 
     def result(self) -> Paid | Pending | Failed:
@@ -65,7 +65,7 @@ class Capture:
 
     @property
     def is_unrefunded(self) -> bool:
-        """Whether PayPal says that no part of the capture was refunded."""
+        """True if PayPal reports that no part of the capture was refunded."""
         return self.status in _NOT_REFUNDED and self.reason != "REFUNDED"
 
 
@@ -99,7 +99,7 @@ def parse_capture(row: Any) -> Capture | None:  # noqa: ANN401 - PayPal's JSON m
 
 
 def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] | None:
-    """Return the refunds of this capture. Return None if any refund cannot be read, because it may be ours."""
+    """Return the refunds of this capture. Return None if any refund cannot be read, because that refund may be ours."""
     try:
         payments = [unit.get("payments") or {} for unit in order["purchase_units"]]
         captures = [row["id"] for group in payments for row in group.get("captures") or []]
@@ -113,7 +113,10 @@ def parse_order_refunds(order: Mapping[str, Any], capture: str) -> list[Refund] 
 
 
 def parse_disputes(body: Mapping[str, Any]) -> list[tuple[str, bool]] | None:
-    """Return each dispute's id and whether it is resolved, or None if the list cannot be read or has another page."""
+    """Return the id of each dispute, with True if the dispute is resolved.
+
+    Return None if the list cannot be read or has another page.
+    """
     rows, links = body.get("items", []), body.get("links")
     try:
         disputes = [(row["dispute_id"], row["status"] == "RESOLVED") for row in rows]

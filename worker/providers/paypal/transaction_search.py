@@ -16,7 +16,7 @@ REFUND_EVENT = "T1107"  # "Transaction event codes": payment refund, made by the
 LISTING_DELAY = timedelta(hours=3)  # "It takes a maximum of three hours for executed transactions to appear"
 MAX_RANGE = timedelta(days=31)  # "The maximum supported range is 31 days."
 MIN_RANGE = timedelta(minutes=1)
-TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions: a shorter time range has fewer
+TOO_MANY = "RESULTSET_TOO_LARGE"  # more than 10,000 transactions; a shorter time range has fewer transactions
 MARGIN = timedelta(hours=12)  # a capture's last update and the refund that caused it are seconds apart
 MAX_PAGES = 10  # of 500 refunds each, within a day
 
@@ -26,7 +26,7 @@ STATUSES: Mapping[str, str] = {
     "D": "FAILED",
     "V": "CANCELLED",  # reversed: the money came back to the seller
 }
-"""A transaction's status, as a refund's status."""
+"""The status of a refund by the status of its transaction."""
 
 # Our keys have this form. A shop may write anything into these fields, even an e-mail address.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -64,7 +64,7 @@ class Cursor:
 
 
 def list_refunds(client: PayPalClient, since: datetime, after: str | None) -> RefundPage | Unknown:
-    """Return one page of all refunds. The last three hours may be incomplete, so the next run lists them again."""
+    """Return one page of all refunds. The list of the last three hours may be incomplete, so the next run repeats it."""
     now = datetime.now(UTC)
     cursor = Cursor.parse(after) if after else Cursor.first(since - LISTING_DELAY, now)
     result = _search(client, cursor)
@@ -98,7 +98,7 @@ def list_refunds_of(client: PayPalClient, capture: str, at: datetime) -> list[Re
 
 
 def _search(client: PayPalClient, cursor: Cursor) -> tuple[list[Refund], bool] | Unknown | None:
-    """Return a page of distinct refunds and whether another page follows, or None if PayPal finds too many."""
+    """Return a page of distinct refunds, with True if another page follows. Return None if PayPal finds too many refunds."""
     start, end = _format_time(cursor.start), _format_time(cursor.end)
     reply = client.search_transactions(REFUND_EVENT, start, end, cursor.page)
     if isinstance(reply, Unknown):

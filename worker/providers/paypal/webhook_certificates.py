@@ -31,16 +31,18 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from worker.providers.deadline import create_session, time_limit
 
 SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sandbox.paypal.com")
-"""The names in the certificates."""
+"""The host names in PayPal's certificates."""
 MAX_CACHED = 16  # certificates; PayPal replaces its certificate about once a year
 MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
 MAX_CHAIN = 8  # certificates
-MIN_KEY_BITS = 2048  # as public authorities require; the verifier checks only the keys of the authorities
+MIN_KEY_BITS = (
+    2048  # the minimum of public authorities. The verifier does not check the key of PayPal's own certificate
+)
 
 _PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
-"""No other host, no port, no user and no query, so that a forged header cannot make us call another address."""
+"""The pattern allows no other host, no port, no user and no query. A forged header cannot make us call another address."""
 _DIGICERT_URL = re.compile(r"http://cacerts\.digicert\.com/[A-Za-z0-9._-]{1,200}")
-"""Where DigiCert, which signs for PayPal, publishes its certificates. They need no TLS, because the chain is verified."""
+"""The URLs of DigiCert's certificates. DigiCert signs for PayPal. TLS is not needed, because the chain is verified."""
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -49,7 +51,7 @@ class CertificateError(Exception):
 
 
 class CertificateCache:
-    """Fetches, verifies and caches certificates. Thread-safe."""
+    """A cache that fetches and verifies certificates. Thread-safe."""
 
     def __init__(self, fetch: Callable[[str], bytes], roots: Sequence[Certificate]) -> None:
         """Take a function that fetches a URL or raises CertificateError, and the trusted roots."""
@@ -66,12 +68,11 @@ class CertificateCache:
             chain = self._cache.get(url)
         if chain is None:
             chain = _parse_chain(self._fetch(url))
-            if len(chain) == 1 and (
-                issuer_url := _find_issuer_url(chain[0])
-            ):  # PayPal sends its certificate without its issuer's
+            # PayPal sends its certificate without the certificate of the issuer.
+            if len(chain) == 1 and (issuer_url := _find_issuer_url(chain[0])):
                 chain += _parse_chain(self._fetch(issuer_url))
         self._verify(chain, at)
-        with self._lock:  # only verified chains are cached, so that forged URLs do not evict them
+        with self._lock:  # only verified chains are cached, so that forged URLs evict no valid chain
             self._cache[url] = chain
             self._cache.move_to_end(url)
             while len(self._cache) > MAX_CACHED:

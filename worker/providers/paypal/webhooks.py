@@ -27,15 +27,15 @@ from worker.providers.paypal.webhook_certificates import (
 ALGORITHM = "SHA256withRSA"
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_AGE = timedelta(days=3) + CLOCK_SKEW
-"""PayPal sends an event up to 25 times within three days ("Webhooks", "Notification messages"), and does not say that it
-signs each attempt. A replayed event has the same event id, and only makes a worker look the refund up."""
+"""PayPal sends an event up to 25 times within three days ("Webhooks", "Notification messages"). Perhaps PayPal signs only
+the first attempt. A replayed event has the same event id, and only makes a worker look the refund up."""
 SIMULATOR_ID = "WEBHOOK_ID"  # PayPal's public simulator signs any event with this id
 MAX_HEADER = 1_000  # characters
 
 SUBJECTS: Mapping[str, Subject] = {
     "PAYMENT.CAPTURE.REFUNDED": Subject.REFUND,
     "PAYMENT.CAPTURE.REVERSED": Subject.DISPUTE,  # PayPal took the money back: the seller lost a dispute or a chargeback
-    "PAYMENT.SALE.REFUNDED": Subject.REFUND,  # of a subscription, which still uses the names of v1
+    "PAYMENT.SALE.REFUNDED": Subject.REFUND,  # for a subscription; subscriptions still use the names of API version 1
     "PAYMENT.SALE.REVERSED": Subject.DISPUTE,
     "PAYMENT.REFUND.PENDING": Subject.REFUND,
     "PAYMENT.REFUND.COMPLETED": Subject.REFUND,
@@ -65,7 +65,7 @@ def create_webhook_parser(account: PayPalAccount, *, provider_timeout_seconds: f
 
 
 class PayPalWebhookParser:
-    """Verifies the signature, and parses the event."""
+    """A parser that verifies the signature, and reads the event."""
 
     answer = b""
 
@@ -93,7 +93,7 @@ class PayPalWebhookParser:
             return InvalidSignature("The event cannot be read.")
 
     def _verify(self, headers: Mapping[str, str], body: bytes, at: datetime) -> None:
-        """Raise NotVerifiedError or CertificateError. Check all headers before a certificate is fetched."""
+        """Verify the signature, or raise NotVerifiedError or CertificateError. All headers are checked before any fetch."""
         transmission_id, time, signature, certificate_url = (
             headers.get(f"paypal-{name}", "") for name in _SIGNATURE_HEADERS
         )

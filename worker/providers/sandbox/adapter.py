@@ -31,13 +31,13 @@ Resource = TypeVar("Resource")
 
 
 def create_adapter(account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> PaymentProvider:
-    """Create the adapter for this account. Raise SandboxUrlError."""
+    """Create the adapter for this account. Raise SandboxUrlError if the URL is not valid."""
     client = SandboxClient(account, provider_timeout_seconds=provider_timeout_seconds, connections=connections)
     return SandboxAdapter(client, provider_timeout_seconds=provider_timeout_seconds)
 
 
 class SandboxAdapter:
-    """Refunds charges through the sandbox. Thread-safe. Each method has one time limit for all its calls."""
+    """An adapter that refunds charges through the sandbox. Thread-safe. Each method has one time limit for all its calls."""
 
     capabilities = CAPABILITIES
 
@@ -74,7 +74,7 @@ class SandboxAdapter:
         return next(iter(own_refunds or external_refunds), NotFound())
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides for this charge."""
+        """Return the dispute that decides the dispute status of this charge."""
 
         def parse(row: Mapping[str, Any]) -> DisputeStatus | None:
             return parse_dispute(row) if row.get("charge") == charge else None
@@ -84,7 +84,7 @@ class SandboxAdapter:
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes[::-1])
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
-        """List refunds, the oldest first. The sandbox has no filter by time, so the list has all refunds that it ever made."""
+        """List refunds, the oldest first. The sandbox has no filter by time, so the pages cover all its refunds."""
         query = {"limit": str(PAGE_SIZE)} | ({"starting_after": after} if after else {})
         with time_limit(self._seconds):
             reply = self._client.list_refunds(**query)

@@ -36,7 +36,7 @@ class SandboxReply(HttpReply):
 
 
 class SandboxClient:
-    """Calls one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks call the sandbox often."""
+    """A client of one sandbox. Thread-safe. It uses urllib3 without requests, because benchmarks make many fast calls."""
 
     def __init__(self, account: SandboxAccount, *, provider_timeout_seconds: float, connections: int) -> None:
         """Raise SandboxUrlError if the URL is not http://host:port."""

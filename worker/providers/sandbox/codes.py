@@ -1,4 +1,4 @@
-"""Maps the sandbox's codes to Moneyback's, and declares what the sandbox can do."""
+"""Maps the sandbox's codes to the types of Moneyback, and declares what the sandbox can do."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from domain.providers import Capabilities, DeclineReason, RefundStatus
 from domain.purchases import Dispute
 
-# The same promises as real providers make.
+# The sandbox has typical capabilities of real providers.
 CAPABILITIES = Capabilities(idempotency_key_ttl=timedelta(hours=24), rejects_over_refund=True)
 
 CODES: Mapping[str, DeclineReason] = {

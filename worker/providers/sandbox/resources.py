@@ -78,7 +78,7 @@ def parse_dispute(row: Mapping[str, Any]) -> DisputeStatus | None:
 
 
 def parse_all(rows: object, parse: Callable[[dict[str, Any]], Resource | None]) -> list[Resource] | None:
-    """Return all rows of a list. Return None if any row cannot be read, because it may be ours."""
+    """Return all rows of a list. Return None if any row cannot be read, because that row may be about our refund."""
     if type(rows) is not list:
         return None
     resources = [parse(row) if type(row) is dict else None for row in rows]

@@ -35,7 +35,7 @@ def create_webhook_parser(account: SandboxAccount, *, provider_timeout_seconds: 
 
 
 class SandboxWebhookParser:
-    """Verifies the signature, and parses the event."""
+    """A parser that verifies the signature, and reads the event."""
 
     answer = b""
 
@@ -53,7 +53,7 @@ class SandboxWebhookParser:
         if not self._is_signed(f"{signed_at}.".encode() + body, signatures):
             return InvalidSignature("The webhook is not signed with our secret.")
         if abs(at.timestamp() - int(signed_at)) > TOLERANCE:
-            return InvalidSignature(f"The webhook was signed more than {TOLERANCE} seconds away from now.")
+            return InvalidSignature(f"The webhook was signed more than {TOLERANCE} seconds before or after now.")
         return _parse_event(body)
 
     def _is_signed(self, text: bytes, signatures: Sequence[bytes]) -> bool:

@@ -25,7 +25,7 @@ from worker.providers.stripe.client import ListPage, Row, StripeClient
 from worker.providers.stripe.codes import CAPABILITIES
 from worker.providers.stripe.resources import CHARGE_FIELD, KEY_FIELD, is_about, parse_dispute, parse_refund
 
-MAX_PAGES = 10  # of one charge's refunds: a thousand refunds, more than any charge has
+MAX_PAGES = 10  # pages of one charge's refunds: a thousand refunds, more than any charge has
 
 Resource = TypeVar("Resource")
 
@@ -38,7 +38,10 @@ def create_adapter(account: StripeAccount, *, provider_timeout_seconds: float, c
 
 
 class StripeAdapter:
-    """Refunds charges and payment intents through Stripe. Thread-safe. Each method has one time limit for all its calls."""
+    """An adapter that refunds charges and payment intents through Stripe.
+
+    Thread-safe. Each method has one time limit for all its calls.
+    """
 
     capabilities = CAPABILITIES
 
@@ -77,7 +80,7 @@ class StripeAdapter:
         )
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
-        """Return the dispute that decides for this charge."""
+        """Return the dispute that decides the dispute status of this charge."""
         disputes = self._list_all(charge, self._client.list_disputes, parse_dispute)
         return disputes if isinstance(disputes, Unknown) else select_deciding_dispute(disputes)
 
@@ -102,7 +105,7 @@ class StripeAdapter:
     ) -> list[Resource] | Unknown:
         """List all refunds or disputes of this charge, the newest first.
 
-        Return Unknown if the list is incomplete, because the missing row may be ours.
+        Return Unknown if the list is incomplete, because the missing row may be about our refund.
         """
         rows: list[Row] = []
         query = _filter_by(charge)

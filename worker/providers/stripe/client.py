@@ -31,7 +31,7 @@ class ListPage:
 
 
 class StripeClient:
-    """Calls Stripe for one account. Thread-safe."""
+    """A client of Stripe for one account. Thread-safe."""
 
     def __init__(self, account: StripeAccount, *, connections: int) -> None:
         stripe.enable_telemetry = False  # the SDK would report to Stripe how long its replies take
@@ -81,7 +81,7 @@ def _call_sdk(call: Callable[[], stripe.StripeObject]) -> Row | Declined | Unkno
         return call().to_dict()
     except stripe.StripeError as error:
         return result_of_error(error)
-    except Exception as error:  # noqa: BLE001 - an invalid reply makes the SDK raise anything, and money may have moved
+    except Exception as error:  # noqa: BLE001 - the SDK raises any error for an invalid reply, and money may have moved
         return Unknown(f"Stripe's answer cannot be read: {type(error).__name__}.")
 
 

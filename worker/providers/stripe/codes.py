@@ -1,4 +1,4 @@
-"""Maps Stripe's codes to Moneyback's, and declares what Stripe can do.
+"""Maps Stripe's codes to the types of Moneyback, and declares what Stripe can do.
 
 Sources are Stripe's pages "Error codes", "Refunds" (failure reasons) and "The Dispute object".
 """
@@ -12,9 +12,9 @@ from domain.purchases import Dispute
 CAPABILITIES = Capabilities(
     # "Idempotent requests": keys can be removed once they are at least 24 hours old.
     idempotency_key_ttl=timedelta(hours=24),
-    # "Create a refund": an error is raised when more is refunded than is left on the charge.
+    # "Create a refund": Stripe returns an error if a refund is more than the rest of the charge.
     rejects_over_refund=True,
-    # "Rate limits": 100 in live mode; background jobs should take only a part of it.
+    # "Rate limits": 100 calls per second in live mode. Background jobs should use only a part of the limit.
     calls_per_second=25,
     routes={
         "amazon_pay": Route(window=timedelta(days=90), synchronous=False),  # "Amazon Pay payments", refunds
@@ -73,7 +73,7 @@ DISPUTES: Mapping[str, Dispute] = {
     "appeal_needs_response": Dispute.OPEN,
     "appeal_under_review": Dispute.OPEN,
     "lost": Dispute.LOST,
-    "prevented": Dispute.LOST,  # mostly by returning the money without a refund
+    "prevented": Dispute.LOST,  # in most cases the money was returned without a refund
     "won": Dispute.WON,
     "warning_closed": Dispute.WON,
 }

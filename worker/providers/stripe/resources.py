@@ -21,11 +21,11 @@ from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 KEY_FIELD = "moneyback_key"
 """The field of a refund's metadata with our idempotency key, because Stripe deletes keys after a day."""
 CHARGE_FIELD = "moneyback_charge"
-"""The field of the metadata with the payment id of our refund request: the charge's or the payment intent's."""
+"""The field of the metadata with the payment id of our refund request: the id of a charge or of a payment intent."""
 
 
 class Refund(NamedTuple):
-    """One refund. Its payment has two ids, the charge's and the payment intent's. A purchase has either of them."""
+    """One refund. Its payment has two ids: of the charge and of the payment intent. A purchase has one of the two ids."""
 
     id: str
     charge: str | None
@@ -33,7 +33,7 @@ class Refund(NamedTuple):
     amount: Money
     refund_status: RefundStatus
     code: str
-    """Why the refund failed, or its status."""
+    """The reason if the refund failed, otherwise the status."""
     key: str | None
     requested_charge: str | None
     created: datetime
@@ -110,9 +110,9 @@ def is_about(row: dict[str, Any], charge: str) -> bool:
 
 
 def _parse_bank_reference(details: Any) -> str | None:  # noqa: ANN401 - Stripe's JSON may be anything
-    """Return the reference of the refund's destination, which Stripe has up to seven days later.
+    """Return the bank reference, or None while Stripe does not have it. Stripe needs up to seven days.
 
-    Stripe: "Refunds", destination_details.
+    Source: Stripe's page "Refunds", destination_details.
     """
     kind = details.get("type") if type(details) is dict else None
     destination = details.get(kind) if type(details) is dict and type(kind) is str else None

@@ -15,7 +15,7 @@ from worker.providers.identifiers import is_identifier
 TOLERANCE = 300  # seconds before and after now, as in Stripe's libraries
 
 _REFUND_EVENTS = {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
-_CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund whose object is the charge
+_CHARGE_REFUNDED = "charge.refunded"  # the only event about a refund that contains the charge instead of the refund
 _DISPUTE_EVENTS = "charge.dispute."
 
 
@@ -25,7 +25,7 @@ def create_webhook_parser(account: StripeAccount, *, provider_timeout_seconds: f
 
 
 class StripeWebhookParser:
-    """Verifies the signature, and parses the event. An event only makes a worker look the refund up."""
+    """A parser that verifies the signature, and reads the event. An event only makes a worker look the refund up."""
 
     answer = b""
 
@@ -57,7 +57,7 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
 
 
 def _parse_signed_at(header: str) -> float:
-    """Return the first time in the header, because the SDK verifies the first."""
+    """Return the first signing time in the header, because the SDK verifies the first time."""
     times = (part.partition("=")[2] for part in header.split(",") if part.startswith("t="))
     try:
         return float(int(next(times)))
@@ -82,7 +82,7 @@ def _parse_event(event: dict[str, Any]) -> list[WebhookEvent]:
 def _create_webhook_events(
     event: dict[str, Any], subject: Subject, *payment_ids: object, refund_id: str | None = None
 ) -> list[WebhookEvent]:
-    """Return one event for each id of the payment, because a purchase has either id. The second event has another event id."""
+    """Return an event for each id of the payment, because a purchase has only one of the ids. The event ids differ."""
     first_id, *other_ids = [_check_identifier(payment_id) for payment_id in payment_ids if payment_id is not None]
     first_event = WebhookEvent(_check_identifier(event["id"]), subject, first_id, refund_id)
     return [

@@ -17,7 +17,7 @@ DIRECT = Exchange("", type="direct")
 PERIODIC = "ticks"
 """The queue of the periodic tasks that Celery beat sends.
 
-In a queue of cases they would pile up while the workers are busy, and keep the relay from publishing to it.
+If they were in a queue of cases, they would fill it while the workers are busy. The relay publishes nothing to a full queue.
 """
 
 QUEUES = {
@@ -28,9 +28,9 @@ QUEUES = {
 TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,  # longer than any task may run, so that no running task is delivered again
     "unacked_restore_interval": 10,
-    # On a half-open connection a worker receives no messages and no error. Without these options it stays so for ever.
-    # With them, a worker waits at most once for each of its three dead sockets. Within 5 seconds it detects that the
-    # BRPOP, whose timeout is 1 second, has not returned.
+    # On a half-open connection a worker receives no messages and no error. Without these options it would wait for ever.
+    # With these options, a worker waits at most once for each of its three dead sockets. Within 5 seconds it detects that
+    # a BRPOP has not returned. The timeout of a BRPOP is 1 second.
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
@@ -55,8 +55,8 @@ def is_unavailable(connection: Connection) -> tuple[type[Exception], ...]:
 
 def queue_length(channel: Any, queue: str) -> int:  # noqa: ANN401  # kombu's channel; its stubs are incomplete
     """Return the number of messages in a queue."""
-    bound: Any = QUEUES[queue](channel)
-    return int(bound.queue_declare().message_count)
+    bound_queue: Any = QUEUES[queue](channel)
+    return int(bound_queue.queue_declare().message_count)
 
 
 def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
@@ -70,7 +70,7 @@ def raw_body(message: Any) -> bytes:  # noqa: ANN401  # kombu's message
 def redis_url(settings: Settings) -> str | None:
     """Return the URL of the broker as redis-py expects it; None if the broker is not Redis.
 
-    The rate limits store in the broker the counters that all processes share.
+    The rate limits store their counters at this URL, because all processes share the counters.
     """
     url = settings.broker_url.get_secret_value()
     if not urlsplit(url).scheme.startswith("redis"):

@@ -17,6 +17,6 @@ def move_file(source: Path, target: Path) -> None:
     source.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # a rename is on the disk only after its folder is
+        os.fsync(folder)  # a rename is on the disk only after its folder was flushed
     finally:
         os.close(folder)

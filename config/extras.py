@@ -9,11 +9,11 @@ from domain.errors import RefusedError
 
 
 class Extra(NamedTuple):
-    """An extra, which ``pip install 'moneyback[name]'`` installs."""
+    """An extra, which ``pip install 'moneyback[name]'`` installs. A connected provider needs the extra with its name."""
 
     modules: tuple[str, ...]
     verbs: tuple[str, ...] = ()
-    """The commands of ``moneyback`` that need the extra. A connected provider needs the extra of its name."""
+    """The commands of ``moneyback`` that need the extra."""
     settings: tuple[str, ...] = ()
     """The settings that need the extra if they are set."""
 

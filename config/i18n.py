@@ -49,7 +49,7 @@ class Translator:
         self.catalogue = _load_catalogue(language)
 
     def gettext(self, sentence: str, **facts: object) -> str:
-        """Return the translation of a sentence. ``facts`` replace their names in braces."""
+        """Return the translation of a sentence. A name in braces is replaced by the fact with this name."""
         translated = self.catalogue.gettext(sentence)
         return translated.format_map({name: str(fact) for name, fact in facts.items()}) if facts else translated
 

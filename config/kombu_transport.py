@@ -1,4 +1,7 @@
-"""kombu's Redis transport, with fixes for faults that stop a worker or lose a message."""
+"""kombu's Redis transport, with fixes for faults that stop a worker or lose a message.
+
+kombu sends each message in an envelope: a JSON object with the body and the delivery information.
+"""
 
 import base64
 import json
@@ -18,8 +21,8 @@ from domain.errors import MoneybackError
 def envelope(raw: bytes) -> bytes:
     """Return ``raw`` if kombu can open it as an envelope; otherwise return an envelope with ``raw`` as its body.
 
-    kombu's Redis transport opens the envelope outside all error handlers. Bytes that are not JSON stop the worker that
-    takes them, and the message is lost. In an envelope the bytes reach the consumer, which stores them as a dead letter.
+    kombu's Redis transport opens an envelope outside all error handlers. If a worker receives bytes that are not JSON, the
+    worker stops and the message is lost. In an envelope the bytes reach the consumer, which stores them as a dead letter.
     """
     try:
         content = loads(bytes_to_str(raw))
@@ -47,7 +50,7 @@ def _wrap(body: bytes) -> dict[str, Any]:
 
 
 def _can_be_opened(envelope: dict[str, Any]) -> bool:
-    """Return whether kombu can decode the body of this envelope. kombu does that outside all error handlers, too."""
+    """Return whether kombu can decode the body of this envelope. kombu decodes it outside all error handlers, too."""
     body, properties = envelope.get("body"), envelope.get("properties")
     if not (isinstance(properties, dict) and isinstance(properties.get("delivery_tag"), str) and isinstance(body, str)):
         return False
@@ -94,7 +97,7 @@ class Channel(redis_transport.Channel):
 
     @property
     def is_polling(self) -> bool:
-        """Whether a BRPOP is in progress."""
+        """True if a BRPOP is in progress."""
         return bool(self._in_poll)  # type: ignore[attr-defined]  # the stubs are incomplete
 
     def close_sockets(self) -> None:
@@ -106,7 +109,8 @@ class Poller(redis_transport.MultiChannelPoller):
     """A poller that closes the whole connection if one of its sockets is half open.
 
     kombu 5.7 closes only the half-open socket and polls over a new socket, although the other sockets of the worker are
-    half open, too. The new socket takes messages. They are lost with their consumer when the next half-open socket is found.
+    half open, too. The new socket receives messages. When kombu finds the next half-open socket, it drops the consumer, and
+    these messages are lost.
     """
 
     def maybe_check_brpop_health(self) -> None:

@@ -1,4 +1,4 @@
-"""The check whether a host is this machine."""
+"""A check whether a host is this machine."""
 
 from contextlib import suppress
 from ipaddress import ip_address

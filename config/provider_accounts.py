@@ -23,7 +23,7 @@ BaseUrl = Annotated[str, AfterValidator(_require_https)]
 
 
 class Account(FromEnvironment):
-    """The settings of our account with a payment provider: environment variables with a prefix of their own."""
+    """The settings of our account with a payment provider. Their environment variables have one prefix for each provider."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
@@ -54,7 +54,7 @@ class PayPalAccount(Account):
 
 
 class AdyenAccount(Account):
-    """Adyen. One regional endpoint stores the idempotency keys, so never change API_BASE while refunds are in progress."""
+    """Adyen. Each regional endpoint has its own idempotency keys, so never change API_BASE while refunds are in progress."""
 
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_ADYEN_")
 
@@ -112,11 +112,11 @@ class ProviderSpec:
     test_setting: str
     """The setting that shows whether an account moves real money."""
     test_values: tuple[str, ...]
-    """How the value of that setting starts in a test account."""
+    """The values with which ``test_setting`` starts in a test account."""
     webhook_setting: str
     """The setting without which no webhook can be verified."""
     without_webhook_setting: str = _ONLY_RECONCILIATION
-    """What happens without that setting, as the end of a sentence."""
+    """The consequence of a missing ``webhook_setting``, as the end of a sentence."""
     accepts_unsigned_webhooks: bool = False
     extra_package: str | None = None
     """The package that only this provider needs. The extra moneyback[<name of the provider>] installs it."""
@@ -131,7 +131,7 @@ class ProviderSpec:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the package that only this provider needs is installed."""
+        """True if the package that only this provider needs is installed."""
         return self.extra_package is None or find_spec(self.extra_package) is not None
 
 

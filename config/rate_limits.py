@@ -14,10 +14,12 @@ class Limits(BaseSettings):
 
     rate_limits_enabled: bool = Field(
         True,
-        description="Whether the limits apply. Switch them off only in a test in which one machine acts as many customers.",
+        description="True if the limits apply. Switch them off only in a test in which one machine acts as many customers.",
     )
     rate_limit_email_per_hour: int = Field(
-        10, ge=1, description="Forms per hour with one e-mail address: a purchase or two, and a few typing errors."
+        10,
+        ge=1,
+        description="Forms per hour with one e-mail address. A customer needs one or two, and a few for typing errors.",
     )
     rate_limit_reference_per_hour: int = Field(
         10,
@@ -32,7 +34,7 @@ class Limits(BaseSettings):
     rate_limit_api_key_per_minute: int = Field(
         6_000,
         ge=1,
-        description="API calls per minute with one API key, and from one network: 100 per second, a shop's busiest day.",
+        description="API calls per minute with one API key, and from one network: 100 per second, enough for a busy shop.",
     )
     rate_limit_bulk_per_minute: int = Field(
         10,

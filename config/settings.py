@@ -38,7 +38,7 @@ class Timers(BaseSettings):
         90, gt=0, description="Seconds until the lease of a worker on a case ends, by the database's clock."
     )
     resend_after_seconds: float = Field(
-        8, gt=0, description="Seconds until the sweep sends the message of a case again that no worker has moved."
+        8, gt=0, description="Seconds until the sweep sends a message again if no worker has processed its case."
     )
     poll_initial_seconds: float = Field(
         20,
@@ -83,7 +83,8 @@ class Settings(FromEnvironment):
     model_config = SettingsConfigDict(env_prefix="MONEYBACK_", extra="ignore", frozen=True)
 
     database_url: SecretStr = Field(
-        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. Its role may not change history."
+        description="URL of PostgreSQL, as postgresql://user:password@host:5432/database. Its user must not be able to change "
+        "the history."
     )
     database_owner_url: SecretStr | None = Field(
         None,
@@ -97,7 +98,7 @@ class Settings(FromEnvironment):
     )
     secret_key: SecretStr = Field(
         min_length=32,
-        description="Key that signs the links in e-mails, 32 characters or more. A new key ends all links.",
+        description="Key that signs the links in e-mails, 32 characters or more. A new key makes all earlier links invalid.",
     )
     providers: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Payment providers to connect, separated by commas: stripe, paypal, adyen, braintree, mollie."
@@ -143,9 +144,12 @@ class Settings(FromEnvironment):
     )
     mail_from: str = Field("Moneyback <refunds@moneyback.example>", description="Sender of all e-mails.")
     provider_concurrency: int = Field(
-        48, ge=1, le=500, description="Calls to payment providers that one batch makes at the same time, at most."
+        48,
+        ge=1,
+        le=500,
+        description="Maximum number of calls to payment providers that one batch makes at the same time.",
     )
-    batch_size: int = Field(100, ge=1, le=100, description="Cases in one message, at most.")
+    batch_size: int = Field(100, ge=1, le=100, description="Maximum number of cases in one message.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Networks of your reverse proxies, separated by commas, like 10.0.0.0/8. `X-Forwarded-For` and "
@@ -172,8 +176,8 @@ class Settings(FromEnvironment):
 
     @field_validator("providers", "request_mail_addresses", "trusted_proxies", mode="before")
     @classmethod
-    def _names(cls, given: object) -> object:
-        return tuple(filter(None, (name.strip() for name in given.split(",")))) if isinstance(given, str) else given
+    def _names(cls, value: object) -> object:
+        return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("providers")
     @classmethod

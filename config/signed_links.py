@@ -1,6 +1,6 @@
 """Signed links in e-mails and API responses. A link contains the id of a case or an inquiry e-mail, signed for one purpose.
 
-The signature makes a link impossible to guess, and no link must be stored.
+A signed link cannot be guessed, and need not be stored.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from domain.errors import NotPossibleError
 
 
 class Purpose(StrEnum):
-    """What a link is for. A link with another purpose is refused."""
+    """The purpose of a link. A page refuses a link with another purpose."""
 
     CONFIRM = "confirm"
     STATUS = "status"

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ApiScope(StrEnum):
-    """A permission of an API key. The scopes of a key are set when the key is created, and never grow."""
+    """A permission of an API key. The scopes of a key are set when the key is created, and never extended."""
 
     REQUESTS_WRITE = "requests:write"
     """Create refund requests, singly or in bulk."""

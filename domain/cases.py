@@ -16,13 +16,16 @@ Evidence = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A case that a worker has locked, or has leased with the fence ``fence``."""
+    """A case that a worker has locked or leased."""
 
     id: UUID
     state: State
     seq: int
+    """The number of the newest row of the history."""
     head_hash: bytes
+    """The hash of the newest row of the history."""
     fence: int
+    """A number that rises with each lease, so that the write of a worker with an earlier lease is refused."""
     request: SubmittedRequest
     purchase_id: UUID | None = None
     seller_id: str | None = None
@@ -53,13 +56,13 @@ class Transition:
     """The purchase, if this transition matched the case to it."""
     seller_id: str | None = None
     due_in: float | None = None
-    """Seconds until a worker processes the case. None means at once, and again after the timeout of the state."""
+    """Seconds until a worker processes the case. If None, a message is published at once, and again after the state's timeout."""
     lease: float | None = None
     """Seconds for which the worker that records this transition leases the case. Workers with an older fence are refused."""
     continued: bool = False
     """The caller continues with the case at once, so no message is published. The sweep finds the case if the caller crashes."""
     notify: bool = True
-    """Whether the customer gets the e-mail of the state that the case reaches."""
+    """True if the customer gets the e-mail of the state that the case reaches."""
 
     @property
     def seq(self) -> int:
@@ -72,7 +75,7 @@ class Transition:
         return replace(self.case, state=self.to_state, seq=self.seq, head_hash=self.digest(at), fence=fence)
 
     def digest(self, at: datetime) -> bytes:
-        """Return the hash of this row, which is a link of the hash chain."""
+        """Return the hash of this row. It includes the hash of the previous row."""
         return chain_hash(
             self.case.head_hash, self.case.id, self.seq, at, self.case.state, self.event, self.to_state, self.actor, self.why,
             self.evidence,

@@ -25,13 +25,16 @@ class EligibilityInput:
     policy: Policy | None
     """The version that was in force at ``purchase.decisive_at``, not the current version."""
     open_case: UUID | None = None
-    """The other case that already holds the purchase."""
+    """The other open case of the purchase, if there is one."""
     provider_window: timedelta | None = None
-    """How long after the charge the provider refunds it; None if no limit is known."""
+    """The time after the charge within which the provider allows a refund; None if no limit is known."""
     refunds_of_customer: tuple[datetime, ...] = ()
-    """When this customer, by address or instrument, had automatic refunds. A refund in progress counts as made now."""
+    """The instants of the customer's automatic refunds. A refund in progress has the current time.
+
+    Purchases with the same e-mail address or the same payment instrument belong to one customer.
+    """
     paid_at: datetime | None = None
-    """When the refund would be sent to the provider; None if at the time of the request."""
+    """The instant at which the refund would be sent to the provider. None means the time of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Unmatched:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Another case already holds this purchase, so this request joins that case."""
+    """The purchase already has an open case, so the request joins that case."""
 
     case: UUID
 
@@ -114,7 +117,7 @@ def method_is_automatic(facts: _Facts) -> ReasonCode | None:
 def within_window(facts: _Facts) -> ReasonCode | None:
     """Check that the policy's last calendar day, in the seller's time zone, is not over. Day 0 is the purchase date.
 
-    A purchase that is later than the request is in the future, under every category of policy.
+    A purchase that is dated after the request does not meet this rule under any policy.
     """
     purchased_at, requested_at = facts.purchase.decisive_at, facts.request.received_at
     if purchased_at > requested_at:
@@ -155,7 +158,7 @@ def renewal_not_excepted(facts: _Facts) -> ReasonCode | None:
 
 
 def under_ceiling(facts: _Facts) -> ReasonCode | None:
-    """Check that the paid amount is not above the seller's ceiling, and has the same currency. 0 is a ceiling, too.
+    """Check that the paid amount is at most the seller's ceiling, in the same currency. A ceiling of 0 allows no amount.
 
     An unknown amount passes this rule, because the rule ``amount_is_sound`` reports it.
     """
@@ -167,14 +170,14 @@ def under_ceiling(facts: _Facts) -> ReasonCode | None:
 
 
 def provider_window_open(facts: _Facts) -> ReasonCode | None:
-    """Check that the provider's refund window is open when the refund is sent. It starts at the charge and includes its end."""
+    """Check that the refund is sent within the provider's refund window. The window starts at the charge and includes its end."""
     window = facts.provider_window
     is_closed = window is not None and facts.paid_at - facts.purchase.charged_at > window
     return ReasonCode.PROVIDER_WINDOW_CLOSED if is_closed else None
 
 
 def not_serial(facts: _Facts) -> ReasonCode | None:
-    """Check that the customer had fewer than N automatic refunds in the last M × 24 hours. Exactly M × 24 is too old."""
+    """Check for fewer than N automatic refunds in the last M × 24 hours. A refund of exactly M × 24 hours ago does not count."""
     limit = facts.seller.serial_limit
     if limit is None:
         return None
@@ -203,7 +206,7 @@ RULES: tuple[Callable[[_Facts], ReasonCode | None], ...] = (
     provider_window_open,
     not_serial,
 )
-"""All rules. They are checked if the purchase is known and no other case holds it."""
+"""All rules. They are checked if the purchase is known and has no other open case."""
 
 
 def decide(inputs: EligibilityInput) -> Decision:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class EmailKind(StrEnum):
-    """The e-mails that a customer can get about a case. A case sends each kind at most once."""
+    """The e-mails that a customer can get about a case. Each kind is sent at most once for a case."""
 
     START_REFUND = "start_refund"
     ACCEPTED = "accepted"

@@ -5,7 +5,7 @@ MoneybackError
 │   ├── UnreadableError       a message, a mail or a row is invalid
 │   ├── KeyReusedError        two different requests have the same idempotency key
 │   ├── KeyInFlightError      a request with the same idempotency key is being accepted at this moment
-│   └── NotPossibleError      the state of the case does not allow this
+│   └── NotPossibleError      the state of the case does not allow the action
 └── InvalidTransitionError    the table of states has no such transition: always a bug
 """
 
@@ -37,8 +37,8 @@ class KeyInFlightError(RefusedError):
 
 
 class NotPossibleError(RefusedError):
-    """The state of the case does not allow this."""
+    """The state of the case does not allow the action."""
 
 
 class InvalidTransitionError(MoneybackError):
-    """A transition that the table of states does not have. This is always a bug."""
+    """The table of states has no such transition. This error is always a bug."""

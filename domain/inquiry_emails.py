@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 LINK_TTL = timedelta(minutes=30)
-"""How long a link to the private details of a purchase is valid. E-mails arrive sooner; a later reader finds an expired link."""
+"""The time for which a link to the private details of a purchase is valid. It is longer than most e-mails take to arrive."""
 
 MAX_REFERENCES = 100
 """The greatest number of purchases in one inquiry e-mail; the newest purchases come first."""

@@ -1,6 +1,6 @@
 """The messages on the broker: one frozen, versioned model for each queue. They contain no personal data.
 
-A message says which rows may be ready for a step. The row in the database says whether it is ready.
+A message lists rows that may be ready for a step. The worker checks in the database whether a row is ready.
 """
 
 from datetime import datetime
@@ -35,7 +35,7 @@ class Message(BaseModel):
 
 
 class WorkItems(Message):
-    """The ids of the rows that may be ready for one step. They are case ids if the class says nothing else."""
+    """The ids of the rows that may be ready for one step. They are case ids, unless the subclass names other rows."""
 
     version: Literal[1] = 1
     ids: Annotated[tuple[UUID, ...], Field(min_length=1, max_length=MAX_IDS)]
@@ -93,7 +93,7 @@ class SupportReason(BaseModel):
 
 
 class ContactSupportData(BaseModel):
-    """What a helpdesk needs to open a ticket. The desk shows the customer; the message does not contain the customer."""
+    """The data with which a helpdesk opens a ticket. The data do not identify the customer; the desk shows the customer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,7 +102,7 @@ class ContactSupportData(BaseModel):
     seller: str
     reasons: tuple[SupportReason, ...]
     evidence: dict[str, str | int | None] = {}
-    """What the provider and Moneyback know about the payment: ids, amounts in minor units, instants."""
+    """Facts about the payment from the provider and from Moneyback: ids, amounts in minor units, instants."""
 
 
 class ContactSupport(Message):
@@ -123,7 +123,7 @@ class ContactSupport(Message):
 
 
 class IncomingRequestData(BaseModel):
-    """A refund request of an upstream form: the fields of the web form, and the seller whose form it is."""
+    """A refund request from an upstream form: the seller, and the same fields as in the web form."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -12,7 +12,7 @@ STATUTORY_DAYS = 14  # Directive 2011/83/EU, Art. 9(1)
 
 
 class Category(StrEnum):
-    """What a policy allows without the seller's approval."""
+    """The category of a policy: the refunds that the policy allows without the seller's approval."""
 
     NO_RESTRICTIONS = "no_restrictions"
     WITHIN_DAYS = "within_days"
@@ -56,7 +56,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerialLimit:
-    """The number of automatic refunds after which support decides the next request. 0 sends every request to support."""
+    """A limit: after ``count`` automatic refunds within ``within``, support decides the customer's next request.
+
+    A count of 0 sends every request to support.
+    """
 
     count: int
     within: timedelta
@@ -64,7 +67,7 @@ class SerialLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seller:
-    """A seller with the current settings and risk controls. They apply as they are at the time of the request."""
+    """A seller with the current settings and risk limits. The settings at the time of the request apply."""
 
     id: str
     name: str

@@ -11,7 +11,7 @@ from domain.purchases import Dispute
 
 
 class DeclineReason(StrEnum):
-    """Why a provider declines a refund. Each reason is handled in its own way, which its comment says."""
+    """The reasons for which a provider declines a refund. The comment of a reason says how the refund continues."""
 
     ALREADY_REFUNDED = "already_refunded"  # look up who made that refund; a refund of Moneyback counts as paid
     DISPUTED = "disputed"  # never refund: the bank decides, and support handles the case
@@ -40,12 +40,12 @@ class Pending:
     refund_id: str
     amount: Money
     insufficient_balance: bool = False
-    """Whether the refund waits at the provider until the seller's balance is sufficient. A support task reports it."""
+    """True if the refund waits at the provider until the seller's balance is sufficient. A support task reports the wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The refund with our key failed, or its money came back. ``code`` is the provider's code."""
+    """The refund with our idempotency key failed, or its money came back. ``code`` is the provider's code."""
 
     refund_id: str
     code: str
@@ -68,14 +68,14 @@ class Unknown:
     retry_after: float | None = None
     """Seconds after which the provider allows the next call (Retry-After)."""
     replayed: bool = False
-    """Whether the provider stored this response, so that every repeat with the same key returns it."""
+    """True if the provider stored this response, so that every repeat with the same key returns the same response."""
     invalid_credentials: bool = False
-    """Whether the provider rejected our credentials."""
+    """True if the provider rejected our credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalRefund:
-    """The charge has a refund that was not made with our key."""
+    """The charge has a refund that was not made with our idempotency key."""
 
     refund_id: str
     amount: Money
@@ -83,7 +83,7 @@ class ExternalRefund:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The provider has no refund with this key and no refund of this charge."""
+    """The provider has no refund with this idempotency key and no refund of this charge."""
 
 
 RefundResult = Paid | Pending | Failed | Declined | Unknown
@@ -132,10 +132,10 @@ class RefundPage:
 
 
 class Lookup(StrEnum):
-    """How a provider looks a refund up."""
+    """The ways in which a provider looks up a refund."""
 
-    BY_KEY = "by_key"  # by our key, or by metadata that contains our key; then by the charge
-    NEVER = "never"  # the provider only sends webhooks; the only way to ask is a repeat with the same key
+    BY_KEY = "by_key"  # by our idempotency key, or by metadata that contains the key; then by the charge
+    NEVER = "never"  # the provider only sends webhooks; only a repeated call with the same key returns the outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +143,17 @@ class Route:
     """The capabilities of a provider for one payment method."""
 
     window: timedelta | None = None
-    """How long after the charge the provider refunds it; None if no limit is known."""
+    """The time after the charge within which the provider allows a refund; None if no limit is known."""
     minimum_delay: timedelta = timedelta(0)
-    """How long after the charge the first refund is possible."""
+    """The time after the charge before which no refund is possible."""
     partial: bool = True
     synchronous: bool = True
-    """Whether the result of the refund call is usually final."""
+    """True if the result of the refund call is usually final."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollPlan:
-    """How often and how long a provider is polled about a refund."""
+    """The plan by which a provider is polled about a refund: how often and for how long."""
 
     max_delay: timedelta = timedelta(hours=6)
     """The longest pause between two polls. Pauses double until they reach it."""
@@ -168,12 +168,12 @@ class Capabilities:
     """The capabilities of a provider."""
 
     idempotency_key_ttl: timedelta
-    """How long the provider stores an idempotency key for certain. After this time, the same key could refund again."""
+    """The time for which the provider certainly stores an idempotency key. Later, a call with the key could refund again."""
     rejects_over_refund: bool = False
-    """Whether the provider rejects a refund of more than was captured, with any idempotency key."""
+    """True if the provider rejects a refund of more than was captured, with any idempotency key."""
     lookup: Lookup = Lookup.BY_KEY
     lists_refunds: bool = True
-    """Whether the provider can list its refunds, for the reconciliation."""
+    """True if the provider can list its refunds, for the reconciliation."""
     calls_per_second: float | None = None
     """The rate limit of the provider, which all workers share; None if there is no limit."""
     poll: PollPlan = PollPlan()
@@ -183,7 +183,7 @@ class Capabilities:
 
     @property
     def can_look_up(self) -> bool:
-        """Whether the provider has a call that returns the outcome of a refund. Other providers report it only by webhook."""
+        """True if a call returns the outcome of a refund. Other providers report the outcome only by webhook."""
         return self.lookup is not Lookup.NEVER
 
     def route(self, method: str) -> Route:
@@ -195,6 +195,7 @@ _WINDOWS: dict[tuple[str | None, str], timedelta] = {
     (None, "paypal"): timedelta(days=180),  # PayPal: "Issue a refund", 180 days
     ("stripe", "amazon_pay"): timedelta(days=90),  # Stripe: "Amazon Pay payments", refunds
 }
+"""The refund windows of payment methods, by provider and method. The provider None means every provider."""
 
 
 def refund_window(capabilities: Capabilities | None, provider: str, method: str) -> timedelta | None:
@@ -218,12 +219,12 @@ class PaymentProvider(Protocol):
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
         """Refund the whole charge. Two calls with the same key never refund twice.
 
-        There is no payee parameter, because the money only goes back to where it came from.
+        There is no payee parameter, because a refund only returns the money to the original payment method.
         """
         ...
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Return the outcome of the refund that was sent with this key; if the key is unknown, of the charge's refund."""
+        """Return the outcome of the refund with this key. If the provider has no such refund, look for refunds of the charge."""
         ...
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:

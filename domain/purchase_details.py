@@ -1,11 +1,11 @@
-"""The private details of a purchase. Only its customer sees them, by a link in an e-mail to the address of the purchase."""
+"""The private details of a purchase. Only the customer sees them, by a link in an e-mail to the purchase's address."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurchaseDetails:
-    """The private details that a seller stores with a purchase. The repr contains no detail, so that no log does by mistake."""
+    """The private details that a seller stores with a purchase. The repr omits all details, so that no log contains them."""
 
     licence_key: str | None = field(default=None, repr=False)
     activation_code: str | None = field(default=None, repr=False)

@@ -81,12 +81,12 @@ class Purchase:
 
     @property
     def decisive_at(self) -> datetime:
-        """The instant that decides which policy applies and when its days start. For a renewal this is the charge."""
+        """The instant that decides which policy applies and when its days start: the charge of a renewal, else the purchase."""
         return self.charged_at if self.renewal else self.purchased_at
 
 
 def reference_key(reference: str) -> str:
-    """Return the key by which a reference is compared: NFKC-folded, without white space, dots, dashes, ``#`` and case.
+    """Return the key by which a reference is compared: NFKC and case-folded, without white space, dots, dashes and ``#``.
 
     Leading zeros are significant, because no reference is parsed as a number.
     """
@@ -98,7 +98,7 @@ def reference_key(reference: str) -> str:
 def email_key(email: str) -> str:
     """Return the key by which an address is compared: trimmed, domain by IDNA, then case-folded. Tags and dots are kept."""
     local, at, host = email.strip().rpartition("@")
-    with suppress(idna.IDNAError):  # an address that mail servers refuse is still equal to itself
+    with suppress(idna.IDNAError):  # an invalid domain is compared as it is
         host = idna.encode(host, uts46=True).decode("ascii")
     return f"{local}{at}{host}".casefold()
 

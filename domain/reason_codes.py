@@ -104,7 +104,7 @@ class ReasonCode(DescribedEnum):
         "serial_refunds",
         "This customer has reached the seller's limit for automatic refunds in the set period.",
     )
-    # The reasons that no rule finds, because they arise when the refund is executed:
+    # No rule returns the following reasons, because they arise when the refund is executed.
     PROVIDER_DECLINED = (
         "provider_declined",
         "The payment provider declined the refund.",

@@ -1,4 +1,4 @@
-"""Removes card numbers from texts. The rules of the card networks (PCI DSS) forbid to store them in clear text."""
+"""Removes card numbers from texts. The rules of the card networks (PCI DSS) forbid card numbers in clear text."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def without_cards(text: str) -> str:
 def _remove_cards(run: str) -> str:
     """Return a run of digits without its card numbers.
 
-    A card number starts and ends with a group of digits: "2026 4111 1111 1111 1111" has a card number after a year.
+    A card number consists of whole groups of digits: in "2026 4111 1111 1111 1111", the year is not part of it.
     """
     parts, position = [], 0
     for start, end in _find_cards(run):
@@ -33,7 +33,7 @@ def _remove_cards(run: str) -> str:
 
 
 def _find_cards(run: str) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each card number in a run of digits; for one start, the longest number first."""
+    """Yield the start and end of each card number in a run of digits. Of numbers with the same start, the longest is first."""
     groups = list(_GROUP.finditer(run))
     for index, first_group in enumerate(groups):
         digits: list[int] = []

@@ -25,10 +25,10 @@ class OperationStatus(StrEnum):
 OPEN_STATUSES = frozenset(
     {OperationStatus.SENT, OperationStatus.UNKNOWN, OperationStatus.PENDING, OperationStatus.PAID}
 )
-"""The money was sent, or may have been sent. Another operation for the payment could refund it twice."""
+"""The statuses of an operation that sent the money, or may have sent it. A second operation could refund the payment twice."""
 
 CLOSED_STATUSES = frozenset(OperationStatus) - OPEN_STATUSES
-"""No money was sent, or the money came back. A new operation may refund the payment."""
+"""The statuses of an operation that sent no money, or whose money came back. A new operation may refund the payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +49,12 @@ class RefundOperation:
     refund_id: str | None = None
     code: str | None = None
     replayed: bool = False
-    """Whether the provider stored an error under this key, so that every repeat with this key returns that error."""
+    """True if the provider stored an error under this key, so that every repeat with this key returns the error."""
     empty_lookups: int = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether the money was sent, or may have been sent."""
+        """True if the money was sent, or may have been sent."""
         return self.status in OPEN_STATUSES
 
     @property
@@ -77,7 +77,7 @@ def status_of(result: RefundResult) -> OperationStatus:
             return OperationStatus.PENDING
         case Failed():
             return OperationStatus.FAILED
-        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a lookup must find out who made that refund
+        case Unknown() | Declined(DeclineReason.ALREADY_REFUNDED):  # a lookup must find out who made the refund
             return OperationStatus.UNKNOWN
         case Declined():
             return OperationStatus.DECLINED

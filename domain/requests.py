@@ -25,7 +25,7 @@ class Channel(StrEnum):
 
 
 class RefundScope(StrEnum):
-    """What the customer requests. Support decides partial refunds and VAT refunds."""
+    """The kind of refund that the customer requests. Support decides partial refunds and VAT refunds."""
 
     FULL = "full"
     PARTIAL = "partial"
@@ -75,7 +75,7 @@ _LINKED_HOST = re.compile(r"[\w-]{2,}\.(?:[a-z]{2}(?![\w.])|(?:xn--)?[a-z0-9]{3,
 def _require_no_link(text: str) -> str:
     """Return the text; raise ValueError if it contains a link or an address.
 
-    The text is sent to an address that anyone can enter, so a link in it could make our mail server send spam.
+    Moneyback sends the text to an address that anyone can enter, so a link in the text could be spam from our mail server.
     Mail programs also show a bare host as a link. Initials and titles are allowed, such as J.R. Tolkien and Dr.Grace Hopper.
     """
     if any(sign in text.lower() for sign in ("://", "www.", "@")) or _LINKED_HOST.search(text):
@@ -143,7 +143,7 @@ class RefundRequest(BaseModel):
     answers: FormAnswers = Field(
         NO_ANSWERS,
         description="what support needs to know about a partial refund or a VAT refund",
-        # The JSON is hashed: without answers it must be the same as before this field existed.
+        # The JSON of a request is hashed. The hash of a request without answers must stay as it was before this field existed.
         exclude_if=lambda answers: answers == NO_ANSWERS,
     )
 
@@ -160,7 +160,7 @@ class WithdrawalDeclaration(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmittedRequest:
-    """The part of a request that rules read. ``trusted`` says that the sender is known to be the customer."""
+    """The fields of a request that the rules read. ``trusted`` is True if the sender is known to be the customer."""
 
     refund_scope: RefundScope
     received_at: datetime

@@ -20,7 +20,7 @@ from domain.states import Event, State
 
 
 class Timeout(StrEnum):
-    """How long a case may stay in a state before the sweep acts. The value is the name of a setting in seconds."""
+    """The time that a case may stay in a state before the sweep acts. The value is the name of a setting in seconds."""
 
     RESEND = "resend_after_seconds"
     LEASE = "lease_seconds"
@@ -30,7 +30,7 @@ class Timeout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateEffects:
-    """What happens when a case reaches a state."""
+    """The effects of a state when a case reaches it."""
 
     message: type[WorkItems] | None = None
     """The message that is published at once, so that a worker processes the case."""
@@ -57,7 +57,8 @@ EFFECTS: Mapping[State, StateEffects] = {
 }
 
 EMAILS: Mapping[Event, EmailKind] = {
-    # The customer got an e-mail about a successful refund, or may have got the e-mail of the new state before.
+    # The customer may have an e-mail about a successful refund. The e-mail "with support" may have been sent before, and each
+    # kind is sent only once.
     Event.PROVIDER_FAILED_LATE: EmailKind.RETURNED,
 }
 """The events with an e-mail of their own, which replaces the e-mail of the state."""

@@ -10,7 +10,7 @@ from domain.providers import DisputeStatus, Failed, Paid, Pending
 
 
 class Subject(StrEnum):
-    """What a webhook event is about."""
+    """The subject of a webhook event."""
 
     REFUND = "refund"
     DISPUTE = "dispute"
@@ -27,9 +27,9 @@ class WebhookEvent:
     charge: str | None = None
     refund_id: str | None = None
     reported: Paid | Pending | Failed | DisputeStatus | None = None
-    """What the signed event reports. It is used only if the provider has no lookup."""
+    """The outcome that the signed event reports. It is used only if the provider has no lookup."""
     reuses_event_id: bool = False
-    """Whether the provider sends the same id for every change, so that an event with a known id is not a duplicate."""
+    """True if the provider sends the same id for every change, so that an event with a known id is not a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,6 @@ class WebhookParser(Protocol):
     def read(self, headers: Mapping[str, str], body: bytes, at: datetime) -> Sequence[WebhookEvent] | InvalidSignature:
         """Return the events in this raw body. Header names are in lower case.
 
-        ``at`` is the current time: a signature that is too old is a replay, and so it is invalid.
+        ``at`` is the current time. A signature that is too old is invalid, because the webhook may be a replay.
         """
         ...

@@ -1,4 +1,4 @@
-"""Store everything in PostgreSQL. Only this package speaks SQL.
+"""Store everything in PostgreSQL. Only this package contains SQL.
 
 Start at ``unit_of_work.py``: ``with records.work() as work: …`` is one transaction.
 """

@@ -43,7 +43,7 @@ _SELECT_BY_HASH = f"""
 select id, seller_id, scopes, {_USE_NOT_RECORDED} as use_not_recorded
   from api_keys where hash = :hash and expires_at > now()
 """
-"""One index scan, whether the key exists or not. The time that it takes reveals hashes at most, and no key."""
+"""One index scan, whether the key exists or not. Its duration could reveal part of a hash, but not the key."""
 
 _RECORD_USE = f"""
 update api_keys set last_used_at = now()
@@ -51,13 +51,13 @@ update api_keys set last_used_at = now()
 """
 """The use of a key is recorded once a minute, because accepting a request writes nothing else.
 
-Of many calls at the same time one records the use. The other calls do not wait for it.
+If many calls use a key at the same time, one call records the use, and the other calls do not wait.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What may be shown of an API key. A key contains its id, so that a leaked key can be found and revoked."""
+    """The part of an API key that may be shown. A key contains its id, so that a leaked key can be found and revoked."""
 
     id: UUID
     seller: str
@@ -79,7 +79,7 @@ class ApiClient:
 
     @property
     def trusted(self) -> bool:
-        """Whether the caller has authenticated its customers, so that they need not confirm by e-mail."""
+        """True if the caller has authenticated its customers, so that the customers need not confirm by e-mail."""
         return ApiScope.TRUSTED in self.scopes
 
 
@@ -92,14 +92,17 @@ class ApiKeys:
     def create(
         self, seller: str, scopes: Collection[ApiScope] = DEFAULT_SCOPES, *, name: str = ""
     ) -> tuple[ApiKey, str]:
-        """Create a key of a seller. Return its description and the key, of which only the hash is stored."""
+        """Create a key for a seller. Return its description and the key itself. Only the hash of the key is stored."""
         id_, secret = _new_key()
         values = {"id": id_, "seller_id": seller, "hash": _hash(secret), "name": name, "scopes": sorted(scopes)}
         row = self._work.run(_INSERT, **values).one()
         return _key(row), secret
 
     def rotate(self, key: UUID, grace: timedelta) -> tuple[ApiKey, str] | None:
-        """Create a key with the same name and scopes. The old key expires after ``grace``. Return None if it has expired."""
+        """Create a key with the name and scopes of an old key, which then expires after ``grace``.
+
+        Return None if the old key has already expired.
+        """
         id_, secret = _new_key()
         row = self._work.run(_ROTATE, old_id=key, grace=grace, id=id_, hash=_hash(secret)).one_or_none()
         return None if row is None else (_key(row), secret)
@@ -119,7 +122,7 @@ class ApiKeys:
         return None if row is None else _key(row)
 
     def authenticate(self, secret: str) -> ApiClient | None:
-        """Return the caller that this key belongs to, and record the use. Return None if it is unknown or expired."""
+        """Return the caller with the key ``secret``, and record the use. Return None if the key is unknown or expired."""
         row = self._work.run(_SELECT_BY_HASH, hash=_hash(secret)).one_or_none()
         if row is None:
             return None
@@ -138,7 +141,7 @@ def _hash(secret: str) -> bytes:
 
 
 def _scopes(names: Collection[str]) -> frozenset[ApiScope]:
-    """Return the known scopes. A scope that only a later version knows allows nothing."""
+    """Return the known scopes. The scopes of a later version of Moneyback are left out."""
     return frozenset(scope for scope in ApiScope if scope in names)
 
 

@@ -10,7 +10,7 @@ from records.history import CaseHistory
 from records.unit_of_work import UnitOfWork
 
 _REFUNDED_WITHOUT_PAYMENT = """
-select c.id, 'is refunded, but no operation of it was paid in full.' as fault
+select c.id, 'is refunded, but none of its refund operations was paid in full.' as fault
   from cases c left join refund_operations o on o.case_id = c.id and o.status = 'paid'
   left join purchases p on p.id = c.purchase_id
  where c.state = 'refunded'
@@ -23,7 +23,7 @@ select c.id, 'was paid, but is ' || c.state || '.' as fault
  where o.status = 'paid' and c.state not in ('refunded', 'with_support')
 """
 _SUPPORT_WITHOUT_TASK = """
-select c.id, 'is with support, but ' || count(t.id) || ' support tasks belong to it now.' as fault
+select c.id, 'is with support, but has ' || count(t.id) || ' support tasks for this decision instead of 1.' as fault
   from cases c left join support_tasks t on t.case_id = c.id and t.seq = c.seq
  where c.state = 'with_support' group by c.id having count(t.id) <> 1
 """
@@ -50,7 +50,7 @@ class AuditFinding:
 
 @dataclass(slots=True)
 class AuditReport:
-    """How many cases and rows were checked, and the faults."""
+    """The numbers of checked cases and rows, and the faults."""
 
     cases: int = 0
     rows: int = 0
@@ -72,7 +72,7 @@ def audit(work: UnitOfWork) -> AuditReport:
 
 
 def faults(case: CaseHistory) -> Iterator[str]:
-    """Yield the faults of one history: a gap, an impossible transition, a wrong hash, or another last state."""
+    """Yield the faults of one history: a gap, an impossible transition, a wrong hash, or an end that is not the case's state."""
     head_hash, state = GENESIS, ""
     for number, row in enumerate(case.rows, start=1):
         if row.seq != number:

@@ -151,7 +151,7 @@ class CaseEmails:
         return True
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Return cases with an e-mail that is unsent for ``seconds``: (bulk, seller, case)."""
+        """Return the cases with an e-mail that has been unsent for ``seconds``: (bulk, seller, case)."""
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Read cases with everything that customers and support see of them."""
+"""Read cases with all data that customers and support can see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ select extract(epoch from o.paid_at - c.received_at) * 1000 as ms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """A case with its seller, its purchase, its declaration and its latest reasons. The names are those of the API."""
+    """A case with its seller, its purchase, its statutory withdrawal and its latest reasons. The API uses the same names."""
 
     id: UUID
     state: State
@@ -73,7 +73,7 @@ class CaseView:
     purchase_email: str | None
     purchase_reference: str | None
     subscription: bool | None
-    """Whether the purchase continues by itself: a subscription, or a renewal of a subscription."""
+    """True if the purchase renews automatically: a subscription, or a renewal of a subscription."""
     declared_by: str | None
     """The name of the consumer who declared a statutory withdrawal, with ``statement`` and ``declared_at``."""
     statement: str | None

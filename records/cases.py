@@ -21,7 +21,7 @@ select {_COLUMNS} from cases c
  where c.id = any(:ids) and c.state = :state and c.lease_until <= now() and c.not_before <= now()
  order by c.received_at, c.id for no key update skip locked
 """
-"""Cases in a state that no worker holds. A case that another worker is moving is left out; the query does not wait for it."""
+"""The cases in a state that have no lease. A case that another transaction has locked is left out; the query does not wait."""
 
 _LOCK_ONE = f"select {_COLUMNS} from cases c where c.id = :id for no key update"
 """One case in any state. The query waits until the worker that is moving the case has finished."""
@@ -35,10 +35,10 @@ update cases c
                  and (not_before <= now() or :early) for no key update skip locked)
 returning {_COLUMNS}
 """
-"""Lease cases: from this commit on, the fence refuses what an earlier holder writes. A case without a due time keeps none.
+"""Lease cases. The commit raises the fence, so that later writes of a worker with an earlier lease are refused.
 
-A case that is leased early stays due at its earlier time. If its holder crashes, the event that caused the lease is
-processed again.
+A case without a due time gets no due time. A case that is leased before ``not_before`` is due at ``not_before``. If the
+worker crashes before that time, the event that caused the lease is processed again.
 """
 
 _RELEASE = """
@@ -69,7 +69,7 @@ select o.id, o.state, o.bulk, w.seller_id
   ) o
  order by o.turn, w.seller_id limit :limit
 """
-"""Cases whose timeout ended and that no worker holds: the oldest of each seller first, and an equal share for each seller."""
+"""Cases without a lease whose timeout has ended: the oldest case of each seller first, and an equal share for each seller."""
 
 _COUNT_DELIVERY = """
 update cases set deliveries = deliveries + 1, delivered_at = now()
@@ -80,7 +80,7 @@ update cases set deliveries = deliveries + 1, delivered_at = now()
                order by id for no key update skip locked)
 returning id, deliveries
 """
-"""A delivery is counted before anything else is done. A delivery that began a moment ago is left to the worker that began it."""
+"""Count deliveries before the cases are processed. A case with a recent delivery is left to the worker of that delivery."""
 
 _SELECT_CRASHED = """
 select id, deliveries from cases
@@ -102,7 +102,7 @@ _WITH_SUPPORT = """
    and jsonb_array_length(t.reasons) > 0 and not exists (
      select from jsonb_array_elements(t.reasons) r where r ->> 'code' <> :code)
 """
-"""The cases about a payment that are with support for one reason and no other."""
+"""The cases about a payment that are with support for one reason only."""
 
 _LOCK_WITH_SUPPORT = f"select {_COLUMNS} {_WITH_SUPPORT} and c.lease_until <= now() for no key update of c"
 
@@ -114,7 +114,7 @@ update cases set next_action_at = now() + make_interval(secs => :seconds) where 
 
 
 class OverdueCase(NamedTuple):
-    """A case whose timeout ended; ``seller_id`` is empty if the case has no seller."""
+    """A case whose timeout has ended; ``seller_id`` is empty if the case has no seller."""
 
     id: UUID
     state: str
@@ -129,7 +129,7 @@ class Cases:
         self._work = work
 
     def lock(self, ids: Sequence[UUID], *, state: State) -> list[Case]:
-        """Lock the cases that are in this state and that no worker holds, until the commit."""
+        """Lock the cases in this state that have no lease, until the commit. Skip the cases that are locked already."""
         return [_case(row) for row in self._work.run(_LOCK, ids=list(ids), state=state)]
 
     def lock_one(self, case: UUID) -> Case | None:
@@ -138,15 +138,15 @@ class Cases:
         return None if row is None else _case(row)
 
     def lease(self, ids: Sequence[UUID], *, states: Sequence[State], seconds: float, early: bool = False) -> list[Case]:
-        """Lease for ``seconds`` the cases that are in one of these states and that no worker holds.
+        """Lease for ``seconds`` the cases in one of these states that have no lease.
 
-        A case that waits until a later time is leased only with ``early``, when an event about it has arrived.
+        A case that waits until a later time is leased only with ``early``: an event about the case has arrived.
         """
         rows = self._work.run(_LEASE, ids=list(ids), states=_names(states), seconds=seconds, early=early)
         return [_case(row) for row in rows]
 
     def release(self, cases: Sequence[tuple[Case, float]]) -> None:
-        """Release leased cases without a transition. Each case is due again in its number of seconds."""
+        """Release leased cases without a transition: (case, seconds until the case is due again)."""
         if cases:
             self._work.run(
                 _RELEASE,
@@ -160,8 +160,8 @@ class Cases:
     ) -> dict[UUID, int]:
         """Count a delivery of the cases in these states. Return each case's deliveries since its last transition.
 
-        Only first deliveries are counted. ``include_crashed`` adds deliveries that began at least ``apart`` seconds ago
-        and led to no transition.
+        Only first deliveries are counted. With ``include_crashed``, a case is also counted if its last delivery began at
+        least ``apart`` seconds ago and led to no transition.
         """
         self._do_not_wait_for_disk()
         rows = self._work.run(
@@ -178,23 +178,23 @@ class Cases:
         return {row.id: row.deliveries for row in rows}
 
     def uncount_deliveries(self, counts: Mapping[UUID, int], *, states: Sequence[State]) -> None:
-        """Take back the counts of deliveries that no worker crashed on: another process, such as the sweep, held the case.
+        """Undo delivery counts, because no worker crashed: another process, such as the sweep, had locked the case.
 
-        A count is taken back if the case is still in one of these states and no worker holds it. The case is due at once.
+        A count is undone if the case is still in one of these states and has no lease. The case is due at once.
         """
         self._do_not_wait_for_disk()
         self._work.run(_UNCOUNT_DELIVERY, ids=list(counts), counts=list(counts.values()), states=_names(states))
 
     def with_support_for(self, provider: str, charge: str, code: ReasonCode) -> list[Case]:
-        """Lock the cases about this payment that are with support for this reason only and that no worker holds."""
+        """Lock the cases about this payment that are with support for this reason only and have no lease."""
         return [_case(row) for row in self._work.run(_LOCK_WITH_SUPPORT, provider=provider, charge=charge, code=code)]
 
     def still_with_support_for(self, provider: str, charge: str, code: ReasonCode) -> bool:
-        """Return whether such a case exists, held by a worker or not."""
+        """Return whether a case about this payment is with support for this reason only, with or without a lease."""
         return bool(self._work.run(_EXISTS_WITH_SUPPORT, provider=provider, charge=charge, code=code).scalar_one())
 
     def overdue(self, limit: int) -> list[OverdueCase]:
-        """Lock and return cases whose timeout ended."""
+        """Lock and return cases whose timeout has ended."""
         return [OverdueCase(*row) for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:

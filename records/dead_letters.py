@@ -1,4 +1,4 @@
-"""Store dead letters: messages that could not be read. They are kept for support, and published again on request."""
+"""Store dead letters: messages that could not be read. They are stored for support, and published again on request."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,9 +37,9 @@ class DeadLetters:
         self._work.run(_INSERT, queue=queue, body=body, why=why)
 
     def list_all(self, *, redriven: bool = False) -> list[DeadLetter]:
-        """Return the dead letters, the oldest first. ``redriven`` adds those that were published again."""
+        """Return the dead letters, the oldest first. ``redriven`` adds the dead letters that were published again."""
         return [DeadLetter(*row) for row in self._work.run(_SELECT, include_redriven=redriven)]
 
     def redrive(self, ids: list[int]) -> list[DeadLetter]:
-        """Mark these dead letters as published again and return them. Publish them before the commit."""
+        """Mark these dead letters as published again and return them. The caller publishes them before the commit."""
         return [DeadLetter(*row) for row in self._work.run(_REDRIVE, ids=ids)]

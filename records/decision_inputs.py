@@ -1,4 +1,4 @@
-"""Load what a decision about a case needs: purchases, sellers, policies, open cases and earlier refunds."""
+"""Load the facts for the decision about a case: purchases, sellers, policies, open cases and earlier refunds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ select i.case_id, {PURCHASE_COLUMNS}
                   and (c.seller_id is null or p.seller_id = c.seller_id)
  order by p.id for no key update of p
 """
-"""The purchases that cases may be about. They are locked in one order, so that two workers on one purchase take turns."""
+"""The purchases that cases may be about. All workers lock purchases in the same order, so that workers never deadlock."""
 
 _SELECT_PURCHASES = f"""
 select c.id as case_id, {PURCHASE_COLUMNS} from cases c join purchases p on p.id = c.purchase_id
@@ -50,7 +50,7 @@ select p.id, {SELLER_COLUMNS}, {POLICY_COLUMNS},
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionInput:
-    """What a decision about one purchase needs."""
+    """The facts for the decision about one purchase."""
 
     purchase: Purchase
     seller: Seller
@@ -78,7 +78,7 @@ class DecisionInputs:
         return {row.case_id: purchase_of(row[1:]) for row in rows}
 
     def load(self, purchases: Sequence[Purchase]) -> dict[UUID, DecisionInput]:
-        """Return what a decision about each of these purchases needs, by purchase id. Lock the purchases first."""
+        """Return the facts for the decision about each purchase, by purchase id. The caller has locked the purchases."""
         by_id = {purchase.id: purchase for purchase in purchases}
         rows = self._work.run(_SELECT_INPUTS, purchase_ids=list(by_id))
         return {

@@ -1,4 +1,4 @@
-"""Store the history of cases: append-only and hash-chained. A statement inserts a transition and updates the case together."""
+"""Store the history of cases: append-only and hash-chained. One statement inserts a transition and updates its case."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

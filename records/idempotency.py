@@ -1,4 +1,4 @@
-"""Lock idempotency keys, so that of two requests with one key the second is refused and does not wait."""
+"""Lock idempotency keys. If two requests have the same key, the second request is refused and does not wait."""
 
 import hashlib
 

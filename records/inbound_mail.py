@@ -53,7 +53,7 @@ select sender_key, count(*) as replies from inbound_mails
 """
 
 _CLOSED_STATES = sorted({State.UNMATCHED, State.EXPIRED, State.CANCELLED})
-"""States that ended without a decision about the money. A later mail in such a thread is a new request."""
+"""States in which a case ended without a decision about the money. A later mail in the thread of the case is a new request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +74,14 @@ class ReceivedMail:
 
 @dataclass(frozen=True, slots=True)
 class PreviousMail:
-    """What the records hold about the threads and senders of some mails before those mails came."""
+    """The stored facts about the threads and senders of new mails, from before the new mails arrived."""
 
     cases: dict[tuple[str, str, str], UUID] = field(default_factory=dict)
     """The case that an earlier mail created, by thread, sender key and reference key."""
     replied_cases: dict[UUID, str] = field(default_factory=dict)
-    """The cases whose e-mails these mails reply to, with their reference keys."""
+    """The cases whose e-mails the new mails reply to, with their reference keys."""
     inquiries: set[tuple[str, str]] = field(default_factory=set)
-    """The threads and sender keys that were sent an inquiry e-mail."""
+    """The threads and sender keys that have already got an inquiry e-mail."""
     replies: dict[str, int] = field(default_factory=dict)
     """The number of mails of a sender key that led to a case or an e-mail in the last 24 hours."""
 
@@ -113,7 +113,7 @@ class InboundMails:
         return {row.message_id: row.digest for row in rows}
 
     def previous(self, mails: Sequence[ReceivedMail], replied_cases: Collection[UUID]) -> PreviousMail:
-        """Return what is stored about the threads and senders of these mails.
+        """Return the stored facts about the threads and senders of these mails.
 
         ``replied_cases`` are the cases whose e-mails these mails reply to.
         """
@@ -130,7 +130,7 @@ class InboundMails:
         )
 
     def link_replies(self, mails: Mapping[str, tuple[Sequence[UUID], UUID | None]]) -> None:
-        """Store what mails led to, by Message-ID: cases, and an inquiry e-mail."""
+        """Store the results of mails by Message-ID: the cases, and the inquiry e-mail if one was sent."""
         links = [
             {
                 "message_id": message_id,

@@ -1,7 +1,7 @@
 """Store e-mails that belong to no case, such as purchase links: due, claimed, sent, and their links opened.
 
-The worker looks up the purchases, not the web server. A visitor can therefore not tell from the response time whether an
-address is known.
+The worker looks up the purchases, not the web server. The response time of the web server therefore does not reveal whether
+an address is known.
 """
 
 from collections import Counter
@@ -90,10 +90,10 @@ class InquiryEmail:
     id: UUID
     kind: InquiryEmailKind
     to: str
-    """The address of the purchases, or the address that the visitor typed or wrote from if no purchase was found."""
+    """The address of the purchases. If no purchase was found, it is the address that the visitor typed or wrote from."""
     locale: str
     thread: str | None
-    """The Message-ID of the mail that it replies to."""
+    """The Message-ID of the mail that the e-mail replies to."""
     purchases: tuple[PurchaseWithDetails, ...]
 
 
@@ -119,7 +119,7 @@ class InquiryEmails:
         thread: str | None = None,
         reference: str | None = None,
     ) -> UUID:
-        """Store that an e-mail is due, and return its id. It takes the same time whether the address is known or not.
+        """Store that an e-mail is due, and return its id. The call takes the same time for known and unknown addresses.
 
         ``reference`` is for the kind ``purchase`` only.
         """
@@ -139,7 +139,7 @@ class InquiryEmails:
         return id_
 
     def claim(self, ids: Sequence[UUID], *, seconds: float) -> list[InquiryEmail]:
-        """Claim the unsent inquiry e-mails among these for ``seconds``, and look up their purchases.
+        """Claim the unsent inquiry e-mails with these ids for ``seconds``, and look up their purchases.
 
         An e-mail above the daily limit of its address is deleted.
         """
@@ -152,7 +152,7 @@ class InquiryEmails:
         return [email for email in emails if email.id not in deleted]
 
     def _look_up(self, ids: Sequence[UUID]) -> dict[UUID, list[PurchaseWithDetails]]:
-        """Return the purchases that each of these e-mails asks for."""
+        """Return the purchases for each of these e-mails."""
         purchases: dict[UUID, list[PurchaseWithDetails]] = {id_: [] for id_ in ids}
         if ids:
             for row in self._work.run(_SELECT_PURCHASES, ids=list(ids), limit=MAX_REFERENCES):
@@ -160,7 +160,7 @@ class InquiryEmails:
         return purchases
 
     def _delete_above_limit(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Delete the e-mails that are too many for their address today, and return their ids."""
+        """Delete the e-mails above the daily limit of their address, and return their ids."""
         if not ids:
             return set()
         due: Counter[tuple[str, str]] = Counter()
@@ -192,12 +192,12 @@ class InquiryEmails:
             self._work.run(_MARK_SENT, ids=list(ids))
 
     def release(self, ids: Sequence[UUID], *, seconds: float) -> None:
-        """Release inquiry e-mails that were certainly not sent: they may be sent in ``seconds``."""
+        """Release inquiry e-mails that were certainly not sent. A worker can claim them again after ``seconds``."""
         if ids:
             self._work.run(_RELEASE, ids=list(ids), seconds=seconds)
 
     def overdue(self, *, seconds: float, limit: int) -> list[UUID]:
-        """Return inquiry e-mails that are unsent for ``seconds``."""
+        """Return the inquiry e-mails that have been unsent for ``seconds``."""
         return [row.id for row in self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)]
 
     def link(self, email: UUID) -> InquiryLink | None:
@@ -206,14 +206,14 @@ class InquiryEmails:
         return None if row is None else InquiryLink(row.locale, bool(row.can_open))
 
     def open_link(self, email: UUID) -> list[UUID] | None:
-        """Return the purchases behind a link, once. Return None if it was opened before, has expired or opens nothing."""
+        """Return the purchases of a link, once. Return None if the link was opened before, has expired, or has no purchases."""
         row = self._work.run(_OPEN_LINK, id=email).one_or_none()
         return None if row is None else list(row.purchase_ids)
 
 
-def _inquiry_email(row: Row[*tuple[Any, ...]], found: Sequence[PurchaseWithDetails]) -> InquiryEmail:
+def _inquiry_email(row: Row[*tuple[Any, ...]], matches: Sequence[PurchaseWithDetails]) -> InquiryEmail:
     kind = InquiryEmailKind(row.kind)
-    purchases = _of_one_mailbox(found, row.email)
+    purchases = _purchases_of_one_mailbox(matches, row.email)
     if kind in _KINDS_WITH_PURCHASES and not purchases:
         kind = InquiryEmailKind.NOTHING_FOUND
     return InquiryEmail(
@@ -226,12 +226,12 @@ def _inquiry_email(row: Row[*tuple[Any, ...]], found: Sequence[PurchaseWithDetai
     )
 
 
-def _of_one_mailbox(purchases: Sequence[PurchaseWithDetails], typed: str) -> list[PurchaseWithDetails]:
-    """Return the purchases of one mailbox: the mailbox that was typed, if it has any.
+def _purchases_of_one_mailbox(purchases: Sequence[PurchaseWithDetails], address: str) -> list[PurchaseWithDetails]:
+    """Return the purchases of the mailbox ``address``. If it has no purchases, return those of the first mailbox.
 
-    Addresses with one key may be two mailboxes (``ß`` and ``ss``). An e-mail reveals no purchase of another mailbox.
+    Two mailboxes can have the same address key (``ß`` and ``ss``). An e-mail never shows the purchases of two mailboxes.
     """
     mailboxes = {purchase.email.lower() for purchase in purchases}
-    first = next((purchase.email.lower() for purchase in purchases), None)
-    mailbox = typed.lower() if typed.lower() in mailboxes else first
+    first_mailbox = next((purchase.email.lower() for purchase in purchases), None)
+    mailbox = address.lower() if address.lower() in mailboxes else first_mailbox
     return [purchase for purchase in purchases if purchase.email.lower() == mailbox]

@@ -50,7 +50,7 @@ select c.id, c.intake_source, c.intake_key, c.intake_digest, c.state
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A request before it is a case. ``source`` and ``key`` identify it: the same pair again is the same request."""
+    """A request before it is a case. Two submissions with the same ``source`` and ``key`` are the same request."""
 
     id: UUID
     request: RefundRequest
@@ -71,13 +71,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The case of a submission: a new case, or the case of the same request before."""
+    """The case of a submission: a new case, or the existing case of a repeated request."""
 
     id: UUID
     state: State
     created: bool
     identical: bool
-    """Whether the earlier request had the same content."""
+    """False if the case exists and its request had a different content."""
 
 
 class Intake:
@@ -87,7 +87,10 @@ class Intake:
         self._work = work
 
     def accept(self, submissions: Sequence[Submission]) -> list[Accepted]:
-        """Create a case for each submission, in their order. A submission with a known source and key gets its existing case."""
+        """Create a case for each submission, and return the cases in the same order.
+
+        If a case with the source and key of a submission exists, return the existing case.
+        """
         created = self._insert(submissions)
         if created:
             Outbox(self._work).wake()

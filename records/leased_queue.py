@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedQueue:
-    """One leased queue. A row is free if no claim on it is valid and the row is not done."""
+    """One leased queue. A row is free if it is not done and has no valid claim."""
 
     table: str
     key: Mapping[str, str]
@@ -15,12 +15,12 @@ class LeasedQueue:
     queue: str
     """The broker's queue whose messages wake a worker for these rows."""
     message_id: str
-    """The expression whose value such a message carries for a row."""
+    """The SQL expression of the id that the message for a row carries."""
     fenced: bool = False
-    """Whether only the holder of a claim may mark a row as done. The claims are identified by ``claimed_untils``."""
+    """True if only the worker with the valid claim may mark a row as done. ``claimed_untils`` identifies the claims."""
 
     def claim(self, condition: str, returning: str) -> str:
-        """Return the statement that claims the free rows of ``condition`` for ``seconds``."""
+        """Return the statement that claims, for ``seconds``, the free rows that meet ``condition``."""
         key = ", ".join(self.key)
         return f"""
 update {self.table} t set claimed_until = now() + make_interval(secs => :seconds)
@@ -36,7 +36,7 @@ returning {returning}
         return f"update {self.table} t set {self.done_at} = now() {self._matching({**self.key, **fence})}"
 
     def release(self) -> str:
-        """Return the statement that lets rows be claimed again in ``seconds``, unless they are done."""
+        """Return the statement that releases rows that are not done. They can be claimed again after ``seconds``."""
         until = "now() + make_interval(secs => :seconds)"
         matching = self._matching(self.key)
         return f"update {self.table} t set claimed_until = {until} {matching} and t.{self.done_at} is null"
@@ -44,9 +44,9 @@ returning {returning}
     def overdue(self) -> str:
         """Return the query for at most ``limit`` ids of rows that are free and older than ``seconds``.
 
-        Rows whose message waits in the outbox are left out, because the sweep would publish a backlog again and again.
-        The query compares sets. With ``not exists``, PostgreSQL planned for an empty outbox, and the query took seconds
-        when the outbox held twenty thousand messages.
+        Rows with a message in the outbox are left out, because otherwise the sweep would enqueue a backlog repeatedly.
+        The query uses ``except``. With ``not exists``, PostgreSQL chose a plan for an empty outbox, and the query took
+        seconds when the outbox had 20,000 messages.
         """
         return f"""
 select {self.message_id} as id from {self.table}

@@ -23,7 +23,7 @@ def _config(connection: Connection | None = None) -> Config:
 def migrate(engine: Engine) -> str:
     """Migrate the database to the newest version in one transaction, and return the version.
 
-    A lock makes two migrations of one database run one after the other.
+    A lock prevents two migrations of one database at the same time.
     """
     with engine.begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK_NUMBER})
@@ -32,7 +32,7 @@ def migrate(engine: Engine) -> str:
 
 
 def analyze(engine: Engine) -> None:
-    """Update the query planner's statistics. Autovacuum would do so up to a minute after a table has grown."""
+    """Update the query planner's statistics. Autovacuum would update them up to a minute after a table has grown."""
     with engine.begin() as connection:
         connection.execute(text("analyze"))
 

@@ -38,9 +38,9 @@ with recursive seller as (
 )
 select t.item_id, p.seller_id from taken t join picked p using (id) order by t.id
 """
-"""The items of one message: the waiting sellers take turns, and each seller gets an equal share of the room.
+"""The items of one message. The waiting sellers take turns, and each seller gets an equal share of the ``room`` items.
 
-The query walks the index from seller to seller. It costs one index scan a seller, however many messages a seller has.
+The query goes through the index from seller to seller: one index scan for each seller, however many items a seller has.
 """
 
 _SELECT_QUEUES = """
@@ -51,7 +51,7 @@ with recursive q as (
 )
 select queue from q where queue is not null
 """
-"""The queues with waiting messages, by one index scan each."""
+"""The queues with waiting messages, with one index scan for each queue."""
 
 _SELECT_BACKLOG = """
 select queue, count(*) as waiting, extract(epoch from now() - min(created_at)) as oldest from outbox group by queue
@@ -81,7 +81,7 @@ class Outbox:
             self.wake()
 
     def enqueue_again(self, messages: Sequence[tuple[type[WorkItems], bool, str, UUID]]) -> None:
-        """Store that messages are due, unless they wait already: (message, bulk, seller, id)."""
+        """Store that messages are due, unless they are in the outbox already: (message, bulk, seller, id)."""
         if messages:
             self._work.run(
                 _INSERT_IF_ABSENT,
@@ -97,9 +97,9 @@ class Outbox:
         self._work.notifies = True
 
     def take(self, queue: str, *, room: int, after: str | None, bulk: bool) -> list[tuple[UUID, str]]:
-        """Take at most ``room`` items of a queue out of the outbox, from the sellers behind ``after`` in turn.
+        """Remove at most ``room`` items of a queue from the outbox. Return each item's id with its seller.
 
-        With ``after=None`` the first seller is the first. Return each item's id with its seller.
+        The sellers whose ids follow ``after`` take turns. With ``after=None``, all sellers take turns.
         """
         rows = self._work.run(_TAKE, queue=queue, room=room, after=after, bulk=bulk)
         return [(row.item_id, row.seller_id) for row in rows]
@@ -109,6 +109,6 @@ class Outbox:
         return {row.queue for row in self._work.run(_SELECT_QUEUES)}
 
     def backlog(self) -> dict[str, tuple[int, float]]:
-        """Return, for each queue, how many messages wait and for how many seconds the oldest has waited."""
+        """Return, for each queue, the number of waiting messages and the age of the oldest message in seconds."""
         waiting = {row.queue: (row.waiting, float(row.oldest)) for row in self._work.run(_SELECT_BACKLOG)}
         return {queue: waiting.get(queue, (0, 0.0)) for queue in WORK_QUEUES}

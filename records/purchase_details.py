@@ -1,4 +1,4 @@
-"""Store the private details of purchases, which only a customer who proved to own the address may see."""
+"""Store the private details of purchases. A customer may see them after proving to own the address of the purchase."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
@@ -55,7 +55,7 @@ class PurchaseWithDetails:
     product: str
     purchased_at: datetime
     returned: bool
-    """Whether the whole amount was refunded, which ends the right to use the product."""
+    """True if the whole amount was refunded. The refund ends the right to use the product."""
     seller: str
     seller_name: str
     time_zone: ZoneInfo
@@ -96,7 +96,7 @@ class DetailedPurchases:
     def put(self, details: Sequence[tuple[str, str, PurchaseDetails]]) -> None:
         """Store the details of purchases that exist: (seller, reference, details). Earlier details are replaced.
 
-        If a call holds a purchase twice, the later details count.
+        If ``details`` contains a purchase twice, the later details are stored.
         """
         latest = {(seller, reference_key(reference)): values for seller, reference, values in details}
         if latest:

@@ -1,4 +1,4 @@
-"""Store purchases as the sellers report them, and what the providers report of their disputes."""
+"""Store purchases as the sellers report them, with the disputes that the providers report."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ _NAMES = (
 PURCHASE_COLUMNS = (
     ", ".join(f"p.{name}" for name in _NAMES[:-1]) + ", coalesce(p.provider_dispute, p.dispute) as dispute"
 )
-"""The columns that purchase_of() reads, in its order. The provider's report of a dispute overrules the seller's."""
+"""The columns that purchase_of() reads, in its order. A dispute status from the provider overrules the seller's status."""
 
 _UPSERT = f"""
 insert into purchases as p ({", ".join(_NAMES)}, reference_key, email_key)
@@ -73,9 +73,9 @@ class Purchases:
         self._work = work
 
     def upsert(self, purchases: Sequence[Purchase]) -> int:
-        """Insert or update these purchases by seller and reference. Return how many are new.
+        """Insert or update these purchases by seller and reference. Return the number of new purchases.
 
-        If a call holds a seller's reference twice, the later purchase counts.
+        If ``purchases`` contains a seller's reference twice, the later purchase is stored.
         """
         latest = {(purchase.seller_id, reference_key(purchase.reference)): purchase for purchase in purchases}
         columns: dict[str, list[Any]] = {
@@ -94,18 +94,18 @@ class Purchases:
         self._work.run(_RAISE_REFUNDED, id=purchase, minor=minor)
 
     def lock_payments(self, payments: Sequence[tuple[str, str]]) -> None:
-        """Lock the purchases of these payments (provider, charge) until the commit, so that workers take turns."""
+        """Lock the purchases of these payments until the commit, so that workers take turns: (provider, charge)."""
         if payments:
             self._work.run(_LOCK_PAYMENTS, **_columns(payments))
 
     def open_disputes(self, provider: str, *, after: str, limit: int) -> list[str]:
-        """Return payments of this provider with a dispute that is stored as open, in order, behind ``after``."""
+        """Return the charges of this provider that have an open dispute, in order, from the first charge after ``after``."""
         return [
             row.charge for row in self._work.run(_SELECT_OPEN_DISPUTES, provider=provider, after=after, limit=limit)
         ]
 
     def set_dispute(self, provider: str, charge: str, dispute: Dispute) -> None:
-        """Store what the provider reports of the dispute about this payment."""
+        """Store the dispute status that the provider reports for this payment."""
         self._work.run(_SET_DISPUTE, provider=provider, charge=charge, dispute=dispute)
 
     def get(self, purchase: UUID) -> Purchase | None:

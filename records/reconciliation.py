@@ -1,4 +1,4 @@
-"""Read refund operations for reconciliation: those that a provider lists, and those that it does not list."""
+"""Read refund operations for reconciliation: the operations that a provider lists, and the operations that it does not list."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -40,6 +40,6 @@ class Reconciliation:
     def unlisted(
         self, provider: str, *, since: datetime, until: datetime, begun: datetime
     ) -> Iterator[RefundOperation]:
-        """Yield paid and accepted operations, sent between ``since`` and ``until``, that were not listed after ``begun``."""
+        """Yield the paid and pending operations, sent between ``since`` and ``until``, that were not listed since ``begun``."""
         for row in self._work.stream(_SELECT_UNLISTED, provider=provider, since=since, until=until, begun=begun):
             yield operation_of(row)

@@ -29,7 +29,7 @@ with claimed as (
 )
 select case_id from claimed
 """
-"""Claims each payment for one case, for good. If two cases claim one payment, one of them gets it."""
+"""Claim each payment for one case, permanently. If two cases claim a payment, only one case gets the claim."""
 
 _INSERT = """
 insert into refund_operations (case_id, attempt, provider, charge, amount, currency, key, payload_hash,
@@ -75,7 +75,7 @@ update refund_operations o
   from unnest(cast(:keys as text[]), cast(:empties as bool[]), cast(:replays as bool[])) as i(key, empty, replayed)
  where o.key = i.key
 """
-"""Empty lookups count only if ``apart`` seconds are between them."""
+"""Count polls. An empty lookup, which found no refund, counts only ``apart`` seconds after the last counted empty lookup."""
 
 _RECORD_DECLINE = """
 update refund_operations o set code = i.code
@@ -102,7 +102,7 @@ update purchases p
   from before b join after a on a.key = b.key
  where p.id = b.purchase_id and (a.status = 'paid') <> (b.status = 'paid')
 """
-"""Each result is stored in its operation. The purchase's ``refunded`` changes if an operation became paid, or no longer is."""
+"""Store each result in its operation. The purchase's ``refunded`` changes if the operation becomes paid or stops being paid."""
 
 _SET_STATUS = "update refund_operations set status = :status where key = any(:keys)"
 
@@ -114,7 +114,7 @@ class RefundOperations:
         self._work = work
 
     def claim(self, operations: Sequence[RefundOperation]) -> set[UUID]:
-        """Claim the payments of these operations. Return the cases that hold the claim."""
+        """Claim the payments of these operations. Return the cases that have the claim."""
         rows = self._work.run(
             _CLAIM,
             providers=[operation.provider for operation in operations],
@@ -124,7 +124,7 @@ class RefundOperations:
         return {row.case_id for row in rows}
 
     def create(self, operations: Sequence[RefundOperation]) -> None:
-        """Store these operations as sent now. The commit comes before the provider call."""
+        """Store these operations as sent now. The caller commits before it calls the provider."""
         if operations:
             self._work.run(
                 _INSERT,
@@ -158,7 +158,7 @@ class RefundOperations:
         return {(row.provider, row.refund_id): operation_of(row) for row in rows}
 
     def mark_resent(self, calls: Sequence[tuple[Case, RefundOperation]]) -> set[str]:
-        """Store that these operations are sent again, before they are sent. Return the keys that may be sent."""
+        """Store, before the call, that these operations are sent again. Return the keys of the operations that may be sent."""
         if not calls:
             return set()
         rows = self._work.run(
@@ -170,9 +170,9 @@ class RefundOperations:
         return {row.key for row in rows}
 
     def count_polls(self, polls: Sequence[tuple[str, bool, bool]], *, apart: float) -> None:
-        """Count polls without a result: (key, whether no refund was found, whether the provider replays an error).
+        """Count polls without a result: (key, True if no refund was found, True if the provider replays an error).
 
-        An empty lookup counts if it comes ``apart`` seconds after the last empty lookup that counted.
+        An empty lookup counts only ``apart`` seconds after the last counted empty lookup.
         """
         if polls:
             keys, empties, replays = map(list, zip(*polls, strict=True))
@@ -199,7 +199,7 @@ class RefundOperations:
             self._work.run(_RECORD_DECLINE, keys=keys, codes=[code for _, code in declines])
 
     def close(self, operations: Sequence[RefundOperation], status: OperationStatus) -> None:
-        """Close operations that moved no money and never will, as ``absent`` or ``declined``."""
+        """Close operations that moved no money and can no longer move money, as ``absent`` or ``declined``."""
         if operations:
             self._work.run(_SET_STATUS, keys=[operation.key for operation in operations], status=status)
 

@@ -40,7 +40,7 @@ select :seller_id, coalesce(max(version), 0) + 1, coalesce(:in_force_from, now()
   from policies where seller_id = :seller_id
 returning {POLICY_COLUMNS}
 """
-"""A version is added and never changed. Of two inserts at the same time the second fails on the primary key; repeat it."""
+"""Add a version; a version is never changed. If two inserts run at the same time, the second insert fails on the primary key."""
 
 _SELECT_POLICIES = f"select {POLICY_COLUMNS} from policies y where y.seller_id = :seller_id order by y.version"
 
@@ -65,7 +65,7 @@ def seller_of(values: Sequence[Any]) -> Seller:
 
 
 def policy_of(seller: str, values: Sequence[Any]) -> Policy | None:
-    """Return the policy of a row of POLICY_COLUMNS, or None if an outer join left them empty."""
+    """Return the policy of a row of POLICY_COLUMNS, or None if an outer join left the columns empty."""
     version, in_force_from, category, days, methods, products, renewals = values
     if version is None:
         return None
@@ -104,7 +104,7 @@ class Sellers:
         )
 
     def list_all(self) -> list[Seller]:
-        """Return every seller, by id."""
+        """Return all sellers in the order of their ids."""
         return [seller_of(row) for row in self._work.run(_SELECT_ALL)]
 
     def get(self, seller: str) -> Seller | None:
@@ -132,7 +132,7 @@ class Sellers:
         excluded_products: Sequence[str] = (),
         renewals_excluded: bool = False,
     ) -> Policy:
-        """Add a version that is in force from ``in_force_from`` on, or from now on."""
+        """Add a version that is in force from ``in_force_from`` on. None means from now on."""
         row = self._work.run(
             _INSERT_POLICY,
             seller_id=seller,

@@ -1,4 +1,4 @@
-"""Store statutory withdrawals: what a consumer declared, and when. They are kept as proof, whatever the case's outcome."""
+"""Store statutory withdrawals: the declaration of a consumer, and its time. They stay stored as proof after every outcome."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ select c.id, w.name, w.statement, w.declared_at
  where c.id = any(:case_ids)
  order by declared_at desc
 """
-"""The declarations of cases, and of duplicate requests for the same purchases. The last row of a case is its first."""
+"""The declarations of cases, and of duplicate requests for the same purchases. The earliest declaration comes last."""
 
 _COUNT_RECENT = """
 select count(*) from statutory_withdrawals w join cases c on c.id = w.case_id
@@ -72,4 +72,5 @@ class StatutoryWithdrawals:
 
 
 def _by_case(rows: Iterable[Any]) -> dict[UUID, StatutoryWithdrawal]:
+    """Return the declarations by case. If a case has several rows, the last row is used."""
     return {row.case_id: StatutoryWithdrawal(row.name, row.statement, row.declared_at) for row in rows}

@@ -19,7 +19,7 @@ select s.id as seller, s.name, s.support_email, f.colour, f.website, f.technical
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storefront:
-    """What customers see of a seller."""
+    """The seller as customers see it: name, contacts and colour."""
 
     seller: str
     name: str
@@ -42,12 +42,12 @@ class Storefronts:
         row = self._work.run(_SELECT, seller_id=seller).one_or_none()
         return None if row is None else Storefront(**row._asdict())
 
-    def upsert(self, front: Storefront) -> None:
+    def upsert(self, storefront: Storefront) -> None:
         """Store the colour, website and technical support of a seller."""
         self._work.run(
             _UPSERT,
-            seller_id=front.seller,
-            colour=front.colour,
-            website=front.website,
-            technical_support=front.technical_support,
+            seller_id=storefront.seller,
+            colour=storefront.colour,
+            website=storefront.website,
+            technical_support=storefront.technical_support,
         )

@@ -1,4 +1,4 @@
-"""Store support tasks: one for each time that a case comes to support, and one for each problem with a payment."""
+"""Store support tasks: a task for each time that support must decide a case, and a task for each problem with a payment."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -77,12 +77,12 @@ select count(*) from reset
 """
 
 _NAMESPACE = UUID("6d6f6e65-7962-4163-8b00-7461736b7321")
-"""The UUID namespace of tasks about payments: one problem has one id, however often it is found."""
+"""The UUID namespace of tasks about payments. A problem has the same id each time that it is found."""
 
 
 @dataclass(frozen=True, slots=True)
 class SupportTask:
-    """What support must decide, and why."""
+    """A decision that support must make, with the reasons."""
 
     id: UUID
     case_id: UUID | None
@@ -145,18 +145,21 @@ class SupportTasks:
     def mark_published(self, tasks: Sequence[SupportTask]) -> None:
         """Store that these tasks are published, except tasks that another worker has claimed or that are due again."""
         if tasks:
-            ids, untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
-            self._work.run(_MARK_PUBLISHED, ids=ids, claimed_untils=untils)
+            ids, claimed_untils = [task.id for task in tasks], [task.claimed_until for task in tasks]
+            self._work.run(_MARK_PUBLISHED, ids=ids, claimed_untils=claimed_untils)
 
     def publish_again(self) -> int:
         """Make every open task due again, and return their number.
 
-        A worker that is publishing an open task loses its claim, because the broker may have lost that message too.
+        A worker that is publishing an open task loses its claim, because the broker may have lost the new message, too.
         """
         return int(self._work.run(_PUBLISH_AGAIN).scalar_one())
 
     def overdue(self, *, seconds: float, limit: int) -> list[tuple[bool, str, UUID]]:
-        """Return cases with a task that is unpublished for ``seconds``, or the task if it has no case: (bulk, seller, id)."""
+        """Return the cases with a task that has been unpublished for ``seconds``: (bulk, seller, case id).
+
+        For a task without a case, return the id of the task.
+        """
         rows = self._work.run(_SELECT_OVERDUE, seconds=seconds, limit=limit)
         return [(row.bulk, row.seller_id, row.id) for row in rows]
 

@@ -25,7 +25,7 @@ class Transaction:
     def __init__(self, connection: Connection, timers: Timers) -> None:
         self.connection = connection
         self.timers = timers
-        self.notifies = False  # whether the commit wakes the relay
+        self.notifies = False  # True if the relay is woken after the commit
 
     def run(self, statement: str, **values: Any) -> Rows:  # noqa: ANN401  # any type of a column
         """Run one statement with these bound values."""

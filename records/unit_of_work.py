@@ -1,4 +1,4 @@
-"""Open units of work: one transaction stores a state, its history and their effects, or nothing.
+"""Open units of work. A unit of work is one transaction, which stores a state, its history and its effects, or nothing.
 
 No call to a provider, a mail server or the broker is made inside a transaction. Decide and commit, then call, then record
 the result in another transaction.
@@ -49,7 +49,7 @@ _NETWORK = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # ms: a dead host is detected soon after its statements would have timed out
+    "tcp_user_timeout": 25_000,  # ms; longer than statement_timeout, so that only a dead host reaches it
 }
 
 
@@ -69,7 +69,7 @@ def connect(url: str, *, pool: int = 4) -> Engine:
 
 
 def _send_arrays_in_binary(connection: Any, _: object) -> None:  # noqa: ANN401  # the driver's connection
-    """Send arrays in binary. As text each string is escaped, which takes longer than the rest of a batch."""
+    """Send arrays in binary. In text form each string is escaped, and this takes longer than the rest of a batch."""
     connection.adapters.register_dumper(list, ListBinaryDumper)
 
 
@@ -124,7 +124,7 @@ class Records:
         return cls(connect(settings.database_url.get_secret_value(), pool=pool), settings.timers)
 
     def warm_up(self, number: int) -> None:
-        """Open ``number`` connections before their first use, because opening takes time. Skip it if the database is down."""
+        """Open ``number`` connections before their first use, because opening takes time. Ignore an unavailable database."""
         with suppress(*DatabaseDownError), ExitStack() as opened:
             for _ in range(number):
                 opened.enter_context(self.engine.connect())
@@ -148,13 +148,13 @@ class Records:
         connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             connection.execute(text(f'listen "{channel}"'))
-            raw = connection.connection.driver_connection
-            assert raw is not None
+            driver_connection = connection.connection.driver_connection
+            assert driver_connection is not None
             while True:
-                woken = any(True for _ in raw.notifies(timeout=seconds, stop_after=1))
-                for _ in raw.notifies(timeout=0):
+                woken = any(True for _ in driver_connection.notifies(timeout=seconds, stop_after=1))
+                for _ in driver_connection.notifies(timeout=0):
                     pass
                 yield woken
         finally:
-            connection.invalidate()  # it still listens and must not return to the pool
+            connection.invalidate()  # the connection still listens, so it must not return to the pool
             connection.close()

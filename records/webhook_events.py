@@ -33,12 +33,12 @@ with stored as (
   insert into outbox (queue, bulk, seller_id, item_id)
   select :queue, false, '', id from stored where deliveries = 1 or event_id = any(:reused_ids)
 )
-select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as news from stored
+select count(*) filter (where deliveries = 1 or event_id = any(:reused_ids)) as new_events from stored
 """
-"""Duplicates are ignored. Exception: providers that use one event id for every change (Mollie); their attempts start again.
+"""Duplicates are ignored, except if the provider uses one event id for every change (Mollie): attempts then start at 0 again.
 
-Only the provider's event id identifies a duplicate. An id of our own, made from the event id, would be a second key on which
-inserts could collide.
+Only the provider's event id identifies a duplicate. If we also computed ``id`` from the event id, two inserts at the same
+time could collide on this second key.
 """
 
 _CLAIM = """
@@ -49,7 +49,7 @@ update webhook_events e
                  and (:include_crashed or claimed_until = 'epoch') for no key update skip locked)
 returning id, provider, event_id, subject, charge, refund_id, reported, deliveries, attempts, crashes, received_at
 """
-"""If a claim has ended without a release, its worker crashed."""
+"""If a claim has ended without a release, the worker with the claim crashed."""
 
 _SELECT_CRASHED = """
 select id from webhook_events
@@ -117,7 +117,7 @@ class WebhookEvents:
         self._work = work
 
     def keep(self, provider: str, events: Sequence[WebhookEvent], body: bytes) -> int:
-        """Store the events of one webhook, and wake a worker at the commit. Return how many events are new."""
+        """Store the events of one webhook, and wake the relay at the commit. Return the number of new events."""
         by_id = {event.event_id: event for event in events}
         if not by_id:
             return 0
@@ -133,21 +133,21 @@ class WebhookEvents:
             reporteds=[_dump(event.reported) for event in by_id.values()],
             reused_ids=[event_id for event_id, event in by_id.items() if event.reuses_event_id],
         )
-        news = int(rows.scalar_one())
-        if news:
+        new_events = int(rows.scalar_one())
+        if new_events:
             Outbox(self._work).wake()
-        return news
+        return new_events
 
     def claim(self, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> list[ClaimedEvent]:
         """Claim unresolved events for ``seconds``.
 
-        Events that crashed their last worker are claimed only with ``include_crashed``.
+        An event that crashed the worker that claimed it last is claimed only with ``include_crashed``.
         """
         rows = self._work.run(_CLAIM, ids=list(ids), seconds=seconds, include_crashed=include_crashed)
         return [_claimed_event(row) for row in rows]
 
     def crashed_before(self, ids: Sequence[UUID]) -> list[UUID]:
-        """Return the events among these that crashed their last worker."""
+        """Return those of these events that crashed the worker that claimed them last."""
         return [row.id for row in self._work.run(_SELECT_CRASHED, ids=list(ids))]
 
     def resolve(self, outcomes: Sequence[tuple[ClaimedEvent, str]]) -> None:
@@ -161,7 +161,7 @@ class WebhookEvents:
             )
 
     def retry_later(self, retries: Sequence[tuple[ClaimedEvent, float, str]]) -> None:
-        """Release these events, to be processed again later: (event, seconds until then, outcome code)."""
+        """Release these events for a later attempt: (event, seconds until the attempt, outcome code)."""
         if retries:
             self._work.run(
                 _RETRY_LATER,
@@ -171,9 +171,9 @@ class WebhookEvents:
             )
 
     def reported_refund(self, operation: RefundOperation) -> Paid | Pending | Failed | None:
-        """Return what signed events report of this operation's refund.
+        """Return the outcome that signed events report for this operation's refund.
 
-        The order of arrival does not count: a failure overrules a payment, and a payment overrules a pending refund.
+        Events may arrive in any order, so a failure overrules a payment, and a payment overrules a pending refund.
         """
         rows = self._work.run(
             _SELECT_REPORTED_REFUND,
@@ -185,7 +185,7 @@ class WebhookEvents:
         return max(reports, key=lambda report: _PRECEDENCE.index(type(report)), default=None)
 
     def reported_disputes(self, payments: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[DisputeStatus]]:
-        """Return all that signed events reported of disputes about these payments (provider, charge), newest first."""
+        """Return the dispute statuses that signed events reported for each payment (provider, charge), the newest first."""
         reports: dict[tuple[str, str], list[DisputeStatus]] = {}
         if payments:
             providers, charges = [provider for provider, _ in payments], [charge for _, charge in payments]
@@ -195,7 +195,7 @@ class WebhookEvents:
         return reports
 
     def overdue(self, limit: int) -> list[UUID]:
-        """Lock and return unresolved events that are due and that no worker holds."""
+        """Lock and return unresolved events that are due and that no worker has claimed."""
         return [row.id for row in self._work.run(_SELECT_OVERDUE, limit=limit)]
 
     def postpone(self, ids: Sequence[UUID], seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Hold the naming convention of keys and indexes, and the column type of an instant."""
+"""Define the naming convention of keys and indexes, and the column type of an instant."""
 
 from sqlalchemy import MetaData
 from sqlalchemy.dialects.postgresql import TIMESTAMP

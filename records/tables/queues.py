@@ -1,4 +1,4 @@
-"""Define the tables of work that is due: the outbox, support tasks, webhook events, case e-mails; and of dead letters."""
+"""Define the tables of due work (the outbox, support tasks, webhook events, case e-mails) and the table of dead letters."""
 
 from sqlalchemy import (
     BigInteger,

@@ -406,9 +406,9 @@ def _refuse_changes_of_history() -> None:
 
 
 def _grant_role() -> None:
-    """Grant the services' role what it needs. It may not change the history or the version of the database.
+    """Grant rights to the role of the services. The role may not change the history or the version of the database.
 
-    The services' login is a member of this role. If the owner of the database may not create roles, a database
+    The login of the services is a member of this role. If the owner of the database may not create roles, a database
     administrator creates the role before the migration.
     """
     op.execute("""

@@ -30,16 +30,16 @@ Sentence = str | tuple[str, str]
 NOT_FOR_CUSTOMERS = {"docs.html", "mailbox_email.html", "mailbox.html", "problem_type.html"}
 """Pages for developers, and the demo's page of sent e-mails, which are English only."""
 
-SPOKEN: Mapping[str, tuple[int, ...]] = {
+TRANSLATION_CALLS: Mapping[str, tuple[int, ...]] = {
     "_": (1,),
     "gettext": (1,),
     "ngettext": (1, 2),
     "ProblemError": (2,),
     "NotPossibleError": (1,),
 }
-"""The functions with a sentence for customers, and the positions of that argument."""
+"""The functions that take a sentence for customers, and the positions of the sentence among the arguments."""
 
-SPEAKERS = (
+CUSTOMER_MODULES = (
     "producers/web/*.py",
     "producers/web/pages/*.py",
     "producers/intake.py",
@@ -48,12 +48,12 @@ SPEAKERS = (
     "console/commands/embed.py",
 )
 
-_PROGRAMS = (
+_OTHER_WEB_MODULES = (
     "app auth client_network dependencies health metrics middleware pages/help_articles pages/help_search pages/sent_mail "
     "pages/theme rate_limits templating validation_errors webhooks"
 )
-FOR_OTHERS = {
-    *(f"producers/web/{name}.py" for name in _PROGRAMS.split()),
+OTHER_MODULES = {
+    *(f"producers/web/{name}.py" for name in _OTHER_WEB_MODULES.split()),
     *(f"worker/emails/{name}.py" for name in ("case_emails", "delivery", "headers")),
 }
 """Modules whose texts are for programs, developers and operators."""
@@ -61,28 +61,28 @@ FOR_OTHERS = {
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 
 
-def gather() -> dict[Sentence, set[str]]:
+def collect_sentences() -> dict[Sentence, set[str]]:
     """Return every sentence for customers, with the files that contain it."""
     found: dict[Sentence, set[str]] = {}
     for place, sentence in (*_of_templates(), *_of_code(), *_of_tables()):
-        if _is_said(sentence):
+        if _is_sentence(sentence):
             found.setdefault(sentence, set()).add(place)
     return found
 
 
-def catalogue(language: str) -> Catalog:
+def read_catalogue(language: str) -> Catalog:
     """Return the catalogue of a language from its file."""
     with (CATALOGUES / f"{language}.po").open("rb") as file:
         return read_po(file, locale=language)
 
 
-def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
+def update_catalogue(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
     """Add new sentences to a catalogue, remove unused ones, and return the number of untranslated sentences."""
-    old = catalogue(language)
+    old = read_catalogue(language)
     new = Catalog(locale=language)
     for sentence, places in sentences.items():
-        known = old.get(sentence if isinstance(sentence, str) else sentence[0])
-        kept = known if known is not None and known.id == sentence else None
+        entry = old.get(sentence if isinstance(sentence, str) else sentence[0])
+        kept = entry if entry is not None and entry.id == sentence else None
         new.add(
             sentence,
             kept.string if kept else "",
@@ -92,10 +92,10 @@ def renew(language: str, sentences: Mapping[Sentence, set[str]]) -> int:
     with (CATALOGUES / f"{language}.po").open("wb") as file:
         file.write(_header(new).encode())
         write_po(file, new, width=120, sort_output=True, omit_header=True, include_lineno=False)
-    return sum(not said(message.string) for message in new if message.id)
+    return sum(not is_translated(message.string) for message in new if message.id)
 
 
-def said(string: object) -> bool:
+def is_translated(string: object) -> bool:
     """Return whether a catalogue entry is translated."""
     return all(string) if isinstance(string, tuple | list) else bool(string)
 
@@ -110,39 +110,41 @@ def _of_templates() -> Iterator[tuple[str, Sentence]]:
     for path in sorted((ROOT / "producers/web/templates").rglob("*.html")):
         if path.name not in NOT_FOR_CUSTOMERS:
             with path.open("rb") as file:
-                for _, name, message, _ in babel_extract(file, list(SPOKEN), [], options):
+                for _, name, message, _ in babel_extract(file, list(TRANSLATION_CALLS), [], options):
                     yield from _argument(path, name, message)
 
 
 def _of_code() -> Iterator[tuple[str, Sentence]]:
-    for path in _speakers():
+    for path in _customer_modules():
         with path.open("rb") as file:
-            for _, name, message, _ in extract_python(file, dict.fromkeys(SPOKEN), [], {}):
+            for _, name, message, _ in extract_python(file, dict.fromkeys(TRANSLATION_CALLS), [], {}):
                 yield from _argument(path, str(name), message)
 
 
 def _argument(path: Path, function: str, message: Any) -> Iterator[tuple[str, Sentence]]:
-    """Yield the sentence among a call's arguments. A sentence in a constant is collected from the constant."""
+    """Yield the sentence among a call's arguments. `_of_tables` collects the sentences that are constants."""
     arguments = list(message) if isinstance(message, tuple | list) else [message]
-    wanted = [arguments[n - 1] for n in SPOKEN[function] if n <= len(arguments)]
+    wanted = [arguments[n - 1] for n in TRANSLATION_CALLS[function] if n <= len(arguments)]
     if wanted and all(isinstance(part, str) for part in wanted):
-        yield _place(path), wanted[0] if len(wanted) == 1 else (wanted[0], wanted[1])
+        yield _relative_path(path), wanted[0] if len(wanted) == 1 else (wanted[0], wanted[1])
 
 
 def _of_tables() -> Iterator[tuple[str, Sentence]]:
-    yield from ((_home(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVAL_BY_METHOD"]))
-    yield _home(refund_timing), refund_timing.DEFAULT_ARRIVAL
-    yield from ((_home(refund_reasons), reason.sentence) for reason in refund_reasons.RefundReason)
-    yield from ((_home(reason_codes), code.customer) for code in reason_codes.ReasonCode if code.customer)
-    for path in _speakers():
-        module = import_module(_place(path).removesuffix(".py").replace("/", "."))
+    yield from (
+        (_module_path(refund_timing), sentence) for sentence in _strings(vars(refund_timing)["ARRIVAL_BY_METHOD"])
+    )
+    yield _module_path(refund_timing), refund_timing.DEFAULT_ARRIVAL
+    yield from ((_module_path(refund_reasons), reason.sentence) for reason in refund_reasons.RefundReason)
+    yield from ((_module_path(reason_codes), code.customer) for code in reason_codes.ReasonCode if code.customer)
+    for path in _customer_modules():
+        module = import_module(_relative_path(path).removesuffix(".py").replace("/", "."))
         for name in _constants(path):
-            yield from ((_place(path), sentence) for sentence in _strings(getattr(module, name)))
+            yield from ((_relative_path(path), sentence) for sentence in _strings(getattr(module, name)))
 
 
-def _speakers() -> list[Path]:
-    paths = (path for pattern in SPEAKERS for path in sorted(ROOT.glob(pattern)))
-    return [path for path in paths if path.name != "__init__.py" and _place(path) not in FOR_OTHERS]
+def _customer_modules() -> list[Path]:
+    paths = (path for pattern in CUSTOMER_MODULES for path in sorted(ROOT.glob(pattern)))
+    return [path for path in paths if path.name != "__init__.py" and _relative_path(path) not in OTHER_MODULES]
 
 
 def _constants(path: Path) -> set[str]:
@@ -169,7 +171,7 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _is_said(sentence: Sentence) -> bool:
+def _is_sentence(sentence: Sentence) -> bool:
     """Return whether a text is a sentence. A name is one lower-case word, and a header contains ``=``."""
     text = sentence if isinstance(sentence, str) else sentence[0]
     words = PLACEHOLDER.sub("", text)
@@ -180,11 +182,11 @@ def _is_said(sentence: Sentence) -> bool:
     )
 
 
-def _home(module: ModuleType) -> str:
-    return _place(Path(str(module.__file__)))
+def _module_path(module: ModuleType) -> str:
+    return _relative_path(Path(str(module.__file__)))
 
 
-def _place(path: Path) -> str:
+def _relative_path(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
@@ -201,8 +203,8 @@ def _header(catalog: Catalog) -> str:
 
 
 if __name__ == "__main__":
-    everything = gather()
-    waiting = {language: renew(language, everything) for language in TRANSLATED}
+    everything = collect_sentences()
+    waiting = {language: update_catalogue(language, everything) for language in TRANSLATED}
     for language, count in waiting.items():
         print(f"{language}: {len(everything)} sentences, {count} of them untranslated.")  # noqa: T201  # a program
     sys.exit(any(waiting.values()))

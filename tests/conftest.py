@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from config.settings import Settings
 from console.servers import Servers
@@ -14,22 +15,23 @@ from records import Records
 from records.unit_of_work import connect
 from tests.doubles.sandbox import sandbox_in
 from tests.services import (
-    Child,
-    emptied,
+    ChildProcess,
+    close_other_connections,
+    create_settings,
+    empty_database,
     environment,
     fresh_database,
-    left_alone,
     running_servers,
-    settings_of,
+    with_database,
 )
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-# Bytecode is always written, because the tests start many Python processes, and each would compile the product again.
+# Write bytecode always: the tests start many Python processes, and without bytecode each of them compiles the product.
 
 
 def pytest_collection() -> None:
-    """Stop the garbage collector during the collection of the tests, where it would find nothing."""
+    """Stop the garbage collector while pytest collects the tests, because it would find nothing to free."""
     gc.disable()
 
 
@@ -38,6 +40,11 @@ def pytest_collection_finish() -> None:
     """Exclude the collected tests from later garbage collections."""
     gc.enable()
     gc.freeze()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start three workers for two CPUs, because the tests wait for processes, browsers and servers a fifth of their time."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(scope="session")
@@ -56,48 +63,53 @@ def _database(servers: Servers) -> Iterator[str]:
 @pytest.fixture
 def database(servers: Servers, _database: str) -> str:
     """Return the name of an empty database without other connections."""
-    left_alone(servers, _database)
-    emptied(servers, _database)
+    close_other_connections(servers, _database)
+    empty_database(servers, _database)
     return _database
 
 
 @pytest.fixture
 def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
     """Return settings with an empty database, an empty broker, folders of the test, and no provider."""
-    return settings_of(servers, database, tmp_path)
+    return create_settings(servers, database, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _engine(servers: Servers, _database: str) -> Engine:
+    """One engine for all tests: it asks the server for its version and types once."""
+    return connect(with_database(servers.postgres.app_url, _database))
 
 
 @pytest.fixture
-def records(settings: Settings) -> Iterator[Records]:
+def records(settings: Settings, _engine: Engine) -> Iterator[Records]:
     """Yield the records of an empty, migrated database."""
-    engine = connect(settings.database_url.get_secret_value())
-    yield Records(engine, settings.timers)
-    engine.dispose()
+    yield Records(_engine, settings.timers)
+    _engine.dispose()
 
 
 @pytest.fixture
-def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Child]]:
+def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
     """Start services as child processes, and stop them after the test."""
-    children: list[Child] = []
+    children: list[ChildProcess] = []
 
-    def starter(name: str, *verb: str, **env: str) -> Child:
-        child = Child(name, environment(settings) | env, *verb, log=tmp_path)
+    def start_child(name: str, *arguments: str, **env: str) -> ChildProcess:
+        child = ChildProcess(name, environment(settings) | env, *arguments, log=tmp_path)
         children.append(child)
         return child
 
-    yield starter
+    yield start_child
     for child in reversed(children):
         child.kill()
 
 
 @pytest.fixture(scope="session")
 def sandbox_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of the sandbox provider, one process for the test run. Every test uses its own charges."""
+    """Yield the URL of the sandbox provider. All tests share one process, and every test uses its own charges."""
     with sandbox_in(tmp_path_factory.mktemp("sandbox"), turn=1, late=0.6) as process:
         yield process.url
 
 
 @pytest.fixture
-def sandbox(settings: Settings, sandbox_url: str) -> Settings:
+def sandbox_settings(settings: Settings, sandbox_url: str) -> Settings:
     """Return the settings with the sandbox provider connected."""
     return settings.model_copy(update={"sandbox_url": sandbox_url})

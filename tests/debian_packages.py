@@ -1,4 +1,4 @@
-"""Installs Debian packages that some tests need. Only root can install; other users get an error that names the packages."""
+"""Installs Debian packages for the tests that need them. Users other than root get an error that names the packages."""
 
 import fcntl
 import os
@@ -18,22 +18,22 @@ class NotInstalledError(Exception):
     """A program is missing and could not be installed. The message says which packages to install."""
 
 
-def installed(packages: str, binary: str) -> Path:
-    """Return the path of a program or file, after installing its packages (separated by spaces) if necessary.
+def find_or_install(packages: str, binary: str) -> Path:
+    """Return the path of a program or file. If it is missing, install its packages (separated by spaces) first.
 
-    Raises NotInstalledError if that is not possible: without root, apt or network.
+    Raises NotInstalledError if the installation fails, for example without root, apt or network.
     """
-    if found := _found(binary):
+    if found := _find(binary):
         return found
-    with _one_at_a_time():
-        if not _found(binary) and os.geteuid() == 0 and shutil.which("apt-get"):
+    with _apt_lock():
+        if not _find(binary) and os.geteuid() == 0 and shutil.which("apt-get"):
             _install(packages.split())
-    if found := _found(binary):
+    if found := _find(binary):
         return found
     raise NotInstalledError(f"{binary} is not on this machine. To run these tests: apt-get install {packages}")
 
 
-def _found(binary: str) -> Path | None:
+def _find(binary: str) -> Path | None:
     if Path(binary).is_absolute():
         return Path(binary) if Path(binary).exists() else None
     found = shutil.which(binary, path=_PATH)
@@ -42,7 +42,7 @@ def _found(binary: str) -> Path | None:
 
 def _install(packages: list[str]) -> None:
     command = ["apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
-    with _nothing_starts():
+    with _service_starts_prevented():
         if not _succeeds(*command, *packages):
             _succeeds("apt-get", "update", "--quiet=2")  # a new machine has no package lists
             _succeeds(*command, *packages)
@@ -57,16 +57,16 @@ def _succeeds(*command: str) -> bool:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Hold a lock, because parallel test processes may need the same program."""
+def _apt_lock() -> Iterator[None]:
+    """Hold a lock while the block runs, because parallel test processes may install the same program."""
     with (Path(tempfile.gettempdir()) / f"moneyback-apt-{os.geteuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def _nothing_starts() -> Iterator[None]:
-    """Prevent Debian from starting installed servers. The tests start their own, on 127.0.0.1."""
+def _service_starts_prevented() -> Iterator[None]:
+    """Prevent Debian from starting the installed servers. The tests start these servers themselves, on 127.0.0.1."""
     if _POLICY.exists():
         yield
         return

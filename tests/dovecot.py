@@ -1,4 +1,4 @@
-"""A real mail server for the tests: Debian's Dovecot, run as an ordinary user on ports of 127.0.0.1."""
+"""A real mail server for the tests: Debian's Dovecot, which runs as an ordinary user on ports of 127.0.0.1."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ from imaplib import IMAP4
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.debian_packages import installed
+from tests.debian_packages import find_or_install
 from tests.services import eventually
 
 PACKAGES = "dovecot-imapd dovecot-lmtpd"
@@ -83,8 +83,8 @@ class Dovecot:
             lmtp.sendmail("ada@example.com", [user], raw)
 
     @contextmanager
-    def opened(self, user: str) -> Iterator[IMAP4]:
-        """Yield an IMAP connection with the mailbox selected, as a mail program has."""
+    def open_mailbox(self, user: str) -> Iterator[IMAP4]:
+        """Yield an IMAP connection on which the user's mailbox is selected."""
         with IMAP4("127.0.0.1", self.imap, timeout=20) as box:
             box.login(user, PASSWORD)
             box.select("INBOX")
@@ -92,18 +92,18 @@ class Dovecot:
 
     def flags(self, user: str) -> list[set[str]]:
         """Return the flags of each mail in a mailbox."""
-        with self.opened(user) as box:
+        with self.open_mailbox(user) as box:
             _, answer = box.fetch("1:*", "(FLAGS)")
         flags = (part.decode().partition("FLAGS (")[2].partition(")")[0] for part in answer if isinstance(part, bytes))
         return [set(names.split()) - {"\\Recent"} for names in flags]
 
     def start(self) -> None:
-        command = [str(installed(PACKAGES, "dovecot")), "-F", "-c", str(self.folder / "dovecot.conf")]
+        command = [str(find_or_install(PACKAGES, "dovecot")), "-F", "-c", str(self.folder / "dovecot.conf")]
         user = "nobody" if os.geteuid() == 0 else None
         self.process = subprocess.Popen(
             command, user=user, group="nogroup" if user else None, extra_groups=[] if user else None
         )
-        eventually(lambda: all(map(_answers, (self.imap, self.lmtp))))
+        eventually(lambda: all(map(_sends_greeting, (self.imap, self.lmtp))))
 
     def stop(self) -> None:
         if self.process is not None:
@@ -115,12 +115,12 @@ class Dovecot:
 @contextmanager
 def running_dovecot() -> Iterator[Dovecot]:
     """Yield a running Dovecot. Raises NotInstalledError if it cannot be installed."""
-    installed(PACKAGES, "/usr/lib/dovecot/lmtp")
+    find_or_install(PACKAGES, "/usr/lib/dovecot/lmtp")
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as name:
         folder = Path(name)
         user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         group = "nogroup" if os.geteuid() == 0 else str(os.getegid())
-        dovecot = Dovecot(folder, _free(), _free())
+        dovecot = Dovecot(folder, _free_port(), _free_port())
         config = _CONFIG.format(
             folder=folder, user=user.pw_name, group=group, password=PASSWORD, imap=dovecot.imap, lmtp=dovecot.lmtp
         )
@@ -134,12 +134,12 @@ def running_dovecot() -> Iterator[Dovecot]:
             dovecot.stop()
 
 
-def _free() -> int:
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def _sends_greeting(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         return bool(connection.recv(1))
     return False

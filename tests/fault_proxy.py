@@ -1,4 +1,4 @@
-"""A fault-injecting proxy between a client and a server: it loses the frames that a test names."""
+"""A fault-injecting proxy between a client and a server. It drops the frames that a test chooses."""
 
 import socket
 import threading
@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-Frames = Callable[[bytes], int]
+FrameLength = Callable[[bytes], int]
 """Returns the length of the first frame in the bytes; 0 if the frame is incomplete."""
 
 
-def resp(data: bytes) -> int:
+def redis_frame_length(data: bytes) -> int:
     """Return the length of the first value of the Redis protocol, versions 2 and 3."""
     at = data.find(b"\r\n") + 2
     if at == 1:
@@ -22,14 +22,14 @@ def resp(data: bytes) -> int:
         return at if len(data) >= at else 0
     if kind in b"*~>%":
         for _ in range(int(head) * (2 if kind == b"%" else 1)):
-            size = resp(data[at:])
+            size = redis_frame_length(data[at:])
             if not size:
                 return 0
             at += size
     return at
 
 
-def postgres(data: bytes) -> int:
+def postgres_frame_length(data: bytes) -> int:
     """Return the length of the first message of PostgreSQL's protocol, version 3."""
     if len(data) == 1:
         return 1  # the response to an SSLRequest: one byte, without a length
@@ -38,35 +38,36 @@ def postgres(data: bytes) -> int:
     return size if len(data) >= max(size, head + 4) else 0
 
 
-class Cut:
-    """One loss: the frame with the given bytes is dropped, and its connection ends."""
+class Loss:
+    """One injected fault: the proxy drops the frame that contains the given bytes, and closes its connection."""
 
-    def __init__(self, asked: bytes, answered: bytes | None) -> None:
-        self.asked = asked
-        self.answered = answered
-        self.made = threading.Event()
+    def __init__(self, request: bytes, response: bytes | None) -> None:
+        self.request = request
+        self.response = response
+        self.happened = threading.Event()
 
-    def is_here(self, asked: bytes, answer: bytes | None) -> bool:
-        if self.made.is_set() or self.asked not in asked:
+    def applies_to(self, request: bytes, response: bytes | None) -> bool:
+        """Return whether this frame is lost. A loss happens once."""
+        if self.happened.is_set() or self.request not in request:
             return False
-        if (answer is None) != (self.answered is None) or (self.answered or b"") not in (answer or b""):
+        if (response is None) != (self.response is None) or (self.response or b"") not in (response or b""):
             return False
-        self.made.set()
+        self.happened.set()
         return True
 
 
-class Link:
+class ProxiedConnection:
     """One connection through the proxy."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client = client
         self.server = server
-        self.asked = b""  # the frames since the last response
-        self.flows = threading.Event()
-        self.flows.set()
+        self.request = b""  # the frames since the last response
+        self.is_flowing = threading.Event()
+        self.is_flowing.set()
 
     def close(self) -> None:
-        self.flows.set()
+        self.is_flowing.set()
         for end in (self.client, self.server):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)  # close() alone does not wake the thread that reads from the socket
@@ -75,35 +76,38 @@ class Link:
 class Proxy:
     """Listens on a port of 127.0.0.1, and forwards whole frames to a Unix socket and back."""
 
-    def __init__(self, server: Path, frames: Frames) -> None:
+    def __init__(self, server: Path, frame_length: FrameLength) -> None:
         self._server = str(server)
-        self._frames = frames
-        self._links: list[Link] = []
-        self._cuts: list[Cut] = []
+        self._frame_length = frame_length
+        self._connections: list[ProxiedConnection] = []
+        self._losses: list[Loss] = []
         self._threads: list[threading.Thread] = []
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._door.getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
 
-    def cut(self, *, asked: bytes, answered: bytes | None = None) -> Cut:
-        """Lose the next request that contains ``asked``; with ``answered``, the next such response to such a request."""
-        cut = Cut(asked, answered)
-        self._cuts.append(cut)
-        return cut
+    def lose(self, *, request: bytes, response: bytes | None = None) -> Loss:
+        """Drop the next request that contains ``request``.
+
+        With ``response``, drop the next response that contains these bytes and answers a request with ``request``.
+        """
+        loss = Loss(request, response)
+        self._losses.append(loss)
+        return loss
 
     def freeze(self) -> None:
         """Stop forwarding on all open connections; new connections work."""
-        for link in tuple(self._links):
-            link.flows.clear()
+        for connection in tuple(self._connections):
+            connection.is_flowing.clear()
 
     def thaw(self) -> None:
-        """Forward again, including the bytes that were held back."""
-        for link in tuple(self._links):
-            link.flows.set()
+        """Forward again, first the bytes that arrived while the connections were frozen."""
+        for connection in tuple(self._connections):
+            connection.is_flowing.set()
 
     def close_all(self) -> None:
         """Close every open connection."""
-        for link in tuple(self._links):
-            link.close()
+        for connection in tuple(self._connections):
+            connection.close()
 
     def __enter__(self) -> Self:
         self._run(self._accept)
@@ -111,13 +115,13 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
-            self._door.shutdown(socket.SHUT_RDWR)
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         self.close_all()
         for thread in self._threads:
             thread.join(10)
             assert not thread.is_alive()
-        self._door.close()
+        self._listener.close()
 
     def _run(self, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
@@ -127,47 +131,49 @@ class Proxy:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._door.accept()
+                client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 try:
                     server.connect(self._server)
-                except OSError:  # the server is down, so the client's connection is closed, too
+                except OSError:  # the server is down, so close the client's connection
                     server.close()
                     client.close()
                     continue
-                link = Link(client, server)
-                self._links.append(link)
-                self._run(self._serve, link)
+                connection = ProxiedConnection(client, server)
+                self._connections.append(connection)
+                self._run(self._serve, connection)
 
-    def _serve(self, link: Link) -> None:
-        back = threading.Thread(target=self._pass_on, args=(link, link.server, link.client), daemon=True)
+    def _serve(self, connection: ProxiedConnection) -> None:
+        back = threading.Thread(
+            target=self._forward, args=(connection, connection.server, connection.client), daemon=True
+        )
         back.start()
-        self._pass_on(link, link.client, link.server)
+        self._forward(connection, connection.client, connection.server)
         back.join()
-        self._links.remove(link)
-        link.client.close()
-        link.server.close()
+        self._connections.remove(connection)
+        connection.client.close()
+        connection.server.close()
 
-    def _pass_on(self, link: Link, source: socket.socket, target: socket.socket) -> None:
-        waiting = b""
+    def _forward(self, connection: ProxiedConnection, source: socket.socket, target: socket.socket) -> None:
+        buffer = b""
         with suppress(OSError):
             while data := source.recv(65_536):
-                waiting += data
-                while size := self._frames(waiting) if waiting else 0:
-                    frame, waiting = waiting[:size], waiting[size:]
-                    link.flows.wait()
-                    if self._is_lost(link, frame, answer=source is link.server):
+                buffer += data
+                while size := self._frame_length(buffer) if buffer else 0:
+                    frame, buffer = buffer[:size], buffer[size:]
+                    connection.is_flowing.wait()
+                    if self._is_lost(connection, frame, is_response=source is connection.server):
                         break
                     target.sendall(frame)
                 else:
                     continue
                 break
-        link.flows.wait()  # a frozen connection does not end either
-        link.close()
+        connection.is_flowing.wait()  # a frozen connection is not closed, either
+        connection.close()
 
-    def _is_lost(self, link: Link, frame: bytes, *, answer: bool) -> bool:
-        if answer:
-            asked, link.asked = link.asked, b""
-            return any(cut.is_here(asked, frame) for cut in self._cuts)
-        link.asked += frame
-        return any(cut.is_here(frame, None) for cut in self._cuts)
+    def _is_lost(self, connection: ProxiedConnection, frame: bytes, *, is_response: bool) -> bool:
+        if is_response:
+            request, connection.request = connection.request, b""
+            return any(loss.applies_to(request, frame) for loss in self._losses)
+        connection.request += frame
+        return any(loss.applies_to(frame, None) for loss in self._losses)

@@ -1,4 +1,4 @@
-"""A pseudo-language without Latin letters: a text with Latin letters was not looked up in the catalogues."""
+"""A pseudo-language without Latin letters. If a text still has Latin letters, the product did not translate it."""
 
 import re
 from html.parser import HTMLParser
@@ -10,12 +10,14 @@ from babel.support import NullTranslations
 from config.i18n import Translator
 
 _LETTERS = re.compile(r"(%\(\w+\)[sd]|\{\w+\})|[A-Za-z]")
-_FACTS = re.compile(r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b")
+_UNTRANSLATABLE = re.compile(
+    r"https?://\S+|[\w.+-]+@[\w.-]+\w|[0-9a-f]{8}-[0-9a-f-]{27}|\b(?:UTC|CEST|CET|Moneyback)\b"
+)
 """URLs, e-mail addresses, case ids, time zones and the product's name, which are the same in every language."""
 
 
-class Foreign(Translator):
-    """Translates into the pseudo-language, and records the sentences."""
+class PseudoTranslator(Translator):
+    """Translates into the pseudo-language, and records the sentences that it translates."""
 
     def __init__(self) -> None:
         self.language = "xx"
@@ -23,37 +25,37 @@ class Foreign(Translator):
         self.catalogue = _Translations()
 
     @property
-    def asked(self) -> set[str]:
+    def looked_up(self) -> set[str]:
         """The sentences that were looked up."""
         assert isinstance(self.catalogue, _Translations)
-        return self.catalogue.asked
+        return self.catalogue.looked_up
 
 
 class _Translations(NullTranslations):
     def __init__(self) -> None:
         super().__init__()
-        self.asked: set[str] = set()
+        self.looked_up: set[str] = set()
 
     def gettext(self, message: str) -> str:
-        self.asked.add(message)
+        self.looked_up.add(message)
         return _LETTERS.sub(lambda found: found[1] or "ж", message)
 
     ugettext = gettext
 
 
-def english(text: str, *facts: str) -> list[str]:
-    """Return the words that were not looked up and are not facts."""
+def untranslated_words(text: str, *facts: str) -> list[str]:
+    """Return the words in Latin letters that are no part of `facts`, a URL, an address or another untranslatable text."""
     for fact in facts:
         text = text.replace(fact, "")
-    return re.findall(r"[A-Za-z]{2,}", _FACTS.sub("", text))
+    return re.findall(r"[A-Za-z]{2,}", _UNTRANSLATABLE.sub("", text))
 
 
-class Seen(HTMLParser):
-    """The visible and spoken text of a page, without text that is marked as another language."""
+class PageText(HTMLParser):
+    """The text of a page that is displayed or read aloud, without text that is marked as another language."""
 
-    SILENT: ClassVar = {"script", "style"}
-    VOID: ClassVar = {"meta", "link", "img", "input", "br", "hr"}
-    SPOKEN: ClassVar = {"alt", "title", "aria-label", "placeholder"}
+    HIDDEN_ELEMENTS: ClassVar = {"script", "style"}
+    VOID_ELEMENTS: ClassVar = {"meta", "link", "img", "input", "br", "hr"}
+    TEXT_ATTRIBUTES: ClassVar = {"alt", "title", "aria-label", "placeholder"}
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -63,10 +65,10 @@ class Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         lang = dict(attrs).get("lang")
-        hidden = self._hidden or tag in self.SILENT or (lang is not None and lang != "xx")
+        hidden = self._hidden or tag in self.HIDDEN_ELEMENTS or (lang is not None and lang != "xx")
         if not hidden:
-            self.words += [value for name, value in attrs if name in self.SPOKEN and value]
-        if tag not in self.VOID:
+            self.words += [value for name, value in attrs if name in self.TEXT_ATTRIBUTES and value]
+        if tag not in self.VOID_ELEMENTS:
             self._open.append((tag, hidden))
 
     def handle_endtag(self, tag: str) -> None:

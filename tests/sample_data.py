@@ -1,4 +1,4 @@
-"""Sample sellers, purchases and requests. A test may change every detail."""
+"""Sample sellers, purchases and requests. Keyword arguments change any attribute."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,7 +15,7 @@ from records import Records
 from records.intake import Accepted, Submission
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
-"""The time at which the tests of the rules happen."""
+"""The current time in the tests of the eligibility rules."""
 
 _numbers = count(1)
 
@@ -65,11 +65,11 @@ def a_purchase(**changes: Any) -> Purchase:
 
 
 def a_recent_purchase(**changes: Any) -> Purchase:
-    """Return a purchase of three days before the current time, for tests that run real services."""
+    """Return a purchase made three days before the real current time, for tests that run real services."""
     return a_purchase(**{"purchased_at": datetime.now(UTC) - timedelta(days=3)} | changes)
 
 
-def asked(**changes: Any) -> SubmittedRequest:
+def a_submitted_request(**changes: Any) -> SubmittedRequest:
     """Return a request for the full amount, made at noon on the web."""
     values: dict[str, Any] = {
         "refund_scope": RefundScope.FULL,
@@ -81,7 +81,7 @@ def asked(**changes: Any) -> SubmittedRequest:
 
 
 def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
-    """Return the form that the purchase's customer fills in."""
+    """Return the request that the purchase's customer sends with the form."""
     values: dict[str, Any] = {
         "email": purchase.email,
         "reference": purchase.reference,
@@ -90,13 +90,13 @@ def a_request(purchase: Purchase, **changes: Any) -> RefundRequest:
     return RefundRequest(**values | changes)
 
 
-def an_arrival(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
-    """Return a submission by the purchase's customer, who is signed in at the seller's site."""
+def a_submission(purchase: Purchase, *, trusted: bool = True, key: str | None = None, **changes: Any) -> Submission:
+    """Return a request sent to the API by the seller's site, in which the purchase's customer is signed in."""
     request = a_request(purchase, **changes)
     return submission(request, Channel.API, seller=purchase.seller_id, trusted=trusted, key=key)
 
 
-def settle_in(
+def store_seller_and_purchases(
     records: Records, *purchases: Purchase, seller: Seller | None = None, policy: Policy | None = None
 ) -> None:
     """Store a seller, its policy and its purchases."""
@@ -116,6 +116,6 @@ def settle_in(
         work.purchases.upsert(purchases)
 
 
-def ids(accepted: list[Accepted]) -> list[UUID]:
+def ids_of(accepted: list[Accepted]) -> list[UUID]:
     """Return the case ids of accepted requests."""
     return [request.id for request in accepted]

@@ -1,4 +1,4 @@
-"""E-mails of one sample case, of every kind."""
+"""Sample e-mails of every kind, about one sample case."""
 
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -10,7 +10,7 @@ from config.signed_links import Links
 from domain.emails import EmailKind
 from domain.requests import Channel
 from domain.state_effects import EFFECTS
-from domain.state_effects import EMAILS as LETTER_OF_EVENT
+from domain.state_effects import EMAILS as EMAIL_OF_EVENT
 from domain.states import MOVES, State
 from records.case_emails import DueEmail
 from records.case_views import CaseView
@@ -20,18 +20,18 @@ from worker.mail_transport import as_bytes
 LINKS = Links("https://refunds.example/help", "only for tests, and long enough to sign with")
 SENDER = "Moneyback <refunds@moneyback.example>"
 CASE = UUID("00000000-0000-4000-8000-000000000417")
-STATES = {after.email: state for state, after in EFFECTS.items() if after.email} | {
-    letter: there for (_, event), there in MOVES.items() if (letter := LETTER_OF_EVENT.get(event))
+STATES = {effects.email: state for state, effects in EFFECTS.items() if effects.email} | {
+    email: to_state for (_, event), to_state in MOVES.items() if (email := EMAIL_OF_EVENT.get(event))
 }
 ABOUT_NO_PURCHASE = {EmailKind.NOT_FOUND, EmailKind.WITHDRAWAL_RECEIVED}
 WITH_PURCHASE = sorted(set(EmailKind) - ABOUT_NO_PURCHASE)
 
 
-def a_view(stage: EmailKind, **changes: Any) -> CaseView:
-    """Return Ada's case in the state in which an e-mail is due. The request came from another address."""
+def a_case_view(kind: EmailKind, **changes: Any) -> CaseView:
+    """Return Ada's case in the state in which an e-mail of this kind is due. The request came from another address."""
     values: dict[str, Any] = {
         "id": CASE,
-        "state": STATES.get(stage, State.RECEIVED),
+        "state": STATES.get(kind, State.RECEIVED),
         "channel": Channel.EMAIL,
         "reference": "<b>typed by whoever asked</b>",
         "seller": "aurora",
@@ -60,23 +60,23 @@ def a_view(stage: EmailKind, **changes: Any) -> CaseView:
         "declared_at": None,
         "reasons": [],
     }
-    if stage is EmailKind.WITHDRAWAL_RECEIVED:
+    if kind is EmailKind.WITHDRAWAL_RECEIVED:
         values |= {
             "declared_by": "Ada L.",
             "statement": "I withdraw from the contract.",
             "declared_at": values["received_at"],
         }
-    if stage is EmailKind.NOT_FOUND:
+    if kind is EmailKind.NOT_FOUND:
         values |= dict.fromkeys(
             ("seller", "purchase", "seller_name", "support_email", "product", "amount", "currency", "purchase_email")
         ) | {"purchase_reference": None}
     return CaseView(**values | changes)
 
 
-def bodies(letter: EmailMessage) -> tuple[str, str]:
-    """Return the text and the HTML of an e-mail, as they arrive."""
-    arrived = message_from_bytes(as_bytes(letter), policy=policy.default)
-    parts = list(arrived.iter_parts())
+def bodies(email: EmailMessage) -> tuple[str, str]:
+    """Return the text and the HTML of an e-mail, as the receiver decodes them."""
+    received = message_from_bytes(as_bytes(email), policy=policy.default)
+    parts = list(received.iter_parts())
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
     text, html = (part.get_content() for part in parts)
     assert isinstance(text, str)
@@ -84,5 +84,6 @@ def bodies(letter: EmailMessage) -> tuple[str, str]:
     return text, html
 
 
-def a_letter(stage: EmailKind, *earlier: EmailKind, refund: str | None = None, **changes: Any) -> EmailMessage:
-    return render(DueEmail(CASE, stage, earlier, refund), a_view(stage, **changes), LINKS, SENDER)
+def an_email(kind: EmailKind, *earlier: EmailKind, refund: str | None = None, **changes: Any) -> EmailMessage:
+    """Return the rendered e-mail of a kind. `earlier` are the kinds of the case's previous e-mails."""
+    return render(DueEmail(CASE, kind, earlier, refund), a_case_view(kind, **changes), LINKS, SENDER)

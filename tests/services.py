@@ -1,4 +1,4 @@
-"""Starts and stops the real servers and services of the tests, on their own sockets. Uses no other server."""
+"""Starts and stops the servers and services that the tests need, each on its own socket."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import LiteralString, TypeVar
 from urllib.parse import urlsplit
@@ -23,11 +24,11 @@ from console.data_dir import DataDir
 from console.servers import Servers
 from records import migrate
 from records.unit_of_work import connect
-from tests.fork_server import Forked, needs_a_fresh_python
+from tests.fork_server import Forked, needs_new_python
 
-TEMPLATE = "moneyback_template"
+TEMPLATE_DATABASE = "moneyback_template"
 Fact = TypeVar("Fact")
-QUICK = Timers(
+SHORT_TIMERS = Timers(
     provider_timeout_seconds=1,
     task_soft_time_limit_seconds=3,
     task_time_limit_seconds=4,
@@ -37,14 +38,14 @@ QUICK = Timers(
     sweep_interval_seconds=0.3,
     confirmation_ttl_seconds=3_600,
 )
-"""Timers in the order of the default timers, but short enough for tests."""
+"""Short timers for tests. Sorted by length, they have the same order as the default timers."""
 
 
 def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
-    """Wait until `fact()` is true, and return its value. The limit is long, so that a busy machine does not reach it."""
+    """Wait until `fact()` is true, and return its value. The limit is long, because a busy machine is slow."""
     deadline = time.monotonic() + seconds
     while not (found := fact()):
-        assert time.monotonic() < deadline, f"This did not come true within {seconds:g} s: {fact}"
+        assert time.monotonic() < deadline, f"After {seconds:g} s, this is still false: {fact}"
         time.sleep(0.02)
     return found
 
@@ -53,7 +54,7 @@ def eventually(fact: Callable[[], Fact], *, seconds: float = 120) -> Fact:
 def running_servers() -> Iterator[Servers]:
     """Yield PostgreSQL and Valkey in a temporary data directory, with a migrated template database."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o711)  # for root, the servers run as another user, who must enter the folder
+        Path(folder).chmod(0o711)  # if root runs the tests, the servers run as another user, who must enter the folder
         data_dir = DataDir(Path(folder) / "t")
         with data_dir.lock(), Servers(data_dir) as servers:
             for setting in (
@@ -61,10 +62,10 @@ def running_servers() -> Iterator[Servers]:
                 "full_page_writes",
                 "synchronous_commit",
             ):  # tests need not survive a power failure
-                _keep(servers, f"alter system set {setting} = off")
-            _keep(servers, "select pg_reload_conf()")
-            _keep(servers, f'create database "{TEMPLATE}" owner moneyback_owner')
-            engine = connect(of_database(servers.postgres.owner_url, TEMPLATE))
+                _execute_as_superuser(servers, f"alter system set {setting} = off")
+            _execute_as_superuser(servers, "select pg_reload_conf()")
+            _execute_as_superuser(servers, f'create database "{TEMPLATE_DATABASE}" owner moneyback_owner')
+            engine = connect(with_database(servers.postgres.owner_url, TEMPLATE_DATABASE))
             migrate.migrate(engine)
             engine.dispose()
             yield servers
@@ -75,45 +76,45 @@ def running_servers() -> Iterator[Servers]:
 def fresh_database(servers: Servers) -> Iterator[str]:
     """Yield the name of a new database, cloned from the template in milliseconds."""
     name = f"t_{uuid4().hex[:12]}"
-    _keep(servers, f'create database "{name}" template "{TEMPLATE}" owner moneyback_owner')
+    _execute_as_superuser(servers, f'create database "{name}" template "{TEMPLATE_DATABASE}" owner moneyback_owner')
     yield name
-    if kept := _kept.pop(name, None):
-        kept.close()
-    _keep(servers, f'drop database "{name}" with (force)')
+    if connection := _open_connections.pop(name, None):
+        connection.close()
+    _execute_as_superuser(servers, f'drop database "{name}" with (force)')
 
 
-def emptied(servers: Servers, database: str) -> None:
-    """Delete all rows and restart all sequences, which costs a tenth of a new database."""
+def empty_database(servers: Servers, database: str) -> None:
+    """Delete all rows and restart all sequences. This takes a tenth of the time of a new database."""
     connection = _connection(servers, database)
-    connection.execute(sql.SQL("; ").join(map(sql.SQL, _emptying(connection))))
+    connection.execute(sql.SQL("; ").join(map(sql.SQL, _delete_statements(connection))))
 
 
-def left_alone(servers: Servers, database: str) -> None:
-    """Terminate all other connections to a database, so they cannot write into the next test."""
+def close_other_connections(servers: Servers, database: str) -> None:
+    """Close all other connections to a database, because they could write during the next test."""
     _connection(servers, database).execute(
         "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
     )
 
 
-_kept: dict[str, psycopg.Connection] = {}
+_open_connections: dict[str, psycopg.Connection] = {}
 
 
 def _connection(servers: Servers, database: str) -> psycopg.Connection:
-    """Return a superuser's connection without triggers. It is kept for later tests, unless a test ended it."""
-    if database in _kept:
+    """Return a superuser's connection without triggers. Later tests use the same connection, unless a test closes it."""
+    if database in _open_connections:
         with suppress(psycopg.OperationalError):
-            _kept[database].execute("")
-            return _kept[database]
-        _kept[database].close()
-    url = of_database(servers.postgres.superuser_url, database)
-    _kept[database] = connection = psycopg.connect(url, autocommit=True)
+            _open_connections[database].execute("")
+            return _open_connections[database]
+        _open_connections[database].close()
+    url = with_database(servers.postgres.superuser_url, database)
+    _open_connections[database] = connection = psycopg.connect(url, autocommit=True)
     connection.execute("set session_replication_role = replica")
     return connection
 
 
-def _emptying(connection: psycopg.Connection) -> list[LiteralString]:
-    """Return the statements that empty a database. For a few rows, deleting is much faster than truncating."""
+def _delete_statements(connection: psycopg.Connection) -> list[LiteralString]:
+    """Return the statements that empty a database. With few rows, DELETE is much faster than TRUNCATE."""
     return [
         row[0]
         for row in connection.execute(
@@ -125,36 +126,41 @@ def _emptying(connection: psycopg.Connection) -> list[LiteralString]:
     ]
 
 
-def of_database(url: str, name: str) -> str:
-    """Return a URL with another database name."""
+def with_database(url: str, name: str) -> str:
+    """Return the URL with another database name."""
     parts = urlsplit(url)
     return parts._replace(path=f"/{name}").geturl()
 
 
-def tampering(servers: Servers, database: str, statement: str) -> None:
-    """Execute a statement as a superuser without triggers, as an attacker with access to the server could."""
-    with psycopg.connect(of_database(servers.postgres.superuser_url, database), autocommit=True) as connection:
+def tamper(servers: Servers, database: str, statement: str) -> None:
+    """Execute a statement as a superuser without triggers, like an attacker with access to the server."""
+    with psycopg.connect(with_database(servers.postgres.superuser_url, database), autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")
         connection.execute(sql.SQL(statement))  # a statement of the tests
 
 
-def settings_of(servers: Servers, database: str, folder: Path) -> Settings:
+@cache
+def _broker(socket: str) -> redis.Redis:
+    """Return the client of a broker. A new client for each test would cost 8 ms."""
+    return redis.Redis(unix_socket_path=socket)
+
+
+def create_settings(servers: Servers, database: str, folder: Path) -> Settings:
     """Return settings for a database, with an emptied broker, maildirs in a folder, and no provider."""
-    with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
-        broker.flushall()  # the tests started this server
-    for box in ("outbox", "inbox"):
+    _broker(str(servers.valkey.socket)).flushall()  # the tests started this server
+    for mailbox in ("outbox", "inbox"):
         for part in ("cur", "new", "tmp"):
-            (folder / box / part).mkdir(parents=True)
+            (folder / mailbox / part).mkdir(parents=True)
     return Settings(
-        database_url=SecretStr(of_database(servers.postgres.app_url, database)),
-        database_owner_url=SecretStr(of_database(servers.postgres.owner_url, database)),
+        database_url=SecretStr(with_database(servers.postgres.app_url, database)),
+        database_owner_url=SecretStr(with_database(servers.postgres.owner_url, database)),
         broker_url=SecretStr(servers.valkey.url),
         secret_key=SecretStr("only for tests, and long enough to sign with"),
         public_url="http://testserver",
         sent_mail_dir=folder / "outbox",
         incoming_mail_dir=folder / "inbox",
         limits=Limits(rate_limits_enabled=False),  # a test simulates many customers in one network
-        timers=QUICK,
+        timers=SHORT_TIMERS,
     )
 
 
@@ -177,20 +183,20 @@ def environment(settings: Settings) -> dict[str, str]:
 Process = subprocess.Popen[bytes] | Forked
 
 
-class Child:
+class ChildProcess:
     """One service as a child process, with its log."""
 
-    def __init__(self, name: str, env: Mapping[str, str], *verb: str, log: Path) -> None:
+    def __init__(self, name: str, env: Mapping[str, str], *arguments: str, log: Path) -> None:
         self.name = name
         self.log = log / f"{name}.log"
-        self.process = self._started({**os.environ, **env}, verb)
+        self.process = self._start({**os.environ, **env}, arguments)
 
-    def _started(self, env: Mapping[str, str], verb: Sequence[str]) -> Process:
+    def _start(self, env: Mapping[str, str], arguments: Sequence[str]) -> Process:
         with self.log.open("ab") as out:
-            if not needs_a_fresh_python(env):
-                return Forked("console", *verb, env=env, stdout=out, stderr=subprocess.STDOUT)
+            if not needs_new_python(env):
+                return Forked("console", *arguments, env=env, stdout=out, stderr=subprocess.STDOUT)
             return subprocess.Popen(
-                [sys.executable, "-m", "console", *verb],
+                [sys.executable, "-m", "console", *arguments],
                 env=env,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -203,10 +209,11 @@ class Child:
             os.killpg(self.process.pid, 9)
         self.process.wait()
 
-    def said(self) -> str:
+    def read_log(self) -> str:
+        """Return the whole output of the process."""
         return self.log.read_text(errors="replace")
 
 
-def _keep(servers: Servers, statement: str) -> None:
+def _execute_as_superuser(servers: Servers, statement: str) -> None:
     with psycopg.connect(servers.postgres.superuser_url, autocommit=True) as connection:
         connection.execute(statement)  # a statement of the tests

@@ -1,4 +1,4 @@
-"""Temporary installations: virtual environments with the wheel and exactly the packages of one lock file."""
+"""Temporary installations: virtual environments with the wheel and only the packages of one lock file."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ROOT / "requirements"
 
 
-def locked(lock: str) -> Iterator[Requirement]:
+def locked_requirements(lock: str) -> Iterator[Requirement]:
     """Yield the packages of a lock file that apply to this machine."""
     for line in (LOCKS / lock).read_text().splitlines():
         if line and not line.startswith((" ", "#")):
@@ -22,14 +22,14 @@ def locked(lock: str) -> Iterator[Requirement]:
                 yield requirement
 
 
-def top_level(name: str) -> set[str]:
+def top_level_names(name: str) -> set[str]:
     """Return the top-level files and folders of an installed package in site-packages."""
     files = distribution(name).files
     assert files is not None, f"{name} has no list of its files."
     return {file.parts[0] for file in files} - {"..", "__pycache__"}
 
 
-def build(folder: Path, target: str) -> Path:
+def build_distribution(folder: Path, target: str) -> Path:
     """Build the wheel or the sdist of this checkout, and return its path."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -38,28 +38,28 @@ def build(folder: Path, target: str) -> Path:
     return file
 
 
-class Install:
+class Installation:
     """A virtual environment with the wheel, and with links to the tests' packages that a lock file lists."""
 
     def __init__(self, folder: Path, wheel: Path, lock: str) -> None:
         self.bin = folder / "bin"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=300)
         (site,) = folder.glob("lib/python*/site-packages")
-        for requirement in locked(lock):
-            for entry in top_level(requirement.name):
+        for requirement in locked_requirements(lock):
+            for entry in top_level_names(requirement.name):
                 (site / entry).symlink_to(Path(str(distribution(requirement.name).locate_file(entry))))
         uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--offline", "--no-deps"]
         subprocess.run([*uv, "--python", str(self.bin / "python"), str(wheel)], check=True, timeout=300)
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment variables for a program, without PYTHONPATH, which points to the checkout."""
+        """Return the environment variables for a program, without PYTHONPATH, because it points to the checkout."""
         return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | dict(env)
 
     def run(
-        self, *words: str, cwd: Path, env: Mapping[str, str], program: str = "moneyback"
+        self, *arguments: str, cwd: Path, env: Mapping[str, str], program: str = "moneyback"
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.bin / program, *words],
+            [self.bin / program, *arguments],
             cwd=cwd,
             env=self.environment(env),
             capture_output=True,
@@ -68,10 +68,10 @@ class Install:
             check=False,
         )
 
-    def start(self, *words: str, cwd: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, cwd: Path, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("ab") as out:
             return subprocess.Popen(
-                [self.bin / "moneyback", *words],
+                [self.bin / "moneyback", *arguments],
                 cwd=cwd,
                 env=self.environment(env),
                 stdout=out,

@@ -1,4 +1,7 @@
-"""Fixtures of the canaries: the broker, a fault-injecting proxy to it, and workers that may crash."""
+"""Fixtures of the canaries: the broker, a proxy to the broker that injects faults, and workers.
+
+A canary shows a fault of Celery or kombu. It fails when a new version corrects the fault.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,9 +11,9 @@ import redis
 
 from config.settings import Settings
 from console.servers import Servers
-from tests.canaries.workers import Plain
-from tests.fault_proxy import Proxy, resp
-from tests.services import Child, eventually
+from tests.canaries.workers import PlainWorker
+from tests.fault_proxy import Proxy, redis_frame_length
+from tests.services import ChildProcess, eventually
 
 
 @pytest.fixture
@@ -20,21 +23,21 @@ def broker(servers: Servers, settings: Settings) -> Iterator[redis.Redis]:  # no
 
 
 @pytest.fixture
-def wire(servers: Servers) -> Iterator[Proxy]:
-    """Yield a proxy to the broker, whose connections a test may cut."""
-    with Proxy(servers.valkey.socket, resp) as wire:
-        yield wire
+def proxy(servers: Servers) -> Iterator[Proxy]:
+    """Yield a proxy to the broker. A test can cut its connections."""
+    with Proxy(servers.valkey.socket, redis_frame_length) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def plain(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., Plain]]:  # noqa: ARG001  # as in broker
-    """Start a plain Celery worker with ``options``, which connects to the broker through a proxy or directly."""
-    workers: list[Plain] = []
+def start_plain_worker(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Callable[..., PlainWorker]]:  # noqa: ARG001  # as above
+    """Yield a function that starts a plain Celery worker with `options`. It connects through `proxy`, if given."""
+    workers: list[PlainWorker] = []
 
-    def starter(wire: Proxy | None = None, **options: object) -> Plain:
-        worker = Plain(f"redis://127.0.0.1:{wire.port}/0" if wire else servers.valkey.url, tmp_path, **options)
+    def starter(proxy: Proxy | None = None, **options: object) -> PlainWorker:
+        worker = PlainWorker(f"redis://127.0.0.1:{proxy.port}/0" if proxy else servers.valkey.url, tmp_path, **options)
         workers.append(worker)
-        eventually(lambda: "ready." in worker.said())
+        eventually(lambda: "ready." in worker.read_log())
         return worker
 
     yield starter
@@ -43,19 +46,21 @@ def plain(servers: Servers, broker: redis.Redis, tmp_path: Path) -> Iterator[Cal
 
 
 @pytest.fixture
-def ours(start: Callable[..., Child], wire: Proxy, sandbox_url: str) -> Callable[[], Child]:
-    """Start a worker of the product, the only client that connects through the proxy."""
+def start_product_worker(
+    start: Callable[..., ChildProcess], proxy: Proxy, sandbox_url: str
+) -> Callable[[], ChildProcess]:
+    """Return a function that starts a worker of the product. No other client uses the proxy."""
 
-    def starter(name: str = "worker") -> Child:
-        way = {"MONEYBACK_BROKER_URL": f"redis://127.0.0.1:{wire.port}/0", "MONEYBACK_SANDBOX_URL": sandbox_url}
-        worker = start(name, "worker", "-c", "2", **way)
-        eventually(lambda: "ready" in worker.said())
+    def starter(name: str = "worker") -> ChildProcess:
+        env = {"MONEYBACK_BROKER_URL": f"redis://127.0.0.1:{proxy.port}/0", "MONEYBACK_SANDBOX_URL": sandbox_url}
+        worker = start(name, "worker", "-c", "2", **env)
+        eventually(lambda: "ready" in worker.read_log())
         return worker
 
     return starter
 
 
 @pytest.fixture
-def relay(start: Callable[..., Child]) -> Callable[[], Child]:
-    """Start the relay, which also runs the sweep."""
+def start_relay(start: Callable[..., ChildProcess]) -> Callable[[], ChildProcess]:
+    """Return a function that starts the relay, which also runs the sweep."""
     return lambda: start("relay", "relay")

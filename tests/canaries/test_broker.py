@@ -1,4 +1,4 @@
-"""Canaries: a broker that restarts, is full, or is at the end of a half-open connection."""
+"""Canaries: a broker that restarts, a full broker, and a half-open connection to the broker."""
 
 import os
 import signal
@@ -11,100 +11,109 @@ import redis
 from console.servers import Servers
 from domain.messages import RefundRequested
 from records import Records
-from tests.canaries.workers import Plain, ask, has_ended, known, state
+from tests.canaries.workers import PlainWorker, count_messages, has_ended, request_refund, state_of
 from tests.fault_proxy import Proxy
-from tests.services import Child, eventually
+from tests.services import ChildProcess, eventually
 
 pytestmark = pytest.mark.slow
 
-SURVIVES = {"imports": ["config.broker"]}
+CORRECTED = {"imports": ["config.broker"]}
 
 
-@pytest.mark.parametrize("options", [{}, SURVIVES], ids=["plain", "ours"])
-def test_acknowledging_over_a_connection_that_is_gone_ends_a_plain_worker_and_not_one_on_our_transport(
-    plain: Callable[..., Plain], servers: Servers, options: dict[str, object]
+@pytest.mark.parametrize("options", [{}, CORRECTED], ids=["plain", "product"])
+def test_acknowledging_on_a_closed_connection_ends_only_a_plain_worker(
+    start_plain_worker: Callable[..., PlainWorker], servers: Servers, options: dict[str, object]
 ) -> None:
-    """With late acknowledgement, this happens at every broker restart; with early acknowledgement, only for a lost child."""
-    worker = plain(task_acks_late=True, **options)
+    """The worker acknowledges late. With early acknowledgement, the fault occurs only after a child crashed."""
+    worker = start_plain_worker(task_acks_late=True, **options)
     worker.send("note", "begun", 3)
     eventually(lambda: worker.notes() == ["begun"])
     servers.valkey.stop()
     servers.valkey.start()
     worker.send("note", "next")
-    eventually(lambda: "Unrecoverable error" in worker.said() or "next" in worker.notes())
+    eventually(lambda: "Unrecoverable error" in worker.read_log() or "next" in worker.notes())
     if options:
-        eventually(lambda: "Couldn't ack" in worker.said())
+        eventually(lambda: "Couldn't ack" in worker.read_log())
         assert not has_ended(worker.process)
     else:
-        assert "'NoneType' object has no attribute 'hostname'" in worker.said(), (
-            "Celery or kombu mended this: Channel in config/kombu_transport.py can go."
+        assert "'NoneType' object has no attribute 'hostname'" in worker.read_log(), (
+            "Celery or kombu corrected this fault: remove Channel from config/kombu_transport.py."
         )
 
 
 @pytest.fixture
-def fill(broker: redis.Redis) -> Iterator[Callable[[], object]]:
-    """Fill the broker, so it refuses every command that needs memory."""
+def fill_broker(broker: redis.Redis) -> Iterator[Callable[[], object]]:
+    """Yield a function that fills the broker, so the broker refuses every command that needs memory."""
     before = str(broker.config_get("maxmemory")["maxmemory"])
     yield lambda: broker.config_set("maxmemory", 1)
     broker.config_set("maxmemory", before)
 
 
-def test_a_full_broker_takes_the_message_and_the_worker(
+def test_a_full_broker_loses_the_message_and_ends_the_worker(
     records: Records,
     broker: redis.Redis,
-    fill: Callable[[], object],
-    ours: Callable[..., Child],
-    relay: Callable[[], Child],
+    fill_broker: Callable[[], object],
+    start_product_worker: Callable[..., ChildProcess],
+    start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """The broker still delivers messages, but refuses to record them as unacknowledged. A supervisor restarts the worker."""
-    worker = ours("worker")
+    """A full broker delivers a message, but refuses to store it as unacknowledged. A new worker refunds the case."""
+    worker = start_product_worker("worker")
     os.kill(worker.process.pid, signal.SIGSTOP)
     broker.config_resetstat()
-    relay()
-    case = ask(records)
+    start_relay()
+    case = request_refund(records)
     eventually(lambda: "cmdstat_lpush" in broker.info("commandstats"))
-    fill()
+    fill_broker()
     os.kill(worker.process.pid, signal.SIGCONT)
-    eventually(lambda: has_ended(worker.process) or state(records, case) == "refunded")
-    assert worker.process.returncode, "Celery mended this: a worker outlives a full broker."
-    assert known(broker, RefundRequested.queue) == 0, "kombu mended this: a full broker loses no message."
+    eventually(lambda: has_ended(worker.process) or state_of(records, case) == "refunded")
+    assert worker.process.returncode, "Celery corrected this fault: a worker survives a full broker."
+    assert count_messages(broker, RefundRequested.queue) == 0, (
+        "kombu corrected this fault: a full broker loses no message."
+    )
     broker.config_set("maxmemory", 0)
-    ours("its successor")
-    eventually(lambda: state(records, case) == "refunded")
+    start_product_worker("second worker")
+    eventually(lambda: state_of(records, case) == "refunded")
 
 
-@pytest.mark.parametrize("options", [{}, SURVIVES], ids=["plain", "ours"])
-def test_a_half_open_connection_swallows_what_a_plain_worker_asks_for_next_and_not_what_one_on_our_transport_does(
-    plain: Callable[..., Plain], broker: redis.Redis, wire: Proxy, options: dict[str, object]
+@pytest.mark.parametrize("options", [{}, CORRECTED], ids=["plain", "product"])
+def test_a_half_open_connection_loses_the_next_message_of_a_plain_worker_only(
+    start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis, proxy: Proxy, options: dict[str, object]
 ) -> None:
-    """kombu renews the socket on which it listens, and then finds that its other socket is dead, too."""
-    quick = {"socket_timeout": 3, "health_check_interval": 1}
-    worker = plain(wire, broker_transport_options=quick, **options)
+    """kombu opens its polling socket again, and only then detects that its other socket is closed."""
+    short_timeouts = {"socket_timeout": 3, "health_check_interval": 1}
+    worker = start_plain_worker(proxy, broker_transport_options=short_timeouts, **options)
     worker.send("note", "before")
-    eventually(lambda: worker.notes() == ["before"] and not known(broker, Plain.QUEUE))
-    wire.freeze()
-    eventually(lambda: "BRPOP got no reply" in worker.said())
+    eventually(lambda: worker.notes() == ["before"] and not count_messages(broker, PlainWorker.QUEUE))
+    proxy.freeze()
+    eventually(lambda: "BRPOP got no reply" in worker.read_log())
     worker.send("note", "next")
-    eventually(lambda: "Connection to broker lost" in worker.said())
+    eventually(lambda: "Connection to broker lost" in worker.read_log())
     if options:
         eventually(lambda: worker.notes() == ["before", "next"])
     else:
         assert worker.notes() == ["before"]
-        assert known(broker, Plain.QUEUE) == 0, "kombu mended this: Poller in config/kombu_transport.py can go."
+        assert count_messages(broker, PlainWorker.QUEUE) == 0, (
+            "kombu corrected this fault: remove Poller from config/kombu_transport.py."
+        )
 
 
-def test_a_half_open_connection_is_given_up_within_fifteen_seconds(
-    records: Records, wire: Proxy, ours: Callable[..., Child], relay: Callable[[], Child]
+def test_a_half_open_connection_is_closed_within_fifteen_seconds(
+    records: Records,
+    proxy: Proxy,
+    start_product_worker: Callable[..., ChildProcess],
+    start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """The connection never reports its end. Without the timeouts in config/broker.py, a worker would wait forever."""
-    worker = ours("worker")
-    relay()
-    before = ask(records)
-    eventually(lambda: state(records, before) == "refunded")
-    wire.freeze()
+    """A half-open connection reports no error. Without the timeouts in config/broker.py, a worker would wait forever."""
+    worker = start_product_worker("worker")
+    start_relay()
+    before = request_refund(records)
+    eventually(lambda: state_of(records, before) == "refunded")
+    proxy.freeze()
     frozen = time.monotonic()
-    case = ask(records)
-    eventually(lambda: state(records, case) == "refunded")
-    assert "Connection to broker lost" in worker.said(), "The connection was not half open: this test shows nothing."
+    case = request_refund(records)
+    eventually(lambda: state_of(records, case) == "refunded")
+    assert "Connection to broker lost" in worker.read_log(), (
+        "The connection was not half open, so this test proves nothing."
+    )
     assert time.monotonic() - frozen < 15
     assert not has_ended(worker.process)

@@ -1,4 +1,7 @@
-"""Canaries: a lost acknowledgement keeps its prefetch credit, and a worker without credits silently stops consuming."""
+"""Canaries: lost acknowledgements use up the prefetch credits of a worker.
+
+A prefetch credit allows a worker to request one message. Without credits, a worker stops consuming and logs nothing.
+"""
 
 from collections.abc import Callable
 
@@ -6,47 +9,50 @@ import pytest
 import redis
 
 from records import Records
-from tests.canaries.workers import Plain, ask, has_ended, state
+from tests.canaries.workers import PlainWorker, has_ended, request_refund, state_of
 from tests.fault_proxy import Proxy
-from tests.services import Child, eventually
+from tests.services import ChildProcess, eventually
 
 pytestmark = pytest.mark.slow
 
 
-def is_deaf(broker: redis.Redis) -> bool:
-    """Return whether no client asked for a message for three seconds; a worker with a credit asks every second."""
-    idle = [int(client["idle"]) for client in broker.client_list() if client["cmd"] == "brpop"]
-    return bool(idle) and min(idle) >= 3
+def stopped_polling(broker: redis.Redis) -> bool:
+    """Return True if no client polled for three seconds. A worker with a credit polls every second."""
+    idle_seconds = [int(client["idle"]) for client in broker.client_list() if client["cmd"] == "brpop"]
+    return bool(idle_seconds) and min(idle_seconds) >= 3
 
 
-def test_a_plain_worker_is_deaf_after_as_many_lost_acknowledgements_as_it_has_processes(
-    plain: Callable[..., Plain], wire: Proxy, broker: redis.Redis
+def test_a_plain_worker_stops_consuming_after_one_lost_acknowledgement_per_process(
+    start_plain_worker: Callable[..., PlainWorker], proxy: Proxy, broker: redis.Redis
 ) -> None:
-    worker = plain(wire)
+    worker = start_plain_worker(proxy)
     for word in ("first", "second"):
-        loss = wire.cut(asked=b"HDEL")
+        loss = proxy.lose(request=b"HDEL")
         worker.send("note", word)
-        assert loss.made.wait(10)
+        assert loss.happened.wait(10)
     worker.send("note", "third")
-    eventually(lambda: is_deaf(broker) or "third" in worker.notes())
+    eventually(lambda: stopped_polling(broker) or "third" in worker.notes())
     assert worker.notes() == ["first", "second"], (
-        "kombu mended this: _restore_credits() in worker/celery_fixes/watchdog.py can go."
+        "kombu corrected this fault: remove _restore_credits() from worker/celery_fixes/watchdog.py."
     )
-    assert broker.llen(Plain.QUEUE) == 1
+    assert broker.llen(PlainWorker.QUEUE) == 1
     assert not has_ended(worker.process)
 
 
-def test_our_worker_gets_its_credits_back(
-    records: Records, wire: Proxy, ours: Callable[[], Child], relay: Callable[[], Child]
+def test_the_product_worker_gets_its_credits_back(
+    records: Records,
+    proxy: Proxy,
+    start_product_worker: Callable[[], ChildProcess],
+    start_relay: Callable[[], ChildProcess],
 ) -> None:
-    worker = ours()
-    relay()
+    worker = start_product_worker()
+    start_relay()
     cases = []
     for _ in range(4):
-        loss = wire.cut(asked=b"HDEL")
-        cases.append(ask(records))
-        assert loss.made.wait(20)
-    cases.append(ask(records))
-    eventually(lambda: {state(records, case) for case in cases} == {"refunded"})
-    assert worker.said().count("prefetch_credit_restored") >= 2
+        loss = proxy.lose(request=b"HDEL")
+        cases.append(request_refund(records))
+        assert loss.happened.wait(20)
+    cases.append(request_refund(records))
+    eventually(lambda: {state_of(records, case) for case in cases} == {"refunded"})
+    assert worker.read_log().count("prefetch_credit_restored") >= 2
     assert not has_ended(worker.process)

@@ -1,4 +1,4 @@
-"""Canaries: ways in which Celery loses a message. That is harmless, because the sweep publishes overdue cases again."""
+"""Canaries: faults by which Celery loses a message. No refund is lost, because the sweep publishes overdue cases again."""
 
 import os
 import signal
@@ -9,52 +9,65 @@ import redis
 
 from domain.messages import RefundRequested
 from records import Records
-from tests.canaries.workers import Plain, ask, children, has_ended, known, state
+from tests.canaries.workers import PlainWorker, children, count_messages, has_ended, request_refund, state_of
 from tests.fault_proxy import Proxy
-from tests.services import Child, eventually
+from tests.services import ChildProcess, eventually
 
 pytestmark = pytest.mark.slow
 
 
-def test_an_answer_lost_on_its_way_takes_the_message_with_it(
-    records: Records, broker: redis.Redis, wire: Proxy, ours: Callable[[], Child], relay: Callable[[], Child]
+def test_a_lost_response_loses_the_message(
+    records: Records,
+    broker: redis.Redis,
+    proxy: Proxy,
+    start_product_worker: Callable[[], ChildProcess],
+    start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """The broker deletes a message when it answers BRPOP; kombu records the message only after it has read the answer."""
-    worker = ours()
-    loss = wire.cut(asked=b"BRPOP", answered=RefundRequested.queue.encode())
-    relay()
-    case = ask(records)
-    assert loss.made.wait(20), "kombu mended this: it takes messages with something better than BRPOP."
-    assert known(broker, RefundRequested.queue) == 0, "kombu mended this: a message whose answer is lost is kept."
-    eventually(lambda: state(records, case) == "refunded")
+    """The broker deletes a message when it responds to BRPOP. kombu stores the message only after it read the response."""
+    worker = start_product_worker()
+    loss = proxy.lose(request=b"BRPOP", response=RefundRequested.queue.encode())
+    start_relay()
+    case = request_refund(records)
+    assert loss.happened.wait(20), "kombu corrected this fault: it no longer uses BRPOP."
+    assert count_messages(broker, RefundRequested.queue) == 0, (
+        "kombu corrected this fault: the broker keeps a message until its response is read."
+    )
+    eventually(lambda: state_of(records, case) == "refunded")
     assert not has_ended(worker.process)
 
 
-def test_a_child_killed_in_mid_task_takes_the_message_with_it(
-    records: Records, broker: redis.Redis, ours: Callable[[], Child], relay: Callable[[], Child]
+def test_a_child_killed_during_a_task_loses_the_message(
+    records: Records,
+    broker: redis.Redis,
+    start_product_worker: Callable[[], ChildProcess],
+    start_relay: Callable[[], ChildProcess],
 ) -> None:
-    """With early acknowledgement, a message is deleted when its task starts. With late, the loss of the child deletes it."""
-    worker = ours()
-    publisher = relay()
-    case = ask(records, "hang")
-    eventually(lambda: state(records, case) == "refunding")
+    """Early acknowledgement deletes a message at the start of its task. Late acknowledgement deletes it when the child ends."""
+    worker = start_product_worker()
+    publisher = start_relay()
+    case = request_refund(records, "hang")
+    eventually(lambda: state_of(records, case) == "refunding")
     publisher.kill()
     for child in children(worker.process):
         os.kill(child, signal.SIGKILL)
-    assert known(broker, RefundRequested.queue) == 0, "Celery mended this: the message of a lost child is kept."
-    relay()
-    eventually(lambda: state(records, case) == "refunded")
+    assert count_messages(broker, RefundRequested.queue) == 0, (
+        "Celery corrected this fault: the broker keeps the message of a crashed child."
+    )
+    start_relay()
+    eventually(lambda: state_of(records, case) == "refunded")
     assert not has_ended(worker.process)
 
 
-def test_bytes_that_are_no_envelope_end_a_plain_worker(plain: Callable[..., Plain], broker: redis.Redis) -> None:
-    """In the product, config/kombu_transport.py puts such bytes into an envelope, and they become dead letters."""
-    worker = plain()
-    broker.lpush(Plain.QUEUE, b"this is no JSON")
+def test_a_message_that_is_not_json_ends_a_plain_worker(
+    start_plain_worker: Callable[..., PlainWorker], broker: redis.Redis
+) -> None:
+    """In the product, config/kombu_transport.py wraps invalid bytes in an envelope, and they become dead letters."""
+    worker = start_plain_worker()
+    broker.lpush(PlainWorker.QUEUE, b"this is no JSON")
     worker.send("note", "next")
     eventually(lambda: has_ended(worker.process) or worker.notes())
     assert not worker.notes(), (
-        "kombu mended this: envelope() in config/kombu_transport.py can go, if such bytes end in `dead`."
+        "kombu corrected this fault: remove envelope() from config/kombu_transport.py, if invalid bytes become dead letters."
     )
     assert worker.process.returncode
-    assert "JSONDecodeError" in worker.said()
+    assert "JSONDecodeError" in worker.read_log()

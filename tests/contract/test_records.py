@@ -26,8 +26,8 @@ from records import Records, UnitOfWork
 from records.audit import faults
 from records.case_emails import DueEmail
 from records.support_tasks import NewSupportTask
-from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
-from tests.services import QUICK
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, a_submission, store_seller_and_purchases
+from tests.services import SHORT_TIMERS
 from tests.simulation.memory.records import MemoryRecords
 
 E, S = Event, State
@@ -41,7 +41,7 @@ NOWHERE = UUID(int=0)
 def books(request: pytest.FixtureRequest) -> Iterator[Records]:
     """Empty records, of both kinds."""
     if request.param == "memory":
-        yield MemoryRecords(QUICK, lambda: datetime.now(UTC))
+        yield MemoryRecords(SHORT_TIMERS, lambda: datetime.now(UTC))
     else:
         yield request.getfixturevalue("records")
 
@@ -49,9 +49,11 @@ def books(request: pytest.FixtureRequest) -> Iterator[Records]:
 def a_case(books: Records, *events: Event, purchase: Purchase | None = None, **arrival: Any) -> UUID:
     """A case that took these steps; its purchase is found by the first."""
     bought = purchase or a_recent_purchase()
-    settle_in(books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller_id=bought.seller_id))
+    store_seller_and_purchases(
+        books, bought, seller=a_seller(id=bought.seller_id), policy=a_policy(seller_id=bought.seller_id)
+    )
     with books.work() as work:
-        (accepted,) = work.intake.accept([replace(an_arrival(bought), **arrival)])
+        (accepted,) = work.intake.accept([replace(a_submission(bought), **arrival)])
     for number, event in enumerate(events):
         assert go(books, accepted.id, event, purchase_id=bought.id if number == 0 else None)
     return accepted.id
@@ -152,8 +154,8 @@ def test_an_accepted_request_is_a_case_with_history_and_message(books: Records) 
 
 def test_a_request_known_by_its_key_gets_the_case_it_has(books: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(books, bought)
-    first, other = an_arrival(bought, key="7"), an_arrival(bought, key="7", comment="something else")
+    store_seller_and_purchases(books, bought)
+    first, other = a_submission(bought, key="7"), a_submission(bought, key="7", comment="something else")
     with books.work() as work:
         here, again = work.intake.accept([first, replace(first, id=uuid4())])
     with books.work() as work:
@@ -166,16 +168,16 @@ def test_a_request_known_by_its_key_gets_the_case_it_has(books: Records) -> None
 
 def test_a_key_is_its_sources_own(books: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(books, bought)
-    one, two = an_arrival(bought, key="7"), replace(an_arrival(bought, key="7"), source="elsewhere")
+    store_seller_and_purchases(books, bought)
+    one, two = a_submission(bought, key="7"), replace(a_submission(bought, key="7"), source="elsewhere")
     with books.work() as work:
         assert [accepted.created for accepted in work.intake.accept([one, two])] == [True, True]
 
 
 def test_a_request_of_a_seller_that_nobody_knows_is_refused_whole(books: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(books, bought)
-    good, bad = an_arrival(bought), replace(an_arrival(bought), seller_id="nobody")
+    store_seller_and_purchases(books, bought)
+    good, bad = a_submission(bought), replace(a_submission(bought), seller_id="nobody")
     with pytest.raises(IntegrityError, match="cases_seller_id_fkey"), books.work() as work:
         work.intake.accept([good, bad])
     with books.work() as work:
@@ -823,7 +825,7 @@ def test_the_policy_that_counts_is_the_one_in_force_at_the_purchase(books: Recor
     bought = a_recent_purchase(purchased_at=now - timedelta(days=3))
     renewed = replace(a_recent_purchase(), purchased_at=now - timedelta(days=3), charged_at=now, renewal=True)
     early = a_recent_purchase(purchased_at=now - timedelta(days=3_000))
-    settle_in(books, bought, renewed, early)
+    store_seller_and_purchases(books, bought, renewed, early)
     with books.work() as work:
         later = work.sellers.new_policy("aurora", Category.NO_REFUNDS, in_force_from=now - timedelta(days=1))
         work.sellers.new_policy("aurora", Category.NO_RESTRICTIONS, in_force_from=now + timedelta(days=1))
@@ -869,7 +871,7 @@ def test_refunds_of_a_customer_are_counted_by_address_and_instrument_where_the_s
         if event:
             go(books, case, event)
     asking = a_recent_purchase(email="ADA@example.com", instrument="card_1")
-    settle_in(books, asking)
+    store_seller_and_purchases(books, asking)
     with books.work() as work:
         assert work.decision_inputs.load([asking])[asking.id].refunds == ()
         limited = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
@@ -885,7 +887,7 @@ def test_refunds_of_a_customer_are_counted_by_address_and_instrument_where_the_s
 
 def test_a_purchase_told_again_is_the_same_one_and_what_was_refunded_never_shrinks(books: Records) -> None:
     bought = a_recent_purchase(refunded=100)
-    settle_in(books, bought)
+    store_seller_and_purchases(books, bought)
     with books.work() as work:
         changed = replace(bought, id=uuid4(), reference=bought.reference.lower(), refunded=0, product="Photo 5")
         assert work.purchases.upsert([changed, a_recent_purchase()]) == 1
@@ -902,7 +904,7 @@ def test_a_purchase_told_again_is_the_same_one_and_what_was_refunded_never_shrin
 
 def test_what_the_provider_says_of_a_dispute_counts_more_than_the_sellers_word(books: Records) -> None:
     bought = a_recent_purchase(dispute=Dispute.OPEN)
-    settle_in(books, bought)
+    store_seller_and_purchases(books, bought)
     with books.work() as work:
         work.purchases.set_dispute("sandbox", bought.charge, Dispute.WON)
         work.purchases.upsert([bought])

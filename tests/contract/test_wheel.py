@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.wheel_installs import ROOT, build
+from tests.wheel_installs import ROOT, build_distribution
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
@@ -20,7 +20,7 @@ PACKAGES = ("domain", "config", "records", "producers", "worker", "console")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every file of the wheel, by its name."""
-    with zipfile.ZipFile(build(tmp_path_factory.mktemp("dist"), "wheel")) as archive:
+    with zipfile.ZipFile(build_distribution(tmp_path_factory.mktemp("dist"), "wheel")) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 

@@ -1,4 +1,4 @@
-"""Everything that a customer can come to see: the way there, on pages whose cases stand still."""
+"""Every page and page state that a customer can see, with the steps that open it. No worker changes the cases."""
 
 from collections.abc import Callable, Mapping
 from uuid import UUID
@@ -10,159 +10,163 @@ from domain.cases import Evidence
 from domain.inquiry_emails import InquiryEmailKind
 from domain.providers import DeclineReason
 from domain.states import Event, State
-from tests.e2e._site import Town
-from tests.integration._web_fixtures import REASONS, Happened, a_case, goes_on
+from tests.e2e._site import Site
+from tests.integration._web_fixtures import REASONS, Step, a_case, record_steps
 
-Way = Callable[[Page, Town, str], None]
-"""Goes there. The string is a language, for the address."""
+Route = Callable[[Page, Site, str], None]
+"""Opens a page in a language, such as `de`."""
 
 PARTIAL = "#refund_scope-partial"
 
 
-def to(path: str) -> Way:
-    """A page with an address of its own."""
+def open_path(path: str) -> Route:
+    """Return a route to the page with this path."""
 
-    def way(page: Page, town: Town, language: str) -> None:
-        page.goto(f"{town.url}{path}{'&' if '?' in path else '?'}lang={language}")
+    def open_page(page: Page, site: Site, language: str) -> None:
+        page.goto(f"{site.url}{path}{'&' if '?' in path else '?'}lang={language}")
 
-    return way
-
-
-def then(before: Way, *acts: Callable[[Page], object]) -> Way:
-    """What is done on a page."""
-
-    def way(page: Page, town: Town, language: str) -> None:
-        before(page, town, language)
-        for act in acts:
-            act(page)
-
-    return way
+    return open_page
 
 
-def standing(state: State, purpose: Purpose = Purpose.STATUS, path: str = "") -> Way:
-    """A page about a case in this state."""
+def act_on(route: Route, *actions: Callable[[Page], object]) -> Route:
+    """Return a route that performs actions on the page of another route."""
 
-    def way(page: Page, town: Town, language: str) -> None:
-        page.goto(f"{town.url}{_case(town, state, purpose)}{path}?lang={language}")
+    def open_page(page: Page, site: Site, language: str) -> None:
+        route(page, site, language)
+        for action in actions:
+            action(page)
 
-    return way
-
-
-def after(state: State, *steps: Happened) -> Way:
-    """The status page of a case that went on from this state."""
-
-    def way(page: Page, town: Town, language: str) -> None:
-        case = goes_on(town.records, a_case(town.records, state, purchase=town.sold()), *steps)
-        page.goto(f"{town.links.to(Purpose.STATUS, case)}?lang={language}")
-
-    return way
+    return open_page
 
 
-def unmatched(page: Page, town: Town, language: str) -> None:
-    """A withdrawal by law that names no purchase."""
-    then(to("/withdraw"), DECLARED, send, send)(page, town, language)
+def open_case(state: State, purpose: Purpose = Purpose.STATUS, path: str = "") -> Route:
+    """Return a route to a page about a new case in a state."""
+
+    def open_page(page: Page, site: Site, language: str) -> None:
+        page.goto(f"{site.url}{_case_path(site, state, purpose)}{path}?lang={language}")
+
+    return open_page
+
+
+def open_status_after(state: State, *steps: Step) -> Route:
+    """Return a route to the status page of a new case that is moved to a state, and then by `steps`."""
+
+    def open_page(page: Page, site: Site, language: str) -> None:
+        case = record_steps(site.records, a_case(site.records, state, purchase=site.add_purchase()), *steps)
+        page.goto(f"{site.links.to(Purpose.STATUS, case)}?lang={language}")
+
+    return open_page
+
+
+def open_unmatched_withdrawal(page: Page, site: Site, language: str) -> None:
+    """Open the status page of a statutory withdrawal that matches no purchase."""
+    act_on(open_path("/withdraw"), FILL_WITHDRAWAL, submit_form, submit_form)(page, site, language)
     case = UUID(page.locator("main .code").last.inner_text())
-    goes_on(town.records, case, (State.RECEIVED, Event.FOUND_NO_PURCHASE, {}))
-    page.goto(f"{town.links.to(Purpose.STATUS, case)}?lang={language}")
+    record_steps(site.records, case, (State.RECEIVED, Event.FOUND_NO_PURCHASE, {}))
+    page.goto(f"{site.links.to(Purpose.STATUS, case)}?lang={language}")
 
 
-def opened(page: Page, town: Town, language: str) -> None:
-    """A purchase, behind the link that its customer was mailed."""
-    closed(page, town, language)
-    send(page)
+def open_purchase(page: Page, site: Site, language: str) -> None:
+    """Open a purchase with the link in the customer's e-mail."""
+    open_purchase_link(page, site, language)
+    submit_form(page)
 
 
-def closed(page: Page, town: Town, language: str) -> None:
-    """The button behind that link."""
-    bought = town.sold()
-    with town.records.work() as work:
-        note = work.inquiry_emails.enqueue(
-            kind=InquiryEmailKind.PURCHASE, email=bought.email, locale=language, reference=bought.reference
+def open_purchase_link(page: Page, site: Site, language: str) -> None:
+    """Open the link in the customer's e-mail. Its page has a button that shows the purchase."""
+    purchase = site.add_purchase()
+    with site.records.work() as work:
+        email_id = work.inquiry_emails.enqueue(
+            kind=InquiryEmailKind.PURCHASE, email=purchase.email, locale=language, reference=purchase.reference
         )
-    with town.records.work() as work:
-        work.inquiry_emails.claim([note], seconds=60)
-    page.goto(f"{town.links.to(Purpose.OPEN, note)}?lang={language}")
+    with site.records.work() as work:
+        work.inquiry_emails.claim([email_id], seconds=60)
+    page.goto(f"{site.links.to(Purpose.OPEN, email_id)}?lang={language}")
 
 
-def used(page: Page, town: Town, language: str) -> None:
-    """That link, a second time."""
-    opened(page, town, language)
+def open_used_link(page: Page, site: Site, language: str) -> None:
+    """Open the link of the customer's e-mail again, after the purchase was shown."""
+    open_purchase(page, site, language)
     page.goto(page.url)
 
 
-def send(page: Page) -> None:
-    """The form's button."""
+def submit_form(page: Page) -> None:
+    """Click the form's button, and wait for the next page."""
     page.locator("main form[method=post] button").first.click()
     page.wait_for_load_state()
 
 
 def fill(**values: str) -> Callable[[Page], None]:
-    """What is typed into fields, by their ids."""
+    """Return an action that types values into fields. The names of the arguments are the ids of the fields."""
 
-    def typed(page: Page) -> None:
+    def type_values(page: Page) -> None:
         for field, value in values.items():
             page.locator(f"#{field}").fill(value)
 
-    return typed
+    return type_values
 
 
-def press(selector: str) -> Callable[[Page], None]:
+def click(selector: str) -> Callable[[Page], None]:
     return lambda page: page.locator(selector).click()
 
 
-def _case(town: Town, state: State, purpose: Purpose) -> str:
+def _case_path(site: Site, state: State, purpose: Purpose) -> str:
     evidence: Evidence = {"reasons": REASONS} if state is State.WITH_SUPPORT else {"refund": "re_5Yq2mC"}
-    case: UUID = a_case(town.records, state, purchase=town.sold(), evidence=evidence)
-    return town.links.to(purpose, case).removeprefix(town.url)
+    case: UUID = a_case(site.records, state, purchase=site.add_purchase(), evidence=evidence)
+    return site.links.to(purpose, case).removeprefix(site.url)
 
 
-DECLARED = fill(name="Ada Lovelace", reference="MB-2026-0417", email="ada@example.com")
+FILL_WITHDRAWAL = fill(name="Ada Lovelace", reference="MB-2026-0417", email="ada@example.com")
 
-SIGHTS: Mapping[str, Way] = {
-    "home": to("/"),
-    "home-found": to("/?q=refund"),
-    "home-nothing-found": to("/?q=zeppelin"),
-    "help-payment": to("/help/payment"),
-    "help-delivery": to("/help/delivery"),
-    "help-refunds": to("/help/refunds"),
-    "shop": to("/s/aurora"),
-    "shop-refund": to("/refund?seller=aurora"),
-    "lookup": to("/lookup"),
-    "lookup-lost": to("/lookup?ask=references"),
-    "lookup-wrong": then(to("/lookup"), send),
-    "lookup-sent": to("/lookup/sent"),
-    "open": closed,
-    "opened": opened,
-    "open-late": used,
-    "refund": to("/refund?reference=MB-2026-0417"),
-    "refund-partial": then(to("/refund"), press("#refund_scope-partial")),
-    "refund-vat": then(to("/refund"), press("#refund_scope-vat")),
-    "refund-wrong": then(to("/refund"), fill(email="ada@", comment="Hello"), send),
-    "refund-sent": to("/refund/sent"),
-    "confirm": standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
-    "confirm-unsure": then(standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM), send),
-    "confirm-late": standing(State.EXPIRED, Purpose.CONFIRM),
-    "keep": standing(State.AWAITING_CONFIRMATION, Purpose.CONFIRM, "/cancel"),
-    "withdraw": to("/withdraw"),
-    "withdraw-wrong": then(to("/withdraw"), send),
-    "withdraw-sure": then(to("/withdraw"), DECLARED, send),
-    "cancelled": then(to("/withdraw"), DECLARED, send, send),
-    **{f"status-{state.value.replace('_', '-')}": standing(state) for state in State},
-    "status-approved-held": after(State.APPROVED, (State.APPROVED, Event.PUT_ON_HOLD, {})),
-    "status-approved-not-now": after(State.REFUNDING, (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x"})),
-    "status-approved-no-balance": after(
+PAGE_STATES: Mapping[str, Route] = {
+    "home": open_path("/"),
+    "home-found": open_path("/?q=refund"),
+    "home-nothing-found": open_path("/?q=zeppelin"),
+    "help-payment": open_path("/help/payment"),
+    "help-delivery": open_path("/help/delivery"),
+    "help-refunds": open_path("/help/refunds"),
+    "shop": open_path("/s/aurora"),
+    "shop-refund": open_path("/refund?seller=aurora"),
+    "lookup": open_path("/lookup"),
+    "lookup-lost": open_path("/lookup?ask=references"),
+    "lookup-wrong": act_on(open_path("/lookup"), submit_form),
+    "lookup-sent": open_path("/lookup/sent"),
+    "open": open_purchase_link,
+    "opened": open_purchase,
+    "open-late": open_used_link,
+    "refund": open_path("/refund?reference=MB-2026-0417"),
+    "refund-partial": act_on(open_path("/refund"), click("#refund_scope-partial")),
+    "refund-vat": act_on(open_path("/refund"), click("#refund_scope-vat")),
+    "refund-wrong": act_on(open_path("/refund"), fill(email="ada@", comment="Hello"), submit_form),
+    "refund-sent": open_path("/refund/sent"),
+    "confirm": open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM),
+    "confirm-unsure": act_on(open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM), submit_form),
+    "confirm-late": open_case(State.EXPIRED, Purpose.CONFIRM),
+    "keep": open_case(State.AWAITING_CONFIRMATION, Purpose.CONFIRM, "/cancel"),
+    "withdraw": open_path("/withdraw"),
+    "withdraw-wrong": act_on(open_path("/withdraw"), submit_form),
+    "withdraw-sure": act_on(open_path("/withdraw"), FILL_WITHDRAWAL, submit_form),
+    "cancelled": act_on(open_path("/withdraw"), FILL_WITHDRAWAL, submit_form, submit_form),
+    **{f"status-{state.value.replace('_', '-')}": open_case(state) for state in State},
+    "status-approved-held": open_status_after(State.APPROVED, (State.APPROVED, Event.PUT_ON_HOLD, {})),
+    "status-approved-not-now": open_status_after(
+        State.REFUNDING, (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x"})
+    ),
+    "status-approved-no-balance": open_status_after(
         State.REFUNDING,
         (State.REFUNDING, Event.REFUND_DEFERRED, {"code": "x", "refusal": DeclineReason.INSUFFICIENT_BALANCE}),
     ),
-    "status-refunding-unclear": after(State.REFUNDING, (State.REFUNDING, Event.OUTCOME_UNKNOWN, {})),
-    "status-refunded-bank-reference": after(
+    "status-refunding-unclear": open_status_after(State.REFUNDING, (State.REFUNDING, Event.OUTCOME_UNKNOWN, {})),
+    "status-refunded-bank-reference": open_status_after(
         State.REFUNDED, (State.REFUNDED, Event.BANK_REFERENCE_RECEIVED, {"bank_reference": "74537604221431003881865"})
     ),
-    "status-returned": after(State.REFUNDED, (State.REFUNDED, Event.PROVIDER_FAILED_LATE, {"reasons": REASONS})),
-    "status-withdrawal-unmatched": unmatched,
-    "not-found": to("/nowhere"),
-    "docs": to("/docs"),
-    "problem": to("/problems/validation_failed"),
-    "mailbox": to("/mailbox"),
+    "status-returned": open_status_after(
+        State.REFUNDED, (State.REFUNDED, Event.PROVIDER_FAILED_LATE, {"reasons": REASONS})
+    ),
+    "status-withdrawal-unmatched": open_unmatched_withdrawal,
+    "not-found": open_path("/nowhere"),
+    "docs": open_path("/docs"),
+    "problem": open_path("/problems/validation_failed"),
+    "mailbox": open_path("/mailbox"),
 }
-"""By the name of a picture of it."""
+"""The route to each page state, by the name of its screenshot."""

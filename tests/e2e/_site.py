@@ -1,4 +1,4 @@
-"""A small town: sellers, their customers, the web on a real port, and the crew that works behind it."""
+"""The site under test: a seller with purchases, the web on a real port, and the worker and relay behind it."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from domain.purchases import Purchase
 from producers.web.app import app
 from records import Records
 from records.storefronts import Storefront
-from tests.integration._web_fixtures import served
-from tests.sample_data import a_recent_purchase, settle_in
-from tests.services import Child, environment, eventually, fresh_database, settings_of
+from tests.integration._web_fixtures import serve
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database
 
 DETAILS = PurchaseDetails(
     licence_key="AURORA-4711-PHOTO-0815",
@@ -44,8 +44,8 @@ FRONT = Storefront(
 
 
 @dataclass(frozen=True)
-class Town:
-    """What a test asks of it."""
+class Site:
+    """A running web with its settings and records."""
 
     url: str
     settings: Settings
@@ -55,54 +55,54 @@ class Town:
     def links(self) -> Links:
         return Links.of(self.settings)
 
-    def sold(self, behaviour: str = "ok", **changes: object) -> Purchase:
-        """A purchase that somebody made three days ago; the sandbox refunds it as its charge says."""
-        bought = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes)
-        settle_in(self.records, bought)
+    def add_purchase(self, behaviour: str = "ok", **changes: object) -> Purchase:
+        """Store a purchase made three days ago. `behaviour` selects how the sandbox refunds its charge."""
+        purchase = a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes)
+        store_seller_and_purchases(self.records, purchase)
         with self.records.work() as work:
-            work.purchase_details.put([(bought.seller_id, bought.reference, DETAILS)])
-        return bought
+            work.purchase_details.put([(purchase.seller_id, purchase.reference, DETAILS)])
+        return purchase
 
-    def letters(self, to: str) -> list[EmailMessage]:
-        """What this address was sent."""
+    def emails_to(self, to: str) -> list[EmailMessage]:
+        """Return the e-mails that were sent to an address."""
         assert self.settings.sent_mail_dir
         files = (self.settings.sent_mail_dir / "new").iterdir()
-        found = [message_from_bytes(file.read_bytes(), policy=default) for file in files]
-        return [letter for letter in found if letter["To"] == to]
+        emails = [message_from_bytes(file.read_bytes(), policy=default) for file in files]
+        return [email for email in emails if email["To"] == to]
 
-    def letter(self, to: str, purpose: Purpose) -> EmailMessage:
-        """The letter to this address with a link for this purpose, once it is there."""
-        return eventually(lambda: [letter for letter in self.letters(to) if self._link(letter, purpose)])[0]
+    def wait_for_email(self, to: str, purpose: Purpose) -> EmailMessage:
+        """Wait for an e-mail to an address that contains a link for a purpose, and return the e-mail."""
+        return eventually(lambda: [email for email in self.emails_to(to) if self._link(email, purpose)])[0]
 
-    def link(self, to: str, purpose: Purpose) -> str:
-        """The link that this address was mailed for this purpose, once it was."""
-        return self._link(self.letter(to, purpose), purpose)
+    def wait_for_link(self, to: str, purpose: Purpose) -> str:
+        """Wait for an e-mail to an address that contains a link for a purpose, and return the link."""
+        return self._link(self.wait_for_email(to, purpose), purpose)
 
-    def _link(self, letter: EmailMessage, purpose: Purpose) -> str:
-        found = re.search(rf"{re.escape(self.url)}/{purpose}/[\w.~?=&-]+", words(letter))
+    def _link(self, email: EmailMessage, purpose: Purpose) -> str:
+        found = re.search(rf"{re.escape(self.url)}/{purpose}/[\w.~?=&-]+", plain_text(email))
         return found[0] if found else ""
 
-    def cases(self) -> int:
-        """How many requests were counted."""
+    def count_cases(self) -> int:
+        """Return the number of stored cases."""
         with self.records.work() as work:
             return sum(work.case_views.counts().values())
 
-    def refunds(self, bought: Purchase) -> int:
-        """How many refunds the provider made of this purchase's payment."""
-        with urllib.request.urlopen(f"{self.settings.sandbox_url}/v1/refunds?charge={bought.charge}") as answer:
-            return len(json.load(answer)["data"])
+    def count_refunds(self, purchase: Purchase) -> int:
+        """Return the number of the sandbox's refunds of the purchase's payment."""
+        with urllib.request.urlopen(f"{self.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
+            return len(json.load(response)["data"])
 
 
-class Crew:
-    """A worker and the relay, for as long as the block lasts."""
+class Backend:
+    """A worker and the relay, which run while the block runs."""
 
-    def __init__(self, town: Town, folder: Path) -> None:
-        env = environment(town.settings)
-        self._worker = Child("worker", env, "worker", "-c", "1", log=folder)
-        self._relay = Child("relay", env, "relay", log=folder)
+    def __init__(self, site: Site, folder: Path) -> None:
+        env = environment(site.settings)
+        self._worker = ChildProcess("worker", env, "worker", "-c", "1", log=folder)
+        self._relay = ChildProcess("relay", env, "relay", log=folder)
 
-    def __enter__(self) -> "Crew":
-        eventually(lambda: "ready" in self._worker.said())
+    def __enter__(self) -> "Backend":
+        eventually(lambda: "ready" in self._worker.read_log())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,8 +110,8 @@ class Crew:
         self._worker.kill()
 
     @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Nothing moves before the block is over: what a page says meanwhile is no matter of luck."""
+    def paused(self) -> Iterator[None]:
+        """Stop the relay while the block runs, so that no case moves and a page's text does not depend on timing."""
         os.kill(self._relay.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -120,24 +120,24 @@ class Crew:
 
 
 @contextmanager
-def a_town(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterator[Town]:
-    """The web on a database of its own, served on a port that its letters name."""
-    with fresh_database(servers) as database, socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{door.getsockname()[1]}"
-        told = {"public_url": url, "sandbox_url": sandbox_url, "mailbox_page": True}
-        settings = settings_of(servers, database, folder).model_copy(update=told)
+def run_site(servers: Servers, sandbox_url: str | None, folder: Path) -> Iterator[Site]:
+    """Run the web with its own database, on a real port. The links in its e-mails contain this port."""
+    with fresh_database(servers) as database, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        changes = {"public_url": url, "sandbox_url": sandbox_url, "mailbox_page": True}
+        settings = create_settings(servers, database, folder).model_copy(update=changes)
         records = Records.of(settings)
-        settle_in(records)
+        store_seller_and_purchases(records)
         with records.work() as work:
             work.storefronts.upsert(FRONT)
-        with served(app(settings), door):
-            yield Town(url, settings, records)
+        with serve(app(settings), listener):
+            yield Site(url, settings, records)
         records.engine.dispose()
 
 
-def words(letter: EmailMessage) -> str:
-    """The plain text of a letter."""
-    body = letter.get_body(("plain",))
+def plain_text(email: EmailMessage) -> str:
+    """Return the plain text of an e-mail."""
+    body = email.get_body(("plain",))
     assert body
     return str(body.get_content())

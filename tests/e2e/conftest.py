@@ -1,7 +1,7 @@
-"""A browser for every customer, and what it complained about at the end of each test.
+"""Fixtures of the browser tests: a browser, the site, and a check of the browser's faults after each test.
 
-The plugin keeps one Playwright for a whole run. It runs an event loop in the tests' own thread, where no later test could
-start one, so here it lives no longer than a file of tests.
+Playwright runs an event loop in the thread of the tests, in which no other test could start its own event loop. So the
+browser is started once for each file, and not by Playwright's pytest plugin, which keeps it for the whole run.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page
 
 from console.servers import Servers
 from tests.debian_packages import NotInstalledError
-from tests.e2e._browser import Watch, chromium
-from tests.e2e._site import Crew, Town, a_town
+from tests.e2e._browser import PageMonitor, chromium
+from tests.e2e._site import Backend, Site, run_site
 
 
 @pytest.fixture(scope="module")
@@ -26,36 +26,36 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def town(servers: Servers, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """The web, with nobody behind it."""
-    with a_town(servers, sandbox_url, tmp_path_factory.mktemp("town")) as town:
-        yield town
+def site(servers: Servers, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Yield the web, without a worker and a relay."""
+    with run_site(servers, sandbox_url, tmp_path_factory.mktemp("site")) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
-def crew(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
-    """Those who work behind the web."""
-    with Crew(town, tmp_path_factory.mktemp("crew")) as crew:
-        yield crew
+def backend(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """Run a worker and the relay behind the web."""
+    with Backend(site, tmp_path_factory.mktemp("backend")) as backend:
+        yield backend
 
 
 @pytest.fixture
-def visit(browser: Browser, town: Town) -> Iterator[Callable[..., Page]]:
-    """A customer with a browser like this: an empty page. Nothing may go wrong in it that the test does not see."""
-    watches: list[Watch] = []
+def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Page]]:
+    """Open an empty page in a new browser context with the given options. Any fault of the page fails the test."""
+    monitors: list[PageMonitor] = []
 
-    def visitor(**browser_like: Any) -> Page:
-        context = browser.new_context(**{"locale": "en-GB"} | browser_like)
-        watches.append(Watch(context, town.url))
+    def open_page(**options: Any) -> Page:
+        context = browser.new_context(**{"locale": "en-GB"} | options)
+        monitors.append(PageMonitor(context, site.url))
         return context.new_page()
 
-    yield visitor
+    yield open_page
     for context in browser.contexts:
         context.close()
-    assert [fault for watch in watches for fault in watch.faults] == []
+    assert [fault for monitor in monitors for fault in monitor.faults] == []
 
 
 @pytest.fixture
 def page(visit: Callable[..., Page]) -> Page:
-    """A customer's page."""
+    """Return an empty page in a customer's browser."""
     return visit()

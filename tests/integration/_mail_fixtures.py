@@ -1,4 +1,4 @@
-"""Mails of people, and the mail server they go through."""
+"""Sample e-mails of customers, and a mail server that receives them."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -9,21 +9,21 @@ from records import Records
 from tests.debian_packages import NotInstalledError
 from tests.dovecot import Dovecot, running_dovecot
 
-OURS = ["refunds@moneyback.example"]
+OWN_ADDRESSES = ["refunds@moneyback.example"]
 
 _numbers = count(1)
 
 
 def a_mail(
-    text: str = "Please refund MB-2026-0417.", *, who: str = "", head: str = "", subject: str = "Refund"
+    text: str = "Please refund MB-2026-0417.", *, sender: str = "", header: str = "", subject: str = "Refund"
 ) -> bytes:
-    """A mail of somebody who did not write before, or of ``who``."""
+    """Return an e-mail of `sender`, or of a new customer. `header` is one more header line."""
     number = next(_numbers)
     lines = [
-        f"From: Ada <{who or f'ada{number}@example.com'}>",
+        f"From: Ada <{sender or f'ada{number}@example.com'}>",
         f"Message-ID: <mail{number}@example.com>",
         f"Subject: {subject}",
-        *filter(None, [head]),
+        *filter(None, [header]),
         "",
         text,
         "",
@@ -31,14 +31,14 @@ def a_mail(
     return "\r\n".join(lines).encode()
 
 
-def cases(records: Records) -> int:
+def count_cases(records: Records) -> int:
     with records.work() as work:
         return sum(work.case_views.counts().values())
 
 
 @pytest.fixture(scope="module")
 def dovecot() -> Iterator[Dovecot]:
-    """Debian's Dovecot. Where it is not, and cannot be installed, it is said what to install."""
+    """Yield Debian's Dovecot. If it cannot be installed, skip the tests with the packages to install."""
     try:
         with running_dovecot() as dovecot:
             yield dovecot

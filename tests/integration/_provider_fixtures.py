@@ -1,4 +1,4 @@
-"""What tests of payments start from: tools wired to the sandbox, cases that were paid, and webhooks as the sandbox signs them."""
+"""Fixtures for tests of refunds: a worker context that uses the sandbox provider, cases, and signed webhook events."""
 
 import json
 import time
@@ -22,18 +22,18 @@ from domain.states import State
 from producers.intake import accept
 from records import Records
 from records.audit import audit
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 from worker.refunds.evaluation import evaluate
 from worker.refunds.execution import execute
 
 SECRET = "sandbox"
-OLD = 301  # seconds; a signature may be 300 old
+EXPIRED_AGE = 301  # seconds; a signature is valid for 300 seconds
 
 
-def patient(settings: Settings) -> Settings:
-    """These settings, for tests in which a provider that is only slow must not look like one that hangs."""
+def with_long_timeouts(settings: Settings) -> Settings:
+    """Return the settings with long timeouts, so that a slow provider is not mistaken for a hanging provider."""
     longer = {
         "provider_timeout_seconds": 4.0,
         "task_soft_time_limit_seconds": 12.0,
@@ -44,69 +44,74 @@ def patient(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def context(sandbox: Settings) -> Iterator[WorkerContext]:
-    """A worker's tools, wired to the sandbox with the patience of `patient()`."""
-    yield from opened(patient(sandbox))
+def context(sandbox_settings: Settings) -> Iterator[WorkerContext]:
+    """Yield a worker context that uses the sandbox provider, with long timeouts."""
+    yield from open_context(with_long_timeouts(sandbox_settings))
 
 
 @pytest.fixture
-def hasty_tools(sandbox: Settings) -> Iterator[WorkerContext]:
-    """A worker's tools, wired to the sandbox with the short timers of all tests."""
-    yield from opened(sandbox)
+def short_timeout_context(sandbox_settings: Settings) -> Iterator[WorkerContext]:
+    """Yield a worker context that uses the sandbox provider, with the short timers of the tests."""
+    yield from open_context(sandbox_settings)
 
 
-def opened(settings: Settings) -> Iterator[WorkerContext]:
+def open_context(settings: Settings) -> Iterator[WorkerContext]:
+    """Yield a worker context, and close it afterwards."""
     context = create_context(settings)
     yield context
-    closed(context)
+    close_context(context)
 
 
-def closed(context: WorkerContext) -> None:
+def close_context(context: WorkerContext) -> None:
+    """Close the context's threads and database connections."""
     context.call_pool.close()
     context.records.engine.dispose()
 
 
 def with_adapter(context: WorkerContext, adapter: Any) -> WorkerContext:
-    """The same tools, with another provider in the sandbox's place."""
+    """Return the context with `adapter` instead of the sandbox's adapter."""
     return replace(context, providers={"sandbox": adapter})
 
 
-def charged(behaviour: str, **changes: Any) -> Purchase:
-    """A purchase whose refund goes as the sandbox's table says."""
+def a_charged_purchase(behaviour: str, **changes: Any) -> Purchase:
+    """Return a purchase whose charge selects a behaviour of the sandbox, such as `ok` or `declined`."""
     return a_recent_purchase(**{"charge": f"{behaviour}_{uuid4().hex}"} | changes)
 
 
-def approved(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
-    """These customers ask, and may be paid."""
-    settle_in(context.records, *purchases)
-    cases = ids(accept(context.records, [an_arrival(one) for one in purchases]))
+def create_approved_cases(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
+    """Store a request for each purchase and evaluate it. The cases are approved if the rules allow it."""
+    store_seller_and_purchases(context.records, *purchases)
+    cases = ids_of(accept(context.records, [a_submission(purchase) for purchase in purchases]))
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock(cases, state=State.RECEIVED))
     return cases
 
 
-def paid(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
-    """These customers ask, and the provider is asked."""
-    cases = approved(context, *purchases)
+def create_executed_cases(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
+    """Store and evaluate a request for each purchase, and send the refunds to the provider."""
+    cases = create_approved_cases(context, *purchases)
     execute(context, cases)
     return cases
 
 
-def state(records: Records, case: UUID) -> State:
+def state_of(records: Records, case: UUID) -> State:
+    """Return the case's state."""
     with records.work() as work:
         view = work.case_views.get(case)
     assert view
     return view.state
 
 
-def codes(records: Records, case: UUID) -> list[str]:
+def reason_codes_of(records: Records, case: UUID) -> list[str]:
+    """Return the codes of the reasons why the case is with support."""
     with records.work() as work:
         view = work.case_views.get(case)
     assert view
     return [reason["code"] for reason in view.reasons]
 
 
-def letters(records: Records, case: UUID) -> list[str]:
+def email_kinds_of(records: Records, case: UUID) -> list[str]:
+    """Return the kinds of the case's e-mails, oldest first."""
     with records.work() as work:
         return [
             row.kind
@@ -114,21 +119,22 @@ def letters(records: Records, case: UUID) -> list[str]:
         ]
 
 
-def tasks(records: Records, kind: str) -> list[dict[str, Any]]:
-    """The evidence of each task of this kind."""
+def task_evidence(records: Records, kind: str) -> list[dict[str, Any]]:
+    """Return the evidence of each support task of a kind."""
     with records.work() as work:
         return [row.evidence for row in work.run("select evidence from support_tasks where kind = :kind", kind=kind)]
 
 
-def refunded(records: Records, purchase: Purchase) -> int:
+def refunded_amount(records: Records, purchase: Purchase) -> int:
+    """Return the stored refunded amount of the purchase, in minor units."""
     with records.work() as work:
-        kept = work.purchases.get(purchase.id)
-    assert kept
-    return kept.refunded
+        stored = work.purchases.get(purchase.id)
+    assert stored
+    return stored.refunded
 
 
-def let_go(records: Records) -> None:
-    """As if every lease were over and every pause had passed, of cases as of notices."""
+def expire_leases(records: Records) -> None:
+    """End all leases, claims and delays, so that every waiting case and webhook event is due now."""
     with records.work() as work:
         work.run(
             "update cases set lease_until = 'epoch', not_before = 'epoch', next_action_at = now()"
@@ -140,8 +146,8 @@ def let_go(records: Records) -> None:
         )
 
 
-def owed(records: Records) -> list[str]:
-    """The events of webhooks that are still owed a look; notices of our own are not among them."""
+def unprocessed_event_ids(records: Records) -> list[str]:
+    """Return the ids of the provider's webhook events that are not processed yet, without Moneyback's own events."""
     with records.work() as work:
         rows = work.run(
             "select event_id from webhook_events where next_action_at is not null and event_id not like 'ours: %'"
@@ -149,15 +155,15 @@ def owed(records: Records) -> list[str]:
         return [row.event_id for row in rows]
 
 
-def hear_all(context: WorkerContext) -> None:
-    """A worker gets every notice that is owed a look."""
+def process_all_events(context: WorkerContext) -> None:
+    """Process every webhook event that is not processed yet."""
     with context.records.work() as work:
-        found = [
+        event_ids = [
             row.id
             for row in work.run("select id from webhook_events where next_action_at is not null order by received_at")
         ]
-    if found:
-        handle(context, WebhookEventsReceived, found)
+    if event_ids:
+        handle(context, WebhookEventsReceived, event_ids)
 
 
 def assert_audit_is_clean(records: Records) -> None:
@@ -165,27 +171,27 @@ def assert_audit_is_clean(records: Records) -> None:
         assert audit(work).faults == []
 
 
-def at_the_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
-    """The refunds of this purchase's payment, as the sandbox shows them."""
-    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as answer:
-        found: list[dict[str, Any]] = json.load(answer)["data"]
-        return found
+def refunds_at_provider(context: WorkerContext, purchase: Purchase) -> list[dict[str, Any]]:
+    """Return the sandbox's refunds of the purchase's payment."""
+    with urllib.request.urlopen(f"{context.settings.sandbox_url}/v1/refunds?charge={purchase.charge}") as response:
+        refunds: list[dict[str, Any]] = json.load(response)["data"]
+        return refunds
 
 
-def made_by_hand(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
-    """Somebody refunds this purchase at the provider's own desk."""
-    said = context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
-    assert isinstance(said, Paid), said
-    (made,) = at_the_provider(context, purchase)
-    return made
+def refund_manually(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
+    """Refund the purchase directly at the provider, without Moneyback, and return the refund."""
+    result = context.providers["sandbox"].refund(purchase.charge, Money(4900, "EUR"), key=f"by hand {purchase.charge}")
+    assert isinstance(result, Paid), result
+    (refund,) = refunds_at_provider(context, purchase)
+    return refund
 
 
-def dispute_at(context: WorkerContext, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
-    """Opens a dispute at the sandbox, or ends one."""
+def set_dispute(context: WorkerContext, charge: str, status: str, dispute: str = "") -> dict[str, Any]:
+    """Open a dispute at the sandbox. With the id `dispute`, change the status of that dispute."""
     body = {"status": status} if dispute else {"status": status, "charge": charge}
-    answer = httpx.post(f"{context.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
+    response = httpx.post(f"{context.settings.sandbox_url}/v1/disputes{'/' if dispute else ''}{dispute}", json=body)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
 def an_event(kind: str, data: dict[str, Any]) -> Event:
@@ -193,17 +199,18 @@ def an_event(kind: str, data: dict[str, Any]) -> Event:
 
 
 def a_refund(charge: str, status: str = "succeeded", **changes: Any) -> dict[str, Any]:
-    """A refund as the sandbox tells of it."""
-    told = {"id": f"re_{uuid4().hex[:12]}", "charge": charge, "amount": 4900, "currency": "EUR", "status": status}
-    return {**told, "key": "k", "created": int(time.time()), **changes}
+    """Return a refund as JSON, in the sandbox's format."""
+    refund = {"id": f"re_{uuid4().hex[:12]}", "charge": charge, "amount": 4900, "currency": "EUR", "status": status}
+    return {**refund, "key": "k", "created": int(time.time()), **changes}
 
 
-def tell(web: httpx.Client, event: Event, *, secret: str = SECRET, ago: int = 0) -> httpx.Response:
-    """Sends an event as the sandbox does."""
-    letter = Webhooks("", secret).signed(event, int(time.time()) - ago)
-    return post(web, letter.body, letter.signature)
+def send_event(web: httpx.Client, event: Event, *, secret: str = SECRET, age: int = 0) -> httpx.Response:
+    """Send a signed event as the sandbox does. The signature is `age` seconds old."""
+    request = Webhooks("", secret).signed(event, int(time.time()) - age)
+    return post_webhook(web, request.body, request.signature)
 
 
-def post(web: httpx.Client, body: bytes, signature: str | None = None) -> httpx.Response:
+def post_webhook(web: httpx.Client, body: bytes, signature: str | None = None) -> httpx.Response:
+    """Send a body to the sandbox's webhook endpoint, with or without a signature."""
     headers = {"content-type": "application/json"} | ({"sandbox-signature": signature} if signature else {})
     return web.post("/v1/webhooks/sandbox", content=body, headers=headers)

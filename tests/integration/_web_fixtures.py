@@ -1,4 +1,4 @@
-"""What the web's tests start from: a server, two sellers with their keys, and cases in every state."""
+"""Fixtures for tests of the web: a server, two sellers with their API keys, and cases in every state."""
 
 import hashlib
 import mailbox
@@ -28,22 +28,22 @@ from domain.states import INITIAL, MOVES, Event, State
 from producers import intake
 from producers.web.app import app
 from records import Records
-from tests.sample_data import a_policy, a_recent_purchase, a_request, a_seller, settle_in
-from tests.services import emptied, fresh_database, settings_of
+from tests.sample_data import a_policy, a_recent_purchase, a_request, a_seller, store_seller_and_purchases
+from tests.services import create_settings, empty_database, fresh_database
 
 
 @contextmanager
-def served(application: FastAPI, door: socket.socket | None = None) -> Iterator[httpx.Client]:
-    """The application behind a real server on a free port, as a browser or a seller's program meets it; or at this door."""
-    with door or socket.socket() as listener:
-        if door is None:
-            listener.bind(("127.0.0.1", 0))
-        listener.listen()  # from here on nobody is turned away, only kept waiting
+def serve(application: FastAPI, listener: socket.socket | None = None) -> Iterator[httpx.Client]:
+    """Run a real HTTP server with the application, on `listener` or a free port, and yield a client of the server."""
+    with listener or socket.socket() as listening:
+        if listener is None:
+            listening.bind(("127.0.0.1", 0))
+        listening.listen()  # from now on no connection is refused; a connection waits until the server has started
         server = uvicorn.Server(uvicorn.Config(application, log_config=None, server_header=False, lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
                 yield client
         finally:
             server.should_exit = True
@@ -51,31 +51,31 @@ def served(application: FastAPI, door: socket.socket | None = None) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Place"]:
-    """One web on a database of its own, for all tests of this process."""
+def web_server(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator["WebServer"]:
+    """Yield one web server with its own database, shared by all tests of this process."""
     with fresh_database(servers) as database:
-        settings = settings_of(servers, database, tmp_path_factory.mktemp("web"))
+        settings = create_settings(servers, database, tmp_path_factory.mktemp("web"))
         records = Records.of(settings)
-        with served(app(settings)) as web:
-            yield Place(servers, database, settings, records, web)
+        with serve(app(settings)) as web:
+            yield WebServer(servers, database, settings, records, web)
         records.engine.dispose()
 
 
 @pytest.fixture
-def world(place: "Place") -> "World":
-    """The web before its first visitor: nothing is there but two sellers with their keys."""
-    emptied(place.servers, place.database)
-    for letter in (place.settings.sent_mail_dir or Path()).glob("*/*"):
-        letter.unlink()
-    settle_in(place.records)
-    settle_in(place.records, seller=a_seller(id="babbage"), policy=a_policy(seller_id="babbage"))
-    with place.records.work() as work:
-        keys = [work.api_keys.create(id_)[1] for id_ in ("aurora", "babbage")]
-    return World(place.settings, place.records, place.web, *keys)
+def site(web_server: "WebServer") -> "Site":
+    """Return the shared web server with an emptied database that contains only two sellers and their API keys."""
+    empty_database(web_server.servers, web_server.database)
+    for email in (web_server.settings.sent_mail_dir or Path()).glob("*/*"):
+        email.unlink()
+    store_seller_and_purchases(web_server.records)
+    store_seller_and_purchases(web_server.records, seller=a_seller(id="babbage"), policy=a_policy(seller_id="babbage"))
+    with web_server.records.work() as work:
+        api_keys = [work.api_keys.create(id_)[1] for id_ in ("aurora", "babbage")]
+    return Site(web_server.settings, web_server.records, web_server.web, *api_keys)
 
 
-class Place(NamedTuple):
-    """A web, and what it stands on."""
+class WebServer(NamedTuple):
+    """A running web server, with its settings and its database. `web` is an HTTP client of it."""
 
     servers: Servers
     database: str
@@ -85,23 +85,24 @@ class Place(NamedTuple):
 
 
 @dataclass
-class World:
-    """A web on an emptied database, and what a test may ask of both."""
+class Site:
+    """A web server with an emptied database. `web` is an HTTP client; the API keys belong to two sellers."""
 
     settings: Settings
     records: Records
     web: httpx.Client
-    key: str
-    other_key: str
+    api_key: str
+    other_api_key: str
 
     @property
     def links(self) -> Links:
         return Links.of(self.settings)
 
-    def path(self, purpose: Purpose, case: UUID) -> str:
+    def link_path(self, purpose: Purpose, case: UUID) -> str:
+        """Return the path of a signed link to a case."""
         return self.links.to(purpose, case).removeprefix("http://testserver")
 
-    def rows(self) -> int:
+    def count_cases(self) -> int:
         with self.records.work() as work:
             return sum(work.case_views.counts().values())
 
@@ -112,26 +113,27 @@ class World:
         return view.state
 
     def fingerprint(self) -> str:
-        """A hash over every table that a page could change."""
+        """Return a hash of all rows of the tables that a page could change."""
         tables = ("cases", "transitions", "outbox", "case_emails", "support_tasks", "purchases", "refund_operations")
         with self.records.work() as work:
             rows = [[str(row) for row in work.run(f"select t.* from {table} t order by t::text")] for table in tables]
         return hashlib.sha256(repr(rows).encode()).hexdigest()
 
-    def bearer(self, **more: str) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.key}", **more}
+    def auth_headers(self, **more: str) -> dict[str, str]:
+        """Return the headers of an API request by the first seller."""
+        return {"authorization": f"Bearer {self.api_key}", **more}
 
 
-def the_way_to(state: State) -> list[Event]:
-    """The shortest way from received to this state; of several, the one that stands first in the table."""
-    ways: dict[State, list[Event]] = {INITIAL[1]: []}
-    while state not in ways:
-        ways |= {
-            there: [*ways[here], event]
-            for (here, event), there in reversed(MOVES.items())
-            if here in ways and there not in ways
+def shortest_path_to(state: State) -> list[Event]:
+    """Return the shortest list of events that leads from RECEIVED to a state. The table's order decides between equals."""
+    paths: dict[State, list[Event]] = {INITIAL[1]: []}
+    while state not in paths:
+        paths |= {
+            to_state: [*paths[from_state], event]
+            for (from_state, event), to_state in reversed(MOVES.items())
+            if from_state in paths and to_state not in paths
         }
-    return ways[state]
+    return paths[state]
 
 
 REASONS = [
@@ -147,43 +149,45 @@ def a_case(
     purchase: Purchase | None = None,
     evidence: Evidence | None = None,
 ) -> UUID:
-    """A case that went the shortest way to this state."""
-    bought = purchase or a_recent_purchase()
-    case = intake.accept_one(records, intake.submission(a_request(bought), Channel.WEB)).id
+    """Store a case and move it to a state by the shortest path. Return the case's id."""
+    purchase = purchase or a_recent_purchase()
+    case = intake.accept_one(records, intake.submission(a_request(purchase), Channel.WEB)).id
     with records.work() as work:
-        work.purchases.upsert([bought])
-        here = State.RECEIVED
-        for event in the_way_to(state):
-            found = "reasons" if MOVES[here, event] is State.WITH_SUPPORT else None
-            step = work.cases.lock([case], state=here)[0].after(
-                event, actor="test", evidence=evidence or ({found: REASONS} if found else {})
+        work.purchases.upsert([purchase])
+        from_state = State.RECEIVED
+        for event in shortest_path_to(state):
+            reasons = {"reasons": REASONS} if MOVES[from_state, event] is State.WITH_SUPPORT else {}
+            transition = work.cases.lock([case], state=from_state)[0].after(
+                event, actor="test", evidence=evidence or reasons
             )
-            if here is State.RECEIVED and event is not Event.FOUND_NO_PURCHASE:
-                holds = event is not Event.FOUND_OPEN_CASE
-                step = replace(step, purchase_id=bought.id if holds else None, seller_id=bought.seller_id)
-            assert work.history.record([step]) == {case}
-            # a case that is being paid stays leased to its worker; here nobody works
+            if from_state is State.RECEIVED and event is not Event.FOUND_NO_PURCHASE:
+                is_first = event is not Event.FOUND_OPEN_CASE
+                transition = replace(
+                    transition, purchase_id=purchase.id if is_first else None, seller_id=purchase.seller_id
+                )
+            assert work.history.record([transition]) == {case}
+            # recording a refund's start leases the case to a worker, and no worker runs here
             work.run("update cases set lease_until = 'epoch' where id = :case", case=case)
-            here = step.to_state
+            from_state = transition.to_state
     return case
 
 
-Happened = tuple[State, Event, Evidence]
-"""From this state, by this event, with this to show for it."""
+Step = tuple[State, Event, Evidence]
+"""The state before a transition, its event, and its evidence."""
 
 
-def goes_on(records: Records, case: UUID, *steps: Happened) -> UUID:
-    """The case, after these steps as well."""
-    for here, event, evidence in steps:
+def record_steps(records: Records, case: UUID, *steps: Step) -> UUID:
+    """Record transitions of a case, and return its id."""
+    for from_state, event, evidence in steps:
         with records.work() as work:
-            step = work.cases.lock([case], state=here)[0].after(event, actor="test", evidence=evidence)
-            assert work.history.record([replace(step, due_in=0.0)]) == {case}
+            transition = work.cases.lock([case], state=from_state)[0].after(event, actor="test", evidence=evidence)
+            assert work.history.record([replace(transition, due_in=0.0)]) == {case}
             work.run("update cases set lease_until = 'epoch', not_before = 'epoch' where id = :case", case=case)
     return case
 
 
-def a_letter(folder: Path, subject: str, body: str) -> None:
-    """A letter in the outbox, as the carrier leaves it there."""
+def store_email(folder: Path, subject: str, body: str) -> None:
+    """Store an e-mail in the folder of sent e-mails, as the mail transport does."""
     message = EmailMessage()
     message["Subject"], message["To"], message["From"] = subject, "ada@example.com", "refunds@moneyback.example"
     message.set_content(body)

@@ -1,6 +1,6 @@
-"""The fixtures that most tests with real servers share: a web with its sellers, and a worker's tools."""
+"""The fixtures that most tests with real servers share: a web server with two sellers, and a worker context."""
 
 from tests.integration._provider_fixtures import context
-from tests.integration._web_fixtures import place, world
+from tests.integration._web_fixtures import site, web_server
 
-__all__ = ["context", "place", "world"]
+__all__ = ["context", "site", "web_server"]

@@ -21,9 +21,9 @@ from producers.web.app import app
 from producers.web.middleware import HEADERS
 from producers.web.problems import ProblemCode, problem_type
 from records import migrate
-from tests.integration._web_fixtures import World, a_case, served
+from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
-from tests.services import fresh_database, settings_of, tampering
+from tests.services import create_settings, fresh_database, tamper
 
 ASK = "/v1/refund-requests"
 ASKED: dict[str, Any] = {"email": "ada@example.com", "reference": "MB-2026-0417", "reason": "unwanted_renewal"}
@@ -43,7 +43,7 @@ BOUGHT: dict[str, Any] = {
 def away(settings: Settings) -> Iterator[httpx.Client]:
     """The web while its database is away."""
     dead = SecretStr("postgresql://moneyback:hunter2@127.0.0.1:1/nowhere")
-    with served(app(settings.model_copy(update={"database_url": dead}))) as web:
+    with serve(app(settings.model_copy(update={"database_url": dead}))) as web:
         yield web
 
 
@@ -64,35 +64,37 @@ def problem(answer: httpx.Response, code: ProblemCode) -> dict[str, Any]:
 # Asking
 
 
-def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(world: World) -> None:
-    answer = world.web.post(ASK, json=ASKED, headers=world.bearer())
+def test_a_request_is_accepted_with_an_id_and_a_link_for_the_customer(site: Site) -> None:
+    answer = site.web.post(ASK, json=ASKED, headers=site.auth_headers())
     assert answer.status_code == 202
     receipt = answer.json()
     assert receipt.keys() == {"id", "state", "status_url"}
     assert receipt["state"] == "received"
     assert answer.headers["location"] == f"http://testserver{ASK}/{receipt['id']}"
     assert (
-        world.web.get(answer.headers["location"].removeprefix("http://testserver"), headers=world.bearer()).json()["id"]
+        site.web.get(answer.headers["location"].removeprefix("http://testserver"), headers=site.auth_headers()).json()[
+            "id"
+        ]
         == receipt["id"]
     )
-    page = world.web.get(receipt["status_url"].removeprefix("http://testserver"))
+    page = site.web.get(receipt["status_url"].removeprefix("http://testserver"))
     assert receipt["id"] in page.text
 
 
-def test_an_accepted_request_says_where_its_case_is(world: World) -> None:
-    accepted = world.web.post(ASK, json=ASKED, headers=world.bearer())
+def test_an_accepted_request_says_where_its_case_is(site: Site) -> None:
+    accepted = site.web.post(ASK, json=ASKED, headers=site.auth_headers())
     location = accepted.headers["location"]
     assert location == f"http://testserver{ASK}/{accepted.json()['id']}"
-    case = world.web.get(location.removeprefix("http://testserver"), headers=world.bearer()).json()
+    case = site.web.get(location.removeprefix("http://testserver"), headers=site.auth_headers()).json()
     assert (case["id"], case["reference"]) == (accepted.json()["id"], ASKED["reference"])
 
 
-def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(world: World) -> None:
+def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(site: Site) -> None:
     bought = a_recent_purchase()
-    with world.records.work() as work:
+    with site.records.work() as work:
         work.purchases.upsert([bought])
     known, unknown = (
-        world.web.post(ASK, json=ASKED | {"email": email, "reference": bought.reference}, headers=world.bearer())
+        site.web.post(ASK, json=ASKED | {"email": email, "reference": bought.reference}, headers=site.auth_headers())
         for email in (bought.email, "eve@example.com")
     )
     assert known.status_code == unknown.status_code
@@ -103,49 +105,49 @@ def test_the_answer_is_the_same_whether_or_not_there_is_such_a_purchase(world: W
 @pytest.mark.parametrize(
     "header", [{}, {"authorization": "Bearer mb_wrong"}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"}]
 )
-def test_without_a_sellers_key_nothing_is_accepted_or_shown(world: World, header: dict[str, str]) -> None:
+def test_without_a_sellers_key_nothing_is_accepted_or_shown(site: Site, header: dict[str, str]) -> None:
     for answer in (
-        world.web.post(ASK, json=ASKED, headers=header),
-        world.web.get(f"{ASK}/{uuid4()}", headers=header),
-        world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
+        site.web.post(ASK, json=ASKED, headers=header),
+        site.web.get(f"{ASK}/{uuid4()}", headers=header),
+        site.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=header),
     ):
         assert "Send an API key" in problem(answer, ProblemCode.API_KEY_MISSING)["detail"]
         assert answer.headers["www-authenticate"] == "Bearer"
-    assert world.rows() == 0
+    assert site.count_cases() == 0
 
 
-def test_a_retry_with_its_key_gets_the_same_answer_and_makes_no_second_case(world: World) -> None:
-    headers = world.bearer(**{"idempotency-key": "order 4711"})
-    first, again = (world.web.post(ASK, json=ASKED, headers=headers) for _ in range(2))
+def test_a_retry_with_its_key_gets_the_same_answer_and_makes_no_second_case(site: Site) -> None:
+    headers = site.auth_headers(**{"idempotency-key": "order 4711"})
+    first, again = (site.web.post(ASK, json=ASKED, headers=headers) for _ in range(2))
     assert (first.status_code, first.json()) == (again.status_code, again.json())
-    assert world.rows() == 1
+    assert site.count_cases() == 1
 
 
-def test_a_key_that_named_another_request_is_refused(world: World) -> None:
-    headers = world.bearer(**{"idempotency-key": "order-4711"})
-    world.web.post(ASK, json=ASKED, headers=headers)
-    answer = world.web.post(ASK, json=ASKED | {"reference": "MB-2"}, headers=headers)
+def test_a_key_that_named_another_request_is_refused(site: Site) -> None:
+    headers = site.auth_headers(**{"idempotency-key": "order-4711"})
+    site.web.post(ASK, json=ASKED, headers=headers)
+    answer = site.web.post(ASK, json=ASKED | {"reference": "MB-2"}, headers=headers)
     assert "Use a new key" in problem(answer, ProblemCode.IDEMPOTENCY_KEY_REUSED)["detail"]
-    assert world.rows() == 1
+    assert site.count_cases() == 1
 
 
-def test_the_keys_of_two_sellers_never_meet(world: World) -> None:
+def test_the_keys_of_two_sellers_never_meet(site: Site) -> None:
     ids = {
-        world.web.post(
+        site.web.post(
             ASK, json=ASKED, headers={"authorization": f"Bearer {key}", "idempotency-key": "order-4711"}
         ).json()["id"]
-        for key in (world.key, world.other_key)
+        for key in (site.api_key, site.other_api_key)
     }
     assert len(ids) == 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\xe9", "a\tb"])
-def test_an_idempotency_key_that_is_none_is_refused(world: World, key: str) -> None:
-    headers = {b"authorization": f"Bearer {world.key}".encode(), b"idempotency-key": key.encode("latin-1")}
-    answer = world.web.post(ASK, json=ASKED, headers=headers)
+def test_an_idempotency_key_that_is_none_is_refused(site: Site, key: str) -> None:
+    headers = {b"authorization": f"Bearer {site.api_key}".encode(), b"idempotency-key": key.encode("latin-1")}
+    answer = site.web.post(ASK, json=ASKED, headers=headers)
     errors = problem(answer, ProblemCode.VALIDATION_FAILED)["errors"]
     assert errors[0]["parameter"] == "Idempotency-Key"
-    assert world.rows() == 0
+    assert site.count_cases() == 0
 
 
 BAD_BODIES = [
@@ -185,33 +187,33 @@ BAD_BODIES = [
 
 @pytest.mark.parametrize(("body", "status", "pointer", "sentence"), BAD_BODIES)
 def test_a_body_that_is_not_right_is_refused_with_a_sentence_and_nothing_is_kept(
-    world: World, body: bytes | dict[str, Any], status: int, pointer: str | None, sentence: str
+    site: Site, body: bytes | dict[str, Any], status: int, pointer: str | None, sentence: str
 ) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = world.web.post(ASK, content=content, headers=world.bearer(**{"content-type": "application/json"}))
+    answer = site.web.post(ASK, content=content, headers=site.auth_headers(**{"content-type": "application/json"}))
     document = problem(answer, ProblemCode.MALFORMED_BODY if status == 400 else ProblemCode.VALIDATION_FAILED)
     if pointer is None:
         assert sentence in document["detail"]
     else:
         assert [sentence in error["detail"] for error in document["errors"] if error["pointer"] == pointer] == [True]
-    assert world.rows() == 0
+    assert site.count_cases() == 0
 
 
-def test_a_body_that_does_not_say_it_is_json_is_refused(world: World) -> None:
-    for headers in (world.bearer(), world.bearer(**{"content-type": "text/plain"})):
-        answer = world.web.post(ASK, content=json.dumps(ASKED), headers=headers)
+def test_a_body_that_does_not_say_it_is_json_is_refused(site: Site) -> None:
+    for headers in (site.auth_headers(), site.auth_headers(**{"content-type": "text/plain"})):
+        answer = site.web.post(ASK, content=json.dumps(ASKED), headers=headers)
         assert "application/json" in problem(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["detail"]
-    assert world.rows() == 0
+    assert site.count_cases() == 0
 
 
-def test_ten_megabytes_are_refused_whether_they_say_so_or_not(world: World) -> None:
+def test_ten_megabytes_are_refused_whether_they_say_so_or_not(site: Site) -> None:
     big = json.dumps(ASKED | {"comment": "x" * 10_000_000}).encode()
-    headers = world.bearer(**{"content-type": "application/json"})
-    problem(world.web.post(ASK, content=big, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
+    headers = site.auth_headers(**{"content-type": "application/json"})
+    problem(site.web.post(ASK, content=big, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (big[n : n + 50_000] for n in range(0, len(big), 50_000))
-    problem(world.web.post(ASK, content=pieces, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
-    assert world.rows() == 0
-    assert world.web.post(ASK, json=ASKED, headers=headers).status_code == 202
+    problem(site.web.post(ASK, content=pieces, headers=headers), ProblemCode.CONTENT_TOO_LARGE)
+    assert site.count_cases() == 0
+    assert site.web.post(ASK, json=ASKED, headers=headers).status_code == 202
 
 
 def test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked(away: httpx.Client) -> None:
@@ -231,14 +233,14 @@ def test_while_the_database_is_away_nothing_is_accepted_and_nothing_is_leaked(aw
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nothing", "/v1/refund-requests/", "/openapi.json/x"])
-def test_an_address_that_is_none_gets_a_problem_or_a_page(world: World, path: str) -> None:
-    answer = world.web.get(path)
+def test_an_address_that_is_none_gets_a_problem_or_a_page(site: Site, path: str) -> None:
+    answer = site.web.get(path)
     assert answer.status_code == 404
     assert ("problem+json" in answer.headers["content-type"]) == path.startswith("/v1")
 
 
-def test_a_method_that_an_address_does_not_take_is_a_problem(world: World) -> None:
-    answer = world.web.delete(ASK)
+def test_a_method_that_an_address_does_not_take_is_a_problem(site: Site) -> None:
+    answer = site.web.delete(ASK)
     problem(answer, ProblemCode.METHOD_NOT_ALLOWED)
     assert answer.headers["allow"] == "POST"
 
@@ -246,10 +248,10 @@ def test_a_method_that_an_address_does_not_take_is_a_problem(world: World) -> No
 # Looking
 
 
-def test_a_seller_sees_state_reasons_and_history_of_a_case(world: World) -> None:
+def test_a_seller_sees_state_reasons_and_history_of_a_case(site: Site) -> None:
     bought = a_recent_purchase()
-    case = a_case(world.records, State.WITH_SUPPORT, purchase=bought)
-    shown = world.web.get(f"{ASK}/{case}", headers=world.bearer()).json()
+    case = a_case(site.records, State.WITH_SUPPORT, purchase=bought)
+    shown = site.web.get(f"{ASK}/{case}", headers=site.auth_headers()).json()
     assert shown["state"] == "with_support"
     assert (shown["reference"], shown["channel"]) == (bought.reference, "web")
     assert shown["reasons"] == [
@@ -264,16 +266,16 @@ def test_a_seller_sees_state_reasons_and_history_of_a_case(world: World) -> None
     assert datetime.fromisoformat(shown["history"][0]["created_at"]).tzinfo is not None
 
 
-def test_a_seller_does_not_see_the_cases_of_another(world: World) -> None:
-    mine = a_case(world.records, State.WITH_SUPPORT)
-    nobodys = a_case(world.records, State.RECEIVED)
-    other = {"authorization": f"Bearer {world.other_key}"}
+def test_a_seller_does_not_see_the_cases_of_another(site: Site) -> None:
+    mine = a_case(site.records, State.WITH_SUPPORT)
+    nobodys = a_case(site.records, State.RECEIVED)
+    other = {"authorization": f"Bearer {site.other_api_key}"}
     answers = [
-        world.web.get(f"{ASK}/{mine}", headers=other),
-        world.web.get(f"{ASK}/{nobodys}", headers=other),
-        world.web.get(f"{ASK}/{nobodys}", headers=world.bearer()),
-        world.web.get(f"{ASK}/{uuid4()}", headers=other),
-        world.web.get(f"{ASK}/not-an-id", headers=other),
+        site.web.get(f"{ASK}/{mine}", headers=other),
+        site.web.get(f"{ASK}/{nobodys}", headers=other),
+        site.web.get(f"{ASK}/{nobodys}", headers=site.auth_headers()),
+        site.web.get(f"{ASK}/{uuid4()}", headers=other),
+        site.web.get(f"{ASK}/not-an-id", headers=other),
     ]
     details = [problem(answer, ProblemCode.NOT_FOUND)["detail"] for answer in answers]
     assert details == ["There is no refund request with this id."] * 5
@@ -282,31 +284,33 @@ def test_a_seller_does_not_see_the_cases_of_another(world: World) -> None:
 # Purchases
 
 
-def remembered(world: World, reference: str) -> Any:
-    with world.records.work() as work:
+def remembered(site: Site, reference: str) -> Any:
+    with site.records.work() as work:
         return work.run("select * from purchases where reference = :reference", reference=reference).one()
 
 
-def test_a_purchase_is_created_once_and_updated_after_that(world: World) -> None:
-    first = world.web.put("/v1/purchases/MB-2026-9", json=BOUGHT, headers=world.bearer())
-    again = world.web.put("/v1/purchases/MB-2026-9", json=BOUGHT | {"refunded": 100}, headers=world.bearer())
+def test_a_purchase_is_created_once_and_updated_after_that(site: Site) -> None:
+    first = site.web.put("/v1/purchases/MB-2026-9", json=BOUGHT, headers=site.auth_headers())
+    again = site.web.put("/v1/purchases/MB-2026-9", json=BOUGHT | {"refunded": 100}, headers=site.auth_headers())
     assert (first.status_code, first.json()) == (201, {"reference": "MB-2026-9", "created": True})
     assert (again.status_code, again.json()) == (200, {"reference": "MB-2026-9", "created": False})
-    row = remembered(world, "MB-2026-9")
+    row = remembered(site, "MB-2026-9")
     assert (row.seller_id, row.amount, row.refunded, row.dispute) == ("aurora", 4900, 100, Dispute.NONE)
     assert row.purchased_at == row.charged_at == datetime(2026, 4, 17, 12, 5, tzinfo=UTC)
 
 
-def test_a_purchase_is_the_sellers_whose_key_it_is(world: World) -> None:
-    other = {"authorization": f"Bearer {world.other_key}"}
-    assert world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=world.bearer()).status_code == 201
-    assert world.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=other).status_code == 201
+def test_a_purchase_is_the_sellers_whose_key_it_is(site: Site) -> None:
+    other = {"authorization": f"Bearer {site.other_api_key}"}
+    assert site.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=site.auth_headers()).status_code == 201
+    assert site.web.put("/v1/purchases/MB-1", json=BOUGHT, headers=other).status_code == 201
 
 
-def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(world: World) -> None:
-    answer = world.web.put("/v1/purchases/2026%2F04%2F17", json=BOUGHT | {"method": "shells"}, headers=world.bearer())
+def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(site: Site) -> None:
+    answer = site.web.put(
+        "/v1/purchases/2026%2F04%2F17", json=BOUGHT | {"method": "shells"}, headers=site.auth_headers()
+    )
     assert answer.json()["reference"] == "2026/04/17"
-    assert remembered(world, "2026/04/17").method == "shells"
+    assert remembered(site, "2026/04/17").method == "shells"
 
 
 @pytest.mark.parametrize(
@@ -333,33 +337,33 @@ def test_a_reference_may_hold_slashes_and_a_method_we_do_not_know_is_remembered(
     ],
 )
 def test_a_purchase_that_is_not_right_is_refused_with_a_sentence(
-    world: World, changes: dict[str, Any], pointer: str, sentence: str
+    site: Site, changes: dict[str, Any], pointer: str, sentence: str
 ) -> None:
-    answer = world.web.put("/v1/purchases/MB-1", json=BOUGHT | changes, headers=world.bearer())
+    answer = site.web.put("/v1/purchases/MB-1", json=BOUGHT | changes, headers=site.auth_headers())
     errors = problem(answer, ProblemCode.VALIDATION_FAILED)["errors"]
     assert [sentence in error["detail"] for error in errors if error["pointer"] == pointer] == [True], errors
 
 
 @pytest.mark.parametrize("reference", ["%00", "a%1bb", "---", "x" * 101, "%20"])
-def test_a_purchase_needs_a_reference_that_can_be_found_again(world: World, reference: str) -> None:
-    answer = world.web.put(f"/v1/purchases/{reference}", json=BOUGHT, headers=world.bearer())
+def test_a_purchase_needs_a_reference_that_can_be_found_again(site: Site, reference: str) -> None:
+    answer = site.web.put(f"/v1/purchases/{reference}", json=BOUGHT, headers=site.auth_headers())
     assert problem(answer, ProblemCode.VALIDATION_FAILED)["errors"][0]["parameter"] == "reference"
 
 
 # Operation
 
 
-def test_a_process_with_its_database_is_alive_and_ready(world: World) -> None:
-    assert world.web.get("/healthz").json() == {"status": "alive"}
-    assert world.web.get("/readyz").json() == {"status": "ready"}
+def test_a_process_with_its_database_is_alive_and_ready(site: Site) -> None:
+    assert site.web.get("/healthz").json() == {"status": "alive"}
+    assert site.web.get("/readyz").json() == {"status": "ready"}
 
 
 def test_a_database_that_a_later_release_has_migrated_is_ready(servers: Servers, tmp_path: Path) -> None:
     """Migrations go first, and add before anything is removed: webs of the release before go on serving."""
     with fresh_database(servers) as database:
-        settings = settings_of(servers, database, tmp_path)
-        tampering(servers, database, "update alembic_version set version_num = '9999'")
-        with served(app(settings)) as web:
+        settings = create_settings(servers, database, tmp_path)
+        tamper(servers, database, "update alembic_version set version_num = '9999'")
+        with serve(app(settings)) as web:
             assert web.get("/readyz").json() == {"status": "ready"}
 
 
@@ -369,9 +373,9 @@ def test_a_database_at_an_earlier_version_is_not_ready(
     """There is one migration as yet, so the test names an earlier one."""
     monkeypatch.setattr(migrate, "_earlier_revisions", lambda: frozenset({"0000"}))
     with fresh_database(servers) as database:
-        settings = settings_of(servers, database, tmp_path)
-        tampering(servers, database, "update alembic_version set version_num = '0000'")
-        with served(app(settings)) as web:
+        settings = create_settings(servers, database, tmp_path)
+        tamper(servers, database, "update alembic_version set version_num = '0000'")
+        with serve(app(settings)) as web:
             detail = problem(web.get("/readyz"), ProblemCode.NOT_READY)["detail"]
     assert (
         detail
@@ -379,10 +383,10 @@ def test_a_database_at_an_earlier_version_is_not_ready(
     )
 
 
-def test_the_numbers_are_those_of_the_database(world: World) -> None:
+def test_the_numbers_are_those_of_the_database(site: Site) -> None:
     for state in (State.WITH_SUPPORT, State.WITH_SUPPORT, State.REFUNDED):
-        a_case(world.records, state)
-    numbers = world.web.get("/metrics").text
+        a_case(site.records, state)
+    numbers = site.web.get("/metrics").text
     for line in (
         'moneyback_cases{state="with_support"} 2.0',
         'moneyback_cases{state="refunded"} 1.0',
@@ -397,9 +401,9 @@ def test_the_numbers_are_those_of_the_database(world: World) -> None:
     assert 'moneyback_outbox_oldest_message_age_seconds{queue="email.cases"}' in numbers
 
 
-def test_the_documentation_names_every_operation_and_every_problem(world: World) -> None:
-    page = world.web.get("/docs").text
-    document = world.web.get("/openapi.json").json()
+def test_the_documentation_names_every_operation_and_every_problem(site: Site) -> None:
+    page = site.web.get("/docs").text
+    document = site.web.get("/openapi.json").json()
     for path in document["paths"]:
         assert path in page
     for schema_name in document["components"]["schemas"]:
@@ -417,8 +421,8 @@ def test_the_documentation_names_every_operation_and_every_problem(world: World)
 
 
 @pytest.mark.parametrize("code", ProblemCode)
-def test_the_type_of_a_problem_is_the_address_of_a_page_that_explains_it(world: World, code: ProblemCode) -> None:
-    answer = world.web.get(problem_type("", code))
+def test_the_type_of_a_problem_is_the_address_of_a_page_that_explains_it(site: Site, code: ProblemCode) -> None:
+    answer = site.web.get(problem_type("", code))
     page = unescape(answer.text)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert f"<title>{code.heading} – Moneyback</title>" in page
@@ -428,12 +432,12 @@ def test_the_type_of_a_problem_is_the_address_of_a_page_that_explains_it(world: 
 
 
 @pytest.mark.parametrize("code", ["nothing", "NOT_FOUND", "not_found/more", "%00", ""])
-def test_a_problem_that_does_not_exist_has_no_page(world: World, code: str) -> None:
-    assert world.web.get(f"/problems/{code}").status_code == 404
+def test_a_problem_that_does_not_exist_has_no_page(site: Site, code: str) -> None:
+    assert site.web.get(f"/problems/{code}").status_code == 404
 
 
-def test_every_reference_in_the_document_can_be_followed(world: World) -> None:
-    document = world.web.get("/openapi.json").json()
+def test_every_reference_in_the_document_can_be_followed(site: Site) -> None:
+    document = site.web.get("/openapi.json").json()
 
     def references(part: Any) -> Iterator[str]:
         if isinstance(part, dict):
@@ -449,11 +453,11 @@ def test_every_reference_in_the_document_can_be_followed(world: World) -> None:
         assert reference.rpartition("/")[2] in document["components"]["schemas"]
 
 
-def test_the_examples_of_the_documentation_work(world: World) -> None:
-    schemas = world.web.get("/openapi.json").json()["components"]["schemas"]
+def test_the_examples_of_the_documentation_work(site: Site) -> None:
+    schemas = site.web.get("/openapi.json").json()["components"]["schemas"]
     example = schemas["PurchaseInput"]["examples"][0]
-    assert world.web.put("/v1/purchases/MB-1", json=example, headers=world.bearer()).status_code == 201
+    assert site.web.put("/v1/purchases/MB-1", json=example, headers=site.auth_headers()).status_code == 201
     fields = schemas["RefundRequest"]["properties"]
     asked = {name: fields[name]["examples"][0] for name in ("email", "reference")} | {"reason": "other"}
-    receipt = world.web.post(ASK, json=asked, headers=world.bearer()).json()
+    receipt = site.web.post(ASK, json=asked, headers=site.auth_headers()).json()
     assert UUID(receipt["id"]).version == 4

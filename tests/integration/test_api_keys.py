@@ -19,23 +19,23 @@ from domain.states import State
 from producers.web.problems import ProblemCode
 from records import Records
 from records.api_keys import ApiKey
-from tests.integration._web_fixtures import World
+from tests.integration._web_fixtures import Site
 from tests.integration.test_api import ASK, ASKED, BOUGHT, problem
 from tests.integration.test_console import moneyback
-from tests.sample_data import a_recent_purchase, settle_in
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 
 HOUR = timedelta(hours=1)
 
 
-def made(world: World, *scopes: ApiScope, name: str = "") -> tuple[ApiKey, dict[str, str]]:
+def made(site: Site, *scopes: ApiScope, name: str = "") -> tuple[ApiKey, dict[str, str]]:
     """A key of these scopes, and the header that carries it."""
-    with world.records.work() as work:
+    with site.records.work() as work:
         key, secret = work.api_keys.create("aurora", scopes, name=name)
     return key, {"authorization": f"Bearer {secret}"}
 
 
-def now_is(world: World, key: UUID) -> ApiKey:
-    with world.records.work() as work:
+def now_is(site: Site, key: UUID) -> ApiKey:
+    with site.records.work() as work:
         found = work.api_keys.get(key)
     assert found
     return found
@@ -44,8 +44,8 @@ def now_is(world: World, key: UUID) -> ApiKey:
 # What is kept
 
 
-def test_a_key_is_shown_once_and_only_its_hash_is_kept(world: World) -> None:
-    with world.records.work() as work:
+def test_a_key_is_shown_once_and_only_its_hash_is_kept(site: Site) -> None:
+    with site.records.work() as work:
         key, secret = work.api_keys.create("aurora", name="the shop")
         rows = repr([tuple(row) for row in work.run("select id, hash, name, scopes from api_keys")])
     assert re.fullmatch(rf"mb_{key.id.hex}_[\w-]{{43}}", secret)
@@ -54,15 +54,15 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(world: World) -> None:
     assert secret not in repr(key)
 
 
-def test_no_two_keys_are_alike(world: World) -> None:
-    with world.records.work() as work:
+def test_no_two_keys_are_alike(site: Site) -> None:
+    with site.records.work() as work:
         keys = [work.api_keys.create("aurora") for _ in range(100)]
     assert len({secret for _, secret in keys}) == len({secret[36:] for _, secret in keys}) == 100
 
 
 @pytest.mark.parametrize("change", [lambda key: key[:-1], lambda key: key + "x", str.upper, lambda key: key[36:]])
-def test_what_is_almost_a_key_is_none(world: World, change: Any) -> None:
-    answer = world.web.post(ASK, json=ASKED, headers={"authorization": f"Bearer {change(world.key)}"})
+def test_what_is_almost_a_key_is_none(site: Site, change: Any) -> None:
+    answer = site.web.post(ASK, json=ASKED, headers={"authorization": f"Bearer {change(site.api_key)}"})
     problem(answer, ProblemCode.API_KEY_MISSING)
 
 
@@ -77,19 +77,19 @@ DONE = {202, 404, 201}
 
 
 @pytest.mark.parametrize("scope", OPERATIONS)
-def test_a_key_does_what_its_scope_allows_and_nothing_else(world: World, scope: ApiScope) -> None:
-    _, header = made(world, scope)
+def test_a_key_does_what_its_scope_allows_and_nothing_else(site: Site, scope: ApiScope) -> None:
+    _, header = made(site, scope)
     for needed, operation in OPERATIONS.items():
-        answer = operation(world.web, header)
+        answer = operation(site.web, header)
         if needed is scope:
             assert answer.status_code in DONE
         else:
             assert f"“{needed}”" in problem(answer, ProblemCode.INSUFFICIENT_SCOPE)["detail"]
 
 
-def test_every_scope_but_trusted_is_an_operations(world: World) -> None:
+def test_every_scope_but_trusted_is_an_operations(site: Site) -> None:
     assert set(OPERATIONS) == DEFAULT_SCOPES
-    document = world.web.get("/openapi.json").json()
+    document = site.web.get("/openapi.json").json()
     named = {
         scope
         for methods in document["paths"].values()
@@ -101,33 +101,33 @@ def test_every_scope_but_trusted_is_an_operations(world: World) -> None:
     assert named == DEFAULT_SCOPES
 
 
-def test_only_a_trusted_key_makes_a_trusted_case(world: World) -> None:
+def test_only_a_trusted_key_makes_a_trusted_case(site: Site) -> None:
     for scopes, trusted in ((DEFAULT_SCOPES, False), (ALL_SCOPES, True)):
-        _, header = made(world, *scopes)
-        case = world.web.post(ASK, json=ASKED, headers=header).json()["id"]
-        with world.records.work() as work:
+        _, header = made(site, *scopes)
+        case = site.web.post(ASK, json=ASKED, headers=header).json()["id"]
+        with site.records.work() as work:
             assert work.run("select trusted from cases where id = :case", case=case).scalar_one() is trusted
 
 
-def test_a_scope_of_a_later_version_allows_nothing_here(world: World) -> None:
-    key, header = made(world)
-    with world.records.work() as work:
+def test_a_scope_of_a_later_version_allows_nothing_here(site: Site) -> None:
+    key, header = made(site)
+    with site.records.work() as work:
         work.run("update api_keys set scopes = array['money:take', 'requests:read'] where id = :id", id=key.id)
-    assert now_is(world, key.id).scopes == {ApiScope.REQUESTS_READ}
-    problem(world.web.post(ASK, json=ASKED, headers=header), ProblemCode.INSUFFICIENT_SCOPE)
+    assert now_is(site, key.id).scopes == {ApiScope.REQUESTS_READ}
+    problem(site.web.post(ASK, json=ASKED, headers=header), ProblemCode.INSUFFICIENT_SCOPE)
 
 
 # When it was used
 
 
-def test_the_first_use_is_noted_and_the_next_ones_write_nothing_of_the_key(world: World) -> None:
-    key, header = made(world, *DEFAULT_SCOPES)
+def test_the_first_use_is_noted_and_the_next_ones_write_nothing_of_the_key(site: Site) -> None:
+    key, header = made(site, *DEFAULT_SCOPES)
     assert key.last_used_at is None
-    world.web.post(ASK, json=ASKED, headers=header)
-    assert now_is(world, key.id).last_used_at is not None
+    site.web.post(ASK, json=ASKED, headers=header)
+    assert now_is(site, key.id).last_used_at is not None
     for _ in range(20):
-        assert world.web.post(ASK, json=ASKED, headers=header).status_code == 202
-    with world.records.work() as work:
+        assert site.web.post(ASK, json=ASKED, headers=header).status_code == 202
+    with site.records.work() as work:
         (writes,) = work.run("select count(distinct xmin::text) from api_keys where id = :id", id=key.id).one()
         noted = work.run("select xmin::text::bigint from api_keys where id = :id", id=key.id).scalar_one()
         first = work.run("select min(xmin::text::bigint) from cases").scalar_one()
@@ -135,11 +135,11 @@ def test_the_first_use_is_noted_and_the_next_ones_write_nothing_of_the_key(world
     assert noted < first, "A later request wrote the key again."
 
 
-def test_accepting_a_request_is_one_commit(world: World) -> None:
+def test_accepting_a_request_is_one_commit(site: Site) -> None:
     for number in range(20):
-        headers = world.bearer(**{"idempotency-key": f"order-{number}"})
-        assert world.web.post(ASK, json=ASKED, headers=headers).status_code == 202
-    with world.records.work() as work:
+        headers = site.auth_headers(**{"idempotency-key": f"order-{number}"})
+        assert site.web.post(ASK, json=ASKED, headers=headers).status_code == 202
+    with site.records.work() as work:
         commits, cases = work.run(
             "select count(distinct xid), count(*) filter (where a_case) from ("
             " select xmin::text xid, true a_case from cases union all select xmin::text, false from transitions"
@@ -148,69 +148,69 @@ def test_accepting_a_request_is_one_commit(world: World) -> None:
     assert commits == cases == 20
 
 
-def test_a_use_is_noted_again_after_a_minute_by_one_of_many(world: World) -> None:
-    key, header = made(world, *DEFAULT_SCOPES)
-    with world.records.work() as work:
+def test_a_use_is_noted_again_after_a_minute_by_one_of_many(site: Site) -> None:
+    key, header = made(site, *DEFAULT_SCOPES)
+    with site.records.work() as work:
         work.run("update api_keys set last_used_at = now() - interval '61 seconds' where id = :id", id=key.id)
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: world.web.get(f"{ASK}/{uuid4()}", headers=header), range(10)))
+        answers = list(pool.map(lambda _: site.web.get(f"{ASK}/{uuid4()}", headers=header), range(10)))
     assert {answer.status_code for answer in answers} == {404}
-    used = now_is(world, key.id).last_used_at
+    used = now_is(site, key.id).last_used_at
     assert used
     assert datetime.now(UTC) - used < timedelta(minutes=1)
 
 
-def test_nobody_waits_to_note_a_use(world: World) -> None:
-    key, header = made(world, *DEFAULT_SCOPES)
-    with world.records.work() as work:  # as another request that is noting it just now
+def test_nobody_waits_to_note_a_use(site: Site) -> None:
+    key, header = made(site, *DEFAULT_SCOPES)
+    with site.records.work() as work:  # as another request that is noting it just now
         work.run("select from api_keys where id = :id for no key update", id=key.id)
-        assert world.web.get(f"{ASK}/{uuid4()}", headers=header).status_code == 404
-    assert now_is(world, key.id).last_used_at is None
+        assert site.web.get(f"{ASK}/{uuid4()}", headers=header).status_code == 404
+    assert now_is(site, key.id).last_used_at is None
 
 
 # Its end
 
 
-def test_an_ended_key_is_unknown_from_then_on(world: World) -> None:
-    key, header = made(world, *DEFAULT_SCOPES)
-    assert world.web.post(ASK, json=ASKED, headers=header).status_code == 202
-    with world.records.work() as work:
+def test_an_ended_key_is_unknown_from_then_on(site: Site) -> None:
+    key, header = made(site, *DEFAULT_SCOPES)
+    assert site.web.post(ASK, json=ASKED, headers=header).status_code == 202
+    with site.records.work() as work:
         ended = work.api_keys.revoke(key.id)
         again = work.api_keys.revoke(key.id)
     assert ended
     assert ended.expires_at
     assert again is None
     for operation in OPERATIONS.values():
-        problem(operation(world.web, header), ProblemCode.API_KEY_MISSING)
-    assert now_is(world, key.id).expires_at == ended.expires_at
+        problem(operation(site.web, header), ProblemCode.API_KEY_MISSING)
+    assert now_is(site, key.id).expires_at == ended.expires_at
 
 
-def test_a_rotated_key_lives_on_for_its_grace_and_the_new_one_may_do_the_same(world: World) -> None:
-    old, header = made(world, ApiScope.REQUESTS_READ, ApiScope.TRUSTED, name="the shop")
-    with world.records.work() as work:
+def test_a_rotated_key_lives_on_for_its_grace_and_the_new_one_may_do_the_same(site: Site) -> None:
+    old, header = made(site, ApiScope.REQUESTS_READ, ApiScope.TRUSTED, name="the shop")
+    with site.records.work() as work:
         rotated = work.api_keys.rotate(old.id, HOUR)
     assert rotated
     new, secret = rotated
     assert (new.seller, new.name, new.scopes, new.expires_at) == (old.seller, old.name, old.scopes, None)
     for one in (header, {"authorization": f"Bearer {secret}"}):
-        problem(world.web.get(f"{ASK}/{uuid4()}", headers=one), ProblemCode.NOT_FOUND)
-    ends = now_is(world, old.id).expires_at
+        problem(site.web.get(f"{ASK}/{uuid4()}", headers=one), ProblemCode.NOT_FOUND)
+    ends = now_is(site, old.id).expires_at
     assert ends
     assert timedelta(minutes=59) < ends - datetime.now(UTC) <= HOUR
-    with world.records.work() as work:
+    with site.records.work() as work:
         work.run("update api_keys set expires_at = now() - interval '1 second' where id = :id", id=old.id)
-    problem(world.web.get(f"{ASK}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
+    problem(site.web.get(f"{ASK}/{uuid4()}", headers=header), ProblemCode.API_KEY_MISSING)
 
 
-def test_rotating_never_lengthens_a_life_and_an_ended_key_is_not_rotated(world: World) -> None:
-    old, _ = made(world, *DEFAULT_SCOPES)
-    with world.records.work() as work:
+def test_rotating_never_lengthens_a_life_and_an_ended_key_is_not_rotated(site: Site) -> None:
+    old, _ = made(site, *DEFAULT_SCOPES)
+    with site.records.work() as work:
         work.api_keys.rotate(old.id, HOUR)
-    ends = now_is(world, old.id).expires_at
-    with world.records.work() as work:
+    ends = now_is(site, old.id).expires_at
+    with site.records.work() as work:
         work.api_keys.rotate(old.id, 24 * HOUR)
-    assert now_is(world, old.id).expires_at == ends
-    with world.records.work() as work:
+    assert now_is(site, old.id).expires_at == ends
+    with site.records.work() as work:
         work.api_keys.revoke(old.id)
         count = len(work.api_keys.for_seller("aurora"))
         assert work.api_keys.rotate(old.id, HOUR) is None
@@ -223,7 +223,7 @@ def test_rotating_never_lengthens_a_life_and_an_ended_key_is_not_rotated(world: 
 
 @pytest.fixture
 def shop(records: Records) -> Records:
-    settle_in(records)
+    store_seller_and_purchases(records)
     return records
 
 
@@ -287,47 +287,47 @@ def test_every_verb_of_a_key_has_help(verb: str) -> None:
 # One key of a request at a time
 
 
-def test_while_a_request_is_being_accepted_the_same_key_is_told_to_come_again(world: World) -> None:
-    headers = world.bearer(**{"idempotency-key": "order-4711"})
-    with world.records.work() as work:
+def test_while_a_request_is_being_accepted_the_same_key_is_told_to_come_again(site: Site) -> None:
+    headers = site.auth_headers(**{"idempotency-key": "order-4711"})
+    with site.records.work() as work:
         assert work.idempotency.claim("api:aurora", "order-4711")
-        answer = world.web.post(ASK, json=ASKED, headers=headers)
+        answer = site.web.post(ASK, json=ASKED, headers=headers)
         assert "in a second" in problem(answer, ProblemCode.IDEMPOTENCY_KEY_IN_USE)["detail"]
         assert answer.headers["retry-after"] == "1"
-        other = {"authorization": f"Bearer {world.other_key}", "idempotency-key": "order-4711"}
-        assert world.web.post(ASK, json=ASKED, headers=other).status_code == 202
-        assert world.web.post(ASK, json=ASKED, headers=world.bearer()).status_code == 202
-    assert world.web.post(ASK, json=ASKED, headers=headers).status_code == 202
-    assert world.rows() == 3
+        other = {"authorization": f"Bearer {site.other_api_key}", "idempotency-key": "order-4711"}
+        assert site.web.post(ASK, json=ASKED, headers=other).status_code == 202
+        assert site.web.post(ASK, json=ASKED, headers=site.auth_headers()).status_code == 202
+    assert site.web.post(ASK, json=ASKED, headers=headers).status_code == 202
+    assert site.count_cases() == 3
 
 
-def test_twenty_at_once_with_one_key_are_one_case_and_each_is_told_so_or_to_come_again(world: World) -> None:
-    headers = world.bearer(**{"idempotency-key": "order-4711"})
+def test_twenty_at_once_with_one_key_are_one_case_and_each_is_told_so_or_to_come_again(site: Site) -> None:
+    headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     together = threading.Barrier(20)
 
     def ask(_: int) -> list[httpx.Response]:
         together.wait()
-        answers = [world.web.post(ASK, json=ASKED, headers=headers)]
+        answers = [site.web.post(ASK, json=ASKED, headers=headers)]
         while answers[-1].status_code == 409:
             assert problem(answers[-1], ProblemCode.IDEMPOTENCY_KEY_IN_USE)
-            answers.append(world.web.post(ASK, json=ASKED, headers=headers))
+            answers.append(site.web.post(ASK, json=ASKED, headers=headers))
         return answers
 
     with ThreadPoolExecutor(20) as pool:
         answers = [answers[-1] for answers in pool.map(ask, range(20))]
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert world.rows() == 1
+    assert site.count_cases() == 1
 
 
-def test_twenty_requests_at_once_with_one_key_are_one_case_and_nineteen_refusals(world: World) -> None:
-    headers = world.bearer(**{"idempotency-key": "order-4711"})
+def test_twenty_requests_at_once_with_one_key_are_one_case_and_nineteen_refusals(site: Site) -> None:
+    headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     together = threading.Barrier(20)
 
     def ask(number: int) -> ProblemCode | UUID:
         together.wait()
         while True:
-            answer = world.web.post(ASK, json=ASKED | {"reference": f"MB-{number}"}, headers=headers)
+            answer = site.web.post(ASK, json=ASKED | {"reference": f"MB-{number}"}, headers=headers)
             if answer.status_code == 202:
                 return UUID(answer.json()["id"])
             if answer.json()["type"] != f"http://testserver/problems/{ProblemCode.IDEMPOTENCY_KEY_IN_USE}":
@@ -337,25 +337,25 @@ def test_twenty_requests_at_once_with_one_key_are_one_case_and_nineteen_refusals
     with ThreadPoolExecutor(20) as pool:
         became = list(pool.map(ask, range(20)))
     assert became.count(ProblemCode.IDEMPOTENCY_KEY_REUSED) == 19
-    assert world.rows() == 1
+    assert site.count_cases() == 1
 
 
-def test_the_answer_to_a_repeat_tells_where_the_case_stands_by_now(world: World) -> None:
+def test_the_answer_to_a_repeat_tells_where_the_case_stands_by_now(site: Site) -> None:
     bought = a_recent_purchase()
-    headers = world.bearer(**{"idempotency-key": "order-4711"})
+    headers = site.auth_headers(**{"idempotency-key": "order-4711"})
     body = ASKED | {"email": bought.email, "reference": bought.reference}
-    first = world.web.post(ASK, json=body, headers=headers).json()
-    with world.records.work() as work:
+    first = site.web.post(ASK, json=body, headers=headers).json()
+    with site.records.work() as work:
         work.run("update cases set state = 'unmatched', next_action_at = null where id = :id", id=first["id"])
-    again = world.web.post(ASK, json=body, headers=headers)
+    again = site.web.post(ASK, json=body, headers=headers)
     assert again.status_code == 202
     assert again.json() == first | {"state": State.UNMATCHED}
 
 
-def test_a_key_names_a_request_of_any_of_the_sellers_keys(world: World) -> None:
-    _, other = made(world, *ALL_SCOPES)
+def test_a_key_names_a_request_of_any_of_the_sellers_keys(site: Site) -> None:
+    _, other = made(site, *ALL_SCOPES)
     ids = {
-        world.web.post(ASK, json=ASKED, headers={**header, "idempotency-key": "order-4711"}).json()["id"]
-        for header in (world.bearer(), other)
+        site.web.post(ASK, json=ASKED, headers={**header, "idempotency-key": "order-4711"}).json()["id"]
+        for header in (site.auth_headers(), other)
     }
     assert len(ids) == 1

@@ -9,16 +9,16 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records
 from records.audit import AuditReport, audit
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
-from tests.services import tampering
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
+from tests.services import tamper
 
 
 @pytest.fixture
 def cases(records: Records) -> list[UUID]:
     """Three cases with support, two rows of history each."""
     bought = [a_recent_purchase() for _ in range(3)]
-    settle_in(records, *bought)
-    found = ids(accept(records, [an_arrival(one) for one in bought]))
+    store_seller_and_purchases(records, *bought)
+    found = ids_of(accept(records, [a_submission(one) for one in bought]))
     with records.work() as work:
         work.history.record(
             [
@@ -73,7 +73,7 @@ def test_untouched_books_are_well(records: Records) -> None:
 def test_a_touched_row_is_found(
     records: Records, cases: list[UUID], servers: Servers, database: str, statement: str, sentence: str
 ) -> None:
-    tampering(servers, database, statement.format(cases[1]))
+    tamper(servers, database, statement.format(cases[1]))
     faults = audited(records).faults
     assert {fault.case_id for fault in faults} == {cases[1]}
     assert any(sentence in fault.sentence for fault in faults), faults

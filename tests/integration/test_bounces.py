@@ -12,7 +12,7 @@ from domain.states import Event
 from domain.support_tasks import SupportTaskKind
 from records import Records
 from records.case_emails import DueEmail
-from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, a_submission, store_seller_and_purchases
 from worker.context import create_context
 from worker.emails.case_emails import send_case_emails
 from worker.mail_transport import EmailRejectedError
@@ -24,9 +24,9 @@ BOUNCED = "smtp; 550 5.1.1 <ada@example.com>: user unknown"
 def case(records: Records) -> UUID:
     """A case that was asked to confirm; the letter is due."""
     bought = a_recent_purchase()
-    settle_in(records, bought, seller=a_seller(), policy=a_policy())
+    store_seller_and_purchases(records, bought, seller=a_seller(), policy=a_policy())
     with records.work() as work:
-        (accepted,) = work.intake.accept([an_arrival(bought)])
+        (accepted,) = work.intake.accept([a_submission(bought)])
         found = work.cases.lock_one(accepted.id)
         assert found
         work.history.record([replace(found.after(Event.FOUND_ELIGIBLE, actor="test"), purchase_id=bought.id)])

@@ -18,7 +18,7 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records, UnitOfWork
 from tests.integration import _provider_fixtures
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.broker_loss import MARKER_KEY, BrokerLossDetector
 from worker.celery_fixes.config import celery_options
@@ -29,7 +29,7 @@ from worker.support_tasks.publishing import publish
 
 @pytest.fixture
 def context(settings: Settings) -> Iterator[WorkerContext]:
-    yield from _provider_fixtures.opened(settings)
+    yield from _provider_fixtures.open_context(settings)
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def broker(connection: Connection) -> redis.Redis:
 def with_support(records: Records, number: int) -> list[UUID]:
     """Cases that came to support."""
     bought = [a_recent_purchase() for _ in range(number)]
-    settle_in(records, *bought)
-    found = ids(accept(records, [an_arrival(one) for one in bought]))
+    store_seller_and_purchases(records, *bought)
+    found = ids_of(accept(records, [a_submission(one) for one in bought]))
     with records.work() as work:
         evidence = {"reasons": [{"code": "x", "sentence": "X."}]}
         cases = work.cases.lock(found, state=State.RECEIVED)

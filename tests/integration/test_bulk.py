@@ -16,9 +16,9 @@ from producers.web import middleware
 from producers.web.api import bulk, ndjson
 from producers.web.app import app
 from producers.web.problems import ProblemCode
-from tests.integration._web_fixtures import Place, World, served
+from tests.integration._web_fixtures import Site, WebServer, serve
 from tests.integration.test_api import ASK, ASKED, problem
-from tests.services import tampering
+from tests.services import tamper
 
 BULK = f"{ASK}/bulk"
 HEADERS = {"content-type": ndjson.NDJSON, "idempotency-key": "recall-2026-06"}
@@ -42,8 +42,8 @@ def told(answer: httpx.Response) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return each, summary
 
 
-def send(world: World, content: bytes | Iterable[bytes], **headers: str) -> httpx.Response:
-    return world.web.post(BULK, content=content, headers=world.bearer(**HEADERS | headers), timeout=120)
+def send(site: Site, content: bytes | Iterable[bytes], **headers: str) -> httpx.Response:
+    return site.web.post(BULK, content=content, headers=site.auth_headers(**HEADERS | headers), timeout=120)
 
 
 def kinds(each: list[dict[str, Any]]) -> list[str | None]:
@@ -55,20 +55,20 @@ def kinds(each: list[dict[str, Any]]) -> list[str | None]:
 # What becomes of a line
 
 
-def test_each_line_is_a_case_in_the_lane_for_many(world: World) -> None:
-    each, summary = told(send(world, body(*map(asked, range(1, 1_201)))))
+def test_each_line_is_a_case_in_the_lane_for_many(site: Site) -> None:
+    each, summary = told(send(site, body(*map(asked, range(1, 1_201)))))
     assert [one["line"] for one in each] == list(range(1, 1_201))
     assert {one["state"] for one in each} == {"received"}
     assert len({one["id"] for one in each}) == 1_200
     assert summary == {"accepted": 1_200, "rejected": 0}
-    with world.records.work() as work:
+    with site.records.work() as work:
         rows = work.run("select seller_id, channel, bulk, trusted, count(*) from cases group by 1, 2, 3, 4").all()
         waiting = work.run("select bulk, count(*) from outbox group by 1").all()
     assert [tuple(row) for row in rows] == [("aurora", "api", True, False, 1_200)]
     assert [tuple(row) for row in waiting] == [(True, 1_200)]
 
 
-def test_a_line_that_is_wrong_loses_no_other(world: World) -> None:
+def test_a_line_that_is_wrong_loses_no_other(site: Site) -> None:
     content = body(
         asked(1),
         b"{",
@@ -84,7 +84,7 @@ def test_a_line_that_is_wrong_loses_no_other(world: World) -> None:
         {"\ud800": 1},
         asked(6),
     )
-    each, summary = told(send(world, content))
+    each, summary = told(send(site, content))
     assert [one["line"] for one in each] == [1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13]
     assert kinds(each) == [
         None, "malformed_body", "validation_failed", "malformed_body", "malformed_body", "validation_failed",
@@ -93,25 +93,25 @@ def test_a_line_that_is_wrong_loses_no_other(world: World) -> None:
     assert each[2]["problem"]["errors"][0]["pointer"] == "#/reason"
     assert each[6]["problem"]["errors"] == [{"detail": "This field is unknown. Leave it out.", "pointer": "#/amount"}]
     assert summary == {"accepted": 2, "rejected": 9}
-    assert world.rows() == 2
+    assert site.count_cases() == 2
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n\n"])
-def test_the_last_line_may_end_or_not(world: World, end: bytes) -> None:
-    each, summary = told(send(world, body(asked(1)) + json.dumps(asked(2)).encode() + end))
+def test_the_last_line_may_end_or_not(site: Site, end: bytes) -> None:
+    each, summary = told(send(site, body(asked(1)) + json.dumps(asked(2)).encode() + end))
     assert [one["line"] for one in each] == [1, 2]
     assert summary["accepted"] == 2
 
 
-def test_a_call_without_lines_is_answered_with_its_summary(world: World) -> None:
-    assert told(send(world, b"")) == ([], {"accepted": 0, "rejected": 0})
+def test_a_call_without_lines_is_answered_with_its_summary(site: Site) -> None:
+    assert told(send(site, b"")) == ([], {"accepted": 0, "rejected": 0})
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
-def test_where_a_piece_of_the_body_ends_does_not_matter(world: World, size: int) -> None:
+def test_where_a_piece_of_the_body_ends_does_not_matter(site: Site, size: int) -> None:
     content = body(*map(asked, range(1, 21)))
     pieces = (content[first : first + size] for first in range(0, len(content), size))
-    each, summary = told(send(world, pieces))
+    each, summary = told(send(site, pieces))
     assert [one["line"] for one in each] == list(range(1, 21))
     assert summary == {"accepted": 20, "rejected": 0}
 
@@ -119,25 +119,25 @@ def test_where_a_piece_of_the_body_ends_does_not_matter(world: World, size: int)
 # Keys
 
 
-def test_the_same_call_again_finds_the_same_cases(world: World) -> None:
+def test_the_same_call_again_finds_the_same_cases(site: Site) -> None:
     content = body(*map(asked, range(1, 601)), asked(601, idempotency_key="mine"), b"{")
-    first, again = (told(send(world, content)) for _ in range(2))
+    first, again = (told(send(site, content)) for _ in range(2))
     assert first == again
-    assert world.rows() == 601
+    assert site.count_cases() == 601
 
 
-def test_another_calls_key_makes_other_requests_of_lines_without_one(world: World) -> None:
+def test_another_calls_key_makes_other_requests_of_lines_without_one(site: Site) -> None:
     content = body(asked(1), asked(2, idempotency_key="mine"))
-    ids = [[one["id"] for one in told(send(world, content, **{"idempotency-key": key}))[0]] for key in ("one", "other")]
+    ids = [[one["id"] for one in told(send(site, content, **{"idempotency-key": key}))[0]] for key in ("one", "other")]
     assert ids[0][0] != ids[1][0]
     assert ids[0][1] == ids[1][1]
 
 
-def test_a_lines_key_is_the_key_of_a_request_that_comes_alone(world: World) -> None:
-    alone = world.web.post(ASK, json=asked(1), headers=world.bearer(**{"idempotency-key": "order-1"})).json()
+def test_a_lines_key_is_the_key_of_a_request_that_comes_alone(site: Site) -> None:
+    alone = site.web.post(ASK, json=asked(1), headers=site.auth_headers(**{"idempotency-key": "order-1"})).json()
     each, _ = told(
         send(
-            world,
+            site,
             body(
                 asked(1, idempotency_key="order-1"),
                 asked(2, idempotency_key="order-1"),
@@ -147,14 +147,14 @@ def test_a_lines_key_is_the_key_of_a_request_that_comes_alone(world: World) -> N
     )
     assert each[0]["id"] == alone["id"]
     assert kinds(each) == [None, "idempotency_key_reused", None]
-    alone = world.web.post(ASK, json=asked(3), headers=world.bearer(**{"idempotency-key": "order-3"})).json()
+    alone = site.web.post(ASK, json=asked(3), headers=site.auth_headers(**{"idempotency-key": "order-3"})).json()
     assert each[2]["id"] == alone["id"]
 
 
-def test_a_line_that_comes_twice_is_one_case_and_both_are_told(world: World) -> None:
+def test_a_line_that_comes_twice_is_one_case_and_both_are_told(site: Site) -> None:
     each, summary = told(
         send(
-            world,
+            site,
             body(
                 asked(1),
                 asked(1),
@@ -168,14 +168,14 @@ def test_a_line_that_comes_twice_is_one_case_and_both_are_told(world: World) -> 
     assert kinds(each) == [None, None, None, "idempotency_key_reused", None]
     assert each[2]["id"] == each[4]["id"]
     assert summary == {"accepted": 4, "rejected": 1}
-    assert world.rows() == 2
+    assert site.count_cases() == 2
 
 
-def test_the_lines_of_two_sellers_never_meet(world: World) -> None:
+def test_the_lines_of_two_sellers_never_meet(site: Site) -> None:
     content = body(asked(1, idempotency_key="mine"), asked(2))
-    other = {"authorization": f"Bearer {world.other_key}", **HEADERS}
-    ours = {one["id"] for one in told(send(world, content))[0]}
-    theirs = {one["id"] for one in told(world.web.post(BULK, content=content, headers=other))[0]}
+    other = {"authorization": f"Bearer {site.other_api_key}", **HEADERS}
+    ours = {one["id"] for one in told(send(site, content))[0]}
+    theirs = {one["id"] for one in told(site.web.post(BULK, content=content, headers=other))[0]}
     assert len(ours | theirs) == 4
 
 
@@ -183,62 +183,60 @@ def test_the_lines_of_two_sellers_never_meet(world: World) -> None:
 
 
 @pytest.mark.parametrize(("scopes", "trusted"), [(DEFAULT_SCOPES, False), (ALL_SCOPES, True)])
-def test_the_key_decides_whether_the_customers_confirm(
-    world: World, scopes: frozenset[ApiScope], trusted: bool
-) -> None:
-    with world.records.work() as work:
+def test_the_key_decides_whether_the_customers_confirm(site: Site, scopes: frozenset[ApiScope], trusted: bool) -> None:
+    with site.records.work() as work:
         _, secret = work.api_keys.create("aurora", scopes)
-    told(world.web.post(BULK, content=body(asked(1)), headers={"authorization": f"Bearer {secret}", **HEADERS}))
-    with world.records.work() as work:
+    told(site.web.post(BULK, content=body(asked(1)), headers={"authorization": f"Bearer {secret}", **HEADERS}))
+    with site.records.work() as work:
         assert work.run("select trusted from cases").scalars().all() == [trusted]
 
 
-def test_what_is_wrong_with_the_call_is_said_before_a_line_is_read(world: World) -> None:
-    with world.records.work() as work:
+def test_what_is_wrong_with_the_call_is_said_before_a_line_is_read(site: Site) -> None:
+    with site.records.work() as work:
         _, secret = work.api_keys.create("aurora", ALL_SCOPES - {ApiScope.REQUESTS_WRITE})
     lacking = {"authorization": f"Bearer {secret}"}
     content = body(asked(1))
-    problem(world.web.post(BULK, content=content, headers=HEADERS), ProblemCode.API_KEY_MISSING)
-    problem(world.web.post(BULK, content=content, headers=HEADERS | lacking), ProblemCode.INSUFFICIENT_SCOPE)
+    problem(site.web.post(BULK, content=content, headers=HEADERS), ProblemCode.API_KEY_MISSING)
+    problem(site.web.post(BULK, content=content, headers=HEADERS | lacking), ProblemCode.INSUFFICIENT_SCOPE)
     for media in ("application/json", "", "text/plain; application/x-ndjson"):
-        problem(send(world, content, **{"content-type": media}), ProblemCode.UNSUPPORTED_MEDIA_TYPE)
-    without = world.bearer(**{"content-type": ndjson.NDJSON})
-    wrong = problem(world.web.post(BULK, content=content, headers=without), ProblemCode.VALIDATION_FAILED)
+        problem(send(site, content, **{"content-type": media}), ProblemCode.UNSUPPORTED_MEDIA_TYPE)
+    without = site.auth_headers(**{"content-type": ndjson.NDJSON})
+    wrong = problem(site.web.post(BULK, content=content, headers=without), ProblemCode.VALIDATION_FAILED)
     assert wrong["errors"] == [{"detail": "This is missing.", "parameter": "Idempotency-Key"}]
-    assert send(world, content, **{"content-type": "Application/X-NDJSON; charset=utf-8"}).status_code == 200
-    assert world.rows() == 1
+    assert send(site, content, **{"content-type": "Application/X-NDJSON; charset=utf-8"}).status_code == 200
+    assert site.count_cases() == 1
 
 
 # Limits
 
 
-def test_a_hundred_thousand_lines_are_the_most(world: World) -> None:
-    each, summary = told(send(world, body(asked(1)) + b"\n" * (ndjson.MAX_LINES - 2) + body(asked(2))))
+def test_a_hundred_thousand_lines_are_the_most(site: Site) -> None:
+    each, summary = told(send(site, body(asked(1)) + b"\n" * (ndjson.MAX_LINES - 2) + body(asked(2))))
     assert [one["line"] for one in each] == [1, ndjson.MAX_LINES]
     assert "problem" not in summary
-    each, summary = told(send(world, body(asked(1)) + b"\n" * (ndjson.MAX_LINES - 1) + body(asked(2))))
+    each, summary = told(send(site, body(asked(1)) + b"\n" * (ndjson.MAX_LINES - 1) + body(asked(2))))
     assert [one["line"] for one in each] == [1]
     assert "at most 100,000 lines" in summary["problem"]["detail"]
 
 
-def test_who_sends_something_else_than_was_meant_is_stopped(world: World) -> None:
-    each, summary = told(send(world, b"nothing\n" * (bulk.MAX_REJECTED_LINES + 5_000)))
+def test_who_sends_something_else_than_was_meant_is_stopped(site: Site) -> None:
+    each, summary = told(send(site, b"nothing\n" * (bulk.MAX_REJECTED_LINES + 5_000)))
     assert bulk.MAX_REJECTED_LINES < len(each) <= bulk.MAX_REJECTED_LINES + bulk.BATCH_SIZE
     assert summary["rejected"] == len(each)
     assert "More than 10,000 lines were rejected" in summary["problem"]["detail"]
 
 
 def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(middleware._MAX_BYTES_BY_PATH, BULK, 1_000_000)
     content = body(asked(1)) + b"\n" * 1_000 + b"x" * 3_000_000
-    problem(send(world, content), ProblemCode.CONTENT_TOO_LARGE)
+    problem(send(site, content), ProblemCode.CONTENT_TOO_LARGE)
     pieces = (content[first : first + 10_000] for first in range(0, len(content), 10_000))
-    each, summary = told(send(world, pieces))
+    each, summary = told(send(site, pieces))
     assert [one["line"] for one in each] == [1]
     assert "at most 64 MB" in summary["problem"]["detail"]
-    problem(world.web.post(ASK, content=content, headers=world.bearer()), ProblemCode.CONTENT_TOO_LARGE)
+    problem(site.web.post(ASK, content=content, headers=site.auth_headers()), ProblemCode.CONTENT_TOO_LARGE)
 
 
 # Both ways at once
@@ -247,10 +245,10 @@ def test_a_body_that_is_too_large_is_refused_unread_or_ends_the_answer(
 class Talk:
     """A client that hears while it still speaks."""
 
-    def __init__(self, world: World, **headers: str) -> None:
-        url = world.web.base_url
+    def __init__(self, site: Site, **headers: str) -> None:
+        url = site.web.base_url
         self.socket = socket.create_connection((url.host, url.port), timeout=30)
-        head = {"host": "testserver", "transfer-encoding": "chunked", **world.bearer(**HEADERS | headers)}
+        head = {"host": "testserver", "transfer-encoding": "chunked", **site.auth_headers(**HEADERS | headers)}
         self.socket.sendall(f"POST {BULK} HTTP/1.1\r\n".encode())
         self.socket.sendall("".join(f"{name}: {value}\r\n" for name, value in head.items()).encode() + b"\r\n")
         self._heard = self.socket.makefile("rb")
@@ -276,32 +274,32 @@ class Talk:
 
 
 @pytest.fixture
-def talk(world: World) -> Iterator[Talk]:
-    talk = Talk(world)
+def talk(site: Site) -> Iterator[Talk]:
+    talk = Talk(site)
     yield talk
     talk.close()
 
 
-def test_a_line_is_answered_while_the_next_is_not_written_yet(world: World, talk: Talk) -> None:
+def test_a_line_is_answered_while_the_next_is_not_written_yet(site: Site, talk: Talk) -> None:
     for number in range(1, 6):
         talk.say(body(asked(number)))
         (answer,) = talk.hear()
         assert answer["line"] == number
-        assert world.rows() == number
+        assert site.count_cases() == number
     talk.say(b"")
     assert talk.hear() == [{"accepted": 5, "rejected": 0}]
     assert talk.hear() == []
 
 
-def test_who_leaves_in_the_middle_has_had_what_was_answered(world: World, talk: Talk) -> None:
+def test_who_leaves_in_the_middle_has_had_what_was_answered(site: Site, talk: Talk) -> None:
     talk.say(body(asked(1), asked(2)) + b'{"email": "ada@')
     assert [one["line"] for one in talk.hear()] == [1, 2]
     talk.close()
-    again, _ = told(send(world, body(asked(1), asked(2), asked(3))))
-    assert len(again) == world.rows() == 3
+    again, _ = told(send(site, body(asked(1), asked(2), asked(3))))
+    assert len(again) == site.count_cases() == 3
 
 
-def test_no_more_is_read_than_can_be_kept(world: World) -> None:
+def test_no_more_is_read_than_can_be_kept(site: Site) -> None:
     """The web of this test ends with it, because it stores the last lines after the lock, when nobody waits any more."""
     line = body(asked(1, comment="x" * 2_000))
     said = []
@@ -311,10 +309,10 @@ def test_no_more_is_read_than_can_be_kept(world: World) -> None:
             talk.say(line * 100)
             said.append(len(line) * 100)
 
-    with served(app(world.settings)) as web:
-        talk = Talk(replace(world, web=web))
+    with serve(app(site.settings)) as web:
+        talk = Talk(replace(site, web=web))
         talk.socket.settimeout(1)
-        with world.records.work() as work:
+        with site.records.work() as work:
             work.run("lock table cases in exclusive mode")
             with pytest.raises(TimeoutError):
                 say_all(talk)
@@ -323,15 +321,15 @@ def test_no_more_is_read_than_can_be_kept(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_for_ever(world: World) -> None:
+def test_a_client_that_reads_nothing_before_it_has_sent_all_is_not_waited_for_for_ever(site: Site) -> None:
     content = body(*map(asked, range(1, 20_001)))
-    each, summary = told(send(world, (content[first : first + 60_000] for first in range(0, len(content), 60_000))))
+    each, summary = told(send(site, (content[first : first + 60_000] for first in range(0, len(content), 60_000))))
     assert len(each) == 20_000
     assert summary == {"accepted": 20_000, "rejected": 0}
 
 
 @pytest.mark.slow
-def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
+def test_fifty_megabytes_are_never_held_at_once(site: Site) -> None:
     us, held = psutil.Process(), []
 
     def pieces() -> Iterator[bytes]:
@@ -339,10 +337,10 @@ def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
             held.append(us.memory_info().rss)
             yield body(*(asked(number, comment="x" * 3_900) for number in range(first, first + 20)))
 
-    with world.web.stream("POST", BULK, content=pieces(), headers=world.bearer(**HEADERS), timeout=120) as answer:
+    with site.web.stream("POST", BULK, content=pieces(), headers=site.auth_headers(**HEADERS), timeout=120) as answer:
         answered = sum(1 for _ in answer.iter_lines())
     assert answered == 12_501
-    assert world.rows() == 12_500
+    assert site.count_cases() == 12_500
     grown = max(held) - held[len(held) // 10]  # by then every part has been used once
     assert grown < 12_000_000, f"{grown:,} bytes"
 
@@ -351,32 +349,32 @@ def test_fifty_megabytes_are_never_held_at_once(world: World) -> None:
 
 
 @contextmanager
-def away(place: Place) -> Iterator[None]:
+def away(web_server: WebServer) -> Iterator[None]:
     """The database turns everybody away."""
-    tampering(place.servers, "postgres", f'alter database "{place.database}" with allow_connections false')
-    others = f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{place.database}'"
-    tampering(place.servers, "postgres", others)
+    tamper(web_server.servers, "postgres", f'alter database "{web_server.database}" with allow_connections false')
+    others = f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{web_server.database}'"
+    tamper(web_server.servers, "postgres", others)
     try:
         yield
     finally:
-        tampering(place.servers, "postgres", f'alter database "{place.database}" with allow_connections true')
+        tamper(web_server.servers, "postgres", f'alter database "{web_server.database}" with allow_connections true')
 
 
 def test_a_database_that_goes_away_in_the_middle_is_said_and_the_repeat_finds_what_was_kept(
-    place: Place, world: World, talk: Talk
+    web_server: WebServer, site: Site, talk: Talk
 ) -> None:
     content = [body(*(asked(number) for number in range(first, first + 100))) for first in (1, 101, 201)]
     talk.say(content[0])
     answered = talk.hear()
     assert len(answered) == 100
-    with away(place):
+    with away(web_server):
         talk.say(content[1])
         (summary,) = talk.hear()
         assert talk.hear() == []
     assert summary["accepted"] == 100
     assert summary["problem"]["type"] == f"http://testserver/problems/{ProblemCode.SERVICE_UNAVAILABLE}"
     assert "with the same Idempotency-Key" in summary["problem"]["detail"]
-    again, summary = told(send(world, b"".join(content)))
+    again, summary = told(send(site, b"".join(content)))
     assert again[:100] == answered
     assert summary == {"accepted": 300, "rejected": 0}
-    assert world.rows() == 300
+    assert site.count_cases() == 300

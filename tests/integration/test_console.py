@@ -21,8 +21,8 @@ from domain.states import Event, State
 from producers.intake import accept
 from records import Records, migrate
 from tests import fork_server
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
-from tests.services import environment, of_database, tampering
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
+from tests.services import environment, tamper, with_database
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -36,8 +36,8 @@ def moneyback(settings: Settings | None, *words: str, **env: str) -> subprocess.
 def case(records: Records) -> UUID:
     """A case with support."""
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    (found,) = ids(accept(records, [an_arrival(bought)]))
+    store_seller_and_purchases(records, bought)
+    (found,) = ids_of(accept(records, [a_submission(bought)]))
     with records.work() as work:
         evidence = {"reasons": [{"code": "dispute_open", "sentence": "A dispute is open.", "detail": ""}]}
         steps = [
@@ -158,7 +158,7 @@ def test_what_the_user_can_correct_is_a_sentence_and_exit_code_2(
 
 
 def test_a_database_that_is_not_migrated_is_a_sentence(settings: Settings, servers: Servers) -> None:
-    empty = {"MONEYBACK_DATABASE_URL": of_database(servers.postgres.app_url, "postgres")}
+    empty = {"MONEYBACK_DATABASE_URL": with_database(servers.postgres.app_url, "postgres")}
     run = moneyback(settings, "cases", "list", **empty)
     assert (run.returncode, "Run `moneyback migrate`." in run.stderr) == (2, True), run.stderr
     ill = moneyback(settings, "doctor", **empty)
@@ -224,8 +224,8 @@ def test_cases_are_listed_and_shown_without_addresses(settings: Settings, case: 
 
 def test_an_export_holds_no_formula(settings: Settings, records: Records) -> None:
     bought = a_recent_purchase(reference="=HYPERLINK(1)")
-    settle_in(records, bought)
-    accept(records, [an_arrival(bought)])
+    store_seller_and_purchases(records, bought)
+    accept(records, [a_submission(bought)])
     lines = moneyback(settings, "cases", "export").stdout.splitlines()
     assert lines[1].split(",")[1] == "'=HYPERLINK(1)"
 
@@ -235,7 +235,7 @@ def test_the_audit_says_so_and_finds_a_tampered_row(
 ) -> None:
     fine = moneyback(settings, "audit")
     assert (fine.returncode, "the books balance" in fine.stdout) == (0, True)
-    tampering(servers, database, "update transitions set why = 'It is fine.' where seq = 2")
+    tamper(servers, database, "update transitions set why = 'It is fine.' where seq = 2")
     ill = moneyback(settings, "audit", "--json")
     assert ill.returncode == 1
     (fault,) = json.loads(ill.stdout)["faults"]
@@ -252,7 +252,7 @@ def test_the_doctor_says_what_is_well_and_what_is_not(settings: Settings) -> Non
 
 
 def test_policies_are_added_and_never_edited(settings: Settings, records: Records) -> None:
-    settle_in(records)
+    store_seller_and_purchases(records)
     assert moneyback(settings, "policy", "set", "aurora", "no_refunds").returncode == 0
     shown = json.loads(moneyback(settings, "policy", "show", "aurora", "--json").stdout)
     assert [(one["version"], one["category"]) for one in shown] == [(1, "within_days"), (2, "no_refunds")]
@@ -260,7 +260,7 @@ def test_policies_are_added_and_never_edited(settings: Settings, records: Record
 
 
 def test_a_file_with_bad_rows_is_told_by_line(settings: Settings, records: Records, tmp_path: Path) -> None:
-    settle_in(records)
+    store_seller_and_purchases(records)
     file = tmp_path / "purchases.jsonl"
     file.write_text("nonsense\n")
     run = moneyback(settings, "purchases", "import", str(file), "--json")

@@ -22,17 +22,17 @@ from producers.web.problems import ProblemCode
 from records import DatabaseDownError
 from records import unit_of_work as work_module
 from tests.integration._provider_fixtures import (
-    approved,
+    a_charged_purchase,
     assert_audit_is_clean,
-    at_the_provider,
-    charged,
-    let_go,
-    state,
+    create_approved_cases,
+    expire_leases,
+    refunds_at_provider,
+    state_of,
 )
-from tests.integration._web_fixtures import served
+from tests.integration._web_fixtures import serve
 from tests.integration.test_api import ASK, problem
-from tests.sample_data import a_recent_purchase, settle_in
-from tests.services import eventually, of_database
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.services import eventually, with_database
 from worker.context import WorkerContext
 from worker.refunds.execution import execute, prepare
 from worker.refunds.outcomes import Sent
@@ -61,7 +61,7 @@ class Operator:
 
 @pytest.fixture
 def operator(servers: Servers, database: str) -> Operator:
-    return Operator(of_database(servers.postgres.superuser_url, database))
+    return Operator(with_database(servers.postgres.superuser_url, database))
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def killed_in_commit(operator: Operator, under_way: Future[Any]) -> None:
 
 
 @pytest.fixture
-def application(sandbox: Settings) -> FastAPI:
-    return app(sandbox)
+def application(sandbox_settings: Settings) -> FastAPI:
+    return app(sandbox_settings)
 
 
 @pytest.fixture
 def web(application: FastAPI) -> Iterator[httpx.Client]:
-    with served(application) as web:
+    with serve(application) as web:
         yield web
 
 
@@ -101,7 +101,7 @@ def web(application: FastAPI) -> Iterator[httpx.Client]:
 def ask(context: WorkerContext, web: httpx.Client) -> Callable[[], httpx.Response]:
     """A seller's program asks, every time the same, under one key."""
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     with context.records.work() as work:
         key = work.api_keys.create("aurora", ALL_SCOPES)[1]
     said = {"email": bought.email, "reference": bought.reference, "reason": "other"}
@@ -132,7 +132,7 @@ def test_a_commit_whose_backend_is_killed_in_it_is_asked_for_again_and_is_the_sa
 
 def paid_but_not_recorded(context: WorkerContext, bought: Purchase) -> tuple[Call, Paid]:
     """The provider said that it paid; that is still to be written down."""
-    cases = approved(context, bought)
+    cases = create_approved_cases(context, bought)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock(cases, state=State.APPROVED))
     answer = context.providers["sandbox"].refund(bought.charge, call.operation.amount, key=call.operation.key)
@@ -146,15 +146,15 @@ def recorded(context: WorkerContext, call: Call, answer: Paid) -> None:
 
 
 def settled(context: WorkerContext, case: UUID) -> State:
-    let_go(context.records)
+    expire_leases(context.records)
     resolve(context, [case])
-    return state(context.records, case)
+    return state_of(context.records, case)
 
 
 def test_a_worker_whose_commit_is_killed_reads_again_what_it_did(
     context: WorkerContext, operator: Operator, standby: Callable[[str], None]
 ) -> None:
-    bought = charged("ok")
+    bought = a_charged_purchase("ok")
     call, answer = paid_but_not_recorded(context, bought)
     standby("nobody")
     with ThreadPoolExecutor(1) as worker:
@@ -163,14 +163,14 @@ def test_a_worker_whose_commit_is_killed_reads_again_what_it_did(
         assert isinstance(recording.exception(), DatabaseDownError)
     standby("")
     assert settled(context, call.case.id) is State.REFUNDED
-    assert len(at_the_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, bought)) == 1
     assert_audit_is_clean(context.records)
 
 
 def test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_payment(
     context: WorkerContext, operator: Operator
 ) -> None:
-    bought = charged("ok")
+    bought = a_charged_purchase("ok")
     call, answer = paid_but_not_recorded(context, bought)
     waiting = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as worker:
@@ -181,9 +181,9 @@ def test_a_worker_that_loses_a_deadlock_is_followed_by_one_that_finds_the_paymen
         lost = recording.exception()
     assert isinstance(lost, DatabaseDownError)
     assert isinstance(lost.__cause__, psycopg.errors.DeadlockDetected)
-    assert state(context.records, call.case.id) is State.REFUNDING
+    assert state_of(context.records, call.case.id) is State.REFUNDING
     assert settled(context, call.case.id) is State.REFUNDED
-    assert len(at_the_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, bought)) == 1
     assert_audit_is_clean(context.records)
 
 
@@ -195,22 +195,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work_module, "_SESSION", hasty)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_statement_that_takes_too_long_accepts_and_sends_nothing(
     operator: Operator, context: WorkerContext, ask: Callable[[], httpx.Response]
 ) -> None:
-    bought = charged("ok")
-    (case,) = approved(context, bought)
+    bought = a_charged_purchase("ok")
+    (case,) = create_approved_cases(context, bought)
     with operator.holding("lock table cases in access exclusive mode"):
         problem(ask(), ProblemCode.SERVICE_UNAVAILABLE)
         with pytest.raises(DatabaseDownError, match="statement timeout"):
             execute(context, [case])
-        assert at_the_provider(context, bought) == []
+        assert refunds_at_provider(context, bought) == []
     assert ask().status_code == 202
     execute(context, [case])
-    assert len(at_the_provider(context, bought)) == 1
+    assert len(refunds_at_provider(context, bought)) == 1
 
 
+@pytest.mark.slow
 def test_while_all_connections_are_in_use_who_comes_is_told_to_come_again(
     application: FastAPI, ask: Callable[[], httpx.Response]
 ) -> None:

@@ -13,15 +13,15 @@ from domain.states import State
 from producers.desk.app import app
 from producers.web.middleware import HEADERS
 from records import Records
-from tests.integration._web_fixtures import a_case, served
-from tests.sample_data import a_recent_purchase, settle_in
+from tests.integration._web_fixtures import a_case, serve
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 
 
 @pytest.fixture
 def desk(settings: Settings, records: Records) -> Iterator[httpx.Client]:
     """The desk of a seller's support."""
-    settle_in(records)
-    with served(app(settings)) as desk:
+    store_seller_and_purchases(records)
+    with serve(app(settings)) as desk:
         yield desk
 
 

@@ -29,18 +29,18 @@ from producers.web.problems import ProblemCode
 from records import DatabaseDownError, migrate
 from records.unit_of_work import connect
 from tests.integration._provider_fixtures import (
-    approved,
+    a_charged_purchase,
     assert_audit_is_clean,
-    at_the_provider,
-    charged,
-    closed,
-    patient,
-    state,
+    close_context,
+    create_approved_cases,
+    refunds_at_provider,
+    state_of,
+    with_long_timeouts,
 )
-from tests.integration._web_fixtures import served
+from tests.integration._web_fixtures import serve
 from tests.integration.test_api import ASK, problem
 from tests.integration.test_dispatch import some_time_later
-from tests.sample_data import settle_in
+from tests.sample_data import store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
@@ -125,19 +125,21 @@ def books() -> Iterator[Books]:
 
 
 @pytest.fixture
-def context(books: Books, sandbox: Settings) -> Iterator[WorkerContext]:
+def context(books: Books, sandbox_settings: Settings) -> Iterator[WorkerContext]:
     """What works on those books."""
     engine = connect(books.postgres.owner_url)
     migrate.migrate(engine)
     engine.dispose()
-    context = create_context(patient(sandbox).model_copy(update={"database_url": SecretStr(books.postgres.app_url)}))
+    context = create_context(
+        with_long_timeouts(sandbox_settings).model_copy(update={"database_url": SecretStr(books.postgres.app_url)})
+    )
     yield context
-    closed(context)
+    close_context(context)
 
 
 @pytest.fixture
 def web(context: WorkerContext) -> Iterator[httpx.Client]:
-    with served(app(context.settings)) as web:
+    with serve(app(context.settings)) as web:
         yield web
 
 
@@ -150,13 +152,14 @@ def the_log_cannot_grow(books: Books) -> None:
     books.exhaust_the_log()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strike", [tables_cannot_grow, the_log_cannot_grow])
 def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_each_is_paid_once(
     books: Books, context: WorkerContext, web: httpx.Client, strike: Callable[[Books], None]
 ) -> None:
-    before, *others = [charged("ok") for _ in range(50)]
-    settle_in(context.records, *others)
-    (waiting,) = approved(context, before)
+    before, *others = [a_charged_purchase("ok") for _ in range(50)]
+    store_seller_and_purchases(context.records, *others)
+    (waiting,) = create_approved_cases(context, before)
     ask = customers(context, web)
     strike(books)
     accepted = []
@@ -168,7 +171,7 @@ def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_
     assert "Nothing was accepted" in problem(answer, ProblemCode.SERVICE_UNAVAILABLE)["detail"]
     with pytest.raises(DatabaseDownError):
         handle(context, RefundApproved, [waiting])
-    assert at_the_provider(context, before) == []
+    assert refunds_at_provider(context, before) == []
     books.make_room()
     eventually(lambda: books.revived() and web.get("/readyz").status_code == 200)
     again = ask(bought)
@@ -178,8 +181,8 @@ def test_while_the_disk_is_full_nothing_is_accepted_or_sent_and_with_room_again_
     handle(context, RefundApproved, [waiting])
     handle(context, RefundRequested, accepted)
     paid = [before, *others[: len(accepted)]]
-    assert [state(context.records, case) for case in (waiting, *accepted)] == [State.REFUNDED] * len(paid)
-    assert [len(at_the_provider(context, one)) for one in paid] == [1] * len(paid)
+    assert [state_of(context.records, case) for case in (waiting, *accepted)] == [State.REFUNDED] * len(paid)
+    assert [len(refunds_at_provider(context, one)) for one in paid] == [1] * len(paid)
     assert_audit_is_clean(context.records)
 
 

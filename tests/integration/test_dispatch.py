@@ -14,12 +14,12 @@ from producers.intake import accept
 from records import Records
 from records.cases import Cases
 from tests.integration import _provider_fixtures
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
 from worker import dispatch
 from worker.context import WorkerContext
 from worker.dispatch import HANDLERS, MAX_DELIVERIES, SMALL_BATCH, QueueHandler, handle
 
-context = _provider_fixtures.hasty_tools
+context = _provider_fixtures.short_timeout_context
 
 
 NOBODY = UUID(int=0)
@@ -31,8 +31,8 @@ class WorkerEndedError(BaseException):
 
 def asked_for(records: Records, number: int) -> list[UUID]:
     bought = [a_recent_purchase() for _ in range(number)]
-    settle_in(records, *bought)
-    return ids(accept(records, [an_arrival(one) for one in bought]))
+    store_seller_and_purchases(records, *bought)
+    return ids_of(accept(records, [a_submission(one) for one in bought]))
 
 
 def some_time_later(records: Records) -> None:

@@ -19,25 +19,25 @@ from domain.webhook_events import Subject, WebhookEvent
 from producers.web.app import app
 from records import Records
 from tests.integration._provider_fixtures import (
+    a_charged_purchase,
     an_event,
-    approved,
     assert_audit_is_clean,
-    at_the_provider,
-    charged,
-    codes,
-    dispute_at,
-    hear_all,
-    let_go,
-    owed,
-    paid,
-    refunded,
-    state,
-    tasks,
-    tell,
+    create_approved_cases,
+    create_executed_cases,
+    expire_leases,
+    process_all_events,
+    reason_codes_of,
+    refunded_amount,
+    refunds_at_provider,
+    send_event,
+    set_dispute,
+    state_of,
+    task_evidence,
+    unprocessed_event_ids,
     with_adapter,
 )
-from tests.integration._web_fixtures import served
-from tests.sample_data import settle_in
+from tests.integration._web_fixtures import serve
+from tests.sample_data import store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext
 from worker.dispatch import evaluate_and_execute, handle
@@ -48,16 +48,16 @@ from worker.refunds.resolution import lease
 
 
 @pytest.fixture
-def web(sandbox: Settings) -> Iterator[httpx.Client]:
-    with served(app(sandbox, readers=create_webhook_parsers(sandbox))) as web:
+def web(sandbox_settings: Settings) -> Iterator[httpx.Client]:
+    with serve(app(sandbox_settings, readers=create_webhook_parsers(sandbox_settings))) as web:
         yield web
 
 
 def heard(web: httpx.Client, context: WorkerContext, dispute: dict[str, Any]) -> None:
     """The provider tells how this dispute stands, and a worker looks."""
     word = "opened" if dispute["status"] == "open" else dispute["status"]
-    assert tell(web, an_event(f"dispute.{word}", dispute)).status_code == 200
-    hear_all(context)
+    assert send_event(web, an_event(f"dispute.{word}", dispute)).status_code == 200
+    process_all_events(context)
 
 
 def stands(records: Records, purchase: Purchase) -> Dispute:
@@ -88,31 +88,34 @@ def about_paid_twice(context: WorkerContext) -> list[ContactSupport]:
 
 
 def test_a_disputed_payment_goes_to_a_person_before_anything_is_sent(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("ok")
-    (case,) = approved(context, bought)
-    heard(web, context, dispute_at(context, bought.charge, "open"))
+    bought = a_charged_purchase("ok")
+    (case,) = create_approved_cases(context, bought)
+    heard(web, context, set_dispute(context, bought.charge, "open"))
     execute(context, [case])
-    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
-    assert at_the_provider(context, bought) == []
-    assert tasks(context.records, "refund_and_dispute") == []
+    assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
+        State.WITH_SUPPORT,
+        ["dispute_open"],
+    )
+    assert refunds_at_provider(context, bought) == []
+    assert task_evidence(context.records, "refund_and_dispute") == []
 
 
 def test_the_providers_word_counts_more_than_the_sellers_next_file(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("ok")
-    settle_in(context.records, bought)
-    heard(web, context, dispute_at(context, bought.charge, "open"))
-    settle_in(context.records, replace(bought, dispute=Dispute.NONE))
-    (case,) = paid(context, bought)
-    assert codes(context.records, case) == ["dispute_open"]
+    bought = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, bought)
+    heard(web, context, set_dispute(context, bought.charge, "open"))
+    store_seller_and_purchases(context.records, replace(bought, dispute=Dispute.NONE))
+    (case,) = create_executed_cases(context, bought)
+    assert reason_codes_of(context.records, case) == ["dispute_open"]
 
 
 def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    bought = charged("ok")
-    (case,) = paid(context, bought)
-    (made,) = at_the_provider(context, bought)
-    opened = dispute_at(context, bought.charge, "open")
+    bought = a_charged_purchase("ok")
+    (case,) = create_executed_cases(context, bought)
+    (made,) = refunds_at_provider(context, bought)
+    opened = set_dispute(context, bought.charge, "open")
     for _ in range(3):
         heard(web, context, opened)
     (told,) = about_paid_twice(context)
@@ -126,34 +129,34 @@ def test_a_dispute_that_opens_after_the_refund_is_one_task_with_the_evidence(
         "dispute": opened["id"],
         "dispute_is": "open",
         "refund": made["id"],
-        "refund_is": "paid",
+        "refund_is": "create_executed_cases",
     }
     assert (evidence["amount"], evidence["currency"], evidence["key"]) == (4900, "EUR", made["key"])
     assert evidence["first_sent_at"]
-    assert state(context.records, case) is State.REFUNDED
-    heard(web, context, dispute_at(context, bought.charge, "lost", opened["id"]))
+    assert state_of(context.records, case) is State.REFUNDED
+    heard(web, context, set_dispute(context, bought.charge, "lost", opened["id"]))
     assert about_paid_twice(context) == []  # the person has it since it opened
     assert stands(context.records, bought) is Dispute.LOST
     assert_audit_is_clean(context.records)
 
 
 def test_a_dispute_that_crosses_a_refund_under_way_is_reported(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("hang")
-    (case,) = paid(context, bought)
-    assert state(context.records, case) is State.REFUNDING
-    heard(web, context, dispute_at(context, bought.charge, "open"))
+    bought = a_charged_purchase("hang")
+    (case,) = create_executed_cases(context, bought)
+    assert state_of(context.records, case) is State.REFUNDING
+    heard(web, context, set_dispute(context, bought.charge, "open"))
     (told,) = about_paid_twice(context)
     assert told.data.case_id == case
     assert told.data.evidence["refund_is"] in {"sent", "unknown"}  # the call that hangs may have its end yet to come
 
 
 def test_the_next_dispute_about_the_same_payment_is_another_task(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("ok")
-    paid(context, bought)
-    first = dispute_at(context, bought.charge, "open")
+    bought = a_charged_purchase("ok")
+    create_executed_cases(context, bought)
+    first = set_dispute(context, bought.charge, "open")
     heard(web, context, first)
-    heard(web, context, dispute_at(context, bought.charge, "won", first["id"]))
-    second = dispute_at(context, bought.charge, "open")
+    heard(web, context, set_dispute(context, bought.charge, "won", first["id"]))
+    second = set_dispute(context, bought.charge, "open")
     heard(web, context, second)
     assert {told.data.evidence["dispute"] for told in about_paid_twice(context)} == {first["id"], second["id"]}
 
@@ -172,62 +175,65 @@ def the_dispute(context: WorkerContext, purchase: Purchase) -> dict[str, Any]:
 def test_what_waited_for_a_dispute_alone_is_judged_again_and_paid_when_it_is_won(
     web: httpx.Client, context: WorkerContext
 ) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
-    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
-    heard(web, context, won := dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"]))
-    assert state(context.records, case) is State.RECEIVED
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
+    assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
+        State.WITH_SUPPORT,
+        ["dispute_open"],
+    )
+    heard(web, context, won := set_dispute(context, bought.charge, "won", the_dispute(context, bought)["id"]))
+    assert state_of(context.records, case) is State.RECEIVED
     evaluate_and_execute(context, [case])
-    assert state(context.records, case) is State.REFUNDED
-    assert len(at_the_provider(context, bought)) == 1
-    assert refunded(context.records, bought) == 4900
+    assert state_of(context.records, case) is State.REFUNDED
+    assert len(refunds_at_provider(context, bought)) == 1
+    assert refunded_amount(context.records, bought) == 4900
     heard(web, context, won)  # once more, and the case stays where it is
-    assert state(context.records, case) is State.REFUNDED
-    assert tasks(context.records, "refund_and_dispute") == []
+    assert state_of(context.records, case) is State.REFUNDED
+    assert task_evidence(context.records, "refund_and_dispute") == []
     assert_audit_is_clean(context.records)
 
 
 def test_what_waits_for_more_than_the_dispute_stays_with_its_person(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("ok", method="cash")
-    opened = dispute_at(context, bought.charge, "open")
-    settle_in(context.records, bought)
+    bought = a_charged_purchase("ok", method="cash")
+    opened = set_dispute(context, bought.charge, "open")
+    store_seller_and_purchases(context.records, bought)
     heard(web, context, opened)
-    (case,) = approved(context, bought)
-    assert sorted(codes(context.records, case)) == ["dispute_open", "method_not_automatic"]
-    heard(web, context, dispute_at(context, bought.charge, "won", opened["id"]))
-    assert state(context.records, case) is State.WITH_SUPPORT
+    (case,) = create_approved_cases(context, bought)
+    assert sorted(reason_codes_of(context.records, case)) == ["dispute_open", "method_not_automatic"]
+    heard(web, context, set_dispute(context, bought.charge, "won", opened["id"]))
+    assert state_of(context.records, case) is State.WITH_SUPPORT
 
 
 def test_a_case_that_somebody_holds_goes_on_once_it_is_let_go(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
     with context.records.work() as work:
         assert lease(work, context, [case], states=[State.WITH_SUPPORT])
-    heard(web, context, dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"]))
-    assert (state(context.records, case), len(owed(context.records))) == (State.WITH_SUPPORT, 1)
+    heard(web, context, set_dispute(context, bought.charge, "won", the_dispute(context, bought)["id"]))
+    assert (state_of(context.records, case), len(unprocessed_event_ids(context.records))) == (State.WITH_SUPPORT, 1)
     with context.records.work() as work:
         work.run("update cases set lease_until = 'epoch'")
-    let_go(context.records)
-    hear_all(context)
-    assert (state(context.records, case), owed(context.records)) == (State.RECEIVED, [])
+    expire_leases(context.records)
+    process_all_events(context)
+    assert (state_of(context.records, case), unprocessed_event_ids(context.records)) == (State.RECEIVED, [])
 
 
 def test_a_lost_dispute_leaves_the_case_with_its_person(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
-    heard(web, context, dispute_at(context, bought.charge, "lost", the_dispute(context, bought)["id"]))
-    assert state(context.records, case) is State.WITH_SUPPORT
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
+    heard(web, context, set_dispute(context, bought.charge, "lost", the_dispute(context, bought)["id"]))
+    assert state_of(context.records, case) is State.WITH_SUPPORT
     assert stands(context.records, bought) is Dispute.LOST
 
 
 def test_an_opening_that_comes_after_the_end_changes_nothing(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
     opened = the_dispute(context, bought)
-    heard(web, context, dispute_at(context, bought.charge, "won", opened["id"]))
+    heard(web, context, set_dispute(context, bought.charge, "won", opened["id"]))
     heard(web, context, opened)
-    assert (state(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
-    assert owed(context.records) == []
+    assert (state_of(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert unprocessed_event_ids(context.records) == []
 
 
 class Behind:
@@ -246,8 +252,8 @@ class Behind:
 def test_an_end_that_the_provider_does_not_show_yet_stays_owed(
     web: httpx.Client, context: WorkerContext, behind: str
 ) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
     opened = the_dispute(context, bought)
     shown: dict[str, DisputeStatus | Unknown] = {
         "open": DisputeStatus(Dispute.OPEN, opened["id"]),
@@ -255,13 +261,13 @@ def test_an_end_that_the_provider_does_not_show_yet_stays_owed(
         "silent": Unknown("Nobody answers."),
     }
     heard(web, with_adapter(context, Behind(context.providers["sandbox"], shown[behind])), opened | {"status": "won"})
-    assert state(context.records, case) is State.WITH_SUPPORT
-    assert len(owed(context.records)) == 1
-    dispute_at(context, bought.charge, "won", opened["id"])
-    let_go(context.records)
-    hear_all(context)
-    assert state(context.records, case) is State.RECEIVED
-    assert owed(context.records) == []
+    assert state_of(context.records, case) is State.WITH_SUPPORT
+    assert len(unprocessed_event_ids(context.records)) == 1
+    set_dispute(context, bought.charge, "won", opened["id"])
+    expire_leases(context.records)
+    process_all_events(context)
+    assert state_of(context.records, case) is State.RECEIVED
+    assert unprocessed_event_ids(context.records) == []
 
 
 class Webhook:
@@ -277,11 +283,11 @@ class Webhook:
 
 
 def test_of_a_provider_that_cannot_be_asked_the_signed_word_counts(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
     only_tells = with_adapter(context, Webhook())
     heard(web, only_tells, the_dispute(context, bought) | {"status": "won"})
-    assert (state(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+    assert (state_of(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
 
 
 def told(context: WorkerContext, charge: str, *words: DisputeStatus) -> None:
@@ -290,7 +296,7 @@ def told(context: WorkerContext, charge: str, *words: DisputeStatus) -> None:
         with context.records.work() as work:
             name = f"{word.dispute_id} {word.dispute} {word.stage}"
             work.webhook_events.keep("sandbox", [WebhookEvent(name, Subject.DISPUTE, charge, reported=word)], b"")
-        hear_all(context)
+        process_all_events(context)
 
 
 OPENED, LOST, WON = (
@@ -314,37 +320,40 @@ ANOTHER = DisputeStatus(Dispute.OPEN, "dp_2", 0)
 def test_where_nobody_can_be_asked_all_that_was_signed_counts_in_whatever_order_it_came(
     context: WorkerContext, words: tuple[DisputeStatus, ...], then: Dispute
 ) -> None:
-    bought = charged("ok")
-    settle_in(context.records, bought)
+    bought = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, bought)
     told(with_adapter(context, Webhook()), bought.charge, *words)
     assert stands(context.records, bought) is then
 
 
 def test_a_delayed_word_about_a_dispute_that_was_won_pays_nothing_while_another_is_open(context: WorkerContext) -> None:
-    bought = charged("ok")
-    settle_in(context.records, bought)
+    bought = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, bought)
     told(with_adapter(context, Webhook()), bought.charge, OPENED, ANOTHER, WON)
-    (case,) = paid(context, bought)
-    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["dispute_open"])
-    assert at_the_provider(context, bought) == []
+    (case,) = create_executed_cases(context, bought)
+    assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
+        State.WITH_SUPPORT,
+        ["dispute_open"],
+    )
+    assert refunds_at_provider(context, bought) == []
 
 
 def test_a_refusal_because_of_a_dispute_has_it_looked_at_though_no_webhook_comes(context: WorkerContext) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
-    assert (state(context.records, case), stands(context.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
-    hear_all(context)
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
+    assert (state_of(context.records, case), stands(context.records, bought)) == (State.WITH_SUPPORT, Dispute.NONE)
+    process_all_events(context)
     assert stands(context.records, bought) is Dispute.OPEN
 
 
 def test_a_dispute_that_ends_without_a_webhook_is_asked_about_once_a_day(context: WorkerContext) -> None:
-    bought = charged("disputed")
-    (case,) = paid(context, bought)
-    hear_all(context)
-    dispute_at(context, bought.charge, "won", the_dispute(context, bought)["id"])
+    bought = a_charged_purchase("disputed")
+    (case,) = create_executed_cases(context, bought)
+    process_all_events(context)
+    set_dispute(context, bought.charge, "won", the_dispute(context, bought)["id"])
     assert poll_open_disputes(context, "sandbox") == 1
-    hear_all(context)
-    assert (state(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
+    process_all_events(context)
+    assert (state_of(context.records, case), stands(context.records, bought)) == (State.RECEIVED, Dispute.WON)
     assert poll_open_disputes(context, "sandbox") == 0
 
 
@@ -352,8 +361,8 @@ def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.refunds.disputes, "BATCH_SIZE", 2)
-    bought = [charged("ok") for _ in range(5)]
-    settle_in(context.records, *bought)
+    bought = [a_charged_purchase("ok") for _ in range(5)]
+    store_seller_and_purchases(context.records, *bought)
     with context.records.work() as work:
         for one in bought:
             work.purchases.set_dispute(one.provider, one.charge, Dispute.OPEN)
@@ -364,17 +373,17 @@ def test_thousands_of_open_disputes_are_asked_about_in_bounded_steps(
 
 
 def test_a_dispute_that_comes_before_its_purchase_is_not_forgotten(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("ok")
-    heard(web, context, dispute_at(context, bought.charge, "open"))
-    assert len(owed(context.records)) == 1
-    settle_in(context.records, bought)
-    hear_all(context)
-    assert (owed(context.records), stands(context.records, bought)) == ([], Dispute.OPEN)
+    bought = a_charged_purchase("ok")
+    heard(web, context, set_dispute(context, bought.charge, "open"))
+    assert len(unprocessed_event_ids(context.records)) == 1
+    store_seller_and_purchases(context.records, bought)
+    process_all_events(context)
+    assert (unprocessed_event_ids(context.records), stands(context.records, bought)) == ([], Dispute.OPEN)
 
 
 def test_a_dispute_that_opens_by_itself_after_the_refund_is_heard(web: httpx.Client, context: WorkerContext) -> None:
-    bought = charged("crossing")
-    (case,) = paid(context, bought)
+    bought = a_charged_purchase("crossing")
+    (case,) = create_executed_cases(context, bought)
     eventually(lambda: disputes(context, bought))
     heard(web, context, the_dispute(context, bought))
     assert [told.data.case_id for told in about_paid_twice(context)] == [case]

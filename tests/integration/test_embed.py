@@ -17,7 +17,7 @@ from console.commands import embed, storefront
 from console.commands.embed import sentences
 from domain.policies import Category
 from records import Records
-from tests.sample_data import a_policy, a_seller, settle_in
+from tests.sample_data import a_policy, a_seller, store_seller_and_purchases
 
 Verb = Callable[..., Result]
 
@@ -25,7 +25,7 @@ Verb = Callable[..., Result]
 @pytest.fixture
 def verb(settings: Settings, records: Records, monkeypatch: pytest.MonkeyPatch) -> Verb:
     """The command, as a seller's operator types it."""
-    settle_in(records)
+    store_seller_and_purchases(records)
     for module in (embed, storefront):
         monkeypatch.setattr(module, "records", lambda: records)
     monkeypatch.setattr(embed, "load_settings", lambda: settings)

@@ -13,15 +13,15 @@ from producers import intake
 from producers.group_commit import MAX_BATCH, GroupCommit
 from records import Records
 from records.intake import Accepted, Submission
-from tests.sample_data import a_recent_purchase, an_arrival, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, store_seller_and_purchases
 from tests.services import eventually
 
 
 @pytest.fixture
 def arrivals(records: Records) -> list[Submission]:
     bought = [a_recent_purchase() for _ in range(12)]
-    settle_in(records, *bought)
-    return [an_arrival(one, key=f"key {n:02}") for n, one in enumerate(bought)]
+    store_seller_and_purchases(records, *bought)
+    return [a_submission(one, key=f"key {n:02}") for n, one in enumerate(bought)]
 
 
 class Door:
@@ -78,9 +78,9 @@ def test_one_request_sent_by_all_is_one_case_and_another_body_is_refused(
 ) -> None:
     door = Door(monkeypatch)
     bought = a_recent_purchase()
-    same = [an_arrival(bought, key="k") for _ in range(4)]
+    same = [a_submission(bought, key="k") for _ in range(4)]
     told = all_at_once(
-        GroupCommit(records), door, [*same, an_arrival(bought, key="k", comment="and hurry"), *arrivals[:2]]
+        GroupCommit(records), door, [*same, a_submission(bought, key="k", comment="and hurry"), *arrivals[:2]]
     )
     assert {one.id for one in told[:4]} == {same[0].id}
     assert isinstance(told[4], KeyReusedError)
@@ -128,8 +128,8 @@ def test_no_commit_grows_beyond_its_bound(records: Records, monkeypatch: pytest.
     monkeypatch.setattr("producers.group_commit.MAX_BATCH", 4)
     door = Door(monkeypatch)
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    told = all_at_once(GroupCommit(records), door, [an_arrival(bought, key=f"key {n}") for n in range(10)])
+    store_seller_and_purchases(records, bought)
+    told = all_at_once(GroupCommit(records), door, [a_submission(bought, key=f"key {n}") for n in range(10)])
     assert sorted(len(commit) for commit in door.commits) == [1, 1, 4, 4]
     assert len({one.id for one in told}) == count(records) == 10
     assert MAX_BATCH == 100

@@ -12,16 +12,16 @@ from producers.web.app import app
 from producers.web.pages.help_articles import HERE, TOPICS, ArticleStore
 from producers.web.pages.help_search import find, words
 from records.storefronts import Storefront
-from tests.integration._web_fixtures import World, served
+from tests.integration._web_fixtures import Site, serve
 
 
 def plain(page: httpx.Response) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page.text))
 
 
-def dress(world: World, **changes: str | None) -> None:
+def dress(site: Site, **changes: str | None) -> None:
     values: dict[str, str | None] = {"colour": "#8a2be2", "website": None, "technical_support": None}
-    with world.records.work() as work:
+    with site.records.work() as work:
         work.storefronts.upsert(Storefront(seller="aurora", name="", support_email="", **{**values, **changes}))
 
 
@@ -40,30 +40,30 @@ def settled(settings: Settings, folder: Path, **files: str) -> Settings:
 
 @pytest.mark.parametrize("path", ["/", "/s/aurora"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_page_begins_with_a_refund_a_purchase_and_the_search(world: World, path: str, language: str) -> None:
-    page = world.web.get(path, params={"lang": language}).text
+def test_the_page_begins_with_a_refund_a_purchase_and_the_search(site: Site, path: str, language: str) -> None:
+    page = site.web.get(path, params={"lang": language}).text
     begins = page[page.index("<h1") :]
     places = [begins.index(part) for part in ("/refund?", "/lookup?", 'type="search"', 'class="topics"')]
     assert places == sorted(places)
 
 
-def test_every_link_of_the_help_centre_leads_somewhere(world: World) -> None:
-    dress(world, technical_support="https://aurora.example/help", website="https://aurora.example")
+def test_every_link_of_the_help_centre_leads_somewhere(site: Site) -> None:
+    dress(site, technical_support="https://aurora.example/help", website="https://aurora.example")
     seen: set[str] = set()
     waiting = ["/", "/s/aurora", *(f"/?lang={language}" for language in LANGUAGES)]
     while waiting:
         address = waiting.pop()
-        page = world.web.get(address)
+        page = site.web.get(address)
         assert page.status_code == 200, address
         links = {link.replace("&amp;", "&") for link in re.findall(r'href="(/[^"]*)"', page.text)}
         for link in links:
             path, _, part = link.partition("#")
             if part:
-                assert f'id="{part}"' in world.web.get(path).text, link
+                assert f'id="{part}"' in site.web.get(path).text, link
         waiting += {link.partition("#")[0] for link in links if link.startswith("/help/")} - seen
         seen |= {link.partition("#")[0] for link in links}
     for address in seen:
-        assert world.web.get(address).status_code == 200, address
+        assert site.web.get(address).status_code == 200, address
 
 
 # Articles
@@ -85,7 +85,7 @@ def test_a_translation_has_the_name_of_its_original_and_the_same_links() -> None
 
 
 def test_an_answer_that_is_not_translated_is_shown_in_english_and_says_so(settings: Settings, tmp_path: Path) -> None:
-    with served(app(settled(settings, tmp_path / "help", payment__99_new="# Only in English?\n\nYes."))) as web:
+    with serve(app(settled(settings, tmp_path / "help", payment__99_new="# Only in English?\n\nYes."))) as web:
         page = web.get("/help/payment", params={"lang": "ja"})
         home = web.get("/", params={"lang": "ja"})
     assert re.search(r'<section[^>]* lang="en">\s*<h2 id="99-new|<section[^>]* lang="en">\s*<h2 id="new"', page.text)
@@ -103,7 +103,7 @@ def test_an_operators_own_articles_come_first_and_an_empty_one_takes_ours_away(
         payment__20_renewal="",
         club__10_card="# Where is my card?\n\n<script>alert(1)</script> In the [post](javascript:alert(1)).",
     )
-    with served(app(ours)) as web:
+    with serve(app(ours)) as web:
         payment, club, home = (
             web.get(path, params={"lang": "en"}).text for path in ("/help/payment", "/help/club", "/")
         )
@@ -116,8 +116,8 @@ def test_an_operators_own_articles_come_first_and_an_empty_one_takes_ours_away(
     assert ">Club</a>" in home
 
 
-def test_links_in_an_answer_keep_the_language_and_the_seller(world: World) -> None:
-    page = world.web.get("/help/delivery", params={"lang": "de", "seller": "aurora"}).text
+def test_links_in_an_answer_keep_the_language_and_the_seller(site: Site) -> None:
+    page = site.web.get("/help/delivery", params={"lang": "de", "seller": "aurora"}).text
     assert 'href="/lookup?lang=de&amp;seller=aurora"' in page
     assert 'href="/lookup?ask=references&amp;lang=de&amp;seller=aurora"' in page
     assert 'href="/s/aurora/colours.css"' not in page  # it has none of its own
@@ -126,8 +126,8 @@ def test_links_in_an_answer_keep_the_language_and_the_seller(world: World) -> No
 @pytest.mark.parametrize(
     "path", ["/help/nothing", "/help/", "/s/nobody", "/s/nobody/colours.css", "/s/a%00b", "/help/../en"]
 )
-def test_what_is_not_there_is_not_there(world: World, path: str) -> None:
-    assert world.web.get(path).status_code == 404
+def test_what_is_not_there_is_not_there(site: Site, path: str) -> None:
+    assert site.web.get(path).status_code == 404
 
 
 # The search
@@ -198,18 +198,18 @@ def test_a_japanese_sentence_is_taken_apart_and_a_voiced_sound_is_not_its_plain_
     assert words("が") != words("か")
 
 
-def test_the_page_says_how_many_were_found_and_marks_the_words(world: World) -> None:
-    page = world.web.get("/", params={"q": "paypal card"})
+def test_the_page_says_how_many_were_found_and_marks_the_words(site: Site) -> None:
+    page = site.web.get("/", params={"q": "paypal card"})
     number = len(find("paypal card", ArticleStore().topics("en")))
     assert f"{number} results" in plain(page)
     assert "<mark>PayPal</mark>" in page.text
     assert 'value="paypal card"' in page.text
-    assert ">1 result<" in world.web.get("/", params={"q": "charged twice"}).text
+    assert ">1 result<" in site.web.get("/", params={"q": "charged twice"}).text
     assert page.headers["cache-control"] == "no-store"
 
 
-def test_where_nothing_is_found_a_person_is_offered(world: World) -> None:
-    page = world.web.get("/s/aurora", params={"q": "zebra"})
+def test_where_nothing_is_found_a_person_is_offered(site: Site) -> None:
+    page = site.web.get("/s/aurora", params={"q": "zebra"})
     assert ">No results<" in page.text
     assert page.text.index("No results") < page.text.index("mailto:help@aurora.example")
 
@@ -217,15 +217,15 @@ def test_where_nothing_is_found_a_person_is_offered(world: World) -> None:
 @pytest.mark.parametrize(
     "asked", ["<script>", '"><b>x', "\x00", b"\xff\xfe", "a" * 5_000, "%(x)s {y} {{ z }}", "(", "\\"]
 )
-def test_whatever_is_asked_for_is_text(world: World, asked: str | bytes) -> None:
-    page = world.web.get("/", params={"q": asked})
+def test_whatever_is_asked_for_is_text(site: Site, asked: str | bytes) -> None:
+    page = site.web.get("/", params={"q": asked})
     assert page.status_code == 200
     assert "<script" not in page.text
     assert "<b>x" not in page.text
 
 
-def test_another_language_keeps_the_search(world: World) -> None:
-    page = world.web.get("/", params={"q": "paypal", "lang": "de"}).text
+def test_another_language_keeps_the_search(site: Site) -> None:
+    page = site.web.get("/", params={"q": "paypal", "lang": "de"}).text
     assert 'href="/?q=paypal&amp;lang=ja"' in page
     assert '<input type="hidden" name="lang" value="de">' in page
 
@@ -233,33 +233,33 @@ def test_another_language_keeps_the_search(world: World) -> None:
 # A seller's own
 
 
-def test_a_shopfront_has_the_sellers_name_colours_and_support(world: World) -> None:
-    dress(world, technical_support="https://aurora.example/help", website="https://aurora.example")
-    page = world.web.get("/s/aurora")
+def test_a_shopfront_has_the_sellers_name_colours_and_support(site: Site) -> None:
+    dress(site, technical_support="https://aurora.example/help", website="https://aurora.example")
+    page = site.web.get("/s/aurora")
     assert "<title>Help with payment, delivery and refunds – Aurora Software</title>" in page.text
     assert '<link rel="stylesheet" href="/s/aurora/colours.css">' in page.text
     assert 'href="mailto:help@aurora.example"' in page.text
     assert 'href="https://aurora.example/help"' in page.text
     assert "Moneyback</a>" not in page.text
-    sheet = world.web.get("/s/aurora/colours.css")
+    sheet = site.web.get("/s/aurora/colours.css")
     assert sheet.headers["content-type"].startswith("text/css")
     assert "--accent: #8a2be2;" in sheet.text
 
 
-def test_a_seller_who_set_up_nothing_has_a_shopfront_all_the_same(world: World) -> None:
-    page = world.web.get("/s/babbage")
+def test_a_seller_who_set_up_nothing_has_a_shopfront_all_the_same(site: Site) -> None:
+    page = site.web.get("/s/babbage")
     assert page.status_code == 200
     assert "colours.css" not in page.text
-    assert world.web.get("/s/babbage/colours.css").text == ""
+    assert site.web.get("/s/babbage/colours.css").text == ""
 
 
-def test_a_shopfronts_links_go_on_with_the_seller(world: World) -> None:
-    dress(world)
-    page = world.web.get("/s/aurora").text
+def test_a_shopfronts_links_go_on_with_the_seller(site: Site) -> None:
+    dress(site)
+    page = site.web.get("/s/aurora").text
     for path in ("/refund", "/lookup", "/help/payment"):
         assert f'href="{path}?seller=aurora' in page
     for path in ("/lookup", "/lookup/sent", "/help/payment", "/refund", "/withdraw"):
-        shown = world.web.get(path, params={"seller": "aurora"}).text
+        shown = site.web.get(path, params={"seller": "aurora"}).text
         assert "/s/aurora/colours.css" in shown
         assert 'href="/s/aurora"' in shown
         others = re.sub(r"<a [^>]*>I bought from another seller</a>", "", shown)
@@ -267,8 +267,8 @@ def test_a_shopfronts_links_go_on_with_the_seller(world: World) -> None:
 
 
 @pytest.mark.parametrize("seller", ["nobody", "a\x00", "x" * 500, '"><b>'])
-def test_a_link_from_a_seller_that_is_none_is_an_ordinary_one(world: World, seller: str) -> None:
-    page = world.web.get("/lookup", params={"seller": seller})
+def test_a_link_from_a_seller_that_is_none_is_an_ordinary_one(site: Site, seller: str) -> None:
+    page = site.web.get("/lookup", params={"seller": seller})
     assert page.status_code == 200
     assert "colours.css" not in page.text
     assert "<b>" not in page.text

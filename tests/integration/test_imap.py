@@ -19,7 +19,7 @@ from producers.mail.service import serve
 from records import DatabaseDownError, Records
 from records.unit_of_work import connect
 from tests.dovecot import Dovecot
-from tests.integration._mail_fixtures import OURS, a_mail, cases, dovecot
+from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail, count_cases, dovecot
 from tests.services import eventually
 
 __all__ = ["dovecot"]
@@ -35,7 +35,7 @@ def user() -> str:
 
 @pytest.fixture
 def inbox(dovecot: Dovecot, user: str) -> ImapInbox:
-    return ImapInbox(dovecot.url(user), OURS)
+    return ImapInbox(dovecot.url(user), OWN_ADDRESSES)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def test_a_mail_is_seen_only_after_the_commit(
 
     def watched(*args: Any) -> Any:
         taken = real(*args)
-        at_commit.append((cases(records), dovecot.flags(user)))
+        at_commit.append((count_cases(records), dovecot.flags(user)))
         return taken
 
     monkeypatch.setattr(ingest, "_commit", watched)
@@ -73,8 +73,8 @@ def test_a_mail_is_seen_only_after_the_commit(
 def test_what_nobody_can_read_is_flagged_and_stays(
     dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records
 ) -> None:
-    dovecot.deliver(user, a_mail(head="Content-Type: application/pkcs7-mime; smime-type=enveloped-data"))
-    dovecot.deliver(user, a_mail("I am away.", subject="Hello", head="Auto-Submitted: auto-replied"))
+    dovecot.deliver(user, a_mail(header="Content-Type: application/pkcs7-mime; smime-type=enveloped-data"))
+    dovecot.deliver(user, a_mail("I am away.", subject="Hello", header="Auto-Submitted: auto-replied"))
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=1, flagged=1)
     assert dovecot.flags(user) == [{SEEN, FLAGGED}, {SEEN}]
@@ -95,10 +95,10 @@ def test_a_crash_between_the_commit_and_the_mark_makes_no_second_case(
         monkeypatch.setattr(folder._mailbox.client, "uid", dies)
         with pytest.raises(KeyboardInterrupt):
             folder.run_once(records)
-    assert (cases(records), dovecot.flags(user)) == (1, [set()])
+    assert (count_cases(records), dovecot.flags(user)) == (1, [set()])
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(repeated=1)
-    assert (cases(records), dovecot.flags(user)) == (1, [{SEEN}])
+    assert (count_cases(records), dovecot.flags(user)) == (1, [{SEEN}])
 
 
 def test_while_the_database_is_down_every_mail_stays_unseen(dovecot: Dovecot, user: str, inbox: ImapInbox) -> None:
@@ -163,7 +163,7 @@ def test_a_mail_wakes_whoever_waits_for_it(
     with running(inbox, records):
         assert waiting.wait(30)
         dovecot.deliver(user, a_mail())
-        eventually(lambda: cases(records) == 1)  # long before IDLE would end by itself
+        eventually(lambda: count_cases(records) == 1)  # long before IDLE would end by itself
 
 
 def test_idle_is_issued_again_in_time(inbox: ImapInbox, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,17 +192,17 @@ def test_a_server_that_went_away_is_found_again(
 ) -> None:
     with running(inbox, records):
         dovecot.deliver(user, a_mail())
-        eventually(lambda: cases(records) == 1)
+        eventually(lambda: count_cases(records) == 1)
         dovecot.stop()
         dovecot.start()
         dovecot.deliver(user, a_mail())
-        eventually(lambda: cases(records) == 2, seconds=60)
+        eventually(lambda: count_cases(records) == 2, seconds=60)
 
 
 def test_what_others_deleted_is_not_expunged(dovecot: Dovecot, user: str, inbox: ImapInbox, records: Records) -> None:
     for _ in range(2):
         dovecot.deliver(user, a_mail())
-    with dovecot.opened(user) as box:
+    with dovecot.open_mailbox(user) as box:
         box.store("1", "+FLAGS", "\\Deleted")
     with inbox.open() as folder:
         assert folder.run_once(records) == BatchResult(taken=2)
@@ -225,7 +225,7 @@ def test_uids_that_begin_anew_change_nothing(dovecot: Dovecot, user: str, inbox:
     with inbox.open() as folder:
         assert folder._uid_validity not in {before, ""}
         assert folder.run_once(records) == BatchResult(taken=1)
-    assert cases(records) == 3
+    assert count_cases(records) == 3
 
 
 def test_serve_reads_the_mailbox_of_the_settings(
@@ -237,7 +237,7 @@ def test_serve_reads_the_mailbox_of_the_settings(
     server = threading.Thread(target=serve, args=(ours, stop))
     server.start()
     try:
-        eventually(lambda: cases(records) == 1)
+        eventually(lambda: count_cases(records) == 1)
     finally:
         stop.set()
         server.join()

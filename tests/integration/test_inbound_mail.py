@@ -14,8 +14,8 @@ from producers.mail.parsed_mail import NEEDS_SUPPORT, MailKind
 from producers.mail.parser import MAX_SIZE
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import Records
-from tests.integration._mail_fixtures import OURS, a_mail, cases
-from tests.sample_data import a_recent_purchase, settle_in
+from tests.integration._mail_fixtures import OWN_ADDRESSES, a_mail, count_cases
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 
 MAILS = Path(__file__).parent.parent / "mails"
 
@@ -26,7 +26,7 @@ def nobody_answers(_name: str) -> str | None:
 
 def take(records: Records, *mails: bytes, size: int | None = None) -> list[Outcome]:
     letters = [RawMail(raw, len(raw) if size is None else size) for raw in mails]
-    outcomes = MailIngest(OURS, SenderAuthenticator(nobody_answers)).take(records, letters)
+    outcomes = MailIngest(OWN_ADDRESSES, SenderAuthenticator(nobody_answers)).take(records, letters)
     assert all(isinstance(outcome, Outcome) for outcome in outcomes), outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, Outcome)]
 
@@ -77,7 +77,7 @@ def test_no_mail_of_the_collection_is_lost(records: Records) -> None:
 
 
 def test_a_mail_without_reference_is_answered_with_the_forms_link_in_its_language(records: Records) -> None:
-    mail = a_mail("Ich möchte bitte mein Geld zurück.", who="ada@example.com")
+    mail = a_mail("Ich möchte bitte mein Geld zurück.", sender="ada@example.com")
     assert take(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=True, flagged=False)]
     assert notes(records) == [("no_reference", "ada@example.com", "de")]
     assert take(records, mail) == [Outcome(MailKind.NO_REFERENCE, fresh=False, flagged=False)]
@@ -85,25 +85,25 @@ def test_a_mail_without_reference_is_answered_with_the_forms_link_in_its_languag
 
 
 def test_a_thread_is_answered_once(records: Records) -> None:
-    first = a_mail("I want my money back.", who="ada@example.com")
-    second = a_mail("Hello? I want my money back!", who="ada@example.com", head=in_reply(first))
+    first = a_mail("I want my money back.", sender="ada@example.com")
+    second = a_mail("Hello? I want my money back!", sender="ada@example.com", header=in_reply(first))
     assert [outcome.flagged for outcome in take(records, first, second)] == [False, True]
     assert len(notes(records)) == 1
 
 
 def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
-    first = a_mail(who="ada@example.com")
-    again = a_mail("And MB-2026-0417 please, thanks. Refund!", who="ada@example.com", head=in_reply(first))
-    other = a_mail("Please refund MB-2026-0418 too.", who="ada@example.com", head=in_reply(first))
-    stranger = a_mail(who="mallory@example.com", head=in_reply(first))
+    first = a_mail(sender="ada@example.com")
+    again = a_mail("And MB-2026-0417 please, thanks. Refund!", sender="ada@example.com", header=in_reply(first))
+    other = a_mail("Please refund MB-2026-0418 too.", sender="ada@example.com", header=in_reply(first))
+    stranger = a_mail(sender="mallory@example.com", header=in_reply(first))
     for mail in (first, again):
         take(records, mail)
     (case,) = the_cases(records)
     assert take(records, again)[0].fresh is False
     take(records, other)
-    assert cases(records) == 2
+    assert count_cases(records) == 2
     take(records, stranger)  # who knows a thread has no part in its case
-    assert cases(records) == 3
+    assert count_cases(records) == 3
     with records.work() as work:
         rows = work.run("select case_ids from inbound_mails order by received_at").scalars().all()
         (thread,) = work.run("select thread from cases where id = :id", id=case).scalars()
@@ -112,58 +112,58 @@ def test_a_thread_with_the_same_reference_is_one_case(records: Records) -> None:
 
 
 def test_two_mails_of_a_thread_in_one_batch_are_one_case(records: Records) -> None:
-    first = a_mail(who="ada@example.com")
-    take(records, first, a_mail(who="ada@example.com", head=in_reply(first)))
-    assert cases(records) == 1
+    first = a_mail(sender="ada@example.com")
+    take(records, first, a_mail(sender="ada@example.com", header=in_reply(first)))
+    assert count_cases(records) == 1
 
 
 def test_an_answer_to_our_letter_belongs_to_its_case(records: Records) -> None:
-    take(records, a_mail(who="ada@example.com"))
+    take(records, a_mail(sender="ada@example.com"))
     (case,) = the_cases(records)
     move(records, case, State.WITH_SUPPORT)
     letter = f"<{case}.with_support@moneyback.example>"
-    answer = a_mail("Please refund MB-2026-0417 now!", who="ada@work.example", head=f"In-Reply-To: {letter}")
+    answer = a_mail("Please refund MB-2026-0417 now!", sender="ada@work.example", header=f"In-Reply-To: {letter}")
     assert take(records, answer) == [Outcome(MailKind.REQUEST, fresh=True, flagged=True)]
     assert the_cases(records) == [case]
 
 
 def test_who_asks_again_when_the_link_was_too_old_asks_anew(records: Records) -> None:
-    first = a_mail(who="ada@example.com")
+    first = a_mail(sender="ada@example.com")
     take(records, first)
     move(records, the_cases(records)[0], State.EXPIRED)
-    take(records, a_mail(who="ada@example.com", head=in_reply(first)))
-    assert cases(records) == 2
+    take(records, a_mail(sender="ada@example.com", header=in_reply(first)))
+    assert count_cases(records) == 2
 
 
 def test_each_purchase_of_a_mail_is_a_case(records: Records) -> None:
     mail = a_mail("Please refund MB-2026-0417 and MB-2026-0418.")
     take(records, mail)
     take(records, mail)
-    assert cases(records) == 2
+    assert count_cases(records) == 2
     nine = a_mail(f"Please refund {', '.join(f'MB-2026-{number}' for number in range(1000, 1009))}.")
     assert take(records, nine) == [Outcome(MailKind.TOO_MANY, fresh=True, flagged=True)]
-    assert cases(records) == 2
+    assert count_cases(records) == 2
 
 
 def test_an_address_is_answered_so_often_a_day(records: Records) -> None:
     for number in range(MAX_ANSWERS):
-        take(records, a_mail(f"Refund MB-2026-{1000 + number}", who="ada@example.com"))
-    assert take(records, a_mail("Refund MB-2026-2000", who="Ada@example.com"))[0].flagged
-    assert take(records, a_mail("I want my money back.", who="ada@example.com"))[0].flagged
-    assert (cases(records), notes(records)) == (MAX_ANSWERS, [])
-    assert not take(records, a_mail(who="bob@example.com"))[0].flagged
+        take(records, a_mail(f"Refund MB-2026-{1000 + number}", sender="ada@example.com"))
+    assert take(records, a_mail("Refund MB-2026-2000", sender="Ada@example.com"))[0].flagged
+    assert take(records, a_mail("I want my money back.", sender="ada@example.com"))[0].flagged
+    assert (count_cases(records), notes(records)) == (MAX_ANSWERS, [])
+    assert not take(records, a_mail(sender="bob@example.com"))[0].flagged
     with records.work() as work:
         work.run("update inbound_mails set received_at = received_at - interval '1 day'")
-    assert not take(records, a_mail("Refund MB-2026-2001", who="ada@example.com"))[0].flagged
+    assert not take(records, a_mail("Refund MB-2026-2001", sender="ada@example.com"))[0].flagged
 
 
 def test_a_batch_counts_as_its_mails(records: Records) -> None:
-    take(records, *(a_mail(f"Refund MB-2026-{number}", who="ada@example.com") for number in range(1000, 1030)))
-    assert cases(records) == MAX_ANSWERS
+    take(records, *(a_mail(f"Refund MB-2026-{number}", sender="ada@example.com") for number in range(1000, 1030)))
+    assert count_cases(records) == MAX_ANSWERS
 
 
 def test_a_huge_mail_is_answered_once(records: Records) -> None:
-    mail = a_mail(who="ada@example.com")
+    mail = a_mail(sender="ada@example.com")
     assert take(records, mail, mail, size=MAX_SIZE + 1)[0] == Outcome(MailKind.TOO_LARGE, fresh=True, flagged=True)
     assert notes(records) == [("too_large", "ada@example.com", "en")]
 
@@ -182,25 +182,25 @@ def test_a_machine_is_never_answered_and_a_person_looks_at_what_asks_for_money_a
     records: Records, head: str
 ) -> None:
     """A group address or a shop's form passes customers' mails on under such a head."""
-    mails = [a_mail(words, head=head) for words in ("I want my money back.", "Please refund MB-2026-0417.")]
+    mails = [a_mail(words, header=head) for words in ("I want my money back.", "Please refund MB-2026-0417.")]
     assert [outcome.flagged for outcome in take(records, *mails)] == [True, True]
     assert [outcome.flagged for outcome in take(records, *mails)] == [True, True]
-    assert not take(records, a_mail("I am away until Monday.", subject="Away: Refund", head=head))[0].flagged
-    assert (cases(records), notes(records)) == (0, [])
+    assert not take(records, a_mail("I am away until Monday.", subject="Away: Refund", header=head))[0].flagged
+    assert (count_cases(records), notes(records)) == (0, [])
 
 
 def test_our_own_letters_are_never_answered(records: Records) -> None:
-    ours = a_mail(head="X: y").replace(
+    ours = a_mail(header="X: y").replace(
         b"Message-ID: <", b"Message-ID: <6f1c2a7e-9d0b-4c57-8a3e-2b1d4c5e6f70.refunded@moneyback.example>\r\nX-Old: <"
     )
-    assert kinds(take(records, ours, a_mail(who=OURS[0]))) == [MailKind.OWN_EMAIL, MailKind.OWN_EMAIL]
-    assert cases(records) == 0
+    assert kinds(take(records, ours, a_mail(sender=OWN_ADDRESSES[0]))) == [MailKind.OWN_EMAIL, MailKind.OWN_EMAIL]
+    assert count_cases(records) == 0
 
 
 def test_a_letter_that_came_back_is_told_to_a_person(records: Records) -> None:
     purchase = a_recent_purchase()
-    settle_in(records, purchase)
-    take(records, a_mail(f"Refund {purchase.reference}", who=purchase.email))
+    store_seller_and_purchases(records, purchase)
+    take(records, a_mail(f"Refund {purchase.reference}", sender=purchase.email))
     (case,) = the_cases(records)
     with records.work() as work:
         work.case_emails.enqueue([(case, EmailKind.START_REFUND)])
@@ -215,17 +215,17 @@ def test_a_letter_that_came_back_is_told_to_a_person(records: Records) -> None:
 
 def test_an_invented_bounce_changes_nothing(records: Records) -> None:
     assert kinds(take(records, (MAILS / "bounce_of_our_letter--0.eml").read_bytes())) == [MailKind.BOUNCE]
-    assert cases(records) == 0
+    assert count_cases(records) == 0
 
 
 def test_a_spoofed_mail_leads_to_the_customer_alone(records: Records) -> None:
     """Whoever wrote it: no trust, and the purchase's own address is where the question goes."""
     purchase = a_recent_purchase(email="ada@example.com")
-    settle_in(records, purchase)
+    store_seller_and_purchases(records, purchase)
     forged = a_mail(
         f"Refund {purchase.reference}",
-        who="ada@example.com",
-        head="Reply-To: mallory@example.net\r\nAuthentication-Results: mx.moneyback.example; dkim=pass; dmarc=pass",
+        sender="ada@example.com",
+        header="Reply-To: mallory@example.net\r\nAuthentication-Results: mx.moneyback.example; dkim=pass; dmarc=pass",
     )
     take(records, forged)
     with records.work() as work:

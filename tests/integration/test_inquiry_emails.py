@@ -17,8 +17,8 @@ from domain.purchase_details import PurchaseDetails
 from domain.purchases import Purchase
 from records import Records
 from records.storefronts import Storefront
-from tests.sample_data import a_policy, a_recent_purchase, a_seller, settle_in
-from tests.services import Child, eventually
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, store_seller_and_purchases
+from tests.services import ChildProcess, eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
 from worker.mail_transport import DeliveryUnknownError, EmailNotSentError, EmailRejectedError
@@ -66,7 +66,7 @@ def context(settings: Settings, records: Records, server: MailServer) -> Iterato
 def bought(records: Records, *, details: PurchaseDetails | None = None, **changes: str) -> Purchase:
     """What Ada bought, with its secrets."""
     purchase = a_recent_purchase(**{"email": "Ada@example.com"} | changes)
-    settle_in(records, purchase)
+    store_seller_and_purchases(records, purchase)
     secret = PurchaseDetails(
         licence_key=LICENCE,
         activation_code=CODE,
@@ -166,7 +166,9 @@ def test_all_references_of_an_address_are_in_one_letter_the_newest_first(
 
 
 def test_a_letter_of_references_has_an_end(records: Records, context: WorkerContext, server: MailServer) -> None:
-    settle_in(records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MAX_REFERENCES + 1)))
+    store_seller_and_purchases(
+        records, *(a_recent_purchase(email=TYPED, product="Coin") for _ in range(MAX_REFERENCES + 1))
+    )
     handle(context, InquiryEmailsDue, [owe(records, InquiryEmailKind.REFERENCES)])
     assert text(server.taken[0]).count("Coin") == MAX_REFERENCES
 
@@ -185,7 +187,9 @@ def test_addresses_that_are_compared_as_one_but_are_two_mailboxes_learn_nothing_
 def test_the_same_reference_at_two_sellers_is_shown_behind_one_link(
     records: Records, context: WorkerContext, server: MailServer
 ) -> None:
-    settle_in(records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller_id="babbage"))
+    store_seller_and_purchases(
+        records, seller=a_seller(id="babbage", name="Babbage Engines"), policy=a_policy(seller_id="babbage")
+    )
     one, two = bought(records, reference="7"), bought(records, reference="#7", seller_id="babbage")
     note = owe(records, reference="7")
     handle(context, InquiryEmailsDue, [note])
@@ -278,7 +282,7 @@ def test_a_note_whose_message_was_lost_is_found_by_the_sweep(records: Records) -
 
 
 def test_the_relay_and_a_worker_carry_a_note_to_the_mailbox(
-    settings: Settings, records: Records, start: Callable[..., Child]
+    settings: Settings, records: Records, start: Callable[..., ChildProcess]
 ) -> None:
     purchase = bought(records)
     owe(records, reference=purchase.reference)

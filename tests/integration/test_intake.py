@@ -10,7 +10,7 @@ from domain.requests import Channel
 from domain.states import State
 from producers.intake import accept, accept_one, cancel, confirm, submission
 from records import Records
-from tests.sample_data import a_recent_purchase, a_request, an_arrival, settle_in
+from tests.sample_data import a_recent_purchase, a_request, a_submission, store_seller_and_purchases
 
 
 def count(records: Records, table: str) -> int:
@@ -20,8 +20,8 @@ def count(records: Records, table: str) -> int:
 
 def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    accepted = accept_one(records, an_arrival(bought))
+    store_seller_and_purchases(records, bought)
+    accepted = accept_one(records, a_submission(bought))
     with records.work() as work:
         view = work.case_views.get(accepted.id)
         history = work.history.for_case(accepted.id)
@@ -36,11 +36,11 @@ def test_a_request_is_a_case_a_row_of_history_and_a_message(records: Records) ->
 
 def test_the_case_and_its_message_are_saved_together_or_not_at_all(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
+    store_seller_and_purchases(records, bought)
 
     def accept_and_fail() -> None:
         with records.work() as work:
-            work.intake.accept([an_arrival(bought)])
+            work.intake.accept([a_submission(bought)])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -50,19 +50,19 @@ def test_the_case_and_its_message_are_saved_together_or_not_at_all(records: Reco
 
 def test_a_request_sent_twice_is_one_case(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    first = accept_one(records, an_arrival(bought, key="k1"))
-    again = accept_one(records, an_arrival(bought, key="k1"))
+    store_seller_and_purchases(records, bought)
+    first = accept_one(records, a_submission(bought, key="k1"))
+    again = accept_one(records, a_submission(bought, key="k1"))
     assert (again.id, again.created) == (first.id, False)
     assert [count(records, table) for table in ("cases", "transitions", "outbox")] == [1, 1, 1]
 
 
 def test_fifty_at_once_with_one_key_are_one_case(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
+    store_seller_and_purchases(records, bought)
     with ThreadPoolExecutor(8) as people:
         found: set[UUID] = {
-            a.id for a in people.map(lambda _: accept_one(records, an_arrival(bought, key="k")), range(50))
+            a.id for a in people.map(lambda _: accept_one(records, a_submission(bought, key="k")), range(50))
         }
     assert len(found) == 1
     assert count(records, "cases") == 1
@@ -70,32 +70,32 @@ def test_fifty_at_once_with_one_key_are_one_case(records: Records) -> None:
 
 def test_a_key_used_for_another_request_is_refused(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    accept_one(records, an_arrival(bought, key="k1"))
+    store_seller_and_purchases(records, bought)
+    accept_one(records, a_submission(bought, key="k1"))
     with pytest.raises(KeyReusedError, match="different request"):
-        accept_one(records, an_arrival(bought, key="k1", comment="and hurry"))
+        accept_one(records, a_submission(bought, key="k1", comment="and hurry"))
 
 
 def test_one_key_of_two_sellers_is_two_keys(records: Records) -> None:
     request = a_request(a_recent_purchase())
-    settle_in(records)
+    store_seller_and_purchases(records)
     ours, theirs = (submission(request, Channel.API, key="k1", source=f"api:{name}") for name in ("aurora", "borealis"))
     assert len({one.id for one in accept(records, [ours, theirs])}) == 2
 
 
 def test_a_batch_keeps_its_order_and_its_repeats(records: Records) -> None:
     bought = [a_recent_purchase() for _ in range(3)]
-    settle_in(records, *bought)
-    (known,) = accept(records, [an_arrival(bought[1], key="b")])
-    answers = accept(records, [an_arrival(bought[0]), an_arrival(bought[1], key="b"), an_arrival(bought[2])])
+    store_seller_and_purchases(records, *bought)
+    (known,) = accept(records, [a_submission(bought[1], key="b")])
+    answers = accept(records, [a_submission(bought[0]), a_submission(bought[1], key="b"), a_submission(bought[2])])
     assert [answer.created for answer in answers] == [True, False, True]
     assert answers[1].id == known.id
 
 
 def test_nothing_can_be_confirmed_before_it_was_judged(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    case = accept_one(records, an_arrival(bought)).id
+    store_seller_and_purchases(records, bought)
+    case = accept_one(records, a_submission(bought)).id
     for say in (confirm, cancel):
         with pytest.raises(NotPossibleError, match="still checking this request"):
             say(records, case)
@@ -103,8 +103,8 @@ def test_nothing_can_be_confirmed_before_it_was_judged(records: Records) -> None
 
 def test_history_cannot_be_changed_by_the_role_that_writes_it(records: Records) -> None:
     bought = a_recent_purchase()
-    settle_in(records, bought)
-    accept_one(records, an_arrival(bought))
+    store_seller_and_purchases(records, bought)
+    accept_one(records, a_submission(bought))
     for statement in ("update transitions set actor = 'x'", "delete from transitions", "truncate transitions"):
         with pytest.raises(Exception, match="permission denied"), records.work() as work:
             work.run(statement)

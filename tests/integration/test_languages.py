@@ -15,15 +15,15 @@ from domain.reason_codes import ReasonCode
 from domain.requests import RefundScope
 from domain.states import State
 from producers.web import templating
-from tests.catalogues import gather
+from tests.catalogues import collect_sentences
 from tests.integration import _web_fixtures
-from tests.integration._web_fixtures import World, a_case
-from tests.pseudolocale import Foreign, Seen, english
-from tests.sample_data import a_policy, a_recent_purchase, a_seller, settle_in
+from tests.integration._web_fixtures import Site, a_case
+from tests.pseudolocale import PageText, PseudoTranslator, untranslated_words
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, store_seller_and_purchases
 
-place, world = _web_fixtures.place, _web_fixtures.world
+web_server, site = _web_fixtures.web_server, _web_fixtures.site
 
-FOREIGN = Foreign()
+FOREIGN = PseudoTranslator()
 NUMBERS = count(1)
 PAGES = (
     "/",
@@ -71,34 +71,34 @@ def _foreign(monkeypatch: pytest.MonkeyPatch) -> None:
 def _everything_was_in_the_catalogues() -> Iterator[None]:
     """What pages looked up, whichever they were, is what the catalogues translate."""
     yield
-    looked_up = {sentence for sentence in FOREIGN.asked if re.search("[a-z] ?[a-z]", sentence)}
-    assert looked_up - set(gather()) == set()
+    looked_up = {sentence for sentence in FOREIGN.looked_up if re.search("[a-z] ?[a-z]", sentence)}
+    assert looked_up - set(collect_sentences()) == set()
 
 
 def read(answer: httpx.Response, *facts: str) -> None:
     """A page of ours, without a word of English that is no fact."""
     assert answer.headers["content-language"] == "xx", answer.status_code
-    assert english(Seen(answer.text).text, *facts) == []
+    assert untranslated_words(PageText(answer.text).text, *facts) == []
 
 
 @pytest.fixture
-def shop(world: World) -> World:
+def shop(site: Site) -> Site:
     """A seller whose name is not English."""
     seller = a_seller(id="babbage", name="Бэббидж", support_email="help@babbage.example")
-    settle_in(world.records, seller=seller, policy=a_policy(seller_id="babbage"))
-    return world
+    store_seller_and_purchases(site.records, seller=seller, policy=a_policy(seller_id="babbage"))
+    return site
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_a_page_says_nothing_untranslated(address: str, shop: World) -> None:
+def test_a_page_says_nothing_untranslated(address: str, shop: Site) -> None:
     read(shop.web.get(address))
 
 
-def test_what_was_searched_for_is_the_only_english_among_the_hits(shop: World) -> None:
+def test_what_was_searched_for_is_the_only_english_among_the_hits(shop: Site) -> None:
     read(shop.web.get("/?q=refund"), "refund")
 
 
-def test_what_is_private_is_shown_without_an_untranslated_word(shop: World) -> None:
+def test_what_is_private_is_shown_without_an_untranslated_word(shop: Site) -> None:
     purchase = bought()
     private = PurchaseDetails(
         licence_key="417",
@@ -117,33 +117,33 @@ def test_what_is_private_is_shown_without_an_untranslated_word(shop: World) -> N
         )
     with shop.records.work() as work:
         assert work.inquiry_emails.claim([note], seconds=60)
-    address = shop.path(Purpose.OPEN, note)
+    address = shop.link_path(Purpose.OPEN, note)
     for answer in (shop.web.get(address), shop.web.post(address), shop.web.get(address)):
         read(answer)
-    assert "Activation code" in FOREIGN.asked
+    assert "Activation code" in FOREIGN.looked_up
 
 
 @pytest.mark.parametrize(("address", "typed"), FORMS)
-def test_a_form_that_comes_back_says_nothing_untranslated(address: str, typed: dict[str, str], shop: World) -> None:
+def test_a_form_that_comes_back_says_nothing_untranslated(address: str, typed: dict[str, str], shop: Site) -> None:
     read(shop.web.post(address, data=typed or {"email": ""}))
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_case_is_told_without_an_untranslated_word(state: State, shop: World) -> None:
+def test_a_case_is_told_without_an_untranslated_word(state: State, shop: Site) -> None:
     case = a_case(shop.records, state, purchase=bought())
-    read(shop.web.get(shop.path(Purpose.STATUS, case)))
+    read(shop.web.get(shop.link_path(Purpose.STATUS, case)))
     for way in ("", "/cancel"):
         for typed in (None, {"sure": ""}, {"sure": "yes"}):
-            address = shop.path(Purpose.CONFIRM, case) + way
+            address = shop.link_path(Purpose.CONFIRM, case) + way
             answer = shop.web.get(address) if typed is None else shop.web.post(address, data=typed)
             if not answer.is_redirect:
                 read(answer)
 
 
-def test_every_reason_is_told_without_an_untranslated_word(shop: World) -> None:
+def test_every_reason_is_told_without_an_untranslated_word(shop: Site) -> None:
     reasons = [{"code": code.value} for code in ReasonCode]
     case = a_case(shop.records, State.WITH_SUPPORT, purchase=bought(), evidence={"reasons": reasons})
-    read(shop.web.get(shop.path(Purpose.STATUS, case)))
+    read(shop.web.get(shop.link_path(Purpose.STATUS, case)))
 
 
 def bought() -> Purchase:

@@ -5,9 +5,16 @@ from dataclasses import replace
 from domain.money import Money
 from domain.providers import ExternalRefund, LookupResult, NotFound, Paid, Unknown
 from domain.states import State
-from tests.doubles.scripted_provider import A_DAY, Scripted
+from tests.doubles.scripted_provider import KEYS_FOR_A_DAY, ScriptedProvider
 from tests.integration import _provider_fixtures
-from tests.integration._provider_fixtures import charged, codes, let_go, paid, state, with_adapter
+from tests.integration._provider_fixtures import (
+    a_charged_purchase,
+    create_executed_cases,
+    expire_leases,
+    reason_codes_of,
+    state_of,
+    with_adapter,
+)
 from worker.context import WorkerContext
 from worker.provider_client import NotSent, send_refund
 from worker.refunds.execution import execute, prepare
@@ -16,40 +23,45 @@ from worker.refunds.resolution import resolve
 PRICE = Money(4900, "EUR")
 
 
-def provider(*finds: LookupResult, capped: bool = False) -> Scripted:
-    return Scripted([Paid("re_1", PRICE)], finds, capabilities=replace(A_DAY, rejects_over_refund=capped))
+def provider(*finds: LookupResult, capped: bool = False) -> ScriptedProvider:
+    return ScriptedProvider(
+        [Paid("re_1", PRICE)], finds, capabilities=replace(KEYS_FOR_A_DAY, rejects_over_refund=capped)
+    )
 
 
 def test_what_somebody_refunded_by_hand_is_not_refunded_once_more(context: WorkerContext) -> None:
     asked = provider(ExternalRefund("re_by_hand", PRICE))
     ours = with_adapter(context, asked)
-    (case,) = paid(ours, charged("ok"))
-    let_go(context.records)
+    (case,) = create_executed_cases(ours, a_charged_purchase("ok"))
+    expire_leases(context.records)
     resolve(ours, [case])
-    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["refunded_elsewhere"])
+    assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
+        State.WITH_SUPPORT,
+        ["refunded_elsewhere"],
+    )
     assert asked.keys == []
 
 
 def test_what_was_paid_under_our_key_before_the_books_were_set_back_is_adopted(context: WorkerContext) -> None:
     asked = provider(Paid("re_1", PRICE))
-    (case,) = paid(with_adapter(context, asked), charged("ok"))
-    assert (state(context.records, case), asked.keys) == (State.REFUNDED, [])
+    (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
+    assert (state_of(context.records, case), asked.keys) == (State.REFUNDED, [])
 
 
 def test_what_nobody_refunded_is_refunded(context: WorkerContext) -> None:
     asked = provider(NotFound())
-    (case,) = paid(with_adapter(context, asked), charged("ok"))
-    assert (state(context.records, case), len(asked.keys), asked.looks) == (State.REFUNDED, 1, 1)
+    (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
+    assert (state_of(context.records, case), len(asked.keys), asked.lookups) == (State.REFUNDED, 1, 1)
 
 
 def test_while_the_provider_shows_nothing_it_is_asked_for_nothing(context: WorkerContext) -> None:
     asked = provider(Unknown("It answered 503."), NotFound())
     ours = with_adapter(context, asked)
-    (case,) = paid(ours, charged("ok"))
-    assert (state(context.records, case), asked.keys) == (State.APPROVED, [])
-    let_go(context.records)
+    (case,) = create_executed_cases(ours, a_charged_purchase("ok"))
+    assert (state_of(context.records, case), asked.keys) == (State.APPROVED, [])
+    expire_leases(context.records)
     execute(ours, [case])
-    assert (state(context.records, case), len(asked.keys)) == (State.REFUNDED, 1)
+    assert (state_of(context.records, case), len(asked.keys)) == (State.REFUNDED, 1)
 
 
 def test_who_has_no_time_left_to_look_sends_nothing(context: WorkerContext) -> None:
@@ -57,13 +69,17 @@ def test_who_has_no_time_left_to_look_sends_nothing(context: WorkerContext) -> N
     ours = with_adapter(context, asked)
     with context.records.work() as work:
         (call,) = prepare(
-            work, ours, work.cases.lock(_provider_fixtures.approved(ours, charged("ok")), state=State.APPROVED)
+            work,
+            ours,
+            work.cases.lock(
+                _provider_fixtures.create_approved_cases(ours, a_charged_purchase("ok")), state=State.APPROVED
+            ),
         )
     assert isinstance(send_refund(ours, call.operation, until=context.monotonic() - 1), NotSent)
-    assert (asked.keys, asked.looks) == ([], 0)
+    assert (asked.keys, asked.lookups) == ([], 0)
 
 
 def test_a_provider_that_refuses_a_second_refund_itself_is_asked_at_once(context: WorkerContext) -> None:
     asked = provider(NotFound(), capped=True)
-    (case,) = paid(with_adapter(context, asked), charged("ok"))
-    assert (state(context.records, case), len(asked.keys), asked.looks) == (State.REFUNDED, 1, 0)
+    (case,) = create_executed_cases(with_adapter(context, asked), a_charged_purchase("ok"))
+    assert (state_of(context.records, case), len(asked.keys), asked.lookups) == (State.REFUNDED, 1, 0)

@@ -24,7 +24,7 @@ from producers.mail.service import serve
 from records import DatabaseDownError, Records
 from records.intake import Intake
 from records.unit_of_work import connect
-from tests.sample_data import a_recent_purchase, settle_in
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 from tests.services import eventually
 from worker.emails import DeliveryUnknownError, EmailNotSentError, EmailRejectedError, SmtpTransport
 
@@ -234,7 +234,7 @@ def test_two_readers_of_one_folder_make_one_case_each(inbox: MaildirInbox, recor
 
 def test_a_mail_about_a_purchase_names_it(inbox: MaildirInbox, records: Records) -> None:
     purchase = a_recent_purchase(email="ada@example.com")
-    settle_in(records, purchase)
+    store_seller_and_purchases(records, purchase)
     deliver(inbox, "1.a", f"Reference: {purchase.reference.lower()}", who="ada")
     inbox.run_once(records)
     with records.work() as work:

@@ -1,24 +1,26 @@
-"""The policy that counts: the statement that finds it says the same as the rule."""
+"""Tests that the SQL query and `in_force` of the domain choose the same policy version."""
 
 from datetime import timedelta
 
 from domain.policies import Category, in_force
 from records import Records
-from tests.sample_data import NOON, a_purchase, settle_in
+from tests.sample_data import NOON, a_purchase, store_seller_and_purchases
 
 
-def test_the_version_found_is_the_one_in_force_at_the_purchase(records: Records) -> None:
-    """At each version's first instant, just before it and just after it, for purchases and for renewals."""
+def test_the_query_finds_the_policy_version_in_force_at_the_purchase(records: Records) -> None:
+    """Purchases and renewals are at the start of each version, a microsecond before and a microsecond after."""
     starts = [NOON + timedelta(days=days) for days in (-30, -10, -10, 5)]
-    moments = [at + timedelta(microseconds=shift) for at in starts for shift in (-1, 0, 1)]
-    bought = [a_purchase(purchased_at=at) for at in moments]
-    renewed = [a_purchase(purchased_at=NOON - timedelta(days=900), charged_at=at, renewal=True) for at in moments]
-    settle_in(records, *bought, *renewed)
+    instants = [start + timedelta(microseconds=microseconds) for start in starts for microseconds in (-1, 0, 1)]
+    purchases = [a_purchase(purchased_at=start) for start in instants]
+    renewals = [
+        a_purchase(purchased_at=NOON - timedelta(days=900), charged_at=start, renewal=True) for start in instants
+    ]
+    store_seller_and_purchases(records, *purchases, *renewals)
     with records.work() as work:
-        for at in starts:
-            work.sellers.new_policy("aurora", Category.NO_RESTRICTIONS, in_force_from=at)
+        for start in starts:
+            work.sellers.new_policy("aurora", Category.NO_RESTRICTIONS, in_force_from=start)
         policies = work.sellers.policies("aurora")
-        facts = work.decision_inputs.load([*bought, *renewed])
-    for one in (*bought, *renewed):
-        assert facts[one.id].policy == in_force(policies, one.decisive_at)
-    assert len({fact.policy.version for fact in facts.values() if fact.policy}) == 4
+        inputs_by_id = work.decision_inputs.load([*purchases, *renewals])
+    for purchase in (*purchases, *renewals):
+        assert inputs_by_id[purchase.id].policy == in_force(policies, purchase.decisive_at)
+    assert len({inputs.policy.version for inputs in inputs_by_id.values() if inputs.policy}) == 4

@@ -1,4 +1,4 @@
-"""The verbs about payment providers, as people and machines use them, against the sandbox as a process."""
+"""Tests of the commands for payment providers, with the sandbox as a child process."""
 
 import json
 import os
@@ -22,8 +22,14 @@ from domain.money import Money
 from domain.providers import Paid
 from tests import fork_server
 from tests.doubles.sandbox import SandboxProcess, sandbox_in
-from tests.integration._provider_fixtures import charged, closed, made_by_hand, paid, patient
-from tests.sample_data import settle_in
+from tests.integration._provider_fixtures import (
+    a_charged_purchase,
+    close_context,
+    create_executed_cases,
+    refund_manually,
+    with_long_timeouts,
+)
+from tests.sample_data import store_seller_and_purchases
 from tests.services import environment
 from worker.context import create_context
 from worker.providers import capabilities, connect_providers, create_webhook_parsers
@@ -31,7 +37,7 @@ from worker.providers import capabilities, connect_providers, create_webhook_par
 ROOT = Path(__file__).parent.parent.parent
 AMOUNT = ("--amount", "49.00", "--currency", "EUR")
 
-LIVE: dict[str, dict[str, str]] = {
+LIVE_ACCOUNTS: dict[str, dict[str, str]] = {
     "stripe": {"api_key": "sk_live_1"},
     "paypal": {"client_id": "a", "client_secret": "b"},
     "adyen": {
@@ -42,11 +48,11 @@ LIVE: dict[str, dict[str, str]] = {
     "braintree": {"merchant_id": "a", "public_key": "b", "private_key": "c"},
     "mollie": {"api_key": "live_1"},
 }
-TEST: dict[str, dict[str, str]] = {
+TEST_ACCOUNTS: dict[str, dict[str, str]] = {
     "stripe": {"api_key": "rk_test_1"},
-    "paypal": LIVE["paypal"] | {"api_base": "https://api-m.sandbox.paypal.com"},
-    "adyen": LIVE["adyen"] | {"api_base": "https://checkout-test.adyen.com"},
-    "braintree": LIVE["braintree"] | {"environment": "sandbox"},
+    "paypal": LIVE_ACCOUNTS["paypal"] | {"api_base": "https://api-m.sandbox.paypal.com"},
+    "adyen": LIVE_ACCOUNTS["adyen"] | {"api_base": "https://checkout-test.adyen.com"},
+    "braintree": LIVE_ACCOUNTS["braintree"] | {"environment": "sandbox"},
     "mollie": {"api_key": "test_1"},
     "sandbox": {"url": "http://127.0.0.1:8003"},
 }
@@ -54,92 +60,90 @@ TEST: dict[str, dict[str, str]] = {
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[SandboxProcess]:
-    """A sandbox that nobody else refunds at."""
+    """Yield a sandbox that only one test uses."""
     with sandbox_in(tmp_path / "sandbox") as process:
         yield process
 
 
 @pytest.fixture
-def wired(settings: Settings, process: SandboxProcess) -> Settings:
-    return patient(settings).model_copy(update={"sandbox_url": process.url})
+def sandbox_settings(settings: Settings, process: SandboxProcess) -> Settings:
+    return with_long_timeouts(settings).model_copy(update={"sandbox_url": process.url})
 
 
-def moneyback(settings: Settings, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return fork_server.run("console", *words, env={**os.environ, "COLUMNS": "240", **environment(settings), **env})
+def moneyback(settings: Settings, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return fork_server.run("console", *arguments, env={**os.environ, "COLUMNS": "240", **environment(settings), **env})
 
 
-def told(run: subprocess.CompletedProcess[str]) -> Any:
+def json_output(run: subprocess.CompletedProcess[str]) -> Any:
     assert run.stdout, run.stderr
     return json.loads(run.stdout)
 
 
 def variables(name: str, values: dict[str, str]) -> dict[str, str]:
-    """An account's settings as the environment has them."""
+    """Return the environment variables of an account's settings."""
     return {f"MONEYBACK_{name.upper()}_{setting.upper()}": value for setting, value in values.items()}
 
 
 def account(name: str, values: dict[str, str]) -> Account:
-    return ACCOUNTS[name](**values)  # type: ignore[arg-type]  # as the environment says them
+    return ACCOUNTS[name](**values)  # type: ignore[arg-type]  # strings, as in the environment
 
 
 # providers list
 
 
-def test_every_provider_is_listed_with_what_it_can_do(wired: Settings) -> None:
-    run = moneyback(wired, "providers", "list", "--json")
+def test_providers_list_shows_the_capabilities_of_every_provider(sandbox_settings: Settings) -> None:
+    run = moneyback(sandbox_settings, "providers", "list", "--json")
     assert run.returncode == 0
-    listed = {one["provider"]: one for one in told(run)}
-    assert set(listed) == set(PROVIDERS)
-    assert [name for name, one in listed.items() if one["connected"]] == ["sandbox"]
-    assert listed["adyen"]["lookup"] == "never"
-    assert not listed["adyen"]["lists_refunds"]
-    assert listed["mollie"]["idempotency_key_ttl_seconds"] == 3_600
-    assert listed["paypal"]["routes"]["*"]["window_days"] == 180
-    for name, one in listed.items():
-        assert one["calls_per_second"] == capabilities(name).calls_per_second
-    table = moneyback(wired, "providers", "list").stdout
+    providers = {provider["provider"]: provider for provider in json_output(run)}
+    assert set(providers) == set(PROVIDERS)
+    assert [name for name, provider in providers.items() if provider["connected"]] == ["sandbox"]
+    assert providers["adyen"]["lookup"] == "never"
+    assert not providers["adyen"]["lists_refunds"]
+    assert providers["mollie"]["idempotency_key_ttl_seconds"] == 3_600
+    assert providers["paypal"]["routes"]["*"]["window_days"] == 180
+    for name, provider in providers.items():
+        assert provider["calls_per_second"] == capabilities(name).calls_per_second
+    table = moneyback(sandbox_settings, "providers", "list").stdout
     for name in PROVIDERS:
         assert name in table
     assert "by webhook only" in table
 
 
-def test_every_provider_has_a_package_of_one_layout() -> None:
+def test_every_provider_package_has_the_same_layout() -> None:
     folder = ROOT / "worker" / "providers"
     packages = {init.parent.name for init in folder.glob("*/__init__.py")}
-    assert packages == set(PROVIDERS) == set(TEST)
+    assert packages == set(PROVIDERS) == set(TEST_ACCOUNTS)
     layout = {"__init__.py", "adapter.py", "client.py", "codes.py", "resources.py", "webhooks.py"}
     optional = {"amounts.py"}
-    more = {"paypal": {"access_token.py", "transaction_search.py", "webhook_certificates.py"}}
+    extra_modules = {"paypal": {"access_token.py", "transaction_search.py", "webhook_certificates.py"}}
     for name in packages:
         modules = {file.name for file in (folder / name).glob("*.py")}
-        assert modules - optional == layout | more.get(name, set()), name
+        assert modules - optional == layout | extra_modules.get(name, set()), name
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_every_provider_names_settings_that_its_account_has(name: str) -> None:
+def test_the_named_settings_of_a_provider_are_fields_of_its_account(name: str) -> None:
     spec = PROVIDERS[name]
     assert {spec.test_setting, spec.webhook_setting} <= set(spec.account.model_fields)
 
 
 def account_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings that connect this provider, by a test account."""
-    for variable, value in variables(name, TEST[name]).items():
+    """Return settings that connect a provider with a test account."""
+    for variable, value in variables(name, TEST_ACCOUNTS[name]).items():
         monkeypatch.setenv(variable, value)
-    words = {"database_url": "postgresql://x", "broker_url": "redis://x", "secret_key": "x" * 32, "providers": name}
-    return Settings.model_validate(words)
+    values = {"database_url": "postgresql://x", "broker_url": "redis://x", "secret_key": "x" * 32, "providers": name}
+    return Settings.model_validate(values)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_a_provider_is_connected_by_its_name_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_is_connected_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = account_of(name, monkeypatch)
     assert [*connect_providers(settings)] == [*create_webhook_parsers(settings)] == [name]
     assert missing_extras(settings) == []
 
 
 @pytest.mark.parametrize("name", ["stripe", "braintree", "paypal"])
-def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_names_the_extra_of_a_missing_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = account_of(name, monkeypatch)
     package = PROVIDERS[name].extra_package
     monkeypatch.setattr(provider_accounts, "find_spec", lambda asked: None if asked == package else asked)
@@ -150,11 +154,11 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it(
 
 
 @pytest.mark.parametrize("package", ["stripe", "braintree"])
-def test_an_sdk_is_imported_only_for_its_own_provider(package: str) -> None:
-    """What providers can do is read without it, and so are the others connected."""
+def test_an_sdk_is_imported_only_for_its_provider(package: str) -> None:
+    """Without the SDK, all capabilities are readable, and the other providers can be imported."""
     program = f"""
 import sys
-sys.modules["{package}"] = None  # an import of it fails
+sys.modules["{package}"] = None  # an import of the package fails
 from config.provider_accounts import PROVIDERS
 from worker.providers import capabilities
 import importlib
@@ -170,42 +174,42 @@ for name in PROVIDERS:
 # providers check
 
 
-def test_a_provider_that_keeps_our_key_is_well(wired: Settings, process: SandboxProcess) -> None:
-    run = moneyback(wired, "providers", "check", "sandbox", "--charge", "ok_1", *AMOUNT, "--yes", "--json")
+def test_the_check_accepts_a_provider_that_honours_the_key(sandbox_settings: Settings, process: SandboxProcess) -> None:
+    run = moneyback(sandbox_settings, "providers", "check", "sandbox", "--charge", "ok_1", *AMOUNT, "--yes", "--json")
     assert run.returncode == 0, run.stderr
-    found = told(run)
-    assert (found["ok"], found["faults"]) == (True, [])
-    assert [step["result"] for step in found["steps"]] == ["notfound", "paid", "paid", "paid"]
-    assert len({step["details"] for step in found["steps"][1:]}) == 1
-    assert all(0 <= step["seconds"] < 60 for step in found["steps"])
+    report = json_output(run)
+    assert (report["ok"], report["faults"]) == (True, [])
+    assert [step["result"] for step in report["steps"]] == ["notfound", "paid", "paid", "paid"]
+    assert len({step["details"] for step in report["steps"][1:]}) == 1
+    assert all(0 <= step["seconds"] < 60 for step in report["steps"])
     assert (process.summary()["refunds"], process.summary()["replays"]) == (1, 1)
 
 
-def test_a_refund_that_is_only_accepted_is_well_too(wired: Settings) -> None:
-    run = moneyback(wired, "providers", "check", "sandbox", "--charge", "pending_1", *AMOUNT, "--yes")
+def test_the_check_accepts_a_pending_refund(sandbox_settings: Settings) -> None:
+    run = moneyback(sandbox_settings, "providers", "check", "sandbox", "--charge", "pending_1", *AMOUNT, "--yes")
     assert run.returncode == 0, run.stdout
     assert "pending" in run.stdout
     assert "the provider honours the idempotency key" in run.stdout
 
 
 @pytest.mark.parametrize("charge", ["declined_1", "hang_1", "elsewhere_1", "garbage_1"])
-def test_a_payment_that_is_not_refunded_is_wrong(wired: Settings, charge: str) -> None:
-    run = moneyback(wired, "providers", "check", "sandbox", "--charge", charge, *AMOUNT, "--yes", "--json")
+def test_the_check_fails_if_the_payment_is_not_refunded(sandbox_settings: Settings, charge: str) -> None:
+    run = moneyback(sandbox_settings, "providers", "check", "sandbox", "--charge", charge, *AMOUNT, "--yes", "--json")
     assert run.returncode == 1
-    assert "was not refunded" in told(run)["faults"][0]
+    assert "was not refunded" in json_output(run)["faults"][0]
 
 
-def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings, tmp_path: Path) -> None:
+def test_the_check_fails_if_the_provider_ignores_the_key(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox", memory=0) as process:
-        forgetful = patient(settings).model_copy(update={"sandbox_url": process.url})
-        words = ("providers", "check", "sandbox", "--charge", "expires_1", *AMOUNT, "--yes")
-        run = moneyback(forgetful, *words)
+        sandbox_settings = with_long_timeouts(settings).model_copy(update={"sandbox_url": process.url})
+        arguments = ("providers", "check", "sandbox", "--charge", "expires_1", *AMOUNT, "--yes")
+        run = moneyback(sandbox_settings, *arguments)
         assert run.returncode == 1
         assert "is another refund" in run.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "message"),
     [
         (("nobody", "--charge", "ok_1", *AMOUNT, "--yes"), "not connected"),
         (("stripe", "--charge", "ok_1", *AMOUNT, "--yes"), "not connected"),
@@ -216,124 +220,129 @@ def test_a_provider_that_forgets_our_key_at_once_is_found_out(settings: Settings
         (("sandbox", *AMOUNT), "--charge"),
     ],
 )
-def test_a_check_that_cannot_be_made_is_bad_usage(
-    wired: Settings, process: SandboxProcess, words: tuple[str, ...], says: str
+def test_an_impossible_check_is_a_usage_error(
+    sandbox_settings: Settings, process: SandboxProcess, arguments: tuple[str, ...], message: str
 ) -> None:
-    run = moneyback(wired, "providers", "check", *words)
+    run = moneyback(sandbox_settings, "providers", "check", *arguments)
     assert run.returncode == 2
-    assert says in run.stderr
+    assert message in run.stderr
     assert process.summary()["calls"] == 0
 
 
-@pytest.mark.parametrize("name", LIVE)
-def test_an_account_that_moves_real_money_is_refused(settings: Settings, name: str) -> None:
-    env = variables(name, LIVE[name]) | {"MONEYBACK_PROVIDERS": name}
+@pytest.mark.parametrize("name", LIVE_ACCOUNTS)
+def test_the_check_refuses_a_live_account(settings: Settings, name: str) -> None:
+    env = variables(name, LIVE_ACCOUNTS[name]) | {"MONEYBACK_PROVIDERS": name}
     run = moneyback(settings, "providers", "check", name, "--charge", "c_1", *AMOUNT, "--yes", **env)
     assert run.returncode == 2
     assert "real money" in run.stderr
 
 
-@pytest.mark.parametrize("name", TEST)
-def test_what_a_test_account_is(name: str) -> None:
+@pytest.mark.parametrize("name", TEST_ACCOUNTS)
+def test_test_accounts_and_live_accounts_are_distinguished(name: str) -> None:
     spec = PROVIDERS[name]
-    assert spec.is_test_account(account(name, TEST[name]))
-    if name in LIVE:
-        assert not spec.is_test_account(account(name, LIVE[name]))
+    assert spec.is_test_account(account(name, TEST_ACCOUNTS[name]))
+    if name in LIVE_ACCOUNTS:
+        assert not spec.is_test_account(account(name, LIVE_ACCOUNTS[name]))
 
 
-def test_a_person_at_a_terminal_is_asked_first(wired: Settings, process: SandboxProcess) -> None:
-    words = ("providers", "check", "sandbox", "--charge", "ok_1", *AMOUNT)
-    for says, code, refunds in ((b"n\n", 1, 0), (b"y\n", 0, 1)):
-        ours, theirs = pty.openpty()
-        os.write(ours, says)
-        ran = fork_server.run("console", *words, env={**os.environ, **environment(wired)}, stdin=theirs)
-        os.close(ours)
-        os.close(theirs)
-        assert (ran.returncode, "Refund 49.00 EUR of ok_1 at sandbox?" in ran.stdout + ran.stderr) == (code, True)
+def test_the_check_asks_for_confirmation_at_a_terminal(sandbox_settings: Settings, process: SandboxProcess) -> None:
+    arguments = ("providers", "check", "sandbox", "--charge", "ok_1", *AMOUNT)
+    for typed, code, refunds in ((b"n\n", 1, 0), (b"y\n", 0, 1)):
+        controller, terminal = pty.openpty()
+        os.write(controller, typed)
+        run = fork_server.run(
+            "console", *arguments, env={**os.environ, **environment(sandbox_settings)}, stdin=terminal
+        )
+        os.close(controller)
+        os.close(terminal)
+        assert (run.returncode, "Refund 49.00 EUR of ok_1 at sandbox?" in run.stdout + run.stderr) == (code, True)
         assert process.summary()["refunds"] == refunds
 
 
 # reconcile
 
 
-def test_what_agrees_is_exit_code_0(wired: Settings) -> None:
-    context = create_context(wired)
-    paid(context, *(charged("ok") for _ in range(3)))
-    closed(context)
-    run = moneyback(wired, "reconcile", "--json")
+def test_reconciliation_without_discrepancies_has_exit_code_0(sandbox_settings: Settings) -> None:
+    context = create_context(sandbox_settings)
+    create_executed_cases(context, *(a_charged_purchase("ok") for _ in range(3)))
+    close_context(context)
+    run = moneyback(sandbox_settings, "reconcile", "--json")
     assert run.returncode == 0, run.stderr
-    (found,) = told(run)["providers"]
-    assert (found["provider"], found["listed"], found["ours"], found["discrepancies"]) == ("sandbox", 3, 3, {})
+    (report,) = json_output(run)["providers"]
+    assert (report["provider"], report["listed"], report["ours"], report["discrepancies"]) == ("sandbox", 3, 3, {})
 
 
-def test_what_differs_is_exit_code_1_and_a_table(wired: Settings) -> None:
-    context = create_context(wired)
-    bought = charged("ok")
-    settle_in(context.records, bought)
-    made_by_hand(context, bought)
-    forgotten = context.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
-    assert isinstance(forgotten, Paid)
-    closed(context)
-    run = moneyback(wired, "reconcile", "--provider", "sandbox", "--since", "2026-01-01")
+def test_reconciliation_with_discrepancies_has_exit_code_1_and_a_table(sandbox_settings: Settings) -> None:
+    context = create_context(sandbox_settings)
+    bought = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, bought)
+    refund_manually(context, bought)
+    refund = context.providers["sandbox"].refund("ok_forgotten", Money(100, "EUR"), key=f"mb_{uuid4().hex}_1")
+    assert isinstance(refund, Paid)
+    close_context(context)
+    run = moneyback(sandbox_settings, "reconcile", "--provider", "sandbox", "--since", "2026-01-01")
     assert run.returncode == 1
     assert bought.charge in run.stdout.replace("\n", "")
     assert run.stdout.count("unexpected_refund") == 2
-    again = moneyback(wired, "reconcile", "--since", "2026-01-01T00:00:00+02:00", "--json")
-    assert again.returncode == 1
-    (found,) = told(again)["providers"]
-    assert (found["discrepancies"], len(found["first"])) == ({"unexpected_refund": 2}, 2)
+    second_run = moneyback(sandbox_settings, "reconcile", "--since", "2026-01-01T00:00:00+02:00", "--json")
+    assert second_run.returncode == 1
+    (report,) = json_output(second_run)["providers"]
+    assert (report["discrepancies"], len(report["first"])) == ({"unexpected_refund": 2}, 2)
 
 
-def test_a_list_that_cannot_be_read_is_exit_code_1(wired: Settings, process: SandboxProcess) -> None:
+@pytest.mark.slow
+def test_an_unreadable_refund_list_has_exit_code_1(sandbox_settings: Settings, process: SandboxProcess) -> None:
     process.end()
-    run = moneyback(wired, "reconcile", "--json")
+    run = moneyback(sandbox_settings, "reconcile", "--json")
     assert run.returncode == 1
-    assert told(run)["providers"][0]["incomplete"] == "The sandbox cannot be reached."
-    assert "incomplete" in moneyback(wired, "reconcile").stdout
+    assert json_output(run)["providers"][0]["incomplete"] == "The sandbox cannot be reached."
+    assert "incomplete" in moneyback(sandbox_settings, "reconcile").stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("arguments", "message"),
     [
         (("--provider", "stripe"), "not connected"),
         (("--since", "yesterday"), "2026-11-01"),
         (("--since", "2026-13-01"), "2026-11-01"),
     ],
 )
-def test_a_reconciliation_that_cannot_be_made_is_bad_usage(wired: Settings, words: tuple[str, ...], says: str) -> None:
-    run = moneyback(wired, "reconcile", *words)
+def test_an_impossible_reconciliation_is_a_usage_error(
+    sandbox_settings: Settings, arguments: tuple[str, ...], message: str
+) -> None:
+    run = moneyback(sandbox_settings, "reconcile", *arguments)
     assert run.returncode == 2
-    assert says in run.stderr
+    assert message in run.stderr
 
 
-def test_where_nobody_can_list_there_is_nothing_to_reconcile(settings: Settings) -> None:
-    env = variables("adyen", TEST["adyen"]) | {"MONEYBACK_PROVIDERS": "adyen"}
+def test_reconciliation_needs_a_provider_that_lists_refunds(settings: Settings) -> None:
+    env = variables("adyen", TEST_ACCOUNTS["adyen"]) | {"MONEYBACK_PROVIDERS": "adyen"}
     run = moneyback(settings, "reconcile", **env)
     assert run.returncode == 2
     assert "can list its refunds" in run.stderr
 
 
-def test_what_is_logged_does_not_stand_in_what_is_printed(settings: Settings) -> None:
-    """The pace cannot be shared, and the provider is not there: both are said beside the JSON."""
-    away = variables("mollie", TEST["mollie"]) | {"MONEYBACK_MOLLIE_API_BASE": "http://127.0.0.1:1"}
+def test_log_lines_are_not_part_of_the_json_output(settings: Settings) -> None:
+    """The rate limiter's store and the provider are unavailable. Log lines report this on stderr, not in the JSON."""
+    unavailable = variables("mollie", TEST_ACCOUNTS["mollie"]) | {"MONEYBACK_MOLLIE_API_BASE": "http://127.0.0.1:1"}
     run = moneyback(
         settings,
         "reconcile",
         "--json",
         MONEYBACK_PROVIDERS="mollie",
         MONEYBACK_BROKER_URL="redis://127.0.0.1:1/0",
-        **away,
+        **unavailable,
     )
     assert run.returncode == 1, run.stderr
-    assert told(run)["providers"][0]["incomplete"]
+    assert json_output(run)["providers"][0]["incomplete"]
     assert "provider_rate_limit_store_unavailable" in run.stderr
 
 
-# doctor, and the words for what is missing
+# doctor, and errors about missing settings
 
 
 @pytest.mark.parametrize(
-    ("name", "lacking", "well"),
+    ("name", "variable", "optional"),
     [
         ("stripe", "MONEYBACK_STRIPE_WEBHOOK_SECRET", False),
         ("paypal", "MONEYBACK_PAYPAL_WEBHOOK_ID", False),
@@ -341,43 +350,43 @@ def test_what_is_logged_does_not_stand_in_what_is_printed(settings: Settings) ->
         ("mollie", "MONEYBACK_MOLLIE_WEBHOOK_SECRET", True),
     ],
 )
-def test_the_doctor_says_whose_webhooks_nobody_can_prove(
-    settings: Settings, name: str, lacking: str, well: bool
+def test_the_doctor_names_a_missing_webhook_secret(
+    settings: Settings, name: str, variable: str, optional: bool
 ) -> None:
-    env = variables(name, TEST[name]) | {"MONEYBACK_PROVIDERS": name}
-    for proof, is_set in ((None, False), ("ab" * 32, True)):
-        run = moneyback(settings, "doctor", "--json", **env, **({lacking: proof} if proof else {}))
-        (check,) = [one for one in told(run)["checks"] if one["name"] == f"webhooks of {name}"]
-        assert (check["ok"], lacking in check["message"]) == (well or is_set, True)
+    env = variables(name, TEST_ACCOUNTS[name]) | {"MONEYBACK_PROVIDERS": name}
+    for secret, is_set in ((None, False), ("ab" * 32, True)):
+        run = moneyback(settings, "doctor", "--json", **env, **({variable: secret} if secret else {}))
+        (check,) = [check for check in json_output(run)["checks"] if check["name"] == f"webhooks of {name}"]
+        assert (check["ok"], variable in check["message"]) == (optional or is_set, True)
 
 
 @pytest.mark.parametrize("name", ["sandbox", "braintree"])
-def test_webhooks_that_need_no_secret_of_their_own_are_proven(name: str) -> None:
-    assert PROVIDERS[name].can_verify_webhooks(account(name, TEST[name]))
+def test_some_providers_verify_webhooks_without_a_separate_secret(name: str) -> None:
+    assert PROVIDERS[name].can_verify_webhooks(account(name, TEST_ACCOUNTS[name]))
 
 
-def test_a_setting_that_is_missing_is_named_as_the_environment_has_it(settings: Settings) -> None:
+def test_a_missing_setting_is_named_by_its_environment_variable(settings: Settings) -> None:
     run = moneyback(settings, "doctor", MONEYBACK_PROVIDERS="stripe")
     assert run.returncode == 2
     assert "MONEYBACK_STRIPE_API_KEY" in run.stderr
 
 
 @pytest.mark.parametrize(
-    "words", [("providers",), ("providers", "list"), ("providers", "check"), ("reconcile",)], ids=" ".join
+    "arguments", [("providers",), ("providers", "list"), ("providers", "check"), ("reconcile",)], ids=" ".join
 )
-def test_every_verb_teaches(settings: Settings, words: tuple[str, ...]) -> None:
-    run = moneyback(settings, *words, "--help")
+def test_every_verb_has_a_help_text(settings: Settings, arguments: tuple[str, ...]) -> None:
+    run = moneyback(settings, *arguments, "--help")
     assert run.returncode == 0
     assert len(run.stdout) > 400
 
 
-def test_the_sandbox_of_a_stack_tells_the_web_where_there_is_one(tmp_path: Path) -> None:
+def test_the_sandbox_of_a_stack_sends_webhooks_to_the_web(tmp_path: Path) -> None:
     data_dir: Any = SimpleNamespace(path=tmp_path)
     stack = Stack(data_dir, SimpleNamespace(env={}))  # type: ignore[arg-type]  # nothing is started
-    parts = stack.services(("sandbox", "web"))
-    told = list(parts["sandbox"].argv)
-    assert told[told.index("--webhooks") + 1] == f"{stack.public_url}/v1/webhooks/sandbox"
-    secrets = {part.env["MONEYBACK_SANDBOX_WEBHOOK_SECRET"] for part in parts.values()}
+    services = stack.services(("sandbox", "web"))
+    argv = services["sandbox"].argv
+    assert argv[argv.index("--webhooks") + 1] == f"{stack.public_url}/v1/webhooks/sandbox"
+    secrets = {service.env["MONEYBACK_SANDBOX_WEBHOOK_SECRET"] for service in services.values()}
     assert len(secrets) == 1
     assert len(secrets.pop()) >= 32
     assert "--webhooks" not in stack.services(("sandbox", "worker"))["sandbox"].argv

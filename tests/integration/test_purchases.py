@@ -1,17 +1,17 @@
-"""Purchases from a file: bad rows are named by line, good ones are kept."""
+"""Tests of the import of purchases: valid rows are stored, invalid rows are reported with their line."""
 
 import json
 from pathlib import Path
 
 from hypothesis import HealthCheck, given
-from hypothesis import settings as how
-from hypothesis import strategies as some
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from producers.purchase_import import import_file, import_rows
 from records import Records
-from tests.sample_data import settle_in
+from tests.sample_data import store_seller_and_purchases
 
-GOOD = {
+VALID_ROW = {
     "seller": "aurora",
     "reference": "MB-1",
     "email": "ada@example.com",
@@ -25,90 +25,92 @@ GOOD = {
 }
 
 
-def test_json_lines_keep_what_is_good_and_name_what_is_not(records: Records, tmp_path: Path) -> None:
-    settle_in(records)
+def test_json_lines_import_valid_rows_and_reject_invalid_rows(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
     rows = [
-        json.dumps(GOOD),
+        json.dumps(VALID_ROW),
         "{this is no JSON",
-        json.dumps(GOOD | {"reference": "MB-2", "email": "not an address"}),
-        json.dumps(GOOD | {"reference": "MB-3", "seller": "nobody"}),
+        json.dumps(VALID_ROW | {"reference": "MB-2", "email": "not an address"}),
+        json.dumps(VALID_ROW | {"reference": "MB-3", "seller": "nobody"}),
         "",
-        json.dumps(GOOD | {"reference": "MB-4", "amount": 49.00001}),
-        json.dumps(GOOD | {"reference": "MB-5", "purchased_at": "2026-06-01T12:00:00"}),
-        json.dumps(GOOD | {"reference": "MB-6", "colour": "blue"}),
-        json.dumps(GOOD | {"reference": "MB-7"}),
+        json.dumps(VALID_ROW | {"reference": "MB-4", "amount": 49.00001}),
+        json.dumps(VALID_ROW | {"reference": "MB-5", "purchased_at": "2026-06-01T12:00:00"}),
+        json.dumps(VALID_ROW | {"reference": "MB-6", "colour": "blue"}),
+        json.dumps(VALID_ROW | {"reference": "MB-7"}),
         json.dumps(["MB-8"]),
     ]
     file = tmp_path / "purchases.jsonl"
     file.write_text("\n".join(rows), encoding="utf-8")
     imported = import_file(records, file)
     assert (imported.new, imported.updated) == (2, 0)
-    assert [bad.line for bad in imported.rejected] == [2, 3, 4, 6, 7, 8, 10]
-    whys = {bad.line: bad.why for bad in imported.rejected}
-    assert "not valid JSON" in whys[2]
-    assert "e-mail address" in whys[3]
-    assert "no seller 'nobody'" in whys[4]
-    assert whys[6].startswith("amount: Input should be a valid integer")
-    assert "timezone" in whys[7]
-    assert whys[8].startswith("colour: ")
+    assert [rejected_row.line for rejected_row in imported.rejected] == [2, 3, 4, 6, 7, 8, 10]
+    reasons = {rejected_row.line: rejected_row.why for rejected_row in imported.rejected}
+    assert "not valid JSON" in reasons[2]
+    assert "e-mail address" in reasons[3]
+    assert "no seller 'nobody'" in reasons[4]
+    assert reasons[6].startswith("amount: Input should be a valid integer")
+    assert "timezone" in reasons[7]
+    assert reasons[8].startswith("colour: ")
 
 
-def test_a_csv_file_reads_the_same(records: Records, tmp_path: Path) -> None:
-    settle_in(records)
+def test_a_csv_file_is_imported_like_json_lines(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
     file = tmp_path / "purchases.csv"
-    names = ",".join(GOOD)
-    good, bad = (",".join(str(v) for v in (GOOD | change).values()) for change in ({}, {"amount": "49.00"}))
-    file.write_text(f"\ufeff{names}\r\n{good}\r\n{bad}\r\n{good},and more\r\n", encoding="utf-8")
+    names = ",".join(VALID_ROW)
+    valid_line, invalid_line = (
+        ",".join(str(v) for v in (VALID_ROW | change).values()) for change in ({}, {"amount": "49.00"})
+    )
+    file.write_text(f"\ufeff{names}\r\n{valid_line}\r\n{invalid_line}\r\n{valid_line},and more\r\n", encoding="utf-8")
     imported = import_file(records, file)
-    assert (imported.new, [one.line for one in imported.rejected]) == (1, [3, 4])
+    assert (imported.new, [rejected_row.line for rejected_row in imported.rejected]) == (1, [3, 4])
 
 
-def test_a_file_taken_in_twice_changes_nothing_and_a_newer_one_brings_up_to_date(records: Records) -> None:
-    settle_in(records)
-    assert import_rows(records, [(1, GOOD)]).new == 1
-    again = import_rows(records, [(1, GOOD | {"dispute": "open", "refunded": 10})])
-    older = import_rows(records, [(1, GOOD)])
-    assert (again.new, again.updated, older.updated) == (0, 1, 1)
+def test_a_repeated_import_updates_the_purchase(records: Records) -> None:
+    store_seller_and_purchases(records)
+    assert import_rows(records, [(1, VALID_ROW)]).new == 1
+    with_dispute = import_rows(records, [(1, VALID_ROW | {"dispute": "open", "refunded": 10})])
+    without_dispute = import_rows(records, [(1, VALID_ROW)])
+    assert (with_dispute.new, with_dispute.updated, without_dispute.updated) == (0, 1, 1)
     with records.work() as work:
         row = work.run("select dispute, refunded from purchases").one()
-    assert tuple(row) == ("none", 10)  # what was refunded never shrinks
+    assert tuple(row) == ("none", 10)  # the refunded amount never decreases
 
 
-@how(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 @given(
-    row=some.dictionaries(
-        some.sampled_from([*GOOD, "renewal", "consumer", "refunded", "instrument", "x"]),
-        some.one_of(some.none(), some.booleans(), some.integers(), some.floats(), some.text(max_size=20)),
+    row=st.dictionaries(
+        st.sampled_from([*VALID_ROW, "renewal", "consumer", "refunded", "instrument", "x"]),
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
     )
 )
-def test_no_row_whatever_it_holds_stops_the_others(records: Records, row: dict[str, object]) -> None:
-    settle_in(records)
-    imported = import_rows(records, [(1, row), (2, GOOD | row), (3, GOOD | {"reference": "MB-last"})])
+def test_an_invalid_row_does_not_stop_the_import(records: Records, row: dict[str, object]) -> None:
+    store_seller_and_purchases(records)
+    imported = import_rows(records, [(1, row), (2, VALID_ROW | row), (3, VALID_ROW | {"reference": "MB-last"})])
     assert imported.new + imported.updated + len(imported.rejected) in {2, 3}
-    assert 3 not in {bad.line for bad in imported.rejected}
+    assert 3 not in {rejected_row.line for rejected_row in imported.rejected}
 
 
-def private(records: Records) -> list[tuple[object, ...]]:
+def stored_details(records: Records) -> list[tuple[object, ...]]:
     with records.work() as work:
         return [tuple(row) for row in work.run("select licence_key, subscription from purchase_details")]
 
 
-def test_what_is_private_comes_with_a_line_of_json_or_in_columns_of_csv(records: Records, tmp_path: Path) -> None:
-    settle_in(records)
-    assert import_rows(records, [(1, GOOD | {"details": {"licence_key": "ONE", "subscription": True}})]).new == 1
-    assert private(records) == [("ONE", True)]
+def test_private_details_are_imported_from_json_and_csv(records: Records, tmp_path: Path) -> None:
+    store_seller_and_purchases(records)
+    assert import_rows(records, [(1, VALID_ROW | {"details": {"licence_key": "ONE", "subscription": True}})]).new == 1
+    assert stored_details(records) == [("ONE", True)]
     file = tmp_path / "purchases.csv"
-    names, cells = (",".join(map(str, part)) for part in (GOOD.keys(), GOOD.values()))
+    names, cells = (",".join(map(str, part)) for part in (VALID_ROW.keys(), VALID_ROW.values()))
     file.write_text(
         f"{names},details.licence_key,details.subscription\n{cells},TWO,false\n{cells},,\n", encoding="utf-8"
     )
     assert import_file(records, file).rejected == []
-    assert private(records) == [("TWO", False)]  # the last line tells nothing, and so takes nothing away
+    assert stored_details(records) == [("TWO", False)]  # the empty cells of the last line change nothing
 
 
-def test_a_private_word_that_is_not_right_is_not_repeated(records: Records) -> None:
-    settle_in(records)
-    imported = import_rows(records, [(1, GOOD | {"details": {"download_url": "http://files.example.com/SECRET"}})])
+def test_an_error_does_not_repeat_an_invalid_private_value(records: Records) -> None:
+    store_seller_and_purchases(records)
+    imported = import_rows(records, [(1, VALID_ROW | {"details": {"download_url": "http://files.example.com/SECRET"}})])
     assert "https" in imported.rejected[0].why
     assert "SECRET" not in imported.rejected[0].why
-    assert private(records) == []
+    assert stored_details(records) == []

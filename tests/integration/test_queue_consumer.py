@@ -1,4 +1,7 @@
-"""The queue that upstream forms publish on: what can be read is a case, what cannot is kept."""
+"""Tests of the queue to which other systems publish refund requests.
+
+A readable message becomes a case. An unreadable message becomes a dead letter.
+"""
 
 import json
 import threading
@@ -19,8 +22,8 @@ from domain.requests import Channel, RefundRequest
 from producers.intake import submission
 from producers.queue_consumer import QueueConsumer, consume
 from records import Records
-from tests.sample_data import a_recent_purchase, settle_in
-from tests.services import Child, eventually
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.services import ChildProcess, eventually
 
 QUEUE = IncomingRequest.queue
 
@@ -40,22 +43,22 @@ def an_event(**changes: Any) -> dict[str, Any]:
     return event | changes
 
 
-def cases(records: Records) -> int:
+def count_cases(records: Records) -> int:
     with records.work() as work:
         return len(work.case_views.search())
 
 
-def dead(records: Records) -> list[tuple[str, bytes, str]]:
+def dead_letters(records: Records) -> list[tuple[str, bytes, str]]:
     with records.work() as work:
         return [(message.queue, message.body, message.why) for message in work.dead_letters.list_all()]
 
 
-def test_an_event_delivered_twice_is_one_case(records: Records) -> None:
-    settle_in(records)
+def test_an_event_that_is_delivered_twice_creates_one_case(records: Records) -> None:
+    store_seller_and_purchases(records)
     body = json.dumps(an_event()).encode()
     consume(records, body)
     consume(records, body)
-    assert (cases(records), dead(records)) == (1, [])
+    assert (count_cases(records), dead_letters(records)) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -78,135 +81,137 @@ def test_an_event_delivered_twice_is_one_case(records: Records) -> None:
         (b"[]", "valid dictionary"),
     ],
 )
-def test_what_nobody_can_read_is_kept_byte_for_byte(records: Records, body: bytes, why: str) -> None:
-    settle_in(records)
+def test_an_unreadable_message_is_stored_unchanged(records: Records, body: bytes, why: str) -> None:
+    store_seller_and_purchases(records)
     consume(records, body)
-    assert cases(records) == 0
-    ((queue, kept, said),) = dead(records)
-    assert (queue, kept) == (QUEUE, body)
-    assert why in said
+    assert count_cases(records) == 0
+    ((queue, stored_body, stored_reason),) = dead_letters(records)
+    assert (queue, stored_body) == (QUEUE, body)
+    assert why in stored_reason
 
 
-def test_what_breaks_its_reader_is_kept_and_the_next_one_read(
+def test_a_message_that_causes_an_error_is_stored_and_the_next_is_read(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle_in(records)
-    with monkeypatch.context() as broken:
-        broken.setattr(producers.queue_consumer, "accept_one", lambda *_: 1 // 0)
+    store_seller_and_purchases(records)
+    with monkeypatch.context() as patch:
+        patch.setattr(producers.queue_consumer, "accept_one", lambda *_: 1 // 0)
         consume(records, body := json.dumps(an_event()).encode())
-    ((_, kept, why),) = dead(records)
-    assert (kept, why.split("(")[1].split(")")[0]) == (body, "ZeroDivisionError")
+    ((_, stored_body, why),) = dead_letters(records)
+    assert (stored_body, why.split("(")[1].split(")")[0]) == (body, "ZeroDivisionError")
     consume(records, body)
-    assert cases(records) == 1
+    assert count_cases(records) == 1
 
 
-def test_one_id_for_two_requests_is_for_a_person(records: Records) -> None:
-    settle_in(records)
+def test_two_requests_with_one_id_leave_a_dead_letter(records: Records) -> None:
+    store_seller_and_purchases(records)
     consume(records, json.dumps(an_event()).encode())
-    consume(records, json.dumps(an_event()).encode())  # another purchase, the same id
-    assert cases(records) == 1
-    assert "different request" in dead(records)[0][2]
+    consume(records, json.dumps(an_event()).encode())  # another purchase with the same event id
+    assert count_cases(records) == 1
+    assert "different request" in dead_letters(records)[0][2]
 
 
-def test_the_process_takes_kombus_messages_and_plain_ones(
-    records: Records, settings: Settings, servers: Servers, start: Callable[..., Child]
+def test_the_consumer_reads_kombu_messages_and_plain_json(
+    records: Records, settings: Settings, servers: Servers, start: Callable[..., ChildProcess]
 ) -> None:
-    settle_in(records)
+    store_seller_and_purchases(records)
     start("consume", "consume")
     with connect(settings) as connection:
         producer = connection.Producer(exchange=DIRECT, routing_key=QUEUE, serializer="json")
         producer.publish(an_event(id="by kombu"))
         with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
-            broker.lpush(QUEUE, json.dumps(an_event(id="by hand")))
+            broker.lpush(QUEUE, json.dumps(an_event(id="plain")))
             broker.lpush(QUEUE, b"\x00 garbage")
-        eventually(lambda: cases(records) == 2 and len(dead(records)) == 1)
+        eventually(lambda: count_cases(records) == 2 and len(dead_letters(records)) == 1)
         eventually(lambda: queue_length(connection.channel(), QUEUE) == 0)
-    assert dead(records)[0][1] == b"\x00 garbage"
+    assert dead_letters(records)[0][1] == b"\x00 garbage"
 
 
 # Any broker
 
 
 @pytest.fixture
-def anywhere(records: Records, settings: Settings) -> Iterator[Connection]:
-    """A broker of kombu's that is not Redis, with a feed that reads from it."""
-    settle_in(records)
+def connection(records: Records, settings: Settings) -> Iterator[Connection]:
+    """Yield a connection to kombu's in-memory broker, from which a queue consumer reads."""
+    store_seller_and_purchases(records)
     stop = threading.Event()
-    away = settings.model_copy(update={"broker_url": SecretStr("memory://")})
-    with connect(away) as reading, connect(away) as writing:
-        feed = threading.Thread(target=QueueConsumer(reading, records, stop).run)
-        feed.start()
-        yield writing
+    memory_settings = settings.model_copy(update={"broker_url": SecretStr("memory://")})
+    with connect(memory_settings) as consumer_connection, connect(memory_settings) as publisher_connection:
+        consumer = threading.Thread(target=QueueConsumer(consumer_connection, records, stop).run)
+        consumer.start()
+        yield publisher_connection
         stop.set()
-        feed.join()
-        QUEUES[QUEUE](writing.default_channel).purge()
+        consumer.join()
+        QUEUES[QUEUE](publisher_connection.default_channel).purge()
 
 
 @pytest.mark.parametrize(
-    "media", ["application/json", "application/cloudevents+json", "application/octet-stream", None], ids=str
+    "content_type", ["application/json", "application/cloudevents+json", "application/octet-stream", None], ids=str
 )
-def test_raw_json_is_read_from_any_broker_whatever_it_is_said_to_be(
-    records: Records, anywhere: Connection, media: str | None
+def test_json_is_read_from_any_broker_with_any_content_type(
+    records: Records, connection: Connection, content_type: str | None
 ) -> None:
     body = json.dumps(an_event()).encode()
     for _ in range(3):
-        anywhere.Producer(exchange=DIRECT, routing_key=QUEUE).publish(
-            body, content_type=media or "application/data", content_encoding="binary"
+        connection.Producer(exchange=DIRECT, routing_key=QUEUE).publish(
+            body, content_type=content_type or "application/data", content_encoding="binary"
         )
-    anywhere.Producer(exchange=DIRECT, routing_key=QUEUE).publish(
+    connection.Producer(exchange=DIRECT, routing_key=QUEUE).publish(
         b"\xff no JSON", content_type="application/json", content_encoding="binary"
     )
-    eventually(lambda: len(dead(records)) == 1)
-    assert (cases(records), dead(records)[0][1]) == (1, b"\xff no JSON")
-    assert queue_length(anywhere.channel(), QUEUE) == 0
+    eventually(lambda: len(dead_letters(records)) == 1)
+    assert (count_cases(records), dead_letters(records)[0][1]) == (1, b"\xff no JSON")
+    assert queue_length(connection.channel(), QUEUE) == 0
 
 
-# Acknowledged
+# Acknowledgement
 
 
-def test_a_message_is_acknowledged_after_its_commit_and_not_before(
-    records: Records, servers: Servers, start: Callable[..., Child]
+def test_a_message_is_acknowledged_only_after_its_commit(
+    records: Records, servers: Servers, start: Callable[..., ChildProcess]
 ) -> None:
-    settle_in(records)
+    store_seller_and_purchases(records)
     event = an_event()
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker, records.work() as work:
-        earlier = submission(
+        submitted = submission(
             RefundRequest(**event["data"]["request"]), Channel.QUEUE, source="queue:aurora/form", key="form-1"
         )
-        work.intake.accept([earlier])  # not committed: whoever brings the same must wait to see what becomes of it
+        work.intake.accept([submitted])  # not committed, so the consumer waits for this transaction
         start("consume", "consume")
         broker.lpush(QUEUE, json.dumps(event))
         eventually(lambda: broker.hlen("unacked") == 1)
-        eventually(lambda: waits(records))
+        eventually(lambda: waits_for_lock(records))
         assert broker.hlen("unacked") == 1
         work.connection.rollback()
-        eventually(lambda: cases(records) == 1)
+        eventually(lambda: count_cases(records) == 1)
         eventually(lambda: broker.hlen("unacked") == 0)
         assert broker.llen(QUEUE) == 0
 
 
-def waits(records: Records) -> bool:
-    """Whether somebody waits for another's transaction."""
+def waits_for_lock(records: Records) -> bool:
+    """Return True if a connection waits for the transaction of another connection."""
     with records.work() as work:
         return bool(work.run("select count(*) from pg_stat_activity where wait_event_type = 'Lock'").scalar_one())
 
 
-def test_what_a_dead_feed_had_committed_makes_no_second_case(
-    records: Records, servers: Servers, start: Callable[..., Child]
+def test_a_message_of_a_crashed_consumer_creates_no_second_case(
+    records: Records, servers: Servers, start: Callable[..., ChildProcess]
 ) -> None:
-    settle_in(records)
+    store_seller_and_purchases(records)
     body = json.dumps(an_event())
-    consume(records, body.encode())  # and died before the acknowledgement: the broker delivers it again
+    consume(
+        records, body.encode()
+    )  # the consumer crashed before it acknowledged, so the broker delivers the message again
     start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(QUEUE, body)
         eventually(lambda: broker.llen(QUEUE) == 0)
         eventually(lambda: broker.hlen("unacked") == 0)
-    assert cases(records) == 1
-    assert dead(records) == []
+    assert count_cases(records) == 1
+    assert dead_letters(records) == []
 
 
-# Hostile
+# Invalid envelopes
 
 ENVELOPES: list[Any] = [
     {"body": "!!! not base64", "properties": {"body_encoding": "base64", "delivery_tag": "1"}},
@@ -225,16 +230,19 @@ ENVELOPES: list[Any] = [
 ]
 
 
-def test_no_envelope_stops_the_feed_and_each_is_kept(
-    records: Records, servers: Servers, start: Callable[..., Child]
+def test_an_invalid_envelope_is_stored_and_does_not_stop_the_consumer(
+    records: Records, servers: Servers, start: Callable[..., ChildProcess]
 ) -> None:
-    settle_in(records)
+    store_seller_and_purchases(records)
     child = start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         for envelope in ENVELOPES:
             broker.lpush(QUEUE, json.dumps(envelope))
         broker.lpush(QUEUE, json.dumps(an_event()))
         eventually(
-            lambda: (cases(records), len(dead(records))) == (1, len(ENVELOPES)) or child.process.poll() is not None
+            lambda: (
+                (count_cases(records), len(dead_letters(records))) == (1, len(ENVELOPES))
+                or child.process.poll() is not None
+            )
         )
-    assert child.process.poll() is None, child.said()
+    assert child.process.poll() is None, child.read_log()

@@ -37,19 +37,19 @@ from domain.support_tasks import SupportTaskKind
 from records import Records
 from tests.doubles.sandbox import sandbox_in
 from tests.integration._provider_fixtures import (
+    a_charged_purchase,
     assert_audit_is_clean,
-    charged,
-    closed,
-    codes,
-    hear_all,
-    made_by_hand,
-    owed,
-    paid,
-    patient,
-    refunded,
-    state,
+    close_context,
+    create_executed_cases,
+    process_all_events,
+    reason_codes_of,
+    refund_manually,
+    refunded_amount,
+    state_of,
+    unprocessed_event_ids,
+    with_long_timeouts,
 )
-from tests.sample_data import settle_in
+from tests.sample_data import store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.reconciliation.pages import MAX_ATTEMPTS
@@ -129,7 +129,7 @@ def provider() -> Provider:
 def context(settings: Settings, provider: Provider) -> Iterator[WorkerContext]:
     context = replace(create_context(settings), providers={"sandbox": provider})
     yield context
-    closed(context)
+    close_context(context)
 
 
 def yesterday(records: Records) -> None:
@@ -153,13 +153,13 @@ def waiting(records: Records) -> list[tuple[str, dict[str, Any]]]:
 
 
 def refunded_yesterday(context: WorkerContext, *purchases: Purchase) -> list[UUID]:
-    cases = paid(context, *purchases)
+    cases = create_executed_cases(context, *purchases)
     yesterday(context.records)
     return cases
 
 
 def test_what_agrees_is_only_counted(context: WorkerContext) -> None:
-    refunded_yesterday(context, *(charged("ok") for _ in range(7)))
+    refunded_yesterday(context, *(a_charged_purchase("ok") for _ in range(7)))
     heard: list[int] = []
     done = reconcile(context, "sandbox", datetime.now(UTC) - A_WEEK, lambda so_far: heard.append(so_far.listed))
     assert (done.listed, done.matched, done.unknown_payments, done.lookups_requested) == (7, 7, 0, 0)
@@ -169,7 +169,7 @@ def test_what_agrees_is_only_counted(context: WorkerContext) -> None:
 
 
 def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerContext, provider: Provider) -> None:
-    lost, kept = charged("ok"), charged("ok")
+    lost, kept = a_charged_purchase("ok"), a_charged_purchase("ok")
     (case, _) = refunded_yesterday(context, lost, kept)
     provider.refunds = [one for one in provider.refunds if one.charge == kept.charge]
     done = reconciled(context)
@@ -181,7 +181,7 @@ def test_a_refund_that_the_provider_does_not_list_is_missing(context: WorkerCont
 
 def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> None:
     """More than one batch: what is found is written while the rest is still being read."""
-    cases = refunded_yesterday(context, *(charged("ok") for _ in range(60)))
+    cases = refunded_yesterday(context, *(a_charged_purchase("ok") for _ in range(60)))
     with context.records.work() as work:  # each of them again and again, as other cases' operations would be
         for copy in range(40):
             work.run(
@@ -201,13 +201,13 @@ def test_hundreds_may_be_missing(context: WorkerContext, provider: Provider) -> 
 
 def test_what_was_sent_just_now_is_not_missing_yet(context: WorkerContext, provider: Provider) -> None:
     """A list may be hours late."""
-    paid(context, charged("ok"))
+    create_executed_cases(context, a_charged_purchase("ok"))
     provider.refunds = []
     assert reconciled(context).discrepancies == Counter()
 
 
 def test_what_was_sent_before_the_list_begins_is_not_missing(context: WorkerContext, provider: Provider) -> None:
-    refunded_yesterday(context, charged("ok"))
+    refunded_yesterday(context, a_charged_purchase("ok"))
     provider.refunds = []
     assert reconcile(context, "sandbox", datetime.now(UTC) - timedelta(hours=12)).discrepancies == Counter()
 
@@ -216,8 +216,8 @@ def test_what_was_sent_before_the_list_begins_is_not_missing(context: WorkerCont
 def test_a_refund_of_a_known_purchase_that_we_did_not_make_is_extra(
     context: WorkerContext, provider: Provider, standing: RefundStatus
 ) -> None:
-    bought = charged("ok")
-    settle_in(context.records, bought)
+    bought = a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, bought)
     made = provider.make(bought.charge, Money(100, "EUR"), None, standing)
     done = reconciled(context)
     if standing is RefundStatus.FAILED:  # nothing left
@@ -241,21 +241,21 @@ def test_a_refund_under_a_key_of_ours_that_we_do_not_remember_is_extra(
 
 def test_what_a_restored_database_forgot_is_not_paid_again(context: WorkerContext, provider: Provider) -> None:
     """The backup is older than the request: the customer asks once more, as another case under another key."""
-    bought, part = charged("ok"), charged("ok")
-    settle_in(context.records, bought, part)
+    bought, part = a_charged_purchase("ok"), a_charged_purchase("ok")
+    store_seller_and_purchases(context.records, bought, part)
     forgotten = provider.make(bought.charge, Money(4900, "EUR"), f"mb_{uuid4().hex}_1")
     provider.make(part.charge, Money(100, "EUR"), "by hand")
     assert reconciled(context).discrepancies == {SupportTaskKind.UNEXPECTED_REFUND: 2}
-    assert [refunded(context.records, one) for one in (bought, part)] == [4900, 100]
+    assert [refunded_amount(context.records, one) for one in (bought, part)] == [4900, 100]
     for one in (bought, part):
-        (case,) = paid(context, one)
-        assert codes(context.records, case) == ["already_refunded"]
+        (case,) = create_executed_cases(context, one)
+        assert reason_codes_of(context.records, case) == ["already_refunded"]
     assert [one for one in provider.refunds if one.charge == bought.charge] == [forgotten]
 
 
 def test_a_second_refund_under_one_of_our_keys_is_extra(context: WorkerContext, provider: Provider) -> None:
     """A provider that forgot the key paid it again."""
-    bought = charged("ok")
+    bought = a_charged_purchase("ok")
     refunded_yesterday(context, bought)
     (first,) = provider.refunds
     second = provider.make(bought.charge, first.amount, first.key)
@@ -290,7 +290,7 @@ def test_refunds_of_payments_that_are_not_ours_are_counted_and_left_alone(
 def test_another_amount_or_currency_is_found(
     context: WorkerContext, provider: Provider, amount: Money, trouble: SupportTaskKind
 ) -> None:
-    bought = charged("ok")
+    bought = a_charged_purchase("ok")
     refunded_yesterday(context, bought)
     provider.change(bought.charge, amount=amount)
     assert reconciled(context).discrepancies == {trouble: 1}
@@ -303,14 +303,17 @@ def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
     context: WorkerContext, provider: Provider
 ) -> None:
     """No webhook told of it."""
-    bought = charged("ok")
+    bought = a_charged_purchase("ok")
     (case,) = refunded_yesterday(context, bought)
     provider.change(bought.charge, status=RefundStatus.FAILED)
     done = reconciled(context)
     assert (done.discrepancies, done.lookups_requested) == ({SupportTaskKind.REFUND_STATE_DIFFERS: 1}, 1)
-    hear_all(context)
-    assert (state(context.records, case), codes(context.records, case)) == (State.WITH_SUPPORT, ["returned_by_bank"])
-    assert refunded(context.records, bought) == 0
+    process_all_events(context)
+    assert (state_of(context.records, case), reason_codes_of(context.records, case)) == (
+        State.WITH_SUPPORT,
+        ["returned_by_bank"],
+    )
+    assert refunded_amount(context.records, bought) == 0
     assert_audit_is_clean(context.records)
     assert reconciled(context).discrepancies == Counter()
 
@@ -318,7 +321,7 @@ def test_a_refund_that_came_back_is_told_to_people_and_its_case_reopened(
 def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(
     context: WorkerContext, provider: Provider
 ) -> None:
-    bought = charged("declined")
+    bought = a_charged_purchase("declined")
     refunded_yesterday(context, bought)
     with context.records.work() as work:
         key = work.run("select key from refund_operations").scalar_one()
@@ -328,21 +331,21 @@ def test_a_refund_that_was_declined_and_made_all_the_same_is_for_people(
 
 def test_what_only_is_news_heals_by_itself(context: WorkerContext, provider: Provider) -> None:
     """Pending with us and paid there is no trouble: it is looked up at once."""
-    bought = charged("pending")
+    bought = a_charged_purchase("pending")
     (case,) = refunded_yesterday(context, bought)
-    assert state(context.records, case) is State.REFUND_PENDING
+    assert state_of(context.records, case) is State.REFUND_PENDING
     provider.change(bought.charge, status=RefundStatus.PAID)
     done = reconciled(context)
     assert (done.discrepancies, done.lookups_requested) == (Counter(), 1)
-    hear_all(context)
-    assert state(context.records, case) is State.REFUNDED
-    assert owed(context.records) == []
+    process_all_events(context)
+    assert state_of(context.records, case) is State.REFUNDED
+    assert unprocessed_event_ids(context.records) == []
     again = reconciled(context)
     assert (again.matched, again.lookups_requested) == (1, 0)
 
 
 def test_a_second_run_finds_the_same_and_tells_nobody_twice(context: WorkerContext, provider: Provider) -> None:
-    lost, wrong = charged("ok"), charged("ok")
+    lost, wrong = a_charged_purchase("ok"), a_charged_purchase("ok")
     refunded_yesterday(context, lost, wrong)
     provider.refunds = [one for one in provider.refunds if one.charge == wrong.charge]
     provider.change(wrong.charge, amount=Money(5, "EUR"))
@@ -362,8 +365,8 @@ ALWAYS: list[Unknown | Exception] = [Unknown("It answered 503.")] * 1_000
 def test_a_list_that_ends_in_trouble_is_incomplete_and_nothing_is_called_missing(
     context: WorkerContext, provider: Provider, before: int
 ) -> None:
-    lost = charged("ok")
-    refunded_yesterday(context, lost, *(charged("ok") for _ in range(7)))
+    lost = a_charged_purchase("ok")
+    refunded_yesterday(context, lost, *(a_charged_purchase("ok") for _ in range(7)))
     provider.refunds = [one for one in provider.refunds if one.charge != lost.charge]
 
     def told(done: ReconciliationResult) -> None:
@@ -384,7 +387,7 @@ def test_an_adapter_that_breaks_leaves_the_list_incomplete(context: WorkerContex
 
 
 def test_a_page_that_fails_once_is_asked_for_again(context: WorkerContext, provider: Provider) -> None:
-    refunded_yesterday(context, charged("ok"))
+    refunded_yesterday(context, a_charged_purchase("ok"))
     provider.trouble = [Unknown("It answered 503."), Unknown("Too many calls.", retry_after=0.01)]
     done = reconciled(_at_once(context))
     assert (done.listed, done.incomplete) == (1, "")
@@ -497,16 +500,16 @@ def test_only_providers_that_list_are_reconciled_and_one_does_not_stop_the_next(
 
 def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Settings, tmp_path: Path) -> None:
     with sandbox_in(tmp_path / "sandbox") as process:
-        context = create_context(patient(settings).model_copy(update={"sandbox_url": process.url}))
+        context = create_context(with_long_timeouts(settings).model_copy(update={"sandbox_url": process.url}))
         kinds = ("ok", "slow", "declined", "pending", "latefail", "fail500", "elsewhere")
-        bought = {kind: charged(kind) for kind in kinds}
-        cases = dict(zip(kinds, paid(context, *bought.values()), strict=True))
-        ghost = charged("ok")
+        bought = {kind: a_charged_purchase(kind) for kind in kinds}
+        cases = dict(zip(kinds, create_executed_cases(context, *bought.values()), strict=True))
+        ghost = a_charged_purchase("ok")
         ghostly = replace(context, providers={"sandbox": Provider()})
         refunded_yesterday(ghostly, ghost)
-        by_hand = charged("ok")
-        settle_in(context.records, by_hand)
-        made_by_hand(context, by_hand)
+        by_hand = a_charged_purchase("ok")
+        store_seller_and_purchases(context.records, by_hand)
+        refund_manually(context, by_hand)
         eventually(lambda: process.summary()["failed"] == 1)
         done = reconciled(context)
         assert done.listed == 7  # declined made none
@@ -519,12 +522,12 @@ def test_the_sandbox_and_we_agree_and_where_we_do_not_it_is_found(settings: Sett
             by_hand.charge,
             bought["elsewhere"].charge,
         }
-        hear_all(context)
-        assert state(context.records, cases["latefail"]) is State.WITH_SUPPORT
-        assert state(context.records, cases["fail500"]) is State.REFUNDED
-        assert state(context.records, cases["pending"]) is State.REFUNDED
-        closed(ghostly)
-        closed(context)
+        process_all_events(context)
+        assert state_of(context.records, cases["latefail"]) is State.WITH_SUPPORT
+        assert state_of(context.records, cases["fail500"]) is State.REFUNDED
+        assert state_of(context.records, cases["pending"]) is State.REFUNDED
+        close_context(ghostly)
+        close_context(context)
 
 
 def test_a_provider_that_is_away_is_incomplete(settings: Settings, tmp_path: Path) -> None:
@@ -532,4 +535,4 @@ def test_a_provider_that_is_away_is_incomplete(settings: Settings, tmp_path: Pat
         url = process.url
     context = create_context(settings.model_copy(update={"sandbox_url": url}))
     assert reconciled(_at_once(context)).incomplete == "The sandbox cannot be reached."
-    closed(context)
+    close_context(context)

@@ -24,7 +24,7 @@ from producers.intake import accept, accept_one, confirm
 from records import Records
 from records.case_views import CaseView
 from tests.integration import _provider_fixtures
-from tests.sample_data import a_recent_purchase, a_seller, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_seller, a_submission, ids_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.providers import call_pool
@@ -35,12 +35,12 @@ from worker.refunds.recording import record
 from worker.refunds.resolution import resolve
 from worker.sweep import Sweep
 
-context = _provider_fixtures.hasty_tools
+context = _provider_fixtures.short_timeout_context
 
 
 def evaluated(context: WorkerContext, *purchases: Purchase, trusted: bool = True, **changes: Any) -> list[UUID]:
     """These customers ask; their cases are judged."""
-    found = ids(accept(context.records, [an_arrival(one, trusted=trusted, **changes) for one in purchases]))
+    found = ids_of(accept(context.records, [a_submission(one, trusted=trusted, **changes) for one in purchases]))
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock(found, state=State.RECEIVED))
     return found
@@ -95,7 +95,7 @@ def settled(context: WorkerContext, case: UUID) -> State:
 
 def test_an_eligible_request_is_refunded_once_in_full(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     execute(context, [case])
     assert states(context, [case]) == ["refunded"]
@@ -109,7 +109,7 @@ def test_an_eligible_request_is_refunded_once_in_full(context: WorkerContext) ->
 
 def test_a_message_delivered_ten_times_pays_once(context: WorkerContext) -> None:
     bought = [a_recent_purchase() for _ in range(5)]
-    settle_in(context.records, *bought)
+    store_seller_and_purchases(context.records, *bought)
     cases = evaluated(context, *bought)
     with ThreadPoolExecutor(10) as workers:
         list(workers.map(lambda _: execute(context, cases), range(10)))
@@ -119,8 +119,8 @@ def test_a_message_delivered_ten_times_pays_once(context: WorkerContext) -> None
 
 def test_two_requests_for_one_purchase_are_one_case_and_one_that_joins_it(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
-    cases = ids(accept(context.records, [an_arrival(bought), an_arrival(bought)]))
+    store_seller_and_purchases(context.records, bought)
+    cases = ids_of(accept(context.records, [a_submission(bought), a_submission(bought)]))
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock(cases, state=State.RECEIVED))
     assert sorted(states(context, cases)) == ["approved", "duplicate"]
@@ -130,7 +130,7 @@ def test_two_requests_for_one_purchase_are_one_case_and_one_that_joins_it(contex
 
 def test_a_purchase_requested_by_many_at_once_is_judged_by_one_worker_at_a_time(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     with ThreadPoolExecutor(8) as people:
         found = [case for cases in people.map(lambda _: evaluated(context, bought), range(24)) for case in cases]
         list(people.map(lambda case: execute(context, [case]), found))
@@ -140,7 +140,7 @@ def test_a_purchase_requested_by_many_at_once_is_judged_by_one_worker_at_a_time(
 
 def declared(context: WorkerContext, bought: Purchase) -> UUID:
     """Somebody withdraws from this purchase by law."""
-    case = accept_one(context.records, an_arrival(bought, trusted=False)).id
+    case = accept_one(context.records, a_submission(bought, trusted=False)).id
     with context.records.work() as work:
         work.statutory_withdrawals.insert(case, "Ada Lovelace", "I withdraw.")
     return case
@@ -152,8 +152,8 @@ def for_people(context: WorkerContext, trouble: SupportTaskKind) -> list[UUID | 
 
 
 def test_a_withdrawal_by_law_that_matches_no_purchase_is_for_a_person(context: WorkerContext) -> None:
-    settle_in(context.records, a_recent_purchase())
-    asked = accept_one(context.records, an_arrival(a_recent_purchase(), trusted=False)).id
+    store_seller_and_purchases(context.records, a_recent_purchase())
+    asked = accept_one(context.records, a_submission(a_recent_purchase(), trusted=False)).id
     case = declared(context, a_recent_purchase())
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([asked, case], state=State.RECEIVED))
@@ -166,8 +166,8 @@ def test_a_withdrawal_by_law_that_joins_a_case_of_supports_or_becomes_one_is_tol
 ) -> None:
     """Support has a request for a part of the amount, or one that the policy refuses; neither says that days are counted."""
     partial, old = a_recent_purchase(), a_recent_purchase(method="cash")
-    settle_in(context.records, partial, old)
-    first = accept_one(context.records, an_arrival(partial, trusted=False, refund_scope=RefundScope.PARTIAL)).id
+    store_seller_and_purchases(context.records, partial, old)
+    first = accept_one(context.records, a_submission(partial, trusted=False, refund_scope=RefundScope.PARTIAL)).id
     joins, refused = declared(context, partial), declared(context, old)
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([first, joins, refused], state=State.RECEIVED))
@@ -180,8 +180,8 @@ def test_a_withdrawal_by_law_that_joined_a_request_that_ran_out_is_for_a_person_
 ) -> None:
     """Somebody asked, never opened the link, and declared meanwhile: the declaration counts."""
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
-    first = accept_one(context.records, an_arrival(bought, trusted=False)).id
+    store_seller_and_purchases(context.records, bought)
+    first = accept_one(context.records, a_submission(bought, trusted=False)).id
     with context.records.work() as work:
         evaluate(work, context, work.cases.lock([first], state=State.RECEIVED))
     case = declared(context, bought)
@@ -197,7 +197,7 @@ def test_a_withdrawal_by_law_that_joined_a_request_that_ran_out_is_for_a_person_
 
 def test_a_customer_confirms_before_anything_is_paid(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought, trusted=False)
     assert states(context, [case]) == ["awaiting_confirmation"]
     execute(context, [case])
@@ -227,7 +227,7 @@ def test_what_the_provider_says_is_what_is_recorded(
 ) -> None:
     """A timeout, a 500 and a 429 are unknown, never a failure."""
     bought = charged(behaviour)
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     execute(context, [case])
     assert states(context, [case]) == [state]
@@ -247,7 +247,7 @@ def test_what_the_provider_says_is_what_is_recorded(
 )
 def test_what_was_unknown_is_found_out_and_paid_once(context: WorkerContext, behaviour: str, state: State) -> None:
     bought = charged(behaviour)
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     execute(context, [case])
     assert settled(context, case) is state
@@ -256,7 +256,7 @@ def test_what_was_unknown_is_found_out_and_paid_once(context: WorkerContext, beh
 
 def test_one_slow_call_does_not_hold_up_the_record_of_the_others(context: WorkerContext) -> None:
     hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
-    settle_in(context.records, hanging, *quick)
+    store_seller_and_purchases(context.records, hanging, *quick)
     cases = evaluated(context, hanging, *quick)
     with ThreadPoolExecutor(1) as worker:
         paying = worker.submit(execute, context, cases)
@@ -269,7 +269,7 @@ def test_a_call_that_hangs_gives_its_batch_back_and_is_recorded_when_it_ends(
 ) -> None:
     monkeypatch.setattr(call_pool, "MAX_WAIT_SECONDS", 0.1)
     hanging, *quick = charged("hang"), a_recent_purchase(), a_recent_purchase()
-    settle_in(context.records, hanging, *quick)
+    store_seller_and_purchases(context.records, hanging, *quick)
     cases = evaluated(context, hanging, *quick)
     execute(context, cases)
     assert states(context, cases) == ["refunding", "refunded", "refunded"]
@@ -285,7 +285,7 @@ def operation(context: WorkerContext, case: UUID) -> RefundOperation:
 
 def test_a_worker_that_dies_after_the_intent_is_followed_by_one_that_looks_first(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     with context.records.work() as work:
         (call,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
@@ -299,7 +299,7 @@ def test_a_worker_that_dies_after_the_intent_is_followed_by_one_that_looks_first
 def test_a_worker_that_wakes_up_too_late_changes_nothing(context: WorkerContext) -> None:
     """It was stopped in mid call, another settled the case: its record is void, and its key pays nobody twice."""
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     with context.records.work() as work:
         (late,) = prepare(work, context, work.cases.lock([case], state=State.APPROVED))
@@ -315,7 +315,7 @@ def test_a_worker_that_wakes_up_too_late_changes_nothing(context: WorkerContext)
 
 def test_a_refund_made_elsewhere_is_for_a_person(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     assert bought.amount
     assert bought.currency
     context.providers["sandbox"].refund(bought.charge, Money(bought.amount, bought.currency), key="somebody else's")
@@ -328,7 +328,7 @@ def test_a_refund_made_elsewhere_is_for_a_person(context: WorkerContext) -> None
 
 def test_what_changed_since_it_was_judged_is_seen_before_paying(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     with context.records.work() as work:
         work.run("update purchases set dispute = 'open', refunded = 5")
@@ -340,7 +340,7 @@ def test_what_changed_since_it_was_judged_is_seen_before_paying(context: WorkerC
 def test_two_purchases_of_one_payment_are_not_both_paid(context: WorkerContext) -> None:
     bought = a_recent_purchase()
     twin = a_recent_purchase(charge=bought.charge)
-    settle_in(context.records, bought, twin)
+    store_seller_and_purchases(context.records, bought, twin)
     cases = evaluated(context, bought, twin)
     execute(context, cases)
     assert sorted(states(context, cases)) == ["refunded", "with_support"]
@@ -349,7 +349,7 @@ def test_two_purchases_of_one_payment_are_not_both_paid(context: WorkerContext) 
 
 def test_a_payment_of_a_provider_that_is_not_connected_is_for_a_person(context: WorkerContext) -> None:
     bought = a_recent_purchase(provider="stripe")
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     execute(context, [case])
     assert codes(context, case) == ["provider_not_connected"]
@@ -358,7 +358,7 @@ def test_a_payment_of_a_provider_that_is_not_connected_is_for_a_person(context: 
 def test_the_refund_after_the_last_one_allowed_is_for_a_person(context: WorkerContext) -> None:
     mine = [a_recent_purchase(email="ada@example.com") for _ in range(3)]
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
-    settle_in(context.records, *mine, seller=seller)
+    store_seller_and_purchases(context.records, *mine, seller=seller)
     outcomes = []
     for bought in mine:
         (case,) = evaluated(context, bought)
@@ -370,7 +370,7 @@ def test_the_refund_after_the_last_one_allowed_is_for_a_person(context: WorkerCo
 def test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed(context: WorkerContext) -> None:
     mine = [a_recent_purchase(email=f"customer{n}@example.com", instrument="card 1") for n in range(4)]
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
-    settle_in(context.records, *mine, seller=seller)
+    store_seller_and_purchases(context.records, *mine, seller=seller)
     cases = evaluated(context, *mine)
     assert states(context, cases) == ["approved"] * 4
     with ThreadPoolExecutor(2) as workers:
@@ -380,7 +380,7 @@ def test_a_batch_of_one_customers_refunds_stops_at_the_last_one_allowed(context:
 
 def test_clicking_twice_at_once_is_one_yes(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought, trusted=False)
     with ThreadPoolExecutor(8) as clicks:
         assert set(clicks.map(lambda _: confirm(context.records, case), range(16))) == {State.APPROVED}
@@ -434,7 +434,7 @@ def with_adapter(settings: Settings) -> Iterator[Callable[[Any], WorkerContext]]
 
 def refunding(context: WorkerContext) -> UUID:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     (case,) = evaluated(context, bought)
     execute(context, [case])
     return case
@@ -477,7 +477,7 @@ def test_nothing_is_sent_again_once_the_provider_may_have_forgotten_the_key(
 
 def test_a_case_is_accepted_at_the_clock_of_the_database(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
+    store_seller_and_purchases(context.records, bought)
     before = datetime.now(UTC)
-    case = accept_one(context.records, an_arrival(bought)).id
+    case = accept_one(context.records, a_submission(bought)).id
     assert abs(view(context.records, case).received_at - before) < timedelta(seconds=30)

@@ -30,8 +30,8 @@ from domain.purchases import Method
 from domain.states import Event
 from domain.webhook_events import Subject, WebhookEvent
 from producers.intake import accept_one
-from tests.doubles.scripted_provider import A_DAY, Scripted
-from tests.sample_data import a_recent_purchase, an_arrival, settle_in
+from tests.doubles.scripted_provider import KEYS_FOR_A_DAY, ScriptedProvider
+from tests.sample_data import a_recent_purchase, a_submission, store_seller_and_purchases
 from worker import provider_client
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
@@ -48,13 +48,13 @@ THEIRS = ExternalRefund("re_theirs", PRICE)
 class Story:
     """One case, and the provider that it depends on."""
 
-    def __init__(self, context: WorkerContext, provider: Scripted, **purchase: Any) -> None:
+    def __init__(self, context: WorkerContext, provider: ScriptedProvider, **purchase: Any) -> None:
         self.context, self.provider = context, provider
         bought = a_recent_purchase(**purchase)
-        settle_in(context.records, bought)
+        store_seller_and_purchases(context.records, bought)
         assert (bought.amount, bought.currency) == (PRICE.minor, PRICE.currency)
         self.purchase = bought.id
-        self.case = accept_one(context.records, an_arrival(bought)).id
+        self.case = accept_one(context.records, a_submission(bought)).id
         handle(context, RefundRequested, [self.case])
 
     def goes_on(self, **later: float) -> "Story":
@@ -108,11 +108,11 @@ def tell(settings: Settings) -> Iterator[Tell]:
         refunds: Sequence[RefundResult] = (),
         finds: Sequence[LookupResult] = (),
         *,
-        can: Capabilities = A_DAY,
+        can: Capabilities = KEYS_FOR_A_DAY,
         hold: int = 0,
         **purchase: Any,
     ) -> Story:
-        provider = Scripted(refunds, finds, capabilities=can)
+        provider = ScriptedProvider(refunds, finds, capabilities=can)
         wired = settings.model_copy(update={"sepa_hold_days": hold})
         made.append(replace(create_context(wired), providers={"sandbox": provider}))
         return Story(made[-1], provider, **purchase)
@@ -203,7 +203,9 @@ def test_what_there_was_no_time_to_send_is_sent_later_however_short_keys_live(
 ) -> None:
     with monkeypatch.context() as no_time:
         no_time.setattr(provider_client, "_wait_for_rate_limit", lambda *_: False)
-        story = tell([PAID], can=replace(A_DAY, idempotency_key_ttl=timedelta(hours=1), rejects_over_refund=False))
+        story = tell(
+            [PAID], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1), rejects_over_refund=False)
+        )
     assert (story.is_now(), story.provider.keys) == ("approved", [])
     assert story.goes_on(days=3).is_now() == "refunded"
 
@@ -328,7 +330,7 @@ def test_a_repeat_that_could_not_be_sent_is_tried_again_after_longer_and_longer_
 def test_a_repeat_that_can_never_be_sent_is_for_a_person_after_two_days(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    story = tell([LOST], [NotFound()], can=replace(A_DAY, idempotency_key_ttl=timedelta(days=90)))
+    story = tell([LOST], [NotFound()], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(days=90)))
     monkeypatch.setattr(provider_client, "refund", lambda *_, **__: provider_client.NotSent("Nobody was reached."))
     assert story.goes_on(hours=47).is_now() == "refunding"
     assert story.goes_on(hours=2).is_now() == "with_support"
@@ -367,7 +369,9 @@ def test_a_repeat_that_was_refused_gets_a_new_key_only_after_the_proof_of_absenc
 
 def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(tell: Tell) -> None:
     story = tell(
-        [LOST, Declined(DeclineReason.PERMANENT, "closed")], [NotFound()], can=replace(A_DAY, rejects_over_refund=False)
+        [LOST, Declined(DeclineReason.PERMANENT, "closed")],
+        [NotFound()],
+        can=replace(KEYS_FOR_A_DAY, rejects_over_refund=False),
     )
     for _ in range(4):
         assert story.goes_on(hours=1).is_now() == "refunding"
@@ -376,7 +380,7 @@ def test_a_repeat_that_was_refused_is_for_a_person_where_refunds_are_not_capped(
 
 
 def test_a_key_that_lives_an_hour_is_never_repeated(tell: Tell) -> None:
-    story = tell([LOST], [NotFound()], can=replace(A_DAY, idempotency_key_ttl=timedelta(hours=1)))
+    story = tell([LOST], [NotFound()], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=timedelta(hours=1)))
     assert story.goes_on(minutes=10).is_now() == "refunding"
     assert len(story.provider.keys) == 1
 
@@ -391,7 +395,7 @@ def test_looks_in_quick_succession_prove_nothing(tell: Tell) -> None:
 
 
 def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person(tell: Tell) -> None:
-    story = tell([STORED], [NotFound()], can=replace(A_DAY, rejects_over_refund=False))
+    story = tell([STORED], [NotFound()], can=replace(KEYS_FOR_A_DAY, rejects_over_refund=False))
     for _ in range(8):
         story.goes_on(hours=7)
     assert (story.is_now(), story.codes()) == ("with_support", ["outcome_unknown"])
@@ -402,7 +406,7 @@ def test_where_the_provider_does_not_cap_refunds_a_stored_error_goes_to_a_person
 def test_money_in_unknown_state_is_a_persons_after_two_days_however_long_keys_live(
     tell: Tell, keys_live: timedelta
 ) -> None:
-    story = tell([LOST], [LOST], can=replace(A_DAY, idempotency_key_ttl=keys_live))
+    story = tell([LOST], [LOST], can=replace(KEYS_FOR_A_DAY, idempotency_key_ttl=keys_live))
     assert story.goes_on(hours=47).is_now() == "refunding"
     assert story.goes_on(hours=2).is_now() == "with_support"
     assert story.codes() == ["outcome_unknown"]
@@ -436,7 +440,7 @@ def test_a_provider_that_only_tells_by_webhook_is_asked_by_the_same_key(tell: Te
     story = tell([LOST, PENDING], can=only_tells)
     assert story.goes_on(hours=1).is_now() == "refund_pending"
     assert story.goes_on(days=1).is_now() == "refund_pending"
-    assert (story.provider.looks, len(story.provider.keys)) == (0, 2)
+    assert (story.provider.lookups, len(story.provider.keys)) == (0, 2)
     assert story.goes_on(days=60).is_now() == "with_support"
     assert story.codes() == ["outcome_unknown"]
 
@@ -452,12 +456,12 @@ def test_a_direct_debit_is_held_as_long_as_a_bank_may_return_it(tell: Tell) -> N
 
 
 def test_a_method_that_is_not_refunded_at_once_waits_for_its_time(tell: Tell) -> None:
-    slow = replace(A_DAY, routes={"credit_card": Route(minimum_delay=timedelta(days=7))})
+    slow = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(minimum_delay=timedelta(days=7))})
     assert tell([PAID], can=slow).is_now() == "approved"
 
 
 def test_a_window_that_closes_while_a_case_waits_is_noticed_before_the_provider_is_asked(tell: Tell) -> None:
-    closing = replace(A_DAY, routes={"credit_card": Route(window=timedelta(days=4))})
+    closing = replace(KEYS_FOR_A_DAY, routes={"credit_card": Route(window=timedelta(days=4))})
     story = tell([SHORT, PAID], can=closing)
     with story.context.records.work() as work:
         work.run("update purchases set charged_at = charged_at - interval '2 days'")

@@ -18,7 +18,7 @@ from domain.messages import RefundRequested
 from producers.intake import accept
 from records import Records
 from records.case_views import CaseView
-from tests.sample_data import a_policy, a_recent_purchase, a_seller, an_arrival, ids, settle_in
+from tests.sample_data import a_policy, a_recent_purchase, a_seller, a_submission, ids_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.celery_fixes.config import celery_options
 from worker.relay import WINDOW, Relay, RelayResult
@@ -41,9 +41,9 @@ def relay(settings: Settings, records: Records) -> Relay:
 
 def due(records: Records, number: int, seller: str = "aurora", *, bulk: bool = False) -> list[UUID]:
     bought = [a_recent_purchase(seller_id=seller) for _ in range(number)]
-    settle_in(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller_id=seller))
+    store_seller_and_purchases(records, *bought, seller=a_seller(id=seller), policy=a_policy(seller_id=seller))
     with records.work() as work:
-        return [one.id for one in work.intake.accept([replace(an_arrival(one), bulk=bulk) for one in bought])]
+        return [one.id for one in work.intake.accept([replace(a_submission(one), bulk=bulk) for one in bought])]
 
 
 def received(connection: Connection) -> list[list[UUID]]:
@@ -141,15 +141,18 @@ def test_two_relays_share_the_work(records: Records, relay: Relay, connection: C
     assert left == set(cases) - set(held)
 
 
+@pytest.mark.slow
 def test_while_the_broker_stays_away_the_relay_works_on_the_cases_itself(
-    sandbox: Settings, records: Records, tmp_path: Path
+    sandbox_settings: Settings, records: Records, tmp_path: Path
 ) -> None:
     """Direct mode: accepted requests end, letters leave; only a helpdesk's tasks wait for the broker."""
-    quick = sandbox.timers.model_copy(update={"brokerless_after_seconds": 0.5})
-    nowhere = sandbox.model_copy(update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/nobody"), "timers": quick})
+    quick = sandbox_settings.timers.model_copy(update={"brokerless_after_seconds": 0.5})
+    nowhere = sandbox_settings.model_copy(
+        update={"broker_url": SecretStr(f"redis+socket://{tmp_path}/nobody"), "timers": quick}
+    )
     bought = [a_recent_purchase(charge=f"{way}_{uuid4()}") for way in ("ok", "fail500", "declined")]
-    settle_in(records, *bought)
-    cases = ids(accept(records, [an_arrival(one) for one in bought]))
+    store_seller_and_purchases(records, *bought)
+    cases = ids_of(accept(records, [a_submission(one) for one in bought]))
     app = Celery("test", set_as_current=False)
     app.config_from_object(celery_options(nowhere))
     stop = threading.Event()

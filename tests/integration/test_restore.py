@@ -28,16 +28,16 @@ from records.intake import Submission
 from records.unit_of_work import connect
 from tests.doubles.sandbox import SandboxProcess
 from tests.integration._provider_fixtures import (
+    a_charged_purchase,
     assert_audit_is_clean,
-    at_the_provider,
-    charged,
-    closed,
-    codes,
-    state,
-    tasks,
+    close_context,
+    reason_codes_of,
+    refunds_at_provider,
+    state_of,
+    task_evidence,
 )
 from tests.integration.test_dispatch import some_time_later
-from tests.sample_data import an_arrival, ids, settle_in
+from tests.sample_data import a_submission, ids_of, store_seller_and_purchases
 from tests.services import eventually
 from worker.context import WorkerContext, create_context
 from worker.dispatch import handle
@@ -99,15 +99,15 @@ class Town:
 
     def __init__(self, context: WorkerContext) -> None:
         self.context = context
-        self.bought = [charged("hang"), *(charged("ok") for _ in range(500))]
+        self.bought = [a_charged_purchase("hang"), *(a_charged_purchase("ok") for _ in range(500))]
         self.asked: list[Submission] = []
-        settle_in(context.records, *self.bought)
+        store_seller_and_purchases(context.records, *self.bought)
 
     def ask(self, number: int) -> list[UUID]:
         """So many more of them ask."""
-        came = [an_arrival(one, key=one.reference) for one in self.bought[len(self.asked) :][:number]]
+        came = [a_submission(one, key=one.reference) for one in self.bought[len(self.asked) :][:number]]
         self.asked += came
-        return ids(accept(self.context.records, came))
+        return ids_of(accept(self.context.records, came))
 
     def ask_again(self) -> None:
         """They wonder, and send the same once more: under its key it is one request, and a new case where that is forgotten."""
@@ -127,7 +127,7 @@ class Town:
 
     def paid(self) -> list[int]:
         """How often the provider paid each of those who asked."""
-        return [len(at_the_provider(self.context, one)) for one in self.bought[: len(self.asked)]]
+        return [len(refunds_at_provider(self.context, one)) for one in self.bought[: len(self.asked)]]
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -167,7 +167,7 @@ def town(books: Books, settings: Settings, tmp_path: Path) -> Iterator[Town]:
     adapter: Any = context.providers["sandbox"]
     adapter.capabilities = replace(adapter.capabilities, rejects_over_refund=False)
     yield Town(context)
-    closed(context)
+    close_context(context)
     provider.end()
 
 
@@ -193,10 +193,10 @@ def setback(books: Books, town: Town) -> Setback:
     with town.busy():
         books.back_up()
     town.work()
-    assert [state(records, case) for case in (flying, approved)] == [State.REFUNDED] * 2
+    assert [state_of(records, case) for case in (flying, approved)] == [State.REFUNDED] * 2
     known = refunds(records)
     books.set_back()
-    assert [state(records, case) for case in (flying, approved)] == [State.REFUNDING, State.APPROVED]
+    assert [state_of(records, case) for case in (flying, approved)] == [State.REFUNDING, State.APPROVED]
     assert refunds(records) < known - 1
     return Setback(approved, flying, begun, forgotten=known - refunds(records))
 
@@ -207,6 +207,7 @@ def refunds(records: Records) -> int:
         return int(work.run("select count(*) from refund_operations").scalar_one())
 
 
+@pytest.mark.slow
 def test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twice(town: Town, setback: Setback) -> None:
     """As operators are told: reconciled before anybody works. What was under way is adopted, the rest is for people."""
     records = town.context.records
@@ -215,13 +216,16 @@ def test_what_a_backup_forgot_is_found_by_reconciliation_and_nobody_is_paid_twic
     town.ask_again()
     town.work()
     assert town.paid() == [1] * len(town.asked)
-    assert state(records, setback.flying) is State.REFUNDED
+    assert state_of(records, setback.flying) is State.REFUNDED
     assert len(town.cases(State.REFUNDED)) == len(town.asked) - setback.forgotten
-    assert len(town.cases(State.WITH_SUPPORT)) == len(tasks(records, "unexpected_refund")) == setback.forgotten
-    assert {code for case in town.cases(State.WITH_SUPPORT) for code in codes(records, case)} == {"already_refunded"}
+    assert len(town.cases(State.WITH_SUPPORT)) == len(task_evidence(records, "unexpected_refund")) == setback.forgotten
+    assert {code for case in town.cases(State.WITH_SUPPORT) for code in reason_codes_of(records, case)} == {
+        "already_refunded"
+    }
     assert_audit_is_clean(records)
 
 
+@pytest.mark.slow
 def test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconciliation(
     town: Town, setback: Setback
 ) -> None:
@@ -229,8 +233,10 @@ def test_nobody_is_paid_twice_even_where_workers_did_not_wait_for_the_reconcilia
     town.ask_again()
     town.work()
     assert town.paid() == [1] * len(town.asked)
-    assert [state(town.context.records, case) for case in (setback.flying, setback.approved)] == [State.REFUNDED] * 2
+    assert [state_of(town.context.records, case) for case in (setback.flying, setback.approved)] == [State.REFUNDED] * 2
     for_people = town.cases(State.WITH_SUPPORT)
-    assert {code for case in for_people for code in codes(town.context.records, case)} == {"refunded_elsewhere"}
+    assert {code for case in for_people for code in reason_codes_of(town.context.records, case)} == {
+        "refunded_elsewhere"
+    }
     assert len(town.cases(State.REFUNDED)) + len(for_people) == len(town.asked)
     assert_audit_is_clean(town.context.records)

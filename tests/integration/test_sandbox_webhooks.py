@@ -25,8 +25,8 @@ from domain.money import Money
 from domain.providers import DisputeStatus, Failed, Paid, Pending
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature, WebhookEvent
-from tests.doubles.sandbox import PATIENCE, SandboxProcess, sandbox_in
-from tests.services import Child, eventually
+from tests.doubles.sandbox import TEST_TIMEOUT, SandboxProcess, sandbox_in
+from tests.services import ChildProcess, eventually
 from worker.providers.sandbox.webhooks import create_webhook_parser
 
 FIVE_EUROS = Money(500, "EUR")
@@ -110,7 +110,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SandboxPr
 
 def post(url: str, path: str, document: object, key: str = "") -> dict[str, Any]:
     headers = {"Idempotency-Key": key}
-    answer = urllib3.request("POST", f"{url}{path}", json=document, headers=headers, retries=False, timeout=PATIENCE)
+    answer = urllib3.request(
+        "POST", f"{url}{path}", json=document, headers=headers, retries=False, timeout=TEST_TIMEOUT
+    )
     assert answer.status == 200, answer.data
     return dict(answer.json())
 
@@ -333,7 +335,7 @@ def test_moneyback_sandbox_signs_with_the_secret_of_its_account(tmp_path: Path, 
     url = f"http://127.0.0.1:{(port := a_free_port())}"
     env = {"MONEYBACK_SANDBOX_WEBHOOK_SECRET": "from the environment"}
     options = ("--port", str(port), "--folder", str(tmp_path / "sandbox"), "--webhooks", receiver.url)
-    child = Child("sandbox", env, "sandbox", *options, log=tmp_path)
+    child = ChildProcess("sandbox", env, "sandbox", *options, log=tmp_path)
     try:
         eventually(lambda: answers(url))
         refund(url, "ok_1")

@@ -20,7 +20,7 @@ from domain.support_tasks import SupportTaskKind
 from producers.intake import accept
 from records import Records, case_emails, inquiry_emails, migrate, support_tasks
 from records.unit_of_work import connect
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
 from worker.sweep import Sweep
 
 
@@ -49,8 +49,8 @@ def waiting(records: Records) -> dict[str, int]:
 def move(records: Records, number: int, *events: Event) -> None:
     """Cases that came as far as these events."""
     bought = [a_recent_purchase() for _ in range(number)]
-    settle_in(records, *bought)
-    found = ids(accept(records, [an_arrival(one) for one in bought]))
+    store_seller_and_purchases(records, *bought)
+    found = ids_of(accept(records, [a_submission(one) for one in bought]))
     here = State.RECEIVED
     for event in events:
         with records.work() as work:

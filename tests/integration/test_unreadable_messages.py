@@ -11,8 +11,8 @@ from celery import Celery
 from console.servers import Servers
 from domain.messages import RefundRequested
 from records import Records
-from tests.canaries.workers import ask, state
-from tests.services import Child, eventually
+from tests.canaries.workers import request_refund, state_of
+from tests.services import ChildProcess, eventually
 
 LANE = RefundRequested.queue
 LARGE = 10_000_000  # bytes
@@ -41,11 +41,11 @@ def stranger(servers: Servers) -> Celery:
 
 
 @pytest.fixture
-def worker(start: Callable[..., Child], sandbox_url: str) -> Child:
+def worker(start: Callable[..., ChildProcess], sandbox_url: str) -> ChildProcess:
     """A worker, with the relay that feeds it."""
     start("relay", "relay")
     worker = start("worker", "worker", "-c", "1", MONEYBACK_SANDBOX_URL=sandbox_url, **UNHURRIED)
-    eventually(lambda: "ready" in worker.said())
+    eventually(lambda: "ready" in worker.read_log())
     return worker
 
 
@@ -56,7 +56,9 @@ def dead(records: Records) -> list[tuple[str, int, str]]:
         return [tuple(row) for row in rows]
 
 
-def test_pickled_code_is_kept_and_not_run(records: Records, stranger: Celery, worker: Child, tmp_path: Path) -> None:
+def test_pickled_code_is_kept_and_not_run(
+    records: Records, stranger: Celery, worker: ChildProcess, tmp_path: Path
+) -> None:
     footprint = tmp_path / "footprint"
     stranger.send_task(LANE, [Intruder(footprint)], queue=LANE, serializer="pickle")
     ((queue, _, why),) = eventually(lambda: dead(records))
@@ -66,8 +68,9 @@ def test_pickled_code_is_kept_and_not_run(records: Records, stranger: Celery, wo
     assert worker.process.poll() is None
 
 
+@pytest.mark.slow
 def test_ten_megabytes_are_kept_in_full_and_hold_up_nobody(
-    records: Records, servers: Servers, stranger: Celery, worker: Child
+    records: Records, servers: Servers, stranger: Celery, worker: ChildProcess
 ) -> None:
     ids = [str(uuid4()) for _ in range(LARGE // 40)]
     stranger.send_task(LANE, [{"version": 1, "ids": ids}], queue=LANE)
@@ -78,6 +81,6 @@ def test_ten_megabytes_are_kept_in_full_and_hold_up_nobody(
     assert "at most 100 items" in many[2]
     assert "cannot be decoded" in large[2]
     assert large[1] == LARGE
-    case = ask(records)
-    eventually(lambda: state(records, case) == "refunded")
+    case = request_refund(records)
+    eventually(lambda: state_of(records, case) == "refunded")
     assert worker.process.poll() is None

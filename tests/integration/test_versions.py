@@ -20,9 +20,9 @@ from domain.messages import WORK_QUEUES, InquiryEmailsDue
 from records import Records
 from records.audit import audit
 from records.unit_of_work import connect
-from tests.canaries.workers import ask, state
+from tests.canaries.workers import request_refund, state_of
 from tests.integration.test_worker import refunds
-from tests.services import Child, environment, eventually, fresh_database, settings_of, tampering
+from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database, tamper
 
 LATER_MIGRATION = (
     "alter table cases add column later text not null default ''; create table later_table (id bigint primary key)"
@@ -33,8 +33,8 @@ LATER_MIGRATION = (
 @pytest.fixture
 def settings(servers: Servers, tmp_path: Path, sandbox_url: str) -> Iterator[Settings]:
     with fresh_database(servers) as database:
-        tampering(servers, database, LATER_MIGRATION)
-        yield settings_of(servers, database, tmp_path).model_copy(update={"sandbox_url": sandbox_url})
+        tamper(servers, database, LATER_MIGRATION)
+        yield create_settings(servers, database, tmp_path).model_copy(update={"sandbox_url": sandbox_url})
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def records(settings: Settings) -> Iterator[Records]:
     engine.dispose()
 
 
-class OlderWorker(Child):
+class OlderWorker(ChildProcess):
     """A worker of an earlier release."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:  # as its parent, with another program
@@ -62,15 +62,15 @@ class OlderWorker(Child):
 
 
 @pytest.fixture
-def older_worker(settings: Settings, tmp_path: Path) -> Iterator[Child]:
+def older_worker(settings: Settings, tmp_path: Path) -> Iterator[ChildProcess]:
     worker = OlderWorker(settings, tmp_path)
     yield worker
     worker.kill()
 
 
-def newer_worker(start: Callable[..., Child]) -> Child:
+def newer_worker(start: Callable[..., ChildProcess]) -> ChildProcess:
     worker = start("newer", "worker", "-c", "1")
-    eventually(lambda: "ready" in worker.said())
+    eventually(lambda: "ready" in worker.read_log())
     return worker
 
 
@@ -84,21 +84,22 @@ def is_sent(records: Records, email: UUID) -> bool:
         return bool(work.run("select sent_at is not null from inquiry_emails where id = :id", id=email).scalar_one())
 
 
+@pytest.mark.slow
 def test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothing(
-    settings: Settings, records: Records, start: Callable[..., Child], older_worker: Child
+    settings: Settings, records: Records, start: Callable[..., ChildProcess], older_worker: ChildProcess
 ) -> None:
     """Messages of a new queue wait for a worker that knows the queue. Older workers neither take nor discard them."""
     start("relay", "relay")
-    eventually(lambda: "ready" in older_worker.said())
+    eventually(lambda: "ready" in older_worker.read_log())
     newer = newer_worker(start)
-    cases = [ask(records, behaviour) for behaviour in ("ok", "hang", "fail500", "pending", "ok", "ok")]
+    cases = [request_refund(records, behaviour) for behaviour in ("ok", "hang", "fail500", "pending", "ok", "ok")]
     first = a_due_inquiry_email(records)
-    eventually(lambda: [state(records, case) for case in cases] == ["refunded"] * 6)
+    eventually(lambda: [state_of(records, case) for case in cases] == ["refunded"] * 6)
     eventually(lambda: is_sent(records, first))
     newer.kill()
-    cases += [ask(records), ask(records, "hang")]
+    cases += [request_refund(records), request_refund(records, "hang")]
     second = a_due_inquiry_email(records)
-    eventually(lambda: [state(records, case) for case in cases] == ["refunded"] * 8)
+    eventually(lambda: [state_of(records, case) for case in cases] == ["refunded"] * 8)
     assert not is_sent(records, second)
     assert older_worker.process.poll() is None
     newer_worker(start)
@@ -107,4 +108,4 @@ def test_an_older_and_a_newer_worker_share_the_work_and_a_roll_back_loses_nothin
     with records.work() as work:
         assert work.dead_letters.list_all() == []
         assert audit(work).faults == []
-    assert "message_unreadable" not in older_worker.said()
+    assert "message_unreadable" not in older_worker.read_log()

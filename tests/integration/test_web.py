@@ -18,14 +18,14 @@ from producers.web.app import app
 from producers.web.middleware import HEADERS
 from producers.web.templating import Templates
 from records import Records
-from tests.integration._web_fixtures import World, a_letter, served
+from tests.integration._web_fixtures import Site, serve, store_email
 
 
 @pytest.fixture
 def away(settings: Settings) -> Iterator[httpx.Client]:
     """The web while its database is away."""
     dead = SecretStr("postgresql://moneyback@127.0.0.1:1/nowhere")
-    with served(app(settings.model_copy(update={"database_url": dead}))) as web:
+    with serve(app(settings.model_copy(update={"database_url": dead}))) as web:
         yield web
 
 
@@ -36,38 +36,38 @@ def away(settings: Settings) -> Iterator[httpx.Client]:
     "path",
     ["/", "/refund", "/refund/sent", "/docs", "/problems/not_found", "/static/moneyback.css", "/nope", "/v1/nope"],
 )
-def test_every_answer_carries_the_safe_headers(world: World, path: str) -> None:
-    answer = world.web.get(path)
+def test_every_answer_carries_the_safe_headers(site: Site, path: str) -> None:
+    answer = site.web.get(path)
     for name, value in HEADERS.items():
         assert answer.headers[name] == value or (name == "cache-control" and path in {"/", "/docs"})
     assert "server" not in answer.headers
 
 
 @pytest.mark.parametrize("path", ["/", "/refund", "/refund/sent", "/docs", "/problems/not_found", "/nope"])
-def test_a_page_is_small_and_asks_nobody_else_for_anything(world: World, path: str) -> None:
-    page = world.web.get(path).text
-    assert len(page) + len(world.web.get("/static/moneyback.css").text) < 50_000
+def test_a_page_is_small_and_asks_nobody_else_for_anything(site: Site, path: str) -> None:
+    page = site.web.get(path).text
+    assert len(page) + len(site.web.get("/static/moneyback.css").text) < 50_000
     assert "<script" not in page
     assert "style=" not in page
     assert not re.findall(r'(?:src|href|action)="(?!/|#|mailto:)', page)
-    assert "default-src 'none'" in world.web.get(path).headers["content-security-policy"]
+    assert "default-src 'none'" in site.web.get(path).headers["content-security-policy"]
 
 
 def test_a_page_served_by_tls_asks_for_tls_from_then_on(settings: Settings) -> None:
-    with served(app(settings.model_copy(update={"public_url": "https://refunds.example"}))) as web:
+    with serve(app(settings.model_copy(update={"public_url": "https://refunds.example"}))) as web:
         assert web.get("/").headers["strict-transport-security"] == "max-age=31536000"
 
 
-def test_the_help_centre_answers_and_leads_to_the_form(world: World) -> None:
-    page = world.web.get("/").text
+def test_the_help_centre_answers_and_leads_to_the_form(site: Site) -> None:
+    page = site.web.get("/").text
     assert 'href="/refund"' in page
     for topic in ("Payment", "Delivery", "Contact us"):
         assert topic in page
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_page_that_takes_no_such_method_says_so(world: World, method: str) -> None:
-    answer = world.web.request(method, "/")
+def test_a_page_that_takes_no_such_method_says_so(site: Site, method: str) -> None:
+    answer = site.web.request(method, "/")
     assert answer.status_code == 405
     assert "doesn’t support this action" in answer.text
 
@@ -77,9 +77,9 @@ def test_a_page_that_takes_no_such_method_says_so(world: World, method: str) -> 
 
 @pytest.mark.parametrize("purpose", [Purpose.CONFIRM, Purpose.STATUS])
 def test_a_page_about_a_case_says_so_while_the_database_is_away(
-    world: World, away: httpx.Client, purpose: Purpose
+    site: Site, away: httpx.Client, purpose: Purpose
 ) -> None:
-    answer = away.get(world.path(purpose, uuid4()))
+    answer = away.get(site.link_path(purpose, uuid4()))
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert "Nothing was sent" in answer.text
     assert "127.0.0.1" not in answer.text
@@ -92,13 +92,13 @@ def test_a_page_about_a_case_says_so_while_the_database_is_away(
 def demo(settings: Settings) -> Iterator[tuple[httpx.Client, Path]]:
     """The web with its mailbox page, and the folder of the letters."""
     assert settings.sent_mail_dir
-    with served(app(settings.model_copy(update={"mailbox_page": True}))) as web:
+    with serve(app(settings.model_copy(update={"mailbox_page": True}))) as web:
         yield web, settings.sent_mail_dir
 
 
 @pytest.mark.parametrize("changes", [{"mailbox_page": False}, {"mailbox_page": True, "sent_mail_dir": None}])
 def test_there_is_no_mailbox_page_unless_the_settings_say_so(settings: Settings, changes: dict[str, Any]) -> None:
-    with served(app(settings.model_copy(update=changes))) as web:
+    with serve(app(settings.model_copy(update=changes))) as web:
         assert web.get("/mailbox").status_code == 404
 
 
@@ -109,7 +109,7 @@ def test_a_mailbox_without_letters_says_so(demo: tuple[httpx.Client, Path]) -> N
 def test_a_letter_is_shown_as_text_and_only_our_own_links_can_be_clicked(demo: tuple[httpx.Client, Path]) -> None:
     web, folder = demo
     body = "Open http://testserver/confirm/abc.\n<b>Not</b> https://evil.example/x http://testserver.evil.example/y\n"
-    a_letter(folder, "Start your refund <now>", body)
+    store_email(folder, "Start your refund <now>", body)
     page = web.get("/mailbox").text
     assert "Start your refund &lt;now&gt;" in page
     assert "ada@example.com" in page
@@ -120,7 +120,7 @@ def test_a_letter_is_shown_as_text_and_only_our_own_links_can_be_clicked(demo: t
 
 @pytest.mark.parametrize("name", ["nothing", "%2e%2e%2fsecret", "new", "%00"])
 def test_a_name_that_is_not_in_the_list_is_never_opened(demo: tuple[httpx.Client, Path], name: str) -> None:
-    a_letter(demo[1], "One", "letter")
+    store_email(demo[1], "One", "letter")
     (demo[1].parent / "secret").write_text("hidden")
     assert demo[0].get(f"/mailbox/{name}").status_code == 404
 

@@ -24,8 +24,8 @@ from producers.intake import accept
 from records import Records
 from records.audit import audit
 from records.dead_letters import DeadLetter
-from tests.sample_data import a_recent_purchase, an_arrival, ids, settle_in
-from tests.services import Child, environment, eventually, fresh_database, settings_of
+from tests.sample_data import a_recent_purchase, a_submission, ids_of, store_seller_and_purchases
+from tests.services import ChildProcess, create_settings, environment, eventually, fresh_database
 from worker.celery_fixes.config import celery_options
 
 
@@ -39,7 +39,7 @@ def broker(servers: Servers) -> Iterator[redis.Redis]:
 def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """One database for all of these tests: each asks about its own cases, and the books must balance over all of them."""
     with fresh_database(servers) as database:
-        yield settings_of(servers, database, tmp_path_factory.mktemp("worker"))
+        yield create_settings(servers, database, tmp_path_factory.mktemp("worker"))
 
 
 class Crew:
@@ -48,20 +48,20 @@ class Crew:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        self._at_work: dict[str, Child] = {}
+        self._at_work: dict[str, ChildProcess] = {}
         self._number = count(1)
 
-    def start(self, *verb: str, **env: str) -> Child:
+    def start(self, *verb: str, **env: str) -> ChildProcess:
         told = environment(self._settings) | env
-        return Child(f"{verb[0]}-{next(self._number)}", told, *verb, log=self._folder)
+        return ChildProcess(f"{verb[0]}-{next(self._number)}", told, *verb, log=self._folder)
 
-    def worker(self) -> Child:
+    def worker(self) -> ChildProcess:
         """A worker that is ready: the one there is, or another."""
         worker = self._present("worker")
-        eventually(lambda: "ready" in worker.said())
+        eventually(lambda: "ready" in worker.read_log())
         return worker
 
-    def relay(self) -> Child:
+    def relay(self) -> ChildProcess:
         """The relay, and with it the sweep."""
         return self._present("relay")
 
@@ -70,7 +70,7 @@ class Crew:
         if child := self._at_work.pop(verb, None):
             child.kill()
 
-    def _present(self, verb: str) -> Child:
+    def _present(self, verb: str) -> ChildProcess:
         child = self._at_work.get(verb)
         if child is None or child.process.poll() is not None:
             child = self._at_work[verb] = self.start(verb)
@@ -86,13 +86,13 @@ def crew(settings: Settings, sandbox_url: str, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def worker(crew: Crew) -> Child:
+def worker(crew: Crew) -> ChildProcess:
     """A worker that is ready, wired to the sandbox."""
     return crew.worker()
 
 
 @pytest.fixture
-def doomed(crew: Crew) -> Iterator[Child]:
+def doomed(crew: Crew) -> Iterator[ChildProcess]:
     """A worker that nobody uses after this test: Celery 5.7.0 with a lost child may end when the broker comes back."""
     yield crew.worker()
     crew.without("worker")
@@ -104,7 +104,7 @@ def no_worker(crew: Crew) -> None:
 
 
 @pytest.fixture
-def relay(crew: Crew) -> Child:
+def relay(crew: Crew) -> ChildProcess:
     return crew.relay()
 
 
@@ -116,8 +116,8 @@ def no_relay(crew: Crew) -> None:
 
 def ask(records: Records, *behaviours: str, **changes: object) -> list[UUID]:
     bought = [a_recent_purchase(charge=f"{behaviour}_{uuid4().hex}", **changes) for behaviour in behaviours]
-    settle_in(records, *bought)
-    return ids(accept(records, [an_arrival(one) for one in bought]))
+    store_seller_and_purchases(records, *bought)
+    return ids_of(accept(records, [a_submission(one) for one in bought]))
 
 
 def states(records: Records, cases: list[UUID]) -> list[str]:
@@ -177,7 +177,7 @@ def tasks_on_the_queue(settings: Settings, cases: list[UUID]) -> list[ContactSup
 
 @pytest.mark.usefixtures("no_worker", "relay")
 def test_a_message_popped_by_a_dying_worker_is_found_by_the_sweep(
-    records: Records, sandbox: Settings, broker: redis.Redis, crew: Crew
+    records: Records, sandbox_settings: Settings, broker: redis.Redis, crew: Crew
 ) -> None:
     """kombu pops before it writes the message down: whoever dies between the two takes it along."""
     cases = ask(records, "ok")
@@ -185,33 +185,33 @@ def test_a_message_popped_by_a_dying_worker_is_found_by_the_sweep(
     broker.rpop(RefundRequested.queue)
     crew.worker()
     eventually(lambda: states(records, cases) == ["refunded"])
-    assert_books_balance(sandbox, records, cases)
+    assert_books_balance(sandbox_settings, records, cases)
 
 
 @pytest.mark.usefixtures("relay")
 def test_a_worker_killed_after_the_provider_paid_does_not_pay_again(
-    records: Records, sandbox: Settings, worker: Child, crew: Crew
+    records: Records, sandbox_settings: Settings, worker: ChildProcess, crew: Crew
 ) -> None:
     """It dies between the provider's payment and the record of it: the next one finds the payment and records it."""
     cases = ask(records, "hang")
-    eventually(lambda: states(records, cases) == ["refunding"] and refunds(sandbox, records, cases[0]) == 1)
+    eventually(lambda: states(records, cases) == ["refunding"] and refunds(sandbox_settings, records, cases[0]) == 1)
     worker.kill()
     assert states(records, cases) == ["refunding"]
     assert crew.worker() is not worker
     eventually(lambda: states(records, cases) == ["refunded"])
-    assert_books_balance(sandbox, records, cases)
-    assert refunds(sandbox, records, cases[0]) == 1
+    assert_books_balance(sandbox_settings, records, cases)
+    assert refunds(sandbox_settings, records, cases[0]) == 1
 
 
 @pytest.mark.usefixtures("worker", "relay")
-def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Records, sandbox: Settings) -> None:
+def test_requests_come_to_their_ends_and_letters_and_tasks_leave(records: Records, sandbox_settings: Settings) -> None:
     paid = ask(records, "ok", "fail500", "busy", "lost500", "pending")
     handed_over = ask(records, "declined", "disputed") + ask(records, "ok", method="cash", product="Old")
     eventually(lambda: states(records, paid) == ["refunded"] * 5)
     eventually(lambda: states(records, handed_over) == ["with_support"] * 3)
     eventually(lambda: _all_sent(records))
-    assert_books_balance(sandbox, records, paid + handed_over)
-    tasks = tasks_on_the_queue(sandbox, paid + handed_over)
+    assert_books_balance(sandbox_settings, records, paid + handed_over)
+    tasks = tasks_on_the_queue(sandbox_settings, paid + handed_over)
     assert sorted(case for task in tasks if (case := task.data.case_id)) == sorted(handed_over)
     assert {task.data.case_id: [r.code for r in task.data.reasons] for task in tasks}[handed_over[2]] == [
         "method_not_automatic"
@@ -224,7 +224,9 @@ def _all_sent(records: Records) -> bool:
 
 
 @pytest.mark.usefixtures("no_relay")
-def test_what_beat_asks_for_is_done_by_a_worker(settings: Settings, crew: Crew, worker: Child, tmp_path: Path) -> None:
+def test_what_beat_asks_for_is_done_by_a_worker(
+    settings: Settings, crew: Crew, worker: ChildProcess, tmp_path: Path
+) -> None:
     """All that it asks for is sent as it would send it, for one of them comes round once a day; then beat itself ticks."""
     app = Celery("beat", set_as_current=False)
     app.config_from_object(celery_options(settings))
@@ -232,18 +234,18 @@ def test_what_beat_asks_for_is_done_by_a_worker(settings: Settings, crew: Crew, 
         producer = app.amqp.Producer(connection)
         for tick in celery_options(settings)["beat_schedule"].values():
             app.send_task(tick["task"], producer=producer, **tick["options"])
-    eventually(lambda: "reconciled" in worker.said())
-    before = worker.said().count("Task sweep")
+    eventually(lambda: "reconciled" in worker.read_log())
+    before = worker.read_log().count("Task sweep")
     beat = crew.start("beat", "--schedule", str(tmp_path / "beat"))
     try:
-        eventually(lambda: worker.said().count("Task sweep") > before)
+        eventually(lambda: worker.read_log().count("Task sweep") > before)
     finally:
         beat.kill()
 
 
 @pytest.mark.usefixtures("relay")
 def test_the_broker_going_away_in_mid_task_ends_no_worker(
-    records: Records, sandbox: Settings, worker: Child, servers: Servers
+    records: Records, sandbox_settings: Settings, worker: ChildProcess, servers: Servers
 ) -> None:
     """Celery 5.7.0 with late acknowledgement ends itself here; with early acknowledgement it must not."""
     cases = ask(records, "slow")
@@ -254,12 +256,12 @@ def test_the_broker_going_away_in_mid_task_ends_no_worker(
     servers.valkey.start()
     eventually(lambda: states(records, waiting) == ["refunded"])
     assert worker.process.poll() is None
-    assert_books_balance(sandbox, records, cases + waiting)
+    assert_books_balance(sandbox_settings, records, cases + waiting)
 
 
 @pytest.mark.usefixtures("relay")
 def test_a_child_killed_in_mid_payment_is_replaced_and_its_case_settled(
-    records: Records, sandbox: Settings, doomed: Child
+    records: Records, sandbox_settings: Settings, doomed: ChildProcess
 ) -> None:
     cases = ask(records, "hang", "hang")
     eventually(lambda: states(records, cases) == ["refunding"] * 2)
@@ -267,12 +269,13 @@ def test_a_child_killed_in_mid_payment_is_replaced_and_its_case_settled(
         os.kill(child.pid, signal.SIGKILL)
     eventually(lambda: states(records, cases) == ["refunded"] * 2)
     assert doomed.process.poll() is None
-    assert_books_balance(sandbox, records, cases)
+    assert_books_balance(sandbox_settings, records, cases)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_worker", "relay")
 def test_a_worker_that_is_told_to_stop_still_records_the_call_that_nobody_waits_for(
-    records: Records, sandbox: Settings, crew: Crew
+    records: Records, sandbox_settings: Settings, crew: Crew
 ) -> None:
     """Its task is over after three seconds, the call that hangs after eight: the other case did not wait for it."""
     patient = {
@@ -282,18 +285,18 @@ def test_a_worker_that_is_told_to_stop_still_records_the_call_that_nobody_waits_
     }
     worker = crew.start("worker", **patient, MONEYBACK_LEASE_SECONDS="30")
     cases = ask(records, "hang", "ok")
-    eventually(lambda: states(records, cases) == ["refunding", "refunded"] and worker.said().count("succeeded"))
+    eventually(lambda: states(records, cases) == ["refunding", "refunded"] and worker.read_log().count("succeeded"))
     worker.process.terminate()
     worker.process.wait(30)
     with records.work() as work:
         (operation,) = work.refund_operations.for_cases(cases[:1]).values()
     assert operation.status == "unknown"
-    assert refunds(sandbox, records, cases[0]) == 1
+    assert refunds(sandbox_settings, records, cases[0]) == 1
 
 
 @pytest.mark.usefixtures("no_worker", "relay")
 def test_a_broker_that_forgets_everything_delays_refunds_but_loses_none(
-    records: Records, sandbox: Settings, broker: redis.Redis, crew: Crew
+    records: Records, sandbox_settings: Settings, broker: redis.Redis, crew: Crew
 ) -> None:
     cases = ask(records, *["ok"] * 20)
     eventually(lambda: broker.llen(RefundRequested.queue))
@@ -303,7 +306,7 @@ def test_a_broker_that_forgets_everything_delays_refunds_but_loses_none(
     broker.flushall()
     crew.worker()
     eventually(lambda: states(records, cases + more) == ["refunded"] * 40)
-    assert_books_balance(sandbox, records, cases + more)
+    assert_books_balance(sandbox_settings, records, cases + more)
 
 
 def celery_message(task: str, *arguments: object, content_type: str = "application/json") -> bytes:
@@ -349,7 +352,9 @@ NO_MESSAGES = {
 
 
 @pytest.mark.usefixtures("relay")
-def test_a_message_nobody_can_read_is_kept_for_a_person(records: Records, worker: Child, broker: redis.Redis) -> None:
+def test_a_message_nobody_can_read_is_kept_for_a_person(
+    records: Records, worker: ChildProcess, broker: redis.Redis
+) -> None:
     """No bytes on a queue end a worker, get lost, or keep the next request from being paid."""
     before = len(dead(records))
     for number, (raw, why) in enumerate(NO_MESSAGES.items(), start=1):
@@ -370,7 +375,7 @@ def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: 
     def redrive() -> None:
         run = crew.start("dead-letters", "redrive", str(message.id))
         assert run.process.wait(30) == 0
-        assert "Republished 1 of 1 messages." in run.said()
+        assert "Republished 1 of 1 messages." in run.read_log()
 
     (again,) = more_dead(records, redrive)
     assert message not in dead(records)
@@ -379,11 +384,11 @@ def test_a_redriven_message_is_read_again(records: Records, crew: Crew, broker: 
 
 
 @pytest.mark.usefixtures("worker", "no_relay")
-def test_a_message_can_only_make_us_look(records: Records, sandbox: Settings, broker: redis.Redis) -> None:
+def test_a_message_can_only_make_us_look(records: Records, sandbox_settings: Settings, broker: redis.Redis) -> None:
     """Whoever writes to the broker can have a case looked at, and no more: the row says what may be done."""
     (case,) = ask(records, "ok", method="wire_transfer")
     for lane in ("refund.execute", "refund.resolve", "email.cases", "support.publish"):
         broker.lpush(lane, celery_message(lane, {"ids": [str(case), str(uuid4())]}))
     broker.lpush(RefundRequested.queue, celery_message(RefundRequested.queue, {"ids": [str(case)]}))
     eventually(lambda: states(records, [case]) == ["with_support"])
-    assert refunds(sandbox, records, case) == 0
+    assert refunds(sandbox_settings, records, case) == 0

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.debian_packages import NotInstalledError
-from tests.e2e._browser import Watch, chromium
-from tests.page_load.site import Town, a_town
+from tests.e2e._browser import PageMonitor, chromium
+from tests.page_load.site import Installation, run_installation
 
 MAX_BYTES = 50_000  # bytes of the first page with all its resources
 MAX_P99_MS = 20.0  # milliseconds, the limit for the 99th percentile
@@ -43,23 +43,23 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of web processes")
     options = parser.parse_args()
     seconds, workers = options.seconds, options.workers
-    with a_town("--workers", str(workers)) as town:
-        figures: dict[str, Any] = {"cores": os.cpu_count(), "workers": workers, "postgresql": town.durability()}
-        figures["first_page"] = _weight(town)
+    with run_installation("--workers", str(workers)) as installation:
+        figures: dict[str, Any] = {"cores": os.cpu_count(), "workers": workers, "postgresql": installation.durability()}
+        figures["first_page"] = _weight(installation)
         figures["pages"] = {}
-        for name, path in town.pages().items():
+        for name, path in installation.pages().items():
             out.print(f"· {name}: {PAGES_PER_SECOND:g} per second for {seconds:g} s", highlight=False)
-            figures["pages"][name] = _measured(town, path, rate=PAGES_PER_SECOND, seconds=seconds)
+            figures["pages"][name] = _measured(installation, path, rate=PAGES_PER_SECOND, seconds=seconds)
         out.print(f"· requests: {REQUESTS_PER_SECOND:g} per second for {seconds + 5:g} s", highlight=False)
-        before = town.cases()
-        taken = _measured(town, "/refund", rate=REQUESTS_PER_SECOND, seconds=seconds + 5, form=FORM)
-        figures["requests"] = {**taken, "stored": town.cases() - before}
+        before = installation.count_cases()
+        measured = _measured(installation, "/refund", rate=REQUESTS_PER_SECOND, seconds=seconds + 5, form=FORM)
+        figures["requests"] = {**measured, "stored": installation.count_cases() - before}
     ok = _show(figures)
     print(json.dumps(figures | {"ok": ok}))  # noqa: T201  # for a machine
     return 0 if ok else 1
 
 
-def _weight(town: Town) -> dict[str, Any]:
+def _weight(installation: Installation) -> dict[str, Any]:
     """Return the bytes that a browser loads with the first page, and requests to other hosts."""
     sizes: dict[str, int] = {}
 
@@ -70,19 +70,22 @@ def _weight(town: Town) -> dict[str, Any]:
     try:
         with chromium() as browser:
             context = browser.new_context()
-            watch = Watch(context, town.stack.public_url)
+            monitor = PageMonitor(context, installation.stack.public_url)
             page = context.new_page()
             page.on("requestfinished", weigh)
-            page.goto(town.stack.public_url, wait_until="networkidle")
+            page.goto(installation.stack.public_url, wait_until="networkidle")
     except NotInstalledError as error:
         return {"not_measured": str(error)}
-    return {"bytes": sum(sizes.values()), "requests": len(sizes), "faults": watch.faults}
+    return {"bytes": sum(sizes.values()), "requests": len(sizes), "faults": monitor.faults}
 
 
-def _measured(town: Town, path: str, **job: Any) -> dict[str, Any]:
-    before = town.cpu()
-    outcome = town.load(path, **job)
-    used = {name: round(1_000 * (seconds - before[name]) / outcome.due, 2) for name, seconds in town.cpu().items()}
+def _measured(installation: Installation, path: str, **job: Any) -> dict[str, Any]:
+    before = installation.cpu_seconds()
+    outcome = installation.load(path, **job)
+    used = {
+        name: round(1_000 * (seconds - before[name]) / outcome.due, 2)
+        for name, seconds in installation.cpu_seconds().items()
+    }
     return {
         "requests": outcome.due,
         "answers": outcome.answers,
@@ -113,16 +116,16 @@ def _show(figures: dict[str, Any]) -> bool:
         )
     out.print(table)
     late = [name for name, measured in figures["pages"].items() if measured["p99_ms"] >= MAX_P99_MS]
-    first, taken = figures["first_page"], figures["requests"]
+    first_page, requests = figures["first_page"], figures["requests"]
     targets = (
         (
-            first.get("bytes", MAX_BYTES) < MAX_BYTES and not first.get("faults"),
-            f"first page under {MAX_BYTES} bytes: {first}",
+            first_page.get("bytes", MAX_BYTES) < MAX_BYTES and not first_page.get("faults"),
+            f"first page under {MAX_BYTES} bytes: {first_page}",
         ),
         (not late, f"99 of 100 pages within {MAX_P99_MS:g} ms: {', '.join(late) or 'all'}"),
         (
-            taken["answers"] == {"303": taken["stored"]} and taken["per_s"] > REQUESTS_PER_SECOND * 0.95,
-            f"{REQUESTS_PER_SECOND:g} requests per second, none lost: {taken['per_s']}, {taken['stored']} stored",
+            requests["answers"] == {"303": requests["stored"]} and requests["per_s"] > REQUESTS_PER_SECOND * 0.95,
+            f"{REQUESTS_PER_SECOND:g} requests per second, none lost: {requests['per_s']}, {requests['stored']} stored",
         ),
     )
     for reached, target in targets:

@@ -21,16 +21,18 @@ from records import Records, migrate
 from records.unit_of_work import connect
 from tests.integration._web_fixtures import a_case
 from tests.page_load.load_generator import Job, Outcome
-from tests.sample_data import a_recent_purchase, settle_in
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
 
 HOME = "pages"
-MANY = "1000000000"
-LIMITS = {f"MONEYBACK_{name}": MANY for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")}
-"""Rate limits that are counted but never reached, because all customers share one address."""
+UNREACHED_LIMIT = "1000000000"
+LIMITS = {
+    f"MONEYBACK_{name}": UNREACHED_LIMIT for name in ("RATE_LIMIT_NETWORK_PER_MINUTE", "RATE_LIMIT_API_KEY_PER_MINUTE")
+}
+"""Rate limits so high that no request is refused, because all customers share one address. Requests are still counted."""
 
 
-class Town:
-    """A running web with its servers."""
+class Installation:
+    """A running web with its database and broker."""
 
     def __init__(self, stack: Stack, processes: Supervisor, records: Records, settings: Settings) -> None:
         self.stack = stack
@@ -39,17 +41,17 @@ class Town:
         self.settings = settings
 
     def pages(self) -> Mapping[str, str]:
-        """Return the path of every page by its name."""
+        """Return the path of every measured page, by the name of the page."""
         links = Links.of(self.settings)
 
         def case(state: State, purpose: Purpose) -> str:
             return _path(links.to(purpose, a_case(self.records, state)))
 
-        bought = a_recent_purchase()
-        settle_in(self.records, bought)
+        purchase = a_recent_purchase()
+        store_seller_and_purchases(self.records, purchase)
         with self.records.work() as work:
             email_id = work.inquiry_emails.enqueue(
-                kind=InquiryEmailKind.PURCHASE, email=bought.email, reference=bought.reference, locale="en"
+                kind=InquiryEmailKind.PURCHASE, email=purchase.email, reference=purchase.reference, locale="en"
             )
         with self.records.work() as work:
             work.inquiry_emails.claim([email_id], seconds=60)
@@ -87,12 +89,12 @@ class Town:
         )
         return Outcome(**json.loads(finished.stdout))
 
-    def cpu(self) -> dict[str, float]:
+    def cpu_seconds(self) -> dict[str, float]:
         """Return the CPU seconds of the web and PostgreSQL, with all their processes."""
         pids = {"web": self.processes.pids["web"], "PostgreSQL": self.stack.servers.postgres.pid}
         return {name: cpu_seconds_of(pid) for name, pid in pids.items() if pid}
 
-    def cases(self) -> int:
+    def count_cases(self) -> int:
         """Return the number of stored cases."""
         with self.records.work() as work:
             return sum(work.case_views.counts().values())
@@ -105,7 +107,7 @@ class Town:
 
 
 @contextmanager
-def a_town(*options: str) -> Iterator[Town]:
+def run_installation(*options: str) -> Iterator[Installation]:
     """Yield the web as `moneyback web` serves it, with servers in their own data directory."""
     data_dir = DataDir.default(HOME)
     with stop_on_signals():
@@ -118,8 +120,8 @@ def a_town(*options: str) -> Iterator[Town]:
             processes.start(replace(service, env={**service.env, **LIMITS}))
             processes.wait_for("web", lambda: stack.answers("web", "/readyz"))
             records = Records.of(settings())
-            settle_in(records)
-            yield Town(stack, processes, records, settings())
+            store_seller_and_purchases(records)
+            yield Installation(stack, processes, records, settings())
             records.engine.dispose()
         data_dir.clean()
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ViewportSize
 
-from tests.debian_packages import NotInstalledError, installed
+from tests.debian_packages import NotInstalledError, find_or_install
 from tests.e2e._browser import chromium
-from tests.e2e._page_states import SIGHTS
-from tests.e2e._site import Town, a_town
+from tests.e2e._page_states import PAGE_STATES
+from tests.e2e._site import Site, run_site
 from tests.services import running_servers
 
 ROOT = Path(__file__).parents[2]
@@ -34,20 +34,20 @@ def main(names: list[str]) -> None:
     if names == ["readme"]:
         _take_for_readme()
         return
-    installed("fonts-vlgothic", FONT)
-    wanted = names or list(SIGHTS)
+    find_or_install("fonts-vlgothic", FONT)
+    wanted = names or list(PAGE_STATES)
     if not names:
         shutil.rmtree(ALBUM, ignore_errors=True)
     ALBUM.mkdir(parents=True, exist_ok=True)
     with (
         running_servers() as servers,
         tempfile.TemporaryDirectory() as folder,
-        a_town(servers, None, Path(folder)) as town,
+        run_site(servers, None, Path(folder)) as site,
         chromium() as browser,
     ):
         for language in LANGUAGES:
             for size in SIZES:
-                _take(browser, town, wanted, language, size)
+                _take(browser, site, wanted, language, size)
     (ALBUM / "index.html").write_text(_index(), encoding="utf-8")
     sys.stdout.write(f"{len(list(ALBUM.glob('*.png')))} pictures: {ALBUM / 'index.html'}\n")
 
@@ -58,11 +58,11 @@ def _take_for_readme() -> None:
     with (
         running_servers() as servers,
         tempfile.TemporaryDirectory() as folder,
-        a_town(servers, None, Path(folder)) as town,
+        run_site(servers, None, Path(folder)) as site,
         chromium() as browser,
     ):
         page = browser.new_page(locale="en", viewport=README_SIZE)
-        SIGHTS["refund"](page, town, "en")
+        PAGE_STATES["refund"](page, site, "en")
         page.locator("#email").fill("ada@example.com")
         page.locator("#reason").select_option(index=1)
         page.locator("h1").click()  # no field has the focus ring
@@ -70,18 +70,18 @@ def _take_for_readme() -> None:
     sys.stdout.write(f"{README_PICTURE}\n")
 
 
-def _take(browser: Browser, town: Town, names: list[str], language: str, size: ViewportSize) -> None:
+def _take(browser: Browser, site: Site, names: list[str], language: str, size: ViewportSize) -> None:
     context = browser.new_context(locale=language, viewport=size)
     page = context.new_page()
     for name in names:
-        SIGHTS[name](page, town, language)
+        PAGE_STATES[name](page, site, language)
         page.screenshot(path=ALBUM / f"{name}.{language}.{size['width']}.png", full_page=True)
     context.close()
 
 
 def _index() -> str:
     rows = []
-    for name in SIGHTS:
+    for name in PAGE_STATES:
         files = [f"{name}.{language}.{size['width']}.png" for language in LANGUAGES for size in SIZES]
         pictures = "".join(f'<a href="{file}"><img src="{file}" alt="{file}" loading="lazy"></a>' for file in files)
         rows.append(f"<h2>{name}</h2><div>{pictures}</div>")

@@ -1,5 +1,5 @@
-"""The fixtures of tests/integration, for the tests of security."""
+"""Fixtures of tests/integration that the security tests use."""
 
-from tests.integration.conftest import context, place, world
+from tests.integration.conftest import context, site, web_server
 
-__all__ = ["context", "place", "world"]
+__all__ = ["context", "site", "web_server"]

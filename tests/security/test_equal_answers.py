@@ -1,4 +1,4 @@
-"""Whoever asks learns nothing from the answer: not by its words, not by its headers, not by its length, not by its time."""
+"""Tests that a response does not reveal whether a purchase exists, by its text, headers, length or time."""
 
 import json
 import random
@@ -18,134 +18,136 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.states import State
 from producers.web.app import app
-from tests.integration._web_fixtures import World, a_case, served
+from tests.integration._web_fixtures import Site, a_case, serve
 from tests.sample_data import a_recent_purchase
 
-ORACLE = 0.002  # seconds; a purchase that is looked up by an index and read costs about as much
-AUDIBLE = ORACLE / 2
-FEWEST, MOST = 300, 4_000  # requests of each kind
-SURE = AUDIBLE / 4  # a median that errs by no more than this is on the right side of AUDIBLE: four deviations
+LOOKUP_SECONDS = 0.002  # about the time that an index lookup of a purchase takes
+MAX_DIFFERENCE = LOOKUP_SECONDS / 2
+MIN_REQUESTS, MAX_REQUESTS = 300, 4_000  # for each kind of input
+MAX_ERROR = MAX_DIFFERENCE / 4  # four standard errors, so a false alarm is very improbable
 
-Answer = tuple[int, dict[str, str], str]
+Response = tuple[int, dict[str, str], str]
 
 
-class Asked(NamedTuple):
-    """What somebody types."""
+class Input(NamedTuple):
+    """The input of a customer: an address and a reference."""
 
     email: str
     reference: str
 
 
-class Door(NamedTuple):
-    """One way to ask."""
+class Endpoint(NamedTuple):
+    """A path that accepts an input, and its normal status."""
 
     path: str
-    body: Callable[[Asked], str]
+    body: Callable[[Input], str]
     type: str
     status: int
 
 
-def _refund(asked: Asked) -> str:
+def _refund(typed: Input) -> str:
     return urlencode(
-        {**asked._asdict(), "reason": "other", "refund_scope": "full", "comment": "", "nonce": uuid4().hex}
+        {**typed._asdict(), "reason": "other", "refund_scope": "full", "comment": "", "nonce": uuid4().hex}
     )
 
 
-def _lookup(asked: Asked) -> str:
-    return urlencode({**asked._asdict(), "ask": "purchase"})
+def _lookup(typed: Input) -> str:
+    return urlencode({**typed._asdict(), "ask": "purchase"})
 
 
-def _call(asked: Asked) -> str:
-    return json.dumps({**asked._asdict(), "reason": "other"})
+def _call(typed: Input) -> str:
+    return json.dumps({**typed._asdict(), "reason": "other"})
 
 
 _FORM = "application/x-www-form-urlencoded"
-DOORS = {
-    "refund": Door("/refund", _refund, _FORM, 303),
-    "lookup": Door("/lookup", _lookup, _FORM, 303),
-    "API": Door("/v1/refund-requests", _call, "application/json", 202),
+ENDPOINTS = {
+    "refund": Endpoint("/refund", _refund, _FORM, 303),
+    "lookup": Endpoint("/lookup", _lookup, _FORM, 303),
+    "API": Endpoint("/v1/refund-requests", _call, "application/json", 202),
 }
 
 
 @pytest.fixture
-def kinds(world: World) -> dict[str, Asked]:
-    """Every way in which a purchase may be there or not; each is typed in as many characters."""
+def inputs(site: Site) -> dict[str, Input]:
+    """Store purchases in all relevant states, and return one input for each. All inputs have the same length."""
     known, foreign, refunded, live = (
         a_recent_purchase(email=f"{name}@example.com") for name in ("aaaa", "bbbb", "cccc", "dddd")
     )
     elsewhere = a_recent_purchase(email="eeee@example.com", seller_id="babbage")
-    with world.records.work() as work:
+    with site.records.work() as work:
         work.purchases.upsert([known, foreign, elsewhere])
-    a_case(world.records, State.REFUNDED, purchase=refunded)
-    a_case(world.records, State.AWAITING_CONFIRMATION, purchase=live)
+    a_case(site.records, State.REFUNDED, purchase=refunded)
+    a_case(site.records, State.AWAITING_CONFIRMATION, purchase=live)
     return {
-        "known": Asked(known.email, known.reference),
-        "unknown": Asked("ffff@example.com", "MB-2026-99999"),
-        "unknown again": Asked("gggg@example.com", "MB-2026-99998"),
-        "somebody else's": Asked("hhhh@example.com", foreign.reference),
-        "another seller's": Asked(elsewhere.email, elsewhere.reference),
-        "already refunded": Asked(refunded.email, refunded.reference),
-        "being refunded": Asked(live.email, live.reference),
+        "known": Input(known.email, known.reference),
+        "unknown": Input("ffff@example.com", "MB-2026-99999"),
+        "unknown again": Input("gggg@example.com", "MB-2026-99998"),
+        "another customer's": Input("hhhh@example.com", foreign.reference),
+        "another seller's": Input(elsewhere.email, elsewhere.reference),
+        "already refunded": Input(refunded.email, refunded.reference),
+        "being refunded": Input(live.email, live.reference),
     }
 
 
 @contextmanager
-def asking(world: World, application: ASGIApp) -> Iterator[Callable[[Door, Asked], tuple[Answer, float]]]:
-    """Asks over one connection; the answer, and the seconds until it was there."""
-    with served(application) as web:  # type: ignore[arg-type]  # anything that speaks ASGI
+def client_of(site: Site, application: ASGIApp) -> Iterator[Callable[[Endpoint, Input], tuple[Response, float]]]:
+    """Yield a function that sends an input over one connection, and returns the response and its seconds."""
+    with serve(application) as web:  # type: ignore[arg-type]  # any ASGI application
         connection = HTTPConnection(web.base_url.host, web.base_url.port)
-        key = f"Bearer {world.key}"
+        key = f"Bearer {site.api_key}"
 
-        def ask(door: Door, asked: Asked) -> tuple[Answer, float]:
-            body = door.body(asked)
-            headers = {"content-type": door.type} | ({"authorization": key} if door.path.startswith("/v1") else {})
-            began = time.perf_counter()
-            connection.request("POST", door.path, body, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            took = time.perf_counter() - began
-            return (answer.status, {name.lower(): value for name, value in answer.getheaders()}, text), took
+        def send(endpoint: Endpoint, typed: Input) -> tuple[Response, float]:
+            body = endpoint.body(typed)
+            headers = {"content-type": endpoint.type} | (
+                {"authorization": key} if endpoint.path.startswith("/v1") else {}
+            )
+            started = time.perf_counter()
+            connection.request("POST", endpoint.path, body, headers)
+            response = connection.getresponse()
+            text = response.read().decode()
+            seconds = time.perf_counter() - started
+            return (response.status, {name.lower(): value for name, value in response.getheaders()}, text), seconds
 
         with closing(connection):
-            yield ask
+            yield send
 
 
 def without_ids(text: str) -> str:
-    """The text, with a mark as long as each id and token in it."""
+    """Return the text with asterisks for each id and token, so its length stays the same."""
     ids = r'(?<=")[\w-]{36}(?=")|(?<=/status/)[\w.-]+|(?<=/refund-requests/)[\w-]{36}$'
     return re.sub(ids, lambda found: "*" * len(found[0]), text)
 
 
-@pytest.mark.parametrize("name", DOORS)
-def test_every_answer_is_the_same_byte_for_byte(world: World, kinds: Mapping[str, Asked], name: str) -> None:
-    door = DOORS[name]
-    seen = {}
-    with asking(world, app(world.settings)) as ask:
-        for kind, asked in kinds.items():
-            (status, headers, text), _ = ask(door, asked)
-            assert status == door.status
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_all_responses_are_equal_byte_for_byte(site: Site, inputs: Mapping[str, Input], name: str) -> None:
+    endpoint = ENDPOINTS[name]
+    responses = {}
+    with client_of(site, app(site.settings)) as send:
+        for kind, typed in inputs.items():
+            (status, headers, text), _ = send(endpoint, typed)
+            assert status == endpoint.status
             del headers["date"]
-            seen[kind] = ({name: without_ids(value) for name, value in headers.items()}, without_ids(text))
-    assert all(answer == seen["unknown"] for answer in seen.values()), seen
+            responses[kind] = ({name: without_ids(value) for name, value in headers.items()}, without_ids(text))
+    assert all(response == responses["unknown"] for response in responses.values()), responses
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DOORS)
-def test_no_answer_takes_longer_for_what_there_is(world: World, kinds: Mapping[str, Asked], name: str) -> None:
-    with asking(world, app(world.settings)) as ask:
-        heard = listen(ask, DOORS[name], kinds)
-    assert {kind: late for kind, late in heard.items() if abs(late) > AUDIBLE} == {}
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_no_response_takes_longer_for_an_existing_purchase(site: Site, inputs: Mapping[str, Input], name: str) -> None:
+    with client_of(site, app(site.settings)) as send:
+        delays = median_delays(send, ENDPOINTS[name], inputs)
+    assert {kind: delay for kind, delay in delays.items() if abs(delay) > MAX_DIFFERENCE} == {}
 
 
 @pytest.mark.slow
-def test_a_look_up_of_two_milliseconds_would_have_been_heard(world: World, kinds: Mapping[str, Asked]) -> None:
-    with asking(world, Telltale(app(world.settings), kinds["known"].reference)) as ask:
-        heard = listen(ask, DOORS["refund"], kinds)
-    assert [kind for kind, late in heard.items() if abs(late) > AUDIBLE] == ["known"]
+def test_a_lookup_of_two_milliseconds_is_detected(site: Site, inputs: Mapping[str, Input]) -> None:
+    with client_of(site, SlowForKnownPurchase(app(site.settings), inputs["known"].reference)) as send:
+        delays = median_delays(send, ENDPOINTS["refund"], inputs)
+    assert [kind for kind, delay in delays.items() if abs(delay) > MAX_DIFFERENCE] == ["known"]
 
 
-class Telltale:
-    """A mistake to be found: it takes its time where a purchase is there."""
+class SlowForKnownPurchase:
+    """A planted mistake: requests for an existing purchase take longer."""
 
     def __init__(self, inner: ASGIApp, reference: str) -> None:
         self._inner = inner
@@ -155,38 +157,40 @@ class Telltale:
         async def slow() -> Message:
             message = await receive()
             if self._reference in message.get("body", b""):
-                await anyio.sleep(ORACLE)
+                await anyio.sleep(LOOKUP_SECONDS)
             return message
 
         await self._inner(scope, slow, send)
 
 
-def listen(
-    ask: Callable[[Door, Asked], tuple[Answer, float]], door: Door, kinds: Mapping[str, Asked]
+def median_delays(
+    send: Callable[[Endpoint, Input], tuple[Response, float]], endpoint: Endpoint, inputs: Mapping[str, Input]
 ) -> dict[str, float]:
-    """By how many seconds each kind is answered later than the unknown one, at the median.
+    """Return the median delay of each kind of input in seconds, compared with an unknown purchase.
 
-    Each round asks for every kind once, in an order of its own, so that whatever slows the machine slows them alike. It
-    goes on until two kinds that are both unknown show, by how they differ, that the medians are sure.
+    Each round sends every input once, in random order, so a slow machine slows all inputs alike. The rounds end when the
+    delay between two unknown inputs has a standard error of at most `MAX_ERROR`.
     """
-    rounds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    order = list(kinds)
+    rounds: dict[str, list[float]] = {kind: [] for kind in inputs}
+    order = list(inputs)
     for _ in range(20):  # until everything is compiled, connected and cached
-        ask(door, kinds["unknown"])
-    while len(rounds["unknown"]) < MOST:
+        send(endpoint, inputs["unknown"])
+    while len(rounds["unknown"]) < MAX_REQUESTS:
         random.shuffle(order)
         for kind in order:
-            rounds[kind].append(ask(door, kinds[kind])[1])
-        if len(rounds["unknown"]) >= FEWEST and error(later(rounds, "unknown again")) <= SURE:
-            return {kind: median(later(rounds, kind)) for kind in kinds if kind != "unknown"}
-    raise AssertionError(f"This machine is too noisy to hear {AUDIBLE * 1_000:g} ms in {MOST} requests.")
+            rounds[kind].append(send(endpoint, inputs[kind])[1])
+        if len(rounds["unknown"]) >= MIN_REQUESTS and standard_error(differences(rounds, "unknown again")) <= MAX_ERROR:
+            return {kind: median(differences(rounds, kind)) for kind in inputs if kind != "unknown"}
+    raise AssertionError(
+        f"This machine is too noisy to measure {MAX_DIFFERENCE * 1_000:g} ms in {MAX_REQUESTS} requests."
+    )
 
 
-def later(rounds: Mapping[str, Sequence[float]], kind: str) -> list[float]:
-    return [mine - unknown for mine, unknown in zip(rounds[kind], rounds["unknown"], strict=True)]
+def differences(rounds: Mapping[str, Sequence[float]], kind: str) -> list[float]:
+    return [measured - unknown for measured, unknown in zip(rounds[kind], rounds["unknown"], strict=True)]
 
 
-def error(differences: Sequence[float]) -> float:
-    """The standard error of their median, by their quartiles: a few answers that took an age say nothing."""
+def standard_error(differences: Sequence[float]) -> float:
+    """Return the standard error of the median, computed from the quartiles, which few very slow responses do not change."""
     low, _, high = quantiles(differences, n=4)
     return float(1.2533 * (high - low) / 1.349 / len(differences) ** 0.5)

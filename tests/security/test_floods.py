@@ -1,4 +1,4 @@
-"""Whoever asks a hundred times fills nobody's mailbox, and whoever takes money back again and again meets a person."""
+"""Tests that repeated requests cannot flood a mailbox, and that repeated refunds go to support."""
 
 from collections import Counter
 from datetime import timedelta
@@ -14,137 +14,137 @@ from domain.states import State
 from producers.intake import DECLARATIONS_A_DAY, accept, declare, submission
 from records.audit import audit
 from tests.integration import _provider_fixtures
-from tests.integration._provider_fixtures import codes, letters, state
-from tests.sample_data import a_recent_purchase, a_request, a_seller, an_arrival, ids, settle_in
+from tests.integration._provider_fixtures import email_kinds_of, reason_codes_of, state_of
+from tests.sample_data import a_recent_purchase, a_request, a_seller, a_submission, ids_of, store_seller_and_purchases
 from worker.context import WorkerContext
 from worker.refunds.evaluation import MAX_EMAILS_PER_DAY, evaluate
 from worker.refunds.execution import execute
 
-MANY = 20
+REQUESTS = 20
 
 
-def ask(context: WorkerContext, purchase: Purchase, *, times: int = 1, at_once: bool = True) -> list[UUID]:
-    """A stranger who knows a purchase's address and reference asks again and again by the form; the cases are judged."""
-    cases = ids(accept(context.records, [submission(a_request(purchase), Channel.WEB) for _ in range(times)]))
+def request_refunds(context: WorkerContext, purchase: Purchase, *, times: int = 1, at_once: bool = True) -> list[UUID]:
+    """Send the refund form for a purchase `times` times, evaluate the cases, and return their ids."""
+    cases = ids_of(accept(context.records, [submission(a_request(purchase), Channel.WEB) for _ in range(times)]))
     for batch in [cases] if at_once else [[case] for case in cases]:
         with context.records.work() as work:
             evaluate(work, context, work.cases.lock(batch, state=State.RECEIVED))
     return cases
 
 
-def stages(context: WorkerContext, cases: list[UUID]) -> Counter[str]:
-    return Counter(stage for case in cases for stage in letters(context.records, case))
+def count_emails(context: WorkerContext, cases: list[UUID]) -> Counter[str]:
+    return Counter(stage for case in cases for stage in email_kinds_of(context.records, case))
 
 
-def a_day_passes(context: WorkerContext) -> None:
+def move_emails_back_a_day(context: WorkerContext) -> None:
     with context.records.work() as work:
         work.run("update case_emails set created_at = created_at - interval '25 hours'")
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_a_purchase_that_is_asked_for_again_and_again_is_one_letter_a_day(
-    context: WorkerContext, at_once: bool
-) -> None:
+def test_repeated_requests_for_a_purchase_send_one_email_a_day(context: WorkerContext, at_once: bool) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
-    cases = ask(context, bought, times=MANY, at_once=at_once)
-    states = Counter(state(context.records, case) for case in cases)
-    assert states == {State.AWAITING_CONFIRMATION: 1, State.DUPLICATE: MANY - 1}
-    assert stages(context, cases) == {"start_refund": 1, "already_requested": 1}
-    a_day_passes(context)
-    assert stages(context, ask(context, bought, times=MANY)) == {"already_requested": 1}
+    store_seller_and_purchases(context.records, bought)
+    cases = request_refunds(context, bought, times=REQUESTS, at_once=at_once)
+    states = Counter(state_of(context.records, case) for case in cases)
+    assert states == {State.AWAITING_CONFIRMATION: 1, State.DUPLICATE: REQUESTS - 1}
+    assert count_emails(context, cases) == {"start_refund": 1, "already_requested": 1}
+    move_emails_back_a_day(context)
+    assert count_emails(context, request_refunds(context, bought, times=REQUESTS)) == {"already_requested": 1}
     with context.records.work() as work:
         assert not audit(work).faults
         owed = work.run("select count(*) from outbox where queue = 'email.cases'").scalar_one()
-        assert owed == 3  # nor does a message go out for a letter that does not
+        assert owed == 3  # an e-mail that is not sent has no message either
 
 
-def test_history_says_why_a_duplicate_was_told_nothing(context: WorkerContext) -> None:
+def test_history_records_why_a_duplicate_got_no_email(context: WorkerContext) -> None:
     bought = a_recent_purchase()
-    settle_in(context.records, bought)
-    last = ask(context, bought, times=3, at_once=False)[-1]
+    store_seller_and_purchases(context.records, bought)
+    last = request_refunds(context, bought, times=3, at_once=False)[-1]
     with context.records.work() as work:
         assert work.history.for_case(last)[-1].evidence["email"] == "daily limit reached"
 
 
-def test_two_purchases_of_one_customer_are_two_letters(context: WorkerContext) -> None:
-    mine = [a_recent_purchase(email="ada@example.com") for _ in range(2)]
-    settle_in(context.records, *mine)
-    cases = [case for bought in mine for case in ask(context, bought, times=5)]
-    assert stages(context, cases) == {"start_refund": 2, "already_requested": 2}
+def test_two_purchases_of_one_customer_get_two_emails(context: WorkerContext) -> None:
+    purchases = [a_recent_purchase(email="ada@example.com") for _ in range(2)]
+    store_seller_and_purchases(context.records, *purchases)
+    cases = [case for bought in purchases for case in request_refunds(context, bought, times=5)]
+    assert count_emails(context, cases) == {"start_refund": 2, "already_requested": 2}
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
-def test_an_address_that_bought_nothing_is_told_so_a_few_times_a_day(context: WorkerContext, at_once: bool) -> None:
-    settle_in(context.records)
-    cases = ask(context, a_recent_purchase(email="stranger@example.com"), times=MANY, at_once=at_once)
-    others = ask(context, a_recent_purchase(email="somebody@example.com"))
-    most = MAX_EMAILS_PER_DAY[State.UNMATCHED]
-    assert stages(context, cases) == {"not_found": most}
-    assert stages(context, others) == {"not_found": 1}
-    a_day_passes(context)
-    assert stages(context, ask(context, a_recent_purchase(email="Stranger@example.com"))) == {"not_found": 1}
+def test_an_address_without_a_purchase_gets_few_emails_a_day(context: WorkerContext, at_once: bool) -> None:
+    store_seller_and_purchases(context.records)
+    cases = request_refunds(context, a_recent_purchase(email="stranger@example.com"), times=REQUESTS, at_once=at_once)
+    other_cases = request_refunds(context, a_recent_purchase(email="somebody@example.com"))
+    limit = MAX_EMAILS_PER_DAY[State.UNMATCHED]
+    assert count_emails(context, cases) == {"not_found": limit}
+    assert count_emails(context, other_cases) == {"not_found": 1}
+    move_emails_back_a_day(context)
+    assert count_emails(context, request_refunds(context, a_recent_purchase(email="Stranger@example.com"))) == {
+        "not_found": 1
+    }
 
 
-def test_a_declaration_by_law_is_never_refused_but_the_eleventh_letter_of_a_day_waits(context: WorkerContext) -> None:
-    settle_in(context.records)
+def test_no_statutory_withdrawal_is_refused_but_the_eleventh_email_of_a_day_waits(context: WorkerContext) -> None:
+    store_seller_and_purchases(context.records)
     stranger = a_recent_purchase(email="stranger@example.com")
 
-    def declared() -> UUID:
+    def send_withdrawal() -> UUID:
         return declare(
             context.records, submission(a_request(stranger), Channel.WEB), name="Ada", statement="I withdraw."
         )[0]
 
-    cases = [declared() for _ in range(DECLARATIONS_A_DAY + 2)]
-    assert stages(context, cases) == {"withdrawal_received": len(cases)}
+    cases = [send_withdrawal() for _ in range(DECLARATIONS_A_DAY + 2)]
+    assert count_emails(context, cases) == {"withdrawal_received": len(cases)}
     with context.records.work() as work:
-        waits = [
+        hours_until_due = [
             round(row.hours)
             for row in work.run(
                 "select greatest(extract(epoch from claimed_until - now()), 0) / 3600 as hours"
                 " from case_emails order by created_at"
             )
         ]
-        assert waits == [0] * DECLARATIONS_A_DAY + [1, 2]
+        assert hours_until_due == [0] * DECLARATIONS_A_DAY + [1, 2]
         assert len(work.case_emails.claim(cases, seconds=1)) == DECLARATIONS_A_DAY
 
 
-class Asked(NamedTuple):
-    """One line of the labelled trace: who asks with which card, how the provider behaves, and what has to come of it."""
+class Row(NamedTuple):
+    """A row of the labelled trace: address, card, the provider's behaviour, and the expected state of the case."""
 
-    who: str
+    email: str
     card: str
     behaviour: str
     label: str
 
 
 TRACE = (
-    Asked("ada@example.com", "card-1", "ok", "refunded"),
-    Asked("grace@example.com", "card-2", "ok", "refunded"),  # somebody else
-    Asked("ada@example.com", "card-3", "pending", "refund_pending"),  # Ada's second; it is not paid yet
-    Asked("ada@example.com", "card-4", "ok", "with_support"),  # her third, with another card; the pending one counts
-    Asked("ADA@Example.com", "card-5", "ok", "with_support"),  # however she spells it
-    Asked("eve@example.com", "card-1", "ok", "refunded"),  # another address: the second refund to that card
-    Asked("mallory@example.com", "card-1", "ok", "with_support"),  # a third address, and the third to that card
-    Asked("frank@example.com", "card-3", "ok", "refunded"),
-    Asked("gina@example.com", "card-3", "ok", "with_support"),  # Ada's pending one and Frank's went to that card
-    Asked("grace@example.com", "card-2", "ok", "refunded"),
-    Asked("grace@example.com", "card-6", "ok", "with_support"),
-    Asked("mallory@example.com", "card-7", "ok", "refunded"),  # what a person looks at is no refund
+    Row("ada@example.com", "card-1", "ok", "refunded"),
+    Row("grace@example.com", "card-2", "ok", "refunded"),  # another customer
+    Row("ada@example.com", "card-3", "pending", "refund_pending"),  # Ada's second refund; it is not paid yet
+    Row("ada@example.com", "card-4", "ok", "with_support"),  # her third, with another card; the pending refund counts
+    Row("ADA@Example.com", "card-5", "ok", "with_support"),  # another spelling of Ada's address
+    Row("eve@example.com", "card-1", "ok", "refunded"),  # another address, and the second refund to card-1
+    Row("mallory@example.com", "card-1", "ok", "with_support"),  # a third address, third request for card-1
+    Row("frank@example.com", "card-3", "ok", "refunded"),
+    Row("gina@example.com", "card-3", "ok", "with_support"),  # Ada's pending refund and Frank's used card-3
+    Row("grace@example.com", "card-2", "ok", "refunded"),
+    Row("grace@example.com", "card-6", "ok", "with_support"),
+    Row("mallory@example.com", "card-7", "ok", "refunded"),  # Mallory's first request was not refunded
 )
-"""A seller that allows two automatic refunds in thirty days."""
+"""The trace for a seller that allows two automatic refunds in thirty days."""
 
 
-def test_a_labelled_trace_of_refunds_meets_a_person_where_its_labels_say_so(context: WorkerContext) -> None:
+def test_a_labelled_trace_of_refunds_goes_to_support_as_its_labels_expect(context: WorkerContext) -> None:
     seller = a_seller(serial_limit=SerialLimit(count=2, within=timedelta(days=30)))
-    came_of = []
+    states = []
     for line in TRACE:
-        bought = _provider_fixtures.charged(line.behaviour, email=line.who, instrument=line.card)
-        settle_in(context.records, bought, seller=seller)
-        (case,) = ids(accept(context.records, [an_arrival(bought)]))
+        bought = _provider_fixtures.a_charged_purchase(line.behaviour, email=line.email, instrument=line.card)
+        store_seller_and_purchases(context.records, bought, seller=seller)
+        (case,) = ids_of(accept(context.records, [a_submission(bought)]))
         with context.records.work() as work:
             evaluate(work, context, work.cases.lock([case], state=State.RECEIVED))
         execute(context, [case])
-        came_of.append(str(state(context.records, case)))
-        assert (codes(context.records, case) == ["serial_refunds"]) == (line.label == "with_support")
-    assert came_of == [line.label for line in TRACE]
+        states.append(str(state_of(context.records, case)))
+        assert (reason_codes_of(context.records, case) == ["serial_refunds"]) == (line.label == "with_support")
+    assert states == [line.label for line in TRACE]

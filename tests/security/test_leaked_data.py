@@ -1,4 +1,4 @@
-"""What customers tell us is in the database, and nowhere else: not in a log, not in the broker, not among the numbers."""
+"""Tests that personal data is only in the database: not in a log, the broker or the metrics."""
 
 import base64
 import mailbox
@@ -18,12 +18,12 @@ from domain.messages import IncomingRequest
 from domain.requests import Channel
 from records import Records
 from tests.integration._mail_fixtures import a_mail
-from tests.sample_data import a_recent_purchase, settle_in
-from tests.services import Child, eventually
+from tests.sample_data import a_recent_purchase, store_seller_and_purchases
+from tests.services import ChildProcess, eventually
 
-WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")
-"""Whoever reads one of these where it must not be has found personal data. They are compared without regard to case."""
-PARTS = ("web", "worker", "relay", "mail", "consume")
+CANARY_WORDS = ("canaryperson", "canary-4711", "canarycomment", "canarykey", "canary.example")
+"""Words in the personal data of these tests. A word in another place than the database is a leak. Case is ignored."""
+SERVICES = ("web", "worker", "relay", "mail", "consume")
 
 
 def address(number: int) -> str:
@@ -34,51 +34,51 @@ def reference(number: int) -> str:
     return f"CANARY-4711-{number}"
 
 
-def found_in(text: str, *more: str) -> list[str]:
-    return [word for word in (*WORDS, *more) if word.lower() in text.lower()]
+def canaries_in(text: str, *more: str) -> list[str]:
+    return [word for word in (*CANARY_WORDS, *more) if word.lower() in text.lower()]
 
 
 @contextmanager
-def overhearing(settings: Settings) -> Iterator[list[str]]:
-    """Everything that is said to the broker meanwhile, but for what strangers put on the queue that is theirs."""
+def record_broker_commands(settings: Settings) -> Iterator[list[str]]:
+    """Yield a list that receives every command to the broker while the block runs."""
     url = redis_url(settings)
     assert url
-    heard: list[str] = []
+    commands: list[str] = []
     with redis.Redis.from_url(url) as client, client.monitor() as monitor:
 
         def listen() -> None:
-            with suppress(Exception):  # the connection is closed under it at the end
-                heard.extend(str(said["command"]) for said in monitor.listen())
+            with suppress(Exception):  # the connection is closed while the thread reads it
+                commands.extend(str(command["command"]) for command in monitor.listen())
 
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        yield heard
+        recorder = threading.Thread(target=listen, daemon=True)
+        recorder.start()
+        yield commands
         monitor.connection.disconnect()
-        listener.join(5)
+        recorder.join(5)
 
 
 @pytest.fixture
-def installation(start: Callable[..., Child], sandbox_url: str) -> Iterator[httpx.Client]:
-    """Every part as a process of its own, and a way to its web."""
+def installation(start: Callable[..., ChildProcess], sandbox_url: str) -> Iterator[httpx.Client]:
+    """Start every service as a process, and yield a client of the web."""
     port = free_port()
-    for part in PARTS:
-        start(part, part, *(("--port", str(port)) if part == "web" else ()), MONEYBACK_SANDBOX_URL=sandbox_url)
+    for service in SERVICES:
+        start(service, service, *(("--port", str(port)) if service == "web" else ()), MONEYBACK_SANDBOX_URL=sandbox_url)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as web:
-        eventually(lambda: _answers(web), seconds=120)
+        eventually(lambda: _is_ready(web), seconds=120)
         yield web
 
 
-def _answers(web: httpx.Client) -> bool:
+def _is_ready(web: httpx.Client) -> bool:
     with suppress(httpx.TransportError):
         return web.get("/readyz").status_code == 200
     return False
 
 
-def ask_by_every_way_in(web: httpx.Client, settings: Settings, key: str) -> None:
-    """What can be read and what cannot, by form, API, mail and queue; and what is private about a purchase."""
+def send_requests_by_every_channel(web: httpx.Client, settings: Settings, key: str) -> None:
+    """Send valid and invalid requests by form, API, e-mail and queue, and a purchase with private details."""
     form = {"reason": "other", "refund_scope": "full", "comment": "CanaryComment", "nonce": "n" * 24}
     bearer = {"authorization": f"Bearer {key}"}
-    asked = {"email": address(1), "reference": reference(1)}
+    typed = {"email": address(1), "reference": reference(1)}
     bought = {
         "email": address(1), "product": "Engine", "amount": 4900, "currency": "EUR", "method": "credit_card",
         "provider": "sandbox", "charge": "ok_canary", "purchased_at": "2026-04-17T14:05:00+02:00",
@@ -87,10 +87,10 @@ def ask_by_every_way_in(web: httpx.Client, settings: Settings, key: str) -> None
     answers = [
         web.put(f"/v1/purchases/{reference(1)}", json=bought, headers=bearer),
         web.put(f"/v1/purchases/{reference(2)}", json=bought | {"amount": "CanaryComment"}, headers=bearer),
-        web.post("/refund", data=form | asked),
-        web.post("/refund", data=form | asked | {"reason": "CanaryComment"}),
-        web.post("/lookup", data=asked),
-        web.post("/withdraw", data=asked | {"name": "CanaryPerson", "step": "confirm", "nonce": "w" * 24}),
+        web.post("/refund", data=form | typed),
+        web.post("/refund", data=form | typed | {"reason": "CanaryComment"}),
+        web.post("/lookup", data=typed),
+        web.post("/withdraw", data=typed | {"name": "CanaryPerson", "step": "confirm", "nonce": "w" * 24}),
         web.post("/v1/refund-requests", json={"email": address(3), "reference": reference(3), "reason": "other"}, headers=bearer),
         web.post("/v1/refund-requests", json={"email": "CanaryPerson", "reference": reference(3)}, headers=bearer),
         web.post("/v1/webhooks/sandbox", content=b'{"id": "CanaryKey"}'),
@@ -100,7 +100,7 @@ def ask_by_every_way_in(web: httpx.Client, settings: Settings, key: str) -> None
     assert 500 not in {answer.status_code for answer in answers}
     assert settings.incoming_mail_dir
     inbox = mailbox.Maildir(settings.incoming_mail_dir)
-    inbox.add(a_mail(f"CanaryComment: please refund {reference(4)}", who=address(4)))
+    inbox.add(a_mail(f"CanaryComment: please refund {reference(4)}", sender=address(4)))
     inbox.add(b"From: CanaryPerson\xff\r\nSubject: CanaryComment \xff\r\n\r\n" + b"\xff" * 100)
     event = {
         "specversion": "1.0", "id": "canary", "source": "form", "type": "moneyback.refund_requested.v1",
@@ -115,93 +115,97 @@ def ask_by_every_way_in(web: httpx.Client, settings: Settings, key: str) -> None
             producer.publish(message, routing_key=QUEUES[IncomingRequest.queue].name, serializer="json")
 
 
-def test_what_customers_tell_is_in_no_log_in_no_message_and_among_no_numbers(
+def test_personal_data_is_in_no_log_message_or_metric(
     settings: Settings, records: Records, installation: httpx.Client
 ) -> None:
-    settle_in(records, a_recent_purchase(email=address(9), reference=reference(9)))
+    store_seller_and_purchases(records, a_recent_purchase(email=address(9), reference=reference(9)))
     with records.work() as work:
         key = work.api_keys.create("aurora")[1]
-    with overhearing(settings) as heard:
-        ask_by_every_way_in(installation, settings, key)
+    with record_broker_commands(settings) as commands:
+        send_requests_by_every_channel(installation, settings, key)
 
-        def all_done() -> bool:
+        def all_processed() -> bool:
             with records.work() as work:
                 channels = {view.channel for view in work.case_views.search()}
                 states = {view.state for view in work.case_views.search()}
-                dead, letters = len(work.dead_letters.list_all()), work.case_emails.count_unsent()
-                notes = work.run("select count(*) from inquiry_emails where sent_at is null").scalar_one()
-            return channels == set(Channel) and "received" not in states and dead >= 1 and not letters and not notes
+                dead, unsent_emails = len(work.dead_letters.list_all()), work.case_emails.count_unsent()
+                unsent_emails += work.run("select count(*) from inquiry_emails where sent_at is null").scalar_one()
+            return channels == set(Channel) and "received" not in states and dead >= 1 and not unsent_emails
 
-        eventually(all_done, seconds=180)
+        eventually(all_processed, seconds=180)
         links = Links.of(settings)
         with records.work() as work:
             cases = [view.id for view in work.case_views.search()]
-            notes = [row.id for row in work.run("select id from inquiry_emails")]
-        tokens = [links.to(purpose, one).rpartition("/")[2] for purpose in Purpose for one in (*cases, *notes)]
+            inquiry_emails = [row.id for row in work.run("select id from inquiry_emails")]
+        tokens = [
+            links.to(purpose, row_id).rpartition("/")[2] for purpose in Purpose for row_id in (*cases, *inquiry_emails)
+        ]
         for token in tokens:
             installation.get(f"/status/{token}")
             installation.post(f"/confirm/{token}")
             installation.post(f"/open/{token}")
-        numbers = installation.get("/metrics").text
+        metrics = installation.get("/metrics").text
 
     secrets = (*tokens, *(token.rpartition(".")[2] for token in tokens), key, key.split("_", 2)[2])
-    logs = {part: _log_of(settings, part) for part in PARTS}
-    assert all(logs[part] for part in PARTS if part != "relay"), "Nothing was logged: this test would find nothing."
-    assert {part: said for part, log in logs.items() if (said := found_in(log, *secrets))} == {}
-    assert found_in(numbers, *secrets) == []
-    ours = [said for said in heard if IncomingRequest.queue not in said]
-    assert len(ours) > 20
-    assert [said for said in ours if found_in(said + _unpacked(said), *secrets)] == []
+    logs = {service: _log_of(settings, service) for service in SERVICES}
+    assert all(logs[service] for service in SERVICES if service != "relay"), (
+        "A service wrote no log, so this test would find no leak."
+    )
+    assert {service: leaks for service, log in logs.items() if (leaks := canaries_in(log, *secrets))} == {}
+    assert canaries_in(metrics, *secrets) == []
+    internal_commands = [command for command in commands if IncomingRequest.queue not in command]
+    assert len(internal_commands) > 20
+    assert [command for command in internal_commands if canaries_in(command + _unpacked(command), *secrets)] == []
 
 
-def test_the_database_holds_nothing_that_opens_a_door(settings: Settings, records: Records) -> None:
-    """Not even somebody who reads every table can follow a link or call the API."""
-    settle_in(records)
+def test_the_database_contains_no_usable_link_or_api_key(settings: Settings, records: Records) -> None:
+    """A reader of all tables still cannot open a link or call the API."""
+    store_seller_and_purchases(records)
     with records.work() as work:
         key = work.api_keys.create("aurora")[1]
-        note = work.inquiry_emails.enqueue(kind="purchase", email=address(1), locale="en", reference=reference(1))  # type: ignore[arg-type]
+        email_id = work.inquiry_emails.enqueue(kind="purchase", email=address(1), locale="en", reference=reference(1))  # type: ignore[arg-type]
         tables = [row[0] for row in work.run("select tablename from pg_tables where schemaname = 'public'")]
-        held = "\n".join(row[0] for table in tables for row in work.run(f"select t::text from {table} t"))
+        database_text = "\n".join(row[0] for table in tables for row in work.run(f"select t::text from {table} t"))
     links = Links.of(settings)
-    assert str(note) in held
-    assert address(1) in held
-    for token in (links.to(purpose, note).rpartition("/")[2] for purpose in Purpose):
+    assert str(email_id) in database_text
+    assert address(1) in database_text
+    for token in (links.to(purpose, email_id).rpartition("/")[2] for purpose in Purpose):
         payload, _, signature = token.rpartition(".")
-        assert signature not in held
-        assert token not in held
+        assert signature not in database_text
+        assert token not in database_text
         assert payload
-    assert key not in held
-    assert key.encode().hex() not in held
-    assert key.split("_", 2)[2] not in held
+    assert key not in database_text
+    assert key.encode().hex() not in database_text
+    assert key.split("_", 2)[2] not in database_text
 
 
-def test_nothing_that_opens_a_door_can_be_guessed(settings: Settings, records: Records) -> None:
-    settle_in(records)
+def test_links_and_api_keys_cannot_be_guessed(settings: Settings, records: Records) -> None:
+    store_seller_and_purchases(records)
     with records.work() as work:
         keys = {work.api_keys.create("aurora")[1].split("_", 2)[2] for _ in range(20)}
         ids = {work.inquiry_emails.enqueue(kind="references", email=address(1), locale="en") for _ in range(20)}  # type: ignore[arg-type]
     links = Links.of(settings)
-    signatures = {links.to(purpose, one).rpartition(".")[2] for purpose in Purpose for one in ids}
-    assert len(signatures) == 20 * len(Purpose)  # each for one thing and one purpose
+    signatures = {links.to(purpose, row_id).rpartition(".")[2] for purpose in Purpose for row_id in ids}
+    assert len(signatures) == 20 * len(Purpose)  # one signature for each e-mail and purpose
     assert {len(_bytes(signature)) * 8 for signature in signatures} == {256}
     assert len(keys) == 20
     assert all(len(_bytes(key)) * 8 >= 128 for key in keys)
-    assert {one.version for one in ids} == {4}
+    assert {row_id.version for row_id in ids} == {4}
 
 
 def _bytes(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _unpacked(said: str) -> str:
-    """What stands in a message, which travels as base64 inside of JSON."""
+def _unpacked(command: str) -> str:
+    """Return the decoded message bodies of a broker command, which are base64 inside JSON."""
     found = []
-    for part in said.split('"body": "')[1:]:
+    for part in command.split('"body": "')[1:]:
         with suppress(ValueError):
             found.append(base64.b64decode(part.partition('"')[0].encode()).decode(errors="replace"))
     return " ".join(found)
 
 
-def _log_of(settings: Settings, part: str) -> str:
+def _log_of(settings: Settings, service: str) -> str:
     assert settings.incoming_mail_dir
-    return (settings.incoming_mail_dir.parent / f"{part}.log").read_text(errors="replace")
+    return (settings.incoming_mail_dir.parent / f"{service}.log").read_text(errors="replace")

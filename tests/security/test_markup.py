@@ -1,4 +1,4 @@
-"""Whatever a stranger types stays text: every page and letter has the same structure as if they had typed a word."""
+"""Tests that typed markup stays text: pages and e-mails have the same structure as with a plain word."""
 
 import html
 import re
@@ -17,7 +17,7 @@ from producers import intake
 from producers.desk.app import app as desk
 from producers.web.app import app
 from records.case_emails import DueEmail
-from tests.integration._web_fixtures import World, a_case, a_letter, served
+from tests.integration._web_fixtures import Site, a_case, serve, store_email
 from tests.sample_data import a_recent_purchase, a_request
 from worker.emails.rendering import render
 
@@ -39,40 +39,40 @@ CORPUS = [
 ]  # fmt: skip
 WORD = "word"
 HOST = "word.example"
-"""A word as well, which we do not mail to just anybody as the name they gave."""
+"""A plain word that looks like a host. An e-mail omits a name like this, as it omits `evil.example`."""
 _numbers = count(1)
 
 
-class Skeleton(HTMLParser):
-    """The tags of a page with the names of their attributes, and where its links lead."""
+class StructureParser(HTMLParser):
+    """Collects the tags of a page with their attribute names, and the targets of its links."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bones: list[tuple[str, ...]] = []
+        self.tags: list[tuple[str, ...]] = []
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.bones.append((tag, *(name for name, _ in attrs)))
+        self.tags.append((tag, *(name for name, _ in attrs)))
         self.links += [value or "" for name, value in attrs if name in {"href", "src", "action", "formaction"}]
 
     def handle_endtag(self, tag: str) -> None:
-        self.bones.append((f"/{tag}",))
+        self.tags.append((f"/{tag}",))
 
     def handle_comment(self, data: str) -> None:
-        self.bones.append(("comment", data))
+        self.tags.append(("comment", data))
 
     def handle_decl(self, decl: str) -> None:
-        self.bones.append(("declaration", decl))
+        self.tags.append(("declaration", decl))
 
     def unknown_decl(self, data: str) -> None:
-        self.bones.append(("unknown", data))
+        self.tags.append(("unknown", data))
 
     def handle_pi(self, data: str) -> None:
-        self.bones.append(("instruction", data))
+        self.tags.append(("instruction", data))
 
 
-def skeleton(page: str) -> list[tuple[str, ...]]:
-    parsed = Skeleton()
+def structure_of(page: str) -> list[tuple[str, ...]]:
+    parsed = StructureParser()
     parsed.feed(page)
     parsed.close()
     assert not [
@@ -80,66 +80,66 @@ def skeleton(page: str) -> list[tuple[str, ...]]:
         for link in parsed.links
         if link.startswith(("//", "javascript:", "data:")) or "evil" in link.partition("?")[0]
     ]
-    return parsed.bones
+    return parsed.tags
 
 
-def pages_with(world: World, typed: str) -> list[str]:
-    """Every page and letter on which these words stand, having been typed wherever words can be."""
+def pages_with(site: Site, typed: str) -> list[str]:
+    """Type a text into every field, and return every page and e-mail that shows it."""
     bought = a_recent_purchase(product=typed, reference=f"MB-{next(_numbers)} {typed}")
-    case = a_case(world.records, State.AWAITING_CONFIRMATION, purchase=bought)
-    said = a_request(bought, comment=typed, refund_scope="partial", answers={"amount": typed, "items": typed})
-    commented = intake.accept_one(world.records, intake.submission(said, Channel.WEB)).id
-    with world.records.work() as work:
+    case = a_case(site.records, State.AWAITING_CONFIRMATION, purchase=bought)
+    request = a_request(bought, comment=typed, refund_scope="partial", answers={"amount": typed, "items": typed})
+    commented_case = intake.accept_one(site.records, intake.submission(request, Channel.WEB)).id
+    with site.records.work() as work:
         view = work.case_views.get(case)
     assert view
-    letter = render(DueEmail(case, EmailKind.START_REFUND), view, Links.of(world.settings), world.settings.mail_from)
-    html_part = letter.get_body(("html",))
+    email = render(DueEmail(case, EmailKind.START_REFUND), view, Links.of(site.settings), site.settings.mail_from)
+    html_part = email.get_body(("html",))
     assert html_part
     form: dict[str, Any] = {"email": typed, "reference": typed, "reason": "", "comment": typed, "refund_scope": "full"}
     fetched = [
-        world.web.get(world.path(Purpose.CONFIRM, case)).text,
-        world.web.get(world.path(Purpose.STATUS, case)).text,
-        world.web.post("/refund", data=form).text,
-        world.web.get("/refund", params={"email": typed, "reference": typed}).text,
-        world.web.post("/lookup", data={"email": typed, "reference": typed}).text,
-        world.web.get("/lookup", params={"email": typed, "reference": typed}).text,
-        world.web.post("/withdraw", data={"name": typed, "reference": typed, "email": "ada@example.com"}).text,
-        world.web.get("/", params={"q": typed}).text,
+        site.web.get(site.link_path(Purpose.CONFIRM, case)).text,
+        site.web.get(site.link_path(Purpose.STATUS, case)).text,
+        site.web.post("/refund", data=form).text,
+        site.web.get("/refund", params={"email": typed, "reference": typed}).text,
+        site.web.post("/lookup", data={"email": typed, "reference": typed}).text,
+        site.web.get("/lookup", params={"email": typed, "reference": typed}).text,
+        site.web.post("/withdraw", data={"name": typed, "reference": typed, "email": "ada@example.com"}).text,
+        site.web.get("/", params={"q": typed}).text,
         html_part.get_content(),
     ]
-    with served(desk(world.settings)) as people:
-        fetched += [people.get("/").text, people.get(f"/cases/{commented}").text]
+    with serve(desk(site.settings)) as support:
+        fetched += [support.get("/").text, support.get(f"/cases/{commented_case}").text]
     return fetched
 
 
 @pytest.mark.parametrize("typed", CORPUS)
-def test_every_page_and_letter_has_the_structure_it_has_for_a_word(world: World, typed: str) -> None:
-    plainly = HOST if "evil.example" in typed else WORD
-    for mine, plain in zip(pages_with(world, typed), pages_with(world, plainly), strict=True):
-        assert skeleton(mine) == skeleton(plain)
+def test_typed_markup_does_not_change_a_page_or_email(site: Site, typed: str) -> None:
+    plain_word = HOST if "evil.example" in typed else WORD
+    for page, plain_page in zip(pages_with(site, typed), pages_with(site, plain_word), strict=True):
+        assert structure_of(page) == structure_of(plain_page)
 
 
-def test_what_was_typed_is_really_there(world: World) -> None:
-    shown = [typed for page in pages_with(world, CORPUS[0]) if (typed := html.escape(CORPUS[0])) in page]
-    assert len(shown) >= 6
+def test_the_typed_text_is_shown(site: Site) -> None:
+    pages = [typed for page in pages_with(site, CORPUS[0]) if (typed := html.escape(CORPUS[0])) in page]
+    assert len(pages) >= 6
 
 
-def test_a_letter_in_the_mailbox_of_the_demo_is_text(world: World) -> None:
-    assert world.settings.sent_mail_dir
-    with served(app(world.settings.model_copy(update={"mailbox_page": True}))) as web:
+def test_the_demo_mailbox_shows_an_email_as_text(site: Site) -> None:
+    assert site.settings.sent_mail_dir
+    with serve(app(site.settings.model_copy(update={"mailbox_page": True}))) as web:
         for typed in [WORD, *CORPUS]:
-            a_letter(world.settings.sent_mail_dir, typed, f"{typed}\n")
+            store_email(site.settings.sent_mail_dir, typed, f"{typed}\n")
         names = re.findall(r'href="(/mailbox/[^"]+)"', web.get("/mailbox").text)
-        seen = [skeleton(web.get(name).text) for name in names]
-    assert len(seen) == 1 + len(CORPUS)
-    assert all(bones == seen[0] for bones in seen)
+        structures = [structure_of(web.get(name).text) for name in names]
+    assert len(structures) == 1 + len(CORPUS)
+    assert all(tags == structures[0] for tags in structures)
 
 
 @pytest.mark.parametrize(
     "typed", ["a\r\nBcc: x@evil.example", "a\nBcc: x", "a\rBcc: x", "a\x00b", "a\u2028b", "a\x0bb"]
 )
 @pytest.mark.parametrize("field", ["email", "reference"])
-def test_nothing_that_goes_into_a_header_holds_a_line_break(field: str, typed: str) -> None:
+def test_email_and_reference_refuse_line_breaks(field: str, typed: str) -> None:
     values = {"email": "ada@example.com", "reference": "MB-1", "reason": "other"}
     with pytest.raises(ValidationError):
         RefundRequest.model_validate(values | {field: typed if field == "reference" else f"{typed}@example.com"})

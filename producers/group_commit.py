@@ -1,7 +1,8 @@
 """Accepts refund requests of concurrent threads in shared commits (group commit).
 
-It helps if many requests arrive at the same time: a commit waits for the disk, and one commit then serves up to MAX_BATCH
-requests. A single request is committed alone and immediately. Each thread returns after its commit, so nothing is lost.
+A group commit helps if many requests arrive at the same time. A commit waits for the disk, and one commit then serves up to
+MAX_BATCH requests. A single request is committed alone and immediately. Each thread returns after its commit, so nothing is
+lost.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from producers import intake
 from records import DatabaseDownError, Records
 from records.intake import Accepted, Submission
 
-MAX_BATCH = 100  # requests in one commit: a commit costs about as much as one more row
+MAX_BATCH = 100  # requests in one commit. A commit costs about as much as one row, so larger batches save little time
 
 
 @dataclass(slots=True)
@@ -25,9 +26,9 @@ class _PendingSubmission:
 
 
 class GroupCommit:
-    """Commits the submissions of the threads of one process.
+    """A group commit for the threads of one process.
 
-    The thread that holds ``_leader_lock`` is the leader. The leader commits its own submission and all that are in ``_queue``.
+    The thread that has ``_leader_lock`` is the leader. The leader commits all submissions in ``_queue``, with its own.
     """
 
     def __init__(self, records: Records) -> None:
@@ -37,7 +38,7 @@ class GroupCommit:
         self._leader_lock = Lock()
 
     def accept_one(self, submission: Submission) -> Accepted:
-        """Accept a submission as ``intake.accept_one`` does; it is committed when this function returns."""
+        """Accept a submission as ``intake.accept_one`` does. The submission is committed when this function returns."""
         pending = _PendingSubmission(submission)
         with self._queue_lock:
             self._queue.append(pending)
@@ -54,7 +55,7 @@ class GroupCommit:
 
     def _commit(self, batch: Sequence[_PendingSubmission]) -> None:
         """Commit the whole batch. If that fails, commit each submission alone, so that a bad submission fails alone."""
-        # Sorted by key, so that two processes with the same submissions lock rows in the same order: no deadlock.
+        # Two processes may have the same submissions. Sorted by key, they lock the rows in the same order, without a deadlock.
         ordered = sorted(batch, key=lambda pending: (pending.submission.source, pending.submission.key))
         try:
             accepted = intake.accept(self._records, [pending.submission for pending in ordered])

@@ -66,7 +66,7 @@ def accept_one(records: Records, submission: Submission) -> Accepted:
 def accept_once(records: Records, submission: Submission) -> Accepted:
     """Accept one submission as ``accept_one`` does; raise KeyInFlightError if a request with its key is in progress.
 
-    For clients that can repeat their request later.
+    This function is for clients that can repeat their request later.
     """
     with records.work() as work:
         if not work.idempotency.claim(submission.source, submission.key):
@@ -80,7 +80,7 @@ def accept_once(records: Records, submission: Submission) -> Accepted:
 def declare(records: Records, submission: Submission, *, name: str, statement: str) -> tuple[UUID, StatutoryWithdrawal]:
     """Record a statutory withdrawal: the case, the declaration and the e-mail that acknowledges it, in one commit.
 
-    The withdrawal takes effect now, whenever the case is processed. The contract is not looked up, and no withdrawal is
+    The withdrawal takes effect now, even if the case is processed later. The contract is not looked up, and no withdrawal is
     refused. If an address declares more than DECLARATIONS_A_DAY, each further e-mail waits one hour longer.
     """
     with records.work() as work:

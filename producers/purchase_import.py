@@ -55,9 +55,10 @@ def import_file(records: Records, path: Path) -> ImportResult:
 
 
 def import_rows(records: Records, rows: Iterable[tuple[int, object]]) -> ImportResult:
-    """Store purchases, BATCH_SIZE in one commit. ``rows`` are line numbers with the values of the line.
+    """Store purchases, BATCH_SIZE in one commit.
 
-    A text in place of the values is the reason why the line cannot be read.
+    ``rows`` has pairs of a line number and the values of the line. If the line cannot be read, the second item is the
+    reason, as a text.
     """
     result = ImportResult(new=0, updated=0, rejected=[])
     with records.work() as work:
@@ -90,7 +91,7 @@ def _validate(values: object, sellers: set[str]) -> Row | str:
         row = Row.model_validate(values)
     except ValidationError as error:
         return "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in error.errors(include_url=False)
+            f"{'.'.join(map(str, item['loc'])) or 'row'}: {item['msg']}" for item in error.errors(include_url=False)
         )
     if row.seller not in sellers:
         return f"seller: There is no seller {row.seller!r}; add it with `moneyback sellers add`."
@@ -118,7 +119,7 @@ def _read_csv(file: IO[str]) -> Iterator[tuple[int, object]]:
 
 
 def _nest_details(cells: dict[str, object]) -> dict[str, object]:
-    """Return a row in the shape of its JSON: the ``details.`` columns become one object, which is absent without cells."""
+    """Return a row in the shape of a JSON line: its ``details.`` cells become one object. Without such cells it has none."""
     private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS_PREFIX)}
     details = {name.removeprefix(_DETAILS_PREFIX): cell for name, cell in private.items()}
     return {name: cell for name, cell in cells.items() if name not in private} | (

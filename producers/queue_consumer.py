@@ -20,9 +20,9 @@ log = structlog.get_logger()
 
 
 class QueueConsumer(ConsumerMixin):
-    """Consumes one message at a time, and acknowledges each message after its commit.
+    """A consumer that accepts one message at a time, and acknowledges each message after its commit.
 
-    So no message is lost. A message that is delivered twice has the same key and makes one case.
+    Therefore no message is lost. A message that is delivered twice has the same key, and creates one case.
     """
 
     def __init__(self, connection: Connection, records: Records, stop: threading.Event) -> None:
@@ -52,7 +52,7 @@ class QueueConsumer(ConsumerMixin):
         message.ack()
 
     def on_decode_error(self, message: Message, _error: Exception) -> None:
-        """Accept a message whose headers say that it is compressed, although it is not: read its bytes unchanged."""
+        """Accept a message that is not compressed although its headers say so. The bytes are read unchanged."""
         self.on_message(message)
 
 

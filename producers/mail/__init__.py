@@ -1,1 +1,1 @@
-"""Refund requests by e-mail: `parser.py` reads mail, `ingest.py` creates cases from `imap.py`, `lmtp.py`, `maildir.py`."""
+"""Refund requests by e-mail: `imap.py`, `lmtp.py` and `maildir.py` receive mail, and `ingest.py` creates cases from mail."""

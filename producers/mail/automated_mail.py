@@ -35,7 +35,7 @@ _STATUS = re.compile(r"^Status:[ \t]*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE |
 
 
 class SentMailMatcher:
-    """Recognises e-mails of Moneyback by its addresses and by their Message-IDs, ``<case.kind@domain>``."""
+    """A matcher of e-mails that Moneyback sent: by the sender's address, or by the Message-ID ``<case.kind@domain>``."""
 
     def __init__(self, addresses: Collection[str] = ()) -> None:
         self._addresses = frozenset(map(email_key, addresses))
@@ -49,7 +49,7 @@ class SentMailMatcher:
         return email_key(sender) in self._addresses or bool(self._message_id.search(header(message, "message-id")))
 
     def find_cases(self, message_ids: Collection[str]) -> tuple[UUID, ...]:
-        """Return the cases to whose e-mails these Message-IDs belong."""
+        """Return the cases whose e-mails have these Message-IDs."""
         matches = (self._message_id.search(message_id) for message_id in message_ids)
         return tuple(dict.fromkeys(UUID(match[1]) for match in matches if match))
 
@@ -111,7 +111,7 @@ def _is_delivery_report(message: Part, sender: str) -> bool:
 def _reports_failure(raw: bytes) -> bool:
     """Return True if the report contains ``Action: failed``.
 
-    A report without an Action field counts as a failure, because servers send such reports for nothing else.
+    A report without an Action field counts as a failure, because servers send such reports only for failures.
     """
     actions = {action.lower() for action in _ACTION.findall(raw)}
     return not actions or b"failed" in actions
@@ -136,4 +136,4 @@ _AUTO_REPLY_CHECKS: tuple[_HeaderCheck, ...] = (
     _has_header("x-loop", "no"),
     _is_multipart_report,  # read receipts and spam complaints
 )
-"""Headers of automatic mail: the header of RFC 3834, the headers before it, and the headers that some programs use instead."""
+"""Headers of automatic mail: the header of RFC 3834, older headers, and the own headers of some programs."""

@@ -154,7 +154,7 @@ class ImapSession:
                 result = result.and_(outcome)
                 uids_by_flags.setdefault(r"(\Seen \Flagged)" if outcome.flagged else r"(\Seen)", []).append(uid)
         for flags, uids in uids_by_flags.items():
-            # not MailBox.flag(): it also expunges the mails that other clients have marked as deleted
+            # MailBox.flag() is not used, because it also expunges the mails that other clients have marked as deleted.
             self._mailbox.client.uid("STORE", ",".join(uids), "+FLAGS.SILENT", flags)
         return result
 
@@ -169,7 +169,7 @@ class ImapSession:
                 if idle.poll(timeout=STOP_CHECK_SECONDS):
                     return
                 if monotonic() - poll_started < STOP_CHECK_SECONDS / 2:
-                    # the poll returned early without data: the socket is readable, but it is at its end
+                    # The poll returned early without data: the server has closed its end of the socket.
                     raise ConnectionError("The mail server closed the connection.")
 
     def _fetch_unseen(self) -> Iterator[tuple[str, RawMail]]:

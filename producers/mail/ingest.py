@@ -22,7 +22,7 @@ from records.intake import Submission
 from records.unit_of_work import UnitOfWork
 
 MAX_ANSWERS = 10
-"""Mails of one address that are answered in 24 hours.
+"""The maximum number of mails from one address that are answered in 24 hours.
 
 No customer buys more in a day. The limit also stops two programs that answer each other.
 """
@@ -60,7 +60,7 @@ class _IncomingMail(NamedTuple):
 
 
 class MailIngest:
-    """Ingests mails from any source. Mail from ``moneyback_addresses`` is not answered."""
+    """The ingest of mails from any source. Mail from ``moneyback_addresses`` is not answered."""
 
     def __init__(
         self, moneyback_addresses: Collection[str] = (), sender_authenticator: SenderAuthenticator | None = None
@@ -127,7 +127,7 @@ def _commit(records: Records, mails: Sequence[_IncomingMail]) -> list[Outcome]:
 
 
 class _ThreadMatcher:
-    """Creates cases and answers for new mails in one open transaction.
+    """A matcher that creates cases and answers for new mails, in one open transaction.
 
     A request joins the open case of the same thread, sender and purchase. Results are collected by Message-ID.
     """
@@ -176,7 +176,8 @@ class _ThreadMatcher:
     def _answer(self, mail: ParsedMail, previous: PreviousMail) -> None:
         """Collect the submissions of a mail, or enqueue the e-mail that answers it.
 
-        A thread gets one answer for each purchase. An address gets at most MAX_ANSWERS in 24 hours. Support reads other mail.
+        A thread gets one answer for each purchase. An address gets at most MAX_ANSWERS answers in 24 hours. Support reads
+        the mail that gets no answer.
         """
         sender_key = email_key(mail.sender)
         joined_cases, submissions = self._match_requests(mail, previous)
@@ -252,6 +253,6 @@ def _repeated_outcome(mail: ParsedMail, *, is_same: bool) -> Outcome:
 
 
 def _digest(mail: ParsedMail) -> str:
-    """Return a hash of the mail's content. It tells a repeated mail from a different mail with the same Message-ID."""
+    """Return a hash of the mail's content. A different mail with the same Message-ID has a different hash."""
     parts: Iterable[str] = (mail.kind, mail.sender, *(request.model_dump_json() for request in mail.requests))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Finds out from a customer's text whether a refund is wanted, why, of which amount, and the language.
+"""Reads a customer's text: whether the customer wants a refund, the reason, the part of the amount, and the language.
 
 The results fill in the refund request. They prove nothing, because the customer can write anything.
 """
@@ -51,7 +51,7 @@ _THANKS_WORDS = any_of(
     r"\bthank|\bcheers\b|\bdanke?\b|\bmerci\b|\bgracias\b|\bgrazie\b|\bobrigad[oa]\b|ありがとう|感謝|"
     r"\bgot (?:it|the money)\b|\b(?:angekommen|erledigt)\b",
 )
-"""Words of thanks, or that the money has arrived."""
+"""Words of thanks, and words for money that has arrived."""
 
 _NEWSLETTER_WORDS = any_of(
     r"\bunsubscribe\b|\bview (?:this|it) (?:email |mail )?in (?:your|a) browser\b|\bnewsletter abbestellen\b|\babbestellen\b",
@@ -67,12 +67,12 @@ def asks(*texts: str) -> bool:
 
 
 def thanks(*texts: str) -> bool:
-    """Return True if one of the texts says thanks. Most replies that do not ask for a refund do."""
+    """Return True if one of the texts says thanks. Most replies that ask for no refund say thanks."""
     return any(_THANKS_WORDS.search(text) for text in texts)
 
 
 def advertises(text: str) -> bool:
-    """Return True if the text is the text of a newsletter."""
+    """Return True if the text comes from a newsletter."""
     return _NEWSLETTER_WORDS.search(text) is not None
 
 
@@ -85,7 +85,7 @@ def reason_of(*texts: str) -> RefundReason:
 
 
 def refund_scope_of(*texts: str) -> RefundScope:
-    """Return the part of the amount that is asked for in the first text that names a part; otherwise the full amount."""
+    """Return the part of the amount that the first text with such a part asks for. The default is the full amount."""
     return next(
         (
             refund_scope
@@ -126,11 +126,11 @@ _COMMON_WORDS = {
         "esta este as"
     ),
 }
-"""Common words of refund requests in each European language. They tell the languages apart."""
+"""Common words of refund requests in each European language. The words show the language of a text."""
 
 SUPPORTED_LANGUAGES = {*_COMMON_WORDS, "ja"}
 _COMMON_WORD_SETS = {language: frozenset(words.split()) for language, words in _COMMON_WORDS.items()}
-_MIN_MATCHES = 2  # different common words, or Japanese letters: a single one may be a name
+_MIN_MATCHES = 2  # different common words, or Japanese letters; a single word or letter may be a name
 _MAX_TEXT = 5_000  # characters that are searched
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
 

@@ -36,7 +36,7 @@ logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd logs addresses
 
 
 class LmtpServer:
-    """Handles the commands of a mail server. ``recipients`` are the addresses that receive mail."""
+    """A handler of the commands of a mail server. ``recipients`` are the addresses that receive mail."""
 
     def __init__(
         self, records: Records, ingest: MailIngest, recipients: Collection[str], support_maildir: MaildirInbox
@@ -57,7 +57,7 @@ class LmtpServer:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Ingest a mail once for all its recipients."""
         raw = envelope.original_content or b""
         if _FORBIDDEN_BYTES.search(raw):
@@ -98,7 +98,7 @@ class _LmtpProtocol(LMTP):
     _reply_count = 1
 
     async def push(self, status: Any) -> None:  # noqa: ANN401 - aiosmtpd's signature
-        """Send a reply, or the reply after the content of a mail once for each recipient."""
+        """Send a reply. Send the reply to the content of a mail once for each recipient."""
         for _ in range(self._reply_count):
             await super().push(status)
         content_follows = isinstance(status, str) and status.startswith("354")

@@ -1,4 +1,4 @@
-"""Extracts the text of a mail: decodes it whatever its headers claim, and separates new text from quoted text."""
+"""Extracts the text of a mail, even if its headers name a wrong charset, and separates new text from quoted text."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -117,22 +117,22 @@ def _decode(part: Part) -> str:
 
 
 _ACTUAL_CHARSETS = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "gb2312": "gb18030", "ks_c_5601-1987": "cp949"}
-"""Declared charsets, each with the larger charset that mail clients use in its place. Browsers read them the same way."""
+"""Declared charsets, each with the larger charset that mail clients use in its place. Browsers do the same replacement."""
 
 
-_WROTE = (
+_ATTRIBUTION_VERB = (
     r"\b(?:wrote|schrieb|écrit|escribió|ha scritto|schreef|escreveu|napisał\w*|skrev|napsal\w*)(?!\w)[^\n]{0,200}:\s*"
 )
 """The verb of an attribution line in ten languages, with the rest of the line up to its colon."""
 
-_ATTRIBUTION = re.compile(rf"\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Den|Dne)\b[^\n]{{0,400}}{_WROTE}")
+_ATTRIBUTION = re.compile(rf"\s*(?:On|Am|Le|El|Il|Op|Em|No dia|W dniu|Den|Dne)\b[^\n]{{0,400}}{_ATTRIBUTION_VERB}")
 """The attribution above a quotation that begins with a date, as Gmail, Apple Mail and Thunderbird write it.
 
 "On Mon, 1 Jun 2026 at 10:00, Ada <ada@example.com> wrote:"
 """
 
 _ATTRIBUTION_WITH_ADDRESS = re.compile(
-    rf"[^\n<>]{{0,100}}<[^\s<>]{{3,200}}>\s*{_WROTE}|"
+    rf"[^\n<>]{{0,100}}<[^\s<>]{{3,200}}>\s*{_ATTRIBUTION_VERB}|"
     r"\s*\d{4}[年/.-][^\n]{0,200}(?:<[^\s<>]{3,200}>|\([^\s()]{3,200}\)|のメール|書きました|wrote)\s*[:：]\s*"
 )
 """An attribution that begins with the address, "Ada <ada@example.com> wrote:", or with a Japanese date (Gmail, Apple Mail)."""

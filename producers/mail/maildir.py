@@ -22,7 +22,7 @@ from producers.mail.parser import MAX_READ_BYTES
 from producers.mail.sender_authentication import SenderAuthenticator
 from records import DatabaseDownError, Records
 
-MAX_BATCH = 100  # mails in one batch: a commit costs about as much as a mail
+MAX_BATCH = 100  # mails in one commit. A commit costs about as much as one mail, so larger batches save little time
 RETRY_STUCK_SECONDS = 600.0  # until a mail that failed is read again: time to repair a disk or to migrate the database
 POLL_SECONDS = 2.0  # between two reads of an empty maildir, and before the next try if the database is unavailable
 
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The number of mails of a batch by result. It says nothing about cases: a mail makes any number of cases."""
+    """The number of mails of a batch by result. Cases are not counted, because a mail can create any number of cases."""
 
     taken: int = 0
     flagged: int = 0

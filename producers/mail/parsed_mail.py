@@ -64,7 +64,7 @@ class ParsedMail:
     answered_message_ids: tuple[str, ...] = ()
     """The Message-IDs in the headers References and In-Reply-To, the oldest first."""
     answered_cases: tuple[UUID, ...] = ()
-    """The cases to whose e-mails this mail is a reply."""
+    """The cases whose e-mails this mail answers."""
     requests: tuple[RefundRequest, ...] = ()
     requests_refund: bool = False
     """True if an automated mail asks for a refund: a customer may have written it through a list or a contact form."""

@@ -44,7 +44,7 @@ MAX_HEADER = (
 
 
 class _LenientHeaderPolicy(EmailPolicy):
-    """Parses headers as they occur: of any length, and with bytes outside ASCII (RFC 6532 allows UTF-8)."""
+    """A policy that accepts headers of any length and headers with bytes outside ASCII (RFC 6532 allows UTF-8)."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         """Return the name and the value of a header; the value is cut to MAX_HEADER."""
@@ -93,7 +93,7 @@ def _parse(raw: bytes, sent_mail_matcher: SentMailMatcher, size: int) -> ParsedM
 
 
 def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matcher: SentMailMatcher) -> ParsedMail:
-    """Return what the headers say. The kind is UNREADABLE if the mail is not automated, until its text is parsed."""
+    """Return the mail as its headers describe it. If the mail is not automated, its kind is UNREADABLE for now."""
     answered_message_ids = tuple(
         dict.fromkeys(_MESSAGE_ID.findall(f"{header(headers, 'references')} {header(headers, 'in-reply-to')}"))
     )
@@ -112,7 +112,7 @@ def _parse_headers(raw: bytes, headers: Part, sender: str | None, sent_mail_matc
 def _requests_refund(message: Part) -> bool:
     """Return True if an automated mail asks for a refund.
 
-    A customer may have written it to a group address or in a shop's contact form.
+    A customer may have written the mail to a group address or in a shop's contact form.
     """
     subject = _subject(message)
     mail_texts = texts(message)

@@ -133,7 +133,7 @@ def fold(text: str) -> str:
 
 
 def find(text: str) -> list[str]:
-    """Return the different references in a text. They come from the first row that finds any."""
+    """Return the different references in a text, as the first row of ROWS with a match finds them."""
     folded = fold(text)
     unlabelled = without_cards(folded)
     for pattern in NOT_REFERENCES:
@@ -151,7 +151,7 @@ def find(text: str) -> list[str]:
 def _references_in(tokens: str, row: Row) -> list[str]:
     """Return the references in the text after a label, or in the text without a label.
 
-    After a label, the first token counts, and each further token that has the shape of the first: "orders MB-1 and MB-2".
+    After a label, the first token counts. Each further token counts if it has the same shape: "orders MB-1 and MB-2".
     """
     if row.label is None:
         return [tokens] if row.is_reference(tokens) else []

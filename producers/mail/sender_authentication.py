@@ -1,7 +1,7 @@
 """Checks who sent a mail: DKIM signatures, the DMARC policy of the domain, and the results of the receiving mail server.
 
-The results are stored with the mail and decide nothing. Whatever they say, the e-mail with the confirmation link
-goes only to the address of the purchase.
+The results are only stored with the mail, and no decision depends on them. The e-mail with the confirmation link always
+goes to the address of the purchase, and to no other address.
 """
 
 import re
@@ -21,7 +21,7 @@ DNS_PAUSE_SECONDS = 60.0  # without lookups after a timeout, so that mails do no
 MAX_SIZE, MAX_HEADER_BYTES, MAX_BLANKS = 1_000_000, 50_000, 200
 """Limits of a mail's bytes, its header bytes, and its successive blanks: dkimpy takes minutes for more."""
 MAX_RESULTS_LENGTH = 4_000  # characters of a header Authentication-Results
-MAX_SIGNATURES = 3  # signatures that are checked; mailing services add one to the sender's
+MAX_SIGNATURES = 3  # signatures that are checked; a mailing service adds its own signature to the sender's signature
 MAX_TREE_WALK_LOOKUPS = 8  # for the policy of one domain (RFC 9989, 4.10)
 POLICIES = {"none", "quarantine", "reject"}
 
@@ -30,17 +30,17 @@ _RESULT_PART = re.compile(rf'(?:{_QUOTED_STRING}|[^";])+', re.DOTALL)
 """One part of a header Authentication-Results, up to a semicolon outside quotation marks."""
 
 _AUTHSERV_ID = re.compile(rf'\s*({_QUOTED_STRING}|[^\s";=]+)(?:\s+\d+)?\s*', re.DOTALL)
-"""The first part: the name of the mail server, and an optional version."""
+"""The first part of the header: the name of the mail server, and an optional version."""
 
 _RESULT = re.compile(r"\s*([a-z0-9-]+)\s*(?:/\s*\d+\s*)?=\s*([a-z0-9-]+)(?=\s|$)", re.IGNORECASE)
 """The beginning of each further part: a method and its result, such as "dkim=pass"."""
 
 LookUpText = Callable[[str], str | None]
-"""Returns the TXT record of a DNS name, or None if there is none; raises TimeoutError if no DNS server answers."""
+"""A function that returns the TXT record of a DNS name, or None. It raises TimeoutError if no DNS server answers."""
 
 
 def look_up_text(name: str) -> str | None:
-    """Return the DKIM or DMARC record of a DNS name. If there is none, return its first TXT record or None."""
+    """Return the DKIM or DMARC record of a DNS name, or else its first TXT record. Return None without a TXT record."""
     try:
         answer = dns.resolver.resolve(name, "TXT", lifetime=LOOK_UP_SECONDS)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.exception.SyntaxError, dns.exception.FormError):
@@ -54,7 +54,7 @@ def look_up_text(name: str) -> str | None:
 
 
 class SenderAuthenticator:
-    """Collects evidence about the senders of mails.
+    """A collector of evidence about the senders of mails.
 
     ``authserv_id`` is the name of the receiving mail server in its headers Authentication-Results.
     """
@@ -67,7 +67,7 @@ class SenderAuthenticator:
     def evidence(self, raw: bytes, sender: str) -> dict[str, Any]:
         """Return the results by method, in the words of RFC 8601.
 
-        They are pass, fail, none, policy (not checked), temperror and permerror.
+        The results are pass, fail, none, policy (not checked), temperror and permerror.
         """
         head = re.split(rb"\r?\n\r?\n", raw[:MAX_SIZE], maxsplit=1)[0]
         evidence: dict[str, Any] = {}
@@ -106,7 +106,7 @@ class SenderAuthenticator:
                 result = "pass" if verifier.verify(number, dnsfunc=lookups.look_up_key) else "fail"
             except dkim.ValidationError:
                 result = "fail"
-            except Exception:  # noqa: BLE001 - as above
+            except Exception:  # noqa: BLE001 - the library raises undocumented errors
                 result = "permerror"
             fields = verifier.signature_fields or {}
             domain = fields.get(b"d", b"").decode("ascii", "replace").casefold()
@@ -123,7 +123,7 @@ class SenderAuthenticator:
             aligned_domain = next(
                 (domain for domain in valid_domains if _is_aligned(domain, sender_domain, policies, strict=strict)), ""
             )
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - the record of a policy can contain anything
             return "permerror", ""
         if lookups.timed_out:
             return "temperror", aligned_domain
@@ -148,7 +148,7 @@ class SenderAuthenticator:
         return {method[:20]: result[:20] for results in receiver_results for method, result in results[:10]}
 
     def look_up(self, name: str) -> str | None:
-        """Return the TXT record of a DNS name; raise TimeoutError without a lookup for a while after a timeout."""
+        """Return the TXT record of a DNS name. For DNS_PAUSE_SECONDS after a timeout, raise TimeoutError without a lookup."""
         if monotonic() < self._paused_until:
             raise TimeoutError
         try:
@@ -204,7 +204,7 @@ class _DnsLookups:
 
 
 class _DmarcPolicies:
-    """Finds the DMARC policies of the domains of one mail by a DNS tree walk (RFC 9989, 4.10)."""
+    """The DMARC policies of the domains of one mail, which are found by a DNS tree walk (RFC 9989, 4.10)."""
 
     def __init__(self, look_up: LookUpText) -> None:
         self._tags = cache(lambda name: _parse_policy(look_up(f"_dmarc.{name}") or ""))

@@ -19,13 +19,13 @@ router = APIRouter(tags=["operations"])
 
 
 class DatabaseCollector(Collector):
-    """Reads the metrics from the database, so that no process needs counters of its own."""
+    """A collector that reads the metrics from the database, so that no process needs counters of its own."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric; one transaction reads all of them."""
+        """Yield every metric. One transaction reads all metrics."""
         with self._records.work() as work:
             cases_by_state, queues = work.case_views.counts(), work.outbox.backlog()
             emails, support_tasks = work.case_emails.count_sent(), work.support_tasks.count()

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from producers.web.problems import ProblemCode, problem_response
 
-MAX_BODY_BYTES: Final = 64 * 1024  # a comment of 4,000 characters, percent-encoded three times
+MAX_BODY_BYTES: Final = 64 * 1024  # a comment of 4,000 characters, with up to 12 bytes for each in percent-encoding
 MAX_WEBHOOK_BYTES: Final = 256 * 1024  # a provider can send many events in one webhook
-MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # 100,000 requests; the body is read line by line and never kept as a whole
+MAX_BULK_BYTES: Final = 64 * 1024 * 1024  # 100,000 requests; the body is read line by line and never stored as a whole
 _MAX_BYTES_BY_PATH: Final = {"/v1/webhooks/": MAX_WEBHOOK_BYTES, "/v1/refund-requests/bulk": MAX_BULK_BYTES}
 
 _SAFE_METHODS: Final = {"GET", "HEAD", "OPTIONS"}
@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 
 
 class SecurityHeadersMiddleware:
-    """Adds HEADERS to every response. A header that the response already has stays as it is."""
+    """Middleware that adds HEADERS to every response. A header that the response already has stays unchanged."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self.app = app
@@ -55,7 +55,7 @@ class SecurityHeadersMiddleware:
 
 
 class CrossSiteFormMiddleware:
-    """Refuses forms that another site makes a browser send.
+    """Middleware that refuses forms that another site makes a browser send.
 
     The API is exempt, because programs send an API key and are no browsers. A browser names the site of a request in
     Sec-Fetch-Site. Old browsers, and all browsers without HTTPS, send only Origin. A client that sends neither header
@@ -90,7 +90,7 @@ class CrossSiteFormMiddleware:
 
 
 class ErrorPageMiddleware:
-    """Logs an unhandled exception and sends an error response that contains nothing of the exception."""
+    """Middleware that logs an unhandled exception, and sends an error response without details of the exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -117,9 +117,9 @@ class ErrorPageMiddleware:
 
 
 class BodySizeLimitMiddleware:
-    """Refuses a body that is larger than the limit of its path.
+    """Middleware that refuses a body that is larger than the limit of its path.
 
-    A body whose Content-Length is too large is not read. Without a true Content-Length the body is read up to the limit.
+    A body whose Content-Length is too large is not read. Without a correct Content-Length the body is read up to the limit.
     """
 
     def __init__(self, app: ASGIApp) -> None:

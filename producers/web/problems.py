@@ -18,11 +18,11 @@ from records import DatabaseDownError
 
 MEDIA_TYPE = "application/problem+json"
 DATABASE_RETRY_AFTER: Final = "5"  # seconds; a database that restarts is available again by then
-_KEY_RETRY_AFTER: Final = "1"  # seconds; a commit takes a small part of it
+_KEY_RETRY_AFTER: Final = "1"  # seconds; a commit takes much less time
 
 
 class ProblemCode(DescribedEnum):
-    """The codes of problems. A code has an HTTP status, a heading, what happened, and what the client must do."""
+    """The codes of problems. The cause of a code says what happened. The remedy says what the client must do."""
 
     status: int
     heading: str  # the title of the document; str has a method with the name title
@@ -226,7 +226,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem. Without ``detail`` the response has the default detail of the code."""
+    """An error that ends a request with a problem. Without ``detail`` the response has the default detail of the code."""
 
     def __init__(self, code: ProblemCode, detail: str | None = None) -> None:
         super().__init__(detail or code.detail)
@@ -282,7 +282,7 @@ def is_program(request: Request) -> bool:
 
 
 class _AsciiJSONResponse(JSONResponse):
-    """JSON in ASCII: the input of a client can contain half a surrogate pair, which UTF-8 cannot encode."""
+    """JSON in ASCII, because the input of a client can contain half a surrogate pair, which UTF-8 cannot encode."""
 
     def render(self, content: Any) -> bytes:  # noqa: ANN401  # the signature is Starlette's
         """Return the content as ASCII."""
@@ -324,7 +324,7 @@ def on_validation_error(request: Request, error: Exception) -> Response:
 
 
 def on_http_exception(request: Request, error: Exception) -> Response:
-    """Handle what Starlette refuses, such as an unknown address, a wrong method or an unreadable body."""
+    """Handle a request that Starlette refuses: an unknown address, a wrong method or an unreadable body, for example."""
     assert isinstance(error, HTTPException)
     code = _BY_STATUS.get(error.status_code, ProblemCode.INTERNAL_ERROR)
     return problem_response(request, code, headers=error.headers)

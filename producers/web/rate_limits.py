@@ -44,7 +44,7 @@ _log = structlog.get_logger()
 
 
 class RateLimit(StrEnum):
-    """What a limit counts by."""
+    """The value by which a limit counts requests."""
 
     ADDRESS = "address"
     REFERENCE = "reference"
@@ -80,7 +80,7 @@ class RateLimitedError(Exception):
 
 
 class RateLimits:
-    """Counts requests in moving windows: in the broker's Redis for all processes, or in the memory of this process."""
+    """Counters in moving windows, which are in the broker's Redis for all processes, or in the memory of this process."""
 
     def __init__(self, url: str | None, secret: str, limits: Limits) -> None:
         self._secret = hashlib.sha256(f"moneyback rate limits {secret}".encode()).digest()
@@ -104,7 +104,9 @@ class RateLimits:
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            longest = max(reached, key=delays.__getitem__)  # until then the same request would be refused again
+            longest = max(
+                reached, key=delays.__getitem__
+            )  # before this delay ends, a repeated request would be refused
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])
             raise RateLimitedError(limit, hits[longest][0], delays[longest])
@@ -182,7 +184,7 @@ async def limit_forms(request: Request) -> None:
 
 
 async def limit_api_calls(request: Request) -> None:
-    """Limit API calls by API key, and by network, so that calls with invalid keys are counted. Bulk calls count apart."""
+    """Limit API calls by API key, and by network to count calls with invalid keys. Bulk calls have separate limits."""
     rate_limits = request.app.state.rate_limits
     if rate_limits is None:
         return

@@ -41,7 +41,10 @@ class _SharedBytecodeCache(BytecodeCache):
 
 
 class Templates:
-    """The templates of the web application; ``folders`` take precedence. Each language has an environment of its own."""
+    """The templates of the web application. Each language has its own environment of Jinja.
+
+    A template in ``folders`` replaces the template of the same name.
+    """
 
     def __init__(self, *folders: Path) -> None:
         self._folders = (*folders, HERE / "templates")

@@ -18,7 +18,7 @@ from producers.web.dependencies import RecordsDep
 from producers.web.problems import ProblemCode, ProblemError
 from records import Records
 
-MAX_CONCURRENT_WEBHOOKS: Final = 4  # of a provider, because fetching its certificate must not delay forms
+MAX_CONCURRENT_WEBHOOKS: Final = 4  # of one provider, because a slow fetch of its certificate must not delay forms
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class WebhookReceiver:
-    """Receives the webhooks of the connected providers. Each provider has threads of its own."""
+    """The receiver of the webhooks of the connected providers. Each provider has threads of its own."""
 
     def __init__(self, parsers: Mapping[str, WebhookParser]) -> None:
         self._parsers = {name: (parser, CapacityLimiter(MAX_CONCURRENT_WEBHOOKS)) for name, parser in parsers.items()}

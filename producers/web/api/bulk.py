@@ -29,7 +29,7 @@ from records import DatabaseDownError, Records
 from records.api_keys import ApiClient
 from records.intake import Accepted, Submission
 
-BATCH_SIZE: Final = 500  # requests in one commit; it takes 0.1 seconds, hardly more than for one request
+BATCH_SIZE: Final = 500  # requests in one commit. The commit takes 0.1 seconds, hardly longer than for one request
 MAX_REJECTED_LINES: Final = 10_000  # of one call; a client with more rejected lines probably sends the wrong data
 MAX_CONCURRENT_BATCHES: Final = 2  # of this process, so that bulk calls do not delay forms
 
@@ -87,7 +87,7 @@ class BulkSummary(BaseModel):
 
 
 class BulkIntake:
-    """Accepts the lines of one call and counts the results."""
+    """The intake of one call, which accepts the lines and counts the results."""
 
     def __init__(self, records: Records, caller: ApiClient, idempotency_key: str, public_url: str) -> None:
         self._records = records
@@ -103,7 +103,7 @@ class BulkIntake:
             detail = f"More than {MAX_REJECTED_LINES:,} lines were rejected. The other lines were not read."
             raise ProblemError(ProblemCode.VALIDATION_FAILED, detail)
         parsed = {line.number: self._parse(line) for line in lines}
-        # sorted by key, so that two calls with the same lines in different orders do not deadlock
+        # The submissions are sorted by key, so that two calls with the same lines in different orders do not deadlock.
         submissions = sorted(
             (item for item in parsed.values() if isinstance(item, Submission)), key=lambda submission: submission.key
         )
@@ -199,7 +199,7 @@ async def _get_bulk_intake(
 def create_refund_requests_in_bulk(
     request: Request, bulk_intake: Annotated[BulkIntake, Depends(_get_bulk_intake)]
 ) -> Response:
-    """Accept at most 100,000 JSON lines and return their results while the lines arrive. For example for a recall.
+    """Accept at most 100,000 JSON lines, for example for a recall. Return the results while the lines arrive.
 
     The result of a line that is not valid is a problem; the other lines are accepted. Requests of customers are
     processed before bulk requests. If a call breaks off, send it again with the same Idempotency-Key: lines that were

@@ -11,11 +11,11 @@ from starlette.types import Receive, Scope, Send
 
 
 class DuplexResponse(Response):
-    """Sends each chunk as soon as it exists, while the iterator of the chunks still reads the body of the request.
+    """A response that sends each chunk as soon as it exists, while the iterator of the chunks still reads the request's body.
 
     Reading never waits for sending. Many clients read nothing before they have sent everything, so both sides would wait
     for each other. Chunks that the client has not read are in memory, so the total size of the chunks must be bounded.
-    StreamingResponse cannot do this, because it reads the messages of the request itself, to detect a disconnect.
+    StreamingResponse cannot be used, because it reads the messages of the request itself, to detect a disconnect.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes], media_type: str) -> None:
@@ -25,7 +25,7 @@ class DuplexResponse(Response):
         self.init_headers()  # the response has no content-length, because its length is unknown
         self._chunks = chunks
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as ASGI says
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's signature
         """Send the headers with the first chunk, because a client may wait for “100 Continue” until the body is read."""
         sender, receiver = create_memory_object_stream[bytes](math.inf)
         async with create_task_group() as tasks, receiver:

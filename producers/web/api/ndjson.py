@@ -18,7 +18,7 @@ class Line(NamedTuple):
 
 
 class LineSplitter:
-    """Splits a body that arrives in chunks. At most one unfinished line is in memory."""
+    """A splitter for a body that arrives in chunks. At most one unfinished line is in memory."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -54,7 +54,7 @@ class LineSplitter:
 async def read_batches(body: AsyncIterator[bytes], size: int) -> AsyncIterator[list[Line]]:
     """Yield the lines that have arrived, at most ``size`` at once. Continue to read after each batch.
 
-    A batch is yielded before it is full if no more lines have arrived. The caller stores it while the next lines arrive.
+    A batch is yielded before it is full if no more lines have arrived. The caller stores the batch while the next lines arrive.
     A body with more than MAX_LINES lines raises a ProblemError.
     """
     splitter = LineSplitter()

@@ -97,7 +97,7 @@ class RefundCase(RefundRequestAccepted):
 
     reference: str
     channel: Channel
-    reasons: list[SupportReason] = Field(description="empty unless support must decide, or had to")
+    reasons: list[SupportReason] = Field(description="empty unless support must decide, or had to decide")
     bank_reference: str | None = Field(
         None,
         description="the acquirer reference number (ARN), by which the customer's bank finds the refund; known for cards, "
@@ -158,7 +158,7 @@ def create_refund_request(
     response: Response,
     idempotency_key: OptionalIdempotencyKey = None,
 ) -> RefundRequestAccepted:
-    """Accept a refund request. A worker looks up the purchase later, so the response does not say whether it exists."""
+    """Accept a refund request. The response does not say whether the purchase exists, because a worker looks it up later."""
     submission = intake.submission(
         request, Channel.API, key=idempotency_key, seller=caller.seller_id, trusted=caller.trusted
     )
@@ -196,7 +196,7 @@ def get_refund_request(
         state=view.state,
         reference=view.reference,
         channel=view.channel,
-        reasons=[SupportReason(code=r["code"], sentence=sentence_for_support(r)) for r in view.reasons],
+        reasons=[SupportReason(code=reason["code"], sentence=sentence_for_support(reason)) for reason in view.reasons],
         bank_reference=bank_reference(view, history),
         history=[
             Transition(

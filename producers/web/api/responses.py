@@ -33,7 +33,7 @@ def problem_responses(*codes: ProblemCode) -> dict[int | str, Json]:
 
 
 def ndjson_content(*models: type[BaseModel], example: Sequence[Json]) -> Json:
-    """Return the content of a body of JSON lines. OpenAPI 3.1 can describe it only as an array of the lines."""
+    """Return the content of a body of JSON lines. OpenAPI 3.1 can describe such a body only as an array of the lines."""
     items = [_schema_ref(model) for model in models]
     return {
         "schema": {"type": "array", "items": items[0] if len(items) == 1 else {"anyOf": items}},

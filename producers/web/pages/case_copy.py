@@ -135,14 +135,13 @@ SHORT_OF_MONEY = (
 )
 
 _STATES_WITH_PURCHASE = frozenset(State) - {State.RECEIVED, State.UNMATCHED, State.DUPLICATE}
-_CODES = {
-    code.value: code for code in ReasonCode
-}  # a newer version of the program may have stored a code that this version does not know
+_CODES = {code.value: code for code in ReasonCode}
+"""The reason codes by stored value. A newer version of the program may have stored a value that is missing here."""
 _NOT_FOR_CUSTOMERS = "This purchase needs a manual check."
 
 
 def sentence_for_support(reason: Mapping[str, str]) -> str:
-    """Return the sentence of a stored reason for support."""
+    """Return the sentence that support reads for a stored reason."""
     code = _CODES.get(reason["code"])
     return reason.get("sentence") or (code.support if code else reason["code"])
 

@@ -90,7 +90,7 @@ def refresh_interval(view: CaseView, history: Sequence[HistoryRow]) -> int | Non
 
 
 def can_request_again(view: CaseView) -> bool:
-    """Return whether a new request can succeed where this request did not."""
+    """Return whether the customer can send a new request, which may succeed."""
     return view.state in _CAN_REQUEST_AGAIN and not _is_unmatched_withdrawal(view)
 
 

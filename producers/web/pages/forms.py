@@ -1,4 +1,4 @@
-"""Reads submitted forms strictly, and says in our own sentences what is wrong with their fields."""
+"""Reads submitted forms strictly, and describes the errors of their fields in sentences for customers."""
 
 import hashlib
 import secrets
@@ -45,7 +45,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong: a sentence of the catalogues, and the values of the placeholders in the sentence."""
+    """An error: a sentence of the translation catalogues, and the values of the placeholders in the sentence."""
 
     sentence: str
     values: Mapping[str, object] = field(default_factory=dict)
@@ -53,14 +53,14 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class SubmittedForm:
-    """A form as the page shows it: the values of its fields, and what is wrong with the fields."""
+    """A form as the page shows it: the values of its fields, and the errors."""
 
     values: Mapping[str, str]
     nonce: str
     errors: Mapping[str, FieldError] = field(default_factory=dict)
     """The errors by field, in the order of the fields."""
     form_error: FieldError | None = None
-    """What is wrong with the form as a whole."""
+    """The error of the form as a whole."""
 
     @property
     def first_invalid_field(self) -> str | None:
@@ -127,7 +127,8 @@ def nonce_of(values: Mapping[str, str]) -> str:
 def idempotency_key(nonce: str, content: BaseModel) -> str:
     """Return the idempotency key of a submitted form.
 
-    A double click sends one request. A form that is changed after going back is another request.
+    A double click sends the same key twice, so it makes one request. If the customer goes back and changes the form, the
+    form has another key.
     """
     return f"{nonce}:{hashlib.sha256(content.model_dump_json().encode()).hexdigest()}"
 
@@ -159,7 +160,7 @@ def ordered_errors(parsed: BaseModel | Mapping[str, FieldError], fields: Sequenc
 
 
 def _field_error(error: ErrorDetails) -> tuple[str, FieldError]:
-    """Return the name of the field that one of pydantic's errors is about, and our error."""
+    """Return the name of the field of a pydantic error, and our error for the field."""
     name = str(error["loc"][-1])
     if error["type"] == "string_too_long":
         return name, FieldError(TOO_LONG, {"most": error["ctx"]["max_length"]})

@@ -1,6 +1,6 @@
 """The articles of the help centre, as Markdown files: ``help/<language>/<topic>/<article>.md``.
 
-The first heading of a file is the question. Files are sorted by name; the digits at the start of a name serve only the
+The first heading of a file is the question. Files are sorted by name, and digits at the start of a name only set the
 order. The operator's own folder takes precedence: a file with the name of our article replaces the article, and an empty
 file removes the article.
 """

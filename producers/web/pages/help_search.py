@@ -13,7 +13,7 @@ from producers.web.pages.help_articles import Article
 MAX_QUERY_LENGTH = 100  # characters; the rest of a query is ignored
 MAX_WORDS = 10
 _MIN_KEYWORD_LENGTH = 4  # letters; shorter words are in every sentence
-_CONTEXT_LENGTH = 70  # characters of an excerpt before the first hit; after it there are twice as many
+_CONTEXT_LENGTH = 70  # characters of an excerpt before the first hit; the excerpt has twice as many after this hit
 
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 _JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -22,7 +22,7 @@ _CONTENT_WORDS = re.compile(r"[\u3400-\u9fff々]+|[ァ-ヶー]+|[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An article that was found, with its words marked."""
+    """An article that was found, with the words of the query marked."""
 
     article: Article
     question: Markup
@@ -30,10 +30,10 @@ class Hit:
 
 
 def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
-    """Return the articles that contain all words of the query, best first, or else most of its keywords.
+    """Return the articles that contain all words of the query, the best first.
 
-    Customers type whole questions, and no article contains every word of a question. An article must contain at least
-    half of the keywords.
+    Customers type whole questions, and often no article contains every word of a question. In this case the articles with
+    the most keywords are returned. An article must contain at least half of the keywords.
     """
     query_words = words(query)
     articles = [article for topic_articles in topics.values() for article in topic_articles]
@@ -49,7 +49,7 @@ def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
 def _best_matches(
     articles: Sequence[Article], query_words: Sequence[str], minimum: int
 ) -> list[tuple[Article, list[str]]]:
-    """Return the articles with the most of these words, and the words that they contain; at least ``minimum`` words."""
+    """Return the articles that contain the most words, each with these words. They contain at least ``minimum`` words."""
     matches: list[tuple[int, Article, list[str]]] = []
     for article in articles:
         question, text = _fold(article.question)[0], _fold(article.text)[0]
@@ -64,7 +64,7 @@ def _best_matches(
 def words(query: str) -> list[str]:
     """Return the words to search for.
 
-    Japanese has no spaces, so of a Japanese sentence the words that carry the content are taken.
+    Japanese has no spaces, so a Japanese sentence is reduced to its content words.
     """
     parts = _fold(query[:MAX_QUERY_LENGTH])[0].split()
     split = [

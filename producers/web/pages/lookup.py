@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class ReferencesInquiry(BaseModel):
-    """Asks for the reference numbers of all purchases of an e-mail address."""
+    """A question for the reference numbers of all purchases of an e-mail address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class ReferencesInquiry(BaseModel):
 
 
 class PurchaseInquiry(ReferencesInquiry):
-    """Asks for the private details of one purchase."""
+    """A question for the private details of one purchase."""
 
     reference: Reference
 
@@ -53,7 +53,7 @@ def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep
 def submit_form(
     fields: FormFieldsDep, page: PageDep, records: RecordsDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Enqueue an inquiry e-mail. A worker looks up the purchase later, so the response does not depend on it."""
+    """Enqueue an inquiry e-mail. The response does not depend on the purchase, because a worker looks it up later."""
     kind = _inquiry_kind(fields)
     model = ReferencesInquiry if kind is InquiryEmailKind.REFERENCES else PurchaseInquiry
     inquiry = forms.parse(model, {name: fields[name] for name in model.model_fields if name in fields})

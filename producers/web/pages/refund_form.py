@@ -1,4 +1,4 @@
-"""The refund form. A link can fill it in; the response never depends on whether the purchase exists."""
+"""The refund form. A link can fill in fields. The response never depends on whether the purchase exists."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -24,8 +24,8 @@ QUESTIONS: Final[Mapping[RefundScope, tuple[str, ...]]] = {
     RefundScope.PARTIAL: ("amount", "items"),
     RefundScope.VAT: ("vat_id", "exemption"),
 }
-"""What support needs to know for each scope. Answers to the questions of another scope are ignored, because the form
-hides these questions."""
+"""The questions whose answers support needs, by scope. Answers to the questions of another scope are ignored, because the
+form hides these questions."""
 
 FIELDS: Final = (
     "email",
@@ -85,7 +85,7 @@ def show_sent(page: PageDep, storefront: OptionalStorefrontDep) -> Response:
 
 
 def _request_values(fields: Mapping[str, str]) -> dict[str, object]:
-    """Return the values of a RefundRequest. The answers are apart, and contain only the questions of the scope."""
+    """Return the values of a RefundRequest. ``answers`` contains only the answers to the questions of the scope."""
     values: dict[str, object] = {
         name: fields[name] for name in ("email", "reference", "reason", "refund_scope", "comment") if name in fields
     }

@@ -1,4 +1,4 @@
-"""The sent e-mails, as pages for a demo. The setting MAILBOX_PAGE switches the pages on; never switch them on in public."""
+"""The sent e-mails, as pages for a demo. The setting MAILBOX_PAGE switches the pages on. Never use it on a public server."""
 
 import email
 import mailbox
@@ -34,7 +34,7 @@ class SentMail:
     created_at: datetime
 
     def parts(self, public_url: str) -> Iterator[tuple[str, bool]]:
-        """Yield the text in parts, each with whether it is a link to our pages. The page shows other links as text."""
+        """Yield the parts of the text, each with True if it is a link to our pages. The page shows other links as text."""
         end = 0
         for match in _LINK.finditer(self.text):
             yield self.text[end : match.start()], False

@@ -51,9 +51,9 @@ def show_form(request: Request, page: PageDep, storefront: OptionalStorefrontDep
 def submit_form(
     fields: FormFieldsDep, page: PageDep, records: RecordsDep, storefront: OptionalStorefrontDep
 ) -> Response:
-    """Show the withdrawal statement; once it is confirmed, store it and show the acknowledgement.
+    """Show the withdrawal statement. After the customer's confirmation, store the withdrawal and show the acknowledgement.
 
-    The same form again has the same acknowledgement.
+    If the customer sends the same form again, the acknowledgement is the same.
     """
     form = SubmittedForm({name: fields.get(name, "") for name in FIELDS}, forms.nonce_of(fields))
     declaration = forms.parse(WithdrawalDeclaration, form.values)

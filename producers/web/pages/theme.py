@@ -50,7 +50,7 @@ class Theme(NamedTuple):
     background: Colour
     surface: Colour
     extreme: Colour
-    """Black or white: mixed with it, a colour gets more contrast to the background."""
+    """Black or white. If this colour is mixed into another colour, the contrast to the background increases."""
     on_accent: Colour
     tint_share: float
     """The share of the seller's colour in the tint of a card."""

@@ -1,4 +1,4 @@
-"""The product's worker, which hangs or is busy as soon as it is ready, as the variable DEAF says."""
+"""The product's worker, with a planted fault. The variable `WORKER_FAULT` names the function that causes the fault."""
 
 import os
 import socket
@@ -17,31 +17,31 @@ __all__ = ["app"]
 watchdog.GRACE = 1.0
 
 
-def stands_still() -> None:
+def hang_in_call() -> None:
     """Hang in a call without a timeout."""
-    here, _there = socket.socketpair()
-    here.recv(1)
+    receiver, _sender = socket.socketpair()
+    receiver.recv(1)
 
 
-def asks_for_nothing() -> None:
-    """Keep the event loop running, but never ask the broker for a message."""
+def stop_polling() -> None:
+    """Keep the event loop running, but never request a message from the broker."""
     channel: Any = redis.Channel
     channel._brpop_start = lambda *_: None
 
 
 @app.task(name="long", soft_time_limit=60, time_limit=60)
-def long() -> None:
-    """Take longer than a worker may be silent, as the reconciliation does."""
+def long_task() -> None:
+    """Run longer than the watchdog allows a worker not to poll, as the reconciliation does."""
     time.sleep(app.conf.task_time_limit + 2 * watchdog.GRACE + watchdog.CHECK_INTERVAL)
     print("The long task is done.")  # noqa: T201  # Celery writes it to the log
 
 
-def busy() -> None:
-    """Use up the prefetch credits with two long tasks."""
+def run_long_tasks() -> None:
+    """Use all prefetch credits with two long tasks. A credit allows the worker to request one message."""
     for _ in range(2):
         app.send_task("long", queue=PERIODIC)
 
 
 @signals.worker_ready.connect
-def _deafen(**_: Any) -> None:
-    {how.__name__: how for how in (stands_still, asks_for_nothing, busy)}[os.environ["DEAF"]]()
+def _plant_fault(**_: Any) -> None:
+    {fault.__name__: fault for fault in (hang_in_call, stop_polling, run_long_tasks)}[os.environ["WORKER_FAULT"]]()

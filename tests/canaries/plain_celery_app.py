@@ -1,4 +1,4 @@
-"""An ordinary Celery application without the product's precautions, on which the canaries show Celery's faults."""
+"""A Celery application without the product's corrections. The canaries use it to show Celery's faults."""
 
 import json
 import os
@@ -21,7 +21,7 @@ NOTES = Path(os.environ["PLAIN_NOTES"])
 
 @app.task(name="note")
 def note(word: str, seconds: float = 0) -> None:
-    """Write a word to the file of notes, then wait."""
+    """Write a word to the notes file, then wait."""
     with NOTES.open("a") as notes:
         notes.write(f"{word}\n")
     time.sleep(seconds)
@@ -29,7 +29,7 @@ def note(word: str, seconds: float = 0) -> None:
 
 @app.task(name="close_everything")
 def close_everything(word: str, seconds: float) -> None:
-    """Close all files and then wait, as a process that is killed slowly."""
+    """Close all files and then wait, as a process does that takes long to end."""
     note(word)
     os.closerange(3, 1024)
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Canaries: a worker that no longer consumes ends itself, so its supervisor can restart it."""
+"""Canaries: a worker that stops consuming ends itself, so its supervisor can restart it."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the product's worker with one process that hangs in the way ``how``."""
+def faulty_worker(settings: Settings, log: Path, fault: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the product's worker with one process and with the planted `fault`."""
     with (
         log.open("wb") as out,
         subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "hanging_worker_app", "worker", "-c", "1"],
-            env=os.environ | environment(settings) | {"PYTHONPATH": str(Path(__file__).parent), "DEAF": how},
+            env=os.environ | environment(settings) | {"PYTHONPATH": str(Path(__file__).parent), "WORKER_FAULT": fault},
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -37,17 +37,17 @@ def deaf(settings: Settings, log: Path, how: str) -> Iterator[subprocess.Popen[b
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("how", ["stands_still", "asks_for_nothing"])
-def test_a_deaf_worker_ends_and_says_where_it_stood(settings: Settings, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("fault", ["hang_in_call", "stop_polling"])
+def test_a_hanging_worker_ends_with_a_stack_trace(settings: Settings, tmp_path: Path, fault: str) -> None:
     log = tmp_path / "log"
-    with deaf(settings, log, how) as process:
+    with faulty_worker(settings, log, fault) as process:
         eventually(lambda: has_ended(process))
     assert process.returncode == -signal.SIGALRM
     assert "most recent call first" in log.read_text()
 
 
-def test_a_worker_whose_only_process_is_busy_for_long_is_not_deaf(settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_with_long_tasks_does_not_end(settings: Settings, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with deaf(settings, log, "busy") as process:
+    with faulty_worker(settings, log, "run_long_tasks") as process:
         eventually(lambda: has_ended(process) or "The long task is done." in log.read_text())
         assert not has_ended(process), log.read_text()

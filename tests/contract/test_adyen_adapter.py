@@ -1,4 +1,4 @@
-"""Adyen's adapter, against an Adyen of our own that does as its documents say, and one that does worse."""
+"""Adyen's adapter, against a fake Adyen that follows Adyen's documents, and against faulty responses."""
 
 import json
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ import pytest
 
 from domain.money import Money
 from domain.providers import Declined, DeclineReason, Lookup, PaymentProvider, Pending, Unknown
-from tests.contract.specs.judge import Judge
-from tests.doubles.adyen import BELOW, MERCHANT, FakeAdyen, adapter, refused
+from tests.contract.specs.validator import SpecValidator
+from tests.doubles.adyen import API_PATH, MERCHANT, FakeAdyen, adapter, error_response
 from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Fault,
@@ -28,7 +28,7 @@ from worker.providers.adyen.codes import CODES, UNDECIDED_CODES
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_7c9e6679742540de944be07fc1f90ae7_1"
-HURRY = 0.4  # seconds; the deadline of somebody who is about to be kept waiting
+SHORT_TIMEOUT = 0.4  # seconds; for calls whose response comes too late
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ def adyen() -> FakeAdyen:
 
 
 @pytest.fixture
-def judge() -> Judge:
-    return Judge("adyen-checkout-v72-refunds.json", below=BELOW)
+def spec() -> SpecValidator:
+    return SpecValidator("adyen-checkout-v72-refunds.json", base_path=API_PATH)
 
 
 @pytest.fixture
-def server(adyen: FakeAdyen, judge: Judge) -> Iterator[FaultyServer]:
-    """What we ask, and what it answers without a fault, is as Adyen's own API description has it."""
-    with FaultyServer(judge.between(adyen.answer)) as server:
+def server(adyen: FakeAdyen, spec: SpecValidator) -> Iterator[FaultyServer]:
+    """Yield a fake Adyen. Requests and responses without a fault must match Adyen's own API description."""
+    with FaultyServer(spec.wrap(adyen.answer)) as server:
         yield server
-    assert judge.complaints == []
+    assert spec.errors == []
 
 
 @pytest.fixture
@@ -56,18 +56,18 @@ def provider(server: FaultyServer) -> PaymentProvider:
 
 @pytest.fixture
 def charge(adyen: FakeAdyen) -> str:
-    return adyen.captured("993617894903480A")
+    return adyen.add_payment("993617894903480A")
 
 
-def test_the_whole_charge_is_asked_for_under_our_key_and_pending(
-    provider: PaymentProvider, server: FaultyServer, adyen: FakeAdyen, judge: Judge, charge: str
+def test_a_refund_request_has_the_full_amount_and_our_key(
+    provider: PaymentProvider, server: FaultyServer, adyen: FakeAdyen, spec: SpecValidator, charge: str
 ) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Pending(adyen.refunds[0]["pspReference"], PRICE)
-    assert judge.heard == 1
-    [asked] = server.requests
-    assert (asked.method, asked.path) == ("POST", f"/checkout/v72/payments/{charge}/refunds")
-    assert asked.headers["idempotency-key"] == KEY
-    assert json.loads(asked.body) == {
+    assert spec.checked_calls == 1
+    [request] = server.requests
+    assert (request.method, request.path) == ("POST", f"/checkout/v72/payments/{charge}/refunds")
+    assert request.headers["idempotency-key"] == KEY
+    assert json.loads(request.body) == {
         "merchantAccount": MERCHANT,
         "amount": {"value": 1999, "currency": "EUR"},
         "reference": KEY,
@@ -75,13 +75,13 @@ def test_the_whole_charge_is_asked_for_under_our_key_and_pending(
     }
 
 
-def test_the_same_key_is_received_once(provider: PaymentProvider, adyen: FakeAdyen, charge: str) -> None:
+def test_the_same_key_makes_one_refund(provider: PaymentProvider, adyen: FakeAdyen, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == provider.refund(charge, PRICE, key=KEY)
     assert len(adyen.refunds) == 1
 
 
 def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, adyen: FakeAdyen) -> None:
-    charges = [adyen.captured(f"99361789490348{number:02}") for number in range(30)]
+    charges = [adyen.add_payment(f"99361789490348{number:02}") for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
         answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges * 2)]
     assert {type(answer) for answer in answers} == {Pending}
@@ -106,19 +106,21 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, ady
 def test_an_amount_is_in_adyens_own_minor_units(
     provider: PaymentProvider, adyen: FakeAdyen, amount: Money, value: int
 ) -> None:
-    charge = adyen.captured("993617894903480B", value, amount.currency)
+    charge = adyen.add_payment("993617894903480B", value, amount.currency)
     assert provider.refund(charge, amount, key=KEY) == Pending("0000000000000000", amount)
     assert adyen.refunds[0]["amount"] == {"value": value, "currency": amount.currency}
 
 
-def test_half_a_rupiah_cannot_be_refunded(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_a_fraction_that_adyen_does_not_support_is_declined(
+    provider: PaymentProvider, server: FaultyServer, charge: str
+) -> None:
     assert provider.refund(charge, Money(150, "IDR"), key=KEY) == Declined(DeclineReason.PERMANENT, "137")
     assert server.requests == []
 
 
-def test_what_is_no_psp_reference_is_not_asked_for(provider: PaymentProvider, server: FaultyServer) -> None:
-    for odd in ("../../v72/cancels", "", "ch_1", "993617894903480", "993617894903480a", "99361789/903480A"):
-        assert provider.refund(odd, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
+def test_an_invalid_psp_reference_is_not_sent(provider: PaymentProvider, server: FaultyServer) -> None:
+    for invalid in ("../../v72/cancels", "", "ch_1", "993617894903480", "993617894903480a", "99361789/903480A"):
+        assert provider.refund(invalid, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
     assert server.requests == []
 
 
@@ -126,7 +128,7 @@ def test_a_payment_that_adyen_does_not_know_is_declined(provider: PaymentProvide
     assert provider.refund("0000000000000000", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "167")
 
 
-def test_credentials_that_are_refused_leave_the_refund_open(server: FaultyServer, charge: str) -> None:
+def test_refused_credentials_leave_the_outcome_unknown(server: FaultyServer, charge: str) -> None:
     answer = adapter(server.url, api_key="wrong").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True)
     answer = adapter(server.url, merchant="Somebody").refund(charge, PRICE, key=KEY)
@@ -135,17 +137,17 @@ def test_credentials_that_are_refused_leave_the_refund_open(server: FaultyServer
 
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("code", [*CODES, "14_030"])
-def test_every_code_of_the_table_has_its_class(
+def test_every_error_code_has_its_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str, status: int
 ) -> None:
-    server.fault = responds_with(refused(status, code))
+    server.fault = responds_with(error_response(status, code))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES.get(code, DeclineReason.PERMANENT), code)
 
 
-def test_the_examples_of_the_api_description_are_understood(
-    provider: PaymentProvider, server: FaultyServer, judge: Judge, charge: str
+def test_the_error_examples_of_the_api_description_are_parsed(
+    provider: PaymentProvider, server: FaultyServer, spec: SpecValidator, charge: str
 ) -> None:
-    examples = judge.description["components"]["examples"]
+    examples = spec.description["components"]["examples"]
     expected = {
         "400": Declined(DeclineReason.PERMANENT, "702"),
         "401": Unknown("Adyen refuses our credentials: 401.", invalid_credentials=True),
@@ -155,21 +157,21 @@ def test_the_examples_of_the_api_description_are_understood(
     }
     for status, answer in expected.items():
         example = examples[f"generic-{status}"]["value"]
-        judge.check("ServiceError", example)
+        spec.check("ServiceError", example)
         server.fault = responds_with(HttpResponse(int(status), json.dumps(example).encode()))
         assert provider.refund(charge, PRICE, key=KEY) == answer
 
 
 @pytest.mark.parametrize(
-    "said",
+    "response",
     [
-        *(refused(422, code) for code in sorted(UNDECIDED_CODES)),
-        refused(409, "704"),
-        refused(409, "167"),
-        refused(404, "167"),
-        refused(422, ""),
-        refused(422, "x" * 101),
-        refused(422, "\x07"),
+        *(error_response(422, code) for code in sorted(UNDECIDED_CODES)),
+        error_response(409, "704"),
+        error_response(409, "167"),
+        error_response(404, "167"),
+        error_response(422, ""),
+        error_response(422, "x" * 101),
+        error_response(422, "\x07"),
         HttpResponse(422, b"{}"),
         HttpResponse(422, b'{"errorCode": 167}'),
         HttpResponse(422, b"<html>"),
@@ -180,33 +182,35 @@ def test_the_examples_of_the_api_description_are_understood(
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
-def test_a_refusal_that_decides_nothing_is_unknown(
-    provider: PaymentProvider, server: FaultyServer, charge: str, said: HttpResponse
+def test_an_error_without_a_decision_is_unknown(
+    provider: PaymentProvider, server: FaultyServer, charge: str, response: HttpResponse
 ) -> None:
-    server.fault = responds_with(said)
+    server.fault = responds_with(response)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_when_to_ask_again_is_told(provider: PaymentProvider, server: FaultyServer, charge: str, status: int) -> None:
+def test_the_retry_after_header_is_returned(
+    provider: PaymentProvider, server: FaultyServer, charge: str, status: int
+) -> None:
     server.fault = responds_with(HttpResponse(status, b"{}", {"Retry-After": "17"}))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(f"Adyen answered {status}.", retry_after=17.0)
 
 
-@pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
-def test_a_lost_answer_is_unknown_and_the_same_key_tells(
-    server: FaultyServer, adyen: FakeAdyen, charge: str, trouble: Fault
+@pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
+def test_a_lost_response_is_unknown_and_the_same_key_returns_the_refund(
+    server: FaultyServer, adyen: FakeAdyen, charge: str, fault: Fault
 ) -> None:
-    server.fault = trouble
+    server.fault = fault
     before = monotonic()
-    assert isinstance(adapter(server.url, seconds=HURRY).refund(charge, PRICE, key=KEY), Unknown)
-    assert monotonic() - before < HURRY + 2
+    assert isinstance(adapter(server.url, seconds=SHORT_TIMEOUT).refund(charge, PRICE, key=KEY), Unknown)
+    assert monotonic() - before < SHORT_TIMEOUT + 2
     server.fault = no_fault
     assert adapter(server.url).refund(charge, PRICE, key=KEY) == Pending(adyen.refunds[0]["pspReference"], PRICE)
     assert len(adyen.refunds) == 1
 
 
-def test_a_call_that_was_lost_on_its_way_is_unknown(
+def test_a_lost_request_is_unknown(
     provider: PaymentProvider, server: FaultyServer, adyen: FakeAdyen, charge: str
 ) -> None:
     server.fault = reset_before
@@ -214,20 +218,20 @@ def test_a_call_that_was_lost_on_its_way_is_unknown(
     assert adyen.refunds == []
 
 
-def test_nobody_there_is_unknown(charge: str, adyen: FakeAdyen) -> None:
+def test_an_unavailable_server_is_unknown(charge: str, adyen: FakeAdyen) -> None:
     with FaultyServer(adyen.answer) as server:
-        gone = adapter(server.url)
-    assert isinstance(gone.refund(charge, PRICE, key=KEY), Unknown)
+        provider = adapter(server.url)
+    assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-@pytest.mark.parametrize("answer", UNREADABLE)
-def test_an_answer_that_says_nothing_is_unknown(charge: str, answer: str) -> None:
-    with raw_server(sends(UNREADABLE[answer])) as url:
+@pytest.mark.parametrize("response", UNREADABLE)
+def test_an_unreadable_response_is_unknown(charge: str, response: str) -> None:
+    with raw_server(sends(UNREADABLE[response])) as url:
         assert isinstance(adapter(url).refund(charge, PRICE, key=KEY), Unknown)
 
 
-def an_answer(charge: str, **changes: object) -> HttpResponse:
-    answer: dict[str, Any] = {
+def a_refund_response(charge: str, **changes: object) -> HttpResponse:
+    body: dict[str, Any] = {
         "merchantAccount": MERCHANT,
         "amount": {"value": 1999, "currency": "EUR"},
         "reference": KEY,
@@ -235,10 +239,10 @@ def an_answer(charge: str, **changes: object) -> HttpResponse:
         "pspReference": "993617894906488A",
         "status": "received",
     }
-    return HttpResponse(201, json.dumps(answer | changes).encode())
+    return HttpResponse(201, json.dumps(body | changes).encode())
 
 
-WRONG: dict[str, dict[str, object]] = {
+WRONG_FIELDS: dict[str, dict[str, object]] = {
     "another charge": {"paymentPspReference": "0000000000000000"},
     "another amount": {"amount": {"value": 1998, "currency": "EUR"}},
     "another currency": {"amount": {"value": 1999, "currency": "USD"}},
@@ -248,38 +252,43 @@ WRONG: dict[str, dict[str, object]] = {
     "another merchant": {"merchantAccount": "Somebody"},
     "another status": {"status": "refused"},
     "no id": {"pspReference": None},
-    "an odd id": {"pspReference": "../"},
+    "an invalid id": {"pspReference": "../"},
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_an_answer_about_something_else_is_unknown(
+@pytest.mark.parametrize("wrong", WRONG_FIELDS)
+def test_a_response_about_another_refund_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, wrong: str
 ) -> None:
-    server.fault = responds_with(an_answer(charge, **WRONG[wrong]))
+    server.fault = responds_with(a_refund_response(charge, **WRONG_FIELDS[wrong]))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-def test_the_same_answer_is_believed_when_it_is_right(
+def test_a_response_with_the_right_fields_is_pending(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.fault = responds_with(an_answer(charge))
+    server.fault = responds_with(a_refund_response(charge))
     assert provider.refund(charge, PRICE, key=KEY) == Pending("993617894906488A", PRICE)
 
 
-def test_adyen_cannot_be_asked_and_says_so(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
-    can = provider.capabilities
-    assert (can.lookup, can.lists_refunds, can.rejects_over_refund, can.idempotency_key_ttl) == (
+def test_adyen_offers_no_lookups(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    capabilities = provider.capabilities
+    assert (
+        capabilities.lookup,
+        capabilities.lists_refunds,
+        capabilities.rejects_over_refund,
+        capabilities.idempotency_key_ttl,
+    ) == (
         Lookup.NEVER,
         False,
         True,
         timedelta(days=31),
     )
-    assert not can.route("credit_card").synchronous
-    told = [
+    assert not capabilities.route("credit_card").synchronous
+    results = [
         provider.look_up(charge, key=KEY),
         provider.dispute(charge),
         provider.list_refunds(datetime(2026, 11, 22, tzinfo=UTC), None),
     ]
-    assert told == [Unknown(NO_LOOKUP)] * 3
+    assert results == [Unknown(NO_LOOKUP)] * 3
     assert server.requests == []

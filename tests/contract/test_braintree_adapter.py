@@ -1,4 +1,4 @@
-"""Braintree's adapter, against a Braintree of our own that does as its documents say, and one that does worse."""
+"""Braintree's adapter, against a fake Braintree that follows Braintree's documents, and against faulty responses."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,15 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
-from tests.doubles.braintree import FakeBraintree, Several, adapter, an_account, read, refused, xml_response
+from tests.doubles.braintree import (
+    Elements,
+    FakeBraintree,
+    account_of,
+    adapter,
+    error_response,
+    parse_xml,
+    xml_response,
+)
 from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Answer,
@@ -45,7 +53,7 @@ from worker.providers.braintree.codes import CODES, DISPUTES, REFUND_STATUSES, U
 
 PRICE = Money(1999, "EUR")
 KEY = "mb_2f1c"
-HURRY = 1.5  # seconds; the deadline of somebody who is about to be kept waiting
+SHORT_TIMEOUT = 1.5  # seconds; for calls whose response comes too late
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 VALIDATION = [code for code in CODES if code.startswith("91")]
 PROCESSOR = [code for code in CODES if code[0] in "23"]
@@ -70,19 +78,19 @@ def provider(server: FaultyServer) -> PaymentProvider:
 
 @pytest.fixture
 def charge(braintree: FakeBraintree) -> str:
-    return braintree.sold("dhpc9w")
+    return braintree.add_sale("dhpc9w")
 
 
-def to_the_refund(trouble: Fault) -> Fault:
+def on_post(fault: Fault) -> Fault:
     """Return a fault that applies to POST requests only."""
 
-    def sometimes(line: ClientConnection, answer: Answer) -> None:
-        (trouble if line.method == "POST" else no_fault)(line, answer)
+    def only_on_post(connection: ClientConnection, answer: Answer) -> None:
+        (fault if connection.method == "POST" else no_fault)(connection, answer)
 
-    return sometimes
+    return only_on_post
 
 
-def everything(provider: PaymentProvider, charge: str) -> list[object]:
+def results_of_every_call(provider: PaymentProvider, charge: str) -> list[object]:
     return [
         provider.refund(charge, PRICE, key=KEY),
         provider.look_up(charge, key=KEY),
@@ -91,14 +99,14 @@ def everything(provider: PaymentProvider, charge: str) -> list[object]:
     ]
 
 
-def test_the_whole_charge_is_refunded_under_our_key(
+def test_a_refund_request_has_the_full_amount_and_our_key(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
-    asked = server.requests[-1]
-    assert (asked.method, asked.path) == ("POST", f"/merchants/a_merchant/transactions/{charge}/refund")
-    wanted = {"amount": "19.99", "order_id": KEY, "api_request_key": KEY}
-    assert read(asked.body) == wanted
+    request = server.requests[-1]
+    assert (request.method, request.path) == ("POST", f"/merchants/a_merchant/transactions/{charge}/refund")
+    expected = {"amount": "19.99", "order_id": KEY, "api_request_key": KEY}
+    assert parse_xml(request.body) == expected
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,7 @@ def test_the_whole_charge_is_refunded_under_our_key(
 def test_an_amount_has_the_decimals_of_its_currency(
     provider: PaymentProvider, braintree: FakeBraintree, value: str, amount: Money
 ) -> None:
-    charge = braintree.sold("many", value, amount.currency)
+    charge = braintree.add_sale("many", value, amount.currency)
     assert provider.refund(charge, amount, key=KEY) == Pending("r1", amount)
     braintree.transactions["r1"]["amount"] = value
     assert provider.look_up(charge, key=KEY) == Pending("r1", amount)
@@ -132,7 +140,7 @@ def test_many_callers_with_one_key_pay_once(provider: PaymentProvider, braintree
 
 
 def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, braintree: FakeBraintree) -> None:
-    charges = [braintree.sold(f"s{number}") for number in range(30)]
+    charges = [braintree.add_sale(f"s{number}") for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
         answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges)]
         found = [*pool.map(lambda charge: provider.look_up(charge, key=f"mb_{charge}"), charges)]
@@ -143,17 +151,17 @@ def test_many_callers_do_not_mix_up_their_refunds(provider: PaymentProvider, bra
 @pytest.mark.parametrize(
     ("name", "known"), [("transaction.Transaction", REFUND_STATUSES), ("dispute.Dispute", DISPUTES)]
 )
-def test_every_status_of_theirs_is_known(name: str, known: dict[str, object]) -> None:
+def test_every_status_of_the_sdk_is_known(name: str, known: dict[str, object]) -> None:
     module, _, class_name = name.partition(".")
-    theirs = vars(getattr(import_module(f"braintree.{module}"), class_name).Status)
-    assert {value for name, value in theirs.items() if not name.startswith("_")} == {*known}
+    statuses = vars(getattr(import_module(f"braintree.{module}"), class_name).Status)
+    assert {value for name, value in statuses.items() if not name.startswith("_")} == {*known}
 
 
 @pytest.mark.parametrize("status", REFUND_STATUSES)
 def test_every_status_has_its_meaning(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
 ) -> None:
-    braintree.refunded(charge, status=status, order_id=KEY, processor_response_code=None)
+    braintree.refund_in_control_panel(charge, status=status, order_id=KEY, processor_response_code=None)
     expected = {
         RefundStatus.PAID: Paid("r1", PRICE),
         RefundStatus.PENDING: Pending("r1", PRICE),
@@ -162,17 +170,17 @@ def test_every_status_has_its_meaning(
     assert provider.look_up(charge, key=KEY) == expected[REFUND_STATUSES[status]]
 
 
-def test_every_code_of_the_table_is_tried() -> None:
+def test_every_error_code_is_tested() -> None:
     assert {*VALIDATION, *PROCESSOR, *SETTLEMENT, "duplicate"} == {*CODES}
 
 
 @pytest.mark.parametrize("code", VALIDATION)
-def test_a_validation_error_has_its_class(
+def test_a_validation_error_has_its_decline_reason(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
-    server.fault = to_the_refund(responds_with(refused(code)))
+    server.fault = on_post(responds_with(error_response(code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
-    server.fault = to_the_refund(responds_with(refused("99999", code)))
+    server.fault = on_post(responds_with(error_response("99999", code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
 
 
@@ -188,120 +196,120 @@ def test_a_decline_is_a_refund_that_failed(
     provider: PaymentProvider, braintree: FakeBraintree, status: str, field: str, codes: list[str]
 ) -> None:
     for code in codes:
-        charge = braintree.sold(f"s{code}")
-        braintree.verdict = {"status": status, field: code}
+        charge = braintree.add_sale(f"s{code}")
+        braintree.new_refund_fields = {"status": status, field: code}
         answer = provider.refund(charge, PRICE, key=f"mb_{code}")
         [refund] = braintree.transactions[charge]["refund_ids"]
         failed = Failed(refund, code, CODES[code])
-        told = Declined(CODES[code], code) if CODES[code] is DeclineReason.ALREADY_REFUNDED else failed
-        assert answer == told
+        expected = Declined(CODES[code], code) if CODES[code] is DeclineReason.ALREADY_REFUNDED else failed
+        assert answer == expected
         assert provider.look_up(charge, key=f"mb_{code}") == failed
 
 
-def test_a_code_that_is_not_in_the_table_is_for_a_person(
+def test_an_unknown_error_code_is_a_permanent_decline(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.fault = to_the_refund(responds_with(refused("91599")))
+    server.fault = on_post(responds_with(error_response("91599")))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "91599")
 
 
 @pytest.mark.parametrize("code", UNDECIDED_CODES)
-def test_a_code_about_the_key_does_not_say_what_became_of_the_refund(
+def test_an_error_code_about_the_key_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
-    server.fault = to_the_refund(responds_with(refused("91506", code)))
+    server.fault = on_post(responds_with(error_response("91506", code)))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.replayed == (code == "915234")
 
 
-def test_a_sale_that_is_not_settled_is_not_yet(provider: PaymentProvider, braintree: FakeBraintree) -> None:
-    charge = braintree.sold("young", status="submitted_for_settlement")
+def test_a_sale_that_is_not_settled_is_not_yet_refundable(provider: PaymentProvider, braintree: FakeBraintree) -> None:
+    charge = braintree.add_sale("young", status="submitted_for_settlement")
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.NOT_YET_REFUNDABLE, "91506")
     assert provider.look_up(charge, key=KEY) == NotFound()
     assert braintree.transactions[charge]["status"] == "submitted_for_settlement"
 
 
-def test_a_charge_that_was_refunded_at_braintree_is_refused_and_found(
+def test_an_external_refund_is_declined_and_found(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
-    part = braintree.refunded(charge, amount="5.00")
+    part = braintree.refund_in_control_panel(charge, amount="5.00")
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "91521")
     assert provider.look_up(charge, key=KEY) == ExternalRefund(part["id"], Money(500, "EUR"))
-    braintree.refunded(charge, amount="14.99")
+    braintree.refund_in_control_panel(charge, amount="14.99")
     assert provider.refund(charge, PRICE, key="mb_other") == Declined(DeclineReason.ALREADY_REFUNDED, "91512")
 
 
 def test_a_charge_in_another_currency_is_not_refunded(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer
 ) -> None:
-    charge = braintree.sold("dollars", "19.99", "USD")
+    charge = braintree.add_sale("dollars", "19.99", "USD")
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "currency USD")
-    assert [asked.method for asked in server.requests] == ["GET"]
+    assert [request.method for request in server.requests] == ["GET"]
 
 
 @pytest.mark.parametrize("charge", ["", "a/refund", "../a", "a?x=1", "é", "x" * 61, "a\n"])
-def test_what_is_no_transactions_id_is_never_sent(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_an_invalid_transaction_id_is_not_sent(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     assert isinstance(provider.dispute(charge), Unknown)
     assert server.requests == []
 
 
-def test_a_charge_nobody_knows_is_no_charge(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+def test_an_unknown_charge_is_declined(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
     assert provider.refund("nobody", PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
     assert isinstance(provider.look_up("nobody", key=KEY), Unknown)
     assert isinstance(provider.dispute("nobody"), Unknown)
-    server.fault = to_the_refund(responds_with(HttpResponse(404)))
+    server.fault = on_post(responds_with(HttpResponse(404)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.PERMANENT, "not_found")
 
 
-@pytest.mark.parametrize("trouble", AFTER_CARRYING_OUT)
-def test_what_went_wrong_after_paying_is_unknown_and_found(
-    server: FaultyServer, braintree: FakeBraintree, charge: str, trouble: Fault
+@pytest.mark.parametrize("fault", AFTER_CARRYING_OUT)
+def test_a_fault_after_paying_is_unknown_and_the_lookup_finds_the_refund(
+    server: FaultyServer, braintree: FakeBraintree, charge: str, fault: Fault
 ) -> None:
-    server.fault = to_the_refund(trouble)
+    server.fault = on_post(fault)
     began = monotonic()
-    assert isinstance(adapter(server, seconds=HURRY).refund(charge, PRICE, key=KEY), Unknown)
-    assert monotonic() - began < HURRY + 5
+    assert isinstance(adapter(server, seconds=SHORT_TIMEOUT).refund(charge, PRICE, key=KEY), Unknown)
+    assert monotonic() - began < SHORT_TIMEOUT + 5
     server.fault = no_fault
     assert adapter(server).look_up(charge, key=KEY) == Pending("r1", PRICE)
     assert adapter(server).refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
     assert len(braintree.transactions) == 2
 
 
-def test_what_went_wrong_before_paying_is_unknown_and_absent(
+def test_a_fault_before_paying_is_unknown_and_the_lookup_finds_nothing(
     provider: PaymentProvider, server: FaultyServer, charge: str
 ) -> None:
-    server.fault = to_the_refund(reset_before)
+    server.fault = on_post(reset_before)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     server.fault = no_fault
     assert provider.look_up(charge, key=KEY) == NotFound()
     assert provider.refund(charge, PRICE, key=KEY) == Pending("r1", PRICE)
 
 
-def test_a_braintree_that_is_not_there_is_unknown(braintree: FakeBraintree, charge: str) -> None:
-    with braintree.serve() as gone:
-        provider = adapter(gone, seconds=HURRY)
-    for answer in everything(provider, charge):
+def test_an_unavailable_server_is_unknown(braintree: FakeBraintree, charge: str) -> None:
+    with braintree.serve() as server:
+        provider = adapter(server, seconds=SHORT_TIMEOUT)
+    for answer in results_of_every_call(provider, charge):
         assert isinstance(answer, Unknown)
         assert answer.why.startswith("The connection to Braintree failed")
 
 
-def test_a_name_that_nobody_knows_and_a_braintree_without_tls_are_unknown(server: FaultyServer) -> None:
+def test_an_unknown_host_and_a_server_without_tls_are_unknown(server: FaultyServer) -> None:
     for base in ("https://braintree.invalid", server.url.replace("http:", "https:")):
-        for answer in everything(
-            create_adapter(an_account(base), provider_timeout_seconds=HURRY, connections=1), "dhpc9w"
+        for answer in results_of_every_call(
+            create_adapter(account_of(base), provider_timeout_seconds=SHORT_TIMEOUT, connections=1), "dhpc9w"
         ):
             assert isinstance(answer, Unknown)
     assert server.requests == []
 
 
-@pytest.mark.parametrize("nonsense", UNREADABLE)
-def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
-    with raw_server(sends(UNREADABLE[nonsense])) as url:
-        for answer in everything(
-            create_adapter(an_account(url), provider_timeout_seconds=2.0, connections=1), "dhpc9w"
+@pytest.mark.parametrize("response", UNREADABLE)
+def test_an_unreadable_response_is_unknown(response: str) -> None:
+    with raw_server(sends(UNREADABLE[response])) as url:
+        for answer in results_of_every_call(
+            create_adapter(account_of(url), provider_timeout_seconds=2.0, connections=1), "dhpc9w"
         ):
             assert isinstance(answer, Unknown)
 
@@ -324,36 +332,36 @@ def test_what_nobody_can_read_is_unknown(nonsense: str) -> None:
         b'<!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "' + b"&b;" * 50 + b'">]><transaction>&c;</transaction>',
     ],
 )
-def test_xml_that_says_nothing_is_unknown(
+def test_xml_without_the_expected_elements_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, document: bytes
 ) -> None:
     for status in (200, 422):
         server.fault = responds_with(HttpResponse(status, document))
-        for answer in everything(provider, charge):
+        for answer in results_of_every_call(provider, charge):
             assert isinstance(answer, Unknown)
-        server.fault = to_the_refund(server.fault)
+        server.fault = on_post(server.fault)
         assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
 @pytest.mark.parametrize("status", [204, 301, 400, 401, 403, 408, 409, 425, 426, 429, 500, 502, 503, 504])
-def test_a_status_that_leaves_everything_open_is_unknown(
+def test_a_status_without_a_decision_is_unknown(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
     server.fault = responds_with(HttpResponse(status))
-    for answer in everything(provider, charge):
+    for answer in results_of_every_call(provider, charge):
         assert isinstance(answer, Unknown)
-    server.fault = to_the_refund(server.fault)
+    server.fault = on_post(server.fault)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
 
 
-def test_who_asks_for_time_is_given_it(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
-    server.fault = to_the_refund(responds_with(HttpResponse(429, headers={"Retry-After": "7"})))
+def test_the_retry_after_header_is_returned(provider: PaymentProvider, server: FaultyServer, charge: str) -> None:
+    server.fault = on_post(responds_with(HttpResponse(429, headers={"Retry-After": "7"})))
     answer = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(answer, Unknown)
     assert answer.retry_after == 7
 
 
-def test_keys_that_are_refused_are_said_to_be(server: FaultyServer, charge: str) -> None:
+def test_refused_credentials_are_reported(server: FaultyServer, charge: str) -> None:
     answer = adapter(server, private="another").refund(charge, PRICE, key=KEY)
     assert answer == Unknown("Braintree refuses our credentials: 401.", invalid_credentials=True)
 
@@ -376,7 +384,7 @@ def test_keys_that_are_refused_are_said_to_be(server: FaultyServer, charge: str)
         {"order_id": None},
         {"order_id": "mb_another"},
         {"type": "sale"},
-        {"status": "on_holiday"},
+        {"status": "unknown_status"},
         {"status": ["settled"]},
         {"id": "x" * 101},
         {"id": None},
@@ -384,20 +392,20 @@ def test_keys_that_are_refused_are_said_to_be(server: FaultyServer, charge: str)
         {"created_at": None},
     ],
 )
-def test_an_answer_about_another_refund_is_unknown(
+def test_a_response_about_another_refund_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str, wrong: dict[str, Any]
 ) -> None:
-    row = braintree.refunded(charge, order_id=KEY) | wrong
-    server.fault = to_the_refund(responds_with(xml_response(201, transaction=row)))
+    row = braintree.refund_in_control_panel(charge, order_id=KEY) | wrong
+    server.fault = on_post(responds_with(xml_response(201, transaction=row)))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
-    server.fault = to_the_refund(responds_with(refused(transaction=row | {"status": "processor_declined"} | wrong)))
+    server.fault = on_post(responds_with(error_response(transaction=row | {"status": "processor_declined"} | wrong)))
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Unknown)
     server.fault = no_fault
     braintree.transactions["r1"] = row
     assert provider.look_up(charge, key=KEY) != Paid("r1", PRICE)
 
 
-def test_nothing_is_absent_only_where_braintree_says_so(
+def test_a_refund_is_not_found_only_if_braintree_lists_all_refund_ids(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     sale = braintree.transactions[charge]
@@ -409,7 +417,7 @@ def test_nothing_is_absent_only_where_braintree_says_so(
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
 
-def test_another_transaction_than_the_one_asked_for_is_unknown(
+def test_a_response_about_another_transaction_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
     braintree.transactions[charge]["id"] = "another"
@@ -418,45 +426,45 @@ def test_another_transaction_than_the_one_asked_for_is_unknown(
     assert len(braintree.transactions) == 1
 
 
-def test_a_trouble_between_two_pieces_is_unknown(
+def test_a_fault_after_the_first_page_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
-    braintree.refunded(charge, order_id=KEY)
+    braintree.refund_in_control_panel(charge, order_id=KEY)
 
-    def once_only(line: ClientConnection, answer: Answer) -> None:
-        (reset_before if server.requests else no_fault)(line, answer)
+    def reset_after_first_call(connection: ClientConnection, answer: Answer) -> None:
+        (reset_before if server.requests else no_fault)(connection, answer)
 
-    server.fault = once_only
+    server.fault = reset_after_first_call
     assert isinstance(provider.look_up(charge, key=KEY), Unknown)
     server.requests.clear()
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
-def test_ours_counts_before_somebody_elses_and_a_live_one_before_a_failed_one(
+def test_our_refund_counts_before_an_external_one_and_a_paid_before_a_failed(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
-    braintree.refunded(charge, status="voided")
+    braintree.refund_in_control_panel(charge, status="voided")
     assert provider.look_up(charge, key=KEY) == NotFound()
-    braintree.refunded(charge, status="failed", order_id=KEY)
-    theirs = braintree.refunded(charge)
+    braintree.refund_in_control_panel(charge, status="failed", order_id=KEY)
+    external = braintree.refund_in_control_panel(charge)
     assert provider.look_up(charge, key=KEY) == Failed("r2", "failed")
-    braintree.refunded(charge, order_id=KEY)
+    braintree.refund_in_control_panel(charge, order_id=KEY)
     assert provider.look_up(charge, key=KEY) == Paid("r4", PRICE)
-    assert provider.look_up(charge, key="mb_another") == ExternalRefund(theirs["id"], PRICE)
+    assert provider.look_up(charge, key="mb_another") == ExternalRefund(external["id"], PRICE)
 
 
-def test_ours_that_failed_because_of_another_leads_to_the_other(
+def test_a_refund_that_failed_because_of_an_external_refund_leads_to_it(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str
 ) -> None:
-    braintree.verdict = {"status": "settlement_declined", "processor_settlement_response_code": "4004"}
+    braintree.new_refund_fields = {"status": "settlement_declined", "processor_settlement_response_code": "4004"}
     assert provider.refund(charge, PRICE, key=KEY) == Declined(DeclineReason.ALREADY_REFUNDED, "4004")
     assert provider.look_up(charge, key=KEY) == Failed("r1", "4004", DeclineReason.ALREADY_REFUNDED)
-    theirs = braintree.refunded(charge)
-    assert provider.look_up(charge, key=KEY) == ExternalRefund(theirs["id"], PRICE)
+    external = braintree.refund_in_control_panel(charge)
+    assert provider.look_up(charge, key=KEY) == ExternalRefund(external["id"], PRICE)
 
 
 @pytest.mark.parametrize("status", DISPUTES)
-def test_a_dispute_stands_as_braintree_says(
+def test_every_dispute_status_has_its_result(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, status: str
 ) -> None:
     assert provider.dispute(charge) == DisputeStatus(Dispute.NONE)
@@ -472,7 +480,7 @@ def test_a_dispute_stands_as_braintree_says(
 @pytest.mark.parametrize(
     "disputes", [None, "d1", [{"id": "d1"}], [{"id": "", "status": "won", "received_date": "2026-10-01"}]]
 )
-def test_disputes_that_cannot_be_read_are_unknown(
+def test_unreadable_disputes_are_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, charge: str, disputes: object
 ) -> None:
     braintree.transactions[charge]["disputes"] = disputes
@@ -485,9 +493,11 @@ def test_the_refunds_since_an_instant_are_listed_page_by_page(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
     for minute in range(-3, 60):
-        at = NOON + timedelta(minutes=minute)
-        braintree.refunded(charge, created_at=at, order_id=f"mb_{minute}")
-    detached = braintree.refunded(charge, created_at=NOON + timedelta(hours=2), refunded_transaction_id=None)
+        created_at = NOON + timedelta(minutes=minute)
+        braintree.refund_in_control_panel(charge, created_at=created_at, order_id=f"mb_{minute}")
+    detached = braintree.refund_in_control_panel(
+        charge, created_at=NOON + timedelta(hours=2), refunded_transaction_id=None
+    )
     first = provider.list_refunds(NOON, None)
     assert isinstance(first, RefundPage)
     assert len(first.refunds) == 49
@@ -506,15 +516,15 @@ def test_an_empty_list_is_an_empty_page(provider: PaymentProvider, charge: str) 
     assert provider.list_refunds(NOON, None) == RefundPage([])
 
 
-def test_a_list_that_is_not_whole_is_unknown(
+def test_an_incomplete_list_is_unknown(
     provider: PaymentProvider, braintree: FakeBraintree, server: FaultyServer, charge: str
 ) -> None:
-    row = braintree.refunded(charge)
+    row = braintree.refund_in_control_panel(charge)
     assert isinstance(provider.list_refunds(NOON, "gone"), Unknown)
     answers: list[dict[str, object]] = [
         {"search_results": {"page_size": 50, "ids": ["r1"] * 20_000}},
         {"search_results": {"page_size": 50, "ids": [None]}},
-        {"credit_card_transactions": {"transaction": Several([row])}},
+        {"credit_card_transactions": {"transaction": Elements([row])}},
     ]
     for answer in answers:
         server.fault = responds_with(xml_response(200, **answer))
@@ -522,32 +532,32 @@ def test_a_list_that_is_not_whole_is_unknown(
     server.fault = responds_with(HttpResponse(404))
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
     server.fault = no_fault
-    braintree.transactions["r1"] = row | {"status": "on_holiday"}
+    braintree.transactions["r1"] = row | {"status": "unknown_status"}
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
     braintree.transactions["r1"] = row
-    another = responds_with(
-        xml_response(200, credit_card_transactions={"transaction": Several([row | {"id": "another"}])})
+    other_details = responds_with(
+        xml_response(200, credit_card_transactions={"transaction": Elements([row | {"id": "another"}])})
     )
 
-    def the_details_are_of_another(line: ClientConnection, answer: Answer) -> None:
-        (another if len(server.requests) > 1 else no_fault)(line, answer)  # after its ids, twice
+    def details_of_another_transaction(connection: ClientConnection, answer: Answer) -> None:
+        (other_details if len(server.requests) > 1 else no_fault)(connection, answer)  # the first call lists the ids
 
     server.requests.clear()
-    server.fault = the_details_are_of_another
+    server.fault = details_of_another_transaction
     assert isinstance(provider.list_refunds(NOON, None), Unknown)
 
 
-def test_where_no_address_is_set_braintrees_own_is_called() -> None:
-    account = an_account("http://127.0.0.1:1").model_copy(update={"api_base": None})
+def test_the_default_url_is_braintrees_url() -> None:
+    account = account_of("http://127.0.0.1:1").model_copy(update={"api_base": None})
     provider: Any = create_adapter(account, provider_timeout_seconds=1.0, connections=1)
     config = provider._client._transactions.config
     assert config.base_url() == "https://api.sandbox.braintreegateway.com:443"
     assert re.search(r"\.crt$", config.environment.ssl_certificate)
 
 
-def test_what_is_documented_is_promised(provider: PaymentProvider) -> None:
-    can = provider.capabilities
-    assert can.route("paypal").window == can.route("venmo").window == timedelta(days=180)
-    assert can.route("credit_card").window is None
-    assert not any(can.route(method).synchronous for method in ("paypal", "credit_card"))
-    assert not can.rejects_over_refund
+def test_the_capabilities_match_braintrees_documents(provider: PaymentProvider) -> None:
+    capabilities = provider.capabilities
+    assert capabilities.route("paypal").window == capabilities.route("venmo").window == timedelta(days=180)
+    assert capabilities.route("credit_card").window is None
+    assert not any(capabilities.route(method).synchronous for method in ("paypal", "credit_card"))
+    assert not capabilities.rejects_over_refund

@@ -1,4 +1,4 @@
-"""Braintree's webhooks: signed forms, of which the SDK makes samples."""
+"""Braintree's webhooks, which are signed forms. The SDK makes sample forms."""
 
 from base64 import encodebytes
 from datetime import UTC, datetime, timedelta
@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.webhook_events import InvalidSignature, Subject, WebhookEvent, WebhookParser
-from tests.doubles.braintree import an_account, xml
+from tests.doubles.braintree import account_of, xml
 from worker.providers.braintree.client import create_gateway
 from worker.providers.braintree.webhooks import CLOCK_SKEW, MAX_AGE, create_webhook_parser
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # the SDK's samples
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-ACCOUNT = an_account("http://127.0.0.1:1")
+ACCOUNT = account_of("http://127.0.0.1:1")
 
 
 @cache
-def a_reader() -> WebhookParser:
+def a_parser() -> WebhookParser:
     return create_webhook_parser(ACCOUNT, provider_timeout_seconds=1.0)
 
 
@@ -32,7 +32,7 @@ def samples() -> Any:
 
 
 def a_sample(kind: str, name: str = "abc123") -> bytes:
-    """One that the SDK made and signed; it says when, and so do we."""
+    """Return a webhook that the SDK made and signed, with the current time in it."""
     return urlencode(samples().sample_notification(kind, name)).encode()
 
 
@@ -63,42 +63,49 @@ DISPUTES = [
 
 
 @pytest.mark.parametrize("kind", DISPUTES)
-def test_a_dispute_is_about_its_charge(kind: str) -> None:
-    seen = a_reader().read({}, a_sample(kind), datetime.now(UTC))
-    assert not isinstance(seen, InvalidSignature)
-    [notice] = seen
-    assert notice == WebhookEvent(event_id=notice.event_id, subject=Subject.DISPUTE, charge="abc123")
-    assert notice.event_id.startswith(f"{kind} abc123 20")
+def test_a_dispute_event_names_the_charge(kind: str) -> None:
+    events = a_parser().read({}, a_sample(kind), datetime.now(UTC))
+    assert not isinstance(events, InvalidSignature)
+    [event] = events
+    assert event == WebhookEvent(event_id=event.event_id, subject=Subject.DISPUTE, charge="abc123")
+    assert event.event_id.startswith(f"{kind} abc123 20")
 
 
 @pytest.mark.parametrize("kind", ["transaction_settled", "transaction_settlement_declined", "refund_failed"])
-def test_a_refund_that_changed_is_named_with_its_charge(kind: str) -> None:
+def test_a_refund_event_names_the_refund_and_its_charge(kind: str) -> None:
     body = a_form(a_notification(kind, transaction={"id": "r1", "amount": "1", "refunded_transaction_id": "dhpc9w"}))
-    event = f"{kind} r1 2026-11-22T12:00:00Z"
-    assert a_reader().read({}, body, NOW) == [
-        WebhookEvent(event_id=event, subject=Subject.REFUND, charge="dhpc9w", refund_id="r1")
+    event_id = f"{kind} r1 2026-11-22T12:00:00Z"
+    assert a_parser().read({}, body, NOW) == [
+        WebhookEvent(event_id=event_id, subject=Subject.REFUND, charge="dhpc9w", refund_id="r1")
     ]
 
 
-def test_a_failed_refund_is_named_though_its_charge_is_not() -> None:
-    seen = a_reader().read({}, a_sample("refund_failed", "r1"), datetime.now(UTC))
-    assert not isinstance(seen, InvalidSignature)
-    [notice] = seen
-    assert notice == WebhookEvent(event_id=notice.event_id, subject=Subject.REFUND, refund_id="r1")
+def test_a_refund_event_without_a_charge_names_the_refund() -> None:
+    events = a_parser().read({}, a_sample("refund_failed", "r1"), datetime.now(UTC))
+    assert not isinstance(events, InvalidSignature)
+    [event] = events
+    assert event == WebhookEvent(event_id=event.event_id, subject=Subject.REFUND, refund_id="r1")
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["check", "transaction_settled", "transaction_disbursed", "subscription_went_active", "disbursement", "unheard_of"],
+    [
+        "check",
+        "transaction_settled",
+        "transaction_disbursed",
+        "subscription_went_active",
+        "disbursement",
+        "unknown_kind",
+    ],
 )
-def test_what_is_about_something_else_is_nothing_to_do(kind: str) -> None:
-    assert a_reader().read({}, a_sample(kind), datetime.now(UTC)) == []
+def test_events_about_other_subjects_are_ignored(kind: str) -> None:
+    assert a_parser().read({}, a_sample(kind), datetime.now(UTC)) == []
 
 
-def test_the_same_change_told_twice_is_one_event_and_another_is_another() -> None:
+def test_a_repeated_webhook_has_the_same_event_id_and_a_later_one_another() -> None:
     refund = {"id": "r1", "amount": "1", "refunded_transaction_id": "dhpc9w"}
     first, again, later = (
-        a_reader().read({}, a_form(a_notification("refund_failed", at, transaction=refund)), NOW)
+        a_parser().read({}, a_form(a_notification("refund_failed", at, transaction=refund)), NOW)
         for at in (NOW, NOW, NOW + timedelta(seconds=1))
     )
     assert first == again
@@ -106,7 +113,7 @@ def test_the_same_change_told_twice_is_one_event_and_another_is_another() -> Non
 
 
 @pytest.mark.parametrize(
-    ("age", "is_taken"),
+    ("age", "accepted"),
     [
         (timedelta(0), True),
         (MAX_AGE, True),
@@ -115,27 +122,27 @@ def test_the_same_change_told_twice_is_one_event_and_another_is_another() -> Non
         (-CLOCK_SKEW - timedelta(seconds=1), False),
     ],
 )
-def test_what_is_older_than_any_repeat_is_a_replay(age: timedelta, is_taken: bool) -> None:
-    seen = a_reader().read({}, a_form(a_notification("check", NOW - age, check="x")), NOW)
-    assert isinstance(seen, InvalidSignature) != is_taken
+def test_a_webhook_outside_the_time_window_is_refused(age: timedelta, accepted: bool) -> None:
+    result = a_parser().read({}, a_form(a_notification("check", NOW - age, check="x")), NOW)
+    assert isinstance(result, InvalidSignature) != accepted
 
 
-def test_what_others_signed_is_forged() -> None:
+def test_a_wrong_signature_is_refused() -> None:
     document = a_notification("check", check="x")
     payload = encodebytes(document)
-    good = sign(payload)
-    assert a_reader().read({}, a_form(document, f"other_key|{'0' * 40}&{good}"), NOW) == []
-    for bad in (
+    valid = sign(payload)
+    assert a_parser().read({}, a_form(document, f"other_key|{'0' * 40}&{valid}"), NOW) == []
+    for invalid in (
         sign(payload, private="another"),
         sign(payload, public="another"),
         sign(b"another"),
-        good[:-1] + ("0" if good[-1] != "0" else "1"),
-        good.partition("|")[2],
+        valid[:-1] + ("0" if valid[-1] != "0" else "1"),
+        valid.partition("|")[2],
         f"{ACCOUNT.public_key}|",
-        f"{good}|",
+        f"{valid}|",
         "é|é",
     ):
-        assert isinstance(a_reader().read({}, a_form(document, bad), NOW), InvalidSignature)
+        assert isinstance(a_parser().read({}, a_form(document, invalid), NOW), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +157,8 @@ def test_what_others_signed_is_forged() -> None:
         b"bt_challenge=20f9f8ed05f77439fe955c977e4c8a53",
     ],
 )
-def test_a_form_that_is_none_of_theirs_is_forged(body: bytes) -> None:
-    assert isinstance(a_reader().read({}, body, NOW), InvalidSignature)
+def test_an_incomplete_form_is_refused(body: bytes) -> None:
+    assert isinstance(a_parser().read({}, body, NOW), InvalidSignature)
 
 
 @pytest.mark.parametrize(
@@ -174,26 +181,26 @@ def test_a_form_that_is_none_of_theirs_is_forged(body: bytes) -> None:
         xml("notification", {"kind": "check", "subject": {"check": "x"}}).encode(),
     ],
 )
-def test_a_signed_webhook_that_nobody_can_read_is_forged(document: bytes) -> None:
-    assert isinstance(a_reader().read({}, a_form(document), NOW), InvalidSignature)
+def test_an_unreadable_signed_webhook_is_refused(document: bytes) -> None:
+    assert isinstance(a_parser().read({}, a_form(document), NOW), InvalidSignature)
 
 
 @settings(deadline=None)
 @given(body=st.binary())
-def test_garbage_is_forged_and_breaks_nothing(body: bytes) -> None:
-    assert isinstance(a_reader().read({}, body, NOW), InvalidSignature)
+def test_random_bytes_are_refused(body: bytes) -> None:
+    assert isinstance(a_parser().read({}, body, NOW), InvalidSignature)
 
 
 @settings(deadline=None)
 @given(signature=st.text(), payload=st.text() | st.binary())
-def test_a_form_of_garbage_is_forged_and_breaks_nothing(signature: str, payload: str | bytes) -> None:
+def test_a_form_with_random_fields_is_refused(signature: str, payload: str | bytes) -> None:
     body = urlencode({"bt_signature": signature.encode(errors="replace"), "bt_payload": payload}, errors="replace")
-    assert isinstance(a_reader().read({}, body.encode(), NOW), InvalidSignature)
+    assert isinstance(a_parser().read({}, body.encode(), NOW), InvalidSignature)
 
 
 @settings(deadline=None)
 @given(
     document=st.binary() | st.text().map(lambda text: f"<notification>{text}</notification>".encode(errors="replace"))
 )
-def test_whatever_braintree_signs_is_read_or_refused(document: bytes) -> None:
-    assert isinstance(a_reader().read({}, a_form(document), NOW), InvalidSignature)
+def test_a_random_signed_document_is_refused(document: bytes) -> None:
+    assert isinstance(a_parser().read({}, a_form(document), NOW), InvalidSignature)

@@ -384,7 +384,7 @@ class Tls:
                 inside.recv(65536)
                 answers(inside)
 
-        with raw_server(secured, greets=True) as url:
+        with raw_server(secured, responds_first=True) as url:
             yield url.replace("http://", "https://")
 
 

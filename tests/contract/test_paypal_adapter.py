@@ -29,7 +29,7 @@ from domain.providers import (
     Unknown,
 )
 from domain.purchases import Dispute
-from tests.contract.specs.judge import Judge
+from tests.contract.specs.validator import SpecValidator
 from tests.doubles.faulty_server import (
     AFTER_CARRYING_OUT,
     Answer,
@@ -43,7 +43,7 @@ from tests.doubles.faulty_server import (
     reset_before,
     responds_with,
 )
-from tests.doubles.paypal import ID, SECRET, FakePayPal, adapter, refused
+from tests.doubles.paypal import ID, SECRET, FakePayPal, adapter, error_response
 from tests.doubles.raw_server import UNREADABLE
 from worker.providers.deadline import time_limit
 from worker.providers.paypal.access_token import MARGIN, AccessToken
@@ -63,20 +63,20 @@ def paypal() -> FakePayPal:
 
 
 @pytest.fixture
-def judge() -> Judge:
-    return Judge("paypal-payments-v2-refunds.json")
+def spec() -> SpecValidator:
+    return SpecValidator("paypal-payments-v2-refunds.json")
 
 
 @pytest.fixture
-def server(paypal: FakePayPal, judge: Judge) -> Iterator[FaultyServer]:
+def server(paypal: FakePayPal, spec: SpecValidator) -> Iterator[FaultyServer]:
     """What we ask, and what it answers without a fault, is as PayPal's own API description has it."""
-    with FaultyServer(judge.between(paypal.answer)) as server:
+    with FaultyServer(spec.wrap(paypal.answer)) as server:
         yield server
     for capture in paypal.captures.values():
-        judge.check("capture-2", capture)
+        spec.check("capture-2", capture)
     for refund in paypal.refunds:
-        judge.check("refund", refund)
-    assert judge.complaints == []
+        spec.check("refund", refund)
+    assert spec.errors == []
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def provider(server: FaultyServer) -> PaymentProvider:
 
 @pytest.fixture
 def charge(paypal: FakePayPal) -> str:
-    return paypal.captured("2GG279541U471931P")
+    return paypal.add_capture("2GG279541U471931P")
 
 
 def refunds_asked(server: FaultyServer) -> list[HttpRequest]:
@@ -100,11 +100,11 @@ def misbehaving(provider: PaymentProvider, server: FaultyServer, charge: str, tr
 
 
 def test_the_whole_charge_is_refunded_under_our_key(
-    provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, judge: Judge, charge: str
+    provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, spec: SpecValidator, charge: str
 ) -> None:
     answer = provider.refund(charge, PRICE, key=KEY)
     assert answer == Paid(paypal.refunds[0]["id"], PRICE)
-    assert judge.heard == 1
+    assert spec.checked_calls == 1
     [asked] = refunds_asked(server)
     assert (asked.method, asked.path) == ("POST", f"/v2/payments/captures/{charge}/refund")
     assert asked.headers["paypal-request-id"] == KEY
@@ -130,7 +130,7 @@ def test_the_whole_charge_is_refunded_under_our_key(
 def test_an_amount_has_the_decimals_that_paypal_takes(
     provider: PaymentProvider, paypal: FakePayPal, value: str, amount: Money
 ) -> None:
-    charge = paypal.captured("MANY", value, amount.currency)
+    charge = paypal.add_capture("MANY", value, amount.currency)
     paid = provider.refund(charge, amount, key=KEY)
     assert isinstance(paid, Paid)
     assert paypal.refunds[0]["amount"] == {"currency_code": amount.currency, "value": value}
@@ -141,7 +141,7 @@ def test_an_amount_has_the_decimals_that_paypal_takes(
 def test_an_amount_is_read_however_many_decimals_it_has(
     provider: PaymentProvider, paypal: FakePayPal, value: str, currency: str, minor: int
 ) -> None:
-    charge = paypal.captured("MANY", value, currency)
+    charge = paypal.add_capture("MANY", value, currency)
     refund = paypal.refund_by_hand(charge)
     assert provider.look_up(charge, key=KEY) == ExternalRefund(refund, Money(minor, currency))
 
@@ -163,7 +163,7 @@ def test_a_key_that_paypal_forgot_does_not_pay_again(
 def test_many_callers_do_not_mix_up_their_refunds_and_share_a_token(
     provider: PaymentProvider, paypal: FakePayPal
 ) -> None:
-    charges = [paypal.captured(f"C{number}", order=f"O{number}") for number in range(30)]
+    charges = [paypal.add_capture(f"C{number}", order=f"O{number}") for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
         answers = [*pool.map(lambda charge: provider.refund(charge, PRICE, key=f"mb_{charge}"), charges * 2)]
         found = [*pool.map(lambda charge: provider.look_up(charge, key=f"mb_{charge}"), charges * 2)]
@@ -176,7 +176,7 @@ def test_many_callers_do_not_mix_up_their_refunds_and_share_a_token(
 def test_a_token_is_used_until_shortly_before_its_end(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
-    paypal.token_lives = int(MARGIN)
+    paypal.token_seconds = int(MARGIN)
     assert provider.look_up(charge, key=KEY) == NotFound()
     assert len(paypal.tokens) == 2, "one for the capture, one for its order"
 
@@ -185,7 +185,7 @@ def test_a_token_that_is_taken_back_is_replaced_once(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
     provider.look_up(charge, key=KEY)
-    paypal.taken_back.update(paypal.tokens)
+    paypal.revoked_tokens.update(paypal.tokens)
     assert isinstance(provider.refund(charge, PRICE, key=KEY), Paid)
     assert len(paypal.refunds) == 1
     assert len(paypal.tokens) == 2
@@ -207,7 +207,7 @@ class Every(set[str]):
 def test_a_token_that_is_never_taken_is_tried_twice(
     provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str
 ) -> None:
-    paypal.taken_back = Every()
+    paypal.revoked_tokens = Every()
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
         "PayPal refuses our credentials: 401.", invalid_credentials=True
     )
@@ -218,7 +218,7 @@ def test_a_token_that_is_never_taken_is_tried_twice(
 def test_a_refusal_of_our_credentials_says_so(
     provider: PaymentProvider, server: FaultyServer, charge: str, status: int
 ) -> None:
-    misbehaving(provider, server, charge, responds_with(refused(status, "PERMISSION_DENIED")))
+    misbehaving(provider, server, charge, responds_with(error_response(status, "PERMISSION_DENIED")))
     assert provider.refund(charge, PRICE, key=KEY) == Unknown(
         f"PayPal refuses our credentials: {status}.", invalid_credentials=True
     )
@@ -244,7 +244,7 @@ def test_without_a_token_nothing_is_asked(server: FaultyServer, charge: str, ans
 
 @pytest.mark.parametrize("status", REFUND_STATUSES)
 def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePayPal, charge: str, status: str) -> None:
-    paypal.pays_by = status
+    paypal.new_refund_status = status
     answer = provider.refund(charge, PRICE, key=KEY)
     id_ = paypal.refunds[0]["id"]
     expected = {
@@ -258,7 +258,7 @@ def test_every_status_has_its_meaning(provider: PaymentProvider, paypal: FakePay
 def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
     provider: PaymentProvider, paypal: FakePayPal, charge: str
 ) -> None:
-    paypal.pays_by = "PENDING"
+    paypal.new_refund_status = "PENDING"
     pending = provider.refund(charge, PRICE, key=KEY)
     assert isinstance(pending, Pending)
     paypal.fail(pending.refund_id, reason="ECHECK")
@@ -269,12 +269,12 @@ def test_a_pending_refund_whose_echeck_bounces_waits_for_the_sellers_balance(
 def test_every_word_of_the_table_has_its_class(
     provider: PaymentProvider, server: FaultyServer, charge: str, code: str
 ) -> None:
-    misbehaving(provider, server, charge, responds_with(refused(422, "SOMETHING_ELSE", code)))
+    misbehaving(provider, server, charge, responds_with(error_response(422, "SOMETHING_ELSE", code)))
     assert provider.refund(charge, PRICE, key=KEY) == Declined(CODES[code], code)
 
 
-def test_the_table_names_every_issue_of_the_api_description(judge: Judge) -> None:
-    schemas = judge.description["components"]["schemas"]
+def test_the_table_names_every_issue_of_the_api_description(spec: SpecValidator) -> None:
+    schemas = spec.description["components"]["schemas"]
     issues = {
         issue
         for name in ("captures.refund-400", "captures.refund-422")
@@ -287,10 +287,10 @@ def test_the_table_names_every_issue_of_the_api_description(judge: Judge) -> Non
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        (refused(422, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
-        (refused(400, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
-        (refused(400), "INVALID_REQUEST"),
-        (refused(404), "RESOURCE_NOT_FOUND"),
+        (error_response(422, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
+        (error_response(400, "A_NEW_ISSUE"), "A_NEW_ISSUE"),
+        (error_response(400), "INVALID_REQUEST"),
+        (error_response(404), "RESOURCE_NOT_FOUND"),
     ],
 )
 def test_a_word_that_nobody_knows_is_a_permanent_no(
@@ -303,10 +303,10 @@ def test_a_word_that_nobody_knows_is_a_permanent_no(
 @pytest.mark.parametrize(
     "said",
     [
-        *(refused(422, "A_NEW_ISSUE", code) for code in sorted(UNDECIDED_CODES)),
-        refused(409, "PREVIOUS_REQUEST_IN_PROGRESS"),
-        refused(422, "x" * 101),
-        refused(422, "\x07"),
+        *(error_response(422, "A_NEW_ISSUE", code) for code in sorted(UNDECIDED_CODES)),
+        error_response(409, "PREVIOUS_REQUEST_IN_PROGRESS"),
+        error_response(422, "x" * 101),
+        error_response(422, "\x07"),
         HttpResponse(422, b'{"details": 7}'),
         HttpResponse(422, b'{"details": [7]}'),
         HttpResponse(400, b"<html>"),
@@ -314,7 +314,7 @@ def test_a_word_that_nobody_knows_is_a_permanent_no(
         HttpResponse(408, b"{}"),
         HttpResponse(425, b"{}"),
         HttpResponse(500, b""),
-        refused(500),
+        error_response(500),
         HttpResponse(302, b"{}", {"Location": "https://elsewhere.example"}),
     ],
 )
@@ -546,7 +546,7 @@ class TestLookingUp:
     def test_a_refund_of_another_capture_of_the_order_is_not_of_this_one(
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
-        paypal.refund_by_hand(paypal.captured("SECOND"))
+        paypal.refund_by_hand(paypal.add_capture("SECOND"))
         assert provider.look_up(charge, key=KEY) == NotFound()
 
     @pytest.mark.parametrize("status", ["PENDING", "DECLINED", "FAILED"])
@@ -562,9 +562,9 @@ class TestLookingUp:
     def test_without_an_order_the_list_of_refunds_tells(
         self, provider: PaymentProvider, paypal: FakePayPal, order: str | None
     ) -> None:
-        charge = paypal.captured("RENEWAL", order=order)
-        paypal.orders_are_kept = False
-        paypal.refund_by_hand(paypal.captured("OTHERS", order=None))
+        charge = paypal.add_capture("RENEWAL", order=order)
+        paypal.orders_exist = False
+        paypal.refund_by_hand(paypal.add_capture("OTHERS", order=None))
         assert provider.look_up(charge, key=KEY) == NotFound()
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
@@ -572,8 +572,8 @@ class TestLookingUp:
         assert provider.look_up(charge, key=OTHERS) == ExternalRefund(ours.refund_id, PRICE)
 
     def test_a_refund_that_no_list_shows_yet_is_unknown(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
-        charge = paypal.captured("RENEWAL", order=None)
-        paypal.lists_after = timedelta(hours=3)
+        charge = paypal.add_capture("RENEWAL", order=None)
+        paypal.search_delay = timedelta(hours=3)
         ours = provider.refund(charge, PRICE, key=KEY)
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
         paypal.now += timedelta(hours=3)
@@ -582,15 +582,15 @@ class TestLookingUp:
     def test_a_day_of_more_refunds_than_paypal_lists_is_unknown(
         self, provider: PaymentProvider, paypal: FakePayPal
     ) -> None:
-        charge = paypal.captured("RENEWAL", order=None)
+        charge = paypal.add_capture("RENEWAL", order=None)
         provider.refund(charge, PRICE, key=KEY)
-        paypal.most_listed = 0
+        paypal.max_search_results = 0
         assert isinstance(provider.look_up(charge, key=KEY), Unknown)
 
     def test_a_busy_day_is_read_page_by_page(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         for number in range(501):
-            paypal.refund_by_hand(paypal.captured(f"C{number}"))
-        charge = paypal.captured("RENEWAL", order=None)
+            paypal.refund_by_hand(paypal.add_capture(f"C{number}"))
+        charge = paypal.add_capture("RENEWAL", order=None)
         ours = provider.refund(charge, PRICE, key=KEY)
         assert provider.look_up(charge, key=KEY) == ours
 
@@ -608,7 +608,7 @@ class TestLookingUp:
         assert isinstance(ours, Paid)
         paypal.fail(ours.refund_id)
         paypal.captures[charge]["status"] = "REFUNDED"
-        paypal.lists_after = timedelta(hours=3)
+        paypal.search_delay = timedelta(hours=3)
         assert provider.look_up(charge, key=KEY) == Failed(ours.refund_id, "FAILED")
 
     def test_a_refund_of_nothing_cannot_be_read(
@@ -619,11 +619,11 @@ class TestLookingUp:
 
     @pytest.mark.parametrize("silent", ["/v2/checkout/orders", "/v1/reporting"])
     def test_a_question_that_is_not_answered_leaves_all_open(self, paypal: FakePayPal, silent: str) -> None:
-        charge = paypal.captured("RENEWAL", order="ORDER1" if "orders" in silent else None)
+        charge = paypal.add_capture("RENEWAL", order="ORDER1" if "orders" in silent else None)
         paypal.refund_by_hand(charge)
 
         def moody(asked: HttpRequest) -> HttpResponse:
-            return refused(503) if asked.path.startswith(silent) else paypal.answer(asked)
+            return error_response(503) if asked.path.startswith(silent) else paypal.answer(asked)
 
         with FaultyServer(moody) as server:
             assert adapter(server.url).look_up(charge, key=KEY) == Unknown("PayPal answered 503.")
@@ -632,7 +632,7 @@ class TestLookingUp:
         self, provider: PaymentProvider, paypal: FakePayPal, server: FaultyServer, charge: str
     ) -> None:
         paypal.refund_by_hand(charge)
-        paypal.orders_are_kept = False
+        paypal.orders_exist = False
         provider.look_up(charge, key=KEY)
         assert {asked.method for asked in server.requests if asked.path != "/v1/oauth2/token"} == {"GET"}
 
@@ -673,7 +673,7 @@ class TestLookingUp:
     def test_a_capture_that_cannot_be_read_is_unknown(
         self, provider: PaymentProvider, server: FaultyServer, paypal: FakePayPal, charge: str, changes: dict[str, Any]
     ) -> None:
-        capture = paypal.captures[paypal.captured("RENEWAL", order=None)]
+        capture = paypal.captures[paypal.add_capture("RENEWAL", order=None)]
         misbehaving(provider, server, charge, responds_with(HttpResponse(200, json.dumps(capture).encode())))
         assert provider.look_up("RENEWAL", key=KEY) == NotFound()
         server.fault = responds_with(HttpResponse(200, json.dumps(capture | changes).encode()))
@@ -739,7 +739,7 @@ class TestDisputes:
         dispute = paypal.dispute(charge, "RESOLVED", "DENIED")
 
         def moody(asked: HttpRequest) -> HttpResponse:
-            return refused(503) if asked.path.endswith(dispute) else paypal.answer(asked)
+            return error_response(503) if asked.path.endswith(dispute) else paypal.answer(asked)
 
         with FaultyServer(moody) as server:
             assert adapter(server.url).dispute(charge) == Unknown("PayPal answered 503.")
@@ -767,7 +767,7 @@ class TestListing:
         self, provider: PaymentProvider, paypal: FakePayPal, charge: str
     ) -> None:
         provider.refund(charge, PRICE, key=KEY)
-        other = paypal.refund_by_hand(paypal.captured("OTHER"), "5.00", invoice_id="somebody@example.org")
+        other = paypal.refund_by_hand(paypal.add_capture("OTHER"), "5.00", invoice_id="somebody@example.org")
         ours = paypal.refunds[0]["id"]
         assert all_pages(provider, paypal.now) == [
             ListedRefund(ours, charge, PRICE, RefundStatus.PAID, paypal.now, KEY),
@@ -785,7 +785,7 @@ class TestListing:
     def test_what_appears_late_is_listed_the_next_time(self, provider: PaymentProvider, paypal: FakePayPal) -> None:
         until = paypal.now
         paypal.now -= timedelta(hours=2, minutes=59)
-        paypal.refund_by_hand(paypal.captured("LATE"))
+        paypal.refund_by_hand(paypal.add_capture("LATE"))
         assert len(all_pages(provider, until)) == 1
 
     def test_a_year_is_read_in_pieces_of_time_and_pages(
@@ -795,7 +795,7 @@ class TestListing:
         for days in range(365):
             paypal.now = today - timedelta(days=days)
             for number in range(20 if days < 31 else 1):
-                paypal.refund_by_hand(paypal.captured(f"C{days}X{number}"))
+                paypal.refund_by_hand(paypal.add_capture(f"C{days}X{number}"))
         paypal.now = today
         listed = all_pages(provider, today - timedelta(days=366))
         assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
@@ -807,8 +807,8 @@ class TestListing:
         today = paypal.now
         for days in range(20):
             paypal.now = today - timedelta(days=days)
-            paypal.refund_by_hand(paypal.captured(f"C{days}"))
-        paypal.now, paypal.most_listed = today, 6
+            paypal.refund_by_hand(paypal.add_capture(f"C{days}"))
+        paypal.now, paypal.max_search_results = today, 6
         listed = all_pages(provider, today - timedelta(days=25))
         assert {refund.refund_id for refund in listed} == {row["id"] for row in paypal.refunds}
 

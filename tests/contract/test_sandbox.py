@@ -34,7 +34,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from tests.doubles.raw_server import SLOW_RESPONSES, UNREADABLE, Flood, drips, http_response, raw_server, resets, sends
-from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
+from tests.doubles.sandbox import SHORT_TIMEOUT, TEST_TIMEOUT, SandboxProcess, sandbox_in
 from tests.services import eventually
 from worker.providers import connect_providers
 from worker.providers.sandbox.adapter import SandboxAdapter, create_adapter
@@ -223,7 +223,7 @@ class TestSandbox(ProviderContract):
 
     @pytest.fixture
     def impatient(self, process: SandboxProcess) -> PaymentProvider:
-        return process.adapter(ENOUGH)
+        return process.adapter(SHORT_TIMEOUT)
 
     def test_a_restarted_sandbox_is_found_again(self, tmp_path: Path) -> None:
         with sandbox_in(tmp_path) as process:
@@ -243,7 +243,7 @@ def _at_once(call: Callable[[int], RefundResult]) -> list[RefundResult]:
     together = Barrier(50)
 
     def one(number: int) -> RefundResult:
-        together.wait(PATIENCE)
+        together.wait(TEST_TIMEOUT)
         return call(number)
 
     with ThreadPoolExecutor(50) as threads:
@@ -269,11 +269,11 @@ def _list(provider: PaymentProvider, since: datetime) -> list[ListedRefund]:
 # An adapter that is told nonsense
 
 
-def adapter(url: str, seconds: float = PATIENCE) -> PaymentProvider:
+def adapter(url: str, seconds: float = TEST_TIMEOUT) -> PaymentProvider:
     return create_adapter(SandboxAccount(url=url), provider_timeout_seconds=seconds, connections=1)
 
 
-def ask(url: str, seconds: float = PATIENCE) -> RefundResult:
+def ask(url: str, seconds: float = TEST_TIMEOUT) -> RefundResult:
     return adapter(url, seconds).refund("ok_1", FIVE_EUROS, key="case-1")
 
 

@@ -33,7 +33,7 @@ from domain.providers import (
 )
 from domain.purchases import Dispute
 from tests.doubles.raw_server import SLOW_RESPONSES, UNREADABLE, Flood, drips, http_response, raw_server, resets, sends
-from tests.doubles.stripe import FakeStripe, a_stripe, error
+from tests.doubles.stripe import FakeStripe, error_response, run_fake_stripe
 from worker.providers.http_client import CREDENTIALS_REFUSED
 from worker.providers.stripe.adapter import create_adapter
 from worker.providers.stripe.amounts import UNITS, parse_amount
@@ -53,8 +53,8 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def stripe() -> Iterator[FakeStripe]:
-    with a_stripe() as fake:
-        fake.charge("ch_1", payment_intent="pi_1")
+    with run_fake_stripe() as fake:
+        fake.add_charge("ch_1", payment_intent="pi_1")
         yield fake
 
 
@@ -93,7 +93,7 @@ def test_another_key_for_the_same_charge_is_refused(adapter: PaymentProvider) ->
 
 def test_a_key_serves_one_refund_only(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     refund(adapter)
-    other = refund(adapter, stripe.charge("ch_2"))
+    other = refund(adapter, stripe.add_charge("ch_2"))
     assert isinstance(other, Unknown), "what was asked for under this key before may have paid"
 
 
@@ -122,13 +122,13 @@ def test_fifty_callers_with_fifty_keys_pay_once(stripe: FakeStripe, adapter: Pay
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_has_its_class(stripe: FakeStripe, adapter: PaymentProvider, code: str) -> None:
-    stripe.charges["ch_1"].refuses = (400, code)
+    stripe.charges["ch_1"].refund_error = (400, code)
     assert refund(adapter) == Declined(CODES[code], code)
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 422])
 def test_a_code_we_never_heard_is_a_refusal_for_good(stripe: FakeStripe, adapter: PaymentProvider, status: int) -> None:
-    stripe.charges["ch_1"].refuses = (status, "moon_phase")
+    stripe.charges["ch_1"].refund_error = (status, "moon_phase")
     assert refund(adapter) == Declined(DeclineReason.PERMANENT, "moon_phase")
 
 
@@ -136,26 +136,29 @@ def test_a_code_we_never_heard_is_a_refusal_for_good(stripe: FakeStripe, adapter
 def test_a_status_that_leaves_it_open_is_unknown_whatever_its_code(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
-    stripe.before = [error(status, "charge_already_refunded")]
+    stripe.instead = [error_response(status, "charge_already_refunded")]
     assert refund(adapter) == Unknown(f"Stripe answered {status}.")
     assert len(stripe.calls) == 1, "The SDK called again by itself."
 
 
 @pytest.mark.parametrize("code", sorted(UNDECIDED_CODES))
 def test_a_code_that_says_not_now_is_unknown(stripe: FakeStripe, adapter: PaymentProvider, code: str) -> None:
-    stripe.before = [error(400, code)]
+    stripe.instead = [error_response(400, code)]
     assert refund(adapter) == Unknown("Stripe answered 400.")
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_stripe_says_when_to_ask_again(stripe: FakeStripe, adapter: PaymentProvider, status: int) -> None:
-    stripe.before = [error(status, None, "api_error", Retry_After="17", Stripe_Should_Retry="true")]
+    stripe.instead = [error_response(status, None, "api_error", Retry_After="17", Stripe_Should_Retry="true")]
     assert refund(adapter) == Unknown(f"Stripe answered {status}.", retry_after=17)
     assert len(stripe.calls) == 1, "The SDK called again by itself."
 
 
 def test_a_stored_error_says_that_the_key_will_never_say_more(stripe: FakeStripe, adapter: PaymentProvider) -> None:
-    stripe.before = [error(500, None, "api_error"), error(500, None, "api_error", Idempotent_Replayed="true")]
+    stripe.instead = [
+        error_response(500, None, "api_error"),
+        error_response(500, None, "api_error", Idempotent_Replayed="true"),
+    ]
     assert refund(adapter) == Unknown("Stripe answered 500.")
     assert refund(adapter) == Unknown("Stripe answered 500.", replayed=True)
 
@@ -164,7 +167,7 @@ def test_a_stored_error_says_that_the_key_will_never_say_more(stripe: FakeStripe
 def test_refused_credentials_are_unknown_because_a_person_mends_them(
     stripe: FakeStripe, adapter: PaymentProvider, status: int
 ) -> None:
-    stripe.before = [error(status, "charge_already_refunded")]
+    stripe.instead = [error_response(status, "charge_already_refunded")]
     assert refund(adapter) == Unknown(f"Stripe refuses our credentials: {status}.", invalid_credentials=True)
 
 
@@ -177,7 +180,7 @@ def test_a_wrong_key_to_the_account_pays_nothing_and_is_not_shown(stripe: FakeSt
 def test_an_error_after_paying_is_unknown_and_the_look_up_finds_it_paid(
     stripe: FakeStripe, adapter: PaymentProvider
 ) -> None:
-    stripe.after = [error(500, None, "api_error")]
+    stripe.after = [error_response(500, None, "api_error")]
     assert isinstance(refund(adapter), Unknown)
     assert adapter.look_up("ch_1", key="key-1") == Paid("re_0", FIVE)
     assert refund(adapter) == Paid("re_0", FIVE)
@@ -232,7 +235,7 @@ def test_what_stripe_says_is_not_logged(
     stripe: FakeStripe, adapter: PaymentProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    stripe.charges["ch_1"].refuses = (400, "charge_disputed")
+    stripe.charges["ch_1"].refund_error = (400, "charge_disputed")
     assert isinstance(refund(adapter), Declined)
     assert "Nobody reads this." not in caplog.text
 
@@ -252,7 +255,7 @@ def test_what_stripe_says_is_not_logged(
     ],
 )
 def test_an_amount_is_told_in_stripes_own_units(stripe: FakeStripe, iso: Money, theirs: int) -> None:
-    charge = stripe.charge("ch_2", theirs, currency=iso.currency.lower())
+    charge = stripe.add_charge("ch_2", theirs, currency=iso.currency.lower())
     assert stripe.adapter().refund(charge, iso, key="key-2") == Paid("re_0", iso)
     assert stripe.calls[-1][2]["amount"] == str(theirs)
 
@@ -317,16 +320,18 @@ def test_ours_is_found_on_the_last_of_many_pages(stripe: FakeStripe, adapter: Pa
 
 def test_a_list_without_end_is_given_up(stripe: FakeStripe, adapter: PaymentProvider) -> None:
     row = {"id": "re_9", "charge": "ch_1"}
-    stripe.before = [(200, {"object": "list", "data": [row], "has_more": True}, {}) for _ in range(50)]
+    stripe.instead = [(200, {"object": "list", "data": [row], "has_more": True}, {}) for _ in range(50)]
     assert adapter.look_up("ch_1", key="key-1") == Unknown("Stripe's list does not end.")
     assert len(stripe.calls) == 10
 
 
-@pytest.mark.parametrize("answer", [error(404, "resource_missing"), error(500, None), error(401, None)])
+@pytest.mark.parametrize(
+    "answer", [error_response(404, "resource_missing"), error_response(500, None), error_response(401, None)]
+)
 def test_a_look_up_that_is_refused_is_unknown_never_absent(
     stripe: FakeStripe, adapter: PaymentProvider, answer: Any
 ) -> None:
-    stripe.before = [answer] * 3
+    stripe.instead = [answer] * 3
     assert isinstance(adapter.look_up("ch_1", key="key-1"), Unknown)
     assert isinstance(adapter.dispute("ch_1"), Unknown)
     assert isinstance(adapter.list_refunds(LONG_AGO, None), Unknown)
@@ -345,7 +350,7 @@ def test_every_status_of_a_dispute_is_known(
     stripe: FakeStripe, adapter: PaymentProvider, status: str, name: str
 ) -> None:
     stripe.dispute("ch_1", status)
-    stripe.charge("ch_2", payment_intent="pi_2")
+    stripe.add_charge("ch_2", payment_intent="pi_2")
     stripe.dispute("ch_2", "lost")
     assert adapter.dispute(name) == DisputeStatus(DISPUTES[status], "dp_0")
 
@@ -376,7 +381,7 @@ def test_a_dispute_of_a_new_status_is_unknown(stripe: FakeStripe, adapter: Payme
 
 
 def test_the_list_has_every_refund_since_then_in_pages(stripe: FakeStripe, adapter: PaymentProvider) -> None:
-    stripe.charge("ch_2", 10_000)
+    stripe.add_charge("ch_2", 10_000)
     stripe.refund_by_hand("ch_2", 1)
     since = datetime.fromtimestamp(stripe.clock + 1, UTC)
     stripe.charges["ch_2"].status = "pending"

@@ -34,12 +34,14 @@ from domain.providers import (
 from domain.purchases import Dispute
 from domain.webhook_events import InvalidSignature
 from tests.services import eventually
-from tests.stripe_emulators.node_packages import HERE, installed, program
+from tests.stripe_emulators.node_packages import HERE, find_program, install_packages
 from worker.providers.deadline import create_session, time_limit
 from worker.providers.stripe.adapter import create_adapter
 from worker.providers.stripe.client import result_of_error
 from worker.providers.stripe.resources import parse_dispute
 from worker.providers.stripe.webhooks import StripeWebhookParser
+
+pytestmark = pytest.mark.slow
 
 PATIENCE = 20.0  # seconds; reached only when something is broken
 API_KEY = "sk_test_for_emulators_only"
@@ -161,8 +163,8 @@ def an_ear() -> Iterator[tuple[str, "Queue[tuple[dict[str, str], bytes]]"]]:
 
 @pytest.fixture(scope="module")
 def mock(pytestconfig: pytest.Config) -> Iterator[Emulator]:
-    folder = installed(Path(pytestconfig.cache.mkdir("stripe_emulators")))
-    command = [program("node"), "-r", str(HERE / "loopback.js"), "node_modules/stripe-stateful-mock/dist/cli.js"]
+    folder = install_packages(Path(pytestconfig.cache.mkdir("stripe_emulators")))
+    command = [find_program("node"), "-r", str(HERE / "loopback.js"), "node_modules/stripe-stateful-mock/dist/cli.js"]
     with run_emulator(command, cwd=folder, env={"PORT": "0", "LOG_LEVEL": "error"}) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""A fake Adyen after its documentation: payments, asynchronous refunds, and idempotency keys that live 31 days."""
+"""A fake of Adyen's API, written after its documentation. Idempotency keys expire after 31 days."""
 
 import base64
 import binascii
@@ -18,8 +18,8 @@ from worker.providers.adyen.adapter import create_adapter
 API_KEY = "AQEyhmfxK4/LaxdDw0m/n3Q5qf3Ve59DLpw"
 MERCHANT = "MoneybackEU"
 HMAC_KEY = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
-BELOW = "/checkout/v72"
-SIGNED = [
+API_PATH = "/checkout/v72"
+SIGNED_FIELDS = [
     "pspReference",
     "originalReference",
     "merchantAccountCode",
@@ -29,52 +29,56 @@ SIGNED = [
     "eventCode",
     "success",
 ]
-_PATH = re.compile(rf"{BELOW}/payments/([^/]+)/refunds")
+_PATH = re.compile(rf"{API_PATH}/payments/([^/]+)/refunds")
 
 
 @dataclass
 class FakeAdyen:
+    """The state of the fake: payments, refunds and the responses by idempotency key."""
+
     payments: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The captured amounts by pspReference."""
     refunds: list[dict[str, Any]] = field(default_factory=list)
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    _answers: dict[str, tuple[datetime, HttpResponse]] = field(default_factory=dict)
+    _responses: dict[str, tuple[datetime, HttpResponse]] = field(default_factory=dict)
 
-    def captured(self, name: str, value: int = 1999, currency: str = "EUR") -> str:
+    def add_payment(self, name: str, value: int = 1999, currency: str = "EUR") -> str:
         self.payments[name] = {"value": value, "currency": currency}
         return name
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        found = _PATH.fullmatch(request.path)
+        match = _PATH.fullmatch(request.path)
         if request.headers.get("x-api-key") != API_KEY:
-            return refused(401, "000", "HTTP Status Response - Unauthorized", kind="security")
-        if request.method != "POST" or not found:
-            return HttpResponse(404, b"<html>Nothing is here.</html>")
+            return error_response(401, "000", "HTTP Status Response - Unauthorized", kind="security")
+        if request.method != "POST" or not match:
+            return HttpResponse(404, b"<html>Not found.</html>")
         key = request.headers["idempotency-key"]
-        at, response = self._answers.get(key, (datetime.min.replace(tzinfo=UTC), HttpResponse(500)))
-        if self.now - at < timedelta(days=31):
+        first_sent_at, response = self._responses.get(key, (datetime.min.replace(tzinfo=UTC), HttpResponse(500)))
+        if self.now - first_sent_at < timedelta(days=31):
             return response
-        response = self._receive(found[1], json.loads(request.body))
-        self._answers[key] = (self.now, response)
+        response = self._create_refund(match[1], json.loads(request.body))
+        self._responses[key] = (self.now, response)
         return response
 
-    def _receive(self, payment: str, wanted: dict[str, Any]) -> HttpResponse:
-        if wanted["merchantAccount"] != MERCHANT:
-            return refused(403, "901", "Invalid Merchant Account", kind="security")
+    def _create_refund(self, payment: str, body: dict[str, Any]) -> HttpResponse:
+        if body["merchantAccount"] != MERCHANT:
+            return error_response(403, "901", "Invalid Merchant Account", kind="security")
         if payment not in self.payments:
-            return refused(422, "167", "Original pspReference required for this operation")
+            return error_response(422, "167", "Original pspReference required for this operation")
         refund = {"paymentPspReference": payment, "pspReference": f"{len(self.refunds):016}", "status": "received"}
-        self.refunds.append(wanted | refund)
-        return _json_response(201, wanted | refund)
+        self.refunds.append(body | refund)
+        return _json_response(201, body | refund)
 
     def outcome(self, refund: str) -> dict[str, Any]:
         """Return the webhook item with the outcome of a refund. Refunds above the captured amount fail."""
-        before = [row for row in self.refunds if row["pspReference"] < refund]
+        earlier_refunds = [row for row in self.refunds if row["pspReference"] < refund]
         row = next(row for row in self.refunds if row["pspReference"] == refund)
-        same = [
-            other["amount"]["value"] for other in before if other["paymentPspReference"] == row["paymentPspReference"]
+        earlier_amounts = [
+            other["amount"]["value"]
+            for other in earlier_refunds
+            if other["paymentPspReference"] == row["paymentPspReference"]
         ]
-        fits = row["amount"]["value"] + sum(same) <= self.payments[row["paymentPspReference"]]["value"]
+        fits = row["amount"]["value"] + sum(earlier_amounts) <= self.payments[row["paymentPspReference"]]["value"]
         item = {
             "amount": row["amount"],
             "eventCode": "REFUND",
@@ -93,7 +97,7 @@ class FakeAdyen:
 def signed(item: dict[str, Any], key: str = HMAC_KEY) -> dict[str, Any]:
     """Return a signed webhook item, after docs.adyen.com, "Verify HMAC signatures"."""
     values = item | {f"amount.{name}": item["amount"][name] for name in ("value", "currency")}
-    text = ":".join(str(values.get(name, "")) for name in SIGNED)
+    text = ":".join(str(values.get(name, "")) for name in SIGNED_FIELDS)
     mac = hmac.new(binascii.a2b_hex(key), text.encode(), hashlib.sha256)
     signature = base64.b64encode(mac.digest()).decode()
     return item | {"additionalData": {**item.get("additionalData", {}), "hmacSignature": signature}}
@@ -105,7 +109,7 @@ def webhook(*items: object) -> bytes:
     ).encode()
 
 
-def refused(status: int, code: str, message: str = "No.", kind: str = "validation") -> HttpResponse:
+def error_response(status: int, code: str, message: str = "No.", kind: str = "validation") -> HttpResponse:
     return _json_response(status, {"status": status, "errorCode": code, "message": message, "errorType": kind})
 
 
@@ -113,8 +117,8 @@ def account(url: str, *, api_key: str = API_KEY, merchant: str = MERCHANT, hmac_
     return AdyenAccount(api_key=api_key, merchant_account=merchant, api_base=f"{url}/checkout", hmac_key=hmac_key)
 
 
-def adapter(url: str, *, seconds: float = 20.0, **account_is: str) -> PaymentProvider:
-    return create_adapter(account(url, **account_is), provider_timeout_seconds=seconds, connections=10)
+def adapter(url: str, *, seconds: float = 20.0, **account_fields: str) -> PaymentProvider:
+    return create_adapter(account(url, **account_fields), provider_timeout_seconds=seconds, connections=10)
 
 
 def _json_response(status: int, document: dict[str, Any]) -> HttpResponse:

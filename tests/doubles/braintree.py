@@ -1,4 +1,4 @@
-"""A fake Braintree after its documentation, in XML: transactions, refunds, searches, and idempotency keys."""
+"""A fake of Braintree's XML API, written after its documentation. Idempotency keys expire after 30 days."""
 
 import re
 from base64 import b64encode
@@ -17,49 +17,51 @@ from domain.providers import PaymentProvider
 from tests.doubles.faulty_server import FaultyServer, HttpRequest, HttpResponse
 from worker.providers.braintree.adapter import create_adapter
 
-PUBLIC, PRIVATE, MERCHANT = "a_public_key", "a_private_key", "a_merchant"
+PUBLIC_KEY, PRIVATE_KEY, MERCHANT = "a_public_key", "a_private_key", "a_merchant"
 _PATH = re.compile(rf"/merchants/{MERCHANT}/transactions/(?P<name>\w+)(?P<refund>/refund)?")
-_DEAD = {"processor_declined", "gateway_rejected", "settlement_declined", "failed", "voided"}
+_UNPAID_STATUSES = {"processor_declined", "gateway_rejected", "settlement_declined", "failed", "voided"}
 Row = dict[str, Any]
 
 
 @dataclass
 class FakeBraintree:
+    """The state of the fake: transactions, refunds and idempotency keys."""
+
     transactions: dict[str, Row] = field(default_factory=dict)
     """The transactions by id, oldest first."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    verdict: Row = field(default_factory=lambda: {"status": "submitted_for_settlement"})
+    new_refund_fields: Row = field(default_factory=lambda: {"status": "submitted_for_settlement"})
     """The fields of new refunds."""
-    _keys: dict[str, tuple[datetime, HttpRequest, str]] = field(default_factory=dict)
+    _refunds_by_key: dict[str, tuple[datetime, HttpRequest, str]] = field(default_factory=dict)
 
     def serve(self) -> FaultyServer:
         return FaultyServer(self.answer)
 
-    def sold(self, name: str, amount: str = "19.99", currency: str = "EUR", **more: object) -> str:
-        self.transactions[name] = self._row(name, "sale", amount, currency) | {"status": "settled"} | more
+    def add_sale(self, name: str, amount: str = "19.99", currency: str = "EUR", **extra: object) -> str:
+        self.transactions[name] = self._row(name, "sale", amount, currency) | {"status": "settled"} | extra
         return name
 
-    def refunded(self, charge: str, **more: object) -> Row:
+    def refund_in_control_panel(self, charge: str, **extra: object) -> Row:
         """Make a refund in Braintree's control panel."""
         sale = self.transactions[charge]
         name = f"r{len(self.transactions)}"
         row = self._row(name, "credit", sale["amount"], sale["currency_iso_code"])
-        row |= {"refunded_transaction_id": charge, "status": "settled"} | more
+        row |= {"refunded_transaction_id": charge, "status": "settled"} | extra
         self.transactions[name] = row
         sale["refund_ids"].append(name)
         return row
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        keys = b64encode(f"{PUBLIC}:{PRIVATE}".encode()).decode()
-        if request.headers.get("authorization") != f"Basic {keys}":
+        credentials = b64encode(f"{PUBLIC_KEY}:{PRIVATE_KEY}".encode()).decode()
+        if request.headers.get("authorization") != f"Basic {credentials}":
             return HttpResponse(401)
-        found = _PATH.fullmatch(request.path)
-        if found and found["name"].startswith("advanced_search"):
-            return self._search(request, with_all=found["name"] == "advanced_search")
-        if not found or found["name"] not in self.transactions:
+        match = _PATH.fullmatch(request.path)
+        if match and match["name"].startswith("advanced_search"):
+            return self._search(request, with_all=match["name"] == "advanced_search")
+        if not match or match["name"] not in self.transactions:
             return HttpResponse(404)
-        sale = self.transactions[found["name"]]
-        return self._once(request, sale) if found["refund"] else xml_response(200, transaction=sale)
+        sale = self.transactions[match["name"]]
+        return self._refund_once(request, sale) if match["refund"] else xml_response(200, transaction=sale)
 
     def _row(self, name: str, kind: str, amount: str, currency: str) -> Row:
         return {
@@ -78,42 +80,50 @@ class FakeBraintree:
             "gateway_rejection_reason": None,
         }
 
-    def _once(self, request: HttpRequest, sale: Row) -> HttpResponse:
-        wanted = read(request.body)
-        key = wanted["api_request_key"]
-        at, before, name = self._keys.get(key, (datetime.min.replace(tzinfo=UTC), request, ""))
-        if self.now - at < timedelta(days=30):
-            if (before.path, before.body) != (request.path, request.body):
-                return refused("915232")
+    def _refund_once(self, request: HttpRequest, sale: Row) -> HttpResponse:
+        body = parse_xml(request.body)
+        key = body["api_request_key"]
+        first_sent_at, first_request, name = self._refunds_by_key.get(
+            key, (datetime.min.replace(tzinfo=UTC), request, "")
+        )
+        if self.now - first_sent_at < timedelta(days=30):
+            if (first_request.path, first_request.body) != (request.path, request.body):
+                return error_response("915232")
             return self._outcome(self.transactions[name])
         if sale["status"] not in {"settled", "settling"}:
-            return refused("91506")
-        live = [one for name in sale["refund_ids"] if (one := self.transactions[name])["status"] not in _DEAD]
-        left = Decimal(sale["amount"]) - sum(Decimal(one["amount"]) for one in live)
-        if left <= 0:
-            return refused("91512")
-        if Decimal(wanted["amount"]) > left:
-            return refused("91521")
-        refund = self.refunded(sale["id"], amount=wanted["amount"], order_id=wanted["order_id"], **self.verdict)
-        self._keys[key] = (self.now, request, refund["id"])
+            return error_response("91506")
+        live_refunds = [
+            refund
+            for name in sale["refund_ids"]
+            if (refund := self.transactions[name])["status"] not in _UNPAID_STATUSES
+        ]
+        refundable = Decimal(sale["amount"]) - sum(Decimal(refund["amount"]) for refund in live_refunds)
+        if refundable <= 0:
+            return error_response("91512")
+        if Decimal(body["amount"]) > refundable:
+            return error_response("91521")
+        refund = self.refund_in_control_panel(
+            sale["id"], amount=body["amount"], order_id=body["order_id"], **self.new_refund_fields
+        )
+        self._refunds_by_key[key] = (self.now, request, refund["id"])
         return self._outcome(refund)
 
     def _outcome(self, refund: Row) -> HttpResponse:
-        if refund["status"] in _DEAD:
-            return refused(transaction=refund)
+        if refund["status"] in _UNPAID_STATUSES:
+            return error_response(transaction=refund)
         return xml_response(201, transaction=refund)
 
     def _search(self, request: HttpRequest, *, with_all: bool) -> HttpResponse:
-        criteria = read(request.body)
+        criteria = parse_xml(request.body)
         rows = [row for row in reversed(self.transactions.values()) if _fits(row, criteria)]
         if not with_all:
             return xml_response(200, search_results={"page_size": 50, "ids": [row["id"] for row in rows]})
         assert len(rows) <= 50, "Braintree returns at most fifty rows."
-        return xml_response(200, credit_card_transactions={"total_items": len(rows), "transaction": Several(rows)})
+        return xml_response(200, credit_card_transactions={"total_items": len(rows), "transaction": Elements(rows)})
 
 
-class Several(list[Row]):
-    """Several elements of one name, without an element around them."""
+class Elements(list[Row]):
+    """Several XML elements with one name and without a parent element."""
 
 
 def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:
@@ -125,7 +135,7 @@ def _fits(row: Row, criteria: Mapping[str, Any]) -> bool:
     )
 
 
-def read(body: bytes) -> Any:
+def parse_xml(body: bytes) -> Any:
     """Return the content of an XML request, without the root element."""
     return _value(ET.fromstring(body))
 
@@ -133,7 +143,7 @@ def read(body: bytes) -> Any:
 def _value(element: ET.Element) -> Any:
     if element.get("type") == "array":
         return [_value(item) for item in element]
-    return {one.tag: _value(one) for one in element} if len(element) else element.text
+    return {child.tag: _value(child) for child in element} if len(element) else element.text
 
 
 def xml_response(status: int, **document: object) -> HttpResponse:
@@ -141,28 +151,28 @@ def xml_response(status: int, **document: object) -> HttpResponse:
     return HttpResponse(status, ('<?xml version="1.0" encoding="UTF-8"?>\n' + xml(name, value)).encode())
 
 
-def refused(*codes: str, transaction: Row | None = None) -> HttpResponse:
+def error_response(*codes: str, transaction: Row | None = None) -> HttpResponse:
     """Return an error response with validation error codes, or with the transaction of a decline."""
     errors = {"errors": [], "transaction": {"errors": [{"code": code, "message": "No."} for code in codes]}}
-    more = {"transaction": transaction} if transaction else {}
-    return xml_response(422, api_error_response={"errors": errors, "message": "No.", **more})
+    extra = {"transaction": transaction} if transaction else {}
+    return xml_response(422, api_error_response={"errors": errors, "message": "No.", **extra})
 
 
 def xml(name: str, value: object) -> str:
-    if isinstance(value, Several):
-        return "".join(xml(name, one) for one in value)
-    kind, inside = _written(name, value)
+    if isinstance(value, Elements):
+        return "".join(xml(name, item) for item in value)
+    kind, content = _attributes_and_content(name, value)
     tag = name.replace("_", "-")
-    return f"<{tag}{kind}>{inside}</{tag}>"
+    return f"<{tag}{kind}>{content}</{tag}>"
 
 
-def _written(name: str, value: object) -> tuple[str, str]:
+def _attributes_and_content(name: str, value: object) -> tuple[str, str]:
     """Return the attributes and the content of an XML element."""
     match value:
         case dict():
             return "", "".join(xml(*pair) for pair in value.items())
         case list():
-            return ' type="array"', "".join(xml(_ITEMS.get(name, "item"), one) for one in value)
+            return ' type="array"', "".join(xml(_ITEMS.get(name, "item"), item) for item in value)
         case None:
             return ' nil="true"', ""
         case datetime():
@@ -175,11 +185,11 @@ def _written(name: str, value: object) -> tuple[str, str]:
 _ITEMS = {"errors": "error", "disputes": "dispute"}
 
 
-def an_account(url: str, *, private: str = PRIVATE) -> BraintreeAccount:
+def account_of(url: str, *, private: str = PRIVATE_KEY) -> BraintreeAccount:
     return BraintreeAccount(
-        environment="sandbox", merchant_id=MERCHANT, public_key=PUBLIC, private_key=SecretStr(private), api_base=url
+        environment="sandbox", merchant_id=MERCHANT, public_key=PUBLIC_KEY, private_key=SecretStr(private), api_base=url
     )
 
 
-def adapter(server: FaultyServer, *, seconds: float = 20.0, private: str = PRIVATE) -> PaymentProvider:
-    return create_adapter(an_account(server.url, private=private), provider_timeout_seconds=seconds, connections=10)
+def adapter(server: FaultyServer, *, seconds: float = 20.0, private: str = PRIVATE_KEY) -> PaymentProvider:
+    return create_adapter(account_of(server.url, private=private), provider_timeout_seconds=seconds, connections=10)

@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class HttpRequest:
+    """A request that the server received."""
+
     method: str
     path: str
     query: Mapping[str, str]
@@ -24,17 +26,19 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class HttpResponse:
+    """A response of a fake provider."""
+
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Answer = Callable[[], HttpResponse]
-"""Carries out the request, and returns the response."""
+"""A function that carries out the request and returns the response."""
 
 
 class FaultyServer:
-    """Records the requests; ``fault`` decides how the response is sent."""
+    """An HTTP server that records the requests. `fault` decides how it sends a response."""
 
     def __init__(self, answer: Callable[[HttpRequest], HttpResponse]) -> None:
         self.requests: list[HttpRequest] = []
@@ -58,7 +62,7 @@ class FaultyServer:
         self._server.server_close()
 
     def answer(self, request: HttpRequest) -> HttpResponse:
-        """Answer one request at a time, so each is like a transaction."""
+        """Answer one request at a time, so requests cannot overlap."""
         with self._lock:
             self.requests.append(request)
             return self._answer(request)
@@ -87,7 +91,7 @@ class ClientConnection:
                 return
 
     def reset(self) -> None:
-        """Reset the connection, as a machine that crashed; bytes in flight are lost."""
+        """Reset the connection, as after a crash of the machine. Unread bytes are lost."""
         connection = self._handler.connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
@@ -120,7 +124,7 @@ def hang_after(client: ClientConnection, answer: Answer) -> None:
 
 
 def drip_after(client: ClientConnection, answer: Answer) -> None:
-    """Send the response byte by byte, which no timeout of a socket detects."""
+    """Send the response byte by byte. No socket timeout detects this, because each byte restarts the timeout."""
     client.send(answer(), pause=0.05)
     client.close()
 
@@ -172,20 +176,20 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
-            place = urlsplit(self.path)
+            url = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = HttpRequest(self.command, place.path, dict(parse_qsl(place.query)), headers, body)
+            request = HttpRequest(self.command, url.path, dict(parse_qsl(url.query)), headers, body)
             with suppress(OSError):  # the client may have closed the connection
                 server.fault(ClientConnection(self, server.closing), lambda: server.answer(request))
 
-        do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server names them
+        do_GET = do_POST = do_PUT = handle_any  # noqa: N815 - http.server requires these names
 
         def finish(self) -> None:
             with suppress(OSError, ValueError):
                 super().finish()
 
-        def log_message(self, *what: object) -> None:
+        def log_message(self, *arguments: object) -> None:
             """Log nothing."""
 
     return Handler

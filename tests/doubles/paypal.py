@@ -1,4 +1,4 @@
-"""A fake PayPal after its documentation: captures, orders, refunds, disputes, search, and keys that live 45 days."""
+"""A fake of PayPal's API, written after its documentation. Idempotency keys expire after 45 days."""
 
 import json
 import re
@@ -18,7 +18,7 @@ ID, SECRET = (
     "AeA1QIZXiflr1_-r0U2UbWTziOWX1GRQer5jkUq4ZfWT5qwb6qQRPq7jDtv57TL4POEEezGLdutcxnkJ",
     "EGnHDxD_qRPdaLdZz8iCr8N7",
 )
-CERTAINLY = f"Basic {b64encode(f'{ID}:{SECRET}'.encode()).decode()}"
+BASIC_AUTHORIZATION = f"Basic {b64encode(f'{ID}:{SECRET}'.encode()).decode()}"
 API = "https://api-m.paypal.com"
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -43,25 +43,29 @@ MESSAGES = {
 
 @dataclass
 class FakePayPal:
+    """The state of the fake: captures, refunds, disputes, access tokens and the responses by idempotency key."""
+
     captures: dict[str, dict[str, Any]] = field(default_factory=dict)
     refunds: list[dict[str, Any]] = field(default_factory=list)
     disputes: list[dict[str, Any]] = field(default_factory=list)
-    orders_are_kept: bool = True
-    pays_by: str = "COMPLETED"
+    orders_exist: bool = True
+    new_refund_status: str = "COMPLETED"
     """The status of a new refund."""
     now: datetime = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    lists_after: timedelta = timedelta(0)
-    most_listed: int = 10_000
+    search_delay: timedelta = timedelta(0)
+    max_search_results: int = 10_000
     tokens: list[str] = field(default_factory=list)
-    """The access tokens that were issued. Tokens in ``taken_back`` are no longer accepted."""
-    taken_back: set[str] = field(default_factory=set)
-    token_lives: int = 32_400
-    _answers: dict[str, tuple[datetime, HttpRequest, HttpResponse]] = field(default_factory=dict)
+    """The issued access tokens. The fake refuses the tokens in `revoked_tokens`."""
+    revoked_tokens: set[str] = field(default_factory=set)
+    token_seconds: int = 32_400
+    _responses: dict[str, tuple[datetime, HttpRequest, HttpResponse]] = field(default_factory=dict)
 
     def serve(self) -> FaultyServer:
         return FaultyServer(self.answer)
 
-    def captured(self, name: str, value: str = "19.99", currency: str = "EUR", *, order: str | None = "ORDER1") -> str:
+    def add_capture(
+        self, name: str, value: str = "19.99", currency: str = "EUR", *, order: str | None = "ORDER1"
+    ) -> str:
         related = {"supplementary_data": {"related_ids": {"order_id": order}}} if order else {}
         self.captures[name] = {
             "id": name,
@@ -81,11 +85,11 @@ class FakePayPal:
         return str(self._refund(charge, amount, status, ids)["id"])
 
     def fail(self, refund: str, status: str = "FAILED", reason: str | None = None) -> None:
-        """Let a refund fail at the bank; the money stays with the seller."""
+        """Let a refund fail at the bank, so the money stays with the seller."""
         for row in self.refunds:
             if row["id"] == refund:
                 row.update({"status": status, **({"status_details": {"reason": reason}} if reason else {})})
-                self._restate(_charge(row))
+                self._update_capture(_charge(row))
 
     def dispute(self, charge: str, status: str, outcome: str | None = None) -> str:
         name = f"PP-D-{len(self.disputes)}"
@@ -97,16 +101,16 @@ class FakePayPal:
         if request.path == "/v1/oauth2/token":
             return self._token(request)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token not in self.tokens or token in self.taken_back:
-            return refused(401)
+        if token not in self.tokens or token in self.revoked_tokens:
+            return error_response(401)
         for route, handler in self._routes().items():
-            if found := re.fullmatch(route, f"{request.method} {request.path}"):
-                return handler(request, *found.groups())
-        return refused(404, "INVALID_RESOURCE_ID")
+            if match := re.fullmatch(route, f"{request.method} {request.path}"):
+                return handler(request, *match.groups())
+        return error_response(404, "INVALID_RESOURCE_ID")
 
     def _routes(self) -> Mapping[str, Callable[..., HttpResponse]]:
         return {
-            r"POST /v2/payments/captures/([^/]+)/refund": self._once,
+            r"POST /v2/payments/captures/([^/]+)/refund": self._refund_once,
             r"GET /v2/payments/captures/([^/]+)": self._capture,
             r"GET /v2/checkout/orders/([^/]+)": self._order,
             r"GET /v1/reporting/transactions": self._search,
@@ -115,21 +119,24 @@ class FakePayPal:
         }
 
     def _token(self, request: HttpRequest) -> HttpResponse:
-        if request.headers.get("authorization") != CERTAINLY or request.body != b"grant_type=client_credentials":
+        if (
+            request.headers.get("authorization") != BASIC_AUTHORIZATION
+            or request.body != b"grant_type=client_credentials"
+        ):
             return _json_response(401, {"error": "invalid_client", "error_description": "Client Authentication failed"})
         self.tokens.append(f"A21AA-{len(self.tokens)}")
-        lives = {"token_type": "Bearer", "expires_in": self.token_lives}
-        return _json_response(200, {"access_token": self.tokens[-1], "scope": "", "app_id": "APP-80W2", **lives})
+        lifetime = {"token_type": "Bearer", "expires_in": self.token_seconds}
+        return _json_response(200, {"access_token": self.tokens[-1], "scope": "", "app_id": "APP-80W2", **lifetime})
 
-    def _once(self, request: HttpRequest, charge: str) -> HttpResponse:
+    def _refund_once(self, request: HttpRequest, charge: str) -> HttpResponse:
         key = request.headers["paypal-request-id"]
-        at, before, response = self._answers.get(key, (NEVER, request, HttpResponse(500)))
-        if self.now - at < timedelta(days=45):
-            if (before.path, before.body) != (request.path, request.body):
-                return refused(422, "DUPLICATE_REQUEST_ID")
+        first_sent_at, first_request, response = self._responses.get(key, (NEVER, request, HttpResponse(500)))
+        if self.now - first_sent_at < timedelta(days=45):
+            if (first_request.path, first_request.body) != (request.path, request.body):
+                return error_response(422, "DUPLICATE_REQUEST_ID")
             return self._latest(response)
-        response = self._carry_out(charge, json.loads(request.body))
-        self._answers[key] = (self.now, request, response)
+        response = self._create_refund(charge, json.loads(request.body))
+        self._responses[key] = (self.now, request, response)
         return response
 
     def _latest(self, response: HttpResponse) -> HttpResponse:
@@ -137,25 +144,25 @@ class FakePayPal:
         id_ = json.loads(response.body).get("id")
         return next((_json_response(201, row) for row in self.refunds if row["id"] == id_), response)
 
-    def _carry_out(self, charge: str, wanted: dict[str, Any]) -> HttpResponse:
+    def _create_refund(self, charge: str, body: dict[str, Any]) -> HttpResponse:
         capture = self.captures.get(charge)
         if capture is None:
-            return refused(404, "INVALID_RESOURCE_ID")
-        if issue := self._issue(capture, wanted):
-            return refused(422, issue)
-        ids = {name: wanted[name] for name in ("custom_id", "invoice_id")}
-        return _json_response(201, self._refund(charge, wanted["amount"], self.pays_by, ids))
+            return error_response(404, "INVALID_RESOURCE_ID")
+        if issue := self._issue(capture, body):
+            return error_response(422, issue)
+        ids = {name: body[name] for name in ("custom_id", "invoice_id")}
+        return _json_response(201, self._refund(charge, body["amount"], self.new_refund_status, ids))
 
-    def _issue(self, capture: dict[str, Any], wanted: dict[str, Any]) -> str | None:
-        left = Decimal(capture["amount"]["value"]) - self._gone(capture["id"])
+    def _issue(self, capture: dict[str, Any], body: dict[str, Any]) -> str | None:
+        refundable = Decimal(capture["amount"]["value"]) - self._refunded_amount(capture["id"])
         issues = {
             "PENDING_CAPTURE": capture["status"] == "PENDING",
-            "REFUND_CAPTURE_CURRENCY_MISMATCH": wanted["amount"]["currency_code"] != capture["amount"]["currency_code"],
-            "DUPLICATE_INVOICE_ID": any(row.get("invoice_id") == wanted["invoice_id"] for row in self.refunds),
-            "CAPTURE_FULLY_REFUNDED": left == 0,
-            "REFUND_AMOUNT_EXCEEDED": Decimal(wanted["amount"]["value"]) > left,
+            "REFUND_CAPTURE_CURRENCY_MISMATCH": body["amount"]["currency_code"] != capture["amount"]["currency_code"],
+            "DUPLICATE_INVOICE_ID": any(row.get("invoice_id") == body["invoice_id"] for row in self.refunds),
+            "CAPTURE_FULLY_REFUNDED": refundable == 0,
+            "REFUND_AMOUNT_EXCEEDED": Decimal(body["amount"]["value"]) > refundable,
         }
-        return next((issue for issue, is_so in issues.items() if is_so), None)
+        return next((issue for issue, applies in issues.items() if applies), None)
 
     def _refund(self, charge: str, amount: dict[str, str], status: str, ids: Mapping[str, str]) -> dict[str, Any]:
         name = f"{len(self.refunds)}JU08902781691411R"
@@ -173,30 +180,32 @@ class FakePayPal:
             **ids,
         }
         self.refunds.append(refund)
-        self._restate(charge)
+        self._update_capture(charge)
         return refund
 
-    def _restate(self, charge: str) -> None:
-        capture, gone = self.captures[charge], self._gone(charge)
-        whole = Decimal(capture["amount"]["value"])
-        status = "COMPLETED" if not gone else "REFUNDED" if gone == whole else "PARTIALLY_REFUNDED"
+    def _update_capture(self, charge: str) -> None:
+        capture, refunded = self.captures[charge], self._refunded_amount(charge)
+        captured = Decimal(capture["amount"]["value"])
+        status = "COMPLETED" if not refunded else "REFUNDED" if refunded == captured else "PARTIALLY_REFUNDED"
         capture |= {"status": status, "update_time": _time(self.now)}
 
-    def _gone(self, charge: str) -> Decimal:
-        live = [row for row in self.refunds if _charge(row) == charge and row["status"] in {"COMPLETED", "PENDING"}]
-        return sum((Decimal(row["amount"]["value"]) for row in live), Decimal(0))
+    def _refunded_amount(self, charge: str) -> Decimal:
+        paid_refunds = [
+            row for row in self.refunds if _charge(row) == charge and row["status"] in {"COMPLETED", "PENDING"}
+        ]
+        return sum((Decimal(row["amount"]["value"]) for row in paid_refunds), Decimal(0))
 
-    def _capture(self, request: HttpRequest, charge: str) -> HttpResponse:  # noqa: ARG002 - all routes take it
+    def _capture(self, request: HttpRequest, charge: str) -> HttpResponse:  # noqa: ARG002 - all route handlers take a request
         return (
             _json_response(200, self.captures[charge])
             if charge in self.captures
-            else refused(404, "INVALID_RESOURCE_ID")
+            else error_response(404, "INVALID_RESOURCE_ID")
         )
 
     def _order(self, request: HttpRequest, order: str) -> HttpResponse:  # noqa: ARG002
         captures = [row for row in self.captures.values() if _order_of(row) == order]
-        if not self.orders_are_kept or not captures:
-            return refused(404, "INVALID_RESOURCE_ID")
+        if not self.orders_exist or not captures:
+            return error_response(404, "INVALID_RESOURCE_ID")
         names = {row["id"] for row in captures}
         payments = {"captures": captures, "refunds": [row for row in self.refunds if _charge(row) in names]}
         unit = {"reference_id": "default", "payments": payments}
@@ -205,18 +214,18 @@ class FakePayPal:
     def _search(self, request: HttpRequest) -> HttpResponse:
         start, end = (datetime.fromisoformat(request.query[name]) for name in ("start_date", "end_date"))
         if end - start > timedelta(days=31):
-            return refused(400, "INVALID_PARAMETER_VALUE")
-        rows = [row for row in self.refunds if start <= _at(row) <= min(end, self.now - self.lists_after)]
+            return error_response(400, "INVALID_PARAMETER_VALUE")
+        rows = [row for row in self.refunds if start <= _at(row) <= min(end, self.now - self.search_delay)]
         if request.query.get("balance_affecting_records_only", "Y") == "Y":
             rows = [row for row in rows if row["status"] == "COMPLETED"]
-        if len(rows) > self.most_listed:
+        if len(rows) > self.max_search_results:
             return _json_response(
-                400, {"name": "RESULTSET_TOO_LARGE", "message": "Too many.", "maximum_items": self.most_listed}
+                400, {"name": "RESULTSET_TOO_LARGE", "message": "Too many.", "maximum_items": self.max_search_results}
             )
         size, page = int(request.query["page_size"]), int(request.query["page"])
-        found = [_transaction(row) for row in rows[(page - 1) * size : page * size]]
+        transactions = [_transaction(row) for row in rows[(page - 1) * size : page * size]]
         pages = {"page": page, "total_items": len(rows), "total_pages": -(-len(rows) // size)}
-        return _json_response(200, {"transaction_details": found, "account_number": "XZXSPECPDZHZU", **pages})
+        return _json_response(200, {"transaction_details": transactions, "account_number": "XZXSPECPDZHZU", **pages})
 
     def _list_disputes(self, request: HttpRequest) -> HttpResponse:
         rows = [row for row in self.disputes if row["charge"] == request.query["disputed_transaction_id"]]
@@ -225,10 +234,10 @@ class FakePayPal:
 
     def _show_dispute(self, request: HttpRequest, dispute: str) -> HttpResponse:  # noqa: ARG002
         rows = [row for row in self.disputes if row["dispute_id"] == dispute]
-        return _json_response(200, rows[0]) if rows else refused(404, "INVALID_RESOURCE_ID")
+        return _json_response(200, rows[0]) if rows else error_response(404, "INVALID_RESOURCE_ID")
 
 
-def refused(status: int, *issues: str) -> HttpResponse:
+def error_response(status: int, *issues: str) -> HttpResponse:
     name, message = MESSAGES[status]
     details = {"details": [{"issue": issue} for issue in issues]} if issues else {}
     return _json_response(status, {"name": name, "message": message, "debug_id": "90957fca61718", **details})
@@ -267,8 +276,8 @@ def _at(row: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(row["create_time"])
 
 
-def _time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _time(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _link(rel: str, path: str) -> dict[str, str]:

@@ -8,52 +8,55 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-PATIENCE = 20.0  # seconds; only reached if a test fails
+THREAD_TIMEOUT = 20.0  # seconds; only reached if a test fails
 
 
 @contextmanager
-def raw_server(answers: Callable[[socket.socket], object], *, greets: bool = False) -> Iterator[str]:
-    """Yield the URL of a server that reads a request, unless it greets first, and passes the connection to ``answers``."""
+def raw_server(respond: Callable[[socket.socket], object], *, responds_first: bool = False) -> Iterator[str]:
+    """Yield the URL of a server that reads a request and passes the connection to `respond`.
+
+    With `responds_first`, the server does not wait for a request.
+    """
 
     def serve() -> None:
         while True:
             try:
-                connection, _ = door.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
-            Thread(target=talk, args=(connection,), daemon=True).start()
+            Thread(target=serve_connection, args=(connection,), daemon=True).start()
 
-    def talk(connection: socket.socket) -> None:
+    def serve_connection(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            if not greets:
+            if not responds_first:
                 connection.recv(65536)
-            answers(connection)
+            respond(connection)
 
-    with socket.create_server(("127.0.0.1", 0)) as door:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=serve, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{door.getsockname()[1]}"
-        door.shutdown(socket.SHUT_RDWR)
-        thread.join(PATIENCE)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(THREAD_TIMEOUT)
 
 
 def http_response(status: int, document: object, *headers: str) -> bytes:
-    """Return the bytes of a response. A document is sent as JSON, bytes unchanged."""
+    """Return the bytes of a response. A document becomes JSON; bytes stay unchanged."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     lines = [f"HTTP/1.1 {status} Fine", f"Content-Length: {len(body)}", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-def sends(answer: bytes) -> Callable[[socket.socket], None]:
-    return lambda connection: connection.sendall(answer)
+def sends(response: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(response)
 
 
-def drips(answer: bytes, pause: float) -> Callable[[socket.socket], None]:
-    """Return a handler that sends a response byte by byte, which restarts a socket's timeout each time."""
+def drips(response: bytes, pause: float) -> Callable[[socket.socket], None]:
+    """Return a handler that sends a response byte by byte. Each byte restarts the timeout of the client's socket."""
 
     def drip(connection: socket.socket) -> None:
-        for drop in answer:
-            connection.sendall(bytes([drop]))
+        for byte in response:
+            connection.sendall(bytes([byte]))
             time.sleep(pause)
 
     return drip
@@ -64,7 +67,7 @@ def resets(connection: socket.socket) -> None:
 
 
 class Flood:
-    """An endless response; ``sent`` is the number of bytes that the client took."""
+    """A handler that sends an endless response. `sent` is the number of bytes that were sent."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -81,7 +84,7 @@ SLOW_RESPONSES = {
     "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50,
     "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
 }
-"""Responses to send byte by byte."""
+"""Responses for tests that send byte by byte."""
 
 UNREADABLE = {
     "an empty body": http_response(200, b""),
@@ -104,4 +107,4 @@ UNREADABLE = {
     "a thousand headers": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
     "nothing": b"",
 }
-"""Responses without a meaning, for every provider."""
+"""Responses from which no adapter can know the outcome, by name."""

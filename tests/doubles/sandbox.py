@@ -14,12 +14,12 @@ from domain.providers import PaymentProvider
 from tests.fork_server import Forked
 from worker.providers.sandbox.adapter import create_adapter
 
-PATIENCE = 20.0  # seconds that a test waits for a fact; only reached if the test fails
-ENOUGH = 1.5  # seconds; enough for a response, but not for a call that is never answered
+TEST_TIMEOUT = 20.0  # seconds; only reached if a test fails
+SHORT_TIMEOUT = 1.5  # seconds; longer than a normal response, for calls that get no response
 
 
 class SandboxProcess:
-    """A running sandbox. Its delays are short, because the tests wait for them."""
+    """A running sandbox provider. Its delays are short, because the tests wait for them."""
 
     def __init__(self, folder: Path, **options: float | str | Path) -> None:
         self._command = ["console.sandbox", str(folder), "--turn=0.2", "--late=0.1"]
@@ -30,15 +30,15 @@ class SandboxProcess:
         self._process = Forked(*self._command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
-        assert self.url, "The sandbox did not start; its output is above."
+        assert self.url, "The sandbox did not start. Its error output is above."
 
-    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        self._process.send_signal(how)
-        self._process.wait(PATIENCE)
+    def end(self, stop_signal: signal.Signals = signal.SIGKILL) -> None:
+        self._process.send_signal(stop_signal)
+        self._process.wait(TEST_TIMEOUT)
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def adapter(self, seconds: float = PATIENCE) -> PaymentProvider:
+    def adapter(self, seconds: float = TEST_TIMEOUT) -> PaymentProvider:
         return create_adapter(SandboxAccount(url=self.url), provider_timeout_seconds=seconds, connections=50)
 
     def summary(self) -> dict[str, Any]:

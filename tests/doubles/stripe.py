@@ -1,4 +1,4 @@
-"""A fake Stripe in a thread: charges, refunds, disputes and idempotency keys, with Stripe's formats and errors."""
+"""A fake of Stripe's API in a thread, with Stripe's formats and errors."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,29 +19,33 @@ Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 @dataclass
 class Charge:
-    """A captured charge. ``refuses`` is the error of every refund of the charge."""
+    """A captured charge. Each refund of the charge fails with `refund_error`, if it is set."""
 
     id: str
     amount: int
     currency: str = "eur"
     payment_intent: str | None = None
-    refuses: tuple[int, str] | None = None
+    refund_error: tuple[int, str] | None = None
     status: str = "succeeded"
-    """The status of its refunds."""
+    """The status of new refunds of the charge."""
     pending_reason: str | None = None
     failure_reason: str | None = None
 
 
 @dataclass
 class FakeStripe:
-    """The fake's data. ``before`` are responses instead of the next calls, ``after`` responses after they were carried out."""
+    """The state of the fake.
+
+    Each response in `instead` replaces a call, which is not carried out. Each response in `after` replaces the response
+    of a call that is carried out.
+    """
 
     url: str = ""
     charges: dict[str, Charge] = field(default_factory=dict)
     refunds: list[dict[str, Any]] = field(default_factory=list)
     disputes: list[dict[str, Any]] = field(default_factory=list)
     keys: dict[str, tuple[dict[str, str], Answer]] = field(default_factory=dict)
-    before: list[Answer] = field(default_factory=list)
+    instead: list[Answer] = field(default_factory=list)
     after: list[Answer] = field(default_factory=list)
     calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
@@ -52,13 +56,13 @@ class FakeStripe:
         account = StripeAccount.model_validate({"api_key": api_key, "api_base": self.url})
         return create_adapter(account, provider_timeout_seconds=seconds, connections=50)
 
-    def charge(self, name: str, amount: int = 500, **facts: Any) -> str:
-        self.charges[name] = Charge(name, amount, **facts)
+    def add_charge(self, name: str, amount: int = 500, **fields: Any) -> str:
+        self.charges[name] = Charge(name, amount, **fields)
         return name
 
     def refund_by_hand(self, name: str, amount: int, status: str = "succeeded", **metadata: str) -> str:
         """Make a refund in Stripe's dashboard."""
-        return str(self._make(self.charges[name], amount, metadata, status)["id"])
+        return str(self._add_refund(self.charges[name], amount, metadata, status)["id"])
 
     def dispute(self, name: str, status: str) -> str:
         charge = self.charges[name]
@@ -77,51 +81,57 @@ class FakeStripe:
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Answer:
         """Answer one call at a time, because Stripe locks each charge."""
-        place = urlsplit(target)
-        sent = dict(parse_qsl(body if method == "POST" else place.query))
+        url = urlsplit(target)
+        parameters = dict(parse_qsl(body if method == "POST" else url.query))
         with self.lock:
-            self.calls.append((method, place.path, sent))
+            self.calls.append((method, url.path, parameters))
             self.headers.append(headers)
             if headers.get("authorization") != f"Bearer {API_KEY}":
-                return error(401, None, "invalid_request_error")
-            if self.before:
-                return self.before.pop(0)
-            done = self._do(method, place.path, headers, sent)
-            return self.after.pop(0) if self.after else done
+                return error_response(401, None, "invalid_request_error")
+            if self.instead:
+                return self.instead.pop(0)
+            response = self._respond(method, url.path, headers, parameters)
+            return self.after.pop(0) if self.after else response
 
-    def _do(self, method: str, path: str, headers: Mapping[str, str], sent: dict[str, str]) -> Answer:
+    def _respond(self, method: str, path: str, headers: Mapping[str, str], parameters: dict[str, str]) -> Answer:
         if (method, path) == ("POST", "/v1/refunds"):
-            return self._once(headers["idempotency-key"], sent)
+            return self._refund_once(headers["idempotency-key"], parameters)
         lists = {"/v1/refunds": self.refunds, "/v1/disputes": self.disputes}
-        return self._list(lists[path], sent) if method == "GET" and path in lists else error(404, "resource_missing")
+        return (
+            self._list(lists[path], parameters)
+            if method == "GET" and path in lists
+            else error_response(404, "resource_missing")
+        )
 
-    def _once(self, key: str, sent: dict[str, str]) -> Answer:
+    def _refund_once(self, key: str, parameters: dict[str, str]) -> Answer:
         if key not in self.keys:
-            self.keys[key] = (sent, self._refund(sent))
+            self.keys[key] = (parameters, self._refund(parameters))
             return self.keys[key][1]
         first, (status, document, headers) = self.keys[key]
-        if first != sent:
-            return error(400, None, "idempotency_error")
+        if first != parameters:
+            return error_response(400, None, "idempotency_error")
         return status, document, headers | {"Idempotent-Replayed": "true"}
 
-    def _refund(self, sent: dict[str, str]) -> Answer:
-        known = (charge for charge in self.charges.values() if _names(charge, sent))
-        if (charge := next(known, None)) is None:
-            return error(404, "resource_missing")
-        if charge.refuses:
-            return error(*charge.refuses)
-        left = charge.amount - sum(row["amount"] for row in self._of(charge) if row["status"] not in _UNDONE)
-        if not left:
-            return error(400, "charge_already_refunded")
-        if int(sent["amount"]) > left:
-            return error(400, None)
-        metadata = {name[9:-1]: value for name, value in sent.items() if name.startswith("metadata[")}
-        return 200, self._make(charge, int(sent["amount"]), metadata, charge.status), {}
+    def _refund(self, parameters: dict[str, str]) -> Answer:
+        matching_charges = (charge for charge in self.charges.values() if _is_charge_of(charge, parameters))
+        if (charge := next(matching_charges, None)) is None:
+            return error_response(404, "resource_missing")
+        if charge.refund_error:
+            return error_response(*charge.refund_error)
+        refundable = charge.amount - sum(
+            row["amount"] for row in self._refunds_of(charge) if row["status"] not in _UNPAID_STATUSES
+        )
+        if not refundable:
+            return error_response(400, "charge_already_refunded")
+        if int(parameters["amount"]) > refundable:
+            return error_response(400, None)
+        metadata = {name[9:-1]: value for name, value in parameters.items() if name.startswith("metadata[")}
+        return 200, self._add_refund(charge, int(parameters["amount"]), metadata, charge.status), {}
 
-    def _of(self, charge: Charge) -> list[dict[str, Any]]:
+    def _refunds_of(self, charge: Charge) -> list[dict[str, Any]]:
         return [row for row in self.refunds if row["charge"] == charge.id]
 
-    def _make(self, charge: Charge, amount: int, metadata: dict[str, str], status: str) -> dict[str, Any]:
+    def _add_refund(self, charge: Charge, amount: int, metadata: dict[str, str], status: str) -> dict[str, Any]:
         self.clock += 1
         row = {
             "id": f"re_{len(self.refunds)}",
@@ -139,32 +149,32 @@ class FakeStripe:
         self.refunds.insert(0, row)
         return dict(row)
 
-    def _list(self, rows: list[dict[str, Any]], sent: dict[str, str]) -> Answer:
+    def _list(self, rows: list[dict[str, Any]], parameters: dict[str, str]) -> Answer:
         for name in ("charge", "payment_intent"):
-            rows = [row for row in rows if sent.get(name) in (None, row[name])]
-        rows = [row for row in rows if int(sent.get("created[gte]", 0)) <= row.get("created", 0)]
-        if "starting_after" in sent:
+            rows = [row for row in rows if parameters.get(name) in (None, row[name])]
+        rows = [row for row in rows if int(parameters.get("created[gte]", 0)) <= row.get("created", 0)]
+        if "starting_after" in parameters:
             ids = [row["id"] for row in rows]
-            if sent["starting_after"] not in ids:
-                return error(400, "resource_missing")
-            rows = rows[ids.index(sent["starting_after"]) + 1 :]
-        limit = int(sent.get("limit", 10))
+            if parameters["starting_after"] not in ids:
+                return error_response(400, "resource_missing")
+            rows = rows[ids.index(parameters["starting_after"]) + 1 :]
+        limit = int(parameters.get("limit", 10))
         return 200, {"object": "list", "data": rows[:limit], "has_more": len(rows) > limit, "url": "/v1/refunds"}, {}
 
 
-_UNDONE = {"failed", "canceled"}
+_UNPAID_STATUSES = {"failed", "canceled"}
 
 
-def error(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Answer:
-    """Return an error in Stripe's format. Every error has a type, but not every error has a code."""
-    said = {"type": kind, "message": "Not read."} | ({"code": code} if code else {})
-    return status, {"error": said}, {name.replace("_", "-"): value for name, value in headers.items()}
+def error_response(status: int, code: str | None, kind: str = "invalid_request_error", **headers: str) -> Answer:
+    """Return an error in Stripe's format. Each error has a type; only some errors have a code."""
+    body_error = {"type": kind, "message": "No."} | ({"code": code} if code else {})
+    return status, {"error": body_error}, {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def _names(charge: Charge, sent: dict[str, str]) -> bool:
-    if "charge" in sent:
-        return sent["charge"] == charge.id
-    return "payment_intent" in sent and sent["payment_intent"] == charge.payment_intent
+def _is_charge_of(charge: Charge, parameters: dict[str, str]) -> bool:
+    if "charge" in parameters:
+        return parameters["charge"] == charge.id
+    return "payment_intent" in parameters and parameters["payment_intent"] == charge.payment_intent
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -174,10 +184,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
         headers = {name.lower(): value for name, value in self.headers.items()}
         fake = cast("_Server", self.server).fake
-        status, document, more = fake.answer(self.command, self.path, headers, body)
+        status, document, extra_headers = fake.answer(self.command, self.path, headers, body)
         text = json.dumps(document).encode()
         self.send_response(status)
-        for name, value in ({"Content-Length": str(len(text)), "Request-Id": "req_1"} | more).items():
+        for name, value in ({"Content-Length": str(len(text)), "Request-Id": "req_1"} | extra_headers).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text)
@@ -194,7 +204,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def a_stripe() -> Iterator[FakeStripe]:
+def run_fake_stripe() -> Iterator[FakeStripe]:
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.fake = FakeStripe(url=f"http://127.0.0.1:{server.server_port}")
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

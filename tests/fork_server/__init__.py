@@ -4,7 +4,7 @@ A new Python takes one to two seconds of CPU to import the product, and the test
 server is a process with one thread that imports everything once, and forks for each start. The child gets its own
 arguments, environment, folder, standard streams and session, and then runs its module as ``python -m`` does.
 
-Tests of the start itself use `subprocess`: `make demo` and `make up` in tests/e2e, the processes in tests/integration.
+Tests of the start of a process use `subprocess`, not the fork server. They are in tests/e2e and tests/integration.
 """
 
 import atexit
@@ -23,13 +23,13 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
-AT_START = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
-"""Variables that only the loader and Python read, when a process starts."""
+START_VARIABLES = ("LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED")
+"""Variables that are read only when a process starts, by the loader and by Python."""
 
 
-def needs_a_fresh_python(env: Mapping[str, str]) -> bool:
-    """Return whether an environment has variables that a forked process would ignore."""
-    return any(env.get(name) != os.environ.get(name) for name in AT_START)
+def needs_new_python(env: Mapping[str, str]) -> bool:
+    """Return True if an environment has variables that a forked process would ignore."""
+    return any(env.get(name) != os.environ.get(name) for name in START_VARIABLES)
 
 
 class Forked:
@@ -37,7 +37,7 @@ class Forked:
 
     def __init__(
         self,
-        *words: str,
+        *arguments: str,
         env: Mapping[str, str] | None = None,
         folder: Path = ROOT,
         stdin: int = subprocess.DEVNULL,
@@ -47,15 +47,15 @@ class Forked:
         self.returncode: int | None = None
         self.stdout: IO[str] | None = None
         self._lock = threading.Lock()
-        self._status, theirs = socket.socketpair()
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        opened = [nowhere]
+        self._status, remote_end = socket.socketpair()
+        devnull = os.open(os.devnull, os.O_RDWR)
+        descriptors = [devnull]
         if stdout == subprocess.PIPE:
-            ours, stdout = os.pipe()
-            self.stdout = os.fdopen(ours, encoding="utf-8")
-            opened.append(stdout)
-        out = nowhere if stdout == subprocess.DEVNULL else stdout if isinstance(stdout, int) else stdout.fileno()
-        streams = [nowhere if stdin == subprocess.DEVNULL else stdin, out]
+            local_end, stdout = os.pipe()
+            self.stdout = os.fdopen(local_end, encoding="utf-8")
+            descriptors.append(stdout)
+        out = devnull if stdout == subprocess.DEVNULL else stdout if isinstance(stdout, int) else stdout.fileno()
+        streams = [devnull if stdin == subprocess.DEVNULL else stdin, out]
         match stderr:
             case None:
                 streams.append(2)
@@ -65,18 +65,18 @@ class Forked:
                 streams.append(stderr)
             case _:
                 streams.append(stderr.fileno())
-        request = json.dumps([words, dict(os.environ if env is None else env), str(folder)])
-        _server().send(request.encode(), [*streams, theirs.fileno()])
-        theirs.close()
-        for descriptor in opened:
+        request = json.dumps([arguments, dict(os.environ if env is None else env), str(folder)])
+        _server().send(request.encode(), [*streams, remote_end.fileno()])
+        remote_end.close()
+        for descriptor in descriptors:
             os.close(descriptor)
         self.pid = int(self._status.recv(32))
 
     def poll(self) -> int | None:
-        return self._ended(0)
+        return self._exit_status(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        status = self._ended(timeout)
+        status = self._exit_status(timeout)
         if status is None:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
         return status
@@ -91,8 +91,8 @@ class Forked:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
-    def _ended(self, timeout: float | None) -> int | None:
-        """Wait for the exit status. The server keeps the pid reserved until the status is read."""
+    def _exit_status(self, timeout: float | None) -> int | None:
+        """Wait at most `timeout` seconds for the exit status. The fork server keeps the pid reserved until then."""
         with self._lock:
             if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
                 self.returncode = int(self._status.recv(32))
@@ -100,13 +100,13 @@ class Forked:
             return self.returncode
 
 
-def run(*words: str, env: Mapping[str, str], folder: Path = ROOT, stdin: int = subprocess.DEVNULL) -> "Ran":
+def run(*arguments: str, env: Mapping[str, str], folder: Path = ROOT, stdin: int = subprocess.DEVNULL) -> "Ran":
     """Run a module to its end, as `subprocess.run` does."""
     with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
-        code = Forked(*words, env=env, folder=folder, stdin=stdin, stdout=out, stderr=err).wait()
+        code = Forked(*arguments, env=env, folder=folder, stdin=stdin, stdout=out, stderr=err).wait()
         out.seek(0)
         err.seek(0)
-        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
 Ran = subprocess.CompletedProcess[str]
@@ -116,16 +116,16 @@ class _Server:
     """The client of the fork server."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        local_end, remote_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
-        self._socket = ours
-        with theirs:
+        self._socket = local_end
+        with remote_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.fork_server", str(remote_end.fileno())],
                 cwd=ROOT,
                 env={**os.environ, "COLUMNS": "240"},  # rich reads the width of its tables when it is imported
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[remote_end.fileno()],
                 start_new_session=True,
             )
         atexit.register(self.close)

@@ -1,4 +1,7 @@
-"""The fork server: imports the services' modules, except for modules that read the environment, and forks."""
+"""The fork server: imports the modules of the services, and forks for each start.
+
+It does not import modules that read the environment, because each child has its own environment.
+"""
 
 import gc
 import json
@@ -20,30 +23,30 @@ import console.sandbox.server  # noqa: F401
 import producers.web.app  # noqa: F401
 import worker.relay  # noqa: F401
 
-MAX_REQUEST = 1 << 20  # bytes of one request: arguments and environment
+MAX_REQUEST = 1 << 20  # bytes of a request, which contains arguments and environment
 
 
 class Start(NamedTuple):
-    """The module and environment of a child; three file descriptors are sent with it."""
+    """A request to start a child: arguments, environment and folder. Three streams and a status socket come with it."""
 
-    words: list[str]
+    arguments: list[str]
     env: dict[str, str]
     folder: str
 
 
 def _serve(listener: socket.socket) -> Start:
-    """Fork for each request until the tests close the socket. Returns only in the children."""
+    """Fork for each request until the tests close the socket. Only a child returns from this function."""
     children: dict[int, socket.socket] = {}
-    ended, woken = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(ended, False)
-    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    wakeup_read, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    os.set_blocking(wakeup_read, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the tests react to Ctrl-C
     while True:
-        ready, _, _ = select.select([listener.fileno(), ended], [], [])
-        if ended in ready:
-            os.read(ended, 4096)
+        ready, _, _ = select.select([listener.fileno(), wakeup_read], [], [])
+        if wakeup_read in ready:
+            os.read(wakeup_read, 4096)
             _report(children)
         if listener.fileno() in ready:
             message, descriptors, _, _ = socket.recv_fds(listener, MAX_REQUEST, 4)
@@ -62,11 +65,11 @@ def _serve(listener: socket.socket) -> Start:
 
 
 def _report(children: dict[int, socket.socket]) -> None:
-    """Report the exit status of ended children to the tests, before their pids are free again."""
+    """Report the exit status of ended children to the tests, before the kernel can reuse their pids."""
     for pid in list(children):
-        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is not None:
-            code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is not None:
+            code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
             with children.pop(pid) as status:
                 status.send(str(code).encode())
             os.waitpid(pid, 0)
@@ -98,22 +101,22 @@ def _set_up_child(start: Start, streams: Sequence[int]) -> Start:
     return start
 
 
-def _run_module(words: Sequence[str]) -> None:
-    """Run a module as ``python -m`` does, and also the module that it replaces itself with."""
+def _run_module(arguments: Sequence[str]) -> None:
+    """Run a module as `python -m` does. If the module calls `os.execv`, run the new module in the same process."""
     execv = os.execv
 
-    def replaced(path: str, argv: list[str]) -> None:
+    def run_new_module(path: str, argv: list[str]) -> None:
         if path != sys.executable or argv[1] != "-m":
             execv(path, argv)
         _run_module(argv[2:])
         sys.exit(0)
 
-    os.execv = replaced  # type: ignore[assignment]
-    sys.argv = [words[0], *words[1:]]
-    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    os.execv = run_new_module  # type: ignore[assignment]
+    sys.argv = [arguments[0], *arguments[1:]]
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
     gc.collect()
     gc.freeze()
-    _run_module(_serve(socket.socket(fileno=int(sys.argv[1]))).words)
+    _run_module(_serve(socket.socket(fileno=int(sys.argv[1]))).arguments)

@@ -1,4 +1,7 @@
-"""The supervisor, watched from outside: a small driver is started, signalled and killed, and nothing may be left."""
+"""Tests of the supervisor: no process may remain after a signal, a kill or a closed terminal.
+
+Most tests start the `Driver`: a small console in a separate process, with Valkey, a supervisor and three services.
+"""
 
 import json
 import os
@@ -28,24 +31,24 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open(sys.argv[1], "w").close()
 time.sleep(600)
 """
-HAS_A_CHILD = """
+STARTS_A_CHILD = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(str(child.pid))
 child.wait()
 """
-KEEPS_A_DIARY = """
+LOGS_SIGTERM = """
 import signal, sys, time
-def bye(*_):
+def write_name(*_):
     open(sys.argv[1], "a").write(sys.argv[2])
     sys.exit()
-signal.signal(signal.SIGTERM, bye)
+signal.signal(signal.SIGTERM, write_name)
 open(sys.argv[1] + sys.argv[2], "w").close()
 time.sleep(600)
 """
-STUBBORN = (sys.executable, "-c", IGNORES_SIGTERM)
-PARENT = (sys.executable, "-c", HAS_A_CHILD)
-POLITE = (sys.executable, "-c", KEEPS_A_DIARY)
+IGNORING = (sys.executable, "-c", IGNORES_SIGTERM)
+PARENT = (sys.executable, "-c", STARTS_A_CHILD)
+LOGGING = (sys.executable, "-c", LOGS_SIGTERM)
 DRIVER = """
 import fcntl, json, os, sys, termios
 from pathlib import Path
@@ -53,37 +56,37 @@ from console.data_dir import DataDir
 from console.supervisor import Service, Supervisor, stop_on_signals
 from console.servers import Valkey
 
-folder, parts, wants_terminal = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3] == "terminal"
+folder, services, wants_terminal = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3] == "terminal"
 if wants_terminal:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 data_dir = DataDir(folder / "h")
 with stop_on_signals(), data_dir.lock(), Valkey(data_dir) as valkey, Supervisor(data_dir, report=print) as processes:
-    for name, argv in parts.items():
+    for name, argv in services.items():
         processes.start(Service(name, argv, grace=1))
         processes.wait_for(name, (folder / name).exists if len(argv) > 3 else lambda: True)
-    told = {"valkey": valkey.pid, **processes.pids}
-    (folder / "told.new").write_text(json.dumps(told))
-    (folder / "told.new").rename(folder / "told")
-    processes.wait(lambda: print("all is well", flush=True) if (folder / "chatty").exists() else None)
+    pids = {"valkey": valkey.pid, **processes.pids}
+    (folder / "pids.new").write_text(json.dumps(pids))
+    (folder / "pids.new").rename(folder / "pids")
+    processes.wait(lambda: print("running", flush=True) if (folder / "print").exists() else None)
 """
 
 
-def eventually(fact: Callable[[], object], seconds: float = 15) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, f"The condition was not true after {seconds} seconds."
         time.sleep(0.01)
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-def is_another(processes: Supervisor, first: int) -> bool:
-    return processes.pids.get("worker") not in (None, first)
+def was_restarted(processes: Supervisor, old_pid: int) -> bool:
+    return processes.pids.get("worker") not in (None, old_pid)
 
 
 @pytest.fixture
@@ -101,16 +104,16 @@ def data_dir(folder: Path) -> Iterator[DataDir]:
 
 
 class Driver:
-    """A console in small, in a process of its own."""
+    """A small console in a separate process."""
 
     def __init__(self, folder: Path, terminal: int | None = None) -> None:
         self.folder = folder
-        parts = {"sleeper": SLEEPER, "stubborn": (*STUBBORN, str(folder / "stubborn"))}
-        parts["parent"] = (*PARENT, str(folder / "parent"))
-        how = "terminal" if terminal is not None else "plain"
+        services = {"sleeper": SLEEPER, "stubborn": (*IGNORING, str(folder / "stubborn"))}
+        services["parent"] = (*PARENT, str(folder / "parent"))
+        mode = "terminal" if terminal is not None else "plain"
         stream = subprocess.PIPE if terminal is None else terminal
         self.process = subprocess.Popen(
-            (sys.executable, "-c", DRIVER, str(folder), json.dumps(parts), how),
+            (sys.executable, "-c", DRIVER, str(folder), json.dumps(services), mode),
             cwd=ROOT,
             stdin=subprocess.DEVNULL if terminal is None else terminal,
             stdout=stream,
@@ -119,12 +122,12 @@ class Driver:
         )
 
     def pids(self) -> list[int]:
-        """Everybody below the driver, once all of them are there."""
-        eventually(lambda: (self.folder / "told").exists() or self.process.poll() is not None, 30)
+        """Wait until all processes of the driver run, and return their pids."""
+        eventually(lambda: (self.folder / "pids").exists() or self.process.poll() is not None, 30)
         assert self.process.poll() is None, self.process.stdout and self.process.stdout.read()
-        pids = [*json.loads((self.folder / "told").read_text()).values(), int((self.folder / "parent").read_text())]
+        pids = [*json.loads((self.folder / "pids").read_text()).values(), int((self.folder / "parent").read_text())]
         assert len(pids) == 5
-        assert not any(gone(pid) for pid in pids)
+        assert not any(has_ended(pid) for pid in pids)
         return pids
 
 
@@ -139,153 +142,156 @@ def driver(folder: Path) -> Iterator[Driver]:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"),
+    ("signal_number", "status"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
 )
-def test_a_signal_ends_everybody_and_is_the_exit_status(driver: Driver, number: signal.Signals, status: int) -> None:
+def test_a_signal_ends_all_processes_and_sets_the_exit_status(
+    driver: Driver, signal_number: signal.Signals, status: int
+) -> None:
     pids = driver.pids()
-    driver.process.send_signal(number)
+    driver.process.send_signal(signal_number)
     assert driver.process.wait(20) == status
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
-def test_impatience_leaves_nobody_behind(driver: Driver) -> None:
+def test_repeated_interrupts_leave_no_process(driver: Driver) -> None:
     pids = driver.pids()
     while driver.process.poll() is None:
         driver.process.send_signal(signal.SIGINT)
         time.sleep(0.005)
-    assert driver.process.returncode in (130, -signal.SIGINT)  # the latter when Python itself was already closing
-    assert all(gone(pid) for pid in pids)
+    assert driver.process.returncode in (130, -signal.SIGINT)  # -SIGINT if Python was already shutting down
+    assert all(has_ended(pid) for pid in pids)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children when we are gone")
-def test_nobody_outlives_a_console_that_was_killed_but_who_ignores_sigterm(driver: Driver) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can signal children when their parent ends")
+def test_a_killed_console_ends_the_services_that_accept_sigterm(driver: Driver) -> None:
     pids = driver.pids()
-    stubborn = json.loads((driver.folder / "told").read_text())["stubborn"]
-    orphan = int((driver.folder / "parent").read_text())  # nobody's leash: its parent has to end it, and ours does not
+    stubborn = json.loads((driver.folder / "pids").read_text())["stubborn"]
+    # Linux signals only the direct children of the killed console, so the child of "parent" continues.
+    orphan = int((driver.folder / "parent").read_text())
     driver.process.kill()
-    eventually(lambda: all(gone(pid) for pid in pids if pid not in (stubborn, orphan)))
+    eventually(lambda: all(has_ended(pid) for pid in pids if pid not in (stubborn, orphan)))
     for pid in (stubborn, orphan):
         os.kill(pid, signal.SIGKILL)
 
 
-def test_a_reader_that_went_away_does_not_prevent_the_stop(driver: Driver) -> None:
+def test_a_closed_output_pipe_does_not_prevent_the_stop(driver: Driver) -> None:
     pids = driver.pids()
     assert driver.process.stdout
     driver.process.stdout.close()
-    (driver.folder / "chatty").touch()  # its next word breaks the pipe
+    (driver.folder / "print").touch()  # the next output fails, because the pipe is closed
     assert driver.process.wait(20) != 0
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
-@pytest.mark.parametrize("ending", ["ctrl-c", "closed"])
-def test_a_real_terminal_ends_everybody(folder: Path, ending: str) -> None:
-    ours, theirs = pty.openpty()
-    driver = Driver(folder, terminal=theirs)
-    os.close(theirs)
+@pytest.mark.parametrize("end", ["ctrl-c", "closed"])
+def test_a_terminal_ends_all_processes(folder: Path, end: str) -> None:
+    controller, terminal = pty.openpty()
+    driver = Driver(folder, terminal=terminal)
+    os.close(terminal)
     pids = driver.pids()
-    if ending == "ctrl-c":
-        os.write(ours, b"\x03")
+    if end == "ctrl-c":
+        os.write(controller, b"\x03")
         assert driver.process.wait(20) == 130
-        os.close(ours)
+        os.close(controller)
     else:
-        (driver.folder / "chatty").touch()
-        os.close(ours)
+        (driver.folder / "print").touch()
+        os.close(controller)
         assert driver.process.wait(20) == 129
-    assert all(gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
-def test_a_part_that_was_killed_is_started_again_and_again(data_dir: DataDir) -> None:
-    told: list[str] = []
-    with Supervisor(data_dir, report=told.append) as processes:
+def test_a_killed_service_is_restarted_each_time(data_dir: DataDir) -> None:
+    reports: list[str] = []
+    with Supervisor(data_dir, report=reports.append) as processes:
         processes.start(Service("worker", SLEEPER))
         for _ in range(2):
-            first = processes.pids["worker"]
-            os.kill(first, signal.SIGKILL)
-            eventually(partial(is_another, processes, first))
-        last = processes.pids["worker"]
-    assert gone(last)
-    assert told == [
+            old_pid = processes.pids["worker"]
+            os.kill(old_pid, signal.SIGKILL)
+            eventually(partial(was_restarted, processes, old_pid))
+        last_pid = processes.pids["worker"]
+    assert has_ended(last_pid)
+    assert reports == [
         "worker has ended with status -9; it is restarted in 0.5 seconds.",
         "worker has ended with status -9; it is restarted in 1 seconds.",
     ]
 
 
-def test_what_a_part_leaves_behind_is_ended_with_it(data_dir: DataDir, folder: Path) -> None:
+def test_the_child_of_a_killed_service_is_ended(data_dir: DataDir, folder: Path) -> None:
     with Supervisor(data_dir) as processes:
         processes.start(Service("parent", (*PARENT, str(folder / "child")), restart=False))
         processes.wait_for("parent", lambda: (folder / "child").exists() and bool((folder / "child").read_text()))
         child = int((folder / "child").read_text())
         os.kill(processes.pids["parent"], signal.SIGKILL)
-        eventually(lambda: gone(child))
+        eventually(lambda: has_ended(child))
         eventually(lambda: "parent has ended with status -9." in data_dir.log("processes").read_text())
 
 
-def test_every_part_is_asked_to_stop_once(data_dir: DataDir, folder: Path) -> None:
-    diary = folder / "diary"
+def test_each_service_receives_sigterm_once(data_dir: DataDir, folder: Path) -> None:
+    log = folder / "sigterm.log"
     with Supervisor(data_dir) as processes:
         for name in "abc":
-            processes.start(Service(name, (*POLITE, str(diary), name)))
-            processes.wait_for(name, Path(f"{diary}{name}").exists)
+            processes.start(Service(name, (*LOGGING, str(log), name)))
+            processes.wait_for(name, Path(f"{log}{name}").exists)
         os.kill(processes.pids["a"], signal.SIGKILL)
-        Path(f"{diary}a").unlink()
-        processes.wait_for("b", Path(f"{diary}a").exists)  # a was started again, by the watcher
+        Path(f"{log}a").unlink()
+        processes.wait_for("b", Path(f"{log}a").exists)  # the supervisor has restarted service a
         processes.stop()
         processes.stop()
-    assert sorted(diary.read_text()) == ["a", "b", "c"]
+    assert sorted(log.read_text()) == ["a", "b", "c"]
 
 
-def test_a_stubborn_part_is_ended_after_its_grace(data_dir: DataDir, folder: Path) -> None:
+def test_a_service_that_ignores_sigterm_is_killed_after_its_grace_period(data_dir: DataDir, folder: Path) -> None:
     with Supervisor(data_dir) as processes:
-        processes.start(Service("stubborn", (*STUBBORN, str(folder / "ready")), grace=0.2))
+        processes.start(Service("stubborn", (*IGNORING, str(folder / "ready")), grace=0.2))
         processes.wait_for("stubborn", (folder / "ready").exists)
         pid = processes.pids["stubborn"]
-    assert gone(pid)
+    assert has_ended(pid)
 
 
-def test_waiting_for_a_part_that_died_fails_with_its_last_words(data_dir: DataDir) -> None:
+def test_waiting_for_a_crashed_service_fails_with_its_last_output(data_dir: DataDir) -> None:
     with Supervisor(data_dir) as processes:
         for restart in (True, False):
-            part = Service(f"web-{restart}", (sys.executable, "-c", "exit('The port is taken.')"), restart=restart)
-            processes.start(part)
+            service = Service(f"web-{restart}", (sys.executable, "-c", "exit('The port is taken.')"), restart=restart)
+            processes.start(service)
             with pytest.raises(ServiceError, match=r"(?s)ended while it was starting.*The port is taken\."):
-                processes.wait_for(part, lambda: False)
+                processes.wait_for(service, lambda: False)
 
 
-def test_waiting_for_a_part_ends_in_time(data_dir: DataDir) -> None:
+def test_waiting_for_a_service_has_a_timeout(data_dir: DataDir) -> None:
     with Supervisor(data_dir) as processes:
         processes.start(Service("web", SLEEPER))
         with pytest.raises(ServiceError, match=r"not ready after 0\.2 seconds"):
             processes.wait_for("web", lambda: False, 0.2)
 
 
-def test_a_program_that_is_not_there_is_named(data_dir: DataDir) -> None:
+def test_the_error_names_a_missing_program(data_dir: DataDir) -> None:
     with Supervisor(data_dir) as processes:
         processes.start(Service("web", ("/no/such/program",)))
         with pytest.raises(ServiceError, match="/no/such/program cannot be started: No such file"):
             processes.wait_for("web", lambda: False)
 
 
-def test_waiting_ends_when_a_part_has_ended_that_is_not_started_again(data_dir: DataDir) -> None:
+def test_waiting_ends_when_a_service_without_restart_has_ended(data_dir: DataDir) -> None:
     with Supervisor(data_dir) as processes:
         processes.start(Service("story", (sys.executable, "-c", "print('The end.')"), restart=False))
         with pytest.raises(ServiceError, match=r"(?s)story has ended.*The end\."):
             processes.wait()
 
 
-def test_a_part_is_told_its_surroundings(data_dir: DataDir, folder: Path) -> None:
-    say = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(os.environ['MONEYBACK_PUBLIC_URL'])"
-    part = Service(
-        "web", (sys.executable, "-c", say, str(folder / "said")), {"MONEYBACK_PUBLIC_URL": "http://here"}, False
+def test_a_service_gets_its_environment(data_dir: DataDir, folder: Path) -> None:
+    program = "import os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(os.environ['MONEYBACK_PUBLIC_URL'])"
+    service = Service(
+        "web", (sys.executable, "-c", program, str(folder / "url")), {"MONEYBACK_PUBLIC_URL": "http://here"}, False
     )
     with Supervisor(data_dir) as processes:
-        processes.start(part)
-        eventually(lambda: (folder / "said").exists() and (folder / "said").read_text() == "http://here")
+        processes.start(service)
+        eventually(lambda: (folder / "url").exists() and (folder / "url").read_text() == "http://here")
         with pytest.raises(ServiceError, match="started already"):
-            processes.start(part)
+            processes.start(service)
 
 
-def test_a_signal_in_the_middle_of_something_is_answered_after_it() -> None:
+def test_a_signal_in_an_uninterrupted_block_is_handled_after_the_block() -> None:
     done = []
 
     def work() -> None:
@@ -293,16 +299,16 @@ def test_a_signal_in_the_middle_of_something_is_answered_after_it() -> None:
             with uninterrupted():
                 os.kill(os.getpid(), signal.SIGTERM)
                 os.kill(os.getpid(), signal.SIGINT)
-                done.append("all of it")
-            done.append("and more")
+                done.append("in the block")
+            done.append("after the block")
 
     with pytest.raises(Stopped) as stopped:
         work()
-    assert done == ["all of it"]
+    assert done == ["in the block"]
     assert (stopped.value.signal, stopped.value.code) == (signal.SIGTERM, 143)
 
 
-def test_a_terminal_that_goes_away_is_nothing_to_nohup() -> None:
+def test_a_console_under_nohup_ignores_a_closed_terminal() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stop_on_signals():

@@ -1,4 +1,4 @@
-"""Asking providers when time is short: what would outlive its task is not begun."""
+"""Tests of calls to providers: no call starts after the deadline of its task, and connection errors are classified."""
 
 import socket
 import time
@@ -20,76 +20,78 @@ from worker.context import WorkerContext, create_context
 from worker.providers.deadline import record_network_activity
 
 
-class NobodyAsks:
+class UncallableProvider:
     """A provider that must not be called."""
 
     capabilities = Capabilities(idempotency_key_ttl=timedelta(hours=24))
 
     def __getattr__(self, name: str) -> Any:
-        pytest.fail(f"The provider was asked: {name}.")
+        pytest.fail(f"The provider was called: {name}.")
 
 
 @pytest.fixture
-def late(settings: Settings) -> Iterator[WorkerContext]:
-    """The tools of a task that has no time left after the instant 99."""
+def late_context(settings: Settings) -> Iterator[WorkerContext]:
+    """Yield a worker context whose clock shows 100 seconds."""
     context = create_context(settings)
-    yield replace(context, providers={"sandbox": NobodyAsks()}, monotonic=lambda: 100.0)
+    yield replace(context, providers={"sandbox": UncallableProvider()}, monotonic=lambda: 100.0)
     context.call_pool.close()
     context.records.engine.dispose()
 
 
-def test_what_would_outlive_its_task_is_not_asked(late: WorkerContext) -> None:
+def test_no_call_starts_after_the_deadline_of_its_task(late_context: WorkerContext) -> None:
     operation = RefundOperation(
         case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_1_1"
     )
-    found = [
-        provider_client.look_up(late, operation, until=99.0),
-        provider_client.find_external_refund(late, "sandbox", "ok_1", until=99.0),
-        provider_client.dispute(late, "sandbox", "ok_1", until=99.0),
+    results = [
+        provider_client.look_up(late_context, operation, until=99.0),
+        provider_client.find_external_refund(late_context, "sandbox", "ok_1", until=99.0),
+        provider_client.dispute(late_context, "sandbox", "ok_1", until=99.0),
     ]
-    assert found == [Unknown(provider_client.NO_TIME)] * 3
-    assert provider_client.refund(late, operation, until=99.0) == provider_client.NotSent(provider_client.NO_TIME)
+    assert results == [Unknown(provider_client.NO_TIME)] * 3
+    assert provider_client.refund(late_context, operation, until=99.0) == provider_client.NotSent(
+        provider_client.NO_TIME
+    )
 
 
 @pytest.fixture
-def wired(settings: Settings) -> Iterator[Callable[[str], WorkerContext]]:
-    """The tools of a task whose provider is at this address."""
-    made: list[WorkerContext] = []
+def context_for(settings: Settings) -> Iterator[Callable[[str], WorkerContext]]:
+    """Yield a function that creates a worker context whose provider has the address `url`."""
+    contexts: list[WorkerContext] = []
 
-    def at(url: str) -> WorkerContext:
-        made.append(create_context(settings.model_copy(update={"sandbox_url": url})))
-        return made[-1]
+    def create(url: str) -> WorkerContext:
+        contexts.append(create_context(settings.model_copy(update={"sandbox_url": url})))
+        return contexts[-1]
 
-    yield at
-    for context in made:
+    yield create
+    for context in contexts:
         context.call_pool.close()
         context.records.engine.dispose()
 
 
 OPERATION = RefundOperation(case_id=uuid4(), provider="sandbox", charge="ok_1", amount=Money(4900, "EUR"), key="mb_2_1")
-A_LONG_TIME = time.monotonic() + 3_600
+IN_AN_HOUR = time.monotonic() + 3_600
 
 
-def test_where_nobody_listens_nothing_was_sent(wired: Callable[[str], WorkerContext]) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and never listens
-        answer = provider_client.refund(
-            wired(f"http://127.0.0.1:{taken.getsockname()[1]}"), OPERATION, until=A_LONG_TIME
+def test_a_refused_connection_means_that_nothing_was_sent(context_for: Callable[[str], WorkerContext]) -> None:
+    with socket.socket() as unlistened:
+        unlistened.bind(("127.0.0.1", 0))  # without listen(), so the connection is refused
+        result = provider_client.refund(
+            context_for(f"http://127.0.0.1:{unlistened.getsockname()[1]}"), OPERATION, until=IN_AN_HOUR
         )
-    assert answer == provider_client.NotSent("The sandbox cannot be reached.")
+    assert result == provider_client.NotSent("The sandbox cannot be reached.")
 
 
-def test_who_took_the_connection_may_have_heard_us(wired: Callable[[str], WorkerContext]) -> None:
+def test_a_closed_connection_means_an_unknown_result(context_for: Callable[[str], WorkerContext]) -> None:
     with raw_server(lambda connection: connection.close()) as url:
-        assert isinstance(provider_client.refund(wired(url), OPERATION, until=A_LONG_TIME), Unknown)
+        assert isinstance(provider_client.refund(context_for(url), OPERATION, until=IN_AN_HOUR), Unknown)
 
 
-def test_where_one_call_was_heard_and_the_next_one_not_somebody_was_reached(
-    wired: Callable[[str], WorkerContext],
+def test_one_failed_connection_does_not_mean_that_nothing_was_sent(
+    context_for: Callable[[str], WorkerContext],
 ) -> None:
-    """As where a token is asked for first, and then the refund."""
-    with raw_server(sends(http_response(200, {"data": []}))) as alive, record_network_activity() as activity:
-        provider_client.look_up(wired(alive), OPERATION, until=A_LONG_TIME)
-        provider_client.look_up(wired("http://127.0.0.1:9"), OPERATION, until=A_LONG_TIME)
+    """The first call may have sent a token request before the second call failed."""
+    with raw_server(sends(http_response(200, {"data": []}))) as url, record_network_activity() as activity:
+        provider_client.look_up(context_for(url), OPERATION, until=IN_AN_HOUR)
+        provider_client.look_up(context_for("http://127.0.0.1:9"), OPERATION, until=IN_AN_HOUR)
     assert activity.connection_failed
     assert not activity.nothing_was_sent

@@ -199,9 +199,8 @@ def test_a_message_of_a_crashed_consumer_creates_no_second_case(
 ) -> None:
     store_seller_and_purchases(records)
     body = json.dumps(an_event())
-    consume(
-        records, body.encode()
-    )  # the consumer crashed before it acknowledged, so the broker delivers the message again
+    # A consumer that crashes before the acknowledgement gets the message again.
+    consume(records, body.encode())
     start("consume", "consume")
     with redis.Redis(unix_socket_path=str(servers.valkey.socket)) as broker:
         broker.lpush(QUEUE, body)

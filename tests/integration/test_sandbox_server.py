@@ -29,7 +29,7 @@ from console.sandbox.ledger import Ledger, RefundResult
 from console.sandbox.refund_requests import RefundRequest
 from domain.money import Money
 from domain.providers import Declined, Paid, PaymentProvider, Unknown
-from tests.doubles.sandbox import ENOUGH, PATIENCE, SandboxProcess, sandbox_in
+from tests.doubles.sandbox import SHORT_TIMEOUT, TEST_TIMEOUT, SandboxProcess, sandbox_in
 from tests.services import eventually
 
 JOURNAL = "journal.jsonl"
@@ -48,7 +48,7 @@ def call(
 ) -> urllib3.BaseHTTPResponse:
     headers = {} if key is None else {"Idempotency-Key": key}
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with urllib3.PoolManager(retries=False, timeout=PATIENCE) as pool:
+    with urllib3.PoolManager(retries=False, timeout=TEST_TIMEOUT) as pool:
         return pool.request(method, f"{process.url}{path}", body=sent if method == "POST" else None, headers=headers)
 
 
@@ -108,7 +108,7 @@ def test_a_refund_and_its_repeat_are_the_same_answer(process: SandboxProcess) ->
         "bank_reference": first.json()["bank_reference"],
     }
     assert re.fullmatch("7[0-9]{22}", first.json()["bank_reference"])
-    assert 0 <= time.time() - first.json()["created"] < PATIENCE
+    assert 0 <= time.time() - first.json()["created"] < TEST_TIMEOUT
     assert second.data == first.data
     assert "Idempotent-Replayed" not in first.headers
     assert second.headers["Idempotent-Replayed"] == "true"
@@ -251,7 +251,7 @@ def test_the_sandbox_listens_on_a_socket_file_too(tmp_path: Path) -> None:
     door.touch()  # as a sandbox that was killed leaves it
     with sandbox_in(tmp_path, unix=door) as process, socket.socket(socket.AF_UNIX) as client:
         assert process.url == f"unix://{door}"
-        client.settimeout(PATIENCE)
+        client.settimeout(TEST_TIMEOUT)
         client.connect(str(door))
         client.sendall(b"GET /v1/summary HTTP/1.1\r\nHost: sandbox\r\n\r\n")
         assert client.recv(1024).startswith(b"HTTP/1.1 200")
@@ -285,7 +285,7 @@ def test_a_kill_after_the_first_call_is_no_second_first_call(tmp_path: Path, kin
     """Each trick is played once: what was paid stays paid, what was refused counts as a call."""
     then = AFTERWARDS.get(kind, [400] if FIRST_CALLS[kind] == 400 else [200])
     with sandbox_in(tmp_path) as process:
-        answer = process.adapter(ENOUGH if kind in ("hang", "blind") else PATIENCE).refund(
+        answer = process.adapter(SHORT_TIMEOUT if kind in ("hang", "blind") else TEST_TIMEOUT).refund(
             f"{kind}_1", FIVE_EUROS, key="1"
         )
         assert isinstance(answer, Unknown) == (FIRST_CALLS[kind] not in (200, 400))
@@ -315,10 +315,10 @@ def test_a_kill_in_full_flight_forgets_nothing_that_was_answered(tmp_path: Path)
     with sandbox_in(tmp_path) as process:
         with ThreadPoolExecutor(8) as threads:
             running = [threads.submit(pay_until_it_dies, process.adapter(), thread) for thread in range(8)]
-            assert enough.wait(PATIENCE)
+            assert enough.wait(TEST_TIMEOUT)
             process.end()
             for each in running:
-                each.result(PATIENCE)
+                each.result(TEST_TIMEOUT)
         process.start()
         adapter = process.adapter()
         for key, paid in answered.items():
@@ -514,7 +514,7 @@ def test_a_charge_that_the_bank_took_back_or_may_is_not_refunded(process: Sandbo
     charge = f"ok_disputed_{status}"
     disputed = dispute(process, charge, status)
     assert disputed == {"id": disputed["id"], "charge": charge, "status": status, "created": disputed["created"]}
-    assert 0 <= time.time() - disputed["created"] < PATIENCE
+    assert 0 <= time.time() - disputed["created"] < TEST_TIMEOUT
     answer = refund(process, charge)
     assert (answer.status, answer.json()["error"]["code"]) == (400, "charge_disputed")
     assert call(process, "GET", f"/v1/disputes?charge={charge}").json() == {"data": [disputed]}
@@ -707,7 +707,7 @@ def test_an_answer_may_drip(process: SandboxProcess) -> None:
     head = b"POST /v1/refunds HTTP/1.1\r\nHost: sandbox\r\nIdempotency-Key: drip_1\r\nContent-Length: %d\r\n\r\n"
     host, port = process.url.removeprefix("http://").split(":")
     pieces: list[bytes] = []
-    with urllib3.util.connection.create_connection((host, int(port)), timeout=PATIENCE) as client:
+    with urllib3.util.connection.create_connection((host, int(port)), timeout=TEST_TIMEOUT) as client:
         client.sendall(head % len(order) + order)
         while not b"".join(pieces).endswith(b"}"):
             pieces.append(client.recv(1024))

@@ -132,6 +132,7 @@ def test_the_servers_run_as_nobody_when_we_are_root_and_as_ourselves_otherwise(s
             assert "Groups:\t \n" in Path(f"/proc/{process.pid}/status").read_text()
 
 
+@pytest.mark.slow
 def test_no_account_is_added_and_no_folder_on_the_way_is_opened(data_dir: DataDir) -> None:
     def surroundings() -> object:
         wheels: list[Wheel] = [Postgres.wheel, Valkey.wheel]
@@ -182,6 +183,7 @@ def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
         psycopg.connect(url)
 
 
+@pytest.mark.slow
 def test_what_was_written_is_there_after_a_stop_and_after_a_kill(own: Servers) -> None:
     postgres, valkey = own.postgres, own.valkey
     with psycopg.connect(postgres.owner_url) as owner:
@@ -198,6 +200,7 @@ def test_what_was_written_is_there_after_a_stop_and_after_a_kill(own: Servers) -
     assert answer(postgres.app_url, "SELECT count(*) FROM pg_tables WHERE tablename = 'letter'") == (1,)
 
 
+@pytest.mark.slow
 def test_a_stop_leaves_nothing_of_postgresql_behind_even_after_a_kill(own: Servers) -> None:
     master = process_of(own.postgres)
     everyone = [master, *master.children(recursive=True)]
@@ -206,6 +209,7 @@ def test_a_stop_leaves_nothing_of_postgresql_behind_even_after_a_kill(own: Serve
     assert not [one for one in everyone if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.slow
 def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(used: DataDir) -> None:
     with Postgres(used) as postgres:
         process_of(postgres).kill()
@@ -220,6 +224,7 @@ def test_a_number_that_became_somebody_elses_does_not_prevent_a_start(used: Data
             stranger.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Postgres, Valkey])
 def test_a_server_that_was_left_running_is_ended_and_replaced(used: DataDir, kind: type[Server]) -> None:
     with kind(used) as server:
@@ -233,6 +238,7 @@ def test_a_server_that_was_left_running_is_ended_and_replaced(used: DataDir, kin
             assert server.pid != leftover.pid
 
 
+@pytest.mark.slow
 def test_a_stranger_in_the_folder_is_not_ended(used: DataDir) -> None:
     with Valkey(used) as valkey, subprocess.Popen(["/bin/sleep", "60"], cwd=used.valkey) as stranger:
         valkey.stop()
@@ -241,6 +247,7 @@ def test_a_stranger_in_the_folder_is_not_ended(used: DataDir) -> None:
         stranger.kill()
 
 
+@pytest.mark.slow
 def test_two_homes_live_side_by_side(folder: Path, prepared: DataDir) -> None:
     homes = copied(prepared, DataDir(folder / "one")), copied(prepared, DataDir(folder / "two"))
     with Servers(homes[0]) as one, Servers(homes[1]) as two:
@@ -248,6 +255,7 @@ def test_two_homes_live_side_by_side(folder: Path, prepared: DataDir) -> None:
         assert answer(two.postgres.app_url, "SELECT 1") == (1,)
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_what_it_said(used: DataDir) -> None:
     with Postgres(used) as postgres:
         postgres.stop()
@@ -257,6 +265,7 @@ def test_a_server_that_cannot_start_says_what_it_said(used: DataDir) -> None:
         assert not postgres.running
 
 
+@pytest.mark.slow
 def test_data_of_another_version_is_not_touched(used: DataDir) -> None:
     with Postgres(used) as postgres:
         postgres.stop()
@@ -265,6 +274,7 @@ def test_data_of_another_version_is_not_touched(used: DataDir) -> None:
             postgres.start()
 
 
+@pytest.mark.slow
 def test_a_first_start_that_was_cut_short_is_done_again(data_dir: DataDir) -> None:
     data_dir.create()
     postgres = Postgres(data_dir)
@@ -368,6 +378,7 @@ def test_one_program_at_a_time_and_the_other_is_told_which(data_dir: DataDir) ->
         assert data_dir.sent_mail.is_dir()
 
 
+@pytest.mark.slow
 def test_a_broker_that_does_not_go_is_ended_anyway(used: DataDir) -> None:
     with Valkey(used) as valkey:
         process = process_of(valkey)

@@ -1,4 +1,4 @@
-"""Runs localstripe on 127.0.0.1 without files, because it has no options for either."""
+"""Runs localstripe on 127.0.0.1 and without files. localstripe has no options for either."""
 
 import socket
 import sys
@@ -10,10 +10,10 @@ from localstripe.server import app  # type: ignore[import-untyped]
 
 def main() -> None:
     type(store).dump_to_disk = lambda _: None
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        sys.stdout.write(f"{door.getsockname()[1]}\n")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()
-        web.run_app(app, sock=door, print=None)
+        web.run_app(app, sock=listener, print=None)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Installs the Stripe emulators that are written for Node.js, once for each lock file, into pytest's cache."""
+"""Installs the Stripe emulators for Node.js into pytest's cache, once for each lock file."""
 
 import fcntl
 import os
@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-WANTED = (HERE / "package.json", HERE / "package-lock.json")
-_PLACES = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix) / "bin")])
+PACKAGE_FILES = (HERE / "package.json", HERE / "package-lock.json")
+_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.prefix) / "bin")])
 
 
-def program(name: str) -> str:
-    """Return the path of node or npm: the machine's own, or the one of the virtual environment."""
-    if found := shutil.which(name, path=_PLACES):
+def find_program(name: str) -> str:
+    """Return the path of node or npm, on the machine or in the virtual environment."""
+    if found := shutil.which(name, path=_SEARCH_PATH):
         return found
-    pytest.fail(f"{name} is missing, which a Stripe emulator needs: install Node.js 18 or newer, with npm.")
+    pytest.fail(f"A Stripe emulator needs {name}, which is missing. Install Node.js 18 or newer, with npm.")
 
 
-def installed(cache: Path) -> Path:
-    """Return the folder with node_modules. Parallel test processes wait for the one that installs."""
-    folder = cache / sha256(b"".join(file.read_bytes() for file in WANTED)).hexdigest()[:16]
+def install_packages(cache: Path) -> Path:
+    """Return the folder with node_modules. Parallel test processes wait until the installation is complete."""
+    folder = cache / sha256(b"".join(file.read_bytes() for file in PACKAGE_FILES)).hexdigest()[:16]
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
@@ -35,13 +35,13 @@ def installed(cache: Path) -> Path:
 def _install(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for file in WANTED:
+    for file in PACKAGE_FILES:
         shutil.copy(file, folder)
-    command = [program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    path = os.pathsep.join([str(Path(program("node")).parent), _PLACES])
-    done = subprocess.run(
+    command = [find_program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    path = os.pathsep.join([str(Path(find_program("node")).parent), _SEARCH_PATH])
+    result = subprocess.run(
         command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=600, check=False
     )
-    if done.returncode:
-        pytest.fail(f"npm could not install the packages of tests/stripe_emulators/package-lock.json: {done.stderr}")
+    if result.returncode:
+        pytest.fail(f"npm could not install the packages of tests/stripe_emulators/package-lock.json: {result.stderr}")
     return folder

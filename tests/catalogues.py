@@ -56,7 +56,7 @@ OTHER_MODULES = {
     *(f"producers/web/{name}.py" for name in _OTHER_WEB_MODULES.split()),
     *(f"worker/emails/{name}.py" for name in ("case_emails", "delivery", "headers")),
 }
-"""Modules whose texts are for programs, developers and operators."""
+"""Modules without texts for customers: their texts are for programs, developers and operators."""
 
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 
@@ -64,9 +64,9 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
 def collect_sentences() -> dict[Sentence, set[str]]:
     """Return every sentence for customers, with the files that contain it."""
     found: dict[Sentence, set[str]] = {}
-    for place, sentence in (*_of_templates(), *_of_code(), *_of_tables()):
+    for path, sentence in (*_of_templates(), *_of_code(), *_of_tables()):
         if _is_sentence(sentence):
-            found.setdefault(sentence, set()).add(place)
+            found.setdefault(sentence, set()).add(path)
     return found
 
 
@@ -80,13 +80,13 @@ def update_catalogue(language: str, sentences: Mapping[Sentence, set[str]]) -> i
     """Add new sentences to a catalogue, remove unused ones, and return the number of untranslated sentences."""
     old = read_catalogue(language)
     new = Catalog(locale=language)
-    for sentence, places in sentences.items():
+    for sentence, paths in sentences.items():
         entry = old.get(sentence if isinstance(sentence, str) else sentence[0])
         kept = entry if entry is not None and entry.id == sentence else None
         new.add(
             sentence,
             kept.string if kept else "",
-            locations=[(place, 0) for place in sorted(places)],
+            locations=[(path, 0) for path in sorted(paths)],
             user_comments=kept.user_comments if kept else (),
         )
     with (CATALOGUES / f"{language}.po").open("wb") as file:
@@ -203,8 +203,8 @@ def _header(catalog: Catalog) -> str:
 
 
 if __name__ == "__main__":
-    everything = collect_sentences()
-    waiting = {language: update_catalogue(language, everything) for language in TRANSLATED}
-    for language, count in waiting.items():
-        print(f"{language}: {len(everything)} sentences, {count} of them untranslated.")  # noqa: T201  # a program
-    sys.exit(any(waiting.values()))
+    sentences = collect_sentences()
+    untranslated = {language: update_catalogue(language, sentences) for language in TRANSLATED}
+    for language, count in untranslated.items():
+        print(f"{language}: {len(sentences)} sentences, {count} of them untranslated.")  # noqa: T201  # a program
+    sys.exit(any(untranslated.values()))

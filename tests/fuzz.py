@@ -1,4 +1,4 @@
-"""Runs a reader on random input from Hypothesis for some seconds. The reader must return, and quickly."""
+"""Calls a parser with random input from Hypothesis for some seconds. Every call must return quickly."""
 
 import os
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # for each reader
+SECONDS = float(os.environ.get("MONEYBACK_FUZZ_SECONDS", "1"))  # for each parser
 MAX_CPU_SECONDS = 5.0  # CPU seconds of this thread for one input
 
 Input = TypeVar("Input")
 
 
-def run_fuzz(inputs: SearchStrategy[Input], reader: Callable[[Input], object]) -> int:
-    """Call ``reader`` with new random inputs for SECONDS, and return their number. Hypothesis shrinks a failing input."""
+def run_fuzz(inputs: SearchStrategy[Input], parse: Callable[[Input], object]) -> int:
+    """Call ``parse`` with random inputs for SECONDS, and return the number of calls. Hypothesis shrinks a failing input."""
     count = 0
 
     @settings(
@@ -28,9 +28,9 @@ def run_fuzz(inputs: SearchStrategy[Input], reader: Callable[[Input], object]) -
     @given(inputs)
     def call(value: Input) -> None:
         nonlocal count
-        began = thread_time()
-        reader(value)
-        assert thread_time() - began < MAX_CPU_SECONDS
+        started = thread_time()
+        parse(value)
+        assert thread_time() - started < MAX_CPU_SECONDS
         count += 1
 
     until = monotonic() + SECONDS

@@ -1,4 +1,4 @@
-"""Customers and their browsers, from the first page to the money."""
+"""Customers use the site with a browser, from the first page to the refund."""
 
 import re
 from collections.abc import Callable
@@ -19,33 +19,34 @@ from tests.sample_data import a_seller
 from tests.services import eventually
 
 Visit = Callable[..., Page]
-STATUS = re.compile(r"/status/")
-SHORT = 12  # characters: what is shorter may be a name, or a part of a word
+STATUS_URL = re.compile(r"/status/")
+MIN_LENGTH = 12  # characters; a shorter sentence may be a name or a part of a word
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 
 pytestmark = pytest.mark.usefixtures("backend")
 
 
-def fill(page: Page, site: Site, bought: Purchase) -> None:
-    """The form, from the first page on."""
+def fill(page: Page, site: Site, purchase: Purchase) -> None:
+    """Open the refund form from the first page, and fill it in without sending it."""
     page.goto(f"{site.url}/")
     page.get_by_role("main").locator("a[href*='/refund']").first.click()
-    page.locator("#email").fill(bought.email)
-    page.locator("#reference").fill(bought.reference)
+    page.locator("#email").fill(purchase.email)
+    page.locator("#reference").fill(purchase.reference)
     page.locator("#reason").select_option("unwanted_renewal")
 
 
-def ask(page: Page, site: Site, bought: Purchase) -> None:
-    fill(page, site, bought)
+def send_request(page: Page, site: Site, purchase: Purchase) -> None:
+    """Fill in the refund form and send it."""
+    fill(page, site, purchase)
     page.locator("form[method=post] button").click()
     expect(page).to_have_url(re.compile(r"/refund/sent"))
 
 
 def confirm(page: Page) -> None:
-    """The question behind the letter's link, answered with yes."""
+    """Confirm the refund on the page of the confirmation link."""
     page.locator("#sure").check()
     page.locator("form[method=post] button").click()
-    expect(page).to_have_url(STATUS)
+    expect(page).to_have_url(STATUS_URL)
 
 
 def heading(state: State, language: str = "en") -> str:
@@ -56,60 +57,60 @@ def expect_heading(page: Page, words: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(words, timeout=120_000)
 
 
-def the_whole_way(page: Page, site: Site, language: str = "en") -> Purchase:
-    """Request, mail, confirm, paid."""
-    bought = site.add_purchase()
-    ask(page, site, bought)
-    page.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+def request_and_confirm_refund(page: Page, site: Site, language: str = "en") -> Purchase:
+    """Send a request, open the e-mailed link, confirm, and wait for the refund. Return the purchase."""
+    purchase = site.add_purchase()
+    send_request(page, site, purchase)
+    page.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     confirm(page)
     expect_heading(page, heading(State.REFUNDED, language))
-    assert site.count_refunds(bought) == 1
-    return bought
+    assert site.count_refunds(purchase) == 1
+    return purchase
 
 
 def test_a_customer_gets_the_money_back_without_talking_to_anyone(page: Page, site: Site, backend: Backend) -> None:
-    """And sees it happen: the status page tells it while it is open, and is never loaded again."""
-    bought = site.add_purchase()
-    ask(page, site, bought)
-    page.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+    """The open status page shows each new state, and the browser does not load the page again."""
+    purchase = site.add_purchase()
+    send_request(page, site, purchase)
+    page.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     expect(page.get_by_role("main")).to_contain_text("€49.00")
     expect(page.get_by_role("main")).to_contain_text("Once you confirm, this can’t be undone.")
     with backend.paused():
         confirm(page)
         expect_heading(page, heading(State.APPROVED))
-        page.evaluate("document.body.dataset.opened = 'once'")
+        page.evaluate("document.body.dataset.loads = 'once'")
     expect_heading(page, heading(State.REFUNDED))
-    expect(page.locator("body")).to_have_attribute("data-opened", "once")
+    expect(page.locator("body")).to_have_attribute("data-loads", "once")
     expect(page.get_by_role("list").filter(has_text="confirmed")).to_be_visible()
-    assert site.count_refunds(bought) == 1
+    assert site.count_refunds(purchase) == 1
 
 
-def test_who_cannot_be_refunded_at_once_learns_why_and_whom_to_ask(page: Page, site: Site) -> None:
+def test_a_customer_without_a_refund_sees_the_reason_and_the_contact(page: Page, site: Site) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=100)
-    bought = site.add_purchase(purchased_at=long_ago)
-    ask(page, site, bought)
-    letter = site.wait_for_email(bought.email, Purpose.STATUS)
-    page.goto(site.wait_for_link(bought.email, Purpose.STATUS))
+    purchase = site.add_purchase(purchased_at=long_ago)
+    send_request(page, site, purchase)
+    email = site.wait_for_email(purchase.email, Purpose.STATUS)
+    page.goto(site.wait_for_link(purchase.email, Purpose.STATUS))
     expect_heading(page, heading(State.WITH_SUPPORT))
     main = page.get_by_role("main")
     expect(main.get_by_role("listitem").filter(has_text=ReasonCode.OUTSIDE_WINDOW.customer)).to_be_visible()
     case = main.locator(".code").last.inner_text()
-    for told in (case, "help@aurora.example"):
-        expect(main).to_contain_text(told)
-        assert told in plain_text(letter)
-    assert site.count_refunds(bought) == 0
+    for text in (case, "help@aurora.example"):
+        expect(main).to_contain_text(text)
+        assert text in plain_text(email)
+    assert site.count_refunds(purchase) == 0
 
 
-def test_what_is_private_about_a_purchase_is_mailed_and_opens_once(page: Page, site: Site) -> None:
-    bought = site.add_purchase()
+def test_private_data_of_a_purchase_needs_an_emailed_link_that_works_once(page: Page, site: Site) -> None:
+    purchase = site.add_purchase()
     page.goto(f"{site.url}/lookup")
-    page.get_by_label("Email address").fill(bought.email)
-    page.get_by_label("Reference number").fill(bought.reference.lower())
+    page.get_by_label("Email address").fill(purchase.email)
+    page.get_by_label("Reference number").fill(purchase.reference.lower())
     page.get_by_role("button", name="Email me my purchase").click()
     expect(page).to_have_url(re.compile(r"/lookup/sent"))
     assert DETAILS.licence_key
-    link = site.wait_for_link(bought.email, Purpose.OPEN)
-    assert DETAILS.licence_key not in plain_text(site.wait_for_email(bought.email, Purpose.OPEN))
+    link = site.wait_for_link(purchase.email, Purpose.OPEN)
+    assert DETAILS.licence_key not in plain_text(site.wait_for_email(purchase.email, Purpose.OPEN))
     page.goto(link)
     expect(page.get_by_role("main")).not_to_contain_text(DETAILS.licence_key)
     page.get_by_role("button", name="Show my purchase").click()
@@ -118,7 +119,7 @@ def test_what_is_private_about_a_purchase_is_mailed_and_opens_once(page: Page, s
     expect_heading(page, "This link has expired or was already used")
 
 
-def test_who_lost_the_reference_number_is_mailed_all_of_them(page: Page, site: Site) -> None:
+def test_a_customer_without_a_reference_number_gets_all_of_them_by_email(page: Page, site: Site) -> None:
     first = site.add_purchase()
     second = site.add_purchase(email=first.email)
     page.goto(f"{site.url}/lookup")
@@ -126,30 +127,30 @@ def test_who_lost_the_reference_number_is_mailed_all_of_them(page: Page, site: S
     page.get_by_label("Email address").fill(first.email)
     page.get_by_role("button").click()
     expect(page).to_have_url(re.compile(r"/lookup/sent"))
-    (letter,) = eventually(lambda: site.emails_to(first.email))
-    assert first.reference in plain_text(letter)
-    assert second.reference in plain_text(letter)
+    (email,) = eventually(lambda: site.emails_to(first.email))
+    assert first.reference in plain_text(email)
+    assert second.reference in plain_text(email)
 
 
 def test_two_tabs_that_both_confirm_refund_once(page: Page, site: Site) -> None:
-    bought = site.add_purchase()
-    ask(page, site, bought)
+    purchase = site.add_purchase()
+    send_request(page, site, purchase)
     other = page.context.new_page()
     for tab in (page, other):
-        tab.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+        tab.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     for tab in (page, other):
         confirm(tab)
     for tab in (page, other):
         expect_heading(tab, heading(State.REFUNDED))
-    assert site.count_refunds(bought) == 1
+    assert site.count_refunds(purchase) == 1
 
 
 def test_going_back_after_confirming_leads_to_the_status_again(page: Page, site: Site) -> None:
-    bought = the_whole_way(page, site)
+    purchase = request_and_confirm_refund(page, site)
     page.go_back()
-    expect(page).to_have_url(STATUS)
+    expect(page).to_have_url(STATUS_URL)
     expect_heading(page, heading(State.REFUNDED))
-    assert site.count_refunds(bought) == 1
+    assert site.count_refunds(purchase) == 1
 
 
 def test_a_double_click_is_one_request(page: Page, site: Site) -> None:
@@ -161,26 +162,26 @@ def test_a_double_click_is_one_request(page: Page, site: Site) -> None:
 
 
 def test_a_form_that_is_sent_again_after_going_back_is_refunded_once(page: Page, site: Site) -> None:
-    bought = site.add_purchase()
-    ask(page, site, bought)
+    purchase = site.add_purchase()
+    send_request(page, site, purchase)
     page.go_back()
-    page.locator("#email").fill(bought.email)
-    page.locator("#reference").fill(bought.reference)
+    page.locator("#email").fill(purchase.email)
+    page.locator("#reference").fill(purchase.reference)
     page.locator("#reason").select_option("unwanted_renewal")
     page.locator("form[method=post] button").click()
     expect(page).to_have_url(re.compile(r"/refund/sent"))
-    page.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+    page.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     confirm(page)
     expect_heading(page, heading(State.REFUNDED))
-    assert site.count_refunds(bought) == 1
+    assert site.count_refunds(purchase) == 1
 
 
 def test_everything_works_without_javascript(visit: Visit, site: Site, backend: Backend) -> None:
-    """The status page promises no news by itself then: its link shows them."""
+    """Without JavaScript the status page does not update itself; the customer clicks the link "Refresh"."""
     page = visit(java_script_enabled=False)
-    bought = site.add_purchase()
-    ask(page, site, bought)
-    page.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+    purchase = site.add_purchase()
+    send_request(page, site, purchase)
+    page.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     with backend.paused():
         confirm(page)
         expect_heading(page, heading(State.APPROVED))
@@ -193,72 +194,74 @@ def test_everything_works_without_javascript(visit: Visit, site: Site, backend: 
         return False
 
     eventually(is_paid)
-    assert site.count_refunds(bought) == 1
+    assert site.count_refunds(purchase) == 1
 
 
 def test_everything_works_on_a_small_phone_at_night(visit: Visit, site: Site) -> None:
-    the_whole_way(visit(**PHONE, color_scheme="dark"), site)
+    request_and_confirm_refund(visit(**PHONE, color_scheme="dark"), site)
 
 
 def test_everything_works_without_a_mouse(page: Page, site: Site) -> None:
-    """Tab, arrows, space and enter; where one is can be seen at every step."""
-    bought = site.add_purchase()
+    """Tab, arrow keys, space and Enter are enough. At every step, the focused element has a visible outline."""
+    purchase = site.add_purchase()
     page.goto(f"{site.url}/")
     tab_to(page, ".skip")
     expect(page.locator(".skip")).to_be_in_viewport()
     page.keyboard.press("Enter")
-    tab_to(page, "main a[href*='/refund']", most=1)
+    tab_to(page, "main a[href*='/refund']", limit=1)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/refund"))
     tab_to(page, "form button")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("Nothing has been sent yet")
     expect(page.locator("#email")).to_be_focused()
-    page.keyboard.type(bought.email)
-    tab_to(page, "#reference", most=1)
-    page.keyboard.type(bought.reference)
-    tab_to(page, "#reason", most=1)
+    page.keyboard.type(purchase.email)
+    tab_to(page, "#reference", limit=1)
+    page.keyboard.type(purchase.reference)
+    tab_to(page, "#reason", limit=1)
     page.keyboard.press("ArrowDown")
-    tab_to(page, "#refund_scope-full", most=1)
+    tab_to(page, "#refund_scope-full", limit=1)
     tab_to(page, "form button")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/refund/sent"))
-    page.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+    page.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     tab_to(page, "#sure")
     page.keyboard.press("Space")
-    tab_to(page, "form button", most=1)
+    tab_to(page, "form button", limit=1)
     page.keyboard.press("Enter")
     expect_heading(page, heading(State.REFUNDED))
-    assert site.count_refunds(bought) == 1
+    assert site.count_refunds(purchase) == 1
 
 
 FOCUSED = """
 selector => {
-  const here = document.activeElement, ring = getComputedStyle(here);
-  return [here.matches(selector), ring.outlineStyle !== "none" && parseFloat(ring.outlineWidth) >= 2, here.outerHTML];
+  const focused = document.activeElement, style = getComputedStyle(focused);
+  return [focused.matches(selector), style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2, focused.outerHTML];
 }
 """
 
 
-def tab_to(page: Page, selector: str, *, most: int = 25) -> None:
-    """Presses Tab until this has the focus."""
-    for _ in range(most):
+def tab_to(page: Page, selector: str, *, limit: int = 25) -> None:
+    """Press Tab until the element of `selector` has the focus, at most `limit` times."""
+    for _ in range(limit):
         page.keyboard.press("Tab")
-        there, seen, element = page.evaluate(FOCUSED, selector)
-        assert seen, f"Nobody sees that this has the focus: {element}"
-        if there:
+        is_reached, is_outlined, element = page.evaluate(FOCUSED, selector)
+        assert is_outlined, f"The focused element has no visible outline: {element}"
+        if is_reached:
             return
-    pytest.fail(f"{selector} has not come after {most} times Tab; the last was {element}")
+    pytest.fail(
+        f"{selector} did not get the focus after {limit} presses of Tab. The last focused element was {element}"
+    )
 
 
-def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(page: Page, site: Site) -> None:
-    """In two steps, counted from then on; only the payout waits for the mailed link."""
-    bought = site.add_purchase()
+def test_a_consumer_withdraws_and_gets_an_acknowledgement(page: Page, site: Site) -> None:
+    """Two steps make the withdrawal, which is stored at once. Only the refund waits for the e-mailed link."""
+    purchase = site.add_purchase()
     page.goto(f"{site.url}/")
     page.get_by_role("contentinfo").get_by_role("link", name="Withdraw from contract here").click()
     page.get_by_label("Your name").fill("Ada Lovelace")
-    page.get_by_label("Reference number").fill(bought.reference)
-    page.get_by_label("Email address").fill(bought.email)
+    page.get_by_label("Reference number").fill(purchase.reference)
+    page.get_by_label("Email address").fill(purchase.email)
     before = site.count_cases()
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("main")).to_contain_text("I hereby give notice that I withdraw from my contract")
@@ -266,44 +269,46 @@ def test_a_consumer_withdraws_from_the_contract_and_keeps_the_acknowledgement(pa
     page.get_by_role("button", name="Confirm withdrawal").click()
     expect_heading(page, "We’ve received your withdrawal")
     declared_at = datetime.fromisoformat(page.locator("time").get_attribute("datetime") or "")
-    told, there = (
-        translator_for("en").instant(declared_at),
-        translator_for("en").instant(declared_at, a_seller().time_zone),
-    )
+    in_utc = translator_for("en").instant(declared_at)
+    in_seller_time = translator_for("en").instant(declared_at, a_seller().time_zone)
     case = page.locator(".code").inner_text()
-    for said in ("Ada Lovelace", bought.reference, bought.email):
-        expect(page.get_by_role("main")).to_contain_text(said)
-    acknowledged = eventually(lambda: [w for w in map(plain_text, site.emails_to(bought.email)) if told in w])[0]
-    for said in ("Ada Lovelace", bought.reference, case):
-        assert said in acknowledged
-    assert site.count_refunds(bought) == 0
-    page.goto(site.wait_for_link(bought.email, Purpose.CONFIRM))
+    for text in ("Ada Lovelace", purchase.reference, purchase.email):
+        expect(page.get_by_role("main")).to_contain_text(text)
+    acknowledgement = eventually(
+        lambda: [text for text in map(plain_text, site.emails_to(purchase.email)) if in_utc in text]
+    )[0]
+    for text in ("Ada Lovelace", purchase.reference, case):
+        assert text in acknowledgement
+    assert site.count_refunds(purchase) == 0
+    page.goto(site.wait_for_link(purchase.email, Purpose.CONFIRM))
     confirm(page)
     expect_heading(page, heading(State.REFUNDED))
-    expect(page.get_by_role("main")).to_contain_text(there)
-    assert site.count_refunds(bought) == 1
+    expect(page.get_by_role("main")).to_contain_text(in_seller_time)
+    assert site.count_refunds(purchase) == 1
 
 
 @pytest.mark.parametrize("language", ["de", pytest.param("ja", marks=pytest.mark.slow)])
-def test_a_customer_is_spoken_to_in_their_language(visit: Visit, site: Site, language: str) -> None:
-    """On every page and in every letter, though no link says which language it is."""
+def test_pages_and_emails_are_in_the_customers_language(visit: Visit, site: Site, language: str) -> None:
+    """Pages and e-mails are in the browser's language, although no link contains the language."""
     page = visit(locale=language)
-    bought = the_whole_way(page, site, language)
+    purchase = request_and_confirm_refund(page, site, language)
     expect(page.locator("html")).to_have_attribute("lang", language)
-    letter = site.wait_for_email(bought.email, Purpose.CONFIRM)
-    assert letter["Content-Language"] == language
+    email = site.wait_for_email(purchase.email, Purpose.CONFIRM)
+    assert email["Content-Language"] == language
     page.goto(f"{site.url}/")
-    for said in (page.locator("body").inner_text(), plain_text(letter)):
-        assert left_in_english(said, language) == []
+    for text in (page.locator("body").inner_text(), plain_text(email)):
+        assert untranslated_sentences(text, language) == []
 
 
-def left_in_english(said: str, language: str) -> list[str]:
-    """Sentences that the catalogue of this language has other words for."""
-    others = [one for one in read_catalogue(language) if one.string and one.string != one.id]
-    return [one.id for one in others if isinstance(one.id, str) and len(one.id) > SHORT and one.id in said]
+def untranslated_sentences(text: str, language: str) -> list[str]:
+    """Return the English sentences in the text for which the language's catalogue has a translation."""
+    entries = [entry for entry in read_catalogue(language) if entry.string and entry.string != entry.id]
+    return [
+        entry.id for entry in entries if isinstance(entry.id, str) and len(entry.id) > MIN_LENGTH and entry.id in text
+    ]
 
 
-def test_another_language_keeps_the_place(page: Page, site: Site) -> None:
+def test_the_language_link_keeps_the_page(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/refund?seller=aurora")
     page.get_by_role("link", name="Deutsch").click()
     expect(page.locator("html")).to_have_attribute("lang", "de")

@@ -1,4 +1,4 @@
-"""Every page and every state of one, as axe, a thumb, a small window and the network see it."""
+"""Checks every page and page state: accessibility, size of touch targets, width and download size."""
 
 from collections.abc import Callable, Collection, Iterable
 from itertools import product
@@ -13,20 +13,20 @@ from tests.e2e._page_states import PAGE_STATES
 from tests.e2e._site import Site
 
 Visit = Callable[..., Page]
-DESK: ViewportSize = {"width": 1280, "height": 900}
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 320, "height": 640}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-LARGEST = 50_000  # bytes of the first page, with all that it needs
+MAX_BYTES = 50_000  # bytes of the first page with its styles and icon
 
-SMALL = """
+SMALL_TARGETS = """
 () => [...document.querySelectorAll(
   "button, summary, select, textarea, input:not([type=hidden], [type=radio], [type=checkbox]), .choice, .button, .brand, "
   + "nav a, .languages a, .list a, .ways a"
-)].filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 43.5)
-  .map(one => `${one.outerHTML.slice(0, 80)}: ${one.getBoundingClientRect().height}px`)
+)].filter(target => target.checkVisibility() && target.getBoundingClientRect().height < 43.5)
+  .map(target => `${target.outerHTML.slice(0, 80)}: ${target.getBoundingClientRect().height}px`)
 """
-"""What a thumb has to hit and cannot: all but links within a sentence."""
-WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+"""Returns the touch targets that are less than 44 pixels high. Links within a sentence may be smaller."""
+OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
@@ -35,40 +35,40 @@ def mark_slow(names: Iterable[str], *, but: Collection[str]) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", mark_slow(PAGE_STATES, but={"home", "refund-wrong", "confirm", "status-refunded"}))
-def test_nobody_is_shut_out(visit: Visit, site: Site, name: str) -> None:
-    """axe finds nothing, wide or narrow, by day or at night; nothing is too small for a thumb, or wider than a phone."""
-    page = visit(viewport=DESK)
+def test_every_page_is_accessible(visit: Visit, site: Site, name: str) -> None:
+    """axe finds no violation, in two widths and two colour schemes. Touch targets are large enough, and nothing overflows."""
+    page = visit(viewport=DESKTOP)
     PAGE_STATES[name](page, site, "en")
-    found = {}
-    for size, scheme in product((DESK, PHONE), SCHEMES):
+    violations = {}
+    for size, scheme in product((DESKTOP, PHONE), SCHEMES):
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme)
-        found[f"{size['width']}, {scheme}"] = accessibility_violations(page)
-    assert {how: faults for how, faults in found.items() if faults} == {}
-    assert page.evaluate(SMALL) == []
-    assert page.evaluate(WIDE) == 0
+        violations[f"{size['width']}, {scheme}"] = accessibility_violations(page)
+    assert {variant: found for variant, found in violations.items() if found} == {}
+    assert page.evaluate(SMALL_TARGETS) == []
+    assert page.evaluate(OVERFLOW) == 0
 
 
 @pytest.mark.parametrize("language", mark_slow(LANGUAGES, but={"de"}))
 def test_no_language_is_too_long_for_a_small_phone(visit: Visit, site: Site, language: str) -> None:
     page = visit(viewport=PHONE)
-    wide = []
+    overflowing = []
     for name in ("home", "help-refunds", "lookup", "refund-wrong", "confirm", "withdraw", "status-with-support"):
         PAGE_STATES[name](page, site, language)
-        wide += [name] if page.evaluate(WIDE) else []
-    assert wide == []
+        overflowing += [name] if page.evaluate(OVERFLOW) else []
+    assert overflowing == []
 
 
-def test_the_first_page_weighs_less_than_a_picture(visit: Visit, site: Site) -> None:
-    """Markup, styles and icon together, as they cross the network."""
+def test_the_first_page_is_small(visit: Visit, site: Site) -> None:
+    """The limit counts markup, styles and icon, with their response headers, as sent over the network."""
     page = visit()
     sizes: dict[str, int] = {}
 
     def weigh(request: Request) -> None:
-        crossed = request.sizes()
-        sizes[request.url] = crossed["responseHeadersSize"] + crossed["responseBodySize"]
+        sent = request.sizes()
+        sizes[request.url] = sent["responseHeadersSize"] + sent["responseBodySize"]
 
     page.on("requestfinished", weigh)
     page.goto(site.url, wait_until="networkidle")
     assert len(sizes) > 1
-    assert sum(sizes.values()) < LARGEST, sizes
+    assert sum(sizes.values()) < MAX_BYTES, sizes

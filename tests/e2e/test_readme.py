@@ -1,4 +1,4 @@
-"""The README's commands do what it says: each of them is run here, or named below with the reason why not."""
+"""Runs the commands of the README. `NOT_RUN` lists the other commands, each with a reason."""
 
 import json
 import os
@@ -29,14 +29,14 @@ COMMANDS = [command for block in BLOCKS for command in block]
 SET_UP = BLOCKS[-1]
 NOT_RUN = {
     "make quick": "is a part of make test",
-    "make test": "is what runs this",
-    "make test-slow": "is the other half of what runs this",
-    "make check": "is the gate before the tests",
-    "make simulate": "runs, shorter, in tests/simulation",
-    "make chaos": "runs, shorter, in tests/chaos",
-    "make pages": "measures for minutes; test_pages weighs the first page",
-    "make screenshots": "draws for minutes; test_pages sees the same pages",
-    "make languages": "test_catalogues holds what it gathers",
+    "make test": "runs this test",
+    "make test-slow": "runs the slow tests of this file",
+    "make check": "runs in the pipeline before the tests",
+    "make simulate": "has a shorter run in tests/simulation",
+    "make chaos": "has a shorter run in tests/chaos",
+    "make pages": "takes minutes; test_pages measures the first page",
+    "make screenshots": "takes minutes; test_pages opens the same pages",
+    "make languages": "test_catalogues checks the collected sentences",
     "moneyback relay": "runs in test_worker",
     "moneyback worker -c 4": "runs in test_worker",
     "moneyback web": "runs in the demo",
@@ -52,20 +52,21 @@ RUN = {"make demo", "make up", "make bench"}
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home of this test's own, so that nobody's demo is disturbed; short, for the sockets in it."""
+    """Yield a data directory, so that a demo on this machine is not disturbed. Its path is short, because it has sockets."""
     with tempfile.TemporaryDirectory(prefix="mb-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "h"
 
 
-_OURS = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the make that runs the tests, not of this one
+_MAKE_VARIABLES = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of the make that runs the tests
 
 
 def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
         ["make", target, f"ARGS={arguments}"],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name not in _OURS} | {"MONEYBACK_HOME": str(home)},
+        env={name: value for name, value in os.environ.items() if name not in _MAKE_VARIABLES}
+        | {"MONEYBACK_HOME": str(home)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,46 +75,47 @@ def make(target: str, home: Path, arguments: str = "") -> subprocess.Popen[str]:
     )
 
 
-def test_every_command_is_run_or_has_its_reason() -> None:
-    unnamed = [
+def test_every_command_is_run_or_has_a_reason() -> None:
+    unlisted = [
         c for c in COMMANDS if c not in NOT_RUN and c not in RUN and c not in SET_UP and not c.startswith("export ")
     ]
-    assert unnamed == []
+    assert unlisted == []
     assert set(NOT_RUN) | RUN <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["once", "twice in a row"])
-def test_make_demo_shows_the_main_job(home: Path, times: int) -> None:
-    for _ in range(times):
+@pytest.mark.slow
+def test_make_demo_shows_the_main_job_twice_in_a_row(home: Path) -> None:
+    for _ in range(2):
         run = make("demo", home, "--json")
         out, err = run.communicate(timeout=300)
         assert run.returncode == 0, err
-        told = json.loads(out)
-        states = Counter(case["state"] for case in told["cases"])
-        assert len(told["cases"]) >= 24
-        assert {case["channel"] for case in told["cases"]} == {"web", "api", "email", "queue"}
-        assert len({case["seller"] for case in told["cases"] if case["seller"]}) == 3
-        assert told["provider"] == {"refunds": states["refunded"], "duplicates": 0}
-        assert told["support_tasks"] == states["with_support"]
-        assert told["emails_sent"] > states["refunded"]
-        assert all(case["reasons"] for case in told["cases"] if case["state"] == "with_support")
-        assert told["seconds"] < 60
+        result = json.loads(out)
+        states = Counter(case["state"] for case in result["cases"])
+        assert len(result["cases"]) >= 24
+        assert {case["channel"] for case in result["cases"]} == {"web", "api", "email", "queue"}
+        assert len({case["seller"] for case in result["cases"] if case["seller"]}) == 3
+        assert result["provider"] == {"refunds": states["refunded"], "duplicates": 0}
+        assert result["support_tasks"] == states["with_support"]
+        assert result["emails_sent"] > states["refunded"]
+        assert all(case["reasons"] for case in result["cases"] if case["state"] == "with_support")
+        assert result["seconds"] < 60
 
 
+@pytest.mark.slow
 def test_make_up_prints_addresses_that_answer_and_stops_at_ctrl_c(home: Path) -> None:
     run = make("up", home)
     assert run.stdout
-    shown = ""
+    output = ""
     for line in run.stdout:
-        shown += line
+        output += line
         if "Ctrl-C" in line:
             break
-    pages = re.findall(r"http://127\.0\.0\.1:\d+\S*", shown)
+    pages = re.findall(r"http://127\.0\.0\.1:\d+\S*", output)
     assert len(pages) == 5
     *open_pages, flower = pages
     for page in open_pages:
-        with urllib.request.urlopen(page) as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(page) as response:
+            assert response.status == 200
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(flower)
     os.killpg(run.pid, signal.SIGINT)
@@ -136,31 +138,31 @@ def test_make_bench_prints_its_figures(home: Path) -> None:
     run = make("bench", home, "-n 100 --json")
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
-    told = json.loads(out)
-    assert all(told[name] > 0 for name in ("refunds_per_s", "refunds_per_s_unbatched", "cpu_ms", "p50_ms", "p99_ms"))
+    result = json.loads(out)
+    assert all(result[name] > 0 for name in ("refunds_per_s", "refunds_per_s_unbatched", "cpu_ms", "p50_ms", "p99_ms"))
 
 
-def test_the_commands_that_set_a_seller_up(settings: Settings, tmp_path: Path) -> None:
-    bought = a_recent_purchase()
+def test_the_set_up_commands_create_a_seller_with_purchases(settings: Settings, tmp_path: Path) -> None:
+    purchase = a_recent_purchase()
     row = {
-        "seller": bought.seller_id,
-        "reference": bought.reference,
-        "email": bought.email,
-        "product": bought.product,
-        "amount": bought.amount,
-        "currency": bought.currency,
-        "method": bought.method,
-        "provider": bought.provider,
-        "charge": bought.charge,
-        "purchased_at": bought.purchased_at.isoformat(),
+        "seller": purchase.seller_id,
+        "reference": purchase.reference,
+        "email": purchase.email,
+        "product": purchase.product,
+        "amount": purchase.amount,
+        "currency": purchase.currency,
+        "method": purchase.method,
+        "provider": purchase.provider,
+        "charge": purchase.charge,
+        "purchased_at": purchase.purchased_at.isoformat(),
     }
     (tmp_path / "purchases.jsonl").write_text(json.dumps(row))
-    told = []
+    outputs = []
     for command in SET_UP:
-        program, *words = shlex.split(command)
+        program, *arguments = shlex.split(command)
         assert program == "moneyback"
-        run = fork_server.run("console", *words, env={**os.environ, **environment(settings)}, folder=tmp_path)
+        run = fork_server.run("console", *arguments, env={**os.environ, **environment(settings)}, folder=tmp_path)
         assert run.returncode == 0, (command, run.stdout, run.stderr)
-        told.append(run.stdout)
-    assert "1 new purchases" in told[3]
-    assert "the books balance" in " ".join(told[-1].split())
+        outputs.append(run.stdout)
+    assert "1 new purchases" in outputs[3]
+    assert "the books balance" in " ".join(outputs[-1].split())

@@ -1,4 +1,4 @@
-"""Run a worker as a release before this one might be: it does not know the queue of inquiry e-mails, nor its task."""
+"""A Celery app like that of a previous release: it lacks the queue of inquiry e-mails and the queue's Celery task."""
 
 from domain.messages import WORK_QUEUES, InquiryEmailsDue
 

@@ -49,7 +49,7 @@ def submission(
 def accept(records: Records, submissions: Sequence[Submission]) -> list[Accepted]:
     """Create a case for each submission, or find the case of a repeated submission; commit before returning.
 
-    The purchase is not looked up. So the answer and its timing do not reveal whether the purchase exists.
+    The purchase is not looked up. The response and its timing therefore do not reveal whether the purchase exists.
     """
     with records.work() as work:
         return work.intake.accept(submissions)

@@ -48,7 +48,7 @@ class ImportResult:
 
 
 def import_file(records: Records, path: Path) -> ImportResult:
-    """Store the purchases of a CSV file (a name that ends in ``.csv``) or of a JSON Lines file (any other name)."""
+    """Store the purchases of a file. It is a CSV file if its name ends in ``.csv``, otherwise a JSON Lines file."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = _read_csv(file) if path.suffix.lower() == ".csv" else _read_json_lines(file)
         return import_rows(records, rows)
@@ -119,7 +119,7 @@ def _read_csv(file: IO[str]) -> Iterator[tuple[int, object]]:
 
 
 def _nest_details(cells: dict[str, object]) -> dict[str, object]:
-    """Return a row in the shape of a JSON line: its ``details.`` cells become one object. Without such cells it has none."""
+    """Return a row in the shape of a JSON line. Its ``details.`` cells, if there are any, become one object."""
     private = {name: cell for name, cell in cells.items() if str(name).startswith(_DETAILS_PREFIX)}
     details = {name.removeprefix(_DETAILS_PREFIX): cell for name, cell in private.items()}
     return {name: cell for name, cell in cells.items() if name not in private} | (

@@ -52,7 +52,7 @@ class QueueConsumer(ConsumerMixin):
         message.ack()
 
     def on_decode_error(self, message: Message, _error: Exception) -> None:
-        """Accept a message that is not compressed although its headers say so. The bytes are read unchanged."""
+        """Accept a message whose headers wrongly declare a compression. The bytes are read unchanged."""
         self.on_message(message)
 
 

@@ -22,7 +22,7 @@ def _set_up_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
 
 @signals.worker_process_init.connect
 def _discard_inherited_context(**_: Any) -> None:  # noqa: ANN401  # Celery's signature
-    """Make a forked process open its own connections: two processes on one socket would read each other's replies."""
+    """Make a forked process open its own connections. Two processes on the same socket would read each other's replies."""
     worker_context.cache_clear()
 
 

@@ -1,7 +1,7 @@
 """Dispatches the ids in a message to the handler of its queue, both in a Celery task and in brokerless mode.
 
 A delivery is counted before the handler runs. The count is undone if another worker has locked the case. First deliveries run as
-one batch. A case whose worker crashed is retried in a small batch, then alone; after three crashes it goes to support
+one batch. A case whose worker crashed is retried in a small batch, and then alone. After three crashes the case goes to support
 (poison-message isolation).
 """
 

@@ -39,7 +39,7 @@ class NotSent:
 def send_refund(context: WorkerContext, operation: RefundOperation, *, until: float) -> RefundResult | NotSent:
     """Send a refund for the first time. If the provider would refund a payment twice, look the refund up first.
 
-    The refund may exist already: records that were restored from a backup lack the latest refunds, and support may have
+    The refund may exist already. Records that were restored from a backup lack the latest refunds. Support may also have
     refunded the payment manually.
     """
     adapter = context.provider(operation.provider)
@@ -151,7 +151,7 @@ def _wait_for_rate_limit(context: WorkerContext, provider: str, capabilities: Ca
 
 
 def _check_amount(result: ProviderResult, operation: RefundOperation) -> ProviderResult | Unknown:
-    """Replace a result about another amount by ``Unknown``, because a refund of another amount is no success."""
+    """Replace a result about another amount by ``Unknown``, because a refund of another amount is not a success."""
     if isinstance(result, Paid | Pending) and result.amount != operation.amount:
         return Unknown(f"The provider reports a refund of {result.amount}, but {operation.amount} was requested.")
     return result

@@ -114,7 +114,7 @@ class Relay:
             return work.outbox.queues()
 
     def _fill_queue(self, kind: type[WorkItems], producer: Any) -> RelayResult:  # noqa: ANN401  # kombu's producer
-        """Publish messages of one queue until its outbox is empty or the broker has ``WINDOW`` of them."""
+        """Publish messages of one queue until no message is due, or until the broker has ``WINDOW`` messages of the queue."""
         queue = kind.queue
         room = WINDOW - queue_length(producer.channel, queue)
         messages = cases = 0

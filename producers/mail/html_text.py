@@ -41,8 +41,8 @@ def html_to_text(page: str) -> str:
 def _split_tags(page: str) -> Iterator[tuple[str, str]]:
     """Yield each tag with the text after it.
 
-    If a search for the end of a tag or element fails, the page ends there. So no failed search is repeated, and the time
-    is linear in the length of the page.
+    If a search for the end of a tag or element fails, the page ends there. No failed search is repeated, so the time is
+    linear in the length of the page.
     """
     lower = page.lower() if len(page.lower()) == len(page) else page  # the lower case of a few letters is longer
     position, tag = 0, ""

@@ -31,7 +31,7 @@ REFUND_SCOPES = (
         ),
     ),
 )
-"""Patterns for refunds of a part of the amount. Such requests go to support, so the patterns match doubtful texts, too."""
+"""Patterns for refunds of a part of the amount. They match doubtful texts too, because support decides these requests."""
 
 _REFUND_WORDS = any_of(
     r"\brefund|\bmoney[ -]back\b|\breimburs|\bcharge ?back\b|\bpay me back\b|\bgive (?:me )?back\b",
@@ -77,7 +77,7 @@ def advertises(text: str) -> bool:
 
 
 def reason_of(*texts: str) -> RefundReason:
-    """Return the refund reason in the first text that has one."""
+    """Return the refund reason of the first text that names a reason."""
     return next(
         (reason for text in texts for reason, pattern in REASONS if pattern.search(_straighten_apostrophes(text))),
         RefundReason.OTHER,
@@ -85,7 +85,7 @@ def reason_of(*texts: str) -> RefundReason:
 
 
 def refund_scope_of(*texts: str) -> RefundScope:
-    """Return the part of the amount that the first text with such a part asks for. The default is the full amount."""
+    """Return the refund scope of the first text that asks for a part of the amount. The default is the full amount."""
     return next(
         (
             refund_scope

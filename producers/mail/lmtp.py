@@ -1,6 +1,6 @@
 """Receives mail from a mail server by LMTP (RFC 2033) or SMTP; a mail is accepted only after its commit.
 
-Mails that support must read are stored in the maildir of requests, flagged, because the mail server does not store them.
+Mails that support must read are flagged and stored in the maildir of requests. The mail server does not store these mails.
 """
 
 import asyncio

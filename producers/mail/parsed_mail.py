@@ -26,7 +26,7 @@ class MailKind(StrEnum):
     OWN_EMAIL = "own_letter"
     """Moneyback sent the mail."""
     TOO_LARGE = "too_large"
-    """The mail is larger than ``parser.MAX_SIZE``. The answer is an e-mail that says so."""
+    """The mail is larger than ``parser.MAX_SIZE``. The answer is an e-mail that says that the mail was too large."""
     TOO_MANY = "too_many"
     """The mail names more than ``parser.MAX_REFERENCES`` purchases."""
     UNREADABLE = "unreadable"
@@ -38,7 +38,7 @@ class MailKind(StrEnum):
 NEEDS_SUPPORT = frozenset(
     {MailKind.NOT_A_REQUEST, MailKind.TOO_LARGE, MailKind.TOO_MANY, MailKind.UNREADABLE, MailKind.KEY_REUSED}
 )
-"""Kinds of mails that support must read, because no case comes from them."""
+"""Kinds of mails that support must read, because these mails create no case."""
 
 
 class BouncedEmail(NamedTuple):
@@ -67,12 +67,12 @@ class ParsedMail:
     """The cases whose e-mails this mail answers."""
     requests: tuple[RefundRequest, ...] = ()
     requests_refund: bool = False
-    """True if an automated mail asks for a refund: a customer may have written it through a list or a contact form."""
+    """True if an automated mail asks for a refund. A customer may have written through a mailing list or a contact form."""
     bounced_email: BouncedEmail | None = None
 
     @property
     def needs_support(self) -> bool:
-        """True if support must read the mail, because no case comes from it."""
+        """True if support must read the mail, because the mail creates no case."""
         return self.kind in NEEDS_SUPPORT or self.requests_refund
 
     @property

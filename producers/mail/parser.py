@@ -1,4 +1,7 @@
-"""Parses the bytes of a mail into its kind, its sender and its refund requests; has no side effects and raises no exception."""
+"""Parses the bytes of a mail into its kind, its sender and its refund requests.
+
+The parser has no side effects and raises no exception.
+"""
 
 import hashlib
 import re
@@ -34,7 +37,7 @@ MAX_SIZE = 10_000_000  # bytes of a mail; enough for a request with pictures att
 MAX_READ_BYTES = 1_000_000  # bytes that are read: the text is at the beginning, and attachments are after it
 MAX_HEADER_BYTES = 200_000  # bytes that are searched for headers
 MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
-"""Limits of the lines that start with ``--`` and of the word "boundary": the standard library is slow for thousands of parts."""
+"""Limits of the lines that start with ``--`` and of the words "boundary". The standard library is slow for many parts."""
 MAX_REFERENCES = 5  # requests in one mail; each can cause an e-mail, so a mail must not cause many e-mails
 MAX_COMMENT = 4_000  # characters, as in the refund form
 MAX_MESSAGE_ID = 250  # characters of a Message-ID that is stored unchanged
@@ -167,10 +170,9 @@ def _parse_request(mail: ParsedMail, message: Part) -> ParsedMail:
 def _classify(subject: str, found: _FoundReferences, *, is_reply: bool) -> MailKind:
     """Return the kind of a customer's mail.
 
-    A mail that names a purchase is a request. But a mail without the words of a request is not a request in two cases: it
-    says thanks, or it is a reply with new text that names the purchase only in its quotation. A mail that names no purchase
-    is a request only if it has the words of a request. The subject of a reply does not count, because another author may
-    have written it.
+    A mail with the words of a request is a request, even if the mail names no purchase. A mail that only names a purchase
+    is a request, too. There are two exceptions: a mail that says thanks, and a reply with new text that names the purchase
+    only in its quotation. The subject of a reply does not count, because another author may have written the subject.
     """
     new_text = found.text.new
     new_subject = "" if _REPLY_SUBJECT.match(subject) else subject

@@ -115,6 +115,6 @@ REASONS = (
 )
 """Refund reasons with their patterns, one or two lines for each language.
 
-The order matters, because a text can match several reasons: a customer who did not want a renewal can also be dissatisfied.
+The order matters, because a text can match several reasons. A customer who did not want a renewal can also be dissatisfied.
 A gap such as ``[^.!?\\n]{0,40}`` allows other words between two words of one sentence.
 """

@@ -39,7 +39,7 @@ def _is_labelled_reference(token: str) -> bool:
 
 
 def _is_dashed_reference(token: str) -> bool:
-    """Return True for a reference such as MB-2026-0417: a letter first, a dash, three digits or more (so not A4-2)."""
+    """Return True for a reference such as MB-2026-0417: a letter first, a dash, three digits or more (but not A4-2)."""
     has_shape = "-" in token and token[0].isalpha() and _count_digits(token) >= 3  # noqa: PLR2004
     return has_shape and len(token) <= MAX_REFERENCE_LENGTH
 
@@ -57,7 +57,10 @@ def _is_unlabelled_reference(token: str) -> bool:
 
 
 class Row(NamedTuple):
-    """One form of a reference: a pattern of the label before the reference (None: no label), and a check of the reference."""
+    """One form of a reference: a pattern of the label before the reference, and a check of the reference.
+
+    ``label`` is None if the reference has no label.
+    """
 
     label: str | None
     is_reference: Callable[[str], bool]
@@ -161,7 +164,7 @@ def _references_in(tokens: str, row: Row) -> list[str]:
 
 
 def _shape(token: str) -> str:
-    """Return the shape of a reference, such as A-9-9 for MB-2026-0417. References of one seller have one shape."""
+    """Return the shape of a reference, such as A-9-9 for MB-2026-0417. All references of a seller have the same shape."""
     return re.sub(r"[A-Za-z]+", "A", re.sub(r"\d+", "9", token))
 
 

@@ -90,7 +90,7 @@ def configure(web: FastAPI, settings: Settings, templates: Templates) -> None:
 @asynccontextmanager
 async def lifespan(web: FastAPI) -> AsyncIterator[None]:
     """Set the number of threads at the start, and close the database connections at the end."""
-    # As many threads as connections: further requests wait, and do not fail because there is no free connection.
+    # There are as many threads as connections. Further requests wait for a thread, and do not fail without a connection.
     current_default_thread_limiter().total_tokens = 2 * POOL
     yield
     web.state.records.engine.dispose()

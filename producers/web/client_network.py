@@ -15,10 +15,10 @@ _FORWARDED_FOR = re.compile(r'(?i)(?:^|[;,])\s*for\s*=\s*(?:"([^"]*)"|([^\s;,]*)
 
 
 def client_network(request: Request, trusted: Sequence[str]) -> str:
-    """Return the network of the nearest address that is no trusted proxy; ``trusted`` lists the networks of the proxies.
+    """Return the network of the nearest address that is not a trusted proxy. ``trusted`` has the networks of the proxies.
 
-    Each proxy appends the address of its own client. So the addresses are read from the right, and an address is
-    believed only if a trusted proxy appended it.
+    Each proxy appends the address of its own client. The addresses are therefore read from the right, and an address is
+    used only if a trusted proxy appended it.
     """
     networks = [ip_network(name) for name in trusted]
     client = _parse_address(request.client.host) if request.client else None
@@ -44,7 +44,7 @@ def _forwarded_hops(request: Request) -> Iterator[str]:
 
 
 def _parse_address(hop: str) -> Address | None:
-    """Return an address that is written with or without a port, or None if ``hop`` is no address."""
+    """Return an address that is written with or without a port, or None if ``hop`` is not an address."""
     text = hop.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

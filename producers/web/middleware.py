@@ -57,12 +57,12 @@ class SecurityHeadersMiddleware:
 class CrossSiteFormMiddleware:
     """Middleware that refuses forms that another site makes a browser send.
 
-    The API is exempt, because programs send an API key and are no browsers. A browser names the site of a request in
+    The API is exempt, because programs send an API key and are not browsers. A browser names the site of a request in
     Sec-Fetch-Site. Old browsers, and all browsers without HTTPS, send only Origin. A client that sends neither header
-    is no browser.
+    is not a browser.
 
-    ``Origin: null`` is allowed, because our own pages send it under our referrer policy. That is safe: there are no
-    cookies, so a request can do nothing more when a customer's browser sends it.
+    ``Origin: null`` is allowed, because our own pages send it under our referrer policy. This is safe because there are
+    no cookies. A request has no additional rights if a customer's browser sends it.
     """
 
     def __init__(self, app: ASGIApp, *, public_url: str) -> None:

@@ -1,8 +1,8 @@
 """Rate limits of forms and API calls, per e-mail address, reference number, link, network and API key.
 
 A limit counts what a client sends and looks nothing up, so it does not reveal whether a purchase exists. Each counter is
-stored under a keyed hash, so the broker does not contain addresses. If the broker is unavailable, or is no Redis, each
-process counts in its own memory, so that customers can still send forms.
+stored under a keyed hash, so the broker does not contain addresses. If the broker is unavailable or is not a Redis, each
+process counts in its own memory. Customers can then still send forms.
 """
 
 import hashlib
@@ -136,7 +136,7 @@ def _redis_storage(url: str) -> RedisStorage:
 
 
 def _hit_all(storage: RedisStorage, hits: Sequence[tuple[RateLimitItem, str]]) -> list[bool]:
-    """Do what MovingWindowRateLimiter.hit() does, for all hits in one round trip."""
+    """Count the hits as MovingWindowRateLimiter.hit() does, but all hits in one round trip."""
     try:
         return _hit_all_by_script(storage, hits)
     except redis.exceptions.NoScriptError:  # a broker that was just started does not have the script yet

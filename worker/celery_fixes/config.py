@@ -1,7 +1,7 @@
 """Sets the options of Celery 5.7.0 that differ from the defaults, each with its reason.
 
-Messages are acknowledged early, because late acknowledgement has no advantage here. The database, not the message, decides what
-a worker does, and the sweep sends again what did not move. Late acknowledgement would also need another workaround: without
+Messages are acknowledged early, because late acknowledgement has no advantage here. The database decides what a worker does, and
+the sweep sends overdue work again if a message is lost. Late acknowledgement would also need another workaround: without
 ``Channel`` in config/kombu_transport.py, the worker exits when the broker restarts while a task runs.
 """
 

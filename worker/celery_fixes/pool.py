@@ -1,9 +1,9 @@
 """Keeps the worker running when the broker comes back while a child process is just exiting.
 
 A child that is killed closes its files a moment before the parent can wait for it. Then Celery 5.7's pool no longer watches the
-child, but the child stays in the pool's list until the next maintenance, which runs every five seconds. If the broker comes
-back in that time, the pool watches all listed children again. For a child that has nothing to watch, kombu 5.7 raises a
-different error than Celery expects. Then the whole worker exits with "file descriptor is None".
+child. But the child stays in the pool's list until the next maintenance, which runs every five seconds. If the broker comes
+back in that time, the pool watches all listed children again. For a child with closed files, kombu 5.7 raises a different error
+than Celery expects. Then the whole worker exits with "file descriptor is None".
 
 We measured this by killing children and then the broker: 9 of 43 rounds stopped a worker. One round stopped the worker in this
 way, and eight rounds in the way that ``Channel`` in config/kombu_transport.py describes. With both workarounds, no round of 65
@@ -16,7 +16,7 @@ from celery.concurrency import asynpool, prefork
 
 
 class Pool(asynpool.AsynPool):
-    """A pool that does not watch a child which is known to have exited."""
+    """A pool that does not watch a child process after its exit was detected."""
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:  # noqa: ANN401  # Celery's signature
         """Watch the child, unless its exit was detected: the pool's next maintenance removes it from the list."""

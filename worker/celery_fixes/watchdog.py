@@ -79,9 +79,8 @@ class Watchdog(bootsteps.StartStopStep):
 def _restore_credits(qos: Any) -> None:  # noqa: ANN401  # kombu's QoS of a channel
     """Free the credits of messages that no request uses any more.
 
-    Such a message stays unacknowledged, and the broker delivers it again after its visibility timeout. A second delivery does
-    no harm if the task has run. The second delivery is needed if the message could not be stored as a dead letter, because the
-    database was unavailable.
+    The messages stay unacknowledged, and the broker delivers them again after its visibility timeout. A second delivery does
+    no harm if the task has run. It is needed if the database was unavailable and the message was not stored as a dead letter.
     """
     in_use = {request.message.delivery_tag for request in state.reserved_requests if not request.acknowledged}
     for tag in set(qos._delivered) - qos._dirty - in_use:  # noqa: SLF001  # kombu has no public names

@@ -17,7 +17,7 @@ Email = TypeVar("Email")
 
 @dataclass(slots=True)
 class DeliveryResults(Generic[Email]):
-    """The results of a batch of e-mails. An e-mail that was not sent comes with the error's sentence."""
+    """The results of a batch of e-mails. An e-mail that was not sent is paired with the sentence of its error."""
 
     sent: list[Email] = field(default_factory=list)
     not_sent: list[tuple[Email, str]] = field(default_factory=list)

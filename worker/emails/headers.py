@@ -91,7 +91,7 @@ def _parse_recipient(text: str) -> Address:
         if not at or not host or not text.strip().isprintable() or set(user) & set(' "(),:;<>@[\\]'):
             raise UnreadableError("No e-mail can be sent to this address.")
         return Address(username=user, domain=host)
-    except (MessageError, ValueError, IndexError):  # the library raises all of these for an invalid address
+    except (MessageError, ValueError, IndexError):  # the library raises each of these errors for invalid addresses
         raise UnreadableError("No e-mail can be sent to this address.") from None
 
 

@@ -40,7 +40,10 @@ class Link(NamedTuple):
 
 
 def is_current(kind: EmailKind, state: State) -> bool:
-    """Return whether the text of such an e-mail is true in this state. The state may have changed since the e-mail was due."""
+    """Return whether the text of this kind of e-mail is true in this state.
+
+    The state may have changed since the e-mail was due.
+    """
     return state in EMAILS[kind].true_in
 
 

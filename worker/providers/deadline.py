@@ -1,7 +1,7 @@
 """Enforces one deadline for a whole HTTP call: resolve, connect, TLS handshake, send, and read to the end.
 
-A socket timeout restarts with each received packet, a resolver has no timeout, and a host with ten addresses is tried
-ten times. ``time_limit()`` therefore sets one deadline for everything that the current thread sends inside it.
+A socket timeout restarts with each received packet. A resolver has no timeout. A host with ten addresses is tried ten times.
+``time_limit()`` therefore sets one deadline for all calls of the current thread inside its ``with`` block.
 
 The private classes change how http.client, urllib3 and requests wait. Each docstring says what a class changes and why.
 """
@@ -162,8 +162,8 @@ class _DeadlineConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that accepts.
 
-        urllib3 applies its timeout to each address of a host, and none to the resolver. Here all of them share the
-        deadline. The remaining seconds become the timeout of the TLS handshake.
+        urllib3 applies its timeout to each address of a host, and has no timeout for the resolver. Here the resolver and
+        all addresses share the deadline. The remaining seconds become the timeout of the TLS handshake.
         """
         failure: OSError = OSError("it has no address")
         try:
@@ -188,7 +188,7 @@ class _DeadlineConnection(HTTPConnection):
         raise NewConnectionError(self, f"{self.host} cannot be reached: {failure}") from failure
 
     def send(self, data: "ReadableBuffer") -> None:  # type: ignore[override]  # requests here have no file as body
-        """Send with a timeout of the seconds that remain. http.client keeps the timeout of the connect."""
+        """Send with a timeout of the seconds that remain. http.client would use the timeout of the connect."""
         if self.sock is None:
             self.connect()
         self.sock.settimeout(remaining_seconds())

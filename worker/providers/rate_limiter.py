@@ -65,7 +65,7 @@ class RateLimiter:
     def acquire(self, provider: str, per_second: float | None, *, until: float) -> bool:
         """Wait until the next call is allowed. Return False if the wait would end after the monotonic instant ``until``.
 
-        ``per_second`` is the provider's rate limit, or None if it has no limit.
+        ``per_second`` is the provider's rate limit, or None if there is no limit.
         """
         while wait := self._try_acquire(provider, _interval(per_second)):
             if self._monotonic() + wait > until:

@@ -1,6 +1,6 @@
-"""Compares a provider's list of refunds with ours, in both directions, page by page.
+"""Compares a provider's list of refunds with our refunds, in both directions, page by page.
 
-If only the status of a refund is newer than ours, a worker looks the refund up. A discrepancy that support must review
+If only the status of a refund is newer at the provider, a worker looks the refund up. A discrepancy that support must review
 becomes one support task, even if several reconciliations find the discrepancy.
 """
 
@@ -57,23 +57,23 @@ class ReconciliationResult:
     reports: list[NewSupportTask] = field(default_factory=list)
     """The first discrepancies, at most ``MAX_REPORTS``. Every discrepancy becomes a support task."""
     incomplete: str = ""
-    """The reason why the list could not be read to its end. No refund is reported as missing from such a list."""
+    """The reason why the list could not be read to its end. No refund is reported as missing from an incomplete list."""
 
     def create_tasks(self, work: UnitOfWork, reports: list[NewSupportTask]) -> None:
-        """Create a support task for each report that has none yet, and count the reports."""
+        """Create a support task for each report that has no task yet, and count the reports."""
         work.support_tasks.create(reports)
         self.discrepancies.update(report.kind for report in reports)
         self.reports += reports[: MAX_REPORTS - len(self.reports)]
 
 
-def reconcile_all(context: WorkerContext, back: timedelta) -> int:
-    """Reconcile the refunds of the last ``back`` at every connected provider, and look up open disputes.
+def reconcile_all(context: WorkerContext, period: timedelta) -> int:
+    """Reconcile the refunds of the last ``period`` at every connected provider, and look up open disputes.
 
     Skip providers that cannot list refunds. Return the number of discrepancies. An incomplete list becomes a support task
     for operators.
     """
     with context.records.work() as work:
-        since = work.now - back
+        since = work.now - period
     discrepancies = 0
     for name, adapter in context.providers.items():
         if adapter.capabilities.lists_refunds:
@@ -115,7 +115,7 @@ def reconcile(
     since: datetime,
     on_page: Callable[[ReconciliationResult], None] = lambda _: None,
 ) -> ReconciliationResult:
-    """Compare the provider's refunds since ``since`` with ours. ``on_page`` gets the result so far after each page."""
+    """Compare the provider's refunds since ``since`` with our refunds. ``on_page`` gets the result so far after each page."""
     result = ReconciliationResult(provider)
     with context.records.work() as work:
         started_at = work.now

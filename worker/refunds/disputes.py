@@ -24,8 +24,8 @@ Payment = tuple[str, str]
 def apply_dispute(work: UnitOfWork, purchase: Purchase, status: DisputeStatus) -> bool:
     """Apply the status of a dispute to the payment's cases. Return False if another worker has locked one of the cases.
 
-    If the dispute of a refunded payment is open or lost, the customer may get the money twice, and support gets a task.
-    If the dispute was won, the cases that waited for the end of the dispute continue.
+    An open or lost dispute of a refunded payment becomes a support task, because the customer may get the money twice.
+    After a won dispute, the cases that waited for the end of the dispute continue.
     """
     payment = purchase.provider, purchase.charge
     work.purchases.set_dispute(*payment, status.dispute)

@@ -181,7 +181,7 @@ def _decide_polled(
 def _interpret_repeat(answer: RefundResult | NotSent) -> LookupResult:
     """Return what the result of a repeat proves about the refund.
 
-    A decline proves nothing: not every provider stores a decline under the key, and the first sending may still be in
+    A decline proves nothing. Not every provider stores a decline under the key, and the first sending may still be in
     flight. If the repeat could not be sent, nothing new is known, and the refund is treated as not found.
     """
     match answer:

@@ -28,7 +28,7 @@ class RefundLimits:
 
     @property
     def absence_can_be_proven(self) -> bool:
-        """True if empty lookups prove that no refund was made. The provider must also reject a second refund by itself."""
+        """True if empty lookups prove that no refund was made. The provider must also reject a second refund of a payment."""
         return self.capabilities is not None and self.capabilities.rejects_over_refund and self.capabilities.can_look_up
 
     @property

@@ -38,7 +38,7 @@ class Recorded(NamedTuple):
     moved: set[UUID]
     """The cases whose transitions were recorded."""
     lost: set[UUID]
-    """The cases whose lease was lost: another worker took them over, and their transitions were not recorded."""
+    """The cases whose lease was lost. Another worker leased these cases, and their transitions were not recorded."""
     repeat: list[Call]
     """The calls to make again, under the same key."""
 

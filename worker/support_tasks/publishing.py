@@ -12,7 +12,7 @@ from worker.context import WorkerContext
 def publish(context: WorkerContext, ids: Sequence[UUID]) -> None:
     """Publish unpublished support tasks. Each id is the id of a support task or of a case.
 
-    If a worker crashes after the broker accepted a task and before the commit, the task is published again under the same
+    A worker may crash after the broker accepted a task and before the commit. Then the task is published again under the same
     event id. Consumers detect the duplicate by this id.
     """
     with context.records.work() as work:

@@ -31,7 +31,7 @@ from worker.webhook_events.unresolved import report_unresolved
 log = structlog.get_logger()
 
 STATES_WITH_REFUND = (State.REFUNDING, State.REFUND_PENDING, State.REFUNDED, State.WITH_SUPPORT)
-"""States of cases whose refund the provider may report about."""
+"""The states of a case in which the provider may have a refund of the case."""
 
 UNKNOWN_PAYMENT_ATTEMPTS = 10
 """Attempts for an event about an unknown payment. They take two hours, in which the seller can report the purchase."""
@@ -47,7 +47,7 @@ class MatchedEvent:
 
     event: ClaimedEvent
     own_case: UUID | None
-    """The case whose refund the event is about. None if the event is about a dispute, or about no refund that we made."""
+    """The case that refunded the payment. None if no case refunded the payment, or if the event is about a dispute."""
     purchases: Sequence[Purchase]
     """The purchases that were paid with the payment. One payment may pay several purchases."""
 
@@ -76,13 +76,15 @@ def _process_claimed(context: WorkerContext, claimed: Sequence[ClaimedEvent]) ->
     with context.records.work() as work:
         events = [event for event in claimed if event.attempts <= MAX_ATTEMPTS and event.crashes < MAX_CRASHES]
         matched = _match_events(work, events)
-        own = [match for match in matched if match.own_case]
-        cases = {match.own_case for match in own if match.own_case}
+        own_matches = [match for match in matched if match.own_case]
+        cases = {match.own_case for match in own_matches if match.own_case}
         calls = lease(work, context, list(cases), states=STATES_WITH_REFUND, early=True) if cases else []
-    external = [match for match in matched if not match.own_case and match.purchases]
-    unknown = [match.event for match in matched if not match.own_case and not match.purchases]
+    external_matches = [match for match in matched if not match.own_case and match.purchases]
+    unknown_events = [match.event for match in matched if not match.own_case and not match.purchases]
     outcomes = (
-        _resolve_own(context, own, calls) | _resolve_external(context, external, until) | _resolve_unknown(unknown)
+        _resolve_own(context, own_matches, calls)
+        | _resolve_external(context, external_matches, until)
+        | _resolve_unknown(unknown_events)
     )
     with context.records.work() as work:
         crashed = Retry(OutcomeCode.CRASHED_WORKER)
@@ -128,7 +130,7 @@ def _fill_in_charges(work: UnitOfWork, events: Sequence[ClaimedEvent]) -> list[C
 def _resolve_own(context: WorkerContext, matched: Sequence[MatchedEvent], calls: Sequence[Call]) -> dict[UUID, Outcome]:
     """Poll our own refunds, and resolve the events about them.
 
-    A refund that was not made by us is reported, but does not resolve an event that is, or may be, about our own refund.
+    A refund that we did not make is reported. It does not resolve an event that is, or may be, about our own refund.
     """
     lookups = poll_refunds(context, calls)
     paid_cases = {call.case.id for call in calls if call.operation.status is OperationStatus.PAID}
@@ -152,14 +154,14 @@ def _report_other_refunds(
     shown_refunds = {
         result.refund_id for result in lookups.values() if isinstance(result, Paid | Pending | Failed | ExternalRefund)
     }
-    others = [
+    other_matches = [
         match
         for match in matched
         if isinstance(outcomes[match.event.id], Resolved) and match.event.event.refund_id not in shown_refunds | {None}
     ]
-    if others:
-        purchases = {match.event.payment: match.purchases for match in others}
-        report_external_refunds(context, [match.event for match in others], purchases)
+    if other_matches:
+        purchases = {match.event.payment: match.purchases for match in other_matches}
+        report_external_refunds(context, [match.event for match in other_matches], purchases)
 
 
 def _record_external_refunds(

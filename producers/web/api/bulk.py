@@ -202,7 +202,7 @@ def create_refund_requests_in_bulk(
     """Accept at most 100,000 JSON lines, for example for a recall. Return the results while the lines arrive.
 
     The result of a line that is not valid is a problem; the other lines are accepted. Requests of customers are
-    processed before bulk requests. If a call breaks off, send it again with the same Idempotency-Key: lines that were
+    processed before bulk requests. If a call breaks off, send it again with the same Idempotency-Key. Lines that were
     already accepted are not accepted twice.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:

@@ -1,8 +1,8 @@
 """The articles of the help centre, as Markdown files: ``help/<language>/<topic>/<article>.md``.
 
 The first heading of a file is the question. Files are sorted by name, and digits at the start of a name only set the
-order. The operator's own folder takes precedence: a file with the name of our article replaces the article, and an empty
-file removes the article.
+order. The operator's own folder takes precedence. A file with the name of our article replaces the article. An empty file
+removes the article.
 """
 
 import re

@@ -30,8 +30,8 @@ CODES: Mapping[str, DeclineReason] = {
     "908": DeclineReason.PERMANENT,  # Invalid request
 }
 """The decline reason by errorCode, for a 400 or a 422. Any other errorCode is PERMANENT as well, because nothing was carried
-out: the API description calls a 400 "a problem reading or understanding the request" and a 422 "a request validation
-error". A later webhook reports whether Adyen can refund the payment."""
+out. The API description calls a 400 "a problem reading or understanding the request" and a 422 "a request validation error".
+A later webhook reports whether Adyen can refund the payment."""
 
 PAYMENT_NOT_FOUND, INVALID_AMOUNT = "167", "137"
 

@@ -1,4 +1,4 @@
-"""Parses Adyen's refunds strictly, so that another refund is never mistaken for ours."""
+"""Parses Adyen's refunds strictly, so that another refund is never mistaken for our refund."""
 
 import re
 from collections.abc import Mapping

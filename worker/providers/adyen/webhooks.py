@@ -124,7 +124,7 @@ def compute_signature(text: str, key: bytes) -> str:
 
 
 def _build_signed_text(item: Mapping[str, Any]) -> str | None:
-    """Return the fields that Adyen signs, joined by colons, or None if a colon in a field makes the text ambiguous."""
+    """Return the fields that Adyen signs, joined by colons. Return None if a colon in a field makes the text ambiguous."""
     value, currency = item["amount"]["value"], item["amount"]["currency"]
     original, merchant_reference = item.get("originalReference"), item.get("merchantReference", "")
     identifiers = [*(item[name] for name in REQUIRED_IDENTIFIERS), currency, *([original] if original else [])]

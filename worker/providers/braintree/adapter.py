@@ -65,16 +65,16 @@ class BraintreeAdapter:
         return _NOT_FOUND if isinstance(reply, MissingTransaction) else _map_reply(reply, charge, amount, key)
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund by the order id. A live refund with another order id was made outside Moneyback."""
+        """Find our refund by the order id. A refund with another order id is external. Failed external refunds are ignored."""
         with time_limit(self._seconds):
             refunds = self._list_refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
-        own_refunds = [refund for refund in [*live, *refunds] if refund.key == key]
-        if own_refunds and not (live and own_refunds[0].decline_reason is DeclineReason.ALREADY_REFUNDED):
+        live_refunds = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
+        own_refunds = [refund for refund in [*live_refunds, *refunds] if refund.key == key]
+        if own_refunds and not (live_refunds and own_refunds[0].decline_reason is DeclineReason.ALREADY_REFUNDED):
             return own_refunds[0].result()
-        return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
+        return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the dispute that decides the dispute status of this transaction."""

@@ -14,5 +14,5 @@ def parse_amount(amount: Decimal, currency: str) -> Money:
     """Return Braintree's amount as Money. Raise one of PARSE_ERRORS if it is not an amount of a known currency."""
     minor = amount.scaleb(CURRENCIES[currency])
     if minor != minor.to_integral_value():
-        raise ValueError("An amount is a whole number of minor units.")
+        raise ValueError("The amount is not a whole number of minor units.")
     return Money(int(minor), currency)

@@ -19,7 +19,7 @@ from worker.providers.http_client import CREDENTIALS_REFUSED, connection_failure
 from worker.providers.identifiers import is_identifier
 from worker.providers.retry_after import retry_after
 
-with warnings.catch_warnings():  # the SDK warns of one of its own classes when it is imported
+with warnings.catch_warnings():  # the SDK itself uses a deprecated class when it is imported
     warnings.simplefilter("ignore", DeprecationWarning)
     from braintree.braintree_gateway import BraintreeGateway
     from braintree.configuration import Configuration

@@ -1,4 +1,4 @@
-"""Parses the SDK's transactions strictly, so that another refund is never mistaken for ours."""
+"""Parses the SDK's transactions strictly, so that another refund is never mistaken for our refund."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -64,15 +64,15 @@ class MollieAdapter:
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund by the metadata. A live refund without our key was made outside Moneyback."""
+        """Find our refund by the metadata. A refund without our key is external. Failed external refunds are ignored."""
         refunds = self._refunds_of(charge)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
-        for refund in [*live, *refunds]:
+        live_refunds = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
+        for refund in [*live_refunds, *refunds]:
             if refund.key == key:
                 return refund.result()
-        return ExternalRefund(live[0].id, live[0].amount) if live else NotFound()
+        return ExternalRefund(live_refunds[0].id, live_refunds[0].amount) if live_refunds else NotFound()
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Return the chargeback that decides the dispute status.

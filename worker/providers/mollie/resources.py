@@ -1,4 +1,4 @@
-"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never mistaken for ours."""
+"""Parses Mollie's refunds and chargebacks strictly, so that another refund is never mistaken for our refund."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,7 +95,7 @@ def _parse_key(metadata: object) -> str | None:
 def _parse_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
-        raise ValueError("A time needs a time zone.")
+        raise ValueError("The time has no time zone.")
     return time
 
 

@@ -1,4 +1,4 @@
-"""Keeps the OAuth 2.0 access token for PayPal: one for each process, renewed before it expires."""
+"""Keeps the OAuth 2.0 access token for PayPal. Each process has its own token, which is renewed before it expires."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -7,7 +7,7 @@ from time import monotonic
 from domain.providers import Unknown
 from worker.providers.deadline import remaining_seconds
 
-MARGIN = 120.0  # seconds; a token that expires sooner is renewed, so that it outlives the call
+MARGIN = 120.0  # seconds; a token that expires sooner is renewed, so that it does not expire during the call
 
 
 class AccessToken:

@@ -82,12 +82,12 @@ class PayPalAdapter:
             refunds = self._list_refunds_of(capture)
         if isinstance(refunds, Unknown):
             return refunds
-        live = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
-        for refund in [*live, *refunds]:
+        live_refunds = [refund for refund in refunds if refund.refund_status is not RefundStatus.FAILED]
+        for refund in [*live_refunds, *refunds]:
             if key in refund.keys:
                 return refund.result()
-        if live:
-            return ExternalRefund(live[0].id, live[0].amount)
+        if live_refunds:
+            return ExternalRefund(live_refunds[0].id, live_refunds[0].amount)
         if not capture.is_unrefunded:
             return Unknown("PayPal says that a part of this capture was refunded, but does not show the refund yet.")
         # This lookup misses an eCheck refund that no order shows. A repeat with the same key returns that refund.
@@ -103,7 +103,7 @@ class PayPalAdapter:
                 return reply
             rows = parse_disputes(reply.body) if reply.is_success else None
             if rows is None:
-                return Unknown("PayPal's list of disputes cannot be read, or has no end.")
+                return Unknown("PayPal's list of disputes cannot be read, or has several pages.")
             disputes = []
             for dispute_id, is_resolved in rows:
                 dispute = self._get_outcome(dispute_id) if is_resolved else DisputeStatus(Dispute.OPEN, dispute_id)

@@ -25,8 +25,8 @@ def parse_amount(row: Mapping[str, Any]) -> Money:
     """Return PayPal's amount as Money. PayPal may write 500 yen as ``500.00``. Raise KeyError, TypeError or ValueError."""
     value, currency = row["value"], row["currency_code"]
     if not _VALUE.fullmatch(value):
-        raise ValueError("An amount is a plain number.")
+        raise ValueError("The amount is not a plain number.")
     minor = Decimal(value).scaleb(CURRENCIES[currency])
     if minor != int(minor):
-        raise ValueError("An amount has no more decimals than its currency.")
+        raise ValueError("The amount has more decimals than its currency.")
     return Money(int(minor), currency)

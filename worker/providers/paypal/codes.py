@@ -57,8 +57,8 @@ CODES: Mapping[str, DeclineReason] = {
     "INVALID_STRING_LENGTH": DeclineReason.PERMANENT,
     "INVALID_RESOURCE_ID": DeclineReason.PERMANENT,
 }
-"""The decline reason by issue. A reply may have several issues. Any other issue is PERMANENT: a request that PayPal refuses
-with an issue "could not be performed" ("Payments", error_400 and error_422), so nothing was paid."""
+"""The decline reason by issue. A reply may have several issues. Any other issue is PERMANENT, because nothing was paid: a
+request that PayPal refuses with an issue "could not be performed" ("Payments", error_400 and error_422)."""
 
 UNDECIDED_CODES = frozenset(
     {

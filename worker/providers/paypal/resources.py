@@ -1,4 +1,4 @@
-"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never mistaken for ours."""
+"""Parses PayPal's captures, refunds, orders and disputes strictly, so that another refund is never mistaken for our refund."""
 
 import re
 from collections.abc import Mapping
@@ -139,7 +139,7 @@ def parse_time(text: str) -> datetime:
     """Return the time. Raise ValueError if it has no time zone."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
-        raise ValueError("A time needs a time zone.")
+        raise ValueError("The time has no time zone.")
     return time
 
 

@@ -28,7 +28,7 @@ STATUSES: Mapping[str, str] = {
 }
 """The status of a refund by the status of its transaction."""
 
-# Our keys have this form. A shop may write anything into these fields, even an e-mail address.
+# The form of our keys. The fields of a transaction may contain other texts of a shop, even an e-mail address.
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

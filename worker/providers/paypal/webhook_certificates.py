@@ -134,7 +134,7 @@ def _parse_chain(raw: bytes) -> list[Certificate]:
 
 
 def _find_issuer_url(certificate: Certificate) -> str | None:
-    """Return the URL of the issuer's certificate, if this certificate names one at DigiCert."""
+    """Return the URL of the issuer's certificate, or None if this certificate names no URL at DigiCert."""
     try:
         access = certificate.extensions.get_extension_for_class(AuthorityInformationAccess).value
     except (ExtensionNotFound, DuplicateExtension, UnsupportedGeneralNameType, ValueError):

@@ -129,7 +129,7 @@ def _parse_event(event: Any) -> list[WebhookEvent]:  # noqa: ANN401 - PayPal's J
         return []
     event_id, resource = event["id"], event["resource"]
     if not is_identifier(event_id):
-        raise ValueError("An event has an id.")
+        raise ValueError("The event has no valid id.")
     if event["event_type"].startswith("CUSTOMER.DISPUTE."):
         captures = [_parse_id(row.get("seller_transaction_id")) for row in resource["disputed_transactions"]]
         return [

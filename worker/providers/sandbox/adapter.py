@@ -94,7 +94,7 @@ class SandboxAdapter:
         if isinstance(entries, Unknown):
             return entries
         if type(has_more) is not bool or (has_more and not entries):
-            return Unknown("The sandbox's list does not say where it ends.")
+            return Unknown("The sandbox's list does not say whether another page follows.")
         whole_second = since.replace(microsecond=0)  # the sandbox's times are whole seconds
         return RefundPage(
             [entry for entry in entries if entry.created_at >= whole_second],

@@ -1,4 +1,4 @@
-"""Parses the sandbox's refunds and disputes strictly, so that another refund is never mistaken for ours."""
+"""Parses the sandbox's refunds and disputes strictly, so that another refund is never mistaken for our refund."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime

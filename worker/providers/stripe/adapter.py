@@ -66,7 +66,7 @@ class StripeAdapter:
         return refund.result()
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Find our refund by the metadata. A live refund without our key was made outside Moneyback."""
+        """Find our refund by the metadata. A refund without our key is external. Failed external refunds are ignored."""
         refunds = self._list_all(charge, self._client.list_refunds, parse_refund)
         if isinstance(refunds, Unknown):
             return refunds
@@ -120,7 +120,7 @@ class StripeAdapter:
                 if not page.has_more:
                     return _parse_all(rows, parse)
                 query |= {"starting_after": rows[-1]["id"]}
-        return Unknown("Stripe's list does not end.")
+        return Unknown("Stripe's list has more pages than can be read.")
 
 
 def _filter_by(charge: str) -> dict[str, Any]:

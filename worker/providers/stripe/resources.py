@@ -1,4 +1,4 @@
-"""Parses Stripe's refunds and disputes strictly, so that another refund is never mistaken for ours."""
+"""Parses Stripe's refunds and disputes strictly, so that another refund is never mistaken for our refund."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from worker.providers.stripe.codes import CODES, DISPUTES, REFUND_STATUSES
 KEY_FIELD = "moneyback_key"
 """The field of a refund's metadata with our idempotency key, because Stripe deletes keys after a day."""
 CHARGE_FIELD = "moneyback_charge"
-"""The field of the metadata with the payment id of our refund request: the id of a charge or of a payment intent."""
+"""The field of the metadata with the id that our refund request named. It is the id of a charge or of a payment intent."""
 
 
 class Refund(NamedTuple):

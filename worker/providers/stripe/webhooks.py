@@ -96,5 +96,5 @@ def _create_webhook_events(
 
 def _check_identifier(value: object) -> str:
     if not is_identifier(value):
-        raise ValueError("This is not an identifier.")
+        raise ValueError("The value is not an identifier.")
     return value

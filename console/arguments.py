@@ -1,10 +1,10 @@
-"""Arguments that several verbs share, and the check that a seller exists."""
+"""Arguments that several commands share, and the check that a seller exists."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:  # records are imported when a verb needs them
+if TYPE_CHECKING:  # records are imported when a command needs them
     from domain.policies import Seller
     from records import UnitOfWork
 
@@ -14,10 +14,10 @@ SellerId = Annotated[
 
 
 def require_seller(work: "UnitOfWork", seller: str, option: str = "SELLER") -> "Seller":
-    """Return the seller, or end the verb with a sentence and exit code 2."""
-    found = work.sellers.get(seller)
-    if found is None:
+    """Return the seller with this id. If there is none, end the command with an error message and exit code 2."""
+    known_seller = work.sellers.get(seller)
+    if known_seller is None:
         raise typer.BadParameter(
             f"There is no seller {seller!r}. `moneyback sellers list` shows all of them.", param_hint=option
         )
-    return found
+    return known_seller

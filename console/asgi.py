@@ -1,4 +1,4 @@
-"""The ASGI factory of the web, which each process of `moneyback web` calls."""
+"""The ASGI factory of the web service, which each process of `moneyback web` calls."""
 
 import gc
 
@@ -18,5 +18,5 @@ def web() -> FastAPI:
     application.state.templates.warm()
     application.state.records.warm_up(POOL)
     gc.collect()
-    gc.freeze()  # long-lived objects are not scanned again while customers wait
+    gc.freeze()  # the garbage collector does not scan long-lived objects during requests
     return application

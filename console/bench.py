@@ -1,8 +1,8 @@
 """The benchmark: a backlog of eligible requests runs through relay, broker, worker and sandbox.
 
-The clock runs from the first message that the relay may publish to the last refund, on a PostgreSQL that syncs every
+The measured time starts when the relay may publish the first message, and ends with the last refund. PostgreSQL syncs every
 commit. Intake, e-mails and support tasks are not measured: their queues fill, but no worker consumes them. The sandbox
-answers without delay, and shares this machine's cores with everything else.
+answers without delay, and shares the cores of this machine with all other processes.
 """
 
 import os
@@ -32,15 +32,15 @@ from records.intake import Submission
 from records.unit_of_work import connect
 
 SELLERS = 20
-WARM_UP = 500
-UNLOADED = 200
+WARM_UP = 500  # requests before each measurement with full batches
+UNLOADED = 200  # requests that are sent one at a time, to measure the latency
 QUEUES = ",".join(message.queue for message in (RefundRequested, RefundApproved, RefundOutcomeUnknown))
 TIMEOUT = 600.0  # seconds
 
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """The figures. CPU is the time of all processes except this one."""
+    """The figures of a benchmark. The CPU time includes all processes except the benchmark itself."""
 
     refunds: int
     refunds_per_s: float
@@ -83,7 +83,7 @@ class _Bench:
         self._stack = stack
         self._records = records
         self._analyze = analyze
-        self._serial = 0
+        self._next_number = 0
         self._pids: dict[str, int] = {}
         zone = ZoneInfo("Europe/Berlin")
         with records.work() as work:
@@ -119,16 +119,19 @@ class _Bench:
         before = self._refunded()
         os.kill(self._pids["relay"], signal.SIGSTOP)
         self._load(number)
-        self._analyze()  # as on a database that is up for a minute: plans for empty tables would distort the figures
-        used, began = self._cpu(), time.monotonic()
+        self._analyze()  # because query plans for empty tables would distort the figures
+        cpu_before, began = self._cpu(), time.monotonic()
         os.kill(self._pids["relay"], signal.SIGCONT)
         self._wait(before + number)
         seconds = time.monotonic() - began
-        now = self._cpu()
-        return number / seconds, {service: round(1_000 * (now[service] - used[service]) / number, 3) for service in now}
+        cpu_by_service = {name: after - cpu_before[name] for name, after in self._cpu().items()}
+        return number / seconds, {name: round(1_000 * cpu / number, 3) for name, cpu in cpu_by_service.items()}
 
     def unloaded(self, number: int) -> list[float]:
-        """Return the milliseconds from acceptance to refund, by the database's clock, of requests that arrive one at a time."""
+        """Return the latencies of requests that arrive one at a time: milliseconds from acceptance to refund, sorted.
+
+        The times are those of the database's clock.
+        """
         for _ in range(number):
             before = self._refunded()
             self._load(1)
@@ -137,8 +140,8 @@ class _Bench:
             return sorted(work.case_views.latencies(number))
 
     def _load(self, number: int) -> None:
-        numbers = range(self._serial, self._serial + number)
-        self._serial += number
+        numbers = range(self._next_number, self._next_number + number)
+        self._next_number += number
         for first in range(0, number, 1_000):
             purchases = [_purchase(n) for n in numbers[first : first + 1_000]]
             with self._records.work() as work:
@@ -154,8 +157,8 @@ class _Bench:
         while (began := time.monotonic()) < deadline:
             if (refunded := self._refunded()) >= number:
                 return
-            counting = time.monotonic() - began
-            time.sleep(max(interval, 20 * counting))  # counting uses at most a twentieth of a core
+            query_seconds = time.monotonic() - began
+            time.sleep(max(interval, 20 * query_seconds))  # the queries use at most a twentieth of a core
         raise LocalStackError(f"Only {refunded} of {number} refunds were made in {TIMEOUT:.0f} s.")
 
     def _cpu(self) -> dict[str, float]:
@@ -164,7 +167,7 @@ class _Bench:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """Return the CPU seconds of a process and its children; ended children count with their parent."""
+    """Return the CPU seconds of a process and its children, including the children that have ended."""
     process = psutil.Process(pid)
     times = [running.cpu_times() for running in (process, *process.children(recursive=True))]
     return sum(t.user + t.system for t in times) + times[0].children_user + times[0].children_system

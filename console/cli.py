@@ -1,4 +1,4 @@
-"""The `moneyback` command: one verb for each service, and the verbs to set up, inspect and repair an installation."""
+"""The `moneyback` program: a command for each service, and the commands that set up, inspect and repair an installation."""
 
 import sys
 
@@ -28,9 +28,9 @@ from console.commands import (
 app = typer.Typer(
     name="moneyback",
     help="Refunds customers exactly once, and records why. Start with `moneyback demo`.\n\n"
-    "Settings are environment variables (docs/settings.md). Without `MONEYBACK_DATABASE_URL`, a verb that needs the "
+    "Settings are environment variables (docs/settings.md). Without `MONEYBACK_DATABASE_URL`, a command that needs the "
     "database uses the running `moneyback up`.\n\n"
-    "Exit codes: 0 success; 1 the verb found a problem or did not find what was asked for; 2 wrong usage or settings.",
+    "Exit codes: 0 success; 1 the command found a problem, or the requested object does not exist; 2 wrong usage or settings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -56,7 +56,7 @@ app.add_typer(storefront.app, name="storefront")
 
 
 def main() -> None:
-    """Run one verb. An error that the user can correct is printed as a sentence, with exit code 2."""
+    """Run one command. An error that the user can correct is printed as a sentence, with exit code 2."""
     try:
         app()
     except Exception as error:

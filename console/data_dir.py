@@ -58,7 +58,7 @@ class DataDir:
 
     @property
     def secrets(self) -> Secrets:
-        """Read the secrets; the first call creates the file atomically."""
+        """Return the secrets of this data directory. The first call creates them in a file, atomically."""
         path = self.path / "secrets.json"
         if not path.exists():
             self._make_secrets(path)
@@ -74,7 +74,7 @@ class DataDir:
         self._make_folder(user)
         self._refuse_other_owner()
         if not user.is_current:
-            os.chown(self.path, -1, user.gid)  # lets the servers' user enter the folder, and no other user
+            os.chown(self.path, -1, user.gid)  # of all other users, only the servers' user may then enter the folder
             self.path.chmod(0o710)
         self._marker.touch(0o600)
         self._create_subfolders(user)
@@ -137,13 +137,15 @@ class DataDir:
 
     def _refuse_other_owner(self) -> None:
         """Refuse a folder of another user, because every user may create folders in /var/tmp."""
-        found = self.path.lstat()
-        if not stat.S_ISDIR(found.st_mode):
+        status = self.path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
             raise DataDirError(f"{self.path} is not a folder. Remove it, or change MONEYBACK_HOME.")
-        if found.st_uid != os.geteuid():
-            raise DataDirError(f"{self.path} belongs to another user ({found.st_uid}). Change MONEYBACK_HOME.")
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise DataDirError(f"Others may write to {self.path}: chmod go-w it, or change MONEYBACK_HOME.")
+        if status.st_uid != os.geteuid():
+            raise DataDirError(f"{self.path} belongs to another user ({status.st_uid}). Change MONEYBACK_HOME.")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise DataDirError(
+                f"Others may write to {self.path}. Run `chmod go-w {self.path}`, or change MONEYBACK_HOME."
+            )
         if not self._marker.exists() and any(self.path.iterdir()):
             raise DataDirError(
                 f"{self.path} is not empty and is not a data directory of `moneyback {self.name}`. Change MONEYBACK_HOME.",
@@ -151,7 +153,7 @@ class DataDir:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Lock the folder itself, because systemd's cleaning of /var/tmp skips locked folders."""
+        """Lock the folder itself, because systemd skips locked folders when it cleans /var/tmp."""
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             self._lock(folder)
@@ -185,7 +187,7 @@ class DataDir:
         self.path.rmdir()
 
     def _make_secrets(self, path: Path) -> None:
-        """Write a temporary file and link it: os.link is atomic and never replaces another process's file."""
+        """Write a temporary file and link it, because os.link is atomic and never replaces the file of another process."""
         new = path.with_name(f"secrets.{os.getpid()}.new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             json.dump(asdict(Secrets()), stream)

@@ -1,4 +1,4 @@
-"""Loads the settings of a verb: from environment variables, or from the running `moneyback up` of this checkout."""
+"""Loads the settings of a command: from environment variables, or from the running `moneyback up` of this checkout."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings, settings
 
-if TYPE_CHECKING:  # imported when a verb needs them, so that `moneyback --help` is fast
+if TYPE_CHECKING:  # imported when a command needs them, so that `moneyback --help` is fast
     from console.data_dir import DataDir
     from records import Records
 
@@ -22,19 +22,19 @@ class NotConfiguredError(Exception):
 
 
 def publish(data_dir: "DataDir", env: dict[str, str]) -> None:
-    """Write the environment of the running `moneyback up`, for `load_settings()` of other processes."""
+    """Write the environment variables of the running `moneyback up` to a file. Other processes read it in `load_settings()`."""
     file = data_dir.path / _FILE
     file.touch(0o600)
     file.write_text(json.dumps(env))
 
 
 def unpublish(data_dir: "DataDir") -> None:
-    """Remove the published environment, because the services have stopped."""
+    """Remove the file of `publish()`, because the services have stopped."""
     (data_dir.path / _FILE).unlink(missing_ok=True)
 
 
 def load_settings() -> Settings:
-    """Return this process's settings; without a DATABASE_URL, the settings of the running `moneyback up`."""
+    """Return the settings of this process. Without MONEYBACK_DATABASE_URL, return the settings of the running `moneyback up`."""
     if not {"MONEYBACK_DATABASE_URL", "MONEYBACK_DATABASE_URL_FILE"} & os.environ.keys():
         from console.data_dir import DataDir
 

@@ -1,4 +1,4 @@
-"""The sentences for errors that the user of a verb can correct. Every other error is a bug and keeps its traceback."""
+"""The sentences for errors that the user of a command can correct. Every other error is a bug and keeps its traceback."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from config.provider_accounts import ACCOUNTS
 
 _PREFIXES = {account.__name__: str(account.model_config["env_prefix"]) for account in ACCOUNTS.values()}
-"""The prefix of each account's environment variables, by the class that pydantic names in its error."""
+"""The prefix of each account's environment variables, by the name of its class. An error of pydantic contains this name."""
 
 _OLD_SCHEMA = {"42P01", "42703"}  # PostgreSQL: undefined_table, undefined_column
 

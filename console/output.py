@@ -1,4 +1,4 @@
-"""Prints the results of verbs, as tables or as JSON."""
+"""Prints the results of commands, as tables or as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ out = Console(soft_wrap=False)
 
 
 def rfc3339(at: datetime) -> str:
-    """Return an instant in UTC as RFC 3339 writes it, like 2026-11-29T23:16:07Z."""
+    """Return an instant in UTC in the format of RFC 3339, like 2026-11-29T23:16:07Z."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -42,14 +42,14 @@ def print_json(value: Any) -> None:  # noqa: ANN401  # any JSON value
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; a cell that is a state of a case has that state's colour."""
-    printed = Table(title=title, title_justify="left", header_style="bold", show_lines=False, pad_edge=False)
+    """Print a table. A cell that contains a state of a case has the colour of the state."""
+    rich_table = Table(title=title, title_justify="left", header_style="bold", show_lines=False, pad_edge=False)
     for column in columns:
-        printed.add_column(column, overflow="fold")
+        rich_table.add_column(column, overflow="fold")
     for row in rows:
         cells = [escape(str(cell)) for cell in row]
-        printed.add_row(*(f"[{STYLES[cell]}]{cell}[/]" if cell in STYLES else cell for cell in cells))
-    out.print(printed)
+        rich_table.add_row(*(f"[{STYLES[cell]}]{cell}[/]" if cell in STYLES else cell for cell in cells))
+    out.print(rich_table)
 
 
 def _as_json(value: object) -> str:

@@ -12,9 +12,9 @@ from console.servers import Servers
 from console.supervisor import Service
 
 
-def free_port(wanted: int = 0) -> int:
-    """Return this port on 127.0.0.1, or the next free one; 0 stands for any free port."""
-    for port in range(wanted, wanted + 100) if wanted else [0]:
+def free_port(preferred: int = 0) -> int:
+    """Return the first free port on 127.0.0.1 from `preferred` on; 0 means any free port."""
+    for port in range(preferred, preferred + 100) if preferred else [0]:
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -41,7 +41,7 @@ class Stack:
 
     @property
     def public_url(self) -> str:
-        """Return the address of the web."""
+        """Return the address of the web service."""
         return f"http://127.0.0.1:{self.web}"
 
     @property
@@ -64,7 +64,7 @@ class Stack:
         }
 
     def service(self, name: str, *options: str) -> Service:
-        """Return one service, by its verb."""
+        """Return the service that the command `name` runs."""
         arguments = {
             "web": ("--port", str(self.web)),
             "desk": ("--port", str(self.desk)),
@@ -75,7 +75,7 @@ class Stack:
         return Service(name, (sys.executable, "-P", "-m", "console", name, *arguments, *options), self.env)
 
     def services(self, names: Sequence[str]) -> dict[str, Service]:
-        """Return these services by name. The sandbox sends webhooks to the web if both are among them."""
+        """Return these services by name. If `names` contains the sandbox and the web, the sandbox sends webhooks to the web."""
         webhooks = ("--webhooks", f"{self.public_url}/v1/webhooks/sandbox") if "web" in names else ()
         return {name: self.service(name, *(webhooks if name == "sandbox" else ())) for name in names}
 
@@ -86,6 +86,6 @@ class Stack:
             return bool(answer.status == 200)  # noqa: PLR2004  # OK
 
     def flower_listens(self) -> bool:
-        """Return whether Flower listens; its pages need the login."""
+        """Return whether Flower accepts connections. No page is requested, because every page needs the login."""
         with socket.create_connection(("127.0.0.1", self.flower), 1):
             return True

@@ -1,4 +1,4 @@
-"""Starts the services of the local stack, restarts those that crash, and stops all of them."""
+"""Starts the services of the local stack, restarts services that crash, and stops all services."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ from console.servers.subprocesses import launch, tail
 __all__ = ["Service", "ServiceError", "Stopped", "Supervisor", "stop_on_signals"]
 
 POLL_INTERVAL = 0.05  # seconds between two checks of the services
-FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; doubled each time
-STEADY = 30.0  # seconds; a service that ran for this time gets the first pause again
+FIRST_PAUSE, MAX_PAUSE = 0.5, 10.0  # seconds before a crashed service is restarted; doubled after each crash
+STEADY = 30.0  # seconds; after a crash, a service that ran longer gets the first pause again
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process. `env` is added to this process's environment; the default log is in the data directory."""
+    """One process. `env` is added to the environment of the supervisor; the default log is in the data directory."""
 
     name: str
     argv: Sequence[str]
@@ -41,18 +41,18 @@ class _Run:
         self.service = service
         self.log = log
         self.crashes = 0
-        self.crashes_before_ready = 0  # crashes before it was last ready
+        self.crashes_before_ready = 0  # the number of crashes when the service was last ready
         self.pause = FIRST_PAUSE
         self.start()
 
     def start(self) -> None:
-        self.due: float | None = None
-        self.since = time.monotonic()
+        self.restart_at: float | None = None
+        self.started_at = time.monotonic()
         environment = os.environ | self.service.env
         self.process = launch(self.service.argv, log=self.log, env=environment)
 
     def has_ended(self) -> bool:
-        """Return whether the process has ended. The process is not reaped: its pid stays reserved, so its group can be killed."""
+        """Return whether the process has ended. It is not reaped, so that its pid stays reserved and its group can be killed."""
         if self.process.returncode is not None:
             return True
         with suppress(ChildProcessError):
@@ -88,7 +88,7 @@ class Supervisor:
         self._write = report or self._log
         self._runs: list[_Run] = []
         self._lock = threading.RLock()
-        self._stopping, self._over = threading.Event(), threading.Event()
+        self._stopping, self._all_ended = threading.Event(), threading.Event()
         self._watcher: threading.Thread | None = None
 
     @property
@@ -116,7 +116,7 @@ class Supervisor:
         run.crashes_before_ready = run.crashes
 
     def wait(self, tick: Callable[[], object] = lambda: None) -> None:
-        """Wait for a signal, or for the end of a service without restart. Calls `tick` about once a second."""
+        """Wait until a signal arrives, or a service without restart ends. Call `tick` about once a second."""
         while True:
             for run in self._runs:
                 if not run.service.restart and run.has_ended():
@@ -125,7 +125,7 @@ class Supervisor:
             self._stopping.wait(1)
 
     def run_once(self) -> list[str]:
-        """Reap crashed services, restart those whose pause is over, and return the names of the restarted."""
+        """Reap crashed services, and restart services whose pause is over. Return the names of the restarted services."""
         with self._lock:
             if self._stopping.is_set():
                 return []
@@ -141,7 +141,7 @@ class Supervisor:
                 while self._runs:
                     self._runs[-1].stop()
                     self._runs.pop()
-            self._over.set()
+            self._all_ended.set()
             if self._watcher is not None:
                 self._watcher.join()
                 self._watcher = None
@@ -156,35 +156,35 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Run until all services have ended, because a service ends with the thread that started it."""
-        while not self._over.wait(POLL_INTERVAL):
+        while not self._all_ended.wait(POLL_INTERVAL):
             self.run_once()
 
     def _restart_if_due(self, run: _Run) -> bool:
         now = time.monotonic()
-        if run.due is None and run.has_ended() and run.process.returncode is None:
-            self._exited(run, now)
-        if run.due is None or run.due > now:
+        if run.restart_at is None and run.has_ended() and run.process.returncode is None:
+            self._handle_exit(run, now)
+        if run.restart_at is None or run.restart_at > now:
             return False
         run.start()
         return True
 
-    def _exited(self, run: _Run, now: float) -> None:
+    def _handle_exit(self, run: _Run, now: float) -> None:
         status = run.reap()
         run.crashes += 1
         if not run.service.restart:
             self._report(f"{run.service.name} has ended with status {status}.")
             return
-        if now - run.since > STEADY:
+        if now - run.started_at > STEADY:
             run.pause = FIRST_PAUSE
         self._report(f"{run.service.name} has ended with status {status}; it is restarted in {run.pause:g} seconds.")
-        run.due = now + run.pause
+        run.restart_at = now + run.pause
         run.pause = min(run.pause * 2, MAX_PAUSE)
 
     def _run(self, name: str) -> _Run:
         return next(run for run in self._runs if run.service.name == name)
 
     def _report(self, sentence: str) -> None:
-        with suppress(OSError, ValueError):  # a closed terminal or file
+        with suppress(OSError, ValueError):  # the terminal or the file was closed
             self._write(sentence)
 
     def _log(self, sentence: str) -> None:

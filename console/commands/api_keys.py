@@ -13,7 +13,7 @@ from console.environment import records
 from console.output import Json, minute, print_json, table
 from domain.api_scopes import DEFAULT_SCOPES, ApiScope
 
-if TYPE_CHECKING:  # records are imported when a verb needs them
+if TYPE_CHECKING:  # records are imported when a command needs them
     from records.api_keys import ApiKey
 
 app = typer.Typer(help="Create, list, rotate and revoke the API keys of sellers.", no_args_is_help=True)
@@ -23,10 +23,10 @@ _MAX_DIGITS = 4
 
 
 def _grace(text: str) -> timedelta:
-    written = re.fullmatch(rf"(\d{{1,{_MAX_DIGITS}}})([mhd])", text)
-    if written is None:
+    match = re.fullmatch(rf"(\d{{1,{_MAX_DIGITS}}})([mhd])", text)
+    if match is None:
         raise typer.BadParameter("Write it as 30m, 24h or 7d; 0h ends the old key immediately.")
-    return timedelta(**{_UNITS[written[2]]: int(written[1])})
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 KeyId = Annotated[
@@ -37,7 +37,7 @@ KeyId = Annotated[
 @app.command()
 def create(
     seller: SellerId,
-    name: Annotated[str, typer.Option(help="A name to recognise the key by, like 'web shop'.")] = "",
+    name: Annotated[str, typer.Option(help="A name that helps to recognise the key, like 'web shop'.")] = "",
     scope: Annotated[
         list[ApiScope] | None,
         typer.Option(help="What the key may do; may be repeated. Default: every scope except `trusted`."),
@@ -45,9 +45,9 @@ def create(
     *,
     json: Json = False,
 ) -> None:
-    """Create an API key and print it once: only its hash is stored.
+    """Create an API key and print it once. Only the hash of the key is stored.
 
-    The scope `trusted` says that the seller has signed its customers in: an eligible refund is then made without a
+    Use the scope `trusted` if the seller's customers are signed in. An eligible refund is then made without a
     confirmation by e-mail. Needs `MONEYBACK_DATABASE_URL`.
 
     Example: `moneyback api-keys create aurora --name "web shop"`
@@ -60,7 +60,7 @@ def create(
 
 @app.command("list")
 def list_(seller: SellerId, *, json: Json = False) -> None:
-    """List a seller's API keys, revoked ones included: scopes, last use and end.
+    """List a seller's API keys with their scopes, last use and end. The list includes revoked keys.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -96,7 +96,7 @@ def rotate(
     *,
     json: Json = False,
 ) -> None:
-    """Create a key with the name and scopes of an old one. The old key works until the grace period ends.
+    """Create a key with the name and scopes of an old key. The old key works until the grace period ends.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -115,7 +115,7 @@ def rotate(
 
 @app.command()
 def revoke(key: KeyId, *, json: Json = False) -> None:
-    """Revoke a key for good, from this moment on. Calls with it get the status 401.
+    """Revoke a key immediately and permanently. Calls with the key get the status 401.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -131,10 +131,10 @@ def revoke(key: KeyId, *, json: Json = False) -> None:
         typer.echo(f"The key {revoked.id} of {revoked.seller} is revoked.")
 
 
-def _print_once(key: "ApiKey", secret: str, *, json: bool, **more: object) -> None:
-    """Print the key alone on standard output, so that a script can read it from there."""
+def _print_once(key: "ApiKey", secret: str, *, json: bool, **extra_fields: object) -> None:
+    """Print only the key on standard output, so that a script can read it there."""
     if json:
-        print_json(_public(key) | {"key": secret} | more)
+        print_json(_public(key) | {"key": secret} | extra_fields)
         return
     typer.echo(f"The key {key.id} has the scopes {' '.join(sorted(key.scopes))}.", err=True)
     typer.echo("Store it now: it is not shown again.", err=True)

@@ -7,7 +7,7 @@ from console.output import Json, out, print_json
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(audit)
 
 
@@ -18,17 +18,17 @@ def audit(*, json: Json = False) -> None:
 
     Example: `moneyback audit --json`
     """
-    from records.audit import audit as audit_books
+    from records.audit import audit as audit_records
 
     with records().work() as work:
-        audited = audit_books(work)
+        audited = audit_records(work)
     if json:
         faults = [{"case_id": fault.case_id, "message": fault.sentence} for fault in audited.faults]
         print_json({"cases": audited.cases, "rows": audited.rows, "faults": faults})
     else:
         for fault in audited.faults:
             out.print(f"[red]The case {fault.case_id} {fault.sentence}[/]", highlight=False)
-        faults_found = f"{len(audited.faults)} faults."
-        verdict = faults_found if audited.faults else "Every history replays to its state; the books balance."
+        number_of_faults = f"{len(audited.faults)} faults."
+        verdict = number_of_faults if audited.faults else "Every history replays to its state; the books balance."
         out.print(f"{audited.cases} cases, {audited.rows} rows of history. {verdict}", highlight=False)
     raise typer.Exit(1 if audited.faults else 0)

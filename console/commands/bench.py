@@ -12,19 +12,21 @@ NAME = "bench"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(bench)
 
 
 def bench(
-    number: Annotated[int, typer.Option("-n", "--number", min=100, help="Refunds of each of the two runs.")] = 5_000,
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=100, help="Number of refunds in each of the two runs.")
+    ] = 5_000,
     *,
     json: Json = False,
 ) -> None:
     """Measure refunds per second, CPU per refund and latency, against the sandbox provider.
 
-    Runs a backlog through relay, broker, worker and sandbox twice: with many cases in a message, then with one.
-    Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings.
+    Runs a backlog through relay, broker, worker and sandbox twice: with many cases in a message, then with one case in a
+    message. Starts its own PostgreSQL and Valkey in `MONEYBACK_HOME`; needs no settings.
 
     Example: `moneyback bench -n 20000 --json`
     """

@@ -13,12 +13,12 @@ from console.environment import records
 from console.output import Json, minute, out, print_json, rfc3339, table
 from domain.states import State
 
-if TYPE_CHECKING:  # records are imported when a verb needs them
+if TYPE_CHECKING:  # records are imported when a command needs them
     from records.case_views import CaseView
 
 app = typer.Typer(help="List, show and export cases: one case for each refund request.", no_args_is_help=True)
 
-EVERY_CASE = 10_000_000  # more than one installation has
+EVERY_CASE = 10_000_000  # more cases than an installation has
 PRIVATE = {"email", "purchase_email", "comment"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 
@@ -94,21 +94,21 @@ def export(state: InState = None, *, json: Json = False) -> None:
     """
     with records().work() as work:
         views = work.case_views.search(state=state, limit=EVERY_CASE)
-    rows = [_exported(view) for view in views]
+    rows = [_csv_row(view) for view in views]
     if json:
         print_json(rows)
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(("case", "reference", "channel", "seller", "state", "reason", "received_at", "why"))
     for row in rows:
-        writer.writerow([_not_a_formula(cell) for cell in row.values()])
+        writer.writerow([_escape_formula(cell) for cell in row.values()])
 
 
 def _public(view: "CaseView") -> dict[str, object]:
     return {name: value for name, value in asdict(view).items() if name not in PRIVATE}
 
 
-def _exported(view: "CaseView") -> dict[str, str]:
+def _csv_row(view: "CaseView") -> dict[str, str]:
     return {
         "case": str(view.id),
         "reference": view.reference,
@@ -121,6 +121,6 @@ def _exported(view: "CaseView") -> dict[str, str]:
     }
 
 
-def _not_a_formula(cell: str) -> str:
+def _escape_formula(cell: str) -> str:
     """Escape a cell that a spreadsheet would run as a formula (OWASP ASVS 5.0, 1.2.10)."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

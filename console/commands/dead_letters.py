@@ -16,10 +16,10 @@ app = typer.Typer(help="List and republish messages that no consumer could read.
 @app.command("list")
 def list_(
     *,
-    all_: Annotated[bool, typer.Option("--all", help="Also messages that were republished already.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Also list messages that were republished already.")] = False,
     json: Json = False,
 ) -> None:
-    """List dead letters, the oldest first: the queue, the reason, and the body as it arrived.
+    """List dead letters, the oldest first: the queue, the reason, and the unchanged body.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -52,25 +52,25 @@ def redrive(
     all_: Annotated[bool, typer.Option("--all", help="Republish every dead letter.")] = False,
     json: Json = False,
 ) -> None:
-    """Republish dead letters, unchanged, to the queues that they came from.
+    """Republish dead letters, unchanged, to the queues from which they were received.
 
     Exit code 1 if an id is unknown or was republished already. Needs `MONEYBACK_DATABASE_URL` and `MONEYBACK_BROKER_URL`.
 
     Examples: `moneyback dead-letters redrive 17 18`, `moneyback dead-letters redrive --all`
     """
     if not ids and not all_:
-        raise typer.BadParameter("Name the ids, or use --all; `moneyback dead-letters list` shows them.")
-    opened = records()
+        raise typer.BadParameter("Name the ids, or use --all; `moneyback dead-letters list` shows the ids.")
+    database = records()
     from worker.app import app as celery
     from worker.dead_letters import redrive as publish_again
 
-    chosen = sorted(set(ids or []))
+    requested = sorted(set(ids or []))
     if all_:
-        with opened.work() as work:
-            chosen = [message.id for message in work.dead_letters.list_all()]
-    redriven = publish_again(opened, celery, chosen)
+        with database.work() as work:
+            requested = [message.id for message in work.dead_letters.list_all()]
+    redriven = publish_again(database, celery, requested)
     if json:
-        print_json({"requested": len(chosen), "redriven": redriven})
+        print_json({"requested": len(requested), "redriven": redriven})
     else:
-        out.print(f"Republished {redriven} of {len(chosen)} messages.", highlight=False)
-    raise typer.Exit(0 if redriven == len(chosen) else 1)
+        out.print(f"Republished {redriven} of {len(requested)} messages.", highlight=False)
+    raise typer.Exit(0 if redriven == len(requested) else 1)

@@ -1,4 +1,4 @@
-"""`moneyback demo`: processes believable requests on servers that it starts and stops itself."""
+"""`moneyback demo`: processes sample requests on servers that the command starts and stops itself."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,14 +19,14 @@ DEMO = "demo"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(demo)
 
 
 def demo(
     *,
     json: Json = False,
-    clean: Annotated[bool, typer.Option("--clean", help="Only remove the files that demo, up and bench left.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Only remove the files of demo, up and bench.")] = False,
 ) -> None:
     """Show what Moneyback does: 28 requests arrive, and each is refunded once or sent to support.
 

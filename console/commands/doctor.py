@@ -8,7 +8,7 @@ from config.settings import Settings
 from console.environment import load_settings, records
 from console.output import Json, print_json, table
 
-MAX_COUNTED = 1_000  # overdue cases; a larger number would not change the advice
+MAX_COUNTED = 1_000  # overdue cases; the advice is the same for more cases
 
 
 class Check(NamedTuple):
@@ -20,12 +20,12 @@ class Check(NamedTuple):
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(doctor)
 
 
 def doctor(*, json: Json = False) -> None:
-    """Check the database, the relay, the sweep, the broker and the webhook secrets; print how to repair each.
+    """Check the database, the relay, the sweep, the broker and the webhook secrets; print how to repair each fault.
 
     Exit code 1 if a check fails. Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -43,7 +43,7 @@ def doctor(*, json: Json = False) -> None:
 
 
 def _extras(settings: Settings) -> list[Check]:
-    """Return a check for each extra that is not installed; the check fails if the settings need the extra."""
+    """Return a check for each extra that is not installed. The check fails if the settings need the extra."""
     from config.extras import EXTRAS, missing, wanted_by
 
     wanted = wanted_by(settings)
@@ -55,20 +55,20 @@ def _database(settings: Settings) -> list[Check]:
     from console.error_messages import first_line
     from records import DatabaseDownError, migrate
 
-    opened = records()
+    database = records()
     try:
-        present = migrate.current_revision(opened.engine)
-        if not migrate.is_compatible(present):
-            wanted = f"this program needs {migrate.latest_revision()}. Run `moneyback migrate`."
-            return [Check("database", False, f"It is at version {present}; {wanted}")]
-        with opened.work() as work:
-            waiting, dead = work.outbox.backlog(), len(work.dead_letters.list_all())
+        version = migrate.current_revision(database.engine)
+        if not migrate.is_compatible(version):
+            advice = f"this program needs {migrate.latest_revision()}. Run `moneyback migrate`."
+            return [Check("database", False, f"The database is at version {version}; {advice}")]
+        with database.work() as work:
+            backlog, dead_letters = work.outbox.backlog(), len(work.dead_letters.list_all())
             overdue = len(work.cases.overdue(MAX_COUNTED))
     except DatabaseDownError as error:
-        return [Check("database", False, f"It does not answer: {first_line(error.__cause__ or error)}")]
-    messages, oldest = sum(count for count, _ in waiting.values()), max(age for _, age in waiting.values())
+        return [Check("database", False, f"The database does not answer: {first_line(error.__cause__ or error)}")]
+    messages, oldest = sum(count for count, _ in backlog.values()), max(age for _, age in backlog.values())
     return [
-        Check("database", True, f"It is at version {present}."),
+        Check("database", True, f"The database is at version {version}."),
         _check(
             "relay",
             oldest < settings.timers.resend_after_seconds,
@@ -76,7 +76,12 @@ def _database(settings: Settings) -> list[Check]:
             "Is `moneyback relay` running?",
         ),
         _check("sweep", overdue == 0, f"{overdue} cases are overdue.", "Is `moneyback relay` running?"),
-        _check("dead-letters", dead == 0, f"{dead} messages are unreadable.", "See `moneyback dead-letters list`."),
+        _check(
+            "dead-letters",
+            dead_letters == 0,
+            f"{dead_letters} messages are unreadable.",
+            "See `moneyback dead-letters list`.",
+        ),
     ]
 
 
@@ -90,10 +95,10 @@ def _broker(settings: Settings) -> list[Check]:
     with connect(settings) as connection:
         try:
             with connection.channel() as channel:
-                depths = {name: queue_length(channel, name) for name in QUEUES}
+                lengths = {name: queue_length(channel, name) for name in QUEUES}
         except is_unavailable(connection) as error:
-            return [Check("broker", False, f"It does not answer: {error}")]
-    return [Check("broker", True, ", ".join(f"{name} {depth}" for name, depth in depths.items()))]
+            return [Check("broker", False, f"The broker does not answer: {error}")]
+    return [Check("broker", True, ", ".join(f"{name} {length}" for name, length in lengths.items()))]
 
 
 def _webhooks(settings: Settings) -> list[Check]:
@@ -106,7 +111,7 @@ def _webhooks(settings: Settings) -> list[Check]:
         variable = f"{account.model_config.get('env_prefix')}{spec.webhook_setting}".upper()
         verified = spec.can_verify_webhooks(account)
         message = (
-            f"They are verified with {variable}."
+            f"Webhooks are verified with {variable}."
             if verified
             else f"{variable} is not set, {spec.without_webhook_setting}."
         )

@@ -1,4 +1,4 @@
-"""`moneyback embed`: prints a text about refunds for a seller's own support page, from the policy in force now."""
+"""`moneyback embed`: prints a text for a seller's own support page, which describes the refund policy in force now."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -57,21 +57,21 @@ WORDING: Final[Mapping[Category | None, tuple[str, ...]]] = {
     ),
     None: (APPROVAL,),
 }
-"""The sentences of each category; None stands for a seller without a policy. No sentence promises more than the policy."""
+"""The sentences of each category. None means a seller without a policy. No sentence promises more than the policy allows."""
 
 NO_RENEWALS: Final = "For subscription renewals, our support team reviews each request."
 NOT_THESE: Final = "Our support team reviews each request for these products: {products}."
 
 
 class Format(StrEnum):
-    """How the wording is printed."""
+    """The format in which the text is printed."""
 
     HTML = "html"
     TEXT = "text"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(embed)
 
 
@@ -92,13 +92,14 @@ def embed(
     """
     if language not in {None, *LANGUAGES}:
         raise typer.BadParameter(
-            f"There is no {language!r}; there are {', '.join(LANGUAGES)}.", param_hint="--language"
+            f"There is no {language!r}. The languages are {', '.join(LANGUAGES)}.", param_hint="--language"
         )
     with records().work() as work:
-        found, policies = require_seller(work, seller), work.sellers.policies(seller)
+        known_seller, policies = require_seller(work, seller), work.sellers.policies(seller)
     policy = in_force(policies, datetime.now(UTC))
     address = f"{load_settings().public_url.rstrip('/')}/refund?seller={quote(seller, safe='')}"
-    texts = {tag: sentences(found, policy, translator_for(tag)) for tag in ([language] if language else LANGUAGES)}
+    languages = [language] if language else LANGUAGES
+    texts = {tag: sentences(known_seller, policy, translator_for(tag)) for tag in languages}
     pages = {
         tag: {
             Format.HTML: as_html(text, translator_for(tag), f"{address}&lang={tag}"),
@@ -113,7 +114,7 @@ def embed(
 
 
 def sentences(seller: Seller, policy: Policy | None, translations: Translator) -> list[str]:
-    """Return the sentences that are true of this seller's refunds today."""
+    """Return the sentences that describe this seller's refunds today."""
     automatic = policy if policy and policy.category in _AUTOMATIC and seller.self_service else None
     no_refunds = policy is not None and policy.category is Category.NO_REFUNDS
     if automatic is None:
@@ -136,7 +137,7 @@ def as_text(sentences: list[str], translations: Translator, address: str) -> str
 
 
 def as_html(sentences: list[str], translations: Translator, address: str) -> str:
-    """Return the sentences and the link as plain HTML elements, which take on the style of the page around them."""
+    """Return the sentences and the link as HTML elements without styles, so that the seller's page styles the elements."""
     text = escape(_joined(sentences, translations))
     link = f'<a href="{escape(address)}">{escape(translations.gettext(LINK))}</a>'
     return f'<div lang="{translations.language}">\n<p>{text}</p>\n<p>{link}</p>\n</div>\n'

@@ -74,14 +74,16 @@ def set_(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Add a version of the policy. Versions are never edited: earlier purchases keep theirs.
+    """Add a version of the policy. Versions are never edited, so earlier purchases keep their version.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
     Example: `moneyback policy set aurora within_days --days 30 --except-product "Gift card"`
     """
     if (category is Category.WITHIN_DAYS) != (days is not None):
-        raise typer.BadParameter("Give --days with within_days, and only with it.", param_hint="--days")
+        raise typer.BadParameter(
+            "Give --days with the category within_days, and only with this category.", param_hint="--days"
+        )
     with records().work() as work:
         require_seller(work, seller)
         policy = work.sellers.new_policy(

@@ -1,4 +1,4 @@
-"""`moneyback providers`: lists what each payment provider can do, and checks a test account."""
+"""`moneyback providers`: lists the capabilities of each payment provider, and checks a test account."""
 
 import logging
 import sys
@@ -23,22 +23,22 @@ app = typer.Typer(help="List what payment providers can do, and check a test acc
 
 @app.command("list")
 def list_(*, json: Json = False) -> None:
-    """List every provider: whether it is connected, and what it can do.
+    """List every provider with its capabilities, and show whether the provider is connected.
 
     A provider is connected if `MONEYBACK_PROVIDERS` names it and its settings are set (docs/settings.md). Needs
     `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
     Example: `moneyback providers list --json`
     """
-    from worker.providers import capabilities
+    from worker.providers import capabilities as capabilities_of
 
     connected_names = connected_accounts(load_settings())
-    by_provider = {name: capabilities(name) for name in PROVIDERS}
+    by_provider = {name: capabilities_of(name) for name in PROVIDERS}
     if json:
         print_json(
             [
-                {"provider": name, "connected": name in connected_names, **_facts(can)}
-                for name, can in by_provider.items()
+                {"provider": name, "connected": name in connected_names, **_facts(capabilities)}
+                for name, capabilities in by_provider.items()
             ]
         )
         return
@@ -46,15 +46,15 @@ def list_(*, json: Json = False) -> None:
         (
             name,
             "connected" if name in connected_names else "–",
-            _windows(can),
-            _duration(can.idempotency_key_ttl),
-            "yes" if can.rejects_over_refund else "no",
-            "immediate" if can.default_route.synchronous else "later",
-            "yes" if can.lookup is Lookup.BY_KEY else "by webhook only",
-            "yes" if can.lists_refunds else "no",
-            f"{can.calls_per_second:g}/s" if can.calls_per_second else "–",
+            _windows(capabilities),
+            _format_duration(capabilities.idempotency_key_ttl),
+            "yes" if capabilities.rejects_over_refund else "no",
+            "immediate" if capabilities.default_route.synchronous else "later",
+            "yes" if capabilities.lookup is Lookup.BY_KEY else "by webhook only",
+            "yes" if capabilities.lists_refunds else "no",
+            f"{capabilities.calls_per_second:g}/s" if capabilities.calls_per_second else "–",
         )
-        for name, can in by_provider.items()
+        for name, capabilities in by_provider.items()
     ]
     columns = (
         "provider",
@@ -96,9 +96,9 @@ def check(
 ) -> None:
     """Refund one payment of a TEST account, and check that the provider behaves as its adapter expects.
 
-    Looks the payment up, refunds it, repeats the refund with the same idempotency key, and looks it up again. The
-    repeat must return the same refund. Accounts that move real money are refused. Exit code 1 if a check fails. Needs
-    `MONEYBACK_PROVIDERS` and the settings of the provider.
+    Looks the payment up, refunds it, repeats the refund with the same idempotency key, and looks the payment up again.
+    The repeat must return the same refund. Accounts that move real money are refused. Exit code 1 if a check fails.
+    Needs `MONEYBACK_PROVIDERS` and the settings of the provider.
 
     Example: `moneyback providers check stripe --charge ch_3N… --amount 19.99 --currency EUR`
     """
@@ -121,17 +121,19 @@ def check(
         raise typer.BadParameter("There is nothing to refund.", param_hint="--amount")
     if not yes:
         if not sys.stdin.isatty():
-            raise typer.BadParameter("There is no terminal to ask on: use --yes.", param_hint="--yes")
+            raise typer.BadParameter(
+                "A confirmation needs a terminal. Without a terminal, use --yes.", param_hint="--yes"
+            )
         typer.confirm(f"Refund {money} of {charge} at {name}?", abort=True)
     adapter = connect_providers(settings)[name]
-    steps = _try(adapter, charge, money)
+    steps = _call_provider(adapter, charge, money)
     faults = _faults(steps, adapter.capabilities)
     _show(steps, faults, json=json)
     raise typer.Exit(1 if faults else 0)
 
 
-def _try(adapter: PaymentProvider, charge: str, amount: Money) -> list[Step]:
-    key = f"chk_{uuid4().hex}"  # not a case's key: reconciliation must not report this refund as missing
+def _call_provider(adapter: PaymentProvider, charge: str, amount: Money) -> list[Step]:
+    key = f"chk_{uuid4().hex}"  # without the prefix of cases, so that reconciliation does not report the refund
     return [
         _timed("lookup", lambda: adapter.look_up(charge, key=key)),
         _timed("refund", lambda: adapter.refund(charge, amount, key=key)),
@@ -145,16 +147,18 @@ def _timed(name: str, call: Callable[[], object]) -> Step:
     return Step(name, call(), time.monotonic() - began)
 
 
-def _faults(steps: list[Step], can: Capabilities) -> list[str]:
+def _faults(steps: list[Step], capabilities: Capabilities) -> list[str]:
     """Return a sentence for each check that failed."""
-    _, refund, repeat, found = steps
+    _, refund, repeat, lookup = steps
     if refund.refund_id is None:
         return ["The payment was not refunded; the results say why."]
     faults = []
     if repeat.refund_id != refund.refund_id:
         faults.append("The repeat with the same key is another refund. Check the account before you go on.")
-    if can.lookup is Lookup.BY_KEY and found.refund_id != refund.refund_id:
-        faults.append("A lookup by the key does not find the refund. Look again in a moment, then ask the provider.")
+    if capabilities.lookup is Lookup.BY_KEY and lookup.refund_id != refund.refund_id:
+        faults.append(
+            "A lookup by the key does not find the refund. Repeat the lookup later, then contact the provider."
+        )
     return faults
 
 
@@ -176,14 +180,15 @@ def _details(result: object) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, "", False))
 
 
-def _facts(can: Capabilities) -> dict[str, object]:
+def _facts(capabilities: Capabilities) -> dict[str, object]:
+    routes = {**capabilities.routes, "*": capabilities.default_route}
     return {
-        "idempotency_key_ttl_seconds": can.idempotency_key_ttl.total_seconds(),
-        "rejects_over_refund": can.rejects_over_refund,
-        "lookup": can.lookup,
-        "lists_refunds": can.lists_refunds,
-        "calls_per_second": can.calls_per_second,
-        "routes": {method: _route(route) for method, route in {**can.routes, "*": can.default_route}.items()},
+        "idempotency_key_ttl_seconds": capabilities.idempotency_key_ttl.total_seconds(),
+        "rejects_over_refund": capabilities.rejects_over_refund,
+        "lookup": capabilities.lookup,
+        "lists_refunds": capabilities.lists_refunds,
+        "calls_per_second": capabilities.calls_per_second,
+        "routes": {method: _route(route) for method, route in routes.items()},
     }
 
 
@@ -196,15 +201,15 @@ def _route(route: Route) -> dict[str, object]:
     }
 
 
-def _windows(can: Capabilities) -> str:
-    """Return the refund window of each payment method, the other methods last."""
-    by_method = [f"{method} {_duration(route.window)}" for method, route in can.routes.items()]
-    rest = _duration(can.default_route.window)
-    return ", ".join([*by_method, f"others {rest}" if by_method else rest])
+def _windows(capabilities: Capabilities) -> str:
+    """Return the refund window of each payment method with its own route, then the window of all other methods."""
+    by_method = [f"{method} {_format_duration(route.window)}" for method, route in capabilities.routes.items()]
+    default = _format_duration(capabilities.default_route.window)
+    return ", ".join([*by_method, f"others {default}" if by_method else default])
 
 
-def _duration(time_: timedelta | None) -> str:
-    if time_ is None:
+def _format_duration(duration: timedelta | None) -> str:
+    if duration is None:
         return "no limit known"
-    hours = time_.total_seconds() / 3_600
+    hours = duration.total_seconds() / 3_600
     return f"{hours:g} h" if hours < 48 else f"{hours / 24:g} days"  # noqa: PLR2004  # from two days on, days are easier to read

@@ -26,7 +26,7 @@ def import_(
     *,
     json: Json = False,
 ) -> None:
-    """Import purchases. Invalid rows are left out and reported with their line; valid rows are stored.
+    """Import purchases. Valid rows are stored; invalid rows are left out and reported with their line numbers.
 
     A purchase with a known reference is updated. Exit code 1 if a row was left out. Needs `MONEYBACK_DATABASE_URL`.
 
@@ -39,6 +39,6 @@ def import_(
         print_json(asdict(imported))
     else:
         if imported.rejected:
-            table("Left out", ("line", "why"), [(bad.line, bad.why) for bad in imported.rejected])
+            table("Left out", ("line", "why"), [(row.line, row.why) for row in imported.rejected])
         typer.echo(f"{imported.new} new purchases, {imported.updated} updated, {len(imported.rejected)} left out.")
     raise typer.Exit(1 if imported.rejected else 0)

@@ -1,4 +1,4 @@
-"""`moneyback reconcile`: compares the providers' lists of refunds with ours."""
+"""`moneyback reconcile`: compares the providers' lists of refunds with our records."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,16 +13,16 @@ from config import log
 from console.environment import load_settings
 from console.output import Json, out, print_json, table
 
-if TYPE_CHECKING:  # imported when the verb needs them, so that `moneyback --help` is fast
+if TYPE_CHECKING:  # imported when the command needs them, so that `moneyback --help` is fast
     from worker.context import WorkerContext
     from worker.reconciliation.run import ReconciliationResult
 
-DEFAULT_PERIOD = timedelta(days=8)  # a week and one day, for installations that run the verb once a week
+DEFAULT_PERIOD = timedelta(days=8)  # a week and one day, for installations that run the command once a week
 COLUMNS = ("provider", "listed", "ours", "not ours", "looked up", "discrepancies", "")
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(reconcile)
 
 
@@ -37,12 +37,13 @@ def reconcile(
     *,
     json: Json = False,
 ) -> None:
-    """Compare the providers' refunds with ours, in both directions.
+    """Compare the providers' lists of refunds with our records, in both directions.
 
-    A refund that is missing, that Moneyback did not make, or that differs in amount, currency or status becomes a
-    support task, once. A worker looks up the other differences. Exit code 1 if there is a discrepancy, or if a list could
-    not be read completely; no refund is then reported missing. Needs `MONEYBACK_DATABASE_URL`,
-    `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, and `MONEYBACK_PROVIDERS` with the settings of each provider.
+    A refund that is missing, that Moneyback did not make, or that differs in amount, currency or status becomes one
+    support task. If only our status is out of date, a worker looks the refund up. Exit code 1 if there is a discrepancy,
+    or if a list could not be read completely; an incomplete list reports no refund as missing. Needs
+    `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL`, `MONEYBACK_SECRET_KEY`, and `MONEYBACK_PROVIDERS` with the settings
+    of each provider.
 
     Example: `moneyback reconcile --provider stripe --since 2026-11-01`
     """
@@ -53,7 +54,7 @@ def reconcile(
     begin = _instant(since) if since else datetime.now(UTC) - DEFAULT_PERIOD
     context = create_context(load_settings())
     try:
-        names = _chosen(context, provider)
+        names = _names_of_providers(context, provider)
         with _progress(names) as report:
             results = [compare(context, name, begin, report) for name in names]
     finally:
@@ -66,15 +67,15 @@ def reconcile(
     raise typer.Exit(1 if any(result.discrepancies or result.incomplete for result in results) else 0)
 
 
-def _chosen(context: "WorkerContext", provider: str | None) -> list[str]:
-    listing = [name for name, adapter in context.providers.items() if adapter.capabilities.lists_refunds]
-    if provider is None and listing:
-        return listing
-    if provider in listing:
+def _names_of_providers(context: "WorkerContext", provider: str | None) -> list[str]:
+    can_list = [name for name, adapter in context.providers.items() if adapter.capabilities.lists_refunds]
+    if provider is None and can_list:
+        return can_list
+    if provider in can_list:
         return [provider]
-    who = f"{provider!r} is not connected, or cannot" if provider else "No connected provider can"
-    others = f" These can: {', '.join(listing)}." if listing else ""
-    raise typer.BadParameter(f"{who} list its refunds.{others}", param_hint="--provider")
+    subject = f"{provider!r} is not connected, or cannot" if provider else "No connected provider can"
+    advice = f" These can: {', '.join(can_list)}." if can_list else ""
+    raise typer.BadParameter(f"{subject} list its refunds.{advice}", param_hint="--provider")
 
 
 def _instant(text: str) -> datetime:
@@ -122,9 +123,9 @@ def _show(begin: datetime, results: "list[ReconciliationResult]") -> None:
     ]
     if tasks:
         table("Support tasks", ("kind", "payment", "refund", "meaning"), tasks)
-    more = sum(result.discrepancies.total() - len(result.reports) for result in results)
-    if more:
-        out.print(f"And {more} more: the desk lists all of them.", highlight=False)
+    not_shown = sum(result.discrepancies.total() - len(result.reports) for result in results)
+    if not_shown:
+        out.print(f"{not_shown} more support tasks are not shown; the desk lists all tasks.", highlight=False)
 
 
 def _as_dict(result: "ReconciliationResult") -> dict[str, object]:

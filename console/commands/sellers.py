@@ -31,8 +31,15 @@ def list_(*, json: Json = False) -> None:
         print_json([_as_dict(seller) for seller in sellers])
         return
     rows = [
-        (s.id, s.name, s.time_zone.key, s.support_email, "on" if s.self_service else "off", s.ceiling or "–")
-        for s in sellers
+        (
+            seller.id,
+            seller.name,
+            seller.time_zone.key,
+            seller.support_email,
+            "on" if seller.self_service else "off",
+            seller.ceiling or "–",
+        )
+        for seller in sellers
     ]
     table(f"{len(rows)} sellers", ("seller", "name", "time zone", "support", "self-service", "ceiling"), rows)
 
@@ -51,7 +58,9 @@ def add(
         typer.Option(metavar="N/DAYS", help="At most N automatic refunds for a customer in DAYS days, like 3/90."),
     ] = None,
     *,
-    self_service: Annotated[bool, typer.Option(help="Whether refunds may be automatic.")] = True,
+    self_service: Annotated[
+        bool, typer.Option(help="Allow automatic refunds, or send every request to support.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Add a seller, or change the seller that has this id.
@@ -74,7 +83,7 @@ def add(
     if json:
         print_json(_as_dict(added))
     else:
-        typer.echo(f"{name} is set up. Give it a policy next: moneyback policy set {seller} within_days --days 30")
+        typer.echo(f"{name} is set up. Next, set a refund policy: moneyback policy set {seller} within_days --days 30")
 
 
 def _as_dict(seller: Seller) -> dict[str, object]:
@@ -132,5 +141,5 @@ def _limit(text: str | None) -> SerialLimit | None:
         return None
     count, _, days = text.partition("/")
     if not (count.isdecimal() and days.isdecimal()):
-        raise typer.BadParameter("Write it as 3/90: three refunds in ninety days.", param_hint="--serial-limit")
+        raise typer.BadParameter("Write the limit as 3/90: three refunds in ninety days.", param_hint="--serial-limit")
     return SerialLimit(count=int(count), within=timedelta(days=int(days)))

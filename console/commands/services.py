@@ -1,4 +1,4 @@
-"""One verb for each process. `up` runs all of them; a cluster runs each in its own container."""
+"""The commands that run one process each. `up` runs all processes; a cluster runs each process in its own container."""
 
 import os
 import signal
@@ -22,9 +22,9 @@ Port = Annotated[int, typer.Option(min=0, max=MAX_PORT, help="The port to listen
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verbs."""
-    for verb in (web, desk, mail, consume, worker, relay, beat, flower, sandbox, migrate):
-        app.command()(verb)
+    """Add the commands to the program."""
+    for command in (web, desk, mail, consume, worker, relay, beat, flower, sandbox, migrate):
+        app.command()(command)
 
 
 def web(
@@ -61,9 +61,13 @@ def desk(host: Host = "127.0.0.1", port: Port = 8001) -> None:
 def mail(
     lmtp: Annotated[
         str,
-        typer.Option(metavar="HOST:PORT|PATH", help="Receive by LMTP here instead, like 127.0.0.1:2424 or a socket."),
+        typer.Option(
+            metavar="HOST:PORT|PATH", help="Receive by LMTP at this address or socket instead, like 127.0.0.1:2424."
+        ),
     ] = "",
-    smtp: Annotated[str, typer.Option(metavar="HOST:PORT|PATH", help="As --lmtp, but by SMTP.")] = "",
+    smtp: Annotated[
+        str, typer.Option(metavar="HOST:PORT|PATH", help="Receive by SMTP at this address or socket instead.")
+    ] = "",
 ) -> None:
     """Turn e-mails into refund requests. Reads an IMAP mailbox and a maildir, or receives by LMTP or SMTP.
 
@@ -102,7 +106,7 @@ def _queues(text: str) -> str:
     queues = (*WORK_QUEUES, PERIODIC)
     names = [name.strip() for name in text.split(",") if name.strip()] or list(queues)
     if unknown := [name for name in names if name not in queues]:
-        raise typer.BadParameter(f"There is no queue {', '.join(unknown)}. There are: {', '.join(queues)}.")
+        raise typer.BadParameter(f"There is no queue {', '.join(unknown)}. The queues are: {', '.join(queues)}.")
     return ",".join(names)
 
 
@@ -117,10 +121,10 @@ def worker(
             "-Q",
             metavar="QUEUE,…",
             callback=_queues,
-            help=f"The queues to work on; default: all. There are {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
+            help=f"The queues to work on; default: all, which are {', '.join(WORK_QUEUES)}, and the queue of scheduled tasks.",
         ),
     ] = "",
-    name: Annotated[str, typer.Option(help="This worker's name; Celery puts the host's name for %h.")] = "worker@%h",
+    name: Annotated[str, typer.Option(help="This worker's name; Celery replaces %h by the host's name.")] = "worker@%h",
 ) -> None:
     """Run a Celery worker: it evaluates and executes refunds, resolves their outcomes, and sends e-mails and support tasks.
 
@@ -136,7 +140,7 @@ def worker(
 
 
 def relay() -> None:
-    """Publish the messages of the outbox table to the broker, and send overdue cases again.
+    """Publish the messages of the outbox table to the broker, and publish the messages of overdue cases again.
 
     Needs `MONEYBACK_DATABASE_URL`, `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY`.
 
@@ -154,7 +158,7 @@ def relay() -> None:
 
 
 def beat(
-    schedule: Annotated[Path, typer.Option(help="The file in which Celery beat keeps its schedule.")] = Path(
+    schedule: Annotated[Path, typer.Option(help="The file in which Celery beat stores its schedule.")] = Path(
         "celerybeat-schedule"
     ),
 ) -> None:
@@ -192,13 +196,15 @@ def flower(
 
 
 def sandbox(
-    folder: Annotated[Path, typer.Option(help="Where the sandbox keeps its journal of refunds.")] = Path("sandbox"),
+    folder: Annotated[Path, typer.Option(help="The folder of the sandbox's journal of refunds.")] = Path("sandbox"),
     host: Host = "127.0.0.1",
     port: Port = 8003,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds that every answer takes.")] = 0.0,
-    webhooks: Annotated[str, typer.Option(metavar="URL", help="Where to send webhooks; default: nowhere.")] = "",
+    latency: Annotated[float, typer.Option(min=0, help="The delay of every response, in seconds.")] = 0.0,
+    webhooks: Annotated[
+        str, typer.Option(metavar="URL", help="The URL that receives webhooks; default: none are sent.")
+    ] = "",
 ) -> None:
-    """Serve a payment provider that moves no money. The prefix of a charge's id selects success, delay or fault.
+    """Serve a payment provider that moves no money. The prefix of a charge's id selects a success, a delay or a fault.
 
     Webhooks are signed with `MONEYBACK_SANDBOX_WEBHOOK_SECRET`. Needs no other settings.
 
@@ -217,7 +223,7 @@ def sandbox(
 def migrate(*, json: Json = False) -> None:
     """Bring the database's tables to the version of this program.
 
-    It is safe to run again, and by several processes at the same time.
+    The command is safe to run again, and to run in several processes at the same time.
 
     Needs `MONEYBACK_DATABASE_OWNER_URL`, or `MONEYBACK_DATABASE_URL` with the owner's rights;
     `MONEYBACK_BROKER_URL` and `MONEYBACK_SECRET_KEY` must be set, too.
@@ -239,8 +245,8 @@ def migrate(*, json: Json = False) -> None:
 def _celery(*arguments: str) -> None:
     """Run Celery's command with our application in this process, and end with its exit code.
 
-    Celery looks for a module in the current folder first. Our modules are imported before that, so a `worker` or a
-    `config.py` in that folder never replaces them.
+    Celery looks for a module in the current folder first. Our modules are imported before Celery runs, so a `worker` or
+    a `config.py` in the current folder never replaces our modules.
     """
     from celery.bin.celery import celery
 

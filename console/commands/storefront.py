@@ -23,12 +23,12 @@ def show(seller: SellerId, *, json: Json = False) -> None:
     """
     with records().work() as work:
         require_seller(work, seller)
-        front = work.storefronts.get(seller)
-    assert front
+        storefront = work.storefronts.get(seller)
+    assert storefront
     if json:
-        print_json(asdict(front))
+        print_json(asdict(storefront))
         return
-    rows = [(name.replace("_", " "), value or "–") for name, value in asdict(front).items()]
+    rows = [(name.replace("_", " "), value or "–") for name, value in asdict(storefront).items()]
     table(f"Storefront of {seller}", ("what", "value"), rows)
 
 
@@ -46,7 +46,7 @@ def set_(
     *,
     json: Json = False,
 ) -> None:
-    """Set the options that are given and keep the others. An empty text removes a value.
+    """Set the values of the given options and keep the other values. An empty text removes a value.
 
     Needs `MONEYBACK_DATABASE_URL`.
 
@@ -56,37 +56,37 @@ def set_(
     from producers.web.pages.theme import Colour
     from records.storefronts import Storefront
 
-    given = {
-        "colour": _checked("--colour", colour, lambda text: str(Colour.read(text))),
-        "website": _checked("--website", website, over_https),
-        "technical_support": _checked("--technical-support", technical_support, help_address),
+    values = {
+        "colour": _validate("--colour", colour, lambda text: str(Colour.read(text))),
+        "website": _validate("--website", website, over_https),
+        "technical_support": _validate("--technical-support", technical_support, help_address),
     }
-    changes = {name: text or None for name, text in given.items() if text is not None}
+    changes = {name: text or None for name, text in values.items() if text is not None}
     if not changes:
         raise typer.BadParameter("Say what to set: --colour, --website or --technical-support.")
     with records().work() as work:
         require_seller(work, seller)
-        front = work.storefronts.get(seller)
-        assert front
-        changed = Storefront(**asdict(front) | changes)
+        storefront = work.storefronts.get(seller)
+        assert storefront
+        changed = Storefront(**asdict(storefront) | changes)
         work.storefronts.upsert(changed)
     if json:
         print_json(asdict(changed))
     else:
-        typer.echo(f"Customers of {front.name} see this at /s/{seller}.")
+        typer.echo(f"Customers of {storefront.name} see the changes at /s/{seller}.")
 
 
-def _checked(option: str, text: str | None, read: Callable[[str], str]) -> str | None:
+def _validate(option: str, text: str | None, read: Callable[[str], str]) -> str | None:
     if not text:
         return text
     try:
         return read(text)
     except ValueError as error:
-        raise typer.BadParameter(_sentence(error), param_hint=option) from None
+        raise typer.BadParameter(_message(error), param_hint=option) from None
 
 
-def _sentence(error: ValueError) -> str:
-    """Return the message of a check; pydantic wraps the message of a validator in its own."""
+def _message(error: ValueError) -> str:
+    """Return the message of a validator without the text that pydantic adds to it."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):

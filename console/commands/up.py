@@ -20,15 +20,15 @@ SERVICES = ("sandbox", "relay", "worker", "beat", "web", "desk", "mail", "consum
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verb."""
+    """Add the command to the program."""
     app.command()(up)
 
 
 def up() -> None:
     """Run every service until Ctrl-C: the pages, the API, the desk, Flower, and a page of the e-mails that were sent.
 
-    Starts its own PostgreSQL and Valkey and keeps their data in `MONEYBACK_HOME`; needs no settings. Other verbs use
-    its database while it runs.
+    Starts its own PostgreSQL and Valkey and stores their data in `MONEYBACK_HOME`; needs no settings. While `moneyback
+    up` runs, other commands use its database.
 
     Example: `moneyback up`, and in another terminal `moneyback cases list`
     """
@@ -66,22 +66,22 @@ def up() -> None:
 
 
 def _seed(records: "Records") -> list[tuple[str, ...]]:
-    """Store the demo's sellers and purchases if there are none yet, and return examples to try."""
+    """Store the demo's sellers and purchases if the database has no seller, and return example purchases."""
     from console.demo.scenario import build_scenario, seed
 
     now = datetime.now(UTC)
     customers = list(build_scenario(now))
     purchases = [customer.purchase for customer in customers[:4]]
-    late = replace(purchases[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
+    fails_late = replace(purchases[0], id=uuid4(), reference=f"MB-{now:%Y}-4000", charge=f"latefail_{uuid4().hex[:16]}")
     with records.work() as work:
         if not work.sellers.list_all():
             seed(work, customers, now)
-            work.purchases.upsert([late])
+            work.purchases.upsert([fails_late])
     records.engine.dispose()
-    rows = [(bought.reference, bought.email, bought.product, "by the seller's policy") for bought in purchases]
+    result = "the refund succeeds, then fails; a webhook reports the failure"
     return [
-        *rows,
-        (late.reference, late.email, late.product, "the refund succeeds, then fails; a webhook reports the failure"),
+        *((bought.reference, bought.email, bought.product, "by the seller's policy") for bought in purchases),
+        (fails_late.reference, fails_late.email, fails_late.product, result),
     ]
 
 

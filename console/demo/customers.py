@@ -31,7 +31,7 @@ _REASONS = {
 
 
 class CustomerSimulator:
-    """Sends the requests of the scenario to one installation."""
+    """Sends the requests of the scenario to one installation, and confirms or cancels the refunds."""
 
     def __init__(self, settings: Settings, keys: Mapping[str, str]) -> None:
         self._settings = settings
@@ -53,8 +53,8 @@ class CustomerSimulator:
         """Open the link in the confirmation e-mail, and confirm or cancel."""
         with urllib.request.urlopen(link) as page:
             page.read()
-        path = {"yes": link, "no": f"{link}/cancel"}[customer.request.confirms]
-        self._post(path, b"sure=yes", "application/x-www-form-urlencoded")
+        url = {"yes": link, "no": f"{link}/cancel"}[customer.request.confirms]
+        self._post(url, b"sure=yes", "application/x-www-form-urlencoded")
 
     def _submit_form(self, customer: DemoCustomer) -> None:
         with urllib.request.urlopen(f"{self._url}/refund") as page:

@@ -24,11 +24,11 @@ from domain.states import FINAL_STATES, WAITING_STATES, State
 from records import Records, migrate
 from records.audit import AuditReport, audit
 from records.case_views import CaseView
-from records.unit_of_work import connect as dial
+from records.unit_of_work import connect as connect_database
 
 SERVICES = ("sandbox", "relay", "worker", "web", "mail", "consume")
 TIMERS = {
-    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, so the demo includes the timeout of a provider that hangs
+    "MONEYBACK_PROVIDER_TIMEOUT_SECONDS": "2",  # short, because one sandbox charge never gets a response
     "MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS": "6",
     "MONEYBACK_TASK_TIME_LIMIT_SECONDS": "8",
     "MONEYBACK_LEASE_SECONDS": "10",
@@ -61,7 +61,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """True if each refunded case has one refund at the provider, and each case with support has one task."""
+        """True if each refunded case has one refund at the provider, and each case with support has one support task."""
         count = Counter(view.state for view in self.views)
         return (
             not self.duplicates
@@ -72,12 +72,12 @@ class Outcome:
 
 
 def run(stack: Stack, report: Callable[[str, float], None]) -> Outcome:
-    """Run the scenario. Calls `report` with each step and the progress, from 0 to 1."""
+    """Run the scenario. Call `report` with each step and the progress, from 0 to 1."""
     began = time.monotonic()
     os.environ.update(stack.env)
     config = settings()
     report("Preparing the database", 0.05)
-    migrate.migrate(dial(stack.servers.postgres.owner_url))
+    migrate.migrate(connect_database(stack.servers.postgres.owner_url))
     records = Records.of(config)
     customers = list(build_scenario(datetime.now(UTC)))
     with records.work() as work:
@@ -108,7 +108,8 @@ def _send_requests(
     report: Callable[[str, float], None],
 ) -> None:
     for number, customer in enumerate(customers):
-        report(f"{customer.purchase.email} asks by {customer.request.channel}", 0.2 + 0.3 * number / len(customers))
+        step = f"{customer.purchase.email} sends a request by {customer.request.channel}"
+        report(step, 0.2 + 0.3 * number / len(customers))
         simulator.send_request(customer)
     unconfirmed = {
         customer.purchase.email: customer for customer in customers if customer.request.confirms != "nothing"
@@ -118,7 +119,7 @@ def _send_requests(
         for email, link in _confirmation_links(config).items():
             if email in unconfirmed:
                 customer = unconfirmed.pop(email)
-                report(f"{email} answers {customer.request.confirms}", 0.6)
+                report(f"{email} {'confirms' if customer.request.confirms == 'yes' else 'cancels'} the refund", 0.6)
                 simulator.confirm(customer, link)
         with records.work() as work:
             views = work.case_views.search(limit=1_000)
@@ -131,9 +132,9 @@ def _send_requests(
         if len(finished) == len(customers) and not unsent:
             return
         if time.monotonic() > deadline:
-            late = [f"{view.reference} ({view.state})" for view in views if view not in finished]
+            unfinished = [f"{view.reference} ({view.state})" for view in views if view not in finished]
             raise LocalStackError(
-                f"Not every case reached its end state within {DEADLINE:.0f} s. Unfinished: {', '.join(late) or 'nothing'}; "
+                f"Some cases did not reach their end state within {DEADLINE:.0f} s: {', '.join(unfinished) or 'none'}; "
                 f"{unsent} e-mails or support tasks are unsent; {len(views)} of {len(customers)} requests arrived."
             )
         time.sleep(POLL_INTERVAL)
@@ -149,9 +150,9 @@ def _confirmation_links(config: Settings) -> dict[str, str]:
     for email in mailbox.Maildir(str(config.sent_mail_dir)):
         body = next(part for part in email.walk() if part.get_content_type() == "text/plain")
         text = body.get_payload(decode=True)
-        found = _LINK.search(text.decode()) if isinstance(text, bytes) else None
-        if found:
-            links[str(email["To"]).strip("<>").rpartition("<")[2]] = found.group()
+        link = _LINK.search(text.decode()) if isinstance(text, bytes) else None
+        if link:
+            links[str(email["To"]).strip("<>").rpartition("<")[2]] = link.group()
     return links
 
 
@@ -171,7 +172,7 @@ def _outcome(records: Records, config: Settings, summary: dict[str, int], began:
 
 
 def _count_support_tasks(config: Settings) -> int:
-    """Consume `support.contact` as a helpdesk would, and count the messages, repeats included."""
+    """Consume `support.contact` like a helpdesk, and return the number of messages, including repeated messages."""
     count = 0
     with connect(config) as connection:
         channel = connection.channel()

@@ -46,7 +46,7 @@ COLOURS = {"aurora": "#7a3fd1", "paperboat": "#b3541e", "kumo": "#1a6fb0"}
 
 
 class DemoPurchase(NamedTuple):
-    """One purchase: made `days` ago; `charge` selects the sandbox's behaviour."""
+    """One purchase, which was made `days` days ago. `charge` selects the sandbox's behaviour."""
 
     seller: str
     customer: str
@@ -117,12 +117,12 @@ class DemoCustomer:
 
     @property
     def reference(self) -> str:
-        """Return the reference that the customer types, which may be wrong."""
+        """Return the reference that the customer types, which is wrong if the request has `wrong_reference`."""
         return f"{self.purchase.reference}9" if self.request.wrong_reference else self.purchase.reference
 
 
 def build_scenario(now: datetime) -> Iterator[DemoCustomer]:
-    """Return every customer of the scenario; the days of their purchases count back from `now`."""
+    """Yield every customer of the scenario, with purchases that were made `days` days before `now`."""
     for number, request in enumerate(REQUESTS, start=1):
         purchase = request.purchase
         at = now - timedelta(days=purchase.days)

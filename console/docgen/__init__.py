@@ -10,7 +10,7 @@ PAGES = {
     "settings.md": settings.page,
     "asyncapi.yaml": asyncapi.page,
 }
-"""Every generated document, by its file in docs/."""
+"""Every generated document, by the name of its file in docs/."""
 
 
 def write(folder: Path) -> None:

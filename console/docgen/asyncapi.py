@@ -13,7 +13,7 @@ Json = dict[str, Any]
 Action = Literal["send", "receive"]
 
 _PUBLIC: tuple[tuple[Action, type[Message]], ...] = (("receive", IncomingRequest), ("send", ContactSupport))
-"""What Moneyback does with the messages of each public queue. The queues between its own processes are not public."""
+"""The messages of each public queue, which Moneyback receives or sends. The queues between its processes are not public."""
 
 _DESCRIPTION = (
     "Two queues of one broker, for other systems. Upstream forms publish to refund.requests, and helpdesks consume "
@@ -64,7 +64,7 @@ def _message(model: type[Message]) -> Json:
 
 
 def _yaml(value: Json | list[Any], indent: str = "") -> Iterator[str]:
-    """Yield the lines of plain YAML; a string is written as in JSON, which YAML reads as well."""
+    """Yield the lines of plain YAML. A string is written as in JSON, because every JSON string is valid YAML."""
     for name, inner in value.items() if isinstance(value, dict) else ((None, item) for item in value):
         start = f"{indent}- " if name is None else f"{indent}{name}:"
         if not inner or not isinstance(inner, dict | list):

@@ -14,14 +14,14 @@ def document(title: str, *parts: str) -> str:
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a table; a | in a cell becomes a /, because it would end the cell."""
+    """Return a table. A | in a cell is replaced by a /, because a | would end the cell."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
 
 
-def docstring_text(thing: object) -> str:
+def docstring_text(documented: object) -> str:
     """Return the docstring as plain text."""
-    return str(plain(inspect.getdoc(thing)))
+    return str(plain(inspect.getdoc(documented)))
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401  # JSON

@@ -7,7 +7,7 @@ from domain.reason_codes import ReasonCode
 
 def page() -> str:
     """Return the page of the rules and the reason codes."""
-    listed = [(f"`{rule.__name__}`", docstring_text(rule).partition("\n\n")[0]) for rule in RULES]
+    rules = [(f"`{rule.__name__}`", docstring_text(rule).partition("\n\n")[0]) for rule in RULES]
     head = ("code", "for support", "for the customer")
     codes = [
         (f"`{code}`", code.support, code.customer or "– (only that support reviews the request)") for code in ReasonCode
@@ -17,7 +17,7 @@ def page() -> str:
         f"All {len(RULES)} rules are checked for every request whose purchase is known and has no open case, so support sees all "
         "reasons together. A refund is automatic if every rule is met; otherwise support decides. The policy that was in "
         "force at the time of the purchase applies.",
-        table(("rule", "meaning"), listed),
+        table(("rule", "meaning"), rules),
         "## Reason codes",
         "Some codes come from the execution of a refund instead of a rule. A code without a sentence for the customer is not "
         "shown to the customer.",

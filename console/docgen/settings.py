@@ -17,19 +17,19 @@ def page() -> str:
         "Settings",
         "Every setting is an environment variable. 🔒 marks a secret. Every setting except times and limits can be read from "
         "a file, as container platforms mount secrets: set `<NAME>_FILE` to its path.",
-        _settings(Settings, but=("timers", "limits")),
+        _settings(Settings, exclude=("timers", "limits")),
         "## Times",
         inspect.cleandoc(Timers.__doc__ or ""),
-        "The first four must increase in this order: a worker then stops before its lease on a case ends, so two workers never "
-        "work on one case. With another order, no service starts. They are `MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, "
-        "`MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and `MONEYBACK_LEASE_SECONDS`.",
+        "`MONEYBACK_PROVIDER_TIMEOUT_SECONDS`, `MONEYBACK_TASK_SOFT_TIME_LIMIT_SECONDS`, `MONEYBACK_TASK_TIME_LIMIT_SECONDS` and "
+        "`MONEYBACK_LEASE_SECONDS` must increase in this order. A worker then stops before its lease on a case ends, so two "
+        "workers never work on one case. With another order, no service starts.",
         _settings(Timers),
         "## Limits",
         inspect.cleandoc(Limits.__doc__ or ""),
         _settings(Limits),
         "## Accounts with payment providers",
-        "These are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) explains what to set up at "
-        "each provider.",
+        "The settings of an account are read if `MONEYBACK_PROVIDERS` names the provider. [providers.md](providers.md) explains "
+        "what to set up at each provider.",
         *(part for account in ACCOUNTS.values() for part in (_heading(account), _settings(account))),
     )
 
@@ -39,13 +39,13 @@ def _heading(account: type[BaseSettings]) -> str:
     return "\n\n".join([f"### {name.rstrip('.')}", *([more] if more else [])])
 
 
-def _settings(block: type[BaseSettings], *, but: tuple[str, ...] = ()) -> str:
+def _settings(block: type[BaseSettings], *, exclude: tuple[str, ...] = ()) -> str:
     prefix = block.model_config.get("env_prefix", "")
     rows = []
     for name, field in block.model_fields.items():
         secret = "SecretStr" in str(field.annotation)
         default = _UNSET.get(field.default, "set" if secret else f"`{field.default}`")
-        if name not in but:
+        if name not in exclude:
             rows.append((f"`{prefix}{name.upper()}`{' 🔒' if secret else ''}", default, f"{field.description}"))
     return table(("variable", "default", "meaning"), rows)
 

@@ -20,8 +20,8 @@ def page() -> str:
     ]
     return document(
         "The states of a case",
-        "A case is in one of these states and changes only along these arrows. Each transition is a row of the case's history; "
-        "the arrows carry the names of the events.",
+        "A case is in one of these states, and only the transitions of this diagram are possible. The text at an arrow is the "
+        "event. Each transition is a row of the case's history.",
         "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {arrow}" for arrow in arrows), "```"]),
         "## State by state",
         table(("state", "what the customer reads", "effects", "events", "timeout"), rows),
@@ -34,10 +34,10 @@ def page() -> str:
 
 
 _SETS = {
-    "worker states: a worker must act next; the sweep sends a case again if the case does not change in time": WORKER_STATES,
+    "worker states: a worker must act next; for an overdue case, the sweep publishes the message again": WORKER_STATES,
     "waiting states: the customer or support must act next": WAITING_STATES,
-    "final states: nothing follows": FINAL_STATES,
-    "open states: a second request for the same purchase joins the first": OPEN_STATES,
+    "final states: no further action is needed": FINAL_STATES,
+    "open states: a second request for the same purchase joins the case": OPEN_STATES,
 }
 
 
@@ -58,5 +58,5 @@ def _timeout(state: State) -> str:
     effects = EFFECTS[state]
     if effects.timeout is None:
         return "–"
-    act = f"sends it to `{effects.resend.queue}`" if effects.resend else "ends it"
-    return f"the sweep {act} after `MONEYBACK_{effects.timeout.upper()}`"
+    action = f"sends the case to `{effects.resend.queue}`" if effects.resend else "ends the case"
+    return f"the sweep {action} after `MONEYBACK_{effects.timeout.upper()}`"

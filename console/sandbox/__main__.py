@@ -19,21 +19,21 @@ def main() -> None:
     parser.add_argument("--unix", type=Path, help="listen on this socket instead of a port")
     for time in fields(Times):
         parser.add_argument(f"--{time.name}", type=float, default=time.default, metavar="SECONDS")
-    parser.add_argument("--webhooks", metavar="URL", help="where to send webhooks")
+    parser.add_argument("--webhooks", metavar="URL", help="the URL that receives webhooks")
     parser.add_argument("--secret", default="sandbox", help="the secret that signs the webhooks")
     parser.add_argument(
-        "--uncapped", dest="capped", action="store_false", help="let a second key refund a charge again"
+        "--uncapped", dest="capped", action="store_false", help="allow a second refund of a charge, with a second key"
     )
     parser.add_argument(
         "--flaky", type=float, default=0.0, metavar="P", help="probability of a fault in a call, 0 to 1"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
-    chosen = vars(parser.parse_args())
-    times = Times(**{time.name: chosen.pop(time.name) for time in fields(Times)})
-    secret, url = chosen.pop("secret"), chosen.pop("webhooks")
-    fault_injector = FaultInjector(chosen.pop("flaky"), chosen.pop("seed"))
+    options = vars(parser.parse_args())
+    times = Times(**{time.name: options.pop(time.name) for time in fields(Times)})
+    secret, url = options.pop("secret"), options.pop("webhooks")
+    fault_injector = FaultInjector(options.pop("flaky"), options.pop("seed"))
     webhooks = Webhooks(url, secret) if url else None
-    serve(**chosen, times=times, webhooks=webhooks, fault_injector=fault_injector, announce=_print_address)
+    serve(**options, times=times, webhooks=webhooks, fault_injector=fault_injector, announce=_print_address)
 
 
 def _print_address(address: str) -> None:

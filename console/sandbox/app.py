@@ -23,16 +23,16 @@ from console.sandbox.ledger import Ledger
 from console.sandbox.refund_requests import read_refund_request
 from console.sandbox.responses import RESPONSE_MODES, Call, Message, Receive, Reply, Send, error_reply
 
-MAX_BODY = 64 * 1024  # bytes of a body; a refund request has about a hundred
+MAX_BODY = 64 * 1024  # bytes; the body of a refund request has about a hundred
 MAX_PAGE_SIZE = 1000
 
 Handler = Callable[[Message, Receive], Awaitable[Reply]]
 
-_NOTHING = Reply(200, {})  # for a call that is not carried out; its response mode replaces it
+_NOT_CARRIED_OUT = Reply(200, {})  # a placeholder; the response mode of the fault sends another response
 
 
 class App:
-    """The HTTP API, as a bare ASGI application, because benchmarks run it on the same machine."""
+    """The HTTP API, as a bare ASGI application. It needs little CPU, because benchmarks run it on the same machine."""
 
     def __init__(self, ledger: Ledger, times: Times, fault_injector: FaultInjector) -> None:
         self._ledger, self._store, self._times, self._fault_injector = ledger, ledger.store, times, fault_injector
@@ -42,7 +42,7 @@ class App:
             ("GET", "/v1/refunds/"): self._one_refund,
             ("GET", "/v1/disputes"): self._disputes,
         }
-        self._control: dict[tuple[str, str], Handler] = {  # for tests: no random faults
+        self._control: dict[tuple[str, str], Handler] = {  # endpoints for tests, without random faults
             ("GET", "/v1/summary"): self._summary,
             ("POST", "/v1/disputes"): self._open_dispute,
             ("POST", "/v1/disputes/"): self._close_dispute,
@@ -61,16 +61,16 @@ class App:
             await asyncio.sleep(self._times.latency)
         await RESPONSE_MODES[reply.response_mode](Call(receive, send, scope["state"]["hang_up"], self._times), reply)
 
-    async def _reply(self, place: tuple[str, str], scope: Message, receive: Receive) -> Reply:
-        handler = self._provider.get(place)
+    async def _reply(self, route: tuple[str, str], scope: Message, receive: Receive) -> Reply:
+        handler = self._provider.get(route)
         if handler is None:
-            handler = self._control.get(place)
-            error = METHOD_NOT_ALLOWED if place[1] in self._paths else NOT_FOUND
+            handler = self._control.get(route)
+            error = METHOD_NOT_ALLOWED if route[1] in self._paths else NOT_FOUND
             return await handler(scope, receive) if handler else error_reply(error)
         fault = self._fault_injector.roll()
         if fault is None:
             return await handler(scope, receive)
-        reply = await handler(scope, receive) if fault.carried_out else _NOTHING
+        reply = await handler(scope, receive) if fault.carried_out else _NOT_CARRIED_OUT
         return reply._replace(response_mode=fault.response_mode)
 
     async def _refund(self, scope: Message, receive: Receive) -> Reply:
@@ -100,8 +100,8 @@ class App:
         return error_reply(INVALID_PAGE) if page is None else Reply(200, {"data": page[0], "has_more": page[1]})
 
     async def _one_refund(self, scope: Message, _: Receive) -> Reply:
-        found = self._store.get(_last_segment(scope))
-        return error_reply(NOT_FOUND) if found is None else Reply(200, found)
+        refund = self._store.get(_last_segment(scope))
+        return error_reply(NOT_FOUND) if refund is None else Reply(200, refund)
 
     async def _disputes(self, scope: Message, _: Receive) -> Reply:
         charge = _query(scope).get("charge")
@@ -141,7 +141,7 @@ async def _body(receive: Receive) -> bytes | ErrorResponse:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return NOT_JSON  # a partial body may look complete, but the client did not finish it
+            return NOT_JSON  # the client did not send the whole body, even if the received part is valid JSON
         body += cast("bytes", message.get("body", b""))
         if len(body) > MAX_BODY:
             return TOO_LARGE

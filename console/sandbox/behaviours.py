@@ -1,4 +1,4 @@
-"""The behaviour of each charge: the prefix of its id, up to the first underscore, selects it."""
+"""The behaviours of charges. The prefix of a charge's id, up to the first underscore, selects the behaviour."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -22,23 +22,23 @@ class Times:
     """Delays, in seconds."""
 
     latency: float = 0.0
-    """Before every answer."""
+    """The delay of every response."""
     late: float = 1.5
-    """Before the response for a ``slow`` charge, and before a ``tardy`` charge is refunded."""
+    """The delay of the response for a ``slow`` charge, and of the refund of a ``tardy`` charge."""
     turn: float = 3.0
-    """Before a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
+    """The time after which a refund changes its status, a hidden refund becomes visible, or a dispute opens."""
     hold: float = 120.0
-    """Until a call without a response is closed: longer than the timeout of any client."""
+    """The time after which a call without a response is closed. It is longer than the timeout of any client."""
     drip: float = 1.0
-    """Between two bytes of a slow answer."""
+    """The pause between two bytes of a response in the mode ``DRIPPING``."""
     memory: float = 60.0
-    """Until the idempotency key of an ``expires`` charge expires. Real providers keep keys for 1 to 45 days."""
+    """The time after which the idempotency key of an ``expires`` charge expires. Real providers store keys for 1 to 45 days."""
     again: float = 1.0
-    """Before a webhook that did not arrive is sent again; the pauses double."""
+    """The first pause before a webhook that did not arrive is sent again. Each further pause is twice as long."""
 
 
 class ResponseMode(Enum):
-    """How a call is answered. A repeat with the same key is answered immediately."""
+    """The ways in which a call is answered. A repeat with the same key is answered immediately."""
 
     IMMEDIATE = "immediately"
     LATE = "late"
@@ -52,7 +52,7 @@ class ResponseMode(Enum):
 
 
 class WebhookMode(Enum):
-    """How the events of a charge are sent as webhooks."""
+    """The ways in which the events of a charge are sent as webhooks."""
 
     ONCE = "once, until it arrived"
     THRICE = "three times"
@@ -69,22 +69,23 @@ class Behaviour:
     response_mode: ResponseMode = ResponseMode.IMMEDIATE
     refusal: ErrorResponse | None = None
     first_error: ErrorResponse | None = None
-    """The error of the first calls of the charge; they are not carried out."""
+    """The error of the first calls about the charge. A call with this error is not carried out."""
     failing_calls: int = 0
+    """The number of calls that get ``first_error``."""
     stored: bool = False
-    """The error is the stored response of its key; only a new key helps."""
+    """True if ``first_error`` is stored for the key of the call. A repeat gets the same error; a new key is needed."""
     deferred: bool = False
-    """The refund is made ``Times.late`` after its call. Until then it is invisible, and its key is in use."""
+    """True if the refund is made ``Times.late`` after the call. Until then it is invisible, and its key is in use."""
     hidden: bool = False
-    """The refund is made, but invisible until ``Times.turn``."""
+    """True if the refund is made immediately, but is invisible until ``Times.turn`` has passed."""
     external: bool = False
-    """The charge was refunded outside of this API; the first call finds that refund."""
+    """True if the charge was refunded outside of this API. The first call about the charge finds this refund."""
     disputed: bool = False
-    """The charge has an open dispute; the first call finds it."""
+    """True if the charge has an open dispute. The first call about the charge finds this dispute."""
     crossed: bool = False
-    """A dispute opens ``Times.turn`` after the refund was made."""
+    """True if a dispute opens ``Times.turn`` after the refund was made."""
     expires: bool = False
-    """The key expires after ``Times.memory``."""
+    """True if the key expires after ``Times.memory``."""
     webhook_mode: WebhookMode = WebhookMode.ONCE
 
 
@@ -121,5 +122,5 @@ ORDINARY = BEHAVIOURS["ok"]
 
 
 def behaviour_of(charge: str) -> Behaviour:
-    """Return the behaviour of a charge; one with an unknown prefix succeeds."""
+    """Return the behaviour of a charge. The refund of a charge with an unknown prefix succeeds."""
     return BEHAVIOURS.get(charge.partition("_")[0], ORDINARY)

@@ -17,7 +17,7 @@ class Dispute(NamedTuple):
     charge: str
     status: DisputeStatus
     created: float
-    """When the dispute opens, in epoch seconds; it may be in the future."""
+    """The time at which the dispute opens, in epoch seconds. It may be in the future."""
 
     def document(self) -> dict[str, Any]:
         return {"id": self.id, "charge": self.charge, "status": self.status, "created": int(self.created)}
@@ -54,7 +54,7 @@ class Disputes:
 
 
 def read_opening(body: bytes) -> str | ErrorResponse:
-    """Return the charge of a new dispute, or the error."""
+    """Return the charge in a request to open a dispute, or the error."""
     match _read(body):
         case {"charge": charge, "status": "open", **rest} if is_charge(charge) and not rest:
             return str(charge)
@@ -62,7 +62,7 @@ def read_opening(body: bytes) -> str | ErrorResponse:
 
 
 def read_closing(body: bytes) -> DisputeStatus | ErrorResponse:
-    """Return the final status of a dispute, or the error."""
+    """Return the final status in a request to close a dispute, or the error."""
     match _read(body):
         case {"status": "won" | "lost" as status, **rest} if not rest:
             return status  # type: ignore[no-any-return]  # the pattern proves the type

@@ -24,7 +24,7 @@ class ErrorResponse:
         return replace(self, headers=(*self.headers, REPLAYED))
 
     def about(self, refund_id: str) -> "ErrorResponse":
-        """Return the same error, with the id of the refund that prevents this one."""
+        """Return the same error, with the id of the existing refund of the charge."""
         return replace(self, details={"refund": refund_id})
 
 

@@ -11,7 +11,7 @@ from console.sandbox.refunds import Refund
 
 class Event(NamedTuple):
     at: float
-    """When the event happens, in epoch seconds; it may be in the future."""
+    """The time of the event, in epoch seconds. It may be in the future."""
     id: str
     type: str
     charge: str
@@ -29,12 +29,12 @@ def of_refund(refund: Refund) -> Iterator[Event]:
 
 
 def of_dispute(dispute: Dispute, at: float) -> Event:
-    word = "opened" if dispute.status == "open" else dispute.status
-    return _event(at, f"dispute.{word}", dispute.charge, dispute.document())
+    change = "opened" if dispute.status == "open" else dispute.status
+    return _event(at, f"dispute.{change}", dispute.charge, dispute.document())
 
 
 def _event(at: float, kind: str, charge: str, data: dict[str, Any]) -> Event:
-    """Return an event whose id is a hash of its content, so a replay of the journal gives the same event."""
+    """Return an event. Its id is a hash of its content, so that a replay of the journal gives the same event."""
     digest = sha256(f"{kind} {data['id']}".encode()).hexdigest()
     return Event(at, f"ev_{digest[:24]}", kind, charge, data)
 
@@ -54,7 +54,7 @@ class Outbox:
             self.on_event(event)
 
     def finish(self, event_id: str, *, arrived: bool) -> None:
-        """Remove an event that was acknowledged or given up."""
+        """Remove an event after the receiver acknowledged it, or after the last attempt failed."""
         self.waiting.pop(event_id, None)
         self._sent += arrived
         self._failed += not arrived

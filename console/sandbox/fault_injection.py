@@ -7,7 +7,7 @@ from console.sandbox.behaviours import ResponseMode
 
 
 class Fault(NamedTuple):
-    """One kind of fault, and whether the call is carried out before it."""
+    """One kind of fault. ``carried_out`` is True if the call is carried out before the fault."""
 
     response_mode: ResponseMode
     carried_out: bool
@@ -30,7 +30,7 @@ class FaultInjector:
         self._random = Random(seed)  # noqa: S311  # random faults, not secrets
 
     def roll(self) -> Fault | None:
-        """Return the fault of the next call; None for most calls."""
+        """Return the fault of the next call, or None if the call has no fault."""
         if not self._probability or self._random.random() >= self._probability:
             return None
         return self._random.choice(FAULTS)

@@ -23,8 +23,8 @@ class JournalDamagedError(Exception):
 class Journal:
     """One JSON document in each line. A line is written before the call that caused it is answered.
 
-    A tuple is written as a list of its values, which costs half as much as an object with names.
-    A line reaches the kernel in one write: it survives ``kill -9``, but not a power failure, because there is no fsync.
+    A tuple is written as a list of its values, because an object with names takes twice the time.
+    A line reaches the kernel in one write, so it survives ``kill -9``. Without fsync, it may not survive a power failure.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,10 +35,10 @@ class Journal:
         except BlockingIOError:
             os.close(self._file)
             raise JournalInUseError(f"Another sandbox is writing {path}.") from None
-        self._size = self._drop_torn_line()
+        self._size = self._drop_partial_line()
 
     def append(self, record: Record) -> None:
-        """Append a record. Raises OSError, and removes the partial line, if the disk is full."""
+        """Append a record. If the disk is full, remove the partial line and raise OSError."""
         line = _encode(record).encode() + b"\n"
         try:
             written = os.write(self._file, line)
@@ -61,12 +61,12 @@ class Journal:
     def close(self) -> None:
         os.close(self._file)
 
-    def _drop_torn_line(self) -> int:
-        """Remove the partial last line that a crash can leave; its call was not answered."""
+    def _drop_partial_line(self) -> int:
+        """Remove the partial last line that a crash can leave, and return the new size. Its call was not answered."""
         size = os.fstat(self._file).st_size
-        whole = size
-        while whole and os.pread(self._file, 1, whole - 1) != b"\n":
-            whole -= 1
-        if whole != size:
-            os.ftruncate(self._file, whole)
-        return whole
+        end = size
+        while end and os.pread(self._file, 1, end - 1) != b"\n":
+            end -= 1
+        if end != size:
+            os.ftruncate(self._file, end)
+        return end

@@ -26,7 +26,7 @@ from console.sandbox.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RefundResult:
-    """The refund of a request: new, or, for a replay, the earlier refund with the same key."""
+    """The refund of a request. If ``replayed``, it is the earlier refund with the same key."""
 
     refund: Refund
     replayed: bool
@@ -35,7 +35,8 @@ class RefundResult:
 class Ledger:
     """Decides the result of each refund request, and writes it to the journal before the response.
 
-    ``capped``: a charge is refunded once, whatever the key. ``sends_webhooks``: new events are sent as webhooks.
+    With ``capped``, a second refund of a charge is refused, even with another key. With ``sends_webhooks``, new events are
+    sent as webhooks.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Ledger:
         self.store = Store(folder, clock)
 
     def refund(self, request: RefundRequest) -> RefundResult | ErrorResponse:
-        """Make the refund. A repeated key gets the earlier response again, whatever the charge's behaviour is now."""
+        """Make the refund. A call with a known key gets the earlier response again; the charge's behaviour has no effect."""
         now = self._clock()
         if (earlier_refund := self._refund_with_key(request.key, now)) is not None:
             return self._replay(earlier_refund, request, now)
@@ -73,7 +74,7 @@ class Ledger:
         return DISPUTE_CLOSED if dispute.status != "open" else self._write_dispute(dispute._replace(status=status), now)
 
     def record_webhook(self, event: Event, *, arrived: bool) -> None:
-        """Record that the webhook of this event was acknowledged, or given up."""
+        """Record that the webhook of this event was acknowledged, or that all attempts failed."""
         self.store.write({"kind": "webhook", "event": event.id, "arrived": arrived})
 
     def close(self) -> None:

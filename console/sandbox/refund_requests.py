@@ -7,7 +7,7 @@ from typing import NamedTuple
 from console.sandbox.errors import INVALID_REFUND_REQUEST, KEY_MISSING, NOT_JSON, ErrorResponse
 
 MAX_LENGTH = 255  # characters of a key or a charge's id, as at real providers
-MAX_AMOUNT = 10**15  # minor units: more than any refund, small enough for every reader of JSON
+MAX_AMOUNT = 10**15  # minor units: more than any refund, and exact in every JSON parser
 
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _FIELDS = {"charge", "amount", "currency"}
@@ -23,7 +23,7 @@ class RefundRequest(NamedTuple):
 
 
 def read_refund_request(body: bytes, key: str | None) -> RefundRequest | ErrorResponse:
-    """Return the refund request, or the error; the ledger gets valid requests only."""
+    """Return the refund request, or an error, so that the ledger gets only valid requests."""
     if not key or len(key) > MAX_LENGTH or not key.isprintable():
         return KEY_MISSING
     try:

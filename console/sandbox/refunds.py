@@ -1,4 +1,4 @@
-"""One refund of the sandbox, and how its status changes with time."""
+"""One refund of the sandbox, and its status at each time."""
 
 import os
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from console.sandbox.refund_requests import RefundRequest
 
 
 class Refund(NamedTuple):
-    """One refund, with its later status and the time of that change."""
+    """One refund, with its later status ``becomes`` and the time ``becomes_at`` of the change."""
 
     id: str
     charge: str
@@ -16,7 +16,7 @@ class Refund(NamedTuple):
     currency: str
     key: str
     created: float
-    """When the refund is made; in the future for a deferred refund. All times are epoch seconds."""
+    """The time at which the refund is made, which is in the future for a deferred refund. All times are epoch seconds."""
     shown_at: float
     """The time from which a lookup shows this refund."""
     status: Status
@@ -49,7 +49,7 @@ class Refund(NamedTuple):
 
 def refund_of(request: RefundRequest, behaviour: Behaviour, now: float, times: Times) -> Refund:
     created = now + times.late if behaviour.deferred else now
-    turns = created + times.turn
+    changes_at = created + times.turn
     return Refund(
         id=f"re_{os.urandom(12).hex()}",
         charge=request.charge,
@@ -57,8 +57,8 @@ def refund_of(request: RefundRequest, behaviour: Behaviour, now: float, times: T
         currency=request.currency,
         key=request.key,
         created=created,
-        shown_at=turns if behaviour.hidden else created,
+        shown_at=changes_at if behaviour.hidden else created,
         status=behaviour.status,
         becomes=behaviour.becomes,
-        becomes_at=turns,
+        becomes_at=changes_at,
     )

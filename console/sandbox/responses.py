@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The client's end of a call."""
+    """An HTTP call: the ASGI functions to read and answer it, and the delays of the response."""
 
     receive: Receive
     send: Send
@@ -52,8 +52,8 @@ async def _late(call: Call, reply: Reply) -> None:
 
 
 async def _never(call: Call, _: Reply) -> None:
-    """Wait until the client closes the connection."""
-    if not await _gone(call.receive, call.times.hold):
+    """Wait until the client closes the connection, or until ``Times.hold`` has passed."""
+    if not await _is_disconnected(call.receive, call.times.hold):
         await send_now(call, error_reply(TIMED_OUT))
 
 
@@ -67,15 +67,17 @@ async def _busy(call: Call, _: Reply) -> None:
 
 async def _dropped(call: Call, _: Reply) -> None:
     call.hang_up()
-    await _gone(call.receive, call.times.hold)  # otherwise uvicorn reports an application that sends no response
+    await _is_disconnected(
+        call.receive, call.times.hold
+    )  # otherwise uvicorn logs that the application sent no response
 
 
 async def _dripping(call: Call, reply: Reply) -> None:
     body = encode(reply.document).encode()
     await call.send(_start(reply.status, body, _JSON, *reply.headers))
-    for place in range(len(body)):
-        await call.send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})
-        if await _gone(call.receive, call.times.drip):
+    for position in range(len(body)):
+        await call.send({"type": "http.response.body", "body": body[position : position + 1], "more_body": True})
+        if await _is_disconnected(call.receive, call.times.drip):
             return
     await call.send({"type": "http.response.body"})
 
@@ -107,8 +109,8 @@ def _start(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Message:
     return {"type": "http.response.start", "status": status, "headers": (length, *headers)}
 
 
-async def _gone(receive: Receive, seconds: float) -> bool:
-    """Return whether the client closed the connection within this time."""
+async def _is_disconnected(receive: Receive, seconds: float) -> bool:
+    """Return whether the client closes the connection within ``seconds``."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":

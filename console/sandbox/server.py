@@ -1,4 +1,4 @@
-"""Runs the HTTP API and sends the webhooks, in one process."""
+"""Runs the HTTP API and the sender of webhooks in one process."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from console.sandbox.fault_injection import FaultInjector
 from console.sandbox.ledger import Ledger
 from console.sandbox.webhooks import Webhooks, WebhookSender
 
-KEEP_ALIVE = 75  # seconds; longer than clients keep unused connections, so the client closes them first
+KEEP_ALIVE = 75  # seconds; longer than clients keep unused connections, so that the client closes a connection first
 BACKLOG = 1024  # connections that may wait while all workers start at once
 
 
@@ -65,7 +65,7 @@ def serve(
 
 
 async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookSender | None) -> None:
-    """Run the API and the webhook sender. If the sender fails, the server ends, so the failure is seen."""
+    """Run the API and the webhook sender. If the sender fails, the server also ends, so that the failure is visible."""
     async with asyncio.TaskGroup() as tasks:
         sending = tasks.create_task(sender.run()) if sender else None
         await server.serve(sockets=[listener])
@@ -76,7 +76,9 @@ async def _run(server: uvicorn.Server, listener: socket.socket, sender: WebhookS
 def _listening(host: str, port: int, unix: Path | None) -> socket.socket:
     if unix is None:
         return socket.create_server((host, port), backlog=BACKLOG)
-    unix.unlink(missing_ok=True)  # left by a sandbox that was killed: a running one would hold the journal's lock
+    unix.unlink(
+        missing_ok=True
+    )  # a killed sandbox left the socket; no sandbox is running, because the journal was not locked
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(unix))
     listener.listen(BACKLOG)

@@ -16,7 +16,7 @@ from console.sandbox.refund_requests import RefundRequest
 from console.sandbox.refunds import Refund
 
 _CALLS = frozenset({"made", "replayed", "refused", "failed"})
-"""The kinds of records that a call caused. The other records are changes without a call."""
+"""The kinds of records that a call causes. Records of other kinds are changes without a call."""
 
 
 class Store:
@@ -29,7 +29,7 @@ class Store:
         self.by_key: defaultdict[str, list[Refund]] = defaultdict(list)
         self.by_charge: defaultdict[str, list[Refund]] = defaultdict(list)
         self.failed_calls: Counter[str] = Counter()
-        """How often the calls of each charge got a transient error."""
+        """The number of calls about each charge that got a transient error."""
         self.stored: dict[str, tuple[RefundRequest, ErrorResponse]] = {}
         """Error responses by idempotency key, stored for repeats of the same request."""
         self._clock = clock
@@ -54,11 +54,11 @@ class Store:
         self._apply(record)
 
     def find(self, *, key: str | None, charge: str | None) -> list[dict[str, Any]]:
-        """Return the visible refunds with this key, of this charge, or with both."""
+        """Return the visible refunds with this key and of this charge. None means any key or any charge."""
         now = self._clock()
-        found = self.by_charge.get(charge or "", []) if key is None else self.by_key.get(key, [])
+        refunds = self.by_charge.get(charge or "", []) if key is None else self.by_key.get(key, [])
         return [
-            _document(refund, now) for refund in found if refund.shown_at <= now and charge in (None, refund.charge)
+            _document(refund, now) for refund in refunds if refund.shown_at <= now and charge in (None, refund.charge)
         ]
 
     def get(self, refund_id: str) -> dict[str, Any] | None:
@@ -68,14 +68,17 @@ class Store:
         return _document(refund, now) if refund and refund.shown_at <= now else None
 
     def page(self, limit: int, starting_after: str | None) -> tuple[list[dict[str, Any]], bool] | None:
-        """Return refunds, oldest first, and whether there are more; None if ``starting_after`` does not exist."""
+        """Return a page of refunds, the oldest first, and True if more refunds follow.
+
+        Return None if the refund ``starting_after`` does not exist.
+        """
         start = 0 if starting_after is None else self._index_by_id.get(starting_after, -1) + 1
         if starting_after is not None and start == 0:
             return None
         now = self._clock()
-        shown = (refund for refund in islice(self._refunds, start, None) if refund.shown_at <= now)
-        found = list(islice(shown, limit + 1))
-        return [_document(refund, now) for refund in found[:limit]], len(found) > limit
+        visible = (refund for refund in islice(self._refunds, start, None) if refund.shown_at <= now)
+        refunds = list(islice(visible, limit + 1))
+        return [_document(refund, now) for refund in refunds[:limit]], len(refunds) > limit
 
     def disputes_of(self, charge: str) -> list[dict[str, Any]]:
         """Return the disputes of a charge, oldest first."""
@@ -87,14 +90,15 @@ class Store:
         ``duplicates`` are the charges that were refunded more than once.
         """
         now = self._clock()
-        made = [refund for refund in self._refunds if refund.created <= now]
+        refunds = [refund for refund in self._refunds if refund.created <= now]
         amounts: Counter[str] = Counter()
-        for refund in made:
+        for refund in refunds:
             amounts[refund.currency] += refund.amount
+        refunds_by_charge = Counter(refund.charge for refund in refunds)
         return {
-            "refunds": len(made),
-            "failed": sum(refund.status_at(now) == "failed" for refund in made),
-            "duplicates": sum(times > 1 for times in Counter(refund.charge for refund in made).values()),
+            "refunds": len(refunds),
+            "failed": sum(refund.status_at(now) == "failed" for refund in refunds),
+            "duplicates": sum(count > 1 for count in refunds_by_charge.values()),
             "calls": self._calls,
             "replays": self._replays,
             "amounts": dict(amounts),
@@ -119,7 +123,7 @@ class Store:
             raise
 
     def _apply(self, record: Record) -> None:
-        """Apply a new record, or a record that was read at the start."""
+        """Apply a new record, or a record that was read from the journal at the start."""
         self._handlers[record["kind"]](record)
         self._calls += record["kind"] in _CALLS
 
@@ -140,7 +144,7 @@ class Store:
         self._replays += 1
 
     def _record_refusal(self, _: Record) -> None:
-        """Count the call; an error changes nothing else."""
+        """Do nothing: ``_apply`` counts the call, and a refusal changes nothing else."""
 
     def _record_failed_call(self, record: Record) -> None:
         request = RefundRequest(*record["request"])

@@ -1,4 +1,4 @@
-"""Sends signed webhooks. Each is repeated until the receiver acknowledges it, or ten attempts have failed."""
+"""Sends signed webhooks. Each webhook is repeated until the receiver acknowledges it, or ten attempts have failed."""
 
 import asyncio
 import hmac
@@ -16,12 +16,23 @@ from console.sandbox.events import Event
 from console.sandbox.ledger import Ledger
 from console.sandbox.responses import encode
 
-PAUSES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)  # before each attempt, times Times.again: ten attempts in nine minutes
+PAUSES = (
+    0,
+    1,
+    2,
+    4,
+    8,
+    16,
+    32,
+    64,
+    128,
+    256,
+)  # before each attempt, in units of Times.again: ten attempts in nine minutes
 TIMEOUT = 5.0  # seconds until a receiver must have responded
 CONCURRENCY = 32  # asyncio has at most this number of threads
 DAY = 86_400
 
-_BEGINNINGS = ("refund.created", "dispute.opened")
+_FIRST_EVENTS = ("refund.created", "dispute.opened")
 _FALSE_STATUS = {"refund": ("refund.updated", "failed"), "dispute": ("dispute.won", "won")}
 
 
@@ -60,14 +71,16 @@ class Webhooks(NamedTuple):
 
 
 class WebhookSender:
-    """Sends the events of the outbox, and records in the journal which arrived and which were given up."""
+    """Sends the events of the outbox, and records in the journal whether an event arrived or all attempts failed."""
 
     def __init__(self, webhooks: Webhooks, ledger: Ledger, times: Times) -> None:
         self._webhooks, self._ledger, self._times = webhooks, ledger, times
-        self._pool = urllib3.PoolManager(maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False)  # no redirects either
+        self._pool = urllib3.PoolManager(
+            maxsize=CONCURRENCY, timeout=TIMEOUT, retries=False
+        )  # redirects are not followed, either
 
     async def run(self) -> None:
-        """Send events until it is cancelled. After a restart, unfinished events are sent again from the first attempt."""
+        """Send events until the task is cancelled. After a restart, unfinished events are sent again from the first attempt."""
         outbox = self._ledger.store.outbox
         events: asyncio.Queue[Event] = asyncio.Queue()
         outbox.on_event = events.put_nowait
@@ -78,7 +91,7 @@ class WebhookSender:
                 tasks.create_task(self._deliver(await events.get()))
 
     async def _deliver(self, event: Event) -> None:
-        while (delay := self._due(event) - time.time()) > 0:  # noqa: ASYNC110  # a timer may fire a little early
+        while (delay := self._due_at(event) - time.time()) > 0:  # noqa: ASYNC110  # a timer may fire a little early
             await asyncio.sleep(delay)
         arrived = False
         for pause in PAUSES:
@@ -88,8 +101,8 @@ class WebhookSender:
         with suppress(OSError):  # if the disk is full, the event is sent again after a restart
             self._ledger.record_webhook(event, arrived=arrived)
 
-    def _due(self, event: Event) -> float:
-        waits = behaviour_of(event.charge).webhook_mode is WebhookMode.LAST_FIRST and event.type in _BEGINNINGS
+    def _due_at(self, event: Event) -> float:
+        waits = behaviour_of(event.charge).webhook_mode is WebhookMode.LAST_FIRST and event.type in _FIRST_EVENTS
         return event.at + (self._times.turn + self._times.late if waits else 0)
 
     def _try(self, event: Event) -> bool:
@@ -99,8 +112,8 @@ class WebhookSender:
         if webhook_mode is WebhookMode.INVALID_SIGNATURE:
             for webhook in self._webhooks.invalid_webhooks(event, now):
                 self._send(webhook)
-        times = 3 if webhook_mode is WebhookMode.THRICE else 1
-        return all(self._send(self._webhooks.signed(event, now)) for _ in range(times))
+        copies = 3 if webhook_mode is WebhookMode.THRICE else 1
+        return all(self._send(self._webhooks.signed(event, now)) for _ in range(copies))
 
     def _send(self, signed: SignedWebhook) -> bool:
         headers = {"Content-Type": "application/json"}

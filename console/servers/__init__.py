@@ -23,7 +23,7 @@ class Servers:
 
     @property
     def env(self) -> dict[str, str]:
-        """Return the environment variables with which services reach the servers."""
+        """Return the environment variables with which services connect to the servers."""
         return {
             "MONEYBACK_DATABASE_URL": self.postgres.app_url,
             "MONEYBACK_DATABASE_OWNER_URL": self.postgres.owner_url,

@@ -1,4 +1,4 @@
-"""The servers' programs in their wheels: used in place, or copied for another user who cannot read the wheel."""
+"""The servers' programs in their wheels. They are copied if the servers run as a user who cannot read the wheel."""
 
 import shutil
 import tempfile

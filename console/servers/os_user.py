@@ -1,4 +1,4 @@
-"""The operating system user of the servers: the current user, or `nobody` for root, which PostgreSQL refuses."""
+"""The operating system user of the servers: the current user, or `nobody` for root, because PostgreSQL refuses root."""
 
 import os
 import pwd
@@ -20,7 +20,7 @@ class User:
         return self.uid == os.geteuid()
 
     def require_access(self, folder: Path) -> None:
-        """Check that the user may enter the folder and its parents. Permissions of folders are never changed."""
+        """Raise UserError if the user may not enter the folder or one of its parents. No permission is changed."""
         for parent in (folder, *folder.parents):
             if not self._may_enter(parent.stat()):
                 raise UserError(

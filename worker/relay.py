@@ -24,7 +24,11 @@ from worker.sweep import Sweep
 
 log = structlog.get_logger()
 
-WINDOW = 20  # messages of one queue in the broker: 2,000 cases, the work of a second. The outbox is safer for the rest
+WINDOW = 20
+"""The maximum number of messages of one queue in the broker. They have 2,000 cases, which is the work of a second.
+
+Further messages stay in the outbox, where they are safer.
+"""
 IDLE = 1.0  # seconds without a notification, after which the relay checks the outbox anyway
 
 

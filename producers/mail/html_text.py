@@ -44,7 +44,7 @@ def _split_tags(page: str) -> Iterator[tuple[str, str]]:
     If a search for the end of a tag or element fails, the page ends there. No failed search is repeated, so the time is
     linear in the length of the page.
     """
-    lower = page.lower() if len(page.lower()) == len(page) else page  # the lower case of a few letters is longer
+    lower = page.lower() if len(page.lower()) == len(page) else page  # the letter İ becomes two characters
     position, tag = 0, ""
     while True:
         start = page.find("<", position)

@@ -1,7 +1,7 @@
 r"""Reads refund requests from a mailbox on an IMAP server. A mail is marked ``\Seen`` only after the commit of its cases.
 
 Mails that support must read are marked ``\Flagged``, too. No mail is moved or deleted. Each batch searches for unseen mails
-again, so no UID must stay valid after its connection (UIDVALIDITY).
+again, so a UID need not stay valid after its connection (UIDVALIDITY).
 """
 
 import re

@@ -44,7 +44,7 @@ class MailTexts(NamedTuple):
 
 
 def texts(message: Part) -> MailTexts:
-    """Return the texts of a mail without its attachments; the text of attached mails is included."""
+    """Return the texts of a mail without its attachments. Only attached mails are included."""
     texts_by_kind: dict[str, list[str]] = {kind: [] for kind in MailTexts._fields}
     for kind, text in _walk(message, 0):
         texts_by_kind[kind].append(text)

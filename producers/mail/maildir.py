@@ -90,7 +90,7 @@ class MaildirInbox:
             stop.wait(pause)
 
     def keep(self, raw: bytes) -> None:
-        """Store a mail from another source in ``cur/``, flagged for support; it is on disk when this function returns."""
+        """Store a mail from another source in ``cur/``, flagged for support. The mail is on disk when the function returns."""
         name = f"{time():.6f}.{uuid4().hex}.moneyback"
         temporary, folder = self.folder / "tmp" / name, self.folder / "cur"
         write_new_file(temporary, raw)

@@ -41,9 +41,8 @@ MAX_BOUNDARY_LINES, MAX_BOUNDARIES = 500, 40
 MAX_REFERENCES = 5  # requests in one mail; each can cause an e-mail, so a mail must not cause many e-mails
 MAX_COMMENT = 4_000  # characters, as in the refund form
 MAX_MESSAGE_ID = 250  # characters of a Message-ID that is stored unchanged
-MAX_HEADER = (
-    2_000  # characters; the standard library takes a minute for a long header, and only References is ever long
-)
+MAX_HEADER = 2_000
+"""Characters of a header. The standard library takes a minute for a long header, and only References is ever long."""
 
 
 class _LenientHeaderPolicy(EmailPolicy):
@@ -130,7 +129,7 @@ def _requests_refund(message: Part) -> bool:
 
 
 class _FoundReferences(NamedTuple):
-    """A text of a mail with the references that were found; ``quoted`` is True if they are only in quoted text."""
+    """A text of a mail with its references. ``quoted`` is True if the references are only in quoted text."""
 
     text: MailText
     references: list[str]
@@ -239,7 +238,7 @@ def _subject(message: Part) -> str:
 def _comment(text: str) -> str:
     """Return a text without card numbers and control characters, cut to MAX_COMMENT."""
     printable = ""
-    for char in without_cards(text[: 4 * MAX_COMMENT]):  # the removal can leave a quarter of the text
+    for char in without_cards(text[: 4 * MAX_COMMENT]):  # without card numbers, a quarter may be left
         if char.isprintable() or char in "\n\t":
             printable += char
         elif unicodedata.category(char).startswith("Z"):

@@ -19,7 +19,7 @@ import dns.resolver
 LOOK_UP_SECONDS = 2.0  # for one DNS lookup with all its servers and retries
 DNS_PAUSE_SECONDS = 60.0  # without lookups after a timeout, so that mails do not wait for an unavailable DNS server
 MAX_SIZE, MAX_HEADER_BYTES, MAX_BLANKS = 1_000_000, 50_000, 200
-"""Limits of a mail's bytes, its header bytes, and its successive blanks: dkimpy takes minutes for more."""
+"""Limits of a mail's bytes, its header bytes, and its successive blanks. dkimpy takes minutes for larger mails."""
 MAX_RESULTS_LENGTH = 4_000  # characters of a header Authentication-Results
 MAX_SIGNATURES = 3  # signatures that are checked; a mailing service adds its own signature to the sender's signature
 MAX_TREE_WALK_LOOKUPS = 8  # for the policy of one domain (RFC 9989, 4.10)

@@ -1,4 +1,4 @@
-"""Authentication of API calls: the API key and its scopes. Also the header of the idempotency key."""
+"""Authenticates API calls by their API key and its scopes, and defines the header of the idempotency key."""
 
 from typing import Annotated, Any, Final
 

@@ -25,7 +25,7 @@ class ProblemCode(DescribedEnum):
     """The codes of problems. The cause of a code says what happened. The remedy says what the client must do."""
 
     status: int
-    heading: str  # the title of the document; str has a method with the name title
+    heading: str  # the title of the document; the name title is not free, because str has a method with this name
     cause: str
     remedy: str
 

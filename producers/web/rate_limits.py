@@ -104,9 +104,7 @@ class RateLimits:
         reached = [n for n, is_allowed in enumerate(allowed) if not is_allowed]
         if reached:
             delays = {n: _seconds_until_room(storage, *hits[n]) for n in reached}
-            longest = max(
-                reached, key=delays.__getitem__
-            )  # before this delay ends, a repeated request would be refused
+            longest = max(reached, key=delays.__getitem__)  # before this delay ends, a repeat would be refused
             limit = list(counted)[longest]
             _log.warning("rate_limited", limit=limit, retry_after=delays[longest])
             raise RateLimitedError(limit, hits[longest][0], delays[longest])

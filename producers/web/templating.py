@@ -41,7 +41,7 @@ class _SharedBytecodeCache(BytecodeCache):
 
 
 class Templates:
-    """The templates of the web application. Each language has its own environment of Jinja.
+    """The templates of the web application. Each language has its own Jinja environment.
 
     A template in ``folders`` replaces the template of the same name.
     """

@@ -19,7 +19,7 @@ class Pool(asynpool.AsynPool):
     """A pool that does not watch a child process after its exit was detected."""
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:  # noqa: ANN401  # Celery's signature
-        """Watch the child, unless its exit was detected: the pool's next maintenance removes it from the list."""
+        """Watch the child, unless its exit was detected. The pool's next maintenance removes an exited child from the list."""
         if getattr(proc, "_sentinel_poll", hub) is not None:
             super()._track_child_process(proc, hub)  # type: ignore[misc]  # the stubs are older
 

@@ -1,4 +1,4 @@
-"""Renders and sends inquiry e-mails. Each render of an e-mail has the same Message-ID, so that a repeat is recognised."""
+"""Renders and sends inquiry e-mails. An e-mail that is rendered again has the same Message-ID."""
 
 from collections.abc import Sequence
 from email.message import EmailMessage

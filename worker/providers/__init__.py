@@ -14,9 +14,10 @@ from domain.webhook_events import WebhookParser
 
 
 def connect_providers(settings: Settings) -> dict[str, PaymentProvider]:
-    """Create the adapter of each connected provider, by name. Each process calls this once, because adapters keep connections.
+    """Create the adapter of each connected provider, by name.
 
-    Raise MissingExtraError if the SDK of a connected provider is not installed.
+    Each process calls this function once, because adapters keep their connections open. Raise MissingExtraError if the SDK
+    of a connected provider is not installed.
     """
     seconds, connections = settings.timers.provider_timeout_seconds, settings.provider_concurrency
     return {

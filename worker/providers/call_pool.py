@@ -15,7 +15,7 @@ log = structlog.get_logger()
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 RecordResults = Callable[[list[tuple[Argument, Result]]], None]
-"""Records a group of results, each with the argument of its call."""
+"""A function that records a group of results, each with the argument of its call."""
 
 GATHER_SECONDS = 0.2
 """Results that arrive within these seconds are recorded in one commit. Results of fast calls do not wait for slow calls."""

@@ -197,7 +197,7 @@ class _DeadlineConnection(HTTPConnection):
 
 
 class _DeadlineHttpsConnection(_DeadlineConnection, HTTPSConnection):
-    """The same connection with TLS."""
+    """A ``_DeadlineConnection`` with TLS."""
 
 
 class _DeadlinePool(HTTPConnectionPool):

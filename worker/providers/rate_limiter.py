@@ -17,7 +17,7 @@ from config.settings import Settings
 
 log = structlog.get_logger()
 
-BURST = 5.0  # calls that need no wait between them, if there were no calls before
+BURST = 5.0  # the number of calls without a wait after an idle time
 MIN_WAIT = 0.001  # seconds; a clock may advance in steps of this size, so a shorter wait might never end
 UNAVAILABLE = (redis.RedisError, OSError)
 

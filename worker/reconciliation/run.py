@@ -69,8 +69,8 @@ class ReconciliationResult:
 def reconcile_all(context: WorkerContext, period: timedelta) -> int:
     """Reconcile the refunds of the last ``period`` at every connected provider, and look up open disputes.
 
-    Skip providers that cannot list refunds. Return the number of discrepancies. An incomplete list becomes a support task
-    for operators.
+    A provider that cannot list refunds is not reconciled. Return the number of discrepancies. An incomplete list becomes a
+    support task for operators.
     """
     with context.records.work() as work:
         since = work.now - period

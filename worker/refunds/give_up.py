@@ -62,7 +62,7 @@ def _end_if_absent(case: Case, operation: RefundOperation, now: datetime, limits
 def _has_last_result(operation: RefundOperation, now: datetime, limits: RefundLimits) -> bool:
     """Return whether no other result can be expected.
 
-    The provider declined a repeat or only repeats an error, and several lookups showed no refund.
+    The provider declined a repeat or only repeats an error, and no lookup showed the refund.
     """
     has_final_error = operation.code is not None or operation.replayed
     is_not_shown = operation.empty_lookups >= MIN_EMPTY_LOOKUPS or not limits.can_look_up

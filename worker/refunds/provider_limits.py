@@ -23,7 +23,7 @@ class RefundLimits:
 
     @property
     def can_look_up(self) -> bool:
-        """True if refunds can be looked up. Also true without a connection, because the provider may be connected again."""
+        """True if refunds can be looked up. Also true if the provider is not connected now, because this may change."""
         return self.capabilities is None or self.capabilities.can_look_up
 
     @property
@@ -33,7 +33,7 @@ class RefundLimits:
 
     @property
     def poll(self) -> PollPlan:
-        """The frequency and the end of polling."""
+        """The plan of polling: its delays and its end."""
         return self.capabilities.poll if self.capabilities else PollPlan()
 
 

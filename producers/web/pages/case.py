@@ -1,11 +1,11 @@
 """The pages of a case: confirm the refund, cancel the request, and see the status.
 
 Every link is signed for one purpose. A change of the case needs the confirmation link, which is sent only to the address
-of the purchase. It also needs a ticked box, because mail scanners open links, and some scanners press buttons. Customers
-forward the status link more freely, so the status link changes nothing.
+of the purchase. The change also needs a ticked box, because mail scanners open links, and some scanners press buttons.
+Customers forward the status link more freely, so the status link changes nothing.
 
-A second tab, the back button and a double click see the current state of the case. An action that is already done is not
-repeated, and the page leads to the status.
+After the back button, after a double click or in a second tab, the customer sees the current state of the case. An action
+that is already done is not repeated, and the page leads to the status.
 """
 
 from uuid import UUID

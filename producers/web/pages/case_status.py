@@ -63,13 +63,13 @@ REFRESH_INTERVALS: Mapping[State, int] = {
     State.REFUNDING: 3,
     State.REFUND_PENDING: 60,
 }
-"""Seconds between two refreshes of the status page, for states that a worker changes, or the customer in another tab.
+"""Seconds between two refreshes of the status page, for states that a worker or the customer in another tab can change.
 
 A pending refund takes days, so its page is refreshed less often.
 """
 
 DEFERRED_REFRESH_INTERVAL = 60
-"""Seconds between two refreshes for a refund that was deferred: it continues after minutes or days."""
+"""Seconds between two refreshes for a deferred refund. The refund continues after minutes or days."""
 
 
 def headline(view: CaseView, history: Sequence[HistoryRow]) -> StatusHeadline:
@@ -119,7 +119,7 @@ def _latest_evidence(history: Sequence[HistoryRow], name: str) -> str | None:
 
 
 def _is_unmatched_withdrawal(view: CaseView) -> bool:
-    """Return whether a statutory withdrawal matched no purchase. It is still valid, and support looks for the purchase."""
+    """Return whether a statutory withdrawal matched no purchase. The withdrawal is valid, and support looks for the purchase."""
     return view.state is State.UNMATCHED and view.declared_at is not None
 
 

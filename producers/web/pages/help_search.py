@@ -49,7 +49,7 @@ def find(query: str, topics: Mapping[str, Sequence[Article]]) -> list[Hit]:
 def _best_matches(
     articles: Sequence[Article], query_words: Sequence[str], minimum: int
 ) -> list[tuple[Article, list[str]]]:
-    """Return the articles that contain the most words, each with these words. They contain at least ``minimum`` words."""
+    """Return the articles that contain the most words, each with these words. An article needs at least ``minimum`` words."""
     matches: list[tuple[int, Article, list[str]]] = []
     for article in articles:
         question, text = _fold(article.question)[0], _fold(article.text)[0]

@@ -46,6 +46,6 @@ UNDECIDED_CODES = frozenset(
         "904",  # Unable to process
     }
 )
-"""These codes leave open whether the refund was carried out."""
+"""After a reply with one of these codes, it is unknown whether the refund was carried out."""
 
 DECIDED_STATUSES = frozenset({400, 422})

@@ -36,7 +36,7 @@ class Refund:
 
     @property
     def refund_status(self) -> RefundStatus:
-        """The status, as Moneyback's type."""
+        """The status, mapped to Moneyback's RefundStatus."""
         return REFUND_STATUSES[self.status]
 
     @property

@@ -27,9 +27,9 @@ CAPABILITIES = Capabilities(
 CODES: Mapping[str, DeclineReason] = {
     # docs.mollie.com, "Create payment refund", 409: the payment has a refund of this amount, created in the last hour.
     "A duplicate refund has been detected": DeclineReason.ALREADY_REFUNDED,
-    # 422 for amount.value: more than is left of the payment. Either it was refunded at Mollie (mollie/magento2#246), or
-    # PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup distinguishes them. If Mollie's own balance is
-    # too low, the refund is queued.
+    # A 422 for amount.value: the amount is more than the rest of the payment. Either the payment was refunded at Mollie
+    # (mollie/magento2#246), or PayPal's balance is too low (mollie/mollie-api-ruby#143). A lookup shows which of the two is
+    # true. If Mollie's own balance is too low, the refund is queued.
     "The specified amount cannot be refunded": DeclineReason.ALREADY_REFUNDED,
 }
 """The decline reason by Mollie's ``detail``, because Mollie has no error codes. Any other 4xx is PERMANENT, except for
@@ -44,7 +44,7 @@ UNDECIDED_STATUSES = frozenset(
         429,
     },
 )
-"""These statuses leave the outcome of an earlier refund under this key open."""
+"""After a reply with one of these statuses, the outcome of an earlier refund under this key is still unknown."""
 
 INSUFFICIENT_BALANCE = "queued"
 """The status of a refund that waits until Mollie's balance is sufficient."""

@@ -35,9 +35,7 @@ SIGNERS = ("messageverificationcerts.paypal.com", "messageverificationcerts.sand
 MAX_CACHED = 16  # certificates; PayPal replaces its certificate about once a year
 MAX_BYTES = 64 * 1024  # a certificate with its chain has about six thousand bytes
 MAX_CHAIN = 8  # certificates
-MIN_KEY_BITS = (
-    2048  # the minimum of public authorities. The verifier does not check the key of PayPal's own certificate
-)
+MIN_KEY_BITS = 2048  # the minimum of public authorities; the verifier does not check the key of PayPal's certificate
 
 _PAYPAL_URL = re.compile(r"https://([a-z0-9-]{1,63}\.)+paypal\.com/[A-Za-z0-9/_-]{1,200}")
 """The pattern allows no other host, no port, no user and no query. A forged header cannot make us call another address."""

@@ -104,7 +104,7 @@ def _is_client_error(status: int) -> bool:
 
 
 def _read_code(error: stripe.StripeError) -> str | None:
-    """Return the error's code, or its type: every error has a type, but not every error has a code."""
+    """Return the error's code, or its type if there is no code. Every error has a type."""
     details = error.json_body.get("error") if isinstance(error.json_body, dict) else None
     codes = (details.get("code"), details.get("type")) if isinstance(details, dict) else ()
     return next((code for code in codes if is_identifier(code)), None)

@@ -1,6 +1,7 @@
 """`python -m tests.simulation`: simulates thousands of worlds, and checks that planted mistakes are found.
 
-A seed determines a world: `--replay SEED` prints its trace. The last line of the output is one JSON object.
+A world is one simulated run, and its seed determines every step. `--replay SEED` prints the steps of a world. The last line of
+the output is one JSON object.
 """
 
 import argparse
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 from multiprocessing.pool import AsyncResult, Pool
 
 from tests.simulation.planted_mistakes import MISTAKES
-from tests.simulation.run import Outcome, SearchResult, find_named_mistake, world_of, worlds
+from tests.simulation.run import Outcome, SearchResult, find_named_mistake, run_world, run_worlds
 
-CHUNK = 25  # worlds that a process runs before it returns their outcome
+CHUNK = 25  # the number of worlds that a process runs before it returns their outcome
 
 
 def main() -> int:
@@ -22,43 +23,47 @@ def main() -> int:
     options = _parse_options()
     if options.replay is not None:
         return _replay(options.replay)
-    begun = time.monotonic()
+    began = time.monotonic()
     with multiprocessing.Pool(options.processes) as pool:
         searches = (
             [pool.apply_async(find_named_mistake, [mistake.name]) for mistake in MISTAKES] if options.planted else []
         )
-        ends = begun + options.seconds if options.requests is None else None
+        ends_at = began + options.seconds if options.requests is None else None
         total = Outcome()
-        for outcome in _campaign(pool, options.seed, options.processes, ends):
+        for outcome in _run_chunks(pool, options.seed, options.processes, ends_at):
             total.add(outcome)
-            _print_progress(total, searches, begun)
+            _print_progress(total, searches, began)
             if options.requests is not None and total.requests >= options.requests:
                 break
         results = [search.get() for search in searches]
         pool.terminate()
-    return _report(total, results, time.monotonic() - begun)
+    return _report(total, results, time.monotonic() - began)
 
 
 def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--requests", type=int, metavar="N", help="simulate until N requests were sent")
     parser.add_argument(
-        "--seconds", type=float, metavar="S", default=45, help="otherwise simulate for S seconds (%(default)s)"
+        "--seconds",
+        type=float,
+        metavar="S",
+        default=45,
+        help="without --requests: simulate for S seconds (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first world (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, metavar="P", help="number of processes (%(default)s)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="only print the trace of one world")
-    planted = argparse.BooleanOptionalAction
-    parser.add_argument("--planted", action=planted, default=True, help="also search for the planted mistakes")
+    on_or_off = argparse.BooleanOptionalAction
+    parser.add_argument("--planted", action=on_or_off, default=True, help="also search for the planted mistakes")
     return parser.parse_args()
 
 
-def _campaign(pool: Pool, seed: int, processes: int, ends: float | None) -> Iterator[Outcome]:
-    """Yield the outcomes of chunks in the order of their seeds, with enough chunks queued that no process waits."""
+def _run_chunks(pool: Pool, seed: int, processes: int, ends_at: float | None) -> Iterator[Outcome]:
+    """Yield the outcomes of chunks in the order of their seeds. Enough chunks are queued that no process has to wait."""
     queued: list[AsyncResult[Outcome]] = []
-    while ends is None or time.monotonic() < ends:
+    while ends_at is None or time.monotonic() < ends_at:
         while len(queued) < 2 * processes:
-            queued.append(pool.apply_async(worlds, [seed, CHUNK]))
+            queued.append(pool.apply_async(run_worlds, [seed, CHUNK]))
             seed += CHUNK
         yield queued.pop(0).get()
     for result in queued:
@@ -66,11 +71,11 @@ def _campaign(pool: Pool, seed: int, processes: int, ends: float | None) -> Iter
             yield result.get()
 
 
-def _print_progress(total: Outcome, searches: list[AsyncResult[SearchResult]], begun: float) -> None:
+def _print_progress(total: Outcome, searches: list[AsyncResult[SearchResult]], began: float) -> None:
     if sys.stderr.isatty():
         found = sum(search.ready() for search in searches)
         sys.stderr.write(
-            f"\r{time.monotonic() - begun:6.0f} s  {total.requests:,} requests in {total.worlds:,} worlds  "
+            f"\r{time.monotonic() - began:6.0f} s  {total.requests:,} requests in {total.worlds:,} worlds  "
             f"{total.faults.total():,} faults  {len(total.violations)} violations  "
             f"{found}/{len(searches)} mistakes searched "
         )
@@ -81,14 +86,14 @@ def _report(total: Outcome, results: list[SearchResult], seconds: float) -> int:
     if sys.stderr.isatty():
         sys.stderr.write("\n")
     for seed, sentence in total.violations:
-        _print(f"World {seed}: {sentence}\n  its trace: python -m tests.simulation --replay {seed}")
+        _print(f"World {seed}: {sentence}\n  To print its trace: python -m tests.simulation --replay {seed}")
     for seed in dict.fromkeys(seed for seed, _ in total.violations[:1]):
         _replay(seed)
     for result in results:
         text = (
-            f"found in world {result.worlds}: {result.how[:100]}"
+            f"found in world {result.worlds}: {result.detail[:100]}"
             if result.seed is not None
-            else f"NOT FOUND in {result.worlds} worlds. {result.how}"
+            else f"NOT FOUND in {result.worlds} worlds. {result.detail}"
         )
         _print(f"{result.name:70} {text}")
     report = {
@@ -105,7 +110,7 @@ def _report(total: Outcome, results: list[SearchResult], seconds: float) -> int:
 
 
 def _replay(seed: int) -> int:
-    world, outcome = world_of(seed, traced=True)
+    world, outcome = run_world(seed, traced=True)
     for line in world.trace or ():
         _print(line)
     for _, sentence in outcome.violations:

@@ -1,4 +1,4 @@
-"""A simulated provider adapter: the network between a worker and the provider, with its faults."""
+"""A simulated provider adapter. It simulates the network between a worker and the provider, with its faults."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,46 +14,46 @@ from worker.providers.deadline import record_connection_failure
 class Adapter:
     """The adapter of one provider in one process."""
 
-    def __init__(self, provider: Provider, clock: Clock, epoch: datetime, seam: Callable[[str], None]) -> None:
-        self._provider, self._clock, self._epoch, self._seam = provider, clock, epoch, seam
+    def __init__(self, provider: Provider, clock: Clock, epoch: datetime, preempt: Callable[[str], None]) -> None:
+        self._provider, self._clock, self._epoch, self._preempt = provider, clock, epoch, preempt
         self._faults: Faults = provider.faults
         self._random = provider.random
         self.capabilities: Capabilities = provider.capabilities
         self.on_call: Callable[[Provider, str, Money, str], None] = lambda *_: None
 
     def refund(self, charge: str, amount: Money, *, key: str) -> RefundResult:
-        """Send a refund, or lose it or its response."""
+        """Send a refund. The call or its response may be lost."""
         provider, clock, faults = self._provider, self._clock, self._faults
-        self._seam("before the call")
+        self._preempt("before the call")
         self.on_call(provider, charge, amount, key)
         provider.calls[key] += 1
         self._network_delay()
-        if provider.charges[charge].poison == "question":
+        if provider.charges[charge].poison == "request":
             self._crash()
         if error := self._rejected() or self._lost_before(charge, amount, key):
             return error
         result = provider.execute(charge, amount, key)
         self._network_delay()
-        if provider.charges[charge].poison == "answer":
+        if provider.charges[charge].poison == "response":
             self._crash()
         if faults.happens("lost_after"):
             clock.sleep(TIMEOUT)
             result = Unknown("timeout")
         elif faults.happens("error_after"):
             result = Unknown("500")
-        self._maybe_fail()
-        self._seam("after the call")
+        self._maybe_raise()
+        self._preempt("after the call")
         return result
 
     def _rejected(self) -> Unknown | None:
-        """Return an error of a call that cannot have reached the provider, or None."""
+        """Return an error that proves that the call did not reach the provider, or None."""
         if self._faults.happens("connection_refused"):
             record_connection_failure()
             return Unknown("connection refused")
         return Unknown("401", invalid_credentials=True) if self._faults.happens("unauthorized") else None
 
     def _lost_before(self, charge: str, amount: Money, key: str) -> Unknown | None:
-        """Return an error of a call that is not carried out, or is carried out late; or None."""
+        """Return an error, or None. After an error, the provider does not carry the call out, or carries it out late."""
         provider, clock, faults = self._provider, self._clock, self._faults
         if clock.now < provider.down_until or faults.happens("error_before"):
             return Unknown("503")
@@ -63,17 +63,17 @@ class Adapter:
         if faults.happens("too_many_requests"):
             return Unknown("429", retry_after=self._random.choice([1.0, 60.0, 600.0]))
         if faults.happens("carried_out_late"):
-            late = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.latest
-            clock.later(late, provider.execute, charge, amount, key)
-            if self._random.random() < 0.2:  # an external refund, before the late call
-                clock.later(late * self._random.random(), provider.refund_externally, charge)
+            delay = TIMEOUT + self._random.choice([0.01, 0.1, 0.9]) * provider.max_delay
+            clock.later(delay, provider.execute, charge, amount, key)
+            if self._random.random() < 0.2:  # a seller makes an external refund before the late call is carried out
+                clock.later(delay * self._random.random(), provider.refund_externally, charge)
             clock.sleep(TIMEOUT)
             return Unknown("timeout")
         return None
 
     def look_up(self, charge: str, *, key: str) -> LookupResult:
-        """Look a refund up."""
-        self._seam("before the look-up")
+        """Look up a refund."""
+        self._preempt("before the look-up")
         self._network_delay()
         provider, faults = self._provider, self._faults
         if provider.charges[charge].poison:
@@ -82,23 +82,23 @@ class Adapter:
             return Unknown("503")
         if faults.happens("look_up_empty"):
             return NotFound()
-        found = provider.found(charge, key)
+        result = provider.look_up(charge, key)
         self._network_delay()
-        self._maybe_fail()
-        self._seam("after the look-up")
-        return found
+        self._maybe_raise()
+        self._preempt("after the look-up")
+        return result
 
     def dispute(self, charge: str) -> DisputeStatus | Unknown:
         """Look up the dispute of a charge."""
-        self._seam("before the look-up")
+        self._preempt("before the look-up")
         self._network_delay()
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
-        return self._provider.charges[charge].disputed
+        return self._provider.charges[charge].deciding_dispute
 
     def list_refunds(self, since: datetime, after: str | None) -> RefundPage | Unknown:
         """Return a page of the provider's refunds."""
-        self._seam("before the look-up")
+        self._preempt("before the look-up")
         if self._clock.now < self._provider.down_until or self._faults.happens("look_up_failed"):
             return Unknown("503")
         return self._provider.list_refunds(since, after, self._epoch)
@@ -106,7 +106,7 @@ class Adapter:
     def _network_delay(self) -> None:
         self._clock.sleep(self._random.choice([0.02, 0.1, 0.5, 5.0]))
 
-    def _maybe_fail(self) -> None:
+    def _maybe_raise(self) -> None:
         if self._faults.happens("adapter_error"):
             raise ValueError("The adapter cannot read the response.")
 

@@ -1,4 +1,4 @@
-"""A broker that loses, repeats and delays messages, and loses its data; and stand-ins for kombu and Celery."""
+"""A simulated broker, which may lose, repeat and delay messages, and lose all data. Also stand-ins for kombu and Celery."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -24,15 +24,17 @@ class Broker:
     ) -> None:
         self._clock, self._faults, self._deliver, self._kill_at = clock, faults, deliver, kill_at
         self.unavailable_until = 0.0
-        self.waiting: Counter[str] = Counter()
-        self.queued: Callable[[str], int] = lambda _: 0
-        """The number of a queue's messages that no worker has taken."""
+        self.in_transit: Counter[str] = Counter()
+        """The number of published messages that have not arrived, by queue."""
+        self.count_queued: Callable[[str], int] = lambda _: 0
+        """The function that returns the number of a queue's messages that no worker has taken."""
         self.generation = 0
+        """The number of times that the broker lost its data."""
         self.keys: set[str] = set()
-        self.tasks: Counter[UUID] = Counter()
-        """The published support tasks by id, with the number of times each was published."""
-        self.unread: set[UUID] = set()
-        """The support tasks that are on the queue."""
+        self.task_publications: Counter[UUID] = Counter()
+        """The number of times that each support task was published, by its id."""
+        self.unread_tasks: set[UUID] = set()
+        """The ids of the support tasks in the queue."""
 
     @property
     def unavailable(self) -> bool:
@@ -42,14 +44,14 @@ class Broker:
     def lose_data(self) -> None:
         """Lose all messages and keys, as FLUSHALL does."""
         self.generation += 1
-        self.waiting.clear()
+        self.in_transit.clear()
         self.keys.clear()
-        self.unread.clear()
+        self.unread_tasks.clear()
         self._faults.count("broker_data_lost")
 
     @contextmanager
     def command(self) -> Iterator[None]:
-        """Let the command in the block fail, or its process be killed, as over a network."""
+        """Run the block as a command to the broker. The command may fail, or its process may be killed."""
         self._kill_at("before publishing")
         if self.unavailable or self._faults.happens("publish_failed"):
             raise BrokerUnavailableError
@@ -67,20 +69,22 @@ class Broker:
         if self._faults.happens("message_lost"):
             return
         for _ in range(self._faults.random.choice([2, 2, 5]) if self._faults.happens("message_repeated") else 1):
-            late = self._faults.random.choice([10.0, 300.0, 7_200.0]) if self._faults.happens("message_late") else 0.01
-            self.waiting[queue] += 1
-            self._clock.later(late * self._faults.random.random(), self._arrive, queue, payload, self.generation)
+            max_delay = (
+                self._faults.random.choice([10.0, 300.0, 7_200.0]) if self._faults.happens("message_late") else 0.01
+            )
+            self.in_transit[queue] += 1
+            self._clock.later(max_delay * self._faults.random.random(), self._arrive, queue, payload, self.generation)
 
     def _arrive(self, queue: str, payload: Any, generation: int) -> None:
         if generation == self.generation:
-            self.waiting[queue] -= 1
+            self.in_transit[queue] -= 1
             self._deliver(queue, payload)
 
-    # The interface for the relay
+    # The methods that the relay calls
 
     @contextmanager
     def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
-        """Yield a connection that is opened at its first use."""
+        """Yield a connection. The connection is opened at its first use."""
         yield SimpleNamespace(channel=self._channel, Producer=lambda **_: self)
 
     @contextmanager
@@ -101,11 +105,11 @@ class Broker:
         return self._depth(queue)
 
     def has_room(self, queue: str) -> bool:
-        """Return whether the relay would publish to a queue."""
+        """Return whether the queue is short enough that the relay publishes to it."""
         return self._depth(queue) < WINDOW
 
     def _depth(self, queue: str) -> int:
-        return self.waiting[queue] + self.queued(queue)
+        return self.in_transit[queue] + self.count_queued(queue)
 
 
 class Keys:
@@ -126,7 +130,7 @@ class Keys:
             self._broker.keys.add(name)
 
     def rename(self, name: str, other: str) -> None:
-        """Rename a key, as RENAME does; fails if the key does not exist."""
+        """Rename a key, as RENAME does. Raise an error if the key does not exist."""
         with self._broker.command():
             if name not in self._broker.keys:
                 raise BrokerUnavailableError
@@ -147,17 +151,17 @@ class App:
 
 
 class Helpdesk:
-    """A helpdesk: the connection for support tasks, and the consumer that reads them at times."""
+    """A helpdesk: the connection to which support tasks are published, and the consumer of their queue."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self.read: set[UUID] = set()
+        self.read_tasks: set[UUID] = set()
 
     def consume(self) -> None:
         """Consume all support tasks of the queue."""
         if not self._broker.unavailable:
-            self.read |= self._broker.unread
-            self._broker.unread.clear()
+            self.read_tasks |= self._broker.unread_tasks
+            self._broker.unread_tasks.clear()
 
     @contextmanager
     def connect(self, settings: object) -> Iterator[Any]:  # noqa: ARG002  # as config.broker.connect
@@ -168,5 +172,5 @@ class Helpdesk:
         """Publish one support task."""
         assert event["id"] == message_id
         with self._broker.command():
-            self._broker.tasks[UUID(message_id)] += 1
-            self._broker.unread.add(UUID(message_id))
+            self._broker.task_publications[UUID(message_id)] += 1
+            self._broker.unread_tasks.add(UUID(message_id))

@@ -1,4 +1,4 @@
-"""A call pool for the simulation: each call is a task of the simulated scheduler, so time is simulated, too."""
+"""A call pool for the simulation. Each call is a task of the simulated scheduler, so its duration is simulated, too."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
@@ -7,76 +7,86 @@ from typing import Generic, TypeVar
 from tests.simulation.clock import Clock, Process
 from worker.providers.call_pool import GATHER_SECONDS, MAX_WAIT_SECONDS, CallPool, RecordResults
 
-Asked = TypeVar("Asked")
-Told = TypeVar("Told")
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 class SimulatedCallPool(CallPool):
-    """Makes concurrent calls, each as a thread of its process, and returns the results in waves."""
+    """Makes concurrent calls, each in a simulated thread, and returns the results in waves.
+
+    A wave is a list of the results that arrive within a short time.
+    """
 
     def __init__(self, clock: Clock, process: Process, delay: Callable[[], float]) -> None:
         self._clock, self._process, self._delay = clock, process, delay
 
     def close(self) -> None:
-        """Do nothing: there are no threads to stop."""
+        """Do nothing, because there are no real threads to stop."""
 
-    def map_all(self, call: Callable[[Asked], Told], arguments: Sequence[Asked]) -> Iterator[list[tuple[Asked, Told]]]:
+    def map_all(
+        self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
+    ) -> Iterator[list[tuple[Argument, Result]]]:
         """Yield the results of calls in waves, as they arrive."""
-        yield from self._begin_all(call, arguments).waves(inf)
+        yield from self._start_all(call, arguments).waves(inf)
 
     def map_as_completed(
-        self, call: Callable[[Asked], Told], arguments: Sequence[Asked], record: RecordResults[Asked, Told]
+        self, call: Callable[[Argument], Result], arguments: Sequence[Argument], record: RecordResults[Argument, Result]
     ) -> None:
-        """Pass results to ``record`` until the timeout; later results are passed by the task that made the call."""
-        calls = self._begin_all(call, arguments)
+        """Pass results to ``record`` until the timeout. After the timeout, the thread of a call passes its result."""
+        calls = self._start_all(call, arguments)
         for wave in calls.waves(self._clock.now + MAX_WAIT_SECONDS):
             record(wave)
-        calls.late = record
+        calls.record_late = record
 
-    def _begin_all(self, call: Callable[[Asked], Told], asked: Sequence[Asked]) -> "_Calls[Asked, Told]":
-        calls = _Calls(self._clock, call, len(asked))
-        for argument in asked:
-            task = self._clock.spawn(self._process, calls.waiting.what, calls.make, argument, wait=self._delay())
-            task.on_behalf_of = calls.waiting.on_behalf_of
+    def _start_all(
+        self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
+    ) -> "_Calls[Argument, Result]":
+        calls = _Calls(self._clock, call, len(arguments))
+        for argument in arguments:
+            task = self._clock.spawn(self._process, calls.caller.title, calls.make, argument, wait=self._delay())
+            task.caller = calls.caller.caller
         return calls
 
 
-class _Calls(Generic[Asked, Told]):
-    """Running calls, and results that were not taken yet."""
+class _Calls(Generic[Argument, Result]):
+    """Running calls, and results that the caller has not received yet."""
 
-    def __init__(self, clock: Clock, call: Callable[[Asked], Told], number: int) -> None:
+    def __init__(self, clock: Clock, call: Callable[[Argument], Result], number: int) -> None:
         assert clock.current, "only tasks make calls"
-        self.waiting = clock.current
-        self.late: RecordResults[Asked, Told] | None = None
+        self.caller = clock.current
+        self.record_late: RecordResults[Argument, Result] | None = None
         self._clock, self._call, self._unfinished = clock, call, number
-        self._done: list[tuple[Asked, Told]] = []
+        self._done: list[tuple[Argument, Result]] = []
         self._failed: list[Exception] = []
-        self._parked = False
+        self._is_waiting = False
 
-    def make(self, argument: Asked) -> None:
-        """Make one call, and store or pass on its result."""
+    def make(self, argument: Argument) -> None:
+        """Make one call, and store its result. If the caller no longer waits, record the result."""
         try:
             result = self._call(argument)
-        except Exception as error:  # noqa: BLE001  # future.result() raises it in the waiting task
+        except Exception as error:  # noqa: BLE001  # waves() raises the error in the task of the caller, as future.result() does
             self._failed.append(error)
         else:
-            if self.late:
-                self.late([(argument, result)])
+            if self.record_late:
+                self.record_late([(argument, result)])
                 return
             self._done.append((argument, result))
         self._wake()
 
-    def waves(self, ends: float) -> Iterator[list[tuple[Asked, Told]]]:
-        """Yield the results that arrived, a moment after the first of each wave; stop at the time ``ends``."""
+    def waves(self, ends: float) -> Iterator[list[tuple[Argument, Result]]]:
+        """Yield the results in waves, until all calls are finished or the clock reaches ``ends``.
+
+        A wave is yielded GATHER_SECONDS after its first result.
+        """
         if ends < inf:
             self._clock.at(ends, self._wake)
         while self._unfinished:
             while not self._done and not self._failed:
                 if self._clock.now >= ends:
                     return
-                self._parked = True
+                self._is_waiting = True
                 self._clock.park()
-                self._parked = False
+                self._is_waiting = False
             self._clock.sleep(GATHER_SECONDS)
             if self._failed:
                 raise self._failed[0]
@@ -85,5 +95,5 @@ class _Calls(Generic[Asked, Told]):
             yield wave
 
     def _wake(self) -> None:
-        if self._parked:
-            self._clock.wake(self.waiting)
+        if self._is_waiting:
+            self._clock.wake(self.caller)

@@ -1,4 +1,4 @@
-"""The simulated clock and scheduler. Tasks are greenlets that run one at a time, in an order that the seed determines."""
+"""The simulated clock and scheduler. The tasks are greenlets, which run one at a time. The seed determines their order."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -8,138 +8,154 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 
 class Killed(BaseException):
-    """The process was killed with kill -9. No handler of the product may catch this."""
+    """The process was killed with kill -9. The class is a BaseException, so that no handler of the product catches it."""
 
 
 class Process:
-    """A process: its tasks and their threads are killed total."""
+    """A process. A kill ends all its tasks and their threads."""
 
     def __init__(self, name: str, offset: float = 0.0) -> None:
         self.name = name
         self.alive = True
         self.offset = offset
-        """Seconds that the process's monotonic clock is ahead of the true time; it may jump."""
+        """The seconds that the process's monotonic clock is ahead of the true time. The value may jump."""
         self.tasks: dict[int, Task] = {}
         self.context: Any = None
-        self.died: Callable[[], object] = lambda: None
-        """Called when the process was killed; starts its successor."""
+        self.on_killed: Callable[[], object] = lambda: None
+        """The function that is called when the process is killed. It starts a new process."""
         self.skew = 0.0
-        """Seconds that the database's clock seems ahead for this process. Zero, except for one planted mistake."""
-        self.old = False
-        """Whether the process runs the previous version of the product."""
+        """The seconds that the database's clock seems ahead for this process. It is 0, except for one planted mistake."""
+        self.runs_previous_version = False
+        """True if the process runs the previous version of the product."""
 
 
 class Task:
-    """One task, such as a message in work or a request."""
+    """One task, such as the processing of a message or of a web request."""
 
-    __slots__ = ("between", "green", "number", "on_behalf_of", "process", "soft", "started", "ticket", "what")
+    __slots__ = (
+        "caller",
+        "greenlet",
+        "is_soft_limited",
+        "number",
+        "process",
+        "started",
+        "switched_last",
+        "title",
+        "wait_number",
+    )
 
-    def __init__(self, number: int, process: Process, what: str, green: greenlet, started: float) -> None:
+    def __init__(self, number: int, process: Process, title: str, green: greenlet, started: float) -> None:
         self.number = number
         self.process = process
-        self.what = what
-        self.green = green
+        self.title = title
+        self.greenlet = green
         self.started = started
-        self.ticket = 0
-        self.soft = False
-        self.between = False
-        """Whether the task did nothing since it last let other tasks run."""
-        self.on_behalf_of = self
+        self.wait_number = 0
+        """The number of the current wait. An event that ends an earlier wait has no effect."""
+        self.is_soft_limited = False
+        """True if the task reached its soft time limit."""
+        self.switched_last = False
+        """True if the task did nothing since it last let other tasks run."""
+        self.caller = self
+        """The task for which a thread makes a call. For a task that is no thread, the task itself."""
 
     @property
     def is_thread(self) -> bool:
         """Return whether the task is a thread that makes a call for another task."""
-        return self.on_behalf_of is not self
+        return self.caller is not self
 
 
 class Clock:
-    """The scheduler: runs events in the order of their instants."""
+    """The scheduler, which runs events in the order of their times."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.steps = 0
         self.current: Task | None = None
-        self.broke: Callable[[Task, Exception], None] = _raise
+        self.on_task_error: Callable[[Task, Exception], None] = _raise
         self._queue: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._until, self._max_steps = 0.0, 0
         self._numbers = 0
         self._hub = getcurrent()
         self._tasks: dict[int, Task] = {}
 
-    def at(self, instant: float, do: Callable[..., object], *args: Any) -> None:
-        """Call ``do`` at an instant, outside of every task."""
+    def at(self, time: float, function: Callable[..., object], *args: Any) -> None:
+        """Call ``function`` at ``time``, outside of every task."""
         self._numbers += 1
-        heappush(self._queue, (max(instant, self.now), self._numbers, do, args))
+        heappush(self._queue, (max(time, self.now), self._numbers, function, args))
 
-    def later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
-        """Call ``do`` after ``seconds``."""
-        self.at(self.now + seconds, do, *args)
+    def later(self, seconds: float, function: Callable[..., object], *args: Any) -> None:
+        """Call ``function`` after ``seconds``."""
+        self.at(self.now + seconds, function, *args)
 
-    def spawn(self, process: Process, what: str, do: Callable[..., object], *args: Any, wait: float = 0.0) -> Task:
-        """Start a task."""
+    def spawn(
+        self, process: Process, title: str, function: Callable[..., object], *args: Any, wait: float = 0.0
+    ) -> Task:
+        """Start a task that calls ``function``, after ``wait`` seconds."""
         self._numbers += 1
 
         def run() -> None:
             try:
-                do(*args)
+                function(*args)
             except Killed:
                 pass
-            except Exception as error:  # noqa: BLE001  # the callback `broke` decides what the error means
-                self.broke(task, error)
+            except Exception as error:  # noqa: BLE001  # `on_task_error` decides if the error is a violation
+                self.on_task_error(task, error)
             finally:
                 process.tasks.pop(task.number, None)
                 self._tasks.pop(task.number, None)
 
-        task = Task(self._numbers, process, what, greenlet(run, parent=self._hub), self.now + wait)
+        task = Task(self._numbers, process, title, greenlet(run, parent=self._hub), self.now + wait)
         process.tasks[task.number] = self._tasks[task.number] = task
         self.at(self.now + wait, self._resume, task, 0)
         return task
 
     def sleep(self, seconds: float) -> None:
-        """Let the current task wait while others run.
+        """Let the current task wait while other tasks run.
 
-        If the current task would be the next one, it continues without a switch; the order of steps is the same.
+        If no other event is due before the wait ends, the task continues without a switch. This does not change the order of
+        the steps.
         """
         task, queue, ends = self.current, self._queue, self.now + seconds
         assert task, "only tasks sleep"
-        task.between = False
-        task.ticket += 1
+        task.switched_last = False
+        task.wait_number += 1
         self._numbers += 1
         is_next = not queue or ends < queue[0][0]
         if is_next and self.now <= ends <= self._until and self.steps < self._max_steps and task.process.alive:
             self.now = ends
             self.steps += 1
             return
-        heappush(queue, (ends, self._numbers, self._resume, (task, task.ticket)))
+        heappush(queue, (ends, self._numbers, self._resume, (task, task.wait_number)))
         self._hub.switch()
 
     def park(self) -> None:
-        """Let the current task wait until `wake()`."""
+        """Let the current task wait until `wake()` is called."""
         assert self.current, "only tasks park"
-        self.current.ticket += 1
+        self.current.wait_number += 1
         self._hub.switch()
 
     def wake(self, task: Task, wait: float = 0.0) -> None:
         """Let a waiting task continue."""
-        self.at(self.now + wait, self._resume, task, task.ticket)
+        self.at(self.now + wait, self._resume, task, task.wait_number)
 
     def kill(self, process: Process) -> None:
-        """Kill a process. Its tasks end when they would continue."""
+        """Kill a process. Each of its tasks ends when it is resumed."""
         if process.alive:
             process.alive = False
-            process.died()
+            process.on_killed()
         for task in list(process.tasks.values()):
             if task is not self.current:
                 self.wake(task)
 
     def run(self, until: float, max_steps: int) -> None:
-        """Run events until none is left, the time ``until``, or ``max_steps`` steps."""
+        """Run events until no event is left, the clock reaches ``until``, or ``max_steps`` steps were run."""
         queue, self._until, self._max_steps = self._queue, until, max_steps
         while queue and queue[0][0] <= until and self.steps < max_steps:
-            instant, _, do, args = heappop(queue)
-            self.now = max(self.now, instant)
+            time, _, function, args = heappop(queue)
+            self.now = max(self.now, time)
             self.steps += 1
-            do(*args)
+            function(*args)
 
     @property
     def idle(self) -> bool:
@@ -151,20 +167,20 @@ class Clock:
         self._queue.clear()
         for task in list(self._tasks.values()):
             task.process.alive = False
-            self._resume(task, task.ticket)
+            self._resume(task, task.wait_number)
 
-    def _resume(self, task: Task, ticket: int) -> None:
-        if task.ticket != ticket or task.green.dead:
+    def _resume(self, task: Task, wait_number: int) -> None:
+        if task.wait_number != wait_number or task.greenlet.dead:
             return
         self.current = task
         try:
             if task.process.alive:
-                task.green.switch()
+                task.greenlet.switch()
             else:
-                task.ticket += 1
+                task.wait_number += 1
                 task.process.tasks.pop(task.number, None)
-                if task.green:  # a task that has not started needs no end
-                    task.green.throw(Killed)
+                if task.greenlet:  # false if the task has not started, and there is nothing to end
+                    task.greenlet.throw(Killed)
         finally:
             self.current = None
 

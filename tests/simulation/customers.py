@@ -1,6 +1,5 @@
-"""The sellers, purchases, customers and bank disputes of a world."""
+"""The sellers, purchases, customers and disputes of a world."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -26,26 +25,20 @@ if TYPE_CHECKING:
 ZONE = ZoneInfo("Europe/Berlin")
 
 
-@dataclass(frozen=True, slots=True)
-class Sold:
-    """A purchase."""
-
-    purchase: Purchase
-
-
 class Customers:
-    """Creates the sellers, purchases and disputes, and simulates the customers."""
+    """Creates the sellers, purchases and disputes, and simulates the requests of the customers."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._rng = world.random
         self.requests = 0
         self.accepted: dict[UUID, str] = {}
-        """The cases whose request was accepted, with the request's name."""
+        """The names of the accepted requests, by case id."""
         self.case_ids: dict[str, UUID] = {}
+        """The case ids of the accepted requests, by name."""
 
     def set_up(self) -> None:
-        """Store the sellers, policies and purchases, and schedule the events of each purchase."""
+        """Store the sellers, policies and purchases. Schedule the requests, external refunds and disputes."""
         world, rng = self._world, self._rng
         sellers = ["aurora", "borealis", "corona"][: rng.choice([1, 1, 2, 3])]
         with world.records.work() as work:
@@ -57,22 +50,21 @@ class Customers:
                     id=name, name=name.title(), time_zone=ZONE, support_email=f"help@{name}.example", serial_limit=limit
                 )
                 work.sellers.upsert(seller)
-                began = world.database_clock() - timedelta(days=700)
-                work.sellers.new_policy(name, Category.WITHIN_DAYS, days=30, in_force_from=began)
-            bought = [self._purchase(n, rng.choice(sellers)) for n in range(rng.randint(2, 5))]
-            if rng.random() < 0.15:  # one charge of two purchases
-                bought.append(
-                    self._purchase(9, bought[0].seller_id, charge=bought[0].charge, provider=bought[0].provider)
-                )
-            work.purchases.upsert(bought)
-        for purchase in bought:
-            self._schedule_events(purchase)
+                since = world.database_clock() - timedelta(days=700)
+                work.sellers.new_policy(name, Category.WITHIN_DAYS, days=30, in_force_from=since)
+            purchases = [self._purchase(n, rng.choice(sellers)) for n in range(rng.randint(2, 5))]
+            if rng.random() < 0.15:  # two purchases with the same charge
+                first = purchases[0]
+                purchases.append(self._purchase(9, first.seller_id, charge=first.charge, provider=first.provider))
+            work.purchases.upsert(purchases)
+        for purchase in purchases:
+            self._set_up_charge(purchase)
             self._schedule_requests(purchase)
 
     def _purchase(self, number: int, seller: str, **changes: Any) -> Purchase:
         world, rng = self._world, self._rng
         age = rng.choice([3.0, 3.0, 3.0, 3.0, 29.9, 40.0, 0.05]) * DAY
-        at = world.database_clock() - timedelta(seconds=age)
+        purchased_at = world.database_clock() - timedelta(seconds=age)
         values: dict[str, Any] = {
             "id": self.uuid(),
             "seller_id": seller,
@@ -84,60 +76,66 @@ class Customers:
             "method": rng.choice([Method.CREDIT_CARD, Method.CREDIT_CARD, Method.DIRECT_DEBIT]),
             "provider": rng.choice(list(world.providers)),
             "charge": f"ch_{number}",
-            "purchased_at": at,
-            "charged_at": at,
+            "purchased_at": purchased_at,
+            "charged_at": purchased_at,
         }
         return Purchase(**values | changes)
 
     def uuid(self) -> UUID:
-        """Return a random UUID like uuid4(), but determined by the seed."""
+        """Return a random UUID, as uuid4() does. The seed determines the UUID."""
         return UUID(int=self._rng.getrandbits(128), version=4)
 
-    def _schedule_events(self, bought: Purchase) -> None:
-        """Decide the charge's behaviour, and schedule its external refunds and disputes."""
+    def _set_up_charge(self, purchase: Purchase) -> None:
+        """Draw the charge's behaviour, and schedule its external refunds and disputes."""
         world, rng = self._world, self._rng
-        provider = world.providers[bought.provider]
-        if bought.charge in provider.charges:
+        provider = world.providers[purchase.provider]
+        if purchase.charge in provider.charges:
             return
-        assert bought.amount
-        assert bought.currency
-        charge = provider.charges[bought.charge] = Charge(Money(bought.amount, bought.currency))
+        assert purchase.amount
+        assert purchase.currency
+        charge = provider.charges[purchase.charge] = Charge(Money(purchase.amount, purchase.currency))
         faults, at, forced = world.faults, world.clock.at, world.forced
         if faults.happens("refused_for_now"):
             charge.refundable_from = rng.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("refused_for_now"):
             charge.funded_from = rng.choice([HOUR, 6 * HOUR, DAY])
         if faults.happens("declined"):
-            charge.declined = rng.choice([DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED])
-        charge.poison = rng.choice(["question", "answer"]) if rng.random() < forced.get("poison", 0.02) else ""
+            charge.decline_reason = rng.choice([DeclineReason.PERMANENT, DeclineReason.REFUND_WINDOW_EXPIRED])
+        charge.poison = rng.choice(["request", "response"]) if rng.random() < forced.get("poison", 0.02) else ""
         if rng.random() < forced.get("external_refunds", 0.08):
-            at(rng.random() ** 2 * DAY, provider.refund_externally, bought.charge)
+            at(rng.random() ** 2 * DAY, provider.refund_externally, purchase.charge)
         for n in range(rng.choice([1, 1, 2]) if rng.random() < forced.get("disputes", 0.12) else 0):
-            dispute_id, opened = f"dp_{bought.charge}_{n}", rng.random() ** 2 * 6 * HOUR
-            at(opened, provider.disputed, bought.charge, dispute_id, Dispute.OPEN)
+            dispute_id, opened_at = f"dp_{purchase.charge}_{n}", rng.random() ** 2 * 6 * HOUR
+            at(opened_at, provider.set_dispute, purchase.charge, dispute_id, Dispute.OPEN)
             if rng.random() < 0.7:
-                decided = opened + rng.choice([HOUR, DAY])
-                at(decided, provider.disputed, bought.charge, dispute_id, rng.choice([Dispute.WON, Dispute.LOST]))
+                decided_at = opened_at + rng.choice([HOUR, DAY])
+                at(
+                    decided_at,
+                    provider.set_dispute,
+                    purchase.charge,
+                    dispute_id,
+                    rng.choice([Dispute.WON, Dispute.LOST]),
+                )
 
     # Customers
 
-    def _schedule_requests(self, bought: Purchase) -> None:
+    def _schedule_requests(self, purchase: Purchase) -> None:
         world, rng = self._world, self._rng
-        first = rng.random() ** 2 * 4 * HOUR
+        first_at = rng.random() ** 2 * 4 * HOUR
         for n in range(rng.choice([1, 1, 1, 2, 3])):
-            submission = self._submission(bought, n)
-            at = first + (rng.choice([0.0, 1.0, 60.0, HOUR]) * rng.random() if n else 0.0)
-            for _ in range(rng.choice([1, 1, 1, 2])):  # the same request again, with the same key
+            submission = self._submission(purchase, n)
+            at = first_at + (rng.choice([0.0, 1.0, 60.0, HOUR]) * rng.random() if n else 0.0)
+            for _ in range(rng.choice([1, 1, 1, 2])):  # the same request may be sent twice, with the same key
                 self.requests += 1
                 world.clock.at(
                     at + rng.random() * rng.choice([0.05, 60.0]), world.web, self._send_request, submission, 0
                 )
 
-    def _submission(self, bought: Purchase, number: int) -> Submission:
+    def _submission(self, purchase: Purchase, number: int) -> Submission:
         rng = self._rng
         request = RefundRequest.model_construct(
-            email=bought.email,
-            reference=bought.reference if rng.random() < 0.97 else "MB-unknown",
+            email=purchase.email,
+            reference=purchase.reference if rng.random() < 0.97 else "MB-unknown",
             reason=RefundReason.DISSATISFIED,
             refund_scope=RefundScope.FULL if rng.random() < 0.97 else RefundScope.PARTIAL,
             comment="",
@@ -145,14 +143,14 @@ class Customers:
         )
         channel = rng.choice(list(Channel))
         trusted = channel in {Channel.API, Channel.QUEUE} and rng.random() < 0.8
-        key = f"{bought.reference} {number}" if rng.random() < 0.95 else "the same for all"
+        key = f"{purchase.reference} {number}" if rng.random() < 0.95 else "the same key for several requests"
         return Submission(
             id=self.uuid(),
             request=request,
             channel=channel,
             source=f"{channel}",
             key=key,
-            seller_id=bought.seller_id if trusted or rng.random() < 0.5 else None,
+            seller_id=purchase.seller_id if trusted or rng.random() < 0.5 else None,
             trusted=trusted,
             bulk=rng.random() < 0.2,
         )
@@ -163,24 +161,26 @@ class Customers:
             accepted = intake.accept_one(world.records, submission)
         except KeyReusedError:
             return
-        except (*world.seams.database_errors, Killed):
-            again = world.clock.now + self._rng.choice([1.0, 10.0, 300.0])
-            world.clock.at(again, world.web, self._send_request, submission, tries + 1)
+        except (*world.interleaving.database_errors, Killed):
+            repeated_at = world.clock.now + self._rng.choice([1.0, 10.0, 300.0])
+            world.clock.at(repeated_at, world.web, self._send_request, submission, tries + 1)
             raise
         name = f"{submission.source} {submission.key}"
         if self.case_ids.setdefault(name, accepted.id) != accepted.id:
-            world.checker.violated("I4", f"The request {name} has two cases: {self.case_ids[name]} and {accepted.id}.")
+            world.checker.report_violation(
+                "I4", f"The request {name} has two cases: {self.case_ids[name]} and {accepted.id}."
+            )
         self.accepted[accepted.id] = name
 
     def read(self, email: Any) -> None:
-        """Let a customer read an e-mail, and perhaps confirm or cancel."""
+        """Simulate a customer who reads an e-mail, and may confirm or cancel."""
         world, rng = self._world, self._rng
         if email.kind is not EmailKind.START_REFUND or rng.random() < 0.1:
             return
         respond = intake.confirm if rng.random() < 0.92 else intake.cancel
-        late = rng.choice([MINUTE, HOUR, DAY]) if rng.random() < 0.95 else 20 * DAY
+        max_delay = rng.choice([MINUTE, HOUR, DAY]) if rng.random() < 0.95 else 20 * DAY
         for _ in range(rng.choice([1, 1, 2])):
-            world.clock.later(rng.random() * late, world.web, self._respond, respond, email.case)
+            world.clock.later(rng.random() * max_delay, world.web, self._respond, respond, email.case)
 
     def _respond(self, respond: Any, case: UUID) -> None:
         world = self._world
@@ -188,6 +188,6 @@ class Customers:
             respond(world.records, case)
         except NotPossibleError:
             return
-        except (*world.seams.database_errors, Killed):
+        except (*world.interleaving.database_errors, Killed):
             world.clock.later(20.0, world.web, self._respond, respond, case)
             raise

@@ -1,6 +1,6 @@
-"""The faults of one world and their rates, drawn from the seed.
+"""The faults of one world and their rates. A random generator with the world's seed draws the rates.
 
-Half of the faults do not happen at all in a given world, so the effects of the others are not hidden.
+In each world, about half of the faults never happen, so they cannot hide the effects of the other faults.
 """
 
 from collections import Counter
@@ -9,16 +9,16 @@ from random import Random
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
-HEALED = 1.5 * DAY
-"""The time after which no new fault happens, so every accepted request must end."""
+FAULTS_END = 1.5 * DAY
+"""The time after which no fault happens. All accepted requests must then end."""
 
 MAX_RATES = {
-    # processes, at each seam
+    # processes, at each preemption point
     "kill": 0.03,
     "pause": 0.02,
-    "kill_at_call": 0.2,  # calls to providers are the most critical places
+    "kill_at_call": 0.2,  # the rate is high, because calls to providers are the most critical places
     "pause_at_call": 0.1,
-    "long_pause": 0.0,  # only for planted mistakes
+    "long_pause": 0.0,  # only some planted mistakes set a rate
     "clock_jump": 0.02,
     # the database
     "serialization_failure": 0.02,
@@ -77,11 +77,11 @@ class Faults:
     random: Random
     rates: dict[str, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
-    healed: bool = False
+    ended: bool = False
 
     @classmethod
-    def drawn(cls, random: Random) -> "Faults":
-        """Return the faults of a seed."""
+    def draw(cls, random: Random) -> "Faults":
+        """Return faults with random rates."""
         no_faults = random.random() < 0.05
         rates = {
             kind: 0.0 if no_faults or random.random() < 0.5 else max_rate * 10.0 ** -random.uniform(0, 1.5)
@@ -90,13 +90,13 @@ class Faults:
         return cls(random, rates)
 
     def happens(self, kind: str) -> bool:
-        """Return whether the fault happens this time, and count it."""
+        """Decide at random if the fault happens now, and count it if it happens."""
         rate = self.rates[kind]
-        if not rate or self.healed or self.random.random() >= rate:
+        if not rate or self.ended or self.random.random() >= rate:
             return False
         self.counts[kind] += 1
         return True
 
     def count(self, kind: str) -> None:
-        """Count a fault that was decided elsewhere."""
+        """Count a fault that another function injected."""
         self.counts[kind] += 1

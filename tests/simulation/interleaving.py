@@ -1,4 +1,4 @@
-"""The seams: the places between two steps of the product where other tasks may run or the process may be killed."""
+"""Preemption points: the places between two steps of the product at which other tasks may run, or a process may be killed."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from tests.simulation.clock import Killed, Process, Task
 from tests.simulation.faults import MINUTE
 from tests.simulation.memory.journal import Journal, RefusedRowError
-from tests.simulation.memory.records import Seams
+from tests.simulation.memory.records import TransactionHooks
 from worker.broker_loss import MARKER_KEY
 from worker.relay import IDLE
 
@@ -18,21 +18,25 @@ if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
 MAX_WAIT = 120 * 86_400.0
-"""Seconds that the alarm waits at most, because a permanent claim never becomes due."""
+"""The longest wait of the alarm in seconds. A row with a permanent claim never becomes due, and sets no alarm."""
 
 PAUSES = (100.0, 400.0, 50 * MINUTE)
-"""Seconds that a process may be frozen. Together with a late call, that is shorter than the margin before a key expires."""
+"""The durations in seconds for which a process may be frozen.
+
+The sum of a pause and the delay of a late call is shorter than the margin before an idempotency key expires.
+"""
 
 
 CALLS = {"before the call", "after the call"}
+"""The preemption points of a refund call."""
 
 
 class SoftTimeLimit(Exception):  # noqa: N818  # as Celery's own
     """Celery's soft time limit was reached."""
 
 
-class WorldSeams(Seams):
-    """The seams of one world: the hooks of the product's in-memory records and adapters."""
+class Interleaving(TransactionHooks):
+    """The preemption points of one world. The in-memory records, the adapters and the relay call its methods."""
 
     database_errors = (OperationalError,)
 
@@ -42,51 +46,53 @@ class WorldSeams(Seams):
         self._timers = world.settings.timers
         self._pauses: Mapping[str, str] = world.forced.get("pauses", {})
         self.database_down_until = 0.0
-        self._idle: list[Task] = []
+        self._waiting_relays: list[Task] = []
         self._alarm: float | None = None
-        self._changed = True
-        self._waiting: tuple[list[tuple[float, str]], set[str]] | None = None
+        """The time at which the waiting relays wake up, because work is due."""
+        self._rows_changed = True
+        self._due_rows: tuple[list[tuple[float, str]], set[str]] | None = None
+        """The cached result of `_find_due_rows`, or None if the tables changed."""
         self._swept_at: dict[Process, float] = {}
 
     # Between steps
 
-    def seam(self, where: str) -> None:
+    def preempt(self, where: str) -> None:
         """Let other tasks run, freeze this process, or kill it."""
         task = self._clock.current
         if task is None:
             return
         if self._world.records.in_transaction:
-            self._world.checker.violated("I3", f"{task.process.name} is in a transaction {where}.")
+            self._world.checker.report_violation("I3", f"{task.process.name} is in a transaction {where}.")
         self.kill_at(where)
         happens = self._faults.happens
         if happens(self._pauses.get(where, "pause")) or (where in CALLS and happens("pause_at_call")):
             seconds = self._random.choice(PAUSES)
             if (
                 self._random.random() < 0.7
-            ):  # the whole machine was frozen, including the process that enforces time limits
+            ):  # the whole machine is frozen, so the process that enforces time limits is frozen, too
                 task.started += seconds
             self._world.log(f"{task.process.name} is frozen {where} for {seconds:g} s")
             self._clock.sleep(seconds)
         else:
             self._clock.sleep(self._random.random() * 0.02)
-        self._limits(task)
-        task.between = not where.startswith("before")
+        self._enforce_time_limits(task)
+        task.switched_last = not where.startswith("before")
 
     def kill_at(self, where: str) -> None:
-        """Kill this process here, at a random rate."""
+        """Decide at random if this process is killed at this place."""
         task = self._clock.current
         if task is None:
             return
         if not task.process.alive:
             raise Killed
-        task.between = False
+        task.switched_last = False
         if self._faults.happens("kill") or (where in CALLS and self._faults.happens("kill_at_call")):
             self._faults.count(f"kill {where}")
             self._world.log(f"{task.process.name} killed {where}")
             self._clock.kill(task.process)
             raise Killed
 
-    def _limits(self, task: Task) -> None:
+    def _enforce_time_limits(self, task: Task) -> None:
         """Enforce Celery's time limits for the tasks of workers."""
         timers, age = self._timers, self._clock.now - task.started
         if age <= timers.task_soft_time_limit_seconds or task.is_thread or not task.process.name.startswith("worker"):
@@ -95,66 +101,66 @@ class WorldSeams(Seams):
             self._faults.count("hard_time_limit")
             self._clock.kill(task.process)
             raise Killed
-        if not task.soft:
-            task.soft = True
+        if not task.is_soft_limited:
+            task.is_soft_limited = True
             self._faults.count("soft_time_limit")
             raise SoftTimeLimit
 
-    # For the database
+    # The hooks of transactions
 
     def begin(self) -> None:
-        """Be the seam before a transaction. Between two consecutive transactions, there is only one seam."""
-        if not (self._clock.current and self._clock.current.between):
-            self.seam("before a transaction")
+        """Preempt before a transaction. Between two consecutive transactions, the task is preempted only once."""
+        if not (self._clock.current and self._clock.current.switched_last):
+            self.preempt("before a transaction")
         if self._clock.current and self._clock.now < self.database_down_until:
-            raise _down("The database is unavailable.")
+            raise _database_error("The database is unavailable.")
 
     def commit(self) -> None:
-        """Let the commit fail or the process be killed before it. No other task runs here."""
+        """Decide if the process is killed before the commit, or the commit fails. No other task runs at this place."""
         self.kill_at("before a commit")
         if self._clock.current and self._faults.happens("serialization_failure"):
-            raise _down("could not serialize access")
+            raise _database_error("could not serialize access")
 
     def committed(self, journal: Journal) -> None:
-        """Check the committed changes; then the response may be lost, or the process killed."""
+        """Check the committed changes. Then the process may be killed, or the response may be lost."""
         self._world.checker.committed(journal)
-        if journal.touched:
-            self._waiting = None
+        if not journal.is_empty:
+            self._due_rows = None
         for row, _ in journal.changed:
-            self._changed = True
+            self._rows_changed = True
             if (due := getattr(row, "next_action_at", None) or getattr(row, "claimed_until", None)) is not None:
-                self._arm_for(self._world.since_beginning(due))
+                self._set_alarm_for(self._world.since_beginning(due))
         self.kill_at("after a commit")
         if self._clock.current and self._faults.happens("commit_unknown"):
-            raise _down("The connection broke at the commit.")
-        self.seam("after a commit")
+            raise _database_error("The connection broke during the commit.")
+        self.preempt("after a commit")
 
-    # For the relay
+    # The hooks of the relay
 
     def notified(self) -> None:
-        """Wake the relays that wait."""
-        for task in self._idle:
+        """Wake the waiting relays."""
+        for task in self._waiting_relays:
             self._clock.wake(task, self._random.random() * 0.05)
-        self._idle.clear()
+        self._waiting_relays.clear()
 
-    def idle(self, seconds: float) -> bool:  # noqa: ARG002  # the simulation omits the wake-ups that find nothing
-        """Let the relay wait until there is work."""
-        self.seam("while the relay waits")
+    def wait_for_notification(self, seconds: float) -> bool:  # noqa: ARG002  # the simulation omits needless wake-ups
+        """Let the relay wait until work is due."""
+        self.preempt("while the relay waits")
         task = self._clock.current
         assert task
         if self._clock.now < self.database_down_until:
-            raise _down("The database is unavailable.")
-        self._idle.append(task)
-        self.arm()
+            raise _database_error("The database is unavailable.")
+        self._waiting_relays.append(task)
+        self.set_alarm()
         self._clock.park()
         return True
 
-    def stop(self, process: Process) -> "Event":
-        """Return the stop event of a relay, with which the relay also waits."""
-        return _Stop(self, process)  # type: ignore[return-value]  # the part of an Event that the relay uses
+    def stop_event(self) -> "Event":
+        """Return the stop event of a relay. The relay uses the event also to wait."""
+        return _StopEvent(self)  # type: ignore[return-value]  # the methods of an Event that the relay uses
 
     def back_off(self) -> None:
-        """Let the relay wait a moment after an error; for longer if there is nothing to do."""
+        """Let the relay wait some seconds after an error. If the relay has no work, it waits until work is due."""
         task = self._clock.current
         assert task
         world = self._world
@@ -162,67 +168,70 @@ class WorldSeams(Seams):
         if self._clock.now < self.database_down_until or has_messages or not world.broker.unavailable:
             self._clock.sleep(self._random.choice([1.0, 5.0, 15.0]))
             return
-        self._idle.append(task)
-        self.arm()
+        self._waiting_relays.append(task)
+        self.set_alarm()
         self._clock.park()
 
-    # What is due for the sweep
+    # The alarm for due work
 
     def wake_relays(self) -> None:
-        """Wake the relays, because work may be due. The next relay that waits sets the alarm again."""
+        """Wake the relays, because work may be due. A relay sets the alarm again when it waits."""
         self._alarm = None
         self.notified()
 
     def has_sweep_work(self) -> bool:
-        """Return whether a sweep would find work now. The simulation omits other sweeps, because no fault can happen in them."""
+        """Return whether a sweep would find work now. A sweep without work is omitted, because no fault can happen in it."""
         if self._clock.current:
             self._swept_at[self._clock.current.process] = self._clock.now
-        if self._waiting is None:
-            self._waiting = self._rows_due()
+        if self._due_rows is None:
+            self._due_rows = self._find_due_rows()
         now = self._world.since_beginning(self._world.database_clock())
-        return any(due <= now for due, _ in self._waiting[0])
+        return any(due <= now for due, _ in self._due_rows[0])
 
-    def arm(self) -> None:
+    def set_alarm(self) -> None:
         """Set the alarm to the time at which the next work is due."""
-        if self._changed or self._alarm is None:
-            self._changed = False
-            if due := self.due():
-                self._arm_for(min(due)[0])
+        if self._rows_changed or self._alarm is None:
+            self._rows_changed = False
+            if work := self.find_work():
+                self._set_alarm_for(min(work)[0])
 
-    def _arm_for(self, due: float) -> None:
-        """Set the alarm, but not before a waiting relay would sweep again."""
+    def _set_alarm_for(self, due: float) -> None:
+        """Set the alarm to the time of the relays' next sweep at or after ``due``."""
         now, pause = self._clock.now, self._timers.sweep_interval_seconds
         if due <= now + MAX_WAIT and (self._alarm is None or due < self._alarm - pause):
-            swept_at = min((self._swept_at.get(task.process, -pause) for task in self._idle), default=-pause)
+            swept_at = min((self._swept_at.get(task.process, -pause) for task in self._waiting_relays), default=-pause)
             self._alarm = max(due, now, swept_at + pause) + self._random.random() * pause
             self._clock.at(self._alarm, self._on_alarm, self._alarm)
 
     def _on_alarm(self, at: float) -> None:
-        """Wake the relays, unless the work of the alarm was done before."""
+        """Wake the relays, or set the next alarm if no work is due any longer."""
         if self._alarm != at:
             return
         self._alarm = None
-        if not (due := self.due()):
+        if not (work := self.find_work()):
             return
-        if min(due)[0] <= self._clock.now + IDLE:
+        if min(work)[0] <= self._clock.now + IDLE:
             self.wake_relays()
         else:
-            self._arm_for(min(due)[0])
+            self._set_alarm_for(min(work)[0])
 
-    def due(self) -> list[tuple[float, str]]:
-        """Return when work for the sweep or the relay is due, with its kind."""
-        if self._waiting is None:
-            self._waiting = self._rows_due()
-        rows, lanes = self._waiting
-        due, away = [*rows], self._world.broker.unavailable
-        if MARKER_KEY not in self._world.broker.keys and not away:
-            due.append((self._clock.now, "memory"))
-        if any(lane != "support.publish" if away else self._world.broker.has_room(lane) for lane in lanes):
-            due.append((self._clock.now + IDLE, "outbox"))
-        return due
+    def find_work(self) -> list[tuple[float, str]]:
+        """Return the work for the sweep and the relay: the time at which it is due, and its kind."""
+        if self._due_rows is None:
+            self._due_rows = self._find_due_rows()
+        rows, queues = self._due_rows
+        work, is_broker_unavailable = [*rows], self._world.broker.unavailable
+        if MARKER_KEY not in self._world.broker.keys and not is_broker_unavailable:
+            work.append((self._clock.now, "broker marker"))
+        if any(
+            queue != "support.publish" if is_broker_unavailable else self._world.broker.has_room(queue)
+            for queue in queues
+        ):
+            work.append((self._clock.now + IDLE, "outbox"))
+        return work
 
-    def _rows_due(self) -> tuple[list[tuple[float, str]], set[str]]:
-        """Return when each row is due, and the queues of the messages that wait. Valid until the next commit."""
+    def _find_due_rows(self) -> tuple[list[tuple[float, str]], set[str]]:
+        """Return the rows with the times at which they are due, and the queues with messages in the outbox."""
         tables, at = self._world.records.tables, self._world.since_beginning
         queued = {(row.queue, row.item_id) for row in tables.outbox.values()}
         resend_after = self._world.settings.timers.resend_after_seconds
@@ -233,33 +242,33 @@ class WorldSeams(Seams):
             if row.next_action_at is not None
         ]
         due += [
-            (max(at(letter.created_at) + resend_after, at(letter.claimed_until)) + 1e-3, letter.kind)
-            for letter in tables.case_emails.values()
-            if letter.sent_at is None and ("email.cases", letter.case_id) not in queued
+            (max(at(email.created_at) + resend_after, at(email.claimed_until)) + 1e-3, email.kind)
+            for email in tables.case_emails.values()
+            if email.sent_at is None and ("email.cases", email.case_id) not in queued
         ]
         due += [
             (max(at(task.created_at) + resend_after, at(task.claimed_until)) + 1e-3, task.kind)
             for task in tables.support_tasks.values()
             if task.published_at is None and ("support.publish", task.case_id or task.id) not in queued
         ]
-        return due, {lane for lane, _ in queued}
+        return due, {queue for queue, _ in queued}
 
 
-class _Stop:
-    """A stop event that is never set, because a relay ends only when it is killed."""
+class _StopEvent:
+    """A stop event that is never set, because a simulated relay ends only when it is killed."""
 
-    def __init__(self, seams: WorldSeams, process: Process) -> None:
-        self._seams, self._process = seams, process
+    def __init__(self, interleaving: Interleaving) -> None:
+        self._interleaving = interleaving
 
     def is_set(self) -> bool:
         """Return False."""
         return False
 
-    def wait(self, seconds: float) -> bool:  # noqa: ARG002  # as idle()
-        """Let the relay wait a moment."""
-        self._seams.back_off()
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002  # back_off() draws the delay
+        """Let the relay wait after an error."""
+        self._interleaving.back_off()
         return False
 
 
-def _down(why: str) -> OperationalError:
-    return OperationalError(why, None, RefusedRowError(why))
+def _database_error(message: str) -> OperationalError:
+    return OperationalError(message, None, RefusedRowError(message))

@@ -1,7 +1,6 @@
-"""The invariants I1 to I12 of the design, checked after every commit and call, and in full at the end."""
+"""Checks the invariants I1 to I12 of the design: a part after each commit and call, and all at the end of a world."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -28,43 +27,41 @@ from tests.simulation.provider import Provider, Refund
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
-UNPAID = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.CANCELLED}
-FINAL = {"declined", "card_closed"}
-HELD = {State.REFUNDING, State.REFUND_PENDING}
-"""The states in which only the holder of the lease changes a case."""
+UNPAID_STATES = {State.WITH_SUPPORT, State.DECLINED, State.UNMATCHED, State.DUPLICATE, State.EXPIRED, State.CANCELLED}
+PERMANENT_DECLINE_CODES = {"declined", "card_closed"}
+LEASED_STATES = {State.REFUNDING, State.REFUND_PENDING}
+"""The states in which only the task with the lease may change a case."""
 BAD_DISPUTES = {"open", "lost"}
 
-EXPECTED = (OperationalError, BrokerUnavailableError, SoftTimeLimit)
-"""The errors that may end a task, because the sweep repeats its work."""
+EXPECTED_ERRORS = (OperationalError, BrokerUnavailableError, SoftTimeLimit)
+"""The errors that may end a task, because the sweep repeats the task's work."""
 
 
 class ViolatedError(BaseException):
-    """An invariant is violated. No handler of the product may catch this."""
+    """An invariant is report_violation. The class is a BaseException, so that no handler of the product catches it."""
 
 
 class InvariantChecker:
-    """Checks the invariants, with access to the database and the providers."""
+    """Checks the invariants. It reads the tables and the providers of its world."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self.violations: list[str] = []
-        self._holders: dict[tuple[UUID, int], Task | None] = {}
-        """The task that claimed a case, by case and fence."""
-        self.broken: Counter[str] = Counter()
-        self._signed: dict[tuple[str, str], dict[str, Dispute]] = {}
-        """The disputes in the signed webhooks of providers without lookups."""
+        self._lease_holders: dict[tuple[UUID, int], Task | None] = {}
+        """The task that has the lease of a case, by the case's id and fence. The fence is a number that each lease raises."""
+        self._signed_disputes: dict[tuple[str, str], dict[str, Dispute]] = {}
+        """The disputes in the signed webhooks of providers without lookups, by provider and charge."""
 
-    def violated(self, which: str, how: str) -> None:
+    def report_violation(self, invariant: str, sentence: str) -> None:
         """Record a violation, and end the world."""
-        self.violations.append(f"{which}: {how}")
-        self._world.log(f"VIOLATED {which}: {how}")
-        raise ViolatedError(f"{which}: {how}")
+        self.violations.append(f"{invariant}: {sentence}")
+        self._world.log(f"VIOLATED {invariant}: {sentence}")
+        raise ViolatedError(f"{invariant}: {sentence}")
 
-    def broke(self, task: Task, error: Exception) -> None:
-        """Count the error that ended a task; an unexpected error is a violation."""
-        self.broken[type(error).__name__] += 1
-        if not isinstance(error, EXPECTED):
-            self.violated("BUG", f"{task.what} in {task.process.name} ended with {error!r}.")
+    def check_error(self, task: Task, error: Exception) -> None:
+        """Check the error that ended a task. An unexpected error is a violation."""
+        if not isinstance(error, EXPECTED_ERRORS):
+            self.report_violation("BUG", f"{task.title} in {task.process.name} ended with {error!r}.")
 
     # At the provider
 
@@ -73,54 +70,59 @@ class InvariantChecker:
         world = self._world
         operation = world.records.tables.refund_operations.get(key)
         if operation is None:
-            self.violated("I3", f"{key} is sent, but no operation of it was committed.")
+            self.report_violation("I3", f"{key} is sent, but no operation with this key was committed.")
             return
         if provider.calls[key] >= operation.sends:
-            self.violated(
-                "I3", f"{key} is sent {provider.calls[key] + 1} times, but was stamped {operation.sends} times."
+            self.report_violation(
+                "I3", f"{key} is sent {provider.calls[key] + 1} times, but only {operation.sends} sends were recorded."
             )
         if (operation.charge, Money(operation.amount, operation.currency)) != (charge, amount):
-            self.violated("I2", f"{key} is sent for {charge} and {amount}.")
+            self.report_violation("I2", f"{key} is sent for {charge} and {amount}.")
         others = [o for o in world.records.tables.refund_operations.values() if o.charge == charge and o.key != key]
-        if any(other.code in FINAL for other in others):
-            self.violated("I9", f"{key} is sent although the provider refused this payment for good.")
+        if any(other.code in PERMANENT_DECLINE_CODES for other in others):
+            self.report_violation(
+                "I9", f"{key} is sent, although the provider declined a refund of this payment permanently."
+            )
         age = (operation.last_sent_at - operation.first_sent_at).total_seconds()
-        life = provider.capabilities.idempotency_key_ttl.total_seconds()
-        if operation.sends > 1 and age > life - 4 * HOUR:  # no repeat in the last hours of a key
-            self.violated("I9", f"{key} is sent again {age / HOUR:.1f} h after it was sent first.")
+        ttl = provider.capabilities.idempotency_key_ttl.total_seconds()
+        if operation.sends > 1 and age > ttl - 4 * HOUR:  # a call must not be repeated shortly before its key expires
+            self.report_violation("I9", f"{key} is sent again {age / HOUR:.1f} h after the first call.")
 
     def refund_made(self, provider: Provider, refund: Refund) -> None:
         """Check a new refund at the provider."""
         self._world.log(f"{provider.name} makes {refund.id} of {refund.charge} under {refund.key}: {refund.status}")
-        if len(provider.alive(refund.charge)) > 1:
-            self.violated("I1", f"{refund.charge} is refunded twice: {[r.key for r in provider.alive(refund.charge)]}.")
+        refunds = provider.own_refunds(refund.charge)
+        if len(refunds) > 1:
+            self.report_violation("I1", f"{refund.charge} is refunded twice: {[refund.key for refund in refunds]}.")
 
     def webhook_stored(self, provider: Provider, webhook_event: WebhookEvent) -> None:
-        """Remember what a stored webhook reported."""
+        """Record the status that a stored webhook reported."""
         if (
             isinstance(webhook_event.reported, DisputeStatus)
             and webhook_event.charge
             and provider.capabilities.lookup is Lookup.NEVER
         ):
-            disputes = self._signed.setdefault((provider.name, webhook_event.charge), {})
-            if disputes.get(webhook_event.reported.dispute_id, Dispute.OPEN) is Dispute.OPEN:  # not a final status
+            disputes = self._signed_disputes.setdefault((provider.name, webhook_event.charge), {})
+            if (
+                disputes.get(webhook_event.reported.dispute_id, Dispute.OPEN) is Dispute.OPEN
+            ):  # a final status does not change
                 disputes[webhook_event.reported.dispute_id] = webhook_event.reported.dispute
         for refund in provider.refunds.values():
             reports_failure = webhook_event.refund_id == refund.id and isinstance(webhook_event.reported, Failed)
             causes_lookup = webhook_event.reuses_event_id and webhook_event.charge == refund.charge
             refund.failure_reported |= refund.status == "failed" and (reports_failure or causes_lookup)
-            refund.named |= webhook_event.refund_id == refund.id
+            refund.id_reported |= webhook_event.refund_id == refund.id
 
     # In the database
 
     def committed(self, journal: Journal) -> None:
         """Check the changes of a committed transaction."""
-        task = self._acting()
+        task = self._current_task()
         for row, _ in journal.changed:
             if isinstance(row, TransitionRow):
                 self._check_transition(row)
             elif isinstance(row, CaseRow):
-                self._holders.setdefault((row.id, row.fence), task)
+                self._lease_holders.setdefault((row.id, row.fence), task)
                 self._check_history(row)
                 self._check_single_case(row)
 
@@ -129,65 +131,68 @@ class InvariantChecker:
         self._world.log(
             f"{row.case_id.hex[:6]} {row.from_state or '-'} -> {row.to_state} by {row.event} {row.why[:60]}"
         )
-        before = tables.transitions.get((row.case_id, row.seq - 1))
-        if (before.to_state if before else "") != row.from_state:
-            self.violated("I5", f"{row.case_id} continues from {row.from_state}, but was {before and before.to_state}.")
+        previous = tables.transitions.get((row.case_id, row.seq - 1))
+        if (previous.to_state if previous else "") != row.from_state:
+            self.report_violation(
+                "I5", f"{row.case_id} leaves {row.from_state}, but was {previous and previous.to_state}."
+            )
         if row.from_state in FINAL_STATES and (row.from_state, row.to_state) != (State.REFUNDED, State.WITH_SUPPORT):
-            self.violated("I6", f"{row.case_id} leaves {row.from_state} for {row.to_state}.")
-        if row.from_state in HELD and self._holder(row.case_id) is not self._acting():
-            self.violated("I5", f"{row.case_id} was changed by a task that had lost its lease.")
+            self.report_violation("I6", f"{row.case_id} leaves {row.from_state} for {row.to_state}.")
+        if row.from_state in LEASED_STATES and self._lease_holder(row.case_id) is not self._current_task():
+            self.report_violation("I5", f"{row.case_id} was changed by a task that had lost its lease.")
         if row.event == "refund_started":
-            self._check_started(row.case_id)
+            self._check_refund_start(row.case_id)
         if row.to_state == State.WITH_SUPPORT:
-            self._check_task_of(row)
+            self._check_case_task(row)
         if row.to_state == State.REFUNDED:
             self._check_refunded(row.case_id)
 
-    def _check_started(self, case: UUID) -> None:
+    def _check_refund_start(self, case: UUID) -> None:
         tables = self._world.records.tables
         purchase = tables.purchases[tables.cases[case].purchase_id or UUID(int=0)]
         if (purchase.provider_dispute or purchase.dispute) in BAD_DISPUTES:
-            self.violated("I11", f"{case} is paid although its payment is known to be disputed.")
+            self.report_violation("I11", f"{case} is paid although its payment is known to be disputed.")
         if purchase.refunded:
-            self.violated("I11", f"{case} is paid although its payment is known to be refunded.")
+            self.report_violation("I11", f"{case} is paid although its payment is known to be refunded.")
 
-    def _check_task_of(self, row: TransitionRow) -> None:
+    def _check_case_task(self, row: TransitionRow) -> None:
         tables = self._world.records.tables
         tasks = [t for t in tables.support_tasks.values() if (t.case_id, t.seq) == (row.case_id, row.seq)]
         if len(tasks) != 1 or tasks[0].reasons == "[]":
-            self.violated("I12", f"{row.case_id} came to support with {len(tasks)} tasks.")
+            self.report_violation("I12", f"{row.case_id} went to support with {len(tasks)} tasks.")
 
-    def _acting(self) -> Task | None:
-        """Return the current task; for a thread, the task that it makes a call for."""
+    def _current_task(self) -> Task | None:
+        """Return the current task. If it is a thread, return the task for which the thread makes a call."""
         current = self._world.clock.current
-        return current and current.on_behalf_of
+        return current and current.caller
 
-    def _holder(self, case: UUID) -> Task | None:
-        return self._holders[case, self._world.records.tables.cases[case].fence]
+    def _lease_holder(self, case: UUID) -> Task | None:
+        return self._lease_holders[case, self._world.records.tables.cases[case].fence]
 
     def _check_history(self, row: CaseRow) -> None:
         last = self._world.records.tables.transitions.get((row.id, row.seq))
         if last is None or (last.to_state, last.hash) != (row.state, row.head_hash):
-            self.violated("I5", f"{row.id} is {row.state}, but its history ends with {last and last.to_state}.")
+            self.report_violation("I5", f"{row.id} is {row.state}, but its history ends with {last and last.to_state}.")
 
     def _check_single_case(self, row: CaseRow) -> None:
         cases = self._world.records.tables.cases.values()
-        holders = sum(one.purchase_id == row.purchase_id and one.state in OPEN_STATES for one in cases)
-        if row.purchase_id and row.state in OPEN_STATES and holders > 1:
-            self.violated("I1", f"{row.id} is {row.state}, and another case holds its purchase.")
+        open_cases = sum(case.purchase_id == row.purchase_id and case.state in OPEN_STATES for case in cases)
+        if row.purchase_id and row.state in OPEN_STATES and open_cases > 1:
+            self.report_violation("I1", f"{row.id} is {row.state}, and its purchase has another open case.")
 
     def _check_refunded(self, case: UUID) -> None:
         tables = self._world.records.tables
         paid = [o for o in tables.refund_operations.values() if o.case_id == case and o.status == "paid"]
         purchase = tables.purchases.get(tables.cases[case].purchase_id or UUID(int=0))
         if len(paid) != 1 or purchase is None:
-            self.violated("I7", f"{case} is refunded with {len(paid)} operations that are paid.")
+            self.report_violation("I7", f"{case} is refunded, but {len(paid)} of its operations are paid.")
             return
         (operation,) = paid
         refund = self._world.providers[operation.provider].refunds.get(operation.refund_id or "")
-        ours = (operation.key, operation.charge, Money(operation.amount, operation.currency))
-        if refund is None or (refund.key, refund.charge, refund.amount) != ours or operation.amount != purchase.amount:
-            self.violated("I7", f"{case} is refunded, but the provider's refund is {refund}.")
+        recorded = (operation.key, operation.charge, Money(operation.amount, operation.currency))
+        is_same = refund is not None and (refund.key, refund.charge, refund.amount) == recorded
+        if not is_same or operation.amount != purchase.amount:
+            self.report_violation("I7", f"{case} is refunded, but the provider's refund is {refund}.")
 
     # At the end
 
@@ -195,15 +200,17 @@ class InvariantChecker:
         """Check all invariants again, in full."""
         world = self._world
         with world.records.work() as work:
-            for story in work.history.stream_all():
-                for sentence in faults_of(story):
-                    self.violated("I5", f"{story.id} {sentence}")
+            for history in work.history.stream_all():
+                for sentence in faults_of(history):
+                    self.report_violation("I5", f"{history.id} {sentence}")
         tables = world.records.tables
         if not world.clock.idle:
-            self.violated("I4", f"Work remains after {world.clock.now / HOUR:.0f} h: {world.seams.due()}")
-        for case, key in world.customers.accepted.items():
+            self.report_violation(
+                "I4", f"Work remains after {world.clock.now / HOUR:.0f} h: {world.interleaving.find_work()}"
+            )
+        for case, name in world.customers.accepted.items():
             if case not in tables.cases:
-                self.violated("I4", f"{case} was accepted with {key}, but is not stored.")
+                self.report_violation("I4", f"The request {name} was accepted, but its case {case} is not stored.")
         for row in tables.cases.values():
             self._check_final_case(row)
         for purchase in tables.purchases.values():
@@ -213,7 +220,7 @@ class InvariantChecker:
     def _check_final_case(self, row: CaseRow) -> None:
         tables = self._world.records.tables
         if row.state not in FINAL_STATES and row.state != State.WITH_SUPPORT:
-            self.violated("I4", f"{row.id} is still {row.state}.")
+            self.report_violation("I4", f"{row.id} is still {row.state}.")
         operations = [o for o in tables.refund_operations.values() if o.case_id == row.id]
         refunds = [
             refund
@@ -221,39 +228,43 @@ class InvariantChecker:
             for refund in self._world.providers[o.provider].refunds.values()
             if refund.key == o.key
         ]
-        alive = [refund for refund in refunds if refund.status != "failed"]
+        paid = [refund for refund in refunds if refund.status != "failed"]
         if row.state == State.REFUNDED:
             self._check_refunded(row.id)
-            if not alive and all(
+            if not paid and all(
                 refund.failure_reported and not self._failure_is_reported(refund) for refund in refunds
             ):
-                self.violated("I7", f"{row.id} is refunded, but a webhook reported that it failed.")
-        if row.state in UNPAID and alive:
+                self.report_violation("I7", f"{row.id} is refunded, but a webhook reported that its refund failed.")
+        if row.state in UNPAID_STATES and paid:
             last = tables.transitions[row.id, row.seq]
             if ReasonCode.OUTCOME_UNKNOWN not in last.evidence:
-                self.violated("I8", f"{row.id} is {row.state} ({last.evidence}), but {alive[0].id} was paid.")
+                self.report_violation("I8", f"{row.id} is {row.state} ({last.evidence}), but {paid[0].id} was paid.")
 
     def _check_purchase(self, purchase: PurchaseRow) -> None:
-        """Check that the purchase contains its refunds, and that support knows of every double payment."""
+        """Check the purchase's refunded amount, its disputes, and the support tasks about its external refunds."""
         tables = self._world.records.tables
         payment = purchase.provider, purchase.charge
         operations = [o for o in tables.refund_operations.values() if (o.provider, o.charge) == payment]
         paid = any(o.status == "paid" and tables.cases[o.case_id].purchase_id == purchase.id for o in operations)
         if paid and purchase.refunded < (purchase.amount or 0):
-            self.violated("I11", f"{purchase.charge} was refunded, but its purchase says {purchase.refunded}.")
+            self.report_violation(
+                "I11", f"{purchase.charge} was refunded, but its purchase's refunded amount is {purchase.refunded}."
+            )
         refunds = [r for r in self._world.providers[purchase.provider].refunds.values() if r.charge == purchase.charge]
         if not paid and purchase.refunded and not any(refund.key is None for refund in refunds):
-            self.violated("I11", f"{purchase.charge} was not refunded, but its purchase says {purchase.refunded}.")
+            self.report_violation(
+                "I11", f"{purchase.charge} was not refunded, but its purchase's refunded amount is {purchase.refunded}."
+            )
         if any(o.status in OPEN for o in operations):
             self._check_dispute_tasks(purchase)
         self._check_signed_disputes(purchase)
         if any(o.status == "paid" for o in operations):
             for refund in refunds:
-                if refund.key is None and refund.named and not self._is_reported(refund):
-                    self.violated("I11", f"{refund.id} is an external refund, and no task reports it.")
+                if refund.key is None and refund.id_reported and not self._is_reported(refund):
+                    self.report_violation("I11", f"No support task reports the external refund {refund.id}.")
 
     def _check_dispute_tasks(self, purchase: PurchaseRow) -> None:
-        """Check that a dispute of a refunded purchase is reported, and not more than once."""
+        """Check that support tasks report the disputes of a refunded purchase, at most one task for each dispute."""
         if purchase.provider_dispute not in BAD_DISPUTES:
             return
         reports = [
@@ -263,19 +274,22 @@ class InvariantChecker:
         ]
         disputes = len(self._world.providers[purchase.provider].charges[purchase.charge].disputes)
         if not 1 <= len(reports) <= disputes:
-            self.violated("I11", f"{purchase.charge} is refunded and disputed, and {len(reports)} tasks report that.")
+            sentence = (
+                f"{purchase.charge} is refunded and has {disputes} disputes, but {len(reports)} tasks report this."
+            )
+            self.report_violation("I11", sentence)
 
     def _check_signed_disputes(self, purchase: PurchaseRow) -> None:
         """Check that the purchase has the dispute status of the signed webhooks."""
         payment = purchase.provider, purchase.charge
-        signed = self._signed.get(payment)
-        if signed and purchase.provider_dispute != _decisive(signed) and not self._is_unresolved(payment):
-            self.violated(
-                "I11", f"{purchase.charge} is {purchase.provider_dispute}, but the signed webhooks are {signed}."
+        disputes = self._signed_disputes.get(payment)
+        if disputes and purchase.provider_dispute != _deciding_status(disputes) and not self._is_unresolved(payment):
+            self.report_violation(
+                "I11", f"{purchase.charge} is {purchase.provider_dispute}, but the signed webhooks report {disputes}."
             )
 
     def _is_unresolved(self, payment: tuple[str, str]) -> bool:
-        """Return whether an event about the charge is unresolved and reported to support."""
+        """Return whether a support task reports an unresolved webhook event about the charge."""
         tasks = self._world.records.tables.support_tasks.values()
         return any(
             task.kind == SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED and payment[1] in (task.evidence or "")
@@ -290,13 +304,13 @@ class InvariantChecker:
         return any(task.kind in kinds and json.loads(task.evidence)["refund"] == refund.id for task in tasks)
 
     def _failure_is_reported(self, refund: Refund) -> bool:
-        """Return whether a support task reports the failure of a refund that no lookup ever showed."""
+        """Return whether a support task reports the failure of a refund, because no lookup showed the failure."""
         for task in self._world.records.tables.support_tasks.values():
             if task.kind != SupportTaskKind.WEBHOOK_EVENT_UNRESOLVED:
                 continue
             evidence = json.loads(task.evidence)
             without_status = not evidence["reported"] and evidence["our_refund"] == refund.id
-            failed_before = refund.changed <= self._world.since_beginning(task.created_at)
+            failed_before = refund.status_changed_at <= self._world.since_beginning(task.created_at)
             if (evidence["reported"], evidence["refund"]) == ("failed", refund.id) or (
                 without_status and failed_before
             ):
@@ -310,29 +324,32 @@ class InvariantChecker:
             self._check_support_tasks()
         for webhook_event in self._world.records.tables.webhook_events.values():
             if webhook_event.next_action_at is not None:
-                self.violated("I4", f"The webhook event {webhook_event.event_id} was never processed.")
+                self.report_violation("I4", f"The webhook event {webhook_event.event_id} was never processed.")
 
     def _check_emails(self) -> None:
         world = self._world
-        for name, times in world.mail_transport.sent.items():
+        for (case, kind), times in world.mail_transport.sent.items():
             if times > 1:
-                self.violated("I12", f"The e-mail {name[1]} of {name[0]} was sent {times} times.")
+                self.report_violation("I12", f"The e-mail {kind} of {case} was sent {times} times.")
         for row in world.records.tables.case_emails.values():
             if world.mail_transport.repeatable and row.sent_at is None and row.claimed_until < world.database_clock():
-                self.violated("I12", f"The e-mail {row.kind} of {row.case_id} was never sent.")
+                self.report_violation("I12", f"The e-mail {row.kind} of {row.case_id} was never sent.")
 
     def _check_support_tasks(self) -> None:
         world, tables = self._world, self._world.records.tables
-        received = world.helpdesk.read | world.broker.unread
+        received = world.helpdesk.read_tasks | world.broker.unread_tasks
         for task in tables.support_tasks.values():
-            if not world.broker.tasks[task.id]:
-                self.violated("I12", f"The task {task.id} of {task.case_id} was never published: {task.reasons}")
+            if not world.broker.task_publications[task.id]:
+                self.report_violation(
+                    "I12", f"The task {task.id} of {task.case_id} was never published: {task.reasons}"
+                )
             if is_open(tables, task) and task.id not in received:
-                self.violated(
-                    "I12", f"The task {task.id} of {task.case_id} waits for support, and no helpdesk received it."
+                self.report_violation(
+                    "I12",
+                    f"The task {task.id} of {task.case_id} is open, but is neither in the queue nor read by a helpdesk.",
                 )
 
 
-def _decisive(disputes: Mapping[str, Dispute]) -> Dispute:
-    """Return the decisive status: open before lost before won."""
+def _deciding_status(disputes: Mapping[str, Dispute]) -> Dispute:
+    """Return the status that decides: an open dispute first, then a lost dispute, then a won dispute."""
     return next(kind for kind in (Dispute.OPEN, Dispute.LOST, Dispute.WON) if kind in disputes.values())

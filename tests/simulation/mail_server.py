@@ -1,4 +1,4 @@
-"""A simulated mail server, which passes e-mails to the customers."""
+"""A simulated mail server, which delivers e-mails to the simulated customers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedEmail:
-    """The kind and the case of an e-mail, which is all that the simulation needs."""
+    """An e-mail without text. The simulation needs only its kind and its case."""
 
     kind: EmailKind
     case: UUID
 
 
-def write(due: DueEmail, view: CaseView, links: Links, sender: str, *, first: CaseView | None = None) -> SimulatedEmail:  # noqa: ARG001  # as worker.emails.rendering
-    """Return an e-mail without a body, because rendering would take longer than simulating a refund."""
+def render(
+    due: DueEmail,
+    view: CaseView,
+    links: Links,  # noqa: ARG001  # the signature of worker.emails.rendering.render
+    sender: str,  # noqa: ARG001  # as above
+    *,
+    first: CaseView | None = None,  # noqa: ARG001  # as above
+) -> SimulatedEmail:
+    """Return an e-mail without text, because rendering takes longer than the simulation of a refund."""
     return SimulatedEmail(due.kind, view.id)
 
 
@@ -35,23 +42,21 @@ class SimulatedMailTransport:
         self._world = world
         self.repeatable = world.random.random() < 0.5
         self.sent: Counter[tuple[UUID, EmailKind]] = Counter()
-        self.tried: set[tuple[UUID, EmailKind]] = set()
 
     def deliver(self, email: Any) -> None:
         """Deliver one e-mail."""
-        faults, seam = self._world.faults, self._world.seams.seam
-        seam("before an e-mail")
+        faults, preempt = self._world.faults, self._world.interleaving.preempt
+        preempt("before an e-mail")
         name = (email.case, email.kind)
-        self.tried.add(name)
         if faults.happens("email_deferred"):
             raise EmailNotSentError("421 later")
         if faults.happens("email_rejected"):
             raise EmailRejectedError("550 never")
-        unclear = faults.happens("email_outcome_unknown")
-        leaves = not unclear or self._world.random.random() < 0.5
-        if leaves and not (self.repeatable and self.sent[name]):
+        is_outcome_unknown = faults.happens("email_outcome_unknown")
+        is_sent = not is_outcome_unknown or self._world.random.random() < 0.5
+        if is_sent and not (self.repeatable and self.sent[name]):
             self.sent[name] += 1
             self._world.customers.read(email)
-        if unclear:
+        if is_outcome_unknown:
             raise DeliveryUnknownError("The connection broke.")
-        seam("after an e-mail")
+        preempt("after an e-mail")

@@ -1,4 +1,4 @@
-"""Replaces the clock, the broker, the mail and the random ids of the product while a world runs."""
+"""Replaces the product's clock, broker connection, mail and random ids while a world runs."""
 
 import logging
 import random
@@ -22,22 +22,23 @@ from worker.webhook_events import processing
 
 @contextmanager
 def patched(world: World) -> Iterator[None]:
-    """Patch the product's modules for one world, and turn the log off, which would have millions of lines.
+    """Patch the product's modules for one world.
 
-    Sweeps that would find nothing are omitted, and the number of attempts for a webhook event is the world's.
+    The log is turned off, because it would have millions of lines. Sweeps that would find no work are omitted. The world
+    determines the maximum number of attempts for a webhook event.
     """
     log = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    sweep = Sweep.run_once
+    run_sweep = Sweep.run_once
     with (
-        patch.object(Sweep, "run_once", lambda mine: sweep(mine) if world.seams.has_sweep_work() else 0),
+        patch.object(Sweep, "run_once", lambda sweep: run_sweep(sweep) if world.interleaving.has_sweep_work() else 0),
         patch.object(relay, "time", SimpleNamespace(monotonic=lambda: world.clock.now)),
         patch.object(relay, "connect", world.broker.connect),
         patch.object(relay, "queue_length", world.broker.depth),
         patch.object(relay, "is_unavailable", lambda _: (BrokerUnavailableError,)),
-        patch.object(processing, "MAX_ATTEMPTS", world.looks),
+        patch.object(processing, "MAX_ATTEMPTS", world.max_attempts),
         patch.object(publishing, "connect", world.helpdesk.connect),
-        patch.object(case_emails, "render", mail_server.write),
+        patch.object(case_emails, "render", mail_server.render),
         patch.object(intake, "uuid4", world.customers.uuid),
     ):
         yield

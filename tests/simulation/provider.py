@@ -1,4 +1,4 @@
-"""A simulated payment provider. Its refunds are correct; its responses, lookups and webhooks may be wrong or late."""
+"""A simulated payment provider. It makes correct refunds, but its responses, lookups and webhooks may be wrong or late."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -33,8 +33,8 @@ from tests.simulation.clock import Clock
 from tests.simulation.faults import DAY, HOUR, MINUTE, Faults
 from worker.providers.disputes import select_deciding_dispute
 
-TIMEOUT = 30.0  # seconds until the adapter gives a call up
-LATEST = 3 * HOUR  # seconds after the timeout until a call is carried out at the latest
+TIMEOUT = 30.0  # seconds until the adapter gives up a call
+MAX_DELAY = 3 * HOUR  # seconds; a call is carried out at most this long after its timeout
 
 
 @dataclass(slots=True, eq=False)
@@ -45,42 +45,43 @@ class Refund:
     charge: str
     amount: Money
     key: str | None
-    at: float
+    made_at: float
     status: str = "paid"
     failure_reported: bool = False
-    """Whether a webhook reported that the refund failed."""
-    named: bool = False
-    """Whether a webhook contained the refund's id."""
-    was: str = "paid"
-    changed: float = 0.0
-    """The time of the last change of status. Lookups show the old status for a while."""
+    """True if a webhook reported that the refund failed."""
+    id_reported: bool = False
+    """True if a webhook contained the refund's id."""
+    previous_status: str = "paid"
+    status_changed_at: float = 0.0
+    """The time of the last change of the status. Lookups show the previous status for a while."""
 
 
 @dataclass(slots=True)
 class Charge:
-    """One charge, and how the provider treats its refunds."""
+    """One charge, and the behaviour of the provider towards its refunds."""
 
     captured: Money
     refundable_from: float = 0.0
     funded_from: float = 0.0
-    declined: str | None = None
+    """The time from which the seller's balance is sufficient."""
+    decline_reason: str | None = None
     disputes: dict[str, Dispute] = field(default_factory=dict)
     poison: str = ""
-    """If set, the process that calls the provider about the charge, or reads the response, crashes."""
+    """The step at which a process crashes: "request" for the call, "response" for the reading of its response."""
 
     @property
-    def disputed(self) -> DisputeStatus:
-        """The decisive status of all disputes."""
-        return select_deciding_dispute([DisputeStatus(dispute, one) for one, dispute in self.disputes.items()])
+    def deciding_dispute(self) -> DisputeStatus:
+        """The dispute that decides if the charge counts as disputed."""
+        return select_deciding_dispute([DisputeStatus(dispute, id_) for id_, dispute in self.disputes.items()])
 
     @property
     def is_disputed(self) -> bool:
         """Return whether a dispute is open."""
-        return self.disputed.dispute is Dispute.OPEN
+        return self.deciding_dispute.dispute is Dispute.OPEN
 
 
 class Provider:
-    """The provider: charges, idempotency keys, refunds, disputes and webhooks."""
+    """The provider, with its charges, idempotency keys, refunds, disputes and webhooks."""
 
     def __init__(
         self, name: str, clock: Clock, faults: Faults, send: Callable[["Provider", WebhookEvent], None], **forced: Any
@@ -95,30 +96,38 @@ class Provider:
         self.calls: Counter[str] = Counter()
         self.keys: dict[str, tuple[float, RefundResult]] = {}
         self.down_until = 0.0
-        self.lag = random.choice([0.0, 0.0, 10.0, 10 * MINUTE, 3 * HOUR])
+        self.refund_lag = random.choice([0.0, 0.0, 10.0, 10 * MINUTE, 3 * HOUR])
+        """The seconds until a lookup shows a new refund."""
         self.asynchronous = random.random() < 0.3
-        self.takes = random.choice([MINUTE, HOUR, 6 * HOUR, 3 * DAY])
+        """True if refunds are pending first."""
+        self.max_pending_time = random.choice([MINUTE, HOUR, 6 * HOUR, 3 * DAY])
         self._send = send
-        asks = random.random() < 0.8
-        self.repeats = asks and random.random() < forced.get("repeats", 0.3)
+        has_lookups = random.random() < 0.8
+        self.reuses_event_ids = has_lookups and random.random() < forced.get("reuses_event_ids", 0.3)
+        """True if webhooks only report that a payment changed, and all webhooks of a charge have the same event id."""
         self.on_refund: Callable[[Provider, Refund], None] = lambda *_: None
         self.capabilities = Capabilities(
-            idempotency_key_ttl=timedelta(hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if asks else [24, 72])),
+            idempotency_key_ttl=timedelta(
+                hours=random.choice([1, 24, 24, 24, 72, 45 * 24] if has_lookups else [24, 72])
+            ),
             rejects_over_refund=random.random() < 0.5,
-            lookup=Lookup.BY_KEY if asks else Lookup.NEVER,
-            lists_refunds=asks and random.random() < forced.get("lists", 0.8),
+            lookup=Lookup.BY_KEY if has_lookups else Lookup.NEVER,
+            lists_refunds=has_lookups and random.random() < forced.get("lists_refunds", 0.8),
             calls_per_second=random.choice([None, None, 5.0]),
             poll=PollPlan(max_delay=timedelta(hours=6), give_up=timedelta(days=random.choice([3, 10]))),
         )
-        self.stores_refusals = random.random() < forced.get("stores_refusals", 0.8)
-        self.latest = forced.get("latest", random.choice([MINUTE, HOUR, LATEST, LATEST]))
-        self.stale = forced.get("stale", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY])) * (not self.repeats)
+        self.stores_declines = random.random() < 0.8
+        self.max_delay = random.choice([MINUTE, HOUR, MAX_DELAY, MAX_DELAY])
+        """The highest number of seconds after its timeout at which a call is carried out."""
+        status_lag = forced.get("status_lag", random.choice([0.0, 0.0, 0.0, 0.0, HOUR, 3 * DAY]))
+        self.status_lag = status_lag * (not self.reuses_event_ids)
+        """The seconds until a lookup shows a change of a refund's status."""
         self.stores_errors = self.capabilities.idempotency_key_ttl <= timedelta(days=1)
 
     # Refunds and disputes
 
     def execute(self, charge: str, amount: Money, key: str) -> RefundResult:
-        """Carry a refund call out, or repeat the stored result of its key."""
+        """Carry out a refund call, or return the stored result of its idempotency key."""
         now = self.clock.now
         if key in self.keys:
             at, result = self.keys[key]
@@ -129,52 +138,60 @@ class Provider:
             result = Unknown("500, stored")
         else:
             result = self._refund(charge, amount, key)
-        if self.stores_refusals or not isinstance(result, Declined):
+        if self.stores_declines or not isinstance(result, Declined):
             self.keys[key] = (now, result)
         return result
 
     def _refund(self, charge: str, amount: Money, key: str) -> RefundResult:
-        if refusal := self._refusal(charge):
-            return refusal
-        short = self.clock.now < self.charges[charge].funded_from
-        if short or self.faults.happens("failed_at_once"):
+        if decline := self._decline(charge):
+            return decline
+        is_balance_low = self.clock.now < self.charges[charge].funded_from
+        if is_balance_low or self.faults.happens("failed_at_once"):
             failed = self._make(charge, amount, key, "failed")
             failed.failure_reported = True
             return (
-                Failed(failed.id, "short", DeclineReason.INSUFFICIENT_BALANCE)
-                if short
+                Failed(failed.id, "balance_insufficient", DeclineReason.INSUFFICIENT_BALANCE)
+                if is_balance_low
                 else Failed(failed.id, "card_closed")
             )
         refund = self._make(charge, amount, key, "pending" if self.asynchronous else "paid")
-        late = self.faults.happens("late_failure")
+        fails_late = self.faults.happens("late_failure")
         if self.asynchronous:
-            ends = self.clock.now + self.random.uniform(0.1, 1.0) * self.takes
-            self.clock.at(ends, self._change_status, refund, "failed" if late else "paid")
-        elif late:
-            fails = self.clock.now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY])
-            self.clock.at(fails, self._change_status, refund, "failed")
+            ends_at = self.clock.now + self.random.uniform(0.1, 1.0) * self.max_pending_time
+            self.clock.at(ends_at, self._change_status, refund, "failed" if fails_late else "paid")
+        elif fails_late:
+            fails_at = self.clock.now + self.random.choice([1.0, 5.0, MINUTE, 6 * HOUR, DAY])
+            self.clock.at(fails_at, self._change_status, refund, "failed")
         return _result_of(refund, refund.status)
 
-    def _refusal(self, charge: str) -> Declined | None:
-        paid, now = self.charges[charge], self.clock.now
-        if paid.is_disputed:
+    def _decline(self, charge: str) -> Declined | None:
+        """Return the decline of a refund, or None if the provider makes the refund."""
+        behaviour, now = self.charges[charge], self.clock.now
+        if behaviour.is_disputed:
             return Declined(DeclineReason.DISPUTED, "charge_disputed")
         if self.capabilities.rejects_over_refund and any(
-            one.charge == charge and one.status != "failed" for one in self.refunds.values()
+            refund.charge == charge and refund.status != "failed" for refund in self.refunds.values()
         ):
             return Declined(DeclineReason.ALREADY_REFUNDED, "charge_already_refunded")
-        if now < paid.refundable_from:
+        if now < behaviour.refundable_from:
             return Declined(DeclineReason.NOT_YET_REFUNDABLE, "charge_pending")
-        if now < paid.funded_from and self.random.random() < 0.5:
+        if now < behaviour.funded_from and self.random.random() < 0.5:
             return Declined(DeclineReason.INSUFFICIENT_BALANCE, "balance_insufficient")
-        return Declined(DeclineReason(paid.declined), "declined") if paid.declined else None
+        return Declined(DeclineReason(behaviour.decline_reason), "declined") if behaviour.decline_reason else None
 
     def _make(self, charge: str, amount: Money, key: str | None, status: str) -> Refund:
         if key and self.capabilities.idempotency_key_ttl <= timedelta(days=3) and self.faults.happens("other_amount"):
             amount = Money(amount.minor - 1, amount.currency)
         now = self.clock.now
         refund = Refund(
-            f"re_{self.name}_{len(self.refunds) + 1}", charge, amount, key, now, status, was=status, changed=now
+            f"re_{self.name}_{len(self.refunds) + 1}",
+            charge,
+            amount,
+            key,
+            now,
+            status,
+            previous_status=status,
+            status_changed_at=now,
         )
         self.refunds[refund.id] = refund
         self.on_refund(self, refund)
@@ -183,77 +200,80 @@ class Provider:
 
     def _change_status(self, refund: Refund, status: str) -> None:
         if refund.status != "failed":
-            refund.was, refund.status, refund.changed = refund.status, status, self.clock.now
+            refund.previous_status, refund.status, refund.status_changed_at = refund.status, status, self.clock.now
             self._send_webhook(refund)
 
     def refund_externally(self, charge: str) -> None:
-        """Make an external refund, as in the provider's dashboard."""
-        paid = self.charges[charge]
-        alive = any(one.charge == charge and one.status != "failed" for one in self.refunds.values())
-        if not (alive and self.capabilities.rejects_over_refund) and not paid.is_disputed:
+        """Make an external refund, as a seller does in the provider's dashboard."""
+        is_refunded = any(refund.charge == charge and refund.status != "failed" for refund in self.refunds.values())
+        is_rejected = is_refunded and self.capabilities.rejects_over_refund
+        if not is_rejected and not self.charges[charge].is_disputed:
             self.faults.count("external_refund")
-            self._make(charge, paid.captured, None, "paid")
+            self._make(charge, self.charges[charge].captured, None, "paid")
 
-    def disputed(self, charge: str, one: str, dispute: Dispute) -> None:
+    def set_dispute(self, charge: str, dispute_id: str, dispute: Dispute) -> None:
         """Open or decide a dispute, and send its webhook."""
-        self.charges[charge].disputes[one] = dispute
+        self.charges[charge].disputes[dispute_id] = dispute
         self.faults.count(f"dispute_{dispute}")
         webhook_event = WebhookEvent(
-            event_id=f"evt_{one}_{dispute}",
+            event_id=f"evt_{dispute_id}_{dispute}",
             subject=Subject.DISPUTE,
             charge=charge,
-            reported=DisputeStatus(dispute, one, stage=int(dispute is not Dispute.OPEN)),
+            reported=DisputeStatus(dispute, dispute_id, stage=int(dispute is not Dispute.OPEN)),
         )
         self._send(self, webhook_event)
 
     def _send_webhook(self, refund: Refund) -> None:
-        """Send a webhook with the refund's status, or one that only reports a change and always has the same event id."""
-        if self.repeats:
+        """Send a webhook with the refund's status. With reused event ids, the webhook only reports that the payment changed."""
+        if self.reuses_event_ids:
             webhook_event = WebhookEvent(f"evt_{refund.charge}", Subject.REFUND, refund.charge, reuses_event_id=True)
         else:
-            event = f"evt_{refund.id}_{refund.status}"
+            event_id = f"evt_{refund.id}_{refund.status}"
             webhook_event = WebhookEvent(
-                event, Subject.REFUND, refund.charge, refund.id, _result_of(refund, refund.status)
+                event_id, Subject.REFUND, refund.charge, refund.id, _result_of(refund, refund.status)
             )
         self._send(self, webhook_event)
 
     # Lookups
 
-    def alive(self, charge: str) -> list[Refund]:
-        """Return the refunds of a charge that have an idempotency key and did not fail."""
-        return [one for one in self.refunds.values() if one.charge == charge and one.key and one.status != "failed"]
+    def own_refunds(self, charge: str) -> list[Refund]:
+        """Return Moneyback's refunds of a charge that did not fail."""
+        refunds = self.refunds.values()
+        return [refund for refund in refunds if refund.charge == charge and refund.key and refund.status != "failed"]
 
-    def found(self, charge: str, key: str) -> LookupResult:
+    def look_up(self, charge: str, key: str) -> LookupResult:
         """Return the result of a lookup without faults."""
-        visible = [one for one in self.refunds.values() if one.charge == charge and one.at <= self.clock.now - self.lag]
+        visible = [refund for refund in self._visible_refunds() if refund.charge == charge]
         for refund in visible:
             if refund.key == key:
-                return _result_of(refund, self._shown(refund))
-        others = [one for one in visible if self._shown(one) != "failed"]
+                return _result_of(refund, self._visible_status(refund))
+        others = [refund for refund in visible if self._visible_status(refund) != "failed"]
         return ExternalRefund(others[0].id, others[0].amount) if others else NotFound()
 
     def list_refunds(self, since: datetime, after: str | None, epoch: datetime) -> RefundPage:  # noqa: ARG002  # one page is enough
-        """Return the list of refunds, which may lag."""
+        """Return the list of refunds. The newest refunds may be missing."""
         listed = [
             ListedRefund(
-                refund_id=one.id,
-                charge=one.charge,
-                amount=one.amount,
-                status=RefundStatus(self._shown(one)),
-                created_at=epoch + timedelta(seconds=one.at),
-                key=one.key,
+                refund_id=refund.id,
+                charge=refund.charge,
+                amount=refund.amount,
+                status=RefundStatus(self._visible_status(refund)),
+                created_at=epoch + timedelta(seconds=refund.made_at),
+                key=refund.key,
             )
-            for one in self._listed()
-            if epoch + timedelta(seconds=one.at) >= since
+            for refund in self._visible_refunds()
+            if epoch + timedelta(seconds=refund.made_at) >= since
         ]
         return RefundPage(listed)
 
-    def _shown(self, refund: Refund) -> str:
-        """Return the status in lookups, which may be days older than the status in webhooks."""
-        return refund.was if self.clock.now < refund.changed + self.stale else refund.status
+    def _visible_status(self, refund: Refund) -> str:
+        """Return the status in lookups. It may be days older than the status in webhooks."""
+        is_outdated = self.clock.now < refund.status_changed_at + self.status_lag
+        return refund.previous_status if is_outdated else refund.status
 
-    def _listed(self) -> Iterable[Refund]:
-        return [one for one in self.refunds.values() if one.at <= self.clock.now - self.lag]
+    def _visible_refunds(self) -> Iterable[Refund]:
+        """Return the refunds that lookups and lists show."""
+        return [refund for refund in self.refunds.values() if refund.made_at <= self.clock.now - self.refund_lag]
 
 
 def _result_of(refund: Refund, status: str) -> Paid | Pending | Failed:
@@ -261,4 +281,4 @@ def _result_of(refund: Refund, status: str) -> Paid | Pending | Failed:
         return Paid(refund.id, refund.amount)
     if status == "pending":
         return Pending(refund.id, refund.amount)
-    return Failed(refund.id, "came_back")
+    return Failed(refund.id, "failed_late")

@@ -1,4 +1,4 @@
-"""The code of the planted mistakes: each function replaces product code by code without one safeguard."""
+"""The code of the planted mistakes. Each function replaces or wraps a function of the product, and omits one safeguard."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -27,22 +27,23 @@ from worker.refunds import execution, recording
 from worker.refunds.outcomes import Sent
 from worker.webhook_events.outcomes import OutcomeCode, Resolved
 
-Plant = Callable[[], AbstractContextManager[object]]
+CreatePatch = Callable[[], AbstractContextManager[object]]
+"""A function that returns a patch: a context manager that changes the product while it is open."""
 
 
-def instead(owner: Any, name: str, other: Any) -> Plant:
-    """Return a plant that replaces an attribute."""
-    return lambda: patch.object(owner, name, other)
+def replaced(owner: Any, name: str, replacement: Any) -> CreatePatch:
+    """Return a function for the patch that replaces an attribute."""
+    return lambda: patch.object(owner, name, replacement)
 
 
-def around(owner: Any, name: str, make: Callable[[Any], Any]) -> Plant:
-    """Return a plant that wraps an attribute."""
-    return lambda: patch.object(owner, name, make(getattr(owner, name)))
+def wrapped(owner: Any, name: str, wrap: Callable[[Any], Any]) -> CreatePatch:
+    """Return a function for the patch that wraps an attribute."""
+    return lambda: patch.object(owner, name, wrap(getattr(owner, name)))
 
 
 @contextmanager
-def without(index: str) -> Iterator[None]:
-    """Turn off a unique index of the simulated database."""
+def _index_removed(index: str) -> Iterator[None]:
+    """Remove a unique index of the simulated database while the context manager is open."""
     journal.enforced.discard(index)
     try:
         yield
@@ -50,127 +51,141 @@ def without(index: str) -> Iterator[None]:
         journal.enforced.add(index)
 
 
-def no_index(index: str) -> Plant:
-    """Return a plant that turns off a unique index."""
-    return lambda: without(index)
+def without_index(index: str) -> CreatePatch:
+    """Return a function for the patch that removes a unique index."""
+    return lambda: _index_removed(index)
 
 
-def another_key(real: Any) -> Any:
+def use_new_key(real: Any) -> Any:
     """Use a new key for each call."""
     return lambda context, operation, *, until: real(
         context, replace(operation, key=f"{operation.key}_{context.monotonic()}"), until=until
     )
 
 
-def pay_first(context: Any, ids: Sequence[UUID]) -> None:
+def call_before_commit(context: Any, ids: Sequence[UUID]) -> None:
     """Call the provider before the operation is committed."""
     with context.records.work() as work:
         calls = execution.prepare(work, context, work.cases.lock(ids, state=State.APPROVED))
-        said = [
+        results = [
             (call, provider_client.refund(context, call.operation, until=execution.sending_ends(context)))
             for call in calls
         ]
-        recording.record(work, context, [(call, Sent(answer)) for call, answer in said])
+        recording.record(work, context, [(call, Sent(result)) for call, result in results])
 
 
-def no_dispute_tasks(real: Any) -> Any:
-    """Drop the tasks about refunds that are also disputed."""
-    return lambda self, reports: real(
-        self, [one for one in reports if one.kind is not SupportTaskKind.REFUND_AND_DISPUTE]
+def omit_dispute_tasks(real: Any) -> Any:
+    """Create no support task about a refund that is also disputed."""
+    return lambda self, tasks: real(
+        self, [task for task in tasks if task.kind is not SupportTaskKind.REFUND_AND_DISPUTE]
     )
 
 
-def unknown_is_not_sent(answer: Any) -> Any:
-    """Record an unknown outcome as not sent."""
-    return Declined(DeclineReason.NOT_SENT, "no answer") if isinstance(answer, Unknown | NotSent) else answer
+def record_unknown_as_not_sent(result: Any) -> Any:
+    return Declined(DeclineReason.NOT_SENT, "no response") if isinstance(result, Unknown | NotSent) else result
 
 
-def timeout_is_a_failure(real: Any) -> Any:
-    def transition_for(case: Any, operation: Any, answer: Any, limits: Any) -> Any:
-        answer = Declined(DeclineReason.PERMANENT, answer.why) if isinstance(answer, Unknown) else answer
-        return real(case, operation, answer, limits)
-
-    return transition_for
-
-
-def pending_is_paid(real: Any) -> Any:
-    def transition_for(case: Any, operation: Any, answer: Any, limits: Any) -> Any:
-        answer = Paid(answer.refund_id, answer.amount) if isinstance(answer, Pending) else answer
-        return real(case, operation, answer, limits)
+def record_timeout_as_failure(real: Any) -> Any:
+    def transition_for(case: Any, operation: Any, result: Any, limits: Any) -> Any:
+        result = Declined(DeclineReason.PERMANENT, result.why) if isinstance(result, Unknown) else result
+        return real(case, operation, result, limits)
 
     return transition_for
 
 
-def without_lease(real: Any) -> Any:
+def record_pending_as_paid(real: Any) -> Any:
+    def transition_for(case: Any, operation: Any, result: Any, limits: Any) -> Any:
+        result = Paid(result.refund_id, result.amount) if isinstance(result, Pending) else result
+        return real(case, operation, result, limits)
+
+    return transition_for
+
+
+def record_without_fence(real: Any) -> Any:
     """Record transitions without a check of the lease and the fence."""
 
-    def record(self: History, steps: Sequence[Any]) -> set[UUID]:
-        fresh = []
-        for step in steps:
-            now = Cases(self._work).lock_one(step.case.id)
-            same = now is not None and now.state is step.case.state
-            fresh.append(replace(step, case=replace(now, request=step.case.request)) if now and same else step)
-        taken: set[UUID] = real(self, fresh)
-        return taken
+    def record(self: History, transitions: Sequence[Any]) -> set[UUID]:
+        updated = []
+        for transition in transitions:
+            case = Cases(self._work).lock_one(transition.case.id)
+            is_unchanged = case is not None and case.state is transition.case.state
+            updated.append(
+                replace(transition, case=replace(case, request=transition.case.request))
+                if case and is_unchanged
+                else transition
+            )
+        recorded: set[UUID] = real(self, updated)
+        return recorded
 
     return record
 
 
-def any_stamp(real: Any) -> Any:
-    """Stamp calls without a check of the lease."""
+def mark_resent_without_fence(real: Any) -> Any:
+    """Record repeated calls without a check of the lease and the fence."""
 
-    def stamp(self: RefundOperations, calls: Sequence[Any]) -> set[str]:
-        stamped: set[str] = real(self, [(Cases(self._work).lock_one(case.id), operation) for case, operation in calls])
-        return stamped
+    def mark_resent(self: RefundOperations, calls: Sequence[Any]) -> set[str]:
+        marked: set[str] = real(self, [(Cases(self._work).lock_one(case.id), operation) for case, operation in calls])
+        return marked
 
-    return stamp
+    return mark_resent
 
 
-def external_is_ours(real: Any) -> Any:
+def claim_every_payment(_self: RefundOperations, operations: Sequence[Any]) -> set[UUID]:
+    """Allow every refund, although another case may have claimed the payment."""
+    return {operation.case_id for operation in operations}
+
+
+def mark_nothing_resent(_self: RefundOperations, calls: Sequence[Any]) -> set[str]:
+    """Allow every repeated call, and do not record the repetition."""
+    return {operation.key for _, operation in calls}
+
+
+def record_external_refund_as_own(real: Any) -> Any:
     def look_up(context: Any, operation: Any, *, until: float) -> Any:
-        found = real(context, operation, until=until)
-        return Paid(found.refund_id, operation.amount) if isinstance(found, ExternalRefund) else found
+        result = real(context, operation, until=until)
+        return Paid(result.refund_id, operation.amount) if isinstance(result, ExternalRefund) else result
 
     return look_up
 
 
-def no_late_failure(real: Any) -> Any:
-    return lambda case, operation, found: (
-        real(case, operation, found) and not (isinstance(found, Failed) and case.state is State.REFUNDED)
+def ignore_late_failure(real: Any) -> Any:
+    return lambda case, operation, result: (
+        real(case, operation, result) and not (isinstance(result, Failed) and case.state is State.REFUNDED)
     )
 
 
-def empty_lookup_resolves(real: Any) -> Any:
-    return lambda event, found, *, was_paid: (
-        Resolved(OutcomeCode.NOT_VISIBLE) if isinstance(found, NotFound) else real(event, found, was_paid=was_paid)
+def resolve_by_empty_lookup(real: Any) -> Any:
+    return lambda event, result, *, was_paid: (
+        Resolved(OutcomeCode.NOT_VISIBLE) if isinstance(result, NotFound) else real(event, result, was_paid=was_paid)
     )
 
 
-def lagging_lookup_resolves(real: Any) -> Any:
-    """Resolve an event without a status by an external refund, while our refund is not visible yet."""
+def resolve_by_external_refund(real: Any) -> Any:
+    """Resolve an event without a status when a lookup shows an external refund, and does not show Moneyback's refund yet."""
 
-    def own_outcome(event: Any, found: Any, *, was_paid: bool) -> Any:
-        outcome = real(event, found, was_paid=was_paid)
+    def own_outcome(event: Any, result: Any, *, was_paid: bool) -> Any:
+        outcome = real(event, result, was_paid=was_paid)
         return Resolved(outcome.code) if outcome.code is OutcomeCode.LOOKUP_LAGS else outcome
 
     return own_outcome
 
 
-def any_state(real: Any) -> Any:
-    """Process the cases of a message whatever their state is."""
+def lock_in_any_state(real: Any) -> Any:
+    """Process the cases of a message in any state."""
 
     def lock(self: Cases, ids: Sequence[UUID], *, state: State) -> Any:
-        return [case for one in dict.fromkeys(ids) if (case := self.lock_one(one))] or real(self, ids, state=state)
+        cases = [case for id_ in dict.fromkeys(ids) if (case := self.lock_one(id_))]
+        return cases or real(self, ids, state=state)
 
     return lock
 
 
-def uncounted(_tools: Any, ids: Sequence[UUID], _here: Any) -> Iterator[dict[UUID, int]]:
-    """Process all cases total without counting deliveries, so a case crashes its workers forever."""
+def omit_delivery_counts(_context: Any, ids: Sequence[UUID], _state: Any) -> Iterator[dict[UUID, int]]:
+    """Process all cases in one batch, and count no deliveries. A case that crashes its workers then crashes them forever."""
     yield dict.fromkeys(ids, 0)
 
 
-def resolved_when_claimed(real: Any) -> Any:
+def resolve_when_claimed(real: Any) -> Any:
     """Resolve a webhook event before it is processed."""
 
     def claim(self: WebhookEvents, ids: Sequence[UUID], *, seconds: float, include_crashed: bool = False) -> Any:
@@ -181,42 +196,44 @@ def resolved_when_claimed(real: Any) -> Any:
     return claim
 
 
-def rules_not_checked(real: Any) -> Any:
+def omit_second_rule_check(real: Any) -> Any:
     """Approve a refund without a second check of the rules."""
 
-    def decide(question: Any) -> Any:
-        decision = real(question)
+    def decide(inputs: Any) -> Any:
+        decision = real(inputs)
         return Approve(decision.findings)
 
     return decide
 
 
-def unclaimed(real: Any) -> Any:  # noqa: ARG001  # the claim is omitted
+def omit_email_claim(real: Any) -> Any:  # noqa: ARG001  # the claim is omitted
     def claim(self: CaseEmails, cases: Sequence[UUID], *, seconds: float) -> Any:  # noqa: ARG001
-        found = self._work.tables.case_emails.values()  # type: ignore[attr-defined]
-        return [DueEmail(one.case_id, one.kind) for one in found if one.case_id in cases and not one.sent_at]
+        rows = self._work.tables.case_emails.values()  # type: ignore[attr-defined]
+        return [DueEmail(row.case_id, row.kind) for row in rows if row.case_id in cases and not row.sent_at]
 
     return claim
 
 
-def purchase_not_updated(real: Any) -> Any:
-    """Record results in the operations only, and not in the purchases."""
+def omit_purchase_update(real: Any) -> Any:
+    """Record results in the operations, but not in the purchases."""
 
-    def answered(self: RefundOperations, told: Sequence[Any]) -> None:
+    def record_results(self: RefundOperations, results: Sequence[Any]) -> None:
         rows = self._work.tables.purchases.values()  # type: ignore[attr-defined]  # an attribute of the simulated unit of work
         before = {row.id: row.refunded for row in rows}
-        real(self, told)
+        real(self, results)
         for row in rows:
             row.refunded = before[row.id]
 
-    return answered
+    return record_results
 
 
-def no_open_case(real: Any) -> Any:
-    return lambda self, purchases: {one: replace(known, open_case=None) for one, known in real(self, purchases).items()}
+def omit_open_case(real: Any) -> Any:
+    return lambda self, purchases: {
+        id_: replace(inputs, open_case=None) for id_, inputs in real(self, purchases).items()
+    }
 
 
-def unknown_is_declined(real: Any) -> Any:
+def report_unknown_as_declined(real: Any) -> Any:
     def hand_over(case: Any, event: Any, reason: ReasonCode, detail: str) -> Any:
         return real(
             case, event, ReasonCode.PROVIDER_DECLINED if reason is ReasonCode.OUTCOME_UNKNOWN else reason, detail
@@ -225,21 +242,21 @@ def unknown_is_declined(real: Any) -> Any:
     return hand_over
 
 
-def always_a_new_case(real: Any) -> Any:
+def store_repeat_as_new_case(real: Any) -> Any:
     """Store every request as a new case."""
     numbers = count(1)
 
-    def accept(self: Intake, arrivals: Sequence[Any]) -> Any:
-        return real(self, [replace(one, id=uuid5(one.id, str(n := next(numbers))), key=f"{n}") for one in arrivals])
+    def accept(self: Intake, submissions: Sequence[Any]) -> Any:
+        return real(self, [replace(s, id=uuid5(s.id, str(n := next(numbers))), key=f"{n}") for s in submissions])
 
     return accept
 
 
-def deliveries_ignored(real: Any) -> Any:
+def resolve_later_deliveries(real: Any) -> Any:
     return lambda self, outcomes: real(self, [(replace(event, deliveries=10**6), code) for event, code in outcomes])
 
 
-def marked_first(self: Any, connection: Any) -> None:
+def set_marker_first(self: Any, connection: Any) -> None:
     """Set the broker marker before the tasks are due again."""
     with connection.channel() as channel:
         if not channel.client.exists(MARKER_KEY):

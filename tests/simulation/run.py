@@ -19,14 +19,14 @@ from tests.simulation.planted_mistakes import MISTAKES, Mistake
 from tests.simulation.scenario import World
 
 MAX_WORLDS = 1_500  # the search for one planted mistake ends after this number of worlds
-MISFIT = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
-"""The error of a planted function that does not fit the product, which proves nothing."""
-FIRST_SEARCH_SEED = 1_000_000  # the first seed of the searches; the campaign uses lower seeds
+INVALID_MISTAKE = re.compile(r"^BUG: .* ended with (TypeError|AttributeError|NameError)")
+"""The violation by a planted function that no longer fits the product. The violation does not show the planted mistake."""
+FIRST_SEARCH_SEED = 1_000_000  # the first seed of the searches for mistakes; other worlds have lower seeds
 
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of one world or of many."""
+    """The outcome of one or more worlds."""
 
     worlds: int = 0
     requests: int = 0
@@ -50,74 +50,76 @@ class SearchResult:
     name: str
     worlds: int
     seed: int | None = None
-    how: str = ""
+    """The seed of the world that found the mistake, or None."""
+    detail: str = ""
+    """The violation that shows the mistake, or the reason why the search ended without a result."""
 
 
 @cache
-def wiring() -> tuple[Settings, Links]:
-    """Return the settings and links of every world: the default timers, except for a shorter confirmation time."""
+def settings_and_links() -> tuple[Settings, Links]:
+    """Return the settings and links of every world. The timers are the defaults, with a shorter time for confirmations."""
     settings = Settings(
-        database_url=SecretStr("postgresql://nobody@nowhere/none"),
+        database_url=SecretStr("postgresql://user@host/database"),
         broker_url=SecretStr("memory://"),
-        secret_key=SecretStr("only for worlds that end in a moment"),
+        secret_key=SecretStr("a secret key for simulated worlds only"),
         timers=Timers(confirmation_ttl_seconds=3 * DAY),
     )
     return settings, Links.of(settings)
 
 
-def world_of(seed: int, *, traced: bool = False, **forced: Any) -> tuple[World, Outcome]:
+def run_world(seed: int, *, traced: bool = False, **forced: Any) -> tuple[World, Outcome]:
     """Run the world of a seed to its end."""
-    world = World(seed, *wiring(), traced=traced, **forced)
+    world = World(seed, *settings_and_links(), traced=traced, **forced)
     with patched(world), suppress(ViolatedError):
         world.run()
-    found = [(seed, sentence) for sentence in world.checker.violations]
-    return world, Outcome(1, world.customers.requests, world.clock.steps, world.faults.counts, found)
+    violations = [(seed, sentence) for sentence in world.checker.violations]
+    return world, Outcome(1, world.customers.requests, world.clock.steps, world.faults.counts, violations)
 
 
 def fingerprint(seed: int) -> str:
-    """Return a hash of everything that happened in a world."""
-    world, outcome = world_of(seed, traced=True)
+    """Return a hash of the trace, the faults and the steps of a world."""
+    world, outcome = run_world(seed, traced=True)
     assert world.trace is not None
-    told = "\n".join([*world.trace, str(sorted(outcome.faults.items())), str(outcome.steps)])
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = "\n".join([*world.trace, str(sorted(outcome.faults.items())), str(outcome.steps)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def worlds(first: int, number: int) -> Outcome:
+def run_worlds(first: int, number: int) -> Outcome:
     """Run ``number`` worlds, starting with the seed ``first``."""
     total = Outcome()
     for seed in range(first, first + number):
-        total.add(world_of(seed)[1])
+        total.add(run_world(seed)[1])
     return total
 
 
-def find_mistake(mistake: Mistake, most: int = MAX_WORLDS) -> SearchResult:
+def find_mistake(mistake: Mistake, max_worlds: int = MAX_WORLDS) -> SearchResult:
     """Plant a mistake, and run worlds until it is found."""
-    for number in range(most):
+    for number in range(max_worlds):
         seed = FIRST_SEARCH_SEED + number
         with ExitStack() as planted:
-            for plant in mistake.plants:
-                planted.enter_context(plant())
-            _, outcome = world_of(seed, rates=mistake.rates, **mistake.forced)
-        if any(MISFIT.search(sentence) for _, sentence in outcome.violations):
+            for create_patch in mistake.patches:
+                planted.enter_context(create_patch())
+            _, outcome = run_world(seed, rates=mistake.rates, **mistake.forced)
+        if any(INVALID_MISTAKE.search(sentence) for _, sentence in outcome.violations):
             return SearchResult(
-                mistake.name, number + 1, None, f"It does not fit the product: {outcome.violations[0][1]}"
+                mistake.name, number + 1, None, f"The planted code does not fit the product: {outcome.violations[0][1]}"
             )
-        if outcome.violations and not _sound(seed, mistake):
+        if outcome.violations and not _is_correct_without(mistake, seed):
             return SearchResult(
-                mistake.name, number + 1, None, f"World {seed} has a violation without the mistake, too."
+                mistake.name, number + 1, None, f"World {seed} also has a violation without the mistake."
             )
         if outcome.violations:
             return SearchResult(mistake.name, number + 1, seed, outcome.violations[0][1])
-    return SearchResult(mistake.name, most)
+    return SearchResult(mistake.name, max_worlds)
 
 
-def _sound(seed: int, mistake: Mistake) -> bool:
+def _is_correct_without(mistake: Mistake, seed: int) -> bool:
     """Return whether the same world has no violation without the mistake."""
     forced = {name: value for name, value in mistake.forced.items() if name != "skewed"}
-    return not world_of(seed, rates=mistake.rates, **forced)[1].violations
+    return not run_world(seed, rates=mistake.rates, **forced)[1].violations
 
 
 def find_named_mistake(name: str) -> SearchResult:
-    """Search for the mistake with this name. Names can be sent between processes."""
-    (mistake,) = (one for one in MISTAKES if one.name == name)
+    """Search for the mistake with this name. A name can be sent to another process; a mistake cannot be pickled."""
+    (mistake,) = (mistake for mistake in MISTAKES if mistake.name == name)
     return find_mistake(mistake)

@@ -1,17 +1,20 @@
-"""One world: the sellers, purchases, customers and faults of a seed, around the product's own code.
+"""One world: the sellers, purchases, customers and faults of a seed. The world runs the product's own code.
 
 Real code: the domain, the intake, dispatch, evaluation, execution, resolution, webhook processing, disputes, e-mails,
-support tasks, rate limiter, sweep, relay with its brokerless mode, reconciliation, and every class of records. Stand-ins:
-PostgreSQL (compared with the real one by tests/contract/test_records.py), kombu, providers, the mail server, time, threads.
+support tasks, rate limiter, sweep, relay with its brokerless mode, reconciliation, and every class of records.
 
-Not simulated: transactions that interleave (here they run one after the other), adapters and HTTP, and Celery itself.
+Simulated: PostgreSQL, kombu, providers, the mail server, time and threads. tests/contract/test_records.py compares the simulated
+tables with PostgreSQL.
+
+Not tested: concurrent transactions (the simulation runs one transaction at a time), real adapters, HTTP, and Celery.
 
 Assumptions about providers:
-- A key is valid for its documented time. While it is valid, one refund is made with it. Not every provider stores a decline
-  under the key.
-- A call is carried out at the latest three hours after its timeout. Together with the longest pause of a process, that is
-  less than the four-hour margin before a key expires. A key with a shorter life is never sent again.
-- A lookup may be days behind the webhooks, unless the webhooks have no status, as Mollie's classic webhooks.
+- An idempotency key is valid for its documented time. During this time, a provider makes at most one refund with the key. Some
+  providers do not store a decline under the key.
+- A call is carried out at most three hours after its timeout. The sum of three hours and the longest pause of a process is less
+  than the four hours before a key's end in which the product repeats no call.
+- A call whose key is valid for four hours or less is never repeated.
+- A lookup may be days behind the webhooks. Exception: webhooks without a status, such as Mollie's classic webhooks.
 """
 
 import random as shared_random
@@ -28,8 +31,8 @@ from tests.simulation.broker import App, Broker, Helpdesk
 from tests.simulation.call_pool import SimulatedCallPool
 from tests.simulation.clock import Clock, Process, Task
 from tests.simulation.customers import Customers
-from tests.simulation.faults import DAY, HEALED, HOUR, MINUTE, OUTAGES, Faults
-from tests.simulation.interleaving import WorldSeams
+from tests.simulation.faults import DAY, FAULTS_END, HOUR, MINUTE, OUTAGES, Faults
+from tests.simulation.interleaving import Interleaving
 from tests.simulation.invariants import InvariantChecker
 from tests.simulation.mail_server import SimulatedMailTransport
 from tests.simulation.memory.records import MemoryRecords
@@ -44,8 +47,8 @@ from worker.webhook_events.processing import MAX_ATTEMPTS
 
 BEGINNING = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 HORIZON = 120 * DAY
-FEW_LOOKS = 30
-"""The attempts for an unresolved webhook event in most worlds. The attempts 30 to 100 would only take time."""
+FEW_ATTEMPTS = 30
+"""The maximum number of attempts for a webhook event in most worlds. More attempts would only take time."""
 
 MAX_STEPS = 200_000  # a world with more steps is in an endless loop
 
@@ -61,14 +64,14 @@ class World:
         self.settings = settings.model_copy(update={"sepa_hold_days": self.random.choice([0, 0, 1])})
         self._links = links
         self.clock = Clock()
-        self.clock.broke = self._broke
-        self.faults = Faults.drawn(self.random)
+        self.clock.on_task_error = self._on_task_error
+        self.faults = Faults.draw(self.random)
         self.faults.rates.update(forced.get("rates", {}))
         self.trace: list[str] | None = [] if forced.get("traced") else None
-        self.looks = self.random.choice([FEW_LOOKS, FEW_LOOKS, FEW_LOOKS, MAX_ATTEMPTS])
+        self.max_attempts = self.random.choice([FEW_ATTEMPTS, FEW_ATTEMPTS, FEW_ATTEMPTS, MAX_ATTEMPTS])
         self.dead_broker = forced.get("dead_broker", self.random.random() < 0.05)
-        self.seams = WorldSeams(self)
-        self.records = MemoryRecords(settings.timers, self.database_clock, self.seams)
+        self.interleaving = Interleaving(self)
+        self.records = MemoryRecords(settings.timers, self.database_clock, self.interleaving)
         self.checker = InvariantChecker(self)
         self.webhooks = Webhooks(self)
         self.providers = {
@@ -79,35 +82,35 @@ class World:
             provider.on_refund = self.checker.refund_made
         self.mail_transport = SimulatedMailTransport(self)
         self.workers = Workers(self)
-        self.broker = Broker(self.clock, self.faults, self.workers.deliver, self.seams.kill_at)
-        self.broker.queued = self.workers.waiting
+        self.broker = Broker(self.clock, self.faults, self.workers.deliver, self.interleaving.kill_at)
+        self.broker.count_queued = self.workers.count_waiting
         self.helpdesk = Helpdesk(self.broker)
         self.customers = Customers(self)
 
     # Time
 
     def database_clock(self) -> datetime:
-        """Return the time of the database's clock, which is the true time."""
+        """Return the time of the database's clock. It is the true time, except for one planted mistake."""
         skew = self.clock.current.process.skew if self.clock.current else 0.0
         return BEGINNING + timedelta(seconds=self.clock.now + skew)
 
-    def since_beginning(self, at: datetime) -> float:
-        """Return the seconds from the beginning of the world to an instant."""
-        return (at - BEGINNING).total_seconds()
+    def since_beginning(self, time: datetime) -> float:
+        """Return the seconds from the beginning of the world to ``time``."""
+        return (time - BEGINNING).total_seconds()
 
-    def log(self, what: str) -> None:
+    def log(self, line: str) -> None:
         """Add a line to the trace."""
         if self.trace is not None:
-            self.trace.append(f"{self.clock.now:12.2f} {what}")
+            self.trace.append(f"{self.clock.now:12.2f} {line}")
 
     def run(self) -> "World":
-        """Run from the first request until no event is left, and check the invariants."""
+        """Run the world until no event is left, and check the invariants."""
         self.customers.set_up()
         for n in range(self.random.choice([1, 1, 2])):
             self._start_relay(n)
         self.workers.start()
         self._schedule_outages()
-        self.clock.at(HEALED, self._heal)
+        self.clock.at(FAULTS_END, self._end_faults)
         for day in (1.0, 2.2, 4.0, 20.0):
             self.clock.at(day * DAY, self._reconcile)
         try:
@@ -125,33 +128,33 @@ class World:
             self.broker.unavailable_until = 1e12
             self.faults.count("broker_dead")
         for _ in range(rng.choice([0, 0, 1, 10])):
-            self.clock.at(rng.random() * HEALED, self.helpdesk.consume)
-        for kind, lengths in OUTAGES.items():
+            self.clock.at(rng.random() * FAULTS_END, self.helpdesk.consume)
+        for kind, durations in OUTAGES.items():
             for _ in range(self.forced.get(kind, rng.choice([0, 0, 1, 3]))):
-                self.clock.at(rng.random() ** 3 * DAY, self._outage, kind, rng.choice(lengths))
+                self.clock.at(rng.random() ** 3 * DAY, self._start_outage, kind, rng.choice(durations))
 
-    def _outage(self, kind: str, seconds: float) -> None:
-        until = min(self.clock.now + seconds, HEALED)
+    def _start_outage(self, kind: str, seconds: float) -> None:
+        until = min(self.clock.now + seconds, FAULTS_END)
         self.log(f"{kind} for {seconds:g} s")
         if kind == "broker_data_lost":
             self.broker.lose_data()
             self.workers.lose_messages()
-            self.seams.wake_relays()
+            self.interleaving.wake_relays()
             return
         self.faults.count(kind)
         if kind == "database_unavailable":
-            self.seams.database_down_until = until
+            self.interleaving.database_down_until = until
         elif kind == "broker_unavailable":
             self.broker.unavailable_until = max(self.broker.unavailable_until, until)
-            self.clock.at(until, self.seams.wake_relays)
+            self.clock.at(until, self.interleaving.wake_relays)
         else:
             for provider in self.providers.values():
                 provider.down_until = until
 
-    def _heal(self) -> None:
-        self.log("healed")
-        self.faults.healed = True
-        self.seams.wake_relays()
+    def _end_faults(self) -> None:
+        self.log("the faults end")
+        self.faults.ended = True
+        self.interleaving.wake_relays()
 
     # Processes
 
@@ -166,7 +169,7 @@ class World:
 
         adapters = {}
         for name, provider in self.providers.items():
-            adapter = Adapter(provider, clock, BEGINNING, self.seams.seam)
+            adapter = Adapter(provider, clock, BEGINNING, self.interleaving.preempt)
             adapter.on_call = self.checker.check_call
             adapters[name] = cast("PaymentProvider", adapter)
         return WorkerContext(
@@ -181,7 +184,7 @@ class World:
         )
 
     def process(self, name: str) -> Process:
-        """Return a new process, whose monotonic clock has a random offset."""
+        """Return a new process with a monotonic clock that has a random offset."""
         process = Process(name, offset=self.random.choice([0.0, 1e5, 3e7]))
         if self.forced.get("skewed"):
             process.skew = self.random.choice([0.0, 0.0, -120.0, 120.0, 900.0])
@@ -191,16 +194,14 @@ class World:
         process = self.process(f"relay {number}")
         relay = Relay(self.settings, self.records, cast("Any", App(self.broker)))
         relay.__dict__["_context"] = self.context(process)
-        stop = self.seams.stop(process)
+        process.on_killed = lambda: self.clock.later(self.random.uniform(1, 30), self._start_relay, number)
+        self.clock.spawn(process, "relay", relay.run, self.interleaving.stop_event())
 
-        process.died = lambda: self.clock.later(self.random.uniform(1, 30), self._start_relay, number)
-        self.clock.spawn(process, "relay", relay.run, stop)
-
-    def _broke(self, task: Task, error: Exception) -> None:
-        """Record the error of a task. The sweep repeats its work; a relay is started again."""
-        self.log(f"{task.process.name} {task.what} broke: {error!r}")
-        self.checker.broke(task, error)
-        if task.what == "relay":
+    def _on_task_error(self, task: Task, error: Exception) -> None:
+        """Check the error of a task. A relay with an error is killed, and started again."""
+        self.log(f"{task.process.name} {task.title} failed: {error!r}")
+        self.checker.check_error(task, error)
+        if task.title == "relay":
             self.clock.kill(task.process)
 
     def _reconcile(self) -> None:
@@ -210,5 +211,6 @@ class World:
 
     # Requests
 
-    def web(self, do: Callable[..., object], *args: Any) -> None:
-        self.clock.spawn(self.process("web"), do.__name__, do, *args)
+    def web(self, function: Callable[..., object], *args: Any) -> None:
+        """Call ``function`` in a new web process, as a request does."""
+        self.clock.spawn(self.process("web"), function.__name__, function, *args)

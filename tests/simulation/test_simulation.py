@@ -1,4 +1,4 @@
-"""Runs the simulation: a few worlds in `make test`, some hundreds in `make test-slow`, more with `make simulate`."""
+"""Runs the simulation: 50 worlds in `make test`, some hundreds in `make test-slow`, and more with `make simulate`."""
 
 import os
 import subprocess
@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.planted_mistakes import MISTAKES, Mistake
-from tests.simulation.run import find_mistake, fingerprint, worlds
+from tests.simulation.run import find_mistake, fingerprint, run_worlds
 
 ROOT = Path(__file__).parents[2]
-SOON_FOUND = 2  # planted mistakes that the simulation finds in a few worlds
+FAST_SEARCHES = 2  # the number of planted mistakes, from the start of the list, that a few worlds find
 
 
 @pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(50, 400, 50))])
-def test_everything_holds_whatever_goes_wrong(first: int) -> None:
-    outcome = worlds(first, 50)
+def test_no_invariant_is_violated(first: int) -> None:
+    outcome = run_worlds(first, 50)
     assert outcome.requests > 200
     assert outcome.violations == []
 
@@ -24,24 +24,24 @@ def test_everything_holds_whatever_goes_wrong(first: int) -> None:
 @pytest.mark.parametrize(
     "mistake",
     [
-        pytest.param(mistake, marks=[pytest.mark.slow] if number >= SOON_FOUND else [])
+        pytest.param(mistake, marks=[pytest.mark.slow] if number >= FAST_SEARCHES else [])
         for number, mistake in enumerate(MISTAKES)
     ],
     ids=lambda mistake: mistake.name,
 )
 def test_a_planted_mistake_is_found(mistake: Mistake) -> None:
-    results = find_mistake(mistake)
-    assert results.seed is not None, results.how
+    result = find_mistake(mistake)
+    assert result.seed is not None, result.detail
 
 
-def test_a_seed_is_a_world() -> None:
+def test_a_seed_determines_a_world() -> None:
     assert fingerprint(11) == fingerprint(11) != fingerprint(12)
 
 
 @pytest.mark.parametrize("hash_seed", ["0", *(pytest.param(seed, marks=pytest.mark.slow) for seed in ("1", "4711"))])
 def test_a_world_is_the_same_in_every_process(hash_seed: str) -> None:
     program = "from tests.simulation.run import fingerprint; print(*map(fingerprint, range(5)))"
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
@@ -50,4 +50,4 @@ def test_a_world_is_the_same_in_every_process(hash_seed: str) -> None:
         check=True,
         timeout=100,
     )
-    assert told.stdout.split() == [fingerprint(seed) for seed in range(5)]
+    assert result.stdout.split() == [fingerprint(seed) for seed in range(5)]

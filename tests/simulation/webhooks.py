@@ -1,4 +1,4 @@
-"""Delivers the providers' webhooks: late, repeated, lost, or with false content."""
+"""Delivers the providers' webhooks. A webhook may be late, repeated, lost or false."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,9 +12,11 @@ from tests.simulation.provider import Provider
 if TYPE_CHECKING:
     from tests.simulation.scenario import World
 
+MAX_TRIES = 20
+
 
 class Webhooks:
-    """The webhooks from the providers to the webhook endpoint."""
+    """The connection from the providers to the webhook endpoint."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
@@ -27,11 +29,11 @@ class Webhooks:
         if faults.happens("webhook_lost"):
             return
         for _ in range(1 + (rng.choice([1, 3]) if faults.happens("webhook_repeated") else 0)):
-            late = rng.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
-            self._world.clock.later(rng.random() * late, self._world.web, self._store, provider, webhook_event, 0)
+            max_delay = rng.choice([MINUTE, HOUR, 12 * HOUR]) if faults.happens("webhook_late") else 2.0
+            self._world.clock.later(rng.random() * max_delay, self._world.web, self._store, provider, webhook_event, 0)
 
     def _send_false_status(self, provider: Provider, webhook_event: WebhookEvent) -> None:
-        """Deliver a signed webhook with a false status, for a provider with lookups."""
+        """Deliver a signed webhook with a false status. Only a provider with lookups can prove that the status is false."""
         if isinstance(webhook_event.reported, Paid | Pending | Failed) and webhook_event.refund_id in provider.refunds:
             money = provider.refunds[webhook_event.refund_id].amount
             is_paid = self._world.random.random() < 0.5
@@ -48,16 +50,16 @@ class Webhooks:
                 self._store,
                 provider,
                 false_event,
-                20,
+                MAX_TRIES,  # so a false event is not sent again
             )
 
     def _store(self, provider: Provider, webhook_event: WebhookEvent, tries: int) -> None:
-        """Store a webhook event, or let the provider send it again later."""
+        """Store a webhook event. After an error, the provider sends the event again later."""
         try:
             with self._world.records.work() as work:
                 work.webhook_events.keep(provider.name, [webhook_event], b"")
-        except (*self._world.seams.database_errors, Killed):
-            if tries < 20:
+        except (*self._world.interleaving.database_errors, Killed):
+            if tries < MAX_TRIES:
                 self._world.clock.later(
                     MINUTE * 2 ** min(tries, 7),
                     self._world.web,

@@ -1,4 +1,4 @@
-"""The workers of a world: processes that process one message after the other, as Celery does."""
+"""The workers of a world. A worker is a process that handles one message at a time, as a Celery worker does."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Workers:
-    """One to three workers. Some run the previous version until the deployment."""
+    """One to three workers. Some workers run the previous version until the deployment of the current version."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._backlog: list[tuple[str, Any]] = []
         self._processes: list[Process] = []
-        self._old = {n for n in range(3) if world.random.random() < 0.15}
-        self._deployed = world.random.random() * HOUR
+        self._previous_version = {n for n in range(3) if world.random.random() < 0.15}
+        self._deployed_at = world.random.random() * HOUR
 
     def start(self) -> None:
         """Start the workers, and schedule the deployment."""
         self._processes = [self._worker(n) for n in range(self._world.random.choice([1, 2, 3]))]
-        self._world.clock.at(self._deployed, self._deploy)
+        self._world.clock.at(self._deployed_at, self._deploy)
 
-    def waiting(self, queue: str) -> int:
+    def count_waiting(self, queue: str) -> int:
         """Return the number of a queue's messages that no worker has taken."""
         return sum(name == queue for name, _ in self._backlog)
 
@@ -38,13 +38,14 @@ class Workers:
 
     def _worker(self, number: int) -> Process:
         process = self._world.process(f"worker {number}")
-        process.old = number in self._old and self._world.clock.now < self._deployed
+        is_deployed = self._world.clock.now >= self._deployed_at
+        process.runs_previous_version = number in self._previous_version and not is_deployed
         process.context = self._world.context(process)
-        process.died = lambda: self._world.clock.later(self._world.random.uniform(1, 20), self._restart, number)
+        process.on_killed = lambda: self._world.clock.later(self._world.random.uniform(1, 20), self._restart, number)
         return process
 
     def deliver(self, queue: str, payload: Any) -> None:
-        """Take a message from the broker."""
+        """Receive a message from the broker."""
         if self._world.faults.happens("message_invented"):
             self._world.clock.later(self._world.random.random() * HOUR, self._invent_message)
         self._backlog.append((queue, payload))
@@ -61,16 +62,16 @@ class Workers:
             was_full = not self._world.broker.has_room(self._backlog[0][0])
             queue, payload = self._backlog.pop(0)
             if was_full and self._world.broker.has_room(queue):
-                self._world.seams.wake_relays()
-            self._world.clock.spawn(process, queue, self._work, process, queue, payload)
+                self._world.interleaving.wake_relays()
+            self._world.clock.spawn(process, queue, self._handle, process, queue, payload)
 
-    def _work(self, process: Process, queue: str, payload: Any) -> None:
-        """Process a message as worker.tasks and Celery do."""
+    def _handle(self, process: Process, queue: str, payload: Any) -> None:
+        """Handle a message as Celery and worker.tasks do."""
         kind = WORK_QUEUES[queue]
         try:
-            if process.old and kind is WebhookEventsReceived:
+            if process.runs_previous_version and kind is WebhookEventsReceived:
                 with self._world.records.work() as work:
-                    work.dead_letters.keep(queue, b"", "There is no task of this name here.")
+                    work.dead_letters.keep(queue, b"", "The previous version has no task with this name.")
                 return
             try:
                 ids = list(kind.read(payload).ids)
@@ -79,7 +80,7 @@ class Workers:
                     work.dead_letters.keep(queue, b"", str(error))
                 return
             self._world.log(f"{process.name} takes {queue} {len(ids)}")
-            if process.old:
+            if process.runs_previous_version:
                 dispatch.HANDLERS[kind].handle(process.context, ids)
             else:
                 dispatch.handle(process.context, kind, ids)
@@ -91,14 +92,14 @@ class Workers:
         self._start_tasks()
 
     def _deploy(self) -> None:
-        """Replace the workers of the previous version."""
+        """Replace the workers that run the previous version."""
         for process in self._processes:
-            if process.old:
+            if process.runs_previous_version:
                 self._world.faults.count("old_worker")
                 self._world.clock.kill(process)
 
     def _invent_message(self) -> None:
-        """Publish an invented message about real or unknown cases to any queue."""
+        """Publish a message about a real or an unknown case to a random queue."""
         cases = [*self._world.records.tables.cases, UUID(int=7)]
         queue = self._world.random.choice(list(WORK_QUEUES))
         self.deliver(

@@ -1,1 +1,1 @@
-"""Run the product's records in memory: its own classes, whose statements a dictionary answers instead of PostgreSQL."""
+"""In-memory records: the product's own record classes, with functions that answer their statements instead of PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Answer the statements about cases."""
+"""Answers the statements about cases."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from uuid import UUID
 from records import cases
 from tests.simulation.memory.queued_work import codes
 from tests.simulation.memory.tables import EPOCH, CaseRow, after
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 
 class OverdueRow(NamedTuple):
@@ -28,26 +28,26 @@ def _rows(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseRow]:
     return [row for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 
 
-@does(cases._LOCK)
+@answers(cases._LOCK)
 def lock(work: MemoryWork, ids: Sequence[UUID], state: str) -> Iterable[CaseRow]:
     return sorted(_free(work, ids, [state]), key=lambda row: (row.received_at, row.id))
 
 
-@does(cases._LOCK_ONE)
+@answers(cases._LOCK_ONE)
 def lock_one(work: MemoryWork, id: UUID) -> Iterable[CaseRow]:  # noqa: A002  # the name of the bound value
     return _rows(work, [id])
 
 
-@does(cases._LEASE)
+@answers(cases._LEASE)
 def lease(
     work: MemoryWork, ids: Sequence[UUID], states: Sequence[str], seconds: float, early: bool
 ) -> Iterable[CaseRow]:
     leased = [
         row
         for row in _rows(work, ids)
-        if row.state in states and row.lease_until <= work.at and (row.not_before <= work.at or early)
+        if row.state in states and row.lease_until <= work.now and (row.not_before <= work.now or early)
     ]
-    until = after(work.at, seconds)
+    until = after(work.now, seconds)
     for row in leased:
         due = row.next_action_at and max(row.not_before, until)
         work.journal.change(row, fence=row.fence + 1, lease_until=until, next_action_at=due)
@@ -55,25 +55,25 @@ def lease(
     return leased
 
 
-@does(cases._RELEASE)
+@answers(cases._RELEASE)
 def release(work: MemoryWork, ids: Sequence[UUID], fences: Sequence[int], seconds: Sequence[float]) -> None:
     for case, fence, delay in zip(ids, fences, seconds, strict=True):
         row = work.tables.cases.get(case)
         if row and row.fence == fence:
-            not_before = after(work.at, delay)
+            not_before = after(work.now, delay)
             due = row.next_action_at and not_before
             work.journal.change(row, lease_until=EPOCH, deliveries=0, not_before=not_before, next_action_at=due)
 
 
-@does(cases._SELECT_OVERDUE)
+@answers(cases._SELECT_OVERDUE)
 def overdue(work: MemoryWork, limit: int) -> Iterable[OverdueRow]:
     by_seller: defaultdict[str, list[tuple[datetime, CaseRow]]] = defaultdict(list)
     for row in work.tables.cases.values():
-        if row.next_action_at is not None and row.next_action_at <= work.at:
+        if row.next_action_at is not None and row.next_action_at <= work.now:
             by_seller[row.seller_id or ""].append((row.next_action_at, row))
     turns: list[tuple[int, OverdueRow]] = []
     for seller, rows in by_seller.items():
-        free = sorted(((due, row) for due, row in rows if row.lease_until <= work.at), key=lambda entry: entry[0])
+        free = sorted(((due, row) for due, row in rows if row.lease_until <= work.now), key=lambda entry: entry[0])
         turns += [
             (turn, OverdueRow(row.id, row.state, row.bulk, seller))
             for turn, (_, row) in enumerate(free[: limit // len(by_seller) + 1])
@@ -82,50 +82,50 @@ def overdue(work: MemoryWork, limit: int) -> Iterable[OverdueRow]:
 
 
 def _free(work: MemoryWork, ids: Sequence[UUID], states: Sequence[str]) -> list[CaseRow]:
-    return [r for r in _rows(work, ids) if r.state in states and r.lease_until <= work.at and r.not_before <= work.at]
+    return [r for r in _rows(work, ids) if r.state in states and r.lease_until <= work.now and r.not_before <= work.now]
 
 
-@does(cases._COUNT_DELIVERY)
+@answers(cases._COUNT_DELIVERY)
 def count_delivery(
     work: MemoryWork, ids: Sequence[UUID], states: Sequence[str], include_crashed: bool, apart: float
 ) -> Iterable[DeliveryRow]:
-    before = after(work.at, -apart)
+    before = after(work.now, -apart)
     counted = [
         row
         for row in _free(work, ids, states)
         if row.deliveries == 0 or (include_crashed and row.delivered_at <= before)
     ]
     for row in counted:
-        work.journal.change(row, deliveries=row.deliveries + 1, delivered_at=work.at)
+        work.journal.change(row, deliveries=row.deliveries + 1, delivered_at=work.now)
     return [DeliveryRow(row.id, row.deliveries) for row in counted]
 
 
-@does(cases._UNCOUNT_DELIVERY)
+@answers(cases._UNCOUNT_DELIVERY)
 def uncount_delivery(work: MemoryWork, ids: Sequence[UUID], counts: Sequence[int], states: Sequence[str]) -> None:
     count_of = dict(zip(ids, counts, strict=True))
     for row in _rows(work, ids):
-        if row.state in states and row.lease_until <= work.at and row.deliveries == count_of[row.id]:
-            work.journal.change(row, deliveries=row.deliveries - 1, next_action_at=work.at)
+        if row.state in states and row.lease_until <= work.now and row.deliveries == count_of[row.id]:
+            work.journal.change(row, deliveries=row.deliveries - 1, next_action_at=work.now)
 
 
-@does("set local synchronous_commit = off")
-def do_not_wait_for_disk(work: MemoryWork) -> None:  # noqa: ARG001  # every statement has it
+@answers("set local synchronous_commit = off")
+def do_not_wait_for_disk(work: MemoryWork) -> None:  # noqa: ARG001  # every answer to a statement has this parameter
     return None
 
 
-@does(cases._SELECT_CRASHED)
+@answers(cases._SELECT_CRASHED)
 def crashed_before(work: MemoryWork, ids: Sequence[UUID], states: Sequence[str], apart: float) -> Iterable[CaseRow]:
-    before = after(work.at, -apart)
+    before = after(work.now, -apart)
     crashed = [row for row in _free(work, ids, states) if row.deliveries > 0 and row.delivered_at <= before]
     return sorted(crashed, key=lambda row: (row.deliveries, row.id))
 
 
-@does(cases._LOCK_WITH_SUPPORT)
+@answers(cases._LOCK_WITH_SUPPORT)
 def lock_with_support(work: MemoryWork, provider: str, charge: str, code: str) -> Iterable[CaseRow]:
-    return [row for row in _with_support(work, provider, charge, code) if row.lease_until <= work.at]
+    return [row for row in _with_support(work, provider, charge, code) if row.lease_until <= work.now]
 
 
-@does(cases._EXISTS_WITH_SUPPORT)
+@answers(cases._EXISTS_WITH_SUPPORT)
 def exists_with_support(work: MemoryWork, provider: str, charge: str, code: str) -> Iterable[tuple[bool]]:
     return [(bool(_with_support(work, provider, charge, code)),)]
 
@@ -143,10 +143,10 @@ def _with_support(work: MemoryWork, provider: str, charge: str, code: str) -> li
     ]
 
 
-@does(cases._POSTPONE)
+@answers(cases._POSTPONE)
 def postpone(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:
     for row in _rows(work, ids):
-        work.journal.change(row, next_action_at=after(work.at, seconds))
+        work.journal.change(row, next_action_at=after(work.now, seconds))
 
 
 class CaseViewRow(NamedTuple):

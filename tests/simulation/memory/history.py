@@ -1,4 +1,4 @@
-"""Answer the statements about transitions, histories and new requests."""
+"""Answers the statements about transitions, histories and new requests."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,11 +10,11 @@ from records import case_views, history, intake, statutory_withdrawals
 from tests.simulation.memory.cases import CaseViewRow
 from tests.simulation.memory.journal import refuse
 from tests.simulation.memory.tables import EPOCH, CaseRow, OutboxRow, TransitionRow, after
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 
 class CaseAndTransition(NamedTuple):
-    """A row of _SELECT_ALL: a case, and one row of its history."""
+    """A row of history._SELECT_ALL: the columns of a case, and of one transition of the case."""
 
     id: UUID
     state: str
@@ -35,7 +35,7 @@ class CaseIdRow(NamedTuple):
     case_id: UUID
 
 
-@does(history._RECORD)
+@answers(history._RECORD)
 def record(
     work: MemoryWork,
     now: datetime,
@@ -55,7 +55,7 @@ def record(
     purchase_ids: Sequence[UUID | None],
     seller_ids: Sequence[str | None],
 ) -> Iterable[CaseIdRow]:
-    moved = []
+    recorded = []
     for n, case in enumerate(case_ids):
         row = work.tables.cases.get(case)
         if row is None or (row.fence, row.seq, row.state) != (fences[n], seqs[n] - 1, from_states[n]):
@@ -88,8 +88,8 @@ def record(
             hashes[n],
         )
         work.journal.insert(work.tables.transitions, (case, seqs[n]), transition, "transitions_pkey")
-        moved.append(CaseIdRow(case))
-    return moved
+        recorded.append(CaseIdRow(case))
+    return recorded
 
 
 def _rows(work: MemoryWork, case: UUID) -> Iterator[TransitionRow]:
@@ -99,12 +99,12 @@ def _rows(work: MemoryWork, case: UUID) -> Iterator[TransitionRow]:
         number += 1
 
 
-@does(history._SELECT_BY_CASE)
+@answers(history._SELECT_BY_CASE)
 def for_case(work: MemoryWork, case_id: UUID) -> Iterable[tuple[Any, ...]]:
     return [(*row[1:8], json.loads(row.evidence), row.hash) for row in _rows(work, case_id)]
 
 
-@does(history._SELECT_ALL)
+@answers(history._SELECT_ALL)
 def stream_all(work: MemoryWork) -> Iterator[CaseAndTransition]:
     for case in sorted(work.tables.cases.values(), key=lambda row: row.id):
         columns = (case.id, case.state, case.seq, case.head_hash)
@@ -119,7 +119,7 @@ class CreatedRow(NamedTuple):
     id: UUID
 
 
-@does(intake._INSERT)
+@answers(intake._INSERT)
 def insert(
     work: MemoryWork,
     now: datetime,
@@ -131,12 +131,12 @@ def insert(
     **columns: Sequence[Any],
 ) -> Iterable[CreatedRow]:
     tables, created = work.tables, []
-    taken = {(row.intake_source, row.intake_key) for row in tables.cases.values()}
+    existing_keys = {(row.intake_source, row.intake_key) for row in tables.cases.values()}
     for n, case in enumerate(columns["ids"]):
         values = {name: column[n] for name, column in columns.items()}
-        if (values["sources"], values["keys"]) in taken:
+        if (values["sources"], values["keys"]) in existing_keys:
             continue
-        taken.add((values["sources"], values["keys"]))
+        existing_keys.add((values["sources"], values["keys"]))
         row = CaseRow(
             id=case,
             seller_id=values["seller_ids"],
@@ -182,12 +182,12 @@ class ExistingRow(NamedTuple):
     state: str
 
 
-@does(history._SELECT_WITH_EVIDENCE)
+@answers(history._SELECT_WITH_EVIDENCE)
 def with_evidence(work: MemoryWork, case_ids: Sequence[UUID], name: str) -> Iterable[CaseIdRow]:
     return [CaseIdRow(case) for case in case_ids if any(name in json.loads(row.evidence) for row in _rows(work, case))]
 
 
-@does(intake._SELECT_EXISTING)
+@answers(intake._SELECT_EXISTING)
 def existing(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> Iterable[ExistingRow]:
     submitted = set(zip(sources, keys, strict=True))
     return [
@@ -197,13 +197,13 @@ def existing(work: MemoryWork, sources: Sequence[str], keys: Sequence[str]) -> I
     ]
 
 
-@does(statutory_withdrawals._SELECT_BY_PURCHASE)
-@does(statutory_withdrawals._SELECT_BY_CASE)
-def declarations(work: MemoryWork, case_ids: Sequence[UUID]) -> None:  # noqa: ARG001  # no simulated customer declares one
+@answers(statutory_withdrawals._SELECT_BY_PURCHASE)
+@answers(statutory_withdrawals._SELECT_BY_CASE)
+def declarations(work: MemoryWork, case_ids: Sequence[UUID]) -> None:  # noqa: ARG001  # no simulated customer declares a withdrawal
     return None
 
 
-@does(case_views._SELECT_BY_ID)
+@answers(case_views._SELECT_BY_ID)
 def views(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[CaseViewRow]:
     return [_view(work, row) for case in dict.fromkeys(ids) if (row := work.tables.cases.get(case))]
 

@@ -1,17 +1,17 @@
-"""Answer the statements about inquiry e-mails. There are none: simulated customers ask for refunds, not for purchases."""
+"""Answers the statements about inquiry e-mails. No simulated customer searches for a purchase, so no such e-mail exists."""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from records import inquiry_emails
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 
-@does(inquiry_emails._CLAIM)
-def claim(_: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[None]:  # noqa: ARG001  # there is none to claim
+@answers(inquiry_emails._CLAIM)
+def claim(_: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[None]:  # noqa: ARG001  # no inquiry e-mail exists
     return []
 
 
-@does(inquiry_emails._SELECT_OVERDUE)
+@answers(inquiry_emails._SELECT_OVERDUE)
 def overdue(_: MemoryWork, seconds: float, limit: int) -> Iterable[None]:  # noqa: ARG001  # as above
     return []

@@ -1,4 +1,4 @@
-"""Record what a transaction changes, so that it can be rolled back, and check the constraints of the real tables by name."""
+"""Records the changes of a transaction for its roll-back, and checks the constraints of the tables in PostgreSQL."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from domain.states import OPEN_STATES, WORKER_STATES
 from tests.simulation.memory.tables import CaseRow, Database, RefundOperationRow
 
 OPEN = frozenset({"sent", "unknown", "pending", "paid"})
-"""The open statuses of ``domain.refund_operations``; a contract test compares the two."""
+"""The open statuses of a refund operation. A contract test compares them with ``domain.refund_operations``."""
 
 
 class RefusedRowError(Exception):
@@ -16,18 +16,18 @@ class RefusedRowError(Exception):
 
 
 def refuse(constraint: str) -> IntegrityError:
-    """Return the error that PostgreSQL raises for this constraint."""
+    """Return the error that PostgreSQL raises for a violated constraint."""
     return IntegrityError(constraint, None, RefusedRowError(f'The row violates the constraint "{constraint}".'))
 
 
 class Journal:
-    """The changes of one transaction, for the roll-back and for the checks of the simulation."""
+    """The changes of one transaction. The roll-back and the checks of the simulation use them."""
 
     def __init__(self, tables: Database) -> None:
         self.tables = tables
         self.changed: list[tuple[Any, dict[str, Any]]] = []
         self._undo: list[tuple[Any, ...]] = []
-        """The functions that undo the changes, each with its arguments."""
+        """For each change, the function that undoes it, and the function's arguments."""
 
     def insert(self, table: dict[Any, Any], key: object, row: Any, constraint: str) -> None:
         """Add a row, or raise the error of ``constraint`` if its key exists."""
@@ -47,7 +47,7 @@ class Journal:
         self._undo.append((table.__setitem__, key, table.pop(key)))
 
     def change(self, row: Any, **values: Any) -> None:
-        """Give a row other values."""
+        """Change the values of a row."""
         old = {}
         for name, value in values.items():
             old[name] = getattr(row, name)
@@ -56,9 +56,9 @@ class Journal:
         self.changed.append((row, old))
 
     @property
-    def touched(self) -> bool:
-        """Whether the transaction changed anything."""
-        return bool(self._undo)
+    def is_empty(self) -> bool:
+        """True if the transaction changed nothing."""
+        return not self._undo
 
     def roll_back(self) -> None:
         """Undo all changes."""
@@ -80,7 +80,7 @@ class Journal:
                     raise refuse(ONE_OPEN_CASE)
 
     def check_operation(self, row: RefundOperationRow) -> None:
-        """Check the constraints of a changed operation."""
+        """Check the constraints of a changed refund operation."""
         for other in self.tables.refund_operations.values():
             if other is row or other.provider != row.provider:
                 continue
@@ -99,4 +99,4 @@ ONE_OPEN_CASE = "cases_one_open_case_per_purchase"
 ONE_OPEN_OPERATION = "refund_operations_one_open_per_payment"
 
 enforced = {ONE_OPEN_CASE, ONE_OPEN_OPERATION}
-"""The unique indexes that a planted mistake may remove."""
+"""The unique indexes that are checked. A planted mistake may remove an index from this set."""

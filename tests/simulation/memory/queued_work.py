@@ -1,4 +1,4 @@
-"""Answer the statements about the outbox, case e-mails, support tasks and dead letters."""
+"""Answers the statements about the outbox, case e-mails, support tasks and dead letters."""
 
 import json
 from collections import Counter, defaultdict
@@ -10,7 +10,7 @@ from uuid import UUID
 from domain.messages import CaseEmailsDue, SupportNeeded
 from records import case_emails, dead_letters, outbox, support_tasks
 from tests.simulation.memory.tables import EPOCH, CaseEmailRow, CaseRow, Database, OutboxRow, SupportTaskRow, after
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 
 class OverdueRow(NamedTuple):
@@ -20,20 +20,20 @@ class OverdueRow(NamedTuple):
 
 
 def enqueue(work: MemoryWork, queue: str, bulk: bool, seller: str, item: UUID) -> None:
-    """Put one message into the outbox."""
+    """Add a message to the outbox."""
     work.tables.last_outbox_id += 1
-    row = OutboxRow(work.tables.last_outbox_id, queue, bulk, seller, item, work.at)
+    row = OutboxRow(work.tables.last_outbox_id, queue, bulk, seller, item, work.now)
     work.journal.insert(work.tables.outbox, row.id, row, "outbox_pkey")
 
 
-@does(outbox._INSERT)
+@answers(outbox._INSERT)
 def insert_messages(work: MemoryWork, queues: Sequence[str], ids: Sequence[UUID]) -> None:
     for queue, case in zip(queues, ids, strict=True):
         if row := work.tables.cases.get(case):
             enqueue(work, queue, row.bulk, row.seller_id or "", case)
 
 
-@does(outbox._INSERT_IF_ABSENT)
+@answers(outbox._INSERT_IF_ABSENT)
 def insert_if_absent(
     work: MemoryWork, queues: Sequence[str], bulks: Sequence[bool], seller_ids: Sequence[str], ids: Sequence[UUID]
 ) -> None:
@@ -48,7 +48,7 @@ class TakenRow(NamedTuple):
     seller_id: str
 
 
-@does(outbox._TAKE)
+@answers(outbox._TAKE)
 def take(work: MemoryWork, queue: str, room: int, after: str | None, bulk: bool) -> Iterable[TakenRow]:
     waiting: defaultdict[str, list[OutboxRow]] = defaultdict(list)
     for row in sorted(work.tables.outbox.values(), key=lambda row: row.id):
@@ -70,16 +70,16 @@ class QueueRow(NamedTuple):
     queue: str
 
 
-@does(outbox._SELECT_QUEUES)
+@answers(outbox._SELECT_QUEUES)
 def queues(work: MemoryWork) -> Iterable[QueueRow]:
     return [QueueRow(queue) for queue in sorted({row.queue for row in work.tables.outbox.values()})]
 
 
-@does(case_emails._INSERT)
+@answers(case_emails._INSERT)
 def insert_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
     for case, kind in zip(case_ids, kinds, strict=True):
         if (case, str(kind)) not in work.tables.case_emails:
-            row = CaseEmailRow(case, str(kind), work.at)
+            row = CaseEmailRow(case, str(kind), work.now)
             work.journal.insert(work.tables.case_emails, (case, row.kind), row, "case_emails_pkey")
 
 
@@ -91,15 +91,15 @@ class ClaimedEmailRow(NamedTuple):
     joined_case_id: UUID | None
 
 
-@does(case_emails._CLAIM)
+@answers(case_emails._CLAIM)
 def claim_emails(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[ClaimedEmailRow]:
     claimed = [
         row
         for row in work.tables.case_emails.values()
-        if row.case_id in ids and row.sent_at is None and row.claimed_until <= work.at
+        if row.case_id in ids and row.sent_at is None and row.claimed_until <= work.now
     ]
     for row in claimed:
-        work.journal.change(row, claimed_until=after(work.at, seconds))
+        work.journal.change(row, claimed_until=after(work.now, seconds))
     earlier: dict[UUID, list[str]] = defaultdict(list)
     for _, case, kind in sorted(
         (row.sent_at, row.case_id, row.kind) for row in work.tables.case_emails.values() if row.sent_at
@@ -125,30 +125,30 @@ def _joined_case(work: MemoryWork, case: UUID) -> UUID | None:
     return UUID(joins) if joins else None
 
 
-@does(case_emails._MARK_SENT)
+@answers(case_emails._MARK_SENT)
 def mark_sent(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str]) -> None:
     for key in zip(case_ids, kinds, strict=True):
         if row := work.tables.case_emails.get(key):
-            work.journal.change(row, sent_at=work.at)
+            work.journal.change(row, sent_at=work.now)
 
 
-@does(case_emails._RELEASE)
+@answers(case_emails._RELEASE)
 def release_emails(work: MemoryWork, case_ids: Sequence[UUID], kinds: Sequence[str], seconds: float) -> None:
     for key in zip(case_ids, kinds, strict=True):
         if (row := work.tables.case_emails.get(key)) and row.sent_at is None:
-            work.journal.change(row, claimed_until=after(work.at, seconds))
+            work.journal.change(row, claimed_until=after(work.now, seconds))
 
 
 class SellerIdRow(NamedTuple):
     seller_id: str | None
 
 
-@does(case_emails._MARK_BOUNCED)
+@answers(case_emails._MARK_BOUNCED)
 def mark_bounced(work: MemoryWork, case_id: UUID, kind: str) -> Iterable[SellerIdRow]:
     row = work.tables.case_emails.get((case_id, str(kind)))
     if row is None or row.bounced_at is not None or row.claimed_until <= EPOCH:
         return []
-    work.journal.change(row, bounced_at=work.at)
+    work.journal.change(row, bounced_at=work.now)
     return [SellerIdRow(work.tables.cases[case_id].seller_id)]
 
 
@@ -163,7 +163,7 @@ class AddressCountRow(NamedTuple):
     emails: int
 
 
-@does(case_emails._COUNT_BY_PURCHASE)
+@answers(case_emails._COUNT_BY_PURCHASE)
 def count_by_purchase(
     work: MemoryWork, purchase_ids: Sequence[UUID], kind: str, seconds: float
 ) -> Iterable[PurchaseCountRow]:
@@ -172,7 +172,7 @@ def count_by_purchase(
     return [PurchaseCountRow(purchase, emails) for purchase, emails in count.items()]
 
 
-@does(case_emails._COUNT_BY_ADDRESS)
+@answers(case_emails._COUNT_BY_ADDRESS)
 def count_by_address(
     work: MemoryWork, case_ids: Sequence[UUID], kind: str, seconds: float
 ) -> Iterable[AddressCountRow]:
@@ -184,32 +184,32 @@ def count_by_address(
 
 def _is_recent(work: MemoryWork, case: UUID, kind: str, seconds: float) -> bool:
     email = work.tables.case_emails.get((case, str(kind)))
-    return email is not None and email.created_at > after(work.at, -seconds)
+    return email is not None and email.created_at > after(work.now, -seconds)
 
 
 def _queued(work: MemoryWork) -> set[tuple[str, UUID]]:
-    """Return the messages in the outbox: (queue, item)."""
+    """Return the queue and the item id of each message in the outbox."""
     return {(row.queue, row.item_id) for row in work.tables.outbox.values()}
 
 
-@does(case_emails._SELECT_OVERDUE)
+@answers(case_emails._SELECT_OVERDUE)
 def emails_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[OverdueRow]:
-    before, queued = after(work.at, -seconds), _queued(work)
+    before, queued = after(work.now, -seconds), _queued(work)
     cases = {
         row.case_id: work.tables.cases[row.case_id]
         for row in work.tables.case_emails.values()
-        if row.sent_at is None and row.claimed_until <= work.at and row.created_at < before
+        if row.sent_at is None and row.claimed_until <= work.now and row.created_at < before
         if (CaseEmailsDue.queue, row.case_id) not in queued
     }
     return [OverdueRow(row.id, row.bulk, row.seller_id or "") for row in cases.values()][:limit]
 
 
-@does(support_tasks._INSERT_FOR_CASES)
+@answers(support_tasks._INSERT_FOR_CASES)
 def insert_for_cases(
     work: MemoryWork, ids: Sequence[UUID], case_ids: Sequence[UUID], seqs: Sequence[int], reasons: Sequence[str]
 ) -> None:
     for id_, case, seq, reasons_json in zip(ids, case_ids, seqs, reasons, strict=True):
-        row = SupportTaskRow(id_, "case", case, seq, None, None, reasons_json, "{}", work.at)
+        row = SupportTaskRow(id_, "case", case, seq, None, None, reasons_json, "{}", work.now)
         work.journal.insert(work.tables.support_tasks, id_, row, "support_tasks_pkey")
 
 
@@ -217,7 +217,7 @@ class CreatedRow(NamedTuple):
     id: UUID
 
 
-@does(support_tasks._INSERT)
+@answers(support_tasks._INSERT)
 def insert_tasks(
     work: MemoryWork,
     queue: str,
@@ -233,7 +233,7 @@ def insert_tasks(
     for values in zip(ids, kinds, subjects, case_ids, seller_ids, reasons, evidences, strict=True):
         id_, kind, subject, case, seller, reasons_json, evidence = values
         if id_ not in work.tables.support_tasks:
-            row = SupportTaskRow(id_, str(kind), case, None, subject, seller, reasons_json, evidence, work.at)
+            row = SupportTaskRow(id_, str(kind), case, None, subject, seller, reasons_json, evidence, work.now)
             work.journal.insert(work.tables.support_tasks, id_, row, "support_tasks_pkey")
             enqueue(work, queue, False, seller or "", id_)
             created.append(CreatedRow(id_))
@@ -245,15 +245,15 @@ def codes(task: SupportTaskRow) -> list[str | None]:
     return [reason.get("code") for reason in json.loads(task.reasons)]
 
 
-@does(support_tasks._CLAIM)
+@answers(support_tasks._CLAIM)
 def claim_tasks(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> Iterable[tuple[Any, ...]]:
     claimed = [
         row
         for row in work.tables.support_tasks.values()
-        if (row.case_id in ids or row.id in ids) and row.published_at is None and row.claimed_until <= work.at
+        if (row.case_id in ids or row.id in ids) and row.published_at is None and row.claimed_until <= work.now
     ]
     for row in claimed:
-        work.journal.change(row, claimed_until=after(work.at, seconds))
+        work.journal.change(row, claimed_until=after(work.now, seconds))
     return [_task_columns(work, row) for row in claimed]
 
 
@@ -277,20 +277,20 @@ def _seller_of(task: SupportTaskRow, case: CaseRow | None) -> str:
     return task.seller_id or (case.seller_id if case else None) or ""
 
 
-@does(support_tasks._MARK_PUBLISHED)
+@answers(support_tasks._MARK_PUBLISHED)
 def mark_published(work: MemoryWork, ids: Sequence[UUID], claimed_untils: Sequence[datetime]) -> None:
     for id_, until in zip(ids, claimed_untils, strict=True):
         if (row := work.tables.support_tasks.get(id_)) and row.claimed_until == until:
-            work.journal.change(row, published_at=work.at)
+            work.journal.change(row, published_at=work.now)
 
 
 def is_open(tables: Database, task: SupportTaskRow) -> bool:
-    """Return whether a task waits for support."""
+    """Return whether a support task is open."""
     case = _case_of(tables, task)
     return task.kind != "case" or (case is not None and (case.state, case.seq) == ("with_support", task.seq))
 
 
-@does(support_tasks._PUBLISH_AGAIN)
+@answers(support_tasks._PUBLISH_AGAIN)
 def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
     tasks = [row for row in work.tables.support_tasks.values() if is_open(work.tables, row)]
     for row in tasks:
@@ -298,25 +298,25 @@ def publish_again(work: MemoryWork) -> Iterable[tuple[int]]:
     return [(len(tasks),)]
 
 
-@does(support_tasks._SELECT_OVERDUE)
+@answers(support_tasks._SELECT_OVERDUE)
 def tasks_overdue(work: MemoryWork, seconds: float, limit: int) -> Iterable[OverdueRow]:
-    before, queued = after(work.at, -seconds), _queued(work)
+    before, queued = after(work.now, -seconds), _queued(work)
     overdue: dict[UUID, OverdueRow] = {}
     for row in work.tables.support_tasks.values():
         item = row.case_id or row.id
-        due = row.published_at is None and row.claimed_until <= work.at and row.created_at < before
+        due = row.published_at is None and row.claimed_until <= work.now and row.created_at < before
         if due and (SupportNeeded.queue, item) not in queued:
             case = _case_of(work.tables, row)
             overdue[item] = OverdueRow(item, bool(case and case.bulk), _seller_of(row, case))
     return list(overdue.values())[:limit]
 
 
-@does(dead_letters._INSERT)
+@answers(dead_letters._INSERT)
 def insert_dead_letter(work: MemoryWork, queue: str, body: bytes, why: str) -> None:
     rows = work.tables.dead_letters
-    work.journal.append(rows, (len(rows) + 1, queue, body, why, work.at, None))
+    work.journal.append(rows, (len(rows) + 1, queue, body, why, work.now, None))
 
 
-@does(dead_letters._SELECT)
-def dead_letters_of(work: MemoryWork, include_redriven: bool) -> Iterable[tuple[Any, ...]]:  # noqa: ARG001  # none is redriven
+@answers(dead_letters._SELECT)
+def dead_letters_of(work: MemoryWork, include_redriven: bool) -> Iterable[tuple[Any, ...]]:  # noqa: ARG001  # the simulation redrives no dead letter
     return work.tables.dead_letters

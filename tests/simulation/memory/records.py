@@ -1,4 +1,4 @@
-"""Open transactions on the tables in memory, one at a time: each is committed or rolled back."""
+"""Opens transactions on the tables in memory, one at a time. Each transaction is committed or rolled back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from config.settings import Timers
 from records import Records, UnitOfWork
-from tests.simulation.memory import (  # noqa: F401  # they register the statements
+from tests.simulation.memory import (  # noqa: F401  # these modules register the functions for the statements
     cases,
     history,
     inquiry_emails,
@@ -23,8 +23,8 @@ from tests.simulation.memory.tables import Database
 from tests.simulation.memory.work import MemoryWork
 
 
-class Seams:
-    """The points at which other processes may interleave. A simulation overrides them; here nothing happens."""
+class TransactionHooks:
+    """The hooks before and after transactions. They do nothing here; the simulation overrides them."""
 
     def begin(self) -> None:
         """Run before a transaction."""
@@ -33,18 +33,18 @@ class Seams:
         """Run before a commit. An exception rolls the transaction back."""
 
     def committed(self, journal: Journal) -> None:
-        """Run after a commit. An exception does not roll the transaction back."""
+        """Run after a commit. An exception answers not roll the transaction back."""
 
     def notified(self) -> None:
         """Run after the commit of a transaction that notified the relay."""
 
-    def idle(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` for a notification. Return whether there was a notification."""
+    def wait_for_notification(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` for a notification. Return whether a notification arrived."""
         raise NotImplementedError
 
 
 class TransactionScope:
-    """One transaction from its begin to its end. It is a class because a generator would add a frame to each step."""
+    """One transaction from its begin to its end. It is no generator, because a generator would slow down each step."""
 
     __slots__ = ("_records", "_work")
 
@@ -53,8 +53,8 @@ class TransactionScope:
 
     def __enter__(self) -> UnitOfWork:
         records = self._records
-        records.seams.begin()
-        assert not records.in_transaction, "a transaction was begun inside of another one"
+        records.hooks.begin()
+        assert not records.in_transaction, "a transaction was begun inside another transaction"
         records.in_transaction = True
         self._work = MemoryWork(records.tables, records.timers, records.clock())
         return self._work
@@ -63,7 +63,7 @@ class TransactionScope:
         records, work, committed = self._records, self._work, False
         try:
             if kind is None:
-                records.seams.commit()
+                records.hooks.commit()
                 committed = True
         finally:
             records.in_transaction = False
@@ -71,25 +71,25 @@ class TransactionScope:
                 work.journal.roll_back()
         if committed:
             if work.notifies:
-                records.seams.notified()
-            records.seams.committed(work.journal)
+                records.hooks.notified()
+            records.hooks.committed(work.journal)
 
 
 class MemoryRecords(Records):
-    """Records that are lost when the process ends."""
+    """Records in the memory of the process."""
 
-    def __init__(self, timers: Timers, clock: Callable[[], datetime], seams: Seams | None = None) -> None:
+    def __init__(self, timers: Timers, clock: Callable[[], datetime], hooks: TransactionHooks | None = None) -> None:
         super().__init__(cast("Engine", None), timers)
         self.tables = Database()
         self.clock = clock
-        self.seams = seams or Seams()
+        self.hooks = hooks or TransactionHooks()
         self.in_transaction = False
 
-    def work(self) -> AbstractContextManager[UnitOfWork]:  # type: ignore[override]  # the real one is a generator
+    def work(self) -> AbstractContextManager[UnitOfWork]:  # type: ignore[override]  # the product's method is a generator
         """Open one transaction."""
         return TransactionScope(self)
 
-    def notifications(self, channel: str, seconds: float) -> Iterator[bool]:  # noqa: ARG002  # as the real one
+    def notifications(self, channel: str, seconds: float) -> Iterator[bool]:  # noqa: ARG002  # as in records.Records
         """Yield True for a notification, and False after ``seconds`` without a notification."""
         while True:
-            yield self.seams.idle(seconds)
+            yield self.hooks.wait_for_notification(seconds)

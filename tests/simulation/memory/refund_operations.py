@@ -1,4 +1,4 @@
-"""Answer the statements about refund operations, payment claims and reconciliation."""
+"""Answers the statements about refund operations, payment claims and reconciliation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 from records import reconciliation, refund_operations
 from tests.simulation.memory.journal import refuse
 from tests.simulation.memory.tables import PaymentClaimRow, RefundOperationRow, after
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 
 class CaseIdRow(NamedTuple):
@@ -19,7 +19,7 @@ class KeyRow(NamedTuple):
     key: str
 
 
-@does(refund_operations._CLAIM)
+@answers(refund_operations._CLAIM)
 def claim(
     work: MemoryWork, providers: Sequence[str], charges: Sequence[str], case_ids: Sequence[UUID]
 ) -> Iterable[CaseIdRow]:
@@ -47,7 +47,7 @@ def _newest(work: MemoryWork, cases: Sequence[UUID]) -> dict[UUID, RefundOperati
     return newest
 
 
-@does(refund_operations._INSERT)
+@answers(refund_operations._INSERT)
 def insert(
     work: MemoryWork,
     case_ids: Sequence[UUID],
@@ -61,7 +61,16 @@ def insert(
 ) -> None:
     for n, case in enumerate(case_ids):
         row = RefundOperationRow(
-            case, attempts[n], providers[n], charges[n], amounts[n], currencies[n], keys[n], hashes[n], work.at, work.at
+            case,
+            attempts[n],
+            providers[n],
+            charges[n],
+            amounts[n],
+            currencies[n],
+            keys[n],
+            hashes[n],
+            work.now,
+            work.now,
         )
         if row.amount <= 0:
             raise refuse("refund_operations_positive_amount_check")
@@ -73,12 +82,12 @@ def insert(
         work.journal.check_operation(row)
 
 
-@does(refund_operations._SELECT_BY_CASE)
+@answers(refund_operations._SELECT_BY_CASE)
 def for_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[RefundOperationRow]:
     return _newest(work, case_ids).values()
 
 
-@does(refund_operations._SELECT_BY_PAYMENT)
+@answers(refund_operations._SELECT_BY_PAYMENT)
 def for_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[RefundOperationRow]:
     payments, newest = set(zip(providers, charges, strict=True)), {}
     for row in sorted(work.tables.refund_operations.values(), key=lambda row: row.attempt):
@@ -87,30 +96,30 @@ def for_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[s
     return newest.values()
 
 
-@does(refund_operations._SELECT_BY_REFUND)
+@answers(refund_operations._SELECT_BY_REFUND)
 def for_refunds(work: MemoryWork, providers: Sequence[str], refund_ids: Sequence[str]) -> Iterable[RefundOperationRow]:
     refunds = set(zip(providers, refund_ids, strict=True))
     return [row for row in work.tables.refund_operations.values() if (row.provider, row.refund_id) in refunds]
 
 
-@does(refund_operations._MARK_RESENT)
+@answers(refund_operations._MARK_RESENT)
 def mark_resent(
     work: MemoryWork, keys: Sequence[str], case_ids: Sequence[UUID], fences: Sequence[int]
 ) -> Iterable[KeyRow]:
     marked = []
     for key, case, fence in zip(keys, case_ids, fences, strict=True):
         row, holder = work.tables.refund_operations.get(key), work.tables.cases.get(case)
-        if row and holder and holder.fence == fence and holder.lease_until > work.at:
-            work.journal.change(row, last_sent_at=work.at, sends=row.sends + 1)
+        if row and holder and holder.fence == fence and holder.lease_until > work.now:
+            work.journal.change(row, last_sent_at=work.now, sends=row.sends + 1)
             marked.append(KeyRow(key))
     return marked
 
 
-@does(refund_operations._COUNT_POLL)
+@answers(refund_operations._COUNT_POLL)
 def count_poll(
     work: MemoryWork, keys: Sequence[str], empties: Sequence[bool], replays: Sequence[bool], apart: float
 ) -> None:
-    before = after(work.at, -apart)
+    before = after(work.now, -apart)
     for key, empty, replayed in zip(keys, empties, replays, strict=True):
         row = work.tables.refund_operations.get(key)
         if row is None:
@@ -120,12 +129,12 @@ def count_poll(
             row,
             polls=row.polls + 1,
             empty_lookups=row.empty_lookups + counts,
-            looked_up_at=work.at if counts else row.looked_up_at,
+            looked_up_at=work.now if counts else row.looked_up_at,
             replayed=row.replayed or replayed,
         )
 
 
-@does(refund_operations._RECORD_RESULT)
+@answers(refund_operations._RECORD_RESULT)
 def record_result(
     work: MemoryWork,
     keys: Sequence[str],
@@ -146,7 +155,7 @@ def record_result(
             code=code or row.code,
             polls=row.polls + 1,
             replayed=row.replayed or replayed,
-            paid_at=(row.paid_at or work.at) if status == "paid" else row.paid_at,
+            paid_at=(row.paid_at or work.now) if status == "paid" else row.paid_at,
         )
         work.journal.check_operation(row)
         purchase_id = work.tables.cases[row.case_id].purchase_id
@@ -156,14 +165,14 @@ def record_result(
             work.journal.change(purchase, refunded=max(0, purchase.refunded + row.amount * sign))
 
 
-@does(refund_operations._RECORD_DECLINE)
+@answers(refund_operations._RECORD_DECLINE)
 def record_decline(work: MemoryWork, keys: Sequence[str], codes: Sequence[str]) -> None:
     for key, code in zip(keys, codes, strict=True):
         if row := work.tables.refund_operations.get(key):
             work.journal.change(row, code=code)
 
 
-@does(refund_operations._SET_STATUS)
+@answers(refund_operations._SET_STATUS)
 def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
     for key in keys:
         if row := work.tables.refund_operations.get(key):
@@ -171,7 +180,7 @@ def close(work: MemoryWork, keys: Sequence[str], status: str) -> None:
             work.journal.check_operation(row)
 
 
-@does(reconciliation._SELECT_LISTED)
+@answers(reconciliation._SELECT_LISTED)
 def listed(
     work: MemoryWork, provider: str, keys: Sequence[str], refund_ids: Sequence[str]
 ) -> Iterable[RefundOperationRow]:
@@ -182,14 +191,14 @@ def listed(
     ]
 
 
-@does(reconciliation._MARK_RECONCILED)
+@answers(reconciliation._MARK_RECONCILED)
 def mark_reconciled(work: MemoryWork, keys: Sequence[str]) -> None:
     for key in keys:
         if row := work.tables.refund_operations.get(key):
-            work.journal.change(row, reconciled_at=work.at)
+            work.journal.change(row, reconciled_at=work.now)
 
 
-@does(reconciliation._SELECT_UNLISTED)
+@answers(reconciliation._SELECT_UNLISTED)
 def unlisted(
     work: MemoryWork, provider: str, since: datetime, until: datetime, begun: datetime
 ) -> Iterator[RefundOperationRow]:

@@ -1,4 +1,4 @@
-"""Answer the statements about sellers, purchases and the inputs of a decision."""
+"""Answers the statements about sellers, purchases and the inputs of a decision."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from domain.states import OPEN_STATES
 from records import decision_inputs, purchases, sellers
 from tests.simulation.memory.journal import OPEN, refuse
 from tests.simulation.memory.tables import PolicyRow, PurchaseRow, SellerRow
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 _SELLER_COLUMNS = (
     "id", "name", "time_zone", "support_email", "self_service", "ceiling_minor", "ceiling_currency", "serial_count",
@@ -18,7 +18,7 @@ _SELLER_COLUMNS = (
 
 
 class CaseAndPurchase(tuple[Any, ...]):
-    """A case's id, and the columns of a purchase."""
+    """A row with the id of a case and the columns of a purchase."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class InputRow(tuple[Any, ...]):
 
     @property
     def open_case_id(self) -> UUID | None:
-        """The last but one column."""
+        """The column before the last."""
         open_case_id: UUID | None = self[-2]
         return open_case_id
 
@@ -48,7 +48,7 @@ class InputRow(tuple[Any, ...]):
 
 
 class ChargeRow(NamedTuple):
-    """A row of _SELECT_OPEN_DISPUTES."""
+    """A row of purchases._SELECT_OPEN_DISPUTES."""
 
     charge: str
 
@@ -65,7 +65,7 @@ def _columns(row: PurchaseRow) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-@does(decision_inputs._SELECT_MATCHES)
+@answers(decision_inputs._SELECT_MATCHES)
 def matches(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurchase]:
     rows = [
         (purchase.id, CaseAndPurchase((case.id, *_columns(purchase))))
@@ -78,7 +78,7 @@ def matches(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurch
     return [row for _, row in sorted(rows, key=lambda entry: entry[0])]
 
 
-@does(decision_inputs._SELECT_PURCHASES)
+@answers(decision_inputs._SELECT_PURCHASES)
 def purchases_of_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[CaseAndPurchase]:
     cases = [work.tables.cases[id_] for id_ in dict.fromkeys(case_ids) if id_ in work.tables.cases]
     return [
@@ -88,7 +88,7 @@ def purchases_of_cases(work: MemoryWork, case_ids: Sequence[UUID]) -> Iterable[C
     ]
 
 
-@does(decision_inputs._SELECT_INPUTS)
+@answers(decision_inputs._SELECT_INPUTS)
 def inputs(work: MemoryWork, purchase_ids: Sequence[UUID]) -> Iterable[InputRow]:
     rows = []
     for id_ in purchase_ids:
@@ -118,7 +118,7 @@ _REFUND_STATES = {"refunding", "refund_pending", "refunded"}
 
 
 def _refunds(work: MemoryWork, purchase: PurchaseRow, days: int) -> list[datetime]:
-    since = work.at - timedelta(days=days + 1)
+    since = work.now - timedelta(days=days + 1)
     refunds = []
     for operation in work.tables.refund_operations.values():
         case = work.tables.cases[operation.case_id]
@@ -126,13 +126,13 @@ def _refunds(work: MemoryWork, purchase: PurchaseRow, days: int) -> list[datetim
         if other is None or other.seller_id != purchase.seller_id or case.state not in _REFUND_STATES:
             continue
         same_instrument = purchase.instrument and other.instrument == purchase.instrument
-        at = operation.paid_at or work.at
+        at = operation.paid_at or work.now
         if (other.email_key == purchase.email_key or same_instrument) and operation.status in OPEN and at > since:
             refunds.append(at)
     return refunds
 
 
-@does(purchases._UPSERT)
+@answers(purchases._UPSERT)
 def upsert(work: MemoryWork, **columns: Sequence[Any]) -> Iterable[CreatedRow]:
     created = []
     for n in range(len(columns["id"])):
@@ -154,19 +154,19 @@ def _by_reference(work: MemoryWork, seller: str, key: str) -> PurchaseRow | None
     return next((row for row in rows if (row.seller_id, row.reference_key) == (seller, key)), None)
 
 
-@does(purchases._SELECT_BY_PAYMENT)
+@answers(purchases._SELECT_BY_PAYMENT)
 def paid_by(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[tuple[Any, ...]]:
     rows = work.tables.purchases.values()
     payments = list(zip(providers, charges, strict=True))
     return [_columns(row) for payment in payments for row in rows if (row.provider, row.charge) == payment]
 
 
-@does(purchases._LOCK_PAYMENTS)
+@answers(purchases._LOCK_PAYMENTS)
 def lock_payments(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> None:
     """Do nothing, because one transaction runs at a time."""
 
 
-@does(purchases._SELECT_OPEN_DISPUTES)
+@answers(purchases._SELECT_OPEN_DISPUTES)
 def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> Iterable[ChargeRow]:
     charges = {
         row.charge
@@ -176,25 +176,25 @@ def open_disputes(work: MemoryWork, provider: str, after: str, limit: int) -> It
     return [ChargeRow(charge) for charge in sorted(charges) if charge > after][:limit]
 
 
-@does(purchases._RAISE_REFUNDED)
+@answers(purchases._RAISE_REFUNDED)
 def raise_refunded(work: MemoryWork, id: UUID, minor: int) -> None:  # noqa: A002  # the name of the bound value
     if row := work.tables.purchases.get(id):
         work.journal.change(row, refunded=max(row.refunded, minor))
 
 
-@does(purchases._SET_DISPUTE)
+@answers(purchases._SET_DISPUTE)
 def set_dispute(work: MemoryWork, provider: str, charge: str, dispute: str) -> None:
     for row in work.tables.purchases.values():
         if (row.provider, row.charge) == (provider, charge):
             work.journal.change(row, provider_dispute=str(dispute))
 
 
-@does(purchases._SELECT_BY_ID)
+@answers(purchases._SELECT_BY_ID)
 def get(work: MemoryWork, id: UUID) -> Iterable[tuple[Any, ...]]:  # noqa: A002  # the name of the bound value
     return [_columns(row)] if (row := work.tables.purchases.get(id)) else []
 
 
-@does(sellers._UPSERT)
+@answers(sellers._UPSERT)
 def upsert_seller(work: MemoryWork, **values: Any) -> None:
     if existing := work.tables.sellers.get(values["id"]):
         work.journal.change(existing, **values)
@@ -202,21 +202,21 @@ def upsert_seller(work: MemoryWork, **values: Any) -> None:
         work.journal.insert(work.tables.sellers, values["id"], SellerRow(**values), "sellers_pkey")
 
 
-@does(sellers._INSERT_POLICY)
+@answers(sellers._INSERT_POLICY)
 def insert_policy(
     work: MemoryWork, seller_id: str, in_force_from: datetime | None, category: str, **values: Any
 ) -> Iterable[PolicyRow]:
     version = 1 + max((number for seller, number in work.tables.policies if seller == seller_id), default=0)
-    row = PolicyRow(version=version, in_force_from=in_force_from or work.at, category=str(category), **values)
+    row = PolicyRow(version=version, in_force_from=in_force_from or work.now, category=str(category), **values)
     work.journal.insert(work.tables.policies, (seller_id, version), row, "policies_pkey")
     return [row]
 
 
-@does(sellers._SELECT_POLICIES)
+@answers(sellers._SELECT_POLICIES)
 def policies(work: MemoryWork, seller_id: str) -> Iterable[PolicyRow]:
     return [row for (seller, _), row in sorted(work.tables.policies.items()) if seller == seller_id]
 
 
-@does(sellers._LOCK)
+@answers(sellers._LOCK)
 def lock_sellers(work: MemoryWork, ids: Sequence[str]) -> None:
     """Do nothing, because one transaction runs at a time."""

@@ -1,4 +1,4 @@
-"""Define the tables in memory, with the columns and the defaults of the tables in PostgreSQL."""
+"""The tables in memory. They have the columns and the defaults of the tables in PostgreSQL."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -187,7 +187,7 @@ class CaseEmailRow:
 
 @dataclass(slots=True)
 class Database:
-    """All tables. A simulated world is small, so a table is searched and has no index."""
+    """All tables. The tables need no indexes, because a simulated world is small."""
 
     sellers: dict[str, SellerRow] = field(default_factory=dict)
     policies: dict[tuple[str, int], PolicyRow] = field(default_factory=dict)
@@ -202,9 +202,9 @@ class Database:
     case_emails: dict[tuple[UUID, str], CaseEmailRow] = field(default_factory=dict)
     dead_letters: list[tuple[Any, ...]] = field(default_factory=list)
     last_outbox_id: int = 0
-    """The sequence of the outbox. Like a sequence of PostgreSQL, it is not rolled back."""
+    """The highest id of the outbox. As with a sequence of PostgreSQL, a roll-back does not change it."""
 
 
-def after(at: datetime, seconds: float) -> datetime:
-    """Return ``at + make_interval(secs => seconds)``."""
-    return at + timedelta(seconds=seconds)
+def after(start: datetime, seconds: float) -> datetime:
+    """Return the time ``seconds`` after ``start``, as PostgreSQL computes it with ``make_interval``."""
+    return start + timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""Answer the statements about webhook events."""
+"""Answers the statements about webhook events."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,11 +10,11 @@ from uuid import UUID, uuid5
 from records import webhook_events
 from tests.simulation.memory.queued_work import enqueue
 from tests.simulation.memory.tables import EPOCH, WebhookEventRow, after
-from tests.simulation.memory.work import MemoryWork, does
+from tests.simulation.memory.work import MemoryWork, answers
 
 
 class ClaimedRow(NamedTuple):
-    """A row of _CLAIM."""
+    """A row of webhook_events._CLAIM."""
 
     id: UUID
     provider: str
@@ -29,11 +29,11 @@ class ClaimedRow(NamedTuple):
     received_at: datetime
 
 
-@does(webhook_events._INSERT)
+@answers(webhook_events._INSERT)
 def insert(
     work: MemoryWork,
     provider: str,
-    body: bytes,  # noqa: ARG001  # only support reads it
+    body: bytes,  # noqa: ARG001  # only support reads the body
     queue: str,
     event_ids: Sequence[str],
     subjects: Sequence[str],
@@ -42,31 +42,33 @@ def insert(
     reporteds: Sequence[str | None],
     reused_ids: Sequence[str],
 ) -> Iterable[tuple[int]]:
-    news = 0
+    queued = 0
     columns = zip(event_ids, subjects, charges, refund_ids, reporteds, strict=True)
     for event_id, subject, charge, refund_id, reported in sorted(columns):
-        id_ = uuid5(NAMESPACE, f"{provider}\n{event_id}")  # PostgreSQL makes a random id
+        id_ = uuid5(NAMESPACE, f"{provider}\n{event_id}")  # PostgreSQL generates a random id
         row = work.tables.webhook_events.get(id_)
         reused = event_id in reused_ids
         if row:
-            due = work.at if reused else row.next_action_at
+            due = work.now if reused else row.next_action_at
             attempts = 0 if reused else row.attempts
             work.journal.change(row, deliveries=row.deliveries + 1, next_action_at=due, attempts=attempts)
         else:
-            row = WebhookEventRow(id_, provider, event_id, str(subject), charge, refund_id, reported, work.at, work.at)
+            row = WebhookEventRow(
+                id_, provider, event_id, str(subject), charge, refund_id, reported, work.now, work.now
+            )
             work.journal.insert(work.tables.webhook_events, id_, row, "webhook_events_pkey")
         if reused or row.deliveries == 1:
             enqueue(work, queue, False, "", id_)
-            news += 1
-    return [(news,)]
+            queued += 1
+    return [(queued,)]
 
 
-@does(webhook_events._CLAIM)
+@answers(webhook_events._CLAIM)
 def claim(work: MemoryWork, ids: Sequence[UUID], seconds: float, include_crashed: bool) -> Iterable[ClaimedRow]:
-    until, claimed = after(work.at, seconds), []
+    until, claimed = after(work.now, seconds), []
     for id_ in dict.fromkeys(ids):
         row = work.tables.webhook_events.get(id_)
-        if row is None or row.next_action_at is None or row.claimed_until > work.at:
+        if row is None or row.next_action_at is None or row.claimed_until > work.now:
             continue
         crashed = row.claimed_until != EPOCH
         if include_crashed or not crashed:
@@ -94,30 +96,30 @@ class IdRow(NamedTuple):
     id: UUID
 
 
-@does(webhook_events._SELECT_CRASHED)
+@answers(webhook_events._SELECT_CRASHED)
 def crashed_before(work: MemoryWork, ids: Sequence[UUID]) -> Iterable[IdRow]:
     rows = [row for id_ in sorted(set(ids)) if (row := work.tables.webhook_events.get(id_)) and row.next_action_at]
-    return [IdRow(row.id) for row in rows if EPOCH != row.claimed_until <= work.at]
+    return [IdRow(row.id) for row in rows if EPOCH != row.claimed_until <= work.now]
 
 
-@does(webhook_events._RESOLVE)
+@answers(webhook_events._RESOLVE)
 def resolve(work: MemoryWork, ids: Sequence[UUID], deliveries: Sequence[int], outcomes: Sequence[str]) -> None:
     for id_, number, outcome in zip(ids, deliveries, outcomes, strict=True):
         if row := work.tables.webhook_events.get(id_):
-            due = work.at if row.deliveries > number else None
+            due = work.now if row.deliveries > number else None
             work.journal.change(row, outcome=outcome, claimed_until=EPOCH, next_action_at=due)
 
 
-@does(webhook_events._RETRY_LATER)
+@answers(webhook_events._RETRY_LATER)
 def retry_later(work: MemoryWork, ids: Sequence[UUID], seconds: Sequence[float], outcomes: Sequence[str]) -> None:
     for id_, delay, outcome in zip(ids, seconds, outcomes, strict=True):
         if row := work.tables.webhook_events.get(id_):
-            due = after(work.at, delay)
+            due = after(work.now, delay)
             work.journal.change(row, claimed_until=EPOCH, next_action_at=due, outcome=outcome, crashes=0)
 
 
 class DisputeRow(NamedTuple):
-    """A row of _SELECT_REPORTED_DISPUTES."""
+    """A row of webhook_events._SELECT_REPORTED_DISPUTES."""
 
     provider: str
     charge: str | None
@@ -128,7 +130,7 @@ class ReportedRow(NamedTuple):
     reported: Any
 
 
-@does(webhook_events._SELECT_REPORTED_REFUND)
+@answers(webhook_events._SELECT_REPORTED_REFUND)
 def reported_refund(work: MemoryWork, provider: str, charge: str, refund_id: str | None) -> Iterable[ReportedRow]:
     return [
         ReportedRow(json.loads(row.reported))
@@ -140,7 +142,7 @@ def reported_refund(work: MemoryWork, provider: str, charge: str, refund_id: str
     ]
 
 
-@does(webhook_events._SELECT_REPORTED_DISPUTES)
+@answers(webhook_events._SELECT_REPORTED_DISPUTES)
 def reported_disputes(work: MemoryWork, providers: Sequence[str], charges: Sequence[str]) -> Iterable[DisputeRow]:
     payments = set(zip(providers, charges, strict=True))
     rows = [
@@ -153,18 +155,18 @@ def reported_disputes(work: MemoryWork, providers: Sequence[str], charges: Seque
     return [DisputeRow(row.provider, row.charge, json.loads(row.reported or "null")) for row in rows]
 
 
-@does(webhook_events._SELECT_OVERDUE)
+@answers(webhook_events._SELECT_OVERDUE)
 def overdue(work: MemoryWork, limit: int) -> Iterable[WebhookEventRow]:
     due = [
         (row.next_action_at, row)
         for row in work.tables.webhook_events.values()
-        if row.next_action_at is not None and row.next_action_at <= work.at and row.claimed_until <= work.at
+        if row.next_action_at is not None and row.next_action_at <= work.now and row.claimed_until <= work.now
     ]
     return [row for _, row in sorted(due, key=lambda entry: entry[0])][:limit]
 
 
-@does(webhook_events._POSTPONE)
+@answers(webhook_events._POSTPONE)
 def postpone(work: MemoryWork, ids: Sequence[UUID], seconds: float) -> None:
     for id_ in ids:
         if row := work.tables.webhook_events.get(id_):
-            work.journal.change(row, next_action_at=after(work.at, seconds))
+            work.journal.change(row, next_action_at=after(work.now, seconds))

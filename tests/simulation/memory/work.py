@@ -1,4 +1,4 @@
-"""Run one transaction in memory: the product's own classes, whose statements are looked up in a dictionary."""
+"""One transaction in memory. It runs the product's record classes; a dictionary maps each statement to a function."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -16,11 +16,11 @@ from tests.simulation.memory.tables import Database
 Statement = TypeVar("Statement", bound=Callable[..., Iterable[Any] | None])
 
 STATEMENTS: dict[str, Callable[..., Iterable[Any] | None]] = {}
-"""The statements of the product, each with the function that answers it."""
+"""The function that answers each statement of the product."""
 
 
-def does(*statements: str) -> Callable[[Statement], Statement]:
-    """Register a function as the answer to these statements."""
+def answers(*statements: str) -> Callable[[Statement], Statement]:
+    """Register the decorated function as the answer to ``statements``."""
 
     def register(function: Statement) -> Statement:
         STATEMENTS.update(dict.fromkeys(statements, function))
@@ -51,7 +51,7 @@ PARTS: dict[str, Callable[[Transaction], Any]] = {
     for name, part in vars(UnitOfWork(cast("Connection", None), Timers())).items()
     if type(part).__module__.startswith("records.")
 }
-"""The attributes of the real unit of work, each with its class."""
+"""The class of each attribute of the real unit of work."""
 
 
 class MemoryWork(UnitOfWork):
@@ -61,12 +61,11 @@ class MemoryWork(UnitOfWork):
         Transaction.__init__(self, cast("Connection", None), timers)
         self.tables = tables
         self.journal = Journal(tables)
-        self.at = now
         self.now = now
         self._broken = False
 
     def __getattr__(self, name: str) -> Any:
-        """Create an attribute when it is first used, because most transactions need two or three."""
+        """Create an attribute at its first use, because most transactions use only two or three attributes."""
         try:
             part = PARTS[name](self)
         except KeyError:
@@ -76,15 +75,15 @@ class MemoryWork(UnitOfWork):
 
     def run(self, statement: str, **values: Any) -> Rows:
         """Answer one statement."""
-        return cast("Rows", ResultRows(self._do(statement, values)))
+        return cast("Rows", ResultRows(self._answer(statement, values)))
 
     def stream(self, statement: str, **values: Any) -> Iterable[Row[*tuple[Any, ...]]]:
         """Answer one query."""
-        return cast("Iterable[Row[*tuple[Any, ...]]]", self._do(statement, values))
+        return cast("Iterable[Row[*tuple[Any, ...]]]", self._answer(statement, values))
 
-    def _do(self, statement: str, values: dict[str, Any]) -> Iterable[Any]:
+    def _answer(self, statement: str, values: dict[str, Any]) -> Iterable[Any]:
         if self._broken:
-            raise InternalError(statement, None, RefusedRowError("The transaction was aborted by an error before."))
+            raise InternalError(statement, None, RefusedRowError("An earlier error aborted the transaction."))
         try:
             return STATEMENTS[statement](self, **values) or ()
         except Exception:

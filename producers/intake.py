@@ -106,7 +106,7 @@ def confirm(records: Records, case_id: UUID) -> State:
 
 
 def cancel(records: Records, case_id: UUID) -> State:
-    """Record that the customer cancels the request, and return the case's state. It is possible until the confirmation."""
+    """Record that the customer cancels the request, and return the case's state. The confirmation ends this possibility."""
     return _record_choice(records, case_id, Event.CUSTOMER_CANCELLED)
 
 

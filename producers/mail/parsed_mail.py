@@ -58,7 +58,7 @@ class ParsedMail:
 
     kind: MailKind
     message_id: str
-    """The identity of the mail: a mail that arrives twice, even by different ways, has the same ``message_id``."""
+    """The identity of the mail: a mail that arrives twice, even by different routes, has the same ``message_id``."""
     sender: str = ""
     locale: str = "en"
     answered_message_ids: tuple[str, ...] = ()
